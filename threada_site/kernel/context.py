@@ -1,0 +1,124 @@
+"""Who acts, where, and with which rights: resolved once at the edge, frozen, and handed to every service."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from threada_site.kernel import ids
+
+
+class PrincipalKind(StrEnum):
+    """A decision of an agent is never counted as a person's; the kind belongs to the principal, not to its token."""
+
+    HUMAN = "human"
+    SERVICE = "service"
+    AGENT = "agent"
+
+
+class EntryPoint(StrEnum):
+    """Through which door the act came."""
+
+    API = "api"
+    CONSOLE = "console"
+    COMMAND = "command"
+    JOB = "job"
+
+
+class Scope(StrEnum):
+    """Rights a credential may ask for and a role may grant."""
+
+    WORKITEMS_READ = "workitems:read"
+    WORKITEMS_WRITE = "workitems:write"
+    WORKITEMS_ON_BEHALF = "workitems:on_behalf"
+    WORKFLOW_MANAGE = "workflow:manage"
+    POLICIES_WRITE = "policies:write"
+    POLICIES_PUBLISH = "policies:publish"
+    DECISIONS_DECIDE = "decisions:decide"
+    INTEGRATIONS_MANAGE = "integrations:manage"
+    ACTIONS_EXECUTE = "actions:execute"
+    ACTIONS_FREEZE = "actions:freeze"
+    TELEMETRY_READ = "telemetry:read"
+
+    @property
+    def codename(self) -> str:
+        """The name of the object permission that grants this scope: `workitems:read` → `workitems_read`."""
+        return self.value.replace(":", "_")
+
+
+INSIDE_WORKFLOW_MANAGE: Final = frozenset(
+    {Scope.POLICIES_WRITE, Scope.POLICIES_PUBLISH, Scope.DECISIONS_DECIDE, Scope.INTEGRATIONS_MANAGE}
+)
+ALL_SCOPES: Final = frozenset(Scope)
+DOCUMENTED_SCOPES: Final = (
+    Scope.WORKITEMS_READ,
+    Scope.WORKITEMS_WRITE,
+    Scope.WORKFLOW_MANAGE,
+    Scope.ACTIONS_EXECUTE,
+    Scope.TELEMETRY_READ,
+)
+
+
+def with_implied(scopes: frozenset[Scope]) -> frozenset[Scope]:
+    """`scopes` and what they contain: `workflow:manage` holds the four narrower ones."""
+    return scopes | INSIDE_WORKFLOW_MANAGE if Scope.WORKFLOW_MANAGE in scopes else scopes
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectGrants:
+    """Scopes held on single objects instead of the whole tenant: slug → scopes."""
+
+    workflows: dict[str, frozenset[Scope]] = field(default_factory=dict)
+    integrations: dict[str, frozenset[Scope]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.workflows or self.integrations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActingContext:
+    """One principal acting in one tenant.
+
+    `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
+    `grants` are the narrower rights on single workflows and integrations, cut the same way.
+    """
+
+    tenant_id: uuid.UUID
+    tenant_slug: str
+    principal_id: uuid.UUID
+    principal_kind: PrincipalKind
+    principal_name: str
+    roles: frozenset[str]
+    groups: frozenset[str] = frozenset()
+    scopes: frozenset[Scope]
+    grants: ObjectGrants = field(default_factory=ObjectGrants)
+    credential_id: uuid.UUID | None = None
+    entry_point: EntryPoint
+    correlation_id: str
+
+    @property
+    def actor(self) -> str:
+        """The principal's public id."""
+        return ids.public_id(ids.PRINCIPAL, self.principal_id)
+
+    def allows(self, scope: Scope, *, workflow: str | None = None, integration: str | None = None) -> bool:
+        """Whether this context holds `scope` on the tenant, or on the named workflow or integration."""
+        if scope in self.scopes:
+            return True
+        if workflow is not None and scope in self.grants.workflows.get(workflow, ()):
+            return True
+        return integration is not None and scope in self.grants.integrations.get(integration, ())
+
+    def holds_anywhere(self, scope: Scope) -> bool:
+        """Whether this context holds `scope` on at least one object: what lists are filtered by."""
+        return scope in self.scopes or any(
+            scope in held for held in (*self.grants.workflows.values(), *self.grants.integrations.values())
+        )
+
+    def workflows_with(self, scope: Scope) -> frozenset[str] | None:
+        """The workflows on which `scope` is held; None when it is held on the whole tenant."""
+        if scope in self.scopes:
+            return None
+        return frozenset(slug for slug, held in self.grants.workflows.items() if scope in held)

@@ -1,0 +1,48 @@
+"""The root of all refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from threada_site.kernel.reasons import REASONS, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong at one place of a request or document. `pointer` is an RFC 6901 JSON pointer ("" is the whole)."""
+
+    pointer: str
+    detail: str
+    code: str = "invalid"
+
+    def as_json(self) -> dict[str, str]:
+        return {"pointer": self.pointer, "detail": self.detail, "code": self.code}
+
+
+class ThreadaError(Exception):
+    """A typed refusal. `detail` is a sentence for the caller that says what to do next; it holds no secret."""
+
+    reason_code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[FieldError] = (),
+        reasons: Sequence[dict[str, Any]] = (),
+        headers: dict[str, str] | None = None,
+        **extensions: Any,
+    ) -> None:
+        self.detail = detail or f"{self.reason.title}. {self.reason.advice}"
+        self.errors = tuple(errors)
+        self.reasons = tuple(reasons)
+        self.headers = headers or {}
+        self.extensions = extensions
+        super().__init__(self.detail)
+
+    @property
+    def reason(self) -> Reason:
+        """This error's entry in the registry."""
+        return REASONS[self.reason_code]

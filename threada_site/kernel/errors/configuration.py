@@ -1,0 +1,31 @@
+"""Refusals of configuration."""
+
+from threada_site.kernel.errors.base import ThreadaError
+
+
+class DocumentInvalid(ThreadaError):
+    reason_code = "document_invalid"
+
+
+class PolicyDocumentInvalid(ThreadaError):
+    reason_code = "policy_document_invalid"
+
+
+class PolicyTestsFailed(ThreadaError):
+    reason_code = "policy_tests_failed"
+
+
+class VersionNotDraft(ThreadaError):
+    reason_code = "version_not_draft"
+
+
+class UnknownAction(ThreadaError):
+    reason_code = "unknown_action"
+
+
+class UnknownIntegration(ThreadaError):
+    reason_code = "unknown_integration"
+
+
+class SecretReferenceNotAllowed(ThreadaError):
+    reason_code = "secret_reference_not_allowed"

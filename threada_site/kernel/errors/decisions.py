@@ -1,0 +1,47 @@
+"""Refusals by policies, and of acts upon decisions."""
+
+from threada_site.kernel.errors.base import ThreadaError
+
+
+class PolicyDenied(ThreadaError):
+    reason_code = "policy_denied"
+
+
+class ReviewPending(ThreadaError):
+    reason_code = "review_pending"
+
+
+class ApprovalPending(ThreadaError):
+    reason_code = "approval_pending"
+
+
+class EnvelopeChanged(ThreadaError):
+    reason_code = "envelope_changed"
+
+
+class StepClosed(ThreadaError):
+    reason_code = "step_closed"
+
+
+class AlreadyVoted(ThreadaError):
+    reason_code = "already_voted"
+
+
+class VoterExcluded(ThreadaError):
+    reason_code = "voter_excluded"
+
+
+class VoterNotEligible(ThreadaError):
+    reason_code = "voter_not_eligible"
+
+
+class ReasonCodeRequired(ThreadaError):
+    reason_code = "reason_code_required"
+
+
+class UnknownReasonCode(ThreadaError):
+    reason_code = "unknown_reason_code"
+
+
+class StepClaimed(ThreadaError):
+    reason_code = "step_claimed"

@@ -1,0 +1,39 @@
+"""Refusals of carrying something out, and failures of the instance itself."""
+
+from threada_site.kernel.errors.base import ThreadaError
+
+
+class ActionNotAllowed(ThreadaError):
+    reason_code = "action_not_allowed"
+
+
+class ExecutionInProgress(ThreadaError):
+    reason_code = "execution_in_progress"
+
+
+class ExecutionNotCancellable(ThreadaError):
+    reason_code = "execution_not_cancellable"
+
+
+class ExecutionNotRetryable(ThreadaError):
+    reason_code = "execution_not_retryable"
+
+
+class ExecutionNotReconcilable(ThreadaError):
+    reason_code = "execution_not_reconcilable"
+
+
+class ExpressionFailed(ThreadaError):
+    reason_code = "expression_failed"
+
+
+class AuditUnavailable(ThreadaError):
+    reason_code = "audit_unavailable"
+
+
+class ServiceUnavailable(ThreadaError):
+    reason_code = "service_unavailable"
+
+
+class InternalError(ThreadaError):
+    reason_code = "internal_error"

@@ -1,0 +1,59 @@
+"""Public ids: a prefix and a time-ordered UUIDv7 in TypeID form (https://github.com/jetify-com/typeid, spec 0.3.0).
+
+Rows keep a plain `uuid`; the prefixed text exists at the product's edges alone (API, console, commands, receipts).
+Ids that people choose (workflow, channel, integration, action, policy, tenant) are slugs instead.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Final
+
+import uuid_utils.compat
+from typeid.codecs import base32
+
+WORK_ITEM: Final = "wi"
+EVIDENCE: Final = "ev"
+DECISION_STEP: Final = "ds"
+VOTE: Final = "vt"
+POLICY_DECISION: Final = "pd"
+POLICY_VERSION: Final = "pv"
+OVERLAY: Final = "ov"
+WORKFLOW_VERSION: Final = "wv"
+INTEGRATION_VERSION: Final = "iv"
+ENVELOPE: Final = "en"
+EXECUTION: Final = "ex"
+ATTEMPT: Final = "at"
+RECEIPT: Final = "rc"
+EXPORT: Final = "te"
+PRINCIPAL: Final = "pr"
+CREDENTIAL: Final = "cr"
+TENANT: Final = "tn"
+
+SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
+_SLUG: Final = re.compile(SLUG_PATTERN)
+_SUFFIX: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+
+
+def new_uuid() -> uuid.UUID:
+    """A UUIDv7 (RFC 9562): ids made later sort later, to the millisecond."""
+    return uuid_utils.compat.uuid7()
+
+
+def public_id(prefix: str, value: uuid.UUID) -> str:
+    """`value` as `prefix_suffix`, e.g. `wi_01kb4x…`."""
+    return f"{prefix}_{base32.encode(value.bytes)}"
+
+
+def parse_public_id(prefix: str, text: str) -> uuid.UUID | None:
+    """The UUID in `text`, or None when it is not a well-formed id with that prefix."""
+    head, separator, suffix = text.rpartition("_")
+    if not separator or head != prefix or not _SUFFIX.fullmatch(suffix):
+        return None
+    return uuid.UUID(bytes=bytes(base32.decode(suffix)))
+
+
+def is_slug(text: str) -> bool:
+    """Whether `text` may name a workflow, channel, integration, action, policy, list, role or tenant."""
+    return bool(_SLUG.fullmatch(text))

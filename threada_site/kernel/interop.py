@@ -1,0 +1,149 @@
+"""Reading JSON strictly: I-JSON (RFC 7493), as canonical JSON (RFC 8785) needs it.
+
+Refused before anything is stored: duplicate keys, NaN and infinities, doubles that overflow, integers beyond ±(2^53 − 1),
+lone surrogates, `\\u0000` (jsonb cannot hold it), nesting deeper than 64.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
+
+MAX_DEPTH: Final = 64
+MAX_INTEGER: Final = 2**53 - 1
+_MAX_INTEGER_DIGITS: Final = 16
+
+
+def parse_json(raw: bytes) -> Any:
+    """The JSON value in `raw` (UTF-8).
+
+    Raises `MalformedJson` when it is no JSON at all, `JsonNotInteroperable` when two readers could understand it
+    differently.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"The body is not UTF-8 (byte {error.start}). Send JSON encoded as UTF-8.") from None
+    _check_nesting(raw)
+    try:
+        value = _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise MalformedJson(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    if b"\\u" in raw or 0 in raw:
+        check_strings(value)
+    return value
+
+
+def check_strings(value: Any) -> None:
+    """Raise `JsonNotInteroperable` when any string inside a JSON value holds U+0000 or a lone surrogate."""
+    pending = [value]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, str):
+            if "\x00" in node:
+                raise JsonNotInteroperable("A string holds U+0000, which cannot be stored. Remove it.")
+            if any("\ud800" <= character <= "\udfff" for character in node):
+                raise JsonNotInteroperable("A string holds a lone surrogate, which is no Unicode text. Remove it.")
+        elif isinstance(node, dict):
+            pending.extend(node)
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def check_value(value: Any) -> None:
+    """Raise `JsonNotInteroperable` unless an already parsed value (from YAML, from Python) could be I-JSON."""
+    check_strings(value)
+    pending: list[tuple[Any, int]] = [(value, 1)]
+    while pending:
+        node, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        if isinstance(node, dict):
+            if any(not isinstance(key, str) for key in node):
+                raise JsonNotInteroperable("An object has a key that is no string. Quote it.")
+            pending.extend((child, depth + 1) for child in node.values())
+        elif isinstance(node, list):
+            pending.extend((child, depth + 1) for child in node)
+        elif isinstance(node, bool) or node is None or isinstance(node, str):
+            continue
+        elif isinstance(node, int):
+            _check_integer(node)
+        elif isinstance(node, float):
+            _check_double(node)
+        else:
+            raise JsonNotInteroperable(f"A value of type {type(node).__name__} has no JSON form. Write it as a string.")
+
+
+def _check_nesting(raw: bytes) -> None:
+    """Refuse deep nesting before the parser recurses into it; counts brackets outside strings."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS_AND_STRINGS.finditer(raw):
+        first = token.group()[0]
+        if first in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _too_deep()
+        elif first in b"]}":
+            depth -= 1
+
+
+_BRACKETS_AND_STRINGS: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*"?', re.DOTALL)
+
+
+def _too_deep() -> JsonNotInteroperable:
+    return JsonNotInteroperable(f"The value is nested deeper than {MAX_DEPTH} levels. Flatten it.")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise JsonNotInteroperable(f"The key {repeated[:100]!r} occurs twice in one object. Send each key once.")
+    return result
+
+
+def _parse_integer(digits: str) -> int:
+    if len(digits) > _MAX_INTEGER_DIGITS + 1:
+        raise _integer_out_of_range()
+    return _check_integer(int(digits))
+
+
+def _check_integer(value: int) -> int:
+    if not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise _integer_out_of_range()
+    return value
+
+
+def _integer_out_of_range() -> JsonNotInteroperable:
+    return JsonNotInteroperable("An integer lies beyond ±(2^53 − 1). Send it as a string.")
+
+
+def _parse_double(text: str) -> float:
+    return _check_double(float(text))
+
+
+def _check_double(value: float) -> float:
+    if value != value or value in (float("inf"), float("-inf")):
+        raise JsonNotInteroperable("A number is no finite double. Send it as a string.")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise JsonNotInteroperable(f"{name} is not JSON. Send null or a string.")
+
+
+_decoder: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_keys,
+    parse_int=_parse_integer,
+    parse_float=_parse_double,
+    parse_constant=_refuse_constant,
+)

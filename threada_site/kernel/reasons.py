@@ -1,0 +1,216 @@
+"""The registry of reason codes: stable, documented, never reused. HTTP statuses are mapped here and nowhere else.
+
+`docs/reason-codes.md` is written from this table. A code is added, or marked as retired; it never changes its meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Category(StrEnum):
+    """The documented error categories."""
+
+    VALIDATION = "validation"
+    AUTHORIZATION = "authorization"
+    POLICY = "policy"
+    EXECUTION = "execution"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason code. `status` is None for codes that appear in decisions and executions, never as an HTTP problem."""
+
+    code: str
+    category: Category
+    status: int | None
+    title: str
+    advice: str
+
+
+_V, _A, _P, _E = Category.VALIDATION, Category.AUTHORIZATION, Category.POLICY, Category.EXECUTION
+
+_TABLE: Final = (
+    # Reading the request
+    Reason("malformed_json", _V, 400, "The body is not JSON", "Send one JSON value encoded as UTF-8."),
+    Reason("json_not_interoperable", _V, 400, "The JSON can be read in two ways", "Send I-JSON (RFC 7493)."),
+    Reason("bad_request", _V, 400, "The request cannot be read", "Check the request line, headers and query."),
+    Reason(
+        "invalid_cursor",
+        _V,
+        400,
+        "The cursor is not valid here",
+        "Start again without a cursor, with one set of filters.",
+    ),
+    Reason("not_found", _V, 404, "There is no such thing here", "Check the id and the tenant."),
+    Reason("method_not_allowed", _V, 405, "The method is not allowed here", "See the Allow header."),
+    Reason("not_acceptable", _V, 406, "No acceptable representation", "Accept application/json."),
+    Reason("payload_too_large", _V, 413, "The body is too large", "Send less, or refer to a document by its address."),
+    Reason("unsupported_media_type", _V, 415, "The media type is not supported", "Send application/json."),
+    Reason("invalid_request", _V, 422, "The request has the wrong shape", "Mend the fields named in errors."),
+    Reason("precondition_failed", _V, 412, "It has changed since you read it", "Read it again and repeat your change."),
+    Reason("precondition_required", _V, 428, "If-Match is required", "Read the ETag and send it as If-Match."),
+    Reason("conflict", _V, 409, "It exists already", "Choose another id, or change the one that exists."),
+    Reason(
+        "idempotency_key_reused",
+        _V,
+        422,
+        "The idempotency key belongs to another body",
+        "Use a new key for a new request.",
+    ),
+    Reason("idempotency_in_flight", _V, 409, "The first request with this key is still running", "Retry in a moment."),
+    # Work items
+    Reason(
+        "payload_schema_violation", _V, 422, "The payload does not fit its workflow", "Mend the fields named in errors."
+    ),
+    Reason("unknown_workflow", _V, 422, "There is no such workflow", "List GET /workflows."),
+    Reason("unknown_channel", _V, 422, "There is no such channel", "List GET /channels."),
+    Reason("channel_required", _V, 422, "This workflow requires a channel", "Name channel_id."),
+    Reason("unknown_requester", _V, 422, "There is no such requester", "Name a principal of this tenant."),
+    Reason(
+        "transition_not_allowed", _V, 409, "Its state does not allow this", "See the work item's status and explain."
+    ),
+    # Configuration
+    Reason("document_invalid", _V, 422, "The document is not valid", "Mend what errors names."),
+    Reason("policy_document_invalid", _V, 422, "The policy document is not valid", "Mend what errors names."),
+    Reason(
+        "policy_tests_failed", _V, 422, "The policy's own tests fail", "Mend the rule or the test that errors names."
+    ),
+    Reason("version_not_draft", _V, 409, "Only a draft can be changed", "Make a new version."),
+    Reason("unknown_action", _V, 422, "There is no such action", "See the integration's actions and the workflow's."),
+    Reason("unknown_integration", _V, 422, "There is no such integration", "List GET /integrations."),
+    Reason(
+        "secret_reference_not_allowed",
+        _V,
+        422,
+        "This secret may not be referred to here",
+        "Ask the instance's operator to list it in THREADA_SECRET_REFS.",
+    ),
+    Reason("window_too_large", _V, 422, "The time window is too large", "Ask for 31 days or less."),
+    # Who may
+    Reason("credential_missing", _A, 401, "No credential was sent", "Send Authorization: Bearer thr_…"),
+    Reason("credential_invalid", _A, 401, "The credential is not valid", "Issue a new one."),
+    Reason("credential_expired", _A, 401, "The credential has expired", "Issue a new one."),
+    Reason("credential_revoked", _A, 401, "The credential was revoked", "Issue a new one."),
+    Reason("principal_inactive", _A, 403, "The principal is switched off", "Ask a tenant administrator."),
+    Reason("tenant_required", _A, 403, "The tenant must be named", "Send Threada-Tenant: <slug>."),
+    Reason(
+        "tenant_mismatch",
+        _A,
+        403,
+        "The credential does not belong to this tenant",
+        "Send the tenant the credential was issued in.",
+    ),
+    Reason("role_not_held", _A, 403, "The role is not held", "Leave Threada-Role out or name a role you hold."),
+    Reason(
+        "scope_missing",
+        _A,
+        403,
+        "The credential lacks a scope",
+        "Use a credential that holds the scope named in detail.",
+    ),
+    Reason("permission_denied", _A, 403, "You may not do this here", "Ask a tenant administrator for the right role."),
+    Reason(
+        "scope_not_grantable",
+        _A,
+        422,
+        "The roles do not hold the scopes asked for",
+        "Ask for fewer scopes or add a role.",
+    ),
+    Reason("csrf_failed", _A, 403, "The form has expired", "Reload the page and try again."),
+    # What policy and people say
+    Reason("policy_denied", _P, 403, "A policy refuses this", "See reasons for the tenant's own words."),
+    Reason(
+        "policy_missing", _P, None, "No policy version is in force", "Publish a policy and bind it with an overlay."
+    ),
+    Reason(
+        "policy_error",
+        _P,
+        None,
+        "A rule failed while it was evaluated",
+        "Mend the rule; has(…) asks whether a key exists.",
+    ),
+    Reason("policy_malformed", _P, None, "A policy version cannot be read", "Publish a corrected version."),
+    Reason("policy_too_slow", _P, None, "The rules took too long", "Simplify the rules or shorten the payload."),
+    Reason("no_rule_matched", _P, None, "No rule matched", "Add a rule that covers this case."),
+    Reason("review_pending", _P, 409, "A review is pending", "Wait for the review step."),
+    Reason("approval_pending", _P, 409, "An approval is pending", "Wait for the approval step."),
+    Reason(
+        "envelope_changed",
+        _P,
+        409,
+        "The envelope is not the one you were shown",
+        "Read the step again and decide anew.",
+    ),
+    Reason("step_closed", _P, 409, "The step is no longer pending", "See the step's status."),
+    Reason("already_voted", _P, 409, "You have voted on this step", "One person counts once."),
+    Reason("voter_excluded", _P, 403, "You are excluded from this decision", "Somebody else has to decide."),
+    Reason("voter_not_eligible", _P, 403, "You do not count on this decision", "See waiting_for on the step."),
+    Reason(
+        "reason_code_required", _P, 422, "A rejection needs a reason code", "Send one of the workflow's reason codes."
+    ),
+    Reason(
+        "unknown_reason_code",
+        _P,
+        422,
+        "The reason code is not in the workflow's list",
+        "Send one of the codes named in errors.",
+    ),
+    Reason("step_claimed", _P, 409, "Somebody else has claimed this step", "Wait for its release or ask for it."),
+    # Carrying it out
+    Reason(
+        "action_not_allowed", _E, 422, "The workflow does not allow this action", "Add it to the workflow's actions."
+    ),
+    Reason(
+        "execution_in_progress",
+        _E,
+        409,
+        "An execution is open on this work item",
+        "Wait for it, cancel or reconcile it.",
+    ),
+    Reason("execution_not_cancellable", _E, 409, "The execution can no longer be cancelled", "See its status."),
+    Reason("execution_not_retryable", _E, 409, "The execution cannot be retried", "See its status."),
+    Reason("execution_not_reconcilable", _E, 409, "The execution does not wait to be reconciled", "See its status."),
+    Reason(
+        "expression_failed",
+        _E,
+        422,
+        "An expression of the action failed",
+        "Check input and payload against the action.",
+    ),
+    Reason(
+        "timeout",
+        _E,
+        None,
+        "The receiver did not answer in time",
+        "It may have acted: reconcile, or retry if idempotent.",
+    ),
+    Reason("connection_refused", _E, None, "No connection to the receiver", "Check the address and that it runs."),
+    Reason("rate_limited", _E, None, "The receiver asks to slow down", "It is tried again after Retry-After."),
+    Reason("rejected_by_receiver", _E, None, "The receiver refused the request", "See the recorded answer."),
+    Reason("bad_response", _E, None, "The receiver's answer cannot be understood", "It may have acted: reconcile."),
+    Reason(
+        "blocked_address",
+        _E,
+        None,
+        "The address may not be called",
+        "The instance's operator can list it in THREADA_EGRESS_ALLOW.",
+    ),
+    Reason(
+        "credential_unavailable",
+        _E,
+        None,
+        "The integration's secret cannot be read",
+        "Set the variable or file it names.",
+    ),
+    Reason("envelope_mismatch", _E, None, "What would run is not what was approved", "Start a new execution."),
+    Reason("worker_lost", _E, None, "Workers died while running this", "See the attempts before you retry."),
+    # The instance itself
+    Reason("audit_unavailable", _E, 503, "Receipts cannot be written", "Nothing was changed. Retry later."),
+    Reason("service_unavailable", _E, 503, "The database does not answer", "Nothing was changed. Retry in a moment."),
+    Reason("internal_error", _E, 500, "Something broke here", "Report the correlation id to the instance's operator."),
+)
+
+REASONS: Final[dict[str, Reason]] = {reason.code: reason for reason in _TABLE}
