@@ -1,0 +1,23 @@
+"""CEL expressions: the one wrapper around the engine. See docs/adr/0004-cel-for-conditions.md."""
+
+from threada_site.kernel.cel.environment import ExpressionProblem
+from threada_site.kernel.cel.expression import (
+    ENGINE,
+    MAX_LENGTH,
+    Expression,
+    ExpressionError,
+    compile_expression,
+)
+from threada_site.kernel.cel.hardening import assert_hardened
+from threada_site.kernel.cel.typed import check_typed
+
+__all__ = [
+    "ENGINE",
+    "MAX_LENGTH",
+    "Expression",
+    "ExpressionError",
+    "ExpressionProblem",
+    "assert_hardened",
+    "check_typed",
+    "compile_expression",
+]
