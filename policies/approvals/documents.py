@@ -1,0 +1,237 @@
+"""Reading an approval rule out of a policy document: every problem is named at once, none is guessed away."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from policies.approvals.trees import LEAF_KINDS, AllOf, AnyOf, Leaf, LeafKind, Node, demands
+from policies.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, EXCLUSIONS, ApprovalRule, Exclusion
+from policies.durations import parse_duration
+from policies.pointers import pointer_to
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid
+from threada_site.kernel.ids import is_slug
+
+MAX_DEPTH: Final = 8
+MAX_NODES: Final = 64
+MAX_COUNT: Final = 100
+MAX_PROBLEMS: Final = 50
+_MAX_NAME: Final = 150
+
+_NODE_FIELDS: Final = ("all", "any", *LEAF_KINDS, "count")
+_RULE_FIELDS: Final = ("exclude", *DURATION_FIELDS, "on_expiry", "escalate_to", "step_up", "veto")
+
+
+def parse_approvals(value: Any, *, pointer: str) -> ApprovalRule:
+    """The rule in the `approvals` field of a policy rule; `pointer` is where that field stands in its document.
+
+    Raises `PolicyDocumentInvalid` with a `FieldError` for every problem, the first 50 of them.
+    """
+    reader = _Reader()
+    rule = reader.rule(value, pointer)
+    if not reader.problems:
+        try:
+            demands(rule.tree)
+        except PolicyDocumentInvalid as error:
+            reader.problem(pointer, error.detail, "too_large")
+    if reader.problems:
+        raise PolicyDocumentInvalid(errors=reader.problems)
+    return rule
+
+
+class _Reader:
+    """Walks one rule and collects problems; what it returns is of use only when there are none."""
+
+    def __init__(self) -> None:
+        self.problems: list[FieldError] = []
+        self._nodes = 0
+
+    def problem(self, pointer: str, detail: str, code: str = "invalid") -> None:
+        if not self.full:
+            self.problems.append(FieldError(pointer, detail, code))
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is wrong: reading on would only cost time."""
+        return len(self.problems) >= MAX_PROBLEMS
+
+    def rule(self, value: Any, pointer: str) -> ApprovalRule:
+        if not isinstance(value, Mapping):
+            self.problem(pointer, "An approval is an object with all, any, role, group, user or scope.", "wrong_type")
+            return ApprovalRule(tree=_NOBODY)
+        self._known_fields(value, (*_NODE_FIELDS, *_RULE_FIELDS), pointer)
+        durations = {
+            name: self._duration(value[name], pointer_to(pointer, name)) for name in DURATION_FIELDS if name in value
+        }
+        rule = ApprovalRule(
+            tree=self._node(value, pointer, depth=1),
+            exclude=self._exclude(value, pointer),
+            **durations,
+            escalate_to=self._escalate_to(value, pointer),
+            on_expiry=self._choice(value, pointer, "on_expiry", "reject", ("reject", "escalate")),
+            step_up=self._boolean(value, pointer, "step_up"),
+            veto=self._count(value, pointer, "veto"),
+        )
+        self._check_times(rule, value, pointer)
+        return rule
+
+    def _check_times(self, rule: ApprovalRule, value: Mapping[str, Any], pointer: str) -> None:
+        if "on_expiry" in value and "expires_after" not in value:
+            self.problem(pointer_to(pointer, "on_expiry"), "Nothing expires: add expires_after or leave on_expiry out.")
+        escalates = rule.on_expiry == "escalate" or "escalate_after" in value
+        if escalates and "escalate_to" not in value:
+            self.problem(
+                pointer_to(pointer, "escalate_to"), "Name whom to escalate to, e.g. {role: finance_lead}.", "required"
+            )
+        if "escalate_to" in value and not escalates:
+            self.problem(
+                pointer_to(pointer, "escalate_to"),
+                "Nothing escalates: add escalate_after or on_expiry: escalate, or leave escalate_to out.",
+            )
+        for name in ("respond_within", "remind_after", "escalate_after"):
+            duration: timedelta | None = getattr(rule, name)
+            if duration is not None and rule.expires_after is not None and duration > rule.expires_after:
+                self.problem(pointer_to(pointer, name), f"{name} lies past expires_after. Make it shorter.")
+
+    def _node(self, value: Mapping[str, Any], pointer: str, depth: int) -> Node:
+        self._nodes += 1
+        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+            if not any(problem.code == "too_large" for problem in self.problems):
+                self.problem(
+                    pointer,
+                    f"An approval holds at most {MAX_NODES} parts, nested {MAX_DEPTH} deep. Make it simpler.",
+                    "too_large",
+                )
+            return _NOBODY
+        named = [field for field in ("all", "any", *LEAF_KINDS) if field in value]
+        if len(named) != 1:
+            found = f"it names {' and '.join(named)}" if named else "it names none"
+            self.problem(pointer, f"Name exactly one of all, any, role, group, user, scope: {found}.", "required")
+            return _NOBODY
+        field = named[0]
+        if field in ("all", "any"):
+            return self._branch(field, value, pointer, depth)
+        return self._leaf(cast("LeafKind", field), value, pointer)
+
+    def _branch(self, field: str, value: Mapping[str, Any], pointer: str, depth: int) -> Node:
+        if "count" in value:
+            self.problem(pointer_to(pointer, "count"), f"{field} takes no count. Give each of its parts its own.")
+        place = pointer_to(pointer, field)
+        parts = value[field]
+        if not isinstance(parts, list) or not parts:
+            self.problem(place, f"{field} is a list of one or more parts, e.g. [{{role: finance, count: 2}}].")
+            return _NOBODY
+        nodes: list[Node] = []
+        for index, part in enumerate(parts[: MAX_NODES + 1]):
+            part_pointer = pointer_to(place, index)
+            if not isinstance(part, Mapping):
+                self.problem(part_pointer, "A part is an object, e.g. {role: finance, count: 2}.", "wrong_type")
+                continue
+            self._known_fields(part, _NODE_FIELDS, part_pointer)
+            nodes.append(self._node(part, part_pointer, depth + 1))
+        return AllOf(tuple(nodes)) if field == "all" else AnyOf(tuple(nodes))
+
+    def _leaf(self, kind: LeafKind, value: Mapping[str, Any], pointer: str) -> Leaf:
+        count = self._count(value, pointer, "count")
+        if kind == "user" and count > 1:
+            self.problem(pointer_to(pointer, "count"), "A single user counts once. Leave count out.")
+        return Leaf(kind, self._name(kind, value[kind], pointer_to(pointer, kind)), count)
+
+    def _name(self, kind: LeafKind, name: Any, pointer: str) -> str:
+        if not isinstance(name, str):
+            self.problem(pointer, f"Name the {kind} as text.", "wrong_type")
+        elif kind == "scope":
+            self._one_of(name, tuple(Scope), pointer, "scope")
+        elif kind == "user":
+            if not 0 < len(name) <= _MAX_NAME:
+                self.problem(pointer, f"A user's name has 1 to {_MAX_NAME} characters.")
+        elif not is_slug(name):
+            self.problem(pointer, f"{name[:40]!r} names no {kind}: use a to z, 0 to 9, _ and -.")
+        return str(name)
+
+    def _exclude(self, value: Mapping[str, Any], pointer: str) -> frozenset[Exclusion]:
+        if "exclude" not in value:
+            return DEFAULT_EXCLUDE
+        place = pointer_to(pointer, "exclude")
+        names = value["exclude"]
+        if not isinstance(names, list):
+            self.problem(place, f"exclude is a list out of {', '.join(EXCLUSIONS)}; [] excludes nobody.", "wrong_type")
+            return DEFAULT_EXCLUDE
+        for index, name in enumerate(names[:MAX_PROBLEMS]):
+            self._one_of(name, EXCLUSIONS, pointer_to(place, index), "exclusion")
+        return frozenset(name for name in names if isinstance(name, str) and name in EXCLUSIONS)
+
+    def _escalate_to(self, value: Mapping[str, Any], pointer: str) -> tuple[Leaf, ...]:
+        if "escalate_to" not in value:
+            return ()
+        place = pointer_to(pointer, "escalate_to")
+        listed = value["escalate_to"]
+        single = isinstance(listed, Mapping)
+        if not single and not (isinstance(listed, list) and 0 < len(listed) <= MAX_NODES):
+            self.problem(place, "Name whom to escalate to, e.g. {role: finance_lead}, or a list of such.", "wrong_type")
+            return ()
+        targets: list[Leaf] = []
+        for index, target in enumerate([listed] if single else listed):
+            target_pointer = place if single else pointer_to(place, index)
+            kinds = [kind for kind in LEAF_KINDS if isinstance(target, Mapping) and kind in target]
+            if len(kinds) != 1:
+                self.problem(target_pointer, "Name exactly one role, group, user or scope.", "required")
+                continue
+            self._known_fields(target, LEAF_KINDS, target_pointer)
+            name = self._name(kinds[0], target[kinds[0]], pointer_to(target_pointer, kinds[0]))
+            targets.append(Leaf(kinds[0], name))
+        return tuple(sorted(set(targets), key=lambda target: (target.kind, target.name)))
+
+    def _duration(self, value: Any, pointer: str) -> timedelta | None:
+        try:
+            return parse_duration(value if isinstance(value, str) else str(value))
+        except ValueError as error:
+            self.problem(pointer, str(error))
+            return None
+
+    def _count(self, value: Mapping[str, Any], pointer: str, field: str) -> int:
+        count = value.get(field, 1)
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_COUNT:
+            self.problem(pointer_to(pointer, field), f"{field} is a whole number from 1 to {MAX_COUNT}.")
+            return 1
+        return count
+
+    def _boolean(self, value: Mapping[str, Any], pointer: str, field: str) -> bool:
+        flag = value.get(field, False)
+        if not isinstance(flag, bool):
+            self.problem(pointer_to(pointer, field), f"{field} is true or false.", "wrong_type")
+        return flag is True
+
+    def _choice[T: str](
+        self, value: Mapping[str, Any], pointer: str, field: str, default: T, choices: tuple[T, ...]
+    ) -> T:
+        if field not in value:
+            return default
+        self._one_of(value[field], choices, pointer_to(pointer, field), field)
+        return next((choice for choice in choices if choice == value[field]), default)
+
+    def _one_of(self, name: Any, choices: tuple[str, ...], pointer: str, noun: str) -> None:
+        if not isinstance(name, str) or name not in choices:
+            self.problem(pointer, f"{str(name)[:40]!r} is no {noun}.{_suggestion(name, choices)}")
+
+    def _known_fields(self, value: Mapping[str, Any], fields: tuple[str, ...], pointer: str) -> None:
+        for name in value:
+            if self.full:
+                return
+            if name not in fields:
+                self.problem(
+                    pointer_to(pointer, name),
+                    f"There is no field {str(name)[:40]!r} here.{_suggestion(name, fields)}",
+                    "unknown_field",
+                )
+
+
+def _suggestion(name: Any, known: tuple[str, ...]) -> str:
+    nearest = difflib.get_close_matches(str(name)[:80], known, n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]}?" if nearest else f" Use one of {', '.join(known)}."
+
+
+_NOBODY: Final = Leaf("role", "nobody")

@@ -1,0 +1,106 @@
+"""Approval rules: who has to agree before something happens, who may not, and what happens when nobody answers.
+
+The rule of several matched policy rules is their `merge`; the rule stored on a step is its `to_json`. Counting votes
+against a rule is not done here but in `workitems.tally`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from policies.approvals.trees import Leaf, Node, canonical_node, conjunction, node_from_json, node_to_json
+from policies.durations import format_duration, parse_duration
+from threada_site.kernel.context import Scope
+
+type Exclusion = Literal["requester", "last_editor", "policy_author", "agent_owner"]
+type OnExpiry = Literal["reject", "escalate"]
+
+DURATION_FIELDS: Final = ("respond_within", "remind_after", "escalate_after", "expires_after")
+EXCLUSIONS: Final[tuple[Exclusion, ...]] = ("requester", "last_editor", "policy_author", "agent_owner")
+DEFAULT_EXCLUDE: Final[frozenset[Exclusion]] = frozenset({"requester"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRule:
+    """What one step asks for.
+
+    `exclude` names groups of people by their part in the case; without a word on it a document excludes the requester,
+    and only an explicit `exclude: []` lifts that. Durations run from the moment the step opens; `expires_after` None
+    means no deadline, and `on_expiry` says nothing then. `veto` is the number of counted rejects that ends the step.
+    """
+
+    tree: Node
+    exclude: frozenset[Exclusion] = DEFAULT_EXCLUDE
+    respond_within: timedelta | None = None
+    remind_after: timedelta | None = None
+    escalate_after: timedelta | None = None
+    escalate_to: tuple[Leaf, ...] = ()
+    expires_after: timedelta | None = None
+    on_expiry: OnExpiry = "reject"
+    step_up: bool = False
+    veto: int = 1
+
+
+REVIEW_DEFAULT: Final = ApprovalRule(tree=Leaf("scope", Scope.DECISIONS_DECIDE.value))
+"""A review without a rule of its own: one vote of anybody with `decisions:decide` on the workflow but the requester."""
+
+
+def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
+    """The rule under which all `rules` hold together; their order makes no difference.
+
+    Trees are and-ed (identical leaves: the larger count), excludes and escalation targets united, durations the
+    shortest, reject beats escalate among the rules that expire at all, step-up if any asks it, the smallest veto.
+    """
+    if not rules:
+        raise ValueError("There is no rule to merge.")
+    targets = {target for rule in rules for target in rule.escalate_to}
+    on_expiry = {rule.on_expiry for rule in rules if rule.expires_after is not None}
+    return ApprovalRule(
+        tree=conjunction([rule.tree for rule in rules]),
+        exclude=frozenset[Exclusion]().union(*(rule.exclude for rule in rules)),
+        respond_within=_shortest(rule.respond_within for rule in rules),
+        remind_after=_shortest(rule.remind_after for rule in rules),
+        escalate_after=_shortest(rule.escalate_after for rule in rules),
+        escalate_to=tuple(sorted(targets, key=lambda target: (target.kind, target.name))),
+        expires_after=_shortest(rule.expires_after for rule in rules),
+        on_expiry="escalate" if on_expiry == {"escalate"} else "reject",
+        step_up=any(rule.step_up for rule in rules),
+        veto=min(rule.veto for rule in rules),
+    )
+
+
+def _shortest(durations: Iterable[timedelta | None]) -> timedelta | None:
+    return min((duration for duration in durations if duration is not None), default=None)
+
+
+def to_json(rule: ApprovalRule) -> dict[str, Any]:
+    """The rule in one canonical form, which is also a valid document: what steps store and the API shows as `rule`."""
+    value: dict[str, Any] = node_to_json(canonical_node(rule.tree))
+    value["exclude"] = sorted(rule.exclude)
+    for name in DURATION_FIELDS:
+        duration: timedelta | None = getattr(rule, name)
+        if duration is not None:
+            value[name] = format_duration(duration)
+    if rule.expires_after is not None:
+        value["on_expiry"] = rule.on_expiry
+    if rule.escalate_to:
+        value["escalate_to"] = [{target.kind: target.name} for target in rule.escalate_to]
+    return value | {"step_up": rule.step_up, "veto": rule.veto}
+
+
+def from_json(value: Mapping[str, Any]) -> ApprovalRule:
+    """What `to_json` wrote. For stored rules alone: documents are read by `parse_approvals`."""
+    return ApprovalRule(
+        tree=node_from_json(value),
+        exclude=frozenset(value["exclude"]),
+        **{name: parse_duration(value[name]) for name in DURATION_FIELDS if name in value},
+        escalate_to=tuple(
+            Leaf(target_kind, name) for target in value.get("escalate_to", ()) for target_kind, name in target.items()
+        ),
+        on_expiry=value.get("on_expiry", "reject"),
+        step_up=value["step_up"],
+        veto=value["veto"],
+    )

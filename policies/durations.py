@@ -1,0 +1,52 @@
+"""Durations in documents: ISO 8601 text (`PT8H`, `P3D`, `P1DT12H`, `P2W`) and `timedelta`, both ways.
+
+Years and months have no fixed length and fractions no use here, so neither is accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+LONGEST: Final = timedelta(days=3660)
+
+_WEEKS: Final = re.compile(r"P(?P<weeks>[0-9]{1,9})W")
+_PARTS: Final = re.compile(
+    r"P(?:(?P<days>[0-9]{1,9})D)?"
+    r"(?:T(?=[0-9])(?:(?P<hours>[0-9]{1,9})H)?(?:(?P<minutes>[0-9]{1,9})M)?(?:(?P<seconds>[0-9]{1,9})S)?)?"
+)
+
+
+def parse_duration(text: str) -> timedelta:
+    """The duration in `text`: more than nothing, at most ten years.
+
+    Raises `ValueError` with a sentence that says what to write instead.
+    """
+    match = _WEEKS.fullmatch(text) or _PARTS.fullmatch(text)
+    parts = {unit: int(digits) for unit, digits in match.groupdict().items() if digits} if match else {}
+    if not parts:
+        raise ValueError(
+            f"{text[:40]!r} is no duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
+            "PT8H, P3D, P1DT12H, P2W."
+        )
+    duration = timedelta(**parts)
+    if not timedelta() < duration <= LONGEST:
+        raise ValueError(
+            f"{text[:40]!r} is out of range. Write a duration above zero and of {LONGEST.days} days or less."
+        )
+    return duration
+
+
+def format_duration(duration: timedelta) -> str:
+    """`duration` in the one canonical form: days, hours, minutes, seconds, each only where it is not zero.
+
+    Raises `ValueError` for what `parse_duration` could not read back: nothing, negative, parts of a second.
+    """
+    if duration <= timedelta() or duration.microseconds:
+        raise ValueError(f"{duration!r} has no duration text here: it must be whole seconds above zero.")
+    minutes, seconds = divmod(duration.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days = f"{duration.days}D" if duration.days else ""
+    clock = "".join(f"{amount}{unit}" for amount, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if amount)
+    return f"P{days}" + (f"T{clock}" if clock else "")
