@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from policies.approvals.trees import LEAF_KINDS, AllOf, AnyOf, Leaf, LeafKind, Node, demands
 from policies.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, EXCLUSIONS, ApprovalRule, Exclusion
+from policies.approvals.trees import LEAF_KINDS, AllOf, AnyOf, Leaf, LeafKind, Node, demands
 from policies.durations import parse_duration
 from policies.pointers import pointer_to
 from threada_site.kernel.context import Scope
@@ -160,7 +160,9 @@ class _Reader:
         if not isinstance(names, list):
             self.problem(place, f"exclude is a list out of {', '.join(EXCLUSIONS)}; [] excludes nobody.", "wrong_type")
             return DEFAULT_EXCLUDE
-        for index, name in enumerate(names[:MAX_PROBLEMS]):
+        for index, name in enumerate(names):
+            if self.full:
+                break
             self._one_of(name, EXCLUSIONS, pointer_to(place, index), "exclusion")
         return frozenset(name for name in names if isinstance(name, str) and name in EXCLUSIONS)
 

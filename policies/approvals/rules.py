@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from policies.approvals.trees import Leaf, Node, canonical_node, conjunction, node_from_json, node_to_json
+from policies.approvals.trees import Leaf, Node, canonical_node, conjunction, demands, node_from_json, node_to_json
 from policies.durations import format_duration, parse_duration
 from threada_site.kernel.context import Scope
 
@@ -53,13 +53,16 @@ def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
 
     Trees are and-ed (identical leaves: the larger count), excludes and escalation targets united, durations the
     shortest, reject beats escalate among the rules that expire at all, step-up if any asks it, the smallest veto.
+    Raises `PolicyDocumentInvalid` when together they leave too many ways to choose from (see `demands`).
     """
     if not rules:
         raise ValueError("There is no rule to merge.")
+    tree = conjunction([rule.tree for rule in rules])
+    demands(tree)
     targets = {target for rule in rules for target in rule.escalate_to}
     on_expiry = {rule.on_expiry for rule in rules if rule.expires_after is not None}
     return ApprovalRule(
-        tree=conjunction([rule.tree for rule in rules]),
+        tree=tree,
         exclude=frozenset[Exclusion]().union(*(rule.exclude for rule in rules)),
         respond_within=_shortest(rule.respond_within for rule in rules),
         remind_after=_shortest(rule.remind_after for rule in rules),

@@ -17,7 +17,7 @@ from threada_site.kernel.errors import PolicyDocumentInvalid
 
 type LeafKind = Literal["role", "group", "user", "scope"]
 LEAF_KINDS: Final[tuple[LeafKind, ...]] = ("role", "group", "user", "scope")
-MAX_DEMANDS: Final = 512
+MAX_DEMANDS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _order(node: Node) -> tuple[bool, bytes]:
 def demands(node: Node) -> tuple[Demand, ...]:
     """The ways to satisfy the tree: each a set of leaves to be filled by different people, none asking all that another asks.
 
-    Raises `PolicyDocumentInvalid` past 512 ways: choosing among them is a search, and a search needs an end.
+    Raises `PolicyDocumentInvalid` past 128 ways: choosing among them is a search, and a search needs an end.
     """
     return tuple(
         tuple(Leaf(kind, name, count) for (kind, name), count in sorted(ways.items())) for ways in _alternatives(node)
