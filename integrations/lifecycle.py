@@ -1,0 +1,52 @@
+"""The lifecycle of an execution: one governed run of an action.
+
+A frozen execution stays `started`, one that waits for the receiver's callback stays `running`: both are attributes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from threada_site.kernel.lifecycles import Lifecycle
+
+
+class ExecutionStatus(StrEnum):
+    """Where an execution stands."""
+
+    AWAITING_APPROVAL = "awaiting_approval"
+    STARTED = "started"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+_E = ExecutionStatus
+
+EXECUTION: Final = Lifecycle(
+    noun="an execution",
+    transitions=MappingProxyType(
+        {
+            # To `failed`: a newer policy version denies what was waiting.
+            _E.AWAITING_APPROVAL: frozenset({_E.STARTED, _E.REJECTED, _E.EXPIRED, _E.CANCELLED, _E.FAILED}),
+            _E.STARTED: frozenset({_E.RUNNING, _E.CANCELLED}),
+            # To `started`: the next try.
+            _E.RUNNING: frozenset({_E.SUCCEEDED, _E.FAILED, _E.OUTCOME_UNKNOWN, _E.STARTED}),
+            _E.SUCCEEDED: frozenset(),
+            # To `started`: a retry, with the same envelope and approval.
+            _E.FAILED: frozenset({_E.STARTED}),
+            # By reconciling alone; running it again is a new execution.
+            _E.OUTCOME_UNKNOWN: frozenset({_E.SUCCEEDED, _E.FAILED}),
+            _E.REJECTED: frozenset(),
+            _E.EXPIRED: frozenset(),
+            _E.CANCELLED: frozenset(),
+        }
+    ),
+    ends=frozenset({_E.SUCCEEDED, _E.FAILED, _E.REJECTED, _E.EXPIRED, _E.CANCELLED}),
+)
+"""An item has one open execution at most; `outcome_unknown` is open, `failed` is not although a retry may reopen it."""
