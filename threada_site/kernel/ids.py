@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import UTC, datetime
 from typing import Final
 
 import uuid_utils.compat
@@ -39,6 +40,17 @@ _SUFFIX: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 def new_uuid() -> uuid.UUID:
     """A UUIDv7 (RFC 9562): ids made later sort later, to the millisecond."""
     return uuid_utils.compat.uuid7()
+
+
+def instant_of(value: uuid.UUID) -> datetime:
+    """The instant (UTC, whole milliseconds) that a UUIDv7 was made at."""
+    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
+
+
+def first_id_at(instant: datetime) -> uuid.UUID:
+    """The smallest UUIDv7 made at or after `instant`: a bound for "created after" on a column of ids."""
+    milliseconds = -(-int(instant.timestamp() * 1_000_000) // 1000)
+    return uuid.UUID(int=max(milliseconds, 0) << 80)
 
 
 def public_id(prefix: str, value: uuid.UUID) -> str:

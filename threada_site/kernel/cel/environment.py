@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from cel_expr_python import cel
 
@@ -22,41 +22,57 @@ stdlib:
     - name: "_+_"
       overloads: [{id: add_string}, {id: add_bytes}, {id: add_list}]
 """
-_PROBLEM: Final = re.compile(
-    r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(\d+):(\d+): (.*?)(?: \(in container ''\))?$",
-    re.MULTILINE,
-)
+_PROBLEM: Final = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _STATUS: Final = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
+_CONTAINER: Final = " (in container '')"
+_EXCLUDED: Final = re.compile(r"undeclared reference to '(map|filter|matches)'$")
+_ADDITION: Final = re.compile(r"found no matching overload for '_\+_' applied to '\((.*)\)'$")
+_MAX_MESSAGE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class ExpressionProblem:
-    """What is wrong at one place of an expression; line and column count from 1."""
+    """What is wrong at one place of an expression. Line and column count from 1, in characters."""
 
     line: int
     column: int
     message: str
 
 
-def new_environment(
-    variables: Mapping[str, cel.Type], *, descriptor_pool: object = None
-) -> cel.Env:
+def new_environment(variables: Mapping[str, cel.Type], *, descriptor_pool: Any = None) -> cel.Env:
     """An environment that knows `variables` and the hardened standard library."""
-    config = cel.NewEnvConfigFromYaml(_CONFIG)
     return cel.NewEnv(
-        descriptor_pool=descriptor_pool, config=config, variables=variables
+        descriptor_pool=descriptor_pool, config=cel.NewEnvConfigFromYaml(_CONFIG), variables=dict(variables)
     )
 
 
 def read_problems(message: str) -> list[ExpressionProblem]:
-    """The problems in the engine's answer to an expression it does not compile; at least one."""
-    found = [
-        ExpressionProblem(int(line), int(column), detail.strip())
+    """The problems in the engine's answer to an expression it does not compile; at least one, each once.
+
+    Where something excluded is used, that is said first: the engine goes on to complain about its arguments.
+    """
+    problems = {
+        ExpressionProblem(max(int(line), 1), max(int(column), 1), _explain(readable(detail))): None
         for line, column, detail in _PROBLEM.findall(message)
-    ]
-    return found or [ExpressionProblem(1, 1, readable(message.partition("\n")[0]))]
+    }
+    ordered = sorted(problems, key=lambda problem: " is not available" not in problem.message)
+    return ordered or [ExpressionProblem(1, 1, readable(message.partition("\n")[0]))]
 
 
 def readable(message: str) -> str:
     """The engine's message without the status code around it."""
-    return _STATUS.sub("", message.strip())
+    return _STATUS.sub("", message.strip()).replace(_CONTAINER, "")[:_MAX_MESSAGE]
+
+
+def position(source: str, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of the character at `offset`."""
+    before = source[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+
+def _explain(detail: str) -> str:
+    if excluded := _EXCLUDED.match(detail):
+        return f"{excluded[1]} is not available in expressions."
+    if addition := _ADDITION.match(detail):
+        return f"+ adds numbers, instants and durations, not ({addition[1]})."
+    return detail

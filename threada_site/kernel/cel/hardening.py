@@ -27,6 +27,4 @@ def assert_hardened() -> None:
             compile_expression(source, variables=("item",)).truth({"item": {}})
         except ExpressionError:
             continue
-        raise RuntimeError(
-            f"The expression engine accepts {source[:80]!r}, which it must refuse."
-        )
+        raise RuntimeError(f"The expression engine accepts {source[:80]!r}, which it must refuse.")

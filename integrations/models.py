@@ -1,0 +1,195 @@
+"""Configured external systems, sealed envelopes, and the runs of their actions."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import Scope
+from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
+from threada_site.tenancy.models import SlugColumn, TenantRow
+
+OPEN_EXECUTION_STATUSES = ["awaiting_approval", "started", "running", "outcome_unknown"]
+
+
+class Integration(TenantRow):
+    """A configured external system. What it means stands in its versions."""
+
+    slug = SlugColumn()
+    name = models.CharField(max_length=200, blank=True)
+    connector = models.CharField(max_length=32)
+    current_version = models.ForeignKey(
+        "IntegrationVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("integration", references=("current_version",)),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="integration_slug_once"),
+        ]
+        permissions = [
+            (scope.codename, scope.value) for scope in (Scope.ACTIONS_EXECUTE, Scope.INTEGRATIONS_MANAGE)
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class IntegrationVersion(TenantRow):
+    """One configuration of an integration: address, authentication by reference, behaviour. Never changes."""
+
+    integration = models.ForeignKey(
+        Integration, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
+    )
+    number = models.PositiveIntegerField()
+    spec = models.JSONField()
+    spec_sha256 = models.CharField(max_length=64)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("integrationversion", references=("integration",)),
+            models.UniqueConstraint(
+                fields=["tenant", "integration", "number"], name="integrationversion_number_once"
+            ),
+            AppendOnly(name="integrationversion_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.integration} v{self.number}"
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.INTEGRATION_VERSION, self.id)
+
+
+class Action(TenantRow):
+    """A named operation of one integration version."""
+
+    integration_version = models.ForeignKey(
+        IntegrationVersion, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="actions"
+    )
+    slug = SlugColumn()
+    spec = models.JSONField()
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("action", references=("integration_version",)),
+            models.UniqueConstraint(fields=["tenant", "integration_version", "slug"], name="action_slug_once"),
+            AppendOnly(name="action_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Envelope(TenantRow):
+    """The sealed bytes (RFC 8785) of exactly what will be executed, and their SHA-256."""
+
+    work_item_id = models.UUIDField()
+    body = models.BinaryField()
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [*tenant_constraints("envelope"), AppendOnly(name="envelope_append_only")]
+
+    def __str__(self) -> str:
+        return self.sha256
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.ENVELOPE, self.id)
+
+
+class Execution(TenantRow):
+    """One governed run of an action. The row is the truth; the queue only reminds workers of it."""
+
+    work_item_id = models.UUIDField()
+    workflow = models.CharField(max_length=63)
+    channel = models.CharField(max_length=63, blank=True)
+    integration = models.CharField(max_length=63)
+    action = models.CharField(max_length=63)
+    integration_version = models.ForeignKey(
+        IntegrationVersion, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    envelope = models.ForeignKey(
+        Envelope, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    status = models.CharField(max_length=20)
+    requested_by = models.UUIDField()
+    idempotency_key = models.CharField(max_length=255)
+    input = models.JSONField(default=dict)
+    policy_decision_id = models.UUIDField(null=True)
+    policy_version_id = models.UUIDField(null=True)
+    attempts_made = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    fencing_token = models.PositiveBigIntegerField(default=0)
+    worker_deaths = models.PositiveIntegerField(default=0)
+    failure = models.CharField(max_length=32, blank=True)
+    failure_detail = models.TextField(blank=True)
+    result = models.JSONField(null=True)
+    correlation_id = models.CharField(max_length=128, blank=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("execution", references=("integration_version", "envelope")),
+            models.UniqueConstraint(
+                fields=["tenant", "work_item_id"],
+                condition=models.Q(status__in=OPEN_EXECUTION_STATUSES),
+                name="execution_one_open_per_item",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "work_item_id", "id"], name="execution_item_idx"),
+            models.Index(fields=["tenant", "status", "id"], name="execution_status_idx"),
+            models.Index(fields=["tenant", "workflow", "id"], name="execution_workflow_idx"),
+            models.Index(fields=["tenant", "channel", "id"], name="execution_channel_idx"),
+            models.Index(fields=["tenant", "policy_version_id", "id"], name="execution_policy_idx"),
+            models.Index(
+                fields=["status", "next_try_at", "lease_until"],
+                condition=models.Q(status__in=["started", "running"]),
+                name="execution_due_idx",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.EXECUTION, self.id)
+
+
+class Attempt(TenantRow):
+    """One try at an execution: what came of it, never what secret it used."""
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="attempts"
+    )
+    number = models.PositiveIntegerField()
+    fencing_token = models.PositiveBigIntegerField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=20, blank=True)
+    failure = models.CharField(max_length=32, blank=True)
+    ambiguous = models.BooleanField(default=False)
+    response = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("attempt", references=("execution",)),
+            models.UniqueConstraint(fields=["tenant", "execution", "number"], name="attempt_number_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.execution} #{self.number}"
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.ATTEMPT, self.id)

@@ -1,0 +1,241 @@
+"""The rulebook: workflows and channels, policies and their versions, where they apply, and what they decided."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import Scope
+from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
+from threada_site.tenancy.models import SlugColumn, TenantRow
+
+
+class Channel(TenantRow):
+    """Where requests come in."""
+
+    slug = SlugColumn()
+    name = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("channel"),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="channel_slug_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Workflow(TenantRow):
+    """A kind of work. What it means stands in its versions; `current_version` is used for new work items."""
+
+    slug = SlugColumn()
+    name = models.CharField(max_length=200, blank=True)
+    current_version = models.ForeignKey(
+        "WorkflowVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("workflow", references=("current_version",)),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="workflow_slug_once"),
+        ]
+        permissions = [
+            (scope.codename, scope.value)
+            for scope in (
+                Scope.WORKITEMS_READ,
+                Scope.WORKITEMS_WRITE,
+                Scope.WORKITEMS_ON_BEHALF,
+                Scope.DECISIONS_DECIDE,
+                Scope.ACTIONS_EXECUTE,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class WorkflowVersion(TenantRow):
+    """One meaning of a workflow: payload schema, allowed actions, reject reasons. Never changes."""
+
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
+    )
+    number = models.PositiveIntegerField()
+    spec = models.JSONField()
+    spec_sha256 = models.CharField(max_length=64)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("workflowversion", references=("workflow",)),
+            models.UniqueConstraint(fields=["tenant", "workflow", "number"], name="workflowversion_number_once"),
+            AppendOnly(name="workflowversion_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} v{self.number}"
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.WORKFLOW_VERSION, self.id)
+
+
+class List(TenantRow):
+    """A named list of values that rules may ask (`x in lists.name`)."""
+
+    slug = SlugColumn()
+    current_version = models.ForeignKey(
+        "ListVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("list", references=("current_version",)),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="list_slug_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class ListVersion(TenantRow):
+    """The items of a list at one time. Never changes."""
+
+    list = models.ForeignKey(
+        List, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
+    )
+    number = models.PositiveIntegerField()
+    items = models.JSONField()
+    items_sha256 = models.CharField(max_length=64)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("listversion", references=("list",)),
+            models.UniqueConstraint(fields=["tenant", "list", "number"], name="listversion_number_once"),
+            AppendOnly(name="listversion_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.list} v{self.number}"
+
+
+class Policy(TenantRow):
+    """A rule document with a history. `in_force` is the version that decides; none means deny (`policy_missing`)."""
+
+    slug = SlugColumn()
+    in_force = models.ForeignKey(
+        "PolicyVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "policies"
+        constraints = [
+            *tenant_constraints("policy", references=("in_force",)),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="policy_slug_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class PolicyVersion(TenantRow):
+    """One version: draft, published or retired. Once published its document never changes (trigger)."""
+
+    policy = models.ForeignKey(
+        Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
+    )
+    number = models.PositiveIntegerField()
+    status = models.CharField(max_length=16, default="draft")
+    document = models.JSONField()
+    document_sha256 = models.CharField(max_length=64)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    published_by = models.UUIDField(null=True)
+    published_at = models.DateTimeField(null=True)
+    retired_by = models.UUIDField(null=True)
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("policyversion", references=("policy",)),
+            models.UniqueConstraint(fields=["tenant", "policy", "number"], name="policyversion_number_once"),
+            models.CheckConstraint(
+                name="policyversion_status_known", condition=models.Q(status__in=["draft", "published", "retired"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy} v{self.number}"
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.POLICY_VERSION, self.id)
+
+
+class Overlay(TenantRow):
+    """Where a policy applies: the whole tenant, one workflow or one channel."""
+
+    policy = models.ForeignKey(
+        Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="overlays"
+    )
+    scope_kind = models.CharField(max_length=8, choices=[(k, k) for k in ("tenant", "workflow", "channel")])
+    scope_slug = models.CharField(max_length=63, blank=True)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("overlay", references=("policy",)),
+            models.UniqueConstraint(fields=["tenant", "policy", "scope_kind", "scope_slug"], name="overlay_once"),
+            models.CheckConstraint(
+                name="overlay_scope_known", condition=models.Q(scope_kind__in=["tenant", "workflow", "channel"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy} on {self.scope_kind} {self.scope_slug}".rstrip()
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.OVERLAY, self.id)
+
+
+class PolicyDecision(TenantRow):
+    """One evaluation, with everything needed to repeat it: facts as canonical bytes, versions, engine, trace."""
+
+    work_item_id = models.UUIDField()
+    execution_id = models.UUIDField(null=True)
+    point = models.CharField(max_length=8)
+    outcome = models.CharField(max_length=16)
+    reason_codes = models.JSONField(default=list)
+    matched = models.JSONField(default=list)
+    rule_errors = models.JSONField(default=list)
+    versions = models.JSONField(default=list)
+    list_versions = models.JSONField(default=dict)
+    approvals = models.JSONField(null=True)
+    trace = models.JSONField(default=list)
+    facts = models.BinaryField()
+    facts_sha256 = models.CharField(max_length=64)
+    policy_version_id = models.UUIDField(null=True, help_text="The version whose rule decided.")
+    engine = models.CharField(max_length=64)
+    duration_us = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [*tenant_constraints("policydecision"), AppendOnly(name="policydecision_append_only")]
+        indexes = [models.Index(fields=["tenant", "work_item_id", "id"], name="policydecision_item_idx")]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.POLICY_DECISION, self.id)

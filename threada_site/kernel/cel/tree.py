@@ -1,0 +1,202 @@
+"""The engine's syntax tree: what the checker lets through and must not run, and what an expression reads.
+
+The engine hands out its checked expression as a serialized `cel.expr.CheckedExpr` (github.com/google/cel-spec,
+proto/cel/expr) without descriptors for it; the few fields read here are declared below, the others are carried along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cel_expr_python import cel
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_PACKAGE: Final = "threada.cel_tree"
+_LAYOUT: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
+    "Any": (("type_url", 1, "STRING"), ("value", 2, "BYTES")),
+    "Checked": (("types", 3, "*TypeEntry"), ("expr", 4, "Expr"), ("source", 5, "Source")),
+    "TypeEntry": (("id", 1, "INT64"), ("type", 2, "Type")),
+    "Type": (("primitive", 3, "INT32"), ("well_known", 5, "INT32")),
+    "Source": (("positions", 4, "*Position"),),
+    "Position": (("id", 1, "INT64"), ("offset", 2, "INT32")),
+    "Expr": (
+        ("id", 2, "INT64"),
+        ("constant", 3, "Constant"),
+        ("ident", 4, "Ident"),
+        ("select", 5, "Select"),
+        ("call", 6, "Call"),
+        ("list", 7, "List"),
+        ("struct", 8, "Struct"),
+        ("loop", 9, "Loop"),
+    ),
+    "Constant": (("string", 6, "STRING"),),
+    "Ident": (("name", 1, "STRING"),),
+    "Select": (("operand", 1, "Expr"), ("field", 2, "STRING")),
+    "Call": (("target", 1, "Expr"), ("function", 2, "STRING"), ("args", 3, "*Expr")),
+    "List": (("elements", 1, "*Expr"),),
+    "Struct": (("name", 1, "STRING"), ("entries", 2, "*Entry")),
+    "Entry": (("key", 3, "Expr"), ("value", 4, "Expr")),
+    "Loop": (("range", 2, "Expr"), ("init", 4, "Expr"), ("go_on", 5, "Expr"), ("step", 6, "Expr"), ("end", 7, "Expr")),
+}
+_INT, _UINT, _DOUBLE = 2, 3, 4
+_TIMESTAMP, _DURATION = 2, 3
+_ARITHMETIC: Final = ("_+_", "_-_", "_*_", "_/_")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A node that must not run: its offset in the source (code points, from 0) and the reason."""
+
+    offset: int
+    message: str
+
+
+class Tree:
+    """The tree of one compiled expression."""
+
+    def __init__(self, program: cel.Expression) -> None:
+        self._wrapped = _CLASSES["Any"].FromString(program.serialize())
+        self._checked = _CLASSES["Checked"].FromString(self._wrapped.value)
+        self._types = {entry.id: entry.type for entry in self._checked.types}
+        self.root = self._checked.expr
+
+    def refusals(self) -> Iterator[Refusal]:
+        """Nodes that build protobuf messages, and lists or maps made of facts inside a loop to be looped over.
+
+        The latter is the only way to double a value per nesting level: twelve levels of `[[x, x]].exists(y, …)` and one
+        comparison keep the engine busy for seconds, thirty for ever, and it cannot be interrupted.
+        """
+        for node, loops_around in _walk(self.root):
+            kind = _kind(node)
+            if kind == "struct" and node.struct.name:
+                yield Refusal(self._offset(node), "An expression cannot build a protobuf message.")
+            elif kind == "loop" and loops_around:
+                built = next((inner for inner, _ in _walk(node.loop.range) if _is_built_from_facts(inner)), None)
+                if built is not None:
+                    yield Refusal(
+                        self._offset(built), "A list or map made of facts inside a loop cannot be looped over in turn."
+                    )
+
+    def without_dynamic_addition(self, environment: cel.Env) -> cel.Expression | None:
+        """The program with `a + b` over two dynamic operands turned into `a - (-b)`; None when there is no such place.
+
+        The checker refuses `+` on strings and lists where it knows the types, the engine itself adds whatever it meets.
+        Subtraction says the same for numbers and refuses the rest.
+        """
+        fresh = 1 + max((entry.id for entry in self._checked.source.positions), default=0)
+        changed = False
+        for node, _ in _walk(self.root):
+            if _calls(node, "_+_") and not any(self._is_addable(operand) for operand in node.call.args):
+                negated = type(node)(id=fresh)
+                negated.call.function = "-_"
+                negated.call.args.append(node.call.args[1])
+                node.call.function = "_-_"
+                node.call.args[1].CopyFrom(negated)
+                fresh += 1
+                changed = True
+        if not changed:
+            return None
+        self._wrapped.value = self._checked.SerializeToString()
+        return environment.deserialize(self._wrapped.SerializeToString())
+
+    def members_of(self, variable: str) -> frozenset[str] | None:
+        """The names read from `variable` as `variable.name` or `variable["name"]`; None when it is used otherwise."""
+        names: set[str] = set()
+        other_uses = 0
+        for node, _ in _walk(self.root):
+            if _is_variable(node, variable):
+                other_uses += 1
+            elif _kind(node) == "select" and _is_variable(node.select.operand, variable):
+                names.add(node.select.field)
+                other_uses -= 1
+            elif _calls(node, "_[_]") and _is_variable(node.call.args[0], variable):
+                key = node.call.args[1]
+                if _kind(key) == "constant" and key.constant.HasField("string"):
+                    names.add(key.constant.string)
+                    other_uses -= 1
+        return None if other_uses else frozenset(names)
+
+    def arithmetic_on_doubles(self) -> Iterator[int]:
+        """Offsets of fields that are doubles by their schema and stand in arithmetic without `double(…)` around them.
+
+        JSON writes 5 and 5.0 alike, so such a field arrives as an int now and then, and CEL does not mix the two.
+        """
+        for node, _ in _walk(self.root):
+            if _calls(node, *_ARITHMETIC):
+                for operand in node.call.args:
+                    if _kind(operand) == "select" and self._type(operand).primitive == _DOUBLE:
+                        yield self._offset(operand)
+
+    def _is_addable(self, node: Any) -> bool:
+        known = self._type(node)
+        return known.primitive in (_INT, _UINT, _DOUBLE) or known.well_known in (_TIMESTAMP, _DURATION)
+
+    def _type(self, node: Any) -> Any:
+        return self._types.get(node.id, _UNKNOWN)
+
+    def _offset(self, node: Any) -> int:
+        return next((entry.offset for entry in self._checked.source.positions if entry.id == node.id), 0)
+
+
+def _kind(node: Any) -> str | None:
+    return node.WhichOneof("kind")  # type: ignore[no-any-return]
+
+
+def _calls(node: Any, *functions: str) -> bool:
+    return _kind(node) == "call" and node.call.function in functions
+
+
+def _is_variable(node: Any, name: str) -> bool:
+    return _kind(node) == "ident" and node.ident.name == name
+
+
+def _is_built_from_facts(node: Any) -> bool:
+    return _kind(node) in ("list", "struct") and any(_kind(inner) == "ident" for inner, _ in _walk(node))
+
+
+def _walk(node: Any, loops_around: int = 0) -> Iterator[tuple[Any, int]]:
+    """Every expression below and including `node`, parents first, with the number of loops around it."""
+    yield node, loops_around
+    kind = _kind(node)
+    children: list[Any] = []
+    if kind == "call":
+        children = [*([node.call.target] if node.call.HasField("target") else []), *node.call.args]
+    elif kind == "select":
+        children = [node.select.operand]
+    elif kind == "list":
+        children = list(node.list.elements)
+    elif kind == "struct":
+        children = [part for entry in node.struct.entries for part in (entry.key, entry.value)]
+    elif kind == "loop":
+        yield from _walk(node.loop.range, loops_around)
+        loops_around += 1
+        children = [node.loop.init, node.loop.go_on, node.loop.step, node.loop.end]
+    for child in children:
+        yield from _walk(child, loops_around)
+
+
+def _message_classes() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(name="threada/cel_tree.proto", package=_PACKAGE, syntax="proto2")
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for name, fields in _LAYOUT.items():
+        message = file.message_type.add(name=name)
+        if name == "Expr":
+            message.oneof_decl.add(name="kind")
+        for field_name, number, kind in fields:
+            field = message.field.add(name=field_name, number=number)
+            field.label = kinds.LABEL_REPEATED if kind.startswith("*") else kinds.LABEL_OPTIONAL
+            if kind.lstrip("*") in _LAYOUT:
+                field.type, field.type_name = kinds.TYPE_MESSAGE, f".{_PACKAGE}.{kind.lstrip('*')}"
+                if name == "Expr":
+                    field.oneof_index = 0
+            else:
+                field.type = kinds.Type.Value(f"TYPE_{kind}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _LAYOUT}
+
+
+_CLASSES: Final = _message_classes()
+_UNKNOWN: Final = _CLASSES["Type"]()

@@ -1,0 +1,47 @@
+"""One PostgreSQL: DATABASE_URL when it is set, the embedded server otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from threada_site.settings.environment import DATA_DIR, number, text
+from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, login_url
+from threada_site.tenancy.roles import APP
+
+DATABASE_URL = text("DATABASE_URL")
+
+
+def _connection() -> dict[str, Any]:
+    if not DATABASE_URL:
+        return {"NAME": EMBEDDED_DATABASE, "USER": APP, "EMBEDDED_ROOT": str(DATA_DIR), "OPTIONS": {}}
+    parts = dict(conninfo_to_dict(login_url(DATABASE_URL, DATA_DIR)))
+    named = {
+        "NAME": parts.pop("dbname", None) or EMBEDDED_DATABASE,
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+    }
+    return {**named, "OPTIONS": parts}
+
+
+_database = _connection()
+_database["OPTIONS"] |= {
+    "pool": {
+        "min_size": 1,
+        "max_size": number("THREADA_DATABASE_POOL", 8),
+        "timeout": 10,
+    },
+    "prepare_threshold": 3,
+}
+
+DATABASES = {
+    "default": {
+        "ENGINE": "threada_site.tenancy.backend",
+        "TEST": {"NAME": text("THREADA_TEST_DATABASE") or "test_threada"},
+        **_database,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,0 +1,22 @@
+"""Threada's own settings."""
+
+from threada_site.settings.environment import BASE_DIR, DATA_DIR, number, text, words
+
+THREADA_DATA_DIR = DATA_DIR
+THREADA_BASE_DIR = BASE_DIR
+THREADA_VERSION = "0.1.0"
+# CIDRs of private or loopback networks that integrations may call; everything not globally routable is refused else.
+THREADA_EGRESS_ALLOW = words("THREADA_EGRESS_ALLOW")
+# Secret references (`env:NAME`, `file:/path`) that tenants may name through API and console.
+THREADA_SECRET_REFS = words("THREADA_SECRET_REFS")
+# How long an idempotency key is remembered, in hours.
+THREADA_IDEMPOTENCY_HOURS = number("THREADA_IDEMPOTENCY_HOURS", 24)
+# The largest telemetry window that one request may ask for, in days.
+THREADA_TELEMETRY_WINDOW_DAYS = number("THREADA_TELEMETRY_WINDOW_DAYS", 31)
+# The largest request body, in bytes; payloads themselves are bounded by their workflow (256 KB unless it says otherwise).
+THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
+# Jobs that one worker process runs side by side.
+THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
+# Who records refusals: the API layer must not import the ledger above it.
+THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"
+THREADA_PUBLIC_URL = text("THREADA_PUBLIC_URL")

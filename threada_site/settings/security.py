@@ -1,0 +1,49 @@
+"""Keys, hosts, proxies, cookies."""
+
+from urllib.parse import urlsplit
+
+from threada_site.settings.environment import flag, key, text, words
+
+DEBUG = False
+SECRET_KEY = key("secret_key")
+THREADA_CURSOR_KEY = key("cursor_key")
+THREADA_SECRETS_KEY = key("secrets_key")
+
+_public = urlsplit(text("THREADA_PUBLIC_URL"))
+_is_https = _public.scheme == "https"
+
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *([_public.hostname] if _public.hostname else [])]
+ALLOWED_HOSTS += words("THREADA_ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if _public.netloc else []
+
+# Behind a proxy that sets X-Forwarded-Proto and X-Forwarded-For, and strips what clients send under those names.
+if flag("THREADA_TRUSTED_PROXY"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    USE_X_FORWARDED_HOST = True
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_https
+SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_NAME = "threada_session"
+CSRF_COOKIE_NAME = "threada_csrf"
+SESSION_COOKIE_AGE = 12 * 3600
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+CSRF_FAILURE_VIEW = "django.views.csrf.csrf_failure"
+
+AUTH_USER_MODEL = "tenancy.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+# Object permissions are read in SQL by `threada_grants`; the anonymous user of django-guardian has no use here.
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_USER = False
+GUARDIAN_MONKEY_PATCH_GROUP = False
+SILENCED_SYSTEM_CHECKS = [
+    "guardian.W001",  # its authentication backend is not installed: rights are asked of ActingContext alone
+]

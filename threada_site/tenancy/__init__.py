@@ -1,0 +1,1 @@
+"""Tenants, principals and credentials as data; the unit of work; row-level security."""

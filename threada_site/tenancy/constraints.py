@@ -1,0 +1,119 @@
+"""What every tenant table promises, as constraints of its model, so that migrations carry it.
+
+`tenant_constraints()` gives a table row-level security and the unique key `(tenant_id, id)`; `TenantForeignKey` gives a
+reference between two tenant tables the composite key `(tenant_id, x_id) → (tenant_id, id)`, because row-level security
+does not check foreign keys. `AppendOnly` lets rows be inserted and read, never changed or deleted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.ddl_references import Statement
+
+from threada_site.tenancy.roles import OWNER, PLATFORM
+
+CURRENT_TENANT: Final = "(SELECT NULLIF(current_setting('app.tenant', true), '')::uuid)"
+
+
+class _SchemaConstraint(models.BaseConstraint):
+    """A constraint that the database alone checks: nothing to validate in forms."""
+
+    def validate(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
+
+    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+        """Emitted after CREATE TABLE, since none of these can stand inside it."""
+        statement = self.create_sql(model, schema_editor)
+        if statement is not None:
+            schema_editor.deferred_sql.append(statement)
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name,)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._identity() == other._identity()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._identity()))
+
+
+class RowLevelSecurity(_SchemaConstraint):
+    """Rows are visible and writable in the transaction's tenant alone; owner and platform see all."""
+
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; "
+            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY; "
+            f"CREATE POLICY tenant_rows ON {table} "
+            f"USING (tenant_id = {CURRENT_TENANT}) WITH CHECK (tenant_id = {CURRENT_TENANT}); "
+            f"CREATE POLICY platform_rows ON {table} TO {OWNER}, {PLATFORM} USING (true) WITH CHECK (true)"
+        )
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(
+            f"DROP POLICY tenant_rows ON {table}; DROP POLICY platform_rows ON {table}; "
+            f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY; ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
+        )
+
+
+class AppendOnly(_SchemaConstraint):
+    """A trigger refuses UPDATE, DELETE and TRUNCATE for every role but the platform's (retention)."""
+
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(
+            f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION threada_refuse_change(); "
+            f"CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION threada_refuse_change()"
+        )
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(f"DROP TRIGGER append_only ON {table}; DROP TRIGGER append_only_truncate ON {table}")
+
+
+class TenantForeignKey(_SchemaConstraint):
+    """The composite foreign key behind a `ForeignKey(db_constraint=False)` between tenant tables."""
+
+    def __init__(self, *, field: str, name: str) -> None:
+        self.field = field
+        super().__init__(name=name)
+
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+        """Emitted at the end of the migration: the target's `(tenant_id, id)` may be created later in the same one."""
+        quote = schema_editor.quote_name
+        field = model._meta.get_field(self.field)
+        target = field.related_model._meta.db_table  # type: ignore[union-attr]
+        schema_editor.deferred_sql.append(
+            Statement(
+                f"ALTER TABLE {quote(model._meta.db_table)} ADD CONSTRAINT {quote(self.name)} "
+                f"FOREIGN KEY (tenant_id, {quote(field.column)}) "  # type: ignore[union-attr]
+                f"REFERENCES {quote(target)} (tenant_id, id) DEFERRABLE INITIALLY DEFERRED"
+            )
+        )
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        quote = schema_editor.quote_name
+        return Statement(f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)}")
+
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        path, args, kwargs = super().deconstruct()
+        return path, args, {**kwargs, "field": self.field}
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name, self.field)
+
+
+def tenant_constraints(table: str, *, references: tuple[str, ...] = ()) -> list[models.BaseConstraint]:
+    """The constraints of a tenant table: row-level security, `(tenant_id, id)`, and its references to tenant tables."""
+    return [
+        RowLevelSecurity(name=f"{table}_rls"),
+        models.UniqueConstraint(fields=["tenant", "id"], name=f"{table}_tenant_id_key"),
+        *(TenantForeignKey(field=field, name=f"{table}_{field}_fk") for field in references),
+    ]

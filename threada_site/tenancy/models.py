@@ -1,0 +1,158 @@
+"""Tenants and the principals that act in them.
+
+`User` is the account of a principal and belongs to no tenant; whatever says where it may act (membership, role,
+credential) does, and stands under row-level security.
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import Group, PermissionsMixin
+from django.core.validators import RegexValidator
+from django.db import models
+
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import PrincipalKind, Scope
+from threada_site.tenancy.constraints import tenant_constraints
+
+slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")
+
+
+class SlugColumn(models.CharField):
+    """An id that people choose. A plain column: `SlugField` would add a second index of its own."""
+
+    def __init__(self, **kwargs: object) -> None:
+        kwargs.setdefault("max_length", 63)
+        kwargs.setdefault("validators", [slug_validator])
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+
+
+class Tenant(models.Model):
+    """The isolation boundary."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
+    slug = SlugColumn(unique=True)
+    name = models.CharField(max_length=200)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        permissions = [(scope.codename, scope.value) for scope in Scope]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class TenantRow(models.Model):
+    """The base of every tenant table. Its `Meta.constraints` must come from `tenant_constraints()`."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False, related_name="+", editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(username=username)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A principal: who acts. Humans may hold a password for the console; services and agents hold credentials alone."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
+    username = SlugColumn(unique=True)
+    kind = models.CharField(max_length=8, choices=[(kind.value, kind.value) for kind in PrincipalKind])
+    display_name = models.CharField(max_length=200, blank=True)
+    email = models.EmailField(blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+
+    class Meta:
+        verbose_name = "principal"
+        constraints = [
+            models.CheckConstraint(
+                name="user_kind_known", condition=models.Q(kind__in=[kind.value for kind in PrincipalKind])
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.username
+
+    @property
+    def is_staff(self) -> bool:
+        """People may open the console; what they see there follows from their membership."""
+        return self.kind == PrincipalKind.HUMAN
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.PRINCIPAL, self.id)
+
+
+class Membership(TenantRow):
+    """A principal belongs to a tenant. Its roles are the tenant's role groups that the principal is in."""
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("membership"),
+            models.UniqueConstraint(fields=["tenant", "user"], name="membership_once"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
+class Role(TenantRow):
+    """A named bundle of scopes: a group whose object permissions on the tenant are the scopes."""
+
+    slug = SlugColumn()
+    group = models.OneToOneField(Group, on_delete=models.PROTECT, related_name="role")
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("role"),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="role_slug_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Credential(TenantRow):
+    """A bearer token of one principal in one tenant. Only its SHA-256 is kept; the token itself is shown once."""
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="credentials")
+    token_sha256 = models.BinaryField(max_length=32, unique=True, editable=False)
+    hint = models.CharField(max_length=16, editable=False, help_text="The first characters, to tell tokens apart.")
+    label = models.CharField(max_length=200, blank=True)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        constraints = tenant_constraints("credential")
+
+    def __str__(self) -> str:
+        return f"{self.hint}…"
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.CREDENTIAL, self.id)
+
+    @property
+    def is_live(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > clock.now())
+
+

@@ -1,0 +1,41 @@
+"""The three PostgreSQL roles. The login owns nothing; owner and platform are taken explicitly and never outlive a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from django.db import connection, transaction
+
+OWNER: Final = "threada_owner"
+PLATFORM: Final = "threada_platform"
+APP: Final = "threada_app"
+
+
+@contextmanager
+def platform_role() -> Iterator[None]:
+    """A transaction that sees the rows of all tenants: for sweeps, sealing and retention alone.
+
+    The role is LOCAL to the transaction and handed back even when the transaction is one of an outer test.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {PLATFORM}")
+        try:
+            yield
+        finally:
+            if not connection.needs_rollback:
+                cursor.execute("SET LOCAL ROLE NONE")
+
+
+@contextmanager
+def owner_role() -> Iterator[None]:
+    """The session as owner of the schema, for `migrate` and `flush`; reset at the end, also after an error."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {OWNER}")
+    try:
+        yield
+    finally:
+        if connection.connection is not None and not connection.needs_rollback:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET ROLE")

@@ -1,0 +1,80 @@
+-- Look-ups that must work before a tenant is known. Owned by threada_owner, so row-level security lets them see all
+-- tenants; they hand out nothing beyond the one credential or person they were asked about.
+
+-- Rights of a principal in a tenant, one row a grant: (role or NULL, model, object id, codename).
+CREATE OR REPLACE FUNCTION threada_grants(p_user uuid, p_tenant uuid)
+RETURNS TABLE (role_slug text, model text, object_id text, codename text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT r.slug::text, c.model::text, g.object_pk::text, p.codename::text
+      FROM tenancy_role r
+      JOIN tenancy_user_groups ug ON ug.group_id = r.group_id AND ug.user_id = p_user
+      LEFT JOIN guardian_groupobjectpermission g ON g.group_id = r.group_id
+      LEFT JOIN auth_permission p ON p.id = g.permission_id
+      LEFT JOIN django_content_type c ON c.id = g.content_type_id
+     WHERE r.tenant_id = p_tenant
+    UNION ALL
+    SELECT NULL, c.model::text, g.object_pk::text, p.codename::text
+      FROM guardian_userobjectpermission g
+      JOIN auth_permission p ON p.id = g.permission_id
+      JOIN django_content_type c ON c.id = g.content_type_id
+     WHERE g.user_id = p_user
+$$;
+
+-- Looks a credential up by the SHA-256 of its token and, when it is good for the tenant asked for, sets the tenant of
+-- the transaction. No row: no such token. `status` says what is wrong otherwise.
+CREATE OR REPLACE FUNCTION threada_enter(p_token_sha256 bytea, p_tenant text)
+RETURNS TABLE (status text, credential_id uuid, user_id uuid, username text, kind text,
+               tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    found record;
+    state text := 'ok';
+BEGIN
+    SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
+           c.last_used_at, u.is_active AND t.is_active AS active,
+           EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = u.id AND m.tenant_id = t.id) AS belongs,
+           (SELECT count(*) FROM tenancy_membership m WHERE m.user_id = u.id) AS memberships
+      INTO found
+      FROM tenancy_credential c
+      JOIN tenancy_user u ON u.id = c.user_id
+      JOIN tenancy_tenant t ON t.id = c.tenant_id
+     WHERE c.token_sha256 = p_token_sha256;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF found.revoked_at IS NOT NULL THEN
+        state := 'revoked';
+    ELSIF found.expires_at IS NOT NULL AND found.expires_at <= now() THEN
+        state := 'expired';
+    ELSIF NOT found.active OR NOT found.belongs THEN
+        state := 'inactive';
+    ELSIF p_tenant IS NULL AND found.memberships > 1 THEN
+        state := 'tenant_required';
+    ELSIF p_tenant IS NOT NULL AND p_tenant <> found.slug THEN
+        state := 'tenant_mismatch';
+    END IF;
+    -- A refusal is that tenant's to record, so the tenant is set in either case; rights are handed out only when all is well.
+    PERFORM set_config('app.tenant', found.tenant_id::text, true);
+    IF state = 'ok' AND (found.last_used_at IS NULL OR found.last_used_at < now() - interval '1 minute') THEN
+        UPDATE tenancy_credential SET last_used_at = now()
+         WHERE id = (SELECT id FROM tenancy_credential WHERE id = found.id FOR UPDATE SKIP LOCKED);
+    END IF;
+    RETURN QUERY SELECT state, found.id, found.user_id, found.username::text, found.kind::text,
+        found.tenant_id, found.slug::text, found.scopes,
+        CASE WHEN state = 'ok' THEN
+            (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename))
+               FROM threada_grants(found.user_id, found.tenant_id) g)
+        END;
+END
+$$;
+
+-- The tenants a person belongs to: what the console offers after login.
+CREATE OR REPLACE FUNCTION threada_tenants_of(p_user uuid)
+RETURNS TABLE (tenant_id uuid, slug text, name text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT t.id, t.slug::text, t.name::text
+      FROM tenancy_membership m JOIN tenancy_tenant t ON t.id = m.tenant_id
+     WHERE m.user_id = p_user AND t.is_active
+     ORDER BY t.slug
+$$;

@@ -1,0 +1,82 @@
+"""The unit of work: one transaction in one tenant.
+
+Outside of one, tenant tables show no rows. Services never open one themselves; the door does (view, console page,
+job, command), so that lock, check, change and receipt commit together or not at all.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+
+
+class NestedTenantError(RuntimeError):
+    """A unit of work of one tenant was opened inside another tenant's. That is a defect, never a user's error."""
+
+
+class OutsideUnitOfWorkError(RuntimeError):
+    """A service was called without a unit of work. That is a defect, never a user's error."""
+
+
+@contextmanager
+def unit_of_work(tenant_id: uuid.UUID) -> Iterator[None]:
+    """A transaction in which the rows of `tenant_id`, and no others, can be read and written.
+
+    May be nested under the same tenant (it is then a savepoint). Restores the outer state itself, because a released
+    savepoint keeps settings made inside it.
+    """
+    outer = current_tenant_id()
+    if outer is not None and outer != tenant_id:
+        raise NestedTenantError(f"a unit of work of tenant {tenant_id} was opened inside one of {outer}")
+    with transaction.atomic():
+        _set(tenant_id)
+        with _restored(outer):
+            yield
+
+
+@contextmanager
+def entered_unit_of_work() -> Iterator[None]:
+    """A transaction whose tenant `enter` sets once the credential is known: the API's outermost block."""
+    outer = current_tenant_id()
+    with transaction.atomic():
+        with _restored(outer):
+            yield
+
+
+def mark_entered(tenant_id: uuid.UUID) -> None:
+    """Note that SQL has already set the tenant of this transaction."""
+    connection.threada_tenant = tenant_id  # type: ignore[attr-defined]
+
+
+def current_tenant_id() -> uuid.UUID | None:
+    """The tenant of the unit of work that is open on this connection, or None."""
+    return getattr(connection, "threada_tenant", None)
+
+
+def require_unit_of_work(tenant_id: uuid.UUID) -> None:
+    """Refuse to go on unless a unit of work of `tenant_id` is open."""
+    if current_tenant_id() != tenant_id or not connection.in_atomic_block:
+        raise OutsideUnitOfWorkError(f"no unit of work of tenant {tenant_id} is open")
+
+
+def _set(tenant_id: uuid.UUID | None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant_id) if tenant_id else ""])
+    connection.threada_tenant = tenant_id  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _restored(outer: uuid.UUID | None) -> Iterator[None]:
+    """Hand the outer tenant back. A rollback undoes the setting by itself; a commit ends it with the transaction; only
+    inside an outer transaction (a nested unit, a test) does it have to be set back."""
+    try:
+        yield
+    except BaseException:
+        connection.threada_tenant = outer  # type: ignore[attr-defined]
+        raise
+    if connection.savepoint_ids and not connection.needs_rollback:
+        _set(outer)
+    connection.threada_tenant = outer  # type: ignore[attr-defined]
