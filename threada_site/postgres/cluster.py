@@ -1,0 +1,30 @@
+"""A running server, as its clients see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A server that answered to its name at the moment it was looked up; it may be gone the next.
+
+    `superuser` is a PostgreSQL role; which roles the product logs in with is not decided here.
+    """
+
+    data_dir: Path
+    socket_dir: Path
+    port: int
+    pid: int
+    superuser: str
+
+    def url(self, *, user: str, dbname: str) -> str:
+        """A libpq URL over the Unix socket, for psycopg, psql and pg_dump."""
+        where = urlencode({"host": str(self.socket_dir), "port": self.port})
+        return f"postgresql://{quote(user, safe='')}@/{quote(dbname, safe='')}?{where}"
+
+    def conninfo(self, *, user: str, dbname: str) -> dict[str, str | int]:
+        """The same as libpq keywords: `host` (the socket's directory), `port`, `user`, `dbname`."""
+        return {"host": str(self.socket_dir), "port": self.port, "user": user, "dbname": dbname}

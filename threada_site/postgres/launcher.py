@@ -1,0 +1,154 @@
+"""Start, find and stop the server of a data directory: safe from many processes at once, and after any of them was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from threada_site.postgres.account import account_for
+from threada_site.postgres.binaries import binaries_for
+from threada_site.postgres.cluster import Cluster
+from threada_site.postgres.configuration import log_tail, prune_logs
+from threada_site.postgres.creation import SUPERUSER, check_version, create_cluster
+from threada_site.postgres.errors import OWN_DATABASE, DirectoryNotOurs, LauncherBusy, StartFailed, StopFailed
+from threada_site.postgres.home import check_reachable, find_home, make_home, service_home
+from threada_site.postgres.postmaster import (
+    end_leftovers,
+    is_alive,
+    live_postmaster,
+    read_postmaster_file,
+    wait_until,
+)
+from threada_site.postgres.server import SECONDS_TO_START, serve, settle
+from threada_site.postgres.socket_directory import PORT, SOCKET, check_socket_directory, remove_socket_directory
+
+SECONDS_TO_STOP = 60.0
+SECONDS_FOR_LOCK = SECONDS_TO_START + SECONDS_TO_STOP
+
+
+def ensure_running(root: Path, *, on_progress: Callable[[str], None] = lambda message: None) -> Cluster:
+    """The server of the data directory `root`, started if it does not run, created if there is none.
+
+    Returns in less than a millisecond when it runs. Any number of processes may call at once: one starts, the others wait.
+    The server outlives the caller. `on_progress` gets a sentence before each step that takes time. Raises
+    EmbeddedPostgresError.
+    """
+    root = root.resolve()
+    with _refusals(root):
+        cluster = _attach(root)
+        if cluster is not None:
+            return cluster
+        root.mkdir(parents=True, exist_ok=True)
+        with _lock(root):
+            return _attach(root) or _start(root, on_progress)
+
+
+def stop(root: Path) -> None:
+    """End the server of `root`, if it runs: its clients are disconnected, what they committed is on disk, and neither process
+    nor socket remains. Raises EmbeddedPostgresError.
+    """
+    root = root.resolve()
+    with _refusals(root):
+        if find_home(root) is None:
+            return
+        with _lock(root):
+            home = find_home(root)
+            if home is None:
+                return
+            process = live_postmaster(home / "data")
+            if process is not None:
+                _end(process, home)
+            remove_socket_directory(home / "data", account_for(home / "data"))
+
+
+def status(root: Path) -> Cluster | None:
+    """The server of `root` if it takes connections, else None. Starts and waits for nothing. Raises EmbeddedPostgresError."""
+    root = root.resolve()
+    with _refusals(root):
+        return _attach(root)
+
+
+def _attach(root: Path) -> Cluster | None:
+    home = find_home(root)
+    file = read_postmaster_file(home / "data") if home else None
+    if home is None or file is None or file.state != "ready" or live_postmaster(home / "data") is None:
+        return None
+    data_dir, socket_dir = home / "data", Path(file.socket_dir)
+    try:
+        check_socket_directory(socket_dir, data_dir.stat().st_uid)
+        (socket_dir / SOCKET).lstat()
+    except FileNotFoundError:
+        return None  # somebody tidied /tmp up: a server that nobody can reach is started anew
+    prune_logs(data_dir)
+    return Cluster(data_dir=data_dir, socket_dir=socket_dir, port=PORT, pid=file.pid, superuser=SUPERUSER)
+
+
+def _start(root: Path, on_progress: Callable[[str], None]) -> Cluster:
+    """Under the lock, when no server takes connections."""
+    home = find_home(root)
+    account = account_for(home / "data" if home else None)
+    home = home or make_home(root, account)
+    check_reachable(home, account)
+    data_dir = home / "data"
+    if not settle(home, on_progress):
+        binaries = binaries_for(account, service_home(root))
+        if not data_dir.exists():
+            on_progress(f"Creating the database in {home}")
+            create_cluster(home, account, binaries)
+        check_version(data_dir, binaries)
+        end_leftovers(data_dir)
+        remove_socket_directory(data_dir, account)
+        on_progress("Starting PostgreSQL")
+        serve(home, account, binaries, on_progress)
+    cluster = _attach(root)
+    if cluster is None:
+        raise StartFailed(f"PostgreSQL was ready, and is gone again. Try once more. It said:\n{log_tail(home)}")
+    return cluster
+
+
+def _end(process: psutil.Process, home: Path) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: disconnects, writes everything out, ends
+    if not wait_until(lambda: not is_alive(process), SECONDS_TO_STOP):
+        message = f"PostgreSQL (pid {process.pid}) has not ended within {SECONDS_TO_STOP:.0f} s. Mend what it says, then try again"
+        raise StopFailed(f"{message}:\n{log_tail(home)}")
+
+
+@contextlib.contextmanager
+def _lock(root: Path) -> Iterator[None]:
+    """One starter or stopper at a time. The lock ends with its holder, however that ends."""
+    file = root / "postgres.lock"
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.geteuid() == 0:
+            owner = root.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)  # root may help out in a user's data directory
+        if not wait_until(lambda: _is_locked_by_us(descriptor), SECONDS_FOR_LOCK):
+            message = f"Another process has held {file} for {SECONDS_FOR_LOCK:.0f} s. Find it (lsof), end it, try again"
+            raise LauncherBusy(f"{message}.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked_by_us(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _refusals(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        message = f"{error.filename or root} is closed to this user. Run Threada as the user who first ran it here, {OWN_DATABASE}"
+        raise DirectoryNotOurs(f"{message}, or choose another THREADA_DATA_DIR.") from error

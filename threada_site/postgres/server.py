@@ -1,0 +1,100 @@
+"""Bring a server up on an existing cluster. Only under the launcher's lock."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from threada_site.postgres.account import Account, environment
+from threada_site.postgres.binaries import Binaries
+from threada_site.postgres.configuration import log_tail, prune_logs, write_configuration
+from threada_site.postgres.errors import OWN_DATABASE, StartFailed
+from threada_site.postgres.postmaster import (
+    is_alive,
+    is_ready,
+    live_postmaster,
+    read_postmaster_file,
+    release_stale_pid,
+    wait_until,
+)
+from threada_site.postgres.socket_directory import SOCKET, make_socket_directory
+
+SECONDS_TO_START = 300.0  # recovery after a crash replays at most max_wal_size
+SECONDS_BEFORE_SAYING_SO = 1.0
+
+
+def settle(home: Path, on_progress: Callable[[str], None]) -> bool:
+    """Wait for a server that a launcher, killed since, has started or was stopping. True if one is ready to be used."""
+    data_dir = home / "data"
+    if live_postmaster(data_dir) is None:
+        return False
+    if not is_ready(data_dir):
+        on_progress("Waiting for PostgreSQL, which is starting or stopping")
+    if not wait_until(lambda: live_postmaster(data_dir) is None or is_ready(data_dir), SECONDS_TO_START):
+        raise StartFailed(
+            f"PostgreSQL has been starting or stopping for too long. Try again later. It says:\n{log_tail(home)}"
+        )
+    file = read_postmaster_file(data_dir)
+    return file is not None and is_ready(data_dir) and (Path(file.socket_dir) / SOCKET).exists()
+
+
+def serve(home: Path, account: Account, binaries: Binaries, on_progress: Callable[[str], None]) -> None:
+    """Start the server and wait until it takes connections. Raises StartFailed."""
+    data_dir = home / "data"
+    socket_dir = make_socket_directory(data_dir, account)
+    write_configuration(data_dir, account)
+    prune_logs(data_dir)
+    command: list[str | Path] = [binaries.postgres, "-D", data_dir, "-k", socket_dir, "-h", ""]
+    deadline = time.monotonic() + SECONDS_TO_START
+    while True:
+        release_stale_pid(data_dir, account, launcher_pid=os.getpid())
+        server = _spawn(command, home, account)
+        if server is not None and _becomes_ready(server, home, on_progress):
+            return
+        said = log_tail(home)
+        held_by_dying_backends = "pre-existing shared memory block" in said
+        if not held_by_dying_backends or time.monotonic() > deadline:
+            raise StartFailed(f"PostgreSQL did not start in {home}. Mend what it says, {OWN_DATABASE}:\n{said}")
+        time.sleep(0.1)
+
+
+def _becomes_ready(server: psutil.Process, home: Path, on_progress: Callable[[str], None]) -> bool:
+    """False where it ended instead."""
+
+    def settled() -> bool:
+        return is_ready(home / "data", server.pid) or not is_alive(server)
+
+    if not wait_until(settled, SECONDS_BEFORE_SAYING_SO):
+        on_progress("PostgreSQL is recovering from a crash")
+        if not wait_until(settled, SECONDS_TO_START):
+            message = f"PostgreSQL (pid {server.pid}) is not ready after {SECONDS_TO_START:.0f} s, and goes on. Try again later"
+            raise StartFailed(f"{message}. It says:\n{log_tail(home)}")
+    return is_alive(server)
+
+
+def _spawn(command: list[str | Path], home: Path, account: Account) -> psutil.Process | None:
+    """A process in a session of its own, which Ctrl-C does not reach, and not a child of ours, so that nobody has to reap it."""
+    startup_log = home / "startup.log"
+    startup_log.unlink(missing_ok=True)  # it may be root's, from a start by root
+    with startup_log.open("wb") as log:
+        shell = subprocess.run(
+            ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            check=True,
+            cwd="/",
+            env=environment() | {"PG_GRANDPARENT_PID": str(os.getpid())},
+            start_new_session=True,
+            **account.identity,
+        )
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(int(shell.stdout))
+    return None

@@ -1,0 +1,50 @@
+"""The directory of the server's Unix socket: short, since a socket's path may have 107 bytes, and closed to others.
+
+It lies in /tmp and not in XDG_RUNTIME_DIR, which ends with the login session while the server lives on, nor in TMPDIR, which
+two processes of one checkout may see differently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from threada_site.postgres.account import Account
+from threada_site.postgres.errors import DirectoryNotOurs
+from threada_site.postgres.home import digest
+
+PORT = 5432  # part of the socket's name; nothing listens on TCP
+SOCKET = f".s.PGSQL.{PORT}"
+
+
+def make_socket_directory(data_dir: Path, account: Account) -> Path:
+    """The directory for this cluster, mode 0700, owned by the account. Raises DirectoryNotOurs where somebody else has it."""
+    directory = Path("/tmp") / f"threada-{account.uid}-{digest(data_dir)}"
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    found = directory.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+        directory.chmod(0o700)  # also where the umask took more away
+        account.own(directory)
+    check_socket_directory(directory, account.uid)
+    return directory
+
+
+def check_socket_directory(directory: Path, owner: int) -> None:
+    """Whoever owns the directory can pose as the server. Raises DirectoryNotOurs, FileNotFoundError."""
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o077:
+        message = f"{directory}, the place of the database's socket, is not a directory of user id {owner} alone"
+        raise DirectoryNotOurs(f"{message}. Find out who made it, and remove it.")
+
+
+def remove_socket_directory(data_dir: Path, account: Account) -> None:
+    """What a dead server leaves: its socket, its lock file, the directory. Only under the launcher's lock."""
+    directory = Path("/tmp") / f"threada-{account.uid}-{digest(data_dir)}"
+    with contextlib.suppress(FileNotFoundError):
+        check_socket_directory(directory, account.uid)
+        for leftover in (SOCKET, f"{SOCKET}.lock"):
+            (directory / leftover).unlink(missing_ok=True)
+        directory.rmdir()
