@@ -68,10 +68,10 @@ def with_implied(scopes: frozenset[Scope]) -> frozenset[Scope]:
 
 @dataclass(frozen=True, slots=True)
 class ObjectGrants:
-    """Scopes held on single objects instead of the whole tenant: slug → scopes."""
+    """Scopes held on single objects instead of the whole tenant: id of the workflow or integration → scopes."""
 
-    workflows: dict[str, frozenset[Scope]] = field(default_factory=dict)
-    integrations: dict[str, frozenset[Scope]] = field(default_factory=dict)
+    workflows: dict[uuid.UUID, frozenset[Scope]] = field(default_factory=dict)
+    integrations: dict[uuid.UUID, frozenset[Scope]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.workflows or self.integrations)
@@ -103,7 +103,9 @@ class ActingContext:
         """The principal's public id."""
         return ids.public_id(ids.PRINCIPAL, self.principal_id)
 
-    def allows(self, scope: Scope, *, workflow: str | None = None, integration: str | None = None) -> bool:
+    def allows(
+        self, scope: Scope, *, workflow: uuid.UUID | None = None, integration: uuid.UUID | None = None
+    ) -> bool:
         """Whether this context holds `scope` on the tenant, or on the named workflow or integration."""
         if scope in self.scopes:
             return True
@@ -117,8 +119,8 @@ class ActingContext:
             scope in held for held in (*self.grants.workflows.values(), *self.grants.integrations.values())
         )
 
-    def workflows_with(self, scope: Scope) -> frozenset[str] | None:
+    def workflows_with(self, scope: Scope) -> frozenset[uuid.UUID] | None:
         """The workflows on which `scope` is held; None when it is held on the whole tenant."""
         if scope in self.scopes:
             return None
-        return frozenset(slug for slug, held in self.grants.workflows.items() if scope in held)
+        return frozenset(workflow for workflow, held in self.grants.workflows.items() if scope in held)

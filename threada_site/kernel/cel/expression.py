@@ -23,6 +23,7 @@ MAX_LENGTH: Final = 4096
 _BOOL: Final = cel.Type.BOOL
 _DYNAMIC: Final = cel.Type.DYN
 _ERROR: Final = cel.Type.ERROR
+_NEGATION: Final = "-_("
 
 
 class ExpressionError(Exception):
@@ -41,10 +42,9 @@ class ExpressionError(Exception):
 class BoundFacts:
     """Facts handed to the engine once for many expressions: most of a short evaluation is converting them."""
 
-    __slots__ = ("activation", "variables")
+    __slots__ = ("activation",)
 
     def __init__(self, facts: Mapping[str, Any], *, variables: tuple[str, ...]) -> None:
-        self.variables = variables
         self.activation = _environment(variables).Activation(dict(facts))
 
 
@@ -62,11 +62,12 @@ class Expression:
     """The members of the variable `lists` it reads; None when it may read any."""
     may_be_truth: bool = field(compare=False)
     """False when it can never say true or false, as `1 + 1`."""
-    program: cel.Expression = field(repr=False, compare=False)
+    _program: cel.Expression = field(repr=False, compare=False)
+    _adds_dynamically: bool = field(repr=False, compare=False)
 
     def truth(self, facts: Facts) -> bool:
         """Whether the expression holds. Anything but a plain true or false raises."""
-        result = _evaluate(self.program, facts, self.variables)
+        result = self._evaluate(facts)
         value = result.value() if result.type() == _BOOL else None
         if value is True or value is False:
             return value
@@ -74,7 +75,7 @@ class Expression:
 
     def value(self, facts: Facts) -> Any:
         """The expression's value as I-JSON; instants become RFC 3339 text. Raises for whatever JSON cannot say."""
-        result = _evaluate(self.program, facts, self.variables)
+        result = self._evaluate(facts)
         try:
             plain = _as_json(result.plain_value())
             check_value(plain)
@@ -84,20 +85,31 @@ class Expression:
             raise ExpressionError(readable(str(error))) from None
         return plain
 
+    def _evaluate(self, facts: Facts) -> cel.Value:
+        bound = facts if isinstance(facts, BoundFacts) else BoundFacts(facts, variables=self.variables)
+        try:
+            result = self._program.eval(bound.activation)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ExpressionError(readable(str(error))) from None
+        if result.type() != _ERROR:
+            return result
+        message = readable(str(result.value()))
+        if self._adds_dynamically and _NEGATION in message:
+            message = f"+ adds numbers only. {message}"
+        raise ExpressionError(message)
+
 
 @dataclass(frozen=True, slots=True)
-class Conjoint:
+class ConditionList:
     """Several conditions evaluated as one list, which costs a third of evaluating each by itself."""
 
     size: int
-    variables: tuple[str, ...]
-    program: cel.Expression = field(repr=False)
+    _program: cel.Expression = field(repr=False)
 
     def truths(self, facts: BoundFacts) -> list[bool] | None:
         """Every condition's answer in order; None when any has none, and each must be asked by itself."""
         try:
-            result = self.program.eval(facts.activation)
-            answers = result.plain_value()
+            answers = self._program.eval(facts.activation).plain_value()
         except (RuntimeError, TypeError, ValueError):
             return None
         if type(answers) is not list or len(answers) != self.size:
@@ -116,28 +128,33 @@ def compile_expression(source: str, *, variables: tuple[str, ...]) -> Expression
     return _compile(source, variables)
 
 
-def compile_conjoint(conditions: Sequence[Expression]) -> Conjoint | None:
-    """The conditions as one list; None when the engine cannot take them together (nesting, mixed types)."""
+def compile_together(conditions: Sequence[Expression]) -> ConditionList | None:
+    """The conditions, which share their variables, as one list; None when the engine cannot take them together."""
     if not conditions:
         return None
-    variables = conditions[0].variables
     source = "[" + ",".join(f"({condition.source}\n)" for condition in conditions) + "]"
     try:
-        program = _guarded(source, variables)[0]
+        _, program, _ = _guarded(source, conditions[0].variables)
     except ExpressionError:
         return None
-    return Conjoint(len(conditions), variables, program)
+    return ConditionList(len(conditions), program)
 
 
 @lru_cache(maxsize=4096)
 def _compile(source: str, variables: tuple[str, ...]) -> Expression:
-    program, tree = _guarded(source, variables)
-    lists = tree.members_of("lists") if "lists" in variables else frozenset()
-    kind = program.return_type()
-    return Expression(source, variables, lists, kind in (_BOOL, _DYNAMIC), program)
+    tree, program, adds_dynamically = _guarded(source, variables)
+    return Expression(
+        source,
+        variables,
+        lists=tree.members_of("lists"),
+        may_be_truth=program.return_type() in (_BOOL, _DYNAMIC),
+        _program=program,
+        _adds_dynamically=adds_dynamically,
+    )
 
 
-def _guarded(source: str, variables: tuple[str, ...]) -> tuple[cel.Expression, Tree]:
+def _guarded(source: str, variables: tuple[str, ...]) -> tuple[Tree, cel.Expression, bool]:
+    """The tree, what is safe to run, and whether that differs from the tree."""
     if "\x00" in source:
         raise ExpressionError("It holds U+0000, behind which the engine would not read.", line=1, column=1)
     environment = _environment(variables)
@@ -150,23 +167,13 @@ def _guarded(source: str, variables: tuple[str, ...]) -> tuple[cel.Expression, T
     for refusal in tree.refusals():
         line, column = position(source, refusal.offset)
         raise ExpressionError(refusal.message, line=line, column=column)
-    return tree.without_dynamic_addition(environment) or program, tree
+    numeric = tree.without_dynamic_addition(environment)
+    return tree, numeric or program, numeric is not None
 
 
 @lru_cache(maxsize=16)
 def _environment(variables: tuple[str, ...]) -> cel.Env:
     return new_environment(dict.fromkeys(variables, _DYNAMIC))
-
-
-def _evaluate(program: cel.Expression, facts: Facts, variables: tuple[str, ...]) -> cel.Value:
-    bound = facts if isinstance(facts, BoundFacts) else BoundFacts(facts, variables=variables)
-    try:
-        result = program.eval(bound.activation)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ExpressionError(readable(str(error))) from None
-    if result.type() == _ERROR:
-        raise ExpressionError(readable(str(result.value())))
-    return result
 
 
 def _as_json(node: Any) -> Any:

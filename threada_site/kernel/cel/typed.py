@@ -1,22 +1,161 @@
-"""Checking an expression against the types of one workflow's payload."""
+"""Checking an expression against the types of one workflow, so that a misspelt field is found before it is published.
+
+The engine never runs what is checked here: at run time everything is dynamic. Where the checker is stricter than the
+run time (numbers of two types compared, whole objects treated as maps), its complaint is dropped.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
 
-from threada_site.kernel.cel.environment import ExpressionProblem
+from cel_expr_python import cel
+
+from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.cel.environment import ExpressionProblem, new_environment, position, read_problems
 from threada_site.kernel.cel.expression import ExpressionError, compile_expression
+from threada_site.kernel.cel.shapes import DYNAMIC, PACKAGE, Shape, Shapes
+from threada_site.kernel.cel.tree import Tree
+from threada_site.kernel.interop import parse_json
+
+CONDITION_VARIABLES: Final = ("item", "ctx", "input", "lists")
+
+_ITEM: Final = {
+    "id": "STRING",
+    "workflow": "STRING",
+    "channel": "STRING",
+    "confidence": "DOUBLE",
+    "risk_flags": "*STRING",
+    "requester": "STRING",
+    "data_class": "STRING",
+    "version": "INT64",
+}
+_CONTEXT: Final = {
+    "point": "STRING",
+    "action": "STRING",
+    "integration": "STRING",
+    "actor": "STRING",
+    "actor_kind": "STRING",
+    "roles": "*STRING",
+    "now": "STRING",
+}
+_UNDEFINED: Final = re.compile(r"undefined field '(.*)' not found in struct '(.*)'")
+_NO_OVERLOAD: Final = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
+_COMPARISONS: Final = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in"})
+_NUMBERS: Final = frozenset({"int", "uint", "double", "list(int)", "list(uint)", "list(double)"})
+_ON_MAPS: Final = frozenset({"_==_", "_!=_", "_[_]", "@in", "size"})
+_RANGE: Final = re.compile(r"expression of type '(.*)' cannot be the range of a comprehension")
+_SHAPE_NAME: Final = re.compile(rf"(?:list\()?{re.escape(PACKAGE)}\.Shape\d+\)?")
+_NAMED: Final = 8
+_WRITE_DOUBLE: Final = "A JSON number arrives as int or double. Write double(…) around both sides to calculate."
+
+
+class _Workflow:
+    """The checker's environment for one payload schema, and the names behind its types."""
+
+    def __init__(self, payload_schema: Any, input_schema: Any, lists: tuple[str, ...] | None) -> None:
+        shapes = Shapes()
+        payload = shapes.add_schema("item.payload", payload_schema)
+        given = shapes.add_schema("input", input_schema)
+        self._types = {
+            "item": _type_of(shapes.add("item", _ITEM | {"payload": payload})),
+            "ctx": _type_of(shapes.add("ctx", _CONTEXT)),
+            "input": _type_of(given),
+            "lists": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.DYN)),
+        }
+        if lists is not None:
+            self._types["lists"] = _type_of(shapes.add("lists", dict.fromkeys(lists, f"*{DYNAMIC}")))
+        self.shapes = shapes.by_name
+        self._pool = shapes.pool()
+        self._environments: dict[tuple[str, ...], cel.Env] = {}
+
+    def environment(self, variables: tuple[str, ...]) -> cel.Env:
+        if variables not in self._environments:
+            types = {name: self._types[name] for name in variables}
+            self._environments[variables] = new_environment(types, descriptor_pool=self._pool)
+        return self._environments[variables]
 
 
 def check_typed(
     source: str,
     *,
-    payload_schema: dict[str, Any],
-    variables: tuple[str, ...] = ("item", "ctx", "input", "lists"),
+    payload_schema: Any,
+    input_schema: Any = None,
+    lists: Collection[str] | None = None,
+    variables: tuple[str, ...] = CONDITION_VARIABLES,
+    is_condition: bool = True,
 ) -> list[ExpressionProblem]:
-    """What is wrong with `source` for payloads of this JSON Schema; empty when nothing is."""
+    """What is wrong with `source` for payloads that fit this JSON Schema, in source order; empty when nothing is.
+
+    Without `input_schema` the input is dynamic, without `lists` every list name passes. `is_condition` asks that it
+    says true or false.
+    """
     try:
-        compile_expression(source, variables=variables)
+        expression = compile_expression(source, variables=variables)
     except ExpressionError as error:
         return [ExpressionProblem(error.line or 1, error.column or 1, error.message)]
-    return []
+    workflow = _workflow(
+        canonical_bytes(payload_schema), canonical_bytes(input_schema), None if lists is None else tuple(sorted(lists))
+    )
+    try:
+        program = workflow.environment(variables).compile(source)
+    except RuntimeError as error:
+        return list(_translated(read_problems(str(error)), source, workflow))
+    problems = [
+        ExpressionProblem(*position(source, offset), _WRITE_DOUBLE) for offset in Tree(program).arithmetic_on_doubles()
+    ]
+    if is_condition and not (expression.may_be_truth and program.return_type() in (cel.Type.BOOL, cel.Type.DYN)):
+        kind = program.return_type().name().lower()
+        problems.append(ExpressionProblem(1, 1, f"A condition must say true or false, and this says {kind}."))
+    return problems
+
+
+@lru_cache(maxsize=64)
+def _workflow(payload_schema: bytes, input_schema: bytes, lists: tuple[str, ...] | None) -> _Workflow:
+    return _Workflow(parse_json(payload_schema), parse_json(input_schema), lists)
+
+
+def _type_of(kind: str) -> cel.Type:
+    return cel.Type.DYN if kind == DYNAMIC or not kind.startswith(".") else cel.Type(kind[1:])
+
+
+def _translated(problems: list[ExpressionProblem], source: str, workflow: _Workflow) -> Iterator[ExpressionProblem]:
+    for problem in problems:
+        if undefined := _UNDEFINED.fullmatch(problem.message):
+            shape = workflow.shapes.get(undefined[2])
+            if shape is None or not shape.is_open:
+                yield _unknown_field(problem, undefined[1], shape, source)
+        elif not _works_at_run_time(problem.message, workflow.shapes):
+            yield problem
+
+
+def _unknown_field(problem: ExpressionProblem, name: str, shape: Shape | None, source: str) -> ExpressionProblem:
+    """Placed on the field itself, where the engine points at the dot before it."""
+    line = source.split("\n")[problem.line - 1]
+    column = problem.column + (line[problem.column - 1 : problem.column] == ".")
+    if shape is None:
+        return ExpressionProblem(problem.line, column, problem.message)
+    nearest = difflib.get_close_matches(name, shape.fields, n=1)
+    advice = f"Did you mean {shape.path}.{nearest[0]}?" if nearest else _known(shape)
+    return ExpressionProblem(problem.line, column, f"{shape.path}.{name} is unknown. {advice}")
+
+
+def _known(shape: Shape) -> str:
+    names = sorted(shape.fields)
+    return f"Known are {', '.join(names[:_NAMED])}{' and others' if len(names) > _NAMED else ''}." if names else ""
+
+
+def _works_at_run_time(message: str, shapes: Mapping[str, Shape]) -> bool:
+    """Whether the checker refuses what evaluates well: there, objects are maps and numbers of two types compare."""
+    if ranged := _RANGE.match(message):
+        return ranged[1] in shapes
+    overload = _NO_OVERLOAD.fullmatch(message)
+    if overload is None:
+        return False
+    function, operands = overload[1], overload[2].split(", ")
+    if function in _ON_MAPS and any(_SHAPE_NAME.fullmatch(operand) for operand in operands):
+        return True
+    return function in _COMPARISONS and ("null_type" in operands or all(operand in _NUMBERS for operand in operands))

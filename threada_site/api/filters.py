@@ -1,0 +1,115 @@
+"""Query parameters of lists: the documented filters, typed, and nothing unknown ignored in silence."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+from django import forms
+
+from threada_site.kernel import errors, ids
+from threada_site.kernel.errors import FieldError
+
+PAGE_PARAMETERS = frozenset({"cursor", "limit"})
+
+
+class InstantField(forms.Field):
+    """An RFC 3339 instant with its offset."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        if not value:
+            return None
+        try:
+            instant = parse_datetime(value.replace(" ", "+"))
+        except ValueError:
+            instant = None
+        if instant is None or instant.tzinfo is None:
+            raise forms.ValidationError("must be an RFC 3339 instant with offset, such as 2026-01-31T09:30:00Z")
+        return instant
+
+
+class PublicIdField(forms.Field):
+    """A public id with a given prefix."""
+
+    def __init__(self, *, prefix: str, **kwargs: Any) -> None:
+        self.prefix = prefix
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> Any:
+        if not value:
+            return None
+        parsed = ids.parse_public_id(self.prefix, value)
+        if parsed is None:
+            raise forms.ValidationError(f"must be an id of the form {self.prefix}_…")
+        return parsed
+
+
+class SlugFilter(django_filters.CharFilter):
+    """An id that people choose."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=63, **kwargs)
+
+
+class InstantFilter(django_filters.Filter):
+    field_class = InstantField
+
+
+class PublicIdFilter(django_filters.Filter):
+    field_class = PublicIdField
+
+
+class CreatedWindow(django_filters.FilterSet):
+    """`created_after` (inclusive) and `created_before` (exclusive), answered from the time inside the ids."""
+
+    created_after = InstantFilter(method="filter_created_after")
+    created_before = InstantFilter(method="filter_created_before")
+
+    def filter_created_after(self, queryset: QuerySet[Any], _name: str, value: datetime) -> QuerySet[Any]:
+        return queryset.filter(id__gte=ids.first_id_at(value))
+
+    def filter_created_before(self, queryset: QuerySet[Any], _name: str, value: datetime) -> QuerySet[Any]:
+        return queryset.filter(id__lt=ids.first_id_at(value))
+
+
+def apply_filters(filterset: type[django_filters.FilterSet], queryset: QuerySet[Any], request: Any) -> QuerySet[Any]:
+    """`queryset` cut by the request's query parameters. Raises `InvalidRequest` naming each bad or unknown one."""
+    known = PAGE_PARAMETERS | filterset.base_filters.keys()
+    problems = [
+        FieldError(f"?{name}", "is not known here" + _nearest(name, known), "unknown_parameter")
+        for name in request.query_params
+        if name not in known
+    ]
+    problems += [
+        FieldError(f"?{name}", "is given more than once", "repeated")
+        for name in request.query_params
+        if len(request.query_params.getlist(name)) > 1
+    ]
+    problems += [
+        FieldError(f"?{name}", "holds U+0000", "invalid")
+        for name, value in request.query_params.items()
+        if "\x00" in value
+    ]
+    if problems:
+        raise errors.InvalidRequest("The query cannot be understood.", errors=problems)
+    bound = filterset(data=request.query_params, queryset=queryset)
+    if not bound.is_valid():
+        raise errors.InvalidRequest(
+            "The query cannot be understood.",
+            errors=[FieldError(f"?{name}", " ".join(map(str, messages))) for name, messages in bound.errors.items()],
+        )
+    return bound.qs
+
+
+class NoFilters(django_filters.FilterSet):
+    """For lists without filters: refuses unknown parameters all the same."""
+
+
+
+def _nearest(name: str, known: frozenset[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,122 @@
+"""Idempotency keys: the same key and the same body get the first answer again.
+
+The record is written in the transaction that did the work, so there is no state "begun and forgotten". While the first
+request runs it holds an advisory lock that ends with its transaction; a second one is told so (409).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+from django.db import connection
+from django.http import HttpResponse
+from rest_framework.response import Response
+
+from threada_site.api.models import IdempotencyRecord
+from threada_site.kernel import clock, errors
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED: Final = "Idempotent-Replayed"
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_HEADERS: Final = ("Content-Type", "Location", "Retry-After", "ETag")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One use of a key: who, where, for which body."""
+
+    context: ActingContext
+    path: str
+    key: str
+    body_sha256: str
+
+    def stored(self) -> IdempotencyRecord | None:
+        """The first answer under this key, if there is one. Raises `IdempotencyKeyReused` when its body was another."""
+        record = IdempotencyRecord.objects.filter(
+            tenant_id=self.context.tenant_id, principal_id=self.context.principal_id, path=self.path, key=self.key
+        ).first()
+        if record is None:
+            return None
+        if record.expires_at <= clock.now():
+            record.delete()
+            return None
+        if record.body_sha256 != self.body_sha256:
+            raise errors.IdempotencyKeyReused("This Idempotency-Key was sent with another body. Use a new key.")
+        return record
+
+    def lock(self) -> None:
+        """Hold the key until the transaction ends, or say that somebody else does."""
+        name = f"{self.context.tenant_id}:{self.context.principal_id}:{self.path}:{self.key}"
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+            row = cursor.fetchone()
+        if not (row and row[0]):
+            raise errors.IdempotencyInFlight(headers={"Retry-After": "1"})
+
+    def remember(self, response: Response) -> None:
+        """Keep `response` as the answer. A record that exists already stays."""
+        IdempotencyRecord.objects.bulk_create(
+            [
+                IdempotencyRecord(
+                    tenant_id=self.context.tenant_id,
+                    principal_id=self.context.principal_id,
+                    path=self.path,
+                    key=self.key,
+                    body_sha256=self.body_sha256,
+                    status=response.status_code,
+                    headers={
+                        **{name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
+                        **({"Content-Type": response.content_type} if response.content_type else {}),
+                    },
+                    response=orjson.dumps(response.data),
+                    expires_at=clock.now() + timedelta(hours=settings.THREADA_IDEMPOTENCY_HOURS),
+                )
+            ],
+            ignore_conflicts=True,
+        )
+
+
+def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a view's POST: honour `Idempotency-Key`. Refusals are remembered by the view after its rollback."""
+
+    @functools.wraps(handler)
+    def wrapper(view: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        if key is None:
+            return handler(view, request, *args, **kwargs)
+        if not _KEY.fullmatch(key):
+            raise errors.InvalidRequest(
+                "Idempotency-Key must be 1 to 255 visible ASCII characters.",
+                errors=[FieldError("#header/Idempotency-Key", "is not a valid key", "invalid")],
+            )
+        claim = Claim(request.auth, request.path, key, canonical_sha256(request.data))
+        claim.lock()
+        record = claim.stored()
+        if record is not None:
+            return replay(record)
+        view.claim = claim
+        response = handler(view, request, *args, **kwargs)
+        claim.remember(response)
+        return response
+
+    wrapper.is_idempotent = True  # type: ignore[attr-defined]
+    return wrapper
+
+
+def replay(record: IdempotencyRecord) -> HttpResponse:
+    """The first answer, byte for byte, marked as a repetition."""
+    response = HttpResponse(bytes(record.response), status=record.status, headers=record.headers)
+    if "Content-Type" not in record.headers:
+        response.headers["Content-Type"] = "application/json"
+    response.headers[REPLAYED] = "true"
+    return response

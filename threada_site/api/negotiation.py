@@ -1,0 +1,23 @@
+"""There is one representation. Whoever accepts JSON in any way gets it; whoever does not is told so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.negotiation import BaseContentNegotiation
+
+from threada_site.kernel.errors import NotAcceptable
+
+_JSON = ("application/json", "application/problem+json", "application/*", "*/*")
+
+
+class JSONNegotiation(BaseContentNegotiation):
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        media_type = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == media_type), None)
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        accept = request.META.get("HTTP_ACCEPT", "*/*")
+        if not any(part.partition(";")[0].strip().lower() in _JSON for part in accept.split(",")):
+            raise NotAcceptable(f"This API answers application/json, not {accept[:100]!r}.")
+        return renderers[0], renderers[0].media_type

@@ -1,0 +1,28 @@
+"""Reading request bodies: bounded, strict JSON."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework.parsers import BaseParser
+
+from threada_site.kernel.errors import PayloadTooLarge
+from threada_site.kernel.interop import parse_json
+
+
+class StrictJSONParser(BaseParser):
+    """JSON as `kernel.interop` reads it; never more than THREADA_MAX_BODY_BYTES is taken from the connection."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        limit = settings.THREADA_MAX_BODY_BYTES
+        length = (parser_context or {}).get("request")
+        declared = length.META.get("CONTENT_LENGTH") if length is not None else None
+        if declared and declared.isdigit() and int(declared) > limit:
+            raise PayloadTooLarge(f"The body has {declared} bytes; {limit} are allowed.")
+        raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise PayloadTooLarge(f"The body has more than the {limit} bytes allowed.")
+        return parse_json(raw)

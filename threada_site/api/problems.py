@@ -1,0 +1,85 @@
+"""RFC 9457 problem documents: how every refusal leaves the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import BadRequest as DjangoBadRequest
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import RequestDataTooBig
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.http import Http404
+from psycopg_pool import PoolTimeout
+from rest_framework import exceptions as drf
+from rest_framework.response import Response
+
+from threada_site.kernel import errors
+from threada_site.kernel.errors import ThreadaError
+
+CONTENT_TYPE = "application/problem+json"
+
+log = structlog.get_logger("threada.api")
+
+
+def problem_document(error: ThreadaError, *, correlation_id: str) -> dict[str, Any]:
+    """The members type, title, status, detail, category, reason_code, correlation_id, errors, reasons (if any)."""
+    reason = error.reason
+    document: dict[str, Any] = {
+        "type": f"/docs/reason-codes#{reason.code}",
+        "title": reason.title,
+        "status": reason.status,
+        "detail": error.detail,
+        "category": reason.category.value,
+        "reason_code": reason.code,
+        "correlation_id": correlation_id,
+        "errors": [entry.as_json() for entry in error.errors],
+    }
+    if error.reasons:
+        document["reasons"] = list(error.reasons)
+    document.update(error.extensions)
+    return document
+
+
+def problem_response(error: ThreadaError, *, correlation_id: str) -> Response:
+    """`error` as a response, with its headers."""
+    document = problem_document(error, correlation_id=correlation_id)
+    response = Response(document, status=document["status"], content_type=CONTENT_TYPE)
+    for name, value in error.headers.items():
+        response.headers[name] = value
+    return response
+
+
+def as_threada_error(error: Exception) -> ThreadaError:
+    """The typed refusal behind any exception that reaches the edge. What nobody foresaw is logged and says little."""
+    if isinstance(error, ThreadaError):
+        return error
+    if isinstance(error, Http404 | drf.NotFound):
+        return errors.NotFound()
+    if isinstance(error, drf.MethodNotAllowed):
+        return errors.MethodNotAllowed(str(error.detail))
+    if isinstance(error, drf.UnsupportedMediaType):
+        return errors.UnsupportedMediaType("Send Content-Type: application/json.")
+    if isinstance(error, RequestDataTooBig):
+        return errors.PayloadTooLarge()
+    if isinstance(error, drf.ParseError | DjangoBadRequest | UnicodeDecodeError):
+        return errors.BadRequest()
+    if isinstance(error, drf.PermissionDenied | DjangoPermissionDenied):
+        return errors.PermissionDenied()
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+        log.warning("database_unavailable", exc_info=error)
+        return errors.ServiceUnavailable(headers={"Retry-After": "2"})
+    if isinstance(error, DatabaseError) and "telemetry_" in str(error):
+        log.error("audit_unavailable", exc_info=error)
+        return errors.AuditUnavailable(headers={"Retry-After": "5"})
+    log.error("unforeseen_error", exc_info=error)
+    return errors.InternalError()
+
+
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's exception hook. The view keeps the refusal, so that it can be recorded after the rollback."""
+    refusal = as_threada_error(error)
+    view = context.get("view")
+    if view is not None:
+        view.refusal = refusal
+    return problem_response(refusal, correlation_id=context["request"]._request.correlation_id)

@@ -1,0 +1,46 @@
+"""Shapes: JSON Schema that checks a request body and is published in the OpenAPI document. One source for both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema_rs
+
+from threada_site.kernel import ids, schemas
+from threada_site.kernel.errors import InvalidRequest
+
+SLUG = {"type": "string", "pattern": f"^{ids.SLUG_PATTERN}$"}
+
+
+class Shape:
+    """A request body's JSON Schema."""
+
+    def __init__(self, schema: dict[str, Any], *, example: Any = None) -> None:
+        self.schema = {**schema, **({"examples": [example]} if example is not None else {})}
+        self.example = example
+        self._validator: jsonschema_rs.Draft202012Validator = schemas.validator(schema)
+
+    def check(self, body: Any) -> dict[str, Any]:
+        """`body` itself, when it has this shape. Raises `InvalidRequest` naming every field that has not."""
+        problems = schemas.field_errors(self._validator, body)
+        if problems:
+            raise InvalidRequest("The body does not have the shape this needs.", errors=problems)
+        return body
+
+
+def shape(
+    properties: dict[str, Any], *, required: tuple[str, ...] = (), example: Any = None, **more: Any
+) -> Shape:
+    """The shape of an object that has these properties and no others."""
+    schema = {"type": "object", "properties": properties, "additionalProperties": False, **more}
+    if required:
+        schema["required"] = list(required)
+    return Shape(schema, example=example)
+
+
+EMPTY = shape({})
+
+
+def id_schema(prefix: str) -> dict[str, Any]:
+    """The schema of a public id."""
+    return {"type": "string", "pattern": f"^{prefix}_[0-9a-z]{{26}}$"}

@@ -1,0 +1,106 @@
+"""The base of every API view: one request, one unit of work; a refusal rolls back and leaves its own receipt."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from threada_site.api.idempotency import Claim, replay
+from threada_site.api.problems import as_threada_error, problem_response
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.unit_of_work import entered_unit_of_work, unit_of_work
+
+
+class TenantView(APIView):
+    """A view inside a tenant. Authentication, permission, service and receipt share one transaction.
+
+    Subclasses name in `scopes` the scope of each method and call one service per method.
+    """
+
+    scopes: ClassVar[dict[str, Scope]] = {}
+    refusal: ThreadaError | None = None
+    claim: Claim | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.refusal = None
+        self.claim = None
+        try:
+            with entered_unit_of_work():
+                response = super().dispatch(request, *args, **kwargs)
+                if self.refusal is not None:
+                    transaction.set_rollback(True)
+        except Exception as error:  # noqa: BLE001  (the edge: a commit can fail too, and must end as a problem)
+            self.refusal = as_threada_error(error)
+            response = self._finalized(self.refusal)
+        if self.refusal is None:
+            return response
+        return self._settle_refusal(self.refusal, response)
+
+    def _settle_refusal(self, refusal: ThreadaError, response: HttpResponse) -> HttpResponse:
+        """After the rollback: the receipt of a refusal, and the answer under its idempotency key."""
+        context: ActingContext | None = getattr(self.request._request, "acting_context", None)
+        record = import_string(settings.THREADA_REFUSAL_HANDLER)
+        status = refusal.reason.status or 500
+        if context is None or status >= 500:
+            record(None, refusal, method=self.request.method, path=self.request.path)
+            return response
+        try:
+            with unit_of_work(context.tenant_id):
+                if self.claim is not None and isinstance(response, Response):
+                    first = self.claim.stored()
+                    if first is not None:
+                        return replay(first)
+                    self.claim.remember(response)
+                record(context, refusal, method=self.request.method, path=self.request.path)
+        except Exception as error:  # noqa: BLE001  (a refusal that cannot be recorded is still a refusal)
+            return self._finalized(as_threada_error(error))
+        return response
+
+    def _finalized(self, refusal: ThreadaError) -> HttpResponse:
+        response = problem_response(refusal, correlation_id=self.request._request.correlation_id)
+        return self.finalize_response(self.request, response)
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        return csrf_exempt(super().as_view(**initkwargs))
+
+
+def path_id(prefix: str, text: str) -> uuid.UUID:
+    """The UUID of a public id in a path; anything else is not found."""
+    parsed = ids.parse_public_id(prefix, text)
+    if parsed is None:
+        raise errors.NotFound()
+    return parsed
+
+
+def path_slug(text: str) -> str:
+    """A slug in a path; anything else is not found."""
+    if not ids.is_slug(text):
+        raise errors.NotFound()
+    return text
+
+
+def etag(*parts: Any) -> str:
+    """A strong entity tag made of what identifies a state."""
+    return '"' + ".".join(str(part) for part in parts) + '"'
+
+
+def check_if_match(request: Any, current: str, *, required: bool = False) -> None:
+    """Refuse an edit of what has changed since (412), or one without `If-Match` where it is required (428)."""
+    sent = request.META.get("HTTP_IF_MATCH")
+    if sent is None:
+        if required:
+            raise errors.PreconditionRequired("Read the resource, and send its ETag as If-Match.")
+        return
+    if sent.strip() != "*" and current not in [part.strip() for part in sent.split(",")]:
+        raise errors.PreconditionFailed("It has changed since you read it. Read it again, then repeat your change.")

@@ -1,0 +1,49 @@
+"""Checking JSON values against JSON Schema (2020-12), with every failing field named by RFC 6901 pointer.
+
+`format` is an annotation unless asked for; references to other documents are never followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import jsonschema_rs
+
+from threada_site.kernel.errors import FieldError
+
+MAX_ERRORS: Final = 50
+
+
+def validator(schema: dict[str, Any], *, assert_format: bool = False) -> jsonschema_rs.Draft202012Validator:
+    """A compiled validator. Raises `jsonschema_rs.ValidationError` or `ValueError` for an unusable schema."""
+    return jsonschema_rs.Draft202012Validator(schema, validate_formats=assert_format)
+
+
+def field_errors(compiled: jsonschema_rs.Draft202012Validator, value: Any, *, prefix: str = "") -> list[FieldError]:
+    """What is wrong with `value`, at most 50 entries; `prefix` is put before every pointer."""
+    if compiled.is_valid(value):
+        return []
+    found: list[FieldError] = []
+    for error in compiled.iter_errors(value):
+        found.extend(_named(error, prefix))
+        if len(found) >= MAX_ERRORS:
+            return found[:MAX_ERRORS]
+    return found
+
+
+def pointer(parts: Iterable[str | int]) -> str:
+    """An RFC 6901 pointer from its parts."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _named(error: jsonschema_rs.ValidationError, prefix: str) -> list[FieldError]:
+    """One error per field: missing and unexpected properties are named themselves, not the object around them."""
+    place = prefix + pointer(error.instance_path)
+    kind = error.kind
+    if kind.name == "required":
+        return [FieldError(place + pointer([kind.property]), "is required", "required")]
+    if kind.name in ("additionalProperties", "unevaluatedProperties"):
+        return [FieldError(place + pointer([name]), "is not known here", "unknown_field") for name in kind.unexpected]
+    message = error.message if len(error.message) <= 300 else error.message[:297] + "…"
+    return [FieldError(place, message, kind.name)]

@@ -1,0 +1,62 @@
+"""Effective rights: what the credential asks for, cut by what roles and single grants give. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from threada_site.kernel.context import ALL_SCOPES, ObjectGrants, Scope, with_implied
+
+_BY_CODENAME = {scope.codename: scope for scope in Scope}
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Roles held, scopes on the tenant, scopes on single workflows and integrations."""
+
+    roles: frozenset[str]
+    scopes: frozenset[Scope]
+    grants: ObjectGrants
+
+
+def effective_rights(
+    rows: Iterable[Any], *, tenant_id: uuid.UUID, asked: Iterable[str] | None, role: str | None = None
+) -> Rights:
+    """Rights from rows of `threada_grants`: (role or None, model, object id, codename).
+
+    `asked` are the credential's scopes, None for a person in the console (all). `role` narrows to one role held and
+    drops what was granted to the principal directly; a role not held leaves nothing.
+    """
+    allowed = ALL_SCOPES if asked is None else with_implied(frozenset(Scope(scope) for scope in asked))
+    roles: set[str] = set()
+    on_tenant: set[Scope] = set()
+    on_objects: dict[str, dict[uuid.UUID, set[Scope]]] = {
+        "workflow": defaultdict(set),
+        "integration": defaultdict(set),
+    }
+    for role_slug, model, object_id, codename in rows:
+        if role_slug is not None:
+            roles.add(role_slug)
+        if (role is not None and role_slug != role) or codename not in _BY_CODENAME:
+            continue
+        scope = _BY_CODENAME[codename]
+        if model == "tenant" and object_id == str(tenant_id):
+            on_tenant.add(scope)
+        elif model in on_objects:
+            on_objects[model][uuid.UUID(object_id)].add(scope)
+    if role is not None:
+        roles &= {role}
+    return Rights(
+        roles=frozenset(roles),
+        scopes=with_implied(frozenset(on_tenant)) & allowed,
+        grants=ObjectGrants(
+            workflows=_cut(on_objects["workflow"], allowed), integrations=_cut(on_objects["integration"], allowed)
+        ),
+    )
+
+
+def _cut(held: dict[uuid.UUID, set[Scope]], allowed: frozenset[Scope]) -> dict[uuid.UUID, frozenset[Scope]]:
+    return {object_id: frozenset(scopes) & allowed for object_id, scopes in held.items() if scopes & allowed}
