@@ -4,20 +4,27 @@ from threada_site.kernel.cel.environment import ExpressionProblem
 from threada_site.kernel.cel.expression import (
     ENGINE,
     MAX_LENGTH,
+    BoundFacts,
+    ConditionList,
     Expression,
     ExpressionError,
     compile_expression,
+    compile_together,
 )
 from threada_site.kernel.cel.hardening import assert_hardened
-from threada_site.kernel.cel.typed import check_typed
+from threada_site.kernel.cel.typed import CONDITION_VARIABLES, check_typed
 
 __all__ = [
+    "CONDITION_VARIABLES",
     "ENGINE",
     "MAX_LENGTH",
+    "BoundFacts",
+    "ConditionList",
     "Expression",
     "ExpressionError",
     "ExpressionProblem",
     "assert_hardened",
     "check_typed",
     "compile_expression",
+    "compile_together",
 ]

@@ -48,7 +48,7 @@ _COMPARISONS: Final = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "
 _NUMBERS: Final = frozenset({"int", "uint", "double", "list(int)", "list(uint)", "list(double)"})
 _ON_MAPS: Final = frozenset({"_==_", "_!=_", "_[_]", "@in", "size"})
 _RANGE: Final = re.compile(r"expression of type '(.*)' cannot be the range of a comprehension")
-_SHAPE_NAME: Final = re.compile(rf"(?:list\()?{re.escape(PACKAGE)}\.Shape\d+\)?")
+_SHAPE_NAME: Final = re.compile(rf"\b{re.escape(PACKAGE)}\.Shape\d+\b")
 _NAMED: Final = 8
 _WRITE_DOUBLE: Final = "A JSON number arrives as int or double. Write double(…) around both sides to calculate."
 
@@ -128,8 +128,8 @@ def _translated(problems: list[ExpressionProblem], source: str, workflow: _Workf
             shape = workflow.shapes.get(undefined[2])
             if shape is None or not shape.is_open:
                 yield _unknown_field(problem, undefined[1], shape, source)
-        elif not _works_at_run_time(problem.message, workflow.shapes):
-            yield problem
+        elif "*error*" not in problem.message and not _works_at_run_time(problem.message, workflow.shapes):
+            yield ExpressionProblem(problem.line, problem.column, _worded(problem.message))
 
 
 def _unknown_field(problem: ExpressionProblem, name: str, shape: Shape | None, source: str) -> ExpressionProblem:
@@ -148,6 +148,13 @@ def _known(shape: Shape) -> str:
     return f"Known are {', '.join(names[:_NAMED])}{' and others' if len(names) > _NAMED else ''}." if names else ""
 
 
+def _worded(message: str) -> str:
+    overload = _NO_OVERLOAD.fullmatch(message)
+    if overload and all(operand in _NUMBERS for operand in overload[2].split(", ")):
+        return _WRITE_DOUBLE
+    return _SHAPE_NAME.sub("object", message)
+
+
 def _works_at_run_time(message: str, shapes: Mapping[str, Shape]) -> bool:
     """Whether the checker refuses what evaluates well: there, objects are maps and numbers of two types compare."""
     if ranged := _RANGE.match(message):
@@ -156,6 +163,6 @@ def _works_at_run_time(message: str, shapes: Mapping[str, Shape]) -> bool:
     if overload is None:
         return False
     function, operands = overload[1], overload[2].split(", ")
-    if function in _ON_MAPS and any(_SHAPE_NAME.fullmatch(operand) for operand in operands):
+    if function in _ON_MAPS and any(_SHAPE_NAME.search(operand) for operand in operands):
         return True
     return function in _COMPARISONS and ("null_type" in operands or all(operand in _NUMBERS for operand in operands))
