@@ -1,0 +1,23 @@
+"""The one outbound transport: everything that leaves the process for a receiver goes through `send`."""
+
+from integrations.failures import FailureClass, TransportFailure
+from integrations.transport.client import OutboundAnswer, OutboundRequest, send, verifying_context
+from integrations.transport.egress import EgressPolicy
+from integrations.transport.network import Deadline, Network, SystemNetwork
+from integrations.transport.urls import Target, UnusableUrl, read_url
+
+__all__ = [
+    "Deadline",
+    "EgressPolicy",
+    "FailureClass",
+    "Network",
+    "OutboundAnswer",
+    "OutboundRequest",
+    "SystemNetwork",
+    "Target",
+    "TransportFailure",
+    "UnusableUrl",
+    "read_url",
+    "send",
+    "verifying_context",
+]

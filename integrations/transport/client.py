@@ -1,0 +1,156 @@
+"""The one way out of the process: `send` carries one request to one checked address. See docs/adr/0007.
+
+A connection serves one request and is closed, so that no stale one makes an attempt ambiguous. Pooled connections would
+take the place of the pool inside `send`, keyed by origin and checked address, never by name alone.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+import httpcore
+import httpx
+
+from integrations.failures import FailureClass, TransportFailure
+from integrations.transport.bodies import read_body
+from integrations.transport.egress import EgressPolicy
+from integrations.transport.network import Deadline, Network, PinnedBackend, SystemNetwork, UnusableAnswer
+from integrations.transport.urls import Target
+
+type Headers = tuple[tuple[str, str], ...]
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+FRAMING_HEADERS: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
+)
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_SYSTEM: Final = SystemNetwork()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRequest:
+    """One request, as it goes out byte for byte. `Host` and `Content-Length` are added, nothing else is.
+
+    `headers` and `body` may hold secrets and are left out of the repr.
+    """
+
+    method: str
+    url: str
+    headers: Headers = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"The method {self.method[:20]!r} is not sent.")
+        for name, value in self.headers:
+            if not is_header_name(name) or name.lower() in FRAMING_HEADERS:
+                raise ValueError(f"The header name {name[:60]!r} is not sent.")
+            if not is_header_value(value):
+                raise ValueError(f"The header {name} has a value that no header can hold.")
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundAnswer:
+    """What came back. Header names are lower-case; the body is decompressed and complete."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    elapsed_ms: float
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name (lower-case), or None."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+def is_header_name(name: str) -> bool:
+    """Whether `name` is an RFC 9110 token."""
+    return bool(name) and _TOKEN.issuperset(name)
+
+
+def is_header_value(value: str) -> bool:
+    """Whether `value` can stand in a header: Latin-1, no control character but the tab, no blank at either end."""
+    return value == value.strip(" \t") and all(
+        (" " <= character <= "ÿ" and not "\x7f" <= character < "\xa0") or character == "\t" for character in value
+    )
+
+
+def send(
+    request: OutboundRequest,
+    *,
+    egress: EgressPolicy,
+    timeout_s: float,
+    max_body_bytes: int,
+    network: Network = _SYSTEM,
+    tls: ssl.SSLContext | None = None,
+) -> OutboundAnswer:
+    """Send `request` and read the whole answer, whatever its status, within `timeout_s` from now.
+
+    Every address the host resolves to is checked before one of them is dialled, and that very address is dialled. No
+    redirect is followed, no proxy, cookie or credential comes from the environment, nothing is tried twice.
+
+    Raises `TransportFailure` and nothing else: `blocked_address`; `connection_refused` (no such host, nobody listening,
+    TLS refused: nothing was sent); `timeout`; `bad_response` (connection lost, no HTTP, too large, undecodable).
+    """
+    started = time.monotonic()
+    deadline = Deadline(timeout_s)
+    target = egress.check_url(request.url)
+    backend = PinnedBackend(_checked_addresses(target, egress, network, deadline), network=network, deadline=deadline)
+    status: int | None = None
+    try:
+        with httpcore.ConnectionPool(
+            ssl_context=tls or verifying_context(), network_backend=backend, max_connections=1
+        ) as pool:
+            answer = pool.handle_request(_as_httpcore(request, target))
+            status = answer.status
+            backend.head_is_complete()
+            headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in answer.headers)
+            encoding = ",".join(value for name, value in headers if name == "content-encoding")
+            body = read_body(answer.iter_stream(), encoding=encoding, max_bytes=max_body_bytes)
+            return OutboundAnswer(status, headers, body, round((time.monotonic() - started) * 1000, 3))
+    except (httpcore.TimeoutException, TimeoutError) as error:
+        detail = f"No complete answer within {timeout_s:g} s."
+        raise TransportFailure(FailureClass.TIMEOUT, detail, ambiguous=backend.sent, status=status) from error
+    except (httpcore.NetworkError, httpcore.ProtocolError, UnusableAnswer) as error:
+        if not backend.sent:
+            detail = f"No connection to {target.authority}: {error}"
+            raise TransportFailure(FailureClass.CONNECTION_REFUSED, detail) from error
+        detail = str(error) if isinstance(error, UnusableAnswer) else "The answer broke off or is no HTTP."
+        raise TransportFailure(FailureClass.BAD_RESPONSE, detail, ambiguous=True, status=status) from error
+
+
+@lru_cache(maxsize=8)
+def verifying_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Verifies chain and name against the public authorities that httpx ships, and those in `ca_file` (PEM)."""
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def _checked_addresses(target: Target, egress: EgressPolicy, network: Network, deadline: Deadline) -> list[str]:
+    try:
+        addresses = network.resolve(target.host, target.port, deadline)
+    except TimeoutError as error:
+        detail = f"The name {target.host} was not resolved in time."
+        raise TransportFailure(FailureClass.TIMEOUT, detail) from error
+    except OSError as error:
+        detail = f"The name {target.host} does not resolve: {error}"
+        raise TransportFailure(FailureClass.CONNECTION_REFUSED, detail) from error
+    return [str(egress.check_address(address)) for address in addresses]
+
+
+def _as_httpcore(request: OutboundRequest, target: Target) -> httpcore.Request:
+    headers = [("Host", target.authority), *request.headers]
+    if request.body or request.method in ("POST", "PUT", "PATCH"):
+        headers.append(("Content-Length", str(len(request.body))))
+    return httpcore.Request(
+        request.method,
+        httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path),
+        headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers],
+        content=request.body,
+    )

@@ -1,0 +1,31 @@
+"""Stand-ins for the machine's network: no packet leaves, and what would have been dialled is written down."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from integrations.transport import Deadline, SystemNetwork
+
+
+class RecordingNetwork:
+    """Resolves names from a table (numbers through the system, which asks nobody); dials loopback alone, if `dials`."""
+
+    def __init__(self, names: dict[str, list[str]] | None = None, *, dials: bool = False) -> None:
+        self.names = names or {}
+        self.dials = dials
+        self.resolved: list[str] = []
+        self.dialled: list[tuple[str, int]] = []
+
+    def resolve(self, host: str, port: int, deadline: Deadline) -> list[str]:
+        self.resolved.append(host)
+        if host in self.names:
+            return self.names[host]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return [str(entry[4][0]) for entry in found]
+
+    def dial(self, address: str, port: int, timeout_s: float) -> socket.socket:
+        self.dialled.append((address, port))
+        if self.dials and ipaddress.ip_address(address).is_loopback:
+            return SystemNetwork().dial(address, port, timeout_s)
+        raise ConnectionRefusedError("the recorder dials nothing")

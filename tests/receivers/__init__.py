@@ -1,0 +1,1 @@
+"""Receivers in their own process, for tests of everything that leaves this one."""

@@ -1,0 +1,83 @@
+"""Fixtures over `http_receiver.py`. Use them with `from tests.receivers.fixtures import receiver` in a conftest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+TLS_AUTHORITY = HERE / "tls" / "authority.pem"
+TLS_SERVER = HERE / "tls" / "server.pem"  # for the name receiver.test
+
+
+class Receiver:
+    """A running receiver: what it was sent, and how it behaves."""
+
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+        self.log_file = folder / "requests.ndjson"
+        self.control_file = folder / "behaviour.json"
+        self._scheme = "https" if tls else "http"
+        command = [sys.executable, str(HERE / "http_receiver.py"), str(self.log_file), str(self.control_file)]
+        self.process = subprocess.Popen(
+            [*command, "--tls", str(TLS_SERVER)] if tls else command, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end."""
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    def behave(self, behaviours: dict[str, dict[str, Any]] | None = None, **rest: Any) -> None:
+        """Behaviours by path prefix; keyword arguments are the behaviour of every other path. Takes effect at once."""
+        whole = {**(behaviours or {}), "*": rest}
+        fresh = self.control_file.with_suffix(".new")
+        fresh.write_text(json.dumps(whole), encoding="utf-8")
+        os.replace(fresh, self.control_file)
+
+    def requests(self, path: str | None = None) -> list[dict[str, Any]]:
+        """Every request so far, in order, or those of one path."""
+        if not self.log_file.exists():
+            return []
+        entries = [json.loads(line) for line in self.log_file.read_text(encoding="utf-8").splitlines()]
+        return [entry for entry in entries if path in (None, entry["path"])]
+
+    def wait_for(self, count: int, *, path: str | None = None, timeout_s: float = 10) -> list[dict[str, Any]]:
+        """The requests, as soon as there are `count` of them; fails the test when the time is up."""
+        ends = time.monotonic() + timeout_s
+        while len(found := self.requests(path)) < count:
+            assert time.monotonic() < ends, f"{len(found)} of {count} requests arrived in {timeout_s} s"
+            time.sleep(0.02)
+        return found
+
+    def stop(self) -> None:
+        """End the process; its port then refuses connections."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """An HTTP receiver on loopback in its own process."""
+    running = Receiver(tmp_path_factory.mktemp("receiver"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def tls_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """The same over TLS, with a certificate for `receiver.test` by the authority in `TLS_AUTHORITY`."""
+    running = Receiver(tmp_path_factory.mktemp("tls_receiver"), tls=True)
+    yield running
+    running.stop()
