@@ -77,6 +77,9 @@ class ObjectGrants:
         return bool(self.workflows or self.integrations)
 
 
+SYSTEM_PRINCIPAL_ID: Final = uuid.UUID(int=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActingContext:
     """One principal acting in one tenant.
@@ -99,9 +102,14 @@ class ActingContext:
     correlation_id: str
 
     @property
+    def is_system(self) -> bool:
+        """Whether nobody acts but Threada itself (an intake decision, a sweep)."""
+        return self.principal_id == SYSTEM_PRINCIPAL_ID
+
+    @property
     def actor(self) -> str:
-        """The principal's public id."""
-        return ids.public_id(ids.PRINCIPAL, self.principal_id)
+        """The principal's public id, or `system`."""
+        return "system" if self.is_system else ids.public_id(ids.PRINCIPAL, self.principal_id)
 
     def allows(
         self, scope: Scope, *, workflow: uuid.UUID | None = None, integration: uuid.UUID | None = None
@@ -124,3 +132,20 @@ class ActingContext:
         if scope in self.scopes:
             return None
         return frozenset(workflow for workflow, held in self.grants.workflows.items() if scope in held)
+
+
+def system_context(
+    *, tenant_id: uuid.UUID, tenant_slug: str, correlation_id: str, entry_point: EntryPoint = EntryPoint.JOB
+) -> ActingContext:
+    """Threada itself acting in a tenant: it holds every scope and counts as no person."""
+    return ActingContext(
+        tenant_id=tenant_id,
+        tenant_slug=tenant_slug,
+        principal_id=SYSTEM_PRINCIPAL_ID,
+        principal_kind=PrincipalKind.SERVICE,
+        principal_name="system",
+        roles=frozenset(),
+        scopes=ALL_SCOPES,
+        entry_point=entry_point,
+        correlation_id=correlation_id,
+    )

@@ -1,4 +1,7 @@
+import atexit
+
 from django.apps import AppConfig
+from django.db import connections
 
 
 class TenancyConfig(AppConfig):
@@ -8,3 +11,11 @@ class TenancyConfig(AppConfig):
 
     def ready(self) -> None:
         from threada_site.tenancy import checks  # noqa: F401  (registers the system checks)
+
+        # Without this the pool's threads are waited for, five seconds each, when a command ends.
+        atexit.register(_close_pool)
+
+
+def _close_pool() -> None:
+    connections["default"].close()
+    connections["default"].close_pool()

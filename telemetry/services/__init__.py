@@ -1,0 +1,1 @@
+"""What the ledger does: record receipts, note refusals, prepare exports."""

@@ -1,0 +1,40 @@
+"""Receipts of refusals: somebody tried, and was told no. Written after the refused work was rolled back."""
+
+from __future__ import annotations
+
+import structlog
+
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
+
+log = structlog.get_logger("threada.refusals")
+
+
+def record_refusal(
+    context: ActingContext | None, error: ThreadaError, *, method: str, path: str, subject: Subject | None = None
+) -> None:
+    """Append `request.refused`. Before a tenant is known there is no ledger to write to: then it is logged alone."""
+    log.info("request_refused", reason_code=error.reason_code, method=method, path=path)
+    if context is None:
+        return
+    record(
+        Entry(
+            kind="request.refused",
+            subject=subject or Subject(),
+            inputs={"method": method, "path": path[:500]},
+            outcome={
+                "reason_code": error.reason_code,
+                "category": error.reason.category.value,
+                "status": error.reason.status,
+                "errors": [f"{entry.pointer} {entry.code}"[:300] for entry in error.errors][:20],
+                "reasons": [
+                    {key: reason[key] for key in ("reason", "policy", "rule") if key in reason}
+                    for reason in error.reasons
+                ],
+            },
+            reason_codes=(error.reason_code,),
+        ),
+        ctx=context,
+    )

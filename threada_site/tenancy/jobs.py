@@ -1,0 +1,48 @@
+"""The seam to the queue: a job is enqueued in the transaction of the row it is about, or not at all.
+
+Jobs name their task, so that a capability may enqueue what a layer above carries out. They hold ids alone; the rows they
+are about are the truth. The engine behind this file can be replaced without touching a caller.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from django.db import connection
+
+from threada_site.tenancy.writes import Statement
+
+DEFAULT_QUEUE: Final = "default"
+MAINTENANCE_QUEUE: Final = "maintenance"
+
+_DEFER: Final = (
+    "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(%s::varchar, %s::varchar, 0, NULL::text, %s::text, %s::jsonb, "
+    "%s::timestamptz)]::procrastinate_job_to_defer_v1[]))"
+)
+
+
+def job(
+    task: str,
+    *,
+    tenant_id: uuid.UUID,
+    queue: str = DEFAULT_QUEUE,
+    run_at: datetime | None = None,
+    once: str | None = None,
+    **arguments: Any,
+) -> Statement:
+    """The statement that enqueues `task`, to be run together with other writes (`insert_together(…, also=[job(…)])`).
+
+    `run_at`: not before. `once`: at most one waiting job with this text. Arguments are JSON values.
+    """
+    body = orjson.dumps({"tenant_id": str(tenant_id), **arguments}).decode()
+    return Statement(_DEFER, (queue, task, once, body, run_at))
+
+
+def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
+    """Enqueue `task` now, in the open transaction."""
+    statement = job(task, tenant_id=tenant_id, **options)
+    with connection.cursor() as cursor:
+        cursor.execute(statement.sql, statement.params)
