@@ -17,7 +17,7 @@ MAX_ERRORS: Final = 50
 
 def validator(schema: dict[str, Any], *, assert_format: bool = False) -> jsonschema_rs.Draft202012Validator:
     """A compiled validator. Raises `jsonschema_rs.ValidationError` or `ValueError` for an unusable schema."""
-    return jsonschema_rs.Draft202012Validator(schema, validate_formats=assert_format)
+    return jsonschema_rs.Draft202012Validator(schema, validate_formats=assert_format, offline=True)
 
 
 def field_errors(compiled: jsonschema_rs.Draft202012Validator, value: Any, *, prefix: str = "") -> list[FieldError]:
