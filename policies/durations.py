@@ -30,7 +30,10 @@ def parse_duration(text: str) -> timedelta:
             f"{text[:40]!r} is no duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
             "PT8H, P3D, P1DT12H, P2W."
         )
-    duration = timedelta(**parts)
+    try:
+        duration = timedelta(**parts)
+    except OverflowError:
+        duration = timedelta.max
     if not timedelta() < duration <= LONGEST:
         raise ValueError(
             f"{text[:40]!r} is out of range. Write a duration above zero and of {LONGEST.days} days or less."

@@ -101,8 +101,11 @@ def _all_parts(node: Node) -> Counter[Node]:
     return Counter({single: 1}) if isinstance(single, AnyOf) else _all_parts(single)
 
 
-def _order(node: Node) -> tuple[bool, bytes]:
-    return not isinstance(node, Leaf), canonical_bytes(node_to_json(node))
+def _order(node: Node) -> tuple[str, str, int, bytes]:
+    """Leaves first, by kind, name and count; then what is nested, by its canonical text."""
+    if isinstance(node, Leaf):
+        return node.kind, node.name, node.count, b""
+    return "~", "", 0, canonical_bytes(node_to_json(node))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.approvals import (
+    REVIEW_DEFAULT,
+    AllOf,
+    AnyOf,
+    ApprovalRule,
+    Leaf,
+    demands,
+    from_json,
+    merge,
+    parse_approvals,
+    to_json,
+)
+from tests.policies import approval_strategies as strategies
+from threada_site.kernel.errors import PolicyDocumentInvalid
+
+FINANCE, LEGAL = Leaf("role", "finance"), Leaf("role", "legal")
+
+
+def problems(value: Any, pointer: str = "") -> list[tuple[str, str]]:
+    with pytest.raises(PolicyDocumentInvalid) as refusal:
+        parse_approvals(value, pointer=pointer)
+    return [(error.pointer, error.detail) for error in refusal.value.errors]
+
+
+def test_the_documented_form_is_read() -> None:
+    rule = parse_approvals(
+        {
+            "all": [{"role": "finance", "count": 2}],
+            "exclude": ["requester"],
+            "respond_within": "PT8H",
+            "expires_after": "P3D",
+            "on_expiry": "reject",
+        },
+        pointer="/spec/rules/1/approvals",
+    )
+    assert rule == ApprovalRule(
+        tree=AllOf((Leaf("role", "finance", 2),)),
+        exclude=frozenset({"requester"}),
+        respond_within=timedelta(hours=8),
+        expires_after=timedelta(days=3),
+        on_expiry="reject",
+    )
+
+
+def test_every_field_is_read() -> None:
+    rule = parse_approvals(
+        {
+            "any": [{"group": "board"}, {"all": [{"user": "ann"}, {"scope": "decisions:decide", "count": 3}]}],
+            "exclude": ["last_editor", "policy_author", "agent_owner"],
+            "remind_after": "PT1H",
+            "escalate_after": "PT2H",
+            "escalate_to": [{"role": "lead"}, {"group": "board"}],
+            "expires_after": "PT3H",
+            "on_expiry": "escalate",
+            "step_up": True,
+            "veto": 2,
+        },
+        pointer="",
+    )
+    assert rule == ApprovalRule(
+        tree=AnyOf((Leaf("group", "board"), AllOf((Leaf("user", "ann"), Leaf("scope", "decisions:decide", 3))))),
+        exclude=frozenset({"last_editor", "policy_author", "agent_owner"}),
+        remind_after=timedelta(hours=1),
+        escalate_after=timedelta(hours=2),
+        escalate_to=(Leaf("group", "board"), Leaf("role", "lead")),
+        expires_after=timedelta(hours=3),
+        on_expiry="escalate",
+        step_up=True,
+        veto=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "excluded"),
+    [({}, {"requester"}), ({"exclude": []}, set()), ({"exclude": ["last_editor"]}, {"last_editor"})],
+)
+def test_the_requester_is_excluded_unless_the_document_says_otherwise(
+    document: dict[str, Any], excluded: set[str]
+) -> None:
+    assert parse_approvals({"role": "finance"} | document, pointer="").exclude == excluded
+
+
+def test_all_problems_are_named_at_once_with_the_nearest_known_field() -> None:
+    assert problems(
+        {
+            "all": [{"role": "finance", "cuont": 2}, {"rôle": "legal"}, {"user": "ann", "count": 2}, "legal"],
+            "exclude": ["requestor"],
+            "respond_within": "8h",
+            "expires_afer": "P3D",
+            "on_expiry": "rejct",
+            "step_up": "yes",
+            "veto": 0,
+        },
+        "/a",
+    ) == [
+        ("/a/expires_afer", "There is no field 'expires_afer' here. Did you mean expires_after?"),
+        (
+            "/a/respond_within",
+            "'8h' is no duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
+            "PT8H, P3D, P1DT12H, P2W.",
+        ),
+        ("/a/all/0/cuont", "There is no field 'cuont' here. Did you mean count?"),
+        ("/a/all/1/rôle", "There is no field 'rôle' here. Did you mean role?"),
+        ("/a/all/1", "Name exactly one of all, any, role, group, user, scope: it names none."),
+        ("/a/all/2/count", "A single user counts once. Leave count out."),
+        ("/a/all/3", "A part is an object, e.g. {role: finance, count: 2}."),
+        ("/a/exclude/0", "'requestor' is no exclusion. Did you mean requester?"),
+        ("/a/on_expiry", "'rejct' is no on_expiry. Did you mean reject?"),
+        ("/a/step_up", "step_up is true or false."),
+        ("/a/veto", "veto is a whole number from 1 to 100."),
+        ("/a/on_expiry", "Nothing expires: add expires_after or leave on_expiry out."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        ([], ""),
+        (None, ""),
+        ({}, ""),
+        ({"role": "finance", "group": "board"}, ""),
+        ({"all": []}, "/all"),
+        ({"all": {"role": "finance"}}, "/all"),
+        ({"all": [{"role": "finance"}], "count": 2}, "/count"),
+        ({"role": "Fin ance"}, "/role"),
+        ({"role": 3}, "/role"),
+        ({"user": ""}, "/user"),
+        ({"scope": "decisions:decided"}, "/scope"),
+        ({"role": "finance", "count": 0}, "/count"),
+        ({"role": "finance", "count": True}, "/count"),
+        ({"role": "finance", "count": 1.0}, "/count"),
+        ({"role": "finance", "count": 101}, "/count"),
+        ({"role": "finance", "exclude": "requester"}, "/exclude"),
+        ({"role": "finance", "exclude": [["requester"]]}, "/exclude/0"),
+        ({"role": "finance", "expires_after": 3}, "/expires_after"),
+        ({"role": "finance", "escalate_after": "PT1H"}, "/escalate_to"),
+        ({"role": "finance", "expires_after": "PT1H", "on_expiry": "escalate"}, "/escalate_to"),
+        ({"role": "finance", "escalate_to": {"role": "lead"}}, "/escalate_to"),
+        ({"role": "finance", "escalate_after": "PT1H", "escalate_to": []}, "/escalate_to"),
+        ({"role": "finance", "escalate_after": "PT1H", "escalate_to": ["lead"]}, "/escalate_to/0"),
+        (
+            {"role": "finance", "escalate_after": "PT1H", "escalate_to": {"role": "lead", "count": 2}},
+            "/escalate_to/count",
+        ),
+        ({"role": "finance", "expires_after": "PT1H", "respond_within": "PT2H"}, "/respond_within"),
+        ({"role": "finance", "a/b~": 1}, "/a~1b~0"),
+    ],
+)
+def test_a_wrong_document_is_refused_where_it_is_wrong(document: Any, pointer: str) -> None:
+    named = [place for place, _ in problems(document)]
+    assert named == [pointer]
+
+
+def test_hostile_documents_are_refused_quickly() -> None:
+    nested: dict[str, Any] = {"role": "finance"}
+    for _ in range(12):
+        nested = {"all": [nested] * 20}
+    many_ways = {"all": [{"any": [{"role": f"r{i}"}, {"role": f"s{i}"}]} for i in range(12)]}
+    started = time.monotonic()
+    assert len(problems(nested)) == 1
+    assert problems({"all": [{"role": "finance"}] * 65})[0][0] == "/all/63"
+    assert problems(many_ways) == [
+        ("", "The approval can be satisfied in more than 128 ways. Use fewer `any` under `all`.")
+    ]
+    assert len(problems({"role": "finance"} | {f"x{i}": 1 for i in range(100_000)})) == 50
+    assert len(problems({"role": "finance", "exclude": ["x"] * 100_000})) == 50
+    assert time.monotonic() - started < 2
+
+
+def test_a_leaf_written_twice_under_all_asks_for_the_sum_and_in_two_rules_for_the_larger_count() -> None:
+    twice = ApprovalRule(tree=AllOf((FINANCE, FINANCE)))
+    three = ApprovalRule(tree=Leaf("role", "finance", 3))
+    assert merge([twice]).tree == Leaf("role", "finance", 2)
+    assert merge([twice, three]).tree == Leaf("role", "finance", 3)
+
+
+def test_merging_takes_the_strictest_of_everything() -> None:
+    one = ApprovalRule(
+        tree=AllOf((Leaf("role", "finance", 2), AnyOf((LEGAL, Leaf("group", "board"))))),
+        exclude=frozenset({"requester"}),
+        respond_within=timedelta(hours=8),
+        expires_after=timedelta(days=3),
+        on_expiry="escalate",
+        escalate_to=(Leaf("role", "lead"),),
+        veto=2,
+    )
+    other = ApprovalRule(
+        tree=AllOf((FINANCE, LEGAL)),
+        exclude=frozenset({"last_editor"}),
+        respond_within=timedelta(hours=4),
+        expires_after=timedelta(days=4),
+        on_expiry="reject",
+        escalate_to=(Leaf("group", "board"),),
+        step_up=True,
+        veto=1,
+    )
+    assert merge([one, other]) == ApprovalRule(
+        tree=AllOf((Leaf("role", "finance", 2), LEGAL, AnyOf((Leaf("group", "board"), LEGAL)))),
+        exclude=frozenset({"requester", "last_editor"}),
+        respond_within=timedelta(hours=4),
+        expires_after=timedelta(days=3),
+        on_expiry="reject",
+        escalate_to=(Leaf("group", "board"), Leaf("role", "lead")),
+        step_up=True,
+        veto=1,
+    )
+
+
+def test_a_rule_that_never_expires_has_no_say_in_what_expiry_does() -> None:
+    escalating = ApprovalRule(tree=FINANCE, expires_after=timedelta(days=1), on_expiry="escalate")
+    assert merge([escalating, ApprovalRule(tree=LEGAL)]).on_expiry == "escalate"
+
+
+def test_nothing_cannot_be_merged_and_too_much_is_refused() -> None:
+    with pytest.raises(ValueError, match="no rule"):
+        merge([])
+    many = [ApprovalRule(tree=AnyOf((Leaf("role", f"r{i}"), Leaf("role", f"s{i}")))) for i in range(12)]
+    with pytest.raises(PolicyDocumentInvalid):
+        merge(many)
+
+
+def test_the_canonical_form_is_a_document_too() -> None:
+    document = {
+        "any": [{"role": "finance", "count": 2}, {"user": "ann", "count": 1}],
+        "exclude": ["last_editor", "requester"],
+        "respond_within": "PT8H",
+        "expires_after": "P3D",
+        "on_expiry": "escalate",
+        "escalate_to": [{"role": "lead"}],
+        "step_up": False,
+        "veto": 1,
+    }
+    rule = parse_approvals(document, pointer="")
+    assert to_json(rule) == document
+    assert list(to_json(rule)) == list(document)
+    assert from_json(document) == rule
+
+
+def test_a_review_without_a_rule_is_one_vote_of_anybody_who_may_decide() -> None:
+    assert to_json(REVIEW_DEFAULT) == {
+        "scope": "decisions:decide",
+        "count": 1,
+        "exclude": ["requester"],
+        "step_up": False,
+        "veto": 1,
+    }
+
+
+@given(strategies.rules)
+def test_every_rule_survives_being_stored(rule: ApprovalRule) -> None:
+    stored = from_json(to_json(rule))
+    assert to_json(stored) == to_json(rule)
+    assert set(demands(stored.tree)) == set(demands(rule.tree))
+    if rule.expires_after is None:
+        stored = dataclasses.replace(stored, on_expiry=rule.on_expiry)
+    assert dataclasses.replace(stored, tree=rule.tree) == dataclasses.replace(
+        rule, escalate_to=tuple(sorted(rule.escalate_to, key=lambda leaf: (leaf.kind, leaf.name)))
+    )
+
+
+@given(st.lists(strategies.rules, min_size=1, max_size=3))
+def test_the_order_of_rules_makes_no_difference(rules: list[ApprovalRule]) -> None:
+    merged = merge(rules)
+    assert all(merge(order) == merged for order in itertools.permutations(rules))
+    assert merge([*rules, *rules]) == merged
+    stepwise = rules[0]
+    for rule in rules[1:]:
+        stepwise = merge([stepwise, rule])
+    assert merge([stepwise]).tree == merged.tree
+
+
+@given(strategies.trees)
+def test_the_ways_to_satisfy_a_tree_are_the_least_ones(tree: Any) -> None:
+    ways = [{leaf.name: leaf.count for leaf in way} for way in demands(tree)]
+    assert ways
+    for one, other in itertools.permutations(ways, 2):
+        assert any(one.get(name, 0) < count for name, count in other.items())
