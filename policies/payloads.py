@@ -63,8 +63,8 @@ def validate(schema: Any, payload: Any, *, pointer: str = "/payload", assert_for
 
 
 def payload_schema(schema: Any, *, assert_format: bool = False) -> PayloadSchema:
-    """The compiled schema; equal schemas are compiled once per process. Raises `DocumentInvalid` for an unusable one."""
-    return _compiled(json.dumps(schema, sort_keys=True, separators=(",", ":")), assert_format)
+    """The compiled schema; equal schemas are compiled once per process. Raises `DocumentInvalid` for a bad one."""
+    return _compiled(json.dumps(schema, sort_keys=True, separators=(",", ":")), assert_format=assert_format)
 
 
 class PayloadSchema:
@@ -110,7 +110,7 @@ class PayloadSchema:
 
 
 @functools.lru_cache(maxsize=_CACHED_SCHEMAS)
-def _compiled(text: str, assert_format: bool) -> PayloadSchema:
+def _compiled(text: str, *, assert_format: bool) -> PayloadSchema:
     return PayloadSchema(json.loads(text), assert_format=assert_format)
 
 

@@ -110,7 +110,7 @@ def _order(node: Node) -> tuple[str, str, int, bytes]:
 
 @functools.lru_cache(maxsize=1024)
 def demands(node: Node) -> tuple[Demand, ...]:
-    """The ways to satisfy the tree: each a set of leaves to be filled by different people, none asking all that another asks.
+    """The ways to satisfy the tree: each some leaves to be filled by different people, none asking all another asks.
 
     Raises `PolicyDocumentInvalid` past 128 ways: choosing among them is a search, and a search needs an end.
     """

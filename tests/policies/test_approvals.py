@@ -108,8 +108,10 @@ def test_all_problems_are_named_at_once_with_the_nearest_known_field() -> None:
         ("/a/expires_afer", "There is no field 'expires_afer' here. Did you mean expires_after?"),
         (
             "/a/respond_within",
-            "'8h' is no duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
-            "PT8H, P3D, P1DT12H, P2W.",
+            (
+                "'8h' is no duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
+                "PT8H, P3D, P1DT12H, P2W."
+            ),
         ),
         ("/a/all/0/cuont", "There is no field 'cuont' here. Did you mean count?"),
         ("/a/all/1/rôle", "There is no field 'rôle' here. Did you mean role?"),

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.payloads import MAX_ERRORS, check_schema, payload_schema, validate
+from threada_site.kernel.errors import DocumentInvalid
+
+PAYMENT = {
+    "type": "object",
+    "required": ["vendor", "amount_minor"],
+    "properties": {"vendor": {"type": "string"}, "amount_minor": {"type": "integer"}},
+    "additionalProperties": False,
+}
+
+
+def named(schema: Any, payload: Any, **more: Any) -> list[tuple[str, str, str]]:
+    return [(problem.pointer, problem.code, problem.detail) for problem in validate(schema, payload, **more)]
+
+
+def test_a_fitting_payload_has_no_problems() -> None:
+    assert check_schema(PAYMENT) == []
+    assert validate(PAYMENT, {"vendor": "Initech", "amount_minor": 1250}) == []
+
+
+def test_every_failing_field_is_named_by_its_pointer() -> None:
+    assert named(PAYMENT, {"amount_minor": "12.50", "a/b~c": 1, "iban": "DE89"}) == [
+        ("/payload/vendor", "required", "This property is required."),
+        ("/payload/amount_minor", "type", 'The value is not of type "integer"'),
+        ("/payload/a~1b~0c", "additionalProperties", "There is no such property here."),
+        ("/payload/iban", "additionalProperties", "There is no such property here."),
+    ]
+
+
+def test_the_pointer_begins_where_the_caller_says() -> None:
+    nested = {"properties": {"lines": {"items": {"required": ["sku"]}}}}
+    assert [problem.pointer for problem in validate(nested, {"lines": [{"sku": 1}, {}]}, pointer="")] == [
+        "/lines/1/sku"
+    ]
+    assert named(PAYMENT, [])[0][0] == "/payload"
+
+
+@pytest.mark.parametrize(
+    ("schema", "payload", "problem"),
+    [
+        ({"enum": [1, 2]}, 3, ("/payload", "enum", "The value is not one of 1 or 2")),
+        ({"minLength": 3}, "ab", ("/payload", "minLength", "The value is shorter than 3 characters")),
+        ({"pattern": "^x+$"}, "y", ("/payload", "pattern", 'The value does not match "^x+$"')),
+        ({"maximum": 5}, 6, ("/payload", "maximum", "The value is greater than the maximum of 5")),
+        ({"not": {"type": "string"}}, "a", ("/payload", "not", "The value is what it must not be.")),
+        ({"contains": {"const": 1}}, [2], ("/payload", "contains", "None of the items is as `contains` asks.")),
+        ({"properties": {"a": False}}, {"a": 1}, ("/payload/a", "false_schema", "Nothing may stand here.")),
+        (
+            {"additionalProperties": False},
+            {"a": 1},
+            ("/payload", "additionalProperties", "This object takes no properties."),
+        ),
+        (
+            {"propertyNames": {"maxLength": 1}},
+            {"ab": 1},
+            ("/payload", "propertyNames", '"ab" is longer than 1 character'),
+        ),
+        ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, ("/payload/b", "required", "This property is required.")),
+        (
+            {"properties": {"a": {}}, "unevaluatedProperties": False},
+            {"a": 1, "b": 2},
+            ("/payload/b", "unevaluatedProperties", "There is no such property here."),
+        ),
+        (
+            {"if": {"required": ["a"]}, "then": {"required": ["b"]}},
+            {"a": 1},
+            ("/payload/b", "required", "This property is required."),
+        ),
+        (
+            {"anyOf": [{"type": "integer"}, {"type": "object", "required": ["iban"]}]},
+            {},
+            ("/payload/iban", "required", "This property is required."),
+        ),
+        (
+            {"oneOf": [{"type": "integer"}, {"type": "string"}]},
+            {},
+            ("/payload", "oneOf", "The value is not valid under any of the schemas listed in the 'oneOf' keyword"),
+        ),
+    ],
+)
+def test_each_keyword_says_where_and_what(schema: Any, payload: Any, problem: tuple[str, str, str]) -> None:
+    assert check_schema(schema) == []
+    assert named(schema, payload) == [problem]
+
+
+def test_messages_never_repeat_values() -> None:
+    schema = {
+        "properties": {
+            "a": {"type": "integer"},
+            "b": {"anyOf": [{"maxLength": 1}, {"const": 1}]},
+            "c": {"uniqueItems": True},
+            "d": {"format": "email", "pattern": "^$", "not": {"type": "string"}},
+        }
+    }
+    payload = {"a": "canary", "b": "canary", "c": ["canary", "canary"], "d": "canary"}
+    problems = validate(schema, payload, assert_format=True)
+    assert {problem.pointer for problem in problems} == {"/payload/a", "/payload/b", "/payload/c", "/payload/d"}
+    assert not any("canary" in problem.detail for problem in problems)
+
+
+def test_format_is_an_annotation_unless_asserted() -> None:
+    for draft in (
+        "https://json-schema.org/draft/2020-12/schema",
+        "https://json-schema.org/draft/2019-09/schema",
+        "http://json-schema.org/draft-07/schema#",
+    ):
+        schema = {"$schema": draft, "format": "date"}
+        assert validate(schema, "someday") == []
+        assert named(schema, "someday", assert_format=True) == [("/payload", "format", 'The value is not a "date"')]
+
+
+def test_no_more_than_fifty_problems_are_told() -> None:
+    schema = {"items": {"type": "integer"}}
+    assert [problem.pointer for problem in validate(schema, ["x"] * 500)] == [
+        f"/payload/{index}" for index in range(MAX_ERRORS)
+    ]
+    assert len(validate({"properties": {}, "additionalProperties": False}, {f"k{i}": 1 for i in range(500)})) == 50
+
+
+def test_equal_schemas_are_compiled_once() -> None:
+    turned = dict(reversed(PAYMENT.items()))
+    assert payload_schema(turned) is payload_schema(PAYMENT)
+    assert payload_schema(PAYMENT, assert_format=True) is not payload_schema(PAYMENT)
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer", "code"),
+    [
+        (None, "", "type"),
+        (True, "", "type"),
+        ([], "", "type"),
+        ({"type": "strin"}, "/type", "anyOf"),
+        ({"required": "vendor"}, "/required", "type"),
+        ({"properties": {"a": {"minLength": -1}}}, "/properties/a/minLength", "minimum"),
+        ({"properties": {"a": 3}}, "/properties/a", "type"),
+        ({"properties": {"a/b": {"pattern": "("}}}, "/properties/a~1b/pattern", "format"),
+        ({"pattern": "(?=a)b"}, "/pattern", "format"),
+        ({"pattern": r"(a)\1"}, "/pattern", "format"),
+        ({"pattern": "((a{1,1000}){1,1000}){1,1000}"}, "/pattern", "format"),
+        ({"patternProperties": {"(": {}}}, "/patternProperties/(", "format"),
+        ({"$schema": "http://example.com/schema"}, "/$schema", "draft"),
+        ({"$schema": "http://json-schema.org/draft-04/schema#"}, "/$schema", "draft"),
+        ({"$ref": "#"}, "", "endless_reference"),
+        ({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}}, "/$defs/a", "endless_reference"),
+        ({"properties": {"a": {"$ref": "#/$defs/none"}}}, "/properties/a/$ref", "reference_not_found"),
+        ({"properties": {"a": {"$ref": "#/properties/a/enum/7"}}}, "/properties/a/$ref", "reference_not_found"),
+        ({"$ref": "#name"}, "/$ref", "reference_not_local"),
+        ({"$ref": "other.json"}, "/$ref", "reference_not_local"),
+        ({"items": {"not": {"$ref": "file:///etc/passwd"}}}, "/items/not/$ref", "reference_not_local"),
+        ({"$defs": {"a": {"$anchor": "a"}}}, "/$defs/a/$anchor", "invalid"),
+        ({"$dynamicRef": "#a"}, "/$dynamicRef", "invalid"),
+        ({"$defs": {"a": {"$id": "https://example.com/a"}}}, "/$defs/a/$id", "invalid"),
+        ({"const": float("nan")}, "", "json_not_interoperable"),
+        ({"const": 2**60}, "", "json_not_interoperable"),
+        ({"description": "x" * 300_000}, "", "too_large"),
+        ({"properties": {f"p{index}": {} for index in range(6_000)}}, "", "too_large"),
+    ],
+)
+def test_an_unusable_schema_is_named_where_it_is_wrong(schema: Any, pointer: str, code: str) -> None:
+    assert [(problem.pointer, problem.code) for problem in check_schema(schema)] == [(pointer, code)]
+    assert check_schema(schema, pointer="/spec/payload_schema")[0].pointer == "/spec/payload_schema" + pointer
+    with pytest.raises(DocumentInvalid) as refusal:
+        payload_schema(schema)
+    assert [(problem.pointer, problem.code) for problem in refusal.value.errors] == [(pointer, code)]
+
+
+def test_several_problems_of_a_schema_are_told_at_once() -> None:
+    schema = {"type": 3, "properties": {"a": {"minLength": -1}, "b": {"required": 1}}}
+    assert {problem.pointer for problem in check_schema(schema)} == {
+        "/type",
+        "/properties/a/minLength",
+        "/properties/b/required",
+    }
+
+
+def test_nothing_is_fetched() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/schema.json"
+        for schema in ({"$ref": address}, {"$schema": address}, {"$id": address, "$ref": "other.json"}):
+            assert check_schema(schema) != []
+        assert check_schema({"$id": address, "type": "object"}) == []
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"children": {"items": {"$ref": "#"}}}},
+        {"$defs": {"a b": {"type": "object"}}, "$ref": "#/$defs/a%20b"},
+        {"$id": "https://example.com/payment", "$defs": {"a": {}}, "properties": {"x": {"$ref": "#/$defs/a"}}},
+        {"properties": {"a": {"type": "string"}, "b": {"$ref": "#/properties/a"}}},
+        {"properties": {"$ref": {"type": "string"}}, "default": {"$ref": "elsewhere"}, "enum": [{"$ref": "x"}]},
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "definitions": {"a": {"type": "string"}},
+            "items": [{"$ref": "#/definitions/a"}],
+            "dependencies": {"a": ["b"], "c": {"required": ["d"]}},
+        },
+        {},
+    ],
+)
+def test_usual_schemas_are_usable(schema: Any) -> None:
+    assert check_schema(schema) == []
+    payload_schema(schema)
+
+
+def test_references_that_multiply_are_refused_or_bounded_in_depth() -> None:
+    doubling: dict[str, Any] = {f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(40)}
+    wide = {"$defs": doubling | {"a40": {}}, "$ref": "#/$defs/a0"}
+    started = time.monotonic()
+    assert [problem.code for problem in check_schema(wide)] == ["too_large"]
+
+    both = {"allOf": [{"properties": {"x": {"$ref": "#/$defs/a"}}}, {"properties": {"x": {"$ref": "#/$defs/a"}}}]}
+    assert [problem.code for problem in check_schema({"$defs": {"a": both}, "$ref": "#/$defs/a"})] == ["too_large"]
+
+    condition = {
+        "anyOf": [
+            {"type": "string"},
+            {"properties": {"not": {"$ref": "#"}}},
+            {"properties": {"or": {"items": {"$ref": "#"}}}},
+        ]
+    }
+    value: Any = "x"
+    for _ in range(60):
+        value = {"not": value}
+    assert check_schema(condition) == []
+    assert [problem.code for problem in validate(condition, value)] == ["too_deep"]
+    assert validate(condition, {"or": ["a", {"not": "b"}]}) == []
+    assert time.monotonic() - started < 1
+
+
+def test_a_large_wrong_payload_costs_neither_time_nor_memory() -> None:
+    strings = {"properties": {"a": {"items": {"anyOf": [{"type": "string"}] * 20}}}}
+    payload = {"a": [1] * 127_000}
+    for schema in (strings, {"anyOf": [strings, strings]}, {"properties": {"a": {"items": {"type": "string"}}}}):
+        payload_schema(schema)
+        tracemalloc.start()
+        started = time.monotonic()
+        problems = validate(schema, payload)
+        seconds, (_, peak) = time.monotonic() - started, tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(problems) == 1
+        assert seconds < 1
+        assert peak < 20_000_000
+
+
+def test_deep_payloads_of_recursive_schemas_do_not_end_the_process() -> None:
+    schema = {"properties": {"a": {"$ref": "#"}}, "additionalProperties": False}
+    value: Any = {}
+    for _ in range(63):
+        value = {"a": value}
+    assert validate(schema, value) == []
+
+
+def test_validators_may_be_shared_between_threads() -> None:
+    results: list[int] = []
+
+    def check() -> None:
+        results.extend(len(validate(PAYMENT, {"vendor": index})) for index in range(200))
+
+    threads = [threading.Thread(target=check) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [2] * 800
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values, json_values)
+def test_no_document_breaks_the_check_and_no_value_a_schema(document: Any, value: Any) -> None:
+    if not check_schema(document):
+        assert all(problem.pointer.startswith("/payload") for problem in validate(document, value))
+    assert validate(PAYMENT, value) != []

@@ -1,0 +1,284 @@
+"""The sentences are part of the API, so they are tested word for word."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from integrations.lifecycle import ExecutionStatus
+from policies.approvals import Leaf
+from workitems.explain import (
+    DecisionFacts,
+    ExecutionFacts,
+    ExplainInput,
+    Explanation,
+    MatchedRule,
+    Reader,
+    StepFacts,
+    explain,
+)
+from workitems.lifecycle import StepKind, WorkItemStatus
+from workitems.tally import Eligibility, Need
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+FINANCE = Leaf("role", "finance", 2)
+OPERATOR = Reader(may_write=True, may_execute=True)
+LARGE = DecisionFacts(
+    effect="require_approval", matched=(MatchedRule("payments", "large-payment", "AMOUNT_OVER_LIMIT"),)
+)
+ALLOWED = DecisionFacts(effect="allow", matched=(MatchedRule("payments", "within-limits", "WITHIN_LIMITS"),))
+
+
+def pay(
+    status: ExecutionStatus, failure: str = "", next_at: datetime | None = None, *, frozen: bool = False
+) -> ExecutionFacts:
+    return ExecutionFacts(
+        status=status, action="pay", integration="int_bank", failure=failure, next_at=next_at, frozen=frozen
+    )
+
+
+def test_new() -> None:
+    assert explain(ExplainInput(status=WorkItemStatus.NEW, reader=OPERATOR)) == Explanation(
+        why=["It has been received; the policies have not decided about it yet."],
+        waiting_for=[],
+        until=None,
+        next=["The policies in force decide about it, usually within seconds."],
+        you_may=["execute an action", "change its payload, which starts it anew", "cancel it"],
+    )
+
+
+def test_refused_by_rules() -> None:
+    decision = DecisionFacts(
+        effect="deny",
+        matched=(
+            MatchedRule("payments", "sanctioned-vendor", "SANCTIONED_VENDOR"),
+            MatchedRule("house_rules", "no-weekend", "CLOSED"),
+        ),
+    )
+    assert explain(ExplainInput(status=WorkItemStatus.REFUSED, decision=decision, reader=OPERATOR)) == Explanation(
+        why=[
+            "Policy payments refuses it: SANCTIONED_VENDOR (rule sanctioned-vendor).",
+            "Policy house_rules refuses it: CLOSED (rule no-weekend).",
+        ],
+        waiting_for=[],
+        until=None,
+        next=["Nothing: refused is an end."],
+        you_may=[],
+    )
+
+
+def test_refused_because_no_rule_matched() -> None:
+    decision = DecisionFacts(effect="deny", failure="no_rule_matched")
+    assert explain(ExplainInput(status=WorkItemStatus.REFUSED, decision=decision)).why == [
+        "No rule matched, so it was refused. Add a rule that covers this case."
+    ]
+
+
+def test_in_review() -> None:
+    case = ExplainInput(
+        status=WorkItemStatus.IN_REVIEW,
+        decision=DecisionFacts(effect="review", matched=(MatchedRule("payments", "low-confidence", "LOW_CONFIDENCE"),)),
+        step=StepFacts(
+            kind=StepKind.REVIEW,
+            approvals=0,
+            needs=(Need(Leaf("scope", "decisions:decide"), 1),),
+            exclude={"requester"},
+            respond_by=NOON,
+        ),
+        reader=Reader(eligibility=Eligibility.COUNTS),
+    )
+    assert explain(case) == Explanation(
+        why=[
+            "Policy payments asks for a review: LOW_CONFIDENCE (rule low-confidence).",
+            "0 of 1 vote given.",
+        ],
+        waiting_for=["1 more person with decisions:decide on this workflow, other than the requester"],
+        until=NOON,
+        next=["With the last vote it becomes ready."],
+        you_may=["approve or reject it"],
+    )
+
+
+def test_awaiting_approval_with_one_of_two_votes() -> None:
+    case = ExplainInput(
+        status=WorkItemStatus.AWAITING_APPROVAL,
+        decision=LARGE,
+        step=StepFacts(
+            kind=StepKind.APPROVAL,
+            approvals=1,
+            needs=(Need(FINANCE, 1),),
+            exclude={"policy_author", "requester"},
+            expires_at=NOON,
+        ),
+        execution=pay(ExecutionStatus.AWAITING_APPROVAL),
+        reader=Reader(may_write=True, may_execute=True, eligibility=Eligibility.COUNTS, has_voted=True),
+    )
+    assert explain(case) == Explanation(
+        why=[
+            "Policy payments asks for an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
+            "1 of 2 votes given.",
+        ],
+        waiting_for=["1 more person with role finance, other than the requester or the policy's author"],
+        until=NOON,
+        next=["With the last vote pay on int_bank starts.", "Without a decision by then it ends without approval."],
+        you_may=["change its payload, which starts it anew", "cancel it"],
+    )
+
+
+def test_awaiting_approval_by_several_kinds_of_people() -> None:
+    needs = (Need(Leaf("group", "board", 2), 2), Need(Leaf("role", "legal"), 1), Need(Leaf("user", "ann"), 1))
+    step = StepFacts(
+        kind=StepKind.APPROVAL, approvals=0, needs=needs, expires_at=NOON, respond_by=NOON, on_expiry="escalate"
+    )
+    explanation = explain(ExplainInput(status=WorkItemStatus.AWAITING_APPROVAL, decision=LARGE, step=step))
+    assert explanation.waiting_for == ["2 more people in group board", "1 more person with role legal", "ann"]
+    assert explanation.next == [
+        "With the last vote it becomes ready.",
+        "Without a decision by then it is escalated.",
+    ]
+
+
+def test_nobody_can_decide() -> None:
+    step = StepFacts(kind=StepKind.APPROVAL, approvals=1, needs=(Need(FINANCE, 1),), nobody_can_decide=True)
+    case = ExplainInput(
+        status=WorkItemStatus.AWAITING_APPROVAL,
+        decision=LARGE,
+        step=step,
+        reader=Reader(eligibility=Eligibility.EXCLUDED),
+    )
+    assert explain(case) == Explanation(
+        why=[
+            "Policy payments asks for an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
+            "1 of 2 votes given.",
+            "Nobody who is left can complete the approval.",
+        ],
+        waiting_for=["1 more person with role finance"],
+        until=None,
+        next=["Somebody has to be given what is asked for, or the approval cannot be completed."],
+        you_may=[],
+    )
+
+
+def test_ready() -> None:
+    assert explain(ExplainInput(status=WorkItemStatus.READY, decision=ALLOWED, reader=OPERATOR)) == Explanation(
+        why=["Policy payments allows it: WITHIN_LIMITS (rule within-limits)."],
+        waiting_for=[],
+        until=None,
+        next=["An action that its workflow allows can be executed, or it can be resolved."],
+        you_may=["execute an action", "change its payload, which starts it anew", "resolve it", "cancel it"],
+    )
+
+
+def test_executing() -> None:
+    running = ExplainInput(
+        status=WorkItemStatus.EXECUTING,
+        decision=ALLOWED,
+        execution=pay(ExecutionStatus.RUNNING),
+        reader=OPERATOR,
+    )
+    assert explain(running) == Explanation(
+        why=["pay on int_bank is running."],
+        waiting_for=[],
+        until=None,
+        next=["Its outcome is recorded when the receiver has answered."],
+        you_may=[],
+    )
+
+
+def test_executing_before_and_between_tries() -> None:
+    def why(execution: ExecutionFacts) -> list[str]:
+        return explain(ExplainInput(status=WorkItemStatus.EXECUTING, execution=execution)).why
+
+    assert why(pay(ExecutionStatus.STARTED)) == ["pay on int_bank is about to start."]
+    waiting = pay(ExecutionStatus.STARTED, "rate_limited", NOON)
+    assert why(waiting) == ["pay on int_bank did not succeed yet: The receiver asks to slow down. It is tried again."]
+    assert explain(ExplainInput(status=WorkItemStatus.EXECUTING, execution=waiting)).until == NOON
+    held = ExplainInput(
+        status=WorkItemStatus.EXECUTING, execution=pay(ExecutionStatus.STARTED, frozen=True), reader=OPERATOR
+    )
+    assert explain(held).why == ["pay on int_bank is held by a freeze."]
+    assert explain(held).next == ["It starts when the freeze is lifted."]
+    assert explain(held).you_may == ["resolve it", "cancel it"]
+
+
+def test_failed() -> None:
+    case = ExplainInput(
+        status=WorkItemStatus.FAILED,
+        decision=ALLOWED,
+        execution=pay(ExecutionStatus.FAILED, "rejected_by_receiver"),
+        reader=OPERATOR,
+    )
+    assert explain(case) == Explanation(
+        why=["pay on int_bank failed: The receiver refused the request."],
+        waiting_for=[],
+        until=None,
+        next=["The execution can be retried, another action executed, or the work item resolved or cancelled."],
+        you_may=[
+            "execute an action",
+            "retry the execution",
+            "change its payload, which starts it anew",
+            "resolve it",
+            "cancel it",
+        ],
+    )
+
+
+def test_outcome_unknown() -> None:
+    case = ExplainInput(
+        status=WorkItemStatus.EXECUTING,
+        decision=ALLOWED,
+        execution=pay(ExecutionStatus.OUTCOME_UNKNOWN, "timeout"),
+        reader=OPERATOR,
+    )
+    assert explain(case) == Explanation(
+        why=["pay on int_bank ended without a known outcome: The receiver did not answer in time."],
+        waiting_for=["somebody who finds out what happened and reconciles the execution"],
+        until=None,
+        next=["It stays as it is until the execution is confirmed as succeeded or failed."],
+        you_may=["reconcile the execution"],
+    )
+
+
+def test_resolved_by_an_action_and_by_a_person() -> None:
+    by_action = ExplainInput(status=WorkItemStatus.RESOLVED, execution=pay(ExecutionStatus.SUCCEEDED), reader=OPERATOR)
+    assert explain(by_action) == Explanation(
+        why=["pay on int_bank succeeded, which resolves it."],
+        waiting_for=[],
+        until=None,
+        next=["Nothing: resolved is an end."],
+        you_may=[],
+    )
+    by_person = ExplainInput(
+        status=WorkItemStatus.RESOLVED,
+        execution=pay(ExecutionStatus.SUCCEEDED),
+        ended_by="ann",
+        ended_reason="settled by phone",
+    )
+    assert explain(by_person).why == ["It was resolved by ann: settled by phone."]
+
+
+def test_cancelled() -> None:
+    assert explain(ExplainInput(status=WorkItemStatus.CANCELLED, ended_by="ann", reader=OPERATOR)) == Explanation(
+        why=["It was cancelled by ann."],
+        waiting_for=[],
+        until=None,
+        next=["Nothing: cancelled is an end."],
+        you_may=[],
+    )
+
+
+def test_rejected() -> None:
+    case = ExplainInput(status=WorkItemStatus.REJECTED, decision=LARGE, ended_by="bob", ended_reason="NOT_BUDGETED")
+    assert explain(case).why == ["It was rejected by bob: NOT_BUDGETED."]
+
+
+def test_expired() -> None:
+    assert explain(ExplainInput(status=WorkItemStatus.EXPIRED, decision=LARGE, reader=OPERATOR)) == Explanation(
+        why=[
+            "Policy payments asks for an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
+            "It was not decided in time.",
+        ],
+        waiting_for=[],
+        until=None,
+        next=["Nothing: expired is an end."],
+        you_may=[],
+    )
