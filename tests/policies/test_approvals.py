@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.approvals import (
@@ -170,7 +170,7 @@ def test_hostile_documents_are_refused_quickly() -> None:
     for _ in range(12):
         nested = {"all": [nested] * 20}
     many_ways = {"all": [{"any": [{"role": f"r{i}"}, {"role": f"s{i}"}]} for i in range(12)]}
-    started = time.monotonic()
+    started = time.process_time()
     assert len(problems(nested)) == 1
     assert problems({"all": [{"role": "finance"}] * 65})[0][0] == "/all/63"
     assert problems(many_ways) == [
@@ -178,7 +178,7 @@ def test_hostile_documents_are_refused_quickly() -> None:
     ]
     assert len(problems({"role": "finance"} | {f"x{i}": 1 for i in range(100_000)})) == 50
     assert len(problems({"role": "finance", "exclude": ["x"] * 100_000})) == 50
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_leaf_written_twice_under_all_asks_for_the_sum_and_in_two_rules_for_the_larger_count() -> None:
@@ -260,6 +260,7 @@ def test_a_review_without_a_rule_is_one_vote_of_anybody_who_may_decide() -> None
     }
 
 
+@settings(deadline=None)
 @given(strategies.rules)
 def test_every_rule_survives_being_stored(rule: ApprovalRule) -> None:
     stored = from_json(to_json(rule))
@@ -272,6 +273,7 @@ def test_every_rule_survives_being_stored(rule: ApprovalRule) -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(strategies.rules, min_size=1, max_size=3))
 def test_the_order_of_rules_makes_no_difference(rules: list[ApprovalRule]) -> None:
     merged = merge(rules)
@@ -283,6 +285,7 @@ def test_the_order_of_rules_makes_no_difference(rules: list[ApprovalRule]) -> No
     assert merge([stepwise]).tree == merged.tree
 
 
+@settings(deadline=None)
 @given(strategies.trees)
 def test_the_ways_to_satisfy_a_tree_are_the_least_ones(tree: Any) -> None:
     ways = [{leaf.name: leaf.count for leaf in way} for way in demands(tree)]

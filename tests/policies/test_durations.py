@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.durations import LONGEST, format_duration, parse_duration
@@ -62,6 +62,7 @@ def test_what_could_not_be_read_back_is_not_written(duration: timedelta) -> None
         format_duration(duration)
 
 
+@settings(deadline=None)
 @given(st.integers(1, int(LONGEST.total_seconds())))
 def test_every_duration_survives_the_round_trip(seconds: int) -> None:
     duration = timedelta(seconds=seconds)

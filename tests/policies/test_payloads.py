@@ -7,7 +7,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.payloads import MAX_ERRORS, check_schema, payload_schema, validate
@@ -221,7 +221,7 @@ def test_usual_schemas_are_usable(schema: Any) -> None:
 def test_references_that_multiply_are_refused_or_bounded_in_depth() -> None:
     doubling: dict[str, Any] = {f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(40)}
     wide = {"$defs": doubling | {"a40": {}}, "$ref": "#/$defs/a0"}
-    started = time.monotonic()
+    started = time.process_time()
     assert [problem.code for problem in check_schema(wide)] == ["too_large"]
 
     both = {"allOf": [{"properties": {"x": {"$ref": "#/$defs/a"}}}, {"properties": {"x": {"$ref": "#/$defs/a"}}}]}
@@ -240,7 +240,7 @@ def test_references_that_multiply_are_refused_or_bounded_in_depth() -> None:
     assert check_schema(condition) == []
     assert [problem.code for problem in validate(condition, value)] == ["too_deep"]
     assert validate(condition, {"or": ["a", {"not": "b"}]}) == []
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_a_large_wrong_payload_costs_neither_time_nor_memory() -> None:
@@ -249,9 +249,9 @@ def test_a_large_wrong_payload_costs_neither_time_nor_memory() -> None:
     for schema in (strings, {"anyOf": [strings, strings]}, {"properties": {"a": {"items": {"type": "string"}}}}):
         payload_schema(schema)
         tracemalloc.start()
-        started = time.monotonic()
+        started = time.process_time()
         problems = validate(schema, payload)
-        seconds, (_, peak) = time.monotonic() - started, tracemalloc.get_traced_memory()
+        seconds, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(problems) == 1
         assert seconds < 1
@@ -287,6 +287,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values, json_values)
 def test_no_document_breaks_the_check_and_no_value_a_schema(document: Any, value: Any) -> None:
     if not check_schema(document):

@@ -155,9 +155,9 @@ def test_a_review_is_decided_by_anybody_with_the_scope_but_the_requester() -> No
 def test_ten_thousand_people_are_no_burden() -> None:
     crowd = [person(number, "finance" if number % 2 else "legal") for number in range(1, 10_001)]
     rule = ApprovalRule(tree=AllOf((Leaf("role", "finance", 100), Leaf("role", "legal", 100), Leaf("role", "nobody"))))
-    started = time.monotonic()
+    started = time.process_time()
     result = tally(rule, [vote(voter) for voter in crowd[:50]], crowd)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert result.nobody_can_decide
     assert result.waiting_for == (
         Need(Leaf("role", "finance", 100), 75),
@@ -223,6 +223,7 @@ def test_the_matching_agrees_with_brute_force(
     assert set(result.counted) <= {someone.id for someone in approvers}
 
 
+@settings(deadline=None)
 @given(strategies.rules, some_votes, some_people, some_excluded, st.randoms())
 def test_the_order_of_votes_and_people_makes_no_difference(
     rule: ApprovalRule, votes: list[Vote], people: list[Person], excluded: set[uuid.UUID], random: Any
@@ -233,6 +234,7 @@ def test_the_order_of_votes_and_people_makes_no_difference(
     assert tally(rule, votes, people, excluded=excluded) == result
 
 
+@settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded, st.sampled_from(PEOPLE))
 def test_another_approval_never_takes_anything_away(
     rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID], voter: Person
@@ -246,6 +248,7 @@ def test_another_approval_never_takes_anything_away(
     assert sum(need.missing for need in after.waiting_for) <= sum(need.missing for need in before.waiting_for)
 
 
+@settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded, st.sampled_from(("approve", "reject")))
 def test_excluded_people_agents_and_services_never_change_the_result(
     rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID], decision: Literal["approve", "reject"]
@@ -260,6 +263,7 @@ def test_excluded_people_agents_and_services_never_change_the_result(
     assert tally(rule, counting, without, excluded=excluded) == result
 
 
+@settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded)
 def test_whoever_is_counted_is_eligible(rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID]) -> None:
     result = tally(rule, votes, PEOPLE, excluded=excluded)
