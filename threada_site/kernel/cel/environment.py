@@ -1,8 +1,8 @@
 """The engine's environment, hardened, and the reading of its messages. Nothing outside this package imports the engine.
 
 Excluded, because the engine limits neither time nor memory: `matches` (seconds over a long string), `map` and `filter`
-(they build lists, in an order that differs between processes), `+` on strings, bytes and lists (nested loops double them
-into gigabytes). `tree` closes what the checker cannot see: `+` over two dynamic operands.
+(they build lists, in an order that differs between processes), `+` on strings, bytes and lists (nested loops double
+them into gigabytes). `tree` closes what the checker cannot see: `+` over two dynamic operands.
 """
 
 from __future__ import annotations

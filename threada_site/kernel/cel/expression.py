@@ -112,9 +112,9 @@ class ConditionList:
             answers = self._program.eval(facts.activation).plain_value()
         except (RuntimeError, TypeError, ValueError):
             return None
-        if type(answers) is not list or len(answers) != self.size:
+        if type(answers) is not list or len(answers) != self.size or set(map(type, answers)) != {bool}:
             return None
-        return answers if all(answer is True or answer is False for answer in answers) else None
+        return answers
 
 
 def compile_expression(source: str, *, variables: tuple[str, ...]) -> Expression:

@@ -1,7 +1,7 @@
 """Types for the checker, derived from a JSON Schema as protobuf messages.
 
-A schema's objects with `properties` become messages; whatever can be several things (unions, a `$ref` that leads nowhere
-here, objects without properties) becomes `google.protobuf.Value`, which the checker takes as dynamic.
+A schema's objects with `properties` become messages; whatever can be several things (unions, a `$ref` that leads
+elsewhere, objects without properties) becomes `google.protobuf.Value`, which the checker takes as dynamic.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Shape:
 
 
 class Shapes:
-    """Messages, each referred to by its full name. A kind is such a reference or a protobuf scalar, `*` before lists."""
+    """Messages by their full names. A kind is such a name or a protobuf scalar, with `*` before it for lists."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Shape] = {}
