@@ -19,6 +19,8 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SCALARS: Final = {"string": "STRING", "integer": "INT64", "number": "DOUBLE", "boolean": "BOOL"}
 _UNIONS: Final = frozenset({"anyOf", "oneOf", "allOf", "not", "if", "$dynamicRef", "$recursiveRef"})
 _MAX_MESSAGES: Final = 500
+MAX_FIELDS: Final = 1000
+"""Protobuf messages have a limit of their own somewhere above."""
 _MAX_DEPTH: Final = 32
 
 
@@ -56,7 +58,7 @@ class Shapes:
         """Give a reserved message its fields, as kinds by name."""
         kinds = descriptor_pb2.FieldDescriptorProto
         for number, (name, kind) in enumerate(fields.items(), start=1):
-            field = self._messages[reference].field.add(name=name, number=number if number < 19000 else number + 1000)
+            field = self._messages[reference].field.add(name=name, number=number)
             field.label = kinds.LABEL_REPEATED if kind.startswith("*") else kinds.LABEL_OPTIONAL
             target = kind.lstrip("*")
             if target.startswith("."):
@@ -153,7 +155,7 @@ def _has_properties(schema: dict[str, Any]) -> bool:
     return (
         schema.get("type", "object") == "object"
         and isinstance(schema.get("properties"), dict)
-        and bool(schema["properties"])
+        and 0 < len(schema["properties"]) <= MAX_FIELDS
     )
 
 

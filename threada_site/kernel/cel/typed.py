@@ -7,6 +7,7 @@ run time (numbers of two types compared, whole objects treated as maps), its com
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
@@ -17,9 +18,8 @@ from cel_expr_python import cel
 from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.cel.environment import ExpressionProblem, new_environment, position, read_problems
 from threada_site.kernel.cel.expression import ExpressionError, compile_expression
-from threada_site.kernel.cel.shapes import DYNAMIC, PACKAGE, Shape, Shapes
+from threada_site.kernel.cel.shapes import DYNAMIC, MAX_FIELDS, PACKAGE, Shape, Shapes
 from threada_site.kernel.cel.tree import Tree
-from threada_site.kernel.interop import parse_json
 
 CONDITION_VARIABLES: Final = ("item", "ctx", "input", "lists")
 
@@ -66,7 +66,7 @@ class _Workflow:
             "input": _type_of(given),
             "lists": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.DYN)),
         }
-        if lists is not None:
+        if lists is not None and len(lists) <= MAX_FIELDS:
             self._types["lists"] = _type_of(shapes.add("lists", dict.fromkeys(lists, f"*{DYNAMIC}")))
         self.shapes = shapes.by_name
         self._pool = shapes.pool()
@@ -115,7 +115,7 @@ def check_typed(
 
 @lru_cache(maxsize=64)
 def _workflow(payload_schema: bytes, input_schema: bytes, lists: tuple[str, ...] | None) -> _Workflow:
-    return _Workflow(parse_json(payload_schema), parse_json(input_schema), lists)
+    return _Workflow(json.loads(payload_schema), json.loads(input_schema), lists)
 
 
 def _type_of(kind: str) -> cel.Type:
