@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -42,7 +41,7 @@ class Receiver:
         whole = {**(behaviours or {}), "*": rest}
         fresh = self.control_file.with_suffix(".new")
         fresh.write_text(json.dumps(whole), encoding="utf-8")
-        os.replace(fresh, self.control_file)
+        fresh.replace(self.control_file)
 
     def requests(self, path: str | None = None) -> list[dict[str, Any]]:
         """Every request so far, in order, or those of one path."""

@@ -11,7 +11,7 @@ longest prefix wins. Without one, a request is answered with 200 and `{"ok": tru
 * `status`, `headers` (mapping), `body` (any JSON value, or a string sent as it stands), `content_type`
 * `delay_s`: wait before the answer
 * `fault`: `reset` (RST without an answer), `close` (FIN without an answer), `reset_mid_body`, `truncated` (JSON cut
-  off, the length fits), `short` (fewer bytes than Content-Length says), `drip` (one byte each `drip_s`, 0.1 unless told),
+  off, the length fits), `short` (fewer bytes than Content-Length says), `drip` (a byte each `drip_s`, 0.1 unless told),
   `drip_head`, `huge` (`size` bytes, 10 GB unless told), `huge_chunked`, `endless_head`, `endless_continue`, `gzip_bomb`
   (`size` bytes decompressed, 1 GB unless told), `gzip` (the body, compressed), `not_http`, `switch` (101)
 * `dedupe`: the first answer for an Idempotency-Key is given again for every repetition
@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
             fault = behaviour.get("fault")
             FAULTS[fault](self, behaviour) if fault else self._send(behaviour)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - names of the base class
 
     def _behaviour(self) -> dict[str, Any]:
         try:
@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(payload)
 
-    def log_message(self, format: str, *arguments: Any) -> None:
+    def log_message(self, *arguments: Any) -> None:
         """Nothing on stderr: the log is the file."""
 
 
