@@ -1,0 +1,215 @@
+"""The `${ … }` rule of action documents: compiled when a document is saved, rendered when an envelope is sealed.
+
+* A string that is wholly `${ expression }` is a CEL expression over `item`, `ctx` and `input` and keeps its type.
+* In a path, a header value or a text for people it may also stand inside a string. In a path every character but
+  letters, digits and `-._~` is percent-encoded, also `/`; a header value must be Latin-1 without control characters.
+* A string without `${` is literal; `$${` stands for a literal `${`. Keys are always literal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import quote
+
+from integrations.transport.client import is_header_value
+from threada_site.kernel import schemas
+from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.cel import Expression, ExpressionError, compile_expression
+from threada_site.kernel.errors import DocumentInvalid, ExpressionFailed, FieldError
+
+VARIABLES: Final = ("item", "ctx", "input")
+
+
+class Place(StrEnum):
+    """Where a template stands; it decides whether expressions may stand inside a string, and how they are written."""
+
+    VALUE = "value"
+    PATH = "path"
+    HEADER = "header"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled value. Literals are kept as they are, strings with expressions as `Parts`."""
+
+    node: Any
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether no expression stands in it, so that it renders to the same value for all facts."""
+        return not _holds_parts(self.node)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A string with expressions, in order. In place `value` it is one expression and nothing else."""
+
+    pointer: str
+    place: Place
+    parts: tuple[str | Expression, ...]
+
+
+def compile_template(value: Any, *, pointer: str = "", place: Place = Place.VALUE) -> Template:
+    """Compile a JSON value that stands at `pointer` of its document.
+
+    Raises `DocumentInvalid` whose `errors` name every expression that does not compile or stands where none may.
+    """
+    errors: list[FieldError] = []
+    node = _compile(value, pointer, place, errors)
+    if errors:
+        raise DocumentInvalid(errors=errors)
+    return Template(node)
+
+
+def render(template: Template, facts: Mapping[str, Any]) -> Any:
+    """The value of `template` for `facts` (`item`, `ctx`, `input`), as I-JSON.
+
+    Raises `ExpressionFailed` whose `errors` name every expression without a usable value.
+    """
+    errors: list[FieldError] = []
+    value = _render(template.node, facts, errors)
+    if errors:
+        raise ExpressionFailed(f"{errors[0].pointer}: {errors[0].detail}", errors=errors)
+    return value
+
+
+def _compile(value: Any, pointer: str, place: Place, errors: list[FieldError]) -> Any:
+    if isinstance(value, dict):
+        errors.extend(
+            FieldError(pointer, f"The key {key[:60]!r} holds an expression. Keys are literal.")
+            for key in value
+            if "${" in key
+        )
+        return {key: _compile(child, pointer + schemas.pointer([key]), place, errors) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_compile(child, f"{pointer}/{position}", place, errors) for position, child in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    try:
+        parts = _split(value)
+        if all(isinstance(part, str) for part in parts):
+            return "".join(map(str, parts))
+        if place is Place.VALUE and len(parts) > 1:
+            raise ExpressionError(
+                "An expression inside a string is possible in a path or a header only. "
+                "Make the whole string one ${ … }, or write $${ for a literal ${."
+            )
+    except ExpressionError as error:
+        where = f" (line {error.line}, column {error.column} of the expression)" if error.line else ""
+        errors.append(FieldError(pointer, f"{error.message}{where}", "expression"))
+        return value
+    return Parts(pointer, place, parts)
+
+
+def _split(text: str) -> tuple[str | Expression, ...]:
+    parts: list[str | Expression] = []
+    literal: list[str] = []
+    position = 0
+    while position < len(text):
+        if text.startswith("$${", position):
+            literal.append("${")
+            position += 3
+        elif text.startswith("${", position):
+            end = _expression_end(text, position + 2)
+            if literal:
+                parts.append("".join(literal))
+                literal = []
+            parts.append(compile_expression(text[position + 2 : end], variables=VARIABLES))
+            position = end + 1
+        else:
+            literal.append(text[position])
+            position += 1
+    if literal:
+        parts.append("".join(literal))
+    return tuple(parts)
+
+
+def _expression_end(text: str, position: int) -> int:
+    """The index of the brace that closes the expression; braces within strings, comments and maps do not count."""
+    depth = 0
+    while position < len(text):
+        character = text[position]
+        if character in "'\"":
+            position = _string_end(text, position)
+            continue
+        if text.startswith("//", position):
+            newline = text.find("\n", position)
+            position = len(text) if newline < 0 else newline
+            continue
+        if character == "}" and depth == 0:
+            return position
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        position += 1
+    raise ExpressionError("The expression is never closed. Add } at its end, or write $${ for a literal ${.")
+
+
+def _string_end(text: str, position: int) -> int:
+    """The index behind the CEL string literal whose quote stands at `position`; the end of `text` if it has none."""
+    raw = text[position - 1] in "rR" or (text[position - 1] in "bB" and text[position - 2] in "rR")
+    quotes = text[position] * 3 if text.startswith(text[position] * 3, position) else text[position]
+    position += len(quotes)
+    while position < len(text):
+        if text[position] == "\\" and not raw:
+            position += 2
+        elif text.startswith(quotes, position):
+            return position + len(quotes)
+        else:
+            position += 1
+    return position
+
+
+def _render(node: Any, facts: Mapping[str, Any], errors: list[FieldError]) -> Any:
+    if isinstance(node, dict):
+        return {key: _render(child, facts, errors) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_render(child, facts, errors) for child in node]
+    if not isinstance(node, Parts):
+        return node
+    try:
+        if node.place is Place.VALUE:
+            (expression,) = node.parts
+            assert isinstance(expression, Expression)  # noqa: S101
+            return expression.value(facts)
+        return _join(node, facts)
+    except ExpressionError as error:
+        errors.append(FieldError(node.pointer, error.message, "expression"))
+        return None
+
+
+def _join(node: Parts, facts: Mapping[str, Any]) -> str:
+    written = [part if isinstance(part, str) else _written(part.value(facts), node.place) for part in node.parts]
+    joined = "".join(written)
+    if node.place is Place.HEADER and not is_header_value(joined):
+        raise ExpressionError("The value cannot stand in a header: Latin-1, without control characters, not padded.")
+    if node.place is Place.PATH and climbs(joined):
+        raise ExpressionError("The value makes the path climb to another one.")
+    return joined
+
+
+def _written(value: Any, place: Place) -> str:
+    if value is None or isinstance(value, dict | list):
+        kind = "null" if value is None else "a list" if isinstance(value, list) else "an object"
+        raise ExpressionError(f"The value is {kind}; only text, numbers and booleans can stand in a {place}.")
+    text = value if isinstance(value, str) else canonical_bytes(value).decode()
+    if place is not Place.PATH:
+        return text
+    if not text:
+        raise ExpressionError("The value is empty, which would make it another path.")
+    return quote(text, safe="")
+
+
+def climbs(path: str) -> bool:
+    """Whether a path has a segment `.` or `..`, percent-encoded or not: receivers resolve it to another path."""
+    return any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
+
+
+def _holds_parts(node: Any) -> bool:
+    if isinstance(node, dict):
+        return any(_holds_parts(child) for child in node.values())
+    if isinstance(node, list):
+        return any(_holds_parts(child) for child in node)
+    return isinstance(node, Parts)
