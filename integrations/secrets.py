@@ -1,0 +1,120 @@
+"""Secrets by reference: documents, envelopes and receipts name where a secret lies, and only a call reads it.
+
+`{env: NAME}` is a variable of the worker's environment, `{file: PATH}` a file that the worker can read. Which
+references may come through API and console is the instance's decision (`THREADA_SECRET_REFS`): a tenant could otherwise
+send the server's own environment to its host.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from integrations.failures import FailureClass, TransportFailure
+
+MAX_SECRET_BYTES: Final = 64 * 1024
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret lies. As text it is `env:NAME` or `file:/path`, as entries of `THREADA_SECRET_REFS` are."""
+
+    source: Literal["env", "file"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
+
+    def as_json(self) -> dict[str, str]:
+        return {self.source: self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret's value. It shows itself to `reveal` alone, never in a repr, a log or a formatted string."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __str__(self) -> str:
+        return "[redacted]"
+
+    def __repr__(self) -> str:
+        return "Secret([redacted])"
+
+    def __format__(self, spec: str) -> str:
+        return "[redacted]"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("A secret is not pickled.")
+
+
+def parse_reference(value: Any) -> SecretReference:
+    """The reference in `{env: NAME}` or `{file: PATH}`. Raises `ValueError` with a sentence that repeats no value."""
+    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in ("env", "file"):
+        raise ValueError("A secret is named, never written out: {env: NAME} or {file: /path}.")
+    source, name = next(iter(value.items()))
+    if source == "env":
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            raise ValueError("The variable's name must be letters, digits and underscores, and not begin with a digit.")
+        return SecretReference("env", name)
+    if (
+        not isinstance(name, str)
+        or not name.startswith("/")
+        or posixpath.normpath(name) != name
+        or "\x00" in name
+        or len(name) > 1024
+    ):
+        raise ValueError("The file must be an absolute path without '.', '..' or doubled slashes.")
+    return SecretReference("file", name)
+
+
+def allowed(reference: SecretReference, listed: Sequence[str]) -> bool:
+    """Whether a reference that comes through API or console is one of those the instance lists, letter for letter."""
+    return str(reference) in listed
+
+
+def resolve(reference: SecretReference, environ: Mapping[str, str] | None = None) -> Secret:
+    """The secret as it is now; one line break at its end is dropped.
+
+    Raises `TransportFailure` (`credential_unavailable`) when it is absent, empty, unreadable or no single line.
+    """
+    if reference.source == "env":
+        text = (os.environ if environ is None else environ).get(reference.name, "")
+    else:
+        text = _read_file(reference)
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise _unavailable(reference, "is not set or empty")
+    if any(character < " " or character == "\x7f" for character in text):
+        raise _unavailable(reference, "holds control characters")
+    return Secret(text)
+
+
+def _read_file(reference: SecretReference) -> str:
+    try:
+        descriptor = os.open(reference.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _unavailable(reference, "is no regular file")
+            raw = file.read(MAX_SECRET_BYTES + 1)
+    except OSError as error:
+        raise _unavailable(reference, f"cannot be read ({os.strerror(error.errno or 0)})") from None
+    if len(raw) > MAX_SECRET_BYTES:
+        raise _unavailable(reference, f"is larger than {MAX_SECRET_BYTES} bytes")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _unavailable(reference, "is not UTF-8 text") from None
+
+
+def _unavailable(reference: SecretReference, why: str) -> TransportFailure:
+    return TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, f"The secret {reference} {why}.")
