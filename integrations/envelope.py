@@ -1,0 +1,104 @@
+"""Sealing: the canonical bytes (RFC 8785) of exactly what will be executed, and their SHA-256.
+
+The shape of `threada-envelope/1`, a JSON object with all of these members:
+
+    format                 "threada-envelope/1"
+    work_item              {id, version, payload_sha256}
+    integration            {id, version_id, connector}, or null
+    action                 {id, spec_sha256, idempotent, resolves}, or null
+    request                the exact outbound request as the connector built it, secrets by reference; or null
+    input_sha256           digest of the caller's input, or null
+    policy_version_ids     the versions that led here, sorted, each once
+    evidence               what the item stands on, as the caller lists it
+    question               what is asked of an approver in words, or null
+
+An approval asked at intake, and one asked by `request_approval`, seals payload digest, evidence and question, with
+`action: null` (and integration and request null too): it says yes to the item, never to an outbound request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from integrations.failures import FailureClass, TransportFailure
+from threada_site.kernel.canonical import canonical_bytes, sha256_hex
+from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
+from threada_site.kernel.interop import parse_json
+
+FORMAT: Final = "threada-envelope/1"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEnvelope:
+    """The bytes a vote stands for and the executor loads; `sha256` (hexadecimal) names them."""
+
+    body: bytes = field(repr=False)
+    sha256: str
+
+
+def seal(
+    *,
+    work_item_id: str,
+    item_version: int,
+    payload_sha256: str,
+    policy_version_ids: Iterable[str],
+    evidence: Sequence[Any],
+    integration: str | None = None,
+    integration_version_id: str | None = None,
+    connector: str | None = None,
+    action: str | None = None,
+    action_sha256: str | None = None,
+    request: Mapping[str, Any] | None = None,
+    input_sha256: str | None = None,
+    idempotent: bool = False,
+    resolves: bool = False,
+    question: str | None = None,
+) -> SealedEnvelope:
+    """Seal one action over one version of an item, or (without `action`) the item itself.
+
+    Equal arguments give equal bytes. Raises `ValueError` when an action lacks its integration, version, connector,
+    digest or request, or when any of those stands without an action.
+    """
+    outbound = (action, integration, integration_version_id, connector, action_sha256, request)
+    if len({part is None for part in outbound}) != 1:
+        raise ValueError("An action is sealed with integration, version, connector, digest and request, or not at all.")
+    body = canonical_bytes(
+        {
+            "format": FORMAT,
+            "work_item": {"id": work_item_id, "version": item_version, "payload_sha256": payload_sha256},
+            "integration": None
+            if integration is None
+            else {"id": integration, "version_id": integration_version_id, "connector": connector},
+            "action": None
+            if action is None
+            else {"id": action, "spec_sha256": action_sha256, "idempotent": idempotent, "resolves": resolves},
+            "request": None if request is None else dict(request),
+            "input_sha256": input_sha256,
+            "policy_version_ids": sorted(set(policy_version_ids)),
+            "evidence": list(evidence),
+            "question": question,
+        }
+    )
+    return SealedEnvelope(body, sha256_hex(body))
+
+
+def open_envelope(body: bytes, sha256: str) -> dict[str, Any]:
+    """The sealed object. Raises `TransportFailure` (`envelope_mismatch`) unless `body` is what `sha256` names, of a
+    known format and canonical."""
+    if sha256_hex(body) != sha256:
+        raise _mismatch("The envelope's bytes are not those its hash names.")
+    try:
+        sealed = parse_json(body)
+    except (MalformedJson, JsonNotInteroperable):
+        raise _mismatch("The envelope cannot be read.") from None
+    if not isinstance(sealed, dict) or sealed.get("format") != FORMAT:
+        raise _mismatch(f"The envelope is not of the format {FORMAT}.")
+    if canonical_bytes(sealed) != body:
+        raise _mismatch("The envelope's bytes are not canonical.")
+    return sealed
+
+
+def _mismatch(detail: str) -> TransportFailure:
+    return TransportFailure(FailureClass.ENVELOPE_MISMATCH, detail)

@@ -1,0 +1,117 @@
+"""Envelopes: equal input, equal bytes; any other byte is a mismatch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from integrations.envelope import FORMAT, open_envelope, seal
+from integrations.failures import FailureClass, TransportFailure
+from threada_site.kernel.canonical import canonical_bytes
+
+PAY: dict[str, Any] = {
+    "work_item_id": "wi_1",
+    "item_version": 3,
+    "payload_sha256": "a" * 64,
+    "policy_version_ids": ["pv_2", "pv_1", "pv_2"],
+    "evidence": [{"kind": "citation", "sha256": "b" * 64}],
+    "integration": "int_bank",
+    "integration_version_id": "iv_1",
+    "connector": "http",
+    "action": "pay",
+    "action_sha256": "c" * 64,
+    "request": {
+        "method": "POST",
+        "url": "https://bank.example/p",
+        "headers": {},
+        "auth": None,
+        "body": {"b": 1, "a": 2.0},
+    },
+    "input_sha256": "d" * 64,
+    "idempotent": True,
+    "resolves": True,
+}
+
+
+def test_sealed_bytes_are_canonical_and_named_by_their_digest() -> None:
+    envelope = seal(**PAY)
+    assert envelope.sha256 == hashlib.sha256(envelope.body).hexdigest()
+    assert envelope.body == canonical_bytes(json.loads(envelope.body))
+    assert open_envelope(envelope.body, envelope.sha256) == {
+        "format": FORMAT,
+        "work_item": {"id": "wi_1", "version": 3, "payload_sha256": "a" * 64},
+        "integration": {"id": "int_bank", "version_id": "iv_1", "connector": "http"},
+        "action": {"id": "pay", "spec_sha256": "c" * 64, "idempotent": True, "resolves": True},
+        "request": PAY["request"],
+        "input_sha256": "d" * 64,
+        "policy_version_ids": ["pv_1", "pv_2"],
+        "evidence": [{"kind": "citation", "sha256": "b" * 64}],
+        "question": None,
+    }
+
+
+def test_order_of_members_and_versions_does_not_matter() -> None:
+    request = dict(reversed(PAY["request"].items()))
+    again = seal(**{**dict(reversed(PAY.items())), "request": request, "policy_version_ids": ["pv_1", "pv_2"]})
+    assert again == seal(**PAY)
+
+
+@pytest.mark.parametrize("name", sorted(PAY))
+def test_every_part_changes_the_digest(name: str) -> None:
+    value = PAY[name]
+    other: Any = {"changed": 1} if isinstance(value, dict) else [*value, "x"] if isinstance(value, list) else "x"
+    other = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else other
+    assert seal(**{**PAY, name: other}).sha256 != seal(**PAY).sha256
+
+
+def test_item_is_sealed_without_an_action() -> None:
+    parts = ("work_item_id", "item_version", "payload_sha256", "policy_version_ids", "evidence")
+    sealed = seal(**{name: PAY[name] for name in parts}, question="May this vendor be used?")
+    opened = open_envelope(sealed.body, sealed.sha256)
+    assert (opened["action"], opened["integration"], opened["request"]) == (None, None, None)
+    assert opened["question"] == "May this vendor be used?"
+
+
+@pytest.mark.parametrize(
+    "name", ["integration", "integration_version_id", "connector", "action_sha256", "request", "action"]
+)
+def test_half_an_action_is_not_sealed(name: str) -> None:
+    with pytest.raises(ValueError, match="not at all"):
+        seal(**{**PAY, name: None})
+
+
+def test_any_flipped_byte_is_a_mismatch() -> None:
+    envelope = seal(**PAY)
+    for position in range(len(envelope.body)):
+        changed = bytearray(envelope.body)
+        changed[position] ^= 1
+        with pytest.raises(TransportFailure) as mismatch:
+            open_envelope(bytes(changed), envelope.sha256)
+        assert (mismatch.value.failure, mismatch.value.ambiguous) == (FailureClass.ENVELOPE_MISMATCH, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b'{"format":"threada-envelope/2"}',
+        b'{ "format":"threada-envelope/1"}',
+        b'{"format":"threada-envelope/1","a":1,"a":2}',
+    ],
+)
+def test_bytes_that_hash_right_and_read_wrong_are_a_mismatch(body: bytes) -> None:
+    with pytest.raises(TransportFailure) as mismatch:
+        open_envelope(body, hashlib.sha256(body).hexdigest())
+    assert mismatch.value.failure is FailureClass.ENVELOPE_MISMATCH
+
+
+def test_secret_values_have_no_place_to_stand() -> None:
+    auth = {"scheme": "bearer", "secret": {"env": "BANK_TOKEN"}}
+    sealed = seal(**{**PAY, "request": {**PAY["request"], "auth": auth}})
+    assert open_envelope(sealed.body, sealed.sha256)["request"]["auth"] == auth
