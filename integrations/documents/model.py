@@ -1,0 +1,103 @@
+"""What a `kind: Integration` document says, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from integrations.retry import RetryPolicy
+from integrations.secrets import SecretReference
+from integrations.templates import Template
+from integrations.transport.urls import Target
+from threada_site.kernel import schemas
+from threada_site.kernel.errors import FieldError, UnknownAction
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """How a call proves itself. The secret is a reference; `username` belongs to `basic` alone."""
+
+    scheme: Literal["bearer", "basic"]
+    secret: SecretReference
+    username: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in the sealed request."""
+        named = {} if self.username is None else {"username": self.username}
+        return {"scheme": self.scheme, "secret": self.secret.as_json(), **named}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """The request of an `http` action, as templates. `path` is appended to the integration's `base_url`; query and
+    headers are in the order of their names; `body` is None when there is none (a body of `null` is a template)."""
+
+    method: str
+    path: Template
+    query: tuple[tuple[str, Template], ...] = ()
+    headers: tuple[tuple[str, Template], ...] = ()
+    body: Template | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowCall:
+    """An act of the `workflow` connector upon the item itself.
+
+    `question` and `approvals` belong to `request_approval`: what the approver is asked, in words, and the approval rule
+    as written (the one who reads rules checks it). `to` belongs to `assign`: whom.
+    """
+
+    operation: Literal["request_approval", "assign", "close"]
+    question: Template | None = None
+    approvals: Mapping[str, Any] | None = None
+    to: Template | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionDocument:
+    """One named operation. What the action leaves out is filled in from its integration.
+
+    `sha256` is the digest of the action's spec as written; `resolves`: success resolves the work item; `undo` names the
+    action of the same integration that takes this one back.
+    """
+
+    slug: str
+    call: HttpCall | WorkflowCall
+    sha256: str
+    idempotent: bool
+    timeout_s: float
+    retry: RetryPolicy
+    resolves: bool = False
+    undo: str | None = None
+    input_schema: Mapping[str, Any] | None = None
+
+    def input_errors(self, value: Any) -> list[FieldError]:
+        """What is wrong with the caller's `input`, by pointers below `/input`; without a schema everything is right."""
+        if self.input_schema is None:
+            return []
+        return schemas.field_errors(schemas.validator(dict(self.input_schema)), value, prefix="/input")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationDocument:
+    """A configured external system. `base_url` is without a slash at its end; it and `origin` are None for
+    `workflow`."""
+
+    connector: str
+    base_url: str | None = None
+    origin: Target | None = None
+    auth: Authentication | None = None
+    actions: Mapping[str, ActionDocument] = field(default_factory=dict)
+
+    def action(self, slug: str) -> ActionDocument:
+        """The action of that name. Raises `UnknownAction`."""
+        if slug not in self.actions:
+            known = ", ".join(sorted(self.actions))
+            raise UnknownAction(f"The integration has no action {slug[:63]!r}. It has: {known}.")
+        return self.actions[slug]
+
+    @property
+    def secret_references(self) -> tuple[SecretReference, ...]:
+        """Every secret that calls will read, for the check against `THREADA_SECRET_REFS`."""
+        return () if self.auth is None else (self.auth.secret,)

@@ -1,0 +1,39 @@
+"""The `workflow` connector's part of an integration document: acts upon the work item itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from integrations.documents.fields import Fields, nearest
+from integrations.documents.model import WorkflowCall
+from integrations.templates import Place
+
+SPEC_FIELDS: Final = frozenset({"connector", "actions"})
+ACTION_FIELDS: Final = {
+    "request_approval": frozenset({"question", "approvals", "input_schema"}),
+    "assign": frozenset({"to", "input_schema"}),
+    "close": frozenset({"input_schema"}),
+}
+
+
+def read_workflow_call(slug: str, action: Fields) -> WorkflowCall | None:
+    """The act that `slug` names; None (and a problem written down) for a name that is none of them."""
+    match slug:
+        case "request_approval":
+            if "question" in action:
+                action.text("question")
+            if "approvals" in action and not isinstance(action.raw("approvals"), dict):
+                action.refuse("must be an object", "approvals", code="type")
+            return WorkflowCall(
+                "request_approval",
+                question=action.template("question", Place.TEXT) if "question" in action else None,
+                approvals=action.raw("approvals"),
+            )
+        case "assign":
+            if action.text("to", required=True) is None:
+                return None
+            return WorkflowCall("assign", to=action.template("to"))
+        case "close":
+            return WorkflowCall("close")
+    action.refuse(f"is no action of the workflow connector. {nearest(slug, ACTION_FIELDS)}", code="unknown_field")
+    return None

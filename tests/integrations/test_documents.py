@@ -1,0 +1,259 @@
+"""`kind: Integration` documents: what they say, and every problem by its JSON pointer."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import pytest
+
+from integrations.documents import Authentication, HttpCall, read_integration
+from integrations.retry import RetryPolicy
+from integrations.secrets import SecretReference
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.documents import load_documents
+from threada_site.kernel.errors import DocumentInvalid, UnknownAction
+
+BANK = """
+connector: http
+base_url: https://Bank.example:8443/api/
+idempotent: true
+auth: {scheme: bearer, secret: {env: BANK_TOKEN}}
+timeout: PT20S
+retry: {attempts: 3, backoff: 0.5, max_backoff: PT1M}
+actions:
+  pay:
+    method: POST
+    path: "/accounts/${item.payload.account}/payments"
+    query: {dry_run: false, note: "${input.note}"}
+    headers: {X-Reason: "for ${ctx.action}"}
+    body: {vendor: "${item.payload.vendor}", amount_minor: "${item.payload.amount_minor}"}
+    input_schema: {type: object, required: [note], properties: {note: {type: string, maxLength: 5}}}
+    resolves: true
+    undo: refund
+  refund:
+    method: DELETE
+    path: /payments
+    timeout: 2.5
+    idempotent: false
+    retry: {attempts: 1}
+"""
+
+
+def spec(text: str = BANK, **changes: Any) -> dict[str, Any]:
+    (document,) = load_documents(text, source="bank.yaml")
+    return {**document.value, **changes}
+
+
+def with_pay(**changes: Any) -> dict[str, Any]:
+    whole = copy.deepcopy(spec())
+    whole["actions"]["pay"].update(changes)
+    return whole
+
+
+def problems(value: Any) -> dict[str, str]:
+    with pytest.raises(DocumentInvalid) as refusal:
+        read_integration(value)
+    return {error.pointer: error.detail for error in refusal.value.errors}
+
+
+def test_whole_document() -> None:
+    bank = read_integration(spec())
+    assert (bank.connector, bank.base_url) == ("http", "https://bank.example:8443/api")
+    assert bank.origin is not None
+    assert bank.origin.origin == ("https", "bank.example", 8443)
+    assert bank.auth == Authentication("bearer", SecretReference("env", "BANK_TOKEN"))
+    assert [str(reference) for reference in bank.secret_references] == ["env:BANK_TOKEN"]
+    pay, refund = bank.action("pay"), bank.action("refund")
+    assert (pay.idempotent, pay.timeout_s, pay.resolves, pay.undo) == (True, 20.0, True, "refund")
+    assert pay.retry == RetryPolicy(attempts=3, backoff_s=0.5, max_backoff_s=60.0)
+    assert pay.sha256 == canonical_sha256(spec()["actions"]["pay"])
+    assert (refund.idempotent, refund.timeout_s, refund.resolves, refund.undo) == (False, 2.5, False, None)
+    assert refund.retry == RetryPolicy(attempts=1, backoff_s=0.5, max_backoff_s=60.0)
+    assert isinstance(pay.call, HttpCall)
+    assert (pay.call.method, [name for name, _ in pay.call.query]) == ("POST", ["dry_run", "note"])
+    assert isinstance(refund.call, HttpCall)
+    assert refund.call.body is None
+
+
+def test_smallest_document_has_careful_defaults() -> None:
+    action = read_integration(
+        {"connector": "http", "base_url": "http://a.example", "actions": {"go": {"method": "GET", "path": "/"}}}
+    ).action("go")
+    assert (action.idempotent, action.timeout_s, action.retry) == (False, 10.0, RetryPolicy())
+    assert (action.resolves, action.undo, action.input_schema) == (False, None, None)
+
+
+def test_documents_are_frozen() -> None:
+    bank = read_integration(spec())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        bank.base_url = "https://evil.example"  # type: ignore[misc]
+
+
+def test_body_of_null_is_a_body() -> None:
+    call = read_integration(with_pay(body=None)).action("pay").call
+    assert isinstance(call, HttpCall)
+    assert call.body is not None
+
+
+def test_unknown_action_names_those_there_are() -> None:
+    with pytest.raises(UnknownAction, match="pay, refund"):
+        read_integration(spec()).action("pya")
+
+
+def test_input_is_checked_against_its_schema() -> None:
+    pay = read_integration(spec()).action("pay")
+    assert pay.input_errors({"note": "hello"}) == []
+    assert [(error.pointer, error.code) for error in pay.input_errors({})] == [("/input/note", "required")]
+    assert [error.pointer for error in pay.input_errors({"note": "too long"})] == ["/input/note"]
+    assert read_integration(spec()).action("refund").input_errors({"any": "thing"}) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [(1, 1.0), (0.25, 0.25), ("PT30S", 30.0), ("PT1M30S", 90.0), ("PT0.5S", 0.5), ("PT5M", 300.0)],
+)
+def test_timeout(written: Any, seconds: float) -> None:
+    assert read_integration(with_pay(timeout=written)).action("pay").timeout_s == seconds
+
+
+@pytest.mark.parametrize(
+    "written", [0, -1, 301, True, None, "30", "30s", "PT", "P", "PT-1S", "P1Y", "PT10M", "", [], "PT1,5S"]
+)
+def test_timeout_out_of_range_or_shape(written: Any) -> None:
+    assert list(problems(with_pay(timeout=written))) == ["/spec/actions/pay/timeout"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://bank.example", "bank.example", "//bank.example", "https://", "https:///x", "https://user@bank.example",
+        "https://user:secret-canary@bank.example", "https://bank.example?x=1", "https://bank.example/#x",
+        "https://bank.example/a b", "https://bank.example/..", "https://bank.example/%2E%2e/x", "https://bank..example",
+        "https://127.1", "https://2130706433", "https://bücher.example", "https://bank.example:99999", "", 7, None,
+        "https://bank.example\\@evil.example", "https://[::1", "https://bank.example\n",
+    ],
+)  # fmt: skip
+def test_base_url_that_is_not_plain(url: Any) -> None:
+    found = problems(spec(base_url=url))
+    assert list(found) == ["/spec/base_url"]
+    assert "canary" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("auth", "pointers"),
+    [
+        ("token", ["/spec/auth"]),
+        ({}, ["/spec/auth/scheme", "/spec/auth/secret"]),
+        ({"scheme": "digest", "secret": {"env": "A"}}, ["/spec/auth/scheme"]),
+        ({"scheme": "bearer", "secret": "canary"}, ["/spec/auth/secret"]),
+        ({"scheme": "bearer", "secret": {"value": "canary"}}, ["/spec/auth/secret"]),
+        ({"scheme": "bearer", "secret": {"env": "A"}, "username": "u"}, ["/spec/auth/username"]),
+        ({"scheme": "basic", "secret": {"env": "A"}}, ["/spec/auth/username"]),
+        ({"scheme": "basic", "secret": {"env": "A"}, "username": "a:b"}, ["/spec/auth/username"]),
+        ({"scheme": "bearer", "secret": {"env": "A"}, "token": "canary"}, ["/spec/auth/token"]),
+    ],
+)
+def test_auth(auth: Any, pointers: list[str]) -> None:
+    found = problems(spec(auth=auth))
+    assert list(found) == pointers
+    assert "canary" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "said"),
+    [
+        ({"method": "post"}, "/method", "Did you mean POST?"),
+        ({"method": "TRACE"}, "/method", "Known here: DELETE, GET"),
+        ({"method": "GET"}, "/body", "not sent with GET"),
+        ({"path": "payments"}, "/path", "must begin with /"),
+        ({"path": "${item.id}"}, "/path", "must begin with /"),
+        ({"path": "/a?b=c"}, "/path", "under query"),
+        ({"path": "/a#b"}, "/path", "URL"),
+        ({"path": "/a b"}, "/path", "percent-encoded"),
+        ({"path": "/a/../b"}, "/path", "segments"),
+        ({"path": "/a/%2e%2E/b"}, "/path", "segments"),
+        ({"path": "//evil.example/${item.id}\\"}, "/path", "percent-encoded"),
+        ({"path": "/a/${"}, "/path", "never closed"),
+        ({"path": 7}, "/path", "string"),
+        ({"query": []}, "/query", "object"),
+        ({"query": {"a": [1]}}, "/query/a", "one ${"),
+        ({"query": {"a": None}}, "/query/a", "one ${"),
+        ({"query": {"a": "x${item.id}"}}, "/query/a", "Make the whole string one"),
+        ({"headers": {"Host": "evil"}}, "/headers/Host", "set by Threada"),
+        ({"headers": {"authorization": "Bearer x"}}, "/headers/authorization", "under auth"),
+        ({"headers": {"Idempotency-Key": "x"}}, "/headers/Idempotency-Key", "set by Threada"),
+        ({"headers": {"Transfer-Encoding": "chunked"}}, "/headers/Transfer-Encoding", "set by Threada"),
+        ({"headers": {"X Y": "z"}}, "/headers/X Y", "no header name"),
+        ({"headers": {"X": 7}}, "/headers/X", "Quote it"),
+        ({"headers": {"X": "a\nb"}}, "/headers/X", "control characters"),
+        ({"headers": {"X": "1", "x": "2"}}, "/headers/x", "twice"),
+        ({"headers": {"X": "${"}}, "/headers/X", "never closed"),
+        ({"body": {"a": [{"b": "${item.}"}]}}, "/body/a/0/b", "Syntax error"),
+        ({"body": {"a": "x ${item.id}"}}, "/body/a", "Make the whole string one"),
+        ({"input_schema": {"type": "nonsense"}}, "/input_schema", "no JSON Schema"),
+        ({"input_schema": {"$ref": "http://127.0.0.1:9/x"}}, "/input_schema", "no JSON Schema"),
+        ({"input_schema": {"$ref": "file:///etc/passwd"}}, "/input_schema", "no JSON Schema"),
+        ({"input_schema": 7}, "/input_schema", "no JSON Schema"),
+        ({"resolves": "yes"}, "/resolves", "true or false"),
+        ({"idempotent": 1}, "/idempotent", "true or false"),
+        ({"undo": "pay"}, "/undo", "another action"),
+        ({"undo": "absent"}, "/undo", "another action"),
+        ({"retry": {"attempts": 0}}, "/retry/attempts", "1 to 20"),
+        ({"retry": {"attempts": 2.5}}, "/retry/attempts", "1 to 20"),
+        ({"retry": {"atempts": 2}}, "/retry/atempts", "Did you mean attempts?"),
+        ({"retry": 3}, "/retry", "object"),
+        ({"pathh": "/x"}, "/pathh", "Did you mean path?"),
+        ({"completely_other": 1}, "/completely_other", "Known here: body, headers"),
+    ],
+)
+def test_action_problem_is_named_by_pointer(changes: dict[str, Any], pointer: str, said: str) -> None:
+    found = problems(with_pay(**changes))
+    assert list(found) == [f"/spec/actions/pay{pointer}"]
+    assert said in found[f"/spec/actions/pay{pointer}"]
+
+
+def test_all_problems_come_at_once() -> None:
+    found = problems(
+        {
+            "connector": "http",
+            "base_url": "ftp://x",
+            "idempotnt": True,
+            "timeout": "soon",
+            "actions": {"Pay Now": {}, "pay": {"method": "POST"}, "go": 7},
+        }
+    )
+    assert set(found) == {
+        "/spec/base_url",
+        "/spec/idempotnt",
+        "/spec/timeout",
+        "/spec/actions/Pay Now",
+        "/spec/actions/pay/path",
+        "/spec/actions/go",
+    }
+    assert found["/spec/idempotnt"] == "is not known here. Did you mean idempotent?"
+
+
+@pytest.mark.parametrize("value", [None, [], "http", 7, {"a": float("nan")}, {1: 2}, {"a": "\ud800"}])
+def test_what_is_no_document(value: Any) -> None:
+    assert problems(value)
+
+
+def test_connector_and_actions_are_required() -> None:
+    assert list(problems({})) == ["/spec/connector"]
+    assert problems({"connector": "htp"})["/spec/connector"].endswith("Did you mean http?")
+    nothing: list[Any] = [{}, None, []]
+    for actions in nothing:
+        assert list(problems(spec(actions=actions))) == ["/spec/actions"]
+
+
+def test_pointer_of_the_surrounding_document_is_kept() -> None:
+    with pytest.raises(DocumentInvalid) as refusal:
+        read_integration({}, pointer="")
+    assert [error.pointer for error in refusal.value.errors] == ["/connector"]
+
+
+def test_large_document_is_read() -> None:
+    body = {f"field_{n}": "x" * 1000 for n in range(3000)}
+    assert read_integration(with_pay(body=body)).action("pay").call
