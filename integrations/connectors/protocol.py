@@ -1,0 +1,71 @@
+"""What a connector is. `http` is one; a package of your own may add another and `register` it.
+
+A connector has two moments. When an action is asked for, `build_request` renders it into the exact request as JSON,
+which is sealed into the envelope that people approve: it holds no secret, only references, and asks nothing of the
+outside. When the envelope is approved, an `OutboundConnector` is handed those sealed bytes' request again and carries
+it out, outside any transaction, through `integrations.transport` alone. A connector whose acts concern the work item
+itself (`workflow`) has no `call`: the service that settles the execution runs it inside its transaction.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from integrations.documents import ActionDocument, IntegrationDocument
+from integrations.outcomes import Outcome
+from integrations.transport import EgressPolicy, Network, SystemNetwork
+from threada_site.kernel import clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTerms:
+    """What holds for one attempt, beside its sealed request.
+
+    `idempotency_key` derives from the execution and is the same for every attempt. `timeout_s` bounds the attempt as a
+    whole. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent along when given. `now` answers the time,
+    which a Retry-After date is held against. `tls` is None for public authorities alone.
+    """
+
+    idempotency_key: str
+    timeout_s: float
+    egress: EgressPolicy
+    user_agent: str
+    traceparent: str | None = None
+    network: Network = field(default_factory=SystemNetwork)
+    tls: ssl.SSLContext | None = None
+    environ: Mapping[str, str] | None = None
+    now: datetime = field(default_factory=clock.now)
+
+
+class Connector(Protocol):
+    """A kind of external system. Stateless: one instance serves every tenant, in several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The word that documents write as `connector`."""
+        ...
+
+    def build_request(
+        self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The exact request as I-JSON for the envelope, secrets by reference.
+
+        `facts` holds `item`, `ctx` and `input`. The same arguments give the same request. Raises `ExpressionFailed`.
+        """
+        ...
+
+
+@runtime_checkable
+class OutboundConnector(Connector, Protocol):
+    """A connector that carries its requests out of the process."""
+
+    def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
+        """One attempt at a sealed request: exactly one call at most, ended within `terms.timeout_s`.
+
+        Every failure of the outside is an `Outcome`, none an exception. The outcome holds no secret.
+        """
+        ...

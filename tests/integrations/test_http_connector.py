@@ -1,0 +1,298 @@
+"""The `http` connector against a real receiver: what is sealed, what is sent, what is made of the answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from integrations.connectors import CallTerms, HttpConnector, OutboundConnector, connector_named, register
+from integrations.documents import read_integration
+from integrations.failures import FailureClass
+from integrations.outcomes import Outcome
+from integrations.transport import EgressPolicy
+from tests.integrations.recorders import RecordingNetwork
+from tests.receivers.fixtures import Receiver
+from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.errors import ExpressionFailed
+
+LOOPBACK = EgressPolicy(["127.0.0.0/8"])
+NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
+CANARY = 'tok"en/canary='
+FACTS: dict[str, Any] = {
+    "item": {"id": "wi_1", "payload": {"vendor": "Müller/Söhne", "amount_minor": 1250, "account": "DE 1/2"}},
+    "ctx": {"action": "pay"},
+    "input": {"note": "a&b=c"},
+}
+PAY = {
+    "method": "POST",
+    "path": "/accounts/${item.payload.account}/payments",
+    "query": {"note": "${input.note}", "dry_run": False},
+    "headers": {"X-Reason": "for ${ctx.action}"},
+    "body": {"vendor": "${item.payload.vendor}", "amount_minor": "${item.payload.amount_minor}"},
+}
+BEARER = {"scheme": "bearer", "secret": {"env": "BANK_TOKEN"}}
+
+
+def built(base_url: str, action: dict[str, Any] | None = None, facts: dict[str, Any] | None = None, **spec: Any) -> Any:
+    document = read_integration(
+        {"connector": "http", "base_url": base_url, "actions": {"pay": action or PAY}, "auth": BEARER, **spec}
+    )
+    return HttpConnector().build_request(document, document.action("pay"), facts or FACTS)
+
+
+def terms(**changes: Any) -> CallTerms:
+    usual: dict[str, Any] = {
+        "idempotency_key": "ex_1",
+        "timeout_s": 3.0,
+        "egress": LOOPBACK,
+        "user_agent": "Threada/0.1.0",
+        "environ": {"BANK_TOKEN": CANARY},
+        "now": NOW,
+    }
+    return CallTerms(**{**usual, **changes})
+
+
+def call(receiver: Receiver, **behaviour: Any) -> Outcome:
+    receiver.behave(**behaviour)
+    return HttpConnector().call(built(receiver.url), terms())
+
+
+def test_sealed_request_is_exact_and_holds_no_secret() -> None:
+    request = built("https://bank.example/api/")
+    assert request == {
+        "method": "POST",
+        "url": "https://bank.example/api/accounts/DE%201%2F2/payments?dry_run=false&note=a%26b%3Dc",
+        "headers": {"X-Reason": "for pay"},
+        "auth": {"scheme": "bearer", "secret": {"env": "BANK_TOKEN"}},
+        "body": {"vendor": "Müller/Söhne", "amount_minor": 1250},
+    }
+    assert canonical_bytes(request) == canonical_bytes(built("https://bank.example/api/"))
+
+
+def test_sealed_request_is_what_is_sent(receiver: Receiver) -> None:
+    request = json.loads(canonical_bytes(built(receiver.url)))
+    outcome = HttpConnector().call(request, terms(traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01"))
+    assert outcome.succeeded
+    (entry,) = receiver.requests()
+    assert (entry["method"], entry["path"]) == ("POST", "/accounts/DE%201%2F2/payments?dry_run=false&note=a%26b%3Dc")
+    assert entry["body"] == '{"amount_minor":1250,"vendor":"Müller/Söhne"}'
+    assert entry["headers"] == {
+        "host": f"127.0.0.1:{receiver.port}",
+        "x-reason": "for pay",
+        "accept": "application/json",
+        "content-type": "application/json",
+        "user-agent": "Threada/0.1.0",
+        "idempotency-key": "ex_1",
+        "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+        "authorization": f"Bearer {CANARY}",
+        "content-length": str(len('{"amount_minor":1250,"vendor":"Müller/Söhne"}'.encode())),
+    }
+
+
+def test_basic_authentication(receiver: Receiver) -> None:
+    request = built(receiver.url, auth={"scheme": "basic", "username": "üser", "secret": {"env": "BANK_TOKEN"}})
+    assert HttpConnector().call(request, terms()).succeeded
+    scheme, token = receiver.requests()[0]["headers"]["authorization"].split(" ")
+    assert (scheme, base64.b64decode(token).decode()) == ("Basic", f"üser:{CANARY}")
+
+
+def test_action_may_set_its_own_media_types_and_send_no_body(receiver: Receiver) -> None:
+    headers = {"content-type": "application/vnd.api+json", "Accept": "text/plain"}
+    HttpConnector().call(built(receiver.url, {**PAY, "headers": headers}), terms())
+    HttpConnector().call(built(receiver.url, {"method": "DELETE", "path": "/x"}), terms())
+    HttpConnector().call(built(receiver.url, {"method": "POST", "path": "/x", "body": None}), terms())
+    first, second, third = receiver.requests()
+    assert (first["headers"]["content-type"], first["headers"]["accept"]) == ("application/vnd.api+json", "text/plain")
+    assert "content-type" not in second["headers"]
+    assert third["body"] == "null"
+
+
+@pytest.mark.parametrize(
+    ("action", "facts"),
+    [
+        (PAY, {**FACTS, "input": {}}),
+        (PAY, {**FACTS, "input": {"note": None}}),
+        (PAY, {**FACTS, "input": {"note": ["a"]}}),
+        (PAY, {**FACTS, "item": {"payload": {**FACTS["item"]["payload"], "account": ".."}}}),
+        (PAY, {**FACTS, "item": {"payload": {**FACTS["item"]["payload"], "account": "x" * 9000}}}),
+        ({**PAY, "path": "/${input.note}"}, {**FACTS, "input": {"note": ""}}),
+        (PAY, {**FACTS, "ctx": {"action": "pay\r\nX-Evil: 1"}}),
+    ],
+)
+def test_facts_that_make_no_request_fail_before_sealing(action: dict[str, Any], facts: dict[str, Any]) -> None:
+    with pytest.raises(ExpressionFailed):
+        built("https://bank.example", action, facts)
+
+
+@pytest.mark.parametrize("value", ["@evil.example/", "//evil.example", ":80@evil.example", "\\evil.example", "?#@evil"])
+def test_no_value_leaves_the_host(value: str) -> None:
+    facts = {**FACTS, "item": {"payload": {**FACTS["item"]["payload"], "account": value}}}
+    assert built("https://bank.example", facts=facts)["url"].startswith("https://bank.example/accounts/")
+    assert EgressPolicy().check_url(built("https://bank.example", facts=facts)["url"]).host == "bank.example"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "failure", "ambiguous", "retry_after_s"),
+    [
+        (200, {}, None, False, None),
+        (201, {}, None, False, None),
+        (202, {}, None, False, None),
+        (301, {}, "bad_response", True, None),
+        (303, {}, "bad_response", True, None),
+        (307, {}, "rejected_by_receiver", False, None),
+        (308, {}, "rejected_by_receiver", False, None),
+        (400, {}, "rejected_by_receiver", False, None),
+        (401, {}, "rejected_by_receiver", False, None),
+        (404, {}, "rejected_by_receiver", False, None),
+        (408, {}, "timeout", True, None),
+        (409, {}, "rejected_by_receiver", False, None),
+        (422, {}, "rejected_by_receiver", False, None),
+        (425, {}, "rate_limited", False, None),
+        (429, {}, "rate_limited", False, None),
+        (429, {"Retry-After": "17"}, "rate_limited", False, 17.0),
+        (429, {"Retry-After": "Sat, 31 Jan 2026 09:01:30 GMT"}, "rate_limited", False, 90.0),
+        (429, {"Retry-After": "Sat, 31 Jan 2026 08:00:00 GMT"}, "rate_limited", False, 0.0),
+        (429, {"Retry-After": "soon"}, "rate_limited", False, None),
+        (429, {"Retry-After": "9" * 400}, "rate_limited", False, 999999999.0),
+        (500, {}, "bad_response", True, None),
+        (502, {}, "bad_response", True, None),
+        (503, {}, "bad_response", True, None),
+        (503, {"Retry-After": "5"}, "rate_limited", False, 5.0),
+        (504, {}, "bad_response", True, None),
+        (599, {}, "bad_response", True, None),
+    ],
+)
+def test_status_decides(
+    receiver: Receiver,
+    status: int,
+    headers: dict[str, str],
+    failure: str | None,
+    ambiguous: bool,
+    retry_after_s: float | None,
+) -> None:
+    outcome = call(receiver, status=status, headers=headers, body={"said": status})
+    assert (outcome.failure, outcome.ambiguous, outcome.retry_after_s) == (failure, ambiguous, retry_after_s)
+    assert outcome.succeeded is (failure is None)
+    assert outcome.response is not None
+    assert (outcome.response["status"], outcome.response["body"]) == (status, {"said": status})
+    assert len(receiver.requests()) == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "failure", "ambiguous"),
+    [
+        ({"fault": "truncated"}, "bad_response", True),
+        ({"body": "<html>", "content_type": "application/json"}, "bad_response", True),
+        ({"fault": "reset"}, "bad_response", True),
+        ({"fault": "close"}, "bad_response", True),
+        ({"fault": "huge"}, "bad_response", True),
+        ({"fault": "huge", "status": 404}, "rejected_by_receiver", False),
+        ({"fault": "huge", "status": 429}, "rate_limited", False),
+        ({"fault": "huge", "status": 500}, "bad_response", True),
+        ({"fault": "short", "status": 422}, "rejected_by_receiver", False),
+        ({"fault": "drip"}, "timeout", True),
+        ({"fault": "drip", "status": 400}, "rejected_by_receiver", False),
+        ({"delay_s": 1.5}, "timeout", True),
+    ],
+)
+def test_unusable_answer(receiver: Receiver, behaviour: dict[str, Any], failure: str, ambiguous: bool) -> None:
+    receiver.behave(**behaviour)
+    outcome = HttpConnector().call(built(receiver.url), terms(timeout_s=0.7))
+    assert (outcome.failure, outcome.ambiguous) == (failure, ambiguous)
+    assert outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "recorded", "truncated"),
+    [
+        ({"id": "p-1"}, "application/json", {"id": "p-1"}, False),
+        ({"id": "p-1"}, "application/problem+json; charset=utf-8", {"id": "p-1"}, False),
+        ({"id": "p-1"}, "text/plain", '{"id": "p-1"}', False),
+        ("", "application/json", None, False),
+        ('{"id": 12345678901234567890}', "application/json", '{"id": 12345678901234567890}', False),
+        ('{"a": 1, "a": 2}', "application/json", '{"a": 1, "a": 2}', False),
+        ("\ufeff[1]", "application/json", [1], False),
+        ("a\x00b", "text/plain", "a\ufffdb", False),
+        ("ü" * 10_000, "text/plain", "ü" * 8192, True),
+        (json.dumps(["x" * 20_000]), "application/json", '["' + "x" * 16_382, True),
+        ("[" * 100_000, "application/json", "[" * 16_384, True),
+    ],
+)
+def test_answer_is_recorded_within_bounds(
+    receiver: Receiver, body: Any, content_type: str, recorded: Any, truncated: bool
+) -> None:
+    outcome = call(receiver, body=body, content_type=content_type)
+    assert outcome.succeeded
+    assert outcome.response is not None
+    assert (outcome.response["body"], outcome.response["truncated"]) == (recorded, truncated)
+    assert outcome.response["elapsed_ms"] > 0
+    canonical_bytes(outcome.response)
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+def test_echoed_secret_is_not_recorded(receiver: Receiver, scheme: str) -> None:
+    auth = {**BEARER, "scheme": scheme, **({"username": "u"} if scheme == "basic" else {})}
+    token = base64.b64encode(f"u:{CANARY}".encode()).decode()
+    receiver.behave(
+        status=400, body={"headers": {"Authorization": f"Bearer {CANARY} Basic {token} tok%22en%2Fcanary%3D"}}
+    )
+    outcome = HttpConnector().call(built(receiver.url, auth=auth), terms())
+    assert outcome.failure is FailureClass.REJECTED_BY_RECEIVER
+    shown = json.dumps(outcome.response) + outcome.detail + repr(outcome)
+    assert "canary" not in shown
+    assert "[redacted]" in shown
+    assert scheme == "bearer" or token not in shown
+
+
+def test_secret_that_is_absent_sends_nothing(receiver: Receiver) -> None:
+    for environ in ({}, {"BANK_TOKEN": "two words"}, {"BANK_TOKEN": "ünicode"}, {"BANK_TOKEN": "a\nb"}):
+        outcome = HttpConnector().call(built(receiver.url), terms(environ=environ))
+        assert (outcome.failure, outcome.ambiguous) == (FailureClass.CREDENTIAL_UNAVAILABLE, False)
+    assert receiver.requests() == []
+
+
+def test_address_that_is_not_allowed_sends_nothing(receiver: Receiver) -> None:
+    outcome = HttpConnector().call(built(receiver.url), terms(egress=EgressPolicy()))
+    assert (outcome.failure, outcome.ambiguous) == (FailureClass.BLOCKED_ADDRESS, False)
+    network = RecordingNetwork({"bank.example": ["10.0.0.1"]})
+    outcome = HttpConnector().call(built("https://bank.example"), terms(network=network))
+    assert (outcome.failure, network.dialled) == (FailureClass.BLOCKED_ADDRESS, [])
+    assert receiver.requests() == []
+
+
+def test_terms_that_no_header_holds_are_an_outcome_too(receiver: Receiver) -> None:
+    outcome = HttpConnector().call(built(receiver.url), terms(traceparent="a\r\nX-Evil: 1"))
+    assert (outcome.failure, outcome.ambiguous) == (FailureClass.ENVELOPE_MISMATCH, False)
+    assert receiver.requests() == []
+
+
+def test_nobody_listening_is_unambiguous(receiver: Receiver) -> None:
+    receiver.stop()
+    outcome = HttpConnector().call(built(receiver.url), terms())
+    assert (outcome.failure, outcome.ambiguous) == (FailureClass.CONNECTION_REFUSED, False)
+
+
+def test_repeated_key_has_one_effect(receiver: Receiver) -> None:
+    receiver.behave(dedupe=True, body={"id": "p-1"})
+    outcomes = [HttpConnector().call(built(receiver.url), terms()) for _ in range(3)]
+    assert [outcome.response["body"] for outcome in outcomes if outcome.response] == [{"id": "p-1"}] * 3
+    assert [entry["effect"] for entry in receiver.requests()] == [True, False, False]
+
+
+def test_registry() -> None:
+    http = connector_named("http")
+    assert isinstance(http, OutboundConnector)
+    register(HttpConnector())
+    assert connector_named("http") is http
+
+    class Impostor(HttpConnector):
+        pass
+
+    with pytest.raises(ValueError, match="registered already"):
+        register(Impostor())
+    with pytest.raises(LookupError, match=r"Registered: .*http"):
+        connector_named("htpt")
