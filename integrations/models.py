@@ -28,9 +28,7 @@ class Integration(TenantRow):
             *tenant_constraints("integration", references=("current_version",)),
             models.UniqueConstraint(fields=["tenant", "slug"], name="integration_slug_once"),
         ]
-        permissions = [
-            (scope.codename, scope.value) for scope in (Scope.ACTIONS_EXECUTE, Scope.INTEGRATIONS_MANAGE)
-        ]
+        permissions = [(scope.codename, scope.value) for scope in (Scope.ACTIONS_EXECUTE, Scope.INTEGRATIONS_MANAGE)]
 
     def __str__(self) -> str:
         return self.slug
@@ -51,9 +49,7 @@ class IntegrationVersion(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("integrationversion", references=("integration",)),
-            models.UniqueConstraint(
-                fields=["tenant", "integration", "number"], name="integrationversion_number_once"
-            ),
+            models.UniqueConstraint(fields=["tenant", "integration", "number"], name="integrationversion_number_once"),
             AppendOnly(name="integrationversion_append_only"),
         ]
 
@@ -125,6 +121,7 @@ class Execution(TenantRow):
     policy_decision_id = models.UUIDField(null=True)
     policy_version_id = models.UUIDField(null=True)
     attempts_made = models.PositiveIntegerField(default=0)
+    attempts_before = models.PositiveIntegerField(default=0, help_text="Attempts before the last retry by a person.")
     next_try_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
     fencing_token = models.PositiveBigIntegerField(default=0)

@@ -46,7 +46,9 @@ class Receipt(TenantRow):
             )
         ] + [
             models.Index(
-                fields=["tenant", column, "id"], name=f"receipt_{name}_idx", condition=models.Q(**{f"{column}__isnull": False})
+                fields=["tenant", column, "id"],
+                name=f"receipt_{name}_idx",
+                condition=models.Q(**{f"{column}__isnull": False}),
             )
             for column, name in (("work_item_id", "work_item"), ("policy_version_id", "policy_version"))
         ]

@@ -1,1 +1,9 @@
-urlpatterns: list = []
+"""Every address the instance answers. API at root paths without trailing slash; the console below /console/."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("workitems.api.urls")),
+    path("", include("integrations.api.urls")),
+    path("", include("telemetry.api.urls")),
+]

@@ -30,6 +30,7 @@ class WorkItem(TenantRow):
     external_ref = models.CharField(max_length=255, blank=True)
     requester = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     submitted_by = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+    assignee = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     edited_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     policy_version_id = models.UUIDField(null=True, help_text="The version that decided last.")
     version = models.PositiveIntegerField(default=1)
@@ -96,6 +97,7 @@ class DecisionStep(TenantRow):
         Envelope, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )
     envelope_sha256 = models.CharField(max_length=64)
+    payload_sha256 = models.CharField(max_length=64, help_text="The payload it was opened for.")
     kind = models.CharField(max_length=8)
     status = models.CharField(max_length=16, default="pending")
     workflow = models.CharField(max_length=63)

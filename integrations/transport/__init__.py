@@ -1,7 +1,7 @@
 """The one outbound transport: everything that leaves the process for a receiver goes through `send`."""
 
 from integrations.failures import FailureClass, TransportFailure
-from integrations.transport.client import OutboundAnswer, OutboundRequest, send, verifying_context
+from integrations.transport.client import OutboundAnswer, OutboundRequest, reach, send, verifying_context
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, SystemNetwork
 from integrations.transport.urls import Target, UnusableUrl, read_url
@@ -17,6 +17,7 @@ __all__ = [
     "Target",
     "TransportFailure",
     "UnusableUrl",
+    "reach",
     "read_url",
     "send",
     "verifying_context",

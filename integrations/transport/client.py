@@ -123,6 +123,25 @@ def send(
         raise TransportFailure(FailureClass.BAD_RESPONSE, detail, ambiguous=True, status=status) from error
 
 
+def reach(url: str, *, egress: EgressPolicy, timeout_s: float, network: Network = _SYSTEM) -> str:
+    """Open and close one connection to the host of `url`, sending nothing, and say which address answered.
+
+    Raises `TransportFailure`: `blocked_address`, `connection_refused`, `timeout`.
+    """
+    deadline = Deadline(timeout_s)
+    target = egress.check_url(url)
+    backend = PinnedBackend(_checked_addresses(target, egress, network, deadline), network=network, deadline=deadline)
+    try:
+        stream = backend.connect_tcp(target.host, target.port)
+    except httpcore.TimeoutException as error:
+        raise TransportFailure(FailureClass.TIMEOUT, f"No connection within {timeout_s:g} s.") from error
+    except (httpcore.NetworkError, TimeoutError) as error:
+        detail = f"No connection to {target.authority}: {error}"
+        raise TransportFailure(FailureClass.CONNECTION_REFUSED, detail) from error
+    stream.close()
+    return target.authority
+
+
 @lru_cache(maxsize=8)
 def verifying_context(ca_file: str | None = None) -> ssl.SSLContext:
     """Verifies chain and name against the public authorities that httpx ships, and those in `ca_file` (PEM)."""

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 import django_filters
+from django import forms
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
-from django import forms
 
 from threada_site.kernel import errors, ids
 from threada_site.kernel.errors import FieldError
@@ -30,6 +30,11 @@ class InstantField(forms.Field):
         if instant is None or instant.tzinfo is None:
             raise forms.ValidationError("must be an RFC 3339 instant with offset, such as 2026-01-31T09:30:00Z")
         return instant
+
+
+def read_instant(text: str | None) -> datetime | None:
+    """The instant in a query parameter that `InstantFilter` has checked."""
+    return InstantField(required=False).clean(text) if text else None
 
 
 class PublicIdField(forms.Field):
@@ -107,7 +112,6 @@ def apply_filters(filterset: type[django_filters.FilterSet], queryset: QuerySet[
 
 class NoFilters(django_filters.FilterSet):
     """For lists without filters: refuses unknown parameters all the same."""
-
 
 
 def _nearest(name: str, known: frozenset[str]) -> str:

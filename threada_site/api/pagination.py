@@ -20,9 +20,7 @@ MAX_LIMIT: Final = 200
 _SIGNATURE_BYTES: Final = 16
 
 
-def paginate(
-    queryset: QuerySet[Any], request: Any, *, represent: Callable[[Any], dict[str, Any]]
-) -> dict[str, Any]:
+def paginate(queryset: QuerySet[Any], request: Any, *, represent: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
     """One page `{data, next_cursor, has_more}`. One statement: no COUNT, no OFFSET."""
     limit = read_limit(request)
     binding = _binding(request)

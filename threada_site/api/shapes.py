@@ -28,9 +28,7 @@ class Shape:
         return body
 
 
-def shape(
-    properties: dict[str, Any], *, required: tuple[str, ...] = (), example: Any = None, **more: Any
-) -> Shape:
+def shape(properties: dict[str, Any], *, required: tuple[str, ...] = (), example: Any = None, **more: Any) -> Shape:
     """The shape of an object that has these properties and no others."""
     schema = {"type": "object", "properties": properties, "additionalProperties": False, **more}
     if required:

@@ -30,14 +30,16 @@ class TenantView(APIView):
     scopes: ClassVar[dict[str, Scope]] = {}
     refusal: ThreadaError | None = None
     claim: Claim | None = None
+    subject: Any = None  # what a refusal's receipt is about, once the handler has found it
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.refusal = None
         self.claim = None
+        self.subject = None
         try:
             with entered_unit_of_work():
                 response = super().dispatch(request, *args, **kwargs)
-                if self.refusal is not None:
+                if self.refusal is not None and not self.refusal.keeps_changes:
                     transaction.set_rollback(True)
         except Exception as error:  # noqa: BLE001  (the edge: a commit can fail too, and must end as a problem)
             self.refusal = as_threada_error(error)
@@ -61,7 +63,7 @@ class TenantView(APIView):
                     if first is not None:
                         return replay(first)
                     self.claim.remember(response)
-                record(context, refusal, method=self.request.method, path=self.request.path)
+                record(context, refusal, method=self.request.method, path=self.request.path, subject=self.subject)
         except Exception as error:  # noqa: BLE001  (a refusal that cannot be recorded is still a refusal)
             return self._finalized(as_threada_error(error))
         return response

@@ -111,9 +111,7 @@ class ActingContext:
         """The principal's public id, or `system`."""
         return "system" if self.is_system else ids.public_id(ids.PRINCIPAL, self.principal_id)
 
-    def allows(
-        self, scope: Scope, *, workflow: uuid.UUID | None = None, integration: uuid.UUID | None = None
-    ) -> bool:
+    def allows(self, scope: Scope, *, workflow: uuid.UUID | None = None, integration: uuid.UUID | None = None) -> bool:
         """Whether this context holds `scope` on the tenant, or on the named workflow or integration."""
         if scope in self.scopes:
             return True

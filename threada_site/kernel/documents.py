@@ -16,8 +16,8 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from threada_site.kernel.errors import DocumentInvalid, FieldError
-from threada_site.kernel.interop import MAX_DEPTH, MAX_INTEGER
+from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
+from threada_site.kernel.interop import MAX_DEPTH, MAX_INTEGER, check_double
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -224,16 +224,16 @@ class _Reader:
                 int(text, 0 if text[1:2] in ("o", "x") else 10) if len(text) <= _MAX_INTEGER_LENGTH else MAX_INTEGER + 1
             )
             if not -MAX_INTEGER <= value <= MAX_INTEGER:
-                self._refuse("An integer lies beyond ±(2^53 - 1). Write it as a string.")
+                self._refuse("An integer lies beyond ±(2^53 - 1). Send it as a string.")
             return value
         if _NOT_FINITE.fullmatch(text):
-            self._refuse("A number is no finite double. Write it as a string.")
+            self._refuse("A number is no finite double. Send it as a string.")
         if not _FLOAT.fullmatch(text):
             return self._text(text, double_quoted=False)
-        number = float(text)
-        if number in (float("inf"), float("-inf")):
-            self._refuse("A number is no finite double. Write it as a string.")
-        return number
+        try:
+            return check_double(float(text))
+        except JsonNotInteroperable as error:
+            self._refuse(error.detail)
 
     def _text(self, text: str, *, double_quoted: bool) -> str:
         if "\x00" in text:

@@ -1,12 +1,13 @@
 """Reading JSON strictly: I-JSON (RFC 7493), as canonical JSON (RFC 8785) needs it.
 
-Refused before anything is stored: duplicate keys, NaN and infinities, doubles that overflow, integers beyond ±(2^53 − 1),
-lone surrogates, `\\u0000` (jsonb cannot hold it), nesting deeper than 64.
+Refused before anything is stored: duplicate keys, NaN and infinities, doubles that overflow, integers beyond
+±(2^53 - 1), however they are written, lone surrogates, `\\u0000` (jsonb cannot hold it), nesting deeper than 64.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final, NoReturn
 
@@ -15,6 +16,7 @@ from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
 MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**53 - 1
 _MAX_INTEGER_DIGITS: Final = 16
+_FIRST_WITH_EXPONENT: Final = 1e21
 
 
 def parse_json(raw: bytes) -> Any:
@@ -75,7 +77,7 @@ def check_value(value: Any) -> None:
         elif isinstance(node, int):
             _check_integer(node)
         elif isinstance(node, float):
-            _check_double(node)
+            check_double(node)
         else:
             raise JsonNotInteroperable(f"A value of type {type(node).__name__} has no JSON form. Write it as a string.")
 
@@ -124,16 +126,23 @@ def _check_integer(value: int) -> int:
 
 
 def _integer_out_of_range() -> JsonNotInteroperable:
-    return JsonNotInteroperable("An integer lies beyond ±(2^53 − 1). Send it as a string.")
+    return JsonNotInteroperable("An integer lies beyond ±(2^53 - 1). Send it as a string.")
 
 
 def _parse_double(text: str) -> float:
-    return _check_double(float(text))
+    return check_double(float(text))
 
 
-def _check_double(value: float) -> float:
-    if value != value or value in (float("inf"), float("-inf")):
+def check_double(value: float) -> float:
+    """`value`, unless it is not finite or is an integer that its canonical form writes out beyond ±(2^53 - 1).
+
+    RFC 8785 writes 1e20 as 100000000000000000000, which comes back from storage as an integer out of range; from 1e21
+    on it writes an exponent.
+    """
+    if not math.isfinite(value):
         raise JsonNotInteroperable("A number is no finite double. Send it as a string.")
+    if MAX_INTEGER < abs(value) < _FIRST_WITH_EXPONENT:
+        raise _integer_out_of_range()
     return value
 
 

@@ -47,7 +47,9 @@ def prepare(superuser: dict[str, Any], *, database: str, password: str | None = 
     """Create roles, login and database where they are missing. Idempotent, also when two processes do it at once."""
     with psycopg.connect(**{**superuser, "dbname": "postgres"}, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtext('threada-prepare'))")
-        existing = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'threada%'")}
+        existing = {
+            name for (name,) in connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'threada%'")
+        }
         if OWNER not in existing:
             connection.execute(f"CREATE ROLE {OWNER} NOLOGIN CREATEDB")
         if PLATFORM not in existing:

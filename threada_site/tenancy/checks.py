@@ -21,7 +21,9 @@ def tenant_models_carry_constraints(app_configs: Any, **_kwargs: Any) -> list[Ch
     for model in tenant_models():
         constraints = model._meta.constraints
         if not any(isinstance(constraint, RowLevelSecurity) for constraint in constraints):
-            problems.append(Error("has no row-level security", hint="Use tenant_constraints().", obj=model, id="tenancy.E001"))
+            problems.append(
+                Error("has no row-level security", hint="Use tenant_constraints().", obj=model, id="tenancy.E001")
+            )
         covered = {constraint.field for constraint in constraints if isinstance(constraint, TenantForeignKey)}
         for field in model._meta.local_fields:
             if not isinstance(field, models.ForeignKey) or not issubclass(field.related_model, TenantRow):

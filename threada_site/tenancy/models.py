@@ -154,5 +154,3 @@ class Credential(TenantRow):
     @property
     def is_live(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > clock.now())
-
-

@@ -41,9 +41,8 @@ def unit_of_work(tenant_id: uuid.UUID) -> Iterator[None]:
 def entered_unit_of_work() -> Iterator[None]:
     """A transaction whose tenant `enter` sets once the credential is known: the API's outermost block."""
     outer = current_tenant_id()
-    with transaction.atomic():
-        with _restored(outer):
-            yield
+    with transaction.atomic(), _restored(outer):
+        yield
 
 
 def mark_entered(tenant_id: uuid.UUID) -> None:

@@ -22,7 +22,11 @@ class FieldError:
 
 
 class ThreadaError(Exception):
-    """A typed refusal. `detail` is a sentence for the caller that says what to do next; it holds no secret."""
+    """A typed refusal. `detail` is a sentence for the caller that says what to do next; it holds no secret.
+
+    `keeps_changes`: what was written before it was raised (a decision that denies, an item that is refused) is committed;
+    any other refusal rolls everything back.
+    """
 
     reason_code: ClassVar[str] = "internal_error"
 
@@ -33,12 +37,14 @@ class ThreadaError(Exception):
         errors: Sequence[FieldError] = (),
         reasons: Sequence[dict[str, Any]] = (),
         headers: dict[str, str] | None = None,
+        keeps_changes: bool = False,
         **extensions: Any,
     ) -> None:
         self.detail = detail or f"{self.reason.title}. {self.reason.advice}"
         self.errors = tuple(errors)
         self.reasons = tuple(reasons)
         self.headers = headers or {}
+        self.keeps_changes = keeps_changes
         self.extensions = extensions
         super().__init__(self.detail)
 

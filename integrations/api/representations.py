@@ -1,0 +1,22 @@
+"""How integrations look in answers. Secrets are references; their values are nowhere to be shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from integrations.models import Integration
+from threada_site.kernel.clock import rfc3339
+
+
+def represent_integration(integration: Integration) -> dict[str, Any]:
+    version = integration.current_version
+    return {
+        "integration_id": integration.slug,
+        "name": integration.name or None,
+        "connector": integration.connector,
+        "integration_version_id": version.public_id if version else None,
+        "version": version.number if version else None,
+        "actions": sorted(version.spec["actions"]) if version else [],
+        "spec": version.spec if version else None,
+        "created_at": rfc3339(integration.created_at),
+    }

@@ -1,0 +1,70 @@
+"""`/integrations`: configured external systems."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from integrations import selectors
+from integrations.api.representations import represent_integration
+from integrations.api.shapes import PUT_INTEGRATION
+from integrations.configuration import document_of
+from integrations.models import Integration
+from integrations.services.configure import put_integration
+from integrations.services.probe import probe_integration
+from threada_site.api.filters import NoFilters, apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.pagination import paginate
+from threada_site.api.permissions import require
+from threada_site.api.shapes import EMPTY
+from threada_site.api.views import TenantView, path_slug
+from threada_site.kernel import errors
+from threada_site.kernel.context import Scope
+
+
+class Integrations(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.INTEGRATIONS_MANAGE}
+
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(NoFilters, selectors.integrations(request.auth), request)
+        return Response(paginate(rows, request, represent=represent_integration))
+
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """Create an integration, or add a version to one. What is there already, unchanged, stays as it is (200)."""
+        body = PUT_INTEGRATION.check(request.data)
+        existing = selectors.integration_by_slug(body["integration_id"], ctx=request.auth)
+        require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=existing.id if existing else None)
+        put = put_integration(body["integration_id"], body["spec"], ctx=request.auth, name=body.get("name", ""))
+        return Response(represent_integration(put.row), status=201 if put.is_new else 200)
+
+
+class IntegrationDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    def get(self, request: Any, integration_id: str) -> Response:
+        return Response(represent_integration(_found(request, integration_id)))
+
+
+class TestIntegration(TenantView):
+    """The test button. It opens a connection at most; it executes nothing."""
+
+    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
+
+    @idempotent
+    def post(self, request: Any, integration_id: str) -> Response:
+        EMPTY.check(request.data or {})
+        integration = _found(request, integration_id)
+        require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
+        assert integration.current_version is not None  # noqa: S101  (found integrations have one)
+        return Response(
+            {"integration_id": integration.slug, **probe_integration(document_of(integration.current_version))}
+        )
+
+
+def _found(request: Any, integration_id: str) -> Integration:
+    integration = selectors.integration_by_slug(path_slug(integration_id), ctx=request.auth)
+    if integration is None or integration.current_version is None:
+        raise errors.NotFound()
+    return integration

@@ -1,0 +1,106 @@
+"""Configuring integrations: every change of meaning is a new version, which executions pin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+from integrations.connectors import connector_named
+from integrations.documents import IntegrationDocument, read_integration
+from integrations.failures import TransportFailure
+from integrations.models import Action, Integration, IntegrationVersion
+from integrations.secrets import allowed
+from integrations.transport import EgressPolicy
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.kernel import ids
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext, EntryPoint
+from threada_site.kernel.errors import Conflict, DocumentInvalid, FieldError, SecretReferenceNotAllowed
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def put_integration(
+    slug: str, spec: Any, *, ctx: ActingContext, name: str = "", pointer: str = "/spec"
+) -> Put[Integration]:
+    """The integration `slug`, meaning what `spec` says from now on: for new executions.
+
+    `spec` is a JSON value that stands at `pointer` of its document. Receipt `integration.version_added`. Raises
+    `DocumentInvalid`, `SecretReferenceNotAllowed` (a secret that the instance's operator has not listed, named by anybody
+    but the operator), `Conflict` (an integration keeps its connector).
+    """
+    require_unit_of_work(ctx.tenant_id)
+    document = checked_integration(spec, ctx=ctx, pointer=pointer)
+    integration, is_new = _locked(slug, document.connector, ctx=ctx)
+    if integration.connector != document.connector:
+        raise Conflict(f"The integration {slug} has the connector {integration.connector}; it cannot be changed.")
+    spec_sha256 = canonical_sha256(spec)
+    current = integration.current_version
+    if current is not None and current.spec_sha256 == spec_sha256:
+        return Put(integration, Change.UNCHANGED)
+    version = IntegrationVersion.objects.create(
+        tenant_id=ctx.tenant_id,
+        integration=integration,
+        number=current.number + 1 if current else 1,
+        spec=spec,
+        spec_sha256=spec_sha256,
+        created_by=None if ctx.is_system else ctx.principal_id,
+    )
+    Action.objects.bulk_create(
+        Action(tenant_id=ctx.tenant_id, integration_version=version, slug=action, spec=spec["actions"][action])
+        for action in document.actions
+    )
+    integration.current_version = version
+    integration.name = name or integration.name
+    integration.save(update_fields=["current_version", "name"])
+    record(
+        Entry(
+            kind="integration.version_added",
+            subject=Subject(integration=slug),
+            inputs={"spec_sha256": spec_sha256, "actions": sorted(document.actions)},
+            outcome={
+                "integration_version_id": version.public_id,
+                "number": version.number,
+                "replaces": ids.public_id(ids.INTEGRATION_VERSION, current.id) if current else None,
+            },
+        ),
+        ctx=ctx,
+    )
+    return Put(integration, Change.CREATED if is_new else Change.CHANGED)
+
+
+def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec") -> IntegrationDocument:
+    """The document in `spec`, when this instance and this caller may use it."""
+    document = read_integration(spec, pointer=pointer)
+    connector_named(document.connector)
+    if ctx.is_system and ctx.entry_point is EntryPoint.COMMAND:
+        # The instance's operator: may name any secret, and may configure here what only the workers' settings allow.
+        # Whether an address may be called is checked again at every call.
+        return document
+    if document.base_url is not None:
+        _check_reachable(document.base_url, pointer)
+    for reference in document.secret_references:
+        if not allowed(reference, settings.THREADA_SECRET_REFS):
+            raise SecretReferenceNotAllowed(
+                f"The secret {reference} may not be named here. The instance's operator lists references in "
+                "THREADA_SECRET_REFS.",
+                errors=[FieldError(f"{pointer}/auth", f"{reference} is not listed", "not_allowed")],
+            )
+    return document
+
+
+def _check_reachable(base_url: str, pointer: str) -> None:
+    try:
+        EgressPolicy(settings.THREADA_EGRESS_ALLOW).check_url(base_url)
+    except TransportFailure as failure:
+        raise DocumentInvalid(errors=[FieldError(f"{pointer}/base_url", failure.detail, "blocked_address")]) from None
+
+
+def _locked(slug: str, connector: str, *, ctx: ActingContext) -> tuple[Integration, bool]:
+    """The locked integration, made if there is none, and whether it was made."""
+    made = Integration(tenant_id=ctx.tenant_id, slug=slug, connector=connector)
+    Integration.objects.bulk_create([made], ignore_conflicts=True)
+    row = Integration.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, slug=slug)
+    return row, row.id == made.id

@@ -1,0 +1,43 @@
+"""The test button: is the integration's secret there, its address allowed, its host listening? Nothing is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.conf import settings
+
+from integrations.documents import IntegrationDocument
+from integrations.failures import TransportFailure
+from integrations.secrets import resolve
+from integrations.transport import EgressPolicy, reach
+
+CONNECT_TIMEOUT_S: Final = 5.0
+
+
+def probe_integration(document: IntegrationDocument) -> dict[str, Any]:
+    """`{ok, checks: [{check, ok, failure, detail}]}` as seen from this process.
+
+    Opens one connection at most and sends nothing over it. Call it outside a transaction.
+    """
+    checks = [
+        _outcome(f"secret {reference}", lambda reference=reference: bool(resolve(reference)) and "can be read")
+        for reference in document.secret_references
+    ]
+    base_url = document.base_url
+    if base_url is not None:
+        egress = EgressPolicy(settings.THREADA_EGRESS_ALLOW)
+        checks.append(
+            _outcome(
+                "connection",
+                lambda: f"{reach(base_url, egress=egress, timeout_s=CONNECT_TIMEOUT_S)} accepts connections",
+            )
+        )
+    return {"ok": all(check["ok"] for check in checks), "checks": checks}
+
+
+def _outcome(check: str, ask: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"check": check, "ok": True, "failure": None, "detail": str(ask())}
+    except TransportFailure as failure:
+        return {"check": check, "ok": False, "failure": failure.failure.value, "detail": failure.detail}

@@ -1,0 +1,47 @@
+"""How receipts and exports look in answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from telemetry.models import Receipt, TelemetryExport
+from threada_site.kernel import ids
+from threada_site.kernel.clock import rfc3339
+
+
+def represent_event(receipt: Receipt) -> dict[str, Any]:
+    """A receipt as an event: the projections that can be filtered by, its digest, and its body decoded."""
+    return {
+        "receipt_id": receipt.public_id,
+        "kind": receipt.kind,
+        "occurred_at": rfc3339(receipt.occurred_at),
+        "actor": ids.public_id(ids.PRINCIPAL, receipt.actor_id) if receipt.actor_id else "system",
+        "work_item_id": receipt.work_item_id and ids.public_id(ids.WORK_ITEM, receipt.work_item_id),
+        "execution_id": receipt.execution_id and ids.public_id(ids.EXECUTION, receipt.execution_id),
+        "workflow_id": receipt.workflow or None,
+        "channel_id": receipt.channel or None,
+        "integration_id": receipt.integration or None,
+        "status": receipt.status or None,
+        "policy_version_id": receipt.policy_version_id and ids.public_id(ids.POLICY_VERSION, receipt.policy_version_id),
+        "reason_codes": list(receipt.reason_codes),
+        "correlation_id": receipt.correlation_id,
+        "body_sha256": receipt.body_sha256,
+        "body": orjson.loads(bytes(receipt.body)),
+    }
+
+
+def represent_export(export: TelemetryExport) -> dict[str, Any]:
+    """An export. It can be downloaded at once and as often as one likes; every download is the same."""
+    return {
+        "export_id": export.public_id,
+        "status": "ready",
+        "format": export.format,
+        "filters": export.filters,
+        "created_after": rfc3339(ids.instant_of(export.from_id)),
+        "created_before": rfc3339(ids.instant_of(export.before_id)),
+        "requested_by": ids.public_id(ids.PRINCIPAL, export.requested_by),
+        "created_at": rfc3339(export.created_at),
+        "download_url": f"/telemetry/exports/{export.public_id}/download",
+    }

@@ -1,0 +1,11 @@
+from django.urls import path
+
+from telemetry.api import views
+
+urlpatterns = [
+    path("telemetry/events", views.TelemetryEvents.as_view()),
+    path("telemetry/exports", views.TelemetryExports.as_view()),
+    path("telemetry/exports/<str:export_id>", views.TelemetryExportDetail.as_view()),
+    path("telemetry/exports/<str:export_id>/download", views.DownloadTelemetryExport.as_view()),
+    path("receipts/<str:receipt_id>", views.ReceiptDetail.as_view()),
+]

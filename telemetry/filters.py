@@ -1,0 +1,28 @@
+"""The documented filters of the ledger, for events and exports alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+
+from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter
+from threada_site.kernel import ids
+
+
+class ReceiptFilters(django_filters.FilterSet):
+    """Channel, workflow, status, policy version, integration, work item, kind. The window is applied by the service."""
+
+    channel_id = SlugFilter(field_name="channel")
+    workflow_id = SlugFilter(field_name="workflow")
+    status = django_filters.CharFilter(field_name="status", max_length=32)
+    policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
+    integration_id = SlugFilter(field_name="integration")
+    work_item_id = PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM)
+    kind = django_filters.CharFilter(field_name="kind", max_length=64)
+    created_after = InstantFilter(method="leave")
+    created_before = InstantFilter(method="leave")
+
+    def leave(self, queryset: QuerySet[Any], _name: str, _value: Any) -> QuerySet[Any]:
+        return queryset

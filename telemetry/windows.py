@@ -1,0 +1,43 @@
+"""Time windows: every question to the ledger has one, and none is longer than the instance allows. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from threada_site.kernel import ids
+from threada_site.kernel.errors import FieldError, InvalidRequest, WindowTooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From `after` (inclusive) to `before` (exclusive)."""
+
+    after: datetime
+    before: datetime
+
+    @property
+    def first_id(self) -> uuid.UUID:
+        return ids.first_id_at(self.after)
+
+    @property
+    def end_id(self) -> uuid.UUID:
+        return ids.first_id_at(self.before)
+
+
+def window(after: datetime | None, before: datetime | None, *, now: datetime, longest: timedelta) -> Window:
+    """The window asked for; what is not said is filled in: up to now, and as far back as allowed.
+
+    Raises `WindowTooLarge`, and `InvalidRequest` when it ends before it begins.
+    """
+    end = before or (min(now, after + longest) if after else now)
+    start = after or end - longest
+    if start > end:
+        raise InvalidRequest(
+            "The window ends before it begins.",
+            errors=[FieldError("?created_before", "lies before created_after", "invalid")],
+        )
+    if end - start > longest:
+        raise WindowTooLarge(f"A window of {longest.days} days is the longest there is. Ask for it in parts.")
+    return Window(start, end)

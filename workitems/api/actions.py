@@ -1,0 +1,134 @@
+"""`/actions/execute` and `/executions`: governed runs of actions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from integrations.models import Attempt
+from threada_site.api.filters import apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.pagination import paginate
+from threada_site.api.shapes import EMPTY
+from threada_site.api.views import TenantView, path_id
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from workitems import selectors
+from workitems.api.filters import ExecutionFilters
+from workitems.api.representations import represent_execution
+from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
+from workitems.services.execute import ActionRequest, execute_action
+from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
+from workitems.services.locks import locked_execution, locked_item
+from workitems.services.receipts import subject_of
+
+
+class ExecuteAction(TenantView):
+    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
+
+    @idempotent
+    def post(self, request: Any) -> Response:
+        body = EXECUTE_ACTION.check(request.data)
+        work_item_id = ids.parse_public_id(ids.WORK_ITEM, body["work_item_id"])
+        if work_item_id is None:
+            raise errors.NotFound(
+                "There is no such work item here.",
+                errors=[FieldError("/work_item_id", "names no work item", "unknown")],
+            )
+        item = locked_item(work_item_id, ctx=request.auth)
+        self.subject = subject_of(item)
+        started = execute_action(
+            item,
+            ActionRequest(
+                integration=body["integration_id"],
+                action=body["action_id"],
+                input=body.get("input", {}),
+                idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
+            ),
+            ctx=request.auth,
+        )
+        execution = started.execution
+        answer = {
+            "execution_id": execution.public_id,
+            "status": execution.status,
+            "idempotency_key": execution.idempotency_key,
+            "work_item_id": item.public_id,
+            "work_item_status": item.status,
+            "decision_steps": [
+                {
+                    "decision_step_id": started.step.public_id,
+                    "kind": started.step.kind,
+                    "status": started.step.status,
+                    "envelope_sha256": started.step.envelope_sha256,
+                    "rule": started.step.rule,
+                }
+            ]
+            if started.step
+            else [],
+        }
+        headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
+        return Response(answer, status=202, headers=headers)
+
+
+class Executions(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(ExecutionFilters, selectors.executions(request.auth), request)
+        return Response(paginate(rows.select_related("envelope"), request, represent=represent_execution))
+
+
+class ExecutionDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    def get(self, request: Any, execution_id: str) -> Response:
+        return Response(shown_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth))
+
+
+class CancelExecution(TenantView):
+    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
+
+    @idempotent
+    def post(self, request: Any, execution_id: str) -> Response:
+        EMPTY.check(request.data or {})
+        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
+        self.subject = subject_of(item, execution=execution)
+        cancel_execution(item, execution, ctx=request.auth)
+        return Response(shown_execution(execution.id, ctx=request.auth))
+
+
+class RetryExecution(TenantView):
+    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
+
+    @idempotent
+    def post(self, request: Any, execution_id: str) -> Response:
+        EMPTY.check(request.data or {})
+        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
+        self.subject = subject_of(item, execution=execution)
+        retry_execution(item, execution, ctx=request.auth)
+        return Response(shown_execution(execution.id, ctx=request.auth), status=202, headers={"Retry-After": "1"})
+
+
+class ReconcileExecution(TenantView):
+    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
+
+    @idempotent
+    def post(self, request: Any, execution_id: str) -> Response:
+        body = RECONCILE_EXECUTION.check(request.data)
+        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
+        self.subject = subject_of(item, execution=execution)
+        reconcile_execution(
+            item, execution, succeeded=body["outcome"] == "succeeded", reason=body["reason"], ctx=request.auth
+        )
+        return Response(shown_execution(execution.id, ctx=request.auth))
+
+
+def shown_execution(execution_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
+    """The representation of one execution with its attempts. Raises `NotFound`."""
+    execution = selectors.executions(ctx).filter(id=execution_id).select_related("envelope").first()
+    if execution is None:
+        raise errors.NotFound()
+    attempts = Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=execution).order_by("number")
+    return represent_execution(execution, attempts=list(attempts))

@@ -1,0 +1,46 @@
+"""Query parameters of the lists of cases, steps and executions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+
+from integrations.lifecycle import ExecutionStatus
+from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter
+from threada_site.kernel import ids
+from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+
+
+class WorkItemFilters(CreatedWindow):
+    """The documented filters of work items."""
+
+    channel_id = SlugFilter(field_name="channel")
+    workflow_id = SlugFilter(field_name="workflow")
+    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in WorkItemStatus])
+    policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
+
+
+class DecisionStepFilters(CreatedWindow):
+    """Filters of decision steps. `mine=true`: pending steps that the caller counts on (narrowed by the view)."""
+
+    work_item_id = PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM)
+    workflow_id = SlugFilter(field_name="workflow")
+    kind = django_filters.ChoiceFilter(choices=[(kind.value, kind.value) for kind in StepKind])
+    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in StepStatus])
+    mine = django_filters.ChoiceFilter(choices=[("true", "true"), ("false", "false")], method="leave")
+
+    def leave(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
+        return queryset
+
+
+class ExecutionFilters(CreatedWindow):
+    """Filters of executions."""
+
+    work_item_id = PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM)
+    channel_id = SlugFilter(field_name="channel")
+    workflow_id = SlugFilter(field_name="workflow")
+    integration_id = SlugFilter(field_name="integration")
+    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in ExecutionStatus])
+    policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)

@@ -1,0 +1,137 @@
+"""`/work-items`: taking requests in, and what people do to them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from telemetry import selectors as ledger
+from telemetry.api.representations import represent_event
+from threada_site.api.filters import NoFilters, apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.pagination import paginate
+from threada_site.api.views import TenantView, check_if_match, etag, path_id
+from threada_site.kernel import errors, ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import Scope
+from workitems import selectors
+from workitems.api.filters import WorkItemFilters
+from workitems.api.representations import represent_work_item
+from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM
+from workitems.models import WorkItem
+from workitems.services.closing import cancel_work_item, edit_payload, resolve_work_item
+from workitems.services.explaining import explain_work_item
+from workitems.services.intake import IntakeRequest, create_work_item
+from workitems.services.locks import locked_item
+from workitems.services.receipts import subject_of
+
+
+class WorkItems(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKITEMS_WRITE}
+
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(WorkItemFilters, selectors.work_items(request.auth), request)
+        return Response(paginate(rows, request, represent=represent_work_item))
+
+    @idempotent
+    def post(self, request: Any) -> Response:
+        body = CREATE_WORK_ITEM.check(request.data)
+        item = create_work_item(
+            IntakeRequest(
+                workflow=body["workflow_id"],
+                channel=body.get("channel_id"),
+                payload=body["payload"],
+                requester=body.get("requester"),
+                confidence=body.get("confidence", 1.0),
+                risk_flags=tuple(body.get("risk_flags", ())),
+                evidence=body.get("evidence"),
+                external_ref=body.get("external_ref", ""),
+            ),
+            ctx=request.auth,
+        )
+        headers = {"Location": f"/work-items/{item.public_id}", "ETag": item_etag(item)}
+        return Response(represent_work_item(item), status=201, headers=headers)
+
+
+class WorkItemDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PATCH": Scope.WORKITEMS_WRITE}
+
+    def get(self, request: Any, work_item_id: str) -> Response:
+        item = found_item(self, request, work_item_id)
+        return Response(represent_work_item(item, whole=True), headers={"ETag": item_etag(item)})
+
+    def patch(self, request: Any, work_item_id: str) -> Response:
+        body = EDIT_WORK_ITEM.check(request.data)
+        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        check_if_match(request, item_etag(item))
+        edit_payload(item, body["payload"], ctx=request.auth)
+        return Response(represent_work_item(item), headers={"ETag": item_etag(item)})
+
+
+class CancelWorkItem(TenantView):
+    scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
+
+    @idempotent
+    def post(self, request: Any, work_item_id: str) -> Response:
+        body = CLOSE_WORK_ITEM.check(request.data or {})
+        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        cancel_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
+        return Response(represent_work_item(item))
+
+
+class ResolveWorkItem(TenantView):
+    scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
+
+    @idempotent
+    def post(self, request: Any, work_item_id: str) -> Response:
+        body = CLOSE_WORK_ITEM.check(request.data or {})
+        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        resolve_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
+        return Response(represent_work_item(item))
+
+
+class WorkItemTimeline(TenantView):
+    """The receipts of a case, newest first."""
+
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    def get(self, request: Any, work_item_id: str) -> Response:
+        item = found_item(self, request, work_item_id)
+        rows = apply_filters(NoFilters, ledger.receipts_of(item.id, ctx=request.auth), request)
+        return Response(paginate(rows, request, represent=represent_event))
+
+
+class ExplainWorkItem(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    def get(self, request: Any, work_item_id: str) -> Response:
+        item = found_item(self, request, work_item_id)
+        explanation = explain_work_item(item, ctx=request.auth)
+        return Response(
+            {
+                "work_item_id": item.public_id,
+                "status": item.status,
+                "why": explanation.why,
+                "waiting_for": explanation.waiting_for,
+                "until": rfc3339(explanation.until) if explanation.until else None,
+                "next": explanation.next,
+                "you_may": explanation.you_may,
+            }
+        )
+
+
+def found_item(view: TenantView, request: Any, work_item_id: str) -> WorkItem:
+    """The item in the path, when the caller may read it. Raises `NotFound`."""
+    item = selectors.work_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
+    if item is None:
+        raise errors.NotFound()
+    view.subject = subject_of(item)
+    return item
+
+
+def item_etag(item: WorkItem) -> str:
+    return etag(item.version, item.status, int(item.updated_at.timestamp() * 1000))

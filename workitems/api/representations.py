@@ -1,0 +1,154 @@
+"""How cases look in answers: plain JSON types, public ids, RFC 3339 instants."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from integrations.models import Attempt, Execution
+from threada_site.kernel import ids
+from threada_site.kernel.clock import rfc3339
+from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.services.run import idempotency_key
+from workitems.tally import Need, Tally
+
+
+def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any]:
+    """A work item; `whole` adds its evidence, which lists leave out."""
+    body: dict[str, Any] = {
+        "work_item_id": item.public_id,
+        "status": item.status,
+        "workflow_id": item.workflow,
+        "workflow_version_id": ids.public_id(ids.WORKFLOW_VERSION, item.workflow_version_id),
+        "channel_id": item.channel or None,
+        "payload": item.payload,
+        "payload_sha256": item.payload_sha256,
+        "confidence": item.confidence,
+        "risk_flags": list(item.risk_flags),
+        "data_class": item.data_class,
+        "requester": ids.public_id(ids.PRINCIPAL, item.requester_id),
+        "assignee": _principal(item.assignee_id),
+        "external_ref": item.external_ref or None,
+        "policy_version_id": _policy_version(item.policy_version_id),
+        "version": item.version,
+        "correlation_id": item.correlation_id,
+        "created_at": rfc3339(item.created_at),
+        "updated_at": rfc3339(item.updated_at),
+    }
+    if whole:
+        body["evidence"] = [
+            {"evidence_id": ids.public_id(ids.EVIDENCE, part.id), "kind": part.kind, "content": part.content}
+            for part in item.evidence.all()
+        ]
+    return body
+
+
+def represent_step(step: DecisionStep, tally: Tally | None) -> dict[str, Any]:
+    """A decision step with its exact envelope: the decoded object, the bytes (Base64), and their SHA-256."""
+    sealed = bytes(step.envelope.body)
+    return {
+        "decision_step_id": step.public_id,
+        "work_item_id": ids.public_id(ids.WORK_ITEM, step.work_item_id),
+        "execution_id": ids.public_id(ids.EXECUTION, step.execution_id) if step.execution_id else None,
+        "workflow_id": step.workflow,
+        "kind": step.kind,
+        "status": step.status,
+        "question": step.question or None,
+        "envelope_sha256": step.envelope_sha256,
+        "envelope": orjson.loads(sealed),
+        "envelope_base64": base64.b64encode(sealed).decode(),
+        "rule": step.rule,
+        "reason_codes": list(step.reason_codes),
+        "policy_version_ids": [ids.public_id(ids.POLICY_VERSION, value) for value in step.policy_version_ids],
+        "policy_decision_id": step.policy_decision_id and ids.public_id(ids.POLICY_DECISION, step.policy_decision_id),
+        "waiting_for": [represent_need(need) for need in tally.waiting_for] if tally else [],
+        "nobody_can_decide": bool(tally and tally.nobody_can_decide),
+        "votes": [represent_vote(vote) for vote in step.votes.all()],
+        "claimed_by": _principal(step.claimed_by_id),
+        "claimed_until": _instant(step.claimed_until),
+        "respond_by": _instant(step.respond_by),
+        "due_at": _instant(step.expires_at),
+        "opened_at": rfc3339(step.opened_at),
+        "closed_at": _instant(step.closed_at),
+    }
+
+
+def represent_need(need: Need) -> dict[str, Any]:
+    """Whom a step still waits for: `{role|group|user|scope: name, missing}`."""
+    return {need.leaf.kind: need.leaf.name, "missing": need.missing}
+
+
+def represent_vote(vote: Vote) -> dict[str, Any]:
+    """A vote. `counted` is false for services and agents: they advise."""
+    return {
+        "vote_id": vote.public_id,
+        "voter": ids.public_id(ids.PRINCIPAL, vote.voter_id),
+        "voter_kind": vote.voter_kind,
+        "decision": vote.decision,
+        "reason_code": vote.reason_code or None,
+        "comment": vote.comment or None,
+        "envelope_sha256": vote.envelope_sha256,
+        "counted": vote.counted,
+        "created_at": rfc3339(vote.created_at),
+    }
+
+
+def represent_execution(execution: Execution, *, attempts: list[Attempt] | None = None) -> dict[str, Any]:
+    """An execution; with `attempts` each try at it as recorded."""
+    body: dict[str, Any] = {
+        "execution_id": execution.public_id,
+        "work_item_id": ids.public_id(ids.WORK_ITEM, execution.work_item_id),
+        "workflow_id": execution.workflow,
+        "channel_id": execution.channel or None,
+        "integration_id": execution.integration,
+        "action_id": execution.action,
+        "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+        "status": execution.status,
+        "envelope_sha256": execution.envelope.sha256,
+        "idempotency_key": execution.idempotency_key,
+        "receiver_idempotency_key": idempotency_key(execution.id),
+        "input": execution.input,
+        "requested_by": ids.public_id(ids.PRINCIPAL, execution.requested_by),
+        "policy_decision_id": execution.policy_decision_id
+        and ids.public_id(ids.POLICY_DECISION, execution.policy_decision_id),
+        "policy_version_id": _policy_version(execution.policy_version_id),
+        "attempts_made": execution.attempts_made,
+        "next_try_at": _instant(execution.next_try_at),
+        "failure": execution.failure or None,
+        "failure_detail": execution.failure_detail or None,
+        "result": execution.result,
+        "correlation_id": execution.correlation_id,
+        "created_at": rfc3339(execution.created_at),
+        "finished_at": _instant(execution.finished_at),
+    }
+    if attempts is not None:
+        body["attempts"] = [represent_attempt(attempt) for attempt in attempts]
+    return body
+
+
+def represent_attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt_id": attempt.public_id,
+        "number": attempt.number,
+        "outcome": attempt.outcome or None,
+        "failure": attempt.failure or None,
+        "ambiguous": attempt.ambiguous,
+        "response": attempt.response,
+        "started_at": rfc3339(attempt.started_at),
+        "finished_at": _instant(attempt.finished_at),
+    }
+
+
+def _instant(value: datetime | None) -> str | None:
+    return rfc3339(value) if value else None
+
+
+def _principal(value: Any) -> str | None:
+    return ids.public_id(ids.PRINCIPAL, value) if value else None
+
+
+def _policy_version(value: Any) -> str | None:
+    return ids.public_id(ids.POLICY_VERSION, value) if value else None

@@ -1,0 +1,104 @@
+"""Request shapes of the cases: what a body may hold."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from threada_site.api.shapes import SLUG, shape
+
+_TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 4000}
+_CITATION: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": 4000},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 32,
+            "description": "Where it stands: source, title, url, locator, quote, or whatever names it.",
+        },
+    ]
+}
+_CITATIONS: Final[dict[str, Any]] = {"type": "array", "items": _CITATION, "maxItems": 200}
+
+CREATE_WORK_ITEM: Final = shape(
+    {
+        "workflow_id": SLUG,
+        "channel_id": {**SLUG, "type": ["string", "null"]},
+        "payload": {"type": "object", "description": "Checked against the workflow's payload schema."},
+        "requester": {"type": "string", "minLength": 1, "maxLength": 100, "description": "pr_… or a principal's name."},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "risk_flags": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": 64},
+            "maxItems": 50,
+            "uniqueItems": True,
+        },
+        "evidence": {
+            "anyOf": [
+                _CITATIONS,
+                {
+                    "type": "object",
+                    "properties": {
+                        "citations": _CITATIONS,
+                        "retrieval_trace": {"type": ["object", "array"]},
+                        "fallback_reason": {"type": "string", "minLength": 1, "maxLength": 1000},
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        },
+        "external_ref": {"type": "string", "maxLength": 255},
+    },
+    required=("workflow_id", "payload"),
+    example={
+        "workflow_id": "policy_review",
+        "channel_id": "web_main",
+        "payload": {"question": "May we share the vendor list with our auditor?", "department": "procurement"},
+        "confidence": 0.92,
+        "evidence": {"citations": [{"source": "handbook", "locator": "4.2"}]},
+    },
+)
+
+EDIT_WORK_ITEM: Final = shape(
+    {"payload": {"type": "object", "description": "Replaces the payload; the case is decided anew."}},
+    required=("payload",),
+    example={"payload": {"question": "May we share the shortened vendor list?", "department": "procurement"}},
+)
+
+CLOSE_WORK_ITEM: Final = shape({"reason": _TEXT}, example={"reason": "Asked twice."})
+
+EXECUTE_ACTION: Final = shape(
+    {
+        "work_item_id": {"type": "string", "maxLength": 64},
+        "action_id": SLUG,
+        "integration_id": SLUG,
+        "input": {"type": "object", "maxProperties": 200},
+    },
+    required=("work_item_id", "action_id", "integration_id"),
+    example={
+        "work_item_id": "wi_01k9zq6w4ve9qtr1n5m2d3c4b5",
+        "action_id": "request_approval",
+        "integration_id": "int_workflow",
+    },
+)
+
+RECONCILE_EXECUTION: Final = shape(
+    {"outcome": {"enum": ["succeeded", "failed"]}, "reason": _TEXT},
+    required=("outcome", "reason"),
+    example={"outcome": "succeeded", "reason": "The bank's statement shows the payment."},
+)
+
+CAST_VOTE: Final = shape(
+    {
+        "decision": {"enum": ["approve", "reject"]},
+        "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "reason_code": {"type": "string", "minLength": 1, "maxLength": 64},
+        "comment": {"type": "string", "maxLength": 4000},
+    },
+    required=("decision", "envelope_sha256"),
+    example={
+        "decision": "approve",
+        "envelope_sha256": "4f9c1f4a6a8d0b7e2c5d3f1e9b8a7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b",
+        "comment": "Matches the contract.",
+    },
+)

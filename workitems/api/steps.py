@@ -1,0 +1,126 @@
+"""`/decision-steps`: what is to be decided, and deciding it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from policies.approvals import from_json
+from threada_site.api.filters import apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.pagination import paginate
+from threada_site.api.shapes import EMPTY
+from threada_site.api.views import TenantView, path_id
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.people import Member, members
+from workitems import selectors, tally
+from workitems.api.filters import DecisionStepFilters
+from workitems.api.representations import represent_step, represent_vote
+from workitems.api.shapes import CAST_VOTE
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep
+from workitems.people import person_of
+from workitems.services.locks import locked_step
+from workitems.services.receipts import subject_of
+from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
+
+
+class DecisionSteps(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(DecisionStepFilters, selectors.decision_steps(request.auth), request)
+        if request.query_params.get("mine") == "true":
+            rows = selectors.steps_waiting_for(request.auth, rows)
+        people = members(request.auth.tenant_id, humans_only=True)
+        return Response(
+            paginate(
+                selectors.with_votes(rows), request, represent=lambda step: represent_step(step, tally_of(step, people))
+            )
+        )
+
+
+class DecisionStepDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    def get(self, request: Any, decision_step_id: str) -> Response:
+        return Response(shown_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth))
+
+
+class DecisionStepVotes(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @idempotent
+    def post(self, request: Any, decision_step_id: str) -> Response:
+        body = CAST_VOTE.check(request.data)
+        item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        vote = cast_vote(
+            item,
+            step,
+            Ballot(
+                decision=body["decision"],
+                envelope_sha256=body["envelope_sha256"],
+                reason_code=body.get("reason_code", ""),
+                comment=body.get("comment", ""),
+            ),
+            ctx=request.auth,
+        )
+        return Response(
+            {
+                **represent_vote(vote),
+                "decision_step_id": step.public_id,
+                "step_status": step.status,
+                "work_item_id": item.public_id,
+                "work_item_status": item.status,
+            },
+            status=201,
+        )
+
+
+class ClaimDecisionStep(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @idempotent
+    def post(self, request: Any, decision_step_id: str) -> Response:
+        EMPTY.check(request.data or {})
+        item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        claim_step(item, step, ctx=request.auth)
+        return Response(shown_step(step.id, ctx=request.auth))
+
+
+class ReleaseDecisionStep(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @idempotent
+    def post(self, request: Any, decision_step_id: str) -> Response:
+        EMPTY.check(request.data or {})
+        item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        release_step(item, step, ctx=request.auth)
+        return Response(shown_step(step.id, ctx=request.auth))
+
+
+def shown_step(step_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
+    """The representation of one step. Raises `NotFound`."""
+    step = selectors.with_votes(selectors.decision_steps(ctx)).filter(id=step_id).first()
+    if step is None:
+        raise errors.NotFound()
+    return represent_step(step, tally_of(step, members(ctx.tenant_id, humans_only=True)))
+
+
+def tally_of(step: DecisionStep, people: Iterable[Member]) -> tally.Tally | None:
+    """What the votes on a pending step amount to, from rows that are loaded already."""
+    if step.status != StepStatus.PENDING:
+        return None
+    workflow_id = step.work_item.workflow_version.workflow_id
+    votes = [
+        tally.Vote(vote.voter_id, PrincipalKind(vote.voter_kind), vote.decision, vote.created_at)  # type: ignore[arg-type]
+        for vote in step.votes.all()
+    ]
+    persons = [person_of(member, workflow_id=workflow_id) for member in people]
+    return tally.tally(from_json(step.rule), votes, persons, excluded=set(step.excluded_ids))

@@ -1,0 +1,23 @@
+from django.urls import path
+
+from workitems.api import actions, items, steps
+
+urlpatterns = [
+    path("work-items", items.WorkItems.as_view()),
+    path("work-items/<str:work_item_id>", items.WorkItemDetail.as_view()),
+    path("work-items/<str:work_item_id>/cancel", items.CancelWorkItem.as_view()),
+    path("work-items/<str:work_item_id>/resolve", items.ResolveWorkItem.as_view()),
+    path("work-items/<str:work_item_id>/timeline", items.WorkItemTimeline.as_view()),
+    path("work-items/<str:work_item_id>/explain", items.ExplainWorkItem.as_view()),
+    path("decision-steps", steps.DecisionSteps.as_view()),
+    path("decision-steps/<str:decision_step_id>", steps.DecisionStepDetail.as_view()),
+    path("decision-steps/<str:decision_step_id>/votes", steps.DecisionStepVotes.as_view()),
+    path("decision-steps/<str:decision_step_id>/claim", steps.ClaimDecisionStep.as_view()),
+    path("decision-steps/<str:decision_step_id>/release", steps.ReleaseDecisionStep.as_view()),
+    path("actions/execute", actions.ExecuteAction.as_view()),
+    path("executions", actions.Executions.as_view()),
+    path("executions/<str:execution_id>", actions.ExecutionDetail.as_view()),
+    path("executions/<str:execution_id>/cancel", actions.CancelExecution.as_view()),
+    path("executions/<str:execution_id>/retry", actions.RetryExecution.as_view()),
+    path("executions/<str:execution_id>/reconcile", actions.ReconcileExecution.as_view()),
+]

@@ -1,0 +1,35 @@
+"""The evidence rule: no work item without citations, a retrieval trace, or the recorded reason why there is neither. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+NO_EVIDENCE: Final = "no_evidence_supplied"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePart:
+    """One piece: `kind` is citation, retrieval_trace or fallback; `content` a JSON value."""
+
+    kind: str
+    content: Any
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "content": self.content}
+
+
+def normalize_evidence(sent: Any) -> tuple[EvidencePart, ...]:
+    """The parts of what a request sent: a list of citations, or `{citations, retrieval_trace, fallback_reason}`.
+
+    Nothing sent gives the one fallback `no_evidence_supplied`.
+    """
+    if isinstance(sent, list):
+        sent = {"citations": sent}
+    sent = sent or {}
+    parts = [EvidencePart("citation", citation) for citation in sent.get("citations") or []]
+    if sent.get("retrieval_trace"):
+        parts.append(EvidencePart("retrieval_trace", sent["retrieval_trace"]))
+    if not parts:
+        parts.append(EvidencePart("fallback", {"reason": sent.get("fallback_reason") or NO_EVIDENCE}))
+    return tuple(parts)

@@ -1,0 +1,42 @@
+"""Who could decide a step: members of the tenant as approval rules see them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.people import Member, members
+from workitems.models import DecisionStep
+from workitems.tally import Person
+
+
+def people_for(
+    step: DecisionStep, *, workflow_id: uuid.UUID, among: Collection[uuid.UUID] | None = None
+) -> list[Person]:
+    """All people of the tenant (or those of `among`) with roles and with their scopes on the step's workflow."""
+    return [
+        person_of(member, workflow_id=workflow_id) for member in members(step.tenant_id, among=among, humans_only=True)
+    ]
+
+
+def person_of(member: Member, *, workflow_id: uuid.UUID) -> Person:
+    return Person(
+        id=member.id,
+        kind=member.kind,
+        name=member.username,
+        roles=member.rights.roles,
+        scopes=frozenset(scope.value for scope in member.scopes_on(workflow_id)),
+    )
+
+
+def acting_person(ctx: ActingContext, *, workflow_id: uuid.UUID) -> Person:
+    """Who acts, with the rights of this request: a role or scope that the credential leaves out does not count."""
+    return Person(
+        id=ctx.principal_id,
+        kind=ctx.principal_kind,
+        name=ctx.principal_name,
+        roles=ctx.roles,
+        groups=ctx.groups,
+        scopes=frozenset(scope.value for scope in ctx.scopes | ctx.grants.workflows.get(workflow_id, frozenset())),
+    )

@@ -1,0 +1,107 @@
+"""Reading cases: always inside one tenant, and only what the context was granted."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db.models import Prefetch, QuerySet
+
+from integrations.models import Execution
+from policies.approvals import from_json
+from threada_site.kernel.context import ActingContext, Scope
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, Evidence, Vote, WorkItem
+from workitems.people import acting_person
+from workitems.tally import Eligibility, eligibility
+
+
+def work_items(ctx: ActingContext) -> QuerySet[WorkItem]:
+    """Work items that the context may read: all, or those of the workflows it was granted."""
+    rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id)
+    granted = ctx.workflows_with(Scope.WORKITEMS_READ)
+    return rows if granted is None else rows.filter(workflow_version__workflow_id__in=granted)
+
+
+def work_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem | None:
+    """One work item with its workflow version, principals and evidence."""
+    return (
+        work_items(ctx)
+        .filter(id=work_item_id)
+        .select_related("workflow_version", "requester", "submitted_by", "assignee")
+        .prefetch_related(Prefetch("evidence", queryset=Evidence.objects.order_by("position")))
+        .first()
+    )
+
+
+def work_item_for_update(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> WorkItem | None:
+    """The locked row: the first lock of every service that changes anything about the case."""
+    return (
+        WorkItem.objects.select_for_update(of=("self",))
+        .filter(tenant_id=tenant_id, id=work_item_id)
+        .select_related("workflow_version", "requester")
+        .first()
+    )
+
+
+def evidence_of(item: WorkItem) -> list[Evidence]:
+    return list(Evidence.objects.filter(tenant_id=item.tenant_id, work_item=item).order_by("position"))
+
+
+def decision_steps(ctx: ActingContext) -> QuerySet[DecisionStep]:
+    """Steps of work items that the context may read."""
+    rows = DecisionStep.objects.filter(tenant_id=ctx.tenant_id)
+    granted = ctx.workflows_with(Scope.WORKITEMS_READ)
+    return rows if granted is None else rows.filter(work_item__workflow_version__workflow_id__in=granted)
+
+
+def with_votes(steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
+    """Steps with everything their representation shows, in a constant number of statements."""
+    return steps.select_related("envelope", "claimed_by", "work_item__workflow_version").prefetch_related(
+        Prefetch("votes", queryset=Vote.objects.select_related("voter").order_by("id"))
+    )
+
+
+def pending_step_of(item: WorkItem) -> DecisionStep | None:
+    """The step the case waits at, locked."""
+    return (
+        DecisionStep.objects.select_for_update(of=("self",))
+        .filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING)
+        .select_related("envelope")
+        .first()
+    )
+
+
+def votes_on(step: DecisionStep) -> list[Vote]:
+    return list(Vote.objects.filter(tenant_id=step.tenant_id, step=step).select_related("voter").order_by("id"))
+
+
+def executions(ctx: ActingContext) -> QuerySet[Execution]:
+    """Executions on work items that the context may read."""
+    rows = Execution.objects.filter(tenant_id=ctx.tenant_id)
+    granted = ctx.workflows_with(Scope.WORKITEMS_READ)
+    if granted is None:
+        return rows
+    return rows.filter(
+        work_item_id__in=WorkItem.objects.filter(
+            tenant_id=ctx.tenant_id, workflow_version__workflow_id__in=granted
+        ).values("id")
+    )
+
+
+def steps_waiting_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
+    """Of `steps`, the pending ones that the caller counts on and has not voted on."""
+    pending = steps.filter(status=StepStatus.PENDING).exclude(excluded_ids__contains=[ctx.principal_id])
+    pending = pending.exclude(votes__voter_id=ctx.principal_id)
+    counted = [
+        step.id
+        for step in pending.select_related("work_item__workflow_version").only(
+            "id", "rule", "excluded_ids", "work_item__workflow_version__workflow_id"
+        )
+        if eligibility(
+            from_json(step.rule),
+            acting_person(ctx, workflow_id=step.work_item.workflow_version.workflow_id),
+            set(step.excluded_ids),
+        )
+        is Eligibility.COUNTS
+    ]
+    return steps.filter(id__in=counted)

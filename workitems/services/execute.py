@@ -1,0 +1,259 @@
+"""`POST /actions/execute`: policy, envelope, and either approval steps or the start of the run."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from policies.services.decide import decide
+
+from integrations import selectors as systems
+from integrations.configuration import document_of
+from integrations.connectors import connector_named
+from integrations.documents import ActionDocument, IntegrationDocument
+from integrations.envelope import SealedEnvelope, seal
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution, Integration
+from integrations.services.dispatch import dispatch
+from policies.facts import Point, build_facts
+from policies.models import PolicyDecision
+from policies.selectors import workflow_document
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.writes import insert_together
+from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
+from workitems.models import DecisionStep, WorkItem
+from workitems.services.decisions import (
+    ActionAsked,
+    approval_rule,
+    decision_request,
+    record_decision,
+    refusal_reasons,
+    take_intake_decision,
+)
+from workitems.services.moves import move_item
+from workitems.services.receipts import item_receipt_rows
+from workitems.services.steps import envelope_row, open_step, pinned_versions, sealed_evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRequest:
+    """What to execute on which item."""
+
+    integration: str
+    action: str
+    input: dict[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStarted:
+    """The execution, and the step it waits for (None when it was started at once)."""
+
+    execution: Execution
+    step: DecisionStep | None
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """An action as it is configured now."""
+
+    integration: Integration
+    document: IntegrationDocument
+    action: ActionDocument
+
+
+def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> ActionStarted:
+    """Start a governed run of an action on a locked item.
+
+    A denial is kept (decision, receipt) and raised as `PolicyDenied`; every other refusal changes nothing.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    configured = configured_action(item, request, ctx=ctx)
+    check_executable(item, ctx=ctx)
+    problems = configured.action.input_errors(request.input)
+    if problems:
+        raise errors.InvalidRequest("The input does not fit the action. Mend the fields named.", errors=problems)
+    execution = Execution(
+        tenant_id=ctx.tenant_id,
+        work_item_id=item.id,
+        workflow=item.workflow,
+        channel=item.channel,
+        integration=request.integration,
+        action=request.action,
+        integration_version_id=configured.integration.current_version_id,
+        requested_by=ctx.principal_id,
+        idempotency_key=request.idempotency_key or f"threada-{secrets.token_urlsafe(18)}",
+        input=request.input,
+        correlation_id=ctx.correlation_id,
+    )
+    decision = decide(decision_request(item, ctx=ctx, asked=asked_of(execution)), ctx=ctx)
+    if decision.outcome not in ("allow", "require_approval"):
+        record_decision(item, decision, ctx=ctx)
+        raise errors.PolicyDenied(
+            "A policy refuses this action. See reasons.", reasons=refusal_reasons(decision), keeps_changes=True
+        )
+    return start_decided(item, execution, decision, configured, ctx=ctx)
+
+
+def start_decided(
+    item: WorkItem,
+    execution: Execution,
+    decision: PolicyDecision,
+    configured: Configured,
+    *,
+    ctx: ActingContext,
+) -> ActionStarted:
+    """Seal the envelope of an action the policies allow or want approved, and start it or open its step."""
+    pins = pinned_versions(decision)
+    envelope = envelope_row(item, seal_action(item, execution, pins, configured, ctx=ctx))
+    execution.envelope_id = envelope.id
+    execution.policy_decision_id = decision.id
+    execution.policy_version_id = item.policy_version_id = decision.policy_version_id
+    needs_approval = decision.outcome == "require_approval"
+    execution.status = ExecutionStatus.AWAITING_APPROVAL if needs_approval else ExecutionStatus.STARTED
+    move_item(
+        item, WorkItemStatus.AWAITING_APPROVAL if needs_approval else WorkItemStatus.EXECUTING, "policy_version_id"
+    )
+    insert_together(
+        [
+            envelope,
+            execution,
+            *item_receipt_rows(
+                "execution.proposed",
+                item,
+                ctx=ctx,
+                execution=execution,
+                inputs={
+                    "action": execution.action,
+                    "envelope_sha256": envelope.sha256,
+                    "input_sha256": canonical_sha256(execution.input),
+                    "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+                },
+                policy={"policy_decision_id": decision.public_id},
+                outcome={"status": execution.status},
+            ),
+        ]
+    )
+    record_decision(item, decision, ctx=ctx, execution=execution)
+    if needs_approval:
+        step = open_step(
+            item,
+            kind=StepKind.APPROVAL,
+            rule=approval_rule(decision),
+            decision=decision,
+            ctx=ctx,
+            execution=execution,
+            envelope=envelope,
+            asked_by=execution.requested_by,
+        )
+        return ActionStarted(execution, step)
+    dispatch(item.tenant_id, execution.id)
+    return ActionStarted(execution, None)
+
+
+def configured_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> Configured:
+    """The action asked for, when the caller may execute it and the workflow allows it."""
+    integration = systems.integration_by_slug(request.integration, ctx=ctx)
+    workflow_id = item.workflow_version.workflow_id
+    if not ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id, integration=integration.id if integration else None):
+        raise errors.PermissionDenied(f"You do not hold actions:execute on the workflow {item.workflow}.")
+    if integration is None or integration.current_version is None:
+        raise errors.UnknownIntegration(
+            f"There is no integration {request.integration!r} here.",
+            errors=[FieldError("/integration_id", "names no integration", "unknown")],
+        )
+    document = document_of(integration.current_version)
+    if request.action not in document.actions:
+        raise errors.UnknownAction(
+            f"The integration {request.integration} has no action {request.action!r}.",
+            errors=[FieldError("/action_id", "names no action of this integration", "unknown")],
+        )
+    if request.action not in workflow_document(item.workflow_version_id, ctx=ctx).actions:
+        raise errors.ActionNotAllowed(
+            f"The workflow {item.workflow} does not allow the action {request.action}.",
+            errors=[FieldError("/action_id", "is not among the workflow's actions", "not_allowed")],
+        )
+    return Configured(integration, document, document.action(request.action))
+
+
+def check_executable(item: WorkItem, *, ctx: ActingContext) -> None:
+    """Refuse unless an action may be asked for now; an item that is `new` is decided first, in this transaction."""
+    if systems.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
+        raise errors.ExecutionInProgress("An execution is open on this work item. Wait for it, cancel or reconcile it.")
+    if item.status == WorkItemStatus.NEW:
+        decision = take_intake_decision(item, ctx=ctx)
+        if decision is not None and item.status == WorkItemStatus.REFUSED:
+            raise errors.PolicyDenied(
+                "A policy refuses this work item. See reasons.",
+                reasons=refusal_reasons(decision),
+                keeps_changes=True,
+            )
+    if item.status == WorkItemStatus.IN_REVIEW:
+        raise errors.ReviewPending(
+            "This work item is in review. Execute the action once it is ready.", keeps_changes=True
+        )
+    if item.status == WorkItemStatus.AWAITING_APPROVAL:
+        raise errors.ApprovalPending(
+            "This work item awaits an approval. Execute the action once it is ready.", keeps_changes=True
+        )
+    if not WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.EXECUTING):
+        raise errors.TransitionNotAllowed(f"A work item that is {item.status} takes no more actions.")
+
+
+def seal_action(
+    item: WorkItem, execution: Execution, pins: list[uuid.UUID], configured: Configured, *, ctx: ActingContext
+) -> SealedEnvelope:
+    """The envelope of an action: the exact request as its connector builds it, secrets by reference."""
+    connector = connector_named(configured.document.connector)
+    facts = build_facts(
+        point=Point.EXECUTE,
+        now=clock.now(),
+        item_id=item.public_id,
+        workflow=item.workflow,
+        channel=item.channel,
+        payload=item.payload,
+        confidence=item.confidence,
+        risk_flags=item.risk_flags,
+        requester=ids.public_id(ids.PRINCIPAL, item.requester_id),
+        data_class=item.data_class,
+        version=item.version,
+        action=execution.action,
+        integration=execution.integration,
+        actor=ctx.actor,
+        actor_kind=ctx.principal_kind.value,
+        roles=sorted(ctx.roles),
+        input=execution.input,
+    )
+    request = connector.build_request(configured.document, configured.action, facts)
+    return seal(
+        work_item_id=item.public_id,
+        item_version=item.version,
+        payload_sha256=item.payload_sha256,
+        policy_version_ids=[ids.public_id(ids.POLICY_VERSION, value) for value in pins],
+        evidence=sealed_evidence(item),
+        integration=execution.integration,
+        integration_version_id=ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+        connector=configured.document.connector,
+        action=execution.action,
+        action_sha256=configured.action.sha256,
+        request=request,
+        input_sha256=canonical_sha256(execution.input),
+        idempotent=configured.action.idempotent,
+        resolves=configured.action.resolves,
+    )
+
+
+def asked_of(execution: Execution) -> ActionAsked:
+    """The question an execution puts to the policies."""
+    return ActionAsked(
+        integration=execution.integration,
+        action=execution.action,
+        input=execution.input,
+        execution_id=execution.id,
+    )

@@ -1,0 +1,83 @@
+"""The receipts of a case: one place that knows which columns a case fills."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from integrations.models import Execution
+from telemetry.models import Receipt, SealQueueEntry
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import receipt_rows, record
+from threada_site.kernel import ids
+from threada_site.kernel.canonical import commitment
+from threada_site.kernel.context import ActingContext
+from workitems.models import DecisionStep, WorkItem
+
+
+def subject_of(
+    item: WorkItem,
+    *,
+    execution: Execution | None = None,
+    policy_version_id: uuid.UUID | None = None,
+    status: str | None = None,
+) -> Subject:
+    """The documented filter values of a receipt about this case. `status` is the item's unless the execution is meant."""
+    return Subject(
+        work_item_id=item.id,
+        execution_id=execution.id if execution else None,
+        workflow=item.workflow,
+        channel=item.channel,
+        integration=execution.integration if execution else "",
+        status=status or item.status,
+        policy_version_id=policy_version_id or item.policy_version_id,
+    )
+
+
+def item_entry(kind: str, item: WorkItem, *, execution: Execution | None = None, **blocks: Any) -> Entry:
+    """An entry about `item`, as it is now."""
+    policy_version_id = blocks.pop("policy_version_id", None)
+    return Entry(
+        kind=kind,
+        subject=subject_of(item, execution=execution, policy_version_id=policy_version_id),
+        **blocks,
+    )
+
+
+def record_item(
+    kind: str, item: WorkItem, *, ctx: ActingContext, execution: Execution | None = None, **blocks: Any
+) -> None:
+    """Append a receipt about `item`, as it is now."""
+    record(item_entry(kind, item, execution=execution, **blocks), ctx=ctx)
+
+
+def item_receipt_rows(
+    kind: str, item: WorkItem, *, ctx: ActingContext, **blocks: Any
+) -> list[Receipt | SealQueueEntry]:
+    """The unsaved rows of a receipt about `item`."""
+    return receipt_rows(item_entry(kind, item, **blocks), ctx=ctx)
+
+
+def payload_inputs(item: WorkItem) -> dict[str, Any]:
+    """How receipts speak of a payload: by a salted commitment, never by its values."""
+    return {
+        "payload_commitment": commitment(bytes(item.payload_salt), item.payload),
+        "work_item_version": item.version,
+        "workflow_version_id": ids.public_id(ids.WORKFLOW_VERSION, item.workflow_version_id),
+    }
+
+
+def step_blocks(step: DecisionStep) -> dict[str, Any]:
+    """How receipts speak of a decision step."""
+    return {
+        "inputs": {
+            "decision_step_id": step.public_id,
+            "kind": step.kind,
+            "envelope_sha256": step.envelope_sha256,
+        },
+        "policy": {
+            "policy_version_ids": [ids.public_id(ids.POLICY_VERSION, value) for value in step.policy_version_ids],
+            "reason_codes": list(step.reason_codes),
+            "rule": step.rule,
+        },
+    }

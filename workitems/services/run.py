@@ -1,0 +1,212 @@
+"""`run_execution`: claim, re-check, call, settle. Engine-neutral; safe to be called twice, and at the same time.
+
+Three steps. The first transaction claims the row, asks the policies once more and opens the sealed envelope. The call to
+the receiver runs outside any transaction, with the lease renewed meanwhile. The second transaction settles what came of
+it, unless somebody else has taken over.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from policies.services.decide import recheck
+
+from integrations import selectors as systems
+from integrations.configuration import action_of
+from integrations.connectors import CallTerms, OutboundConnector, connector_named
+from integrations.documents import ActionDocument
+from integrations.envelope import open_envelope
+from integrations.failures import FailureClass, TransportFailure
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Attempt, Execution
+from integrations.outcomes import Outcome
+from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease
+from integrations.transport import EgressPolicy
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ActingContext, system_context
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems import selectors
+from workitems.models import WorkItem
+from workitems.services.decisions import decision_request
+from workitems.services.execute import asked_of
+from workitems.services.receipts import record_item
+from workitems.services.settle import settle
+
+RENEW_EVERY: Final = timedelta(seconds=10)
+
+log = structlog.get_logger("threada.executions")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What the second step needs: a claim, the sealed request, and how the action behaves."""
+
+    held: Claim
+    connector: str
+    request: dict[str, Any]
+    action: ActionDocument
+
+
+def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
+    """Run an execution that is due; one that is not, or that somebody else runs, is left alone."""
+    errand = _begin(tenant, execution_id)
+    if errand is None:
+        return
+    connector = connector_named(errand.connector)
+    outcome: Outcome | None = None
+    if isinstance(connector, OutboundConnector):
+        with _lease_renewed(tenant, errand.held):
+            outcome = connector.call(errand.request, _terms(execution_id, errand))
+    with unit_of_work(tenant.id):
+        found = _locked(tenant, execution_id)
+        if found is None:
+            return
+        item, execution = found
+        if not _is_still_held(execution, errand.held):
+            log.warning("late_outcome_ignored", execution=execution.public_id)
+            return
+        settle(
+            item, execution, errand.action, errand.request, outcome, held=errand.held, ctx=_context(tenant, execution)
+        )
+
+
+def idempotency_key(execution_id: uuid.UUID) -> str:
+    """The key every attempt at one execution sends to its receiver."""
+    return ids.public_id(ids.EXECUTION, execution_id)
+
+
+def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
+    now = clock.now()
+    with unit_of_work(tenant.id):
+        found = _locked(tenant, execution_id)
+        if found is None:
+            return None
+        item, execution = found
+        ctx = _context(tenant, execution)
+        action = action_of(execution)
+        if is_abandoned(execution, now=now):
+            _note_lost_worker(item, execution, action, ctx=ctx)
+        if not is_due(execution, now=now):
+            return None
+        held = claim(execution, now=now)
+        try:
+            sealed = _opened(item, execution, action)
+            _recheck(item, execution, ctx=ctx)
+        except TransportFailure as failure:
+            settle(item, execution, action, {}, Outcome.of_failure(failure), held=held, ctx=ctx)
+            return None
+        record_item(
+            "execution.executed",
+            item,
+            ctx=ctx,
+            execution=execution,
+            inputs={"envelope_sha256": execution.envelope.sha256, "attempt": execution.attempts_made},
+            outcome={"status": execution.status},
+        )
+        return Errand(held, sealed["integration"]["connector"], sealed["request"], action)
+
+
+def _opened(item: WorkItem, execution: Execution, action: ActionDocument) -> dict[str, Any]:
+    """The sealed envelope, when it still agrees with action, integration version and payload."""
+    sealed = open_envelope(bytes(execution.envelope.body), execution.envelope.sha256)
+    version = ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id)
+    agrees = (
+        sealed["work_item"] == {"id": item.public_id, "version": item.version, "payload_sha256": item.payload_sha256}
+        and sealed["action"] is not None
+        and sealed["action"]["id"] == execution.action
+        and sealed["action"]["spec_sha256"] == action.sha256
+        and sealed["integration"]["id"] == execution.integration
+        and sealed["integration"]["version_id"] == version
+    )
+    if not agrees:
+        raise TransportFailure(FailureClass.ENVELOPE_MISMATCH, "What would run is not what was sealed.")
+    return sealed
+
+
+def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
+    """Ask the rules in force once more, right before the call. Only a denial stops it."""
+    verdict = recheck(decision_request(item, ctx=ctx, asked=asked_of(execution)), ctx=ctx)
+    record_item(
+        "policy.rechecked",
+        item,
+        ctx=ctx,
+        execution=execution,
+        policy={"matched": [{"policy": rule.policy, "rule": rule.rule} for rule in verdict.matched]},
+        outcome={"effect": str(verdict.outcome)},
+        reason_codes=tuple(verdict.reason_codes),
+    )
+    if str(verdict.outcome) == "deny":
+        raise TransportFailure(
+            FailureClass.POLICY_DENIED, f"The policies in force refuse it now: {', '.join(verdict.reason_codes)}."
+        )
+
+
+def _note_lost_worker(item: WorkItem, execution: Execution, action: ActionDocument, *, ctx: ActingContext) -> None:
+    """A worker let its lease run out: what it did is unknown, so the attempt is settled as ambiguous."""
+    execution.worker_deaths += 1
+    execution.save(update_fields=["worker_deaths"])
+    attempt = Attempt.objects.filter(execution=execution, fencing_token=execution.fencing_token).first()
+    held = Claim(execution.id, attempt.id if attempt else uuid.UUID(int=0), execution.fencing_token)
+    lost = Outcome(failure=FailureClass.WORKER_LOST, ambiguous=True, detail="The worker that ran it was lost.")
+    settle(item, execution, action, {}, lost, held=held, ctx=ctx)
+
+
+def _locked(tenant: Tenant, execution_id: uuid.UUID) -> tuple[WorkItem, Execution] | None:
+    found = (
+        Execution.objects.filter(tenant_id=tenant.id, id=execution_id).values_list("work_item_id", flat=True).first()
+    )
+    item = selectors.work_item_for_update(found, tenant_id=tenant.id) if found else None
+    execution = systems.execution_for_update(execution_id, tenant_id=tenant.id)
+    return None if item is None or execution is None else (item, execution)
+
+
+def _is_still_held(execution: Execution, held: Claim) -> bool:
+    return execution.status == ExecutionStatus.RUNNING and execution.fencing_token == held.fencing_token
+
+
+def _terms(execution_id: uuid.UUID, errand: Errand) -> CallTerms:
+    return CallTerms(
+        idempotency_key=idempotency_key(execution_id),
+        timeout_s=errand.action.timeout_s,
+        egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
+        user_agent=f"Threada/{settings.THREADA_VERSION}",
+    )
+
+
+def _context(tenant: Tenant, execution: Execution) -> ActingContext:
+    return system_context(
+        tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=execution.correlation_id or uuid.uuid4().hex
+    )
+
+
+@contextmanager
+def _lease_renewed(tenant: Tenant, held: Claim) -> Iterator[None]:
+    """Renew the lease every ten seconds while the receiver is being waited for."""
+    done = threading.Event()
+
+    def renew() -> None:
+        try:
+            while not done.wait(RENEW_EVERY.total_seconds()):
+                with unit_of_work(tenant.id):
+                    if not renew_lease(held):
+                        return
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

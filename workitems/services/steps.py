@@ -1,0 +1,157 @@
+"""Opening decision steps, and closing those that are overtaken by events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from integrations.envelope import SealedEnvelope, seal
+from integrations.models import Envelope, Execution
+from policies.approvals import ApprovalRule, to_json
+from policies.models import PolicyDecision, PolicyVersion
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.writes import insert_together
+from workitems import selectors
+from workitems.lifecycle import StepKind, StepStatus
+from workitems.models import DecisionStep, WorkItem
+from workitems.services.moves import move_step
+from workitems.services.receipts import item_receipt_rows, record_item, step_blocks
+
+
+def open_step(
+    item: WorkItem,
+    *,
+    kind: StepKind,
+    rule: ApprovalRule,
+    decision: PolicyDecision | None,
+    ctx: ActingContext,
+    execution: Execution | None = None,
+    envelope: Envelope | None = None,
+    asked_by: uuid.UUID | None = None,
+    question: str = "",
+) -> DecisionStep:
+    """Open the step at which people decide. Without an envelope of an action, the item itself is sealed.
+
+    The versions that asked for it are pinned; who is excluded is settled now, by id.
+    """
+    now = clock.now()
+    pins = pinned_versions(decision)
+    rows: list[Any] = []
+    if envelope is None:
+        envelope = envelope_row(item, seal_item(item, pins, question=question))
+        rows.append(envelope)
+    step = DecisionStep(
+        tenant_id=item.tenant_id,
+        work_item_id=item.id,
+        execution_id=execution.id if execution else None,
+        envelope_id=envelope.id,
+        envelope_sha256=envelope.sha256,
+        payload_sha256=item.payload_sha256,
+        kind=kind,
+        workflow=item.workflow,
+        question=question,
+        rule=to_json(rule),
+        reason_codes=list(decision.reason_codes) if decision else [],
+        policy_decision_id=decision.id if decision else None,
+        policy_version_ids=pins,
+        excluded_ids=sorted(excluded_people(item, rule, pins=pins, asked_by=asked_by)),
+        respond_by=now + rule.respond_within if rule.respond_within else None,
+        expires_at=now + rule.expires_after if rule.expires_after else None,
+        opened_at=now,
+    )
+    insert_together(
+        [
+            *rows,
+            step,
+            *item_receipt_rows(
+                "decision_step.opened",
+                item,
+                ctx=ctx,
+                execution=execution,
+                **step_blocks(step),
+                outcome={"status": step.status},
+            ),
+        ]
+    )
+    return step
+
+
+def close_step(
+    step: DecisionStep,
+    status: StepStatus,
+    *,
+    item: WorkItem,
+    ctx: ActingContext,
+    execution: Execution | None = None,
+    reason_codes: tuple[str, ...] = (),
+) -> None:
+    """Close a locked step with its receipt."""
+    move_step(step, status)
+    record_item(
+        f"decision_step.{status.value}",
+        item,
+        ctx=ctx,
+        execution=execution,
+        **step_blocks(step),
+        outcome={"status": step.status},
+        reason_codes=reason_codes,
+    )
+
+
+def close_pending_step(item: WorkItem, status: StepStatus, *, ctx: ActingContext) -> None:
+    """Close the step the item waits at, if there is one: cancelled with the item, superseded by a change."""
+    step = selectors.pending_step_of(item)
+    if step is not None:
+        close_step(step, status, item=item, ctx=ctx)
+
+
+def pinned_versions(decision: PolicyDecision | None) -> list[uuid.UUID]:
+    """The policy versions whose rules asked for the step."""
+    if decision is None:
+        return []
+    parsed = (ids.parse_public_id(ids.POLICY_VERSION, rule["version_id"]) for rule in decision.matched)
+    return sorted({value for value in parsed if value is not None})
+
+
+def seal_item(item: WorkItem, pins: Iterable[uuid.UUID], *, question: str = "") -> SealedEnvelope:
+    """The envelope of a decision about the item itself: payload digest, evidence and question, `action: null`."""
+    return seal(
+        work_item_id=item.public_id,
+        item_version=item.version,
+        payload_sha256=item.payload_sha256,
+        policy_version_ids=[ids.public_id(ids.POLICY_VERSION, value) for value in pins],
+        evidence=sealed_evidence(item),
+        question=question or None,
+    )
+
+
+def sealed_evidence(item: WorkItem) -> list[dict[str, Any]]:
+    """Evidence as envelopes seal it."""
+    return [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(item)]
+
+
+def envelope_row(item: WorkItem, sealed: SealedEnvelope) -> Envelope:
+    """The unsaved row of a sealed envelope."""
+    return Envelope(tenant_id=item.tenant_id, work_item_id=item.id, body=sealed.body, sha256=sealed.sha256)
+
+
+def excluded_people(
+    item: WorkItem, rule: ApprovalRule, *, pins: Iterable[uuid.UUID], asked_by: uuid.UUID | None
+) -> set[uuid.UUID]:
+    """The people whom `exclude` stands for in this case.
+
+    `requester` covers who posted the item, who is named as requester, and who called for the action.
+    """
+    excluded: set[uuid.UUID] = set()
+    if "requester" in rule.exclude:
+        excluded |= {item.requester_id, item.submitted_by_id}
+        if asked_by is not None:
+            excluded.add(asked_by)
+    if "last_editor" in rule.exclude:
+        excluded.add(item.edited_by_id or item.submitted_by_id)
+    if "policy_author" in rule.exclude:
+        for version in PolicyVersion.objects.filter(tenant_id=item.tenant_id, id__in=list(pins)):
+            excluded |= {person for person in (version.created_by, version.published_by) if person is not None}
+    return excluded

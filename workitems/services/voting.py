@@ -1,0 +1,240 @@
+"""Votes: one function decides who counts, for API, console and jobs alike; the last vote and the dispatch commit together."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from integrations import selectors as systems
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from integrations.services.dispatch import dispatch
+from policies.approvals import from_json
+from policies.models import PolicyVersion
+from policies.selectors import workflow_document
+from threada_site.kernel import clock, errors
+from threada_site.kernel.canonical import commitment
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.writes import insert_together
+from workitems import selectors, tally
+from workitems.lifecycle import DECISION_STEP, StepStatus, WorkItemStatus
+from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.people import acting_person, people_for
+from workitems.services.moves import move_execution, move_item
+from workitems.services.receipts import item_receipt_rows, record_item
+from workitems.services.steps import close_step
+
+CLAIM_LASTS: Final = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """What a voter says, and about which envelope."""
+
+    decision: str
+    envelope_sha256: str
+    reason_code: str = ""
+    comment: str = ""
+
+
+def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: ActingContext) -> Vote:
+    """Record a vote on a locked step, and close the step when it is decided.
+
+    The vote of a service or an agent is kept as advice and never counted. Raises `StepClosed`, `EnvelopeChanged`,
+    `VoterExcluded`, `VoterNotEligible`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    workflow_id = item.workflow_version.workflow_id
+    if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id):
+        raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
+    _check_open(step)
+    if ballot.envelope_sha256 != step.envelope_sha256:
+        raise errors.EnvelopeChanged(
+            "The envelope is not the one you were shown. Read the step again and decide anew.",
+            envelope_sha256=step.envelope_sha256,
+        )
+    _check_reason(ballot, item, ctx=ctx)
+    _check_voter(step, ctx=ctx, workflow_id=workflow_id)
+    vote = Vote(
+        tenant_id=ctx.tenant_id,
+        step_id=step.id,
+        voter_id=ctx.principal_id,
+        voter_kind=ctx.principal_kind.value,
+        decision=ballot.decision,
+        reason_code=ballot.reason_code,
+        comment=ballot.comment,
+        envelope_sha256=ballot.envelope_sha256,
+        counted=ctx.principal_kind is PrincipalKind.HUMAN,
+    )
+    execution = _execution_of(step)
+    insert_together(
+        [
+            vote,
+            *item_receipt_rows(
+                "vote.recorded",
+                item,
+                ctx=ctx,
+                execution=execution,
+                inputs={
+                    "decision_step_id": step.public_id,
+                    "vote_id": vote.public_id,
+                    "envelope_sha256": ballot.envelope_sha256,
+                    "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
+                },
+                outcome={"decision": ballot.decision, "counted": vote.counted},
+                reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
+            ),
+        ]
+    )
+    if vote.counted:
+        _settle(item, step, execution, ctx=ctx)
+    return vote
+
+
+def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID, everyone: bool) -> tally.Tally:
+    """What the votes on `step` amount to. With `everyone` it also says whether anybody is left who could decide."""
+    votes = [
+        tally.Vote(vote.voter_id, PrincipalKind(vote.voter_kind), vote.decision, vote.created_at)
+        for vote in selectors.votes_on(step)
+    ]
+    among = None if everyone else {vote.person_id for vote in votes}
+    people = people_for(step, workflow_id=workflow_id, among=among)
+    return tally.tally(from_json(step.rule), votes, people, excluded=set(step.excluded_ids))
+
+
+def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
+    """Say "I am on it" for half an hour. Others see it; they may still vote."""
+    _check_open(step)
+    _check_may_decide(item, step, ctx=ctx)
+    now = clock.now()
+    if step.claimed_by_id not in (None, ctx.principal_id) and step.claimed_until and step.claimed_until > now:
+        raise errors.StepClaimed("Somebody else has claimed this step. Wait for its release or ask for it.")
+    step.claimed_by_id = ctx.principal_id
+    step.claimed_until = now + CLAIM_LASTS
+    step.save(update_fields=["claimed_by", "claimed_until"])
+    record_item(
+        "decision_step.claimed",
+        item,
+        ctx=ctx,
+        inputs={"decision_step_id": step.public_id},
+        outcome={"status": step.status},
+    )
+
+
+def release_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
+    """Give a claim back. Releasing what one has not claimed changes nothing."""
+    _check_open(step)
+    if step.claimed_by_id is None:
+        return
+    if step.claimed_by_id != ctx.principal_id:
+        raise errors.StepClaimed("Only who claimed a step may release it; a claim ends by itself after half an hour.")
+    step.claimed_by_id = None
+    step.claimed_until = None
+    step.save(update_fields=["claimed_by", "claimed_until"])
+    record_item(
+        "decision_step.released",
+        item,
+        ctx=ctx,
+        inputs={"decision_step_id": step.public_id},
+        outcome={"status": step.status},
+    )
+
+
+def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext, expired: bool = False) -> None:
+    """What a rejected or expired step does to its case: it ends, unless the workflow says `on_reject: ready`."""
+    if execution is not None:
+        move_execution(execution, ExecutionStatus.EXPIRED if expired else ExecutionStatus.REJECTED)
+        if workflow_document(item.workflow_version_id, ctx=ctx).on_reject == "ready":
+            move_item(item, WorkItemStatus.READY)
+            return
+    move_item(item, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
+
+
+def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, ctx: ActingContext) -> None:
+    """Close the step when the votes decide it, and move the case on."""
+    result = tally_step(step, workflow_id=item.workflow_version.workflow_id, everyone=False)
+    if result.outcome is tally.Outcome.WAITING:
+        return
+    if result.outcome is tally.Outcome.REJECTED:
+        reject_item(item, execution, ctx=ctx)
+        close_step(step, StepStatus.REJECTED, item=item, ctx=ctx, execution=execution)
+    elif execution is None:
+        move_item(item, WorkItemStatus.READY)
+        close_step(step, StepStatus.APPROVED, item=item, ctx=ctx)
+    else:
+        move_execution(execution, ExecutionStatus.STARTED)
+        move_item(item, WorkItemStatus.EXECUTING)
+        close_step(step, StepStatus.APPROVED, item=item, ctx=ctx, execution=execution)
+        dispatch(item.tenant_id, execution.id)
+    if execution is not None:
+        record_item(
+            f"execution.{'approved' if result.outcome is tally.Outcome.APPROVED else 'rejected'}",
+            item,
+            ctx=ctx,
+            execution=execution,
+            inputs={"decision_step_id": step.public_id, "envelope_sha256": step.envelope_sha256},
+            outcome={"status": execution.status},
+        )
+
+
+def _execution_of(step: DecisionStep) -> Execution | None:
+    if step.execution_id is None:
+        return None
+    return systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id)
+
+
+def _check_open(step: DecisionStep) -> None:
+    if not DECISION_STEP.is_open(StepStatus(step.status)):
+        raise errors.StepClosed(f"This step is {step.status}. Nothing more can be decided on it.")
+    if step.expires_at is not None and step.expires_at <= clock.now():
+        raise errors.StepClosed("This step has expired.")
+    if PolicyVersion.objects.filter(
+        tenant_id=step.tenant_id, id__in=step.policy_version_ids, status="retired"
+    ).exists():
+        raise errors.StepClosed("The policy that asked for this was retired; the case is being decided anew.")
+
+
+def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None:
+    if ballot.decision != "reject":
+        return
+    known = workflow_document(item.workflow_version_id, ctx=ctx).reject_reasons
+    listed = ", ".join(known)
+    if not ballot.reason_code:
+        raise errors.ReasonCodeRequired(
+            f"A rejection needs a reason code, one of {listed}.",
+            errors=[FieldError("/reason_code", f"is required; one of {listed}", "required")],
+        )
+    if ballot.reason_code not in known:
+        raise errors.UnknownReasonCode(
+            f"The reason code must be one of {listed}.",
+            errors=[FieldError("/reason_code", f"must be one of {listed}", "unknown")],
+        )
+
+
+def _check_voter(step: DecisionStep, *, ctx: ActingContext, workflow_id: uuid.UUID) -> None:
+    if ctx.principal_kind is PrincipalKind.HUMAN:
+        _check_eligible(step, ctx=ctx, workflow_id=workflow_id)
+    if Vote.objects.filter(tenant_id=step.tenant_id, step=step, voter_id=ctx.principal_id).exists():
+        raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
+
+
+def _check_may_decide(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
+    workflow_id = item.workflow_version.workflow_id
+    if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id):
+        raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
+    _check_eligible(step, ctx=ctx, workflow_id=workflow_id)
+
+
+def _check_eligible(step: DecisionStep, *, ctx: ActingContext, workflow_id: uuid.UUID) -> None:
+    person = acting_person(ctx, workflow_id=workflow_id)
+    match tally.eligibility(from_json(step.rule), person, set(step.excluded_ids)):
+        case tally.Eligibility.EXCLUDED:
+            raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
+        case tally.Eligibility.NOT_ELIGIBLE:
+            raise errors.VoterNotEligible("You do not count on this decision. See waiting_for on the step.")
+        case tally.Eligibility.COUNTS:
+            return

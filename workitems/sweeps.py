@@ -1,0 +1,98 @@
+"""Sweeps over all tenants: they only remind, by enqueueing jobs; the jobs look again under their own locks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import connection
+from django.db.models import Q
+
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from integrations.services.dispatch import dispatch
+from threada_site.api.models import IdempotencyRecord
+from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue
+from threada_site.tenancy.roles import platform_role
+from workitems.lifecycle import StepStatus, WorkItemStatus
+from workitems.models import DecisionStep, WorkItem
+
+BATCH: Final = 500
+INTAKE_OVERDUE: Final = timedelta(seconds=30)
+
+
+def remind_of_executions(*, now: datetime) -> int:
+    """Dispatch executions that should run and have no live job: overdue ones, and those whose worker was lost."""
+    overdue = Q(status=ExecutionStatus.STARTED) & (Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))
+    abandoned = Q(status=ExecutionStatus.RUNNING, lease_until__lte=now)
+    with platform_role():
+        due = list(Execution.objects.filter(overdue | abandoned).values_list("tenant_id", "id")[:BATCH])
+        live = _live_jobs("workitems.run_execution", "execution_id", [str(execution_id) for _, execution_id in due])
+        abandoned_ids = set(Execution.objects.filter(abandoned).values_list("id", flat=True)[:BATCH])
+        for tenant_id, execution_id in due:
+            if str(execution_id) not in live or execution_id in abandoned_ids:
+                dispatch(tenant_id, execution_id, queue=MAINTENANCE_QUEUE)
+    return len(due)
+
+
+def remind_of_intake(*, now: datetime) -> int:
+    """Enqueue the intake decision of items that have been `new` for half a minute and have no live job."""
+    with platform_role():
+        due = list(
+            WorkItem.objects.filter(status=WorkItemStatus.NEW, updated_at__lte=now - INTAKE_OVERDUE).values_list(
+                "tenant_id", "id", "correlation_id"
+            )[:BATCH]
+        )
+        live = _live_jobs("workitems.decide_intake", "work_item_id", [str(item_id) for _, item_id, _ in due])
+        for tenant_id, item_id, correlation_id in due:
+            if str(item_id) not in live:
+                enqueue(
+                    "workitems.decide_intake",
+                    tenant_id=tenant_id,
+                    queue=MAINTENANCE_QUEUE,
+                    work_item_id=str(item_id),
+                    correlation_id=correlation_id,
+                )
+    return len(due)
+
+
+def remind_of_deadlines(*, now: datetime) -> int:
+    """Enqueue the expiry of steps that are overdue."""
+    with platform_role():
+        due = list(
+            DecisionStep.objects.filter(status=StepStatus.PENDING, expires_at__lte=now).values_list("tenant_id", "id")[
+                :BATCH
+            ]
+        )
+        live = _live_jobs("workitems.expire_step", "step_id", [str(step_id) for _, step_id in due])
+        for tenant_id, step_id in due:
+            if str(step_id) not in live:
+                enqueue("workitems.expire_step", tenant_id=tenant_id, queue=MAINTENANCE_QUEUE, step_id=str(step_id))
+    return len(due)
+
+
+def forget_expired_keys(*, now: datetime) -> None:
+    """Drop idempotency records past their time."""
+    with platform_role():
+        IdempotencyRecord.objects.filter(expires_at__lte=now).delete()
+
+
+def delete_finished_jobs() -> None:
+    """Finished jobs are of no use (rows are the truth), and they make deleting a dead worker slow."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs "
+            "WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') LIMIT 20000)"
+        )
+
+
+def _live_jobs(task: str, argument: str, values: list[str]) -> set[str]:
+    """Which of `values` some job of `task` is about that waits, or runs in a worker whose heart beats."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT j.args->>%s FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id "
+            "WHERE j.task_name = %s AND j.args->>%s = ANY(%s) AND (j.status = 'todo' "
+            "OR (j.status = 'doing' AND w.last_heartbeat > now() - interval '30 seconds'))",
+            [argument, task, argument, values],
+        )
+        return {value for (value,) in cursor.fetchall()}

@@ -1,0 +1,95 @@
+"""Jobs. Each opens its own unit of work and calls one service; each may run twice, and at the same time."""
+
+from __future__ import annotations
+
+import uuid
+
+import structlog
+from procrastinate import JobContext
+from procrastinate.contrib.django import app
+
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext, system_context
+from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems import selectors, sweeps
+from workitems.models import DecisionStep
+from workitems.services import expiring, run
+from workitems.services.decisions import take_intake_decision
+from workitems.services.reseal import reseal as reseal_step
+
+log = structlog.get_logger("threada.jobs")
+
+
+@app.task(name="workitems.decide_intake", queue=DEFAULT_QUEUE)
+def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> None:
+    """Take the intake decision about a new work item, unless `/actions/execute` has taken it already."""
+    tenant = Tenant.objects.get(id=tenant_id)
+    with unit_of_work(tenant.id):
+        item = selectors.work_item_for_update(uuid.UUID(work_item_id), tenant_id=tenant.id)
+        if item is not None:
+            take_intake_decision(item, ctx=_context(tenant, correlation_id))
+
+
+@app.task(name="workitems.run_execution", queue=DEFAULT_QUEUE)
+def run_execution(tenant_id: str, execution_id: str) -> None:
+    """Run an execution that is due."""
+    run.run_execution(Tenant.objects.get(id=tenant_id), uuid.UUID(execution_id))
+
+
+@app.task(name="workitems.expire_step", queue=MAINTENANCE_QUEUE)
+def expire_step(tenant_id: str, step_id: str) -> None:
+    """Expire a step whose deadline has passed."""
+    tenant = Tenant.objects.get(id=tenant_id)
+    with unit_of_work(tenant.id):
+        found = _locked_step(tenant, uuid.UUID(step_id))
+        if found is not None:
+            expiring.expire_step(*found, now=clock.now(), ctx=_context(tenant))
+
+
+@app.task(name="workitems.reseal", queue=MAINTENANCE_QUEUE)
+def reseal(tenant_id: str, policy_version_id: str) -> None:
+    """Decide the open steps that pin a policy version anew, each in a transaction of its own."""
+    tenant = Tenant.objects.get(id=tenant_id)
+    with unit_of_work(tenant.id):
+        pinned = list(
+            DecisionStep.objects.filter(
+                tenant_id=tenant.id, status="pending", policy_version_ids__contains=[uuid.UUID(policy_version_id)]
+            ).values_list("id", flat=True)
+        )
+    for step_id in pinned:
+        with unit_of_work(tenant.id):
+            found = _locked_step(tenant, step_id)
+            if found is not None:
+                reseal_step(*found, ctx=_context(tenant))
+
+
+@app.periodic(cron="* * * * * */5")
+@app.task(name="workitems.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.sweep", pass_context=True)
+def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every five seconds: remind workers of executions that are due or abandoned, and expire overdue steps."""
+    sweeps.remind_of_executions(now=clock.now())
+    sweeps.remind_of_deadlines(now=clock.now())
+    sweeps.remind_of_intake(now=clock.now())
+
+
+@app.periodic(cron="*/10 * * * *")
+@app.task(name="workitems.tidy", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.tidy", pass_context=True)
+def tidy(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every ten minutes: forget idempotency keys past their time, and finished jobs."""
+    sweeps.forget_expired_keys(now=clock.now())
+    sweeps.delete_finished_jobs()
+
+
+def _locked_step(tenant: Tenant, step_id: uuid.UUID) -> tuple:
+    found = DecisionStep.objects.filter(tenant_id=tenant.id, id=step_id).values_list("work_item_id", flat=True).first()
+    item = selectors.work_item_for_update(found, tenant_id=tenant.id) if found else None
+    step = DecisionStep.objects.select_for_update().filter(tenant_id=tenant.id, id=step_id).first()
+    return None if item is None or step is None else (item, step)
+
+
+def _context(tenant: Tenant, correlation_id: str | None = None) -> ActingContext:
+    return system_context(
+        tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=correlation_id or uuid.uuid4().hex
+    )
