@@ -1,0 +1,87 @@
+"""What tests need before they begin: tenants, principals, tokens, contexts. Plain functions, each in its own unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.db import connection
+
+from threada_site.identity import services
+from threada_site.identity.selectors import rights_of_principal, scopes_somewhere
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, system_context
+from threada_site.tenancy.grants_held import effective_rights
+from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+PASSWORD = "correct horse battery staple"
+
+
+def make_tenant(slug: str = "acme", name: str = "") -> Tenant:
+    """A tenant with the default roles."""
+    ctx = services.founding_context(slug)
+    with unit_of_work(ctx.tenant_id):
+        return services.create_tenant(slug, name, ctx=ctx)
+
+
+def make_principal(
+    tenant: Tenant,
+    name: str = "alice",
+    kind: str | PrincipalKind = PrincipalKind.HUMAN,
+    roles: Iterable[str] = ("requester",),
+) -> User:
+    """A principal that belongs to `tenant` and holds `roles` there; called again, it belongs to one tenant more."""
+    ctx = acting_system(tenant)
+    with unit_of_work(tenant.id):
+        principal = services.ensure_principal(name, kind=PrincipalKind(kind), ctx=ctx)
+        services.add_member(principal, ctx=ctx)
+        for role in roles:
+            services.grant_role(principal, role, ctx=ctx)
+    return principal
+
+
+def make_token(
+    tenant: Tenant,
+    principal: User,
+    scopes: Iterable[str] | None = None,
+    expires_in: timedelta | None = None,
+) -> str:
+    """A token of `principal`: with these scopes, or with all that its roles hold."""
+    asked = scopes_somewhere(rights_of_principal(principal.id, tenant_id=tenant.id)) if scopes is None else scopes
+    with unit_of_work(tenant.id):
+        return services.issue_credential(
+            principal=principal, scopes=asked, label="test", expires_in=expires_in, ctx=acting_system(tenant)
+        ).token
+
+
+def acting(
+    tenant: Tenant,
+    principal: User,
+    scopes: Iterable[str] | None = None,
+    role: str | None = None,
+    entry_point: EntryPoint = EntryPoint.API,
+) -> ActingContext:
+    """The context that a request of `principal` would have: all scopes its roles hold, or these of them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM threada_grants(%s, %s)", [principal.id, tenant.id])
+        rights = effective_rights(cursor.fetchall(), tenant_id=tenant.id, asked=scopes, role=role)
+    return ActingContext(
+        tenant_id=tenant.id,
+        tenant_slug=tenant.slug,
+        principal_id=principal.id,
+        principal_kind=PrincipalKind(principal.kind),
+        principal_name=principal.username,
+        roles=rights.roles,
+        scopes=rights.scopes,
+        grants=rights.grants,
+        entry_point=entry_point,
+        correlation_id=ids.new_uuid().hex,
+    )
+
+
+def acting_system(tenant: Tenant, entry_point: EntryPoint = EntryPoint.JOB) -> ActingContext:
+    """Threada itself acting in `tenant`."""
+    return system_context(
+        tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=ids.new_uuid().hex, entry_point=entry_point
+    )

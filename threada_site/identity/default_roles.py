@@ -1,0 +1,21 @@
+"""The roles that every tenant starts with. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from threada_site.kernel.context import ALL_SCOPES, Scope
+
+_REQUESTER: Final = frozenset({Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE, Scope.ACTIONS_EXECUTE})
+
+DEFAULT_ROLES: Final[dict[str, frozenset[Scope]]] = {
+    "viewer": frozenset({Scope.WORKITEMS_READ}),
+    "requester": _REQUESTER,
+    "operator": _REQUESTER | {Scope.TELEMETRY_READ, Scope.ACTIONS_FREEZE, Scope.DECISIONS_DECIDE},
+    "approver": frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}),
+    "policy_author": frozenset({Scope.WORKITEMS_READ, Scope.POLICIES_WRITE}),
+    "policy_publisher": frozenset({Scope.WORKITEMS_READ, Scope.POLICIES_PUBLISH}),
+    "integration_manager": frozenset({Scope.WORKITEMS_READ, Scope.INTEGRATIONS_MANAGE}),
+    "auditor": frozenset({Scope.WORKITEMS_READ, Scope.TELEMETRY_READ}),
+    "tenant_admin": ALL_SCOPES,
+}

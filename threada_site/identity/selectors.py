@@ -1,0 +1,132 @@
+"""Finding tenants, people, roles and credentials.
+
+Those that take `ctx` or a `tenant_id` read inside that tenant's unit of work. Tenants and principals themselves belong to
+no tenant, so the queries here narrow them by membership.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import NamedTuple
+
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.db.models import Prefetch, QuerySet
+
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope
+from threada_site.tenancy.grants_held import Rights, effective_rights
+from threada_site.tenancy.models import Credential, Membership, Role, Tenant, User
+
+
+class TenantChoice(NamedTuple):
+    """A tenant that a person may work in."""
+
+    tenant_id: uuid.UUID
+    slug: str
+    name: str
+
+
+class Person(NamedTuple):
+    """A principal of a tenant and the slugs of the roles held there."""
+
+    principal: User
+    roles: tuple[str, ...]
+
+
+def tenant_by_slug(slug: str) -> Tenant:
+    """The tenant, active or not. Raises `NotFound`. Needs no unit of work."""
+    tenant = Tenant.objects.filter(slug=slug).first()
+    if tenant is None:
+        raise errors.NotFound(f"There is no tenant {slug[:63]!r}. Create it with manage.py create_tenant.")
+    return tenant
+
+
+def tenants_of_person(user: User) -> list[TenantChoice]:
+    """The active tenants that `user` belongs to, by slug. Needs no unit of work."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tenant_id, slug, name FROM threada_tenants_of(%s)", [user.id])
+        return [TenantChoice(*row) for row in cursor.fetchall()]
+
+
+def console_context(user: User, tenant_slug: str, correlation_id: str) -> ActingContext:
+    """`user` acting in a tenant through the console, with all that the roles held there give. Needs no unit of work.
+
+    Raises `PrincipalInactive` for a user that is switched off and `TenantMismatch` for a tenant that is switched off or
+    that the user does not belong to.
+    """
+    if not user.is_active:
+        raise errors.PrincipalInactive
+    chosen = next((tenant for tenant in tenants_of_person(user) if tenant.slug == tenant_slug), None)
+    if chosen is None:
+        raise errors.TenantMismatch("You do not belong to this tenant. Choose another.")
+    rights = rights_of_principal(user.id, tenant_id=chosen.tenant_id)
+    return ActingContext(
+        tenant_id=chosen.tenant_id,
+        tenant_slug=chosen.slug,
+        principal_id=user.id,
+        principal_kind=PrincipalKind(user.kind),
+        principal_name=user.username,
+        roles=rights.roles,
+        scopes=rights.scopes,
+        grants=rights.grants,
+        entry_point=EntryPoint.CONSOLE,
+        correlation_id=correlation_id,
+    )
+
+
+def rights_of_principal(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Rights:
+    """What a principal's roles and single grants give in a tenant. Needs no unit of work."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT role_slug, model, object_id, codename FROM threada_grants(%s, %s)", [principal_id, tenant_id]
+        )
+        return effective_rights(cursor.fetchall(), tenant_id=tenant_id, asked=None)
+
+
+def scopes_somewhere(rights: Rights) -> frozenset[Scope]:
+    """Scopes held on the tenant or on at least one object: what a credential may ask for."""
+    return rights.scopes | _on_objects(rights.grants)
+
+
+def principals_of_tenant(tenant_id: uuid.UUID) -> QuerySet[User]:
+    """The principals that belong to the tenant, by name."""
+    members = Membership.objects.filter(tenant_id=tenant_id).values("user_id")
+    return User.objects.filter(id__in=members).order_by("username")
+
+
+def principal_of_tenant(tenant_id: uuid.UUID, name: str) -> User | None:
+    """The principal with that name, when it belongs to the tenant."""
+    return principals_of_tenant(tenant_id).filter(username=name).first()
+
+
+def people_of_tenant(ctx: ActingContext) -> list[Person]:
+    """Everybody in the tenant with the roles held there, by name. Three statements, however many people."""
+    roles = dict(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", "slug"))
+    groups = Prefetch("groups", queryset=Group.objects.filter(id__in=roles))
+    return [
+        Person(user, tuple(sorted(roles[group.pk] for group in user.groups.all())))
+        for user in principals_of_tenant(ctx.tenant_id).prefetch_related(groups)
+    ]
+
+
+def roles_of_tenant(tenant_id: uuid.UUID) -> QuerySet[Role]:
+    """The tenant's roles, by slug."""
+    return Role.objects.filter(tenant_id=tenant_id).order_by("slug")
+
+
+def credentials_of_tenant(tenant_id: uuid.UUID) -> QuerySet[Credential]:
+    """The tenant's credentials with their principals, newest first."""
+    return Credential.objects.filter(tenant_id=tenant_id).select_related("user").order_by("-id")
+
+
+def credential_of_tenant(tenant_id: uuid.UUID, credential_id: uuid.UUID) -> Credential:
+    """One credential of the tenant. Raises `NotFound`."""
+    credential = credentials_of_tenant(tenant_id).filter(id=credential_id).first()
+    if credential is None:
+        raise errors.NotFound("There is no such credential in this tenant.")
+    return credential
+
+
+def _on_objects(grants: ObjectGrants) -> frozenset[Scope]:
+    return frozenset().union(*grants.workflows.values(), *grants.integrations.values())

@@ -1,0 +1,31 @@
+"""The acts upon tenants, principals, roles and credentials. Each leaves a receipt; its body holds ids alone.
+
+The console, the commands and the tests call these; there is no second path. Tables without a tenant column (principals,
+groups, their permissions) are not under row-level security, so every service narrows its writes to `ctx.tenant_id` itself.
+"""
+
+from threada_site.identity.services.credentials import (
+    IssuedCredential,
+    issue_credential,
+    revoke_credential,
+    rotate_credential,
+)
+from threada_site.identity.services.principals import add_member, ensure_principal, remove_member, set_password
+from threada_site.identity.services.roles import define_role, grant_role, withdraw_role
+from threada_site.identity.services.tenants import create_tenant, founding_context
+
+__all__ = [
+    "IssuedCredential",
+    "add_member",
+    "create_tenant",
+    "define_role",
+    "ensure_principal",
+    "founding_context",
+    "grant_role",
+    "issue_credential",
+    "remove_member",
+    "revoke_credential",
+    "rotate_credential",
+    "set_password",
+    "withdraw_role",
+]

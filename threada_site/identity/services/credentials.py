@@ -1,0 +1,176 @@
+"""Issuing, rotating and revoking credentials. A token is shown once, by whoever called; only its digest is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.identity.selectors import rights_of_principal, scopes_somewhere
+from threada_site.identity.stewardship import is_steward, require_steward_or_self
+from threada_site.kernel import clock, errors, ids, tokens
+from threada_site.kernel.context import ActingContext, Scope, with_implied
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import Credential, Membership, User
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+LONGEST_LIFE: Final = timedelta(days=3660)
+_HINT_LENGTH: Final = 10
+
+
+class IssuedCredential(NamedTuple):
+    """A new credential and its token, which nobody can read again."""
+
+    credential: Credential
+    token: str
+
+
+def issue_credential(
+    *,
+    principal: User,
+    scopes: Iterable[str],
+    label: str = "",
+    expires_in: timedelta | None = None,
+    ctx: ActingContext,
+) -> IssuedCredential:
+    """A bearer token for a member of the tenant, with some of the scopes that its roles hold there.
+
+    Receipt `credential.issued`. Raises `ScopeNotGrantable` naming the scopes its roles lack, `InvalidRequest` for
+    unknown scopes, none at all, a principal that is no active member, or a life that is not between 0 and 10 years.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward_or_self(ctx, principal.id)
+    asked = read_scopes(scopes)
+    now = clock.now()
+    _check_member(principal, ctx=ctx)
+    _check_grantable(asked, principal, ctx=ctx)
+    return _issued(principal, asked, label=label, expires_at=_expiry(expires_in, now), ctx=ctx)
+
+
+def rotate_credential(
+    credential: Credential, *, overlap: timedelta = timedelta(0), ctx: ActingContext
+) -> IssuedCredential:
+    """A new token with the scopes, label and length of life of `credential`, which ends now or after `overlap`.
+
+    Receipts `credential.issued` and `credential.revoked` (or `credential.shortened`). Raises `Conflict` when the old one
+    is revoked or has expired.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward_or_self(ctx, credential.user_id)
+    old = _locked(credential, ctx=ctx)
+    now = clock.now()
+    if not old.is_live:
+        raise errors.Conflict("This credential is no longer valid. Issue a new one.")
+    asked = read_scopes(old.scopes)
+    _check_grantable(asked, old.user, ctx=ctx)
+    expires_at = now + (old.expires_at - old.created_at) if old.expires_at else None
+    new = _issued(old.user, asked, label=old.label, expires_at=expires_at, ctx=ctx, replaces=old)
+    if overlap > timedelta(0):
+        old.expires_at = min(now + overlap, old.expires_at or datetime.max.replace(tzinfo=now.tzinfo))
+        old.save(update_fields=["expires_at"])
+        ends = {"credential": old.public_id, "expires_at": clock.rfc3339(old.expires_at)}
+        record(Entry(kind="credential.shortened", inputs=ends), ctx=ctx)
+    else:
+        _revoke(old, ctx=ctx)
+    return new
+
+
+def revoke_credential(credential: Credential, *, ctx: ActingContext) -> None:
+    """End a credential at once. Receipt `credential.revoked`; nothing happens when it was revoked before."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward_or_self(ctx, credential.user_id)
+    _revoke(_locked(credential, ctx=ctx), ctx=ctx)
+
+
+def read_scopes(scopes: Iterable[str]) -> frozenset[Scope]:
+    """Scopes by name. Raises `InvalidRequest` for unknown ones and for none."""
+    names = list(scopes)
+    unknown = [name for name in names if name not in Scope]
+    if unknown or not names:
+        known = ", ".join(scope.value for scope in Scope)
+        raise errors.InvalidRequest(
+            f"Name scopes out of {known}.",
+            errors=[FieldError("/scopes", f"{name[:63]!r} is not known", "unknown_scope") for name in unknown]
+            or [FieldError("/scopes", "are missing", "required")],
+        )
+    return frozenset(Scope(name) for name in names)
+
+
+def _check_member(principal: User, *, ctx: ActingContext) -> None:
+    belongs = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists()
+    if not (belongs and principal.is_active):
+        raise errors.InvalidRequest(
+            "The principal is no active member of this tenant.",
+            errors=[FieldError("/principal", "is no active member", "not_a_member")],
+        )
+
+
+def _check_grantable(asked: frozenset[Scope], principal: User, *, ctx: ActingContext) -> None:
+    held = scopes_somewhere(rights_of_principal(principal.id, tenant_id=ctx.tenant_id))
+    if not is_steward(ctx):
+        held &= with_implied(ctx.scopes)
+    beyond = sorted(asked - held)
+    if beyond:
+        raise errors.ScopeNotGrantable(
+            f"The roles of {principal.username} do not hold {', '.join(beyond)}. Ask for fewer scopes or grant a role.",
+            errors=[FieldError("/scopes", f"{scope} is not held", "scope_not_held") for scope in beyond],
+        )
+
+
+def _expiry(expires_in: timedelta | None, now: datetime) -> datetime | None:
+    if expires_in is None:
+        return None
+    if not timedelta(0) < expires_in <= LONGEST_LIFE:
+        raise errors.InvalidRequest(
+            "A credential lives longer than no time and at most ten years.",
+            errors=[FieldError("/expires_in", "is out of range", "out_of_range")],
+        )
+    return now + expires_in
+
+
+def _issued(
+    principal: User,
+    scopes: frozenset[Scope],
+    *,
+    label: str,
+    expires_at: datetime | None,
+    ctx: ActingContext,
+    replaces: Credential | None = None,
+) -> IssuedCredential:
+    token = tokens.new_token()
+    credential = Credential.objects.create(
+        tenant_id=ctx.tenant_id,
+        user=principal,
+        token_sha256=tokens.digest(token),
+        hint=token[:_HINT_LENGTH],
+        label=label[:200],
+        scopes=sorted(scopes),
+        expires_at=expires_at,
+    )
+    inputs = {
+        "credential": credential.public_id,
+        "principal": principal.public_id,
+        "scopes": sorted(scopes),
+        "expires_at": clock.rfc3339(expires_at) if expires_at else None,
+        **({"replaces": replaces.public_id} if replaces else {}),
+    }
+    record(Entry(kind="credential.issued", inputs=inputs), ctx=ctx)
+    return IssuedCredential(credential, token)
+
+
+def _locked(credential: Credential, *, ctx: ActingContext) -> Credential:
+    locked = Credential.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=credential.id).first()
+    if locked is None:
+        raise errors.NotFound("There is no such credential in this tenant.")
+    return locked
+
+
+def _revoke(credential: Credential, *, ctx: ActingContext) -> None:
+    if credential.revoked_at is not None:
+        return
+    credential.revoked_at = clock.now()
+    credential.save(update_fields=["revoked_at"])
+    inputs = {"credential": credential.public_id, "principal": ids.public_id(ids.PRINCIPAL, credential.user_id)}
+    record(Entry(kind="credential.revoked", inputs=inputs), ctx=ctx)

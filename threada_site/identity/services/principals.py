@@ -1,0 +1,96 @@
+"""Principals and where they belong."""
+
+from __future__ import annotations
+
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.identity.stewardship import require_steward, require_steward_or_self
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import Credential, Membership, Role, User
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def ensure_principal(
+    name: str, *, kind: PrincipalKind, display_name: str = "", email: str = "", ctx: ActingContext
+) -> User:
+    """The principal called `name`, made when there is none in the whole instance. It belongs to no tenant by that.
+
+    Receipt `principal.created` when it is new. Raises `InvalidRequest` for what is no slug, `Conflict` when the name
+    belongs to a principal of another kind.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    if not ids.is_slug(name):
+        raise errors.InvalidRequest(
+            f"{name[:63]!r} cannot name a principal. Use a–z, 0–9, '-' and '_', at most 63 characters.",
+            errors=[FieldError("/principal", "is no slug")],
+        )
+    principal, is_new = User.objects.get_or_create(
+        username=name,
+        defaults={
+            "kind": kind.value,
+            "display_name": display_name,
+            "email": email,
+            "password": make_password(None),
+        },
+    )
+    if principal.kind != kind:
+        raise errors.Conflict(f"The principal {name!r} is of kind {principal.kind}, not {kind.value}.")
+    if is_new:
+        record(Entry(kind="principal.created", inputs={"principal": principal.public_id, "kind": kind.value}), ctx=ctx)
+    return principal
+
+
+def add_member(principal: User, *, ctx: ActingContext) -> Membership:
+    """`principal` belongs to the tenant from now on. Receipt `member.added`, if it did not already."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    membership, is_new = Membership.objects.get_or_create(tenant_id=ctx.tenant_id, user=principal)
+    if is_new:
+        record(Entry(kind="member.added", inputs={"principal": principal.public_id}), ctx=ctx)
+    return membership
+
+
+def remove_member(principal: User, *, ctx: ActingContext) -> None:
+    """End a membership: the roles held in the tenant are withdrawn and its credentials revoked. Receipt `member.removed`."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    removed, _ = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).delete()
+    if not removed:
+        return
+    groups = list(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", flat=True))
+    principal.groups.remove(*groups)
+    live = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal, revoked_at=None)
+    revoked = [credential.public_id for credential in live.select_for_update().order_by("id")]
+    live.update(revoked_at=clock.now())
+    record(
+        Entry(kind="member.removed", inputs={"principal": principal.public_id}, outcome={"revoked": revoked}), ctx=ctx
+    )
+
+
+def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
+    """Let a person sign in to the console with `password`. Receipt `principal.password_set`.
+
+    Raises `InvalidRequest` when the principal is no person or the password is too weak.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward_or_self(ctx, principal.id)
+    if principal.kind != PrincipalKind.HUMAN:
+        raise errors.InvalidRequest(
+            "Services and agents hold credentials, not passwords.", errors=[FieldError("/principal", "is no person")]
+        )
+    try:
+        validate_password(password, principal)
+    except ValidationError as refusal:
+        raise errors.InvalidRequest(
+            " ".join(refusal.messages), errors=[FieldError("/password", message) for message in refusal.messages]
+        ) from None
+    principal.set_password(password)
+    principal.save(update_fields=["password"])
+    record(Entry(kind="principal.password_set", inputs={"principal": principal.public_id}), ctx=ctx)

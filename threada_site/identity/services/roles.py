@@ -1,0 +1,106 @@
+"""Defining roles, and giving them to principals.
+
+A role is a row, an auth group named `<tenant>:<role>`, and that group's object permissions on the tenant: its scopes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from guardian.models import GroupObjectPermission
+
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import Membership, Role, Tenant, User
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> Role:
+    """The role `slug` with exactly these scopes on the tenant; made when missing. Receipt `role.defined`."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    if not ids.is_slug(slug):
+        raise errors.InvalidRequest(
+            f"{slug[:63]!r} cannot name a role. Use a–z, 0–9, '-' and '_', at most 63 characters.",
+            errors=[FieldError("/role", "is no slug")],
+        )
+    (role,) = write_roles({slug: scopes}, ctx=ctx)
+    record(Entry(kind="role.defined", inputs={"role": slug, "scopes": sorted(scopes)}), ctx=ctx)
+    return role
+
+
+def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:
+    """Give a member of the tenant the role `role`. Receipt `role.granted`; nothing happens when it is held already.
+
+    Raises `InvalidRequest` for an unknown role or a principal that is no member.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    found = _role(role, ctx=ctx)
+    if not Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists():
+        raise errors.InvalidRequest(
+            "The principal does not belong to this tenant. Add it first.",
+            errors=[FieldError("/principal", "is no member", "not_a_member")],
+        )
+    if principal.groups.filter(id=found.group_id).exists():
+        return
+    principal.groups.add(found.group)
+    record(Entry(kind="role.granted", inputs={"principal": principal.public_id, "role": role}), ctx=ctx)
+
+
+def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
+    """Take the role away; credentials lose its scopes at once. Receipt `role.withdrawn`, if it was held."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    found = _role(role, ctx=ctx)
+    if not principal.groups.filter(id=found.group_id).exists():
+        return
+    principal.groups.remove(found.group)
+    record(Entry(kind="role.withdrawn", inputs={"principal": principal.public_id, "role": role}), ctx=ctx)
+
+
+def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingContext) -> list[Role]:
+    """Create the missing ones of these roles and set the scopes of all of them. No receipt: its callers write one."""
+    names = {slug: f"{ctx.tenant_slug}:{slug}" for slug in scopes_by_role}
+    Group.objects.bulk_create([Group(name=name) for name in names.values()], ignore_conflicts=True)
+    groups = {group.name: group for group in Group.objects.filter(name__in=names.values())}
+    Role.objects.bulk_create(
+        [Role(tenant_id=ctx.tenant_id, slug=slug, group=groups[name]) for slug, name in names.items()],
+        ignore_conflicts=True,
+    )
+    content_type = ContentType.objects.get_for_model(Tenant)
+    permissions = {
+        permission.codename: permission for permission in Permission.objects.filter(content_type=content_type)
+    }
+    grants = GroupObjectPermission.objects.filter(content_type=content_type, object_pk=str(ctx.tenant_id))
+    grants.filter(group__in=groups.values()).delete()
+    GroupObjectPermission.objects.bulk_create(
+        [
+            GroupObjectPermission(
+                group=groups[names[slug]],
+                permission=permissions[scope.codename],
+                content_type=content_type,
+                object_pk=str(ctx.tenant_id),
+            )
+            for slug, scopes in scopes_by_role.items()
+            for scope in sorted(scopes)
+        ]
+    )
+    return list(Role.objects.filter(tenant_id=ctx.tenant_id, slug__in=names).order_by("slug"))
+
+
+def _role(slug: str, *, ctx: ActingContext) -> Role:
+    role = Role.objects.select_related("group").filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    if role is None:
+        known = ", ".join(Role.objects.filter(tenant_id=ctx.tenant_id).order_by("slug").values_list("slug", flat=True))
+        raise errors.InvalidRequest(
+            f"There is no role {slug[:63]!r} in this tenant; there are {known}.",
+            errors=[FieldError("/role", "is not known", "unknown_role")],
+        )
+    return role

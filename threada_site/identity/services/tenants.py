@@ -1,0 +1,49 @@
+"""Creating tenants."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.identity.default_roles import DEFAULT_ROLES
+from threada_site.identity.services.roles import write_roles
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, EntryPoint, system_context
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def founding_context(slug: str, *, entry_point: EntryPoint = EntryPoint.COMMAND) -> ActingContext:
+    """The context in which a tenant is created: its `tenant_id` is the id that the new tenant will have.
+
+    Open `unit_of_work(ctx.tenant_id)` and call `create_tenant` in it.
+    """
+    return system_context(
+        tenant_id=ids.new_uuid(), tenant_slug=slug, correlation_id=ids.new_uuid().hex, entry_point=entry_point
+    )
+
+
+def create_tenant(slug: str, name: str = "", *, ctx: ActingContext) -> Tenant:
+    """A new tenant with the default roles, as the instance's operator (`founding_context`).
+
+    Receipt `tenant.created`. Raises `InvalidRequest` for what is no slug, `Conflict` when the slug is taken.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if not ctx.is_system:
+        raise errors.PermissionDenied("Tenants are created by the instance's operator.")
+    if not ids.is_slug(slug):
+        raise errors.InvalidRequest(
+            f"{slug[:63]!r} cannot name a tenant. Use a–z, 0–9, '-' and '_', at most 63 characters.",
+            errors=[FieldError("/slug", "is no slug")],
+        )
+    tenant = Tenant(id=ctx.tenant_id, slug=slug, name=name or slug)
+    try:
+        with transaction.atomic():
+            tenant.save(force_insert=True)
+    except IntegrityError:
+        raise errors.Conflict(f"There is a tenant {slug!r} already.") from None
+    write_roles(DEFAULT_ROLES, ctx=ctx)
+    record(Entry(kind="tenant.created", inputs={"roles": sorted(DEFAULT_ROLES)}), ctx=ctx)
+    return tenant
