@@ -1,0 +1,170 @@
+"""Reading the rulebook, always inside one tenant. What decides a case is loaded by `policies.rulebook`."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from django.db import connection
+from django.db.models import QuerySet
+
+from policies.models import (
+    Channel,
+    List,
+    Overlay,
+    Policy,
+    PolicyDecision,
+    PolicyVersion,
+    Workflow,
+    WorkflowVersion,
+)
+from policies.overlay_documents import SCOPE_KINDS
+from policies.weighted_cache import WeightedCache
+from policies.workflow_documents import WorkflowDocument, workflow_from_spec
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext, Scope
+
+__all__ = ["WorkflowDocument", "WorkflowInForce"]
+
+_workflow_documents: Final = WeightedCache[uuid.UUID, WorkflowDocument](max_weight=1000)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowInForce:
+    """What a new work item of a workflow must fit. `channel_exists` is about the channel that was asked for."""
+
+    workflow_id: uuid.UUID
+    version_id: uuid.UUID
+    document: WorkflowDocument
+    channel_exists: bool
+
+
+def workflow_in_force(slug: str, *, channel: str | None, ctx: ActingContext) -> WorkflowInForce | None:
+    """The workflow's current version, and whether `channel` exists: one statement, and one more the first time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT w.id, w.current_version_id, EXISTS "
+            "(SELECT 1 FROM policies_channel c WHERE c.tenant_id = w.tenant_id AND c.slug = %s) "
+            "FROM policies_workflow w "
+            "WHERE w.tenant_id = %s AND w.slug = %s AND w.current_version_id IS NOT NULL",
+            [channel, ctx.tenant_id, slug],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    workflow_id, version_id, channel_exists = row
+    return WorkflowInForce(workflow_id, version_id, workflow_document(version_id, ctx=ctx), channel_exists)
+
+
+def workflow_document(version_id: uuid.UUID, *, ctx: ActingContext) -> WorkflowDocument:
+    """What a workflow version says. A version never changes, so a process reads it once."""
+    document = _workflow_documents.get(version_id)
+    if document is None:
+        spec = WorkflowVersion.objects.values_list("spec", flat=True).get(tenant_id=ctx.tenant_id, id=version_id)
+        document = workflow_from_spec(spec)
+        _workflow_documents.put(version_id, document)
+    return document
+
+
+def all_workflows(ctx: ActingContext) -> QuerySet[Workflow]:
+    """Every workflow of the tenant with its current version: for checks, whoever asks."""
+    rows = Workflow.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False)
+    return rows.select_related("current_version")
+
+
+def workflows(ctx: ActingContext) -> QuerySet[Workflow]:
+    """Workflows that the context may read, with their current versions."""
+    granted = ctx.workflows_with(Scope.WORKITEMS_READ)
+    rows = all_workflows(ctx)
+    return rows if granted is None else rows.filter(id__in=granted)
+
+
+def workflow_by_slug(slug: str, *, ctx: ActingContext) -> Workflow | None:
+    """One of `workflows`."""
+    return workflows(ctx).filter(slug=slug).first()
+
+
+def workflow_versions(workflow: Workflow) -> QuerySet[WorkflowVersion]:
+    """All versions of a workflow."""
+    return WorkflowVersion.objects.filter(tenant_id=workflow.tenant_id, workflow=workflow).select_related("workflow")
+
+
+def channels(ctx: ActingContext) -> QuerySet[Channel]:
+    """All channels."""
+    return Channel.objects.filter(tenant_id=ctx.tenant_id)
+
+
+def channel_by_slug(slug: str, *, ctx: ActingContext) -> Channel | None:
+    """One of `channels`."""
+    return channels(ctx).filter(slug=slug).first()
+
+
+def lists(ctx: ActingContext) -> QuerySet[List]:
+    """All lists with their current versions."""
+    return List.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False).select_related("current_version")
+
+
+def policies(ctx: ActingContext) -> QuerySet[Policy]:
+    """All policies with the versions in force."""
+    return Policy.objects.filter(tenant_id=ctx.tenant_id).select_related("in_force")
+
+
+def policy_by_slug(slug: str, *, ctx: ActingContext) -> Policy | None:
+    """One of `policies`."""
+    return policies(ctx).filter(slug=slug).first()
+
+
+def policy_versions(policy: Policy) -> QuerySet[PolicyVersion]:
+    """All versions of a policy."""
+    return PolicyVersion.objects.filter(tenant_id=policy.tenant_id, policy=policy).select_related("policy")
+
+
+def policy_version_named(policy: Policy, name: str) -> PolicyVersion | None:
+    """The version of `policy` that `name` means: its number (`3`) or its public id (`pv_…`)."""
+    version_id = ids.parse_public_id(ids.POLICY_VERSION, name)
+    if version_id is not None:
+        return policy_versions(policy).filter(id=version_id).first()
+    if not (name.isascii() and name.isdigit() and len(name) < 10):
+        return None
+    return policy_versions(policy).filter(number=int(name)).first()
+
+
+def overlays(ctx: ActingContext) -> QuerySet[Overlay]:
+    """All overlays with their policies and the versions in force."""
+    return Overlay.objects.filter(tenant_id=ctx.tenant_id).select_related("policy__in_force")
+
+
+def overlays_in_effect(ctx: ActingContext, *, workflow: str, channel: str = "") -> list[Overlay]:
+    """The overlays that apply to a work item of this workflow and channel, the widest first."""
+    applying = overlays(ctx).filter(scope_kind="tenant") | overlays(ctx).filter(
+        scope_kind="workflow", scope_slug=workflow
+    )
+    if channel:
+        applying |= overlays(ctx).filter(scope_kind="channel", scope_slug=channel)
+    return sorted(applying, key=lambda overlay: (SCOPE_KINDS.index(overlay.scope_kind), overlay.policy.slug))
+
+
+def decision_for(decision_id: uuid.UUID, *, ctx: ActingContext) -> PolicyDecision | None:
+    """A decision about a work item that the context may read."""
+    decision = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=decision_id).first()
+    if decision is None or ctx.workflows_with(Scope.WORKITEMS_READ) is None:
+        return decision
+    is_readable = workflows(ctx).filter(slug=stored_facts(decision)["item"]["workflow"]).exists()
+    return decision if is_readable else None
+
+
+def latest_decision(
+    work_item_id: uuid.UUID, *, ctx: ActingContext, execution_id: uuid.UUID | None = None
+) -> PolicyDecision | None:
+    """What was decided last about a work item, or about one execution on it."""
+    rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, work_item_id=work_item_id)
+    if execution_id is not None:
+        rows = rows.filter(execution_id=execution_id)
+    return rows.order_by("-id").first()
+
+
+def stored_facts(decision: PolicyDecision) -> dict[str, Any]:
+    """The facts a decision was taken on, but for `lists`: those it names by version."""
+    return orjson.loads(bytes(decision.facts))

@@ -1,0 +1,24 @@
+"""Channels: where requests come in."""
+
+from __future__ import annotations
+
+from policies.models import Channel
+from policies.services.rows import locked_by_slug
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def put_channel(slug: str, *, ctx: ActingContext, name: str = "") -> Put[Channel]:
+    """The channel `slug` with this name. Receipts: `channel.created`, `channel.renamed`."""
+    require_unit_of_work(ctx.tenant_id)
+    channel, is_new = locked_by_slug(Channel, slug, ctx=ctx)
+    if not is_new and channel.name == name:
+        return Put(channel, Change.UNCHANGED)
+    channel.name = name
+    channel.save(update_fields=["name"])
+    kind = "channel.created" if is_new else "channel.renamed"
+    record(Entry(kind=kind, subject=Subject(channel=slug), outcome={"name": name}), ctx=ctx)
+    return Put(channel, Change.CREATED if is_new else Change.CHANGED)

@@ -1,0 +1,149 @@
+"""Deciding: the rulebook in force is asked about one case. Whatever goes wrong is a deny that says why."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from policies.approvals import to_json
+from policies.decision_request import DecisionRequest
+from policies.evaluation import MatchedRule, RuleError, Verdict, evaluate
+from policies.models import PolicyDecision
+from policies.rulebook import Rulebook, rulebook_for
+from policies.rules import Effect
+from threada_site.kernel import clock, ids
+from threada_site.kernel.canonical import canonical_bytes, sha256_hex
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.writes import insert_together
+
+__all__ = ["DecisionRequest", "decide", "recheck"]
+
+FAILURES: Final = frozenset(
+    {"policy_missing", "policy_error", "policy_malformed", "policy_too_slow", "no_rule_matched"}
+)
+"""Reason codes of a deny that no rule asked for."""
+
+log = structlog.get_logger("threada.policies")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was asked, by what, and what it said."""
+
+    facts: dict[str, Any]
+    rulebook: Rulebook
+    verdict: Verdict
+
+
+def decide(request: DecisionRequest, *, ctx: ActingContext) -> PolicyDecision:
+    """Ask the rulebook in force and keep its answer, with all that is needed to repeat it.
+
+    Two statements; a process that does not know a version or list yet reads it first. The receipt is the caller's.
+    """
+    answer = _ask(request, ctx=ctx)
+    decision = _decision(request, answer, ctx=ctx)
+    insert_together([decision])
+    return decision
+
+
+def recheck(request: DecisionRequest, *, ctx: ActingContext) -> Verdict:
+    """The same answer, kept nowhere: for the last look right before a call."""
+    return _ask(request, ctx=ctx).verdict
+
+
+def deciding_rules(verdict: Verdict) -> tuple[MatchedRule, ...]:
+    """The rules behind the outcome: those of the winning effect; none where the deny comes from a failure."""
+    if FAILURES.intersection(verdict.reason_codes):
+        return ()
+    return tuple(match for match in verdict.matched if match.effect is verdict.outcome)
+
+
+def _ask(request: DecisionRequest, *, ctx: ActingContext) -> _Answer:
+    require_unit_of_work(ctx.tenant_id)
+    rulebook = rulebook_for(workflow=request.workflow, channel=request.channel, ctx=ctx)
+    facts = request.facts(now=clock.now(), lists=rulebook.lists)
+    return _Answer(facts, rulebook, _verdict(rulebook, facts))
+
+
+def _verdict(rulebook: Rulebook, facts: dict[str, Any]) -> Verdict:
+    if rulebook.missing:
+        missing = [RuleError(slug, "", "It has no version in force.") for slug in rulebook.missing]
+        return _deny("policy_missing", missing)
+    try:
+        return evaluate(rulebook.entries, facts)
+    except Exception as error:  # a defect of the engine must end as a refusal, never as an item that nothing decides
+        log.exception("evaluation_failed")
+        return _deny("policy_error", [RuleError("", "", f"The evaluation broke: {type(error).__name__}.")])
+
+
+def _deny(reason_code: str, errors: list[RuleError]) -> Verdict:
+    return Verdict(outcome=Effect.DENY, reason_codes=(reason_code,), errors=tuple(errors), trace=[], duration_us=0)
+
+
+def _decision(request: DecisionRequest, answer: _Answer, *, ctx: ActingContext) -> PolicyDecision:
+    verdict, rulebook = answer.verdict, answer.rulebook
+    # Lists are kept by version: their items may be many, and never change.
+    facts = canonical_bytes({name: value for name, value in answer.facts.items() if name != "lists"})
+    deciding = deciding_rules(verdict)
+    return PolicyDecision(
+        tenant_id=ctx.tenant_id,
+        work_item_id=request.work_item_id,
+        execution_id=request.execution_id,
+        point=str(request.point),
+        outcome=str(verdict.outcome),
+        reason_codes=list(verdict.reason_codes),
+        matched=[_rule_json(match) for match in deciding],
+        rule_errors=[
+            {"policy": error.policy, "rule": error.rule, "message": error.message} for error in verdict.errors
+        ],
+        versions=[
+            *(
+                {"policy": entry.policy, "version_id": entry.version_id, "scope": entry.scope}
+                for entry in rulebook.entries
+            ),
+            *({"policy": slug, "version_id": None, "scope": None} for slug in rulebook.missing),
+        ],
+        list_versions={name: str(version_id) for name, version_id in rulebook.list_versions.items()},
+        approvals=to_json(verdict.approvals) if verdict.approvals else None,
+        trace=_trace(verdict),
+        facts=facts,
+        facts_sha256=sha256_hex(facts),
+        policy_version_id=_deciding_version(deciding, answer),
+        engine=verdict.engine,
+        duration_us=verdict.duration_us,
+    )
+
+
+def _deciding_version(deciding: tuple[MatchedRule, ...], answer: _Answer) -> uuid.UUID | None:
+    """The version of the first rule that decided, or of the first that failed."""
+    if deciding:
+        return ids.parse_public_id(ids.POLICY_VERSION, deciding[0].version_id)
+    failed = {error.policy for error in answer.verdict.errors}
+    named = (entry.version_id for entry in answer.rulebook.entries if entry.policy in failed)
+    first = next(named, None)
+    return ids.parse_public_id(ids.POLICY_VERSION, first) if first else None
+
+
+def _rule_json(match: MatchedRule) -> dict[str, Any]:
+    return {
+        "policy": match.policy,
+        "version_id": match.version_id,
+        "rule": match.rule,
+        "effect": str(match.effect),
+        "reason": match.reason,
+        "scope": match.scope,
+        **({"message": match.message} if match.message else {}),
+    }
+
+
+def _trace(verdict: Verdict) -> list[dict[str, Any]]:
+    """The trace, with the rules that a narrower one loosened."""
+    overridden: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for match in verdict.overridden:
+        overridden[match.policy, match.scope].append(match.rule)
+    return [{**entry, "overridden": overridden[entry["policy"], entry["scope"]]} for entry in verdict.trace]

@@ -1,0 +1,109 @@
+"""Drafts: policy versions that decide nothing yet and may still change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Max
+
+from policies.documents import parse_policy
+from policies.lifecycle import PolicyVersionStatus
+from policies.models import Policy, PolicyVersion
+from policies.services.rows import locked_by_slug
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, VersionNotDraft
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put[PolicyVersion]:
+    """A draft of the policy `slug`, made with its first draft, that says what `document` says.
+
+    `document` is a whole document or a bare spec. Where the version in force or a draft says exactly this, that one is
+    answered, unchanged. Receipt: `policy.version_drafted`. Raises `PolicyDocumentInvalid`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    spec = policy_spec(document, slug=slug)
+    spec_sha256 = canonical_sha256(spec)
+    policy, _ = locked_by_slug(Policy, slug, ctx=ctx)
+    versions = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, policy=policy)
+    same = versions.filter(document_sha256=spec_sha256).select_related("policy").order_by("number")
+    alive = [row for row in same if row.id == policy.in_force_id or row.status == PolicyVersionStatus.DRAFT]
+    if alive:
+        return Put(alive[0], Change.UNCHANGED)
+    version = PolicyVersion.objects.create(
+        tenant_id=ctx.tenant_id,
+        policy=policy,
+        number=(versions.aggregate(last=Max("number"))["last"] or 0) + 1,
+        document=spec,
+        document_sha256=spec_sha256,
+        created_by=None if ctx.is_system else ctx.principal_id,
+    )
+    record(version_entry("policy.version_drafted", version), ctx=ctx)
+    return Put(version, Change.CREATED)
+
+
+def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> Put[PolicyVersion]:
+    """Have a draft say what `document` says. Its editor counts as its author from now on.
+
+    Receipt: `policy.version_edited`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    draft = locked_version(version, ctx=ctx)
+    check_is_draft(draft)
+    spec = policy_spec(document, slug=draft.policy.slug)
+    spec_sha256 = canonical_sha256(spec)
+    if draft.document_sha256 == spec_sha256:
+        return Put(draft, Change.UNCHANGED)
+    draft.document = spec
+    draft.document_sha256 = spec_sha256
+    draft.created_by = None if ctx.is_system else ctx.principal_id
+    draft.save(update_fields=["document", "document_sha256", "created_by"])
+    record(version_entry("policy.version_edited", draft), ctx=ctx)
+    return Put(draft, Change.CHANGED)
+
+
+def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:
+    """What of a document is stored: its spec. Raises `PolicyDocumentInvalid`, also when its id is not `slug`."""
+    parsed = parse_policy(document)
+    if parsed.id is not None and parsed.id != slug:
+        raise PolicyDocumentInvalid(errors=[FieldError("/id", f"This document is of the policy {slug}. Write {slug}.")])
+    return dict(document["spec"] if is_whole(document) else document)
+
+
+def is_whole(document: Any) -> bool:
+    """Whether a readable document has its head, so that its spec stands at `/spec`."""
+    return isinstance(document, Mapping) and ("kind" in document or "spec" in document)
+
+
+def locked_version(version: PolicyVersion, *, ctx: ActingContext) -> PolicyVersion:
+    """The row as it is now, locked. Whoever locks its policy too locks that first."""
+    return (
+        PolicyVersion.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("policy")
+        .get(tenant_id=ctx.tenant_id, id=version.id)
+    )
+
+
+def check_is_draft(version: PolicyVersion) -> None:
+    """Raise `VersionNotDraft` for a version that may no longer change."""
+    if version.status != PolicyVersionStatus.DRAFT:
+        raise VersionNotDraft(f"Version {version.number} is {version.status}. Make a new version.")
+
+
+def version_entry(kind: str, version: PolicyVersion, **outcome: Any) -> Entry:
+    """The receipt of an act upon a policy version: its digest, never its text."""
+    return Entry(
+        kind=kind,
+        subject=Subject(policy_version_id=version.id, status=version.status),
+        policy={
+            "policy": version.policy.slug,
+            "number": version.number,
+            "document_sha256": version.document_sha256,
+        },
+        outcome={"status": version.status, **outcome},
+    )

@@ -1,0 +1,47 @@
+"""Lists that rules may ask, and their versions."""
+
+from __future__ import annotations
+
+from policies.lists import ListDocument
+from policies.models import List, ListVersion
+from policies.services.rows import locked_by_slug
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def put_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Put[List]:
+    """The list `slug` with these items, from the next decision on; a new version only when they differ, in content or
+    order, from the current ones. Receipt: `list.version_added`, with the digest of the items, never the items.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    row, is_new = locked_by_slug(List, slug, ctx=ctx)
+    current = None
+    if row.current_version_id is not None:
+        current = ListVersion.objects.defer("items").get(tenant_id=ctx.tenant_id, id=row.current_version_id)
+    items = list(document.items)
+    items_sha256 = canonical_sha256(items)
+    if current is not None and current.items_sha256 == items_sha256:
+        return Put(row, Change.UNCHANGED)
+    version = ListVersion.objects.create(
+        tenant_id=ctx.tenant_id,
+        list=row,
+        number=current.number + 1 if current else 1,
+        items=items,
+        items_sha256=items_sha256,
+        created_by=None if ctx.is_system else ctx.principal_id,
+    )
+    row.current_version = version
+    row.save(update_fields=["current_version"])
+    record(
+        Entry(
+            kind="list.version_added",
+            inputs={"list": slug, "items_sha256": items_sha256},
+            outcome={"number": version.number, "items": len(items)},
+        ),
+        ctx=ctx,
+    )
+    return Put(row, Change.CREATED if is_new else Change.CHANGED)

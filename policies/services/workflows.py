@@ -1,0 +1,66 @@
+"""Workflows and their versions."""
+
+from __future__ import annotations
+
+from policies.models import Workflow, WorkflowVersion
+from policies.services.rows import locked_by_slug
+from policies.workflow_documents import WorkflowDocument
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.kernel import ids
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def put_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -> Put[Workflow]:
+    """The workflow `slug`, meaning what `document` says from now on: for new work items.
+
+    A new version is added only when the meaning differs from the current one; work items keep theirs. Receipts:
+    `workflow.version_added`, and `workflow.renamed` when the name alone changed.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    workflow, is_new = locked_by_slug(Workflow, slug, ctx=ctx)
+    current = None
+    if workflow.current_version_id is not None:
+        current = WorkflowVersion.objects.get(tenant_id=ctx.tenant_id, id=workflow.current_version_id)
+    spec = document.as_spec()
+    spec_sha256 = canonical_sha256(spec)
+    if current is not None and current.spec_sha256 == spec_sha256:
+        workflow.current_version = current
+        return _rename(workflow, document.name, ctx=ctx)
+    version = WorkflowVersion.objects.create(
+        tenant_id=ctx.tenant_id,
+        workflow=workflow,
+        number=current.number + 1 if current else 1,
+        spec=spec,
+        spec_sha256=spec_sha256,
+        created_by=None if ctx.is_system else ctx.principal_id,
+    )
+    workflow.current_version = version
+    workflow.name = document.name
+    workflow.save(update_fields=["current_version", "name"])
+    record(
+        Entry(
+            kind="workflow.version_added",
+            subject=Subject(workflow=slug),
+            inputs={"spec_sha256": spec_sha256},
+            outcome={
+                "workflow_version_id": version.public_id,
+                "number": version.number,
+                "replaces": ids.public_id(ids.WORKFLOW_VERSION, current.id) if current else None,
+            },
+        ),
+        ctx=ctx,
+    )
+    return Put(workflow, Change.CREATED if is_new else Change.CHANGED)
+
+
+def _rename(workflow: Workflow, name: str, *, ctx: ActingContext) -> Put[Workflow]:
+    if workflow.name == name:
+        return Put(workflow, Change.UNCHANGED)
+    workflow.name = name
+    workflow.save(update_fields=["name"])
+    record(Entry(kind="workflow.renamed", subject=Subject(workflow=workflow.slug), outcome={"name": name}), ctx=ctx)
+    return Put(workflow, Change.CHANGED)
