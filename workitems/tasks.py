@@ -14,7 +14,8 @@ from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
-from workitems.models import DecisionStep
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, WorkItem
 from workitems.services import expiring, run
 from workitems.services.decisions import take_intake_decision
 from workitems.services.reseal import reseal as reseal_step
@@ -49,13 +50,15 @@ def expire_step(tenant_id: str, step_id: str) -> None:
 
 
 @app.task(name="workitems.reseal", queue=MAINTENANCE_QUEUE)
-def reseal(tenant_id: str, policy_version_id: str) -> None:
-    """Decide the open steps that pin a policy version anew, each in a transaction of its own."""
+def reseal(tenant_id: str, policy_version_ids: list[str]) -> None:
+    """Decide the open steps that pin any of these policy versions anew, each in a transaction of its own."""
     tenant = Tenant.objects.get(id=tenant_id)
     with unit_of_work(tenant.id):
         pinned = list(
             DecisionStep.objects.filter(
-                tenant_id=tenant.id, status="pending", policy_version_ids__contains=[uuid.UUID(policy_version_id)]
+                tenant_id=tenant.id,
+                status=StepStatus.PENDING,
+                policy_version_ids__overlap=[uuid.UUID(version_id) for version_id in policy_version_ids],
             ).values_list("id", flat=True)
         )
     for step_id in pinned:
@@ -82,7 +85,7 @@ def tidy(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procra
     sweeps.delete_finished_jobs()
 
 
-def _locked_step(tenant: Tenant, step_id: uuid.UUID) -> tuple:
+def _locked_step(tenant: Tenant, step_id: uuid.UUID) -> tuple[WorkItem, DecisionStep] | None:
     found = DecisionStep.objects.filter(tenant_id=tenant.id, id=step_id).values_list("work_item_id", flat=True).first()
     item = selectors.work_item_for_update(found, tenant_id=tenant.id) if found else None
     step = DecisionStep.objects.select_for_update().filter(tenant_id=tenant.id, id=step_id).first()

@@ -20,3 +20,5 @@ THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
 # Who records refusals: the API layer must not import the ledger above it.
 THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"
 THREADA_PUBLIC_URL = text("THREADA_PUBLIC_URL")
+# Web server processes that `up` runs.
+THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from threada_site import postgres
+from threada_site.runtime.prepare import Preparation, prepare
+from threada_site.runtime.startup import NotSafeToRunError
+from threada_site.runtime.supervisor import Assignment, take_over
+
+
+class Command(BaseCommand):
+    help = "Prepare an instance and run all of it on this machine: database, web, worker. Ctrl-C ends what it started."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
+        parser.add_argument("--port", type=int, default=8000, help="the port (8000)")
+        parser.add_argument("--no-demo", action="store_true", help="do not seed the tenant `demo`")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            preparation = prepare(
+                host=options["host"], port=options["port"], with_demo=not options["no_demo"], progress=self._progress
+            )
+        except (NotSafeToRunError, postgres.EmbeddedPostgresError) as error:
+            raise CommandError(str(error)) from None
+        take_over(_assignment(preparation, host=options["host"], port=options["port"]))
+
+    def _progress(self, message: str) -> None:
+        self.stdout.write(f"  … {message}")
+        self.stdout.flush()
+
+
+def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment:
+    manage = str(Path(settings.THREADA_BASE_DIR) / "manage.py")
+    probe_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  (compared, not bound)
+    return Assignment(
+        commands={
+            "web": [
+                sys.executable,
+                "-m",
+                "granian",
+                "--interface=wsgi",
+                f"--host={host}",
+                f"--port={port}",
+                f"--workers={settings.THREADA_WEB_PROCESSES}",
+                "--blocking-threads=4",
+                "--backlog=512",
+                "--workers-kill-timeout=10",
+                "--respawn-failed-workers",
+                "--log-level=warning",
+                "threada_site.wsgi:application",
+            ],
+            "worker": [sys.executable, manage, "worker"],
+        },
+        health_url=f"http://{f'[{probe_host}]' if ':' in probe_host else probe_host}:{port}/healthz",
+        banner=preparation.banner,
+        ready_file=str(settings.THREADA_DATA_DIR / f"ready-{port}"),
+        embedded_root=preparation.embedded_root,
+        stops_database=preparation.started_database,
+    )

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe
+from threada_site.runtime.work import work
+
+
+class Command(BaseCommand):
+    help = "Run jobs: intake decisions, executions, deadlines. Start as many as you like, on as many machines."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--concurrency",
+            type=int,
+            default=settings.THREADA_WORKER_CONCURRENCY,
+            help="jobs side by side (THREADA_WORKER_CONCURRENCY)",
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            refuse_unless_safe()
+        except NotSafeToRunError as error:
+            raise CommandError(str(error)) from None
+        if not asyncio.run(work(concurrency=options["concurrency"])):
+            raise CommandError("The queue was lost. A supervisor should start the worker again.", returncode=1)

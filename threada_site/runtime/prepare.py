@@ -1,0 +1,192 @@
+"""Preparing an instance: database, schema, demo tenant, and what a newcomer has to be told."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+
+from threada_site import postgres
+from threada_site.identity import services as identity
+from threada_site.identity.services import founding_context
+from threada_site.kernel.context import DOCUMENTED_SCOPES, ActingContext, PrincipalKind
+from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe
+from threada_site.tenancy.bootstrap import is_superuser, prepare_external
+from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.services.apply import apply_documents, read_documents
+from workitems.services.intake import IntakeRequest, create_work_item
+
+DEMO: Final = "demo"
+DEMO_DOCUMENTS: Final = Path(__file__).parent / "demo"
+DEMO_PEOPLE: Final = {
+    "admin": ("tenant_admin",),
+    "finance-1": ("approver", "finance"),
+    "finance-2": ("approver", "finance"),
+    "security-1": ("approver", "security"),
+}
+DEMO_CLIENT: Final = "demo-client"
+
+DEMO_PAYLOAD: Final = {"question": "May we share the vendor list with our auditor?", "department": "procurement"}
+_ITEM: Final = {"workflow_id": "policy_review", "channel_id": "web_main"}
+_ACTION: Final = {"action_id": "request_approval", "integration_id": "int_workflow"}
+
+type Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What `up` goes on with."""
+
+    banner: str
+    embedded_root: str | None
+    started_database: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSecrets:
+    """Shown once: the passwords of people and the token of a service."""
+
+    passwords: dict[str, str]
+    token: str
+    work_item_id: str
+
+
+def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Preparation:
+    """Bring the instance to where its processes can start. Idempotent.
+
+    Raises `NotSafeToRunError` and `EmbeddedPostgresError`.
+    """
+    _check_port(host, port)
+    embedded_root, started = _database(progress)
+    progress("bringing the schema up to date")
+    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+    refuse_unless_safe()
+    made: DemoSecrets | None = None
+    if with_demo and not Tenant.objects.filter(slug=DEMO).exists():
+        progress("seeding the tenant demo")
+        made = seed_demo()
+    connection.close()
+    base_url = settings.THREADA_PUBLIC_URL or f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+    progress("starting web and worker")
+    return Preparation(_banner(base_url, made, with_demo=with_demo), embedded_root, started)
+
+
+def seed_demo() -> DemoSecrets:
+    """The tenant `demo`: its documents, its people, and one service with a token. All in one transaction."""
+    ctx = founding_context(DEMO)
+    passwords: dict[str, str] = {}
+    with unit_of_work(ctx.tenant_id):
+        identity.create_tenant(DEMO, "Demo", ctx=ctx)
+        apply_documents(read_documents(DEMO_DOCUMENTS), ctx=ctx)
+        for name, roles in DEMO_PEOPLE.items():
+            person = _member(name, PrincipalKind.HUMAN, roles, ctx=ctx)
+            passwords[name] = secrets.token_urlsafe(12)
+            identity.set_password(person, passwords[name], ctx=ctx)
+        service = _member(DEMO_CLIENT, PrincipalKind.SERVICE, ("tenant_admin",), ctx=ctx)
+        issued = identity.issue_credential(
+            principal=service,
+            scopes=[scope.value for scope in DOCUMENTED_SCOPES],
+            label="made by manage.py up",
+            expires_in=None,
+            ctx=ctx,
+        )
+        item = create_work_item(
+            IntakeRequest(workflow="policy_review", channel="web_main", payload=DEMO_PAYLOAD),
+            ctx=replace(ctx, principal_id=service.id, principal_name=service.username),
+        )
+    return DemoSecrets(passwords, issued.token, item.public_id)
+
+
+def _member(name: str, kind: PrincipalKind, roles: tuple[str, ...], *, ctx: ActingContext) -> User:
+    principal = identity.ensure_principal(name, kind=kind, ctx=ctx)
+    identity.add_member(principal, ctx=ctx)
+    for role in roles:
+        identity.grant_role(principal, role, ctx=ctx)
+    return principal
+
+
+def _database(progress: Progress) -> tuple[str | None, bool]:
+    if not settings.DATABASE_URL:
+        root = settings.THREADA_DATA_DIR
+        running = postgres.status(root) is not None
+        if not running:
+            progress("starting the embedded PostgreSQL")
+        postgres.ensure_running(root, on_progress=progress)
+        return str(root), not running
+    progress("connecting to the PostgreSQL that DATABASE_URL names")
+    if "threada_app" != settings.DATABASES["default"]["USER"] and is_superuser(settings.DATABASE_URL):
+        progress("preparing roles and database there")
+        prepare_external(settings.DATABASE_URL, settings.THREADA_DATA_DIR)
+        _restart_with_new_login()
+    return None, False
+
+
+def _restart_with_new_login() -> None:
+    """Settings were read before the login existed: begin again with it."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise NotSafeToRunError(
+                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --host or --port."
+            ) from None
+
+
+def _banner(base_url: str, made: DemoSecrets | None, *, with_demo: bool) -> str:
+    lines = ["", "Threada is ready.", "", f"  Console  {base_url}/console/"]
+    if made is not None:
+        others = ", ".join(f"{name} / {password}" for name, password in made.passwords.items() if name != "admin")
+        lines += [
+            f"           user admin, password {made.passwords['admin']}",
+            f"           who decides in the demo (user / password): {others}",
+            f"  API      {base_url}/docs",
+            f"           token {made.token}",
+            "           These secrets are shown this once. The token holds the five documented scopes.",
+            "",
+            "Hand in a request for work:",
+            "",
+            _curl(f"{base_url}/work-items", made.token, {**_ITEM, "payload": DEMO_PAYLOAD}),
+            "",
+            "Have a work item approved by a person (this one is there already; the answer above names another):",
+            "",
+            _curl(f"{base_url}/actions/execute", made.token, {"work_item_id": made.work_item_id, **_ACTION}),
+        ]
+    else:
+        lines.append(f"  API      {base_url}/docs")
+        if with_demo:
+            lines += [
+                "",
+                "  The tenant demo was here already, so no secret is printed again.",
+                "  A new password: uv run manage.py changepassword admin",
+                f"  A new token:    uv run manage.py create_credential --tenant {DEMO} --principal {DEMO_CLIENT} "
+                f'--kind service --scopes "{" ".join(scope.value for scope in DOCUMENTED_SCOPES)}"',
+            ]
+        else:
+            lines += ["", "  A first tenant: uv run manage.py create_tenant SLUG"]
+    return "\n".join([*lines, "", "Ctrl-C stops it."])
+
+
+def _curl(url: str, token: str, body: dict[str, Any]) -> str:
+    return (
+        f"curl -sS -X POST {url} \\\n"
+        f'  -H "Authorization: Bearer {token}" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f"  -d '{json.dumps(body)}'"
+    )

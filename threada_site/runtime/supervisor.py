@@ -1,0 +1,145 @@
+"""Watching over an instance's processes on one machine. Holds no Django: it is what stays in memory of `manage.py up`.
+
+`up` prepares the instance and replaces itself with this module. The processes run in `up`'s session, each in a process
+group of its own, so that Ctrl-C reaches the supervisor alone and everything is ended in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from threada_site import postgres
+
+SECONDS_TO_END: Final = 15.0
+SECONDS_TO_ANSWER: Final = 60.0
+RESTART_AFTER_S: Final = 1.0
+_STEADY_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What to run. `embedded_root` is the data directory of the embedded server, when that is in use;
+    `stops_database`: this `up` started it, so it ends it. `banner` is printed once the web process answers."""
+
+    commands: dict[str, list[str]]
+    health_url: str
+    banner: str
+    ready_file: str
+    embedded_root: str | None
+    stops_database: bool
+
+
+class Supervisor:
+    """Starts the processes, says when they are ready, restarts those that end, and ends them all."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._started_at: dict[str, float] = {}
+        self._stop = threading.Event()
+
+    def run(self) -> int:
+        """Run until a signal asks to stop. The exit status: 0 when asked, 1 when it never became ready."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._stop.set())
+        try:
+            for name in self._assignment.commands:
+                self._start(name)
+            if not self._wait_until_it_answers():
+                return 0 if self._stop.is_set() else 1
+            print(self._assignment.banner, flush=True)
+            Path(self._assignment.ready_file).touch(mode=0o600)
+            while not self._stop.wait(0.5):
+                self._look_after()
+            return 0
+        finally:
+            self._end()
+
+    def _start(self, name: str) -> None:
+        self._processes[name] = subprocess.Popen(  # noqa: S603  (our own commands)
+            self._assignment.commands[name],
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            env={**os.environ, "THREADA_READY_FILE": self._assignment.ready_file},
+        )
+        self._started_at[name] = time.monotonic()
+
+    def _wait_until_it_answers(self) -> bool:
+        deadline = time.monotonic() + SECONDS_TO_ANSWER
+        while not self._stop.wait(0.1) and time.monotonic() < deadline:
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    print(f"{name} ended at once with status {process.returncode}.", file=sys.stderr, flush=True)
+                    return False
+            try:
+                with urllib.request.urlopen(self._assignment.health_url, timeout=2):  # noqa: S310  (http, our own)
+                    return True
+            except (urllib.error.URLError, OSError):
+                continue
+        if not self._stop.is_set():
+            print(f"The web process did not answer within {SECONDS_TO_ANSWER:g} s.", file=sys.stderr, flush=True)
+        return False
+
+    def _look_after(self) -> None:
+        if self._assignment.embedded_root is not None:
+            try:
+                postgres.ensure_running(Path(self._assignment.embedded_root))
+            except postgres.EmbeddedPostgresError as error:
+                print(f"PostgreSQL: {error}", file=sys.stderr, flush=True)
+        for name, process in list(self._processes.items()):
+            if process.poll() is None:
+                continue
+            print(f"{name} ended with status {process.returncode}; it is started again.", file=sys.stderr, flush=True)
+            lived = time.monotonic() - self._started_at[name]
+            if lived < _STEADY_S and self._stop.wait(RESTART_AFTER_S):
+                return
+            self._start(name)
+
+    def _end(self) -> None:
+        Path(self._assignment.ready_file).unlink(missing_ok=True)
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + SECONDS_TO_END
+        for process in self._processes.values():
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if self._assignment.stops_database and self._assignment.embedded_root is not None:
+            postgres.stop(Path(self._assignment.embedded_root))
+        print("Threada has stopped.", flush=True)
+
+
+def take_over(assignment: Assignment) -> None:
+    """Replace this process with a supervisor. Its banner holds secrets, so the assignment goes through a pipe."""
+    reader, writer = os.pipe()
+    os.set_inheritable(reader, True)
+    os.write(writer, json.dumps(asdict(assignment)).encode())
+    os.close(writer)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "threada_site.runtime.supervisor", str(reader)])  # noqa: S606
+
+
+def main(descriptor: int) -> int:
+    """Read the assignment that `take_over` left in the pipe, and run it."""
+    with os.fdopen(descriptor, "rb") as pipe:
+        data: dict[str, Any] = json.load(pipe)
+    return Supervisor(Assignment(**data)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

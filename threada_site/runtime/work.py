@@ -1,0 +1,55 @@
+"""The worker: runs jobs in two lanes, so that sweeps never wait behind long calls."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any
+
+import structlog
+from procrastinate import App
+from procrastinate.contrib.django import app as django_app
+
+from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE
+
+log = structlog.get_logger("threada.worker")
+
+
+async def work(*, concurrency: int) -> bool:
+    """Run jobs until a signal asks to stop; True then. False when the queue was lost: the caller exits non-zero."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    connector = django_app.connector.get_worker_connector()  # type: ignore[attr-defined]
+    with django_app.replace_connector(connector) as app:
+        await _run_lanes(app, asked, concurrency=concurrency)
+    return asked.is_set()
+
+
+async def _run_lanes(app: App, asked: asyncio.Event, *, concurrency: int) -> None:
+    async with app.open_async():
+        lanes = [
+            asyncio.create_task(_lane(app, [DEFAULT_QUEUE], concurrency), name="default"),
+            asyncio.create_task(_lane(app, [MAINTENANCE_QUEUE], 1), name="maintenance"),
+        ]
+        stop = asyncio.create_task(asked.wait())
+        await asyncio.wait([*lanes, stop], return_when=asyncio.FIRST_COMPLETED)
+        for lane in lanes:
+            if lane.done() and not asked.is_set():
+                log.error("lane_ended", lane=lane.get_name(), exc_info=lane.exception())
+            lane.cancel()
+        await asyncio.gather(*lanes, return_exceptions=True)
+        stop.cancel()
+
+
+async def _lane(app: App, queues: list[str], concurrency: int) -> Any:
+    return await app.run_worker_async(
+        queues=queues,
+        concurrency=concurrency,
+        install_signal_handlers=False,
+        listen_notify=True,
+        fetch_job_polling_interval=2.0,
+        delete_jobs="successful",
+        shutdown_graceful_timeout=12.0,
+    )

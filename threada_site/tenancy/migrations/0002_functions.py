@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from django.db import migrations
+
+SQL = Path(__file__).resolve().parent.parent / "sql" / "functions.sql"
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("tenancy", "0001_initial"),
+        (
+            "guardian",
+            "0003_remove_groupobjectpermission_guardian_gr_content_ae6aec_idx_and_more",
+        ),
+    ]
+
+    operations = [
+        migrations.RunSQL(
+            SQL.read_text(),
+            "DROP FUNCTION threada_enter(bytea, text); DROP FUNCTION threada_tenants_of(uuid); "
+            "DROP FUNCTION threada_grants(uuid, uuid);",
+        )
+    ]

@@ -1,0 +1,229 @@
+"""Configuration as documents: a folder is brought in force whole, or not at all."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from django.db import transaction
+
+from integrations import selectors as systems
+from integrations.services.configure import put_integration
+from policies import selectors as rulebook
+from policies.channel_documents import parse_channel
+from policies.lists import parse_list
+from policies.overlay_documents import parse_overlay
+from policies.services.channels import put_channel
+from policies.services.lists import put_list
+from policies.services.overlays import put_overlay
+from policies.services.publishing import put_policy
+from policies.services.workflows import put_workflow
+from policies.workflow_documents import parse_workflow
+from threada_site.identity.services import define_role
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents import Document, load_documents
+from threada_site.kernel.errors import DocumentInvalid, FieldError, ThreadaError
+from threada_site.kernel.ids import is_slug
+from threada_site.tenancy.puts import Change
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one document did. `difference` is a unified diff of the spec, for what existed and changed."""
+
+    kind: str
+    name: str
+    change: Change
+    difference: str = ""
+
+
+def read_documents(path: Path) -> list[Document]:
+    """The documents of a file, or of all YAML and JSON files below a folder, in the order of their paths.
+
+    Raises `DocumentInvalid` naming file and line.
+    """
+    files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES) if path.is_dir() else [path]
+    if not files:
+        raise DocumentInvalid(f"There are no documents below {path}: no file ends in {', '.join(SUFFIXES)}.")
+    documents: list[Document] = []
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise DocumentInvalid(f"{file}: cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError as error:
+            raise DocumentInvalid(f"{file}: is not UTF-8 (byte {error.start}).") from None
+        documents += load_documents(text, source=str(file))
+    return documents
+
+
+def apply_documents(documents: Iterable[Document], *, ctx: ActingContext) -> list[Applied]:
+    """Bring everything the documents describe in force, in the order that references need.
+
+    Raises one `DocumentInvalid` that names every document's problems as `file:line: reason`; the caller's unit of work is
+    rolled back then, so nothing is half done.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    problems: list[FieldError] = []
+    applied: list[Applied] = []
+    seen: dict[tuple[str, str], Document] = {}
+    for document in sorted(documents, key=_rank):
+        kind = _kind(document)
+        try:
+            if kind not in _KINDS:
+                raise DocumentInvalid(errors=[FieldError("/kind", f"Use one of {', '.join(_KINDS)}.", "unknown")])
+            _check_unique(document, kind, seen)
+            with transaction.atomic():
+                applied.append(_KINDS[kind](document.value, ctx))
+        except ThreadaError as error:
+            problems += _located(document, error)
+    if problems:
+        raise DocumentInvalid("The documents are not valid; nothing was changed.", errors=problems)
+    return applied
+
+
+def _kind(document: Document) -> str:
+    kind = document.value.get("kind") if isinstance(document.value, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def _rank(document: Document) -> int:
+    kind = _kind(document)
+    return list(_KINDS).index(kind) if kind in _KINDS else len(_KINDS)
+
+
+def _check_unique(document: Document, kind: str, seen: dict[tuple[str, str], Document]) -> None:
+    name = document.value.get("id") if kind != "Overlay" else f"{document.value.get('policy')} {document.value.get('scope')}"
+    earlier = seen.setdefault((kind, str(name)), document)
+    if earlier is not document:
+        place = f"{earlier.source}:{earlier.line_of('')}"
+        raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} stands at {place} already.", "repeated")])
+
+
+def _located(document: Document, error: ThreadaError) -> list[FieldError]:
+    entries = error.errors or (FieldError("", error.detail, error.reason_code),)
+    return [
+        FieldError(
+            entry.pointer,
+            f"{document.source}:{document.line_of(entry.pointer)}: {entry.pointer or 'document'}: {entry.detail}",
+            entry.code,
+        )
+        for entry in entries
+    ]
+
+
+def _apply_role(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    slug = _slug(value)
+    spec = _spec(value)
+    named = spec.get("scopes")
+    known = {scope.value for scope in Scope}
+    if not isinstance(named, list) or not all(isinstance(name, str) and name in known for name in named):
+        raise DocumentInvalid(errors=[FieldError("/spec/scopes", f"List scopes out of {', '.join(sorted(known))}.")])
+    from threada_site.identity.selectors import role_scopes
+
+    before = role_scopes(slug, tenant_id=ctx.tenant_id)
+    wanted = frozenset(Scope(name) for name in named)
+    if before == wanted:
+        return Applied("Role", slug, Change.UNCHANGED)
+    define_role(slug, wanted, ctx=ctx)
+    change = Change.CREATED if before is None else Change.CHANGED
+    return Applied("Role", slug, change, _diff(sorted(before) if before else None, sorted(wanted)))
+
+
+def _apply_channel(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    document = parse_channel(value)
+    before = rulebook.channel_by_slug(str(document.id), ctx=ctx)
+    put = put_channel(str(document.id), ctx=ctx, name=document.name)
+    return Applied(
+        "Channel", put.row.slug, put.change, _diff({"name": before.name} if before else None, {"name": document.name})
+    )
+
+
+def _apply_list(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    document = parse_list(value)
+    before = rulebook.lists(ctx).filter(slug=document.id).first()
+    old = before.current_version.items if before and before.current_version else None
+    put = put_list(str(document.id), document, ctx=ctx)
+    return Applied("List", put.row.slug, put.change, _diff(old, list(document.items)))
+
+
+def _apply_workflow(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    document = parse_workflow(value)
+    before = rulebook.all_workflows(ctx).filter(slug=document.id).first()
+    old = before.current_version.spec if before and before.current_version else None
+    put = put_workflow(str(document.id), document, ctx=ctx)
+    return Applied("Workflow", put.row.slug, put.change, _diff(old, document.as_spec()))
+
+
+def _apply_integration(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    unknown = sorted(set(value) - {"kind", "id", "name", "spec"})
+    if unknown:
+        raise DocumentInvalid(errors=[FieldError(f"/{unknown[0]}", "There is no such field here.", "unknown_field")])
+    slug = _slug(value)
+    spec = _spec(value)
+    name = value.get("name", "")
+    if not isinstance(name, str):
+        raise DocumentInvalid(errors=[FieldError("/name", "name is text.")])
+    before = systems.integration_by_slug(slug, ctx=ctx)
+    old = before.current_version.spec if before and before.current_version else None
+    put = put_integration(slug, spec, ctx=ctx, name=name)
+    return Applied("Integration", slug, put.change, _diff(old, spec))
+
+
+def _apply_policy(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    slug = _slug(value)
+    before = rulebook.policy_by_slug(slug, ctx=ctx)
+    old = before.in_force.document if before and before.in_force else None
+    put = put_policy(slug, value, ctx=ctx)
+    return Applied("Policy", slug, put.change, _diff(old, put.row.document))
+
+
+def _apply_overlay(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    document = parse_overlay(value)
+    put = put_overlay(document.policy, document.scope, ctx=ctx)
+    return Applied("Overlay", f"{document.policy} on {document.scope}", put.change)
+
+
+def _slug(value: dict[str, Any]) -> str:
+    slug = value.get("id")
+    if not isinstance(slug, str) or not is_slug(slug):
+        raise DocumentInvalid(
+            errors=[FieldError("/id", "Give it an id of a to z, 0 to 9, _ and -, 63 characters at most.")]
+        )
+    return slug
+
+
+def _spec(value: dict[str, Any]) -> dict[str, Any]:
+    spec = value.get("spec")
+    if not isinstance(spec, dict):
+        raise DocumentInvalid(errors=[FieldError("/spec", "spec is an object.", "required")])
+    return spec
+
+
+def _diff(before: Any, after: Any) -> str:
+    """What changed, as lines of YAML; nothing when it did not exist before."""
+    if before is None or before == after:
+        return ""
+    old, new = (
+        yaml.safe_dump(value, allow_unicode=True, width=100).splitlines(keepends=True) for value in (before, after)
+    )
+    return "".join(difflib.unified_diff(old, new, "in force", "document", n=2))
+
+
+_KINDS: Final[dict[str, Callable[[dict[str, Any], ActingContext], Applied]]] = {
+    "Role": _apply_role,
+    "Channel": _apply_channel,
+    "List": _apply_list,
+    "Workflow": _apply_workflow,
+    "Integration": _apply_integration,
+    "Policy": _apply_policy,
+    "Overlay": _apply_overlay,
+}
+"""By the order in which they are applied: what is referred to stands before what refers to it."""
