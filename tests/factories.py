@@ -1,4 +1,4 @@
-"""What tests need before they begin: tenants, principals, tokens, contexts. Plain functions, each in its own unit of work."""
+"""What tests need before they begin: tenants, principals, tokens, contexts. Each in a unit of work of its own."""
 
 from __future__ import annotations
 

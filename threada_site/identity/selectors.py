@@ -1,7 +1,7 @@
 """Finding tenants, people, roles and credentials.
 
-Those that take `ctx` or a `tenant_id` read inside that tenant's unit of work. Tenants and principals themselves belong to
-no tenant, so the queries here narrow them by membership.
+Those that take `ctx` or a `tenant_id` read inside its unit of work, unless they say otherwise. Principals
+belong to no tenant, so the queries here narrow them by membership.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.db.models import Prefetch, QuerySet
+from guardian.models import GroupObjectPermission
 
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope
@@ -130,3 +131,16 @@ def credential_of_tenant(tenant_id: uuid.UUID, credential_id: uuid.UUID) -> Cred
 
 def _on_objects(grants: ObjectGrants) -> frozenset[Scope]:
     return frozenset().union(*grants.workflows.values(), *grants.integrations.values())
+
+
+def role_scopes(slug: str, *, tenant_id: uuid.UUID) -> frozenset[Scope] | None:
+    """The scopes of a tenant's role; None when there is no such role."""
+    role = roles_of_tenant(tenant_id).filter(slug=slug).first()
+    if role is None:
+        return None
+    codenames = set(
+        GroupObjectPermission.objects.filter(group_id=role.group_id, object_pk=str(tenant_id)).values_list(
+            "permission__codename", flat=True
+        )
+    )
+    return frozenset(scope for scope in Scope if scope.codename in codenames)

@@ -54,8 +54,8 @@ def rotate_credential(
 ) -> IssuedCredential:
     """A new token with the scopes, label and length of life of `credential`, which ends now or after `overlap`.
 
-    Receipts `credential.issued` and `credential.revoked` (or `credential.shortened`). Raises `Conflict` when the old one
-    is revoked or has expired.
+    Receipts `credential.issued` and `credential.revoked` (or `credential.shortened`). Raises `Conflict` when the old
+    one is revoked or has expired.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward_or_self(ctx, credential.user_id)

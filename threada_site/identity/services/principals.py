@@ -8,8 +8,9 @@ from django.core.exceptions import ValidationError
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward, require_steward_or_self
-from threada_site.kernel import clock, errors, ids
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Credential, Membership, Role, User
@@ -26,11 +27,7 @@ def ensure_principal(
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not ids.is_slug(name):
-        raise errors.InvalidRequest(
-            f"{name[:63]!r} cannot name a principal. Use a–z, 0–9, '-' and '_', at most 63 characters.",
-            errors=[FieldError("/principal", "is no slug")],
-        )
+    require_slug(name, naming="principal")
     principal, is_new = User.objects.get_or_create(
         username=name,
         defaults={
@@ -58,7 +55,7 @@ def add_member(principal: User, *, ctx: ActingContext) -> Membership:
 
 
 def remove_member(principal: User, *, ctx: ActingContext) -> None:
-    """End a membership: the roles held in the tenant are withdrawn and its credentials revoked. Receipt `member.removed`."""
+    """End a membership, and with it the roles and credentials held in the tenant. Receipt `member.removed`."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     removed, _ = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).delete()

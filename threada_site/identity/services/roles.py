@@ -13,8 +13,9 @@ from guardian.models import GroupObjectPermission
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
-from threada_site.kernel import errors, ids
+from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Membership, Role, Tenant, User
@@ -25,11 +26,7 @@ def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> R
     """The role `slug` with exactly these scopes on the tenant; made when missing. Receipt `role.defined`."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not ids.is_slug(slug):
-        raise errors.InvalidRequest(
-            f"{slug[:63]!r} cannot name a role. Use a–z, 0–9, '-' and '_', at most 63 characters.",
-            errors=[FieldError("/role", "is no slug")],
-        )
+    require_slug(slug, naming="role")
     (role,) = write_roles({slug: scopes}, ctx=ctx)
     record(Entry(kind="role.defined", inputs={"role": slug, "scopes": sorted(scopes)}), ctx=ctx)
     return role

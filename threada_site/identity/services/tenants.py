@@ -8,9 +8,9 @@ from telemetry.receipts import Entry
 from telemetry.services.record import record
 from threada_site.identity.default_roles import DEFAULT_ROLES
 from threada_site.identity.services.roles import write_roles
+from threada_site.identity.slugs import require_slug
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
-from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
@@ -33,11 +33,7 @@ def create_tenant(slug: str, name: str = "", *, ctx: ActingContext) -> Tenant:
     require_unit_of_work(ctx.tenant_id)
     if not ctx.is_system:
         raise errors.PermissionDenied("Tenants are created by the instance's operator.")
-    if not ids.is_slug(slug):
-        raise errors.InvalidRequest(
-            f"{slug[:63]!r} cannot name a tenant. Use a–z, 0–9, '-' and '_', at most 63 characters.",
-            errors=[FieldError("/slug", "is no slug")],
-        )
+    require_slug(slug, naming="tenant")
     tenant = Tenant(id=ctx.tenant_id, slug=slug, name=name or slug)
     try:
         with transaction.atomic():

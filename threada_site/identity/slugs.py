@@ -1,0 +1,15 @@
+"""Checking the ids that people choose for tenants, principals and roles. Pure."""
+
+from __future__ import annotations
+
+from threada_site.kernel import errors, ids
+from threada_site.kernel.errors import FieldError
+
+
+def require_slug(text: str, *, naming: str) -> None:
+    """Raise `InvalidRequest` unless `text` may name a `tenant`, `principal` or `role`."""
+    if not ids.is_slug(text):
+        raise errors.InvalidRequest(
+            f"{text[:63]!r} cannot name a {naming}. Use a to z, 0 to 9, '-' and '_', at most 63 characters.",
+            errors=[FieldError(f"/{naming}", "is no slug")],
+        )
