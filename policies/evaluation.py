@@ -26,7 +26,8 @@ type Scope = Literal["tenant", "pack", "workflow", "channel", "group"]
 SCOPES: Final[tuple[Scope, ...]] = ("tenant", "pack", "workflow", "channel", "group")
 """Widest first. A rule may loosen another only from a narrower scope."""
 CPU_LIMIT_SECONDS: Final = 0.5
-_TOGETHER: Final = 50
+_TOGETHER: Final = 20
+"""Rules asked in one go: time is looked at in between, and one that fails makes its batch be asked one by one."""
 _STRICTEST_FIRST: Final = tuple(Effect)
 
 

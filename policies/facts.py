@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.interop import MAX_INTEGER
 
 VARIABLES: Final = ("item", "ctx", "input", "lists")
 """What conditions read. Expressions in actions read the first three."""
@@ -54,16 +55,17 @@ def build_facts(
     input: Any = None,  # noqa: A002 - the fact's name in the rule language
     lists: Mapping[str, Sequence[Any]] | None = None,
 ) -> dict[str, Any]:
-    """All facts as I-JSON. `payload`, `input` and `lists` are taken as they are and must be I-JSON already.
+    """All facts as I-JSON. `payload`, `input` and `lists` must be I-JSON already.
 
-    Unsaid means: confidence 1.0, no channel "", no payload and no input {}.
+    Unsaid means: confidence 1.0, no channel "", no payload and no input {}. Of payload and input, 5.0 becomes 5: JSON
+    says both, storage and canonical form change one into the other, and a rule must not see the difference.
     """
     return {
         "item": {
             "id": item_id,
             "workflow": workflow,
             "channel": channel or "",
-            "payload": {} if payload is None else payload,
+            "payload": {} if payload is None else _settled(payload),
             "confidence": 1.0 if confidence is None else float(confidence),
             "risk_flags": list(risk_flags),
             "requester": requester,
@@ -79,6 +81,16 @@ def build_facts(
             "roles": sorted(roles),
             "now": rfc3339(now),
         },
-        "input": {} if input is None else input,
+        "input": {} if input is None else _settled(input),
         "lists": {name: list(items) for name, items in (lists or {}).items()},
     }
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= MAX_INTEGER else value
+    if isinstance(value, dict):
+        return {key: _settled(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_settled(child) for child in value]
+    return value
