@@ -65,8 +65,8 @@ class Tree:
     def refusals(self) -> Iterator[Refusal]:
         """Nodes that build protobuf messages, and lists or maps made of facts inside a loop to be looped over.
 
-        The latter is the only way to double a value per nesting level: twelve levels of `[[x, x]].exists(y, …)` and one
-        comparison keep the engine busy for seconds, thirty for ever, and it cannot be interrupted.
+        The latter is the only way to multiply a value with every nesting level: with `[[x, x, x, x]].exists(y, …)` one
+        comparison takes 0.16 s at eleven levels, four times as long with each further one, and cannot be interrupted.
         """
         for node, loops_around in _walk(self.root):
             kind = _kind(node)
