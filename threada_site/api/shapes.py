@@ -41,4 +41,4 @@ EMPTY = shape({})
 
 def id_schema(prefix: str) -> dict[str, Any]:
     """The schema of a public id."""
-    return {"type": "string", "pattern": f"^{prefix}_[0-9a-z]{{26}}$"}
+    return {"type": "string", "pattern": f"^{prefix}_{ids.SUFFIX_PATTERN}$"}

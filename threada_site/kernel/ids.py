@@ -34,7 +34,8 @@ TENANT: Final = "tn"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _SLUG: Final = re.compile(SLUG_PATTERN)
-_SUFFIX: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+SUFFIX_PATTERN: Final = r"[0-7][0-9a-hjkmnp-tv-z]{25}"
+_SUFFIX: Final = re.compile(SUFFIX_PATTERN)
 
 
 def new_uuid() -> uuid.UUID:

@@ -22,13 +22,17 @@ SPECTACULAR_SETTINGS = {
     ),
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": [],
-    "SERVE_AUTHENTICATION": [],
-    "COMPONENT_SPLIT_REQUEST": True,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-    "SCHEMA_PATH_PREFIX": "/",
+    "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
     "SORT_OPERATIONS": False,
+    "POSTPROCESSING_HOOKS": [],
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "thr_…",
+                "description": "A credential's token. Its tenant, its scopes and the roles of its principal bound it.",
+            }
+        }
+    },
 }

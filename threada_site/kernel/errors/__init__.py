@@ -48,6 +48,8 @@ from threada_site.kernel.errors.executions import (
     ExecutionNotReconcilable,
     ExecutionNotRetryable,
     ExpressionFailed,
+    InstanceNotReady,
+    InstanceStarting,
     InternalError,
     ServiceUnavailable,
 )

@@ -35,5 +35,13 @@ class ServiceUnavailable(ThreadaError):
     reason_code = "service_unavailable"
 
 
+class InstanceStarting(ThreadaError):
+    reason_code = "starting"
+
+
+class InstanceNotReady(ThreadaError):
+    reason_code = "not_ready"
+
+
 class InternalError(ThreadaError):
     reason_code = "internal_error"

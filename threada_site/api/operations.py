@@ -1,0 +1,102 @@
+"""What an endpoint says about itself: declared once, beside its handler, and published in the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import django_filters
+
+from threada_site.api.shapes import Shape
+
+ATTRIBUTE = "threada_operation"
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """The schema of an answer, published under `name`. Other representations may stand inside its schema."""
+
+    name: str
+    schema: dict[str, Any]
+    example: Any = None
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path."""
+
+    operation_id: str
+    summary: str
+    tag: str
+    description: str = ""
+    body: Shape | None = None
+    answers: Mapping[int, Representation | None]
+    filters: type[django_filters.FilterSet] | None = None
+    is_paged: bool = False
+    takes_if_match: bool = False
+    reasons: Sequence[str] = ()
+    headers: Sequence[str] = ()
+
+
+def representation(
+    name: str, properties: dict[str, Any], *, optional: Sequence[str] = (), example: Any = None
+) -> Representation:
+    """An object that has all of these properties but the `optional` ones; more may be added in later versions."""
+    required = [key for key in properties if key not in optional]
+    return Representation(name, {"type": "object", "properties": properties, "required": required}, example)
+
+
+def page_of(item: Representation) -> Representation:
+    """A page of a list: `{data, next_cursor, has_more}`."""
+    return representation(
+        f"{item.name}Page",
+        {
+            "data": {"type": "array", "items": item},
+            "next_cursor": {"type": ["string", "null"], "description": "Send it as `cursor` to read on."},
+            "has_more": {"type": "boolean"},
+        },
+        example=None if item.example is None else {"data": [item.example], "next_cursor": None, "has_more": False},
+    )
+
+
+def operation(
+    operation_id: str,
+    summary: str,
+    *,
+    tag: str,
+    answers: Mapping[int, Representation | None],
+    description: str = "",
+    body: Shape | None = None,
+    filters: type[django_filters.FilterSet] | None = None,
+    is_paged: bool = False,
+    takes_if_match: bool = False,
+    reasons: Sequence[str] = (),
+    headers: Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a handler (`get`, `post`, …) of a view.
+
+    `answers`: what each success status carries; None for an empty body. `reasons`: the reason codes it may refuse with,
+    beyond those that follow from what else is declared (scopes, body, path, filters, idempotency). `headers`: names of
+    response headers such as `Location` and `ETag`. `body`: its shape; the description defaults to the docstring.
+    """
+
+    def declare(handler: Callable[..., Any]) -> Callable[..., Any]:
+        declared = Operation(
+            operation_id=operation_id,
+            summary=summary,
+            tag=tag,
+            description=description or (handler.__doc__ or "").strip(),
+            body=body,
+            answers=answers,
+            filters=filters,
+            is_paged=is_paged,
+            takes_if_match=takes_if_match,
+            reasons=reasons,
+            headers=headers,
+        )
+        setattr(handler, ATTRIBUTE, declared)
+        return handler
+
+    return declare

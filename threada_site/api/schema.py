@@ -1,0 +1,248 @@
+"""The OpenAPI document, written from what the endpoints declare with `operation(…)`."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ComponentIdentity, ComponentRegistry, ResolvedComponent
+
+from threada_site.api.operations import ATTRIBUTE, Operation, Representation, operation, page_of, representation
+from threada_site.api.parameters import HEADERS, RESPONSE_HEADERS, filter_parameters, page_parameters, path_parameter
+from threada_site.api.problems import CONTENT_TYPE
+from threada_site.api.shapes import Shape
+from threada_site.kernel.reasons import REASONS, Category
+
+__all__ = ["PROBLEM", "Operation", "Representation", "ThreadaSchema", "operation", "page_of", "representation"]
+
+PROBLEM: Final = representation(
+    "Problem",
+    {
+        "type": {"type": "string", "description": "Where the reason code is explained."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What to do next."},
+        "category": {"enum": [category.value for category in Category]},
+        "reason_code": {"enum": [reason.code for reason in REASONS.values() if reason.status is not None]},
+        "correlation_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "pointer": {
+                        "type": "string",
+                        "description": "An RFC 6901 JSON pointer into the body, `?name` for a query parameter, "
+                        "`#header/Name` for a header.",
+                    },
+                    "detail": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+                "required": ["pointer", "detail", "code"],
+            },
+        },
+        "reasons": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "The tenant's own reasons, when a policy refuses.",
+        },
+    },
+    optional=("reasons",),
+)
+_ANY_ANSWER: Final = Representation("Answer", {"type": "object"})
+_EVERYWHERE: Final = ("bad_request", "not_acceptable", "internal_error", "service_unavailable")
+_IN_TENANTS: Final = (
+    "credential_missing",
+    "credential_invalid",
+    "credential_expired",
+    "credential_revoked",
+    "principal_inactive",
+    "tenant_required",
+    "tenant_mismatch",
+    "role_not_held",
+)
+_WITH_SCOPE: Final = ("scope_missing", "permission_denied")
+_WITH_BODY: Final = (
+    "malformed_json",
+    "json_not_interoperable",
+    "payload_too_large",
+    "unsupported_media_type",
+    "invalid_request",
+)
+_WHEN_WRITING: Final = ("audit_unavailable",)
+_WITH_KEY: Final = ("invalid_request", "idempotency_in_flight", "idempotency_key_reused")
+
+
+class ThreadaSchema(AutoSchema):
+    """One operation of the document. Everything in it comes from the declaration and from the view's scopes."""
+
+    def get_operation(
+        self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
+    ) -> dict[str, Any]:
+        self.registry = registry
+        self.method = method.upper()
+        handler = getattr(self.view, method.lower())
+        declared: Operation = getattr(handler, ATTRIBUTE, None) or self._undeclared(path, handler)
+        scope = getattr(self.view, "scopes", {}).get(self.method)
+        result: dict[str, Any] = {
+            "operationId": declared.operation_id,
+            "summary": declared.summary,
+            "description": "\n\n".join(
+                part for part in (declared.description, f"Scope: `{scope.value}`." if scope else "") if part
+            ),
+            "tags": [declared.tag],
+            "parameters": list(self._parameters(declared, path, handler)),
+            "security": [{"bearer": [scope.value] if scope else []}] if self._is_in_tenant else [],
+            "responses": {
+                **{str(status): self._answer(declared, answer) for status, answer in declared.answers.items()},
+                **self._problems(declared, path, handler),
+            },
+        }
+        if declared.body is not None:
+            result["requestBody"] = self._body(declared, declared.body)
+        return {key: value for key, value in result.items() if value or key == "security"}
+
+    @property
+    def _is_in_tenant(self) -> bool:
+        return hasattr(self.view, "scopes")
+
+    def _undeclared(self, path: str, handler: Any) -> Operation:
+        """What can be said of a handler that says nothing itself."""
+        name = type(self.view).__name__
+        return Operation(
+            operation_id=f"{self.method.lower()}{name}",
+            summary=re.sub(r"(?<!^)(?=[A-Z])", " ", name).capitalize(),
+            tag=path.strip("/").partition("/")[0].replace("-", " ").capitalize(),
+            description=(handler.__doc__ or type(self.view).__doc__ or "").strip(),
+            answers={200: _ANY_ANSWER},
+        )
+
+    def _parameters(self, declared: Operation, path: str, handler: Any) -> Iterator[dict[str, Any]]:
+        yield from (path_parameter(name) for name in _variables(path))
+        if declared.filters is not None:
+            yield from filter_parameters(declared.filters)
+        if declared.is_paged:
+            yield from page_parameters()
+        if self._is_in_tenant:
+            yield self._header_parameter("Threada-Tenant")
+            yield self._header_parameter("Threada-Role")
+        if getattr(handler, "is_idempotent", False):
+            yield self._header_parameter("Idempotency-Key")
+        if declared.takes_if_match:
+            yield self._header_parameter("If-Match")
+        yield self._header_parameter("Threada-Correlation-Id")
+
+    def _header_parameter(self, name: str) -> dict[str, Any]:
+        return self._component(
+            name.replace("-", ""), ResolvedComponent.PARAMETER, {"in": "header", "name": name, **HEADERS[name]}
+        )
+
+    def _body(self, declared: Operation, body: Shape) -> dict[str, Any]:
+        name = declared.operation_id[:1].upper() + declared.operation_id[1:] + "Request"
+        content: dict[str, Any] = {"schema": self._component(name, ResolvedComponent.SCHEMA, body.schema)}
+        if body.example is not None:
+            content["example"] = body.example
+        return {"required": bool(body.schema.get("required")), "content": {"application/json": content}}
+
+    def _answer(self, declared: Operation, answer: Representation | None) -> dict[str, Any]:
+        response: dict[str, Any] = {
+            "description": "Done.",
+            "headers": self._headers("Threada-Correlation-Id", *declared.headers),
+        }
+        if answer is not None:
+            content: dict[str, Any] = {"schema": self._reference(answer)}
+            if answer.example is not None:
+                content["example"] = answer.example
+            response["content"] = {answer.media_type: content}
+        return response
+
+    def _problems(self, declared: Operation, path: str, handler: Any) -> dict[str, Any]:
+        by_status: dict[int, list[str]] = defaultdict(list)
+        for code in dict.fromkeys(self._reason_codes(declared, path, handler)):
+            status = REASONS[code].status
+            assert status is not None, f"{declared.operation_id}: {code} is no HTTP problem"  # noqa: S101
+            by_status[status].append(code)
+        return {str(status): self._problem(codes) for status, codes in sorted(by_status.items())}
+
+    def _reason_codes(self, declared: Operation, path: str, handler: Any) -> Iterator[str]:
+        yield from _EVERYWHERE
+        if self._is_in_tenant:
+            yield from _IN_TENANTS
+            if self.view.scopes.get(self.method):
+                yield from _WITH_SCOPE
+        if any(_variables(path)):
+            yield "not_found"
+        if declared.filters is not None:
+            yield "invalid_request"
+        if declared.is_paged:
+            yield from ("invalid_cursor", "invalid_request")
+        if declared.body is not None or self.method in ("POST", "PUT", "PATCH"):
+            yield from _WITH_BODY
+        if self.method != "GET":
+            yield from _WHEN_WRITING
+        if getattr(handler, "is_idempotent", False):
+            yield from _WITH_KEY
+        if declared.takes_if_match:
+            yield "precondition_failed"
+        yield from declared.reasons
+
+    def _problem(self, codes: list[str]) -> dict[str, Any]:
+        return {
+            "description": "; ".join(f"`{code}`: {REASONS[code].title}" for code in codes) + ".",
+            "headers": self._headers("Threada-Correlation-Id"),
+            "content": {
+                CONTENT_TYPE: {
+                    "schema": self._reference(PROBLEM),
+                    "examples": {
+                        code: self._component(code, ResolvedComponent.EXAMPLE, _problem_example(code)) for code in codes
+                    },
+                }
+            },
+        }
+
+    def _headers(self, *names: str) -> dict[str, Any]:
+        return {
+            name: self._component(name.replace("-", ""), ResolvedComponent.HEADER, RESPONSE_HEADERS[name])
+            for name in names
+        }
+
+    def _reference(self, answer: Representation) -> dict[str, Any]:
+        return self._component(answer.name, ResolvedComponent.SCHEMA, self._resolved(answer.schema))
+
+    def _resolved(self, node: Any) -> Any:
+        if isinstance(node, Representation):
+            return self._reference(node)
+        if isinstance(node, dict):
+            return {key: self._resolved(value) for key, value in node.items()}
+        return [self._resolved(value) for value in node] if isinstance(node, list) else node
+
+    def _component(self, name: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+        component = ResolvedComponent(name, kind, content, ComponentIdentity(name))
+        self.registry.register_on_missing(component)
+        if self.registry[component].schema != content:
+            raise ValueError(f"two different {kind} of the OpenAPI document are called {name}")
+        return component.ref
+
+
+def _variables(path: str) -> Iterable[str]:
+    return re.findall(r"{(\w+)}", path)
+
+
+def _problem_example(code: str) -> dict[str, Any]:
+    reason = REASONS[code]
+    return {
+        "summary": reason.title,
+        "value": {
+            "type": f"/docs/reason-codes#{code}",
+            "title": reason.title,
+            "status": reason.status,
+            "detail": reason.advice,
+            "category": reason.category.value,
+            "reason_code": code,
+            "correlation_id": "0190a6c1b2d47f6c8a3e5d7c9b1f2e3d",
+            "errors": [],
+        },
+    }
