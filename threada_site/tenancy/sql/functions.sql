@@ -28,14 +28,14 @@ RETURNS TABLE (status text, credential_id uuid, user_id uuid, username text, kin
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    found record;
+    held record;
     state text := 'ok';
 BEGIN
     SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
            c.last_used_at, u.is_active AND t.is_active AS active,
            EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = u.id AND m.tenant_id = t.id) AS belongs,
            (SELECT count(*) FROM tenancy_membership m WHERE m.user_id = u.id) AS memberships
-      INTO found
+      INTO held
       FROM tenancy_credential c
       JOIN tenancy_user u ON u.id = c.user_id
       JOIN tenancy_tenant t ON t.id = c.tenant_id
@@ -43,28 +43,28 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF found.revoked_at IS NOT NULL THEN
+    IF held.revoked_at IS NOT NULL THEN
         state := 'revoked';
-    ELSIF found.expires_at IS NOT NULL AND found.expires_at <= now() THEN
+    ELSIF held.expires_at IS NOT NULL AND held.expires_at <= now() THEN
         state := 'expired';
-    ELSIF NOT found.active OR NOT found.belongs THEN
+    ELSIF NOT held.active OR NOT held.belongs THEN
         state := 'inactive';
-    ELSIF p_tenant IS NULL AND found.memberships > 1 THEN
+    ELSIF p_tenant IS NULL AND held.memberships > 1 THEN
         state := 'tenant_required';
-    ELSIF p_tenant IS NOT NULL AND p_tenant <> found.slug THEN
+    ELSIF p_tenant IS NOT NULL AND p_tenant <> held.slug THEN
         state := 'tenant_mismatch';
     END IF;
     -- A refusal is that tenant's to record, so the tenant is set in either case; rights are handed out only when all is well.
-    PERFORM set_config('app.tenant', found.tenant_id::text, true);
-    IF state = 'ok' AND (found.last_used_at IS NULL OR found.last_used_at < now() - interval '1 minute') THEN
+    PERFORM set_config('app.tenant', held.tenant_id::text, true);
+    IF state = 'ok' AND (held.last_used_at IS NULL OR held.last_used_at < now() - interval '1 minute') THEN
         UPDATE tenancy_credential SET last_used_at = now()
-         WHERE id = (SELECT id FROM tenancy_credential WHERE id = found.id FOR UPDATE SKIP LOCKED);
+         WHERE id = (SELECT id FROM tenancy_credential WHERE id = held.id FOR UPDATE SKIP LOCKED);
     END IF;
-    RETURN QUERY SELECT state, found.id, found.user_id, found.username::text, found.kind::text,
-        found.tenant_id, found.slug::text, found.scopes,
+    RETURN QUERY SELECT state, held.id, held.user_id, held.username::text, held.kind::text,
+        held.tenant_id, held.slug::text, held.scopes,
         CASE WHEN state = 'ok' THEN
             (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename))
-               FROM threada_grants(found.user_id, found.tenant_id) g)
+               FROM threada_grants(held.user_id, held.tenant_id) g)
         END;
 END
 $$;
