@@ -29,14 +29,16 @@ def action_of(integration: Integration, slug: str) -> Action | None:
 def execution_for_update(execution_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
     """The locked row. Lock its work item first: every service takes the two in this order."""
     return (
-        Execution.objects.select_for_update().filter(tenant_id=tenant_id, id=execution_id).select_related("envelope")
+        Execution.objects.select_for_update(of=("self",))
+        .filter(tenant_id=tenant_id, id=execution_id)
+        .select_related("envelope", "integration_version")
     ).first()
 
 
 def open_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
     """The execution that occupies the item, if any."""
     return (
-        Execution.objects.select_for_update()
+        Execution.objects.select_for_update(of=("self",))
         .filter(tenant_id=tenant_id, work_item_id=work_item_id, status__in=OPEN_EXECUTION_STATUSES)
         .first()
     )

@@ -100,7 +100,11 @@ def _rank(document: Document) -> int:
 
 
 def _check_unique(document: Document, kind: str, seen: dict[tuple[str, str], Document]) -> None:
-    name = document.value.get("id") if kind != "Overlay" else f"{document.value.get('policy')} {document.value.get('scope')}"
+    name = (
+        document.value.get("id")
+        if kind != "Overlay"
+        else f"{document.value.get('policy')} {document.value.get('scope')}"
+    )
     earlier = seen.setdefault((kind, str(name)), document)
     if earlier is not document:
         place = f"{earlier.source}:{earlier.line_of('')}"

@@ -120,6 +120,7 @@ def start_decided(
     move_item(
         item, WorkItemStatus.AWAITING_APPROVAL if needs_approval else WorkItemStatus.EXECUTING, "policy_version_id"
     )
+    record_decision(item, decision, ctx=ctx, execution=execution)
     insert_together(
         [
             envelope,
@@ -140,7 +141,6 @@ def start_decided(
             ),
         ]
     )
-    record_decision(item, decision, ctx=ctx, execution=execution)
     if needs_approval:
         step = open_step(
             item,

@@ -12,7 +12,9 @@ from workitems.services.apply import Applied, apply_documents, read_documents
 
 
 class Command(TenantCommand):
-    help = "Bring workflows, channels, lists, integrations, policies and overlays from documents in force, all or nothing."
+    help = (
+        "Bring workflows, channels, lists, integrations, policies and overlays from documents in force, all or nothing."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("path", type=Path, help="a YAML or JSON file, or a folder of them")
