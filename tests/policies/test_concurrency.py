@@ -1,0 +1,181 @@
+"""Two at once: one wins, the other is told, nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from policies.models import Channel, Overlay, Policy, PolicyDecision, PolicyVersion, WorkflowVersion
+from policies.overlay_documents import OverlayScope
+from policies.services.channels import put_channel
+from policies.services.decide import decide
+from policies.services.drafts import draft_policy_version, edit_draft
+from policies.services.overlays import put_overlay, remove_overlay
+from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
+from policies.services.workflows import put_workflow
+from policies.workflow_documents import parse_workflow
+from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, receipts, rule, spec
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ALLOW, DENY = spec(rule("yes", "allow")), spec(rule("no", "deny"))
+
+
+def race(ctx: ActingContext, first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
+    """What each returned or raised. The second begins when the first has done all but commit, and waits for it."""
+    has_acted = Event()
+
+    def run(act: Callable[[], Any], *, leads: bool) -> Any:
+        try:
+            if not leads:
+                has_acted.wait(10)
+            with unit_of_work(ctx.tenant_id):
+                result = act()
+                if leads:
+                    has_acted.set()
+                    time.sleep(0.3)
+            return result
+        except errors.ThreadaError as error:
+            return error
+        finally:
+            has_acted.set()
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        leading: Future[Any] = pool.submit(run, first, leads=True)
+        following: Future[Any] = pool.submit(run, second, leads=False)
+        return leading.result(30), following.result(30)
+
+
+def test_of_two_publishers_of_one_draft_one_is_told(ctx: ActingContext) -> None:
+    with unit_of_work(ctx.tenant_id):
+        draft = draft_policy_version("payments", ALLOW, ctx=ctx).row
+    won, lost = race(ctx, *[lambda: publish_policy_version(draft, ctx=ctx)] * 2)
+    assert isinstance(won, PolicyVersion)
+    assert isinstance(lost, errors.VersionNotDraft)
+    with unit_of_work(ctx.tenant_id):
+        assert len(receipts("policy.published")) == 1
+
+
+def test_of_two_versions_published_at_once_the_later_is_in_force(ctx: ActingContext) -> None:
+    with unit_of_work(ctx.tenant_id):
+        one, two = (draft_policy_version("payments", document, ctx=ctx).row for document in (ALLOW, DENY))
+    race(ctx, lambda: publish_policy_version(two, ctx=ctx), lambda: publish_policy_version(one, ctx=ctx))
+    with unit_of_work(ctx.tenant_id):
+        assert Policy.objects.get().in_force_id == one.id
+        assert [entry["outcome"]["replaces"] for entry in receipts("policy.published")] == [None, two.public_id]
+
+
+def test_a_draft_published_meanwhile_is_not_edited(ctx: ActingContext) -> None:
+    with unit_of_work(ctx.tenant_id):
+        draft = draft_policy_version("payments", ALLOW, ctx=ctx).row
+    _, edited = race(ctx, lambda: publish_policy_version(draft, ctx=ctx), lambda: edit_draft(draft, DENY, ctx=ctx))
+    assert isinstance(edited, errors.VersionNotDraft)
+    with unit_of_work(ctx.tenant_id):
+        assert PolicyVersion.objects.get().document == ALLOW
+
+
+def test_a_draft_edited_meanwhile_is_published_as_it_is_then(ctx: ActingContext) -> None:
+    with unit_of_work(ctx.tenant_id):
+        draft = draft_policy_version("payments", ALLOW, ctx=ctx).row
+    _, published = race(ctx, lambda: edit_draft(draft, DENY, ctx=ctx), lambda: publish_policy_version(draft, ctx=ctx))
+    assert published.document == DENY
+    with unit_of_work(ctx.tenant_id):
+        assert receipts("policy.published")[0]["policy"]["document_sha256"] == published.document_sha256
+
+
+def test_publishing_and_retiring_at_once_end_in_one_order(ctx: ActingContext) -> None:
+    with unit_of_work(ctx.tenant_id):
+        old = put_policy("payments", ALLOW, ctx=ctx).row
+        new = draft_policy_version("payments", DENY, ctx=ctx).row
+    race(ctx, lambda: publish_policy_version(new, ctx=ctx), lambda: retire_policy_version(old, ctx=ctx))
+    with unit_of_work(ctx.tenant_id):
+        assert Policy.objects.get().in_force_id == new.id
+        assert receipts("policy.retired")[0]["outcome"]["was_in_force"] is False
+
+
+def test_a_thing_put_twice_at_once_is_made_once(ctx: ActingContext) -> None:
+    puts = race(ctx, *[lambda: put_channel("web_main", ctx=ctx)] * 2)
+    assert [put.change for put in puts] == ["created", "unchanged"]
+    document = parse_workflow({})
+    puts = race(ctx, *[lambda: put_workflow("payment_run", document, ctx=ctx)] * 2)
+    assert [put.change for put in puts] == ["created", "unchanged"]
+    puts = race(ctx, *[lambda: put_policy("payments", ALLOW, ctx=ctx)] * 2)
+    assert [put.change for put in puts] == ["created", "unchanged"]
+    puts = race(ctx, *[lambda: put_overlay("payments", PAYMENT_RUN, ctx=ctx)] * 2)
+    assert [put.change for put in puts] == ["created", "unchanged"]
+    with unit_of_work(ctx.tenant_id):
+        counts = [model.objects.count() for model in (Channel, WorkflowVersion, PolicyVersion, Overlay)]
+        assert counts == [1, 1, 1, 1]
+
+
+def test_two_drafts_made_at_once_have_different_numbers(ctx: ActingContext) -> None:
+    puts = race(
+        ctx,
+        lambda: draft_policy_version("payments", ALLOW, ctx=ctx),
+        lambda: draft_policy_version("payments", DENY, ctx=ctx),
+    )
+    assert [put.row.number for put in puts] == [1, 2]
+
+
+def test_an_overlay_is_removed_once(ctx: ActingContext) -> None:
+    with unit_of_work(ctx.tenant_id):
+        put_payment_run(ctx)
+        put_policy("payments", PAYMENTS, ctx=ctx)
+        overlay = put_overlay("payments", PAYMENT_RUN, ctx=ctx).row
+    removed, late = race(ctx, *[lambda: remove_overlay(Overlay(id=overlay.id), ctx=ctx)] * 2)
+    assert removed is None
+    assert isinstance(late, errors.NotFound)
+
+
+def test_a_version_published_while_an_overlay_is_added_is_checked_against_it(ctx: ActingContext) -> None:
+    with unit_of_work(ctx.tenant_id):
+        put_payment_run(ctx)
+        put_workflow("other", parse_workflow({"payload_schema": {"properties": {"x": {"type": "string"}}}}), ctx=ctx)
+        put_policy("payments", ALLOW, ctx=ctx)
+        draft = draft_policy_version("payments", PAYMENTS, ctx=ctx).row
+    _, published = race(
+        ctx,
+        lambda: put_overlay("payments", OverlayScope("workflow", "other"), ctx=ctx),
+        lambda: publish_policy_version(draft, ctx=ctx),
+    )
+    assert isinstance(published, errors.PolicyDocumentInvalid)
+
+
+def test_deciding_while_a_version_is_replaced_always_finds_one(ctx: ActingContext) -> None:
+    with unit_of_work(ctx.tenant_id):
+        put_payment_run(ctx)
+        put_in_force(ALLOW, ctx=ctx)
+    done = Event()
+
+    def decide_until_done() -> None:
+        try:
+            while not done.is_set():
+                with unit_of_work(ctx.tenant_id):
+                    decide(asking(), ctx=ctx)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        deciding = [pool.submit(decide_until_done) for _ in range(2)]
+        try:
+            for turn in range(10):
+                with unit_of_work(ctx.tenant_id):
+                    put_policy("payments", DENY if turn % 2 == 0 else ALLOW, ctx=ctx)
+        finally:
+            done.set()
+        for each in deciding:
+            each.result(30)
+    with unit_of_work(ctx.tenant_id):
+        reasons = {tuple(codes) for codes in PolicyDecision.objects.values_list("reason_codes", flat=True)}
+        assert reasons <= {("YES",), ("NO",)}
+        assert PolicyVersion.objects.count() == 11

@@ -1,0 +1,123 @@
+"""What the database itself refuses, whoever asks."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from policies.models import ListVersion, Overlay, Policy, PolicyDecision, PolicyVersion, Workflow, WorkflowVersion
+from policies.services.decide import decide
+from policies.services.drafts import draft_policy_version
+from policies.services.publishing import retire_policy_version
+from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, rule, spec
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+@pytest.fixture
+def rulebook(work: ActingContext) -> ActingContext:
+    """A rulebook with one policy in force, and one decision by it."""
+    put_payment_run(work)
+    put_in_force(PAYMENTS, ctx=work)
+    decide(asking(), ctx=work)
+    return work
+
+
+def refused(change: Callable[[], Any]) -> str:
+    """The database's own words about a change it does not take."""
+    with pytest.raises(Exception) as caught, transaction.atomic():  # noqa: PT011 - two classes, by grant and by trigger
+        change()
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("status", ["published", "retired"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"document": {"rules": []}},
+        {"document_sha256": "0" * 64},
+        {"number": 7},
+        {"status": "draft"},
+        {"id": uuid.UUID(int=7)},
+    ],
+)
+def test_a_published_version_never_changes(rulebook: ActingContext, status: str, change: dict[str, Any]) -> None:
+    version = PolicyVersion.objects.get()
+    if status == "retired":
+        retire_policy_version(version, ctx=rulebook)
+    assert "policy version" in refused(lambda: PolicyVersion.objects.filter(id=version.id).update(**change))
+
+
+def test_a_published_version_is_not_deleted_and_a_draft_may_be(rulebook: ActingContext) -> None:
+    published = PolicyVersion.objects.get()
+    draft = draft_policy_version("payments", spec(rule("other", "allow")), ctx=rulebook).row
+    assert "cannot be deleted" in refused(lambda: PolicyVersion.objects.filter(id=published.id)._raw_delete("default"))
+    PolicyVersion.objects.filter(id=draft.id)._raw_delete("default")
+    assert PolicyVersion.objects.get().id == published.id
+
+
+def test_a_retired_version_does_not_come_back(rulebook: ActingContext) -> None:
+    version = retire_policy_version(PolicyVersion.objects.get(), ctx=rulebook)
+    change = {"status": "published"}
+    assert "does not move" in refused(lambda: PolicyVersion.objects.filter(id=version.id).update(**change))
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        (WorkflowVersion, {"spec": {}}),
+        (ListVersion, {"items": []}),
+        (PolicyDecision, {"outcome": "allow"}),
+    ],
+)
+def test_what_happened_is_append_only(rulebook: ActingContext, model: Any, change: dict[str, Any]) -> None:
+    assert refused(lambda: model.objects.update(**change))
+    assert refused(lambda: model.objects.all()._raw_delete("default"))
+
+    def as_platform() -> None:
+        with platform_role():
+            model.objects.update(**change)
+
+    assert "append-only" in refused(as_platform)
+
+
+def test_names_and_numbers_are_unique_in_their_tenant(rulebook: ActingContext) -> None:
+    tenant_id = rulebook.tenant_id
+    policy, workflow = Policy.objects.get(), Workflow.objects.get()
+    twins: list[Callable[[], Any]] = [
+        lambda: Policy.objects.create(tenant_id=tenant_id, slug="payments"),
+        lambda: Workflow.objects.create(tenant_id=tenant_id, slug="payment_run"),
+        lambda: PolicyVersion.objects.create(
+            tenant_id=tenant_id, policy=policy, number=1, document={}, document_sha256=""
+        ),
+        lambda: WorkflowVersion.objects.create(
+            tenant_id=tenant_id, workflow=workflow, number=1, spec={}, spec_sha256=""
+        ),
+        lambda: Overlay.objects.create(
+            tenant_id=tenant_id, policy=policy, scope_kind=PAYMENT_RUN.kind, scope_slug=PAYMENT_RUN.slug
+        ),
+    ]
+    for twin in twins:
+        assert "duplicate key" in refused(twin)
+
+
+@pytest.mark.parametrize("change", [{"scope_kind": "team"}])
+def test_an_overlay_has_a_known_scope(rulebook: ActingContext, change: dict[str, Any]) -> None:
+    assert "overlay_scope_known" in refused(lambda: Overlay.objects.update(**change))
+
+
+def test_nothing_refers_to_another_tenants_rows(ctx: ActingContext, other_tenant: Tenant) -> None:
+    with unit_of_work(ctx.tenant_id):
+        policy = Policy.objects.create(tenant_id=ctx.tenant_id, slug="payments")
+    with pytest.raises(IntegrityError, match="overlay_policy_fk"), unit_of_work(other_tenant.id):
+        Overlay.objects.create(tenant_id=other_tenant.id, policy_id=policy.id, scope_kind="tenant")
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

@@ -1,0 +1,378 @@
+"""What can be done to the rulebook: allowed, refused, and what each leaves behind."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import orjson
+import pytest
+from django.db import connection
+
+from policies import selectors
+from policies.channel_documents import parse_channel
+from policies.lists import parse_list
+from policies.models import Channel, ListVersion, Overlay, Policy, PolicyVersion, WorkflowVersion
+from policies.overlay_documents import OverlayScope, parse_overlay
+from policies.services.channels import put_channel
+from policies.services.drafts import draft_policy_version, edit_draft
+from policies.services.lists import put_list
+from policies.services.overlays import put_overlay, remove_overlay
+from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
+from policies.services.validation import validate_policy
+from policies.services.workflows import put_workflow
+from policies.workflow_documents import DEFAULT_REJECT_REASONS, parse_workflow
+from tests.policies.rulebooks import (
+    PAYMENT_RUN,
+    PAYMENT_SCHEMA,
+    PAYMENTS,
+    TENANT,
+    WEB_MAIN,
+    put_in_force,
+    put_payment_run,
+    receipt_kinds,
+    receipts,
+    rule,
+    spec,
+)
+from threada_site.kernel import errors, ids
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.puts import Change
+from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError
+
+ALLOW = spec(rule("yes", "allow"))
+DENY = spec(rule("no", "deny"))
+
+
+def waiting_reseals() -> list[list[str]]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT args::text FROM procrastinate_jobs WHERE task_name = 'workitems.reseal' ORDER BY id")
+        return [orjson.loads(row[0])["policy_version_ids"] for row in cursor.fetchall()]
+
+
+def test_a_channel_is_put_once(work: ActingContext) -> None:
+    assert put_channel("web_main", ctx=work).change is Change.CREATED
+    assert put_channel("web_main", ctx=work).change is Change.UNCHANGED
+    assert put_channel("web_main", ctx=work, name="Web form").change is Change.CHANGED
+    assert list(Channel.objects.values_list("slug", "name")) == [("web_main", "Web form")]
+    assert receipt_kinds()[-2:] == ["channel.created", "channel.renamed"]
+    assert receipts("channel.created")[0]["subject"] == {"channel_id": "web_main"}
+
+
+def test_a_workflow_gets_a_new_version_only_when_it_means_something_else(work: ActingContext) -> None:
+    first = put_workflow("payment_run", parse_workflow({"payload_schema": PAYMENT_SCHEMA}), ctx=work)
+    said_otherwise = {"payload_schema": dict(reversed(PAYMENT_SCHEMA.items())), "channel_required": False}
+    same = put_workflow("payment_run", parse_workflow(said_otherwise), ctx=work)
+    renamed = put_workflow("payment_run", parse_workflow({**said_otherwise, "name": "Payments"}), ctx=work)
+    changed = put_workflow("payment_run", parse_workflow({"channel_required": True}), ctx=work)
+    assert [put.change for put in (first, same, renamed, changed)] == ["created", "unchanged", "changed", "changed"]
+    numbers = WorkflowVersion.objects.order_by("number").values_list("number", "spec__channel_required")
+    assert list(numbers) == [(1, False), (2, True)]
+    assert changed.row.current_version is not None
+    assert changed.row.current_version.number == 2
+    assert changed.row.current_version.created_by == work.principal_id
+    added = receipts("workflow.version_added")
+    assert [entry["outcome"]["number"] for entry in added] == [1, 2]
+    assert added[1]["outcome"]["replaces"] == added[0]["outcome"]["workflow_version_id"]
+    assert added[1]["inputs"]["spec_sha256"] == changed.row.current_version.spec_sha256
+
+
+def test_a_workflow_version_stores_its_defaults(work: ActingContext) -> None:
+    version = put_workflow(
+        "payment_run", parse_workflow({"kind": "Workflow", "id": "payment_run", "spec": {}}), ctx=work
+    )
+    assert version.row.current_version is not None
+    assert version.row.current_version.spec == {
+        "description": "",
+        "channel_required": False,
+        "payload_schema": {"type": "object"},
+        "assert_format": False,
+        "max_payload_bytes": 262_144,
+        "actions": [],
+        "data_class": "internal",
+        "reject_reasons": list(DEFAULT_REJECT_REASONS),
+        "on_reject": "end",
+    }
+
+
+def test_a_list_gets_a_new_version_only_when_its_items_differ(work: ActingContext) -> None:
+    changes = [
+        put_list("vendors", parse_list({"items": items}), ctx=work).change
+        for items in (["a", "b"], ["a", "b"], ["b", "a"])
+    ]
+    assert changes == ["created", "unchanged", "changed"]
+    assert list(ListVersion.objects.order_by("number").values_list("number", "items")) == [
+        (1, ["a", "b"]),
+        (2, ["b", "a"]),
+    ]
+    added = receipts("list.version_added")
+    assert added[0]["inputs"] == {"list": "vendors", "items_sha256": canonical_sha256(["a", "b"])}
+    assert added[0]["outcome"] == {"number": 1, "items": 2}
+
+
+def test_a_draft_decides_nothing_and_is_found_again(work: ActingContext) -> None:
+    first = draft_policy_version("payments", ALLOW, ctx=work)
+    again = draft_policy_version("payments", {"kind": "Policy", "id": "payments", "spec": ALLOW}, ctx=work)
+    second = draft_policy_version("payments", DENY, ctx=work)
+    assert (first.change, again.change, second.change) == ("created", "unchanged", "created")
+    assert again.row.id == first.row.id
+    assert [first.row.number, second.row.number] == [1, 2]
+    assert Policy.objects.get().in_force_id is None
+    drafted = receipts("policy.version_drafted")
+    assert [entry["policy"]["number"] for entry in drafted] == [1, 2]
+    assert drafted[0]["subject"] == {"policy_version_id": first.row.public_id, "status": "draft"}
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        ({"rules": [{"id": "x"}]}, "/rules/0/when"),
+        ({"kind": "Policy", "id": "other", "spec": ALLOW}, "/id"),
+        (spec(rule("first", "allow", "item.nope(")), "/rules/0/when"),
+    ],
+)
+def test_what_cannot_be_read_is_no_draft(work: ActingContext, document: Any, pointer: str) -> None:
+    with pytest.raises(errors.PolicyDocumentInvalid) as refused:
+        draft_policy_version("payments", document, ctx=work)
+    assert pointer in [entry.pointer for entry in refused.value.errors]
+    assert not Policy.objects.exists()
+
+
+def test_a_draft_can_be_edited_and_then_no_more(work: ActingContext) -> None:
+    draft = draft_policy_version("payments", DENY, ctx=work).row
+    assert edit_draft(draft, ALLOW, ctx=work).change is Change.CHANGED
+    assert edit_draft(draft, ALLOW, ctx=work).change is Change.UNCHANGED
+    edited = PolicyVersion.objects.get()
+    assert (edited.document, edited.document_sha256) == (ALLOW, canonical_sha256(ALLOW))
+    publish_policy_version(draft, ctx=work)
+    with pytest.raises(errors.VersionNotDraft):
+        edit_draft(draft, DENY, ctx=work)
+    assert PolicyVersion.objects.get().document == ALLOW
+
+
+def test_publishing_puts_in_force_and_keeps_the_version_before(work: ActingContext) -> None:
+    first = publish_policy_version(draft_policy_version("payments", ALLOW, ctx=work).row, ctx=work)
+    second = publish_policy_version(draft_policy_version("payments", DENY, ctx=work).row, ctx=work)
+    policy = Policy.objects.get()
+    assert policy.in_force_id == second.id
+    assert PolicyVersion.objects.get(id=first.id).status == "published"
+    assert (second.published_by, second.published_at is not None) == (work.principal_id, True)
+    published = receipts("policy.published")
+    assert published[1]["outcome"] == {"status": "published", "replaces": first.public_id, "applies_to_open": False}
+    assert published[1]["policy"]["document_sha256"] == canonical_sha256(DENY)
+    assert waiting_reseals() == []
+    with pytest.raises(errors.VersionNotDraft):
+        publish_policy_version(first, ctx=work)
+    assert Policy.objects.get().in_force_id == second.id
+
+
+def test_publishing_for_open_steps_too_has_them_decided_anew(work: ActingContext) -> None:
+    first, second = (put_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
+    third = draft_policy_version("payments", spec(rule("other", "allow")), ctx=work).row
+    publish_policy_version(third, ctx=work, applies_to_open=True)
+    assert waiting_reseals() == [sorted([str(first.id), str(second.id)])]
+
+
+def test_retiring_what_is_in_force_leaves_nothing_in_force(work: ActingContext) -> None:
+    first, second = (put_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
+    retired = retire_policy_version(second, ctx=work)
+    assert (retired.status, retired.retired_by) == ("retired", work.principal_id)
+    assert Policy.objects.get().in_force_id is None
+    assert PolicyVersion.objects.get(id=first.id).status == "published"
+    assert receipts("policy.retired")[0]["outcome"] == {"status": "retired", "was_in_force": True}
+    assert waiting_reseals() == [[str(second.id)]]
+    with pytest.raises(errors.TransitionNotAllowed):
+        retire_policy_version(second, ctx=work)
+
+
+def test_retiring_an_older_version_keeps_the_newer_in_force(work: ActingContext) -> None:
+    first, second = (put_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
+    retire_policy_version(first, ctx=work)
+    assert Policy.objects.get().in_force_id == second.id
+    assert waiting_reseals() == [[str(first.id)]]
+
+
+def test_a_draft_cannot_be_retired(work: ActingContext) -> None:
+    draft = draft_policy_version("payments", ALLOW, ctx=work).row
+    with pytest.raises(errors.TransitionNotAllowed):
+        retire_policy_version(draft, ctx=work)
+    assert waiting_reseals() == []
+
+
+def test_a_policy_whose_own_tests_fail_is_not_published(work: ActingContext) -> None:
+    tests = [{"given": {}, "expect": {"effect": "deny"}}]
+    draft = draft_policy_version("payments", spec(rule("yes", "allow"), tests=tests), ctx=work).row
+    with pytest.raises(errors.PolicyTestsFailed) as refused:
+        publish_policy_version(draft, ctx=work)
+    assert [entry.pointer for entry in refused.value.errors] == ["/tests/0"]
+    assert PolicyVersion.objects.get().status == "draft"
+
+
+def test_the_tests_of_a_policy_see_the_tenants_lists(work: ActingContext) -> None:
+    put_payment_run(work)
+    tests = [{"given": {"item": {"payload": {"vendor": "Initech"}}}, "expect": {"effect": "deny"}}]
+    put_policy("payments", {**PAYMENTS, "tests": tests}, ctx=work)
+    assert PolicyVersion.objects.get().status == "published"
+
+
+@pytest.mark.parametrize("scope", [PAYMENT_RUN, WEB_MAIN, TENANT])
+def test_a_misspelt_field_is_found_in_every_workflow_that_is_reached(work: ActingContext, scope: OverlayScope) -> None:
+    put_payment_run(work)
+    put_in_force(ALLOW, scope, ctx=work)
+    misspelt = spec(rule("first", "deny", "item.payload.amount > 5"), rule("second", "allow", "ctx.acton == ''"))
+    with pytest.raises(errors.PolicyDocumentInvalid) as refused:
+        put_policy("payments", {"kind": "Policy", "id": "payments", "spec": misspelt}, ctx=work)
+    assert [(entry.pointer, entry.detail) for entry in refused.value.errors] == [
+        (
+            "/spec/rules/0/when",
+            "payment_run: line 1, column 14: item.payload.amount is unknown. Did you mean item.payload.amount_minor?",
+        ),
+        ("/spec/rules/1/when", "line 1, column 5: ctx.acton is unknown. Did you mean ctx.action?"),
+    ]
+
+
+def test_a_workflow_out_of_reach_is_not_asked(work: ActingContext) -> None:
+    put_payment_run(work)
+    put_workflow("other", parse_workflow({}), ctx=work)
+    put_in_force(ALLOW, OverlayScope("workflow", "other"), ctx=work)
+    document = spec(rule("first", "allow", "item.payload.anything == 1"))
+    assert put_policy("payments", document, ctx=work).change is Change.CHANGED
+
+
+def test_a_list_that_does_not_exist_is_found(work: ActingContext) -> None:
+    put_payment_run(work)
+    with pytest.raises(errors.PolicyDocumentInvalid) as refused:
+        put_policy("payments", spec(rule("first", "deny", "'a' in lists.sanctioned_vendor")), ctx=work)
+    assert "Did you mean lists.sanctioned_vendors?" in refused.value.errors[0].detail
+
+
+def test_validation_names_what_it_looked_at(work: ActingContext) -> None:
+    put_payment_run(work)
+    put_workflow("other", parse_workflow({}), ctx=work)
+    version = put_in_force(PAYMENTS, ctx=work)
+    found = validate_policy(PAYMENTS, policy=version.policy, ctx=work)
+    assert (found.workflows, found.problems) == (("payment_run",), ())
+
+
+def test_putting_a_policy_again_changes_nothing(work: ActingContext) -> None:
+    puts = [put_policy("payments", document, ctx=work) for document in (ALLOW, ALLOW, DENY, ALLOW)]
+    assert [put.change for put in puts] == ["created", "unchanged", "changed", "changed"]
+    assert Policy.objects.get().in_force_id == puts[3].row.id
+    assert [put.row.number for put in puts] == [1, 1, 2, 3]
+    draft = put_policy("payments", DENY, ctx=work, publish=False)
+    assert (draft.row.status, draft.change) == ("draft", "created")
+    assert Policy.objects.get().in_force_id == puts[3].row.id
+
+
+def test_an_overlay_is_put_once_and_removed_once(work: ActingContext) -> None:
+    put_payment_run(work)
+    put_policy("payments", PAYMENTS, ctx=work)
+    added = put_overlay("payments", PAYMENT_RUN, ctx=work)
+    assert (added.change, put_overlay("payments", PAYMENT_RUN, ctx=work).change) == ("created", "unchanged")
+    overlay = Overlay.objects.get()
+    remove_overlay(overlay, ctx=work)
+    assert not Overlay.objects.exists()
+    with pytest.raises(errors.NotFound):
+        remove_overlay(added.row, ctx=work)
+    (entry,) = receipts("overlay.added")
+    assert entry["subject"] == {"workflow_id": "payment_run"}
+    assert entry["outcome"] == {"overlay_id": added.row.public_id, "scope": {"workflow": "payment_run"}}
+    assert receipts("overlay.removed")[0]["outcome"] == entry["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "scope", "refusal"),
+    [
+        ("nothing", PAYMENT_RUN, errors.DocumentInvalid),
+        ("payments", OverlayScope("workflow", "nothing"), errors.UnknownWorkflow),
+        ("payments", OverlayScope("channel", "nothing"), errors.UnknownChannel),
+    ],
+)
+def test_an_overlay_binds_what_exists(
+    work: ActingContext, policy: str, scope: OverlayScope, refusal: type[errors.ThreadaError]
+) -> None:
+    put_payment_run(work)
+    put_policy("payments", PAYMENTS, ctx=work)
+    with pytest.raises(refusal):
+        put_overlay(policy, scope, ctx=work)
+    assert not Overlay.objects.exists()
+
+
+def test_an_overlay_that_does_not_fit_the_payloads_it_reaches_is_refused(work: ActingContext) -> None:
+    put_payment_run(work)
+    put_workflow("other", parse_workflow({"payload_schema": {"properties": {"x": {"type": "string"}}}}), ctx=work)
+    put_in_force(PAYMENTS, PAYMENT_RUN, ctx=work)
+    with pytest.raises(errors.PolicyDocumentInvalid) as refused:
+        put_overlay("payments", TENANT, ctx=work)
+    assert {entry.detail.partition(":")[0] for entry in refused.value.errors} == {"other"}
+    assert Overlay.objects.count() == 1
+
+
+def test_services_need_a_unit_of_work(ctx: ActingContext) -> None:
+    with pytest.raises(OutsideUnitOfWorkError):
+        put_channel("web_main", ctx=ctx)
+
+
+def test_the_lists_selector_shows_current_items(work: ActingContext) -> None:
+    put_payment_run(work)
+    (row,) = selectors.lists(work)
+    assert row.current_version is not None
+    assert (row.slug, row.current_version.items) == ("sanctioned_vendors", ["Initech"])
+
+
+def test_a_version_is_found_by_number_and_by_id(work: ActingContext) -> None:
+    version = put_policy("payments", ALLOW, ctx=work).row
+    other = put_policy("other", ALLOW, ctx=work).row
+    names = ["1", version.public_id, "2", "x", "٣", other.public_id, ids.public_id(ids.POLICY_VERSION, uuid.uuid4())]
+    found = [selectors.policy_version_named(version.policy, name) for name in names]
+    assert [row and row.id for row in found] == [version.id, version.id, None, None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("document", "pointers"),
+    [
+        ({"channel_requird": True}, ["/channel_requird"]),
+        ({"kind": "Workflow", "id": "x", "spec": {"actions": ["Pay"]}}, ["/spec/actions/0"]),
+        ({"payload_schema": {"type": 3}}, ["/payload_schema/type"]),
+        (
+            {"max_payload_bytes": 0, "data_class": "A b", "on_reject": "maybe"},
+            ["/max_payload_bytes", "/data_class", "/on_reject"],
+        ),
+        ({"reject_reasons": []}, ["/reject_reasons"]),
+        ({"reject_reasons": ["no"], "actions": ["a", "a"], "name": 3}, ["/name", "/actions/1", "/reject_reasons/0"]),
+        ({"channel_required": "yes", "assert_format": 1}, ["/channel_required", "/assert_format"]),
+    ],
+)
+def test_what_is_wrong_with_a_workflow_is_named_by_pointer(document: Any, pointers: list[str]) -> None:
+    with pytest.raises(errors.DocumentInvalid) as refused:
+        parse_workflow(document)
+    assert [entry.pointer for entry in refused.value.errors] == pointers
+
+
+@pytest.mark.parametrize(
+    ("document", "pointers"),
+    [
+        ({"scope": {"workflow": "x"}}, ["/policy"]),
+        ({"policy": "p"}, ["/scope"]),
+        ({"policy": "p", "scope": {"workflow": "x", "channel": "y"}}, ["/scope"]),
+        ({"policy": "p", "scope": {"tenant": False}}, ["/scope/tenant"]),
+        ({"policy": "p", "scope": {"team": "x"}}, ["/scope/team"]),
+        ({"policy": "p", "scope": {"channel": ""}}, ["/scope/channel"]),
+        ({"kind": "Overlays", "policy": "p", "scope": {"tenant": True}}, ["/kind"]),
+    ],
+)
+def test_what_is_wrong_with_an_overlay_is_named_by_pointer(document: Any, pointers: list[str]) -> None:
+    with pytest.raises(errors.DocumentInvalid) as refused:
+        parse_overlay(document)
+    assert [entry.pointer for entry in refused.value.errors] == pointers
+
+
+def test_overlays_and_channels_are_read() -> None:
+    document = parse_overlay({"kind": "Overlay", "policy": "payments", "scope": {"workflow": "payment_run"}})
+    assert (document.policy, document.scope) == ("payments", PAYMENT_RUN)
+    assert parse_overlay({"policy": "p", "scope": {"tenant": True}}).scope.as_json() == {"tenant": True}
+    assert parse_channel({"kind": "Channel", "id": "web_main"}).id == "web_main"
+    assert parse_channel({"kind": "Channel", "id": "w", "spec": {"name": "Web"}}).name == "Web"
+    with pytest.raises(errors.DocumentInvalid):
+        parse_channel({"kind": "Channel", "id": "Web"})
