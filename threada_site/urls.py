@@ -8,3 +8,8 @@ urlpatterns = [
     path("", include("integrations.api.urls")),
     path("", include("telemetry.api.urls")),
 ]
+
+handler400 = "threada_site.api.handlers.bad_request"
+handler403 = "threada_site.api.handlers.forbidden"
+handler404 = "threada_site.api.handlers.not_found"
+handler500 = "threada_site.api.handlers.server_error"

@@ -1,4 +1,4 @@
-"""Correlation ids: one per request, kept when a well-formed one is sent in, found again in logs, receipts and answers."""
+"""Correlation ids: one a request, kept when a well-formed one is sent in, found again in logs, receipts and answers."""
 
 from __future__ import annotations
 

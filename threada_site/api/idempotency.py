@@ -54,14 +54,13 @@ class Claim:
             raise errors.IdempotencyKeyReused("This Idempotency-Key was sent with another body. Use a new key.")
         return record
 
-    def lock(self) -> None:
-        """Hold the key until the transaction ends, or say that somebody else does."""
+    def lock(self) -> bool:
+        """Hold the key until the transaction ends; False when somebody else does."""
         name = f"{self.context.tenant_id}:{self.context.principal_id}:{self.path}:{self.key}"
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
             row = cursor.fetchone()
-        if not (row and row[0]):
-            raise errors.IdempotencyInFlight(headers={"Retry-After": "1"})
+        return bool(row and row[0])
 
     def remember(self, response: Response) -> None:
         """Keep `response` as the answer. A record that exists already stays."""
@@ -85,6 +84,19 @@ class Claim:
             ignore_conflicts=True,
         )
 
+    def remember_refusal(self, response: Response) -> IdempotencyRecord | None:
+        """Keep a refusal, in a transaction after the one that was rolled back.
+
+        In between, another request may have taken the key: its answer, if it has one by now, is returned and stands;
+        while it is still at work, nothing is kept.
+        """
+        if not self.lock():
+            return None
+        first = self.stored()
+        if first is None:
+            self.remember(response)
+        return first
+
 
 def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a view's POST: honour `Idempotency-Key`. Refusals are remembered by the view after its rollback."""
@@ -100,7 +112,8 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
                 errors=[FieldError("#header/Idempotency-Key", "is not a valid key", "invalid")],
             )
         claim = Claim(request.auth, request.path, key, canonical_sha256(request.data))
-        claim.lock()
+        if not claim.lock():
+            raise errors.IdempotencyInFlight(headers={"Retry-After": "1"})
         record = claim.stored()
         if record is not None:
             return replay(record)

@@ -1,13 +1,19 @@
-"""The outermost layer of every request: its correlation id, bound to the logs and returned in a header."""
+"""The outermost layers of every request: its correlation id, and whether its host is served here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import structlog
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
 from threada_site.api.correlation import HEADER, correlation_id_for
+from threada_site.api.handlers import bad_request
+
+# Asked by load balancers under whatever name or address they know; the answers hold nothing to protect.
+_PROBES: Final = frozenset({"/healthz", "/readyz"})
 
 
 def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -23,5 +29,19 @@ def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
         response = get_response(request)
         response.headers[HEADER] = correlation_id
         return response
+
+    return middleware
+
+
+def known_host(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: refuse (400) a `Host` that is not served here: whoever owns another name must not point it at us."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.path not in _PROBES:
+            try:
+                request.get_host()
+            except DisallowedHost as refusal:
+                return bad_request(request, refusal)
+        return get_response(request)
 
     return middleware

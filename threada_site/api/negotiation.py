@@ -21,3 +21,10 @@ class JSONNegotiation(BaseContentNegotiation):
         if not any(part.partition(";")[0].strip().lower() in _JSON for part in accept.split(",")):
             raise NotAcceptable(f"This API answers application/json, not {accept[:100]!r}.")
         return renderers[0], renderers[0].media_type
+
+
+class AnyNegotiation(JSONNegotiation):
+    """For probes and scrapers: whatever they accept, they get what there is."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type

@@ -14,11 +14,12 @@ class HoldsScope(BasePermission):
     """Each view names in `scopes` which scope each method needs; a method it does not name is not allowed."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
-        needed: Scope | None = view.scopes.get(request.method)
-        if needed is None:
-            return True
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in view.scopes:
+            raise errors.MethodNotAllowed
+        needed: Scope | None = view.scopes[method]
         context: ActingContext = request.auth
-        if not context.holds_anywhere(needed):
+        if needed is not None and not context.holds_anywhere(needed):
             raise errors.ScopeMissing(f"This needs the scope {needed.value}, which the credential or its roles lack.")
         return True
 

@@ -24,10 +24,11 @@ from threada_site.tenancy.unit_of_work import entered_unit_of_work, unit_of_work
 class TenantView(APIView):
     """A view inside a tenant. Authentication, permission, service and receipt share one transaction.
 
-    Subclasses name in `scopes` the scope of each method and call one service per method.
+    Subclasses name in `scopes` the scope of each method (None: any credential will do) and call one service per method.
     """
 
-    scopes: ClassVar[dict[str, Scope]] = {}
+    http_method_names: ClassVar = ["get", "post", "put", "patch", "delete", "head"]
+    scopes: ClassVar[dict[str, Scope | None]] = {}
     refusal: ThreadaError | None = None
     claim: Claim | None = None
     subject: Any = None  # what a refusal's receipt is about, once the handler has found it
@@ -36,11 +37,12 @@ class TenantView(APIView):
         self.refusal = None
         self.claim = None
         self.subject = None
+        self.headers: dict[str, str] = {}
         try:
             with entered_unit_of_work():
                 response = super().dispatch(request, *args, **kwargs)
-                if self.refusal is not None and not self.refusal.keeps_changes:
-                    transaction.set_rollback(True)
+                if self.refusal is not None:
+                    self._keep_or_roll_back(self.refusal, response)
         except Exception as error:  # noqa: BLE001  (the edge: a commit can fail too, and must end as a problem)
             self.refusal = as_threada_error(error)
             response = self._finalized(self.refusal)
@@ -48,9 +50,15 @@ class TenantView(APIView):
             return response
         return self._settle_refusal(self.refusal, response)
 
+    def _keep_or_roll_back(self, refusal: ThreadaError, response: HttpResponse) -> None:
+        if not refusal.keeps_changes:
+            transaction.set_rollback(True)
+        elif self.claim is not None and isinstance(response, Response):
+            self.claim.remember(response)
+
     def _settle_refusal(self, refusal: ThreadaError, response: HttpResponse) -> HttpResponse:
         """After the rollback: the receipt of a refusal, and the answer under its idempotency key."""
-        context: ActingContext | None = getattr(self.request._request, "acting_context", None)
+        context: ActingContext | None = getattr(self._http_request, "acting_context", None)
         record = import_string(settings.THREADA_REFUSAL_HANDLER)
         status = refusal.reason.status or 500
         if context is None or status >= 500:
@@ -58,19 +66,23 @@ class TenantView(APIView):
             return response
         try:
             with unit_of_work(context.tenant_id):
-                if self.claim is not None and isinstance(response, Response):
-                    first = self.claim.stored()
+                if self.claim is not None and not refusal.keeps_changes and isinstance(response, Response):
+                    first = self.claim.remember_refusal(response)
                     if first is not None:
                         return replay(first)
-                    self.claim.remember(response)
                 record(context, refusal, method=self.request.method, path=self.request.path, subject=self.subject)
         except Exception as error:  # noqa: BLE001  (a refusal that cannot be recorded is still a refusal)
             return self._finalized(as_threada_error(error))
         return response
 
     def _finalized(self, refusal: ThreadaError) -> HttpResponse:
-        response = problem_response(refusal, correlation_id=self.request._request.correlation_id)
+        response = problem_response(refusal, correlation_id=self._http_request.correlation_id)
         return self.finalize_response(self.request, response)
+
+    @property
+    def _http_request(self) -> Any:
+        """Django's request. Where no transaction could be begun, the framework has not wrapped it yet."""
+        return getattr(self.request, "_request", self.request)
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -81,14 +93,14 @@ def path_id(prefix: str, text: str) -> uuid.UUID:
     """The UUID of a public id in a path; anything else is not found."""
     parsed = ids.parse_public_id(prefix, text)
     if parsed is None:
-        raise errors.NotFound()
+        raise errors.NotFound
     return parsed
 
 
 def path_slug(text: str) -> str:
     """A slug in a path; anything else is not found."""
     if not ids.is_slug(text):
-        raise errors.NotFound()
+        raise errors.NotFound
     return text
 
 

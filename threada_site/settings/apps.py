@@ -31,6 +31,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "threada_site.api.middleware.correlation",
+    "threada_site.api.middleware.known_host",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "threada_site.console.middleware.ConsoleMiddleware",

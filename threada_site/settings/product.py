@@ -22,3 +22,12 @@ THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"
 THREADA_PUBLIC_URL = text("THREADA_PUBLIC_URL")
 # Web server processes that `up` runs.
 THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)
+# Who measures for `/metrics`: each names the figures of its own layer.
+THREADA_METERS = [
+    "threada_site.tenancy.metrics.queue_measurements",
+    "telemetry.metrics.seal_measurements",
+    "integrations.metrics.execution_measurements",
+    "workitems.metrics.step_measurements",
+]
+# The web process is ready once this file exists; without a name it need not wait for one.
+THREADA_READY_FILE = text("THREADA_READY_FILE")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand
+from django.db import OperationalError
+from psycopg_pool import PoolTimeout
 
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.errors import ThreadaError
+from threada_site.postgres import EmbeddedPostgresError
 from threada_site.tenancy.models import Tenant
 
 
@@ -22,7 +26,11 @@ class ProductCommand(BaseCommand):
         try:
             self.act(**options)
         except ThreadaError as error:
-            self.refuse(error.detail, *(entry.detail for entry in error.errors))
+            self.refuse(error.detail, *(f"{entry.pointer} {entry.detail}" for entry in error.errors))
+        except EmbeddedPostgresError as error:
+            self.refuse(str(error))
+        except (OperationalError, PoolTimeout) as error:
+            self.refuse(f"The database does not answer: {str(error).strip().partition(chr(10))[0]}")
 
     def act(self, **options: Any) -> None:
         """Do it. Standard output is for the result alone."""
@@ -30,9 +38,16 @@ class ProductCommand(BaseCommand):
 
     def refuse(self, *lines: str) -> NoReturn:
         """Say why not, and exit with status 1."""
+        self._exit(1, lines)
+
+    def misuse(self, *lines: str) -> NoReturn:
+        """Say how it is used, and exit with status 2, as for an unknown option."""
+        self._exit(2, lines)
+
+    def _exit(self, status: int, lines: Sequence[str]) -> NoReturn:
         for line in lines:
             self.stderr.write(line)
-        sys.exit(1)
+        sys.exit(status)
 
 
 class TenantCommand(ProductCommand):

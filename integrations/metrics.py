@@ -1,0 +1,20 @@
+"""How many executions are open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import Count
+
+from integrations.models import OPEN_EXECUTION_STATUSES, Execution
+from threada_site.kernel.measurements import Measurement
+
+
+def execution_measurements() -> Iterator[Measurement]:
+    """Open executions by status; every open status is there, also at 0."""
+    rows = Execution.objects.filter(status__in=OPEN_EXECUTION_STATUSES).values_list("status").annotate(Count("id"))
+    counts = dict(rows)
+    for status in OPEN_EXECUTION_STATUSES:
+        yield Measurement(
+            "threada_executions_open", "Executions that have not ended.", counts.get(status, 0), (("status", status),)
+        )

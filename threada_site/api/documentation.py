@@ -1,0 +1,66 @@
+"""The OpenAPI document and the pages that explain the API. Served from our own host, with a policy that fits them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, Final
+
+import orjson
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+
+from threada_site.api.reason_codes import reasons_by_category
+
+# Swagger UI sets style attributes from script and draws its icons from data: URLs.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def _page(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    @wraps(view)
+    @require_safe
+    def with_policy(request: HttpRequest) -> HttpResponse:
+        response = view(request)
+        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["X-Frame-Options"] = "DENY"
+        return response
+
+    return with_policy
+
+
+@require_safe
+def openapi_document(request: HttpRequest) -> HttpResponse:
+    """`/openapi.json`, the same bytes for everybody as long as the process lives."""
+    body, tag = _document()
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponseNotModified(headers={"ETag": tag})
+    return HttpResponse(body, content_type="application/json", headers={"ETag": tag})
+
+
+@_page
+def api_page(request: HttpRequest) -> HttpResponse:
+    """`/docs`: Swagger UI."""
+    return render(request, "docs/api.html")
+
+
+@_page
+def reason_codes_page(request: HttpRequest) -> HttpResponse:
+    """`/docs/reason-codes`: what a problem's `type` points to."""
+    return render(request, "docs/reason_codes.html", {"categories": reasons_by_category()})
+
+
+def openapi_schema() -> dict[str, Any]:
+    """The document as Python values."""
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+@cache
+def _document() -> tuple[bytes, str]:
+    body = orjson.dumps(openapi_schema())
+    return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'

@@ -1,0 +1,167 @@
+"""Endpoints about the caller and about the instance itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpResponse
+from django.utils.module_loading import import_string
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from threada_site.api.negotiation import AnyNegotiation
+from threada_site.api.operations import Representation, operation, representation
+from threada_site.api.shapes import SLUG, id_schema
+from threada_site.api.views import TenantView
+from threada_site.kernel import errors, ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.measurements import Measurement, Meter
+from threada_site.tenancy.checks import isolation_problems
+from threada_site.tenancy.models import Credential
+from threada_site.tenancy.roles import platform_role
+
+ME = representation(
+    "Me",
+    {
+        "principal_id": id_schema(ids.PRINCIPAL),
+        "kind": {"enum": [kind.value for kind in PrincipalKind]},
+        "name": {"type": "string"},
+        "tenant": SLUG,
+        "roles": {"type": "array", "items": SLUG},
+        "scopes": {
+            "type": "array",
+            "items": {"enum": [scope.value for scope in Scope]},
+            "description": "Held on the whole tenant. More may be held on single workflows and integrations.",
+        },
+        "credential_id": id_schema(ids.CREDENTIAL),
+        "credential_expires_at": {"type": ["string", "null"], "format": "date-time"},
+        "memberships": {"type": "integer", "description": "How many active tenants the principal belongs to."},
+    },
+    example={
+        "principal_id": "pr_01k9zq6w4ve9qtr1n5m2d3c4b5",
+        "kind": "service",
+        "name": "demo-client",
+        "tenant": "demo",
+        "roles": ["requester"],
+        "scopes": ["actions:execute", "workitems:read", "workitems:write"],
+        "credential_id": "cr_01k9zq6w4ve9qtr1n5m2d3c4b6",
+        "credential_expires_at": None,
+        "memberships": 1,
+    },
+)
+ALIVE = representation("Alive", {"status": {"const": "alive"}}, example={"status": "alive"})
+READY = representation("Ready", {"status": {"const": "ready"}}, example={"status": "ready"})
+METRICS = Representation("Metrics", {"type": "string"}, media_type="text/plain")
+
+
+class Me(TenantView):
+    scopes: ClassVar = {"GET": None}
+
+    @operation("getMe", "Who am I, and what may I do?", tag="System", answers={200: ME})
+    def get(self, request: Any) -> Response:
+        """The principal, tenant, roles and effective scopes of the credential sent."""
+        context: ActingContext = request.auth
+        credential = Credential.objects.get(tenant_id=context.tenant_id, id=context.credential_id)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM threada_tenants_of(%s)", [context.principal_id])
+            (memberships,) = cursor.fetchone()
+        return Response(
+            {
+                "principal_id": context.actor,
+                "kind": context.principal_kind.value,
+                "name": context.principal_name,
+                "tenant": context.tenant_slug,
+                "roles": sorted(context.roles),
+                "scopes": sorted(context.scopes),
+                "credential_id": credential.public_id,
+                "credential_expires_at": rfc3339(credential.expires_at) if credential.expires_at else None,
+                "memberships": memberships,
+            }
+        )
+
+
+class PublicView(APIView):
+    """A view that asks nobody for a credential and belongs to no tenant."""
+
+    http_method_names: ClassVar = ["get", "head"]
+    authentication_classes: ClassVar = []
+    permission_classes: ClassVar = []
+    content_negotiation_class = AnyNegotiation
+
+
+class Healthz(PublicView):
+    @operation("getHealth", "Is the process alive?", tag="System", answers={200: ALIVE})
+    def get(self, _request: Any) -> Response:
+        """Asks nothing of the database: a process that answers need not be restarted."""
+        return Response({"status": "alive"})
+
+
+class Readyz(PublicView):
+    @operation(
+        "getReadiness",
+        "Can the instance do its work?",
+        tag="System",
+        answers={200: READY},
+        reasons=("starting", "not_ready"),
+    )
+    def get(self, _request: Any) -> Response:
+        """Ready: started, the database answers, all migrations are applied, tenants are isolated."""
+        if settings.THREADA_READY_FILE and not Path(settings.THREADA_READY_FILE).exists():
+            raise errors.InstanceStarting(headers={"Retry-After": "1"})
+        if not migrations_are_applied():
+            raise errors.InstanceNotReady("Migrations are missing. Run manage.py migrate.")
+        problems = isolation_problems()
+        if problems:
+            raise errors.InstanceNotReady("Tenants are not isolated: " + "; ".join(problems) + ".")
+        return Response({"status": "ready"})
+
+
+class Metrics(PublicView):
+    @operation("getMetrics", "Figures for monitoring, as Prometheus reads them", tag="System", answers={200: METRICS})
+    def get(self, _request: Any) -> HttpResponse:
+        """Instance-wide, measured at each request, without tenants."""
+        registry = CollectorRegistry()
+        registry.register(_Measured())
+        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+class _Measured:
+    """A Prometheus collector of what the meters named in settings measure."""
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        families: dict[str, GaugeMetricFamily] = {}
+        with platform_role():
+            measured: list[Measurement] = [figure for meter in _meters() for figure in meter()]
+        for figure in measured:
+            names, values = [name for name, _ in figure.labels], [value for _, value in figure.labels]
+            family = families.setdefault(figure.name, GaugeMetricFamily(figure.name, figure.description, labels=names))
+            family.add_metric(values, figure.value)
+        return list(families.values())
+
+
+@cache
+def _meters() -> tuple[Meter, ...]:
+    return tuple(import_string(name) for name in settings.THREADA_METERS)
+
+
+_applied: set[str] = set()
+
+
+def migrations_are_applied() -> bool:
+    """Whether every migration of this code is applied. Once true it stays so for the life of a process."""
+    name = connection.settings_dict["NAME"]
+    if name not in _applied:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            return False
+        _applied.add(name)
+    return True
