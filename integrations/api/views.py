@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from integrations import selectors
+from integrations.api.answers import INTEGRATION, PROBE
 from integrations.api.representations import represent_integration
 from integrations.api.shapes import PUT_INTEGRATION
 from integrations.configuration import document_of
@@ -15,6 +16,7 @@ from integrations.services.configure import put_integration
 from integrations.services.probe import probe_integration
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
 from threada_site.api.shapes import EMPTY
@@ -26,10 +28,26 @@ from threada_site.kernel.context import Scope
 class Integrations(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.INTEGRATIONS_MANAGE}
 
+    @operation(
+        "listIntegrations",
+        "List integrations",
+        tag="Integrations",
+        answers={200: page_of(INTEGRATION)},
+        filters=NoFilters,
+        is_paged=True,
+    )
     def get(self, request: Any) -> Response:
         rows = apply_filters(NoFilters, selectors.integrations(request.auth), request)
         return Response(paginate(rows, request, represent=represent_integration))
 
+    @operation(
+        "putIntegration",
+        "Create an integration, or change what it means",
+        tag="Integrations",
+        body=PUT_INTEGRATION,
+        answers={200: INTEGRATION, 201: INTEGRATION},
+        reasons=("document_invalid", "secret_reference_not_allowed", "conflict"),
+    )
     @idempotent
     def post(self, request: Any) -> Response:
         """Create an integration, or add a version to one. What is there already, unchanged, stays as it is (200)."""
@@ -43,6 +61,7 @@ class Integrations(TenantView):
 class IntegrationDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
+    @operation("readIntegration", "Read an integration", tag="Integrations", answers={200: INTEGRATION})
     def get(self, request: Any, integration_id: str) -> Response:
         return Response(represent_integration(_found(request, integration_id)))
 
@@ -52,6 +71,13 @@ class TestIntegration(TenantView):
 
     scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
 
+    @operation(
+        "testIntegration",
+        "Is its secret there, its address allowed, its host listening?",
+        tag="Integrations",
+        body=EMPTY,
+        answers={200: PROBE},
+    )
     @idempotent
     def post(self, request: Any, integration_id: str) -> Response:
         EMPTY.check(request.data or {})
@@ -66,5 +92,5 @@ class TestIntegration(TenantView):
 def _found(request: Any, integration_id: str) -> Integration:
     integration = selectors.integration_by_slug(path_slug(integration_id), ctx=request.auth)
     if integration is None or integration.current_version is None:
-        raise errors.NotFound()
+        raise errors.NotFound
     return integration

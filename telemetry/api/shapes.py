@@ -13,7 +13,10 @@ CREATE_EXPORT: Final = shape(
         "format": {"enum": ["ndjson"], "default": "ndjson"},
         "filters": {
             "type": "object",
-            "properties": dict.fromkeys(("channel_id", "workflow_id", "status", "policy_version_id", "integration_id", "work_item_id", "kind"), _FILTER),
+            "properties": dict.fromkeys(
+                ("channel_id", "workflow_id", "status", "policy_version_id", "integration_id", "work_item_id", "kind"),
+                _FILTER,
+            ),
             "additionalProperties": False,
         },
         "created_after": {"type": "string", "format": "date-time", "maxLength": 40},

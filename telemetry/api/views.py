@@ -8,6 +8,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from rest_framework.response import Response
 
 from telemetry import selectors
+from telemetry.api.answers import EVENT, EXPORT, NDJSON
 from telemetry.api.representations import represent_event, represent_export
 from telemetry.api.shapes import CREATE_EXPORT
 from telemetry.filters import ReceiptFilters
@@ -15,6 +16,7 @@ from telemetry.models import TelemetryExport
 from telemetry.services.exports import bounded_window, create_export, stream_ndjson
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
@@ -26,6 +28,15 @@ class TelemetryEvents(TenantView):
 
     scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
 
+    @operation(
+        "listEvents",
+        "Receipts as events, over a bounded window",
+        tag="Telemetry",
+        answers={200: page_of(EVENT)},
+        filters=ReceiptFilters,
+        is_paged=True,
+        reasons=("window_too_large",),
+    )
     def get(self, request: Any) -> Response:
         rows = apply_filters(ReceiptFilters, selectors.receipts(request.auth), request)
         chosen = bounded_window(
@@ -39,6 +50,15 @@ class TelemetryEvents(TenantView):
 class TelemetryExports(TenantView):
     scopes: ClassVar = {"POST": Scope.TELEMETRY_READ}
 
+    @operation(
+        "createExport",
+        "Fix a selection of receipts for download",
+        tag="Telemetry",
+        body=CREATE_EXPORT,
+        answers={202: EXPORT},
+        headers=("Location",),
+        reasons=("window_too_large",),
+    )
     @idempotent
     def post(self, request: Any) -> Response:
         body = CREATE_EXPORT.check(request.data or {})
@@ -53,6 +73,7 @@ class TelemetryExports(TenantView):
 class TelemetryExportDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
 
+    @operation("readExport", "Read an export", tag="Telemetry", answers={200: EXPORT})
     def get(self, request: Any, export_id: str) -> Response:
         return Response(represent_export(_found(request, export_id)))
 
@@ -60,6 +81,12 @@ class TelemetryExportDetail(TenantView):
 class DownloadTelemetryExport(TenantView):
     scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
 
+    @operation(
+        "downloadExport",
+        "Download an export: receipts byte for byte as they were hashed",
+        tag="Telemetry",
+        answers={200: NDJSON},
+    )
     def get(self, request: Any, export_id: str) -> HttpResponse:
         export = _found(request, export_id)
         return StreamingHttpResponse(
@@ -72,15 +99,16 @@ class DownloadTelemetryExport(TenantView):
 class ReceiptDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
 
+    @operation("readReceipt", "Read a receipt", tag="Telemetry", answers={200: EVENT})
     def get(self, request: Any, receipt_id: str) -> Response:
         receipt = selectors.receipts(request.auth).filter(id=path_id(ids.RECEIPT, receipt_id)).first()
         if receipt is None:
-            raise errors.NotFound()
+            raise errors.NotFound
         return Response(represent_event(receipt))
 
 
 def _found(request: Any, export_id: str) -> TelemetryExport:
     export = selectors.exports(request.auth).filter(id=path_id(ids.EXPORT, export_id)).first()
     if export is None:
-        raise errors.NotFound()
+        raise errors.NotFound
     return export

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from integrations.models import Attempt
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
@@ -16,6 +17,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from workitems import selectors
+from workitems.api.answers import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATTEMPTS
 from workitems.api.filters import ExecutionFilters
 from workitems.api.representations import represent_execution
 from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
@@ -28,6 +30,26 @@ from workitems.services.receipts import subject_of
 class ExecuteAction(TenantView):
     scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
 
+    @operation(
+        "executeAction",
+        "Have an action carried out on a work item",
+        tag="Executions",
+        body=EXECUTE_ACTION,
+        answers={202: ACTION_ACCEPTED},
+        headers=("Location", "Retry-After"),
+        reasons=(
+            "not_found",
+            "unknown_integration",
+            "unknown_action",
+            "action_not_allowed",
+            "policy_denied",
+            "review_pending",
+            "approval_pending",
+            "execution_in_progress",
+            "transition_not_allowed",
+            "expression_failed",
+        ),
+    )
     @idempotent
     def post(self, request: Any) -> Response:
         body = EXECUTE_ACTION.check(request.data)
@@ -75,6 +97,14 @@ class ExecuteAction(TenantView):
 class Executions(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
+    @operation(
+        "listExecutions",
+        "List executions",
+        tag="Executions",
+        answers={200: page_of(EXECUTION)},
+        filters=ExecutionFilters,
+        is_paged=True,
+    )
     def get(self, request: Any) -> Response:
         rows = apply_filters(ExecutionFilters, selectors.executions(request.auth), request)
         return Response(paginate(rows.select_related("envelope"), request, represent=represent_execution))
@@ -83,6 +113,9 @@ class Executions(TenantView):
 class ExecutionDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
+    @operation(
+        "readExecution", "Read an execution with its attempts", tag="Executions", answers={200: EXECUTION_WITH_ATTEMPTS}
+    )
     def get(self, request: Any, execution_id: str) -> Response:
         return Response(shown_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth))
 
@@ -90,6 +123,14 @@ class ExecutionDetail(TenantView):
 class CancelExecution(TenantView):
     scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
 
+    @operation(
+        "cancelExecution",
+        "Cancel an execution before it is sent",
+        tag="Executions",
+        body=EMPTY,
+        answers={200: EXECUTION_WITH_ATTEMPTS},
+        reasons=("execution_not_cancellable",),
+    )
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
         EMPTY.check(request.data or {})
@@ -102,6 +143,15 @@ class CancelExecution(TenantView):
 class RetryExecution(TenantView):
     scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
 
+    @operation(
+        "retryExecution",
+        "Run a failed execution again",
+        tag="Executions",
+        body=EMPTY,
+        answers={202: EXECUTION_WITH_ATTEMPTS},
+        headers=("Retry-After",),
+        reasons=("execution_not_retryable",),
+    )
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
         EMPTY.check(request.data or {})
@@ -114,6 +164,14 @@ class RetryExecution(TenantView):
 class ReconcileExecution(TenantView):
     scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
 
+    @operation(
+        "reconcileExecution",
+        "Say what came of an execution whose outcome is unknown",
+        tag="Executions",
+        body=RECONCILE_EXECUTION,
+        answers={200: EXECUTION_WITH_ATTEMPTS},
+        reasons=("execution_not_reconcilable",),
+    )
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
         body = RECONCILE_EXECUTION.check(request.data)
@@ -129,6 +187,6 @@ def shown_execution(execution_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
     """The representation of one execution with its attempts. Raises `NotFound`."""
     execution = selectors.executions(ctx).filter(id=execution_id).select_related("envelope").first()
     if execution is None:
-        raise errors.NotFound()
+        raise errors.NotFound
     attempts = Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=execution).order_by("number")
     return represent_execution(execution, attempts=list(attempts))

@@ -7,15 +7,18 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from telemetry import selectors as ledger
+from telemetry.api.answers import EVENT
 from telemetry.api.representations import represent_event
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.views import TenantView, check_if_match, etag, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from workitems import selectors
+from workitems.api.answers import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.api.filters import WorkItemFilters
 from workitems.api.representations import represent_work_item
 from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM
@@ -30,10 +33,33 @@ from workitems.services.receipts import subject_of
 class WorkItems(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKITEMS_WRITE}
 
+    @operation(
+        "listWorkItems",
+        "List work items",
+        tag="Work items",
+        answers={200: page_of(WORK_ITEM)},
+        filters=WorkItemFilters,
+        is_paged=True,
+    )
     def get(self, request: Any) -> Response:
         rows = apply_filters(WorkItemFilters, selectors.work_items(request.auth), request)
         return Response(paginate(rows, request, represent=represent_work_item))
 
+    @operation(
+        "createWorkItem",
+        "Hand in a request for work",
+        tag="Work items",
+        body=CREATE_WORK_ITEM,
+        answers={201: WORK_ITEM},
+        headers=("Location", "ETag"),
+        reasons=(
+            "unknown_workflow",
+            "unknown_channel",
+            "channel_required",
+            "unknown_requester",
+            "payload_schema_violation",
+        ),
+    )
     @idempotent
     def post(self, request: Any) -> Response:
         body = CREATE_WORK_ITEM.check(request.data)
@@ -57,10 +83,21 @@ class WorkItems(TenantView):
 class WorkItemDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PATCH": Scope.WORKITEMS_WRITE}
 
+    @operation("readWorkItem", "Read a work item", tag="Work items", answers={200: WHOLE_WORK_ITEM}, headers=("ETag",))
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
         return Response(represent_work_item(item, whole=True), headers={"ETag": item_etag(item)})
 
+    @operation(
+        "editWorkItem",
+        "Replace the payload: the case is decided anew",
+        tag="Work items",
+        body=EDIT_WORK_ITEM,
+        answers={200: WORK_ITEM},
+        takes_if_match=True,
+        headers=("ETag",),
+        reasons=("transition_not_allowed", "execution_in_progress", "payload_schema_violation"),
+    )
     def patch(self, request: Any, work_item_id: str) -> Response:
         body = EDIT_WORK_ITEM.check(request.data)
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
@@ -73,6 +110,14 @@ class WorkItemDetail(TenantView):
 class CancelWorkItem(TenantView):
     scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
 
+    @operation(
+        "cancelWorkItem",
+        "End a work item undone",
+        tag="Work items",
+        body=CLOSE_WORK_ITEM,
+        answers={200: WORK_ITEM},
+        reasons=("transition_not_allowed", "execution_in_progress"),
+    )
     @idempotent
     def post(self, request: Any, work_item_id: str) -> Response:
         body = CLOSE_WORK_ITEM.check(request.data or {})
@@ -85,6 +130,14 @@ class CancelWorkItem(TenantView):
 class ResolveWorkItem(TenantView):
     scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
 
+    @operation(
+        "resolveWorkItem",
+        "End a work item as done",
+        tag="Work items",
+        body=CLOSE_WORK_ITEM,
+        answers={200: WORK_ITEM},
+        reasons=("transition_not_allowed", "execution_in_progress"),
+    )
     @idempotent
     def post(self, request: Any, work_item_id: str) -> Response:
         body = CLOSE_WORK_ITEM.check(request.data or {})
@@ -99,6 +152,14 @@ class WorkItemTimeline(TenantView):
 
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
+    @operation(
+        "readTimeline",
+        "A work item's receipts",
+        tag="Work items",
+        answers={200: page_of(EVENT)},
+        filters=NoFilters,
+        is_paged=True,
+    )
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
         rows = apply_filters(NoFilters, ledger.receipts_of(item.id, ctx=request.auth), request)
@@ -108,6 +169,12 @@ class WorkItemTimeline(TenantView):
 class ExplainWorkItem(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
+    @operation(
+        "explainWorkItem",
+        "Why it is where it is, whom it waits for, what happens next",
+        tag="Work items",
+        answers={200: EXPLANATION},
+    )
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
         explanation = explain_work_item(item, ctx=request.auth)
@@ -128,7 +195,7 @@ def found_item(view: TenantView, request: Any, work_item_id: str) -> WorkItem:
     """The item in the path, when the caller may read it. Raises `NotFound`."""
     item = selectors.work_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
     if item is None:
-        raise errors.NotFound()
+        raise errors.NotFound
     view.subject = subject_of(item)
     return item
 

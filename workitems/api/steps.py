@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from policies.approvals import from_json
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
@@ -17,6 +18,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.people import Member, members
 from workitems import selectors, tally
+from workitems.api.answers import STEP, VOTE_CAST
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.representations import represent_step, represent_vote
 from workitems.api.shapes import CAST_VOTE
@@ -31,6 +33,14 @@ from workitems.services.voting import Ballot, cast_vote, claim_step, release_ste
 class DecisionSteps(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
+    @operation(
+        "listDecisionSteps",
+        "List decision steps",
+        tag="Decisions",
+        answers={200: page_of(STEP)},
+        filters=DecisionStepFilters,
+        is_paged=True,
+    )
     def get(self, request: Any) -> Response:
         rows = apply_filters(DecisionStepFilters, selectors.decision_steps(request.auth), request)
         if request.query_params.get("mine") == "true":
@@ -46,6 +56,7 @@ class DecisionSteps(TenantView):
 class DecisionStepDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
+    @operation("readDecisionStep", "Read a decision step with its exact envelope", tag="Decisions", answers={200: STEP})
     def get(self, request: Any, decision_step_id: str) -> Response:
         return Response(shown_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth))
 
@@ -53,6 +64,22 @@ class DecisionStepDetail(TenantView):
 class DecisionStepVotes(TenantView):
     scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
 
+    @operation(
+        "castVote",
+        "Approve or reject what the envelope seals",
+        tag="Decisions",
+        body=CAST_VOTE,
+        answers={201: VOTE_CAST},
+        reasons=(
+            "step_closed",
+            "voter_excluded",
+            "voter_not_eligible",
+            "already_voted",
+            "envelope_changed",
+            "reason_code_required",
+            "unknown_reason_code",
+        ),
+    )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
         body = CAST_VOTE.check(request.data)
@@ -84,6 +111,14 @@ class DecisionStepVotes(TenantView):
 class ClaimDecisionStep(TenantView):
     scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
 
+    @operation(
+        "claimDecisionStep",
+        "Say that you are on it",
+        tag="Decisions",
+        body=EMPTY,
+        answers={200: STEP},
+        reasons=("step_closed", "step_claimed", "voter_excluded", "voter_not_eligible"),
+    )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
         EMPTY.check(request.data or {})
@@ -96,6 +131,14 @@ class ClaimDecisionStep(TenantView):
 class ReleaseDecisionStep(TenantView):
     scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
 
+    @operation(
+        "releaseDecisionStep",
+        "Give a claim back",
+        tag="Decisions",
+        body=EMPTY,
+        answers={200: STEP},
+        reasons=("step_closed", "step_claimed", "voter_excluded", "voter_not_eligible"),
+    )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
         EMPTY.check(request.data or {})
@@ -109,7 +152,7 @@ def shown_step(step_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
     """The representation of one step. Raises `NotFound`."""
     step = selectors.with_votes(selectors.decision_steps(ctx)).filter(id=step_id).first()
     if step is None:
-        raise errors.NotFound()
+        raise errors.NotFound
     return represent_step(step, tally_of(step, members(ctx.tenant_id, humans_only=True)))
 
 

@@ -1,0 +1,53 @@
+"""What the endpoints of telemetry answer, as schemas for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from threada_site.api.operations import Representation, representation
+from threada_site.api.shapes import id_schema
+from threada_site.kernel import ids
+
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_MAYBE_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
+_INSTANT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+
+EVENT: Final = representation(
+    "Event",
+    {
+        "receipt_id": id_schema(ids.RECEIPT),
+        "kind": {"type": "string", "description": "noun.past_participle, such as work_item.created"},
+        "occurred_at": _INSTANT,
+        "actor": {"type": "string", "description": "pr_… or system"},
+        "work_item_id": _MAYBE_TEXT,
+        "execution_id": _MAYBE_TEXT,
+        "workflow_id": _MAYBE_TEXT,
+        "channel_id": _MAYBE_TEXT,
+        "integration_id": _MAYBE_TEXT,
+        "status": _MAYBE_TEXT,
+        "policy_version_id": _MAYBE_TEXT,
+        "reason_codes": {"type": "array", "items": _TEXT},
+        "correlation_id": _TEXT,
+        "body_sha256": {"type": "string", "description": "SHA-256 of the receipt's canonical bytes."},
+        "body": {"type": "object", "description": "The receipt: actor, inputs, evidence, policy, outcome."},
+    },
+)
+EXPORT: Final = representation(
+    "TelemetryExport",
+    {
+        "export_id": id_schema(ids.EXPORT),
+        "status": {"enum": ["ready"]},
+        "format": {"enum": ["ndjson"]},
+        "filters": {"type": "object"},
+        "created_after": _INSTANT,
+        "created_before": _INSTANT,
+        "requested_by": id_schema(ids.PRINCIPAL),
+        "created_at": _INSTANT,
+        "download_url": _TEXT,
+    },
+)
+NDJSON: Final = Representation(
+    "Receipts",
+    {"type": "string", "description": "One receipt's canonical bytes a line, oldest first."},
+    media_type="application/x-ndjson",
+)

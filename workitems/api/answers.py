@@ -1,0 +1,230 @@
+"""What the endpoints of cases answer, as schemas for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from integrations.lifecycle import ExecutionStatus
+from threada_site.api.operations import representation
+from threada_site.api.shapes import SLUG, id_schema
+from threada_site.kernel import ids
+from threada_site.kernel.context import PrincipalKind
+from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+
+TEXT: Final[dict[str, Any]] = {"type": "string"}
+MAYBE_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
+INSTANT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+MAYBE_INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "format": "date-time"}
+SHA256: Final[dict[str, Any]] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+OBJECT: Final[dict[str, Any]] = {"type": "object"}
+TEXTS: Final[dict[str, Any]] = {"type": "array", "items": TEXT}
+
+
+def maybe(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def words(enumeration: Any) -> dict[str, Any]:
+    """The values of an enumeration."""
+    return {"enum": [entry.value for entry in enumeration]}
+
+
+_WORK_ITEM: Final = {
+    "work_item_id": id_schema(ids.WORK_ITEM),
+    "status": words(WorkItemStatus),
+    "workflow_id": SLUG,
+    "workflow_version_id": id_schema(ids.WORKFLOW_VERSION),
+    "channel_id": maybe(SLUG),
+    "payload": OBJECT,
+    "payload_sha256": SHA256,
+    "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+    "risk_flags": TEXTS,
+    "data_class": TEXT,
+    "requester": id_schema(ids.PRINCIPAL),
+    "assignee": maybe(id_schema(ids.PRINCIPAL)),
+    "external_ref": MAYBE_TEXT,
+    "policy_version_id": maybe(id_schema(ids.POLICY_VERSION)),
+    "version": {"type": "integer", "minimum": 1},
+    "correlation_id": TEXT,
+    "created_at": INSTANT,
+    "updated_at": INSTANT,
+}
+_EXAMPLE: Final = {
+    "work_item_id": "wi_01k9zq6w4ve9qtr1n5m2d3c4b5",
+    "status": "new",
+    "workflow_id": "policy_review",
+    "workflow_version_id": "wv_01k9zq5x3ae1krtz9w8v7m6n5p",
+    "channel_id": "web_main",
+    "payload": {"question": "May we share the vendor list with our auditor?"},
+    "payload_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "confidence": 1.0,
+    "risk_flags": [],
+    "data_class": "internal",
+    "requester": "pr_01k9zq4m2be5t8v7x6y5z4w3a2",
+    "assignee": None,
+    "external_ref": None,
+    "policy_version_id": None,
+    "version": 1,
+    "correlation_id": "0f8fad5bd9cb469fa16570867728950e",
+    "created_at": "2026-01-31T09:30:00.000Z",
+    "updated_at": "2026-01-31T09:30:00.000Z",
+}
+WORK_ITEM: Final = representation("WorkItem", _WORK_ITEM, example=_EXAMPLE)
+WHOLE_WORK_ITEM: Final = representation(
+    "WorkItemWithEvidence",
+    {
+        **_WORK_ITEM,
+        "evidence": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "evidence_id": id_schema(ids.EVIDENCE),
+                    "kind": {"enum": ["citation", "retrieval_trace", "fallback"]},
+                    "content": {},
+                },
+                "required": ["evidence_id", "kind", "content"],
+            },
+        },
+    },
+)
+EXPLANATION: Final = representation(
+    "Explanation",
+    {
+        "work_item_id": id_schema(ids.WORK_ITEM),
+        "status": words(WorkItemStatus),
+        "why": TEXTS,
+        "waiting_for": TEXTS,
+        "until": MAYBE_INSTANT,
+        "next": TEXTS,
+        "you_may": TEXTS,
+    },
+)
+_VOTE: Final = {
+    "vote_id": id_schema(ids.VOTE),
+    "voter": id_schema(ids.PRINCIPAL),
+    "voter_kind": words(PrincipalKind),
+    "decision": {"enum": ["approve", "reject"]},
+    "reason_code": MAYBE_TEXT,
+    "comment": MAYBE_TEXT,
+    "envelope_sha256": SHA256,
+    "counted": {"type": "boolean", "description": "False for services and agents: they advise."},
+    "created_at": INSTANT,
+}
+VOTE: Final = representation("Vote", _VOTE)
+VOTE_CAST: Final = representation(
+    "VoteCast",
+    {
+        **_VOTE,
+        "decision_step_id": id_schema(ids.DECISION_STEP),
+        "step_status": words(StepStatus),
+        "work_item_id": id_schema(ids.WORK_ITEM),
+        "work_item_status": words(WorkItemStatus),
+    },
+)
+STEP: Final = representation(
+    "DecisionStep",
+    {
+        "decision_step_id": id_schema(ids.DECISION_STEP),
+        "work_item_id": id_schema(ids.WORK_ITEM),
+        "execution_id": maybe(id_schema(ids.EXECUTION)),
+        "workflow_id": SLUG,
+        "kind": words(StepKind),
+        "status": words(StepStatus),
+        "question": MAYBE_TEXT,
+        "envelope_sha256": SHA256,
+        "envelope": {"type": "object", "description": "What is decided about, decoded."},
+        "envelope_base64": {"type": "string", "description": "The exact bytes whose SHA-256 a vote names."},
+        "rule": OBJECT,
+        "reason_codes": TEXTS,
+        "policy_version_ids": {"type": "array", "items": id_schema(ids.POLICY_VERSION)},
+        "policy_decision_id": maybe(id_schema(ids.POLICY_DECISION)),
+        "waiting_for": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"missing": {"type": "integer"}}, "required": ["missing"]},
+        },
+        "nobody_can_decide": {"type": "boolean"},
+        "votes": {"type": "array", "items": VOTE},
+        "claimed_by": maybe(id_schema(ids.PRINCIPAL)),
+        "claimed_until": MAYBE_INSTANT,
+        "respond_by": MAYBE_INSTANT,
+        "due_at": MAYBE_INSTANT,
+        "opened_at": INSTANT,
+        "closed_at": MAYBE_INSTANT,
+    },
+)
+ACTION_ACCEPTED: Final = representation(
+    "ActionAccepted",
+    {
+        "execution_id": id_schema(ids.EXECUTION),
+        "status": {"enum": ["started", "awaiting_approval"]},
+        "idempotency_key": TEXT,
+        "work_item_id": id_schema(ids.WORK_ITEM),
+        "work_item_status": words(WorkItemStatus),
+        "decision_steps": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "decision_step_id": id_schema(ids.DECISION_STEP),
+                    "kind": words(StepKind),
+                    "status": words(StepStatus),
+                    "envelope_sha256": SHA256,
+                    "rule": OBJECT,
+                },
+                "required": ["decision_step_id", "kind", "status", "envelope_sha256", "rule"],
+            },
+        },
+    },
+    example={
+        "execution_id": "ex_01k9zq7a5we8hs2r3t4v5w6x7y",
+        "status": "started",
+        "idempotency_key": "threada-Zk1Qx0aYcVbN3mLpR8tUwS2d",
+        "work_item_id": "wi_01k9zq6w4ve9qtr1n5m2d3c4b5",
+        "work_item_status": "executing",
+        "decision_steps": [],
+    },
+)
+_EXECUTION: Final = {
+    "execution_id": id_schema(ids.EXECUTION),
+    "work_item_id": id_schema(ids.WORK_ITEM),
+    "workflow_id": SLUG,
+    "channel_id": maybe(SLUG),
+    "integration_id": SLUG,
+    "action_id": SLUG,
+    "integration_version_id": id_schema(ids.INTEGRATION_VERSION),
+    "status": words(ExecutionStatus),
+    "envelope_sha256": SHA256,
+    "idempotency_key": TEXT,
+    "receiver_idempotency_key": {"type": "string", "description": "What every attempt sends to the receiver."},
+    "input": OBJECT,
+    "requested_by": id_schema(ids.PRINCIPAL),
+    "policy_decision_id": maybe(id_schema(ids.POLICY_DECISION)),
+    "policy_version_id": maybe(id_schema(ids.POLICY_VERSION)),
+    "attempts_made": {"type": "integer", "minimum": 0},
+    "next_try_at": MAYBE_INSTANT,
+    "failure": MAYBE_TEXT,
+    "failure_detail": MAYBE_TEXT,
+    "result": {"type": ["object", "null"]},
+    "correlation_id": TEXT,
+    "created_at": INSTANT,
+    "finished_at": MAYBE_INSTANT,
+}
+EXECUTION: Final = representation("Execution", _EXECUTION)
+ATTEMPT: Final = representation(
+    "Attempt",
+    {
+        "attempt_id": id_schema(ids.ATTEMPT),
+        "number": {"type": "integer", "minimum": 1},
+        "outcome": MAYBE_TEXT,
+        "failure": MAYBE_TEXT,
+        "ambiguous": {"type": "boolean"},
+        "response": {"type": ["object", "null"]},
+        "started_at": INSTANT,
+        "finished_at": MAYBE_INSTANT,
+    },
+)
+EXECUTION_WITH_ATTEMPTS: Final = representation(
+    "ExecutionWithAttempts", {**_EXECUTION, "attempts": {"type": "array", "items": ATTEMPT}}
+)
