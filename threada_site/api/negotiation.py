@@ -8,7 +8,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 
 from threada_site.kernel.errors import NotAcceptable
 
-_JSON = ("application/json", "application/problem+json", "application/*", "*/*")
+_JSON = ("application/json", "application/problem+json", "application/x-ndjson", "application/*", "*/*")
 
 
 class JSONNegotiation(BaseContentNegotiation):
