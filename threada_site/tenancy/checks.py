@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -13,9 +13,12 @@ from threada_site.tenancy.constraints import RowLevelSecurity, TenantForeignKey
 from threada_site.tenancy.models import TenantRow
 from threada_site.tenancy.roles import OWNER, PLATFORM
 
+# How PostgreSQL prints `tenant_id = <the transaction's tenant>`; with anything beside it, it would begin otherwise.
+_OWN_ROWS: Final = "(tenant_id = ( SELECT (NULLIF(current_setting('app.tenant'::text, true)"
+
 
 @register(Tags.models)
-def tenant_models_carry_constraints(app_configs: Any, **_kwargs: Any) -> list[CheckMessage]:
+def tenant_models_carry_constraints(**_kwargs: Any) -> list[CheckMessage]:
     """Every tenant model declares row-level security, and every reference between tenant tables its composite key."""
     problems: list[CheckMessage] = []
     for model in tenant_models():
@@ -48,9 +51,12 @@ def tenant_models() -> list[type[models.Model]]:
 def isolation_problems() -> Sequence[str]:
     """What in the live database would let the login see other tenants' rows; empty when all is well.
 
-    Asked at the start of every process (`web`, `worker`) and by `check_tenancy`.
+    Asked at the start of every process (`web`, `worker`), by `/readyz` and by `check_tenancy`.
     """
-    problems = []
+    return [*_login_problems(), *_table_problems()]
+
+
+def _login_problems() -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -60,32 +66,47 @@ def isolation_problems() -> Sequence[str]:
              WHERE pg_has_role(current_user, r.oid, 'MEMBER') AND r.rolname !~ '^pg_'
             """
         )
-        for name, is_superuser, bypasses, is_login, is_inherited in cursor.fetchall():
-            if is_superuser:
-                problems.append(f"the login {'is' if is_login else 'may become'} the superuser {name}")
-            elif bypasses:
-                problems.append(f"the role {name} has BYPASSRLS")
-            elif name in (OWNER, PLATFORM) and (is_login or is_inherited):
-                problems.append(f"the login inherits {name}; it must be NOINHERIT and SET ROLE explicitly")
-        tables = [model._meta.db_table for model in tenant_models()]
+        rows = cursor.fetchall()
+    for name, is_superuser, bypasses, is_login, is_inherited in rows:
+        if is_superuser:
+            yield f"the login {'is' if is_login else 'may become'} the superuser {name}"
+        elif bypasses:
+            yield f"the role {name} has BYPASSRLS"
+        elif name in (OWNER, PLATFORM) and (is_login or is_inherited):
+            yield f"the login inherits {name}; it must be NOINHERIT and SET ROLE explicitly"
+
+
+def _table_problems() -> Iterator[str]:
+    """Tables of tenant models, and any other with a `tenant_id`: forced security, the two known policies, no more."""
+    tables = [model._meta.db_table for model in tenant_models()]
+    with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner) = current_user,
-                   EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'tenant_rows')
-              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity, pg_get_userbyid(c.relowner) = current_user,
+                   coalesce(array_agg(p.polname::text) FILTER (WHERE p.polname = 'tenant_rows'
+                       AND starts_with(pg_get_expr(p.polqual, c.oid), %(own)s)
+                       AND starts_with(pg_get_expr(p.polwithcheck, c.oid), %(own)s)), '{}'),
+                   coalesce(array_agg(p.polname::text ORDER BY p.polname) FILTER (WHERE p.polname <> 'tenant_rows'
+                       AND NOT (p.polname = 'platform_rows' AND p.polroles <@ (
+                           SELECT array_agg(oid) FROM pg_roles WHERE rolname IN (%(owner)s, %(platform)s)))), '{}')
+              FROM pg_class c
+              JOIN pg_namespace n ON n.oid = c.relnamespace
+              LEFT JOIN pg_policy p ON p.polrelid = c.oid
              WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
-               AND (c.relname = ANY(%s) OR EXISTS (
+               AND (c.relname = ANY(%(tables)s) OR EXISTS (
                     SELECT 1 FROM pg_attribute a
                      WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
+             GROUP BY c.oid, c.relname
             """,
-            [tables],
+            {"tables": tables, "own": _OWN_ROWS, "owner": OWNER, "platform": PLATFORM},
         )
-        rows = cursor.fetchall()
-    missing = set(tables) - {row[0] for row in rows}
-    problems += [f"the table {table} does not exist; run manage.py migrate" for table in sorted(missing)]
-    for table, enabled, forced, is_owner, has_policy in sorted(rows):
-        if not (enabled and forced and has_policy):
-            problems.append(f"the table {table} has no forced row-level security policy")
-        if is_owner:
-            problems.append(f"the login owns the table {table}")
-    return problems
+        rows = sorted(cursor.fetchall())
+    for table in sorted(set(tables) - {row[0] for row in rows}):
+        yield f"the table {table} does not exist; run manage.py migrate"
+    for table, is_forced, is_owned, own_policies, stray_policies in rows:
+        if not (is_forced and own_policies):
+            yield f"the table {table} has no forced row-level security policy"
+        if is_owned:
+            yield f"the login owns the table {table}"
+        for policy in stray_policies:
+            yield f"the table {table} has the policy {policy}, which may show other tenants' rows"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
+from psycopg.errors import UndefinedTable
 from psycopg_pool import PoolTimeout
 
 from threada_site.kernel import ids
@@ -29,6 +30,10 @@ class ProductCommand(BaseCommand):
             self.refuse(error.detail, *(f"{entry.pointer} {entry.detail}" for entry in error.errors))
         except EmbeddedPostgresError as error:
             self.refuse(str(error))
+        except ProgrammingError as error:
+            if not isinstance(error.__cause__, UndefinedTable):
+                raise
+            self.refuse("The schema is missing or older than this code. Run manage.py migrate.")
         except (OperationalError, PoolTimeout) as error:
             self.refuse(f"The database does not answer: {str(error).strip().partition(chr(10))[0]}")
 

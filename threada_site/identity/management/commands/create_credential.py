@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from threada_site.identity.management.arguments import duration, scopes
+from threada_site.identity.services import add_member, ensure_principal, grant_role, issue_credential
+from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.tenancy.management.base import TenantCommand
+from threada_site.tenancy.models import User
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+class Command(TenantCommand):
+    help = (
+        "Issue a token to a principal of a tenant and print it, alone. The principal and its membership are made when "
+        "they are new; roles are only added. All or nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--tenant", required=True, metavar="SLUG")
+        parser.add_argument("--principal", required=True, metavar="NAME", help="who the token speaks for")
+        parser.add_argument(
+            "--kind",
+            choices=[kind.value for kind in PrincipalKind],
+            help="what a new principal is (service); an existing one must be of this kind",
+        )
+        parser.add_argument(
+            "--role", action="append", default=[], metavar="SLUG", help="grant this role first; repeats"
+        )
+        parser.add_argument("--scopes", required=True, type=scopes, help='such as "workitems:read workitems:write"')
+        parser.add_argument("--expires-in", type=duration, metavar="DURATION", help="30d, 12h, P30D, PT8H (never)")
+        parser.add_argument("--label", default="", help="what the token is for")
+
+    def act(self, **options: Any) -> None:
+        ctx = self.command_context(options["tenant"])
+        with unit_of_work(ctx.tenant_id):
+            principal = self._principal(options["principal"], options["kind"], ctx=ctx)
+            add_member(principal, ctx=ctx)
+            for role in options["role"]:
+                grant_role(principal, role, ctx=ctx)
+            issued = issue_credential(
+                principal=principal,
+                scopes=options["scopes"],
+                label=options["label"],
+                expires_in=options["expires_in"],
+                ctx=ctx,
+            )
+        self.stdout.write(issued.token)
+
+    def _principal(self, name: str, kind: str | None, *, ctx: ActingContext) -> User:
+        existing = User.objects.filter(username=name).first() if kind is None else None
+        return existing or ensure_principal(name, kind=PrincipalKind(kind or PrincipalKind.SERVICE), ctx=ctx)

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from threada_site.identity.services import create_tenant, founding_context
+from threada_site.tenancy.management.base import ProductCommand
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+class Command(ProductCommand):
+    help = "Create a tenant with the default roles. Prints its slug."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("slug", help="a to z, 0 to 9, '-' and '_'; it never changes")
+        parser.add_argument("--name", default="", help="how people call it (the slug)")
+
+    def act(self, **options: Any) -> None:
+        ctx = founding_context(options["slug"])
+        with unit_of_work(ctx.tenant_id):
+            tenant = create_tenant(options["slug"], options["name"], ctx=ctx)
+        self.stdout.write(tenant.slug)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.core.management.base import CommandParser
+
+from threada_site.identity.selectors import credential_of_tenant
+from threada_site.identity.services import revoke_credential
+from threada_site.kernel import ids, tokens
+from threada_site.tenancy.management.base import TenantCommand
+from threada_site.tenancy.models import Credential
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+class Place(NamedTuple):
+    """Where a credential is."""
+
+    credential_id: UUID
+    tenant: str
+
+
+class Command(TenantCommand):
+    help = "Revoke a credential at once. Prints its id."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("credential", help="its id (cr_…), its token (thr_…), or - to read either from stdin")
+        parser.add_argument("--tenant", metavar="SLUG", help="refuse unless it belongs to this tenant")
+
+    def act(self, **options: Any) -> None:
+        text = options["credential"]
+        place = self._place((sys.stdin.readline() if text == "-" else text).strip())
+        if place is None or options["tenant"] not in (None, place.tenant):
+            self.refuse("There is no such credential.")
+        ctx = self.command_context(place.tenant)
+        with unit_of_work(ctx.tenant_id):
+            credential = credential_of_tenant(ctx.tenant_id, place.credential_id)
+            revoke_credential(credential, ctx=ctx)
+        self.stdout.write(credential.public_id)
+
+    def _place(self, text: str) -> Place | None:
+        credential_id = ids.parse_public_id(ids.CREDENTIAL, text)
+        if credential_id is None and not tokens.is_well_formed(text):
+            self.misuse("Name a credential by its id (cr_…) or its token (thr_…).")
+        criteria = {"token_sha256": tokens.digest(text)} if credential_id is None else {"id": credential_id}
+        with platform_role():
+            found = Credential.objects.filter(**criteria).values_list("id", "tenant__slug").first()
+        return Place(*found) if found else None

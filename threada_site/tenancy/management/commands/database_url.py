@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg
+from django.conf import settings
+from django.core.management.base import CommandParser
+from psycopg.conninfo import conninfo_to_dict
+
+from threada_site import postgres
+from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, is_superuser, login_url
+from threada_site.tenancy.management.base import ProductCommand
+from threada_site.tenancy.roles import APP
+
+
+class Command(ProductCommand):
+    help = "Print the database's URL, for psql and pg_dump. It may hold a password."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--superuser",
+            action="store_true",
+            help="with a login that sees the rows of all tenants, as pg_dump needs",
+        )
+
+    def act(self, **options: Any) -> None:
+        write = self._external if settings.DATABASE_URL else self._embedded
+        self.stdout.write(write(as_superuser=options["superuser"]))
+
+    def _embedded(self, *, as_superuser: bool) -> str:
+        cluster = postgres.ensure_running(settings.THREADA_DATA_DIR)
+        return cluster.url(user=cluster.superuser if as_superuser else APP, dbname=EMBEDDED_DATABASE)
+
+    def _external(self, *, as_superuser: bool) -> str:
+        if not as_superuser:
+            return _as_url(login_url(settings.DATABASE_URL, settings.THREADA_DATA_DIR))
+        try:
+            if not is_superuser(settings.DATABASE_URL):
+                self.refuse(
+                    "DATABASE_URL does not name a superuser, so this instance knows none. Ask who runs the server."
+                )
+        except psycopg.OperationalError as error:
+            self.refuse(f"The database does not answer: {str(error).strip()}")
+        return _as_url(settings.DATABASE_URL)
+
+
+def _as_url(conninfo: str) -> str:
+    """A libpq URL from a URL or from keywords and values."""
+    parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
+    user, password = quote(parts.pop("user", ""), safe=""), parts.pop("password", "")
+    database = quote(parts.pop("dbname", ""), safe="")
+    login = f"{user}:{quote(password, safe='')}@" if password else f"{user}@" if user else ""
+    return f"postgresql://{login}/{database}" + (f"?{urlencode(parts)}" if parts else "")
