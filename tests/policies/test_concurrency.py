@@ -43,9 +43,10 @@ def race(ctx: ActingContext, first: Callable[[], Any], second: Callable[[], Any]
                 if leads:
                     has_acted.set()
                     time.sleep(0.3)
-            return result
         except errors.ThreadaError as error:
             return error
+        else:
+            return result
         finally:
             has_acted.set()
             connection.close()
