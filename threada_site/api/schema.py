@@ -171,7 +171,7 @@ class ThreadaSchema(AutoSchema):
         yield from _EVERYWHERE
         if self._is_in_tenant:
             yield from _IN_TENANTS
-            if self.view.scopes.get(self.method):
+            if getattr(self.view, "scopes", {}).get(self.method):
                 yield from _WITH_SCOPE
         if any(_variables(path)):
             yield "not_found"

@@ -70,7 +70,7 @@ class Me(TenantView):
     def get(self, request: Any) -> Response:
         """The principal, tenant, roles and effective scopes of the credential sent."""
         context: ActingContext = request.auth
-        credential = Credential.objects.get(tenant_id=context.tenant_id, id=context.credential_id)
+        credential = Credential.objects.get(tenant_id=context.tenant_id, id=str(context.credential_id))
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM threada_tenants_of(%s)", [context.principal_id])
             (memberships,) = cursor.fetchone()
@@ -92,9 +92,9 @@ class Me(TenantView):
 class PublicView(APIView):
     """A view that asks nobody for a credential and belongs to no tenant."""
 
-    http_method_names: ClassVar = ["get", "head"]
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = []
+    http_method_names = ["get", "head"]
+    authentication_classes = ()
+    permission_classes = ()
     content_negotiation_class = AnyNegotiation
 
 

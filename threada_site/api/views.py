@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
@@ -27,13 +28,13 @@ class TenantView(APIView):
     Subclasses name in `scopes` the scope of each method (None: any credential will do) and call one service per method.
     """
 
-    http_method_names: ClassVar = ["get", "post", "put", "patch", "delete", "head"]
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     scopes: ClassVar[dict[str, Scope | None]] = {}
     refusal: ThreadaError | None = None
     claim: Claim | None = None
     subject: Any = None  # what a refusal's receipt is about, once the handler has found it
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.refusal = None
         self.claim = None
         self.subject = None
@@ -50,13 +51,13 @@ class TenantView(APIView):
             return response
         return self._settle_refusal(self.refusal, response)
 
-    def _keep_or_roll_back(self, refusal: ThreadaError, response: HttpResponse) -> None:
+    def _keep_or_roll_back(self, refusal: ThreadaError, response: HttpResponseBase) -> None:
         if not refusal.keeps_changes:
             transaction.set_rollback(True)
         elif self.claim is not None and isinstance(response, Response):
             self.claim.remember(response)
 
-    def _settle_refusal(self, refusal: ThreadaError, response: HttpResponse) -> HttpResponse:
+    def _settle_refusal(self, refusal: ThreadaError, response: HttpResponseBase) -> HttpResponseBase:
         """After the rollback: the receipt of a refusal, and the answer under its idempotency key."""
         context: ActingContext | None = getattr(self._http_request, "acting_context", None)
         record = import_string(settings.THREADA_REFUSAL_HANDLER)
@@ -75,7 +76,7 @@ class TenantView(APIView):
             return self._finalized(as_threada_error(error))
         return response
 
-    def _finalized(self, refusal: ThreadaError) -> HttpResponse:
+    def _finalized(self, refusal: ThreadaError) -> HttpResponseBase:
         response = problem_response(refusal, correlation_id=self._http_request.correlation_id)
         return self.finalize_response(self.request, response)
 

@@ -18,4 +18,4 @@ class TenancyConfig(AppConfig):
 
 def _close_pool() -> None:
     connections["default"].close()
-    connections["default"].close_pool()
+    connections["default"].close_pool()  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ def tenant_models_carry_constraints(**_kwargs: Any) -> list[CheckMessage]:
         for field in model._meta.local_fields:
             if not isinstance(field, models.ForeignKey) or not issubclass(field.related_model, TenantRow):
                 continue
-            if field.name not in covered or field.db_constraint:
+            if field.name not in covered or getattr(field, "db_constraint", True):
                 problems.append(
                     Error(
                         f"{field.name} has no composite foreign key",

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.db import models
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
 
 from threada_site.tenancy.roles import OWNER, PLATFORM
@@ -24,7 +23,7 @@ class _SchemaConstraint(models.BaseConstraint):
     def validate(self, *_args: Any, **_kwargs: Any) -> None:
         return None
 
-    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+    def constraint_sql(self, model: Any, schema_editor: Any) -> Any:
         """Emitted after CREATE TABLE, since none of these can stand inside it."""
         statement = self.create_sql(model, schema_editor)
         if statement is not None:
@@ -43,7 +42,7 @@ class _SchemaConstraint(models.BaseConstraint):
 class RowLevelSecurity(_SchemaConstraint):
     """Rows are visible and writable in the transaction's tenant alone; owner and platform see all."""
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
         table = schema_editor.quote_name(model._meta.db_table)
         return Statement(
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; "
@@ -53,7 +52,7 @@ class RowLevelSecurity(_SchemaConstraint):
             f"CREATE POLICY platform_rows ON {table} TO {OWNER}, {PLATFORM} USING (true) WITH CHECK (true)"
         )
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
         table = schema_editor.quote_name(model._meta.db_table)
         return Statement(
             f"DROP POLICY tenant_rows ON {table}; DROP POLICY platform_rows ON {table}; "
@@ -64,7 +63,7 @@ class RowLevelSecurity(_SchemaConstraint):
 class AppendOnly(_SchemaConstraint):
     """A trigger refuses UPDATE, DELETE and TRUNCATE for every role but the platform's (retention)."""
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
         table = schema_editor.quote_name(model._meta.db_table)
         return Statement(
             f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {table} "
@@ -73,7 +72,7 @@ class AppendOnly(_SchemaConstraint):
             f"FOR EACH STATEMENT EXECUTE FUNCTION threada_refuse_change()"
         )
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
         table = schema_editor.quote_name(model._meta.db_table)
         return Statement(f"DROP TRIGGER append_only ON {table}; DROP TRIGGER append_only_truncate ON {table}")
 
@@ -85,7 +84,7 @@ class TenantForeignKey(_SchemaConstraint):
         self.field = field
         super().__init__(name=name)
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
         """Emitted at the end of the migration: the target's `(tenant_id, id)` may be created later in the same one."""
         quote = schema_editor.quote_name
         field = model._meta.get_field(self.field)
@@ -98,13 +97,13 @@ class TenantForeignKey(_SchemaConstraint):
             )
         )
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
         quote = schema_editor.quote_name
         return Statement(f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)}")
 
-    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    def deconstruct(self) -> Any:
         path, args, kwargs = super().deconstruct()
-        return path, args, {**kwargs, "field": self.field}
+        return path, tuple(args), {**kwargs, "field": self.field}
 
     def _identity(self) -> tuple[Any, ...]:
         return (self.name, self.field)

@@ -1,7 +1,7 @@
 """The seam to the queue: a job is enqueued in the transaction of the row it is about, or not at all.
 
-Jobs name their task, so that a capability may enqueue what a layer above carries out. They hold ids alone; the rows they
-are about are the truth. The engine behind this file can be replaced without touching a caller.
+Jobs name their task, so that a capability may enqueue what a layer above carries out. They hold ids alone; the rows
+they are about are the truth. The engine behind this file can be replaced without touching a caller.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.constraints import tenant_constraints
 
-slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")
+slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
 
 
 class SlugColumn(models.CharField):
@@ -73,7 +73,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS = []
 
     class Meta:
         verbose_name = "principal"

@@ -1,4 +1,4 @@
-"""The three PostgreSQL roles. The login owns nothing; owner and platform are taken explicitly and never outlive a block."""
+"""The three PostgreSQL roles. The login owns nothing; owner and platform are taken explicitly, for one block."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] =
 def _insert_sql(model: type[models.Model]) -> tuple[str, tuple[models.Field[Any, Any], ...]]:
     quote = connection.ops.quote_name
     fields = tuple(model._meta.local_concrete_fields)
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in fields)
     values = ", ".join(_placeholder(field) for field in fields)
     return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})", fields
 
