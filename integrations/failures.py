@@ -20,7 +20,7 @@ class FailureClass(StrEnum):
     WORKER_LOST = "worker_lost"
 
 
-class TransportFailure(Exception):  # noqa: N818 - the product's errors say what is wrong
+class TransportFailure(Exception):
     """An attempt that brought no usable answer.
 
     `ambiguous` says whether the receiver may have acted: False only when nothing of the request can have reached it.

@@ -1,7 +1,7 @@
 """Claiming: one worker at a time may run an execution, and only the last one to claim it may say what came of it.
 
-A claim is a lease (until when) and a fencing token (which claim) on the Execution row. Queues may deliver twice and may not
-check who finishes a job; the row does.
+A claim is a lease (until when) and a fencing token (which claim) on the Execution row. Queues may deliver twice and may
+not check who finishes a job; the row does.
 """
 
 from __future__ import annotations

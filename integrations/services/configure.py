@@ -28,8 +28,7 @@ def put_integration(
     """The integration `slug`, meaning what `spec` says from now on: for new executions.
 
     `spec` is a JSON value that stands at `pointer` of its document. Receipt `integration.version_added`. Raises
-    `DocumentInvalid`, `SecretReferenceNotAllowed` (a secret that the instance's operator has not listed, named by anybody
-    but the operator), `Conflict` (an integration keeps its connector).
+    `DocumentInvalid`, `SecretReferenceNotAllowed` (named by anybody but the instance's operator, who has not listed it), `Conflict` (an integration keeps its connector).
     """
     require_unit_of_work(ctx.tenant_id)
     document = checked_integration(spec, ctx=ctx, pointer=pointer)

@@ -1,6 +1,6 @@
 """The seam between an execution and whatever runs it.
 
-The engine only reminds: `run_execution` (in workitems) claims on the Execution row, and a reminder too many is harmless.
+The engine only reminds: `run_execution` (in workitems) claims on the Execution row; a reminder too many is harmless.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
 
 from integrations.documents import IntegrationDocument
 from integrations.failures import TransportFailure
-from integrations.secrets import resolve
+from integrations.secrets import SecretReference, resolve
 from integrations.transport import EgressPolicy, reach
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -21,8 +22,7 @@ def probe_integration(document: IntegrationDocument) -> dict[str, Any]:
     Opens one connection at most and sends nothing over it. Call it outside a transaction.
     """
     checks = [
-        _outcome(f"secret {reference}", lambda reference=reference: bool(resolve(reference)) and "can be read")
-        for reference in document.secret_references
+        _outcome(f"secret {reference}", partial(_readable, reference)) for reference in document.secret_references
     ]
     base_url = document.base_url
     if base_url is not None:
@@ -34,6 +34,11 @@ def probe_integration(document: IntegrationDocument) -> dict[str, Any]:
             )
         )
     return {"ok": all(check["ok"] for check in checks), "checks": checks}
+
+
+def _readable(reference: SecretReference) -> str:
+    resolve(reference)
+    return "can be read"
 
 
 def _outcome(check: str, ask: Callable[[], Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import httpcore
 MAX_HEAD_BYTES: Final = 64 * 1024
 
 
-class UnusableAnswer(Exception):  # noqa: N818 - the product's errors say what is wrong
+class UnusableAnswer(Exception):
     """An answer that is too large or cannot be decoded; the message says which."""
 
 

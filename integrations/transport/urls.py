@@ -23,7 +23,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE | re.ASCII)
 _PATH_AND_QUERY: Final = re.compile(r"(?:[A-Za-z0-9/?:@!$&'()*+,;=._~-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 
 
-class UnusableUrl(ValueError):  # noqa: N818 - the product's errors say what is wrong
+class UnusableUrl(ValueError):
     """A URL that is not called; the message says why."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from rest_framework.response import Response
 
 from telemetry import selectors
@@ -87,7 +87,7 @@ class DownloadTelemetryExport(TenantView):
         tag="Telemetry",
         answers={200: NDJSON},
     )
-    def get(self, request: Any, export_id: str) -> HttpResponse:
+    def get(self, request: Any, export_id: str) -> StreamingHttpResponse:
         export = _found(request, export_id)
         return StreamingHttpResponse(
             stream_ndjson(export),

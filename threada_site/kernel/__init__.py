@@ -1,1 +1,1 @@
-"""Pure vocabulary of the product: errors, acting context, ids, canonical JSON, clock, expressions. Imports no Django."""
+"""The product's pure vocabulary: errors, acting context, ids, canonical JSON, clock, expressions. Imports no Django."""

@@ -40,7 +40,7 @@ def pointer(parts: Iterable[str | int]) -> str:
 def _named(error: jsonschema_rs.ValidationError, prefix: str) -> list[FieldError]:
     """One error per field: missing and unexpected properties are named themselves, not the object around them."""
     place = prefix + pointer(error.instance_path)
-    kind = error.kind
+    kind: Any = error.kind  # its attributes depend on its name
     if kind.name == "required":
         return [FieldError(place + pointer([kind.property]), "is required", "required")]
     if kind.name in ("additionalProperties", "unevaluatedProperties"):

@@ -28,7 +28,7 @@ def new_token() -> str:
 def is_well_formed(token: str) -> bool:
     """Whether `token` could have been issued by anybody's Threada."""
     match = _FORM.fullmatch(token)
-    return bool(match) and _checksum(match[1]) == match[2]
+    return match is not None and _checksum(match[1]) == match[2]
 
 
 def digest(token: str) -> bytes:

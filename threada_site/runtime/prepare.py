@@ -125,7 +125,7 @@ def _database(progress: Progress) -> tuple[str | None, bool]:
         postgres.ensure_running(root, on_progress=progress)
         return str(root), not running
     progress("connecting to the PostgreSQL that DATABASE_URL names")
-    if "threada_app" != settings.DATABASES["default"]["USER"] and is_superuser(settings.DATABASE_URL):
+    if settings.DATABASES["default"]["USER"] != "threada_app" and is_superuser(settings.DATABASE_URL):
         progress("preparing roles and database there")
         prepare_external(settings.DATABASE_URL, settings.THREADA_DATA_DIR)
         _restart_with_new_login()

@@ -67,7 +67,7 @@ class Supervisor:
             self._end()
 
     def _start(self, name: str) -> None:
-        self._processes[name] = subprocess.Popen(  # noqa: S603  (our own commands)
+        self._processes[name] = subprocess.Popen(
             self._assignment.commands[name],
             stdin=subprocess.DEVNULL,
             process_group=0,

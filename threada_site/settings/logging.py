@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line on stderr, or readable lines when a person watches."""
 
 import sys
+from typing import Any
 
 import structlog
 
@@ -8,7 +9,7 @@ from threada_site.settings.environment import text
 
 LOG_LEVEL = text("THREADA_LOG_LEVEL", "INFO").upper()
 _readable = text("THREADA_LOG_FORMAT", "text" if sys.stderr.isatty() else "json") == "text"
-_shared = [
+_shared: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

@@ -6,11 +6,10 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from policies.services.decide import DecisionRequest, decide
-
 from integrations.models import Execution
 from policies.approvals import REVIEW_DEFAULT, ApprovalRule, from_json
 from policies.models import PolicyDecision
+from policies.services.decide import DecisionRequest, decide
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus

@@ -7,19 +7,18 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies.services.decide import decide
-
 from integrations import selectors as systems
 from integrations.configuration import document_of
 from integrations.connectors import connector_named
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.envelope import SealedEnvelope, seal
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Execution, Integration
+from integrations.models import Execution, Integration, IntegrationVersion
 from integrations.services.dispatch import dispatch
 from policies.facts import Point, build_facts
 from policies.models import PolicyDecision
 from policies.selectors import workflow_document
+from policies.services.decide import decide
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext, Scope
@@ -64,6 +63,7 @@ class Configured:
     """An action as it is configured now."""
 
     integration: Integration
+    version: IntegrationVersion
     document: IntegrationDocument
     action: ActionDocument
 
@@ -86,7 +86,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
         channel=item.channel,
         integration=request.integration,
         action=request.action,
-        integration_version_id=configured.integration.current_version_id,
+        integration_version=configured.version,
         requested_by=ctx.principal_id,
         idempotency_key=request.idempotency_key or f"threada-{secrets.token_urlsafe(18)}",
         input=request.input,
@@ -179,7 +179,7 @@ def configured_action(item: WorkItem, request: ActionRequest, *, ctx: ActingCont
             f"The workflow {item.workflow} does not allow the action {request.action}.",
             errors=[FieldError("/action_id", "is not among the workflow's actions", "not_allowed")],
         )
-    return Configured(integration, document, document.action(request.action))
+    return Configured(integration, integration.current_version, document, document.action(request.action))
 
 
 def check_executable(item: WorkItem, *, ctx: ActingContext) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from policies.services.decide import decide
-
 from integrations import selectors as systems
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import dispatch
+from policies.services.decide import decide
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus

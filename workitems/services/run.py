@@ -18,7 +18,6 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import connection
-from policies.services.decide import recheck
 
 from integrations import selectors as systems
 from integrations.configuration import action_of
@@ -31,6 +30,7 @@ from integrations.models import Attempt, Execution
 from integrations.outcomes import Outcome
 from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease
 from integrations.transport import EgressPolicy
+from policies.services.decide import recheck
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant

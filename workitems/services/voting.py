@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, Literal, cast
 
 from integrations import selectors as systems
 from integrations.lifecycle import ExecutionStatus
@@ -35,7 +35,7 @@ CLAIM_LASTS: Final = timedelta(minutes=30)
 class Ballot:
     """What a voter says, and about which envelope."""
 
-    decision: str
+    decision: Literal["approve", "reject"]
     envelope_sha256: str
     reason_code: str = ""
     comment: str = ""
@@ -98,7 +98,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
 def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID, everyone: bool) -> tally.Tally:
     """What the votes on `step` amount to. With `everyone` it also says whether anybody is left who could decide."""
     votes = [
-        tally.Vote(vote.voter_id, PrincipalKind(vote.voter_kind), vote.decision, vote.created_at)
+        tally.Vote(vote.voter_id, PrincipalKind(vote.voter_kind), cast("Any", vote.decision), vote.created_at)
         for vote in selectors.votes_on(step)
     ]
     among = None if everyone else {vote.person_id for vote in votes}

@@ -4,9 +4,9 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandParser
-from threada_site.tenancy.management.base import TenantCommand
 
 from telemetry.services.exports import create_export, stream_ndjson
+from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 

@@ -48,7 +48,12 @@ def _database_place() -> str:
 
 def _processes() -> list[dict[str, Any]]:
     """Processes of this checkout, told by their command lines."""
-    kinds = {"worker": "worker", "sealer": "sealer", "threada_site.wsgi:application": "web", "threada_site.runtime.supervisor": "up"}
+    kinds = {
+        "worker": "worker",
+        "sealer": "sealer",
+        "threada_site.wsgi:application": "web",
+        "threada_site.runtime.supervisor": "up",
+    }
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd", "create_time"]):
         line = process.info["cmdline"] or []
@@ -86,8 +91,10 @@ def _queue_facts() -> dict[str, Any]:
         "open_executions",
         "pending_steps",
     )
-    return {name: round(float(value), 1) if name.endswith("_s") and value is not None else value
-            for name, value in zip(names, row, strict=True)}
+    return {
+        name: round(float(value), 1) if name.endswith("_s") and value is not None else value
+        for name, value in zip(names, row, strict=True)
+    }
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ class Command(BaseCommand):
 
 def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment:
     manage = str(Path(settings.THREADA_BASE_DIR) / "manage.py")
-    probe_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  (compared, not bound)
+    probe_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return Assignment(
         commands={
             "web": [
