@@ -1,0 +1,66 @@
+"""Effective rights, decided purely from the rows of `threada_grants`."""
+
+from __future__ import annotations
+
+import uuid
+
+from threada_site.kernel.context import ALL_SCOPES, INSIDE_WORKFLOW_MANAGE, Scope
+from threada_site.tenancy.grants_held import Rights, effective_rights
+
+TENANT = uuid.UUID(int=1)
+WORKFLOW = uuid.UUID(int=2)
+INTEGRATION = uuid.UUID(int=3)
+
+ROWS = [
+    ("requester", "tenant", str(TENANT), "workitems_read"),
+    ("requester", "tenant", str(TENANT), "workitems_write"),
+    ("reviewer", "workflow", str(WORKFLOW), "decisions_decide"),
+    ("reviewer", "integration", str(INTEGRATION), "actions_execute"),
+    (None, "workflow", str(WORKFLOW), "workitems_write"),
+    ("requester", "tenant", str(uuid.UUID(int=9)), "telemetry_read"),
+    ("requester", "tenant", str(TENANT), "view_tenant"),
+    ("empty", None, None, None),
+]
+
+
+def rights(asked: set[str] | None = None, role: str | None = None) -> Rights:
+    return effective_rights(ROWS, tenant_id=TENANT, asked=asked, role=role)
+
+
+def test_roles_and_direct_grants_add_up() -> None:
+    held = rights()
+    assert held.roles == {"requester", "reviewer", "empty"}
+    assert held.scopes == {Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE}
+    assert held.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE, Scope.WORKITEMS_WRITE}}
+    assert held.grants.integrations == {INTEGRATION: {Scope.ACTIONS_EXECUTE}}
+
+
+def test_a_credential_cuts_what_it_did_not_ask_for() -> None:
+    held = rights(asked={"workitems:read", "telemetry:read"})
+    assert held.scopes == {Scope.WORKITEMS_READ}
+    assert (held.grants.workflows, held.grants.integrations) == ({}, {})
+
+
+def test_one_role_alone_drops_the_others_and_what_was_granted_directly() -> None:
+    held = rights(role="reviewer")
+    assert (held.roles, held.scopes) == ({"reviewer"}, frozenset())
+    assert held.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE}}
+
+
+def test_a_role_not_held_leaves_nothing() -> None:
+    held = rights(role="tenant_admin")
+    assert (held.roles, held.scopes, bool(held.grants)) == (frozenset(), frozenset(), False)
+
+
+def test_another_tenants_grants_and_djangos_own_permissions_count_for_nothing() -> None:
+    assert Scope.TELEMETRY_READ not in rights().scopes
+
+
+def test_workflow_manage_holds_its_narrower_scopes_on_both_sides() -> None:
+    everything = [("admin", "tenant", str(TENANT), scope.codename) for scope in ALL_SCOPES]
+    asked = effective_rights(everything, tenant_id=TENANT, asked=["workflow:manage"])
+    granted = effective_rights(
+        [("manager", "tenant", str(TENANT), "workflow_manage")], tenant_id=TENANT, asked=["policies:publish"]
+    )
+    assert asked.scopes == INSIDE_WORKFLOW_MANAGE | {Scope.WORKFLOW_MANAGE}
+    assert granted.scopes == {Scope.POLICIES_PUBLISH}

@@ -1,0 +1,152 @@
+"""Row-level security, table by table: what a tenant sees, may write, and may refer to."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError, IntegrityError, ProgrammingError, connection, models, transaction
+
+from tests.threada_site.tenancy.rows import RowMaker, check_constraints_now
+from threada_site.tenancy.checks import tenant_models
+from threada_site.tenancy.constraints import AppendOnly, TenantForeignKey
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.roles import owner_role, platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+TABLES = tenant_models()
+APPEND_ONLY = [model for model in TABLES if any(isinstance(c, AppendOnly) for c in model._meta.constraints)]
+CHANGEABLE = [model for model in TABLES if model not in APPEND_ONLY]
+REFERENCES = [
+    (model, constraint.field)
+    for model in TABLES
+    for constraint in model._meta.constraints
+    if isinstance(constraint, TenantForeignKey)
+]
+name_of = pytest.mark.parametrize("model", TABLES, ids=lambda model: model._meta.label)
+
+
+def rows_seen(model: type[models.Model]) -> set[object]:
+    return set(model.objects.values_list("tenant_id", flat=True))
+
+
+def test_the_lists_above_are_not_empty() -> None:
+    assert len(TABLES) >= 26
+    assert len(APPEND_ONLY) >= 9
+    assert len(REFERENCES) >= 14
+
+
+def test_without_a_unit_of_work_no_table_shows_a_row(own: RowMaker, others: RowMaker) -> None:
+    assert {model._meta.label: model.objects.count() for model in TABLES if model.objects.exists()} == {}
+
+
+def test_a_unit_of_work_shows_its_own_tenant_alone(own: RowMaker, others: RowMaker) -> None:
+    with unit_of_work(own.tenant.id):
+        seen = {model._meta.label: rows_seen(model) for model in TABLES}
+        reached_by_name = [model for model in TABLES if model.objects.filter(tenant_id=others.tenant.id).exists()]
+        reached_by_id = [model for model in TABLES if model.objects.filter(id=others.made[model].id).exists()]
+    assert seen == {model._meta.label: {own.tenant.id} for model in TABLES}
+    assert reached_by_name == []
+    assert reached_by_id == []
+
+
+def test_the_platform_role_sees_all_and_gives_it_back(own: RowMaker, others: RowMaker) -> None:
+    with platform_role():
+        seen = {model._meta.label: rows_seen(model) for model in TABLES}
+    assert seen == {model._meta.label: {own.tenant.id, others.tenant.id} for model in TABLES}
+    assert rows_seen(TABLES[0]) == set()
+
+
+@name_of
+def test_a_row_of_another_tenant_is_not_written(own: RowMaker, others: RowMaker, model: type[models.Model]) -> None:
+    with unit_of_work(own.tenant.id):
+        stray = others.build(model, **_references_of(model, others))
+        with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
+            stray.save(force_insert=True)
+
+
+@name_of
+def test_nothing_is_written_without_a_unit_of_work(own: RowMaker, model: type[models.Model]) -> None:
+    stray = own.build(model, **_references_of(model, own))
+    with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
+        stray.save(force_insert=True)
+
+
+@pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model._meta.label)
+def test_rows_of_another_tenant_are_neither_changed_nor_deleted_nor_taken(
+    own: RowMaker, others: RowMaker, model: type[models.Model]
+) -> None:
+    table = model._meta.db_table
+    with unit_of_work(own.tenant.id), connection.cursor() as cursor:
+        cursor.execute(f'UPDATE "{table}" SET tenant_id = tenant_id WHERE tenant_id = %s', [others.tenant.id])
+        assert cursor.rowcount == 0
+        cursor.execute(f'DELETE FROM "{table}" WHERE tenant_id = %s', [others.tenant.id])
+        assert cursor.rowcount == 0
+        with pytest.raises(DatabaseError, match=r"row-level security|keeps its identity"), transaction.atomic():
+            cursor.execute(f'UPDATE "{table}" SET tenant_id = %s', [others.tenant.id])
+
+
+@pytest.mark.parametrize(("model", "field"), REFERENCES, ids=lambda part: getattr(part, "__name__", part))
+def test_a_reference_into_another_tenant_is_refused(
+    own: RowMaker, others: RowMaker, model: type[models.Model], field: str
+) -> None:
+    target = model._meta.get_field(field).related_model
+    references = _references_of(model, own) | {f"{field}_id": others.made[target].id}
+    stray = own.build(model, **_unlike_the_first(model, references))
+    with (
+        unit_of_work(own.tenant.id),
+        pytest.raises(IntegrityError, match=f'"{model._meta.model_name}_{field}_fk"'),
+        transaction.atomic(),
+    ):
+        save_and_check(stray)
+
+
+def save_and_check(row: models.Model) -> None:
+    row.save(force_insert=True)
+    check_constraints_now()
+
+
+@pytest.mark.parametrize("model", APPEND_ONLY, ids=lambda model: model._meta.label)
+class TestAppendOnly:
+    def test_the_login_has_no_right_to_change_it(self, own: RowMaker, model: type[models.Model]) -> None:
+        with unit_of_work(own.tenant.id), connection.cursor() as cursor:
+            for statement in ("UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {}"):
+                with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+                    cursor.execute(statement.format(model._meta.db_table))
+
+    def test_a_trigger_stops_the_owner(self, own: RowMaker, model: type[models.Model]) -> None:
+        check_constraints_now()
+        with owner_role(), connection.cursor() as cursor:
+            for statement in ("UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {} CASCADE"):
+                with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+                    cursor.execute(statement.format(model._meta.db_table))
+
+    def test_retention_deletes_whole_rows_and_changes_none(self, own: RowMaker, model: type[models.Model]) -> None:
+        with platform_role(), connection.cursor() as cursor:
+            with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+                cursor.execute(f"UPDATE {model._meta.db_table} SET id = id")
+            cursor.execute("SAVEPOINT before")
+            cursor.execute(f"DELETE FROM {model._meta.db_table} WHERE tenant_id = %s", [own.tenant.id])
+            assert cursor.rowcount >= 1
+            cursor.execute("ROLLBACK TO SAVEPOINT before")
+
+
+def test_the_tenant_itself_cannot_be_deleted_from_under_its_rows(own: RowMaker) -> None:
+    with pytest.raises(models.ProtectedError), unit_of_work(own.tenant.id):
+        Tenant.objects.filter(id=own.tenant.id).delete()
+
+
+def _references_of(model: type[models.Model], maker: RowMaker) -> dict[str, object]:
+    """Ids of rows that exist already, for every reference that has to be set: nothing else is inserted on the way."""
+    return {
+        field.attname: maker.made[field.related_model].id
+        for field in model._meta.local_concrete_fields
+        if isinstance(field, models.ForeignKey) and field.related_model in maker.made
+    }
+
+
+def _unlike_the_first(model: type[models.Model], values: dict[str, object]) -> dict[str, object]:
+    """`values` with other numbers and slugs than the row that exists, so that no unique key speaks first."""
+    others = {"slug": "another", "number": 2, "position": 2, "status": "rejected"}
+    names = {field.name for field in model._meta.local_concrete_fields}
+    return values | {
+        name: value for name, value in others.items() if name in names and model.__name__ != "PolicyVersion"
+    }

@@ -1,0 +1,124 @@
+"""The unit of work: what it refuses, and that it hands back what it took."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import connection, transaction
+
+from threada_site.tenancy.models import Role, Tenant
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import (
+    NestedTenantError,
+    OutsideUnitOfWorkError,
+    current_tenant_id,
+    entered_unit_of_work,
+    mark_entered,
+    require_unit_of_work,
+    unit_of_work,
+)
+
+DEFAULT_ROLES = 9
+
+
+def setting() -> str | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('app.tenant', true)")
+        return cursor.fetchone()[0]
+
+
+def role() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        return cursor.fetchone()[0]
+
+
+def rename_and_fail(tenant: Tenant) -> None:
+    Tenant.objects.filter(id=tenant.id).update(name="changed")
+    raise ZeroDivisionError
+
+
+class TestUnitOfWork:
+    def test_it_begins_and_ends_with_no_tenant(self, tenant: Tenant) -> None:
+        assert (current_tenant_id(), Role.objects.count()) == (None, 0)
+        with unit_of_work(tenant.id):
+            assert (current_tenant_id(), setting(), Role.objects.count()) == (tenant.id, str(tenant.id), DEFAULT_ROLES)
+        assert (current_tenant_id(), setting(), Role.objects.count()) == (None, "", 0)
+
+    def test_it_nests_under_the_same_tenant(self, tenant: Tenant) -> None:
+        with unit_of_work(tenant.id):
+            with unit_of_work(tenant.id):
+                assert Role.objects.count() == DEFAULT_ROLES
+            assert (current_tenant_id(), Role.objects.count()) == (tenant.id, DEFAULT_ROLES)
+        assert Role.objects.count() == 0
+
+    def test_it_refuses_to_nest_under_another_tenant(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        with unit_of_work(tenant.id):
+            with pytest.raises(NestedTenantError), unit_of_work(other_tenant.id):
+                pytest.fail("entered")
+            assert set(Role.objects.values_list("tenant_id", flat=True)) == {tenant.id}
+
+    def test_an_error_inside_rolls_back_and_leaves_no_tenant(self, tenant: Tenant) -> None:
+        with pytest.raises(ZeroDivisionError), unit_of_work(tenant.id):
+            rename_and_fail(tenant)
+        assert (current_tenant_id(), setting() or "", Role.objects.count()) == (None, "", 0)
+        assert Tenant.objects.get(id=tenant.id).name == "acme"
+
+    def test_an_error_in_the_inner_unit_leaves_the_outer_one(self, tenant: Tenant) -> None:
+        with unit_of_work(tenant.id):
+            with pytest.raises(ZeroDivisionError), unit_of_work(tenant.id):
+                raise ZeroDivisionError
+            assert (current_tenant_id(), Role.objects.count()) == (tenant.id, DEFAULT_ROLES)
+
+    def test_a_rolled_back_unit_leaves_no_tenant(self, tenant: Tenant) -> None:
+        with unit_of_work(tenant.id):
+            transaction.set_rollback(True)
+        assert (current_tenant_id(), setting() or "", Role.objects.count()) == (None, "", 0)
+
+    def test_a_released_savepoint_does_not_leak_into_the_transaction_around_it(self, tenant: Tenant) -> None:
+        with transaction.atomic():
+            with unit_of_work(tenant.id):
+                pass
+            assert (setting(), Role.objects.count()) == ("", 0)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_the_next_transaction_of_the_connection_starts_without_a_tenant(self, tenant: Tenant) -> None:
+        with unit_of_work(tenant.id):
+            pass
+        assert setting() == ""
+        with transaction.atomic():
+            assert Role.objects.count() == 0
+
+
+class TestEnteredUnitOfWork:
+    def test_the_tenant_that_sql_has_set_ends_with_it(self, tenant: Tenant) -> None:
+        with entered_unit_of_work():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant.id)])
+            mark_entered(tenant.id)
+            require_unit_of_work(tenant.id)
+            assert Role.objects.count() == DEFAULT_ROLES
+        assert (current_tenant_id(), setting(), Role.objects.count()) == (None, "", 0)
+
+
+class TestRequireUnitOfWork:
+    def test_outside_of_any(self, tenant: Tenant) -> None:
+        with pytest.raises(OutsideUnitOfWorkError):
+            require_unit_of_work(tenant.id)
+
+    def test_inside_another_tenants(self, tenant: Tenant) -> None:
+        with unit_of_work(tenant.id), pytest.raises(OutsideUnitOfWorkError):
+            require_unit_of_work(uuid.uuid4())
+
+
+class TestPlatformRole:
+    def test_it_is_handed_back(self, tenant: Tenant) -> None:
+        with platform_role():
+            assert (role(), Role.objects.count()) == ("threada_platform", DEFAULT_ROLES)
+        assert (role(), Role.objects.count()) == ("threada_app", 0)
+
+    def test_it_is_handed_back_after_an_error(self, tenant: Tenant) -> None:
+        with pytest.raises(ZeroDivisionError), platform_role():
+            raise ZeroDivisionError
+        assert (role(), Role.objects.count()) == ("threada_app", 0)
