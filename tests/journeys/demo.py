@@ -1,0 +1,128 @@
+"""The demo tenant as a newcomer finds it, and what its people do through the API."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from integrations.services.configure import put_integration
+from policies.models import Policy
+from policies.services.publishing import put_policy
+from telemetry.models import Receipt
+from tests.client import Api
+from tests.factories import acting_system, make_principal, make_token
+from tests.jobs import run_jobs
+from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.context import EntryPoint
+from threada_site.runtime.prepare import DEMO_CLIENT, DemoSecrets
+from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+BANK_TOKEN = "s3cret-of-the-bank"
+LARGE = {"vendor": "Hooli", "amount_minor": 2_000_000}
+SMALL = {"vendor": "Hooli", "amount_minor": 900}
+
+
+@dataclass
+class Demo:
+    """The seeded tenant. `api(name)` speaks for a principal with all its rights."""
+
+    tenant: Tenant
+    secrets: DemoSecrets
+    _clients: dict[str, Api] = field(default_factory=dict)
+
+    @property
+    def client(self) -> Api:
+        """The service whose token the newcomer was shown."""
+        return Api(self.secrets.token)
+
+    def api(self, name: str) -> Api:
+        if name not in self._clients:
+            self._clients[name] = Api(make_token(self.tenant, User.objects.get(username=name)))
+        return self._clients[name]
+
+    def join(self, name: str, kind: str = "human", roles: tuple[str, ...] = ("requester",)) -> Api:
+        """The API of somebody new."""
+        make_principal(self.tenant, name, kind=kind, roles=roles)
+        return self.api(name)
+
+    def hand_in(
+        self, payload: dict[str, Any], *, workflow: str = "payment_run", by: Api | None = None, **more: Any
+    ) -> str:
+        """The id of a new work item, not decided yet."""
+        body = {"workflow_id": workflow, "channel_id": "web_main", "payload": payload, **more}
+        answer = (by or self.client).post("/work-items", body)
+        assert answer.status_code == 201, answer.content
+        return answer.json()["work_item_id"]
+
+    def execute(
+        self, item: str, *, action: str = "pay", integration: str = "int_bank", by: Api | None = None, **more: Any
+    ) -> Any:
+        body = {"work_item_id": item, "action_id": action, "integration_id": integration, **more}
+        return (by or self.client).post("/actions/execute", body)
+
+    def step_of(self, item: str) -> dict[str, Any]:
+        """The step the item waits at."""
+        (step,) = self.client.get("/decision-steps", {"work_item_id": item, "status": "pending"}).json()["data"]
+        return step
+
+    def vote(self, name: str, step: dict[str, Any], decision: str = "approve", **more: Any) -> Any:
+        body = {"decision": decision, "envelope_sha256": step["envelope_sha256"], **more}
+        return self.api(name).post(f"/decision-steps/{step['decision_step_id']}/votes", body)
+
+    def item(self, item: str) -> dict[str, Any]:
+        return self.client.get(f"/work-items/{item}").json()
+
+    def execution(self, execution: str) -> dict[str, Any]:
+        return self.client.get(f"/executions/{execution}").json()
+
+    def story(self, item: str) -> list[dict[str, Any]]:
+        """The item's receipts, the oldest first."""
+        events = self.client.get(f"/work-items/{item}/timeline", {"limit": 200}).json()["data"]
+        return list(reversed(events))
+
+    def kinds(self, item: str) -> list[str]:
+        return [event["kind"] for event in self.story(item)]
+
+    def put_bank(self, url: str, **changes: Any) -> None:
+        """Point int_bank at `url`, as the instance's operator may."""
+        from integrations.models import Integration
+
+        ctx = acting_system(self.tenant, EntryPoint.COMMAND)
+        with unit_of_work(self.tenant.id):
+            current = Integration.objects.select_related("current_version").get(slug="int_bank").current_version
+            put_integration("int_bank", {**current.spec, "base_url": url, **changes}, ctx=ctx)
+
+    def put_rules(self, *first: dict[str, Any], policy: str = "payments", only: bool = False) -> None:
+        """A new version of a policy with `first` before the rules it has (or instead of them)."""
+        with unit_of_work(self.tenant.id):
+            rules = Policy.objects.select_related("in_force").get(slug=policy).in_force.document["rules"]
+            put_policy(policy, {"rules": [*first, *([] if only else rules)]}, ctx=acting_system(self.tenant))
+
+    def check_receipts(self) -> int:
+        """Hold every receipt to its digest and its columns to its body; how many there are."""
+        with unit_of_work(self.tenant.id):
+            receipts = list(Receipt.objects.all())
+        for receipt in receipts:
+            raw = bytes(receipt.body)
+            body = orjson.loads(raw)
+            assert sha256_hex(raw) == receipt.body_sha256
+            assert (body["kind"], body["id"]) == (receipt.kind, receipt.public_id)
+            assert body["subject"].get("status", "") == receipt.status
+            assert body["subject"].get("workflow_id", "") == receipt.workflow
+        return len(receipts)
+
+    def wait(self) -> list[str]:
+        """Let the worker work."""
+        return run_jobs()
+
+
+def envelope_bytes(step: dict[str, Any]) -> bytes:
+    """What a step shows as the exact envelope."""
+    return base64.b64decode(step["envelope_base64"])
+
+
+__all__ = ["BANK_TOKEN", "DEMO_CLIENT", "LARGE", "SMALL", "Demo", "envelope_bytes"]
