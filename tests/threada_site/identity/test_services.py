@@ -1,27 +1,317 @@
-from telemetry.models import Receipt
-from tests.factories import acting, make_principal, make_token
-from threada_site.kernel.context import Scope
-from threada_site.tenancy.unit_of_work import unit_of_work
+"""Acts upon tenants, principals, roles and credentials: what changes, what is refused, which receipts remain."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+
+from telemetry.models import Receipt, SealQueueEntry
+from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant, make_token
+from threada_site.identity import services
+from threada_site.identity.default_roles import DEFAULT_ROLES
+from threada_site.identity.selectors import rights_of_principal
+from threada_site.kernel import clock, errors, tokens
+from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.models import Credential, Membership, Role, Tenant, User
+from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 
 
-def test_smoke(tenant, other_tenant):
-    p = make_principal(tenant, "bob", roles=["operator"])
-    t = make_token(tenant, p)
-    assert t.startswith("thr_")
-    assert acting(tenant, p).scopes == {
-        Scope.WORKITEMS_READ,
-        Scope.WORKITEMS_WRITE,
-        Scope.ACTIONS_EXECUTE,
-        Scope.TELEMETRY_READ,
-        Scope.ACTIONS_FREEZE,
-        Scope.DECISIONS_DECIDE,
-    }
-    assert Receipt.objects.count() == 0
+def kinds(tenant: Tenant) -> list[str]:
     with unit_of_work(tenant.id):
-        assert [r.kind for r in Receipt.objects.order_by("id")] == [
-            "tenant.created",
-            "principal.created",
-            "member.added",
-            "role.granted",
-            "credential.issued",
+        return list(Receipt.objects.order_by("id").values_list("kind", flat=True))
+
+
+def last_body(tenant: Tenant) -> dict:
+    with unit_of_work(tenant.id):
+        return json.loads(bytes(Receipt.objects.latest("id").body))
+
+
+@pytest.fixture
+def system(tenant: Tenant) -> ActingContext:
+    return acting_system(tenant)
+
+
+@pytest.fixture
+def bot(tenant: Tenant) -> User:
+    return make_principal(tenant, "bot", kind="service", roles=["requester"])
+
+
+class TestCreateTenant:
+    def test_it_has_the_default_roles_and_one_receipt(self, tenant: Tenant) -> None:
+        with unit_of_work(tenant.id):
+            roles = {role.slug: role.group.name for role in Role.objects.select_related("group")}
+            queued = SealQueueEntry.objects.count()
+        assert roles == {slug: f"acme:{slug}" for slug in DEFAULT_ROLES}
+        assert (kinds(tenant), queued) == (["tenant.created"], 1)
+
+    @pytest.mark.parametrize("role", DEFAULT_ROLES)
+    def test_each_role_gives_exactly_its_scopes(self, tenant: Tenant, role: str) -> None:
+        person = make_principal(tenant, roles=[role])
+        rights = rights_of_principal(person.id, tenant_id=tenant.id)
+        assert rights.scopes == DEFAULT_ROLES[role]
+        assert rights.roles == {role}
+
+    def test_the_documented_roles(self) -> None:
+        assert DEFAULT_ROLES["tenant_admin"] == ALL_SCOPES
+        assert DEFAULT_ROLES["operator"] - DEFAULT_ROLES["requester"] == {
+            Scope.TELEMETRY_READ,
+            Scope.ACTIONS_FREEZE,
+            Scope.DECISIONS_DECIDE,
+        }
+
+    def test_a_slug_is_taken_once(self, tenant: Tenant) -> None:
+        with pytest.raises(errors.Conflict):
+            make_tenant("acme")
+        assert Tenant.objects.count() == 1
+        assert Group.objects.count() == len(DEFAULT_ROLES)
+
+    @pytest.mark.parametrize("slug", ["", "Acme", "-acme", "a" * 64, "a:b", "acme\n", "ä"])
+    def test_what_is_no_slug_is_refused(self, db: None, slug: str) -> None:
+        with pytest.raises(errors.InvalidRequest):
+            make_tenant(slug)
+        assert Tenant.objects.count() == 0
+
+    def test_nobody_but_the_operator_creates_tenants(self, tenant: Tenant) -> None:
+        admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
+        with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
+            services.create_tenant("globex", ctx=admin)
+
+    def test_outside_a_unit_of_work_nothing_happens(self, db: None) -> None:
+        with pytest.raises(OutsideUnitOfWorkError):
+            services.create_tenant("acme", ctx=services.founding_context("acme"))
+
+
+class TestPrincipals:
+    def test_made_once_with_one_receipt(self, tenant: Tenant, system: ActingContext) -> None:
+        with unit_of_work(tenant.id):
+            first = services.ensure_principal("bot", kind=PrincipalKind.SERVICE, ctx=system)
+            second = services.ensure_principal("bot", kind=PrincipalKind.SERVICE, ctx=system)
+        assert first == second
+        assert kinds(tenant) == ["tenant.created", "principal.created"]
+        assert last_body(tenant)["inputs"] == {"kind": "service", "principal": first.public_id}
+        assert not first.has_usable_password()
+
+    def test_another_kind_is_a_conflict(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+        with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
+            services.ensure_principal("bot", kind=PrincipalKind.HUMAN, ctx=system)
+
+    def test_a_principal_may_belong_to_several_tenants(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
+        make_principal(other_tenant, "bot", kind="service", roles=["viewer"])
+        assert rights_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester"}
+        assert rights_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
+
+    def test_leaving_takes_roles_and_credentials_of_this_tenant_alone(
+        self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
+    ) -> None:
+        make_principal(other_tenant, "bot", kind="service", roles=["viewer"])
+        make_token(tenant, bot)
+        make_token(other_tenant, bot)
+        with unit_of_work(tenant.id):
+            services.remove_member(bot, ctx=system)
+            assert not Membership.objects.filter(user=bot).exists()
+            (credential,) = Credential.objects.filter(user=bot)
+        assert credential.revoked_at is not None
+        assert last_body(tenant)["outcome"] == {"revoked": [credential.public_id]}
+        assert rights_of_principal(bot.id, tenant_id=tenant.id).roles == frozenset()
+        with unit_of_work(other_tenant.id):
+            assert Credential.objects.get(user=bot).revoked_at is None
+        assert rights_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
+
+    def test_a_password_is_for_people_and_not_weak(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+        person = make_principal(tenant, "alice")
+        with unit_of_work(tenant.id):
+            services.set_password(person, PASSWORD, ctx=system)
+            with pytest.raises(errors.InvalidRequest):
+                services.set_password(person, "short", ctx=system)
+            with pytest.raises(errors.InvalidRequest):
+                services.set_password(bot, PASSWORD, ctx=system)
+        assert User.objects.get(id=person.id).check_password(PASSWORD)
+        assert kinds(tenant)[-1] == "principal.password_set"
+        assert PASSWORD not in json.dumps(last_body(tenant))
+
+
+class TestRoles:
+    def test_granting_twice_leaves_one_receipt(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+        with unit_of_work(tenant.id):
+            services.grant_role(bot, "viewer", ctx=system)
+            services.grant_role(bot, "viewer", ctx=system)
+        assert kinds(tenant).count("role.granted") == 2
+        assert last_body(tenant)["inputs"] == {"principal": bot.public_id, "role": "viewer"}
+
+    def test_an_unknown_role_names_the_known_ones(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+        with unit_of_work(tenant.id), pytest.raises(errors.InvalidRequest, match="approver, auditor"):
+            services.grant_role(bot, "emperor", ctx=system)
+
+    def test_only_members_hold_roles(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
+        with unit_of_work(other_tenant.id), pytest.raises(errors.InvalidRequest, match="does not belong"):
+            services.grant_role(bot, "viewer", ctx=acting_system(other_tenant))
+
+    def test_withdrawing(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+        with unit_of_work(tenant.id):
+            services.withdraw_role(bot, "requester", ctx=system)
+            services.withdraw_role(bot, "requester", ctx=system)
+        assert rights_of_principal(bot.id, tenant_id=tenant.id).scopes == frozenset()
+        assert kinds(tenant).count("role.withdrawn") == 1
+
+    def test_a_role_of_ones_own_and_what_redefining_it_takes_away(
+        self, tenant: Tenant, system: ActingContext, bot: User
+    ) -> None:
+        with unit_of_work(tenant.id):
+            services.define_role("finance", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=system)
+            services.grant_role(bot, "finance", ctx=system)
+            services.withdraw_role(bot, "requester", ctx=system)
+            services.define_role("finance", frozenset({Scope.WORKITEMS_READ}), ctx=system)
+        assert rights_of_principal(bot.id, tenant_id=tenant.id).scopes == {Scope.WORKITEMS_READ}
+        assert last_body(tenant)["inputs"] == {"role": "finance", "scopes": ["workitems:read"]}
+
+    def test_a_role_of_the_same_name_elsewhere_is_another(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        for place, scope in ((tenant, Scope.TELEMETRY_READ), (other_tenant, Scope.WORKITEMS_READ)):
+            with unit_of_work(place.id):
+                services.define_role("finance", frozenset({scope}), ctx=acting_system(place))
+        person = make_principal(tenant, "alice", roles=["finance"])
+        assert rights_of_principal(person.id, tenant_id=tenant.id).scopes == {Scope.TELEMETRY_READ}
+        assert rights_of_principal(person.id, tenant_id=other_tenant.id).scopes == frozenset()
+
+
+class TestIssueCredential:
+    def issue(self, principal: User, *scopes: str, ctx: ActingContext, **more: object) -> services.IssuedCredential:
+        with unit_of_work(ctx.tenant_id):
+            return services.issue_credential(principal=principal, scopes=scopes, ctx=ctx, **more)
+
+    def test_only_the_digest_is_kept(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+        issued = self.issue(bot, "workitems:read", ctx=system, label="ci", expires_in=timedelta(days=30))
+        with unit_of_work(tenant.id):
+            row = Credential.objects.get()
+        assert tokens.is_well_formed(issued.token)
+        assert bytes(row.token_sha256) == tokens.digest(issued.token)
+        assert (row.label, row.scopes, row.hint) == ("ci", ["workitems:read"], issued.token[:10])
+        assert timedelta(days=29, hours=23) < row.expires_at - clock.now() < timedelta(days=30)
+        assert issued.token not in json.dumps(last_body(tenant))
+        assert last_body(tenant)["inputs"] == {
+            "credential": row.public_id,
+            "principal": bot.public_id,
+            "scopes": ["workitems:read"],
+            "expires_at": clock.rfc3339(row.expires_at),
+        }
+
+    def test_more_than_the_roles_hold_is_refused_by_name(
+        self, tenant: Tenant, system: ActingContext, bot: User
+    ) -> None:
+        before = kinds(tenant)
+        with pytest.raises(errors.ScopeNotGrantable, match="telemetry:read, workflow:manage") as refusal:
+            self.issue(bot, "workitems:read", "workflow:manage", "telemetry:read", ctx=system)
+        assert [entry.detail for entry in refusal.value.errors] == [
+            "telemetry:read is not held",
+            "workflow:manage is not held",
         ]
+        with unit_of_work(tenant.id):
+            assert Credential.objects.count() == 0
+        assert kinds(tenant) == before
+
+    def test_workflow_manage_holds_the_narrower_scopes(self, tenant: Tenant, system: ActingContext) -> None:
+        with unit_of_work(tenant.id):
+            services.define_role("manager", frozenset({Scope.WORKFLOW_MANAGE}), ctx=system)
+        manager = make_principal(tenant, "mia", roles=["manager"])
+        assert self.issue(manager, "policies:publish", "decisions:decide", ctx=system).token
+        with pytest.raises(errors.ScopeNotGrantable):
+            self.issue(manager, "actions:freeze", ctx=system)
+
+    @pytest.mark.parametrize("scopes", [[], ["workitems:reed"], ["workitems:read", ""]])
+    def test_unknown_scopes_and_none(self, system: ActingContext, bot: User, scopes: list[str]) -> None:
+        with pytest.raises(errors.InvalidRequest):
+            self.issue(bot, *scopes, ctx=system)
+
+    @pytest.mark.parametrize("life", [timedelta(0), timedelta(seconds=-1), timedelta(days=3661)])
+    def test_a_life_out_of_range(self, system: ActingContext, bot: User, life: timedelta) -> None:
+        with pytest.raises(errors.InvalidRequest):
+            self.issue(bot, "workitems:read", ctx=system, expires_in=life)
+
+    def test_only_for_active_members(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
+        with pytest.raises(errors.InvalidRequest):
+            self.issue(bot, "workitems:read", ctx=acting_system(other_tenant))
+        bot.is_active = False
+        bot.save(update_fields=["is_active"])
+        with pytest.raises(errors.InvalidRequest):
+            self.issue(bot, "workitems:read", ctx=acting_system(tenant))
+
+    def test_a_colleague_may_issue_for_themselves_what_they_hold_now_and_for_nobody_else(
+        self, tenant: Tenant, bot: User
+    ) -> None:
+        narrowed = acting(tenant, bot, scopes=["workitems:read"])
+        assert self.issue(bot, "workitems:read", ctx=narrowed).token
+        with pytest.raises(errors.ScopeNotGrantable):
+            self.issue(bot, "workitems:write", ctx=narrowed)
+        with pytest.raises(errors.PermissionDenied):
+            self.issue(make_principal(tenant, "alice"), "workitems:read", ctx=narrowed)
+
+
+class TestEndOfCredentials:
+    @pytest.fixture
+    def credential(self, tenant: Tenant, bot: User) -> Credential:
+        make_token(tenant, bot, ["workitems:read"], expires_in=timedelta(days=30))
+        with unit_of_work(tenant.id):
+            return Credential.objects.get()
+
+    def test_revoking_twice_leaves_one_receipt(
+        self, tenant: Tenant, system: ActingContext, credential: Credential
+    ) -> None:
+        with unit_of_work(tenant.id):
+            services.revoke_credential(credential, ctx=system)
+            first = Credential.objects.get().revoked_at
+            services.revoke_credential(credential, ctx=system)
+            assert Credential.objects.get().revoked_at == first
+        assert kinds(tenant).count("credential.revoked") == 1
+
+    def test_rotating_hands_over_scopes_label_and_length_of_life(
+        self, tenant: Tenant, system: ActingContext, credential: Credential
+    ) -> None:
+        with unit_of_work(tenant.id):
+            new = services.rotate_credential(credential, ctx=system).credential
+            old = Credential.objects.get(id=credential.id)
+        assert (new.scopes, new.label, old.is_live) == (["workitems:read"], "test", False)
+        assert abs(new.expires_at - clock.now() - timedelta(days=30)) < timedelta(minutes=1)
+        assert kinds(tenant)[-2:] == ["credential.issued", "credential.revoked"]
+
+    def test_rotating_with_an_overlap_lets_the_old_one_live_a_little(
+        self, tenant: Tenant, system: ActingContext, credential: Credential
+    ) -> None:
+        with unit_of_work(tenant.id):
+            services.rotate_credential(credential, overlap=timedelta(hours=1), ctx=system)
+            old = Credential.objects.get(id=credential.id)
+        assert old.revoked_at is None
+        assert timedelta(minutes=59) < old.expires_at - clock.now() <= timedelta(hours=1)
+        assert kinds(tenant)[-1] == "credential.shortened"
+
+    def test_what_has_ended_is_not_rotated(self, tenant: Tenant, system: ActingContext, credential: Credential) -> None:
+        with unit_of_work(tenant.id):
+            services.revoke_credential(credential, ctx=system)
+            with pytest.raises(errors.Conflict):
+                services.rotate_credential(credential, ctx=system)
+
+    def test_a_strangers_credential_is_not_found(self, other_tenant: Tenant, credential: Credential) -> None:
+        with unit_of_work(other_tenant.id), pytest.raises(errors.NotFound):
+            services.revoke_credential(credential, ctx=acting_system(other_tenant))
+
+
+@pytest.mark.parametrize("role", [role for role in DEFAULT_ROLES if role != "tenant_admin"])
+def test_who_holds_less_than_everything_changes_nobody(tenant: Tenant, bot: User, role: str) -> None:
+    ctx = acting(tenant, make_principal(tenant, "alice", roles=[role]))
+    before = kinds(tenant)
+    acts = (
+        lambda: services.ensure_principal("eve", kind=PrincipalKind.HUMAN, ctx=ctx),
+        lambda: services.add_member(bot, ctx=ctx),
+        lambda: services.remove_member(bot, ctx=ctx),
+        lambda: services.set_password(bot, PASSWORD, ctx=ctx),
+        lambda: services.grant_role(bot, "tenant_admin", ctx=ctx),
+        lambda: services.withdraw_role(bot, "requester", ctx=ctx),
+        lambda: services.define_role("mine", ALL_SCOPES, ctx=ctx),
+    )
+    with unit_of_work(tenant.id):
+        for act in acts:
+            with pytest.raises(errors.PermissionDenied):
+                act()
+    assert kinds(tenant) == before
+    assert not User.objects.filter(username="eve").exists()

@@ -1,0 +1,207 @@
+"""The commands of this app: what they print where, and how they exit."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from datetime import timedelta
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import ManagementUtility
+
+from telemetry.models import Receipt
+from tests.factories import make_principal, make_token
+from threada_site.identity.selectors import rights_of_principal, tenant_by_slug
+from threada_site.kernel import clock, tokens
+from threada_site.tenancy.models import Credential, Membership, Tenant, User
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+class Said(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+class Manage:
+    """`manage.py`, as typed: exit status, standard output, standard error."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str) -> Said:
+        self.capsys.readouterr()
+        status = 0
+        try:
+            ManagementUtility(["manage.py", *arguments]).execute()
+        except SystemExit as exit_:
+            status = int(exit_.code or 0)
+        said = self.capsys.readouterr()
+        return Said(status, said.out, said.err)
+
+
+@pytest.fixture
+def manage(db: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Manage:
+    monkeypatch.setattr("django.core.management.base.connections.close_all", lambda: None)  # the test's transaction
+    return Manage(capsys)
+
+
+def credential(manage: Manage, *arguments: str, tenant: str = "acme", principal: str = "bot") -> Said:
+    return manage("create_credential", "--tenant", tenant, "--principal", principal, *arguments)
+
+
+class TestCreateTenant:
+    def test_it_prints_the_slug(self, manage: Manage) -> None:
+        assert manage("create_tenant", "acme", "--name", "Acme Inc.") == Said(0, "acme\n", "")
+        assert tenant_by_slug("acme").name == "Acme Inc."
+
+    def test_a_second_one_of_that_name_is_refused(self, manage: Manage, tenant: Tenant) -> None:
+        assert manage("create_tenant", "acme") == Said(1, "", "There is a tenant 'acme' already.\n")
+
+    def test_what_is_no_slug_is_refused(self, manage: Manage) -> None:
+        assert manage("create_tenant", "Acme Inc.").status == 1
+        assert Tenant.objects.count() == 0
+
+    def test_without_a_slug_it_is_wrong_use(self, manage: Manage) -> None:
+        said = manage("create_tenant")
+        assert (said.status, said.out) == (2, "")
+        assert "slug" in said.err
+
+
+class TestCreateCredential:
+    def test_principal_membership_and_role_are_made_and_the_token_printed_alone(
+        self, manage: Manage, tenant: Tenant
+    ) -> None:
+        roles = ("--role", "requester", "--role", "auditor")
+        scopes = ("--scopes", "workitems:read telemetry:read")
+        said = credential(manage, "--kind", "agent", *roles, *scopes, "--expires-in", "30d", "--label", "crawler")
+        assert (said.status, said.err) == (0, "")
+        assert re.fullmatch(r"thr_[A-Za-z0-9]{49}\n", said.out)
+        bot = User.objects.get(username="bot")
+        with unit_of_work(tenant.id):
+            row = Credential.objects.get()
+            assert Membership.objects.get().user == bot
+            assert list(Receipt.objects.order_by("id").values_list("kind", flat=True)) == [
+                "tenant.created",
+                "principal.created",
+                "member.added",
+                "role.granted",
+                "role.granted",
+                "credential.issued",
+            ]
+        assert bytes(row.token_sha256) == tokens.digest(said.out.strip())
+        assert (bot.kind, row.label, row.scopes) == ("agent", "crawler", ["telemetry:read", "workitems:read"])
+        assert abs(row.expires_at - clock.now() - timedelta(days=30)) < timedelta(minutes=1)
+
+    def test_roles_are_only_added(self, manage: Manage, tenant: Tenant) -> None:
+        bot = make_principal(tenant, "bot", kind="agent", roles=["requester"])
+        assert credential(manage, "--role", "viewer", "--scopes", "workitems:write").status == 0
+        assert rights_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester", "viewer"}
+        assert User.objects.get(username="bot").kind == "agent"
+
+    def test_more_than_the_roles_hold_makes_nothing(self, manage: Manage, tenant: Tenant) -> None:
+        said = credential(manage, "--role", "viewer", "--scopes", "workitems:write,workitems:read")
+        assert (said.status, said.out) == (1, "")
+        assert said.err.startswith("The roles of bot do not hold workitems:write.")
+        assert not User.objects.filter(username="bot").exists()
+
+    def test_another_kind_is_refused(self, manage: Manage, tenant: Tenant) -> None:
+        make_principal(tenant, "bot", kind="agent")
+        said = credential(manage, "--kind", "human", "--scopes", "workitems:read")
+        assert said == Said(1, "", "The principal 'bot' is of kind agent, not human.\n")
+
+    def test_an_unknown_tenant_is_refused(self, manage: Manage) -> None:
+        said = credential(manage, "--scopes", "workitems:read", tenant="nowhere")
+        assert said == Said(1, "", "There is no tenant 'nowhere'. manage.py create_tenant makes one.\n")
+
+    def test_an_unknown_role_is_refused(self, manage: Manage, tenant: Tenant) -> None:
+        assert credential(manage, "--role", "emperor", "--scopes", "workitems:read").status == 1
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--scopes", "workitems:reed"],
+            ["--scopes", ""],
+            [],
+            ["--scopes", "workitems:read", "--expires-in", "30"],
+            ["--scopes", "workitems:read", "--expires-in", "P1Y"],
+            ["--scopes", "workitems:read", "--kind", "robot"],
+            ["--scopes", "workitems:read", "--nonsense"],
+        ],
+    )
+    def test_wrong_use(self, manage: Manage, tenant: Tenant, arguments: list[str]) -> None:
+        said = credential(manage, *arguments)
+        assert (said.status, said.out) == (2, "")
+        assert "usage:" in said.err
+
+    @pytest.mark.parametrize(
+        ("text", "life"),
+        [
+            ("90s", timedelta(seconds=90)),
+            ("12h", timedelta(hours=12)),
+            ("2w", timedelta(weeks=2)),
+            ("P30D", timedelta(days=30)),
+            ("PT8H", timedelta(hours=8)),
+            ("P1DT12H", timedelta(hours=36)),
+        ],
+    )
+    def test_how_a_life_is_written(self, manage: Manage, tenant: Tenant, text: str, life: timedelta) -> None:
+        assert credential(manage, "--role", "viewer", "--scopes", "workitems:read", "--expires-in", text).status == 0
+        with unit_of_work(tenant.id):
+            assert abs(Credential.objects.get().expires_at - clock.now() - life) < timedelta(minutes=1)
+
+
+class TestRevokeCredential:
+    @pytest.fixture
+    def token(self, tenant: Tenant) -> str:
+        return make_token(tenant, make_principal(tenant))
+
+    @pytest.fixture
+    def row(self, token: str) -> Credential:
+        with platform_role():
+            return Credential.objects.get()
+
+    def revoked(self) -> bool:
+        with platform_role():
+            return Credential.objects.get().revoked_at is not None
+
+    def test_by_id(self, manage: Manage, row: Credential) -> None:
+        assert manage("revoke_credential", row.public_id, "--tenant", "acme") == Said(0, f"{row.public_id}\n", "")
+        assert self.revoked()
+
+    def test_by_token(self, manage: Manage, row: Credential, token: str) -> None:
+        assert manage("revoke_credential", token).status == 0
+        assert self.revoked()
+
+    def test_from_standard_input(
+        self, manage: Manage, row: Credential, token: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{token}\n"))
+        assert manage("revoke_credential", "-").out == f"{row.public_id}\n"
+        assert self.revoked()
+
+    def test_not_in_another_tenant(self, manage: Manage, other_tenant: Tenant, row: Credential) -> None:
+        said = manage("revoke_credential", row.public_id, "--tenant", "globex")
+        assert said == Said(1, "", "There is no such credential.\n")
+        assert not self.revoked()
+
+    def test_an_unknown_one(self, manage: Manage) -> None:
+        assert manage("revoke_credential", tokens.new_token()).status == 1
+
+    def test_what_names_no_credential_is_wrong_use(self, manage: Manage) -> None:
+        assert manage("revoke_credential", "bot").status == 2
+
+
+@pytest.mark.skipif(bool(settings.DATABASE_URL), reason="DATABASE_URL names another server than the embedded one")
+class TestDatabaseUrl:
+    def test_it_connects_as_the_login_or_as_a_superuser(self, manage: Manage) -> None:
+        for arguments, user in (([], "threada_app"), (["--superuser"], "postgres")):
+            said = manage("database_url", *arguments)
+            assert (said.status, said.err) == (0, "")
+            with psycopg.connect(said.out.strip()) as connection:
+                assert connection.execute("SELECT current_user").fetchone() == (user,)

@@ -1,0 +1,91 @@
+"""Finding people, and the console's context."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.factories import acting_system, make_principal, make_token
+from threada_site.identity import selectors
+from threada_site.identity.default_roles import DEFAULT_ROLES
+from threada_site.kernel import errors
+from threada_site.kernel.context import EntryPoint
+from threada_site.tenancy.models import Credential, Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+def test_tenant_by_slug(tenant: Tenant) -> None:
+    assert selectors.tenant_by_slug("acme") == tenant
+    with pytest.raises(errors.NotFound):
+        selectors.tenant_by_slug("globex")
+
+
+class TestConsoleContext:
+    def test_it_holds_what_the_roles_in_that_tenant_give(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        alice = make_principal(tenant, "alice", roles=["approver", "viewer"])
+        make_principal(other_tenant, "alice", roles=["tenant_admin"])
+        ctx = selectors.console_context(alice, "acme", "correlation")
+        assert (ctx.tenant_id, ctx.tenant_slug, ctx.principal_id) == (tenant.id, "acme", alice.id)
+        assert ctx.roles == {"approver", "viewer"}
+        assert ctx.scopes == DEFAULT_ROLES["approver"]
+        assert (ctx.entry_point, ctx.credential_id, ctx.correlation_id) == (EntryPoint.CONSOLE, None, "correlation")
+        assert [choice.slug for choice in selectors.tenants_of_person(alice)] == ["acme", "globex"]
+
+    @pytest.mark.parametrize("slug", ["globex", "nowhere", ""])
+    def test_a_tenant_one_does_not_belong_to(self, tenant: Tenant, other_tenant: Tenant, slug: str) -> None:
+        with pytest.raises(errors.TenantMismatch):
+            selectors.console_context(make_principal(tenant), slug, "correlation")
+
+    def test_a_tenant_that_is_switched_off(self, tenant: Tenant) -> None:
+        alice = make_principal(tenant)
+        Tenant.objects.filter(id=tenant.id).update(is_active=False)
+        with pytest.raises(errors.TenantMismatch):
+            selectors.console_context(alice, "acme", "correlation")
+
+    def test_a_person_who_is_switched_off(self, tenant: Tenant) -> None:
+        alice = make_principal(tenant)
+        alice.is_active = False
+        with pytest.raises(errors.PrincipalInactive):
+            selectors.console_context(alice, "acme", "correlation")
+
+
+class TestPeople:
+    def test_people_with_their_roles_here_in_three_statements(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        make_principal(tenant, "bob", roles=["viewer"])
+        make_principal(tenant, "alice", roles=["approver", "auditor"])
+        make_principal(other_tenant, "alice", roles=["tenant_admin"])
+        make_principal(other_tenant, "carol")
+        with (
+            unit_of_work(tenant.id),
+            CaptureQueriesContext(
+                connection,
+            ) as queries,
+        ):
+            people = selectors.people_of_tenant(acting_system(tenant))
+        assert [(person.principal.username, person.roles) for person in people] == [
+            ("alice", ("approver", "auditor")),
+            ("bob", ("viewer",)),
+        ]
+        assert len(queries) == 3
+
+    def test_a_principal_of_another_tenant_is_not_found_by_name(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        alice = make_principal(tenant, "alice")
+        with unit_of_work(tenant.id):
+            assert selectors.principal_of_tenant(tenant.id, "alice") == alice
+        with unit_of_work(other_tenant.id):
+            assert selectors.principal_of_tenant(other_tenant.id, "alice") is None
+
+
+class TestCredentials:
+    def test_a_credential_of_another_tenant_is_not_found(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        make_token(tenant, make_principal(tenant))
+        with unit_of_work(tenant.id):
+            credential = Credential.objects.get()
+            assert selectors.credential_of_tenant(tenant.id, credential.id) == credential
+        with unit_of_work(other_tenant.id), pytest.raises(errors.NotFound):
+            selectors.credential_of_tenant(other_tenant.id, credential.id)
+        with unit_of_work(tenant.id), pytest.raises(errors.NotFound):
+            selectors.credential_of_tenant(tenant.id, uuid.uuid4())
