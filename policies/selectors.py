@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Case, Q, QuerySet, Value, When
 
 from policies.models import (
     Channel,
@@ -136,14 +136,13 @@ def overlays(ctx: ActingContext) -> QuerySet[Overlay]:
     return Overlay.objects.filter(tenant_id=ctx.tenant_id).select_related("policy__in_force")
 
 
-def overlays_in_effect(ctx: ActingContext, *, workflow: str, channel: str = "") -> list[Overlay]:
-    """The overlays that apply to a work item of this workflow and channel, the widest first."""
-    applying = overlays(ctx).filter(scope_kind="tenant") | overlays(ctx).filter(
-        scope_kind="workflow", scope_slug=workflow
-    )
+def applying(rows: QuerySet[Overlay], *, workflow: str, channel: str = "") -> QuerySet[Overlay]:
+    """Those of `rows` that apply to work items of this workflow and channel, the widest first."""
+    scopes = Q(scope_kind="tenant") | Q(scope_kind="workflow", scope_slug=workflow)
     if channel:
-        applying |= overlays(ctx).filter(scope_kind="channel", scope_slug=channel)
-    return sorted(applying, key=lambda overlay: (SCOPE_KINDS.index(overlay.scope_kind), overlay.policy.slug))
+        scopes |= Q(scope_kind="channel", scope_slug=channel)
+    width = Case(*(When(scope_kind=kind, then=Value(place)) for place, kind in enumerate(SCOPE_KINDS)))
+    return rows.filter(scopes).order_by(width, "policy__slug")
 
 
 def decision_for(decision_id: uuid.UUID, *, ctx: ActingContext) -> PolicyDecision | None:

@@ -5,6 +5,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("threada_site.api.urls")),
     path("", include("workitems.api.urls")),
+    path("", include("policies.api.urls")),
     path("", include("integrations.api.urls")),
     path("", include("telemetry.api.urls")),
 ]

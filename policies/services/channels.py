@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policies.models import Channel
-from policies.services.rows import locked_by_slug
+from policies.services.locks import locked_by_slug
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.kernel.context import ActingContext

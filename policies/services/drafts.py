@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Max
 
 from policies.documents import parse_policy
 from policies.lifecycle import PolicyVersionStatus
 from policies.models import Policy, PolicyVersion
-from policies.services.rows import locked_by_slug
+from policies.services.locks import locked_by_slug, locked_version
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.kernel.canonical import canonical_sha256
@@ -18,6 +18,9 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, VersionNotDraft
 from threada_site.tenancy.puts import Change, Put
 from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+RESERVED: Final = frozenset({"effective"})
+"""`/policies/effective` is no policy."""
 
 
 def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put[PolicyVersion]:
@@ -70,6 +73,8 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
 def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:
     """What of a document is stored: its spec. Raises `PolicyDocumentInvalid`, also when its id is not `slug`."""
     parsed = parse_policy(document)
+    if slug in RESERVED:
+        raise PolicyDocumentInvalid(errors=[FieldError("/id", f"{slug} is an address of the API. Choose another id.")])
     if parsed.id is not None and parsed.id != slug:
         raise PolicyDocumentInvalid(errors=[FieldError("/id", f"This document is of the policy {slug}. Write {slug}.")])
     return dict(document["spec"] if is_whole(document) else document)
@@ -78,15 +83,6 @@ def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:
 def is_whole(document: Any) -> bool:
     """Whether a readable document has its head, so that its spec stands at `/spec`."""
     return isinstance(document, Mapping) and ("kind" in document or "spec" in document)
-
-
-def locked_version(version: PolicyVersion, *, ctx: ActingContext) -> PolicyVersion:
-    """The row as it is now, locked. Whoever locks its policy too locks that first."""
-    return (
-        PolicyVersion.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("policy")
-        .get(tenant_id=ctx.tenant_id, id=version.id)
-    )
 
 
 def check_is_draft(version: PolicyVersion) -> None:

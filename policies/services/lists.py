@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from policies.lists import ListDocument
 from policies.models import List, ListVersion
-from policies.services.rows import locked_by_slug
+from policies.services.locks import locked_by_slug
 from telemetry.receipts import Entry
 from telemetry.services.record import record
 from threada_site.kernel.canonical import canonical_sha256

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from policies.lifecycle import POLICY_VERSION, PolicyVersionStatus
-from policies.models import Policy, PolicyVersion
+from policies.models import PolicyVersion
 from policies.services.drafts import (
     check_is_draft,
     draft_policy_version,
     is_whole,
-    locked_version,
     version_entry,
 )
+from policies.services.locks import locked_policy_of, locked_version
 from policies.services.validation import validate_policy
 from telemetry.services.record import record
 from threada_site.kernel import clock, ids
@@ -37,7 +37,7 @@ def publish_policy_version(
     start with `pointer`.
     """
     require_unit_of_work(ctx.tenant_id)
-    policy = _locked_policy(version, ctx=ctx)
+    policy = locked_policy_of(version, ctx=ctx)
     published = locked_version(version, ctx=ctx)
     check_is_draft(published)
     validate_policy(published.document, policy=policy, ctx=ctx, pointer=pointer).check()
@@ -73,7 +73,7 @@ def retire_policy_version(version: PolicyVersion, *, ctx: ActingContext) -> Poli
     older one never comes back by itself. Receipt: `policy.retired`. Raises `TransitionNotAllowed`.
     """
     require_unit_of_work(ctx.tenant_id)
-    policy = _locked_policy(version, ctx=ctx)
+    policy = locked_policy_of(version, ctx=ctx)
     retired = locked_version(version, ctx=ctx)
     POLICY_VERSION.check_transition(PolicyVersionStatus(retired.status), PolicyVersionStatus.RETIRED)
     retired.status = PolicyVersionStatus.RETIRED
@@ -101,10 +101,6 @@ def put_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool = 
         return draft
     version = publish_policy_version(version, ctx=ctx, pointer="/spec" if is_whole(document) else "")
     return Put(version, Change.CREATED if version.number == 1 else Change.CHANGED)
-
-
-def _locked_policy(version: PolicyVersion, *, ctx: ActingContext) -> Policy:
-    return Policy.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=version.policy_id)
 
 
 def _reseal(version_ids: Iterable[uuid.UUID], *, ctx: ActingContext) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policies.models import Workflow, WorkflowVersion
-from policies.services.rows import locked_by_slug
+from policies.services.locks import locked_by_slug
 from policies.workflow_documents import WorkflowDocument
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record

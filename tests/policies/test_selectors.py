@@ -88,7 +88,7 @@ def test_overlays_in_effect_are_told_from_wide_to_narrow(work: ActingContext) ->
         put_overlay(policy, scope, ctx=work)
 
     def names(workflow: str, channel: str) -> list[str]:
-        found = selectors.overlays_in_effect(work, workflow=workflow, channel=channel)
+        found = selectors.applying(selectors.overlays(work), workflow=workflow, channel=channel)
         return [overlay.policy.slug for overlay in found]
 
     assert names("payment_run", "web_main") == ["on-tenant", "on-workflow", "on-channel"]

@@ -1,0 +1,148 @@
+"""What the endpoints of the rulebook answer, as schemas for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from policies.api.shapes import SCOPE
+from policies.lifecycle import PolicyVersionStatus
+from policies.rules import Effect
+from threada_site.api.operations import representation
+from threada_site.api.shapes import SLUG, id_schema
+from threada_site.kernel import ids
+
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_MAYBE_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
+_INSTANT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+_MAYBE_INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "format": "date-time"}
+_SHA256: Final[dict[str, Any]] = {"type": "string", "description": "SHA-256 of its canonical JSON (RFC 8785)."}
+_NUMBER: Final[dict[str, Any]] = {"type": "integer", "minimum": 1}
+_OBJECTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "object"}}
+_IN_LISTS: Final = "Left out in lists."
+
+WORKFLOW: Final = representation(
+    "Workflow",
+    {
+        "workflow_id": SLUG,
+        "name": _MAYBE_TEXT,
+        "workflow_version_id": id_schema(ids.WORKFLOW_VERSION),
+        "version": _NUMBER,
+        "actions": {"type": "array", "items": _TEXT},
+        "channel_required": {"type": "boolean"},
+        "spec": {"type": "object", "description": _IN_LISTS},
+        "created_at": _INSTANT,
+    },
+    optional=("spec",),
+)
+WORKFLOW_VERSION: Final = representation(
+    "WorkflowVersion",
+    {
+        "workflow_id": SLUG,
+        "workflow_version_id": id_schema(ids.WORKFLOW_VERSION),
+        "version": _NUMBER,
+        "spec_sha256": _SHA256,
+        "spec": {"type": "object", "description": _IN_LISTS},
+        "created_by": _MAYBE_TEXT,
+        "created_at": _INSTANT,
+    },
+    optional=("spec",),
+)
+CHANNEL: Final = representation("Channel", {"channel_id": SLUG, "name": _MAYBE_TEXT, "created_at": _INSTANT})
+POLICY: Final = representation(
+    "Policy",
+    {
+        "policy_id": SLUG,
+        "policy_version_id": {**_MAYBE_TEXT, "description": "The version in force; null: none is, so it denies."},
+        "version": {"type": ["integer", "null"]},
+        "published_at": _MAYBE_INSTANT,
+        "created_at": _INSTANT,
+    },
+)
+POLICY_VERSION: Final = representation(
+    "PolicyVersion",
+    {
+        "policy_id": SLUG,
+        "policy_version_id": id_schema(ids.POLICY_VERSION),
+        "version": _NUMBER,
+        "status": {"enum": [status.value for status in PolicyVersionStatus]},
+        "in_force": {"type": "boolean"},
+        "document_sha256": _SHA256,
+        "document": {"type": "object", "description": _IN_LISTS},
+        "created_by": _MAYBE_TEXT,
+        "created_at": _INSTANT,
+        "published_by": _MAYBE_TEXT,
+        "published_at": _MAYBE_INSTANT,
+        "retired_by": _MAYBE_TEXT,
+        "retired_at": _MAYBE_INSTANT,
+    },
+    optional=("document",),
+)
+VALIDATION: Final = representation(
+    "PolicyValidation",
+    {
+        "policy_version_id": id_schema(ids.POLICY_VERSION),
+        "valid": {"type": "boolean"},
+        "workflows": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "Workflows whose payloads the conditions were checked against: those its overlays reach.",
+        },
+        "errors": {**_OBJECTS, "description": "Pointers into the version's document."},
+    },
+)
+OVERLAY: Final = representation(
+    "Overlay",
+    {
+        "overlay_id": id_schema(ids.OVERLAY),
+        "policy_id": SLUG,
+        "scope": SCOPE,
+        "created_by": _MAYBE_TEXT,
+        "created_at": _INSTANT,
+    },
+)
+EFFECTIVE: Final = representation(
+    "EffectivePolicies",
+    {
+        "workflow_id": SLUG,
+        "channel_id": _MAYBE_TEXT,
+        "policies": {
+            "type": "array",
+            "description": "The widest scope first. None at all, or one without a version: denied (`policy_missing`).",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "policy_id": SLUG,
+                    "overlay_id": id_schema(ids.OVERLAY),
+                    "scope": SCOPE,
+                    "policy_version_id": _MAYBE_TEXT,
+                    "version": {"type": ["integer", "null"]},
+                    "rules": _OBJECTS,
+                },
+                "required": ["policy_id", "overlay_id", "scope", "policy_version_id", "version", "rules"],
+            },
+        },
+    },
+)
+POLICY_DECISION: Final = representation(
+    "PolicyDecision",
+    {
+        "policy_decision_id": id_schema(ids.POLICY_DECISION),
+        "work_item_id": id_schema(ids.WORK_ITEM),
+        "execution_id": _MAYBE_TEXT,
+        "point": {"enum": ["intake", "execute"]},
+        "outcome": {"enum": [effect.value for effect in Effect]},
+        "reason_codes": {"type": "array", "items": _TEXT},
+        "policy_version_id": {**_MAYBE_TEXT, "description": "The version whose rule decided."},
+        "matched": {**_OBJECTS, "description": "The rules that decided."},
+        "errors": {**_OBJECTS, "description": "Rules that failed; any of them denies."},
+        "versions": {**_OBJECTS, "description": "Every version that was asked, and where it is bound."},
+        "list_versions": {"type": "object"},
+        "approvals": {"type": ["object", "null"]},
+        "trace": _OBJECTS,
+        "facts": {"type": "object", "description": "What the rules were asked about; lists by version alone."},
+        "facts_sha256": _SHA256,
+        "engine": _TEXT,
+        "duration_us": {"type": "integer"},
+        "created_at": _INSTANT,
+    },
+)

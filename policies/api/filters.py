@@ -1,0 +1,40 @@
+"""Query parameters of the rulebook's lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+
+from policies import selectors
+from policies.lifecycle import PolicyVersionStatus
+from threada_site.api.filters import CreatedWindow, SlugFilter
+
+
+class PolicyVersionFilters(CreatedWindow):
+    """Filters of one policy's versions."""
+
+    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in PolicyVersionStatus])
+
+
+class OverlayFilters(CreatedWindow):
+    """Filters of overlays. `workflow_id` and `channel_id` find those of exactly that scope."""
+
+    policy_id = SlugFilter(field_name="policy__slug")
+    workflow_id = SlugFilter(method="filter_scope")
+    channel_id = SlugFilter(method="filter_scope")
+
+    def filter_scope(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        return queryset.filter(scope_kind=name.removesuffix("_id"), scope_slug=value)
+
+
+class EffectiveFilters(django_filters.FilterSet):
+    """Which work items are meant: those of a workflow, and of a channel where one is named."""
+
+    workflow_id = SlugFilter(required=True)
+    channel_id = SlugFilter()
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        cleaned = self.form.cleaned_data
+        return selectors.applying(queryset, workflow=cleaned["workflow_id"], channel=cleaned["channel_id"])

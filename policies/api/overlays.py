@@ -1,0 +1,114 @@
+"""`/overlays`, `/policies/effective` and `/policy-decisions`: where policies apply, and what they decided."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from policies import selectors
+from policies.api.answers import EFFECTIVE, OVERLAY, POLICY_DECISION
+from policies.api.filters import EffectiveFilters, OverlayFilters
+from policies.api.representations import represent_decision, represent_effective, represent_overlay
+from policies.api.shapes import ADD_OVERLAY
+from policies.overlay_documents import parse_overlay
+from policies.services.overlays import put_overlay, remove_overlay
+from threada_site.api.filters import apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
+from threada_site.api.pagination import paginate
+from threada_site.api.permissions import require
+from threada_site.api.views import TenantView, path_id
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
+
+
+class Overlays(TenantView):
+    """Binding a policy changes what is decided as much as publishing it does, so it needs the same scope."""
+
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.POLICIES_PUBLISH}
+
+    @operation(
+        "listOverlays",
+        "List where policies apply",
+        tag="Policies",
+        answers={200: page_of(OVERLAY)},
+        filters=OverlayFilters,
+        is_paged=True,
+    )
+    def get(self, request: Any) -> Response:
+        require(request.auth, Scope.WORKITEMS_READ)
+        rows = selectors.overlays(request.auth).defer("policy__in_force__document")
+        rows = apply_filters(OverlayFilters, rows, request)
+        return Response(paginate(rows, request, represent=represent_overlay))
+
+    @operation(
+        "addOverlay",
+        "Have a policy apply somewhere",
+        tag="Policies",
+        body=ADD_OVERLAY,
+        answers={200: OVERLAY, 201: OVERLAY},
+        reasons=("document_invalid", "unknown_workflow", "unknown_channel", "policy_document_invalid"),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """It counts from the next decision on. A policy without a version in force denies wherever it applies."""
+        body = ADD_OVERLAY.check(request.data)
+        if selectors.policy_by_slug(body["policy_id"], ctx=request.auth) is None:
+            unknown = FieldError("/policy_id", f"{body['policy_id']} names no policy", "unknown")
+            raise errors.DocumentInvalid(errors=[unknown])
+        document = parse_overlay({"policy": body["policy_id"], "scope": body["scope"]})
+        put = put_overlay(document.policy, document.scope, ctx=request.auth)
+        return Response(represent_overlay(put.row), status=201 if put.is_new else 200)
+
+
+class OverlayDetail(TenantView):
+    scopes: ClassVar = {"DELETE": Scope.POLICIES_PUBLISH}
+
+    @operation("removeOverlay", "Have a policy no longer apply somewhere", tag="Policies", answers={204: None})
+    def delete(self, request: Any, overlay_id: str) -> Response:
+        overlay = selectors.overlays(request.auth).filter(id=path_id(ids.OVERLAY, overlay_id)).first()
+        if overlay is None:
+            raise errors.NotFound
+        remove_overlay(overlay, ctx=request.auth)
+        return Response(status=204)
+
+
+class EffectivePolicies(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation(
+        "readEffectivePolicies",
+        "Which rules decide about the work items of a workflow?",
+        tag="Policies",
+        answers={200: EFFECTIVE},
+        filters=EffectiveFilters,
+        reasons=("unknown_workflow", "unknown_channel"),
+    )
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(EffectiveFilters, selectors.overlays(request.auth), request)
+        workflow, channel = request.query_params["workflow_id"], request.query_params.get("channel_id") or None
+        if selectors.workflow_by_slug(workflow, ctx=request.auth) is None:
+            raise errors.UnknownWorkflow(errors=[FieldError("?workflow_id", "names no workflow", "unknown")])
+        if channel is not None and selectors.channel_by_slug(channel, ctx=request.auth) is None:
+            raise errors.UnknownChannel(errors=[FieldError("?channel_id", "names no channel", "unknown")])
+        policies = [represent_effective(overlay) for overlay in rows]
+        return Response({"workflow_id": workflow, "channel_id": channel, "policies": policies})
+
+
+class PolicyDecisionDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation(
+        "readPolicyDecision",
+        "Read a decision of the policies",
+        tag="Policies",
+        answers={200: POLICY_DECISION},
+    )
+    def get(self, request: Any, policy_decision_id: str) -> Response:
+        """Everything it was taken on, so that it can be understood and repeated."""
+        decision = selectors.decision_for(path_id(ids.POLICY_DECISION, policy_decision_id), ctx=request.auth)
+        if decision is None:
+            raise errors.NotFound
+        return Response(represent_decision(decision))

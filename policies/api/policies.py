@@ -1,0 +1,247 @@
+"""`/policies` and their versions: drafting, checking, publishing, retiring."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from policies import selectors
+from policies.api.answers import POLICY, POLICY_VERSION, VALIDATION
+from policies.api.filters import PolicyVersionFilters
+from policies.api.representations import represent_policy, represent_policy_version, represent_validation
+from policies.api.sent_policies import sent_policy
+from policies.api.shapes import CREATE_POLICY, PUBLISH_VERSION, SEND_DOCUMENT
+from policies.models import Policy, PolicyVersion
+from policies.services.drafts import draft_policy_version, edit_draft
+from policies.services.locks import locked_policy_of, locked_version
+from policies.services.publishing import publish_policy_version, retire_policy_version
+from policies.services.validation import validate_policy
+from telemetry.receipts import Subject
+from threada_site.api.filters import CreatedWindow, apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
+from threada_site.api.pagination import paginate
+from threada_site.api.permissions import require
+from threada_site.api.shapes import EMPTY
+from threada_site.api.views import TenantView, check_if_match, etag, path_slug
+from threada_site.kernel import errors
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
+
+_DOCUMENT_REFUSALS = ("document_invalid", "policy_document_invalid")
+
+
+class Policies(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.POLICIES_WRITE}
+
+    @operation(
+        "listPolicies",
+        "List policies",
+        tag="Policies",
+        answers={200: page_of(POLICY)},
+        filters=CreatedWindow,
+        is_paged=True,
+    )
+    def get(self, request: Any) -> Response:
+        require(request.auth, Scope.WORKITEMS_READ)
+        rows = apply_filters(CreatedWindow, selectors.policies(request.auth).defer("in_force__document"), request)
+        return Response(paginate(rows, request, represent=represent_policy))
+
+    @operation(
+        "createPolicy",
+        "Create a policy with its first draft",
+        tag="Policies",
+        body=CREATE_POLICY,
+        answers={201: POLICY_VERSION},
+        reasons=(*_DOCUMENT_REFUSALS, "conflict"),
+        headers=("Location", "ETag"),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """Send the policy as JSON in `document`, or as YAML text in `source`. `policy_id` may be left out where the
+        document names its id. Nothing is in force until a version is published and bound by an overlay."""
+        body = CREATE_POLICY.check(request.data)
+        sent = sent_policy(body)
+        slug = body.get("policy_id", sent.named_id)
+        if slug is None:
+            missing = FieldError("/policy_id", "is required, unless the document names its id", "required")
+            raise errors.InvalidRequest("Name the policy.", errors=[missing])
+        with sent.located():
+            put = draft_policy_version(slug, sent.value, ctx=request.auth)
+        if not put.is_new or put.row.number != 1:
+            raise errors.Conflict(f"There is a policy {slug}. Add a version to it, or choose another id.")
+        return _answer(put.row, status=201, location=True)
+
+
+class PolicyDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation("readPolicy", "Read a policy", tag="Policies", answers={200: POLICY})
+    def get(self, request: Any, policy_id: str) -> Response:
+        require(request.auth, Scope.WORKITEMS_READ)
+        return Response(represent_policy(_policy(request, policy_id)))
+
+
+class PolicyVersions(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.POLICIES_WRITE}
+
+    @operation(
+        "listPolicyVersions",
+        "List the versions of a policy",
+        tag="Policies",
+        answers={200: page_of(POLICY_VERSION)},
+        filters=PolicyVersionFilters,
+        is_paged=True,
+    )
+    def get(self, request: Any, policy_id: str) -> Response:
+        require(request.auth, Scope.WORKITEMS_READ)
+        rows = selectors.policy_versions(_policy(request, policy_id)).defer("document")
+        rows = apply_filters(PolicyVersionFilters, rows, request)
+        return Response(paginate(rows, request, represent=represent_policy_version))
+
+    @operation(
+        "draftPolicyVersion",
+        "Draft a version of a policy",
+        tag="Policies",
+        body=SEND_DOCUMENT,
+        answers={200: POLICY_VERSION, 201: POLICY_VERSION},
+        reasons=_DOCUMENT_REFUSALS,
+        headers=("Location", "ETag"),
+    )
+    @idempotent
+    def post(self, request: Any, policy_id: str) -> Response:
+        """Where a draft or the version in force says exactly this already, that one is answered (200)."""
+        sent = sent_policy(SEND_DOCUMENT.check(request.data))
+        policy = _policy(request, policy_id)
+        with sent.located():
+            put = draft_policy_version(policy.slug, sent.value, ctx=request.auth)
+        return _answer(put.row, status=201 if put.is_new else 200, location=put.is_new)
+
+
+class PolicyVersionDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PATCH": Scope.POLICIES_WRITE}
+
+    @operation(
+        "readPolicyVersion",
+        "Read a version of a policy",
+        tag="Policies",
+        answers={200: POLICY_VERSION},
+        headers=("ETag",),
+        description="`version` is its number or its id.",
+    )
+    def get(self, request: Any, policy_id: str, version: str) -> Response:
+        require(request.auth, Scope.WORKITEMS_READ)
+        return _answer(_version(self, request, policy_id, version))
+
+    @operation(
+        "editPolicyDraft",
+        "Change a draft",
+        tag="Policies",
+        body=SEND_DOCUMENT,
+        answers={200: POLICY_VERSION},
+        takes_if_match=True,
+        reasons=(*_DOCUMENT_REFUSALS, "version_not_draft", "precondition_required"),
+        headers=("ETag",),
+    )
+    def patch(self, request: Any, policy_id: str, version: str) -> Response:
+        """Needs `If-Match`, so that nobody overwrites what they have not read."""
+        sent = sent_policy(SEND_DOCUMENT.check(request.data))
+        draft = locked_version(_version(self, request, policy_id, version), ctx=request.auth)
+        check_if_match(request, _etag(draft), required=True)
+        with sent.located():
+            put = edit_draft(draft, sent.value, ctx=request.auth)
+        return _answer(put.row)
+
+
+class ValidatePolicyVersion(TenantView):
+    scopes: ClassVar = {"POST": Scope.POLICIES_WRITE}
+
+    @operation(
+        "validatePolicyVersion",
+        "Would this version pass, were it published now?",
+        tag="Policies",
+        body=EMPTY,
+        answers={200: VALIDATION},
+        reasons=("policy_document_invalid",),
+    )
+    @idempotent
+    def post(self, request: Any, policy_id: str, version: str) -> Response:
+        """Checks the conditions against the payloads of every workflow the overlays reach, and runs the tests."""
+        EMPTY.check(request.data or {})
+        found = _version(self, request, policy_id, version)
+        validation = validate_policy(found.document, policy=found.policy, ctx=request.auth)
+        return Response(represent_validation(found, validation))
+
+
+class PublishPolicyVersion(TenantView):
+    scopes: ClassVar = {"POST": Scope.POLICIES_PUBLISH}
+
+    @operation(
+        "publishPolicyVersion",
+        "Put a draft in force",
+        tag="Policies",
+        body=PUBLISH_VERSION,
+        answers={200: POLICY_VERSION},
+        takes_if_match=True,
+        reasons=("policy_document_invalid", "policy_tests_failed", "version_not_draft"),
+        headers=("ETag",),
+    )
+    @idempotent
+    def post(self, request: Any, policy_id: str, version: str) -> Response:
+        """Send `If-Match` to publish exactly what was read. The version in force before is not retired: open steps that
+        it asked for keep it, unless `applies_to_open` has them decided anew."""
+        body = PUBLISH_VERSION.check(request.data or {})
+        found = _version(self, request, policy_id, version)
+        locked_policy_of(found, ctx=request.auth)
+        draft = locked_version(found, ctx=request.auth)
+        check_if_match(request, _etag(draft))
+        applies_to_open = body.get("applies_to_open", False)
+        return _answer(publish_policy_version(draft, ctx=request.auth, applies_to_open=applies_to_open))
+
+
+class RetirePolicyVersion(TenantView):
+    scopes: ClassVar = {"POST": Scope.POLICIES_PUBLISH}
+
+    @operation(
+        "retirePolicyVersion",
+        "Take a version out for good",
+        tag="Policies",
+        body=EMPTY,
+        answers={200: POLICY_VERSION},
+        reasons=("transition_not_allowed",),
+        headers=("ETag",),
+    )
+    @idempotent
+    def post(self, request: Any, policy_id: str, version: str) -> Response:
+        """Open steps that it asked for are decided anew. If it was in force, the policy denies until another version is
+        published."""
+        EMPTY.check(request.data or {})
+        found = _version(self, request, policy_id, version)
+        return _answer(retire_policy_version(found, ctx=request.auth))
+
+
+def _policy(request: Any, policy_id: str) -> Policy:
+    policy = selectors.policy_by_slug(path_slug(policy_id), ctx=request.auth)
+    if policy is None:
+        raise errors.NotFound
+    return policy
+
+
+def _version(view: TenantView, request: Any, policy_id: str, name: str) -> PolicyVersion:
+    version = selectors.policy_version_named(_policy(request, policy_id), name)
+    if version is None:
+        raise errors.NotFound
+    view.subject = Subject(policy_version_id=version.id, status=version.status)
+    return version
+
+
+def _etag(version: PolicyVersion) -> str:
+    return etag(version.public_id, version.status, version.document_sha256[:16])
+
+
+def _answer(version: PolicyVersion, *, status: int = 200, location: bool = False) -> Response:
+    headers = {"ETag": _etag(version)}
+    if location:
+        headers["Location"] = f"/policies/{version.policy.slug}/versions/{version.number}"
+    return Response(represent_policy_version(version, whole=True), status=status, headers=headers)

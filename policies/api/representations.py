@@ -1,0 +1,146 @@
+"""How the rulebook looks in answers."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from policies.models import Channel, Overlay, Policy, PolicyDecision, PolicyVersion, Workflow, WorkflowVersion
+from policies.overlay_documents import OverlayScope
+from policies.selectors import stored_facts
+from policies.services.validation import Validation
+from threada_site.kernel import ids
+from threada_site.kernel.clock import rfc3339
+
+
+def represent_workflow(workflow: Workflow, *, whole: bool = False) -> dict[str, Any]:
+    """A workflow by its current version; its spec only where it is asked for alone."""
+    version = workflow.current_version
+    assert version is not None  # noqa: S101 - selectors leave out workflows without one
+    return {
+        "workflow_id": workflow.slug,
+        "name": workflow.name or None,
+        "workflow_version_id": version.public_id,
+        "version": version.number,
+        "actions": version.spec["actions"],
+        "channel_required": version.spec["channel_required"],
+        **({"spec": version.spec} if whole else {}),
+        "created_at": rfc3339(workflow.created_at),
+    }
+
+
+def represent_workflow_version(version: WorkflowVersion, *, whole: bool = False) -> dict[str, Any]:
+    """One version; its spec only where it is asked for alone."""
+    return {
+        "workflow_id": version.workflow.slug,
+        "workflow_version_id": version.public_id,
+        "version": version.number,
+        "spec_sha256": version.spec_sha256,
+        **({"spec": version.spec} if whole else {}),
+        "created_by": _principal(version.created_by),
+        "created_at": rfc3339(version.created_at),
+    }
+
+
+def represent_channel(channel: Channel) -> dict[str, Any]:
+    """A channel."""
+    return {"channel_id": channel.slug, "name": channel.name or None, "created_at": rfc3339(channel.created_at)}
+
+
+def represent_policy(policy: Policy) -> dict[str, Any]:
+    """A policy by its version in force, if one is."""
+    version = policy.in_force
+    return {
+        "policy_id": policy.slug,
+        "policy_version_id": version.public_id if version else None,
+        "version": version.number if version else None,
+        "published_at": _instant(version.published_at) if version else None,
+        "created_at": rfc3339(policy.created_at),
+    }
+
+
+def represent_policy_version(version: PolicyVersion, *, whole: bool = False) -> dict[str, Any]:
+    """One version; its document only where it is asked for alone."""
+    return {
+        "policy_id": version.policy.slug,
+        "policy_version_id": version.public_id,
+        "version": version.number,
+        "status": version.status,
+        "in_force": version.policy.in_force_id == version.id,
+        "document_sha256": version.document_sha256,
+        **({"document": version.document} if whole else {}),
+        "created_by": _principal(version.created_by),
+        "created_at": rfc3339(version.created_at),
+        "published_by": _principal(version.published_by),
+        "published_at": _instant(version.published_at),
+        "retired_by": _principal(version.retired_by),
+        "retired_at": _instant(version.retired_at),
+    }
+
+
+def represent_validation(version: PolicyVersion, validation: Validation) -> dict[str, Any]:
+    """What a check of a version found."""
+    return {
+        "policy_version_id": version.public_id,
+        "valid": not validation.problems,
+        "workflows": list(validation.workflows),
+        "errors": [problem.as_json() for problem in validation.problems],
+    }
+
+
+def represent_overlay(overlay: Overlay) -> dict[str, Any]:
+    """An overlay."""
+    return {
+        "overlay_id": overlay.public_id,
+        "policy_id": overlay.policy.slug,
+        "scope": OverlayScope(overlay.scope_kind, overlay.scope_slug).as_json(),
+        "created_by": _principal(overlay.created_by),
+        "created_at": rfc3339(overlay.created_at),
+    }
+
+
+def represent_effective(overlay: Overlay) -> dict[str, Any]:
+    """What one overlay brings to bear: the version in force and its rules."""
+    version = overlay.policy.in_force
+    return {
+        "policy_id": overlay.policy.slug,
+        "overlay_id": overlay.public_id,
+        "scope": OverlayScope(overlay.scope_kind, overlay.scope_slug).as_json(),
+        "policy_version_id": version.public_id if version else None,
+        "version": version.number if version else None,
+        "rules": version.document["rules"] if version else [],
+    }
+
+
+def represent_decision(decision: PolicyDecision) -> dict[str, Any]:
+    """One evaluation, whole."""
+    return {
+        "policy_decision_id": decision.public_id,
+        "work_item_id": ids.public_id(ids.WORK_ITEM, decision.work_item_id),
+        "execution_id": decision.execution_id and ids.public_id(ids.EXECUTION, decision.execution_id),
+        "point": decision.point,
+        "outcome": decision.outcome,
+        "reason_codes": decision.reason_codes,
+        "policy_version_id": decision.policy_version_id
+        and ids.public_id(ids.POLICY_VERSION, decision.policy_version_id),
+        "matched": decision.matched,
+        "errors": decision.rule_errors,
+        "versions": decision.versions,
+        "list_versions": decision.list_versions,
+        "approvals": decision.approvals,
+        "trace": decision.trace,
+        "facts": stored_facts(decision),
+        "facts_sha256": decision.facts_sha256,
+        "engine": decision.engine,
+        "duration_us": decision.duration_us,
+        "created_at": rfc3339(decision.created_at),
+    }
+
+
+def _principal(value: uuid.UUID | None) -> str | None:
+    return ids.public_id(ids.PRINCIPAL, value) if value else None
+
+
+def _instant(value: datetime | None) -> str | None:
+    return rfc3339(value) if value else None

@@ -1,0 +1,70 @@
+"""Policies as requests carry them: JSON in `document`, or YAML or JSON text in `source`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from threada_site.kernel.documents import Document, load_documents
+from threada_site.kernel.errors import (
+    DocumentInvalid,
+    FieldError,
+    InvalidRequest,
+    PolicyDocumentInvalid,
+    ThreadaError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SentPolicy:
+    """What was sent, as a JSON value. `text` is None where it was sent as JSON."""
+
+    value: Any
+    text: Document | None = None
+
+    @property
+    def named_id(self) -> str | None:
+        """The id that a whole document names."""
+        name = self.value.get("id") if isinstance(self.value, Mapping) else None
+        return name if isinstance(name, str) else None
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Have refusals of the document point into the body, and say the line where it was sent as text."""
+        try:
+            yield
+        except PolicyDocumentInvalid as error:
+            raise self._relocated(error) from None
+
+    def _relocated(self, error: ThreadaError) -> ThreadaError:
+        return type(error)(error.detail, errors=[self._at(entry) for entry in error.errors])
+
+    def _at(self, entry: FieldError) -> FieldError:
+        if self.text is None:
+            return FieldError("/document" + entry.pointer, entry.detail, entry.code)
+        line = self.text.line_of(entry.pointer)
+        return FieldError("/source" + entry.pointer, f"source line {line}: {entry.detail}", entry.code)
+
+
+def sent_policy(body: Mapping[str, Any]) -> SentPolicy:
+    """The policy in a body that has either `document` or `source`. Raises `InvalidRequest`, `DocumentInvalid`."""
+    if ("document" in body) == ("source" in body):
+        raise InvalidRequest(
+            "Send the policy either as document or as source.",
+            errors=[FieldError("/document", "is required, unless source is sent", "required")],
+        )
+    if "document" in body:
+        return SentPolicy(body["document"])
+    try:
+        documents = load_documents(body["source"], source="source")
+    except DocumentInvalid as error:
+        moved = [FieldError("/source" + entry.pointer, entry.detail, entry.code) for entry in error.errors]
+        raise DocumentInvalid(error.detail, errors=moved) from None
+    if len(documents) != 1:
+        raise DocumentInvalid(
+            f"The source holds {len(documents)} documents. Send one policy at a time.",
+            errors=[FieldError("/source", "must hold one document", "invalid")],
+        )
+    return SentPolicy(documents[0].value, documents[0])

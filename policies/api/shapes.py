@@ -1,0 +1,104 @@
+"""Request shapes of the rulebook. What a document means is read by the pure files; here is its outline."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from policies.overlay_documents import SCOPE_KINDS
+from policies.rules import Effect
+from policies.workflow_documents import (
+    DEFAULT_DATA_CLASS,
+    DEFAULT_MAX_PAYLOAD_BYTES,
+    MAX_DESCRIPTION,
+    MAX_NAME,
+    MOST_PAYLOAD_BYTES,
+    ON_REJECT,
+)
+from threada_site.api.shapes import SLUG, shape
+
+NAME: Final = {"type": "string", "maxLength": MAX_NAME}
+
+WORKFLOW_SPEC: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "description": {"type": "string", "maxLength": MAX_DESCRIPTION},
+        "channel_required": {"type": "boolean", "default": False},
+        "payload_schema": {"type": "object", "description": "JSON Schema (2020-12) of the payload."},
+        "assert_format": {"type": "boolean", "default": False},
+        "max_payload_bytes": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST_PAYLOAD_BYTES,
+            "default": DEFAULT_MAX_PAYLOAD_BYTES,
+        },
+        "actions": {"type": "array", "items": SLUG, "description": "Actions that may be executed."},
+        "data_class": {**SLUG, "default": DEFAULT_DATA_CLASS},
+        "reject_reasons": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "on_reject": {"enum": list(ON_REJECT), "default": "end"},
+    },
+    "additionalProperties": False,
+}
+_PAYMENT_RUN: Final = {
+    "channel_required": True,
+    "payload_schema": {
+        "type": "object",
+        "required": ["vendor", "amount_minor"],
+        "properties": {"vendor": {"type": "string"}, "amount_minor": {"type": "integer"}},
+    },
+    "actions": ["pay"],
+}
+_PAYMENTS: Final = {
+    "rules": [
+        {
+            "id": "large-payment",
+            "when": "ctx.action == 'pay' && item.payload.amount_minor > 1000000",
+            "effect": Effect.REQUIRE_APPROVAL.value,
+            "reason": "AMOUNT_OVER_LIMIT",
+            "approvals": {"role": "finance", "count": 2},
+        },
+        {"id": "within-limits", "when": "true", "effect": Effect.ALLOW.value, "reason": "WITHIN_LIMITS"},
+    ]
+}
+_DOCUMENT: Final = {
+    "document": {"type": "object", "description": "A policy as JSON: `kind: Policy` with its head, or its spec alone."},
+    "source": {"type": "string", "minLength": 1, "description": "The same as YAML or JSON text."},
+}
+
+CREATE_WORKFLOW: Final = shape(
+    {"workflow_id": SLUG, "name": NAME, "spec": WORKFLOW_SPEC},
+    required=("workflow_id", "spec"),
+    example={"workflow_id": "payment_run", "name": "Payment run", "spec": _PAYMENT_RUN},
+)
+ADD_WORKFLOW_VERSION: Final = shape(
+    {"name": NAME, "spec": WORKFLOW_SPEC}, required=("spec",), example={"spec": _PAYMENT_RUN}
+)
+CREATE_CHANNEL: Final = shape(
+    {"channel_id": SLUG, "name": NAME},
+    required=("channel_id",),
+    example={"channel_id": "web_main", "name": "Web form"},
+)
+CREATE_POLICY: Final = shape({"policy_id": SLUG, **_DOCUMENT}, example={"policy_id": "payments", "document": _PAYMENTS})
+SEND_DOCUMENT: Final = shape(_DOCUMENT, example={"document": _PAYMENTS})
+PUBLISH_VERSION: Final = shape(
+    {
+        "applies_to_open": {
+            "type": "boolean",
+            "default": False,
+            "description": "Also decide open steps anew that an earlier version of this policy asked for.",
+        }
+    },
+    example={"applies_to_open": False},
+)
+SCOPE: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"tenant": {"const": True}, "workflow": SLUG, "channel": SLUG},
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+    "description": f"Exactly one of {', '.join(SCOPE_KINDS)}.",
+}
+ADD_OVERLAY: Final = shape(
+    {"policy_id": SLUG, "scope": SCOPE},
+    required=("policy_id", "scope"),
+    example={"policy_id": "payments", "scope": {"workflow": "payment_run"}},
+)

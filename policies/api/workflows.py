@@ -1,0 +1,172 @@
+"""`/workflows` and `/channels`: what kinds of work there are, and where requests come in."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from policies import selectors
+from policies.api.answers import CHANNEL, WORKFLOW, WORKFLOW_VERSION
+from policies.api.representations import represent_channel, represent_workflow, represent_workflow_version
+from policies.api.shapes import ADD_WORKFLOW_VERSION, CREATE_CHANNEL, CREATE_WORKFLOW
+from policies.models import Workflow
+from policies.services.channels import put_channel
+from policies.services.workflows import put_workflow
+from policies.workflow_documents import WorkflowDocument, parse_workflow
+from telemetry.receipts import Subject
+from threada_site.api.filters import CreatedWindow, apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
+from threada_site.api.pagination import paginate
+from threada_site.api.views import TenantView, path_slug
+from threada_site.kernel import errors
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import DocumentInvalid, FieldError
+
+
+class Workflows(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "listWorkflows",
+        "List workflows",
+        tag="Workflows",
+        answers={200: page_of(WORKFLOW)},
+        filters=CreatedWindow,
+        is_paged=True,
+    )
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(CreatedWindow, selectors.workflows(request.auth), request)
+        return Response(paginate(rows, request, represent=represent_workflow))
+
+    @operation(
+        "createWorkflow",
+        "Create a workflow",
+        tag="Workflows",
+        body=CREATE_WORKFLOW,
+        answers={201: WORKFLOW},
+        reasons=("document_invalid", "conflict"),
+        headers=("Location",),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        body = CREATE_WORKFLOW.check(request.data)
+        slug = body["workflow_id"]
+        self.subject = Subject(workflow=slug)
+        put = put_workflow(slug, _document(body["spec"], name=body.get("name", "")), ctx=request.auth)
+        if not put.is_new:
+            raise errors.Conflict(f"There is a workflow {slug}. Add a version to it, or choose another id.")
+        location = {"Location": f"/workflows/{slug}"}
+        return Response(represent_workflow(put.row, whole=True), status=201, headers=location)
+
+
+class WorkflowDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation("readWorkflow", "Read a workflow", tag="Workflows", answers={200: WORKFLOW})
+    def get(self, request: Any, workflow_id: str) -> Response:
+        return Response(represent_workflow(_found(request, workflow_id), whole=True))
+
+
+class WorkflowVersions(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "listWorkflowVersions",
+        "List the versions of a workflow",
+        tag="Workflows",
+        answers={200: page_of(WORKFLOW_VERSION)},
+        filters=CreatedWindow,
+        is_paged=True,
+    )
+    def get(self, request: Any, workflow_id: str) -> Response:
+        rows = selectors.workflow_versions(_found(request, workflow_id)).defer("spec")
+        rows = apply_filters(CreatedWindow, rows, request)
+        return Response(paginate(rows, request, represent=represent_workflow_version))
+
+    @operation(
+        "addWorkflowVersion",
+        "Change what a workflow means, for new work items",
+        tag="Workflows",
+        body=ADD_WORKFLOW_VERSION,
+        answers={200: WORKFLOW_VERSION, 201: WORKFLOW_VERSION},
+        reasons=("document_invalid",),
+    )
+    @idempotent
+    def post(self, request: Any, workflow_id: str) -> Response:
+        """Work items keep the version they came in under. Where the current version says the same already, it is
+        answered (200)."""
+        body = ADD_WORKFLOW_VERSION.check(request.data)
+        workflow = selectors.all_workflows(request.auth).filter(slug=path_slug(workflow_id)).first()
+        if workflow is None:
+            raise errors.NotFound
+        self.subject = Subject(workflow=workflow.slug)
+        before = workflow.current_version_id
+        document = _document(body["spec"], name=body.get("name", workflow.name))
+        version = put_workflow(workflow.slug, document, ctx=request.auth).row.current_version
+        assert version is not None  # noqa: S101 - what was put has one
+        status = 200 if version.id == before else 201
+        return Response(represent_workflow_version(version, whole=True), status=status)
+
+
+class Channels(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "listChannels",
+        "List channels",
+        tag="Channels",
+        answers={200: page_of(CHANNEL)},
+        filters=CreatedWindow,
+        is_paged=True,
+    )
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(CreatedWindow, selectors.channels(request.auth), request)
+        return Response(paginate(rows, request, represent=represent_channel))
+
+    @operation(
+        "createChannel",
+        "Create a channel",
+        tag="Channels",
+        body=CREATE_CHANNEL,
+        answers={201: CHANNEL},
+        reasons=("conflict",),
+        headers=("Location",),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        body = CREATE_CHANNEL.check(request.data)
+        slug = body["channel_id"]
+        self.subject = Subject(channel=slug)
+        put = put_channel(slug, ctx=request.auth, name=body.get("name", ""))
+        if not put.is_new:
+            raise errors.Conflict(f"There is a channel {slug}. Choose another id.")
+        return Response(represent_channel(put.row), status=201, headers={"Location": f"/channels/{slug}"})
+
+
+class ChannelDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation("readChannel", "Read a channel", tag="Channels", answers={200: CHANNEL})
+    def get(self, request: Any, channel_id: str) -> Response:
+        channel = selectors.channel_by_slug(path_slug(channel_id), ctx=request.auth)
+        if channel is None:
+            raise errors.NotFound
+        return Response(represent_channel(channel))
+
+
+def _found(request: Any, workflow_id: str) -> Workflow:
+    workflow = selectors.workflow_by_slug(path_slug(workflow_id), ctx=request.auth)
+    if workflow is None:
+        raise errors.NotFound
+    return workflow
+
+
+def _document(spec: dict[str, Any], *, name: str) -> WorkflowDocument:
+    """The workflow that a body's `spec` and `name` describe; problems point into the body."""
+    try:
+        return parse_workflow({**spec, "name": name})
+    except DocumentInvalid as error:
+        moved = [FieldError("/spec" + entry.pointer, entry.detail, entry.code) for entry in error.errors]
+        raise DocumentInvalid(error.detail, errors=moved) from None
