@@ -68,8 +68,15 @@ def prepare(superuser: dict[str, Any], *, database: str, password: str | None = 
             connection.execute(
                 sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(sql.Identifier(database), sql.Identifier(OWNER))
             )
-    with psycopg.connect(**{**superuser, "dbname": database}, autocommit=True) as connection:
-        connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}")
+        _let_owner_create_tables({**superuser, "dbname": database})
+
+
+def _let_owner_create_tables(superuser: dict[str, Any]) -> None:
+    """Under the caller's lock: two processes that grant at once would fail with "tuple concurrently updated"."""
+    with psycopg.connect(**superuser, autocommit=True) as connection:
+        may = connection.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", [OWNER]).fetchone()
+        if may != (True,):
+            connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}")
 
 
 def is_superuser(url: str) -> bool:
