@@ -28,7 +28,7 @@ from threada_site.kernel.errors import FieldError
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT_HEADERS: Final = ("Content-Type", "Location", "Retry-After", "ETag")
+_KEPT_HEADERS: Final = ("Location", "Retry-After", "ETag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ class Claim:
                     status=response.status_code,
                     headers={
                         **{name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
-                        **({"Content-Type": response.content_type} if response.content_type else {}),
+                        # Not rendered yet, its header still names Django's default.
+                        "Content-Type": response.content_type or "application/json",
                     },
                     response=orjson.dumps(response.data),
                     expires_at=clock.now() + timedelta(hours=settings.THREADA_IDEMPOTENCY_HOURS),
