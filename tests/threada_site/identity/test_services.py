@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Group
 
+from policies.models import Workflow
 from telemetry.models import Receipt, SealQueueEntry
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant, make_token
 from threada_site.identity import services
@@ -315,3 +316,48 @@ def test_who_holds_less_than_everything_changes_nobody(tenant: Tenant, bot: User
                 act()
     assert kinds(tenant) == before
     assert not User.objects.filter(username="eve").exists()
+
+
+class TestScopesOnSingleObjects:
+    def test_one_scope_on_one_workflow(
+        self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
+    ) -> None:
+        with unit_of_work(tenant.id):
+            workflow = Workflow.objects.create(tenant_id=tenant.id, slug="payments")
+            services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=system)
+            services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=system)
+        assert rights_of_principal(bot.id, tenant_id=tenant.id).grants.workflows == {
+            workflow.id: {Scope.DECISIONS_DECIDE}
+        }
+        assert not rights_of_principal(bot.id, tenant_id=other_tenant.id).grants
+        assert kinds(tenant).count("scope.granted") == 1
+        assert last_body(tenant)["inputs"]["on"] == {"kind": "workflow", "id": "payments"}
+
+    def test_a_scope_that_does_not_apply_there(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+        with unit_of_work(tenant.id):
+            workflow = Workflow.objects.create(tenant_id=tenant.id, slug="payments")
+            with pytest.raises(errors.InvalidRequest):
+                services.grant_scope_on(bot, Scope.TELEMETRY_READ, workflow, ctx=system)
+
+    def test_not_on_another_tenants_workflow(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
+        with unit_of_work(other_tenant.id):
+            workflow = Workflow.objects.create(tenant_id=other_tenant.id, slug="payments")
+        with unit_of_work(tenant.id), pytest.raises(errors.NotFound):
+            services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=acting_system(tenant))
+
+    def test_leaving_takes_them_in_this_tenant_alone(
+        self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
+    ) -> None:
+        make_principal(other_tenant, "bot", kind="service")
+        workflows = {}
+        for place in (tenant, other_tenant):
+            with unit_of_work(place.id):
+                workflows[place] = Workflow.objects.create(tenant_id=place.id, slug="payments")
+                services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflows[place], ctx=acting_system(place))
+        with unit_of_work(tenant.id):
+            services.remove_member(bot, ctx=system)
+            services.add_member(bot, ctx=system)
+        assert not rights_of_principal(bot.id, tenant_id=tenant.id).grants
+        assert rights_of_principal(bot.id, tenant_id=other_tenant.id).grants.workflows == {
+            workflows[other_tenant].id: {Scope.DECISIONS_DECIDE}
+        }

@@ -11,7 +11,7 @@ from threada_site.identity.services.credentials import (
     rotate_credential,
 )
 from threada_site.identity.services.principals import add_member, ensure_principal, remove_member, set_password
-from threada_site.identity.services.roles import define_role, grant_role, withdraw_role
+from threada_site.identity.services.roles import define_role, grant_role, grant_scope_on, withdraw_role
 from threada_site.identity.services.tenants import create_tenant, founding_context
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ensure_principal",
     "founding_context",
     "grant_role",
+    "grant_scope_on",
     "issue_credential",
     "remove_member",
     "revoke_credential",

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.identity.services.roles import withdraw_scopes_on_objects
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward, require_steward_or_self
 from threada_site.kernel import clock, errors
@@ -63,6 +64,7 @@ def remove_member(principal: User, *, ctx: ActingContext) -> None:
         return
     groups = list(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", flat=True))
     principal.groups.remove(*groups)
+    withdraw_scopes_on_objects(principal, ctx=ctx)
     live = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal, revoked_at=None)
     revoked = [credential.public_id for credential in live.select_for_update().order_by("id")]
     live.update(revoked_at=clock.now())

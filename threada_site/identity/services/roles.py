@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
-from guardian.models import GroupObjectPermission
+from guardian.models import GroupObjectPermission, UserObjectPermission
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
@@ -18,7 +18,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
-from threada_site.tenancy.models import Membership, Role, Tenant, User
+from threada_site.tenancy.models import Membership, Role, Tenant, TenantRow, User
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 
@@ -60,6 +60,50 @@ def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
         return
     principal.groups.remove(found.group)
     record(Entry(kind="role.withdrawn", inputs={"principal": principal.public_id, "role": role}), ctx=ctx)
+
+
+def grant_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: ActingContext) -> None:
+    """Give one principal one scope on one workflow or integration alone. Receipt `scope.granted`, if it is new.
+
+    Raises `InvalidRequest` when that scope does not apply to such a thing, `NotFound` for another tenant's.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    if target.tenant_id != ctx.tenant_id:
+        raise errors.NotFound
+    content_type = ContentType.objects.get_for_model(target)
+    permission = Permission.objects.filter(content_type=content_type, codename=scope.codename).first()
+    if permission is None:
+        raise errors.InvalidRequest(
+            f"{scope.value} is not held on a single {content_type.model}.",
+            errors=[FieldError("/scope", "does not apply here", "scope_not_applicable")],
+        )
+    held = UserObjectPermission.objects.filter(user=principal, permission=permission, object_pk=str(target.pk))
+    if held.exists():
+        return
+    UserObjectPermission.objects.bulk_create(
+        [
+            UserObjectPermission(
+                user=principal, permission=permission, content_type=content_type, object_pk=str(target.pk)
+            )
+        ]
+    )
+    on = {"kind": content_type.model, "id": str(target)}
+    record(
+        Entry(kind="scope.granted", inputs={"principal": principal.public_id, "scope": scope.value, "on": on}), ctx=ctx
+    )
+
+
+def withdraw_scopes_on_objects(principal: User, *, ctx: ActingContext) -> None:
+    """Take away all scopes that `principal` holds on single objects of the tenant. Leaves the receipt to its caller."""
+    held = UserObjectPermission.objects.filter(user=principal)
+    for content_type in ContentType.objects.filter(id__in=held.values("content_type_id")):
+        model = content_type.model_class()
+        if model is None or not issubclass(model, TenantRow):
+            continue
+        keys = held.filter(content_type=content_type).values_list("object_pk", flat=True)
+        here = model.objects.filter(tenant_id=ctx.tenant_id, id__in=list(keys)).values_list("id", flat=True)
+        held.filter(content_type=content_type, object_pk__in=[str(key) for key in here]).delete()
 
 
 def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingContext) -> list[Role]:

@@ -1,7 +1,20 @@
 -- Look-ups that must work before a tenant is known. Owned by threada_owner, so row-level security lets them see all
 -- tenants; they hand out nothing beyond the one credential or person they were asked about.
 
--- Rights of a principal in a tenant, one row a grant: (role or NULL, model, object id, codename).
+-- Whether a row of a tenant table belongs to the tenant. The tables stand in layers above, so they are named at run time.
+CREATE OR REPLACE FUNCTION threada_belongs(p_table text, p_object text, p_tenant uuid) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+DECLARE
+    belongs boolean;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE id = $1 AND tenant_id = $2)', p_table)
+       INTO belongs USING p_object::uuid, p_tenant;
+    RETURN belongs;
+END
+$$;
+
+-- Rights of a principal in a tenant, one row a grant: (role or NULL, model, object id, codename). Grants to the principal
+-- itself name objects of all its tenants; those of other tenants are left out.
 CREATE OR REPLACE FUNCTION threada_grants(p_user uuid, p_tenant uuid)
 RETURNS TABLE (role_slug text, model text, object_id text, codename text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -18,6 +31,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
       JOIN auth_permission p ON p.id = g.permission_id
       JOIN django_content_type c ON c.id = g.content_type_id
      WHERE g.user_id = p_user
+       AND CASE WHEN c.model IN ('workflow', 'integration')
+                THEN threada_belongs(c.app_label || '_' || c.model, g.object_pk, p_tenant)
+                ELSE c.model = 'tenant' AND g.object_pk = p_tenant::text END
 $$;
 
 -- Looks a credential up by the SHA-256 of its token and, when it is good for the tenant asked for, sets the tenant of
