@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
-from integrations.models import OPEN_EXECUTION_STATUSES, Action, Envelope, Execution, Integration
+from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Envelope, Execution, Integration
 from threada_site.kernel.context import ActingContext
 
 
@@ -46,6 +46,23 @@ def open_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execu
 
 def last_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
     return Execution.objects.filter(tenant_id=tenant_id, work_item_id=work_item_id).order_by("-id").first()
+
+
+def may_have_acted(execution: Execution) -> bool:
+    """Whether the receiver may have acted on a try whose end is in doubt; what a person retried is in doubt no more."""
+    return Attempt.objects.filter(
+        tenant_id=execution.tenant_id, execution=execution, ambiguous=True, number__gt=execution.attempts_before
+    ).exists()
+
+
+def pins_current_version(execution_id: uuid.UUID | None, *, tenant_id: uuid.UUID) -> bool:
+    """Whether the integration still means what it meant when the execution was sealed. Without one, there is none to
+    have changed."""
+    return execution_id is None or (
+        Execution.objects.filter(tenant_id=tenant_id, id=execution_id)
+        .filter(integration_version=F("integration_version__integration__current_version"))
+        .exists()
+    )
 
 
 def envelope_of(envelope_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Envelope:

@@ -1,4 +1,4 @@
-"""The evidence rule: no work item without citations, a retrieval trace, or the recorded reason why there is neither. Pure."""
+"""The evidence rule: no work item without citations, a retrieval trace, or a recorded reason why not. Pure."""
 
 from __future__ import annotations
 

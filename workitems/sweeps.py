@@ -11,7 +11,6 @@ from django.db.models import Q
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import dispatch
-from threada_site.api.models import IdempotencyRecord
 from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue
 from threada_site.tenancy.roles import platform_role
 from workitems.lifecycle import StepStatus, WorkItemStatus
@@ -71,10 +70,15 @@ def remind_of_deadlines(*, now: datetime) -> int:
     return len(due)
 
 
-def forget_expired_keys(*, now: datetime) -> None:
-    """Drop idempotency records past their time."""
-    with platform_role():
-        IdempotencyRecord.objects.filter(expires_at__lte=now).delete()
+def revive_reseals() -> None:
+    """Have jobs taken up again whose worker died: no row says that a reseal is due, the job alone does."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT procrastinate_retry_job_v2(j.id, now(), NULL, NULL, NULL) FROM procrastinate_jobs j "
+            "LEFT JOIN procrastinate_workers w ON w.id = j.worker_id "
+            "WHERE j.status = 'doing' AND j.task_name IN ('workitems.reseal', 'workitems.reseal_executions') "
+            "AND (w.id IS NULL OR w.last_heartbeat <= now() - interval '30 seconds')"
+        )
 
 
 def delete_finished_jobs() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any, Final
 
 import structlog
-from procrastinate import JobContext
+from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 
 from threada_site.kernel import clock
@@ -19,6 +20,9 @@ from workitems.models import DecisionStep, WorkItem
 from workitems.services import expiring, run
 from workitems.services.decisions import take_intake_decision
 from workitems.services.reseal import reseal as reseal_step
+
+AGAIN: Final = RetryStrategy(max_attempts=20, linear_wait=5)
+"""For jobs that no sweep over rows would miss: they are repeated until they are done."""
 
 log = structlog.get_logger("threada.jobs")
 
@@ -49,39 +53,53 @@ def expire_step(tenant_id: str, step_id: str) -> None:
             expiring.expire_step(*found, now=clock.now(), ctx=_context(tenant))
 
 
-@app.task(name="workitems.reseal", queue=MAINTENANCE_QUEUE)
+@app.task(name="workitems.reseal", queue=MAINTENANCE_QUEUE, retry=AGAIN)
 def reseal(tenant_id: str, policy_version_ids: list[str]) -> None:
-    """Decide the open steps that pin any of these policy versions anew, each in a transaction of its own."""
-    tenant = Tenant.objects.get(id=tenant_id)
+    """Decide the open steps that pin any of these policy versions anew."""
+    pinned = [uuid.UUID(version_id) for version_id in policy_version_ids]
+    _reseal(Tenant.objects.get(id=tenant_id), policy_version_ids__overlap=pinned)
+
+
+@app.task(name="workitems.reseal_executions", queue=MAINTENANCE_QUEUE, retry=AGAIN)
+def reseal_executions(tenant_id: str, integration_version_ids: list[str]) -> None:
+    """Seal the executions anew that wait for an approval and pin any of these integration versions."""
+    pinned = [uuid.UUID(version_id) for version_id in integration_version_ids]
+    _reseal(Tenant.objects.get(id=tenant_id), execution__integration_version_id__in=pinned)
+
+
+def _reseal(tenant: Tenant, **which: Any) -> None:
+    """Each step in a transaction of its own; one that cannot be done holds up no other, and the job is repeated."""
     with unit_of_work(tenant.id):
-        pinned = list(
-            DecisionStep.objects.filter(
-                tenant_id=tenant.id,
-                status=StepStatus.PENDING,
-                policy_version_ids__overlap=[uuid.UUID(version_id) for version_id in policy_version_ids],
-            ).values_list("id", flat=True)
-        )
-    for step_id in pinned:
-        with unit_of_work(tenant.id):
-            found = _locked_step(tenant, step_id)
-            if found is not None:
-                reseal_step(*found, ctx=_context(tenant))
+        pending = DecisionStep.objects.filter(tenant_id=tenant.id, status=StepStatus.PENDING, **which)
+        step_ids = list(pending.order_by("id").values_list("id", flat=True))
+    broken: Exception | None = None
+    for step_id in step_ids:
+        try:
+            with unit_of_work(tenant.id):
+                found = _locked_step(tenant, step_id)
+                if found is not None:
+                    reseal_step(*found, ctx=_context(tenant))
+        except Exception as error:  # raised below, once the others are done
+            log.exception("reseal_failed", step=str(step_id))
+            broken = error
+    if broken is not None:
+        raise broken
 
 
 @app.periodic(cron="* * * * * */5")
 @app.task(name="workitems.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.sweep", pass_context=True)
 def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
-    """Every five seconds: remind workers of executions that are due or abandoned, and expire overdue steps."""
+    """Every five seconds: remind workers of what is due, and of what other workers left behind."""
     sweeps.remind_of_executions(now=clock.now())
     sweeps.remind_of_deadlines(now=clock.now())
     sweeps.remind_of_intake(now=clock.now())
+    sweeps.revive_reseals()
 
 
 @app.periodic(cron="*/10 * * * *")
 @app.task(name="workitems.tidy", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.tidy", pass_context=True)
 def tidy(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
-    """Every ten minutes: forget idempotency keys past their time, and finished jobs."""
-    sweeps.forget_expired_keys(now=clock.now())
+    """Every ten minutes: forget finished jobs."""
     sweeps.delete_finished_jobs()
 
 

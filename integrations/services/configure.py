@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
@@ -18,17 +18,23 @@ from threada_site.kernel import ids
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.kernel.errors import Conflict, DocumentInvalid, FieldError, SecretReferenceNotAllowed
+from threada_site.tenancy.jobs import enqueue
 from threada_site.tenancy.puts import Change, Put
 from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+RESEAL: Final = "workitems.reseal_executions"
+"""The task that seals the executions anew that wait for an approval and pin any of `integration_version_ids`."""
 
 
 def put_integration(
     slug: str, spec: Any, *, ctx: ActingContext, name: str = "", pointer: str = "/spec"
 ) -> Put[Integration]:
-    """The integration `slug`, meaning what `spec` says from now on: for new executions.
+    """The integration `slug`, meaning what `spec` says from now on: for new executions, and for those that still wait
+    for an approval, which is asked anew.
 
-    `spec` is a JSON value that stands at `pointer` of its document. Receipt `integration.version_added`. Raises
-    `DocumentInvalid`, `SecretReferenceNotAllowed` (named by anybody but the instance's operator, who has not listed it), `Conflict` (an integration keeps its connector).
+    `spec` is a JSON value that stands at `pointer` of its document. Receipt `integration.version_added`, or
+    `integration.renamed` where the name alone changes. Raises `DocumentInvalid`, `SecretReferenceNotAllowed` (named by
+    anybody but the instance's operator, who has not listed it), `Conflict` (an integration keeps its connector).
     """
     require_unit_of_work(ctx.tenant_id)
     document = checked_integration(spec, ctx=ctx, pointer=pointer)
@@ -38,7 +44,7 @@ def put_integration(
     spec_sha256 = canonical_sha256(spec)
     current = integration.current_version
     if current is not None and current.spec_sha256 == spec_sha256:
-        return Put(integration, Change.UNCHANGED)
+        return Put(integration, _rename(integration, name, ctx=ctx))
     version = IntegrationVersion.objects.create(
         tenant_id=ctx.tenant_id,
         integration=integration,
@@ -67,6 +73,8 @@ def put_integration(
         ),
         ctx=ctx,
     )
+    if current is not None:
+        enqueue(RESEAL, tenant_id=ctx.tenant_id, integration_version_ids=[str(current.id)])
     return Put(integration, Change.CREATED if is_new else Change.CHANGED)
 
 
@@ -88,6 +96,15 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
                 errors=[FieldError(f"{pointer}/auth", f"{reference} is not listed", "not_allowed")],
             )
     return document
+
+
+def _rename(integration: Integration, name: str, *, ctx: ActingContext) -> Change:
+    if name in ("", integration.name):
+        return Change.UNCHANGED
+    integration.name = name
+    integration.save(update_fields=["name"])
+    record(Entry(kind="integration.renamed", subject=Subject(integration=integration.slug)), ctx=ctx)
+    return Change.CHANGED
 
 
 def _check_reachable(base_url: str, pointer: str) -> None:

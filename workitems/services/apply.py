@@ -67,8 +67,8 @@ def read_documents(path: Path) -> list[Document]:
 def apply_documents(documents: Iterable[Document], *, ctx: ActingContext) -> list[Applied]:
     """Bring everything the documents describe in force, in the order that references need.
 
-    Raises one `DocumentInvalid` that names every document's problems as `file:line: reason`; the caller's unit of work is
-    rolled back then, so nothing is half done.
+    Raises one `DocumentInvalid` that names every document's problems as `file:line: reason`; the caller's unit of work
+    is rolled back then, so nothing is half done.
     """
     require_unit_of_work(ctx.tenant_id)
     problems: list[FieldError] = []

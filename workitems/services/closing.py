@@ -63,6 +63,8 @@ def _check_may_change(item: WorkItem, status: WorkItemStatus, *, ctx: ActingCont
     execution = systems.open_execution_of(item.id, tenant_id=item.tenant_id)
     if execution is not None and execution.status in (ExecutionStatus.RUNNING, ExecutionStatus.OUTCOME_UNKNOWN):
         raise errors.ExecutionInProgress(f"An execution is {execution.status}. Wait for it or reconcile it first.")
+    if execution is not None and systems.may_have_acted(execution):
+        raise errors.ExecutionInProgress("The receiver may have acted on an execution. Wait for its outcome first.")
     # An item whose execution has not begun is free to change: the execution is cancelled with it.
     current = WorkItemStatus(item.status)
     if current is WorkItemStatus.EXECUTING:

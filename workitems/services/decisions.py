@@ -14,6 +14,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.services.actors import Actor, who_handed_in
 from workitems.services.moves import move_item
 from workitems.services.receipts import payload_inputs, record_item
 from workitems.services.steps import open_step
@@ -29,8 +30,11 @@ class ActionAsked:
     execution_id: uuid.UUID | None = None
 
 
-def decision_request(item: WorkItem, *, ctx: ActingContext, asked: ActionAsked | None = None) -> DecisionRequest:
-    """The facts of a case for the policies: at intake, or (with `asked`) at the execution of an action."""
+def decision_request(item: WorkItem, *, actor: Actor, asked: ActionAsked | None = None) -> DecisionRequest:
+    """The facts of a case for the policies: at intake, or (with `asked`) at the execution of an action.
+
+    `actor` is whose act it is, never the worker that asks on their behalf: a rule about people means people.
+    """
     return DecisionRequest(
         point="execute" if asked else "intake",
         work_item_id=item.id,
@@ -46,9 +50,9 @@ def decision_request(item: WorkItem, *, ctx: ActingContext, asked: ActionAsked |
         action=asked.action if asked else "",
         integration=asked.integration if asked else "",
         input=asked.input if asked else {},
-        actor=ctx.actor,
-        actor_kind=ctx.principal_kind.value,
-        roles=tuple(sorted(ctx.roles)),
+        actor=actor.id,
+        actor_kind=actor.kind,
+        roles=actor.roles,
     )
 
 
@@ -60,7 +64,7 @@ def take_intake_decision(item: WorkItem, *, ctx: ActingContext) -> PolicyDecisio
     """
     if item.status != WorkItemStatus.NEW:
         return None
-    decision = decide(decision_request(item, ctx=ctx), ctx=ctx)
+    decision = decide(decision_request(item, actor=who_handed_in(item)), ctx=ctx)
     item.policy_version_id = decision.policy_version_id
     match decision.outcome:
         case "deny":

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import secrets
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
 from integrations import selectors as systems
-from integrations.configuration import document_of
-from integrations.connectors import connector_named
-from integrations.documents import ActionDocument, IntegrationDocument
-from integrations.envelope import SealedEnvelope, seal
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Execution, Integration, IntegrationVersion
+from integrations.models import Execution
 from integrations.services.dispatch import dispatch
-from policies.facts import Point, build_facts
 from policies.models import PolicyDecision
-from policies.selectors import workflow_document
 from policies.services.decide import decide
-from threada_site.kernel import clock, errors, ids
+from threada_site.kernel import errors, ids
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.services.actors import actor_in
 from workitems.services.decisions import (
     ActionAsked,
     approval_rule,
@@ -37,7 +30,8 @@ from workitems.services.decisions import (
 )
 from workitems.services.moves import move_item
 from workitems.services.receipts import item_receipt_rows
-from workitems.services.steps import envelope_row, open_step, pinned_versions, sealed_evidence
+from workitems.services.sealing import Configured, check_input, configured_action, seal_action
+from workitems.services.steps import envelope_row, open_step, pinned_versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,27 +52,15 @@ class ActionStarted:
     step: DecisionStep | None
 
 
-@dataclass(frozen=True, slots=True)
-class Configured:
-    """An action as it is configured now."""
-
-    integration: Integration
-    version: IntegrationVersion
-    document: IntegrationDocument
-    action: ActionDocument
-
-
 def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> ActionStarted:
     """Start a governed run of an action on a locked item.
 
     A denial is kept (decision, receipt) and raised as `PolicyDenied`; every other refusal changes nothing.
     """
     require_unit_of_work(ctx.tenant_id)
-    configured = configured_action(item, request, ctx=ctx)
+    configured = _permitted_action(item, request, ctx=ctx)
     check_executable(item, ctx=ctx)
-    problems = configured.action.input_errors(request.input)
-    if problems:
-        raise errors.InvalidRequest("The input does not fit the action. Mend the fields named.", errors=problems)
+    check_input(configured, request.input)
     execution = Execution(
         tenant_id=ctx.tenant_id,
         work_item_id=item.id,
@@ -92,7 +74,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
         input=request.input,
         correlation_id=ctx.correlation_id,
     )
-    decision = decide(decision_request(item, ctx=ctx, asked=asked_of(execution)), ctx=ctx)
+    decision = decide(decision_request(item, actor=actor_in(ctx), asked=asked_of(execution)), ctx=ctx)
     if decision.outcome not in ("allow", "require_approval"):
         record_decision(item, decision, ctx=ctx)
         raise errors.PolicyDenied(
@@ -111,7 +93,7 @@ def start_decided(
 ) -> ActionStarted:
     """Seal the envelope of an action the policies allow or want approved, and start it or open its step."""
     pins = pinned_versions(decision)
-    envelope = envelope_row(item, seal_action(item, execution, pins, configured, ctx=ctx))
+    envelope = envelope_row(item, seal_action(item, execution, pins, configured, actor=actor_in(ctx)))
     execution.envelope_id = envelope.id
     execution.policy_decision_id = decision.id
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
@@ -157,29 +139,13 @@ def start_decided(
     return ActionStarted(execution, None)
 
 
-def configured_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> Configured:
+def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> Configured:
     """The action asked for, when the caller may execute it and the workflow allows it."""
     integration = systems.integration_by_slug(request.integration, ctx=ctx)
     workflow_id = item.workflow_version.workflow_id
     if not ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id, integration=integration.id if integration else None):
         raise errors.PermissionDenied(f"You do not hold actions:execute on the workflow {item.workflow}.")
-    if integration is None or integration.current_version is None:
-        raise errors.UnknownIntegration(
-            f"There is no integration {request.integration!r} here.",
-            errors=[FieldError("/integration_id", "names no integration", "unknown")],
-        )
-    document = document_of(integration.current_version)
-    if request.action not in document.actions:
-        raise errors.UnknownAction(
-            f"The integration {request.integration} has no action {request.action!r}.",
-            errors=[FieldError("/action_id", "names no action of this integration", "unknown")],
-        )
-    if request.action not in workflow_document(item.workflow_version_id, ctx=ctx).actions:
-        raise errors.ActionNotAllowed(
-            f"The workflow {item.workflow} does not allow the action {request.action}.",
-            errors=[FieldError("/action_id", "is not among the workflow's actions", "not_allowed")],
-        )
-    return Configured(integration, integration.current_version, document, document.action(request.action))
+    return configured_action(item, integration, named=request.integration, action=request.action, ctx=ctx)
 
 
 def check_executable(item: WorkItem, *, ctx: ActingContext) -> None:
@@ -204,49 +170,6 @@ def check_executable(item: WorkItem, *, ctx: ActingContext) -> None:
         )
     if not WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.EXECUTING):
         raise errors.TransitionNotAllowed(f"A work item that is {item.status} takes no more actions.")
-
-
-def seal_action(
-    item: WorkItem, execution: Execution, pins: list[uuid.UUID], configured: Configured, *, ctx: ActingContext
-) -> SealedEnvelope:
-    """The envelope of an action: the exact request as its connector builds it, secrets by reference."""
-    connector = connector_named(configured.document.connector)
-    facts = build_facts(
-        point=Point.EXECUTE,
-        now=clock.now(),
-        item_id=item.public_id,
-        workflow=item.workflow,
-        channel=item.channel,
-        payload=item.payload,
-        confidence=item.confidence,
-        risk_flags=item.risk_flags,
-        requester=ids.public_id(ids.PRINCIPAL, item.requester_id),
-        data_class=item.data_class,
-        version=item.version,
-        action=execution.action,
-        integration=execution.integration,
-        actor=ctx.actor,
-        actor_kind=ctx.principal_kind.value,
-        roles=sorted(ctx.roles),
-        input=execution.input,
-    )
-    request = connector.build_request(configured.document, configured.action, facts)
-    return seal(
-        work_item_id=item.public_id,
-        item_version=item.version,
-        payload_sha256=item.payload_sha256,
-        policy_version_ids=[ids.public_id(ids.POLICY_VERSION, value) for value in pins],
-        evidence=sealed_evidence(item),
-        integration=execution.integration,
-        integration_version_id=ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
-        connector=configured.document.connector,
-        action=execution.action,
-        action_sha256=configured.action.sha256,
-        request=request,
-        input_sha256=canonical_sha256(execution.input),
-        idempotent=configured.action.idempotent,
-        resolves=configured.action.resolves,
-    )
 
 
 def asked_of(execution: Execution) -> ActionAsked:

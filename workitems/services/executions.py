@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from integrations import selectors as systems
 from integrations.configuration import action_of
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
@@ -22,8 +23,8 @@ def cancel_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext
     _check_may_execute(item, ctx=ctx)
     if execution.status not in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED):
         raise errors.ExecutionNotCancellable(f"An execution that is {execution.status} can no longer be cancelled.")
-    if execution.attempts_made:
-        raise errors.ExecutionNotCancellable("The receiver has been called already. Wait for the outcome.")
+    if systems.may_have_acted(execution):
+        raise errors.ExecutionNotCancellable("The receiver may have acted on it already. Wait for the outcome.")
     close_pending_step(item, StepStatus.CANCELLED, ctx=ctx)
     cancel_waiting(item, execution, ctx=ctx)
 
@@ -33,6 +34,8 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
     _check_may_execute(item, ctx=ctx)
     if execution.status != ExecutionStatus.FAILED:
         raise errors.ExecutionNotRetryable(f"Only a failed execution can be retried; this one is {execution.status}.")
+    if not execution.attempts_made:
+        raise errors.ExecutionNotRetryable("It was refused before anybody approved it. Execute the action anew.")
     if not WORK_ITEM.is_open(WorkItemStatus(item.status)):
         raise errors.ExecutionNotRetryable(f"The work item is {item.status}; nothing runs on it any more.")
     if item.status != WorkItemStatus.FAILED:

@@ -22,7 +22,7 @@ def subject_of(
     policy_version_id: uuid.UUID | None = None,
     status: str | None = None,
 ) -> Subject:
-    """The documented filter values of a receipt about this case. `status` is the item's unless the execution is meant."""
+    """The documented filter values of a receipt about this case. `status` is the item's unless said."""
     return Subject(
         work_item_id=item.id,
         execution_id=execution.id if execution else None,

@@ -1,16 +1,21 @@
-"""Deciding open cases anew, when a policy version that asked for their steps was retired or replaced for them too."""
+"""Deciding open cases anew: the policy version that asked for their step was retired or replaced for them too, or the
+integration they would call means something else now."""
 
 from __future__ import annotations
 
 from integrations import selectors as systems
+from integrations.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Execution
+from integrations.models import Envelope, Execution
 from integrations.services.dispatch import dispatch
+from policies.models import PolicyDecision
 from policies.services.decide import decide
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.writes import insert_together
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.services.actors import Actor, actor_behind
 from workitems.services.decisions import (
     approval_rule,
     decision_request,
@@ -20,14 +25,16 @@ from workitems.services.decisions import (
 from workitems.services.execute import asked_of
 from workitems.services.moves import move_execution, move_item
 from workitems.services.receipts import record_item
-from workitems.services.steps import close_step, open_step
+from workitems.services.sealing import configured_now, seal_action
+from workitems.services.steps import close_step, envelope_row, open_step, pinned_versions
 
 
 def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     """Supersede a locked, pending step and ask the policies in force again.
 
-    Without an execution the case takes intake again. With one: a denial fails it (`policy_denied`) and the item is ready;
-    an approval is asked anew over the same envelope; what is allowed now starts.
+    Without an execution the case takes intake again. With one: a denial fails it (`policy_denied`) and the item is
+    ready; an approval is asked anew over a new envelope; what is allowed now starts. An action that can no longer be
+    sealed fails (`envelope_mismatch`).
     """
     if step.status != StepStatus.PENDING:
         return
@@ -41,47 +48,75 @@ def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
 
 
 def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    decision = decide(decision_request(item, ctx=ctx, asked=asked_of(execution)), ctx=ctx)
+    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
     execution.policy_decision_id = decision.id
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
-    match decision.outcome:
-        case "require_approval":
-            execution.save(update_fields=["policy_decision_id", "policy_version_id"])
-            item.save(update_fields=["policy_version_id"])
-            record_decision(item, decision, ctx=ctx, execution=execution)
-            open_step(
-                item,
-                kind=StepKind.APPROVAL,
-                rule=approval_rule(decision),
-                decision=decision,
-                ctx=ctx,
-                execution=execution,
-                envelope=execution.envelope,
-                asked_by=execution.requested_by,
-            )
-        case "allow":
-            move_execution(execution, ExecutionStatus.STARTED, "policy_decision_id", "policy_version_id")
-            move_item(item, WorkItemStatus.EXECUTING, "policy_version_id")
-            record_decision(item, decision, ctx=ctx, execution=execution)
-            dispatch(execution.tenant_id, execution.id)
-        case _:
-            execution.failure = errors.PolicyDenied.reason_code
-            execution.failure_detail = f"The policies in force refuse it now: {', '.join(decision.reason_codes)}."
-            move_execution(
-                execution,
-                ExecutionStatus.FAILED,
-                "failure",
-                "failure_detail",
-                "policy_decision_id",
-                "policy_version_id",
-            )
-            move_item(item, WorkItemStatus.READY, "policy_version_id")
-            record_decision(item, decision, ctx=ctx, execution=execution)
-            record_item(
-                "execution.failed",
-                item,
-                ctx=ctx,
-                execution=execution,
-                outcome={"status": execution.status, "work_item_status": item.status, "failure": execution.failure},
-                reason_codes=(execution.failure,),
-            )
+    if decision.outcome not in ("allow", "require_approval"):
+        detail = f"The policies in force refuse it now: {', '.join(decision.reason_codes)}."
+        _fail(item, execution, decision, FailureClass.POLICY_DENIED, detail, ctx=ctx)
+        return
+    try:
+        envelope = _sealed_now(item, execution, decision, actor=actor, ctx=ctx)
+    except errors.ThreadaError as error:
+        detail = f"It cannot be sealed any more: {error.detail}"
+        _fail(item, execution, decision, FailureClass.ENVELOPE_MISMATCH, detail, ctx=ctx)
+        return
+    changed = ("envelope", "integration_version", "policy_decision_id", "policy_version_id")
+    if decision.outcome == "allow":
+        move_execution(execution, ExecutionStatus.STARTED, *changed)
+        move_item(item, WorkItemStatus.EXECUTING, "policy_version_id")
+        record_decision(item, decision, ctx=ctx, execution=execution)
+        dispatch(execution.tenant_id, execution.id)
+        return
+    execution.save(update_fields=changed)
+    item.save(update_fields=["policy_version_id"])
+    record_decision(item, decision, ctx=ctx, execution=execution)
+    open_step(
+        item,
+        kind=StepKind.APPROVAL,
+        rule=approval_rule(decision),
+        decision=decision,
+        ctx=ctx,
+        execution=execution,
+        envelope=envelope,
+        asked_by=execution.requested_by,
+    )
+
+
+def _sealed_now(
+    item: WorkItem, execution: Execution, decision: PolicyDecision, *, actor: Actor, ctx: ActingContext
+) -> Envelope:
+    """A new envelope of the execution, saved and set on it, from what the integration says now."""
+    configured = configured_now(item, execution, ctx=ctx)
+    execution.integration_version = configured.version
+    sealed = seal_action(item, execution, pinned_versions(decision), configured, actor=actor)
+    execution.envelope = envelope_row(item, sealed)
+    insert_together([execution.envelope])
+    return execution.envelope
+
+
+def _fail(
+    item: WorkItem,
+    execution: Execution,
+    decision: PolicyDecision,
+    failure: FailureClass,
+    detail: str,
+    *,
+    ctx: ActingContext,
+) -> None:
+    execution.failure = failure
+    execution.failure_detail = detail
+    move_execution(
+        execution, ExecutionStatus.FAILED, "failure", "failure_detail", "policy_decision_id", "policy_version_id"
+    )
+    move_item(item, WorkItemStatus.READY, "policy_version_id")
+    record_decision(item, decision, ctx=ctx, execution=execution)
+    record_item(
+        "execution.failed",
+        item,
+        ctx=ctx,
+        execution=execution,
+        outcome={"status": execution.status, "work_item_status": item.status, "failure": execution.failure},
+        reason_codes=(execution.failure,),
+    )

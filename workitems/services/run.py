@@ -1,8 +1,8 @@
 """`run_execution`: claim, re-check, call, settle. Engine-neutral; safe to be called twice, and at the same time.
 
-Three steps. The first transaction claims the row, asks the policies once more and opens the sealed envelope. The call to
-the receiver runs outside any transaction, with the lease renewed meanwhile. The second transaction settles what came of
-it, unless somebody else has taken over.
+Three steps. The first transaction claims the row, asks the policies once more and opens the sealed envelope. The
+call to the receiver runs outside any transaction, with the lease renewed meanwhile. The second transaction settles what
+came of it, unless somebody else has taken over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
+from psycopg_pool import PoolTimeout
 
 from integrations import selectors as systems
 from integrations.configuration import action_of
@@ -37,6 +38,7 @@ from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors
 from workitems.models import WorkItem
+from workitems.services.actors import actor_behind
 from workitems.services.decisions import decision_request
 from workitems.services.execute import asked_of
 from workitems.services.receipts import record_item
@@ -135,7 +137,8 @@ def _opened(item: WorkItem, execution: Execution, action: ActionDocument) -> dic
 
 def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
     """Ask the rules in force once more, right before the call. Only a denial stops it."""
-    verdict = recheck(decision_request(item, ctx=ctx, asked=asked_of(execution)), ctx=ctx)
+    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    verdict = recheck(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
     record_item(
         "policy.rechecked",
         item,
@@ -197,9 +200,8 @@ def _lease_renewed(tenant: Tenant, held: Claim) -> Iterator[None]:
     def renew() -> None:
         try:
             while not done.wait(RENEW_EVERY.total_seconds()):
-                with unit_of_work(tenant.id):
-                    if not renew_lease(held):
-                        return
+                if not _renewed(tenant, held):
+                    return
         finally:
             connection.close()
 
@@ -210,3 +212,14 @@ def _lease_renewed(tenant: Tenant, held: Claim) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def _renewed(tenant: Tenant, held: Claim) -> bool:
+    """Renew once; False when somebody else has taken over. A database that is away for a moment is asked again."""
+    try:
+        with unit_of_work(tenant.id):
+            return renew_lease(held)
+    except (DatabaseError, InterfaceError, PoolTimeout):
+        log.warning("lease_not_renewed", execution=str(held.execution_id), exc_info=True)
+        connection.close()
+        return True

@@ -6,6 +6,7 @@ import random
 from datetime import timedelta
 from typing import Any, Final
 
+from integrations import selectors as systems
 from integrations.documents import ActionDocument
 from integrations.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
@@ -39,11 +40,9 @@ def settle(
 ) -> None:
     """Record what came of an attempt on locked rows. `outcome` None: an act upon the item itself, done here and now."""
     if outcome is None:
-        outcome = _act(item, execution, request, ctx=ctx)
+        outcome = _act(item, request, ctx=ctx)
     now = clock.now()
-    ambiguous_before = Attempt.objects.filter(
-        tenant_id=execution.tenant_id, execution=execution, ambiguous=True
-    ).exists()
+    ambiguous_before = systems.may_have_acted(execution)
     Attempt.objects.filter(tenant_id=execution.tenant_id, id=held.attempt_id).update(
         finished_at=now,
         outcome="succeeded" if outcome.succeeded else "failed",
@@ -105,7 +104,7 @@ def _succeed(
         )
 
 
-def _act(item: WorkItem, execution: Execution, request: dict[str, Any], *, ctx: ActingContext) -> Outcome:
+def _act(item: WorkItem, request: dict[str, Any], *, ctx: ActingContext) -> Outcome:
     """An act of the workflow connector. What it cannot do fails the execution; nothing else has changed then."""
     if request["operation"] != "assign":
         return Outcome(response={"operation": request["operation"]})

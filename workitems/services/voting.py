@@ -1,4 +1,4 @@
-"""Votes: one function decides who counts, for API, console and jobs alike; the last vote and the dispatch commit together."""
+"""Votes: one function decides who counts, for API, console and jobs; the last vote and the dispatch commit together."""
 
 from __future__ import annotations
 
@@ -196,6 +196,8 @@ def _check_open(step: DecisionStep) -> None:
         tenant_id=step.tenant_id, id__in=step.policy_version_ids, status="retired"
     ).exists():
         raise errors.StepClosed("The policy that asked for this was retired; the case is being decided anew.")
+    if not systems.pins_current_version(step.execution_id, tenant_id=step.tenant_id):
+        raise errors.StepClosed("The integration was changed; the action is being sealed and decided anew.")
 
 
 def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None:
