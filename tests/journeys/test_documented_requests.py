@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tests.journeys.demo import Demo
 from tests.jobs import queued_jobs
+from tests.journeys.demo import Demo
 
 PAYLOAD = {"question": "May we share the vendor list with our auditor?", "department": "procurement"}
 

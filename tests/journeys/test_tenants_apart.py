@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.journeys.demo import LARGE, Demo
 from tests.receivers.fixtures import Receiver
-from telemetry.models import Receipt
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 
