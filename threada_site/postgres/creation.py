@@ -12,6 +12,7 @@ from threada_site.postgres.account import Account, environment
 from threada_site.postgres.binaries import Binaries
 from threada_site.postgres.configuration import POSTGRESQL_CONF
 from threada_site.postgres.errors import OWN_DATABASE, InitialisationFailed, VersionMismatch
+from threada_site.postgres.postmaster import end_leftovers
 
 SUPERUSER = "postgres"
 
@@ -22,6 +23,7 @@ def create_cluster(home: Path, account: Account, binaries: Binaries) -> None:
     Sorts by code point (the builtin C.UTF-8), so that no library of the machine decides what an index means.
     """
     for old in home.glob("data-new-*"):
+        end_leftovers(old)
         shutil.rmtree(old, ignore_errors=True)
     new = Path(tempfile.mkdtemp(prefix="data-new-", dir=home))
     account.own(new)

@@ -74,8 +74,9 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def end_leftovers(data_dir: Path) -> None:
-    """End what still works in `data_dir` after its server is gone: backends busy in a long computation, or a server whose
-    data directory was deleted under it. What they had committed is safe; PostgreSQL refuses to start beside them.
+    """End what still works in `data_dir` after its server or launcher is gone: backends busy in a long computation, a server
+    whose data directory was deleted under it, an `initdb`. PostgreSQL refuses to start beside them. What they had committed
+    is safe.
     """
     leftovers = list(_leftovers(data_dir))
     for number in (signal.SIGQUIT, signal.SIGKILL):
@@ -123,7 +124,7 @@ def _was_started_on(process: psutil.Process, data_dir: Path) -> bool:
 def _leftovers(data_dir: Path) -> Iterator[psutil.Process]:
     for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error):
-            if process.info["name"] == "postgres" and (
+            if process.info["name"] in {"postgres", "initdb"} and (
                 _works_in(process, data_dir) or _was_started_on(process, data_dir)
             ):
                 yield process
