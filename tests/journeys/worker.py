@@ -1,0 +1,38 @@
+"""`manage.py worker` in a process of its own, on the test's database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.db import connection
+
+
+def database_url() -> str:
+    """The URL of the database that this test uses."""
+    own = connection.settings_dict
+    parts = {"host": own["HOST"], "port": own["PORT"], "user": own["USER"], "password": own["PASSWORD"]}
+    return f"postgresql:///{quote(own['NAME'])}?{urlencode({name: value for name, value in parts.items() if value})}"
+
+
+@contextmanager
+def running_worker(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that is asked to stop at the end, and must do so cleanly."""
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "worker", "--concurrency", "2"],
+        cwd=settings.THREADA_BASE_DIR,
+        env={**os.environ, "DATABASE_URL": database_url(), **environment},
+    )
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
