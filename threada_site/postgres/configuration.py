@@ -67,7 +67,7 @@ def prune_logs(data_dir: Path) -> None:
     with contextlib.suppress(OSError):
         log = os.open(data_dir / "log", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            for name in sorted(name for name in os.listdir(log) if name.startswith("server-"))[:-LOGS_KEPT]:
+            for name in sorted(name for name in os.listdir(log) if name.startswith("server-"))[:-LOGS_KEPT]:  # noqa: PTH208  (a descriptor, not a path)
                 os.unlink(name, dir_fd=log)
         finally:
             os.close(log)

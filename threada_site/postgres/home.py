@@ -1,8 +1,9 @@
 """Where a cluster lives: in the data directory, or, for root, in a directory that the service account can reach.
 
-A *home* holds `data/` (PostgreSQL's own directory) and `startup.log`. It is `<root>/postgres`, unless root runs Threada and
-the service account cannot reach that place or the binaries: then it is `/var/lib/threada/<hash of the root's path>`, which
-also holds a copy of the binaries if they are what is out of reach. A marker in the root tells where it went.
+A *home* holds `data/` (PostgreSQL's own directory) and `startup.log`. It is `<root>/postgres`, unless root runs
+Threada and the service account cannot reach that place or the binaries: then it is `/var/lib/threada/<hash of the
+root's path>`, which also holds a copy of the binaries if they are what is out of reach. A marker in the root tells
+where it went.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def find_home(root: Path) -> Path | None:
     if recorded != outside:
         raise DataDirectoryMoved(
             f"{root} was moved or copied here, and its database is still in {recorded}. To take it along: stop it, "
-            f"mv '{recorded}' '{outside}', echo '{outside}' > '{_marker(root)}'. To begin with an empty one: rm '{_marker(root)}'."
+            f"mv '{recorded}' '{outside}', echo '{outside}' > '{_marker(root)}'. "
+            f"To begin with an empty one: rm '{_marker(root)}'."
         )
     return recorded
 
@@ -50,7 +52,9 @@ def make_home(root: Path, account: Account) -> Path:
 
 
 def check_reachable(home: Path, account: Account) -> None:
-    """Raises DirectoryNotOurs where the account cannot enter `home`, as when a parent was closed after the first start."""
+    """Raises DirectoryNotOurs where the account cannot enter `home`, as when a parent was closed after the first
+    start.
+    """
     if not account.is_caller and not account.can_enter(home):
         message = f"The account {account.name}, which owns the database in {home}, cannot enter it any more"
         raise DirectoryNotOurs(f"{message}: a directory above is closed to it. Let it pass there, {OWN_DATABASE}.")

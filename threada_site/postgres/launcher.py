@@ -1,4 +1,6 @@
-"""Start, find and stop the server of a data directory: safe from many processes at once, and after any of them was killed."""
+"""Start, find and stop the server of a data directory: safe from many processes at once, and after any of them was
+killed.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,11 @@ SECONDS_TO_STOP = 60.0
 SECONDS_FOR_LOCK = SECONDS_TO_START + SECONDS_TO_STOP
 
 
-def ensure_running(root: Path, *, on_progress: Callable[[str], None] = lambda message: None) -> Cluster:
+def ensure_running(root: Path, *, on_progress: Callable[[str], None] = lambda _message: None) -> Cluster:
     """The server of the data directory `root`, started if it does not run, created if there is none.
 
-    Returns in less than a millisecond when it runs. Any number of processes may call at once: one starts, the others wait.
-    The server outlives the caller. `on_progress` gets a sentence before each step that takes time. Raises
+    Returns in less than a millisecond when it runs. Any number of processes may call at once: one starts, the others
+    wait. The server outlives the caller. `on_progress` gets a sentence before each step that takes time. Raises
     EmbeddedPostgresError.
     """
     root = root.resolve()
@@ -50,8 +52,8 @@ def ensure_running(root: Path, *, on_progress: Callable[[str], None] = lambda me
 
 
 def stop(root: Path) -> None:
-    """End the server of `root`, if it runs: its clients are disconnected, what they committed is on disk, and neither process
-    nor socket remains. Raises EmbeddedPostgresError.
+    """End the server of `root`, if it runs: its clients are disconnected, what they committed is on disk, and neither
+    process nor socket remains. Raises EmbeddedPostgresError.
     """
     root = root.resolve()
     with _refusals(root):
@@ -68,7 +70,9 @@ def stop(root: Path) -> None:
 
 
 def status(root: Path) -> Cluster | None:
-    """The server of `root` if it takes connections, else None. Starts and waits for nothing. Raises EmbeddedPostgresError."""
+    """The server of `root` if it takes connections, else None. Starts and waits for nothing. Raises
+    EmbeddedPostgresError.
+    """
     root = root.resolve()
     with _refusals(root):
         return _attach(root)
@@ -116,8 +120,10 @@ def _end(process: psutil.Process, home: Path) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: disconnects, writes everything out, ends
     if not wait_until(lambda: not is_alive(process), SECONDS_TO_STOP):
-        message = f"PostgreSQL (pid {process.pid}) has not ended within {SECONDS_TO_STOP:.0f} s. Mend what it says, then try again"
-        raise StopFailed(f"{message}:\n{log_tail(home)}")
+        raise StopFailed(
+            f"PostgreSQL (pid {process.pid}) has not ended within {SECONDS_TO_STOP:.0f} s. "
+            f"Mend what it says, then try again:\n{log_tail(home)}"
+        )
 
 
 @contextlib.contextmanager
@@ -150,5 +156,7 @@ def _refusals(root: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        message = f"{error.filename or root} is closed to this user. Run Threada as the user who first ran it here, {OWN_DATABASE}"
-        raise DirectoryNotOurs(f"{message}, or choose another THREADA_DATA_DIR.") from error
+        raise DirectoryNotOurs(
+            f"{error.filename or root} is closed to this user. Run Threada as the user who first ran it here, "
+            f"{OWN_DATABASE}, or choose another THREADA_DATA_DIR."
+        ) from error

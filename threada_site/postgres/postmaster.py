@@ -74,9 +74,9 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def end_leftovers(data_dir: Path) -> None:
-    """End what still works in `data_dir` after its server or launcher is gone: backends busy in a long computation, a server
-    whose data directory was deleted under it, an `initdb`. PostgreSQL refuses to start beside them. What they had committed
-    is safe.
+    """End what still works in `data_dir` after its server or launcher is gone: backends busy in a long computation, a
+    server whose data directory was deleted under it, an `initdb`. PostgreSQL refuses to start beside them. What they
+    had committed is safe.
     """
     leftovers = list(_leftovers(data_dir))
     for number in (signal.SIGQUIT, signal.SIGKILL):
@@ -90,8 +90,8 @@ def end_leftovers(data_dir: Path) -> None:
 def release_stale_pid(data_dir: Path, account: Account, launcher_pid: int) -> None:
     """Let a `postmaster.pid` of a dead server not stop the next one, should its pid be another program's by now.
 
-    The file is not removed: PostgreSQL finds in it the shared memory by which it notices backends of the dead server. It
-    takes the pid of its own launcher for a stale one, so that is what the file gets.
+    The file is not removed: PostgreSQL finds in it the shared memory by which it notices backends of the dead server.
+    It takes the pid of its own launcher for a stale one, so that is what the file gets.
     """
     file = data_dir / "postmaster.pid"
     with contextlib.suppress(FileNotFoundError):
@@ -103,8 +103,10 @@ def release_stale_pid(data_dir: Path, account: Account, launcher_pid: int) -> No
 
 
 def _works_in(process: psutil.Process, data_dir: Path) -> bool:
-    """A server's working directory is its data directory, also after that was renamed; a copy put in the place of a deleted one
-    is another. Where it may not be read (root without CAP_SYS_PTRACE, as in containers), the command line must do."""
+    """A server's working directory is its data directory, also after that was renamed; a copy put in the place of a
+    deleted one is another. Where it may not be read (root without CAP_SYS_PTRACE, as in containers), the command line
+    must do.
+    """
     try:
         directory = Path(f"/proc/{process.pid}/cwd")
         if not directory.parent.exists():

@@ -73,13 +73,17 @@ def _becomes_ready(server: psutil.Process, home: Path, on_progress: Callable[[st
     if not wait_until(settled, SECONDS_BEFORE_SAYING_SO):
         on_progress("PostgreSQL is recovering from a crash")
         if not wait_until(settled, SECONDS_TO_START):
-            message = f"PostgreSQL (pid {server.pid}) is not ready after {SECONDS_TO_START:.0f} s, and goes on. Try again later"
-            raise StartFailed(f"{message}. It says:\n{log_tail(home)}")
+            raise StartFailed(
+                f"PostgreSQL (pid {server.pid}) is not ready after {SECONDS_TO_START:.0f} s, and goes on. "
+                f"Try again later. It says:\n{log_tail(home)}"
+            )
     return is_alive(server)
 
 
 def _spawn(command: list[str | Path], home: Path, account: Account) -> psutil.Process | None:
-    """A process in a session of its own, which Ctrl-C does not reach, and not a child of ours, so that nobody has to reap it."""
+    """A process in a session of its own, which Ctrl-C does not reach, and not a child of ours, so that nobody has to
+    reap it.
+    """
     startup_log = home / "startup.log"
     startup_log.unlink(missing_ok=True)  # it may be root's, from a start by root
     with startup_log.open("wb") as log:

@@ -1,7 +1,7 @@
 """The directory of the server's Unix socket: short, since a socket's path may have 107 bytes, and closed to others.
 
-It lies in /tmp and not in XDG_RUNTIME_DIR, which ends with the login session while the server lives on, nor in TMPDIR, which
-two processes of one checkout may see differently.
+It lies in /tmp and not in XDG_RUNTIME_DIR, which ends with the login session while the server lives on, nor in TMPDIR,
+which two processes of one checkout may see differently.
 """
 
 from __future__ import annotations
@@ -19,9 +19,16 @@ PORT = 5432  # part of the socket's name; nothing listens on TCP
 SOCKET = f".s.PGSQL.{PORT}"
 
 
+def _directory_of(data_dir: Path, account: Account) -> Path:
+    # Predictable on purpose: every process has to find it. Owner and mode are checked before it is used.
+    return Path("/tmp") / f"threada-{account.uid}-{digest(data_dir)}"  # noqa: S108
+
+
 def make_socket_directory(data_dir: Path, account: Account) -> Path:
-    """The directory for this cluster, mode 0700, owned by the account. Raises DirectoryNotOurs where somebody else has it."""
-    directory = Path("/tmp") / f"threada-{account.uid}-{digest(data_dir)}"
+    """The directory for this cluster, mode 0700, owned by the account. Raises DirectoryNotOurs where somebody else has
+    it.
+    """
+    directory = _directory_of(data_dir, account)
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
     found = directory.lstat()
@@ -42,7 +49,7 @@ def check_socket_directory(directory: Path, owner: int) -> None:
 
 def remove_socket_directory(data_dir: Path, account: Account) -> None:
     """What a dead server leaves: its socket, its lock file, the directory. Only under the launcher's lock."""
-    directory = Path("/tmp") / f"threada-{account.uid}-{digest(data_dir)}"
+    directory = _directory_of(data_dir, account)
     with contextlib.suppress(FileNotFoundError):
         check_socket_directory(directory, account.uid)
         for leftover in (SOCKET, f"{SOCKET}.lock"):

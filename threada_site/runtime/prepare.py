@@ -175,8 +175,8 @@ def _banner(base_url: str, made: DemoSecrets | None, *, with_demo: bool) -> str:
                 "",
                 "  The tenant demo was here already, so no secret is printed again.",
                 "  A new password: uv run manage.py changepassword admin",
-                f"  A new token:    uv run manage.py create_credential --tenant {DEMO} --principal {DEMO_CLIENT} "
-                f'--kind service --scopes "{" ".join(scope.value for scope in DOCUMENTED_SCOPES)}"',
+                f"  A new token:    uv run manage.py create_credential --tenant {DEMO} --principal {DEMO_CLIENT} \\",
+                f'                    --kind service --scopes "{" ".join(DOCUMENTED_SCOPES)}"',
             ]
         else:
             lines += ["", "  A first tenant: uv run manage.py create_tenant SLUG"]

@@ -21,6 +21,7 @@ from workitems.api.answers import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATT
 from workitems.api.filters import ExecutionFilters
 from workitems.api.representations import represent_execution
 from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
+from workitems.models import WorkItem
 from workitems.services.execute import ActionRequest, execute_action
 from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
 from workitems.services.locks import locked_execution, locked_item
@@ -53,13 +54,7 @@ class ExecuteAction(TenantView):
     @idempotent
     def post(self, request: Any) -> Response:
         body = EXECUTE_ACTION.check(request.data)
-        work_item_id = ids.parse_public_id(ids.WORK_ITEM, body["work_item_id"])
-        if work_item_id is None:
-            raise errors.NotFound(
-                "There is no such work item here.",
-                errors=[FieldError("/work_item_id", "names no work item", "unknown")],
-            )
-        item = locked_item(work_item_id, ctx=request.auth)
+        item = _item_named(body["work_item_id"], ctx=request.auth)
         self.subject = subject_of(item)
         started = execute_action(
             item,
@@ -181,6 +176,15 @@ class ReconcileExecution(TenantView):
             item, execution, succeeded=body["outcome"] == "succeeded", reason=body["reason"], ctx=request.auth
         )
         return Response(shown_execution(execution.id, ctx=request.auth))
+
+
+def _item_named(text: str, *, ctx: ActingContext) -> WorkItem:
+    """The item that a body names, locked. An ill-formed id and another tenant's are refused alike."""
+    try:
+        return locked_item(path_id(ids.WORK_ITEM, text), ctx=ctx)
+    except errors.NotFound:
+        unknown = FieldError("/work_item_id", "names no work item", "unknown")
+        raise errors.NotFound("There is no such work item here.", errors=[unknown]) from None
 
 
 def shown_execution(execution_id: Any, *, ctx: ActingContext) -> dict[str, Any]:

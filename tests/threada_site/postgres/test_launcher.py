@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from pathlib import Path
 
@@ -122,11 +121,14 @@ def test_old_logs_go_and_links_are_not_followed(tmp_path: Path) -> None:
         (log / f"server-{number:02}.log").touch()
     (log / "kept").touch()
     prune_logs(tmp_path / "data")
-    assert sorted(os.listdir(log)) == ["kept", *(f"server-{number:02}.log" for number in range(5, 15))]
+    assert sorted(entry.name for entry in log.iterdir()) == [
+        "kept",
+        *(f"server-{number:02}.log" for number in range(5, 15)),
+    ]
 
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "log").symlink_to(log)
     for number in range(15, 30):
         (log / f"server-{number:02}.log").touch()
     prune_logs(tmp_path / "other")
-    assert len(os.listdir(log)) == 26
+    assert len(list(log.iterdir())) == 26

@@ -24,8 +24,8 @@ class FieldError:
 class ThreadaError(Exception):
     """A typed refusal. `detail` is a sentence for the caller that says what to do next; it holds no secret.
 
-    `keeps_changes`: what was written before it was raised (a decision that denies, an item that is refused) is committed;
-    any other refusal rolls everything back.
+    `keeps_changes`: what was written before it was raised (a decision that denies, an item that is refused) is
+    committed; any other refusal rolls everything back.
     """
 
     reason_code: ClassVar[str] = "internal_error"
