@@ -1,0 +1,175 @@
+"""Every operation of the OpenAPI document refuses whoever may not: with the right problem, and nothing else happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.client import Api
+from tests.contract.document import Operation, check_problem, in_tenants
+from tests.contract.world import World, receipts_after, receipts_count, rows_of_everything
+from threada_site.kernel import ids, tokens
+from threada_site.kernel.context import Scope
+
+OPERATIONS = in_tenants()
+SCOPED = [operation for operation in OPERATIONS if operation.scope is not None]
+BEYOND_READING = [operation for operation in SCOPED if operation.scope is not Scope.WORKITEMS_READ]
+WITH_VARIABLES = [
+    pytest.param(operation, name, id=f"{operation}-{name}") for operation in OPERATIONS for name in operation.variables
+]
+NOWHERE = ids.new_uuid()
+ILL_FORMED = ("nonsense", "wi_", "%20", "WI_01K9ZQ6W4VE9QTR1N5M2D3C4B5", "%00", "-", "ü", "9" * 30)
+
+pytestmark = pytest.mark.django_db
+every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+
+def call(operation: Operation, api: Api, path: str, headers: dict[str, str] | None = None) -> Any:
+    """Ask as the document says: with the example body, and a precondition where one is needed."""
+    if operation.method == "PATCH":
+        headers = {"If-Match": "*", **(headers or {})}
+    return api.send(operation.method, path, operation.body, headers=headers)
+
+
+@contextmanager
+def leaving(*receipts: tuple[str, str]) -> Iterator[None]:
+    """Nothing changes but for these receipts of refusals: tenant and reason code of each."""
+    rows, count = rows_of_everything(), receipts_count()
+    yield
+    assert receipts_after(count) == [(tenant, "request.refused", [code]) for tenant, code in receipts]
+    assert rows_of_everything() == rows
+
+
+def test_there_are_operations() -> None:
+    assert len(OPERATIONS) > 45
+    assert len(WITH_VARIABLES) > 30
+
+
+@every_operation
+def test_without_a_token(world: World, operation: Operation) -> None:
+    with leaving():
+        answer = call(operation, Api(), operation.at(world.home.ids))
+    check_problem(answer, 401, "credential_missing", operation=operation)
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="threada"'
+
+
+@every_operation
+def test_with_a_token_that_is_none(world: World, operation: Operation) -> None:
+    """A scheme alone, another scheme, malformed ones, a wrong checksum, and one that nobody was issued."""
+    unissued = tokens.new_token()
+    for sent in ("Bearer", "Bearer thr_short", "Basic dXNlcjpwYXNz", "Bearer thr_\u00fc", f"Bearer {unissued[:-1]}!"):
+        with leaving():
+            answer = call(operation, Api(headers={"Authorization": sent}), operation.at(world.home.ids))
+        check_problem(answer, 401, "credential_invalid", operation=operation)
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="threada"'
+    with leaving():
+        answer = call(operation, Api(unissued), operation.at(world.home.ids))
+    check_problem(answer, 401, "credential_invalid", operation=operation)
+
+
+@every_operation
+def test_with_a_revoked_token(world: World, operation: Operation) -> None:
+    with leaving(("home", "credential_revoked")):
+        answer = call(operation, Api(world.revoked), operation.at(world.home.ids))
+    check_problem(answer, 401, "credential_revoked", operation=operation)
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="threada"'
+
+
+@every_operation
+def test_with_an_expired_token(world: World, operation: Operation) -> None:
+    with leaving(("home", "credential_expired")):
+        answer = call(operation, Api(world.expired), operation.at(world.home.ids))
+    check_problem(answer, 401, "credential_expired", operation=operation)
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="threada"'
+
+
+@every_operation
+def test_in_a_tenant_that_is_not_the_tokens(world: World, operation: Operation) -> None:
+    for named in ("abroad", "nowhere", "HOME", "", "home,abroad"):
+        with leaving(*([("home", "tenant_mismatch")] if ids.is_slug(named) else [])):
+            answer = call(operation, world.home.admin, operation.at(world.home.ids), {"Threada-Tenant": named})
+        check_problem(answer, 403, "tenant_mismatch", operation=operation)
+
+
+@every_operation
+def test_with_a_role_not_held(world: World, operation: Operation) -> None:
+    for named in ("auditor", "nonsense", "", "TENANT_ADMIN"):
+        with leaving(("home", "role_not_held")):
+            answer = call(operation, world.home.admin, operation.at(world.home.ids), {"Threada-Role": named})
+        check_problem(answer, 403, "role_not_held", operation=operation)
+
+
+@pytest.mark.parametrize("operation", SCOPED, ids=str)
+def test_with_a_token_without_the_scope(world: World, operation: Operation) -> None:
+    """Whether or not the ids exist: scope comes before existence."""
+    assert operation.scope is not None
+    api = world.without(operation.scope)
+    for values in (world.home.ids, dict.fromkeys(operation.variables, "nonsense")):
+        with leaving(("home", "scope_missing")):
+            answer = call(operation, api, operation.at(values))
+        body = check_problem(answer, 403, "scope_missing", operation=operation)
+        assert operation.scope.value in body["detail"]
+
+
+@pytest.mark.parametrize("operation", BEYOND_READING, ids=str)
+def test_with_a_scope_whose_role_was_withdrawn(world: World, operation: Operation) -> None:
+    with leaving(("home", "scope_missing")):
+        answer = call(operation, Api(world.stripped), operation.at(world.home.ids))
+    check_problem(answer, 403, "scope_missing", operation=operation)
+
+
+@pytest.mark.parametrize("operation", BEYOND_READING, ids=str)
+def test_narrowed_to_a_role_without_the_scope(world: World, operation: Operation) -> None:
+    with leaving(("home", "scope_missing")):
+        answer = call(operation, Api(world.narrowed), operation.at(world.home.ids), {"Threada-Role": "viewer"})
+    check_problem(answer, 403, "scope_missing", operation=operation)
+
+
+@pytest.mark.parametrize(("operation", "name"), WITH_VARIABLES)
+def test_what_another_tenant_has_is_not_there(world: World, operation: Operation, name: str) -> None:
+    """The real id of another tenant, an id that nothing has, and what is no id at all: one and the same answer."""
+    answers = []
+    for value in (world.abroad.ids[name], absent(world.home.ids[name]), *ILL_FORMED):
+        with leaving(("home", "not_found")):
+            answer = call(operation, world.home.admin, operation.at({**world.home.ids, name: value}))
+        body = check_problem(answer, 404, "not_found", operation=operation)
+        answers.append({**body, "correlation_id": ""})
+    assert all(body == answers[0] for body in answers)
+
+
+@pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if operation.variables], ids=str)
+def test_all_ids_of_another_tenant_are_not_there(world: World, operation: Operation) -> None:
+    with leaving(("home", "not_found")):
+        answer = call(operation, world.home.admin, operation.at(world.abroad.ids))
+    check_problem(answer, 404, "not_found", operation=operation)
+
+
+def test_an_action_on_another_tenants_item_finds_nothing(world: World) -> None:
+    (operation,) = (operation for operation in OPERATIONS if str(operation) == "executeAction")
+    answers = []
+    for value in (world.abroad.ids["work_item_id"], ids.public_id(ids.WORK_ITEM, NOWHERE), "nonsense"):
+        body = {**operation.body, "work_item_id": value}
+        with leaving(("home", "not_found")):
+            answer = world.home.admin.post(operation.path, body)
+        answers.append({**check_problem(answer, 404, "not_found", operation=operation), "correlation_id": ""})
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_a_reader_finds_its_own(world: World) -> None:
+    """What the refusals above are refusals of: the same addresses answer whoever may ask."""
+    for operation in OPERATIONS:
+        if operation.method == "GET":
+            query = {"workflow_id": world.home.ids["workflow_id"]} if operation.path == "/policies/effective" else None
+            answer = world.home.admin.get(operation.at(world.home.ids), query)
+            assert answer.status_code == 200, (operation.path, answer.content)
+            if operation.path.endswith("/download"):
+                b"".join(answer.streaming_content)
+
+
+def absent(known: str) -> str:
+    """A well-formed id of the same kind as `known` that nothing has."""
+    prefix, _, suffix = known.rpartition("_")
+    return ids.public_id(prefix, NOWHERE) if prefix and len(suffix) == 26 else "nobody-made-this"

@@ -1,0 +1,200 @@
+"""The OpenAPI document is valid, whole, and true to itself: every example is what its own schema says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import jsonschema_rs
+import pytest
+from django.test import Client
+from drf_spectacular.validation import validate_schema
+
+from tests.contract.document import PROBLEM_TYPE, Operation, document, operations, resolved, validator
+from threada_site.kernel.context import Scope
+from threada_site.kernel.reasons import REASONS
+
+OPERATIONS = operations()
+every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+# The HTTP contract's table: what there is, and the scope it needs.
+CONTRACT: Final = {
+    "POST /work-items": "workitems:write",
+    "GET /work-items": "workitems:read",
+    "GET /work-items/{work_item_id}": "workitems:read",
+    "PATCH /work-items/{work_item_id}": "workitems:write",
+    "POST /work-items/{work_item_id}/cancel": "workitems:write",
+    "POST /work-items/{work_item_id}/resolve": "workitems:write",
+    "GET /work-items/{work_item_id}/timeline": "workitems:read",
+    "GET /work-items/{work_item_id}/explain": "workitems:read",
+    "GET /decision-steps": "workitems:read",
+    "GET /decision-steps/{decision_step_id}": "workitems:read",
+    "POST /decision-steps/{decision_step_id}/votes": "decisions:decide",
+    "POST /decision-steps/{decision_step_id}/claim": "decisions:decide",
+    "POST /decision-steps/{decision_step_id}/release": "decisions:decide",
+    "POST /actions/execute": "actions:execute",
+    "POST /executions/{execution_id}/cancel": "actions:execute",
+    "POST /executions/{execution_id}/retry": "actions:execute",
+    "POST /executions/{execution_id}/reconcile": "actions:execute",
+    "GET /executions": "workitems:read",
+    "GET /executions/{execution_id}": "workitems:read",
+    "GET /policy-decisions/{policy_decision_id}": "workitems:read",
+    "GET /policies/effective": "workitems:read",
+    "GET /workflows": "workitems:read",
+    "POST /workflows": "workflow:manage",
+    "GET /workflows/{workflow_id}": "workitems:read",
+    "GET /workflows/{workflow_id}/versions": "workitems:read",
+    "POST /workflows/{workflow_id}/versions": "workflow:manage",
+    "GET /channels": "workitems:read",
+    "POST /channels": "workflow:manage",
+    "GET /channels/{channel_id}": "workitems:read",
+    "GET /policies": "workitems:read",
+    "POST /policies": "policies:write",
+    "GET /policies/{policy_id}": "workitems:read",
+    "GET /policies/{policy_id}/versions": "workitems:read",
+    "POST /policies/{policy_id}/versions": "policies:write",
+    "GET /policies/{policy_id}/versions/{version}": "workitems:read",
+    "PATCH /policies/{policy_id}/versions/{version}": "policies:write",
+    "POST /policies/{policy_id}/versions/{version}/validate": "policies:write",
+    "POST /policies/{policy_id}/versions/{version}/publish": "policies:publish",
+    "POST /policies/{policy_id}/versions/{version}/retire": "policies:publish",
+    "GET /overlays": "workitems:read",
+    "POST /overlays": "policies:publish",
+    "DELETE /overlays/{overlay_id}": "policies:publish",
+    "GET /integrations": "workitems:read",
+    "POST /integrations": "integrations:manage",
+    "GET /integrations/{integration_id}": "workitems:read",
+    "POST /integrations/{integration_id}/test": "integrations:manage",
+    "GET /telemetry/events": "telemetry:read",
+    "POST /telemetry/exports": "telemetry:read",
+    "GET /telemetry/exports/{export_id}": "telemetry:read",
+    "GET /telemetry/exports/{export_id}/download": "telemetry:read",
+    "GET /receipts/{receipt_id}": "telemetry:read",
+    "GET /me": None,
+    "GET /healthz": None,
+    "GET /readyz": None,
+    "GET /metrics": None,
+}
+# Statuses that any operation in a tenant may answer with.
+ANYWHERE: Final = {"400", "401", "403", "406", "500", "503"}
+
+
+def test_the_document_is_openapi_3_1() -> None:
+    assert re.fullmatch(r"3\.1\.\d", document()["openapi"])
+    validate_schema(document())
+
+
+def test_it_is_served_as_it_is_made(client: Client) -> None:
+    answer = client.get("/openapi.json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json() == document()
+    again = client.get("/openapi.json", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_it_holds_the_contracts_operations_and_their_scopes() -> None:
+    scopes = {
+        f"{operation.method} {operation.path}": None if operation.is_public else operation.scope
+        for operation in OPERATIONS
+    }
+    assert scopes == {address: Scope(scope) if scope else None for address, scope in CONTRACT.items()}
+    assert {str(operation) for operation in OPERATIONS if operation.is_public} == {
+        "getHealth",
+        "getReadiness",
+        "getMetrics",
+    }
+
+
+def test_operation_ids_are_unique() -> None:
+    names = [operation.raw["operationId"] for operation in OPERATIONS]
+    assert len(names) == len(set(names))
+
+
+def test_schemas_of_the_document_are_json_schema() -> None:
+    for name, schema in document()["components"]["schemas"].items():
+        assert jsonschema_rs.meta.is_valid({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}), name
+
+
+def test_every_schema_and_example_is_used() -> None:
+    text = str(document())
+    unused = [
+        f"#/components/{kind}/{name}"
+        for kind, parts in document()["components"].items()
+        if kind != "securitySchemes"
+        for name in parts
+        if f"'#/components/{kind}/{name}'" not in text
+    ]
+    assert unused == []
+
+
+@every_operation
+def test_an_operation_says_what_it_is(operation: Operation) -> None:
+    raw = operation.raw
+    assert re.fullmatch(r"[a-z]+[A-Za-z]+", raw["operationId"])
+    assert raw["summary"].strip()
+    assert not raw["summary"].endswith(".")
+    assert len(raw["tags"]) == 1
+    assert {entry["name"] for entry in map(resolved, raw["parameters"]) if entry["in"] == "path"} == set(
+        operation.variables
+    )
+    assert all(entry["required"] for entry in map(resolved, raw["parameters"]) if entry["in"] == "path")
+    headers = {entry["name"] for entry in map(resolved, raw["parameters"]) if entry["in"] == "header"}
+    expected = {"Threada-Correlation-Id"}
+    expected |= set() if operation.is_public else {"Threada-Tenant", "Threada-Role"}
+    expected |= {"Idempotency-Key"} if operation.method == "POST" else set()
+    assert headers - {"If-Match"} == expected
+
+
+@every_operation
+def test_an_operation_documents_its_answers(operation: Operation) -> None:
+    answers = operation.raw["responses"]
+    assert any(status.startswith("2") for status in answers)
+    expected = ANYWHERE - ({"401", "403"} if operation.is_public else set())
+    if operation.variables:
+        expected |= {"404"}
+    if operation.body is not None:
+        expected |= {"413", "415", "422"}
+    assert expected <= answers.keys()
+    for status, answer in answers.items():
+        assert "Threada-Correlation-Id" in answer["headers"], status
+        if status < "400":
+            assert len(answer.get("content", {})) == (0 if status == "204" else 1), status
+            continue
+        assert answer["content"].keys() == {PROBLEM_TYPE}
+        codes = operation.documented_reasons(int(status))
+        assert codes
+        assert {REASONS[code].status for code in codes} == {int(status)}
+
+
+@every_operation
+def test_bodies_have_examples_that_are_valid(operation: Operation) -> None:
+    content = operation.raw.get("requestBody", {}).get("content", {})
+    if operation.method not in ("POST", "PATCH"):
+        assert content == {}
+        return
+    assert content.keys() == {"application/json"}
+    schema = resolved(content["application/json"]["schema"])
+    if schema["properties"]:
+        assert "example" in content["application/json"]
+    for example in (operation.body, *schema.get("examples", ())):
+        validator(content["application/json"]["schema"]).validate(example)
+
+
+@every_operation
+def test_examples_of_answers_are_valid(operation: Operation) -> None:
+    for status, media_type, content in contents(operation):
+        examples = [resolved(entry)["value"] for entry in content.get("examples", {}).values()]
+        examples += [content["example"]] if "example" in content else []
+        check = validator(content["schema"])
+        for example in examples:
+            check.validate(example)
+        if media_type == PROBLEM_TYPE:
+            assert {example["status"] for example in examples} == {int(status)}
+
+
+def contents(operation: Operation) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Status, media type and content of every answer that has one."""
+    for status, answer in operation.raw["responses"].items():
+        for media_type, content in answer.get("content", {}).items():
+            yield status, media_type, content

@@ -1,0 +1,167 @@
+"""Two tenants that both hold one of everything, and credentials of every kind of insufficiency in one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from django.apps import apps
+from django.db import connection
+
+from tests.client import Api
+from tests.factories import acting_system, make_principal, make_tenant, make_token
+from tests.jobs import run_jobs
+from threada_site.identity.services import revoke_credential, withdraw_role
+from threada_site.kernel import clock, tokens
+from threada_site.kernel.context import ALL_SCOPES, Scope, with_implied
+from threada_site.tenancy.models import Credential, Tenant
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+# What a refusal may write: its own receipt, and its answer under an idempotency key.
+_MAY_GROW: Final = {"telemetry_receipt", "telemetry_sealqueueentry", "api_idempotencyrecord"}
+_RULES: Final = {
+    "rules": [
+        {
+            "id": "ask",
+            "when": "ctx.action == 'request_approval'",
+            "effect": "require_approval",
+            "reason": "ASK",
+            "approvals": {"role": "approver"},
+        },
+        {"id": "rest", "when": "true", "effect": "allow", "reason": "REST"},
+    ]
+}
+_WORKFLOW_ACTIONS: Final = {"request_approval": {"question": "Should it go ahead?"}, "close": {}}
+
+
+@dataclass(frozen=True)
+class Stock:
+    """One tenant with everything an id can name: variable of a path → value."""
+
+    tenant: Tenant
+    admin: Api
+    ids: dict[str, str]
+
+
+def stock(slug: str) -> Stock:
+    """A tenant whose administrator made, through the API, one of everything. Its slugs begin with its own."""
+    tenant = make_tenant(slug)
+    admin = Api(make_token(tenant, make_principal(tenant, f"{slug}-admin", roles=("tenant_admin",))))
+    flow, channel, policy, system = (f"{slug}-{name}" for name in ("flow", "channel", "policy", "system"))
+    made(admin.post("/channels", {"channel_id": channel}))
+    made(
+        admin.post(
+            "/integrations", {"integration_id": system, "spec": {"connector": "workflow", "actions": _WORKFLOW_ACTIONS}}
+        )
+    )
+    made(admin.post("/workflows", {"workflow_id": flow, "spec": {"actions": ["request_approval", "close"]}}))
+    version = made(admin.post("/policies", {"policy_id": policy, "document": _RULES}))["policy_version_id"]
+    made(admin.post(f"/policies/{policy}/versions/{version}/publish", {}))
+    overlay = made(admin.post("/overlays", {"policy_id": policy, "scope": {"workflow": flow}}))["overlay_id"]
+    item = made(admin.post("/work-items", {"workflow_id": flow, "channel_id": channel, "payload": {"of": slug}}))
+    action = {"work_item_id": item["work_item_id"], "action_id": "request_approval", "integration_id": system}
+    started = made(admin.post("/actions/execute", action))
+    run_jobs()
+    execution = made(admin.get(f"/executions/{started['execution_id']}"))
+    (receipt, *_) = made(admin.get(f"/work-items/{item['work_item_id']}/timeline"))["data"]
+    export = made(admin.post("/telemetry/exports", {}))
+    return Stock(
+        tenant,
+        admin,
+        {
+            "work_item_id": item["work_item_id"],
+            "decision_step_id": started["decision_steps"][0]["decision_step_id"],
+            "execution_id": execution["execution_id"],
+            "policy_decision_id": execution["policy_decision_id"],
+            "overlay_id": overlay,
+            "receipt_id": receipt["receipt_id"],
+            "export_id": export["export_id"],
+            "workflow_id": flow,
+            "channel_id": channel,
+            "policy_id": policy,
+            "version": version,
+            "integration_id": system,
+        },
+    )
+
+
+def made(answer: Any) -> Any:
+    """The body of an answer that must be a success."""
+    assert 200 <= answer.status_code < 300, answer.content
+    return answer.json()
+
+
+@dataclass(frozen=True)
+class World:
+    """`home` and its credentials; `abroad` is the tenant it must learn nothing of."""
+
+    home: Stock
+    abroad: Stock
+    revoked: str
+    expired: str
+    stripped: str
+    narrowed: str
+    _without: dict[Scope, str]
+
+    def without(self, scope: Scope) -> Api:
+        """Speaks for an administrator whose credential holds every scope that does not give this one."""
+        return Api(self._without[scope])
+
+
+def make_world() -> World:
+    """Both tenants, and the credentials."""
+    home, abroad = stock("home"), stock("abroad")
+    tenant = home.tenant
+    admin = make_principal(tenant, "home-admin", roles=("tenant_admin",))
+    revoked, expired = make_token(tenant, admin), make_token(tenant, admin, expires_in=timedelta(hours=1))
+    was_admin = make_principal(tenant, "was-admin", roles=("tenant_admin", "viewer"))
+    stripped = make_token(tenant, was_admin)
+    narrowed = make_token(tenant, make_principal(tenant, "also-viewer", roles=("tenant_admin", "viewer")))
+    without = {
+        scope: make_token(
+            tenant, admin, [other.value for other in ALL_SCOPES if scope not in with_implied(frozenset({other}))]
+        )
+        for scope in ALL_SCOPES
+    }
+    with unit_of_work(tenant.id):
+        ctx = acting_system(tenant)
+        revoke_credential(Credential.objects.get(token_sha256=tokens.digest(revoked)), ctx=ctx)
+        withdraw_role(was_admin, "tenant_admin", ctx=ctx)
+        Credential.objects.filter(token_sha256=tokens.digest(expired)).update(
+            expires_at=clock.now() - timedelta(seconds=1)
+        )
+    return World(home, abroad, revoked, expired, stripped, narrowed, without)
+
+
+def rows_of_everything() -> dict[str, int]:
+    """How many rows every table has, of all tenants, but for those that a refusal may write."""
+    tables = sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True)} & _present())
+    counts = ", ".join(f'(SELECT count(*) FROM "{table}")' for table in tables)
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(f"SELECT {counts}")
+        return dict(zip(tables, cursor.fetchone(), strict=True))
+
+
+def receipts_after(count: int) -> list[tuple[str, str, list[str]]]:
+    """Tenant, kind and reason codes of all receipts but the first `count`."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT t.slug, r.kind, r.reason_codes FROM telemetry_receipt r JOIN tenancy_tenant t ON t.id = r.tenant_id "
+            "ORDER BY r.id OFFSET %s",
+            [count],
+        )
+        return cursor.fetchall()
+
+
+def receipts_count() -> int:
+    """How many receipts there are, of all tenants."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM telemetry_receipt")
+        (count,) = cursor.fetchone()
+    return count
+
+
+def _present() -> set[str]:
+    return set(connection.introspection.table_names()) - _MAY_GROW
