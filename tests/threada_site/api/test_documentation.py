@@ -1,0 +1,125 @@
+"""The OpenAPI document is valid and complete; the pages need nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from django.conf import settings
+from django.contrib.staticfiles import finders
+from drf_spectacular.validation import validate_schema
+
+from tests.client import Api
+from threada_site.api.documentation import openapi_schema
+from threada_site.api.reason_codes import reason_codes_markdown
+from threada_site.kernel.reasons import REASONS
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return openapi_schema()
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(path, method, found) for path, methods in document["paths"].items() for method, found in methods.items()]
+
+
+class TestDocument:
+    def test_it_is_valid_openapi_3_1(self, document: dict[str, Any]) -> None:
+        assert document["openapi"].startswith("3.1.")
+        validate_schema(document)
+
+    def test_every_schema_is_valid_json_schema(self, document: dict[str, Any]) -> None:
+        for name, schema in document["components"]["schemas"].items():
+            jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
+            assert re.fullmatch(r"[A-Za-z0-9_]+", name)
+
+    def test_every_reference_leads_somewhere(self, document: dict[str, Any]) -> None:
+        for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document))):
+            found: Any = document
+            for part in reference.split("/"):
+                found = found[part]
+
+    def test_every_example_fits_its_schema(self, document: dict[str, Any]) -> None:
+        checked = 0
+        for path, method, found in operations(document):
+            bodies = [found.get("requestBody", {}), *found["responses"].values()]
+            for content in (content for body in bodies for content in body.get("content", {}).values()):
+                examples = [example["$ref"].rpartition("/")[2] for example in content.get("examples", {}).values()]
+                values = [document["components"]["examples"][name]["value"] for name in examples]
+                values += [content["example"]] if "example" in content else []
+                check = jsonschema_rs.Draft202012Validator({**content["schema"], "components": document["components"]})
+                for value in values:
+                    assert list(check.iter_errors(value)) == [], f"{method} {path}"
+                    checked += 1
+        assert checked > 200
+
+    def test_operation_ids_are_unlike_each_other(self, document: dict[str, Any]) -> None:
+        names = [found["operationId"] for _, _, found in operations(document)]
+        assert len(names) == len(set(names)) > 30
+
+    def test_the_bearer_scheme_with_the_scope_each_operation_needs(self, document: dict[str, Any]) -> None:
+        assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+        paths = document["paths"]
+        assert paths["/work-items"]["post"]["security"] == [{"bearer": ["workitems:write"]}]
+        assert paths["/me"]["get"]["security"] == [{"bearer": []}]
+        assert paths["/healthz"]["get"]["security"] == []
+
+    def test_what_every_operation_in_a_tenant_may_answer(self, document: dict[str, Any]) -> None:
+        for path, method, found in operations(document):
+            if found["security"]:
+                assert {"400", "401", "403", "406", "500", "503"} <= found["responses"].keys(), f"{method} {path}"
+            if "{" in path:
+                assert "404" in found["responses"], f"{method} {path}"
+            if method == "post":
+                assert {"409", "413", "415", "422"} <= found["responses"].keys(), f"{method} {path}"
+                assert {"$ref": "#/components/parameters/IdempotencyKey"} in found["parameters"], f"{method} {path}"
+
+    def test_problems_are_named_by_their_reason_codes(self, document: dict[str, Any]) -> None:
+        response = document["paths"]["/me"]["get"]["responses"]["401"]
+        content = response["content"]["application/problem+json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert set(content["examples"]) == {
+            "credential_missing",
+            "credential_invalid",
+            "credential_expired",
+            "credential_revoked",
+        }
+
+    def test_it_is_served_with_a_tag(self, document: dict[str, Any]) -> None:
+        response = Api().get("/openapi.json")
+        assert response.json() == json.loads(json.dumps(document))
+        tag = {"If-None-Match": response.headers["ETag"]}
+        assert Api().get("/openapi.json", headers=tag).status_code == 304
+
+
+class TestPages:
+    @pytest.mark.parametrize("path", ["/docs", "/docs/reason-codes"])
+    def test_they_load_from_our_own_host_alone_and_hold_no_script(self, path: str) -> None:
+        response = Api().get(path)
+        page = response.content.decode()
+        assert response.status_code == 200
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert re.findall(r"<script(?! src=)", page) == []
+        for address in re.findall(r'(?:src|href)="([^"]+)"', page):
+            assert address.startswith("/")
+            if address.startswith("/static/"):
+                assert finders.find(address.removeprefix("/static/")), address
+
+    def test_every_reason_code_has_an_anchor(self) -> None:
+        page = Api().get("/docs/reason-codes").content.decode()
+        assert sorted(re.findall(r'<tr id="(\w+)">', page)) == sorted(REASONS)
+
+    def test_only_reading_is_allowed(self) -> None:
+        assert Api().post("/docs", {}).status_code == 405
+
+
+def test_the_written_page_of_reason_codes_is_current() -> None:
+    written = (Path(settings.THREADA_BASE_DIR) / "docs" / "reason-codes.md").read_text()
+    assert written == reason_codes_markdown(), "run manage.py write_reason_codes"

@@ -1,0 +1,44 @@
+"""What is answered when no view does: problems for the API, pages for the console."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.exceptions import BadRequest, DisallowedHost
+from django.http import HttpRequest
+from django.test import RequestFactory
+
+from threada_site.api import handlers
+
+
+def request(path: str) -> HttpRequest:
+    made = RequestFactory().get(path)
+    made.correlation_id = "order-4711"
+    return made
+
+
+CASES = [
+    (lambda asked: handlers.bad_request(asked, BadRequest()), 400, "bad_request"),
+    (lambda asked: handlers.bad_request(asked, DisallowedHost()), 400, "bad_request"),
+    (lambda asked: handlers.forbidden(asked, PermissionError()), 403, "permission_denied"),
+    (lambda asked: handlers.not_found(asked, LookupError()), 404, "not_found"),
+    (handlers.server_error, 500, "internal_error"),
+]
+
+
+@pytest.mark.parametrize(("handler", "status", "reason"), CASES)
+@pytest.mark.parametrize("path", ["/work-items", "/consoles", "/"])
+def test_a_problem_for_the_api(handler: object, status: int, reason: str, path: str) -> None:
+    response = handler(request(path))
+    document = json.loads(response.content)
+    assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json")
+    assert (document["reason_code"], document["correlation_id"]) == (reason, "order-4711")
+
+
+@pytest.mark.parametrize(("handler", "status", "reason"), CASES)
+@pytest.mark.parametrize("path", ["/console", "/console/x"])
+def test_a_page_for_the_console(handler: object, status: int, reason: str, path: str) -> None:
+    response = handler(request(path))
+    assert response.status_code == status
+    assert response.headers["Content-Type"].startswith("text/html")
