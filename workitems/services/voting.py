@@ -49,8 +49,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     """
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
-    if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id):
-        raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
+    _check_permitted(item, ctx=ctx)
     _check_open(step)
     if ballot.envelope_sha256 != step.envelope_sha256:
         raise errors.EnvelopeChanged(
@@ -108,8 +107,9 @@ def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID, everyone: bool) ->
 
 def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     """Say "I am on it" for half an hour. Others see it; they may still vote."""
+    _check_permitted(item, ctx=ctx)
     _check_open(step)
-    _check_may_decide(item, step, ctx=ctx)
+    _check_eligible(step, ctx=ctx, workflow_id=item.workflow_version.workflow_id)
     now = clock.now()
     if step.claimed_by_id not in (None, ctx.principal_id) and step.claimed_until and step.claimed_until > now:
         raise errors.StepClaimed("Somebody else has claimed this step. Wait for its release or ask for it.")
@@ -126,7 +126,8 @@ def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> Non
 
 
 def release_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
-    """Give a claim back. Releasing what one has not claimed changes nothing."""
+    """Give a claim back. Releasing what nobody has claimed changes nothing."""
+    _check_permitted(item, ctx=ctx)
     _check_open(step)
     if step.claimed_by_id is None:
         return
@@ -224,11 +225,9 @@ def _check_voter(step: DecisionStep, *, ctx: ActingContext, workflow_id: uuid.UU
         raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
 
 
-def _check_may_decide(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
-    workflow_id = item.workflow_version.workflow_id
-    if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id):
+def _check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:
+    if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=item.workflow_version.workflow_id):
         raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
-    _check_eligible(step, ctx=ctx, workflow_id=workflow_id)
 
 
 def _check_eligible(step: DecisionStep, *, ctx: ActingContext, workflow_id: uuid.UUID) -> None:

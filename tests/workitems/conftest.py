@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+from pytest_django import Settings
+
+from tests.receivers.fixtures import Receiver, receiver
+from tests.workitems.office import Office, open_office
+from threada_site.tenancy.models import Tenant
+
+__all__ = ["receiver"]
+
+
+@pytest.fixture
+def office(tenant: Tenant) -> Office:
+    return open_office(tenant)
+
+
+@pytest.fixture
+def bank(office: Office, receiver: Receiver, settings: Settings) -> Receiver:
+    """The office's bank: a receiver in its own process, which the operator allows to be called."""
+    settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
+    office.put_bank(base_url=receiver.url)
+    return receiver

@@ -1,0 +1,213 @@
+"""A small office to test with: one workflow, rules, a bank, and people. Everything but what a test changes is here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from integrations.models import Execution
+from integrations.services.configure import put_integration
+from policies.overlay_documents import OverlayScope
+from policies.services.channels import put_channel
+from policies.services.overlays import put_overlay
+from policies.services.publishing import put_policy
+from policies.services.workflows import put_workflow
+from policies.workflow_documents import parse_workflow
+from telemetry.models import Receipt
+from tests.client import Api
+from tests.factories import acting, acting_system, make_principal, make_token
+from threada_site.identity.services import define_role
+from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
+from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems import selectors
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.services.decisions import take_intake_decision
+from workitems.services.execute import ActionRequest, ActionStarted, execute_action
+from workitems.services.intake import IntakeRequest, create_work_item
+from workitems.services.locks import locked_execution, locked_item, locked_step
+from workitems.services.voting import Ballot, cast_vote
+
+WORKFLOW: dict[str, Any] = {
+    "payload_schema": {
+        "type": "object",
+        "required": ["amount"],
+        "properties": {"amount": {"type": "integer"}, "vendor": {"type": "string"}},
+    },
+    "actions": ["pay", "request_approval", "assign", "close"],
+    "reject_reasons": ["WRONG", "OTHER"],
+}
+BANK: dict[str, Any] = {
+    "connector": "http",
+    "base_url": "http://127.0.0.1:9",
+    "idempotent": True,
+    "actions": {
+        "pay": {"method": "POST", "path": "/payments", "body": {"amount": "${item.payload.amount}"}, "resolves": True}
+    },
+}
+DESK: dict[str, Any] = {
+    "connector": "workflow",
+    "actions": {"request_approval": {"question": "Go ahead?"}, "assign": {"to": "${input.to}"}, "close": {}},
+}
+ASKS_TWO: dict[str, Any] = {"all": [{"role": "finance", "count": 2}], "exclude": ["requester"]}
+RULES: list[dict[str, Any]] = [
+    {"id": "cursed", "when": "item.payload.amount == 666", "effect": "deny", "reason": "CURSED"},
+    {
+        "id": "large",
+        "when": "ctx.action == 'pay' && item.payload.amount > 100",
+        "effect": "require_approval",
+        "reason": "LARGE",
+        "approvals": ASKS_TWO,
+    },
+    {"id": "unsure", "when": "item.confidence < 0.8", "effect": "review", "reason": "UNSURE"},
+    {"id": "fine", "when": "true", "effect": "allow", "reason": "FINE"},
+]
+PEOPLE = {
+    "rita": ("requester",),
+    "fay": ("approver", "finance"),
+    "finn": ("approver", "finance"),
+    "fred": ("approver", "finance"),
+    "vera": ("approver",),
+    "wim": ("viewer",),
+    "ada": ("tenant_admin",),
+}
+
+
+@dataclass
+class Office:
+    """The tenant with its people; acts by service calls, each in a unit of work of its own."""
+
+    tenant: Tenant
+    people: dict[str, User] = field(default_factory=dict)
+    _apis: dict[str, Api] = field(default_factory=dict)
+
+    @property
+    def system(self) -> ActingContext:
+        return acting_system(self.tenant)
+
+    def ctx(self, name: str, **options: Any) -> ActingContext:
+        return acting(self.tenant, self.people[name], **options)
+
+    def api(self, name: str) -> Api:
+        if name not in self._apis:
+            self._apis[name] = Api(make_token(self.tenant, self.people[name]))
+        return self._apis[name]
+
+    def join(self, name: str, kind: str = "human", roles: tuple[str, ...] = ("requester",)) -> User:
+        self.people[name] = make_principal(self.tenant, name, kind=PrincipalKind(kind), roles=roles)
+        return self.people[name]
+
+    def put_rules(self, *rules: dict[str, Any], policy: str = "rules") -> None:
+        with unit_of_work(self.tenant.id):
+            put_policy(policy, {"rules": list(rules)}, ctx=self.system)
+            put_overlay(policy, OverlayScope("workflow", "payments"), ctx=self.system)
+
+    def put_workflow(self, slug: str = "payments", **changes: Any) -> None:
+        with unit_of_work(self.tenant.id):
+            put_workflow(slug, parse_workflow({**WORKFLOW, **changes}), ctx=self.system)
+
+    def put_bank(self, **changes: Any) -> None:
+        with unit_of_work(self.tenant.id):
+            put_integration("bank", {**BANK, **changes}, ctx=acting_system(self.tenant, EntryPoint.COMMAND))
+
+    def create(self, amount: int = 5, *, by: str = "rita", **more: Any) -> WorkItem:
+        """A new work item, not decided yet."""
+        asked: dict[str, Any] = {"workflow": "payments", "channel": "web", "payload": {"amount": amount}, **more}
+        with unit_of_work(self.tenant.id):
+            return create_work_item(IntakeRequest(**asked), ctx=self.ctx(by))
+
+    def decided(self, amount: int = 5, **more: Any) -> WorkItem:
+        """A work item about which the policies have decided."""
+        item = self.create(amount, **more)
+        with unit_of_work(self.tenant.id):
+            locked = locked_item(item.id, ctx=self.system)
+            take_intake_decision(locked, ctx=self.system)
+        return self.item(item)
+
+    def execute(self, item: WorkItem, *, by: str = "rita", **request: Any) -> ActionStarted:
+        with unit_of_work(self.tenant.id):
+            asked = {"integration": "bank", "action": "pay", **request}
+            return execute_action(locked_item(item.id, ctx=self.system), ActionRequest(**asked), ctx=self.ctx(by))
+
+    def awaiting(self, amount: int = 500, **more: Any) -> tuple[WorkItem, DecisionStep, Execution]:
+        """A payment that waits for two of finance."""
+        item = self.decided(amount, **more)
+        started = self.execute(item)
+        assert started.step is not None
+        return self.item(item), started.step, started.execution
+
+    def vote(self, step: DecisionStep, by: str, decision: str = "approve", **more: Any) -> Vote:
+        ballot = {"envelope_sha256": step.envelope_sha256, "decision": decision, **more}
+        if decision == "reject":
+            ballot.setdefault("reason_code", "WRONG")
+        with unit_of_work(self.tenant.id):
+            item, locked = locked_step(step.id, ctx=self.system)
+            return cast_vote(item, locked, Ballot(**ballot), ctx=self.ctx(by))
+
+    def on_item(self, item: WorkItem, act: Any, by: str = "rita", **more: Any) -> Any:
+        """`act(locked item, ctx=…)` in a unit of work."""
+        with unit_of_work(self.tenant.id):
+            return act(locked_item(item.id, ctx=self.system), ctx=self.ctx(by), **more)
+
+    def on_execution(self, execution: Execution, act: Any, by: str = "rita", **more: Any) -> Any:
+        """`act(locked item, locked execution, ctx=…)` in a unit of work."""
+        with unit_of_work(self.tenant.id):
+            return act(*locked_execution(execution.id, ctx=self.system), ctx=self.ctx(by), **more)
+
+    def item(self, item: WorkItem) -> WorkItem:
+        with unit_of_work(self.tenant.id):
+            found = selectors.work_item(item.id, ctx=self.system)
+            assert found is not None
+            return found
+
+    def step(self, step: DecisionStep) -> DecisionStep:
+        with unit_of_work(self.tenant.id):
+            return DecisionStep.objects.get(id=step.id)
+
+    def pending_step(self, item: WorkItem) -> DecisionStep:
+        with unit_of_work(self.tenant.id):
+            return DecisionStep.objects.get(work_item=item, status=StepStatus.PENDING)
+
+    def execution(self, execution: Execution) -> Execution:
+        with unit_of_work(self.tenant.id):
+            return Execution.objects.select_related("envelope", "integration_version").get(id=execution.id)
+
+    def set_execution(self, execution: Execution, **columns: Any) -> None:
+        """Let time pass for a row."""
+        with unit_of_work(self.tenant.id):
+            Execution.objects.filter(id=execution.id).update(**columns)
+
+    def set_step(self, step: DecisionStep, **columns: Any) -> None:
+        with unit_of_work(self.tenant.id):
+            DecisionStep.objects.filter(id=step.id).update(**columns)
+
+    def kinds(self, item: WorkItem) -> list[str]:
+        with unit_of_work(self.tenant.id):
+            return list(Receipt.objects.filter(work_item_id=item.id).order_by("id").values_list("kind", flat=True))
+
+    def bodies(self, kind: str) -> list[dict[str, Any]]:
+        with unit_of_work(self.tenant.id):
+            rows = Receipt.objects.filter(kind=kind).order_by("id")
+            return [orjson.loads(bytes(row.body)) for row in rows]
+
+    def count(self, model: Any) -> int:
+        with unit_of_work(self.tenant.id):
+            return model.objects.count()
+
+
+def open_office(tenant: Tenant) -> Office:
+    office = Office(tenant)
+    with unit_of_work(tenant.id):
+        ctx = acting_system(tenant)
+        define_role("finance", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=ctx)
+        put_channel("web", ctx=ctx)
+        put_integration("desk", DESK, ctx=ctx)
+    office.put_workflow()
+    office.put_bank()
+    office.put_rules(*RULES)
+    for name, roles in PEOPLE.items():
+        office.join(name, roles=roles)
+    return office

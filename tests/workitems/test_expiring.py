@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.jobs import queued_jobs, run_jobs
+from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.kernel import clock
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import DecisionStep
+from workitems.services.expiring import expire_step
+from workitems.services.locks import locked_step
+from workitems.sweeps import remind_of_deadlines
+
+
+def put_deadline(office: Office, **rule: Any) -> None:
+    approvals = {**ASKS_TWO, "expires_after": "PT1H", **rule}
+    office.put_rules({**RULES[1], "approvals": approvals}, *RULES[2:])
+
+
+def expire(office: Office, step: DecisionStep, now: datetime) -> None:
+    with unit_of_work(office.tenant.id):
+        item, locked = locked_step(step.id, ctx=office.system)
+        expire_step(item, locked, now=now, ctx=office.system)
+
+
+def test_it_expires_at_its_deadline_and_not_before(office: Office) -> None:
+    put_deadline(office)
+    item, step, execution = office.awaiting()
+    assert step.expires_at is not None
+    assert step.expires_at - step.opened_at == timedelta(hours=1)
+    expire(office, step, step.expires_at - timedelta(microseconds=1))
+    assert office.step(step).status == "pending"
+    expire(office, step, step.expires_at)
+    assert (office.step(step).status, office.item(item).status) == ("expired", "expired")
+    assert office.execution(execution).status == "expired"
+    assert office.kinds(item)[-2:] == ["decision_step.expired", "execution.expired"]
+
+
+def test_without_a_deadline_it_waits(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    assert step.expires_at is None
+    expire(office, step, clock.now() + timedelta(days=3650))
+    assert office.step(step).status == "pending"
+
+
+def test_what_was_decided_does_not_expire(office: Office) -> None:
+    put_deadline(office)
+    item, step, _ = office.awaiting()
+    office.vote(step, "fay", "reject")
+    told = office.kinds(item)
+    expire(office, step, clock.now() + timedelta(hours=2))
+    assert (office.step(step).status, office.kinds(item)) == ("rejected", told)
+
+
+def test_it_escalates_once(office: Office) -> None:
+    put_deadline(office, on_expiry="escalate", escalate_after="PT30M", escalate_to=[{"role": "approver"}])
+    item, step, _ = office.awaiting()
+    first = clock.now() + timedelta(hours=2)
+    expire(office, step, first)
+    again = office.step(step)
+    assert (again.status, again.escalated_at, again.expires_at) == ("pending", first, first + timedelta(hours=1))
+    assert office.kinds(item)[-1] == "decision_step.escalated"
+    expire(office, step, first)
+    assert office.step(step).status == "pending"
+    expire(office, step, first + timedelta(hours=1))
+    assert (office.step(step).status, office.item(item).status) == ("expired", "expired")
+
+
+def test_the_item_may_be_ready_again(office: Office) -> None:
+    put_deadline(office)
+    office.put_workflow(on_reject="ready")
+    item, step, execution = office.awaiting()
+    expire(office, step, clock.now() + timedelta(hours=2))
+    assert (office.item(item).status, office.execution(execution).status) == ("ready", "expired")
+
+
+def test_a_review_may_expire(office: Office) -> None:
+    rule = {
+        "id": "look",
+        "when": "true",
+        "effect": "review",
+        "reason": "LOOK",
+        "approvals": {"role": "finance", "expires_after": "PT1H"},
+    }
+    office.put_rules(rule)
+    item = office.decided()
+    expire(office, office.pending_step(item), clock.now() + timedelta(hours=2))
+    assert office.item(item).status == "expired"
+
+
+@pytest.mark.parametrize("overdue", [True, False])
+def test_the_sweep_reminds_of_what_is_overdue(office: Office, overdue: bool) -> None:
+    put_deadline(office)
+    _, step, _ = office.awaiting()
+    run_jobs()
+    office.set_step(step, expires_at=clock.now() + timedelta(seconds=-1 if overdue else 60))
+    assert remind_of_deadlines(now=clock.now()) == (1 if overdue else 0)
+    remind_of_deadlines(now=clock.now())
+    assert [name for name, _ in queued_jobs()] == (["workitems.expire_step"] if overdue else [])
+    run_jobs()
+    assert office.step(step).status == ("expired" if overdue else "pending")
