@@ -18,7 +18,7 @@ from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Vote
 from workitems.services.locks import locked_step
-from workitems.services.voting import claim_step, release_step
+from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
 
 
 def test_the_last_vote_dispatches(office: Office) -> None:
@@ -138,12 +138,12 @@ def test_who_lost_the_role_counts_no_more(office: Office) -> None:
 
 def test_a_narrowed_credential_does_not_count(office: Office) -> None:
     _, step, _ = office.awaiting()
-    with unit_of_work(office.tenant.id), pytest.raises(errors.VoterNotEligible):
-        from workitems.services.voting import Ballot, cast_vote
-
+    ballot = Ballot(decision="approve", envelope_sha256=step.envelope_sha256)
+    narrowed = office.ctx("fay", role="approver")
+    with unit_of_work(office.tenant.id):
         item, locked = locked_step(step.id, ctx=office.system)
-        ballot = Ballot(decision="approve", envelope_sha256=step.envelope_sha256)
-        cast_vote(item, locked, ballot, ctx=office.ctx("fay", role="approver"))
+        with pytest.raises(errors.VoterNotEligible):
+            cast_vote(item, locked, ballot, ctx=narrowed)
 
 
 def test_a_rejection_may_leave_the_item_ready(office: Office) -> None:

@@ -1,0 +1,98 @@
+"""Sweeps remind; the queue may lose whatever it likes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from tests.jobs import queued_jobs, run_jobs
+from tests.workitems.office import Office
+from threada_site.kernel import clock
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems import sweeps
+from workitems.models import WorkItem
+
+
+def lose_all_jobs() -> None:
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM procrastinate_jobs")
+
+
+def test_a_lost_intake_is_found_again(office: Office) -> None:
+    item = office.create()
+    lose_all_jobs()
+    assert sweeps.remind_of_intake(now=clock.now()) == 0
+    assert sweeps.remind_of_intake(now=clock.now() + timedelta(seconds=31)) == 1
+    sweeps.remind_of_intake(now=clock.now() + timedelta(seconds=31))
+    assert [name for name, _ in queued_jobs()] == ["workitems.decide_intake"]
+    run_jobs()
+    assert office.item(item).status == "ready"
+
+
+def test_a_lost_execution_is_found_again(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    assert sweeps.remind_of_executions(now=clock.now()) == 1
+    assert len([name for name, _ in queued_jobs() if name == "workitems.run_execution"]) == 1
+    lose_all_jobs()
+    sweeps.remind_of_executions(now=clock.now())
+    sweeps.remind_of_executions(now=clock.now())
+    assert [arguments["execution_id"] for _, arguments in queued_jobs()] == [str(execution.id)]
+
+
+def test_what_waits_for_its_next_try_is_not_reminded_of(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    lose_all_jobs()
+    office.set_execution(execution, next_try_at=clock.now() + timedelta(seconds=60))
+    assert sweeps.remind_of_executions(now=clock.now()) == 0
+    assert queued_jobs() == []
+
+
+def test_it_sweeps_all_tenants(office: Office, other_tenant: object) -> None:
+    from tests.workitems.office import open_office
+
+    other = open_office(other_tenant)  # type: ignore[arg-type]
+    office.create()
+    other.create()
+    lose_all_jobs()
+    assert sweeps.remind_of_intake(now=clock.now() + timedelta(seconds=31)) == 2
+    run_jobs()
+    for each in (office, other):
+        with unit_of_work(each.tenant.id):
+            assert WorkItem.objects.get().status == "ready"
+
+
+@pytest.mark.parametrize("heartbeat_age_s", [1, 60])
+def test_a_reseal_whose_worker_died_is_taken_up_again(office: Office, heartbeat_age_s: int) -> None:
+    office.awaiting()
+    run_jobs()
+    office.put_bank(base_url="http://127.0.0.1:10")
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - %s * interval '1 second') RETURNING id",
+            [heartbeat_age_s],
+        )
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE task_name LIKE 'workitems.reseal%%'",
+            [cursor.fetchone()[0]],
+        )
+    sweeps.revive_reseals()
+    expected = ["workitems.reseal_executions"] if heartbeat_age_s > 30 else []
+    assert [name for name, _ in queued_jobs()] == expected
+
+
+def test_finished_jobs_are_deleted_and_others_kept(office: Office) -> None:
+    office.create()
+    office.create()
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET status = 'doing' WHERE id = (SELECT min(id) FROM procrastinate_jobs)"
+        )
+        cursor.execute("UPDATE procrastinate_jobs SET status = 'succeeded' WHERE status = 'doing'")
+    waiting = queued_jobs()
+    sweeps.delete_finished_jobs()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
+        assert cursor.fetchone() == (len(waiting),)
