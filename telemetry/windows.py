@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from threada_site.kernel import ids
 from threada_site.kernel.errors import FieldError, InvalidRequest, WindowTooLarge
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ def window(after: datetime | None, before: datetime | None, *, now: datetime, lo
 
     Raises `WindowTooLarge`, and `InvalidRequest` when it ends before it begins.
     """
-    end = before or (min(now, after + longest) if after else now)
-    start = after or end - longest
+    end = before or (now if after is None or now - after < longest else after + longest)
+    start = after or (end - longest if end - _FIRST > longest else _FIRST)
     if start > end:
         raise InvalidRequest(
             "The window ends before it begins.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import django_filters
@@ -25,11 +25,11 @@ class InstantField(forms.Field):
             return None
         try:
             instant = parse_datetime(value.replace(" ", "+"))
-        except ValueError:
-            instant = None
-        if instant is None or instant.tzinfo is None:
-            raise forms.ValidationError("must be an RFC 3339 instant with offset, such as 2026-01-31T09:30:00Z")
-        return instant
+            if instant is not None and instant.tzinfo is not None:
+                return instant.astimezone(UTC)
+        except (ValueError, OverflowError):  # the first and the last day there is may lie outside of UTC's
+            pass
+        raise forms.ValidationError("must be an RFC 3339 instant with offset, such as 2026-01-31T09:30:00Z")
 
 
 def read_instant(text: str | None) -> datetime | None:

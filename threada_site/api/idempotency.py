@@ -28,6 +28,7 @@ from threada_site.kernel.errors import FieldError
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_LONGEST_PATH: Final = 255
 _KEPT_HEADERS: Final = ("Location", "Retry-After", "ETag")
 
 
@@ -112,6 +113,8 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
                 "Idempotency-Key must be 1 to 255 visible ASCII characters.",
                 errors=[FieldError("#header/Idempotency-Key", "is not a valid key", "invalid")],
             )
+        if len(request.path) > _LONGEST_PATH or "\x00" in request.path:
+            raise errors.NotFound  # no id is that long, and a record could not name it
         claim = Claim(request.auth, request.path, key, canonical_sha256(request.data))
         if not claim.lock():
             raise errors.IdempotencyInFlight(headers={"Retry-After": "1"})
