@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +11,16 @@ from policies.models import Channel
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import make_principal, make_token
+from threada_site.api import documentation
 from threada_site.tenancy.models import Tenant, User
 from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+@pytest.fixture(autouse=True)
+def document_of_this_urlconf() -> Iterator[None]:
+    """The OpenAPI document is kept for the life of a process; tests here change what it is made from."""
+    yield
+    documentation._document.cache_clear()
 
 
 @pytest.fixture

@@ -133,7 +133,6 @@ class TestFilters:
             ({"created_after": "2026-01-01T00:00:02.000001Z"}, ["c3"]),
             ({"created_before": "0001-01-01T00:00:00Z"}, []),
             ({"created_after": "9999-12-31T23:59:59Z"}, []),
-            ({"created_after": "0001-01-01T00:00:00+14:00"}, ["c3", "c2", "c1", "c0"]),
         ],
     )
     def test_by_time_after_is_inclusive_and_before_is_not(
@@ -143,7 +142,16 @@ class TestFilters:
         assert slugs(client.get("/channels", filters)) == expected
 
     @pytest.mark.parametrize(
-        "instant", ["yesterday", "2026-01-01", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "1767225600", "\x00"]
+        "instant",
+        [
+            "yesterday",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-13-01T00:00:00Z",
+            "1767225600",
+            "\x00",
+            "0001-01-01T00:00:00+14:00",
+        ],
     )
     def test_an_instant_without_offset_or_sense(self, client: Api, instant: str) -> None:
         document = assert_problem(client.get("/channels", {"created_after": instant}), 422, "invalid_request")

@@ -102,7 +102,7 @@ def withdraw_scopes_on_objects(principal: User, *, ctx: ActingContext) -> None:
         if model is None or not issubclass(model, TenantRow):
             continue
         keys = held.filter(content_type=content_type).values_list("object_pk", flat=True)
-        here = model.objects.filter(tenant_id=ctx.tenant_id, id__in=list(keys)).values_list("id", flat=True)
+        here = model._default_manager.filter(tenant_id=ctx.tenant_id, id__in=list(keys)).values_list("id", flat=True)
         held.filter(content_type=content_type, object_pk__in=[str(key) for key in here]).delete()
 
 
