@@ -80,7 +80,7 @@ class TestIntegration(TenantView):
     )
     @idempotent
     def post(self, request: Any, integration_id: str) -> Response:
-        EMPTY.check(request.data or {})
+        EMPTY.check(request.data)
         integration = _found(request, integration_id)
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
         assert integration.current_version is not None  # noqa: S101  (found integrations have one)

@@ -61,7 +61,7 @@ class TelemetryExports(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        body = CREATE_EXPORT.check(request.data or {})
+        body = CREATE_EXPORT.check(request.data)
         filters = dict(body.get("filters", {}))
         filters.update({name: body[name] for name in ("created_after", "created_before") if name in body})
         export = create_export(filters, ctx=request.auth)

@@ -8,12 +8,13 @@ from rest_framework.response import Response
 
 from integrations.models import Attempt
 from threada_site.api.filters import apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.idempotency import Claim, idempotent
 from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
+from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from workitems import selectors
@@ -86,7 +87,13 @@ class ExecuteAction(TenantView):
             else [],
         }
         headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
-        return Response(answer, status=202, headers=headers)
+        response = Response(answer, status=202, headers=headers)
+        if "HTTP_IDEMPOTENCY_KEY" not in request.META:
+            # The key made here is as good as one sent along: with it the call may be repeated.
+            Claim(request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)).remember(
+                response
+            )
+        return response
 
 
 class Executions(TenantView):
@@ -128,7 +135,7 @@ class CancelExecution(TenantView):
     )
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
-        EMPTY.check(request.data or {})
+        EMPTY.check(request.data)
         item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
         self.subject = subject_of(item, execution=execution)
         cancel_execution(item, execution, ctx=request.auth)
@@ -149,7 +156,7 @@ class RetryExecution(TenantView):
     )
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
-        EMPTY.check(request.data or {})
+        EMPTY.check(request.data)
         item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
         self.subject = subject_of(item, execution=execution)
         retry_execution(item, execution, ctx=request.auth)

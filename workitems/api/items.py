@@ -120,7 +120,7 @@ class CancelWorkItem(TenantView):
     )
     @idempotent
     def post(self, request: Any, work_item_id: str) -> Response:
-        body = CLOSE_WORK_ITEM.check(request.data or {})
+        body = CLOSE_WORK_ITEM.check(request.data)
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
         cancel_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
@@ -140,7 +140,7 @@ class ResolveWorkItem(TenantView):
     )
     @idempotent
     def post(self, request: Any, work_item_id: str) -> Response:
-        body = CLOSE_WORK_ITEM.check(request.data or {})
+        body = CLOSE_WORK_ITEM.check(request.data)
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
         resolve_work_item(item, ctx=request.auth, reason=body.get("reason", ""))

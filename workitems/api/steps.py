@@ -121,7 +121,7 @@ class ClaimDecisionStep(TenantView):
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
-        EMPTY.check(request.data or {})
+        EMPTY.check(request.data)
         item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
         self.subject = subject_of(item)
         claim_step(item, step, ctx=request.auth)
@@ -141,7 +141,7 @@ class ReleaseDecisionStep(TenantView):
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
-        EMPTY.check(request.data or {})
+        EMPTY.check(request.data)
         item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
         self.subject = subject_of(item)
         release_step(item, step, ctx=request.auth)
