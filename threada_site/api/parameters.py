@@ -59,11 +59,8 @@ _PUBLIC_IDS: Final = {
 
 
 def path_parameter(name: str) -> dict[str, Any]:
-    """A variable of a path: a public id by its known prefix, a number, or a slug."""
-    if name == "number":
-        schema: dict[str, Any] = {"type": "integer", "minimum": 1}
-    else:
-        schema = id_schema(_PUBLIC_IDS[name]) if name in _PUBLIC_IDS else SLUG
+    """A variable of a path: a public id by its known prefix, or a slug."""
+    schema = id_schema(_PUBLIC_IDS[name]) if name in _PUBLIC_IDS else SLUG
     return {"in": "path", "name": name, "required": True, "schema": schema}
 
 

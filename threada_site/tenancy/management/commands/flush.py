@@ -10,14 +10,25 @@ from threada_site.tenancy.roles import owner_role
 
 
 class Command(flush.Command):
-    """Django's `flush`, as the schema's owner; append-only tables let go for the length of it."""
+    """Django's `flush`, as the schema's owner; append-only tables let go for the length of it.
+
+    Asked without a question (`--no-input`, as tests do), it empties the queue too: its jobs are about rows that are gone.
+    """
 
     def handle(self, **options: Any) -> None:
         with owner_role():
-            with connection.cursor() as cursor:
-                for table in append_only_tables():
-                    cursor.execute(f'ALTER TABLE "{table}" DISABLE TRIGGER USER')
-            super().handle(**options)
-            with connection.cursor() as cursor:
-                for table in append_only_tables():
-                    cursor.execute(f'ALTER TABLE "{table}" ENABLE TRIGGER USER')
+            self._switch_triggers("DISABLE")
+            try:
+                super().handle(**options)
+                if not options["interactive"]:
+                    self._execute("TRUNCATE procrastinate_jobs CASCADE")
+            finally:
+                self._switch_triggers("ENABLE")
+
+    def _switch_triggers(self, verb: str) -> None:
+        for table in append_only_tables():
+            self._execute(f'ALTER TABLE "{table}" {verb} TRIGGER USER')
+
+    def _execute(self, statement: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)

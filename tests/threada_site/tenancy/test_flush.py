@@ -1,0 +1,30 @@
+"""`flush` empties everything, also what is append-only and what waits in the queue, and closes the tables again."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from tests.factories import make_tenant
+from tests.threada_site.tenancy.rows import RowMaker
+from threada_site.tenancy.checks import tenant_models
+from threada_site.tenancy.jobs import enqueue
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_leaves_no_row_and_no_open_table() -> None:
+    tenant = make_tenant()
+    RowMaker(tenant).one_of_each()
+    with unit_of_work(tenant.id):
+        enqueue("workitems.decide_intake", tenant_id=tenant.id)
+    call_command("flush", interactive=False, verbosity=0)
+    with platform_role(), connection.cursor() as cursor:
+        assert [model for model in tenant_models() if model.objects.exists()] == []
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'append_only%' AND tgenabled <> 'O'")
+        assert cursor.fetchone() == (0,)
+    assert make_tenant().slug == "acme"
