@@ -1,8 +1,10 @@
 """Every address the instance answers. API at root paths without trailing slash; the console below /console/."""
 
+from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("console/", admin.site.urls),
     path("", include("threada_site.api.urls")),
     path("", include("workitems.api.urls")),
     path("", include("policies.api.urls")),

@@ -10,6 +10,7 @@ from rest_framework.authentication import BaseAuthentication
 
 from threada_site.kernel import errors, ids, tokens
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind
+from threada_site.tenancy.acting import now_acting
 from threada_site.tenancy.grants_held import effective_rights
 from threada_site.tenancy.unit_of_work import mark_entered
 
@@ -54,6 +55,7 @@ class CredentialAuthentication(BaseAuthentication):
             correlation_id=request._request.correlation_id,
         )
         request._request.acting_context = context
+        now_acting(context)
         if state != "ok":
             refusal = _REFUSALS[state]
             raise refusal(headers=_CHALLENGE if refusal.reason_code.startswith("credential") else {})

@@ -19,6 +19,7 @@ from threada_site.api.problems import as_threada_error, problem_response
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.acting import acting
 from threada_site.tenancy.unit_of_work import entered_unit_of_work, unit_of_work
 
 
@@ -40,7 +41,7 @@ class TenantView(APIView):
         self.subject = None
         self.headers: dict[str, str] = {}
         try:
-            with entered_unit_of_work():
+            with acting(None), entered_unit_of_work():
                 response = super().dispatch(request, *args, **kwargs)
                 if self.refusal is not None:
                     self._keep_or_roll_back(self.refusal, response)

@@ -7,8 +7,8 @@ INSTALLED_APPS = [
     "threada_site.identity",
     "threada_site.api",
     "threada_site.tenancy",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # its default one would put its own site in the place of ours
+    "threada_site.console.apps.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.postgres",
@@ -31,6 +31,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "threada_site.api.middleware.correlation",
+    "threada_site.console.policies.response_policies",
     "threada_site.api.middleware.known_host",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

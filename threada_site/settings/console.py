@@ -1,6 +1,6 @@
 """Templates, static files, language, and the look of the console."""
 
-from threada_site.settings.environment import BASE_DIR
+from threada_site.settings.environment import BASE_DIR, DATA_DIR
 
 TEMPLATES = [
     {
@@ -17,11 +17,67 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / ".threada" / "static"
-STATICFILES_DIRS: list[str] = []
+# Files are found where their packages keep them, once, when a web process starts: nothing has to be collected.
+STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+WHITENOISE_MAX_AGE = 600
 LANGUAGE_CODE = "en"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 LOGIN_URL = "/console/login/"
+LOGIN_REDIRECT_URL = "/console/"
+CSRF_FAILURE_VIEW = "threada_site.console.failures.csrf_failure"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+UNFOLD = {
+    "SITE_TITLE": "Threada",
+    "SITE_HEADER": "Threada",
+    "SITE_URL": None,
+    "SITE_ICON": "threada_site.console.look.logo",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "threada_site.console.look.logo"}],
+    "STYLES": ["threada_site.console.look.stylesheet"],
+    "SITE_DROPDOWN": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "threada_site.console.look.tenant_label",
+    "BORDER_RADIUS": "6px",
+    "ACCOUNT": {"navigation": "threada_site.console.look.account_links"},
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": "threada_site.console.navigation.groups",
+    },
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.1% .013 180)",
+            "100": "oklch(94.2% .035 182)",
+            "200": "oklch(89.4% .065 183)",
+            "300": "oklch(82.2% .095 184)",
+            "400": "oklch(72.6% .105 185)",
+            "500": "oklch(62.3% .100 187)",
+            "600": "oklch(52.2% .088 190)",
+            "700": "oklch(44.2% .074 192)",
+            "800": "oklch(37.2% .061 194)",
+            "900": "oklch(31.8% .050 196)",
+            "950": "oklch(22.5% .038 198)",
+        }
+    },
+}
+
+# Edits of configuration, told by django-auditlog on the pages of what was edited. What a version says is not repeated
+# there: it can be read in the version, whose digest is.
+AUDITLOG_INCLUDE_TRACKING_MODELS = [
+    {"model": "policies.Channel", "include_fields": ["slug", "name"]},
+    {"model": "policies.Workflow", "include_fields": ["slug", "name", "current_version"]},
+    {"model": "policies.List", "include_fields": ["slug", "current_version"]},
+    {"model": "policies.Policy", "include_fields": ["slug", "in_force"]},
+    {"model": "policies.PolicyVersion", "include_fields": ["number", "status", "document_sha256"]},
+    {"model": "policies.Overlay", "include_fields": ["policy", "scope_kind", "scope_slug"]},
+    {"model": "integrations.Integration", "include_fields": ["slug", "name", "connector", "current_version"]},
+    {"model": "tenancy.Membership", "include_fields": ["user"]},
+    {"model": "tenancy.Role", "include_fields": ["slug"]},
+    {"model": "tenancy.Credential", "include_fields": ["user", "hint", "label", "scopes", "expires_at", "revoked_at"]},
+]
+AUDITLOG_USE_FK_STRING_REPRESENTATION = False

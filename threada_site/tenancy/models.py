@@ -6,6 +6,8 @@ credential) does, and stands under row-level security.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, PermissionsMixin
 from django.core.validators import RegexValidator
@@ -13,6 +15,7 @@ from django.db import models
 
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
+from threada_site.tenancy.acting import edit_details
 from threada_site.tenancy.constraints import tenant_constraints
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
@@ -51,6 +54,10 @@ class TenantRow(models.Model):
 
     class Meta:
         abstract = True
+
+    def get_additional_data(self) -> dict[str, Any]:
+        """What django-auditlog keeps with an edit of this row: its entries have no tenant column of their own."""
+        return edit_details(self.tenant_id)
 
 
 class UserManager(BaseUserManager["User"]):

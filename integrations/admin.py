@@ -1,0 +1,140 @@
+"""The console's pages of integrations. Secrets are shown as references: their values are nowhere to be shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+
+from integrations import selectors
+from integrations.configuration import document_of
+from integrations.models import Integration, IntegrationVersion
+from integrations.services.configure import put_integration
+from integrations.services.probe import probe_integration
+from telemetry.receipts import Subject
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.documents import as_yaml, one_document, with_lines
+from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+
+_VERSIONS_SHOWN = 50
+_NEW_INTEGRATION = """\
+kind: Integration
+id: int_example
+name: Example system
+spec:
+  connector: http
+  base_url: https://api.example.com
+  idempotent: true
+  auth: {scheme: bearer, secret: {env: EXAMPLE_TOKEN}}
+  actions:
+    notify:
+      method: POST
+      path: /notices
+      body: {item: "${item.id}"}
+"""
+
+
+class IntegrationForm(ConsoleForm):
+    intro = (
+        "A change makes a new version, for new executions; sealed envelopes keep theirs. Secrets are named, never "
+        "written: the instance's operator lists those that may be named in THREADA_SECRET_REFS."
+    )
+    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+
+    def prepare(self) -> None:
+        self.initial = {"document": _document_text(self.row) if self.row else _NEW_INTEGRATION}
+
+
+@admin.register(Integration)
+class IntegrationAdmin(TenantAdmin):
+    columns = (
+        Column("Integration", lambda row: row.slug),
+        Column("Name", lambda row: row.name or html.NOTHING, is_wide=True),
+        Column("Connector", lambda row: row.connector),
+        Column("Version", lambda row: row.current_version.number),
+        Column("Actions", lambda row: html.tags(sorted(row.current_version.spec["actions"]))),
+    )
+    about = "Configured external systems and the operations on them that workflows may allow."
+    nothing_yet = "There is no integration. Make one, or apply a document of kind: Integration."
+    page_template = "integrations/integration.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.integrations(ctx).filter(current_version__isnull=False)
+
+    def page(self, row: Integration, *, ctx: ActingContext) -> dict[str, Any]:
+        assert row.current_version is not None  # noqa: S101 - rows() leaves out those without one
+        document = document_of(row.current_version)
+        versions = IntegrationVersion.objects.filter(tenant_id=row.tenant_id, integration=row).defer("spec")
+        return {
+            "version": row.current_version,
+            "document": _document_text(row),
+            "actions": sorted(row.current_version.spec["actions"].items()),
+            "secrets": [str(reference) for reference in document.secret_references],
+            "versions": versions.order_by("-number")[:_VERSIONS_SHOWN],
+            "may_test": ctx.allows(Scope.INTEGRATIONS_MANAGE, integration=row.id),
+        }
+
+    @form_page("New integration", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Make the integration")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        slug = _put(call, form, slug=None)
+        return Done(f"The integration {slug} is made.", html.page_url("integrations.integration", slug))
+
+    @form_page(
+        "New version", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Use it from now on"
+    )
+    def new_version(self, call: Call, form: ConsoleForm) -> Done:
+        _put(call, form, slug=call.key)
+        return Done("The integration means this from now on.")
+
+    @act(Scope.INTEGRATIONS_MANAGE)
+    def test(self, call: Call) -> Done:
+        """Is its secret there, its address allowed, its host listening? Nothing is executed."""
+        integration = selectors.integration_by_slug(call.key, ctx=call.ctx) if ids.is_slug(call.key) else None
+        if integration is None or integration.current_version is None:
+            raise errors.NotFound
+        _require(call.ctx, integration)
+        call.subject = Subject(integration=integration.slug)
+        probe = probe_integration(document_of(integration.current_version))
+        for check in probe["checks"]:
+            say = messages.success if check["ok"] else messages.error
+            say(call.request, f"{check['check']}: {check['detail']}")
+        return Done("" if probe["checks"] else "There is nothing to test: it calls nobody.")
+
+
+def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:
+    """Create (without `slug`) or change an integration as the document says; its id."""
+    document = one_document(form.cleaned_data["document"])
+    with with_lines(document):
+        value = document.value
+        if not isinstance(value, dict) or not isinstance(value.get("spec"), dict) or value.get("kind") != "Integration":
+            raise errors.DocumentInvalid("Write kind: Integration, id and spec.")
+        named = value.get("id")
+        if not isinstance(named, str) or not ids.is_slug(named) or slug not in (None, named):
+            raise errors.DocumentInvalid(f"Name the integration: id: {slug or 'int_example'}.")
+        call.subject = Subject(integration=named)
+        existing = selectors.integration_by_slug(named, ctx=call.ctx)
+        if slug is None and existing is not None:
+            raise errors.Conflict(f"There is an integration {named} already. Open it to change it.")
+        _require(call.ctx, existing)
+        name = value.get("name", "")
+        put_integration(named, value["spec"], ctx=call.ctx, name=name if isinstance(name, str) else "")
+    return named
+
+
+def _require(ctx: ActingContext, integration: Integration | None) -> None:
+    if not ctx.allows(Scope.INTEGRATIONS_MANAGE, integration=integration.id if integration else None):
+        raise errors.PermissionDenied("You do not hold integrations:manage here.")
+
+
+def _document_text(row: Integration) -> str:
+    assert row.current_version is not None  # noqa: S101 - rows() leaves out those without one
+    head = {"kind": "Integration", "id": row.slug, **({"name": row.name} if row.name else {})}
+    return as_yaml({**head, "spec": row.current_version.spec})

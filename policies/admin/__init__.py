@@ -1,0 +1,16 @@
+"""The console's pages of the rulebook."""
+
+from policies.admin.configuration import ChannelAdmin, ListAdmin, WorkflowAdmin
+from policies.admin.decisions import PolicyDecisionAdmin
+from policies.admin.overlays import OverlayAdmin
+from policies.admin.policies import PolicyAdmin, PolicyVersionAdmin
+
+__all__ = [
+    "ChannelAdmin",
+    "ListAdmin",
+    "OverlayAdmin",
+    "PolicyAdmin",
+    "PolicyDecisionAdmin",
+    "PolicyVersionAdmin",
+    "WorkflowAdmin",
+]

@@ -1,0 +1,215 @@
+"""Channels, workflows and lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from policies import selectors
+from policies.lists import parse_list
+from policies.models import Channel, List, ListVersion, Workflow
+from policies.services.channels import put_channel
+from policies.services.lists import put_list
+from policies.services.workflows import put_workflow
+from policies.workflow_documents import parse_workflow
+from telemetry.receipts import Subject
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done
+from threada_site.admin.documents import as_yaml, one_document, with_lines
+from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+
+SLUG_HELP = "a to z, 0 to 9, - and _; at most 63 characters. It cannot be changed later."
+_VERSIONS_SHOWN = 50
+
+
+def read_slug(text: str) -> str:
+    """A chosen id. Raises `InvalidRequest`."""
+    if not ids.is_slug(text):
+        raise errors.InvalidRequest("Choose another id.", errors=[FieldError("id", SLUG_HELP)])
+    return text
+
+
+class ChannelForm(ConsoleForm):
+    intro = "A channel is where requests come in. Existing ones are renamed."
+    slug = forms.CharField(label="Id", max_length=63, help_text=SLUG_HELP)
+    name = forms.CharField(label="Name", max_length=200, required=False)
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            del self.fields["slug"]
+            self.initial = {"name": self.row.name}
+
+
+@admin.register(Channel)
+class ChannelAdmin(TenantAdmin):
+    columns = (
+        Column("Channel", lambda channel: channel.slug),
+        Column("Name", lambda channel: channel.name or html.NOTHING, is_wide=True),
+        Column("Made", lambda channel: html.when(channel.created_at)),
+    )
+    about = "Where requests come in. A workflow may require one, and policies may apply to one."
+    nothing_yet = "There is no channel. Make one, or apply a document of kind: Channel."
+    page_template = "policies/channel.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.channels(ctx)
+
+    def page(self, row: Channel, *, ctx: ActingContext) -> dict[str, Any]:
+        overlays = selectors.overlays(ctx).filter(scope_kind="channel", scope_slug=row.slug)
+        return {"overlays": overlays.order_by("policy__slug")[:50]}
+
+    @form_page("New channel", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, submit="Make the channel")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        slug = read_slug(form.cleaned_data["slug"])
+        call.subject = Subject(channel=slug)
+        put = put_channel(slug, name=form.cleaned_data["name"], ctx=call.ctx)
+        if not put.is_new:
+            raise errors.Conflict(f"There is a channel {slug} already.")
+        return Done(f"The channel {slug} is made.", self.url_of(put.row))
+
+    @form_page("Rename", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    def rename(self, call: Call, form: ConsoleForm) -> Done:
+        put_channel(call.key, name=form.cleaned_data["name"], ctx=call.ctx)
+        return Done("The channel is renamed.")
+
+
+class WorkflowForm(ConsoleForm):
+    intro = "A change makes a new version, for work items that come in from then on; earlier ones keep theirs."
+    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+
+    def prepare(self) -> None:
+        if self.row is None:
+            self.initial = {"document": _NEW_WORKFLOW}
+        else:
+            spec = {"name": self.row.name, **self.row.current_version.spec}
+            self.initial = {"document": as_yaml({"kind": "Workflow", "id": self.row.slug, "spec": spec})}
+
+
+_NEW_WORKFLOW = """\
+kind: Workflow
+id: my_workflow
+spec:
+  name: My workflow
+  channel_required: false
+  payload_schema:
+    type: object
+    required: [question]
+    properties:
+      question: {type: string}
+  actions: []
+"""
+
+
+@admin.register(Workflow)
+class WorkflowAdmin(TenantAdmin):
+    columns = (
+        Column("Workflow", lambda workflow: workflow.slug),
+        Column("Name", lambda workflow: workflow.name or html.NOTHING, is_wide=True),
+        Column("Version", lambda workflow: workflow.current_version.number),
+        Column("Actions", lambda workflow: html.tags(workflow.current_version.spec["actions"])),
+        Column(
+            "Channel",
+            lambda workflow: "required" if workflow.current_version.spec["channel_required"] else html.NOTHING,
+        ),
+    )
+    about = "Kinds of work: what a request must say, and which actions may be carried out on it."
+    nothing_yet = "There is no workflow. Make one, or apply a document of kind: Workflow."
+    page_template = "policies/workflow.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.workflows(ctx)
+
+    def page(self, row: Workflow, *, ctx: ActingContext) -> dict[str, Any]:
+        assert row.current_version is not None  # noqa: S101 - selectors leave out workflows without one
+        return {
+            "version": row.current_version,
+            "document": as_yaml({"kind": "Workflow", "id": row.slug, "spec": row.current_version.spec}),
+            "versions": selectors.workflow_versions(row).defer("spec").order_by("-number")[:_VERSIONS_SHOWN],
+            "overlays": selectors.applying(selectors.overlays(ctx), workflow=row.slug)[:50],
+        }
+
+    @form_page("New workflow", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, submit="Make the workflow")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        document = one_document(form.cleaned_data["document"])
+        with with_lines(document):
+            parsed = parse_workflow(document.value)
+            if parsed.id is None:
+                raise errors.DocumentInvalid("Name the workflow: id: my_workflow.")
+            call.subject = Subject(workflow=parsed.id)
+            put = put_workflow(parsed.id, parsed, ctx=call.ctx)
+        if not put.is_new:
+            raise errors.Conflict(f"There is a workflow {parsed.id} already. Open it to change it.")
+        return Done(f"The workflow {parsed.id} is made.", self.url_of(put.row))
+
+    @form_page("New version", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Use it from now on")
+    def new_version(self, call: Call, form: ConsoleForm) -> Done:
+        call.subject = Subject(workflow=call.key)
+        document = one_document(form.cleaned_data["document"])
+        with with_lines(document):
+            parsed = parse_workflow(document.value)
+            if parsed.id not in (None, call.key):
+                raise errors.DocumentInvalid(f"This document is of the workflow {parsed.id}, not of {call.key}.")
+            put = put_workflow(call.key, parsed, ctx=call.ctx)
+        return Done("Nothing was different." if put.change == "unchanged" else "The new version is in use.")
+
+
+class ListForm(ConsoleForm):
+    intro = "One item a line. Rules ask with: x in lists.name. A change is a new version, from the next decision on."
+    slug = forms.CharField(label="Id", max_length=63, help_text=SLUG_HELP)
+    items = forms.CharField(label="Items", widget=CodeArea(16), required=False)
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            del self.fields["slug"]
+            self.initial = {"items": "\n".join(map(str, self.row.current_version.items))}
+
+
+@admin.register(List)
+class ListAdmin(TenantAdmin):
+    columns = (
+        Column("List", lambda row: row.slug),
+        Column("Version", lambda row: row.current_version.number),
+        Column("Items", lambda row: len(row.current_version.items)),
+        Column("Changed", lambda row: html.when(row.current_version.created_at)),
+    )
+    about = "Named values that rules ask for, such as sanctioned vendors."
+    nothing_yet = "There is no list. Make one, or apply a document of kind: List."
+    page_template = "policies/list.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.lists(ctx)
+
+    def page(self, row: List, *, ctx: ActingContext) -> dict[str, Any]:
+        versions = ListVersion.objects.filter(tenant_id=row.tenant_id, list=row).defer("items").order_by("-number")
+        assert row.current_version is not None  # noqa: S101 - selectors leave out lists without one
+        items = row.current_version.items
+        return {"items": items[:500], "more": max(0, len(items) - 500), "versions": versions[:_VERSIONS_SHOWN]}
+
+    @form_page("New list", form=ListForm, scope=Scope.POLICIES_PUBLISH, submit="Make the list")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        slug = read_slug(form.cleaned_data["slug"])
+        if List.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
+            raise errors.Conflict(f"There is a list {slug} already. Open it to change it.")
+        put = put_list(slug, parse_list({"items": _items(form)}), ctx=call.ctx)
+        return Done(f"The list {slug} is made.", self.url_of(put.row))
+
+    @form_page("Change items", form=ListForm, scope=Scope.POLICIES_PUBLISH, of_row=True, submit="Use them from now on")
+    def change_items(self, call: Call, form: ConsoleForm) -> Done:
+        before = {str(item): item for item in form.row.current_version.items}
+        put_list(call.key, parse_list({"items": [before.get(item, item) for item in _items(form)]}), ctx=call.ctx)
+        return Done("The items are in use.")
+
+
+def _items(form: ConsoleForm) -> list[str]:
+    return [line.strip() for line in form.cleaned_data["items"].splitlines() if line.strip()]

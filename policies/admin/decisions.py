@@ -1,0 +1,57 @@
+"""Policy decisions: what was asked, on which facts, by which rules, with which outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404
+
+from policies import selectors
+from policies.models import PolicyDecision
+from threada_site.admin import html
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext, Scope
+
+
+@admin.register(PolicyDecision)
+class PolicyDecisionAdmin(TenantAdmin):
+    id_prefix = ids.POLICY_DECISION
+    key = "-id"
+    columns = (
+        Column("Decision", lambda decision: html.code(decision.public_id)),
+        Column("Outcome", lambda decision: html.badge(decision.outcome)),
+        Column("Asked at", lambda decision: decision.point),
+        Column("Reasons", lambda decision: html.tags(decision.reason_codes)),
+        Column("At", lambda decision: html.when(decision.created_at)),
+    )
+    nothing_yet = "No policy has decided anything yet."
+    page_template = "policies/decision.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id)
+        # Its workflow stands in the facts alone: who may read some workflows comes from their work items instead.
+        return rows if ctx.allows(Scope.WORKITEMS_READ) else rows.none()
+
+    def find(self, key: str, *, ctx: ActingContext) -> PolicyDecision:
+        parsed = ids.parse_public_id(ids.POLICY_DECISION, key)
+        decision = selectors.decision_for(parsed, ctx=ctx) if parsed else None
+        if decision is None:
+            raise Http404("There is no such decision here.")
+        return decision
+
+    def get_queryset(self, request: Any) -> QuerySet[Any]:
+        return self.rows(request.acting_context).defer("facts", "trace")
+
+    def page_title(self, row: PolicyDecision) -> str:
+        return f"decision {row.public_id}"
+
+    def page(self, row: PolicyDecision, *, ctx: ActingContext) -> dict[str, Any]:
+        return {
+            "work_item": ids.public_id(ids.WORK_ITEM, row.work_item_id),
+            "execution": ids.public_id(ids.EXECUTION, row.execution_id) if row.execution_id else "",
+            "facts": selectors.stored_facts(row),
+        }

@@ -1,0 +1,18 @@
+"""Browsers of people, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.test import Client
+
+from threada_site.tenancy.models import User
+
+type Console = Callable[[str], Client]
+
+
+def sign_in(user: User) -> Client:
+    """A client with the session of `user`."""
+    client = Client(enforce_csrf_checks=False)
+    client.force_login(user)
+    return client

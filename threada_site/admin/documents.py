@@ -1,0 +1,58 @@
+"""Configuration documents on pages: shown as YAML, and typed as YAML or JSON with the lines of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import yaml
+
+from threada_site.kernel import errors
+from threada_site.kernel.documents import Document, load_documents
+from threada_site.kernel.errors import FieldError, ThreadaError
+
+LINES_SHOWN: Final = 3000
+
+
+class _Dumper(yaml.SafeDumper):
+    """Long strings stay readable, and nothing is written as an alias: documents are read without them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _write_text)
+
+
+def as_yaml(value: Any) -> str:
+    """A JSON value as a YAML document in the order it was written, at most 3,000 lines of it."""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    lines = text.splitlines()
+    if len(lines) > LINES_SHOWN:
+        return "\n".join([*lines[:LINES_SHOWN], f"# {len(lines) - LINES_SHOWN} more lines: the API answers them all."])
+    return text
+
+
+def one_document(text: str) -> Document:
+    """The single document that was typed. Raises `DocumentInvalid`, naming the line."""
+    documents = load_documents(text, source="document")
+    if len(documents) != 1:
+        raise errors.DocumentInvalid(f"Write one document; these are {len(documents)}.")
+    return documents[0]
+
+
+@contextmanager
+def with_lines(document: Document, prefix: str = "") -> Iterator[None]:
+    """Have refusals say the line of `document` that each problem stands on; `prefix` is where the service's root is."""
+    try:
+        yield
+    except ThreadaError as error:
+        error.errors = tuple(
+            FieldError("", f"line {document.line_of(prefix + e.pointer)}: {e.detail}", e.code) for e in error.errors
+        )
+        raise

@@ -1,0 +1,58 @@
+"""Edits of configuration as django-auditlog kept them. Its table has no tenant column: every look names the tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from auditlog.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+
+from threada_site.admin import html
+from threada_site.kernel.context import ActingContext
+
+SHOWN: Final = 20
+_ACTIONS: Final = {0: "created", 1: "changed", 2: "deleted"}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit: who, when, and what it was before and after."""
+
+    at: datetime
+    action: str
+    by: str
+    through: str
+    changes: list[tuple[str, str, str]]
+
+
+def edits_of(row: Model, *, ctx: ActingContext) -> list[Edit]:
+    """The last edits of a row of this tenant, newest first."""
+    entries = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(row),
+        object_pk=str(row.pk),
+        additional_data__tenant=str(ctx.tenant_id),
+    ).order_by("-id")[:SHOWN]
+    return [_edit(entry) for entry in entries]
+
+
+def _edit(entry: LogEntry) -> Edit:
+    details: dict[str, Any] = entry.additional_data or {}
+    changes: dict[str, Any] = entry.changes or {}
+    return Edit(
+        at=entry.timestamp,
+        action=_ACTIONS.get(entry.action, str(entry.action)),
+        by=details.get("actor_name", "the instance"),
+        through=details.get("entry_point", ""),
+        changes=[
+            (name.replace("_", " "), _shown(pair[0]), _shown(pair[1]))
+            for name, pair in changes.items()
+            if isinstance(pair, list) and len(pair) == 2
+        ],
+    )
+
+
+def _shown(value: Any) -> str:
+    return html.NOTHING if value in (None, "None", "") else str(value)[:200]

@@ -1,0 +1,125 @@
+"""Form pages: what a button cannot ask. A refusal shows the form again with what was typed and why it was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_http_methods
+
+from threada_site.admin.acts import Call, Done, carry_out, sentences
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+FORM_SPEC: Final = "form_spec"
+
+
+class ConsoleForm(forms.Form):
+    """A form that knows who fills it in, and about which row. `intro` stands above it."""
+
+    intro: ClassVar[str] = ""
+    template_name = "console/fields.html"
+
+    def __init__(self, *args: Any, ctx: ActingContext, row: Any = None, **kwargs: Any) -> None:
+        self.ctx = ctx
+        self.row = row
+        super().__init__(*args, label_suffix="", **kwargs)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Fill in choices and initial values; runs inside the unit of work."""
+
+
+class CodeArea(forms.Textarea):
+    """A field for a document: fixed width, no wrapping."""
+
+    def __init__(self, rows: int = 24) -> None:
+        super().__init__({"rows": rows, "class": "t-codearea", "spellcheck": "false", "autocomplete": "off"})
+
+
+@dataclass(frozen=True)
+class FormSpec:
+    """A form page at `<slug>/`, or `<row>/<slug>/`."""
+
+    slug: str
+    title: str
+    form: type[ConsoleForm]
+    scope: Scope | None
+    submit: str
+    of_row: bool
+    is_listed: bool
+
+
+def form_page(
+    title: str,
+    *,
+    form: type[ConsoleForm],
+    scope: Scope | None,
+    submit: str = "Save",
+    of_row: bool = False,
+    is_listed: bool = True,
+) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
+    """Make a ModelAdmin's method `(self, call, form) -> Done` what a valid form does."""
+
+    def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
+        spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row, is_listed)
+        setattr(method, FORM_SPEC, spec)
+        return method
+
+    return decorate
+
+
+def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], Done]) -> Callable[..., HttpResponse]:
+    """The view of a form page."""
+
+    @require_http_methods(["GET", "HEAD", "POST"])
+    def view(request: HttpRequest, key: str = "") -> HttpResponse:
+        ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
+        is_sent = request.method == "POST"
+        problems: list[str] = []
+        call = Call(request, ctx, key)
+        if not is_sent and spec.scope is not None and not ctx.holds_anywhere(spec.scope):
+            raise PermissionDenied
+        with unit_of_work(ctx.tenant_id):
+            row = admin.find(key, ctx=ctx) if spec.of_row else None
+            form = spec.form(request.POST if is_sent else None, ctx=ctx, row=row)
+            is_valid = is_sent and form.is_valid()
+        if is_valid:
+            outcome = carry_out(call, spec.scope, lambda call: method(call, form))
+            if isinstance(outcome, Done) and outcome.shows is not None:
+                return _shown_once(request, admin, spec, outcome)
+            if isinstance(outcome, Done):
+                if outcome.message:
+                    messages.success(request, outcome.message)
+                return HttpResponseRedirect(outcome.url or (admin.url_of(row) if row else admin.list_url()))
+            problems = sentences(outcome)
+        with unit_of_work(ctx.tenant_id):
+            context = {
+                **admin.admin_site.each_context(request),
+                "title": spec.title,
+                "form": form,
+                "problems": problems,
+                "submit": spec.submit,
+                "row": row,
+                "list_title": admin.opts.verbose_name_plural,
+                "list_url": admin.list_url(),
+                "row_url": admin.url_of(row) if row else "",
+                "row_title": admin.page_title(row) if row else "",
+            }
+            page = render_to_string("console/form.html", context, request)
+        return HttpResponse(page, status=422 if is_sent else 200)
+
+    return view
+
+
+def _shown_once(request: HttpRequest, admin: Any, spec: FormSpec, outcome: Done) -> HttpResponse:
+    frame = {"title": spec.title, "list_title": admin.opts.verbose_name_plural, "list_url": admin.list_url()}
+    context = {**admin.admin_site.each_context(request), **frame, "message": outcome.message, **(outcome.shows or {})}
+    page = render_to_string("console/shown_once.html", context, request)
+    return HttpResponse(page, headers={"Cache-Control": "no-store"})

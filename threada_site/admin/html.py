@@ -1,0 +1,75 @@
+"""Small pieces of HTML that lists and pages share. Everything that comes from rows is escaped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from threada_site.kernel import clock
+
+NOTHING: Final = "–"  # noqa: RUF001
+"""What stands where a row has nothing to say."""
+_TONES: Final = {
+    "good": {"approved", "succeeded", "resolved", "published", "live", "allow", "approve", "active", "ready",
+        "in force"},
+    "bad": {
+        "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
+        "worker_lost", "inactive",
+    },
+    "busy": {"executing", "started", "running", "new", "draft"},
+    "waiting": {"pending", "in_review", "awaiting_approval", "review", "require_approval"},
+}  # fmt: skip
+_TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in words}
+_ICONS: Final = {"good": "check_circle", "bad": "error", "busy": "autorenew", "waiting": "hourglass_top"}
+
+
+def badge(word: str) -> SafeString:
+    """A state in its own words, with a colour and a sign of its tone."""
+    if not word:
+        return SafeString("")
+    tone = _TONE_OF.get(word, "plain")
+    icon = _ICONS.get(tone)
+    sign = format_html('<span class="material-symbols-outlined" aria-hidden="true">{}</span>', icon) if icon else ""
+    return format_html('<span class="t-badge t-{}">{}{}</span>', tone, sign, word.replace("_", " "))
+
+
+def when(instant: datetime | None) -> SafeString:
+    """An instant in UTC, to the second, readable and exact."""
+    if instant is None:
+        return SafeString("")
+    exact = clock.rfc3339(instant)
+    return format_html('<time datetime="{}" title="{}">{} UTC</time>', exact, exact, exact[:19].replace("T", " "))
+
+
+def code(text: Any) -> SafeString:
+    """Something exact: an id, a digest, a name."""
+    return format_html('<code class="t-code">{}</code>', text) if text else SafeString("")
+
+
+def link(url: str, text: Any) -> SafeString:
+    return format_html('<a class="t-link" href="{}">{}</a>', url, text)
+
+
+def page_url(model: str, key: str) -> str:
+    """The page of one row: `page_url("workitems.workitem", "wi_…")`."""
+    return reverse(f"admin:{model.replace('.', '_')}_change", args=[key])
+
+
+def list_url(model: str) -> str:
+    return reverse(f"admin:{model.replace('.', '_')}_changelist")
+
+
+def row_link(model: str, key: str | None, text: Any = None) -> SafeString:
+    """A link to the page of a row, named by its id unless `text` is given."""
+    if not key:
+        return SafeString("")
+    return format_html('<a class="t-link" href="{}">{}</a>', page_url(model, key), text or code(key))
+
+
+def tags(words: Any) -> SafeString:
+    """A row of small labels."""
+    return SafeString("").join(format_html('<span class="t-tag">{}</span>', word) for word in words)

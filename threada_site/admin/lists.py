@@ -1,0 +1,180 @@
+"""Lists: documented filters, search by id, keyset pages. One statement a page; nothing is ever counted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import reduce
+from typing import Any, Final, Literal
+
+import django_filters
+from django.db.models import QuerySet
+from django.http import QueryDict
+
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
+
+PER_PAGE: Final = 50
+_OLDER, _NEWER, _SEARCH = "older", "newer", "q"
+
+type Choices = Callable[[ActingContext], list[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it shows of a row. `is_wide` may break and shrink; others stay on one line."""
+
+    title: str
+    value: Callable[[Any], Any]
+    is_wide: bool = False
+
+
+@dataclass(frozen=True)
+class ListFilter:
+    """A field of the filter bar, named as the API's parameter. Choices come from configuration, never from the list."""
+
+    name: str
+    label: str
+    kind: Literal["select", "day", "text"] = "select"
+    choices: Choices | None = None
+
+
+@dataclass(frozen=True)
+class ShownFilter:
+    """A filter as the page draws it."""
+
+    name: str
+    label: str
+    kind: str
+    value: str
+    choices: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ListPage:
+    """A page of rows, and the queries that lead to its neighbours."""
+
+    rows: list[Any]
+    filters: list[ShownFilter]
+    search: str
+    problems: list[str]
+    older: str
+    newer: str
+    is_filtered: bool
+
+
+def words(enumeration: Any) -> Choices:
+    """The values of an enumeration as choices."""
+    return lambda _ctx: [(entry.value, entry.value.replace("_", " ")) for entry in enumeration]
+
+
+def created_window() -> tuple[ListFilter, ListFilter]:
+    return ListFilter("created_after", "From day (UTC)", "day"), ListFilter("created_before", "To day (UTC)", "day")
+
+
+def list_page(
+    rows: QuerySet[Any],
+    query: QueryDict,
+    *,
+    ctx: ActingContext,
+    filters: tuple[ListFilter, ...],
+    filterset: type[django_filters.FilterSet] | None,
+    search: Callable[[QuerySet[Any], str], QuerySet[Any]],
+    key: str,
+) -> ListPage:
+    """The page that `query` asks for, of `rows` ordered by `key` (`-id` or a unique column)."""
+    problems: list[str] = []
+    sent = {entry.name: query.get(entry.name, "").strip() for entry in filters}
+    sought = query.get(_SEARCH, "").strip()[:200]
+    if filterset is not None and any(sent.values()):
+        bound = filterset(data=_as_parameters(sent, filters, problems), queryset=rows)
+        if bound.is_valid():
+            rows = bound.qs
+        else:
+            problems += [f"{name}: {' '.join(map(str, said))}" for name, said in bound.errors.items()]
+    if sought and "\x00" not in sought:
+        rows = search(rows, sought)
+    if problems:
+        rows = rows.none()
+    taken, has_older, has_newer = _keyset(rows, query, key)
+    kept = {name: value for name, value in {**sent, _SEARCH: sought}.items() if value}
+    return ListPage(
+        rows=taken,
+        filters=[
+            ShownFilter(e.name, e.label, e.kind, sent[e.name], e.choices(ctx) if e.choices else []) for e in filters
+        ],
+        search=sought,
+        problems=problems,
+        older=_query(kept, _OLDER, _edge(taken[-1], key)) if has_older else "",
+        newer=_query(kept, _NEWER, _edge(taken[0], key)) if has_newer else "",
+        is_filtered=bool(kept),
+    )
+
+
+def _keyset(rows: QuerySet[Any], query: QueryDict, key: str) -> tuple[list[Any], bool, bool]:
+    """A page of rows in order, and whether there are some after and before it."""
+    field, descends = key.removeprefix("-"), key.startswith("-")
+    beyond, short_of = (f"{field}__lt", f"{field}__gt") if descends else (f"{field}__gt", f"{field}__lt")
+    newer = _bound(query.get(_NEWER, ""), field)
+    if newer is not None:
+        turned = list(rows.filter(**{short_of: newer}).order_by(field if descends else f"-{field}")[: PER_PAGE + 1])
+        return turned[:PER_PAGE][::-1], True, len(turned) > PER_PAGE
+    older = _bound(query.get(_OLDER, ""), field)
+    if older is not None:
+        rows = rows.filter(**{beyond: older})
+    taken = list(rows.order_by(key)[: PER_PAGE + 1])
+    return taken[:PER_PAGE], len(taken) > PER_PAGE, older is not None and bool(taken)
+
+
+def _bound(text: str, field: str) -> Any:
+    if not text or "\x00" in text:
+        return None
+    if field != "id":
+        return text[:200]
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+def _edge(row: Any, key: str) -> str:
+    return str(reduce(getattr, key.removeprefix("-").split("__"), row))
+
+
+def _query(kept: Mapping[str, str], name: str, value: str) -> str:
+    parameters = QueryDict(mutable=True)
+    parameters.update({**kept, name: value})
+    return f"?{parameters.urlencode()}"
+
+
+def _as_parameters(sent: Mapping[str, str], filters: tuple[ListFilter, ...], problems: list[str]) -> dict[str, str]:
+    """What the API's filter would be sent: days become instants, the last day counts whole."""
+    parameters = {name: value for name, value in sent.items() if value}
+    for entry in filters:
+        if entry.kind != "day" or entry.name not in parameters:
+            continue
+        try:
+            day = date.fromisoformat(parameters[entry.name])
+            end = day + timedelta(days=1) if entry.name.endswith("_before") else day
+        except (ValueError, OverflowError):
+            problems.append(f"{entry.label}: write a day as 2026-01-31.")
+            continue
+        parameters[entry.name] = f"{end.isoformat()}T00:00:00Z"
+    return parameters
+
+
+def by_public_id(prefix: str) -> Callable[[QuerySet[Any], str], QuerySet[Any]]:
+    """Search by the whole public id; anything else finds nothing."""
+
+    def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+        parsed = ids.parse_public_id(prefix, text)
+        return rows.filter(id=parsed) if parsed else rows.none()
+
+    return search
+
+
+def by_start_of(field: str) -> Callable[[QuerySet[Any], str], QuerySet[Any]]:
+    """Search by how a chosen id begins."""
+    return lambda rows, text: rows.filter(**{f"{field}__startswith": text})

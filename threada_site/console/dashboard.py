@@ -1,0 +1,126 @@
+"""The first page: what waits for whom, what stands where, and how much came in lately. Every figure is bounded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, Final
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from integrations.lifecycle import EXECUTION, ExecutionStatus
+from threada_site.admin.html import list_url
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ActingContext, Scope
+from workitems import selectors
+from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
+
+CAP: Final = 1000
+"""No figure is counted beyond this: "1000+" tells as much."""
+DAYS: Final = 14
+WAITING_SHOWN: Final = 8
+_WAITING_LOOKED_AT: Final = 200
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with where it leads."""
+
+    label: str
+    value: str
+    url: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One day of the chart, in the units of its drawing."""
+
+    day: str
+    count: int
+    x: float
+    y: float
+    height: float
+
+
+def dashboard(ctx: ActingContext) -> dict[str, Any]:
+    """What the first page shows to `ctx`: four statements, whatever the tenant holds."""
+    if not ctx.holds_anywhere(Scope.WORKITEMS_READ):
+        return {"figures": [], "waiting": [], "chart": None}
+    items = _capped(selectors.work_items(ctx), [s for s in WorkItemStatus if WORK_ITEM.is_open(s)])
+    runs = _capped(selectors.executions(ctx), [*(s for s in ExecutionStatus if EXECUTION.is_open(s)), "failed"])
+    waiting = _waiting(ctx)
+    return {
+        "figures": [
+            *(_figure("workitems.workitem", status, items) for status in WorkItemStatus if WORK_ITEM.is_open(status)),
+            _figure("integrations.execution", ExecutionStatus.OUTCOME_UNKNOWN, runs),
+        ],
+        "waiting": waiting[:WAITING_SHOWN],
+        "waiting_more": len(waiting) > WAITING_SHOWN,
+        "decisions_url": list_url("workitems.decisionstep"),
+        "queue_url": list_url("workitems.workitem"),
+        "chart": _chart(ctx),
+        "is_empty": not any(items.values()) and not waiting,
+    }
+
+
+def _figure(model: str, status: Any, counted: dict[str, int]) -> Figure:
+    count = counted.get(status, 0)
+    names = {"outcome_unknown": "outcome unknown"}
+    return Figure(
+        label=names.get(status, status.replace("_", " ")),
+        value=f"{CAP}+" if count > CAP else str(count),
+        url=f"{list_url(model)}?status={status}",
+        tone="bad" if status in ("failed", "outcome_unknown") and count else "plain",
+    )
+
+
+def _capped(rows: QuerySet[Any], statuses: list[Any]) -> dict[str, int]:
+    """How many rows are in each state, looking at no more than CAP + 1 of each, by the index of states."""
+    parts: list[str] = []
+    parameters: list[Any] = []
+    for status in statuses:
+        some, values = rows.filter(status=status).order_by("-id").values("id")[: CAP + 1].query.sql_with_params()
+        parts.append(f"SELECT %s, (SELECT count(*) FROM ({some}) AS found)")
+        parameters += [str(status), *values]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), parameters)
+        return dict(cursor.fetchall())
+
+
+def _waiting(ctx: ActingContext) -> list[Any]:
+    """The oldest pending steps that `ctx` counts on."""
+    if not ctx.holds_anywhere(Scope.DECISIONS_DECIDE):
+        return []
+    pending = selectors.decision_steps(ctx).filter(status=StepStatus.PENDING)
+    oldest = selectors.decision_steps(ctx).filter(id__in=pending.order_by("id").values("id")[:_WAITING_LOOKED_AT])
+    return list(
+        selectors.steps_waiting_for(ctx, oldest)
+        .select_related("execution", "work_item")
+        .order_by("id")[: WAITING_SHOWN + 1]
+    )
+
+
+def _chart(ctx: ActingContext) -> dict[str, Any]:
+    """Work items received on each of the last 14 days (UTC), each counted to CAP at most."""
+    today = datetime.combine(clock.now().date(), time(), UTC)
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    parts: list[str] = []
+    parameters: list[Any] = []
+    for day in days:
+        window = selectors.work_items(ctx).filter(
+            id__gte=ids.first_id_at(day), id__lt=ids.first_id_at(day + timedelta(days=1))
+        )
+        some, values = window.values("id")[: CAP + 1].query.sql_with_params()
+        parts.append(f"SELECT %s, (SELECT count(*) FROM ({some}) AS found)")
+        parameters += [day.date().isoformat(), *values]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), parameters)
+        counts: dict[str, int] = dict(cursor.fetchall())
+    most = max(counts.values(), default=0)
+    bars = []
+    for place, (day, count) in enumerate(sorted(counts.items())):
+        height = 0 if not most else max(round(100 * count / most, 1), 2.0 if count else 0)
+        bars.append(Bar(day, count, x=place * 20 + 3, y=round(100 - height, 1), height=height))
+    return {"bars": bars, "most": f"{CAP}+" if most > CAP else most, "total_is_zero": not most, "width": DAYS * 20}

@@ -1,0 +1,24 @@
+"""What the console answers to a form without a valid CSRF token."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from telemetry.services.refusals import record_refusal
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 (Django says why)
+    """A page that says what to do, and the receipt of a refusal where the tenant is known."""
+    refusal = errors.CsrfFailed()
+    context: ActingContext | None = getattr(request, "acting_context", None)
+    method = request.method or ""
+    if context is None:
+        record_refusal(None, refusal, method=method, path=request.path)
+    else:
+        with unit_of_work(context.tenant_id):
+            record_refusal(context, refusal, method=method, path=request.path)
+    return render(request, "403.html", {"reason": refusal.detail}, status=403)

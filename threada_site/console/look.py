@@ -1,0 +1,30 @@
+"""What unfold asks us for its frame: logo, stylesheet, the tenant's label, links of the account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+
+def logo(_request: HttpRequest | None = None) -> str:
+    return static("console/logo.svg")
+
+
+def stylesheet(_request: HttpRequest | None = None) -> str:
+    return static("console/console.css")
+
+
+def tenant_label(request: HttpRequest) -> list[str] | None:
+    """The tenant at work, beside the page's title: nobody should approve anything in the wrong one."""
+    context = getattr(request, "acting_context", None)
+    return [context.tenant_slug, "primary"] if context else None
+
+
+def account_links(request: HttpRequest) -> list[dict[str, Any]]:
+    links = [{"title": "Change password", "link": reverse("admin:password_change")}]
+    if len(getattr(request, "tenant_choices", ())) > 1:
+        links.insert(0, {"title": "Change tenant", "link": reverse("admin:choose_tenant")})
+    return links

@@ -1,0 +1,70 @@
+"""Sessions, CSRF, sign-in and messages for the console alone: an API request pays for none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.middleware.csrf import CsrfViewMiddleware
+
+from threada_site.admin.acts import OWN_UNIT_OF_WORK
+from threada_site.console.policies import CONSOLE
+from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
+from threada_site.tenancy.acting import acting
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+# What a person without a tenant may still reach.
+_TENANTLESS: Final = frozenset({"login", "logout", "jsi18n", CHOOSE_TENANT})
+
+
+class ConsoleMiddleware:
+    """For `/console/`: who is it, in which tenant, and one unit of work around what only reads."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+        self._csrf = CsrfViewMiddleware(AuthenticationMiddleware(MessageMiddleware(self._with_context)))
+        self._console = SessionMiddleware(self._csrf)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._console(request) if _is_console(request) else self._get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> HttpResponse | None:
+        """Check the CSRF token; then run views that read, rendering included, in the tenant's unit of work.
+
+        Buttons and forms open their own, since a refusal has to be recorded after theirs was rolled back.
+        """
+        if not _is_console(request):
+            return None
+        refused = self._csrf.process_view(request, view, args, kwargs)
+        if refused is not None:
+            return refused
+        name = getattr(request.resolver_match, "url_name", None)
+        context = request.acting_context  # type: ignore[attr-defined]
+        if context is None:
+            return None if name in _TENANTLESS or not request.user.is_authenticated else _to_choice(request)
+        if getattr(view, OWN_UNIT_OF_WORK, False) or name in _TENANTLESS:
+            return None
+        with unit_of_work(context.tenant_id), acting(context):
+            response: Any = view(request, *args, **kwargs)
+            if hasattr(response, "render") and not response.is_rendered:
+                response = response.render()
+        return response
+
+    def _with_context(self, request: HttpRequest) -> HttpResponse:
+        request.acting_context = console_context_of(request)  # type: ignore[attr-defined]
+        return self._get_response(request)
+
+
+def _is_console(request: HttpRequest) -> bool:
+    return request.path.startswith(CONSOLE)
+
+
+def _to_choice(request: HttpRequest) -> HttpResponse:
+    return HttpResponseRedirect(f"{CONSOLE}tenant/?{urlencode({'next': request.get_full_path()})}")

@@ -1,0 +1,69 @@
+"""The sidebar: what there is to do, by the rights of who looks."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from threada_site.kernel.context import Scope
+
+_READ: Final = Scope.WORKITEMS_READ
+_GROUPS: Final = (
+    (
+        "Work",
+        (
+            ("Queue", "inbox", "workitems_workitem", _READ),
+            ("Decisions", "how_to_vote", "workitems_decisionstep", _READ),
+            ("Executions", "play_circle", "integrations_execution", _READ),
+        ),
+    ),
+    (
+        "Rules",
+        (
+            ("Policies", "gavel", "policies_policy", _READ),
+            ("Overlays", "layers", "policies_overlay", _READ),
+            ("Workflows", "account_tree", "policies_workflow", _READ),
+            ("Channels", "alt_route", "policies_channel", _READ),
+            ("Lists", "list_alt", "policies_list", _READ),
+        ),
+    ),
+    ("Systems", (("Integrations", "hub", "integrations_integration", _READ),)),
+    (
+        "Evidence",
+        (
+            ("Receipts", "receipt_long", "telemetry_receipt", Scope.TELEMETRY_READ),
+            ("Exports", "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
+        ),
+    ),
+    (
+        "Access",
+        (
+            ("People", "group", "tenancy_membership", _READ),
+            ("Roles", "badge", "tenancy_role", _READ),
+            ("Credentials", "key", "tenancy_credential", _READ),
+        ),
+    ),
+)
+_ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}
+
+
+def groups(request: HttpRequest) -> list[dict[str, Any]]:
+    """The groups of links, as unfold wants them; what the reader may not see is left out."""
+    ctx = getattr(request, "acting_context", None)
+    if ctx is None:
+        return []
+    home = {"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}
+    shown: list[dict[str, Any]] = [{"title": None, "separator": False, "items": [home]}]
+    for title, links in _GROUPS:
+        items = [_item(request, *link[:3]) for link in links if ctx.holds_anywhere(link[3])]
+        if items:
+            shown.append({"title": title, "separator": False, "items": items})
+    return shown
+
+
+def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:
+    address = reverse(f"admin:{model}_changelist")
+    below = (address, *(reverse("admin:index") + path for path in _ALSO.get(model, ())))
+    return {"title": title, "icon": icon, "link": address, "active": request.path.startswith(below)}

@@ -1,0 +1,72 @@
+"""Changing one's own password."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from threada_site.admin.acts import Call, Done, carry_out, sentences
+from threada_site.admin.forms import ConsoleForm
+from threada_site.identity.services import set_password
+from threada_site.tenancy.models import User
+
+
+class PasswordForm(ConsoleForm):
+    """Who changes a password knows the one before."""
+
+    old_password = forms.CharField(
+        label="Current password", strip=False, widget=forms.PasswordInput({"autocomplete": "current-password"})
+    )
+    new_password = forms.CharField(
+        label="New password",
+        strip=False,
+        help_text="At least 12 characters.",
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+    )
+    again = forms.CharField(
+        label="New password again", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
+    )
+
+    def clean_old_password(self) -> str:
+        given: str = self.cleaned_data["old_password"]
+        if not self.row.check_password(given):
+            raise forms.ValidationError("This is not your current password.")
+        return given
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get("new_password"):
+            raise forms.ValidationError("The two passwords differ.")
+        return again
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def password_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    """The page that asks for it; the session goes on."""
+    ctx = request.acting_context  # type: ignore[attr-defined]
+    user = User.objects.get(pk=request.user.pk)
+    is_sent = request.method == "POST"
+    form = PasswordForm(request.POST if is_sent else None, ctx=ctx, row=user)
+    problems: list[str] = []
+    if is_sent and form.is_valid():
+
+        def change(call: Call) -> Done:
+            set_password(user, form.cleaned_data["new_password"], ctx=call.ctx)
+            return Done("Your password is changed.")
+
+        outcome = carry_out(Call(request, ctx, ""), None, change)
+        if isinstance(outcome, Done):
+            update_session_auth_hash(request, user)
+            messages.success(request, outcome.message)
+            return HttpResponseRedirect(reverse("admin:index"))
+        problems = sentences(outcome)
+    home = {"list_title": "Dashboard", "list_url": reverse("admin:index")}
+    context = {**frame, **home, "title": "Change password", "form": form, "problems": problems, "submit": "Change it"}
+    return render(request, "console/form.html", context, status=422 if is_sent else 200)

@@ -1,0 +1,90 @@
+"""The console's site: who may enter, what the frame shows, and the pages that belong to no model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.views.decorators.http import require_safe
+from unfold.forms import AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+from threada_site.admin.acts import OWN_UNIT_OF_WORK
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.console.dashboard import dashboard
+from threada_site.console.look_up import address_of
+from threada_site.console.password import password_page
+from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
+from threada_site.identity.selectors import tenants_of_person
+
+log = structlog.get_logger("threada.console")
+
+
+class SignInForm(AuthenticationForm):
+    """Only people enter, and only where they are members: services and agents hold tokens."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        super().confirm_login_allowed(user)
+        if not tenants_of_person(user):
+            raise ValidationError("You are a member of no tenant. Ask a tenant administrator.", code="no_tenant")
+
+    def get_invalid_login_error(self) -> ValidationError:
+        log.info("sign_in_refused", username=str(self.cleaned_data.get("username", ""))[:63])
+        return super().get_invalid_login_error()
+
+
+class ConsoleSite(UnfoldAdminSite):
+    """Django's admin as unfold shows it, inside one tenant."""
+
+    login_form = SignInForm
+    index_title = "Dashboard"
+    enable_nav_sidebar = True
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Take pages that know tenants. Installed packages bring pages that would show the rows of all of them."""
+        if admin_class is not None and issubclass(admin_class, TenantAdmin):
+            super().register(model_or_iterable, admin_class, **options)
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Whether a person is at work in a tenant."""
+        return getattr(request, "acting_context", None) is not None
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        dropped = {"search", "autocomplete", "view_on_site"}
+        own = [
+            path("tenant/", choose_tenant, name=CHOOSE_TENANT),
+            path("find/", self.admin_view(require_safe(self.find)), name="find"),
+        ]
+        return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        context = {
+            **self.each_context(request),
+            "title": self.index_title,
+            **dashboard(request.acting_context),  # type: ignore[attr-defined]
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "console/dashboard.html", context)
+
+    def find(self, request: HttpRequest) -> HttpResponse:
+        """Go to the page of whatever has the public id `q`."""
+        sought = request.GET.get("q", "").strip()
+        address = address_of(sought)
+        if address is None:
+            messages.warning(request, "Nothing here has such an id. Ids look like wi_…, ds_…, ex_… or rc_….")
+            return HttpResponseRedirect(reverse("admin:index"))
+        return HttpResponseRedirect(address)
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One's own password, set by the service that leaves a receipt."""
+        return password_page(request, self.each_context(request))
+
+    password_change.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> TemplateResponse:
+        raise Http404

@@ -1,0 +1,69 @@
+"""The one tenant a person works in: kept in the session, checked anew with every request."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods
+
+from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, PrincipalKind
+
+CHOOSE_TENANT: Final = "choose_tenant"
+_SESSION_KEY: Final = "tenant"
+
+
+def console_context_of(request: HttpRequest) -> ActingContext | None:
+    """Who acts in which tenant, or None: nobody is signed in, or the tenant is still to be chosen.
+
+    Only people enter the console, and only where they are members. With one tenant there is nothing to choose.
+    """
+    user: Any = request.user
+    request.tenant_choices = []  # type: ignore[attr-defined]
+    if not user.is_authenticated or user.kind != PrincipalKind.HUMAN:
+        return None
+    choices = tenants_of_person(user)
+    request.tenant_choices = choices  # type: ignore[attr-defined]
+    slug = request.session.get(_SESSION_KEY)
+    if slug is None and len(choices) == 1:
+        slug = choices[0].slug
+    if slug is None:
+        return None
+    try:
+        return console_context(user, slug, request.correlation_id)  # type: ignore[attr-defined]
+    except (errors.TenantMismatch, errors.PrincipalInactive):
+        request.session.pop(_SESSION_KEY, None)
+        return None
+
+
+@require_http_methods(["GET", "POST"])
+def choose_tenant(request: HttpRequest) -> HttpResponse:
+    """The page on which a member of several tenants says which one to work in."""
+    user: Any = request.user
+    if not user.is_authenticated:
+        return HttpResponseRedirect(reverse("admin:login"))
+    choices: list[TenantChoice] = request.tenant_choices  # type: ignore[attr-defined]
+    onward = request.POST.get("next") or request.GET.get("next") or ""
+    if not url_has_allowed_host_and_scheme(onward, allowed_hosts={request.get_host()}):
+        onward = reverse("admin:index")
+    if request.method == "POST":
+        chosen = next((choice for choice in choices if choice.slug == request.POST.get("tenant")), None)
+        if chosen is not None:
+            request.session[_SESSION_KEY] = chosen.slug
+            # What was open belongs to the tenant before.
+            came_from_nowhere = request.acting_context is None  # type: ignore[attr-defined]
+            return HttpResponseRedirect(onward if came_from_nowhere else reverse("admin:index"))
+        messages.error(request, "You do not belong to this tenant. Choose another.")
+    from django.contrib.admin import site
+
+    return TemplateResponse(
+        request,
+        "console/choose_tenant.html",
+        {**site.each_context(request), "title": "Choose a tenant", "choices": choices, "next": onward},
+    )

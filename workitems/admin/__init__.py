@@ -1,0 +1,7 @@
+"""The console's pages of cases: the queue, the desk where people decide, and executions."""
+
+from workitems.admin.executions import ExecutionAdmin
+from workitems.admin.items import WorkItemAdmin
+from workitems.admin.steps import DecisionStepAdmin
+
+__all__ = ["DecisionStepAdmin", "ExecutionAdmin", "WorkItemAdmin"]

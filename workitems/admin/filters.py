@@ -1,0 +1,41 @@
+"""Choices of the filter bars: what is configured, never what a big table happens to hold."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from integrations import selectors as systems
+from policies import selectors as rulebook
+from policies.models import PolicyVersion
+from threada_site.admin.lists import ListFilter
+from threada_site.kernel.context import ActingContext
+
+_MOST: Final = 300
+
+
+def workflow_choices(ctx: ActingContext) -> list[tuple[str, str]]:
+    slugs = rulebook.workflows(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+    return [(slug, slug) for slug in slugs]
+
+
+def channel_choices(ctx: ActingContext) -> list[tuple[str, str]]:
+    slugs = rulebook.channels(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+    return [(slug, slug) for slug in slugs]
+
+
+def integration_choices(ctx: ActingContext) -> list[tuple[str, str]]:
+    slugs = systems.integrations(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+    return [(slug, slug) for slug in slugs]
+
+
+def policy_version_choices(ctx: ActingContext) -> list[tuple[str, str]]:
+    """Versions that have decided or may: all but drafts, the newest of each policy first."""
+    rows = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id).exclude(status="draft").select_related("policy")
+    rows = rows.defer("document").order_by("policy__slug", "-number")[:_MOST]
+    return [(row.public_id, f"{row.policy.slug} v{row.number}") for row in rows]
+
+
+WORKFLOW: Final = ListFilter("workflow_id", "Workflow", choices=workflow_choices)
+CHANNEL: Final = ListFilter("channel_id", "Channel", choices=channel_choices)
+INTEGRATION: Final = ListFilter("integration_id", "Integration", choices=integration_choices)
+POLICY_VERSION: Final = ListFilter("policy_version_id", "Policy version", choices=policy_version_choices)

@@ -1,0 +1,154 @@
+"""The work queue, and everything about one work item on one page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404
+
+from integrations import selectors as systems
+from integrations.configuration import document_of
+from integrations.models import Execution
+from policies import selectors as rulebook
+from policies.models import PolicyDecision
+from telemetry import selectors as ledger
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.lists import Column, ListFilter, created_window, words
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.interop import parse_json
+from workitems import selectors
+from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
+from workitems.api.filters import WorkItemFilters
+from workitems.api.shapes import CLOSE_WORK_ITEM, EXECUTE_ACTION
+from workitems.lifecycle import WORK_ITEM, WorkItemStatus
+from workitems.models import DecisionStep, WorkItem
+from workitems.services.closing import cancel_work_item, resolve_work_item
+from workitems.services.execute import ActionRequest, execute_action
+from workitems.services.explaining import explain_work_item
+from workitems.services.locks import locked_item
+from workitems.services.receipts import subject_of
+
+TIMELINE_SHOWN = 50
+_LISTED = 50
+
+
+@admin.register(WorkItem)
+class WorkItemAdmin(TenantAdmin):
+    id_prefix = ids.WORK_ITEM
+    key = "-id"
+    columns = (
+        Column("Work item", lambda item: html.code(item.public_id)),
+        Column("Status", lambda item: html.badge(item.status)),
+        Column("Workflow", lambda item: item.workflow),
+        Column("Channel", lambda item: item.channel or html.NOTHING),
+        Column("Requester", lambda item: item.requester),
+        Column("Risk", lambda item: html.tags(item.risk_flags) or html.NOTHING),
+        Column("Received", lambda item: html.when(item.created_at)),
+    )
+    filters = (
+        ListFilter("status", "Status", choices=words(WorkItemStatus)),
+        WORKFLOW,
+        CHANNEL,
+        POLICY_VERSION,
+        *created_window(),
+    )
+    filterset = WorkItemFilters
+    nothing_yet = "No work item has been handed in. POST /work-items hands one in; /docs shows how."
+    page_template = "workitems/item.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.work_items(ctx).select_related("requester").defer("payload", "payload_salt")
+
+    def find(self, key: str, *, ctx: ActingContext) -> WorkItem:
+        parsed = ids.parse_public_id(ids.WORK_ITEM, key)
+        item = selectors.work_item(parsed, ctx=ctx) if parsed else None
+        if item is None:
+            raise Http404("There is no such work item here.")
+        return item
+
+    def page(self, row: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
+        workflow_id = row.workflow_version.workflow_id
+        status = WorkItemStatus(row.status)
+        may_write = ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id)
+        mine = {"tenant_id": row.tenant_id, "work_item_id": row.id}
+        decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace")
+        return {
+            "explanation": explain_work_item(row, ctx=ctx),
+            "steps": DecisionStep.objects.filter(**mine).defer("rule").order_by("-id")[:_LISTED],
+            "executions": Execution.objects.filter(**mine).defer("input", "result").order_by("-id")[:_LISTED],
+            "decisions": decisions.order_by("-id")[:_LISTED],
+            "timeline": ledger.receipts_of(row.id, ctx=ctx).defer("body").order_by("-id")[:TIMELINE_SHOWN],
+            "links_receipts": ctx.holds_anywhere(Scope.TELEMETRY_READ),
+            "actions": self._actions(row, ctx=ctx) if self._takes_actions(status) else [],
+            "may_cancel": may_write and WORK_ITEM.is_open(status),
+            "may_resolve": may_write and WORK_ITEM.allows(status, WorkItemStatus.RESOLVED),
+        }
+
+    @act(Scope.ACTIONS_EXECUTE)
+    def execute(self, call: Call) -> Done:
+        """Have an action carried out, or ask for its approval."""
+        item = self._locked(call)
+        integration, _, action = call.sent("action").partition("/")
+        body = EXECUTE_ACTION.check(
+            {
+                "work_item_id": call.key,
+                "integration_id": integration,
+                "action_id": action,
+                **({"input": parse_json(call.sent("input").encode())} if call.sent("input") else {}),
+            }
+        )
+        started = execute_action(
+            item, ActionRequest(integration=integration, action=action, input=body.get("input", {})), ctx=call.ctx
+        )
+        if started.step is not None:
+            return Done(f"{action} on {integration} waits for an approval.")
+        return Done(f"{action} on {integration} has started.")
+
+    @act(Scope.WORKITEMS_WRITE)
+    def cancel(self, call: Call) -> Done:
+        cancel_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
+        return Done("The work item is cancelled.")
+
+    @act(Scope.WORKITEMS_WRITE)
+    def resolve(self, call: Call) -> Done:
+        resolve_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
+        return Done("The work item is resolved.")
+
+    def _locked(self, call: Call) -> WorkItem:
+        parsed = ids.parse_public_id(ids.WORK_ITEM, call.key)
+        if parsed is None:
+            raise errors.NotFound
+        item = locked_item(parsed, ctx=call.ctx)
+        call.subject = subject_of(item)
+        return item
+
+    def _takes_actions(self, status: WorkItemStatus) -> bool:
+        return status in (WorkItemStatus.NEW, WorkItemStatus.READY, WorkItemStatus.FAILED)
+
+    def _actions(self, item: WorkItem, *, ctx: ActingContext) -> list[tuple[str, str]]:
+        """The actions that the workflow allows and the caller may execute: value and words."""
+        allowed = set(rulebook.workflow_document(item.workflow_version_id, ctx=ctx).actions)
+        workflow_id = item.workflow_version.workflow_id
+        found = []
+        for integration in systems.integrations(ctx).filter(current_version__isnull=False).order_by("slug"):
+            if integration.current_version is None or not ctx.allows(
+                Scope.ACTIONS_EXECUTE, workflow=workflow_id, integration=integration.id
+            ):
+                continue
+            document = document_of(integration.current_version)
+            found += [
+                (f"{integration.slug}/{action}", f"{action} on {integration.slug}")
+                for action in sorted(allowed.intersection(document.actions))
+            ]
+        return found
+
+
+def _reason(call: Call) -> str:
+    text = call.sent("reason")
+    body: dict[str, str] = CLOSE_WORK_ITEM.check({"reason": text} if text else {})
+    return body.get("reason", "")
