@@ -12,7 +12,7 @@ from threada_site.tenancy.roles import owner_role
 class Command(flush.Command):
     """Django's `flush`, as the schema's owner; append-only tables let go for the length of it.
 
-    Asked without a question (`--no-input`, as tests do), it empties the queue too: its jobs are about rows that are gone.
+    With `--no-input`, as tests call it, it empties the queue too: its jobs are about rows that are gone.
     """
 
     def handle(self, **options: Any) -> None:
