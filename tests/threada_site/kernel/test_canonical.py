@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 
 from threada_site.kernel.canonical import canonical_bytes, canonical_sha256, commitment, sha256_hex
 
@@ -25,6 +27,25 @@ def test_bytes_are_those_of_rfc_8785(value: Any, expected: bytes) -> None:
 def test_what_it_cannot_say_is_refused(value: Any) -> None:
     with pytest.raises(rfc8785.CanonicalizationError):
         canonical_bytes(value)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+)
+
+
+@given(VALUES)
+def test_every_way_of_writing_agrees_with_the_reference(value: Any) -> None:
+    try:
+        expected: bytes | None = rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError:
+        expected = None
+    if expected is None:
+        with pytest.raises(rfc8785.CanonicalizationError):
+            canonical_bytes(value)
+    else:
+        assert canonical_bytes(value) == expected
 
 
 def test_digests() -> None:
