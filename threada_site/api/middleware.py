@@ -14,10 +14,11 @@ from threada_site.api.handlers import bad_request
 
 # Asked by load balancers under whatever name or address they know; the answers hold nothing to protect.
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
+_WITHOUT_BODY: Final = frozenset({204, 304})
 
 
 def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: set `request.correlation_id` and answer with it."""
+    """Middleware: set `request.correlation_id` and answer with it, and with the length of a body that is known."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         correlation_id = correlation_id_for(
@@ -28,6 +29,8 @@ def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
         response = get_response(request)
         response.headers[HEADER] = correlation_id
+        if not response.streaming and response.status_code not in _WITHOUT_BODY:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
 
     return middleware
