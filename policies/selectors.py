@@ -43,12 +43,12 @@ class WorkflowInForce:
 
 def workflow_in_force(slug: str, *, channel: str | None, ctx: ActingContext) -> WorkflowInForce | None:
     """The workflow's current version, and whether `channel` exists: one statement, and one more the first time."""
-    with connection.cursor() as cursor:
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(
             "SELECT w.id, w.current_version_id, EXISTS "
-            "(SELECT 1 FROM policies_channel c WHERE c.tenant_id = w.tenant_id AND c.slug = %s) "
+            "(SELECT 1 FROM policies_channel c WHERE c.tenant_id = w.tenant_id AND c.slug = $1) "
             "FROM policies_workflow w "
-            "WHERE w.tenant_id = %s AND w.slug = %s AND w.current_version_id IS NOT NULL",
+            "WHERE w.tenant_id = $2 AND w.slug = $3 AND w.current_version_id IS NOT NULL",
             [channel, ctx.tenant_id, slug],
         )
         row = cursor.fetchone()

@@ -33,8 +33,8 @@ class CredentialAuthentication(BaseAuthentication):
         role = request.META.get("HTTP_THREADA_ROLE")
         if tenant is not None and not ids.is_slug(tenant):
             raise errors.TenantMismatch("Threada-Tenant does not name a tenant.")
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT * FROM threada_enter(%s, %s)", [tokens.digest(token), tenant])
+        with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute("SELECT * FROM threada_enter($1, $2)", [tokens.digest(token), tenant])
             row = cursor.fetchone()
         if row is None:
             raise errors.CredentialInvalid(headers=_CHALLENGE)

@@ -25,32 +25,40 @@ def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] =
 
     Foreign keys among them hold: constraints are checked at its end. Raises `django.db.IntegrityError` as `save` does.
     """
-    parts: list[str] = []
-    params: list[Any] = []
-    for number, row in enumerate(rows):
-        sql, fields = _insert_sql(type(row))
-        parts.append(f"r{number} AS ({sql})")
-        params += [field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields]
-    for number, statement in enumerate(also):
-        parts.append(f"s{number} AS MATERIALIZED ({statement.sql})")
-        params += statement.params
-    if not parts:
+    if not rows and not also:
         return
-    selects = " UNION ALL ".join(f"SELECT count(*) FROM s{number}" for number in range(len(also))) or "SELECT 1"
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(parts)} {selects}", params)
+    params: list[Any] = []
+    for row in rows:
+        params += [field.get_db_prep_save(field.pre_save(row, True), connection) for field in _columns(type(row))]
+    for statement in also:
+        params += statement.params
+    sql = _together(tuple(type(row) for row in rows), tuple(statement.sql for statement in also))
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(sql, params)
     for row in rows:
         row._state.adding = False
         row._state.db = connection.alias
 
 
-@lru_cache
-def _insert_sql(model: type[models.Model]) -> tuple[str, tuple[models.Field[Any, Any], ...]]:
+@lru_cache(maxsize=256)
+def _together(inserted: tuple[type[models.Model], ...], also: tuple[str, ...]) -> str:
+    """The text of one statement: it is the same whenever rows of the same models are written together."""
+    parts = [f"r{number} AS ({_insert_sql(model)})" for number, model in enumerate(inserted)]
+    parts += [f"s{number} AS MATERIALIZED ({sql})" for number, sql in enumerate(also)]
+    selects = " UNION ALL ".join(f"SELECT count(*) FROM s{number}" for number in range(len(also))) or "SELECT 1"
+    first, *rest = f"WITH {', '.join(parts)} {selects}".split("%s")
+    return first + "".join(f"${number}{text}" for number, text in enumerate(rest, start=1))
+
+
+def _insert_sql(model: type[models.Model]) -> str:
     quote = connection.ops.quote_name
-    fields = tuple(model._meta.local_concrete_fields)
-    columns = ", ".join(quote(str(field.column)) for field in fields)
-    values = ", ".join(_placeholder(field) for field in fields)
-    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})", fields
+    columns = ", ".join(quote(str(field.column)) for field in _columns(model))
+    values = ", ".join(_placeholder(field) for field in _columns(model))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"
+
+
+def _columns(model: type[models.Model]) -> list[models.Field[Any, Any]]:
+    return model._meta.local_concrete_fields
 
 
 def _placeholder(field: models.Field[Any, Any]) -> str:
