@@ -41,21 +41,7 @@ def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment
     probe_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return Assignment(
         commands={
-            "web": [
-                sys.executable,
-                "-m",
-                "granian",
-                "--interface=wsgi",
-                f"--host={host}",
-                f"--port={port}",
-                f"--workers={settings.THREADA_WEB_PROCESSES}",
-                "--blocking-threads=4",
-                "--backlog=512",
-                "--workers-kill-timeout=10",
-                "--respawn-failed-workers",
-                "--log-level=warning",
-                "threada_site.wsgi:application",
-            ],
+            "web": web_command(host=host, port=port, processes=settings.THREADA_WEB_PROCESSES),
             "worker": [sys.executable, manage, "worker"],
         },
         health_url=f"http://{f'[{probe_host}]' if ':' in probe_host else probe_host}:{port}/healthz",
@@ -64,3 +50,24 @@ def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment
         embedded_root=preparation.embedded_root,
         stops_database=preparation.started_database,
     )
+
+
+def web_command(
+    *, host: str, port: int, processes: int, application: str = "threada_site.wsgi:application"
+) -> list[str]:
+    """The command line of the web server."""
+    return [
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface=wsgi",
+        f"--host={host}",
+        f"--port={port}",
+        f"--workers={processes}",
+        "--blocking-threads=4",
+        "--backlog=512",
+        "--workers-kill-timeout=10",
+        "--respawn-failed-workers",
+        "--log-level=warning",
+        application,
+    ]
