@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line on stderr, or readable lines when a person watches."""
 
+import logging
 import sys
 from typing import Any
 
@@ -15,9 +16,17 @@ _shared: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A probe that asks an instance which is still starting (503) is no error to be woken for."""
+    return getattr(record, "status_code", None) != 503
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"news": {"()": "django.utils.log.CallbackFilter", "callback": _is_news}},
     "formatters": {
         "structured": {
             "()": structlog.stdlib.ProcessorFormatter,
@@ -36,7 +45,7 @@ LOGGING = {
     "loggers": {
         "threada": {"level": LOG_LEVEL},
         "django": {"level": "WARNING"},
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["news"]},
         "procrastinate": {"level": "WARNING"},
     },
 }
