@@ -1,0 +1,259 @@
+"""Several at once: one wins, the others are told, nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from integrations.models import Attempt, Execution
+from integrations.services import claim as claims
+from telemetry.models import Receipt
+from tests.jobs import queued_jobs, run_jobs
+from tests.receivers.fixtures import Receiver
+from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.kernel import clock, errors
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.services.closing import cancel_work_item, edit_payload
+from workitems.services.executions import cancel_execution
+from workitems.services.expiring import expire_step
+from workitems.services.locks import locked_step
+from workitems.services.reseal import reseal
+from workitems.services.run import run_execution
+from workitems.tasks import decide_intake
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(*acts: Callable[[], Any]) -> list[Any]:
+    """What each act returned or raised, all begun at the same moment, each in a thread of its own."""
+    ready = Barrier(len(acts))
+
+    def run(act: Callable[[], Any]) -> Any:
+        try:
+            ready.wait(20)
+            return act()
+        except errors.ThreadaError as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return [future.result(60) for future in [pool.submit(run, act) for act in acts]]
+
+
+def refused(results: Sequence[Any]) -> list[str]:
+    return sorted(result.reason_code for result in results if isinstance(result, errors.ThreadaError))
+
+
+def edit(item: WorkItem, *, ctx: ActingContext, amount: int) -> None:
+    edit_payload(item, {"amount": amount}, ctx=ctx)
+
+
+def jobs_of(execution: Execution) -> int:
+    return sum(arguments.get("execution_id") == str(execution.id) for _, arguments in queued_jobs())
+
+
+def test_two_last_votes(office: Office) -> None:
+    for _ in range(5):
+        item, step, execution = office.awaiting()
+        results = at_once(*(partial(office.vote, step, name) for name in ("fay", "finn", "fred")))
+        assert refused(results) == ["step_closed"]
+        assert (office.step(step).status, office.item(item).status) == ("approved", "executing")
+        assert office.execution(execution).status == "started"
+        assert jobs_of(execution) == 1
+        assert office.kinds(item).count("execution.approved") == 1
+
+
+def test_one_person_votes_twice_at_once(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    results = at_once(*(lambda: office.vote(step, "fay") for _ in range(4)))
+    assert refused(results) == ["already_voted"] * 3
+    assert office.count(Vote) == 1
+
+
+def test_approval_against_rejection(office: Office) -> None:
+    for _ in range(5):
+        item, step, execution = office.awaiting()
+        office.vote(step, "fay")
+        results = at_once(partial(office.vote, step, "finn"), partial(office.vote, step, "fred", "reject"))
+        assert refused(results) == ["step_closed"]
+        ends = (office.step(step).status, office.item(item).status, office.execution(execution).status)
+        assert ends in (("approved", "executing", "started"), ("rejected", "rejected", "rejected"))
+        assert jobs_of(execution) == (ends[0] == "approved")
+
+
+def test_the_last_vote_against_the_deadline(office: Office) -> None:
+    office.put_rules({**RULES[1], "approvals": {**ASKS_TWO, "expires_after": "PT1H"}}, *RULES[2:])
+
+    def expire(step: DecisionStep) -> None:
+        with unit_of_work(office.tenant.id):
+            expire_step(
+                *locked_step(step.id, ctx=office.system), now=clock.now() + timedelta(hours=2), ctx=office.system
+            )
+
+    for _ in range(5):
+        item, step, execution = office.awaiting()
+        office.vote(step, "fay")
+        at_once(partial(office.vote, step, "finn"), partial(expire, step))
+        ends = (office.step(step).status, office.item(item).status, office.execution(execution).status)
+        assert ends in (("approved", "executing", "started"), ("expired", "expired", "expired"))
+        assert jobs_of(execution) == (ends[0] == "approved")
+
+
+@pytest.mark.parametrize("rival", ["edit", "cancel item", "cancel execution", "reseal"])
+def test_the_last_vote_against(office: Office, rival: str) -> None:
+    def compete(item: WorkItem, step: DecisionStep, execution: Execution) -> Any:
+        match rival:
+            case "edit":
+                return office.on_item(item, edit, amount=501)
+            case "cancel item":
+                return office.on_item(item, cancel_work_item)
+            case "cancel execution":
+                return office.on_execution(execution, cancel_execution)
+        with unit_of_work(office.tenant.id):
+            return reseal(*locked_step(step.id, ctx=office.system), ctx=office.system)
+
+    for _ in range(4):
+        item, step, execution = office.awaiting()
+        office.vote(step, "fay")
+        at_once(partial(office.vote, step, "finn"), partial(compete, item, step, execution))
+        step_status, status = office.step(step).status, office.execution(execution).status
+        shown = office.item(item).status
+        assert (step_status, status, shown) in {
+            ("approved", "started", "executing"),  # reseal came too late
+            ("approved", "cancelled", "new"),  # approved, then taken back before it was sent
+            ("approved", "cancelled", "cancelled"),
+            ("approved", "cancelled", "ready"),
+            ("superseded", "cancelled", "new"),
+            ("cancelled", "cancelled", "cancelled"),
+            ("cancelled", "cancelled", "ready"),
+            ("superseded", "awaiting_approval", "awaiting_approval"),
+        }
+
+
+def test_twenty_posts_with_one_key_make_one_execution(office: Office) -> None:
+    item = office.decided()
+    api = office.api("rita")
+    body = {"work_item_id": item.public_id, "action_id": "pay", "integration_id": "bank"}
+    answers = at_once(
+        *(lambda: api.post("/actions/execute", body, headers={"Idempotency-Key": "one"}) for _ in range(20))
+    )
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    assert {answer.json()["reason_code"] for answer in answers if answer.status_code != 202} <= {
+        "idempotency_in_flight"
+    }
+    assert len({answer.json()["execution_id"] for answer in accepted}) == 1
+    assert (office.count(Execution), len(queued_jobs())) == (1, 2)
+    again = api.post("/actions/execute", body, headers={"Idempotency-Key": "one"})
+    assert again.json()["execution_id"] == accepted[0].json()["execution_id"]
+
+
+def test_twenty_posts_without_a_key_make_one_execution(office: Office) -> None:
+    item = office.decided()
+    results = at_once(*(lambda: office.execute(item) for _ in range(20)))
+    assert refused(results) == ["execution_in_progress"] * 19
+    assert office.count(Execution) == 1
+
+
+def test_twenty_work_items_at_once(office: Office) -> None:
+    before = office.count(Receipt)
+    items = at_once(*(office.create for _ in range(20)))
+    assert len({item.id for item in items}) == 20
+    assert (office.count(WorkItem), office.count(Receipt)) == (20, before + 20)
+
+
+def test_the_intake_decision_is_taken_once(office: Office) -> None:
+    item = office.create()
+    arguments = (str(office.tenant.id), str(item.id), item.correlation_id)
+    at_once(*(lambda: decide_intake.func(*arguments) for _ in range(4)), lambda: office.execute(item))
+    assert office.kinds(item).count("policy.decided") == 2
+    assert office.count(Execution) == 1
+
+
+def test_several_workers_run_one_execution_once(office: Office, bank: Receiver) -> None:
+    bank.behave(delay_s=0.3)
+    execution = office.execute(office.decided()).execution
+    at_once(*(lambda: run_execution(office.tenant, execution.id) for _ in range(6)))
+    assert len(bank.requests()) == 1
+    assert office.execution(execution).status == "succeeded"
+    assert office.count(Attempt) == 1
+
+
+def test_a_late_finisher_changes_nothing(office: Office, bank: Receiver) -> None:
+    """The first worker's lease ran out while the receiver thought; another took over and ended it."""
+    bank.behave(delay_s=1.0, times=1)
+    execution = office.execute(office.decided()).execution
+
+    def slow() -> None:
+        run_execution(office.tenant, execution.id)
+
+    def quick() -> None:
+        bank.wait_for(1)
+        office.set_execution(execution, lease_until=clock.now() - timedelta(seconds=1))
+        run_execution(office.tenant, execution.id)
+        office.set_execution(execution, next_try_at=None)
+        run_execution(office.tenant, execution.id)
+
+    at_once(slow, quick)
+    shown = office.execution(execution)
+    assert (shown.status, shown.attempts_made, shown.fencing_token, shown.worker_deaths) == ("succeeded", 2, 2, 1)
+    with unit_of_work(office.tenant.id):
+        rows = Attempt.objects.filter(execution=execution).order_by("number")
+        assert [(row.outcome, row.failure) for row in rows] == [("failed", "worker_lost"), ("succeeded", "")]
+    with unit_of_work(office.tenant.id):
+        item = WorkItem.objects.get(id=execution.work_item_id)
+    assert office.kinds(item).count("execution.succeeded") == 1
+    assert len({call["headers"]["idempotency-key"] for call in bank.requests()}) == 1
+
+
+def test_a_stolen_lease_is_not_renewed(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    with unit_of_work(office.tenant.id):
+        first = claims.claim(Execution.objects.select_for_update().get(id=execution.id), now=clock.now())
+        Execution.objects.filter(id=execution.id).update(status="started")
+        second = claims.claim(Execution.objects.select_for_update().get(id=execution.id), now=clock.now())
+        assert claims.renew_lease(first) is False
+        assert claims.renew_lease(second) is True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_the_receiver_only_ever_sees_approved_bytes(office: Office, bank: Receiver, seed: int) -> None:
+    """Votes, edits, executions and workers at random: whatever was called had been approved, as it was called."""
+    rng = random.Random(seed)
+    rounds = 25
+    approved: set[str] = set()
+
+    for number in range(rounds):
+        amount = 1000 + 10 * number
+        item, step, execution = office.awaiting(amount)
+        acts: list[Callable[[], Any]] = [
+            partial(office.vote, step, "fay"),
+            partial(office.vote, step, "finn"),
+            partial(office.on_item, item, edit, amount=amount + 5),
+            partial(office.execute, item),
+            partial(run_execution, office.tenant, execution.id),
+        ]
+        rng.shuffle(acts)
+        at_once(*acts)
+        run_jobs()
+        with unit_of_work(office.tenant.id):
+            for row in DecisionStep.objects.filter(work_item=item, status="approved").select_related("envelope"):
+                approvers = {vote.voter_id for vote in Vote.objects.filter(step=row, decision="approve", counted=True)}
+                assert len(approvers) == 2
+                approved.add(json.dumps(json.loads(bytes(row.envelope.body))["request"]["body"], separators=(",", ":")))
+    sent = [call["body"] for call in bank.requests()]
+    assert sent
+    assert set(sent) <= approved
+    assert len(sent) == len(set(sent))
