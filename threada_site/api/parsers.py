@@ -7,6 +7,7 @@ from typing import IO, Any
 from django.conf import settings
 from rest_framework.parsers import BaseParser
 
+from threada_site.api.bodies import UNDECLARED
 from threada_site.kernel.errors import PayloadTooLarge
 from threada_site.kernel.interop import parse_json
 
@@ -18,11 +19,12 @@ class StrictJSONParser(BaseParser):
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
         limit = settings.THREADA_MAX_BODY_BYTES
-        length = (parser_context or {}).get("request")
-        declared = length.META.get("CONTENT_LENGTH") if length is not None else None
-        if declared and declared.isdigit() and int(declared) > limit:
+        request = (parser_context or {}).get("request")
+        meta = request.META if request is not None else {}
+        declared = "" if UNDECLARED in meta else meta.get("CONTENT_LENGTH", "")
+        if declared.isdigit() and int(declared) > limit:
             raise PayloadTooLarge(f"The body has {declared} bytes; {limit} are allowed.")
         raw = stream.read(limit + 1)
         if len(raw) > limit:
             raise PayloadTooLarge(f"The body has more than the {limit} bytes allowed.")
-        return parse_json(raw)
+        return {} if UNDECLARED in meta and not raw else parse_json(raw)
