@@ -11,6 +11,7 @@ from threada_site import postgres
 from threada_site.runtime.prepare import Preparation, prepare
 from threada_site.runtime.startup import NotSafeToRunError
 from threada_site.runtime.supervisor import Assignment, take_over
+from threada_site.runtime.web import web_command
 
 
 class Command(BaseCommand):
@@ -50,24 +51,3 @@ def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment
         embedded_root=preparation.embedded_root,
         stops_database=preparation.started_database,
     )
-
-
-def web_command(
-    *, host: str, port: int, processes: int, application: str = "threada_site.wsgi:application"
-) -> list[str]:
-    """The command line of the web server."""
-    return [
-        sys.executable,
-        "-m",
-        "granian",
-        "--interface=wsgi",
-        f"--host={host}",
-        f"--port={port}",
-        f"--workers={processes}",
-        "--blocking-threads=4",
-        "--backlog=512",
-        "--workers-kill-timeout=10",
-        "--respawn-failed-workers",
-        "--log-level=warning",
-        application,
-    ]

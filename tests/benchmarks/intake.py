@@ -1,0 +1,78 @@
+"""Intake beside the smallest honest insert: two web processes, eight clients, in turn, on the same database server."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psycopg
+
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.load import Orders, Round, run
+from tests.benchmarks.servers import BARE, PRODUCT, web_server
+from tests.benchmarks.world import World
+
+PROCESSES = 2
+CLIENTS = 8
+AIM = 0.6
+
+
+def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
+    """Both servers stay up; the load goes to one and the other in turn. Medians of the rounds."""
+    environment = bare_database(world)
+    ours = Orders(world.port, "POST", "/work-items", world.headers, world.body, seconds, 201)
+    bare = Orders(world.port + 1, "POST", "/items", {"Accept": "application/json"}, world.body, seconds, 201)
+    with (
+        web_server(PRODUCT, port=ours.port, processes=PROCESSES),
+        web_server(BARE, port=bare.port, processes=PROCESSES, environment=environment),
+    ):
+        for warming in (ours, bare):
+            run(warming, clients=CLIENTS)
+        pairs = [(run(bare, clients=CLIENTS), run(ours, clients=CLIENTS)) for _ in range(rounds)]
+    yield from _figures(pairs)
+
+
+def _figures(pairs: list[tuple[Round, Round]]) -> Iterator[Figure]:
+    ratios = [ours.per_second / bare.per_second for bare, ours in pairs]
+    ratio = statistics.median(ratios)
+    yield Figure(
+        name=f"intake, creates/s (rounds {min(ratios):.2f} to {max(ratios):.2f})",
+        value=f"{statistics.median(ours.per_second for _, ours in pairs):.0f}/s",
+        beside=f"bare DRF {statistics.median(bare.per_second for bare, _ in pairs):.0f}/s",
+        ratio=ratio,
+        aim=f">= {AIM}",
+        is_met=ratio >= AIM,
+    )
+    for name in ("p50", "p99"):
+        value = statistics.median(getattr(ours, name) for _, ours in pairs)
+        beside = statistics.median(getattr(bare, name) for bare, _ in pairs)
+        yield Figure(
+            name=f"intake, {name}",
+            value=f"{value:.1f} ms",
+            beside=f"bare DRF {beside:.1f} ms",
+            ratio=value / beside,
+        )
+
+
+def bare_database(world: World) -> dict[str, str]:
+    """The neighbour's own database and login on the same server; returns the environment that names them."""
+    with psycopg.connect(**world.superuser("postgres"), autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'bare'").fetchone():
+            connection.execute("CREATE ROLE bare LOGIN")
+            connection.execute("CREATE DATABASE bare OWNER bare")
+    address = world.superuser("bare")
+    environment = {
+        "BARE_DATABASE": "bare",
+        "BARE_USER": "bare",
+        "BARE_HOST": str(address["host"]),
+        "BARE_PORT": str(address["port"]),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0"],
+        env={**os.environ, **environment, "DJANGO_SETTINGS_MODULE": "tests.benchmarks.bare.settings"},
+        check=True,
+    )
+    return environment

@@ -1,0 +1,48 @@
+"""Web servers under test: granian as `manage.py up` runs it, for the product and for the bare neighbour alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from threada_site.runtime.web import web_command
+
+PRODUCT = "threada_site.wsgi:application"
+BARE = "tests.benchmarks.bare.wsgi:application"
+
+
+@contextmanager
+def web_server(
+    application: str, *, port: int, processes: int, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """A running server that has answered once."""
+    command = web_command(host="127.0.0.1", port=port, processes=processes, application=application)
+    process = subprocess.Popen(command, env={**os.environ, **(environment or {})})
+    try:
+        _wait_until_it_answers(port, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{sys.executable} -m granian ended with status {process.returncode}")
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"nothing answered on port {port}")

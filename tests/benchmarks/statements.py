@@ -1,0 +1,70 @@
+"""SQL statements per create, as PostgreSQL's own log counts them: BEGIN and COMMIT included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.load import Connection, request_bytes
+from tests.benchmarks.servers import PRODUCT, web_server
+from tests.benchmarks.world import World
+from threada_site import postgres
+
+AIM = 7
+REQUESTS = 20
+_LOGGED = re.compile(r"threada_app@threada LOG: +(?:statement|execute [^:]*): (.*)")
+
+
+def measure(world: World) -> Iterator[Figure]:
+    """After a warm-up, with and without an Idempotency-Key."""
+    with _every_statement_logged(world), web_server(PRODUCT, port=world.port, processes=1):
+        connection = Connection(world.port)
+        for name, keyed, aim in (("SQL statements per create", False, AIM), ("… with an Idempotency-Key", True, None)):
+            _create(world, connection, keyed=keyed, run="warm")
+            before = _log_size(world)
+            _create(world, connection, keyed=keyed, run="measured")
+            statements = _logged(world, before)
+            count = len(statements) / REQUESTS
+            yield Figure(
+                name=name,
+                value=f"{count:g}",
+                aim=f"<= {aim}" if aim else "",
+                is_met=count <= aim if aim else None,
+            )
+            for statement in statements[: round(count)]:
+                print(f"    {statement[:110]}")
+
+
+def _create(world: World, connection: Connection, *, keyed: bool, run: str) -> None:
+    for number in range(REQUESTS):
+        headers = world.headers | ({"Idempotency-Key": f"{run}-{number}-{_log_size(world)}"} if keyed else {})
+        status, body = connection.exchange(request_bytes("POST", "/work-items", headers, world.body))
+        assert status == 201, body
+
+
+@contextmanager
+def _every_statement_logged(world: World) -> Iterator[None]:
+    """For sessions of the product's login that begin inside the block."""
+    with psycopg.connect(**world.superuser(), autocommit=True) as superuser:
+        superuser.execute("ALTER ROLE threada_app SET log_statement = 'all'")
+        try:
+            yield
+        finally:
+            superuser.execute("ALTER ROLE threada_app RESET log_statement")
+
+
+def _log_files(world: World) -> list[str]:
+    data_dir = postgres.ensure_running(world.data_dir).data_dir
+    return [file.read_text(errors="replace") for file in sorted((data_dir / "log").glob("server-*"))]
+
+
+def _log_size(world: World) -> int:
+    return sum(map(len, _log_files(world)))
+
+
+def _logged(world: World, before: int) -> list[str]:
+    return _LOGGED.findall("".join(_log_files(world))[before:])
