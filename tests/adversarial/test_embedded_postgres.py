@@ -6,6 +6,7 @@ Every test starts real servers and real processes. What needs two operating syst
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -101,7 +102,8 @@ def kill_family(cluster: Cluster) -> None:
     family = [server, *server.children(recursive=True)]
     server.suspend()
     for process in reversed(family):
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     assert wait_until(lambda: not any(is_alive(process) for process in family), 10)
 
 
