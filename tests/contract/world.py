@@ -148,8 +148,8 @@ def receipts_after(count: int) -> list[tuple[str, str, list[str]]]:
     """Tenant, kind and reason codes of all receipts but the first `count`."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT t.slug, r.kind, r.reason_codes FROM telemetry_receipt r JOIN tenancy_tenant t ON t.id = r.tenant_id "
-            "ORDER BY r.id OFFSET %s",
+            "SELECT t.slug, r.kind, r.reason_codes FROM telemetry_receipt r "
+            "JOIN tenancy_tenant t ON t.id = r.tenant_id ORDER BY r.id OFFSET %s",
             [count],
         )
         return cursor.fetchall()
