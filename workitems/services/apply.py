@@ -23,6 +23,7 @@ from policies.services.overlays import put_overlay
 from policies.services.publishing import put_policy
 from policies.services.workflows import put_workflow
 from policies.workflow_documents import parse_workflow
+from threada_site.identity.selectors import role_scopes
 from threada_site.identity.services import define_role
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.documents import Document, load_documents
@@ -130,15 +131,17 @@ def _apply_role(value: dict[str, Any], ctx: ActingContext) -> Applied:
     known = {scope.value for scope in Scope}
     if not isinstance(named, list) or not all(isinstance(name, str) and name in known for name in named):
         raise DocumentInvalid(errors=[FieldError("/spec/scopes", f"List scopes out of {', '.join(sorted(known))}.")])
-    from threada_site.identity.selectors import role_scopes
-
     before = role_scopes(slug, tenant_id=ctx.tenant_id)
     wanted = frozenset(Scope(name) for name in named)
     if before == wanted:
         return Applied("Role", slug, Change.UNCHANGED)
     define_role(slug, wanted, ctx=ctx)
     change = Change.CREATED if before is None else Change.CHANGED
-    return Applied("Role", slug, change, _diff(sorted(before) if before else None, sorted(wanted)))
+    return Applied("Role", slug, change, _diff(_names(before), _names(wanted)))
+
+
+def _names(scopes: frozenset[Scope] | None) -> list[str] | None:
+    return None if scopes is None else sorted(scope.value for scope in scopes)
 
 
 def _apply_channel(value: dict[str, Any], ctx: ActingContext) -> Applied:
@@ -216,7 +219,8 @@ def _diff(before: Any, after: Any) -> str:
     if before is None or before == after:
         return ""
     old, new = (
-        yaml.safe_dump(value, allow_unicode=True, width=100).splitlines(keepends=True) for value in (before, after)
+        yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True, width=100).splitlines(keepends=True)
+        for value in (before, after)
     )
     return "".join(difflib.unified_diff(old, new, "in force", "document", n=2))
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from threada_site.kernel.errors import DocumentInvalid
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.services.apply import Applied, apply_documents, read_documents
@@ -23,11 +24,14 @@ class Command(TenantCommand):
 
     def act(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
-        documents = read_documents(options["path"])
-        with unit_of_work(ctx.tenant_id):
-            applied = apply_documents(documents, ctx=ctx)
-            if options["plan"]:
-                transaction.set_rollback(True)
+        try:
+            documents = read_documents(options["path"])
+            with unit_of_work(ctx.tenant_id):
+                applied = apply_documents(documents, ctx=ctx)
+                if options["plan"]:
+                    transaction.set_rollback(True)
+        except DocumentInvalid as error:
+            self.refuse(error.detail, *(entry.detail for entry in error.errors))
         for entry in applied:
             self.stdout.write(_line(entry))
             if options["plan"] and entry.difference:
