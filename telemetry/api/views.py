@@ -19,7 +19,7 @@ from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.views import TenantView, path_id
-from threada_site.kernel import errors, ids
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import Scope
 
 
@@ -42,6 +42,7 @@ class TelemetryEvents(TenantView):
         chosen = bounded_window(
             read_instant(request.query_params.get("created_after")),
             read_instant(request.query_params.get("created_before")),
+            now=clock.now(),
         )
         rows = rows.filter(id__gte=chosen.first_id, id__lt=chosen.end_id)
         return Response(paginate(rows, request, represent=represent_event))

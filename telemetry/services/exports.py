@@ -31,7 +31,11 @@ def create_export(filters: Mapping[str, str], *, ctx: ActingContext) -> Telemetr
     Raises `InvalidRequest`, `WindowTooLarge`.
     """
     checked = _checked(filters)
-    chosen = bounded_window(checked.get("created_after"), checked.get("created_before"))
+    now = clock.now()
+    # Ids say the millisecond: one that has not ended yet would leave open what belongs to it.
+    past = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    asked = bounded_window(checked.get("created_after"), checked.get("created_before"), now=past)
+    chosen = Window(asked.after, max(asked.after, min(asked.before, past)))
     export = TelemetryExport.objects.create(
         tenant_id=ctx.tenant_id,
         requested_by=ctx.principal_id,
@@ -54,9 +58,9 @@ def create_export(filters: Mapping[str, str], *, ctx: ActingContext) -> Telemetr
     return export
 
 
-def bounded_window(after: datetime | None, before: datetime | None) -> Window:
+def bounded_window(after: datetime | None, before: datetime | None, *, now: datetime) -> Window:
     """The window asked for, within what the instance allows."""
-    return window(after, before, now=clock.now(), longest=timedelta(days=settings.THREADA_TELEMETRY_WINDOW_DAYS))
+    return window(after, before, now=now, longest=timedelta(days=settings.THREADA_TELEMETRY_WINDOW_DAYS))
 
 
 def selected_receipts(export: TelemetryExport) -> QuerySet[Receipt]:
