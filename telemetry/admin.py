@@ -69,7 +69,7 @@ class ReceiptAdmin(TenantAdmin):
         return self.rows(context_of(request)).defer("body")
 
     def page_title(self, row: Receipt) -> str:
-        return row.kind
+        return f"receipt {row.kind}"
 
     def page(self, row: Receipt, *, ctx: ActingContext) -> dict[str, Any]:
         raw = bytes(row.body)
@@ -110,6 +110,7 @@ class ExportForm(ConsoleForm):
 
 @admin.register(TelemetryExport)
 class TelemetryExportAdmin(TenantAdmin):
+    heading = "Exports"
     scope = Scope.TELEMETRY_READ
     id_prefix = ids.EXPORT
     key = "-id"

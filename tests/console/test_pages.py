@@ -1,40 +1,162 @@
-"""Every page opens, for every model that is registered."""
+"""Every page opens, costs a bounded number of statements, counts nothing, and lets no state be edited."""
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from django.contrib.admin import site
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from tests.console.busy import busy_tenant
 from tests.console.people import Console
-from tests.journeys.demo import LARGE, Demo
+from tests.journeys.demo import SMALL, Demo
 
 LISTS = sorted(f"{model._meta.app_label}_{model._meta.model_name}" for model in site._registry)
+BIG = ("workitems_workitem", "workitems_decisionstep", "integrations_execution", "telemetry_receipt")
+LIST_STATEMENTS = 14
+ROW_STATEMENTS = 27
+DASHBOARD_STATEMENTS = 14
 
 
-@pytest.fixture
-def busy(demo: Demo) -> Demo:
-    """A tenant with something of everything."""
-    demo.wait()
-    item = demo.hand_in(LARGE)
-    demo.wait()
-    demo.execute(item)
-    demo.client.post("/telemetry/exports", {})
-    return demo
+def statements(browser: Client, address: str) -> list[str]:
+    """The SQL that one page takes, session and sign-in included."""
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        page = browser.get(address)
+    assert page.status_code == 200, address
+    return [query["sql"] for query in captured]
 
 
-def test_dashboard(busy: Demo, console: Console) -> None:
-    page = console("finance-1").get("/console/")
-    assert page.status_code == 200
-    assert "Waiting for you" in page.content.decode()
+def test_dashboard(demo: Demo, console: Console) -> None:
+    busy_tenant(demo)
+    browser = console("finance-1")
+    asked = statements(browser, "/console/")
+    assert len(asked) <= DASHBOARD_STATEMENTS, "\n".join(asked)
+    page = browser.get("/console/")
+    assert [question for _, question in page.context["waiting"]] == ["Should pay be carried out on int_bank?"]
+    assert {figure.label: figure.value for figure in page.context["figures"]} == {
+        "new": "0", "in review": "0", "awaiting approval": "1", "ready": "1", "executing": "0", "failed": "0",
+        "outcome unknown": "0",
+    }  # fmt: skip
+    assert [bar.count for bar in page.context["chart"]["bars"]] == [0] * 13 + [2]
+
+
+def test_an_empty_tenant_says_what_to_do(demo: Demo) -> None:
+    from tests.console.people import sign_in
+    from tests.factories import make_principal, make_tenant
+
+    browser = sign_in(make_principal(make_tenant("empty"), "eve", roles=["tenant_admin"]))
+    assert "No work item was received" in browser.get("/console/").content.decode()
+    for name in LISTS:
+        page = browser.get(reverse(f"admin:{name}_changelist"))
+        assert page.status_code == 200
+        if not page.context["rows"]:
+            assert 'class="t-empty"' in page.content.decode(), name
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_list_and_row_pages_open(name: str, busy: Demo, console: Console) -> None:
+def test_lists_and_rows(name: str, demo: Demo, console: Console) -> None:
+    busy_tenant(demo)
     browser = console("admin")
-    page = browser.get(reverse(f"admin:{name}_changelist"))
-    assert page.status_code == 200
-    rows = page.context["rows"]
+    listed = reverse(f"admin:{name}_changelist")
+    asked = statements(browser, listed)
+    assert len(asked) <= LIST_STATEMENTS, "\n".join(asked)
+    assert [sql for sql in asked if re.search(r"\bCOUNT\(", sql, re.IGNORECASE)] == []
+    assert [sql for sql in asked if re.search(r"\b(OFFSET|DISTINCT)\b", sql)] == []
+    rows = browser.get(listed).context["rows"]
     assert rows
-    for url, _ in rows[:5]:
-        assert browser.get(url).status_code == 200, url
+    for url, _ in rows[:3]:
+        asked = statements(browser, url)
+        assert len(asked) <= ROW_STATEMENTS, f"{url} takes {len(asked)}:\n" + "\n".join(asked)
+        assert [sql for sql in asked if re.search(r"\bCOUNT\(", sql, re.IGNORECASE)] == []
+
+
+def test_statements_do_not_grow_with_rows(demo: Demo, console: Console) -> None:
+    busy_tenant(demo)
+    browser = console("admin")
+    addresses = [reverse(f"admin:{name}_changelist") for name in BIG]
+    before = [len(statements(browser, address)) for address in addresses]
+    for _ in range(5):
+        demo.hand_in(SMALL)
+    demo.wait()
+    assert [len(statements(browser, address)) for address in addresses] == before
+
+
+def test_no_page_offers_a_state_to_edit(demo: Demo, console: Console) -> None:
+    """No form field is called status or state but filters (GET); Django's add, change and delete forms do not exist."""
+    busy_tenant(demo)
+    browser = console("admin")
+    for name in LISTS:
+        for url, _ in browser.get(reverse(f"admin:{name}_changelist")).context["rows"][:2]:
+            page = browser.get(url).content.decode()
+            posts = re.findall(r'<form[^>]*method="post".*?</form>', page, re.DOTALL)
+            fields = [field for form in posts for field in re.findall(r'name="([^"]+)"', form)]
+            assert set(fields) <= {
+                "csrfmiddlewaretoken", "envelope_sha256", "comment", "reason_code", "reason", "action", "input",
+                "document_sha256", "applies_to_open",
+            }, url  # fmt: skip
+            assert browser.post(url, {"status": "resolved"}).status_code == 405
+            base = url.removesuffix("change/")
+            for beyond in ("delete/", "history/"):
+                assert browser.get(base + beyond).status_code == 404
+        assert browser.get(reverse(f"admin:{name}_changelist") + "add/").status_code == 404
+
+
+def test_keyset_pages_follow_each_other(demo: Demo, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    from threada_site.admin import lists
+
+    monkeypatch.setattr(lists, "PER_PAGE", 3)
+    ids = [demo.hand_in(SMALL) for _ in range(7)][::-1]
+    browser = console("admin")
+    address = "/console/workitems/workitem/?workflow_id=payment_run"
+    seen: list[str] = []
+    pages = 0
+    page: Any = browser.get(address).context
+    while True:
+        seen += [url.split("/")[-3] for url, _ in page["rows"]]
+        pages += 1
+        if not page["page"].older:
+            break
+        page = browser.get("/console/workitems/workitem/" + page["page"].older).context
+    assert (seen, pages) == (ids, 3)
+    back = browser.get("/console/workitems/workitem/" + page["page"].newer).context
+    assert [url.split("/")[-3] for url, _ in back["rows"]] == ids[3:6]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("status=awaiting_approval", 1), ("status=failed", 0), ("workflow_id=policy_review", 1), ("channel_id=web_main", 2),
+        ("created_after=2020-01-01", 2), ("created_before=2020-01-01", 0), ("created_after=2999-01-01", 0),
+        ("q=wi_00000000000000000000000000", 0), ("q=nonsense", 0),
+    ],
+)  # fmt: skip
+def test_documented_filters(query: str, found: int, demo: Demo, console: Console) -> None:
+    busy_tenant(demo)
+    assert len(console("admin").get(f"/console/workitems/workitem/?{query}").context["rows"]) == found
+
+
+def test_filter_by_policy_version_and_search_by_id(demo: Demo, console: Console) -> None:
+    busy = busy_tenant(demo)
+    browser = console("admin")
+    version = demo.item(busy.item)["policy_version_id"]
+    rows = browser.get(f"/console/workitems/workitem/?policy_version_id={version}").context["rows"]
+    assert [url.split("/")[-3] for url, _ in rows] == [busy.item]
+    assert len(browser.get(f"/console/workitems/workitem/?q={busy.item}").context["rows"]) == 1
+    assert browser.get(f"/console/find/?q={busy.step}")["Location"] == reverse(
+        "admin:workitems_decisionstep_change", args=[busy.step]
+    )
+    assert browser.get("/console/find/?q=rubbish")["Location"] == "/console/"
+
+
+@pytest.mark.parametrize("query", ["status=nonsense", "created_after=tomorrow", "policy_version_id=x", "older=x"])
+def test_bad_filters_are_said_or_ignored(query: str, demo: Demo, console: Console) -> None:
+    page = console("admin").get(f"/console/workitems/workitem/?{query}")
+    assert page.status_code == 200
+    assert bool(page.context["page"].problems) == (query != "older=x")

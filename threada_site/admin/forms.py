@@ -24,7 +24,6 @@ class ConsoleForm(forms.Form):
     """A form that knows who fills it in, and about which row. `intro` stands above it."""
 
     intro: ClassVar[str] = ""
-    template_name = "console/fields.html"
 
     def __init__(self, *args: Any, ctx: ActingContext, row: Any = None, **kwargs: Any) -> None:
         self.ctx = ctx
@@ -107,7 +106,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
                 "problems": problems,
                 "submit": spec.submit,
                 "row": row,
-                "list_title": admin.opts.verbose_name_plural,
+                "list_title": admin.list_title,
                 "list_url": admin.list_url(),
                 "row_url": admin.url_of(row) if row else "",
                 "row_title": admin.page_title(row) if row else "",
@@ -119,7 +118,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
 
 
 def _shown_once(request: HttpRequest, admin: Any, spec: FormSpec, outcome: Done) -> HttpResponse:
-    frame = {"title": spec.title, "list_title": admin.opts.verbose_name_plural, "list_url": admin.list_url()}
+    frame = {"title": spec.title, "list_title": admin.list_title, "list_url": admin.list_url()}
     context = {**admin.admin_site.each_context(request), **frame, "message": outcome.message, **(outcome.shows or {})}
     page = render_to_string("console/shown_once.html", context, request)
     return HttpResponse(page, headers={"Cache-Control": "no-store"})

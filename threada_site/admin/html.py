@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from threada_site.kernel import clock
@@ -72,4 +72,4 @@ def row_link(model: str, key: str | None, text: Any = None) -> SafeString:
 
 def tags(words: Any) -> SafeString:
     """A row of small labels."""
-    return SafeString("").join(format_html('<span class="t-tag">{}</span>', word) for word in words)
+    return format_html_join("", '<span class="t-tag">{}</span>', ((word,) for word in words))

@@ -39,6 +39,8 @@ class TenantAdmin(ModelAdmin):
     filters: ClassVar[tuple[ListFilter, ...]] = ()
     filterset: ClassVar[type[django_filters.FilterSet] | None] = None
     search_hint: ClassVar[str] = ""
+    heading: ClassVar[str] = ""
+    """What the list is called; the model's name unless said."""
     about: ClassVar[str] = ""
     nothing_yet: ClassVar[str] = "There is nothing here yet."
     page_template: ClassVar[str] = ""
@@ -55,7 +57,7 @@ class TenantAdmin(ModelAdmin):
         return {}
 
     def page_title(self, row: Any) -> str:
-        return str(row)
+        return f"{self.opts.verbose_name} {row}"
 
     def list_extra(self, ctx: ActingContext) -> dict[str, Any]:
         """What the list shows besides rows."""
@@ -127,6 +129,10 @@ class TenantAdmin(ModelAdmin):
         """The address of a row's page."""
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[self.key_of(row)])
 
+    @property
+    def list_title(self) -> str:
+        return self.heading or str(self.opts.verbose_name_plural)
+
     def list_url(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
@@ -145,7 +151,7 @@ class TenantAdmin(ModelAdmin):
         )
         context = {
             **self.admin_site.each_context(request),
-            "title": self.opts.verbose_name_plural,
+            "title": self.list_title,
             "page": page,
             "about": self.about,
             "nothing_yet": self.nothing_yet,
@@ -165,7 +171,7 @@ class TenantAdmin(ModelAdmin):
             "title": self.page_title(row),
             "opts": None,
             "noun": self.opts.verbose_name,
-            "list_title": self.opts.verbose_name_plural,
+            "list_title": self.list_title,
             "list_url": self.list_url(),
             "row": row,
             "key": self.key_of(row),

@@ -15,6 +15,8 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
+from workitems.models import DecisionStep
+from workitems.questions import question_of
 
 CAP: Final = 1000
 """No figure is counted beyond this: "1000+" tells as much."""
@@ -89,17 +91,14 @@ def _capped(rows: QuerySet[Any], statuses: list[Any]) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _waiting(ctx: ActingContext) -> list[Any]:
-    """The oldest pending steps that `ctx` counts on."""
+def _waiting(ctx: ActingContext) -> list[tuple[DecisionStep, str]]:
+    """The oldest pending steps that `ctx` counts on, with what they ask."""
     if not ctx.holds_anywhere(Scope.DECISIONS_DECIDE):
         return []
     pending = selectors.decision_steps(ctx).filter(status=StepStatus.PENDING)
     oldest = selectors.decision_steps(ctx).filter(id__in=pending.order_by("id").values("id")[:_WAITING_LOOKED_AT])
-    return list(
-        selectors.steps_waiting_for(ctx, oldest)
-        .select_related("execution", "work_item")
-        .order_by("id")[: WAITING_SHOWN + 1]
-    )
+    steps = selectors.steps_waiting_for(ctx, oldest).select_related("execution").order_by("id")[: WAITING_SHOWN + 1]
+    return [(step, question_of(step)) for step in steps]
 
 
 def _chart(ctx: ActingContext) -> dict[str, Any]:

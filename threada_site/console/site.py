@@ -42,6 +42,7 @@ class ConsoleSite(UnfoldAdminSite):
     """Django's admin as unfold shows it, inside one tenant."""
 
     login_form = SignInForm
+    login_template = "console/login.html"
     index_title = "Dashboard"
     enable_nav_sidebar = True
 

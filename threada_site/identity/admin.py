@@ -63,6 +63,7 @@ class RolesForm(ConsoleForm):
 
 @admin.register(Membership)
 class MembershipAdmin(TenantAdmin):
+    heading = "People"
     id_prefix = ids.PRINCIPAL
     key = "user__username"
     columns = (

@@ -1,6 +1,6 @@
 """Templates, static files, language, and the look of the console."""
 
-from threada_site.settings.environment import BASE_DIR, DATA_DIR
+from threada_site.settings.environment import BASE_DIR
 
 TEMPLATES = [
     {
@@ -18,7 +18,6 @@ TEMPLATES = [
 ]
 STATIC_URL = "/static/"
 # Files are found where their packages keep them, once, when a web process starts: nothing has to be collected.
-STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 WHITENOISE_MAX_AGE = 600
@@ -80,4 +79,4 @@ AUDITLOG_INCLUDE_TRACKING_MODELS = [
     {"model": "tenancy.Role", "include_fields": ["slug"]},
     {"model": "tenancy.Credential", "include_fields": ["user", "hint", "label", "scopes", "expires_at", "revoked_at"]},
 ]
-AUDITLOG_USE_FK_STRING_REPRESENTATION = False
+AUDITLOG_USE_FK_STRING_REPRESENTATION = True

@@ -62,7 +62,7 @@ class ExecutionAdmin(TenantAdmin):
         return selectors.executions(request.acting_context).defer("input", "result", "failure_detail")
 
     def page_title(self, row: Execution) -> str:
-        return f"{row.action} on {row.integration}"
+        return f"execution of {row.action} on {row.integration}"
 
     def page(self, row: Execution, *, ctx: ActingContext) -> dict[str, Any]:
         item = selectors.work_item(row.work_item_id, ctx=ctx)

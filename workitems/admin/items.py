@@ -39,6 +39,7 @@ _LISTED = 50
 
 @admin.register(WorkItem)
 class WorkItemAdmin(TenantAdmin):
+    heading = "Work queue"
     id_prefix = ids.WORK_ITEM
     key = "-id"
     columns = (
@@ -70,6 +71,9 @@ class WorkItemAdmin(TenantAdmin):
         if item is None:
             raise Http404("There is no such work item here.")
         return item
+
+    def page_title(self, row: WorkItem) -> str:
+        return f"work item {row.public_id}"
 
     def page(self, row: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
         workflow_id = row.workflow_version.workflow_id

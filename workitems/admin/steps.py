@@ -27,6 +27,7 @@ from workitems.api.steps import tally_of
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.people import acting_person
+from workitems.questions import question_of
 from workitems.services.locks import locked_step
 from workitems.services.receipts import subject_of
 from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
@@ -37,10 +38,11 @@ COMMENT_LENGTH = 4000
 
 @admin.register(DecisionStep)
 class DecisionStepAdmin(TenantAdmin):
+    heading = "Decisions"
     id_prefix = ids.DECISION_STEP
     key = "-id"
     columns = (
-        Column("Decision", lambda step: question_of(step), is_wide=True),  # noqa: PLW0108 (defined below)
+        Column("Decision", question_of, is_wide=True),
         Column("Status", lambda step: html.badge(step.status)),
         Column("Kind", lambda step: step.kind),
         Column("Workflow", lambda step: step.workflow),
@@ -60,15 +62,15 @@ class DecisionStepAdmin(TenantAdmin):
     page_template = "workitems/step.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        return selectors.decision_steps(ctx).select_related("execution", "work_item")
+        return selectors.decision_steps(ctx)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         ctx = context_of(request)
-        rows = self.rows(ctx).defer("rule")
-        if request.GET.get("mine") != "true":
-            return rows
-        oldest = selectors.decision_steps(ctx).filter(status=StepStatus.PENDING).order_by("id").values("id")
-        return selectors.steps_waiting_for(ctx, rows.filter(id__in=oldest[:_MOST_WAITING]))
+        rows = selectors.decision_steps(ctx)
+        if request.GET.get("mine") == "true":
+            oldest = rows.filter(status=StepStatus.PENDING).order_by("id").values("id")[:_MOST_WAITING]
+            rows = selectors.steps_waiting_for(ctx, rows.filter(id__in=oldest))
+        return rows.select_related("execution")
 
     def find(self, key: str, *, ctx: ActingContext) -> DecisionStep:
         parsed = ids.parse_public_id(ids.DECISION_STEP, key)
@@ -153,17 +155,6 @@ class DecisionStepAdmin(TenantAdmin):
         item, step = locked_step(parsed, ctx=call.ctx)
         call.subject = subject_of(item)
         return item, step
-
-
-def question_of(step: DecisionStep) -> str:
-    """What is asked, in one sentence."""
-    if step.question:
-        return str(step.question)
-    if step.execution is not None:
-        return f"Should {step.execution.action} be carried out on {step.execution.integration}?"
-    if step.kind == StepKind.REVIEW:
-        return f"Is this {step.workflow} request in order?"
-    return f"Should this {step.workflow} request go ahead?"
 
 
 def _what_is_sent(sealed: dict[str, Any]) -> dict[str, Any] | None:

@@ -41,6 +41,8 @@ def plainly(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(plainly, value))
     return str(value)
 
 
@@ -57,4 +59,7 @@ def page_link(model: str, key: Any, text: Any = None) -> SafeString:
 
 
 def _has_parts(value: Any) -> bool:
-    return isinstance(value, dict | list | tuple) and bool(value)
+    """Arrays of plain values are written on one line."""
+    if isinstance(value, list | tuple):
+        return any(isinstance(part, dict | list | tuple) for part in value)
+    return isinstance(value, dict) and bool(value)

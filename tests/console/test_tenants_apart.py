@@ -1,0 +1,105 @@
+"""A person works inside one tenant: other tenants' rows do not exist there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin import site
+from django.test import Client
+from django.urls import reverse
+
+from tests.console.busy import busy_tenant
+from tests.console.people import Console, sign_in
+from tests.factories import make_principal, make_tenant
+from tests.journeys.demo import Demo
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+MODELS = sorted(site._registry, key=lambda model: model._meta.label_lower)
+
+
+@pytest.fixture
+def stranger(other_tenant: Tenant) -> Client:
+    """Somebody with every right, elsewhere."""
+    return sign_in(make_principal(other_tenant, "gloria", roles=["tenant_admin"]))
+
+
+def pages_of(model: Any, demo: Demo) -> list[str]:
+    """The addresses below one row of the demo tenant: its page, its buttons and its forms."""
+    from tests.factories import acting
+    from threada_site.tenancy.models import User
+
+    admin: TenantAdmin = site._registry[model]
+    with unit_of_work(demo.tenant.id):
+        row = admin.rows(acting(demo.tenant, User.objects.get(username="admin"))).order_by("-id").first()
+        assert row is not None, model
+        key = admin.key_of(row)
+    name = f"{model._meta.app_label}_{model._meta.model_name}"
+    names = [pattern.name for pattern in admin.get_urls() if "<str:key>" in str(pattern.pattern)]
+    assert f"{name}_change" in names
+    return [reverse(f"admin:{pattern}", args=[key]) for pattern in names]
+
+
+def test_only_pages_that_know_tenants_are_registered() -> None:
+    assert MODELS
+    assert [model for model in MODELS if not isinstance(site._registry[model], TenantAdmin)] == []
+
+
+def test_strangers_find_nothing(demo: Demo, stranger: Client, console: Console) -> None:
+    busy_tenant(demo)
+    admin = console("admin")
+    for model in MODELS:
+        for address in pages_of(model, demo):
+            if address.endswith("/change/"):
+                assert admin.get(address).status_code == 200, address
+                assert stranger.get(address).status_code == 404, address
+            elif stranger.get(address).status_code == 405:
+                assert stranger.post(address).status_code == 404, address
+            else:
+                assert stranger.get(address).status_code == 404, address
+    for model in MODELS:
+        listed = stranger.get(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
+        assert listed.status_code == 200
+        for _, cells in listed.context["rows"]:
+            assert "demo" not in str([value for _, value in cells])
+
+
+def test_slugs_that_both_have_are_ones_own(demo: Demo, stranger: Client) -> None:
+    """Roles have the same names everywhere; each tenant sees its own."""
+    page = stranger.get(reverse("admin:tenancy_role_change", args=["tenant_admin"]))
+    assert page.status_code == 200
+    assert [person.username for person in page.context["holders"]] == ["gloria"]
+
+
+def test_members_of_several_choose_and_change(demo: Demo) -> None:
+    elsewhere = make_tenant("globex", "Globex")
+    person = make_principal(elsewhere, "finance-1", roles=["viewer"])
+    browser = sign_in(person)
+    asked = browser.get("/console/workitems/workitem/")
+    assert (asked.status_code, asked["Location"]) == (302, "/console/tenant/?next=%2Fconsole%2Fworkitems%2Fworkitem%2F")
+    chosen = browser.post("/console/tenant/", {"tenant": "globex", "next": "/console/workitems/workitem/"})
+    assert chosen["Location"] == "/console/workitems/workitem/"
+    assert browser.get("/console/workitems/workitem/").context["rows"] == []
+    assert browser.get("/console/tenant/").status_code == 200
+    browser.post("/console/tenant/", {"tenant": "demo"})
+    assert len(browser.get("/console/workitems/workitem/").context["rows"]) == 1
+    refused = browser.post("/console/tenant/", {"tenant": "initech"})
+    assert refused.status_code == 200
+    assert "You do not belong to this tenant" in refused.content.decode()
+    elsewhere_address = browser.post("/console/tenant/", {"tenant": "demo", "next": "https://evil.example/"})
+    assert elsewhere_address["Location"] == "/console/"
+
+
+def test_a_membership_that_ends_ends_the_session_in_the_tenant(demo: Demo, console: Console) -> None:
+    from tests.factories import acting_system
+    from threada_site.identity import services
+    from threada_site.tenancy.models import User
+
+    browser = console("finance-1")
+    assert browser.get("/console/").status_code == 200
+    with unit_of_work(demo.tenant.id):
+        services.remove_member(User.objects.get(username="finance-1"), ctx=acting_system(demo.tenant))
+    assert browser.get("/console/")["Location"].startswith("/console/tenant/")
+    assert "You are a member of no tenant" in browser.get("/console/tenant/").content.decode()
