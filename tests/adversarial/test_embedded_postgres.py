@@ -111,7 +111,7 @@ def test_kill_9_of_the_client_loses_nothing_and_leaves_the_server(root: Path, tm
     cluster = make_table(root)
     record = tmp_path / "record"
     writer = python(INSERT, root, record, 0, 1_000_000)
-    assert wait_until(lambda: len(acknowledged_in(record)) > 200, 30)
+    assert wait_until(lambda: len(acknowledged_in(record)) > 200, 120)
     writer.kill()
     writer.communicate()
 
@@ -139,7 +139,7 @@ def test_kill_9_of_the_server_under_writers_loses_no_acknowledged_row(root: Path
     for turn in range(3):
         running = range(turn * 4, turn * 4 + 4)
         writers = [python(INSERT, root, records[number], number * 1_000_000, 1_000_000) for number in running]
-        assert wait_until(lambda running=running: all(len(acknowledged_in(records[n])) > 50 for n in running), 30)
+        assert wait_until(lambda running=running: all(len(acknowledged_in(records[n])) > 50 for n in running), 120)
         kill_server(cluster)
         before = time.monotonic()
         recovered = ensure_running(root)
