@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.journeys.demo import BANK_TOKEN, LARGE, SMALL, Demo
-from tests.journeys.worker import running_worker
+from tests.journeys.worker import running_worker, start_worker
 from tests.receivers.fixtures import Receiver
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,6 +25,28 @@ def eventually(look: Callable[[], object], expected: object, *, timeout_s: float
     while (seen := look()) != expected:
         assert time.monotonic() < ends, f"still {seen!r}, not {expected!r}"
         time.sleep(0.1)
+
+
+@pytest.mark.adversarial
+def test_a_worker_is_killed_in_the_middle_of_a_call(demo: Demo, bank: Receiver) -> None:
+    """Another worker takes over once the lease has run out; the bank, which deduplicates, pays once."""
+    bank.behave(delay_s=8, dedupe=True)
+    environment = {"BANK_TOKEN": BANK_TOKEN, "THREADA_EGRESS_ALLOW": "127.0.0.1/32"}
+    item = demo.hand_in(SMALL)
+    execution = demo.execute(item).json()["execution_id"]
+    first = start_worker(**environment)
+    try:
+        bank.wait_for(1, timeout_s=30)
+    finally:
+        first.kill()
+        first.wait()
+    with running_worker(**environment):
+        eventually(lambda: demo.item(item)["status"], "resolved", timeout_s=90)
+    shown = demo.execution(execution)
+    assert [attempt["failure"] for attempt in shown["attempts"]] == ["worker_lost", None]
+    assert [call["effect"] for call in bank.requests()] == [True, False]
+    assert {call["headers"]["idempotency-key"] for call in bank.requests()} == {execution}
+    demo.check_receipts()
 
 
 def test_the_worker_decides_calls_and_tries_again(demo: Demo, bank: Receiver, worker: None) -> None:

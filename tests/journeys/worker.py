@@ -21,14 +21,19 @@ def database_url() -> str:
     return f"postgresql:///{quote(own['NAME'])}?{urlencode({name: value for name, value in parts.items() if value})}"
 
 
-@contextmanager
-def running_worker(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker that is asked to stop at the end, and must do so cleanly."""
-    process = subprocess.Popen(
+def start_worker(**environment: str) -> subprocess.Popen[bytes]:
+    """A worker, for tests that end it themselves."""
+    return subprocess.Popen(
         [sys.executable, "manage.py", "worker", "--concurrency", "2"],
         cwd=settings.THREADA_BASE_DIR,
         env={**os.environ, "DATABASE_URL": database_url(), **environment},
     )
+
+
+@contextmanager
+def running_worker(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that is asked to stop at the end, and must do so cleanly."""
+    process = start_worker(**environment)
     try:
         yield process
         process.send_signal(signal.SIGTERM)
