@@ -4,12 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from tests.client import Api
 from tests.factories import make_tenant
+from threada_site import postgres
 from threada_site.tenancy.models import Tenant
+
+_found_running = pytest.StashKey[bool]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[_found_running] = bool(settings.DATABASE_URL) or (
+        postgres.status(settings.THREADA_DATA_DIR) is not None
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the embedded server that these tests started, unless somebody else has come to use it meanwhile."""
+    if config.stash.get(_found_running, True):
+        return
+    connection.close()
+    connection.close_pool()
+    cluster = postgres.status(settings.THREADA_DATA_DIR)
+    if cluster is None:
+        return
+    with psycopg.connect(**cluster.conninfo(user=cluster.superuser, dbname="postgres")) as superuser:
+        others = superuser.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    if others == (0,):
+        postgres.stop(settings.THREADA_DATA_DIR)
 
 
 @pytest.fixture(autouse=True)
