@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from telemetry import selectors
 from telemetry.filters import ReceiptFilters
 from telemetry.models import Receipt, TelemetryExport
-from telemetry.services.exports import create_export, stream_ndjson
+from telemetry.services.exports import bounded_window, create_export, stream_ndjson
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
 from threada_site.admin.forms import ConsoleForm, form_page
@@ -31,7 +31,12 @@ _BLOCKS = ("actor", "inputs", "evidence", "policy", "outcome")
 
 
 class ReceiptListFilters(CreatedWindow, ReceiptFilters):
-    """The documented filters; here the window narrows the list itself."""
+    """The documented filters, over a window that is bounded as everywhere: kinds have no index of their own."""
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        cleaned = self.form.cleaned_data
+        chosen = bounded_window(cleaned["created_after"], cleaned["created_before"])
+        return super().filter_queryset(queryset.filter(id__gte=chosen.first_id, id__lt=chosen.end_id))
 
 
 @admin.register(Receipt)
@@ -58,7 +63,10 @@ class ReceiptAdmin(TenantAdmin):
         *created_window(),
     )
     filterset = ReceiptListFilters
-    about = "Every step of governed work, written in the transaction of the step itself, and never changed since."
+    about = (
+        "Every step of governed work, written in the transaction of the step itself, and never changed since. The last "
+        "31 days, unless you choose others."
+    )
     nothing_yet = "Nothing has been recorded yet."
     page_template = "telemetry/receipt.html"
 

@@ -28,7 +28,8 @@ class ConsoleForm(forms.Form):
     def __init__(self, *args: Any, ctx: ActingContext, row: Any = None, **kwargs: Any) -> None:
         self.ctx = ctx
         self.row = row
-        super().__init__(*args, label_suffix="", **kwargs)
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
         self.prepare()
 
     def prepare(self) -> None:

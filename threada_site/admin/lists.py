@@ -15,6 +15,7 @@ from django.http import QueryDict
 
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
 
 PER_PAGE: Final = 50
 _OLDER, _NEWER, _SEARCH = "older", "newer", "q"
@@ -88,10 +89,10 @@ def list_page(
     problems: list[str] = []
     sent = {entry.name: query.get(entry.name, "").strip() for entry in filters}
     sought = query.get(_SEARCH, "").strip()[:200]
-    if filterset is not None and any(sent.values()):
+    if filterset is not None:
         bound = filterset(data=_as_parameters(sent, filters, problems), queryset=rows)
         if bound.is_valid():
-            rows = bound.qs
+            rows = _filtered(bound, problems)
         else:
             problems += [f"{name}: {' '.join(map(str, said))}" for name, said in bound.errors.items()]
     if sought and "\x00" not in sought:
@@ -111,6 +112,15 @@ def list_page(
         newer=_query(kept, _NEWER, _edge(taken[0], key)) if has_newer else "",
         is_filtered=bool(kept),
     )
+
+
+def _filtered(bound: django_filters.FilterSet, problems: list[str]) -> QuerySet[Any]:
+    """The rows a filter leaves; what it refuses beyond single fields is said like a wrong field."""
+    try:
+        return bound.qs
+    except ThreadaError as refusal:
+        problems.append(refusal.detail)
+        return bound.queryset.none()
 
 
 def _keyset(rows: QuerySet[Any], query: QueryDict, key: str) -> tuple[list[Any], bool, bool]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import django_filters
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -182,7 +182,7 @@ class TenantAdmin(ModelAdmin):
         }
         return TemplateResponse(request, self.page_template or "console/page.html", context)
 
-    def _button(self, spec: ActSpec, method: Callable[[Call], Done]) -> Callable[..., HttpResponse]:
+    def _button(self, spec: ActSpec, method: Callable[[Call], Done]) -> Callable[..., HttpResponseBase]:
         @require_POST
         def view(request: HttpRequest, key: str) -> HttpResponse:
             name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
@@ -209,14 +209,14 @@ class TenantAdmin(ModelAdmin):
         found = [getattr(self, name) for name in dir(type(self)) if hasattr(getattr(type(self), name, None), attribute)]
         return sorted(found, key=lambda method: method.__func__.__code__.co_firstlineno)
 
-    def _wrap(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        def wrapper(*args: Any, **kwargs: Any) -> HttpResponse:
+    def _wrap(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        def wrapper(*args: Any, **kwargs: Any) -> HttpResponseBase:
             return self.admin_site.admin_view(view)(*args, **kwargs)
 
         wrapper.model_admin = self  # type: ignore[attr-defined]
         return update_wrapper(wrapper, view)
 
-    def _own(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def _own(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         """As `_wrap`, for a view that opens its unit of work itself."""
         wrapped = self._wrap(view)
         setattr(wrapped, OWN_UNIT_OF_WORK, True)

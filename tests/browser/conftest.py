@@ -1,0 +1,108 @@
+"""A real Chromium against a real server process, and the demo tenant in the test database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.watched import Watched
+from tests.factories import PASSWORD, acting_system
+from tests.jobs import run_jobs
+from tests.journeys.demo import Demo
+from threada_site.identity import services
+from threada_site.runtime.management.commands.up import web_command
+from threada_site.runtime.prepare import DEMO_PEOPLE, seed_demo
+from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+CHROMIUM = os.environ.get("THREADA_TEST_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("no Chromium is installed (apt-get install chromium)")
+    # Playwright's loop runs in this thread; Django would take it for an async context.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def demo(transactional_db: None) -> Demo:
+    """The tenant `demo` as others see it, everybody with the same password."""
+    secrets = seed_demo()
+    demo = Demo(Tenant.objects.get(slug="demo"), secrets)
+    with unit_of_work(demo.tenant.id):
+        for name in DEMO_PEOPLE:
+            services.set_password(User.objects.get(username=name), PASSWORD, ctx=acting_system(demo.tenant))
+    run_jobs()
+    return demo
+
+
+@pytest.fixture
+def server(demo: Demo, tmp_path: Path) -> Iterator[str]:
+    """The web process as `up` runs it, on the test database; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "THREADA_DATA_DIR": str(settings.THREADA_DATA_DIR),
+        "PYTHONPATH": str(settings.THREADA_BASE_DIR),
+        "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
+        "THREADA_TEST_DATABASE": str(connection.settings_dict["NAME"]),
+    }
+    command = web_command(host="127.0.0.1", port=port, processes=1)
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [command[0], *command[1:]], stdout=log, stderr=log, env=environment, cwd=settings.THREADA_BASE_DIR
+        )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(f"{address}/healthz", process)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(15)
+
+
+@pytest.fixture(params=["wide", "narrow"])
+def page(request: pytest.FixtureRequest, chromium: Browser, server: str) -> Iterator[Watched]:
+    """A page that fails the test for whatever goes wrong on it, in a window and on a phone."""
+    size = {"width": 1360, "height": 900} if request.param == "wide" else {"width": 360, "height": 740}
+    context = chromium.new_context(viewport=size, base_url=server)
+    watched = Watched(context.new_page())
+    yield watched
+    context.close()
+    assert watched.complaints == []
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail("the server did not answer")

@@ -1,0 +1,175 @@
+"""Configuring through the console: forms call the services, refusals keep what was typed, edits are told."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from auditlog.models import LogEntry
+from django.contrib.messages import get_messages
+from django.urls import reverse
+
+from policies.models import Policy
+from telemetry.models import Receipt
+from tests.client import Api
+from tests.console.busy import busy_tenant
+from tests.console.people import Console
+from tests.factories import PASSWORD, make_principal
+from tests.journeys.demo import Demo
+from threada_site.tenancy.models import User
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+DRAFT = """\
+kind: Policy
+id: payments
+spec:
+  rules:
+    - {id: nothing, when: "true", effect: deny, reason: CLOSED}
+"""
+
+
+def kinds(demo: Demo) -> list[str]:
+    with unit_of_work(demo.tenant.id):
+        return list(Receipt.objects.order_by("id").values_list("kind", flat=True))
+
+
+def test_a_policy_is_drafted_edited_published_and_retired(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    page = browser.post("/console/policies/policy/payments/new-draft/", {"document": DRAFT})
+    assert page.status_code == 302
+    version = page["Location"]
+    shown = browser.get(version)
+    assert shown.context["row"].status == "draft"
+    digest = shown.context["row"].document_sha256
+    edited = browser.post(version.replace("change/", "edit/"), {"document": DRAFT.replace("CLOSED", "SHUT")})
+    assert edited["Location"] == version
+    stale = browser.post(version.replace("change/", "publish/"), {"document_sha256": digest})
+    assert "precondition_failed" in str(list(get_messages(stale.wsgi_request))[-1])
+    digest = browser.get(version).context["row"].document_sha256
+    browser.post(version.replace("change/", "publish/"), {"document_sha256": digest})
+    with unit_of_work(demo.tenant.id):
+        assert Policy.objects.select_related("in_force").get(slug="payments").in_force.number == 2
+    browser.post(version.replace("change/", "retire/"))
+    assert kinds(demo)[-5:] == [
+        "policy.version_drafted", "policy.version_edited", "request.refused", "policy.published", "policy.retired",
+    ]  # fmt: skip
+    edits = browser.get(version).context["edits"]
+    assert [(edit.by, edit.through) for edit in edits] == [("admin", "console")] * 4
+    assert edits[0].changes[0] == ("status", "published", "retired")
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("kind: Policy\nid: payments\nspec:\n  rules:\n    - {id: a, when: 'item.', effect: allow, reason: X}\n", "line 5"),
+        ("kind: [", "document_invalid"),
+        ("kind: Policy\nid: other\nspec: {rules: []}\n", "payments"),
+        ("a: 1\n---\nb: 2\n", "Write one document"),
+    ],
+)  # fmt: skip
+def test_a_bad_document_comes_back_with_its_lines(document: str, said: str, demo: Demo, console: Console) -> None:
+    before = len(kinds(demo))
+    page = console("admin").post("/console/policies/policy/payments/new-draft/", {"document": document})
+    assert page.status_code == 422
+    text = page.content.decode()
+    assert said in text, re.findall(r'role="alert">.*?</div>', text, re.DOTALL)
+    assert page.request["PATH_INFO"].endswith("new-draft/")
+    assert kinds(demo)[before:] == ["request.refused"]
+
+
+def test_overlays_channels_lists_and_integrations(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    overlay = browser.post("/console/policies/overlay/new/", {"policy": "payments", "scope": "channel/agent_desk"})
+    assert overlay.status_code == 422  # the conditions do not fit all that the channel may carry
+    channel = browser.post("/console/policies/channel/new/", {"slug": "fax", "name": "Fax"})
+    assert channel["Location"] == reverse("admin:policies_channel_change", args=["fax"])
+    assert browser.post("/console/policies/channel/new/", {"slug": "fax", "name": "Fax"}).status_code == 422
+    assert browser.post("/console/policies/channel/new/", {"slug": "Not A Slug", "name": ""}).status_code == 422
+    browser.post("/console/policies/channel/fax/rename/", {"name": "Telefax"})
+    overlay = browser.post("/console/policies/overlay/new/", {"policy": "policy_review_rules", "scope": "channel/fax"})
+    assert overlay.status_code == 302
+    assert browser.post(overlay["Location"].replace("change/", "remove/")).status_code == 302
+    assert browser.get(overlay["Location"]).status_code == 404
+    listed = browser.post("/console/policies/list/sanctioned_vendors/change-items/", {"items": "Initech\nHooli"})
+    assert listed.status_code == 302
+    document = (
+        "kind: Integration\nid: int_tickets\nname: Tickets\nspec:\n  connector: http\n"
+        "  base_url: https://tickets.example\n  actions:\n    open: {method: POST, path: /tickets}\n"
+    )
+    made = browser.post("/console/integrations/integration/new/", {"document": document})
+    assert made["Location"] == reverse("admin:integrations_integration_change", args=["int_tickets"])
+    secret = document.replace("  actions:", "  auth: {scheme: bearer, secret: {env: PATH}}\n  actions:")
+    refused = browser.post("/console/integrations/integration/int_tickets/new-version/", {"document": secret})
+    assert "(secret_reference_not_allowed)" in refused.content.decode()
+    assert [edit.action for edit in browser.get(made["Location"]).context["edits"]] == ["changed"]
+
+
+def test_a_token_is_shown_once_and_can_be_revoked(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    asked = {"principal": "finance-1", "scopes": ["workitems:read"], "days": "7", "label": "laptop"}
+    page = browser.post("/console/tenancy/credential/issue/", asked)
+    assert page.status_code == 200
+    assert "no-store" in page["Cache-Control"]
+    (token,) = re.findall(r"thr_[A-Za-z0-9]{20,}", page.content.decode())
+    assert Api(token).get("/me").status_code == 200
+    address = page.context["onward"]
+    assert token not in browser.get(address).content.decode()
+    assert token not in str(dict(browser.session))
+    browser.post(address.replace("change/", "revoke/"))
+    assert Api(token).get("/me").status_code == 401
+    entries = str(list(LogEntry.objects.filter(additional_data__tenant=str(demo.tenant.id)).values("changes")))
+    assert "token_sha256" not in entries
+    beyond = browser.post("/console/tenancy/credential/issue/", {**asked, "scopes": ["actions:execute"]})
+    assert "(scope_not_grantable)" in beyond.content.decode()
+
+
+def test_who_is_no_steward_sees_and_issues_ones_own_alone(demo: Demo, console: Console) -> None:
+    browser = console("finance-1")
+    assert browser.get("/console/tenancy/credential/").context["rows"] == []
+    asked = {"principal": "admin", "scopes": ["workitems:read"], "days": "7"}
+    assert browser.post("/console/tenancy/credential/issue/", asked).status_code == 422
+    assert browser.post("/console/tenancy/credential/issue/", {**asked, "principal": "finance-1"}).status_code == 200
+    assert len(browser.get("/console/tenancy/credential/").context["rows"]) == 1
+
+
+def test_people_and_roles(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    person = {"name": "nora", "kind": "human", "roles": ["viewer"], "password": PASSWORD, "display_name": "Nora"}
+    added = browser.post("/console/tenancy/membership/new/", person)
+    assert added.status_code == 302, added.content
+    assert User.objects.get(username="nora").check_password(PASSWORD)
+    again = browser.post("/console/tenancy/membership/new/", {**person, "password": "a quite different phrase"})
+    assert "keeps their password" in again.content.decode()
+    assert User.objects.get(username="nora").check_password(PASSWORD)
+    browser.post(added["Location"].replace("change/", "change-roles/"), {"roles": ["auditor", "approver"]})
+    assert browser.get(added["Location"]).context["roles"] == ["approver", "auditor"]
+    role = browser.post("/console/tenancy/role/new/", {"slug": "clerk", "scopes": ["workitems:read"]})
+    assert browser.get(role["Location"]).context["scopes"] == ["workitems:read"]
+    browser.post(added["Location"].replace("change/", "remove/"))
+    assert browser.get(added["Location"]).status_code == 404
+    make_principal(demo.tenant, "mallory", roles=["operator"])
+    refused = console("mallory").post("/console/tenancy/membership/new/", {**person, "name": "eve"})
+    assert "(scope_missing)" in refused.content.decode()
+    assert not User.objects.filter(username="eve").exists()
+
+
+def test_exports_can_be_downloaded(demo: Demo, console: Console) -> None:
+    busy_tenant(demo)
+    browser = console("admin")
+    made = browser.post(
+        "/console/telemetry/telemetryexport/new/", {"created_after": "2026-01-01", "created_before": "2026-01-15"}
+    )
+    assert made.status_code == 302
+    (url, _), *_ = browser.get("/console/telemetry/telemetryexport/").context["rows"]
+    answer = browser.get(url.replace("change/", "download/"))
+    assert answer["Content-Type"] == "application/x-ndjson"
+    assert b"".join(answer.streaming_content) == b""
+    too_long = {"created_after": "2026-01-01", "created_before": "2026-12-15"}
+    assert "(window_too_large)" in browser.post("/console/telemetry/telemetryexport/new/", too_long).content.decode()
+
+
+def test_edits_through_the_api_name_who_made_them(demo: Demo, console: Console) -> None:
+    answer = demo.client.post("/channels", {"channel_id": "api_made", "name": "Made"})
+    assert answer.status_code == 201, answer.content
+    (edit,) = console("admin").get(reverse("admin:policies_channel_change", args=["api_made"])).context["edits"]
+    assert (edit.by, edit.through) == ("demo-client", "api")
