@@ -113,7 +113,7 @@ class PolicyVersionAdmin(TenantAdmin):
 
     def page(self, row: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
         people = {person for person in (row.created_by, row.published_by, row.retired_by) if person}
-        names = {user.id: str(user) for user in User.objects.filter(id__in=people)}
+        names: dict[Any, str] = {user.id: str(user) for user in User.objects.filter(id__in=people)}
         is_draft = row.status == "draft"
         may_publish = ctx.allows(Scope.POLICIES_PUBLISH)
         return {

@@ -119,7 +119,7 @@ def _chart(ctx: ActingContext) -> dict[str, Any]:
         counts: dict[str, int] = dict(cursor.fetchall())
     most = max(counts.values(), default=0)
     bars = []
-    for place, (day, count) in enumerate(sorted(counts.items())):
+    for place, (date, count) in enumerate(sorted(counts.items())):
         height = 0 if not most else max(round(100 * count / most, 1), 2.0 if count else 0)
-        bars.append(Bar(day, count, x=place * 20 + 3, y=round(100 - height, 1), height=height))
+        bars.append(Bar(date, count, x=place * 20 + 3, y=round(100 - height, 1), height=height))
     return {"bars": bars, "most": f"{CAP}+" if most > CAP else most, "total_is_zero": not most, "width": DAYS * 20}

@@ -31,7 +31,7 @@ class ConsoleMiddleware:
         self._console = SessionMiddleware(self._csrf)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self._console(request) if _is_console(request) else self._get_response(request)
+        return self._console(request) if _is_console(request) else self._get_response(request)  # type: ignore[return-value]
 
     def process_view(
         self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

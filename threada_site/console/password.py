@@ -51,7 +51,7 @@ class PasswordForm(ConsoleForm):
 def password_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     """The page that asks for it; the session goes on."""
     ctx = request.acting_context  # type: ignore[attr-defined]
-    user = User.objects.get(pk=request.user.pk)
+    user = User.objects.get(pk=ctx.principal_id)
     is_sent = request.method == "POST"
     form = PasswordForm(request.POST if is_sent else None, ctx=ctx, row=user)
     problems: list[str] = []
