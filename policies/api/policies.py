@@ -168,7 +168,7 @@ class ValidatePolicyVersion(TenantView):
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Checks the conditions against the payloads of every workflow the overlays reach, and runs the tests."""
-        EMPTY.check(request.data or {})
+        EMPTY.check(request.data)
         found = _version(self, request, policy_id, version)
         validation = validate_policy(found.document, policy=found.policy, ctx=request.auth)
         return Response(represent_validation(found, validation))
@@ -191,7 +191,7 @@ class PublishPolicyVersion(TenantView):
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Send `If-Match` to publish exactly what was read. The version in force before is not retired: open steps that
         it asked for keep it, unless `applies_to_open` has them decided anew."""
-        body = PUBLISH_VERSION.check(request.data or {})
+        body = PUBLISH_VERSION.check(request.data)
         found = _version(self, request, policy_id, version)
         locked_policy_of(found, ctx=request.auth)
         draft = locked_version(found, ctx=request.auth)
@@ -216,7 +216,7 @@ class RetirePolicyVersion(TenantView):
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Open steps that it asked for are decided anew. If it was in force, the policy denies until another version is
         published."""
-        EMPTY.check(request.data or {})
+        EMPTY.check(request.data)
         found = _version(self, request, policy_id, version)
         return _answer(retire_policy_version(found, ctx=request.auth))
 

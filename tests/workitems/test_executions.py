@@ -41,6 +41,8 @@ def test_cancelling_a_waiting_one_closes_its_step(office: Office) -> None:
     assert (office.execution(execution).status, office.step(step).status) == ("cancelled", "cancelled")
     assert office.item(item).status == "ready"
     assert office.kinds(item)[-2:] == ["decision_step.cancelled", "execution.cancelled"]
+    (told,) = office.bodies("decision_step.cancelled")
+    assert told["subject"]["execution_id"] == execution.public_id
     with pytest.raises(errors.StepClosed):
         office.vote(step, "fay")
 

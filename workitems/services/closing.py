@@ -75,7 +75,7 @@ def _check_may_change(item: WorkItem, status: WorkItemStatus, *, ctx: ActingCont
 def _free(item: WorkItem, step_status: StepStatus, *, ctx: ActingContext) -> None:
     """Close the open step and cancel the execution that has not begun."""
     execution = systems.open_execution_of(item.id, tenant_id=item.tenant_id)
-    close_pending_step(item, step_status, ctx=ctx)
+    close_pending_step(item, step_status, ctx=ctx, execution=execution)
     if execution is not None:
         cancel_waiting(item, execution, ctx=ctx)
 

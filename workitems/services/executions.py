@@ -25,7 +25,7 @@ def cancel_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext
         raise errors.ExecutionNotCancellable(f"An execution that is {execution.status} can no longer be cancelled.")
     if systems.may_have_acted(execution):
         raise errors.ExecutionNotCancellable("The receiver may have acted on it already. Wait for the outcome.")
-    close_pending_step(item, StepStatus.CANCELLED, ctx=ctx)
+    close_pending_step(item, StepStatus.CANCELLED, ctx=ctx, execution=execution)
     cancel_waiting(item, execution, ctx=ctx)
 
 

@@ -100,11 +100,13 @@ def close_step(
     )
 
 
-def close_pending_step(item: WorkItem, status: StepStatus, *, ctx: ActingContext) -> None:
+def close_pending_step(
+    item: WorkItem, status: StepStatus, *, ctx: ActingContext, execution: Execution | None = None
+) -> None:
     """Close the step the item waits at, if there is one: cancelled with the item, superseded by a change."""
     step = selectors.pending_step_of(item)
     if step is not None:
-        close_step(step, status, item=item, ctx=ctx)
+        close_step(step, status, item=item, ctx=ctx, execution=execution if step.execution_id else None)
 
 
 def pinned_versions(decision: PolicyDecision | None) -> list[uuid.UUID]:
