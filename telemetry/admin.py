@@ -22,7 +22,7 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.api.filters import CreatedWindow
-from threada_site.kernel import errors, ids
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.canonical import sha256_hex
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
@@ -35,7 +35,7 @@ class ReceiptListFilters(CreatedWindow, ReceiptFilters):
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         cleaned = self.form.cleaned_data
-        chosen = bounded_window(cleaned["created_after"], cleaned["created_before"])
+        chosen = bounded_window(cleaned["created_after"], cleaned["created_before"], now=clock.now())
         return super().filter_queryset(queryset.filter(id__gte=chosen.first_id, id__lt=chosen.end_id))
 
 
