@@ -2,8 +2,10 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 urlpatterns = [
+    path("console", RedirectView.as_view(url="/console/")),
     path("console/", admin.site.urls),
     path("", include("threada_site.api.urls")),
     path("", include("workitems.api.urls")),

@@ -61,7 +61,7 @@ def test_a_policy_is_drafted_edited_published_and_retired(demo: Demo, console: C
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ("kind: Policy\nid: payments\nspec:\n  rules:\n    - {id: a, when: 'item.', effect: allow, reason: X}\n", "line 5"),
+        (DRAFT.replace('"true"', '"item."'), "line 5"),
         ("kind: [", "document_invalid"),
         ("kind: Policy\nid: other\nspec: {rules: []}\n", "payments"),
         ("a: 1\n---\nb: 2\n", "Write one document"),

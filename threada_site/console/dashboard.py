@@ -91,14 +91,14 @@ def _capped(rows: QuerySet[Any], statuses: list[Any]) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _waiting(ctx: ActingContext) -> list[tuple[DecisionStep, str]]:
-    """The oldest pending steps that `ctx` counts on, with what they ask."""
+def _waiting(ctx: ActingContext) -> list[tuple[DecisionStep, str, str]]:
+    """The oldest pending steps that `ctx` counts on, with what they ask, and about which work item."""
     if not ctx.holds_anywhere(Scope.DECISIONS_DECIDE):
         return []
     pending = selectors.decision_steps(ctx).filter(status=StepStatus.PENDING)
     oldest = selectors.decision_steps(ctx).filter(id__in=pending.order_by("id").values("id")[:_WAITING_LOOKED_AT])
     steps = selectors.steps_waiting_for(ctx, oldest).select_related("execution").order_by("id")[: WAITING_SHOWN + 1]
-    return [(step, question_of(step)) for step in steps]
+    return [(step, question_of(step), ids.public_id(ids.WORK_ITEM, step.work_item_id)) for step in steps]
 
 
 def _chart(ctx: ActingContext) -> dict[str, Any]:

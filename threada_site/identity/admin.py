@@ -89,6 +89,9 @@ class MembershipAdmin(TenantAdmin):
     def search(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
         return rows.filter(user__username__startswith=text)
 
+    def page_title(self, row: Membership) -> str:
+        return f"{'person' if row.user.kind == PrincipalKind.HUMAN else row.user.kind} {row.user.username}"
+
     def key_of(self, row: Membership) -> str:
         return row.user.public_id
 

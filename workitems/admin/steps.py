@@ -44,7 +44,7 @@ class DecisionStepAdmin(TenantAdmin):
     columns = (
         Column("Decision", question_of, is_wide=True),
         Column("Status", lambda step: html.badge(step.status)),
-        Column("Kind", lambda step: step.kind),
+        Column("Work item", lambda step: html.row_link("workitems.workitem", _item_id(step))),
         Column("Workflow", lambda step: step.workflow),
         Column("Opened", lambda step: html.when(step.opened_at)),
         Column("Until", lambda step: html.when(step.expires_at) or "no deadline"),
@@ -155,6 +155,10 @@ class DecisionStepAdmin(TenantAdmin):
         item, step = locked_step(parsed, ctx=call.ctx)
         call.subject = subject_of(item)
         return item, step
+
+
+def _item_id(step: DecisionStep) -> str:
+    return ids.public_id(ids.WORK_ITEM, step.work_item_id)
 
 
 def _what_is_sent(sealed: dict[str, Any]) -> dict[str, Any] | None:

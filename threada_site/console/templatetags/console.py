@@ -37,7 +37,7 @@ def entries(value: Any) -> list[tuple[str, Any, bool]]:
 @register.filter
 def plainly(value: Any) -> str:
     """A JSON value without parts, as a reader would write it."""
-    if value is None or value in ({}, []):
+    if value is None or value in ({}, [], ""):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
