@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 
 class Statement(NamedTuple):
@@ -27,17 +27,18 @@ def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] =
     """
     if not rows and not also:
         return
+    database = connections[DEFAULT_DB_ALIAS]  # itself, not the proxy that looks it up at every use
     params: list[Any] = []
     for row in rows:
-        params += [field.get_db_prep_save(field.pre_save(row, True), connection) for field in _columns(type(row))]
+        params += [field.get_db_prep_save(field.pre_save(row, True), database) for field in _columns(type(row))]
     for statement in also:
         params += statement.params
     sql = _together(tuple(type(row) for row in rows), tuple(statement.sql for statement in also))
-    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+    with database.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(sql, params)
     for row in rows:
         row._state.adding = False
-        row._state.db = connection.alias
+        row._state.db = DEFAULT_DB_ALIAS
 
 
 @lru_cache(maxsize=256)
