@@ -1,10 +1,18 @@
 """The WSGI entry point."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
 from threada_site.api.bodies import reading_undeclared
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "threada_site.settings")
 application = reading_undeclared(get_wsgi_application())
+
+# What a process keeps for its life, the views included, is left out of garbage collection: a full collection would walk
+# through all of it, in the middle of a request.
+_views = get_resolver().url_patterns
+gc.collect()
+gc.freeze()
