@@ -21,7 +21,7 @@ from tests.benchmarks.servers import PRODUCT, web_server
 from tests.benchmarks.world import CHANNEL, WORKFLOW, World
 
 AIM = 1.1
-REPEATS = 60
+REPEATS = 100
 LIMIT = 50
 DEPTH = 0.9
 
@@ -57,14 +57,14 @@ def _compared(world: World, connection: Connection, path: str, name: str, filter
         cursors.append(page["next_cursor"])
         page = _page(world, connection, path, {**filters, "cursor": page["next_cursor"]}, limit=200)
     deep = {**filters, "cursor": cursors[int(len(cursors) * DEPTH) - 1]}
-    times: dict[str, list[float]] = {"first": [], "deep": []}
-    for _ in range(REPEATS):
-        for which, query in (("first", filters), ("deep", deep)):
-            begun = time.perf_counter()
-            page = _page(world, connection, path, query, limit=LIMIT)
-            times[which].append((time.perf_counter() - begun) * 1000)
-            assert len(page["data"]) == LIMIT
-    first, last = statistics.median(times["first"]), statistics.median(times["deep"])
+    firsts: list[float] = []
+    deeps: list[float] = []
+    for number in range(REPEATS):
+        # In either order as often: what comes second is up to a tenth slower, even where both are the same page.
+        for query, times in ((filters, firsts), (deep, deeps))[:: -1 if number % 2 else 1]:
+            times.append(_timed(world, connection, path, query))
+    first, last = statistics.median(firsts), statistics.median(deeps)
+    ratio = statistics.median(after / before for before, after in zip(firsts, deeps, strict=True))
     shown = [_plan(world, path, query) for query in (filters, deep)]
     print(f"  {path} by {name}, row {int(len(cursors) * DEPTH) * 200:,} of about {len(cursors) * 200:,}:")
     for which, plan in zip(("first", "deep "), shown, strict=True):
@@ -73,10 +73,18 @@ def _compared(world: World, connection: Connection, path: str, name: str, filter
         name=f"{path} by {name}, deep page",
         value=f"{last:.1f} ms",
         beside=f"first {first:.1f} ms",
-        ratio=last / first,
+        ratio=ratio,
         aim=f"<= {AIM}",
-        is_met=last / first <= AIM,
+        is_met=ratio <= AIM,
     )
+
+
+def _timed(world: World, connection: Connection, path: str, query: dict[str, str]) -> float:
+    """Milliseconds for one page."""
+    begun = time.perf_counter()
+    page = _page(world, connection, path, query, limit=LIMIT)
+    assert len(page["data"]) == LIMIT
+    return (time.perf_counter() - begun) * 1000
 
 
 def _page(world: World, connection: Connection, path: str, query: dict[str, str], *, limit: int) -> dict[str, Any]:

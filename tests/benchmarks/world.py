@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from threada_site import postgres
 
+TENANT: Final = "benchmarks"
 WORKFLOW: Final = "vendor_security_review"
 CHANNEL: Final = "web_main"
 PAYLOAD: Final = {
@@ -23,7 +24,7 @@ BODY: Final = {"workflow_id": WORKFLOW, "channel_id": CHANNEL, "payload": PAYLOA
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`token` speaks for a service with all rights in the tenant `demo`."""
+    """`token` speaks for a service with all rights in the tenant."""
 
     data_dir: Path
     port: int
@@ -45,7 +46,7 @@ class World:
 
 
 def make_world(data_dir: Path, *, port: int) -> World:
-    """Start, migrate and seed an instance in `data_dir`, as `manage.py up` would. Sets Django up in this process."""
+    """Start and migrate an instance in `data_dir` and seed one tenant. Sets Django up in this process."""
     os.environ["THREADA_DATA_DIR"] = str(data_dir)
     os.environ.pop("DATABASE_URL", None)
     os.environ["DJANGO_SETTINGS_MODULE"] = "threada_site.settings"
@@ -54,12 +55,19 @@ def make_world(data_dir: Path, *, port: int) -> World:
     django.setup()
     from django.core.management import call_command
 
-    from threada_site.runtime.prepare import seed_demo
+    from tests.factories import acting_system, make_principal, make_tenant, make_token
+    from threada_site.kernel.context import EntryPoint
+    from threada_site.runtime.prepare import DEMO_DOCUMENTS
     from threada_site.tenancy.models import Tenant
+    from threada_site.tenancy.unit_of_work import unit_of_work
+    from workitems.services.apply import apply_documents, read_documents
 
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
-    known = data_dir / "benchmark.json"
-    if not Tenant.objects.filter(slug="demo").exists():
-        known.write_text(json.dumps({"token": seed_demo().token}))
-    token = json.loads(known.read_text())["token"]
-    return World(data_dir, port, str(Tenant.objects.get(slug="demo").id), token)
+    token = data_dir / "benchmark-token"
+    tenant = Tenant.objects.filter(slug=TENANT).first() or make_tenant(TENANT)
+    if not token.exists():
+        with unit_of_work(tenant.id):
+            apply_documents(read_documents(DEMO_DOCUMENTS), ctx=acting_system(tenant, EntryPoint.COMMAND))
+        client = make_principal(tenant, "client", kind="service", roles=("tenant_admin",))
+        token.write_text(make_token(tenant, client))
+    return World(data_dir, port, str(tenant.id), token.read_text())
