@@ -34,6 +34,8 @@ class WorkItem(TenantRow):
     edited_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     policy_version_id = models.UUIDField(null=True, help_text="The version that decided last.")
     version = models.PositiveIntegerField(default=1)
+    ended_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+    ended_reason = models.TextField(blank=True, help_text="What who cancelled or resolved it gave as reason.")
     correlation_id = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     updated_at = models.DateTimeField(default=clock.now, editable=False)

@@ -27,7 +27,7 @@ def work_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem | None
     return (
         work_items(ctx)
         .filter(id=work_item_id)
-        .select_related("workflow_version", "requester", "submitted_by", "assignee")
+        .select_related("workflow_version", "requester", "submitted_by", "assignee", "ended_by")
         .prefetch_related(Prefetch("evidence", queryset=Evidence.objects.order_by("position")))
         .first()
     )

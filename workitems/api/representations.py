@@ -33,6 +33,8 @@ def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any
         "assignee": _principal(item.assignee_id),
         "external_ref": item.external_ref or None,
         "policy_version_id": _policy_version(item.policy_version_id),
+        "ended_by": _principal(item.ended_by_id),
+        "ended_reason": item.ended_reason or None,
         "version": item.version,
         "correlation_id": item.correlation_id,
         "created_at": rfc3339(item.created_at),

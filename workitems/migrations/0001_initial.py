@@ -46,6 +46,10 @@ class Migration(migrations.Migration):
                 ("external_ref", models.CharField(blank=True, max_length=255)),
                 ("policy_version_id", models.UUIDField(help_text="The version that decided last.", null=True)),
                 ("version", models.PositiveIntegerField(default=1)),
+                (
+                    "ended_reason",
+                    models.TextField(blank=True, help_text="What who cancelled or resolved it gave as reason."),
+                ),
                 ("correlation_id", models.CharField(max_length=128)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 ("updated_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
@@ -61,6 +65,16 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "edited_by",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "ended_by",
                     models.ForeignKey(
                         db_index=False,
                         null=True,

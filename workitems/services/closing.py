@@ -9,7 +9,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from policies.selectors import workflow_document
 from threada_site.kernel import errors
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.canonical import commitment, sha256_hex
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
@@ -52,8 +52,16 @@ def resolve_work_item(item: WorkItem, *, ctx: ActingContext, reason: str = "") -
 def _end(item: WorkItem, status: WorkItemStatus, kind: str, *, ctx: ActingContext, reason: str) -> None:
     _check_may_change(item, status, ctx=ctx)
     _free(item, StepStatus.CANCELLED, ctx=ctx)
-    move_item(item, status)
-    record_item(kind, item, ctx=ctx, inputs={"reason_given": bool(reason)}, outcome={"status": item.status})
+    item.ended_by_id = ctx.principal_id
+    item.ended_reason = reason
+    move_item(item, status, "ended_by", "ended_reason")
+    record_item(
+        kind,
+        item,
+        ctx=ctx,
+        inputs={"reason_commitment": commitment(bytes(item.payload_salt), reason)},
+        outcome={"status": item.status},
+    )
 
 
 def _check_may_change(item: WorkItem, status: WorkItemStatus, *, ctx: ActingContext) -> None:

@@ -8,6 +8,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import dispatch
 from threada_site.kernel import errors
+from threada_site.kernel.canonical import commitment
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
@@ -58,7 +59,8 @@ def reconcile_execution(
         raise errors.ExecutionNotReconcilable(
             f"Only an execution with an unknown outcome is reconciled; this one is {execution.status}."
         )
-    move_execution(execution, ExecutionStatus.SUCCEEDED if succeeded else ExecutionStatus.FAILED)
+    execution.failure_detail = f"Reconciled: {reason}"
+    move_execution(execution, ExecutionStatus.SUCCEEDED if succeeded else ExecutionStatus.FAILED, "failure_detail")
     if not succeeded:
         move_item(item, WorkItemStatus.FAILED)
     else:
@@ -69,7 +71,7 @@ def reconcile_execution(
         item,
         ctx=ctx,
         execution=execution,
-        inputs={"reason": reason},
+        inputs={"reason_commitment": commitment(bytes(item.payload_salt), reason)},
         outcome={"status": execution.status, "work_item_status": item.status},
     )
 

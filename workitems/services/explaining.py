@@ -50,6 +50,8 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
             )
             if execution
             else None,
+            ended_by=item.ended_by.username if item.ended_by else "",
+            ended_reason=item.ended_reason,
             reader=Reader(
                 may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
                 may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),

@@ -17,7 +17,7 @@ from threada_site.tenancy.jobs import job
 from threada_site.tenancy.models import Membership, User
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
-from workitems.evidence import EvidencePart, normalize_evidence
+from workitems.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import Evidence, WorkItem
 from workitems.services.receipts import item_receipt_rows, payload_inputs
@@ -123,12 +123,12 @@ def evidence_rows(item: WorkItem, parts: tuple[EvidencePart, ...]) -> list[Evide
 
 
 def evidence_block(parts: tuple[EvidencePart, ...]) -> dict[str, Any]:
-    """How receipts speak of evidence: how many of which kind, and a digest; a fallback reason in full."""
+    """How receipts speak of evidence: how many of which kind, and a digest; of a fallback, the standard reason."""
     fallbacks = [part.content["reason"] for part in parts if part.kind == "fallback"]
     return {
         "kinds": [part.kind for part in parts],
         "sha256": sha256_hex(canonical_bytes([part.as_json() for part in parts])),
-        **({"fallback_reason": fallbacks[0]} if fallbacks else {}),
+        **({"fallback_reason": NO_EVIDENCE} if NO_EVIDENCE in fallbacks else {}),
     }
 
 
