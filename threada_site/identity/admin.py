@@ -20,7 +20,7 @@ from threada_site.identity import selectors, services
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from threada_site.tenancy.models import Credential, Membership, Role, User
+from threada_site.tenancy.models import Credential, Membership, Role
 
 _SCOPES = [(scope.value, scope.value) for scope in Scope]
 
@@ -31,8 +31,8 @@ def _roles_of(member: Membership) -> list[str]:
 
 class PersonForm(ConsoleForm):
     intro = (
-        "Adds a principal to this tenant; one of that name and kind that exists already becomes a member. A password "
-        "is set only for a person who is new: with it they sign in here, and change it."
+        "Adds a principal to this tenant. A name that another tenant's principal holds is taken. A password is set "
+        "only for a person who has none: with it they sign in here, and change it."
     )
     name = forms.CharField(label="Name", max_length=63, help_text="a to z, 0 to 9, - and _; unique in the instance.")
     kind = forms.ChoiceField(label="Kind", choices=[(kind.value, kind.value) for kind in PrincipalKind])
@@ -43,7 +43,7 @@ class PersonForm(ConsoleForm):
         required=False,
         strip=False,
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
-        help_text="For a new person only, at least 12 characters. Services and agents hold credentials instead.",
+        help_text="For a person without one, at least 12 characters. Services and agents hold credentials instead.",
     )
 
     def prepare(self) -> None:
@@ -118,7 +118,6 @@ class MembershipAdmin(TenantAdmin):
     @form_page("Add a principal", form=PersonForm, scope=Scope.WORKFLOW_MANAGE, submit="Add")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
-        is_known = User.objects.filter(username=said["name"]).exists()
         principal = services.ensure_principal(
             said["name"], kind=PrincipalKind(said["kind"]), display_name=said["display_name"], ctx=call.ctx
         )
@@ -126,7 +125,7 @@ class MembershipAdmin(TenantAdmin):
         for role in said["roles"]:
             services.grant_role(principal, role, ctx=call.ctx)
         if said["password"]:
-            if is_known:
+            if principal.has_usable_password():
                 raise errors.Conflict(f"{principal.username} exists already and keeps their password. Leave it empty.")
             services.set_password(principal, said["password"], ctx=call.ctx)
         return Done(

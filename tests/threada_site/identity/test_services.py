@@ -13,7 +13,7 @@ from telemetry.models import Receipt, SealQueueEntry
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant, make_token
 from threada_site.identity import services
 from threada_site.identity.default_roles import DEFAULT_ROLES
-from threada_site.identity.selectors import rights_of_principal
+from threada_site.identity.selectors import rights_of_principal, tenants_of_person
 from threada_site.kernel import clock, errors, tokens
 from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.models import Credential, Membership, Role, Tenant, User
@@ -132,6 +132,34 @@ class TestPrincipals:
         assert User.objects.get(id=person.id).check_password(PASSWORD)
         assert kinds(tenant)[-1] == "principal.password_set"
         assert PASSWORD not in json.dumps(last_body(tenant))
+
+    def test_no_tenant_takes_in_another_ones_principals(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
+        for stranger in (make_principal(other_tenant, "eve"), make_principal(other_tenant, "sync", kind="service")):
+            with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
+                services.add_member(stranger, ctx=admin)
+            assert [place.slug for place in tenants_of_person(stranger)] == [other_tenant.slug]
+
+    def test_no_tenant_sets_the_password_of_a_person_it_shares(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        shared = make_principal(tenant, "alice")
+        make_principal(other_tenant, "alice")
+        admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
+        with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
+            services.set_password(shared, PASSWORD, ctx=admin)
+        assert not User.objects.get(id=shared.id).has_usable_password()
+
+    def test_who_belongs_nowhere_has_no_password(
+        self, tenant: Tenant, other_tenant: Tenant, system: ActingContext
+    ) -> None:
+        person = make_principal(tenant, "alice")
+        make_principal(other_tenant, "alice")
+        with unit_of_work(tenant.id):
+            services.set_password(person, PASSWORD, ctx=system)
+            services.remove_member(person, ctx=system)
+        assert User.objects.get(id=person.id).check_password(PASSWORD)
+        with unit_of_work(other_tenant.id):
+            services.remove_member(person, ctx=acting_system(other_tenant))
+        assert not User.objects.get(id=person.id).has_usable_password()
 
 
 class TestRoles:

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.services.roles import withdraw_scopes_on_objects
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward, require_steward_or_self
@@ -46,9 +47,18 @@ def ensure_principal(
 
 
 def add_member(principal: User, *, ctx: ActingContext) -> Membership:
-    """`principal` belongs to the tenant from now on. Receipt `member.added`, if it did not already."""
+    """`principal` belongs to the tenant from now on. Receipt `member.added`, if it did not already.
+
+    Raises `Conflict` when the principal belongs to another tenant: a second membership makes each of its requests name
+    a tenant, so no tenant imposes one upon another's principals; the instance's operator may.
+    """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    if not ctx.is_system and _belongs_elsewhere(principal, ctx=ctx):
+        raise errors.Conflict(
+            f"The name {principal.username!r} is taken by a principal of another tenant. Choose another name; "
+            "the instance's operator can add that principal with manage.py create_credential."
+        )
     membership, is_new = Membership.objects.get_or_create(tenant_id=ctx.tenant_id, user=principal)
     if is_new:
         record(Entry(kind="member.added", inputs={"principal": principal.public_id}), ctx=ctx)
@@ -56,7 +66,11 @@ def add_member(principal: User, *, ctx: ActingContext) -> Membership:
 
 
 def remove_member(principal: User, *, ctx: ActingContext) -> None:
-    """End a membership, and with it the roles and credentials held in the tenant. Receipt `member.removed`."""
+    """End a membership, and with it the roles and credentials held in the tenant. Receipt `member.removed`.
+
+    Whoever belongs nowhere afterwards loses the password too: another tenant may add them, and must not inherit one
+    that somebody here knows.
+    """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     removed, _ = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).delete()
@@ -68,6 +82,9 @@ def remove_member(principal: User, *, ctx: ActingContext) -> None:
     live = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal, revoked_at=None)
     revoked = [credential.public_id for credential in live.select_for_update().order_by("id")]
     live.update(revoked_at=clock.now())
+    if not tenants_of_person(principal):
+        principal.set_unusable_password()
+        principal.save(update_fields=["password"])
     record(
         Entry(kind="member.removed", inputs={"principal": principal.public_id}, outcome={"revoked": revoked}), ctx=ctx
     )
@@ -76,10 +93,13 @@ def remove_member(principal: User, *, ctx: ActingContext) -> None:
 def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
     """Let a person sign in to the console with `password`. Receipt `principal.password_set`.
 
-    Raises `InvalidRequest` when the principal is no person or the password is too weak.
+    Raises `InvalidRequest` when the principal is no person or the password is too weak, `Conflict` when a steward sets
+    it for a person of another tenant, whose rights there it would open.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward_or_self(ctx, principal.id)
+    if not ctx.is_system and ctx.principal_id != principal.id and _belongs_elsewhere(principal, ctx=ctx):
+        raise errors.Conflict(f"{principal.username} belongs to another tenant too and sets their own password.")
     if principal.kind != PrincipalKind.HUMAN:
         raise errors.InvalidRequest(
             "Services and agents hold credentials, not passwords.", errors=[FieldError("/principal", "is no person")]
@@ -93,3 +113,7 @@ def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
     principal.set_password(password)
     principal.save(update_fields=["password"])
     record(Entry(kind="principal.password_set", inputs={"principal": principal.public_id}), ctx=ctx)
+
+
+def _belongs_elsewhere(principal: User, *, ctx: ActingContext) -> bool:
+    return any(tenant.tenant_id != ctx.tenant_id for tenant in tenants_of_person(principal))
