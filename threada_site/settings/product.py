@@ -13,7 +13,8 @@ THREADA_SECRET_REFS = words("THREADA_SECRET_REFS")
 THREADA_IDEMPOTENCY_HOURS = number("THREADA_IDEMPOTENCY_HOURS", 24)
 # The largest telemetry window that one request may ask for, in days.
 THREADA_TELEMETRY_WINDOW_DAYS = number("THREADA_TELEMETRY_WINDOW_DAYS", 31)
-# The largest request body, in bytes; payloads themselves are bounded by their workflow (256 KB unless it says otherwise).
+# The largest request body, in bytes; payloads themselves are bounded by their workflow (256 KB unless it says
+# otherwise).
 THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
 # Jobs that one worker process runs side by side.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)

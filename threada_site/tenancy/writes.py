@@ -59,7 +59,7 @@ def _insert_sql(model: type[models.Model]) -> str:
 
 
 def _columns(model: type[models.Model]) -> list[models.Field[Any, Any]]:
-    return model._meta.local_concrete_fields
+    return list(model._meta.local_concrete_fields)
 
 
 def _placeholder(field: models.Field[Any, Any]) -> str:

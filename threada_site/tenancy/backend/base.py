@@ -13,7 +13,7 @@ _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
 
 class DatabaseOperations(operations.DatabaseOperations):
-    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str | None:
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
         """For Django's debug log: a prepared statement as it was sent, with `$1` for its first parameter."""
         if isinstance(cursor, psycopg.RawCursor):
             return sql
@@ -53,4 +53,4 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         self.ensure_connection()
         with self.wrap_database_errors:
-            return self._prepare_cursor(psycopg.RawCursor(self.connection))
+            return self._prepare_cursor(psycopg.RawCursor(self.connection))  # type: ignore[attr-defined]
