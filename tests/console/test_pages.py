@@ -133,7 +133,8 @@ def test_keyset_pages_follow_each_other(demo: Demo, console: Console, monkeypatc
     ("query", "found"),
     [
         ("status=awaiting_approval", 1), ("status=failed", 0), ("workflow_id=policy_review", 1),
-        ("channel_id=web_main", 2),        ("created_after=2020-01-01", 2), ("created_before=2020-01-01", 0), ("created_after=2999-01-01", 0),
+        ("channel_id=web_main", 2),        ("created_after=2020-01-01", 2), ("created_before=2020-01-01", 0),
+        ("created_after=2999-01-01", 0),
         ("q=wi_00000000000000000000000000", 0), ("q=nonsense", 0),
     ],
 )  # fmt: skip

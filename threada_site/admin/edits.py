@@ -49,7 +49,7 @@ def _edit(entry: LogEntry) -> Edit:
         changes=[
             (name.replace("_", " "), _shown(pair[0]), _shown(pair[1]))
             for name, pair in changes.items()
-            if isinstance(pair, list) and len(pair) == 2
+            if isinstance(pair, list) and len(pair) == 2 and _shown(pair[0]) != _shown(pair[1])
         ],
     )
 
