@@ -1,7 +1,7 @@
 """Reading JSON strictly: I-JSON (RFC 7493), as canonical JSON (RFC 8785) needs it.
 
 Refused before anything is stored: duplicate keys, NaN and infinities, doubles that overflow, integers beyond
-±(2^53 - 1), however they are written, lone surrogates, `\\u0000` (jsonb cannot hold it), nesting deeper than 64.
+±(2^53 - 1), also written as 1e300, lone surrogates, `\\u0000` (jsonb cannot hold it), nesting deeper than 64.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
 MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**53 - 1
 _MAX_INTEGER_DIGITS: Final = 16
-_FIRST_WITH_EXPONENT: Final = 1e21
 
 
 def parse_json(raw: bytes) -> Any:
@@ -134,14 +133,13 @@ def _parse_double(text: str) -> float:
 
 
 def check_double(value: float) -> float:
-    """`value`, unless it is not finite or is an integer that its canonical form writes out beyond ±(2^53 - 1).
+    """`value`, unless it is not finite or beyond ±(2^53 - 1), where every double is an integer.
 
-    RFC 8785 writes 1e20 as 100000000000000000000, which comes back from storage as an integer out of range; from 1e21
-    on it writes an exponent.
+    1e300 is refused as 10^300 is, which it comes back as from storage.
     """
     if not math.isfinite(value):
         raise JsonNotInteroperable("A number is no finite double. Send it as a string.")
-    if MAX_INTEGER < abs(value) < _FIRST_WITH_EXPONENT:
+    if abs(value) > MAX_INTEGER:
         raise _integer_out_of_range()
     return value
 

@@ -24,10 +24,8 @@ class TestParse:
             ('"\U0001f600\u2028\x7f"'.encode(), "\U0001f600\u2028\x7f"),
             (str(MAX_INTEGER).encode(), MAX_INTEGER),
             (str(-MAX_INTEGER).encode(), -MAX_INTEGER),
-            (b"1.7976931348623157e308", 1.7976931348623157e308),
             (b"5e-324", 5e-324),
             (b"1e-400", 0.0),
-            (b"1e21", 1e21),
             (b"9007199254740991.0", 9007199254740991.0),
             (b'{"a": {"a": [{"a": 1}, {"a": 1}]}}', {"a": {"a": [{"a": 1}, {"a": 1}]}}),
             (b'"[[[[ \\" {{{{"', '[[[[ " {{{{'),
@@ -91,6 +89,8 @@ class TestParse:
             b"1e130000",
             b"9" * 400 + b".0",
             b"1e20",
+            b"1e21",
+            b"-1.7976931348623157e308",
             b"-9007199254740992.0",
             str(MAX_INTEGER + 1).encode(),
             str(-MAX_INTEGER - 1).encode(),
@@ -148,6 +148,7 @@ class TestCheck:
             [float("-inf")],
             MAX_INTEGER + 1,
             1e20,
+            1e300,
             {"a": -MAX_INTEGER - 1},
             {1: 2},
             {None: 2},
@@ -182,7 +183,7 @@ values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-MAX_INTEGER, MAX_INTEGER)
-    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not MAX_INTEGER < abs(number) < 1e21)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: abs(number) <= MAX_INTEGER)
     | texts,
     lambda children: st.lists(children, max_size=4) | st.dictionaries(texts, children, max_size=4),
     max_leaves=20,
