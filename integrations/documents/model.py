@@ -10,8 +10,7 @@ from integrations.retry import RetryPolicy
 from integrations.secrets import SecretReference
 from integrations.templates import Template
 from integrations.transport.urls import Target
-from threada_site.kernel import schemas
-from threada_site.kernel.errors import FieldError, UnknownAction
+from threada_site.kernel.errors import UnknownAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +70,6 @@ class ActionDocument:
     resolves: bool = False
     undo: str | None = None
     input_schema: Mapping[str, Any] | None = None
-
-    def input_errors(self, value: Any) -> list[FieldError]:
-        """What is wrong with the caller's `input`, by pointers below `/input`; without a schema everything is right."""
-        if self.input_schema is None:
-            return []
-        return schemas.field_errors(schemas.validator(dict(self.input_schema)), value, prefix="/input")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

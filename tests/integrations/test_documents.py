@@ -102,14 +102,6 @@ def test_unknown_action_names_those_there_are() -> None:
         read_integration(spec()).action("pya")
 
 
-def test_input_is_checked_against_its_schema() -> None:
-    pay = read_integration(spec()).action("pay")
-    assert pay.input_errors({"note": "hello"}) == []
-    assert [(error.pointer, error.code) for error in pay.input_errors({})] == [("/input/note", "required")]
-    assert [error.pointer for error in pay.input_errors({"note": "too long"})] == ["/input/note"]
-    assert read_integration(spec()).action("refund").input_errors({"any": "thing"}) == []
-
-
 @pytest.mark.parametrize(
     ("written", "seconds"),
     [(1, 1.0), (0.25, 0.25), ("PT30S", 30.0), ("PT1M30S", 90.0), ("PT0.5S", 0.5), ("PT5M", 300.0)],

@@ -88,6 +88,25 @@ def test_input_is_checked_by_the_action(office: Office) -> None:
     office.execute(item, input={"note": "five"})
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": ["a"], "properties": {"a": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}]}}},
+        {"allOf": [{"$ref": "#"}]},
+        {"properties": {"a": {"pattern": "^(?=a)(a+)+$"}}},
+    ],
+)
+def test_a_schema_that_could_take_for_ever_is_not_run(office: Office, schema: dict[str, Any]) -> None:
+    office.put_bank(actions={"pay": {**BANK["actions"]["pay"], "input_schema": schema}})
+    item = office.decided()
+    deep: dict[str, Any] = {"a": 1}
+    for _ in range(40):
+        deep = {"a": deep}
+    with pytest.raises(errors.InvalidRequest):
+        office.execute(item, input=deep)
+    assert office.count(Execution) == 0
+
+
 def test_one_open_execution_per_item(office: Office) -> None:
     item, _, execution = office.awaiting()
     for status in ("awaiting_approval", "started", "running", "outcome_unknown"):

@@ -12,6 +12,7 @@ from integrations.connectors import connector_named
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.envelope import SealedEnvelope, seal
 from integrations.models import Execution, Integration, IntegrationVersion
+from policies import payloads
 from policies.facts import Point, build_facts
 from policies.selectors import workflow_document
 from threada_site.kernel import clock, errors, ids
@@ -68,8 +69,17 @@ def configured_now(item: WorkItem, execution: Execution, *, ctx: ActingContext) 
 
 
 def check_input(configured: Configured, value: object) -> None:
-    """Raise `InvalidRequest` unless the caller's input fits the action."""
-    problems = configured.action.input_errors(value)
+    """Raise `InvalidRequest` unless the caller's input fits the action, whose schema is as bounded as a payload's."""
+    schema = configured.action.input_schema
+    if schema is None:
+        return
+    try:
+        problems = payloads.validate(schema, value, pointer="/input")
+    except errors.DocumentInvalid as unusable:
+        raise errors.InvalidRequest(
+            f"The action's input_schema cannot be used; who manages {configured.integration.slug} has to mend it.",
+            errors=unusable.errors,
+        ) from None
     if problems:
         raise errors.InvalidRequest("The input does not fit the action. Mend the fields named.", errors=problems)
 
