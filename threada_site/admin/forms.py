@@ -53,7 +53,6 @@ class FormSpec:
     scope: Scope | None
     submit: str
     of_row: bool
-    is_listed: bool
 
 
 def form_page(
@@ -63,12 +62,11 @@ def form_page(
     scope: Scope | None,
     submit: str = "Save",
     of_row: bool = False,
-    is_listed: bool = True,
 ) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
     """Make a ModelAdmin's method `(self, call, form) -> Done` what a valid form does."""
 
     def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
-        spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row, is_listed)
+        spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row)
         setattr(method, FORM_SPEC, spec)
         return method
 

@@ -50,10 +50,6 @@ def code(text: Any) -> SafeString:
     return format_html('<code class="t-code">{}</code>', text) if text else SafeString("")
 
 
-def link(url: str, text: Any) -> SafeString:
-    return format_html('<a class="t-link" href="{}">{}</a>', url, text)
-
-
 def page_url(model: str, key: str) -> str:
     """The page of one row: `page_url("workitems.workitem", "wi_…")`."""
     return reverse(f"admin:{model.replace('.', '_')}_change", args=[key])

@@ -13,7 +13,6 @@ import django_filters
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 
@@ -173,16 +172,6 @@ def _as_parameters(sent: Mapping[str, str], filters: tuple[ListFilter, ...], pro
             continue
         parameters[entry.name] = f"{end.isoformat()}T00:00:00Z"
     return parameters
-
-
-def by_public_id(prefix: str) -> Callable[[QuerySet[Any], str], QuerySet[Any]]:
-    """Search by the whole public id; anything else finds nothing."""
-
-    def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-        parsed = ids.parse_public_id(prefix, text)
-        return rows.filter(id=parsed) if parsed else rows.none()
-
-    return search
 
 
 def by_start_of(field: str) -> Callable[[QuerySet[Any], str], QuerySet[Any]]:

@@ -59,10 +59,6 @@ class TenantAdmin(ModelAdmin):
     def page_title(self, row: Any) -> str:
         return f"{self.opts.verbose_name} {row}"
 
-    def list_extra(self, ctx: ActingContext) -> dict[str, Any]:
-        """What the list shows besides rows."""
-        return {}
-
     def search(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
         """Rows that the search box means."""
         if not self.id_prefix:
@@ -159,7 +155,6 @@ class TenantAdmin(ModelAdmin):
             "columns": self.columns,
             "rows": [(self.url_of(row), [(column, column.value(row)) for column in self.columns]) for row in page.rows],
             "forms": self._forms(ctx, of_row=False),
-            **self.list_extra(ctx),
         }
         return TemplateResponse(request, "console/list.html", context)
 
@@ -202,7 +197,7 @@ class TenantAdmin(ModelAdmin):
         return [
             (reverse(f"{name}_{spec.slug.replace('-', '_')}", args=[key] if of_row else []), spec.title)
             for spec in (getattr(method, FORM_SPEC) for method in self._marked(FORM_SPEC))
-            if spec.of_row == of_row and spec.is_listed and (spec.scope is None or ctx.holds_anywhere(spec.scope))
+            if spec.of_row == of_row and (spec.scope is None or ctx.holds_anywhere(spec.scope))
         ]
 
     def _marked(self, attribute: str) -> list[Any]:

@@ -78,9 +78,6 @@ class MembershipAdmin(TenantAdmin):
     page_template = "identity/person.html"
     shows_edits = True
 
-    def get_model_perms(self, request: Any) -> dict[str, bool]:
-        return {"view": self.has_view_permission(request)}
-
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         groups = Group.objects.filter(role__tenant_id=ctx.tenant_id).select_related("role")
         rows = Membership.objects.filter(tenant_id=ctx.tenant_id).select_related("user")
