@@ -29,7 +29,7 @@ def main() -> None:
         finally:
             for world in ("intake", "lists"):
                 postgres.stop(options.root / world)
-        print("", table(figures), sep="\n")
+            print("", table(figures), sep="\n", flush=True)
 
 
 def _arguments() -> argparse.Namespace:

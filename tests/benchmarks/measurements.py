@@ -33,7 +33,7 @@ def _measure(name: str, options: Options) -> Iterator[Figure]:
         case "startup":
             return startup.measure(options.root, port=options.port)
         case "memory":
-            return memory.measure(options.root / "instance", port=options.port)
+            return memory.measure(options.root / "memory", port=options.port)
         case "intake":
             world = make_world(options.root / "intake", port=options.port)
             return intake.measure(world, rounds=options.rounds, seconds=options.seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 
 from tests.benchmarks.world import CHANNEL, WORKFLOW, World
@@ -21,29 +23,29 @@ SELECT number, uuidv7(age) AS id, uuidv7(age) AS receipt_id, now() + age AS at,
   FROM generate_series(1, {total}) AS number,
        LATERAL (SELECT interval '{days} days' * (number::float8 / {total} - 1) AS age)
 """
-_WORK_ITEMS = """
-INSERT INTO workitems_workitem
-       (id, tenant_id, workflow_version_id, workflow, channel, status, payload, payload_sha256, payload_salt,
-        confidence, risk_flags, data_class, external_ref, requester_id, submitted_by_id, policy_version_id, version,
-        correlation_id, created_at, updated_at)
-SELECT g.id, w.tenant_id, w.workflow_version_id, g.workflow, g.channel, g.status, w.payload, w.payload_sha256,
-       w.payload_salt, 1, '{}', w.data_class, '', w.requester_id, w.submitted_by_id, g.policy_version_id, 1,
-       w.correlation_id, g.at, g.at
-  FROM generated g,
-       (SELECT * FROM workitems_workitem WHERE tenant_id = %(tenant)s AND workflow = %(workflow)s LIMIT 1) w
- ORDER BY g.number
+_COPY = """
+INSERT INTO {table} ({columns})
+SELECT {values} FROM generated g, (SELECT * FROM {table} WHERE {one}) w ORDER BY g.number
 """
-_RECEIPTS = """
-INSERT INTO telemetry_receipt
-       (id, tenant_id, kind, occurred_at, actor_id, work_item_id, workflow, channel, integration, status,
-        policy_version_id, reason_codes, correlation_id, body, body_sha256)
-SELECT g.receipt_id, r.tenant_id, r.kind, g.at, r.actor_id, g.id, g.workflow, g.channel,
-       CASE WHEN g.number %% 4 = 0 THEN 'integration_' || g.number %% 10 ELSE '' END, g.status, g.policy_version_id,
-       '{}', r.correlation_id, r.body, r.body_sha256
-  FROM generated g,
-       (SELECT * FROM telemetry_receipt WHERE tenant_id = %(tenant)s AND kind = 'work_item.created' LIMIT 1) r
- ORDER BY g.number
-"""
+_WORK_ITEM = {
+    "id": "g.id",
+    "workflow": "g.workflow",
+    "channel": "g.channel",
+    "status": "g.status",
+    "policy_version_id": "g.policy_version_id",
+    "created_at": "g.at",
+    "updated_at": "g.at",
+}
+_RECEIPT = {
+    "id": "g.receipt_id",
+    "occurred_at": "g.at",
+    "work_item_id": "g.id",
+    "workflow": "g.workflow",
+    "channel": "g.channel",
+    "integration": "CASE WHEN g.number % 4 = 0 THEN 'integration_' || g.number % 10 ELSE '' END",
+    "status": "g.status",
+    "policy_version_id": "g.policy_version_id",
+}
 
 
 def generate(world: World) -> None:
@@ -56,11 +58,25 @@ def generate(world: World) -> None:
             return
         _hand_in_one(world)
         connection.execute(prepare, names)
-        connection.execute(_WORK_ITEMS, names)
-        connection.execute(_RECEIPTS, names)
+        _copy(connection, "workitems_workitem", _WORK_ITEM, one="true")
+        _copy(connection, "telemetry_receipt", _RECEIPT, one="kind = 'work_item.created'")
         connection.commit()
         connection.autocommit = True
         connection.execute("VACUUM (ANALYZE) workitems_workitem, telemetry_receipt")
+
+
+def _copy(connection: psycopg.Connection[Any], table: str, differing: dict[str, str], *, one: str) -> None:
+    """Write the generated rows as copies of the `one` row there is, but for the columns in which they differ."""
+    described = connection.execute(f"SELECT * FROM {table} LIMIT 0").description or []
+    columns = [column.name for column in described]
+    connection.execute(
+        _COPY.format(
+            table=table,
+            columns=", ".join(columns),
+            values=", ".join(differing.get(column, f"w.{column}") for column in columns),
+            one=one,
+        )
+    )
 
 
 def _hand_in_one(world: World) -> None:
