@@ -161,3 +161,12 @@ def test_bad_filters_are_said_or_ignored(query: str, demo: Demo, console: Consol
     page = console("admin").get(f"/console/workitems/workitem/?{query}")
     assert page.status_code == 200
     assert bool(page.context["page"].problems) == (query != "older=x")
+
+
+def test_no_character_turns_the_text_of_a_page(demo: Demo, console: Console) -> None:
+    payload = {"vendor": "ACME \u202e0001\u202c \u2066\u2069", "amount_minor": 5}
+    item = demo.hand_in(payload)
+    page = console("finance-1").get(f"/console/workitems/workitem/{item}/change/")
+    assert page.status_code == 200
+    assert "ACME \\u202e0001\\u202c \\u2066\\u2069" in page.content.decode()
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", page.content.decode())
