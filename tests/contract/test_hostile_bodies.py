@@ -128,6 +128,11 @@ def test_garbage_in_a_header(world: World, name: str) -> None:
                 check_problem(answer, answer.status_code, answer.json()["reason_code"], operation=operation)
 
 
+def test_more_query_parameters_than_anybody_reads(world: World) -> None:
+    answer = world.home.admin.get("/work-items", {f"x{number}": "1" for number in range(3000)})
+    check_problem(answer, 400, "bad_request", operation=OPERATIONS["listWorkItems"])
+
+
 def test_methods_that_are_not_there(world: World) -> None:
     methods: dict[str, set[str]] = {}
     for operation in OPERATIONS.values():
@@ -158,7 +163,7 @@ def test_addresses_that_are_not_there(world: World, path: str) -> None:
         (b'{"reason": 7}', 422, "invalid_request"),
         (b'{"reason": NaN}', 400, "json_not_interoperable"),
         (b" " * MEGABYTE + b"{", 413, "payload_too_large"),
-        (b"", 404, "not_found"),
+        (b"", 400, "malformed_json"),
         (b"{}", 404, "not_found"),
     ],
 )

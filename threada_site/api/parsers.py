@@ -27,4 +27,6 @@ class StrictJSONParser(BaseParser):
         raw = stream.read(limit + 1)
         if len(raw) > limit:
             raise PayloadTooLarge(f"The body has more than the {limit} bytes allowed.")
-        return {} if UNDECLARED in meta and not raw else parse_json(raw)
+        # Nothing was announced and nothing came: no body. A chunked one that is empty may be one that broke off.
+        is_absent = not raw and UNDECLARED in meta and "HTTP_TRANSFER_ENCODING" not in meta
+        return {} if is_absent else parse_json(raw)

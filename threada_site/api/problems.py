@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import BadRequest as DjangoBadRequest
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404
 from psycopg_pool import PoolTimeout
@@ -62,7 +62,7 @@ def as_threada_error(error: Exception) -> ThreadaError:
         return errors.UnsupportedMediaType("Send Content-Type: application/json.")
     if isinstance(error, RequestDataTooBig):
         return errors.PayloadTooLarge()
-    if isinstance(error, drf.ParseError | DjangoBadRequest | UnicodeDecodeError):
+    if isinstance(error, drf.ParseError | DjangoBadRequest | SuspiciousOperation | UnicodeDecodeError):
         return errors.BadRequest()
     if isinstance(error, drf.PermissionDenied | DjangoPermissionDenied):
         return errors.PermissionDenied()

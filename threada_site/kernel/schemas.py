@@ -44,6 +44,7 @@ def _named(error: jsonschema_rs.ValidationError, prefix: str) -> list[FieldError
     if kind.name == "required":
         return [FieldError(place + pointer([kind.property]), "is required", "required")]
     if kind.name in ("additionalProperties", "unevaluatedProperties"):
-        return [FieldError(place + pointer([name]), "is not known here", "unknown_field") for name in kind.unexpected]
+        names = kind.unexpected[:MAX_ERRORS]
+        return [FieldError(place + pointer([name]), "is not known here", "unknown_field") for name in names]
     message = error.message if len(error.message) <= 300 else error.message[:297] + "…"
     return [FieldError(place, message, kind.name)]
