@@ -226,7 +226,9 @@ def test_many_processes_share_one_server(root: Path) -> None:
 
 
 def test_ctrl_c_and_hang_up_do_not_reach_the_server(root: Path) -> None:
-    code = SAY_PID + "; sys.stdout.flush(); import time; time.sleep(60)"
+    # Whoever runs the tests in the background may have handed on that these signals are ignored.
+    heeding = "import signal; [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGHUP)]; "
+    code = heeding + SAY_PID + "; sys.stdout.flush(); import time; time.sleep(60)"
     terminal = python(code, root, start_new_session=True)
     assert terminal.stdout is not None
     pid = int(terminal.stdout.readline())
