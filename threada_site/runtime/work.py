@@ -49,7 +49,7 @@ async def _lane(app: App, queues: list[str], concurrency: int) -> Any:
         concurrency=concurrency,
         install_signal_handlers=False,
         listen_notify=True,
-        fetch_job_polling_interval=1.0,
+        fetch_job_polling_interval=2.0,
         delete_jobs="successful",
         shutdown_graceful_timeout=12.0,
     )

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 import orjson
+from django.db import connection
 
-from threada_site.tenancy.waking import wake
-from threada_site.tenancy.writes import Statement, insert_together
+from threada_site.tenancy.writes import Statement
 
 DEFAULT_QUEUE: Final = "default"
 MAINTENANCE_QUEUE: Final = "maintenance"
@@ -39,9 +38,11 @@ def job(
     `run_at`: not before. `once`: at most one waiting job with this text. Arguments are JSON values.
     """
     body = orjson.dumps({"tenant_id": str(tenant_id), **arguments}).decode()
-    return Statement(_DEFER, (queue, task, once, body, run_at), None if run_at else partial(wake, queue))
+    return Statement(_DEFER, (queue, task, once, body, run_at))
 
 
 def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
     """Enqueue `task` now, in the open transaction."""
-    insert_together([], also=[job(task, tenant_id=tenant_id, **options)])
+    statement = job(task, tenant_id=tenant_id, **options)
+    with connection.cursor() as cursor:
+        cursor.execute(statement.sql, statement.params)

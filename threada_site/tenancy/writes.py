@@ -6,22 +6,18 @@ the queue row, the job) are inserted by one statement: a `WITH` of plain INSERTs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 
 class Statement(NamedTuple):
-    """SQL that returns at least one row, and its parameters: something else to run in the same round trip.
-
-    `after_commit` is called once the transaction has committed; it must not raise.
-    """
+    """SQL that returns at least one row, and its parameters: something else to run in the same round trip."""
 
     sql: str
     params: tuple[Any, ...]
-    after_commit: Callable[[], None] | None = None
 
 
 def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] = ()) -> None:
@@ -40,9 +36,6 @@ def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] =
     sql = _together(tuple(type(row) for row in rows), tuple(statement.sql for statement in also))
     with database.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(sql, params)
-    for statement in also:
-        if statement.after_commit is not None:
-            transaction.on_commit(statement.after_commit, robust=True)
     for row in rows:
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS

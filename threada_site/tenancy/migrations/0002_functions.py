@@ -12,7 +12,6 @@ class Migration(migrations.Migration):
             "guardian",
             "0003_remove_groupobjectpermission_guardian_gr_content_ae6aec_idx_and_more",
         ),
-        ("procrastinate", "0041_post_retry_failed_job"),
     ]
 
     operations = [
@@ -20,10 +19,5 @@ class Migration(migrations.Migration):
             SQL.read_text(),
             "DROP FUNCTION threada_enter(bytea, text); DROP FUNCTION threada_tenants_of(uuid); "
             "DROP FUNCTION threada_grants(uuid, uuid); DROP FUNCTION threada_belongs(text, text, uuid);",
-        ),
-        # Workers are woken after the commit instead (tenancy.waking).
-        migrations.RunSQL(
-            "ALTER TABLE procrastinate_jobs DISABLE TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1",
-            "ALTER TABLE procrastinate_jobs ENABLE TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1",
-        ),
+        )
     ]
