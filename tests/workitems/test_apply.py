@@ -1,5 +1,4 @@
 """`manage.py apply`: configuration as documents, whole or not at all."""
-# ruff: noqa: E501 - documents as they are written
 
 from __future__ import annotations
 
