@@ -53,7 +53,9 @@ def problem_response(error: ThreadaError, *, correlation_id: str) -> Response:
 def as_threada_error(error: Exception) -> ThreadaError:
     """The typed refusal behind any exception that reaches the edge. What nobody foresaw is logged and says little."""
     if isinstance(error, ThreadaError):
-        return error
+        # Its frames hold the request's body, and whoever keeps the refusal would keep them.
+        error.__context__ = error.__cause__ = None
+        return error.with_traceback(None)
     if isinstance(error, Http404 | drf.NotFound):
         return errors.NotFound()
     if isinstance(error, drf.MethodNotAllowed):

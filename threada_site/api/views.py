@@ -52,6 +52,16 @@ class TenantView(APIView):
             return response
         return self._settle_refusal(self.refusal, response)
 
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Untie the circles in which the framework holds request, view and answer: a large body would otherwise stay in
+        memory until some later, full garbage collection."""
+        finalized: Any = super().finalize_response(request, response, *args, **kwargs)
+        request.parser_context = {}
+        if isinstance(finalized, Response):
+            finalized.renderer_context = {}  # type: ignore[attr-defined]
+        vars(self).pop("head", None)  # Django's alias, a bound method
+        return finalized
+
     def _keep_or_roll_back(self, refusal: ThreadaError, response: HttpResponseBase) -> None:
         if not refusal.keeps_changes:
             transaction.set_rollback(True)
