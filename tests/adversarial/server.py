@@ -1,0 +1,182 @@
+"""A real instance, as `manage.py up` runs it, in a scratch data directory; and a client of bare sockets."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+import psycopg
+from psycopg import sql
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; status 0 when the connection was closed without an answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running instance with the demo tenant."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    token: str
+    database_url: str
+    log: Path
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        chunked: bool = False,
+        media_type: str = "application/json",
+    ) -> Answer:
+        """One request on a connection of its own; `target` goes onto the request line as it is."""
+        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
+        lines += [f"Authorization: Bearer {self.token}", f"Content-Type: {media_type}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        if chunked:
+            lines.append("Transfer-Encoding: chunked")
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body or b""), body)
+        elif body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        return self.exchange("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b""))
+
+    def exchange(self, *parts: bytes, pause: float = 0.0, timeout: float = 30.0) -> Answer:
+        """Send bytes, a pause between parts, and read until the server closes or its answer is whole."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout) as connection:
+            try:
+                for part in parts:
+                    connection.sendall(part)
+                    time.sleep(pause)
+            except OSError:
+                pass  # refused before all was sent: the answer says why
+            return _read(connection)
+
+    def rows(self) -> dict[str, int]:
+        """How many rows every table of the database has."""
+        with psycopg.connect(self.database_url) as database:
+            names = [
+                name for (name,) in database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            ]
+            return {name: self._count(database, name) for name in names}
+
+    @staticmethod
+    def _count(database: psycopg.Connection[Any], table: str) -> int:
+        row = database.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+        return row[0] if row else 0
+
+    def web_processes(self) -> list[psutil.Process]:
+        """The server's processes, its workers included."""
+        return [
+            process
+            for process in psutil.Process(self.process.pid).children(recursive=True)
+            if "granian" in " ".join(process.cmdline())
+        ]
+
+    def web_memory(self) -> int:
+        """Bytes that the web processes hold for themselves."""
+        return sum(process.memory_full_info().uss for process in self.web_processes())
+
+
+@contextmanager
+def running_server(directory: Path) -> Iterator[Server]:
+    """`manage.py up` in `directory`, ready, ended by Ctrl-C afterwards."""
+    port = _free_port()
+    log = directory / "up.log"
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "up", "--port", str(port)],
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_ready(process, port, log)
+        match = re.search(r"token (thr_\w+)", log.read_text())
+        assert match is not None, log.read_text()
+        yield Server(process, port, match[1], _database_url(environment), log)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def _database_url(environment: dict[str, str]) -> str:
+    command = [sys.executable, "manage.py", "database_url", "--superuser"]
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True, timeout=60
+    ).stdout.strip()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(log.read_text())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _read(connection: socket.socket) -> Answer:
+    raw = b""
+    try:
+        while chunk := connection.recv(65_536):
+            raw += chunk
+    except OSError:
+        pass
+    while raw.startswith(b"HTTP/1.1 1"):  # 100 Continue
+        raw = raw.partition(b"\r\n\r\n")[2]
+    head, _, body = raw.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    status = int(lines[0].split(" ")[1]) if lines[0] else 0
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    return Answer(status, headers, _dechunked(body) if headers.get("transfer-encoding") == "chunked" else body)
+
+
+def _dechunked(body: bytes) -> bytes:
+    parts = []
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size or b"0", 16)
+        parts.append(body[:length])
+        body = body[length + 2 :]
+    return b"".join(parts)
