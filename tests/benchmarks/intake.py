@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 
+import psutil
 import psycopg
 
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.load import Orders, Round, run
 from tests.benchmarks.servers import BARE, PRODUCT, web_server
 from tests.benchmarks.world import World
+from threada_site import postgres
 
 PROCESSES = 2
 CLIENTS = 8
@@ -25,14 +28,39 @@ def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
     environment = bare_database(world)
     ours = Orders(world.port, "POST", "/work-items", world.headers, world.body, seconds, 201)
     bare = Orders(world.port + 1, "POST", "/items", {"Accept": "application/json"}, world.body, seconds, 201)
+    database = psutil.Process(postgres.ensure_running(world.data_dir).pid)
     with (
-        web_server(PRODUCT, port=ours.port, processes=PROCESSES),
-        web_server(BARE, port=bare.port, processes=PROCESSES, environment=environment),
+        web_server(PRODUCT, port=ours.port, processes=PROCESSES) as ours_web,
+        web_server(BARE, port=bare.port, processes=PROCESSES, environment=environment) as bare_web,
     ):
         for warming in (ours, bare):
             run(warming, clients=CLIENTS)
-        pairs = [(run(bare, clients=CLIENTS), run(ours, clients=CLIENTS)) for _ in range(rounds)]
-    yield from _figures(pairs)
+        pairs = [(_loaded(bare, bare_web, database), _loaded(ours, ours_web, database)) for _ in range(rounds)]
+    yield from _figures([(bare_round, ours_round) for (bare_round, _), (ours_round, _) in pairs])
+    cost, beside = (statistics.median(pair[side][1] for pair in pairs) for side in (1, 0))
+    yield Figure(
+        name="intake, processor time of web and PostgreSQL",
+        value=f"{cost:.2f} ms",
+        beside=f"bare DRF {beside:.2f} ms",
+        ratio=beside / cost,
+    )
+
+
+def _loaded(orders: Orders, web: psutil.Process, database: psutil.Process) -> tuple[Round, float]:
+    """A round, and the milliseconds of processor time that each request took of web server and database server."""
+    before = _processor_seconds(web) + _processor_seconds(database)
+    seen = run(orders, clients=CLIENTS)
+    used = _processor_seconds(web) + _processor_seconds(database) - before
+    return seen, used * 1000 / (seen.per_second * orders.seconds)
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def _figures(pairs: list[tuple[Round, Round]]) -> Iterator[Figure]:

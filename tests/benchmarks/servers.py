@@ -11,6 +11,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import psutil
+
 from threada_site.runtime.web import web_command
 
 PRODUCT = "threada_site.wsgi:application"
@@ -20,13 +22,13 @@ BARE = "tests.benchmarks.bare.wsgi:application"
 @contextmanager
 def web_server(
     application: str, *, port: int, processes: int, environment: Mapping[str, str] | None = None
-) -> Iterator[None]:
+) -> Iterator[psutil.Process]:
     """A running server that has answered once."""
     command = web_command(host="127.0.0.1", port=port, processes=processes, application=application)
     process = subprocess.Popen(command, env={**os.environ, **(environment or {})})
     try:
         _wait_until_it_answers(port, process)
-        yield
+        yield psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait(20)
