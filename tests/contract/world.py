@@ -130,7 +130,7 @@ def make_world() -> World:
         revoke_credential(Credential.objects.get(token_sha256=tokens.digest(revoked)), ctx=ctx)
         withdraw_role(was_admin, "tenant_admin", ctx=ctx)
         Credential.objects.filter(token_sha256=tokens.digest(expired)).update(
-            expires_at=clock.now() - timedelta(seconds=1)
+            expires_at=clock.now() - timedelta(days=1)
         )
     return World(home, abroad, revoked, expired, stripped, narrowed, without)
 
