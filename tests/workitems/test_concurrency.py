@@ -241,10 +241,11 @@ def test_the_receiver_only_ever_sees_approved_bytes(office: Office, bank: Receiv
         acts: list[Callable[[], Any]] = [
             partial(office.vote, step, "fay"),
             partial(office.vote, step, "finn"),
-            partial(office.on_item, item, edit, amount=amount + 5),
             partial(office.execute, item),
             partial(run_execution, office.tenant, execution.id),
         ]
+        if number % 3:  # every third case is left alone, so that something is approved however the races end
+            acts.append(partial(office.on_item, item, edit, amount=amount + 5))
         rng.shuffle(acts)
         at_once(*acts)
         run_jobs()
