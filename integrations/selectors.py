@@ -6,7 +6,7 @@ import uuid
 
 from django.db.models import F, QuerySet
 
-from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Envelope, Execution, Integration
+from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Execution, Integration
 from threada_site.kernel.context import ActingContext
 
 
@@ -63,7 +63,3 @@ def pins_current_version(execution_id: uuid.UUID | None, *, tenant_id: uuid.UUID
         .filter(integration_version=F("integration_version__integration__current_version"))
         .exists()
     )
-
-
-def envelope_of(envelope_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Envelope:
-    return Envelope.objects.get(tenant_id=tenant_id, id=envelope_id)

@@ -15,10 +15,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from integrations.transport.client import is_header_value
-from threada_site.kernel import schemas
 from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.cel import Expression, ExpressionError, compile_expression
 from threada_site.kernel.errors import DocumentInvalid, ExpressionFailed, FieldError
+from threada_site.kernel.pointers import pointer_to
 
 VARIABLES: Final = ("item", "ctx", "input")
 
@@ -84,7 +84,7 @@ def _compile(value: Any, pointer: str, place: Place, errors: list[FieldError]) -
             for key in value
             if "${" in key
         )
-        return {key: _compile(child, pointer + schemas.pointer([key]), place, errors) for key, child in value.items()}
+        return {key: _compile(child, pointer_to(pointer, key), place, errors) for key, child in value.items()}
     if isinstance(value, list):
         return [_compile(child, f"{pointer}/{position}", place, errors) for position, child in enumerate(value)]
     if not isinstance(value, str) or "${" not in value:

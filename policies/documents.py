@@ -12,13 +12,13 @@ from typing import Any, Final
 from policies.approvals import ApprovalRule, parse_approvals
 from policies.facts import VARIABLES, Point
 from policies.heads import read_head, read_slug
-from policies.pointers import pointer_to
 from policies.problems import Problems
 from policies.rule_tests import parse_test
 from policies.rules import Effect, PolicyDocument, Rule
 from threada_site.kernel.cel import ExpressionError, compile_expression
 from threada_site.kernel.errors import PolicyDocumentInvalid
 from threada_site.kernel.ids import SLUG_PATTERN
+from threada_site.kernel.pointers import pointer_to
 
 MAX_RULES: Final = 1000
 MAX_TESTS: Final = 1000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from policies.pointers import pointer_to
 from policies.problems import Problems
 from threada_site.kernel.ids import is_slug
+from threada_site.kernel.pointers import pointer_to
 
 
 def read_head(value: Mapping[str, Any], kind: str, problems: Problems) -> tuple[str | None, Mapping[str, Any], str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.heads import read_head
-from policies.pointers import pointer_to
 from policies.problems import Problems
 from threada_site.kernel.errors import DocumentInvalid
+from threada_site.kernel.pointers import pointer_to
 
 MAX_ITEMS: Final = 10_000
 """A decision hands every list its rules name to the engine: about a millisecond for this many items."""

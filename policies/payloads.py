@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from policies.pointers import pointer_to
 from policies.schema_graph import SchemaGraph
 from threada_site.kernel import interop
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
+from threada_site.kernel.pointers import pointer_to
 
 MAX_ERRORS: Final = 50
 MAX_SCHEMA_BYTES: Final = 256 * 1024

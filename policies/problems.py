@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from policies.pointers import pointer_to
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.pointers import pointer_to
 
 MAX_PROBLEMS: Final = 50
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from policies.evaluation import RulebookEntry, Verdict, compile_policy, evaluate
 from policies.facts import CONTEXT_FACTS, ITEM_FACTS, VARIABLES, Point, build_facts
-from policies.pointers import pointer_to
 from policies.problems import Problems
 from policies.rules import Effect, PolicyDocument, PolicyTest
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.pointers import pointer_to
 
 _EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _MAX_NAME: Final = 200

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
-from policies.pointers import pointer_to
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.interop import MAX_DEPTH
+from threada_site.kernel.pointers import pointer_to
 
 MAX_SCHEMAS: Final = 5_000
 MAX_EVALUATIONS: Final = 1_000

@@ -22,10 +22,10 @@ from typing import Any, Final
 from policies.documents import REASON_PATTERN
 from policies.heads import read_head
 from policies.payloads import check_schema
-from policies.pointers import pointer_to
 from policies.problems import Problems
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
+from threada_site.kernel.pointers import pointer_to
 
 DEFAULT_MAX_PAYLOAD_BYTES: Final = 262_144
 MOST_PAYLOAD_BYTES: Final = 16 * 1024 * 1024

@@ -10,7 +10,7 @@ from typing import Any, Final
 from integrations.retry import RetryPolicy
 from integrations.templates import Place, Template, compile_template
 from threada_site.kernel.errors import DocumentInvalid, FieldError
-from threada_site.kernel.schemas import pointer
+from threada_site.kernel.pointers import pointer_to
 
 _DURATION: Final = re.compile(
     r"P(?:(?P<days>\d{1,4})D)?(?:T(?=\d)(?:(?P<hours>\d{1,5})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,7}(?:\.\d{1,3})?)S)?)?",
@@ -46,7 +46,7 @@ class Fields:
         return sorted(self._members)
 
     def pointer(self, *names: str | int) -> str:
-        return self.place + pointer(names)
+        return pointer_to(self.place, *names)
 
     def refuse(self, detail: str, *names: str | int, code: str = "invalid") -> None:
         self._errors.append(FieldError(self.pointer(*names), detail, code))

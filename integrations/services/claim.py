@@ -13,7 +13,6 @@ from typing import Final
 
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Attempt, Execution
-from integrations.retry import MAX_WORKER_DEATHS
 from threada_site.kernel import clock
 
 LEASE: Final = timedelta(seconds=30)
@@ -70,8 +69,3 @@ def is_abandoned(execution: Execution, *, now: datetime) -> bool:
         and execution.lease_until is not None
         and execution.lease_until <= now
     )
-
-
-def died_too_often(execution: Execution) -> bool:
-    """Whether so many workers died under it that it is taken out of the way."""
-    return execution.worker_deaths >= MAX_WORKER_DEATHS

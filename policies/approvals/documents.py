@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
@@ -10,15 +9,15 @@ from typing import Any, Final, cast
 from policies.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, EXCLUSIONS, ApprovalRule, Exclusion
 from policies.approvals.trees import LEAF_KINDS, AllOf, AnyOf, Leaf, LeafKind, Node, demands
 from policies.durations import parse_duration
-from policies.pointers import pointer_to
+from policies.problems import MAX_PROBLEMS, suggestion
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid
 from threada_site.kernel.ids import is_slug
+from threada_site.kernel.pointers import pointer_to
 
 MAX_DEPTH: Final = 8
 MAX_NODES: Final = 64
 MAX_COUNT: Final = 100
-MAX_PROBLEMS: Final = 50
 _MAX_NAME: Final = 150
 
 _NODE_FIELDS: Final = ("all", "any", *LEAF_KINDS, "count")
@@ -217,7 +216,7 @@ class _Reader:
 
     def _one_of(self, name: Any, choices: tuple[str, ...], pointer: str, noun: str) -> None:
         if not isinstance(name, str) or name not in choices:
-            self.problem(pointer, f"{str(name)[:40]!r} is no {noun}.{_suggestion(name, choices)}")
+            self.problem(pointer, f"{str(name)[:40]!r} is no {noun}.{suggestion(name, choices)}")
 
     def _known_fields(self, value: Mapping[str, Any], fields: tuple[str, ...], pointer: str) -> None:
         for name in value:
@@ -226,14 +225,9 @@ class _Reader:
             if name not in fields:
                 self.problem(
                     pointer_to(pointer, name),
-                    f"There is no field {str(name)[:40]!r} here.{_suggestion(name, fields)}",
+                    f"There is no field {str(name)[:40]!r} here.{suggestion(name, fields)}",
                     "unknown_field",
                 )
-
-
-def _suggestion(name: Any, known: tuple[str, ...]) -> str:
-    nearest = difflib.get_close_matches(str(name)[:80], known, n=1, cutoff=0.5)
-    return f" Did you mean {nearest[0]}?" if nearest else f" Use one of {', '.join(known)}."
 
 
 _NOBODY: Final = Leaf("role", "nobody")

@@ -10,13 +10,13 @@ from policies import selectors
 from policies.documents import parse_policy
 from policies.models import Overlay, Policy
 from policies.overlay_documents import OverlayScope
-from policies.pointers import pointer_to
 from policies.problems import MAX_PROBLEMS
 from policies.rule_tests import run_tests
 from policies.rules import PolicyDocument
 from threada_site.kernel.cel import check_typed
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, PolicyTestsFailed
+from threada_site.kernel.pointers import pointer_to
 
 _ANYTHING: Final = True
 """The JSON Schema that every value fits: nothing is known about the payload."""

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import jsonschema_rs
 
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.pointers import pointer_to
 
 MAX_ERRORS: Final = 50
 
@@ -32,19 +32,14 @@ def field_errors(compiled: jsonschema_rs.Draft202012Validator, value: Any, *, pr
     return found
 
 
-def pointer(parts: Iterable[str | int]) -> str:
-    """An RFC 6901 pointer from its parts."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
 def _named(error: jsonschema_rs.ValidationError, prefix: str) -> list[FieldError]:
     """One error per field: missing and unexpected properties are named themselves, not the object around them."""
-    place = prefix + pointer(error.instance_path)
+    place = pointer_to(prefix, *error.instance_path)
     kind: Any = error.kind  # its attributes depend on its name
     if kind.name == "required":
-        return [FieldError(place + pointer([kind.property]), "is required", "required")]
+        return [FieldError(pointer_to(place, kind.property), "is required", "required")]
     if kind.name in ("additionalProperties", "unevaluatedProperties"):
         names = kind.unexpected[:MAX_ERRORS]
-        return [FieldError(place + pointer([name]), "is not known here", "unknown_field") for name in names]
+        return [FieldError(pointer_to(place, name), "is not known here", "unknown_field") for name in names]
     message = error.message if len(error.message) <= 300 else error.message[:297] + "…"
     return [FieldError(place, message, kind.name)]
