@@ -6,7 +6,8 @@ from typing import Any
 import psutil
 from django.conf import settings
 from django.core.management.base import CommandParser
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError
+from django.utils.module_loading import import_string
 
 from threada_site import postgres
 from threada_site.tenancy.management.base import ProductCommand
@@ -27,8 +28,8 @@ class Command(ProductCommand):
             facts["problem"] = "The embedded PostgreSQL does not run. Start everything with: manage.py up"
         else:
             try:
-                facts |= _queue_facts()
-            except (OperationalError, DatabaseError) as error:
+                facts |= _measured()
+            except DatabaseError as error:
                 facts["problem"] = f"The database does not answer: {str(error).splitlines()[0]}"
         if options["json"]:
             self.stdout.write(json.dumps(facts, indent=2))
@@ -64,45 +65,22 @@ def _processes() -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: (entry["kind"], entry["pid"]))
 
 
-def _queue_facts() -> dict[str, Any]:
-    with platform_role(), connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT (SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'),
-                   (SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'),
-                   (SELECT extract(epoch FROM now() - min(coalesce(j.scheduled_at, e.at)))
-                      FROM procrastinate_jobs j JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
-                     WHERE j.status = 'todo' AND coalesce(j.scheduled_at, now()) <= now()),
-                   (SELECT count(*) FROM telemetry_sealqueueentry),
-                   (SELECT extract(epoch FROM now() - min(r.occurred_at))
-                      FROM telemetry_sealqueueentry q JOIN telemetry_receipt r ON r.id = q.id),
-                   (SELECT count(*) FROM integrations_execution
-                     WHERE status IN ('awaiting_approval', 'started', 'running', 'outcome_unknown')),
-                   (SELECT count(*) FROM workitems_decisionstep WHERE status = 'pending')
-            """
-        )
-        row = cursor.fetchone()
-    names = (
-        "jobs_waiting",
-        "jobs_running",
-        "oldest_waiting_job_s",
-        "receipts_not_sealed",
-        "oldest_receipt_not_sealed_s",
-        "open_executions",
-        "pending_steps",
-    )
-    return {
-        name: round(float(value), 1) if name.endswith("_s") and value is not None else value
-        for name, value in zip(names, row, strict=True)
-    }
+def _measured() -> dict[str, Any]:
+    """The figures of `/metrics`, without their common prefix; those told apart by labels are added up."""
+    totals: dict[str, float] = {}
+    with platform_role():
+        for name in settings.THREADA_METERS:
+            for figure in import_string(name)():
+                key = figure.name.removeprefix("threada_")
+                totals[key] = totals.get(key, 0) + figure.value
+    return {key: round(value, 1) if key.endswith("_seconds") else int(value) for key, value in totals.items()}
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = [("database", facts["database"])]
     running = [f"{entry['kind']} ({entry['pid']})" for entry in facts["processes"]]
-    lines.append(("processes", ", ".join(running) or "none"))
+    lines = [("database", facts["database"]), ("processes", ", ".join(running) or "none")]
     for name, value in facts.items():
         if name not in ("database", "processes", "problem"):
-            label = name.removesuffix("_s").replace("_", " ")
-            lines.append((label, "none" if value is None else f"{value} s" if name.endswith("_s") else str(value)))
+            unit = " s" if name.endswith("_seconds") else ""
+            lines.append((name.removesuffix("_seconds").replace("_", " "), f"{value}{unit}"))
     return lines
