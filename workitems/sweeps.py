@@ -25,11 +25,10 @@ def remind_of_executions(*, now: datetime) -> int:
     overdue = Q(status=ExecutionStatus.STARTED) & (Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))
     abandoned = Q(status=ExecutionStatus.RUNNING, lease_until__lte=now)
     with platform_role():
-        due = list(Execution.objects.filter(overdue | abandoned).values_list("tenant_id", "id")[:BATCH])
-        live = _live_jobs("workitems.run_execution", "execution_id", [str(execution_id) for _, execution_id in due])
-        abandoned_ids = set(Execution.objects.filter(abandoned).values_list("id", flat=True)[:BATCH])
-        for tenant_id, execution_id in due:
-            if str(execution_id) not in live or execution_id in abandoned_ids:
+        due = list(Execution.objects.filter(overdue | abandoned).values_list("tenant_id", "id", "status")[:BATCH])
+        live = _live_jobs("workitems.run_execution", "execution_id", [str(execution_id) for _, execution_id, _ in due])
+        for tenant_id, execution_id, status in due:
+            if str(execution_id) not in live or status == ExecutionStatus.RUNNING:
                 dispatch(tenant_id, execution_id, queue=MAINTENANCE_QUEUE)
     return len(due)
 
