@@ -23,7 +23,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """Where a secret lies. As text it is `env:NAME` or `file:/path`, as entries of `THREADA_SECRET_REFS` are."""
+    """Where a secret lies. As text it is `env:NAME` or `file:/path`."""
 
     source: Literal["env", "file"]
     name: str
@@ -77,9 +77,12 @@ def parse_reference(value: Any) -> SecretReference:
     return SecretReference("file", name)
 
 
-def allowed(reference: SecretReference, listed: Sequence[str]) -> bool:
-    """Whether a reference that comes through API or console is one of those the instance lists, letter for letter."""
-    return str(reference) in listed
+def allowed(reference: SecretReference, listed: Sequence[str], *, tenant: str) -> bool:
+    """Whether a reference that comes through API or console is one of those the instance lists, letter for letter.
+
+    An entry `acme/env:NAME` lists it for the tenant `acme` alone, one without a tenant for all.
+    """
+    return f"{tenant}/{reference}" in listed or str(reference) in listed
 
 
 def resolve(reference: SecretReference, environ: Mapping[str, str] | None = None) -> Secret:

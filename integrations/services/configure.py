@@ -89,10 +89,10 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
     if document.base_url is not None:
         _check_reachable(document.base_url, pointer)
     for reference in document.secret_references:
-        if not allowed(reference, settings.THREADA_SECRET_REFS):
+        if not allowed(reference, settings.THREADA_SECRET_REFS, tenant=ctx.tenant_slug):
             raise SecretReferenceNotAllowed(
                 f"The secret {reference} may not be named here. The instance's operator lists references in "
-                "THREADA_SECRET_REFS.",
+                f"THREADA_SECRET_REFS, as {ctx.tenant_slug}/{reference}.",
                 errors=[FieldError(f"{pointer}/auth", f"{reference} is not listed", "not_allowed")],
             )
     return document

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from auditlog.models import LogEntry
@@ -77,7 +78,7 @@ def test_a_bad_document_comes_back_with_its_lines(document: str, said: str, demo
     assert kinds(demo)[before:] == ["request.refused"]
 
 
-def test_overlays_channels_lists_and_integrations(demo: Demo, console: Console) -> None:
+def test_overlays_channels_lists_and_integrations(demo: Demo, console: Console, settings: Any) -> None:
     browser = console("admin")
     overlay = browser.post("/console/policies/overlay/new/", {"policy": "payments", "scope": "channel/agent_desk"})
     assert overlay.status_code == 422  # the conditions do not fit all that the channel may carry
@@ -99,8 +100,10 @@ def test_overlays_channels_lists_and_integrations(demo: Demo, console: Console) 
     made = browser.post("/console/integrations/integration/new/", {"document": document})
     assert made["Location"] == reverse("admin:integrations_integration_change", args=["int_tickets"])
     secret = document.replace("  actions:", "  auth: {scheme: bearer, secret: {env: PATH}}\n  actions:")
-    refused = browser.post("/console/integrations/integration/int_tickets/new-version/", {"document": secret})
-    assert "(secret_reference_not_allowed)" in refused.content.decode()
+    for listed_for in (["env:OTHER"], ["globex/env:PATH"]):
+        settings.THREADA_SECRET_REFS = listed_for
+        refused = browser.post("/console/integrations/integration/int_tickets/new-version/", {"document": secret})
+        assert "(secret_reference_not_allowed)" in refused.content.decode()
     assert [edit.action for edit in browser.get(made["Location"]).context["edits"]] == ["changed"]
 
 

@@ -60,17 +60,19 @@ def test_anything_else_is_refused_without_repeating_it(written: Any) -> None:
 
 
 def test_only_listed_references_come_through_the_api() -> None:
-    listed = ["env:BANK_TOKEN", "file:/run/secrets/bank"]
-    assert allowed(SecretReference("env", "BANK_TOKEN"), listed)
-    assert allowed(SecretReference("file", "/run/secrets/bank"), listed)
+    listed = ["env:BANK_TOKEN", "file:/run/secrets/bank", "globex/env:GLOBEX_TOKEN"]
+    assert allowed(SecretReference("env", "BANK_TOKEN"), listed, tenant="acme")
+    assert allowed(SecretReference("file", "/run/secrets/bank"), listed, tenant="acme")
+    assert allowed(SecretReference("env", "GLOBEX_TOKEN"), listed, tenant="globex")
     for source, name in (
         ("env", "BANK_TOKEN2"),
         ("env", "bank_token"),
         ("file", "/run/secrets"),
         ("env", "SECRET_KEY"),
+        ("env", "GLOBEX_TOKEN"),
     ):
-        assert not allowed(SecretReference(source, name), listed)  # type: ignore[arg-type]
-    assert not allowed(SecretReference("env", "BANK_TOKEN"), [])
+        assert not allowed(SecretReference(source, name), listed, tenant="acme")  # type: ignore[arg-type]
+    assert not allowed(SecretReference("env", "BANK_TOKEN"), [], tenant="acme")
 
 
 def test_variable_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ THREADA_BASE_DIR = BASE_DIR
 THREADA_VERSION = "0.1.0"
 # CIDRs of private or loopback networks that integrations may call; everything not globally routable is refused else.
 THREADA_EGRESS_ALLOW = words("THREADA_EGRESS_ALLOW")
-# Secret references (`env:NAME`, `file:/path`) that tenants may name through API and console.
+# Secret references that a tenant may name through API and console: `acme/env:NAME`, `acme/file:/path` for one tenant,
+# without the tenant for all.
 THREADA_SECRET_REFS = words("THREADA_SECRET_REFS")
 # How long an idempotency key is remembered, in hours.
 THREADA_IDEMPOTENCY_HOURS = number("THREADA_IDEMPOTENCY_HOURS", 24)
