@@ -1,0 +1,172 @@
+"""Signed notes with Ed25519 (https://c2sp.org/signed-note): text, signatures, and the keys that make and check them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from telemetry.tlog.texts import MalformedText, decoded, encoded
+
+ED25519: Final = 0x01
+MOST_SIGNATURES: Final = 100
+LONGEST_NOTE: Final = 1_000_000
+_DASH: Final = "\N{EM DASH} "
+
+
+class UntrustedNote(ValueError):
+    """No known key signed the note, or a signature of a known key does not verify."""
+
+
+def checked_name(name: str) -> str:
+    """`name`, if it may name a key: not empty, without Unicode spaces, plus signs and control characters."""
+    if not name or any(char.isspace() or char == "+" or ord(char) < 0x20 for char in name):
+        raise MalformedText(f"{name!r} cannot name a key")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature line: who, with which key, and the bytes."""
+
+    name: str
+    key_id: bytes
+    value: bytes
+
+    def line(self) -> str:
+        return f"{_DASH}{self.name} {encoded(self.key_id + self.value)}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierKey:
+    """A public key and the name it signs under, written `name+id+key` (a "vkey")."""
+
+    name: str
+    public_key: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """The first four bytes of SHA-256 over name, newline, signature type and key."""
+        material = self.name.encode() + b"\n" + bytes([ED25519]) + self.public_key
+        return hashlib.sha256(material).digest()[:4]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a vkey. Raises `MalformedText`, also for an id that does not follow from name and key."""
+        name, plus, rest = text.partition("+")
+        stated, second_plus, material = rest.partition("+")
+        if not plus or not second_plus:
+            raise MalformedText("a verifier key is a name, an id and a key, joined by +")
+        key = decoded(material, what="the key of a verifier key")
+        if len(key) != 33 or key[0] != ED25519:
+            raise MalformedText("the verifier key is not an Ed25519 key (type 1, 32 bytes)")
+        found = cls(checked_name(name), key[1:])
+        if stated != found.key_id.hex():
+            raise MalformedText(f"the verifier key says id {stated}, its name and key make {found.key_id.hex()}")
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.key_id.hex()}+{encoded(bytes([ED25519]) + self.public_key)}"
+
+    def signed(self, text: str, value: bytes) -> bool:
+        """Whether `value` is this key's signature over the note text."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public_key).verify(value, text.encode())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class Signer:
+    """A private key under the name it signs as."""
+
+    def __init__(self, name: str, private_key: Ed25519PrivateKey) -> None:
+        self._private_key = private_key
+        self.verifier_key = VerifierKey(checked_name(name), private_key.public_key().public_bytes_raw())
+
+    def sign(self, text: str) -> Signature:
+        """This key's signature over a note text."""
+        key = self.verifier_key
+        return Signature(key.name, key.key_id, self._private_key.sign(checked_text(text).encode()))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedNote:
+    """A text that ends in a newline, and the signatures under it, known and unknown."""
+
+    text: str
+    signatures: tuple[Signature, ...]
+
+    @classmethod
+    def parse(cls, raw: str | bytes) -> Self:
+        """Read a note; nothing is verified yet. Raises `MalformedText`."""
+        whole = _decoded_utf8(raw)
+        text, separator, below = whole.rpartition("\n\n")
+        if not separator or not below.endswith("\n"):
+            raise MalformedText("a signed note is text, an empty line, and signature lines that end in newlines")
+        lines = below.removesuffix("\n").split("\n")
+        if len(lines) > MOST_SIGNATURES:
+            raise MalformedText(f"the note has more than {MOST_SIGNATURES} signatures")
+        return cls(checked_text(f"{text}\n"), tuple(_signature(line) for line in lines))
+
+    def __str__(self) -> str:
+        return f"{self.text}\n{''.join(signature.line() for signature in self.signatures)}"
+
+    def verified_by(self, keys: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:
+        """The known keys that signed, at least one.
+
+        Signatures of unknown keys are ignored, as the specification asks (rotation and witnesses live from it). Raises
+        `UntrustedNote` when no known key signed, or when a known key's signature is wrong, whatever others say.
+        """
+        known = {(key.name, key.key_id): key for key in keys}
+        good: dict[tuple[str, bytes], VerifierKey] = {}
+        for signature in self.signatures:
+            identity = (signature.name, signature.key_id)
+            key = known.get(identity)
+            if key is None:
+                continue
+            if not key.signed(self.text, signature.value):
+                raise UntrustedNote(f"the signature of {key.name} with key {key.key_id.hex()} does not verify")
+            good[identity] = key
+        if not good:
+            raise UntrustedNote("no key that is known here signed the note")
+        return tuple(good.values())
+
+
+def sign(text: str, signers: Sequence[Signer]) -> SignedNote:
+    """The note of `text`, signed by each."""
+    if not signers:
+        raise ValueError("a signed note needs a signer")
+    return SignedNote(checked_text(text), tuple(signer.sign(text) for signer in signers))
+
+
+def checked_text(text: str) -> str:
+    """`text`, if it may be the text of a note: ends in a newline, no other control characters below U+0020."""
+    if not text.endswith("\n") or any(ord(char) < 0x20 and char != "\n" for char in text):
+        raise MalformedText("a note's text ends in a newline and holds no other control characters")
+    return text
+
+
+def _decoded_utf8(raw: str | bytes) -> str:
+    if len(raw) > LONGEST_NOTE:
+        raise MalformedText(f"the note is longer than {LONGEST_NOTE} bytes")
+    if isinstance(raw, str):
+        return raw
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise MalformedText("the note is not UTF-8") from None
+
+
+def _signature(line: str) -> Signature:
+    name, space, material = line.removeprefix(_DASH).partition(" ")
+    if not line.startswith(_DASH) or not space:
+        raise MalformedText("a signature line is a dash, a name and a signature")
+    value = decoded(material, what="a signature")
+    if len(value) < 5:
+        raise MalformedText("a signature holds a key id of four bytes and the signature itself")
+    return Signature(checked_name(name), value[:4], value[4:])
