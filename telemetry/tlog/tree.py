@@ -9,10 +9,10 @@ from telemetry.tlog.hashing import EMPTY_ROOT, HASH_BYTES, node_hash
 
 
 class NodeId(NamedTuple):
-    """A complete subtree: the leaves from `index * 2**level` to before `(index + 1) * 2**level`. Level 0 is leaves."""
+    """A complete subtree: the leaves from `position * 2**level` to before `(position + 1) * 2**level`. Level 0 is leaves."""
 
     level: int
-    index: int
+    position: int
 
 
 class Node(NamedTuple):
