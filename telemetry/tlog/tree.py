@@ -9,7 +9,7 @@ from telemetry.tlog.hashing import EMPTY_ROOT, HASH_BYTES, node_hash
 
 
 class NodeId(NamedTuple):
-    """A complete subtree: the leaves from `position * 2**level` to before `(position + 1) * 2**level`. Level 0 is leaves."""
+    """A complete subtree: leaves `position * 2**level` to before `(position + 1) * 2**level`; level 0 is a leaf."""
 
     level: int
     position: int
