@@ -126,6 +126,25 @@ class ListVersion(TenantRow):
         return f"{self.list} v{self.number}"
 
 
+class Calendar(TenantRow):
+    """When the tenant works: time zone, hours, holidays. One a tenant; deadlines already set are not moved by it."""
+
+    slug = SlugColumn()
+    document = models.JSONField()
+    time_zone = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    updated_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("calendar"),
+            models.UniqueConstraint(fields=["tenant"], name="calendar_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
 class Policy(TenantRow):
     """A rule document with a history. `in_force` is the version that decides; none means deny (`policy_missing`)."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Case, When
+from django.db.models.functions import Greatest, Least
 
 from integrations.models import Envelope, Execution
 from policies.models import WorkflowVersion
@@ -36,6 +38,9 @@ class WorkItem(TenantRow):
     version = models.PositiveIntegerField(default=1)
     ended_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     ended_reason = models.TextField(blank=True, help_text="What who cancelled or resolved it gave as reason.")
+    nobody_can_decide = models.BooleanField(
+        default=False, db_default=False, help_text="It waits at a step that the people there are cannot complete."
+    )
     correlation_id = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     updated_at = models.DateTimeField(default=clock.now, editable=False)
@@ -50,6 +55,11 @@ class WorkItem(TenantRow):
                 fields=["tenant", "policy_version_id", "id"],
                 name="workitem_policy_idx",
                 condition=models.Q(policy_version_id__isnull=False),
+            ),
+            models.Index(
+                fields=["tenant", "id"],
+                name="workitem_nobody_idx",
+                condition=models.Q(nobody_can_decide=True),
             ),
         ]
 
@@ -87,7 +97,11 @@ class Evidence(TenantRow):
 
 
 class DecisionStep(TenantRow):
-    """A point where something must be decided. Its envelope seals what the votes are about; a claim is no state."""
+    """A point where something must be decided. Its envelope seals what the votes are about; a claim is no state.
+
+    What is due when stands in columns: `remind_at` and `escalate_at` are emptied once they were acted upon, and
+    `next_due_at` is the earliest of all, but not before `sweep_after`, until when a failed try of it rests.
+    """
 
     work_item = models.ForeignKey(
         WorkItem, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="steps"
@@ -111,7 +125,30 @@ class DecisionStep(TenantRow):
     excluded_ids = ArrayField(models.UUIDField(), default=list)
     respond_by = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    remind_at = models.DateTimeField(null=True)
+    escalate_at = models.DateTimeField(null=True)
     escalated_at = models.DateTimeField(null=True)
+    escalated_to = models.JSONField(default=list, help_text="Leaves whose people may stand in for any other leaf.")
+    extended_at = models.DateTimeField(null=True, help_text="When its deadline passed once and was set anew.")
+    sweep_after = models.DateTimeField(null=True)
+    sweep_failures = models.PositiveSmallIntegerField(default=0, db_default=0)
+    next_due_at = models.GeneratedField(
+        expression=Case(
+            When(
+                remind_at__isnull=True,
+                escalate_at__isnull=True,
+                expires_at__isnull=True,
+                then=models.Value(None, output_field=models.DateTimeField()),
+            ),
+            default=Greatest(Least("remind_at", "escalate_at", "expires_at"), "sweep_after"),
+        ),
+        output_field=models.DateTimeField(null=True),
+        db_persist=True,
+    )
+    weigh_due = models.BooleanField(
+        default=True, db_default=True, help_text="Whether anybody can complete it has to be looked at anew."
+    )
+    assignee = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     claimed_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     claimed_until = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(default=clock.now, editable=False)
@@ -130,9 +167,14 @@ class DecisionStep(TenantRow):
             models.Index(fields=["tenant", "work_item", "id"], name="decisionstep_item_idx"),
             models.Index(fields=["tenant", "status", "id"], name="decisionstep_status_idx"),
             models.Index(
-                fields=["expires_at"],
-                condition=models.Q(status="pending", expires_at__isnull=False),
-                name="decisionstep_due_idx",
+                fields=["tenant", "next_due_at"],
+                condition=models.Q(status="pending", next_due_at__isnull=False),
+                name="decisionstep_next_due_idx",
+            ),
+            models.Index(
+                fields=["tenant", "id"],
+                condition=models.Q(status="pending", weigh_due=True),
+                name="decisionstep_weigh_idx",
             ),
         ]
 
@@ -157,6 +199,7 @@ class Vote(TenantRow):
     comment = models.TextField(blank=True)
     envelope_sha256 = models.CharField(max_length=64)
     counted = models.BooleanField()
+    stands_for = ArrayField(models.UUIDField(), default=list, help_text="Whose delegate the voter was at that moment.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -173,3 +216,102 @@ class Vote(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.VOTE, self.id)
+
+
+class AwaitedKey(TenantRow):
+    """A pending step waits for whoever holds this key (`role:finance`): the index behind "waiting for me"."""
+
+    step = models.ForeignKey(
+        DecisionStep, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="awaited"
+    )
+    key = models.CharField(max_length=250)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("awaitedkey", references=("step",)),
+            models.UniqueConstraint(fields=["tenant", "step", "key"], name="awaitedkey_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "key", "step"], name="awaitedkey_key_idx")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Roster(TenantRow):
+    """For which people of the tenant its pending steps were weighed last: other people, and all are weighed anew."""
+
+    fingerprint = models.CharField(max_length=64)
+    weighed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("roster"),
+            models.UniqueConstraint(fields=["tenant"], name="roster_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+
+class Delegation(TenantRow):
+    """For a while one person stands in for another: an absence, kept after its end."""
+
+    delegator = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+    delegate = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(help_text="When it ends, or was ended.")
+    reason = models.CharField(max_length=500, blank=True)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    ended_at = models.DateTimeField(null=True, help_text="When somebody ended it before its time.")
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("delegation"),
+            models.CheckConstraint(
+                name="delegation_not_to_oneself", condition=~models.Q(delegator=models.F("delegate"))
+            ),
+            models.CheckConstraint(
+                name="delegation_ends_after_start", condition=models.Q(ends_at__gte=models.F("starts_at"))
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "ends_at"], name="delegation_ends_idx"),
+            models.Index(fields=["tenant", "delegator", "id"], name="delegation_delegator_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.DELEGATION, self.id)
+
+
+class Notice(TenantRow):
+    """Something people have to be told about a step, once: what is sent, and to whom it went, is decided later."""
+
+    step = models.ForeignKey(
+        DecisionStep, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="notices"
+    )
+    kind = models.CharField(max_length=16)
+    occurrence = models.CharField(max_length=64, blank=True, help_text="Which one of its kind: none happens twice.")
+    recipient_ids = ArrayField(
+        models.UUIDField(), null=True, help_text="Whom it concerns; null: everybody the step waits for."
+    )
+    facts = models.JSONField(default=dict)
+    correlation_id = models.CharField(max_length=128)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("notice", references=("step",)),
+            models.UniqueConstraint(fields=["tenant", "step", "kind", "occurrence"], name="notice_once"),
+            models.CheckConstraint(
+                name="notice_kind_known",
+                condition=models.Q(kind__in=["assigned", "reminder", "escalated", "decided"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.occurrence}".strip()

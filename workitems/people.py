@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
+from datetime import datetime
 
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.people import Member, members
-from workitems.models import DecisionStep
+from workitems.models import DecisionStep, Delegation
 from workitems.tally import Person
 
 
@@ -28,6 +29,15 @@ def person_of(member: Member, *, workflow_id: uuid.UUID) -> Person:
         roles=member.rights.roles,
         scopes=frozenset(scope.value for scope in member.scopes_on(workflow_id)),
     )
+
+
+def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
+    """Who stands in for whom at `now`: delegate → the people whose delegate they are. It does not chain."""
+    found: dict[uuid.UUID, set[uuid.UUID]] = {}
+    active = Delegation.objects.filter(tenant_id=tenant_id, ends_at__gt=now, starts_at__lte=now)
+    for delegate, delegator in active.values_list("delegate_id", "delegator_id"):
+        found.setdefault(delegate, set()).add(delegator)
+    return {delegate: frozenset(delegators) for delegate, delegators in found.items()}
 
 
 def acting_person(ctx: ActingContext, *, workflow_id: uuid.UUID) -> Person:

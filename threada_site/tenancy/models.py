@@ -73,6 +73,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     kind = models.CharField(max_length=8, choices=[(kind.value, kind.value) for kind in PrincipalKind])
     display_name = models.CharField(max_length=200, blank=True)
     email = models.EmailField(blank=True)
+    time_zone = models.CharField(max_length=64, blank=True, help_text="In which this person reads times.")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 

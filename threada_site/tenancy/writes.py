@@ -59,7 +59,7 @@ def _insert_sql(model: type[models.Model]) -> str:
 
 
 def _columns(model: type[models.Model]) -> list[models.Field[Any, Any]]:
-    return list(model._meta.local_concrete_fields)
+    return [field for field in model._meta.local_concrete_fields if not field.generated]
 
 
 def _placeholder(field: models.Field[Any, Any]) -> str:

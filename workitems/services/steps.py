@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from integrations.envelope import SealedEnvelope, seal
 from integrations.models import Envelope, Execution
@@ -17,7 +17,11 @@ from workitems import selectors
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services.moves import move_step
+from workitems.services.notices import notice, notice_row
 from workitems.services.receipts import item_receipt_rows, record_item, step_blocks
+from workitems.services.waiting import awaited_rows, stop_waiting
+
+_DECIDED: Final = frozenset({StepStatus.APPROVED, StepStatus.REJECTED, StepStatus.EXPIRED})
 
 
 def open_step(
@@ -58,6 +62,8 @@ def open_step(
         policy_version_ids=pins,
         excluded_ids=sorted(excluded_people(item, rule, pins=pins, asked_by=asked_by)),
         respond_by=now + rule.respond_within if rule.respond_within else None,
+        remind_at=now + rule.remind_after if rule.remind_after else None,
+        escalate_at=now + rule.escalate_after if rule.escalate_after else None,
         expires_at=now + rule.expires_after if rule.expires_after else None,
         opened_at=now,
     )
@@ -65,6 +71,8 @@ def open_step(
         [
             *rows,
             step,
+            *awaited_rows(step, rule, workflow_id=item.workflow_version.workflow_id),
+            notice_row("assigned", step, None, ctx, "opened"),
             *item_receipt_rows(
                 "decision_step.opened",
                 item,
@@ -87,8 +95,11 @@ def close_step(
     execution: Execution | None = None,
     reason_codes: tuple[str, ...] = (),
 ) -> None:
-    """Close a locked step with its receipt."""
+    """Close a locked step with its receipt: nobody is waited for any more."""
     move_step(step, status)
+    stop_waiting(step, item=item)
+    if status in _DECIDED:
+        notice("decided", step, None, ctx, status=status.value)
     record_item(
         f"decision_step.{status.value}",
         item,

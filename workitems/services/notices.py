@@ -1,0 +1,51 @@
+"""What people have to be told about a step. Recorded in the transaction of the event, once; a job may send it later."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from typing import Any, Literal
+
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+from workitems.models import DecisionStep, Notice
+
+type NoticeKind = Literal["assigned", "reminder", "escalated", "decided"]
+
+
+def notice(
+    kind: NoticeKind,
+    step: DecisionStep,
+    recipients: Collection[uuid.UUID] | None,
+    ctx: ActingContext,
+    *,
+    occurrence: str = "",
+    **facts: Any,
+) -> None:
+    """Record that `recipients` (None: everybody the step waits for) have to be told of an event of `step`.
+
+    `occurrence` tells events of one kind apart; an event that was recorded already is left as it is. `facts` are JSON
+    values about the event (who did it, why), never the payload.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    Notice.objects.bulk_create([notice_row(kind, step, recipients, ctx, occurrence, **facts)], ignore_conflicts=True)
+
+
+def notice_row(
+    kind: NoticeKind,
+    step: DecisionStep,
+    recipients: Collection[uuid.UUID] | None,
+    ctx: ActingContext,
+    occurrence: str = "",
+    **facts: Any,
+) -> Notice:
+    """The unsaved row of a notice, for what is written together with the step itself."""
+    return Notice(
+        tenant_id=step.tenant_id,
+        step_id=step.id,
+        kind=kind,
+        occurrence=occurrence,
+        recipient_ids=None if recipients is None else sorted(recipients),
+        facts={"actor": ctx.actor, **facts},
+        correlation_id=ctx.correlation_id,
+    )

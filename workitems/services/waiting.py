@@ -1,0 +1,25 @@
+"""Whom pending steps wait for, kept as rows, so that "what waits for me" is a look into an index."""
+
+from __future__ import annotations
+
+import uuid
+
+from policies.approvals import ApprovalRule, leaves
+from workitems.awaited import keys_of_leaves
+from workitems.models import AwaitedKey, DecisionStep, WorkItem
+
+
+def awaited_rows(step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID) -> list[AwaitedKey]:
+    """The unsaved rows of a step that opens."""
+    return [
+        AwaitedKey(tenant_id=step.tenant_id, step_id=step.id, key=key)
+        for key in sorted(keys_of_leaves(leaves(rule.tree), workflow_id=workflow_id))
+    ]
+
+
+def stop_waiting(step: DecisionStep, *, item: WorkItem) -> None:
+    """A step that closes waits for nobody, so nobody is missing either."""
+    AwaitedKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id).delete()
+    if item.nobody_can_decide:
+        item.nobody_can_decide = False
+        item.save(update_fields=["nobody_can_decide"])
