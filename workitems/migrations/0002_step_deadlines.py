@@ -156,6 +156,26 @@ class Migration(migrations.Migration):
                 help_text="It waits at a step that the people there are cannot complete.",
             ),
         ),
+        migrations.AddField(
+            model_name="decisionstep",
+            name="next_due_at",
+            field=models.GeneratedField(
+                db_persist=True,
+                expression=models.Case(
+                    models.When(
+                        escalate_at__isnull=True,
+                        expires_at__isnull=True,
+                        remind_at__isnull=True,
+                        then=models.Value(None, output_field=models.DateTimeField()),
+                    ),
+                    default=django.db.models.functions.comparison.Greatest(
+                        django.db.models.functions.comparison.Least("remind_at", "escalate_at", "expires_at"),
+                        "sweep_after",
+                    ),
+                ),
+                output_field=models.DateTimeField(null=True),
+            ),
+        ),
         migrations.AddIndex(
             model_name="decisionstep",
             index=models.Index(
@@ -262,26 +282,6 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="+",
                 to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="decisionstep",
-            name="next_due_at",
-            field=models.GeneratedField(
-                db_persist=True,
-                expression=models.Case(
-                    models.When(
-                        escalate_at__isnull=True,
-                        expires_at__isnull=True,
-                        remind_at__isnull=True,
-                        then=models.Value(None, output_field=models.DateTimeField()),
-                    ),
-                    default=django.db.models.functions.comparison.Greatest(
-                        django.db.models.functions.comparison.Least("remind_at", "escalate_at", "expires_at"),
-                        "sweep_after",
-                    ),
-                ),
-                output_field=models.DateTimeField(null=True),
             ),
         ),
         migrations.AddIndex(
