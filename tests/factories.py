@@ -73,6 +73,7 @@ def acting(
         principal_kind=PrincipalKind(principal.kind),
         principal_name=principal.username,
         roles=rights.roles,
+        groups=rights.groups,
         scopes=rights.scopes,
         grants=rights.grants,
         entry_point=entry_point,

@@ -27,6 +27,7 @@ def person_of(member: Member, *, workflow_id: uuid.UUID) -> Person:
         kind=member.kind,
         name=member.username,
         roles=member.rights.roles,
+        groups=member.rights.groups,
         scopes=frozenset(scope.value for scope in member.scopes_on(workflow_id)),
     )
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
+from threada_site.identity import services
+from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,12 @@ class Busy:
 
 
 def busy_tenant(demo: Demo) -> Busy:
-    """The demo tenant with a large payment that waits for two people of finance, and an export."""
+    """The demo tenant with a large payment that waits for two people of finance, a group, and an export."""
     item = demo.hand_in(LARGE)
     demo.wait()
     execution = demo.execute(item).json()["execution_id"]
     step = demo.step_of(item)
+    with unit_of_work(demo.tenant.id):
+        services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
     demo.client.post("/telemetry/exports", {})
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

@@ -156,6 +156,44 @@ def test_people_and_roles(demo: Demo, console: Console) -> None:
     assert not User.objects.filter(username="eve").exists()
 
 
+def test_groups_and_owners(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    make_principal(demo.tenant, "crawler", kind="agent")
+    asked = {"slug": "board", "name": "The board", "members": "finance-1, finance-2\nsecurity-1"}
+    made = browser.post("/console/tenancy/peoplegroup/new/", asked)
+    assert made.status_code == 302, made.content
+    page = browser.get(made["Location"])
+    assert [person.username for person in page.context["members"]] == ["finance-1", "finance-2", "security-1"]
+    assert (
+        "there is a group board already"
+        in browser.post("/console/tenancy/peoplegroup/new/", asked).content.decode().lower()
+    )
+    change = made["Location"].replace("change/", "change-members/")
+    assert "finance-2" in browser.get(change).content.decode()
+    refused = browser.post(change, {"name": "", "members": "finance-1 nobody"})
+    assert "&#x27;nobody&#x27; does not belong to this tenant" in refused.content.decode()
+    browser.post(change, {"name": "Board", "members": "finance-1"})
+    assert [person.username for person in browser.get(made["Location"]).context["members"]] == ["finance-1"]
+    people = {row[1][0][1]: row[0] for row in browser.get("/console/tenancy/membership/").context["rows"]}
+    assert browser.get(people["finance-1"]).context["groups"] == ["board"]
+    own = people["crawler"].replace("change/", "change-owner/")
+    assert browser.post(own, {"owner": "finance-2"}).status_code == 302
+    assert browser.get(people["crawler"]).context["owner"].username == "finance-2"
+    assert "finance-2" in browser.get(own).content.decode()
+    assert "is no active person" in browser.post(own, {"owner": "demo-client"}).content.decode()
+    assert "Change owner" not in browser.get(people["finance-1"]).content.decode()
+    assert kinds(demo)[-6:] == [
+        "group.defined", "request.refused", "request.refused", "group.defined", "principal.owner_set",
+        "request.refused",
+    ]  # fmt: skip
+    make_principal(demo.tenant, "mallory", roles=["operator"])
+    refused = console("mallory").post(change, {"name": "", "members": "mallory"})
+    assert "(scope_missing)" in refused.content.decode()
+    agent = {"name": "helper", "kind": "agent", "roles": ["viewer"], "owner": "finance-1"}
+    added = browser.post("/console/tenancy/membership/new/", agent)
+    assert browser.get(added["Location"]).context["owner"].username == "finance-1"
+
+
 def test_exports_can_be_downloaded(demo: Demo, console: Console) -> None:
     busy_tenant(demo)
     browser = console("admin")

@@ -14,6 +14,8 @@ from django.core.management import call_command
 from integrations.models import Integration, IntegrationVersion
 from policies.models import Channel, List, ListVersion, Overlay, Policy, PolicyVersion, Workflow, WorkflowVersion
 from telemetry.models import Receipt
+from tests.factories import make_principal
+from threada_site.identity.selectors import group_member_names
 from threada_site.runtime.prepare import DEMO_DOCUMENTS
 from threada_site.tenancy.models import Role, Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -162,7 +164,7 @@ def test_a_plan_prints_the_difference_and_changes_nothing(apply: Any, tenant: Te
         ("kind: Channel\nid: [", "documents.yaml:3:"),
         (
             "kind: Channel\nid: web\n---\nkind: Chanel\nid: mobile\n",
-            "documents.yaml:4: /kind: Use one of Role, Channel,",
+            "documents.yaml:4: /kind: Use one of Role, Group, Channel,",
         ),
         ("kind: Channel\nid: Not A Slug\n", "documents.yaml:2: /id:"),
         ("kind: Channel\nid: web\n---\nkind: Channel\nid: web\n", "documents.yaml:4: document: Channel web stands at"),
@@ -282,3 +284,37 @@ def test_a_label_alone_is_a_change(apply: Any, tenant: Tenant) -> None:
     with unit_of_work(tenant.id):
         assert Integration.objects.get().name == "Front desk"
         assert IntegrationVersion.objects.count() == 1
+
+
+def test_a_group_is_set_to_what_is_written(apply: Any, tenant: Tenant) -> None:
+    make_principal(tenant, "ann")
+    make_principal(tenant, "bob")
+    group = "kind: Group\nid: board\nname: The board\nspec: {members: [bob, ann]}\n"
+    assert "+ Group board (created)" in apply(group).out
+    assert "  Group board (unchanged)" in apply(group).out
+    fewer = apply(group.replace("bob, ", ""))
+    assert "~ Group board (changed)" in fewer.out
+    assert apply(group.replace("bob, ", ""), "--plan").out.count("unchanged") == 1
+    with unit_of_work(tenant.id):
+        assert group_member_names("board", tenant_id=tenant.id) == ["ann"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "kind: Group\nid: g\nspec:\n  members:\n    - ann\n    - zoe\n",
+            "documents.yaml:6: /spec/members/1: 'zoe' is no",
+        ),
+        ("kind: Group\nid: g\nspec: {members: ann}\n", "documents.yaml:3: /spec/members: List the names"),
+        ("kind: Group\nid: g\nspec: {member: [ann]}\n", "documents.yaml:3: /spec/member: There is no such field"),
+        ("kind: Group\nid: g\nname: 5\nspec: {members: []}\n", "documents.yaml:3: /name: name is text"),
+    ],
+)
+def test_a_group_that_cannot_be_is_refused_by_line(apply: Any, tenant: Tenant, text: str, said: str) -> None:
+    make_principal(tenant, "ann")
+    ran = apply(text)
+    assert ran.code == 1
+    assert said in ran.err
+    with unit_of_work(tenant.id):
+        assert group_member_names("g", tenant_id=tenant.id) is None

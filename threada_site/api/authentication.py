@@ -48,6 +48,7 @@ class CredentialAuthentication(BaseAuthentication):
             principal_kind=PrincipalKind(kind),
             principal_name=username,
             roles=rights.roles,
+            groups=rights.groups,
             scopes=rights.scopes,
             grants=rights.grants,
             credential_id=credential_id,

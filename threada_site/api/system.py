@@ -37,6 +37,7 @@ ME = representation(
         "name": {"type": "string"},
         "tenant": SLUG,
         "roles": {"type": "array", "items": SLUG},
+        "groups": {"type": "array", "items": SLUG, "description": "Groups of people it is in. They give no rights."},
         "scopes": {
             "type": "array",
             "items": {"enum": [scope.value for scope in Scope]},
@@ -52,6 +53,7 @@ ME = representation(
         "name": "demo-client",
         "tenant": "demo",
         "roles": ["requester"],
+        "groups": [],
         "scopes": ["actions:execute", "workitems:read", "workitems:write"],
         "credential_id": "cr_01k9zq6w4ve9qtr1n5m2d3c4b6",
         "credential_expires_at": None,
@@ -81,6 +83,7 @@ class Me(TenantView):
                 "name": context.principal_name,
                 "tenant": context.tenant_slug,
                 "roles": sorted(context.roles),
+                "groups": sorted(context.groups),
                 "scopes": sorted(context.scopes),
                 "credential_id": credential.public_id,
                 "credential_expires_at": rfc3339(credential.expires_at) if credential.expires_at else None,

@@ -17,7 +17,7 @@ from guardian.models import GroupObjectPermission
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope
 from threada_site.tenancy.grants_held import Rights, effective_rights
-from threada_site.tenancy.models import Credential, Membership, Role, Tenant, User
+from threada_site.tenancy.models import Credential, Membership, PeopleGroup, Role, Tenant, User
 
 
 class TenantChoice(NamedTuple):
@@ -69,6 +69,7 @@ def console_context(user: User, tenant_slug: str, correlation_id: str) -> Acting
         principal_kind=PrincipalKind(user.kind),
         principal_name=user.username,
         roles=rights.roles,
+        groups=rights.groups,
         scopes=rights.scopes,
         grants=rights.grants,
         entry_point=EntryPoint.CONSOLE,
@@ -144,3 +145,27 @@ def role_scopes(slug: str, *, tenant_id: uuid.UUID) -> frozenset[Scope] | None:
         )
     )
     return frozenset(scope for scope in Scope if scope.codename in codenames)
+
+
+def groups_of_tenant(tenant_id: uuid.UUID) -> QuerySet[PeopleGroup]:
+    """The tenant's groups of people, by slug."""
+    return PeopleGroup.objects.filter(tenant_id=tenant_id).order_by("slug")
+
+
+def groups_of_member(membership: Membership) -> list[str]:
+    """The slugs of the groups a member is in."""
+    groups = groups_of_tenant(membership.tenant_id).filter(memberships__membership_id=membership.id)
+    return list(groups.values_list("slug", flat=True))
+
+
+def group_members(group: PeopleGroup) -> QuerySet[User]:
+    """Who is in a group, by name."""
+    return User.objects.filter(
+        memberships__tenant_id=group.tenant_id, memberships__group_memberships__group_id=group.id
+    ).order_by("username")
+
+
+def group_member_names(slug: str, *, tenant_id: uuid.UUID) -> list[str] | None:
+    """The names of who is in a group, sorted, as a `kind: Group` document lists them; None when there is no such."""
+    group = groups_of_tenant(tenant_id).filter(slug=slug).first()
+    return None if group is None else list(group_members(group).values_list("username", flat=True))

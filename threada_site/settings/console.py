@@ -75,7 +75,7 @@ AUDITLOG_INCLUDE_TRACKING_MODELS = [
     {"model": "policies.PolicyVersion", "include_fields": ["number", "status", "document_sha256"]},
     {"model": "policies.Overlay", "include_fields": ["policy", "scope_kind", "scope_slug"]},
     {"model": "integrations.Integration", "include_fields": ["slug", "name", "connector", "current_version"]},
-    {"model": "tenancy.Membership", "include_fields": ["user"]},
+    {"model": "tenancy.Membership", "include_fields": ["user", "owner"]},
     {"model": "tenancy.Role", "include_fields": ["slug"]},
     {"model": "tenancy.Credential", "include_fields": ["user", "hint", "label", "scopes", "expires_at", "revoked_at"]},
 ]

@@ -6,20 +6,22 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from threada_site.kernel.context import ALL_SCOPES, ObjectGrants, Scope, with_implied
 
+GROUP_ROW: Final = "people_group"
 _BY_CODENAME = {scope.codename: scope for scope in Scope}
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Roles held, scopes on the tenant, scopes on single workflows and integrations."""
+    """Roles held, scopes on the tenant, scopes on single workflows and integrations; and the groups one is in."""
 
     roles: frozenset[str]
     scopes: frozenset[Scope]
     grants: ObjectGrants
+    groups: frozenset[str] = frozenset()
 
 
 def effective_rights(
@@ -28,16 +30,21 @@ def effective_rights(
     """Rights from rows of `threada_grants`: (role or None, model, object id, codename).
 
     `asked` are the credential's scopes, None for a person in the console (all). `role` narrows to one role held and
-    drops what was granted to the principal directly; a role not held leaves nothing.
+    drops what was granted to the principal directly; a role not held leaves no right. Groups say who somebody is and
+    not what they may do, so nothing narrows them: neither a credential nor a role is a way out of one.
     """
     allowed = ALL_SCOPES if asked is None else with_implied(frozenset(Scope(scope) for scope in asked))
     roles: set[str] = set()
+    groups: set[str] = set()
     on_tenant: set[Scope] = set()
     on_objects: dict[str, dict[uuid.UUID, set[Scope]]] = {
         "workflow": defaultdict(set),
         "integration": defaultdict(set),
     }
     for role_slug, model, object_id, codename in rows:
+        if model == GROUP_ROW:
+            groups.add(object_id)
+            continue
         if role_slug is not None:
             roles.add(role_slug)
         if (role is not None and role_slug != role) or codename not in _BY_CODENAME:
@@ -55,6 +62,7 @@ def effective_rights(
         grants=ObjectGrants(
             workflows=_cut(on_objects["workflow"], allowed), integrations=_cut(on_objects["integration"], allowed)
         ),
+        groups=frozenset(groups),
     )
 
 

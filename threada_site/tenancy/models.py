@@ -105,9 +105,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Membership(TenantRow):
-    """A principal belongs to a tenant. Its roles are the tenant's role groups that the principal is in."""
+    """A principal belongs to a tenant. Its roles are the tenant's role groups that the principal is in.
+
+    `owner` is the person who answers for an agent or a service here; people have none.
+    """
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -134,6 +138,45 @@ class Role(TenantRow):
 
     def __str__(self) -> str:
         return self.slug
+
+
+class PeopleGroup(TenantRow):
+    """A named set of members: approval rules ask for people out of it. It gives no rights; those come from roles."""
+
+    slug = SlugColumn()
+    name = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        verbose_name = "group"
+        constraints = [
+            *tenant_constraints("peoplegroup"),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="peoplegroup_slug_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class PeopleGroupMember(TenantRow):
+    """A member of the tenant is in a group; who leaves the tenant is in none of its groups any more."""
+
+    group = models.ForeignKey(
+        PeopleGroup, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="memberships"
+    )
+    membership = models.ForeignKey(
+        Membership, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="group_memberships"
+    )
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("peoplegroupmember", references=("group", "membership")),
+            models.UniqueConstraint(fields=["tenant", "group", "membership"], name="peoplegroupmember_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "membership"], name="peoplegroupmember_of")]
+
+    def __str__(self) -> str:
+        return f"{self.membership} in {self.group}"
 
 
 class Credential(TenantRow):

@@ -23,11 +23,11 @@ from policies.services.overlays import put_overlay
 from policies.services.publishing import put_policy
 from policies.services.workflows import put_workflow
 from policies.workflow_documents import parse_workflow
-from threada_site.identity.selectors import role_scopes
-from threada_site.identity.services import define_role
+from threada_site.identity.selectors import group_member_names, role_scopes
+from threada_site.identity.services import define_group, define_role
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.documents import Document, load_documents
-from threada_site.kernel.errors import DocumentInvalid, FieldError, ThreadaError
+from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest, ThreadaError
 from threada_site.kernel.ids import is_slug
 from threada_site.tenancy.puts import Change
 from threada_site.tenancy.unit_of_work import require_unit_of_work
@@ -144,6 +144,29 @@ def _names(scopes: frozenset[Scope] | None) -> list[str] | None:
     return None if scopes is None else sorted(scope.value for scope in scopes)
 
 
+def _apply_group(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    slug = _slug(value)
+    spec = _spec(value)
+    problems = [f"/{name}" for name in sorted(set(value) - {"kind", "id", "name", "spec"})]
+    problems += [f"/spec/{name}" for name in sorted(set(spec) - {"members"})]
+    if problems:
+        raise DocumentInvalid(
+            errors=[FieldError(at, "There is no such field here.", "unknown_field") for at in problems]
+        )
+    named, name = spec.get("members"), value.get("name")
+    if not isinstance(named, list) or not all(isinstance(member, str) for member in named):
+        raise DocumentInvalid(errors=[FieldError("/spec/members", "List the names of principals; [] for nobody.")])
+    if name is not None and not isinstance(name, str):
+        raise DocumentInvalid(errors=[FieldError("/name", "name is text.")])
+    before = group_member_names(slug, tenant_id=ctx.tenant_id)
+    try:
+        put = define_group(slug, named, name=name, ctx=ctx)
+    except InvalidRequest as error:
+        at_spec = [FieldError(f"/spec{entry.pointer}", entry.detail, entry.code) for entry in error.errors]
+        raise DocumentInvalid(error.detail, errors=at_spec) from None
+    return Applied("Group", slug, put.change, _diff(before, sorted(set(named))))
+
+
 def _apply_channel(value: dict[str, Any], ctx: ActingContext) -> Applied:
     document = parse_channel(value)
     before = rulebook.channel_by_slug(str(document.id), ctx=ctx)
@@ -227,6 +250,7 @@ def _diff(before: Any, after: Any) -> str:
 
 _KINDS: Final[dict[str, Callable[[dict[str, Any], ActingContext], Applied]]] = {
     "Role": _apply_role,
+    "Group": _apply_group,
     "Channel": _apply_channel,
     "List": _apply_list,
     "Workflow": _apply_workflow,

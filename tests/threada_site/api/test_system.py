@@ -35,6 +35,7 @@ class TestMe:
             "name": "robot",
             "tenant": "acme",
             "roles": ["auditor", "requester"],
+            "groups": [],
             "scopes": ["telemetry:read", "workitems:read"],
             "credential_id": credential.public_id,
             "credential_expires_at": clock.rfc3339(credential.expires_at),

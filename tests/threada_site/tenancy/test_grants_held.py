@@ -20,6 +20,7 @@ ROWS = [
     ("requester", "tenant", str(uuid.UUID(int=9)), "telemetry_read"),
     ("requester", "tenant", str(TENANT), "view_tenant"),
     ("empty", None, None, None),
+    (None, "people_group", "board", None),
 ]
 
 
@@ -50,6 +51,10 @@ def test_one_role_alone_drops_the_others_and_what_was_granted_directly() -> None
 def test_a_role_not_held_leaves_nothing() -> None:
     held = rights(role="tenant_admin")
     assert (held.roles, held.scopes, bool(held.grants)) == (frozenset(), frozenset(), False)
+
+
+def test_nothing_narrows_the_groups_one_is_in() -> None:
+    assert rights().groups == rights(asked={"workitems:read"}).groups == rights(role="tenant_admin").groups == {"board"}
 
 
 def test_another_tenants_grants_and_djangos_own_permissions_count_for_nothing() -> None:

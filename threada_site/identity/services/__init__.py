@@ -10,6 +10,8 @@ from threada_site.identity.services.credentials import (
     revoke_credential,
     rotate_credential,
 )
+from threada_site.identity.services.groups import define_group
+from threada_site.identity.services.owners import set_owner
 from threada_site.identity.services.principals import add_member, ensure_principal, remove_member, set_password
 from threada_site.identity.services.roles import define_role, grant_role, grant_scope_on, withdraw_role
 from threada_site.identity.services.tenants import create_tenant, founding_context
@@ -18,6 +20,7 @@ __all__ = [
     "IssuedCredential",
     "add_member",
     "create_tenant",
+    "define_group",
     "define_role",
     "ensure_principal",
     "founding_context",
@@ -27,6 +30,7 @@ __all__ = [
     "remove_member",
     "revoke_credential",
     "rotate_credential",
+    "set_owner",
     "set_password",
     "withdraw_role",
 ]

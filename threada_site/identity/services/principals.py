@@ -66,7 +66,7 @@ def add_member(principal: User, *, ctx: ActingContext) -> Membership:
 
 
 def remove_member(principal: User, *, ctx: ActingContext) -> None:
-    """End a membership, and with it the roles and credentials held in the tenant. Receipt `member.removed`.
+    """End a membership, and with it the roles, groups and credentials held in the tenant. Receipt `member.removed`.
 
     Whoever belongs nowhere afterwards loses the password too: another tenant may add them, and must not inherit one
     that somebody here knows.

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from threada_site.identity.management.arguments import duration, scopes
-from threada_site.identity.services import add_member, ensure_principal, grant_role, issue_credential
+from threada_site.identity.services import add_member, ensure_principal, grant_role, issue_credential, set_owner
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import User
@@ -29,6 +29,7 @@ class Command(TenantCommand):
         parser.add_argument(
             "--role", action="append", default=[], metavar="SLUG", help="grant this role first; repeats"
         )
+        parser.add_argument("--owner", metavar="NAME", help="the person who answers for the agent or service")
         parser.add_argument("--scopes", required=True, type=scopes, help='such as "workitems:read workitems:write"')
         parser.add_argument("--expires-in", type=duration, metavar="DURATION", help="30d, 12h, P30D, PT8H (never)")
         parser.add_argument("--label", default="", help="what the token is for")
@@ -40,6 +41,8 @@ class Command(TenantCommand):
             add_member(principal, ctx=ctx)
             for role in options["role"]:
                 grant_role(principal, role, ctx=ctx)
+            if options["owner"] is not None:
+                set_owner(principal, options["owner"], ctx=ctx)
             issued = issue_credential(
                 principal=principal,
                 scopes=options["scopes"],

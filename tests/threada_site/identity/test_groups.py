@@ -1,0 +1,146 @@
+"""Groups of people: who is in one, what that says about them, and what it never gives."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from telemetry.models import Receipt
+from tests.client import Api
+from tests.factories import acting, acting_system, make_principal, make_token
+from tests.threada_site.identity.test_services import kinds, last_body
+from threada_site.identity import services
+from threada_site.identity.selectors import console_context, group_member_names, rights_of_principal
+from threada_site.identity.services import groups
+from threada_site.kernel import errors
+from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember, Tenant, User
+from threada_site.tenancy.people import members
+from threada_site.tenancy.puts import Change
+from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError, unit_of_work
+
+
+@pytest.fixture
+def ann(tenant: Tenant) -> User:
+    return make_principal(tenant, "ann")
+
+
+@pytest.fixture
+def bob(tenant: Tenant) -> User:
+    return make_principal(tenant, "bob")
+
+
+def define(tenant: Tenant, *names: str, slug: str = "board", name: str | None = None) -> Change:
+    with unit_of_work(tenant.id):
+        return services.define_group(slug, names, name=name, ctx=acting_system(tenant)).change
+
+
+def names(tenant: Tenant, slug: str = "board") -> list[str] | None:
+    with unit_of_work(tenant.id):
+        return group_member_names(slug, tenant_id=tenant.id)
+
+
+def test_a_group_has_exactly_the_members_named(tenant: Tenant, ann: User, bob: User) -> None:
+    assert names(tenant) is None
+    assert define(tenant, "bob", "ann", "bob") is Change.CREATED
+    assert names(tenant) == ["ann", "bob"]
+    assert last_body(tenant)["kind"] == "group.defined"
+    assert last_body(tenant)["inputs"] == {"group": "board", "members": sorted([ann.public_id, bob.public_id])}
+    assert define(tenant, "ann") is Change.CHANGED
+    assert names(tenant) == ["ann"]
+    assert define(tenant) is Change.CHANGED
+    assert names(tenant) == []
+
+
+def test_what_changes_nothing_leaves_no_receipt(tenant: Tenant, ann: User) -> None:
+    define(tenant, "ann", name="The board")
+    before = kinds(tenant)
+    assert define(tenant, "ann") is Change.UNCHANGED
+    assert define(tenant, "ann", name="The board") is Change.UNCHANGED
+    assert kinds(tenant) == before
+    assert define(tenant, "ann", name="Board") is Change.CHANGED
+
+
+def test_strangers_are_named_by_their_place_and_nothing_is_made(
+    tenant: Tenant, other_tenant: Tenant, ann: User
+) -> None:
+    make_principal(other_tenant, "eve")
+    before = kinds(tenant)
+    with pytest.raises(errors.InvalidRequest) as refused:
+        define(tenant, "ann", "eve", "nobody")
+    assert [(entry.pointer, entry.code) for entry in refused.value.errors] == [
+        ("/members/1", "not_a_member"),
+        ("/members/2", "not_a_member"),
+    ]
+    assert (names(tenant), kinds(tenant)) == (None, before)
+
+
+@pytest.mark.parametrize("slug", ["", "The board", "a" * 64])
+def test_what_is_no_slug_names_no_group(tenant: Tenant, slug: str) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        define(tenant, slug=slug)
+
+
+def test_a_group_has_a_most_of_members(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "MOST_MEMBERS", 2)
+    with pytest.raises(errors.InvalidRequest, match="at most 2"):
+        define(tenant, "a", "b", "c")
+
+
+def test_only_a_steward_defines_groups_and_only_in_a_unit_of_work(tenant: Tenant, ann: User) -> None:
+    for role in ("requester", "operator", "policy_publisher"):
+        person = acting(tenant, make_principal(tenant, f"one-{role}", roles=[role]))
+        with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
+            services.define_group("board", ["ann"], ctx=person)
+    with pytest.raises(OutsideUnitOfWorkError):
+        services.define_group("board", ["ann"], ctx=acting_system(tenant))
+    assert names(tenant) is None
+
+
+def test_being_in_a_group_is_known_everywhere_and_gives_no_right(tenant: Tenant, ann: User, bob: User) -> None:
+    define(tenant, "ann")
+    define(tenant, "ann", "bob", slug="crew")
+    before = rights_of_principal(bob.id, tenant_id=tenant.id).scopes
+    assert rights_of_principal(ann.id, tenant_id=tenant.id).groups == {"board", "crew"}
+    assert rights_of_principal(ann.id, tenant_id=tenant.id).scopes == before
+    assert console_context(ann, tenant.slug, "c" * 32).groups == {"board", "crew"}
+    with unit_of_work(tenant.id):
+        assert {member.username: member.rights.groups for member in members(tenant.id)} == {
+            "ann": {"board", "crew"},
+            "bob": {"crew"},
+        }
+    assert Api(make_token(tenant, ann)).get("/me").json()["groups"] == ["board", "crew"]
+
+
+def test_neither_a_credential_nor_a_role_is_a_way_out_of_a_group(tenant: Tenant, ann: User) -> None:
+    define(tenant, "ann")
+    api = Api(make_token(tenant, ann, scopes=["workitems:read"]))
+    assert api.get("/me", headers={"Threada-Role": "requester"}).json()["groups"] == ["board"]
+
+
+def test_groups_of_another_tenant_are_not_seen(tenant: Tenant, other_tenant: Tenant, ann: User) -> None:
+    make_principal(other_tenant, "ann")
+    define(other_tenant, "ann")
+    assert rights_of_principal(ann.id, tenant_id=tenant.id).groups == frozenset()
+    assert rights_of_principal(ann.id, tenant_id=other_tenant.id).groups == {"board"}
+
+
+def test_who_leaves_the_tenant_leaves_its_groups(tenant: Tenant, ann: User, bob: User) -> None:
+    define(tenant, "ann", "bob")
+    with unit_of_work(tenant.id):
+        services.remove_member(ann, ctx=acting_system(tenant))
+    assert names(tenant) == ["bob"]
+    assert rights_of_principal(ann.id, tenant_id=tenant.id).groups == frozenset()
+    make_principal(tenant, "ann")
+    assert names(tenant) == ["bob"]
+
+
+def test_the_database_keeps_one_row_a_member(tenant: Tenant, ann: User) -> None:
+    define(tenant, "ann")
+    with unit_of_work(tenant.id), transaction.atomic():
+        row = PeopleGroupMember.objects.get()
+        group = PeopleGroup.objects.get()
+        membership = Membership.objects.get(user=ann)
+        assert (row.group_id, row.membership_id) == (group.id, membership.id)
+        with pytest.raises(IntegrityError, match="peoplegroupmember_once"), transaction.atomic():
+            PeopleGroupMember.objects.create(tenant_id=tenant.id, group=group, membership=membership)
+        assert Receipt.objects.filter(kind="group.defined").count() == 1

@@ -1,0 +1,87 @@
+"""Who answers for an agent or a service."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.factories import acting, acting_system, make_principal
+from tests.threada_site.identity.test_commands import Manage, Said, credential, manage
+from tests.threada_site.identity.test_services import kinds, last_body
+from threada_site.identity import services
+from threada_site.kernel import errors
+from threada_site.tenancy.models import Membership, Tenant, User
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+__all__ = ["manage"]
+
+
+@pytest.fixture
+def agent(tenant: Tenant) -> User:
+    return make_principal(tenant, "bot", kind="agent")
+
+
+@pytest.fixture
+def ann(tenant: Tenant) -> User:
+    return make_principal(tenant, "ann")
+
+
+def own(tenant: Tenant, principal: User, owner: str) -> None:
+    with unit_of_work(tenant.id):
+        services.set_owner(principal, owner, ctx=acting_system(tenant))
+
+
+def owner_of(tenant: Tenant, principal: User) -> User | None:
+    with unit_of_work(tenant.id):
+        return Membership.objects.select_related("owner").get(user=principal).owner
+
+
+def test_an_agent_gets_an_owner_and_loses_it(tenant: Tenant, agent: User, ann: User) -> None:
+    own(tenant, agent, "ann")
+    assert owner_of(tenant, agent) == ann
+    assert last_body(tenant)["kind"] == "principal.owner_set"
+    assert last_body(tenant)["inputs"] == {"principal": agent.public_id, "owner": ann.public_id}
+    before = kinds(tenant)
+    own(tenant, agent, "ann")
+    assert kinds(tenant) == before
+    own(tenant, agent, "")
+    assert owner_of(tenant, agent) is None
+    assert last_body(tenant)["inputs"] == {"principal": agent.public_id, "owner": None}
+
+
+def test_an_owner_is_a_person_of_the_tenant(tenant: Tenant, other_tenant: Tenant, agent: User, ann: User) -> None:
+    make_principal(other_tenant, "eve")
+    make_principal(tenant, "other-bot", kind="service")
+    gone = make_principal(tenant, "gone")
+    User.objects.filter(id=gone.id).update(is_active=False)
+    before = kinds(tenant)
+    for name in ("eve", "other-bot", "gone", "nobody", "bot"):
+        with pytest.raises(errors.InvalidRequest) as refused:
+            own(tenant, agent, name)
+        assert [(entry.pointer, entry.code) for entry in refused.value.errors] == [("/owner", "not_a_person")]
+    assert (owner_of(tenant, agent), kinds(tenant)) == (None, before)
+
+
+def test_people_have_no_owner(tenant: Tenant, ann: User) -> None:
+    make_principal(tenant, "bob")
+    with pytest.raises(errors.InvalidRequest, match="answer for themselves"):
+        own(tenant, ann, "bob")
+
+
+def test_it_takes_a_steward_and_a_member(tenant: Tenant, other_tenant: Tenant, agent: User, ann: User) -> None:
+    with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
+        services.set_owner(agent, "ann", ctx=acting(tenant, ann))
+    with pytest.raises(errors.InvalidRequest) as refused:
+        own(tenant, make_principal(other_tenant, "far", kind="agent"), "ann")
+    assert [entry.code for entry in refused.value.errors] == ["not_a_member"]
+
+
+def test_an_owner_is_named_with_the_credential(manage: Manage, tenant: Tenant, ann: User) -> None:
+    asked = ("--kind", "agent", "--role", "viewer", "--scopes", "workitems:read")
+    said = credential(manage, *asked, "--owner", "ann", principal="crawler")
+    assert (said.status, said.err) == (0, "")
+    assert owner_of(tenant, User.objects.get(username="crawler")) == ann
+    assert credential(manage, *asked, principal="crawler").status == 0
+    assert owner_of(tenant, User.objects.get(username="crawler")) == ann
+    refused = credential(manage, *asked, "--owner", "nobody", principal="other")
+    assert refused == Said(1, "", "The owner 'nobody' is no active person of this tenant.\n/owner is no person\n")
+    assert not User.objects.filter(username="other").exists()

@@ -1,0 +1,99 @@
+"""The console's pages of credentials: which tokens speak for whom."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.identity import selectors, services
+from threada_site.identity.admin.roles import SCOPE_CHOICES
+from threada_site.identity.stewardship import is_steward
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Credential
+
+
+class CredentialForm(ConsoleForm):
+    intro = "A token of a principal. It is shown once; it never holds more than its principal's roles give."
+    principal = forms.ChoiceField(label="Principal")
+    label = forms.CharField(label="Label", max_length=200, required=False, help_text="What it is for.")
+    scopes = forms.MultipleChoiceField(label="Scopes", choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple)
+    days = forms.IntegerField(label="Valid for days", min_value=1, max_value=3660, initial=90)
+
+    def prepare(self) -> None:
+        people = selectors.principals_of_tenant(self.ctx.tenant_id).filter(is_active=True)
+        if not is_steward(self.ctx):
+            people = people.filter(id=self.ctx.principal_id)
+        self.fields["principal"].choices = [  # type: ignore[attr-defined]
+            (user.username, f"{user.username} ({user.kind})") for user in people[:1000]
+        ]
+
+
+@admin.register(Credential)
+class CredentialAdmin(TenantAdmin):
+    id_prefix = ids.CREDENTIAL
+    key = "-id"
+    columns = (
+        Column("Credential", lambda row: html.code(f"{row.hint}…")),
+        Column("State", lambda row: html.badge(state_of(row))),
+        Column("Principal", lambda row: row.user.username),
+        Column("Label", lambda row: row.label or html.NOTHING, is_wide=True),
+        Column("Expires", lambda row: html.when(row.expires_at) or "never"),
+        Column("Last used", lambda row: html.when(row.last_used_at) or "never"),
+    )
+    about = "Tokens of this tenant, known by their first characters: the rest of them is kept nowhere."
+    nothing_yet = "No token has been issued that you may see."
+    page_template = "identity/credential.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        rows = selectors.credentials_of_tenant(ctx.tenant_id)
+        return rows if is_steward(ctx) else rows.filter(user_id=ctx.principal_id)
+
+    def page(self, row: Credential, *, ctx: ActingContext) -> dict[str, Any]:
+        return {"state": state_of(row), "may_revoke": row.revoked_at is None}
+
+    @form_page("Issue a credential", form=CredentialForm, scope=None, submit="Issue it")
+    def issue(self, call: Call, form: ConsoleForm) -> Done:
+        said = form.cleaned_data
+        principal = selectors.principal_of_tenant(call.ctx.tenant_id, said["principal"])
+        if principal is None:
+            raise errors.InvalidRequest("There is no such principal in this tenant.")
+        issued = services.issue_credential(
+            principal=principal,
+            scopes=said["scopes"],
+            label=said["label"],
+            expires_in=timedelta(days=said["days"]),
+            ctx=call.ctx,
+        )
+        shows = {
+            "secret": issued.token,
+            "advice": f"Send it as Authorization: Bearer … It speaks for {principal.username}.",
+            "onward": self.url_of(issued.credential),
+        }
+        return Done("The credential is issued", shows=shows)
+
+    @act(None)
+    def revoke(self, call: Call) -> Done:
+        parsed = ids.parse_public_id(ids.CREDENTIAL, call.key)
+        credential = self.rows(call.ctx).filter(id=parsed).first() if parsed else None
+        if credential is None:
+            raise errors.NotFound
+        services.revoke_credential(credential, ctx=call.ctx)
+        return Done("The credential is revoked. Requests that carry it are refused from now on.")
+
+
+def state_of(row: Credential) -> str:
+    """What a credential is good for now: `live`, `expired` or `revoked`."""
+    if row.revoked_at is not None:
+        return "revoked"
+    return "live" if row.is_live else "expired"

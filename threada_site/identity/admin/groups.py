@@ -1,0 +1,80 @@
+"""The console's pages of groups of people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.identity import selectors, services
+from threada_site.identity.stewardship import is_steward
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import PeopleGroup
+
+_SHOWN = 200
+
+
+class GroupForm(ConsoleForm):
+    intro = "Approval rules ask for people of a group as they ask for a role. Being in a group gives no rights."
+    slug = forms.CharField(label="Id", max_length=63, help_text="a to z, 0 to 9, - and _")
+    name = forms.CharField(label="Name", max_length=200, required=False, help_text="How people call it.")
+    members = forms.CharField(
+        label="Members",
+        required=False,
+        widget=forms.Textarea({"rows": 12, "spellcheck": "false", "autocomplete": "off"}),
+        help_text="Names of principals of this tenant, separated by spaces, commas or new lines.",
+    )
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            del self.fields["slug"]
+            names = selectors.group_members(self.row).values_list("username", flat=True)
+            self.initial = {"name": self.row.name, "members": "\n".join(names)}
+
+
+@admin.register(PeopleGroup)
+class PeopleGroupAdmin(TenantAdmin):
+    heading = "Groups"
+    columns = (
+        Column("Group", lambda group: group.slug),
+        Column("Name", lambda group: group.name or html.NOTHING, is_wide=True),
+    )
+    about = "Named sets of members. Approval rules ask for people out of them; rights come from roles alone."
+    nothing_yet = "There is no group. Make one here, or apply a document of kind Group."
+    page_template = "identity/group.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.groups_of_tenant(ctx.tenant_id)
+
+    def page(self, row: PeopleGroup, *, ctx: ActingContext) -> dict[str, Any]:
+        members = list(selectors.group_members(row)[: _SHOWN + 1])
+        return {
+            "members": members[:_SHOWN],
+            "are_more": len(members) > _SHOWN,
+            "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) else [],
+        }
+
+    @form_page("New group", form=GroupForm, scope=Scope.WORKFLOW_MANAGE, submit="Make the group")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        slug = form.cleaned_data["slug"]
+        if selectors.groups_of_tenant(call.ctx.tenant_id).filter(slug=slug).exists():
+            raise errors.Conflict(f"There is a group {slug} already. Open it to change it.")
+        self._define(slug, call, form)
+        return Done(f"The group {slug} is made.", html.page_url("tenancy.peoplegroup", slug))
+
+    @form_page("Change members", form=GroupForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    def change_members(self, call: Call, form: ConsoleForm) -> Done:
+        self._define(call.key, call, form)
+        return Done("The group is changed.")
+
+    def _define(self, slug: str, call: Call, form: ConsoleForm) -> None:
+        names = form.cleaned_data["members"].replace(",", " ").split()
+        services.define_group(slug, names, name=form.cleaned_data["name"], ctx=call.ctx)

@@ -1,0 +1,172 @@
+"""The console's pages of who belongs to the tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404
+
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.identity import selectors, services
+from threada_site.identity.stewardship import is_steward
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.models import Membership
+
+
+def _roles_of(member: Membership) -> list[str]:
+    return sorted(group.role.slug for group in member.user.groups.all())
+
+
+class PersonForm(ConsoleForm):
+    intro = (
+        "Adds a principal to this tenant. A name that another tenant's principal holds is taken. A password is set "
+        "only for a person who has none: with it they sign in here, and change it."
+    )
+    name = forms.CharField(label="Name", max_length=63, help_text="a to z, 0 to 9, - and _; unique in the instance.")
+    kind = forms.ChoiceField(label="Kind", choices=[(kind.value, kind.value) for kind in PrincipalKind])
+    display_name = forms.CharField(label="Display name", max_length=200, required=False)
+    roles = forms.MultipleChoiceField(label="Roles", required=False, widget=forms.CheckboxSelectMultiple)
+    owner = forms.CharField(
+        label="Owner",
+        max_length=63,
+        required=False,
+        help_text="The name of the person who answers for an agent or a service. Leave empty for people.",
+    )
+    password = forms.CharField(
+        label="First password",
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+        help_text="For a person without one, at least 12 characters. Services and agents hold credentials instead.",
+    )
+
+    def prepare(self) -> None:
+        slugs = selectors.roles_of_tenant(self.ctx.tenant_id).values_list("slug", flat=True)
+        self.fields["roles"].choices = [(slug, slug) for slug in slugs]  # type: ignore[attr-defined]
+
+
+class RolesForm(ConsoleForm):
+    intro = "Rights follow at once, also those of tokens that are in use."
+    roles = forms.MultipleChoiceField(label="Roles", required=False, widget=forms.CheckboxSelectMultiple)
+
+    def prepare(self) -> None:
+        slugs = selectors.roles_of_tenant(self.ctx.tenant_id).values_list("slug", flat=True)
+        self.fields["roles"].choices = [(slug, slug) for slug in slugs]  # type: ignore[attr-defined]
+        self.initial = {"roles": _roles_of(self.row)}
+
+
+class OwnerForm(ConsoleForm):
+    intro = "Rules with exclude: [agent_owner] keep the owner from deciding what the agent asks for."
+    owner = forms.CharField(label="Owner", max_length=63, required=False, help_text="The name of a person; or nobody.")
+
+    def prepare(self) -> None:
+        self.initial = {"owner": self.row.owner.username if self.row.owner else ""}
+
+
+@admin.register(Membership)
+class MembershipAdmin(TenantAdmin):
+    heading = "People"
+    id_prefix = ids.PRINCIPAL
+    key = "user__username"
+    columns = (
+        Column("Name", lambda member: member.user.username),
+        Column("Kind", lambda member: member.user.kind),
+        Column("Roles", lambda member: html.tags(_roles_of(member)) or "none", is_wide=True),
+        Column("State", lambda member: html.badge("active" if member.user.is_active else "inactive")),
+        Column("Member since", lambda member: html.when(member.created_at)),
+    )
+    search_hint = "name begins with"
+    about = "Who acts in this tenant: people, services and agents. Only people's decisions are counted."
+    page_template = "identity/person.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        groups = Group.objects.filter(role__tenant_id=ctx.tenant_id).select_related("role")
+        rows = Membership.objects.filter(tenant_id=ctx.tenant_id).select_related("user", "owner")
+        return rows.prefetch_related(Prefetch("user__groups", queryset=groups))
+
+    def search(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+        return rows.filter(user__username__startswith=text)
+
+    def page_title(self, row: Membership) -> str:
+        return f"{'person' if row.user.kind == PrincipalKind.HUMAN else row.user.kind} {row.user.username}"
+
+    def key_of(self, row: Membership) -> str:
+        return row.user.public_id
+
+    def find(self, key: str, *, ctx: ActingContext) -> Membership:
+        parsed = ids.parse_public_id(ids.PRINCIPAL, key)
+        member: Membership | None = self.rows(ctx).filter(user_id=parsed).first() if parsed else None
+        if member is None:
+            raise Http404("There is no such principal in this tenant.")
+        return member
+
+    def page(self, row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
+        steward = is_steward(ctx)
+        rights = selectors.rights_of_principal(row.user_id, tenant_id=ctx.tenant_id)
+        credentials = selectors.credentials_of_tenant(ctx.tenant_id).filter(user=row.user)
+        return {
+            "person": row.user,
+            "owner": row.owner,
+            "groups": selectors.groups_of_member(row),
+            "roles": _roles_of(row),
+            "scopes": sorted(scope.value for scope in rights.scopes),
+            "credentials": credentials[:50] if steward or row.user_id == ctx.principal_id else None,
+            "forms": self._forms_for(row, ctx=ctx) if steward else [],
+            "may_remove": steward and row.user_id != ctx.principal_id,
+        }
+
+    def _forms_for(self, row: Membership, *, ctx: ActingContext) -> list[tuple[str, str]]:
+        """People have no owner, so its form is not offered for them."""
+        offered = self._forms(ctx, of_row=True, key=row.user.public_id)
+        is_human = row.user.kind == PrincipalKind.HUMAN
+        return [form for form in offered if not (is_human and form[1] == "Change owner")]
+
+    @form_page("Add a principal", form=PersonForm, scope=Scope.WORKFLOW_MANAGE, submit="Add")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        said = form.cleaned_data
+        principal = services.ensure_principal(
+            said["name"], kind=PrincipalKind(said["kind"]), display_name=said["display_name"], ctx=call.ctx
+        )
+        services.add_member(principal, ctx=call.ctx)
+        for role in said["roles"]:
+            services.grant_role(principal, role, ctx=call.ctx)
+        if said["owner"]:
+            services.set_owner(principal, said["owner"], ctx=call.ctx)
+        if said["password"]:
+            if principal.has_usable_password():
+                raise errors.Conflict(f"{principal.username} exists already and keeps their password. Leave it empty.")
+            services.set_password(principal, said["password"], ctx=call.ctx)
+        return Done(
+            f"{principal.username} belongs to the tenant.", html.page_url("tenancy.membership", principal.public_id)
+        )
+
+    @form_page("Change roles", form=RolesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    def change_roles(self, call: Call, form: ConsoleForm) -> Done:
+        asked, held = set(form.cleaned_data["roles"]), set(_roles_of(form.row))
+        for role in sorted(asked - held):
+            services.grant_role(form.row.user, role, ctx=call.ctx)
+        for role in sorted(held - asked):
+            services.withdraw_role(form.row.user, role, ctx=call.ctx)
+        return Done("The roles are changed.")
+
+    @form_page("Change owner", form=OwnerForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    def change_owner(self, call: Call, form: ConsoleForm) -> Done:
+        services.set_owner(form.row.user, form.cleaned_data["owner"], ctx=call.ctx)
+        return Done("The owner is changed.")
+
+    @act(Scope.WORKFLOW_MANAGE)
+    def remove(self, call: Call) -> Done:
+        """End the membership, its roles, groups and credentials."""
+        member = self.find(call.key, ctx=call.ctx)
+        services.remove_member(member.user, ctx=call.ctx)
+        return Done(f"{member.user.username} no longer belongs to the tenant.", self.list_url())

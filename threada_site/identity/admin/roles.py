@@ -1,0 +1,83 @@
+"""The console's pages of roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.identity import selectors, services
+from threada_site.identity.stewardship import is_steward
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import Role
+
+SCOPE_CHOICES = [(scope.value, scope.value) for scope in Scope]
+
+
+class RoleForm(ConsoleForm):
+    intro = "Whoever holds the role holds these scopes on the whole tenant, from this moment on."
+    slug = forms.CharField(label="Id", max_length=63, help_text="a to z, 0 to 9, - and _")
+    scopes = forms.MultipleChoiceField(
+        label="Scopes", required=False, choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
+    )
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            del self.fields["slug"]
+            held = selectors.role_scopes(self.row.slug, tenant_id=self.ctx.tenant_id) or frozenset()
+            self.initial = {"scopes": [scope.value for scope in held]}
+
+
+@admin.register(Role)
+class RoleAdmin(TenantAdmin):
+    columns = (
+        Column("Role", lambda role: role.slug),
+        Column("Scopes", lambda role: html.tags(role_scope_names(role)) or "none", is_wide=True),
+    )
+    about = "Bundles of scopes. Approval rules ask for people by role; a credential never holds more than its roles."
+    page_template = "identity/role.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return Role.objects.filter(tenant_id=ctx.tenant_id).prefetch_related(
+            "group__groupobjectpermission_set__permission"
+        )
+
+    def page(self, row: Role, *, ctx: ActingContext) -> dict[str, Any]:
+        holders = selectors.principals_of_tenant(ctx.tenant_id).filter(groups__id=row.group_id)
+        return {
+            "scopes": role_scope_names(row),
+            "holders": holders[:200],
+            "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) else [],
+        }
+
+    @form_page("New role", form=RoleForm, scope=Scope.WORKFLOW_MANAGE, submit="Make the role")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        slug = form.cleaned_data["slug"]
+        if Role.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
+            raise errors.Conflict(f"There is a role {slug} already. Open it to change it.")
+        services.define_role(slug, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
+        return Done(f"The role {slug} is made.", html.page_url("tenancy.role", slug))
+
+    @form_page("Change scopes", form=RoleForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    def change_scopes(self, call: Call, form: ConsoleForm) -> Done:
+        services.define_role(call.key, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
+        return Done("The scopes are changed.")
+
+
+def role_scope_names(role: Role) -> list[str]:
+    """The scopes a role holds on its tenant, from rows that are loaded already."""
+    held = {
+        grant.permission.codename
+        for grant in role.group.groupobjectpermission_set.all()
+        if grant.object_pk == str(role.tenant_id)
+    }
+    return [scope.value for scope in Scope if scope.codename in held]

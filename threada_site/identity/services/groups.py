@@ -1,0 +1,74 @@
+"""Groups of people: whom approval rules may ask for besides those who hold a role. A group gives no rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.identity.slugs import require_slug
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+MOST_MEMBERS: Final = 10_000
+_MOST_PROBLEMS: Final = 50
+
+
+def define_group(slug: str, members: Iterable[str], *, name: str | None = None, ctx: ActingContext) -> Put[PeopleGroup]:
+    """The group `slug` with exactly the members named; made when missing. Without `name` its label stays.
+
+    Decisions that are open count by the new members at once. Receipt `group.defined`, unless nothing changes. Raises
+    `InvalidRequest` naming whoever is no member of the tenant by a pointer `/members/<n>`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    require_slug(slug, naming="group")
+    wanted = _memberships(list(members), ctx=ctx)
+    group, is_new = PeopleGroup.objects.get_or_create(tenant_id=ctx.tenant_id, slug=slug)
+    PeopleGroup.objects.select_for_update().get(tenant_id=ctx.tenant_id, id=group.id)
+    of_group = PeopleGroupMember.objects.filter(tenant_id=ctx.tenant_id, group=group)
+    held = set(of_group.values_list("membership_id", flat=True))
+    asked = {membership.id for membership in wanted}
+    is_renamed = name is not None and name != group.name
+    if not is_new and held == asked and not is_renamed:
+        return Put(group, Change.UNCHANGED)
+    if name is not None and is_renamed:
+        group.name = name
+        group.save(update_fields=["name"])
+    of_group.filter(membership_id__in=held - asked).delete()
+    PeopleGroupMember.objects.bulk_create(
+        PeopleGroupMember(tenant_id=ctx.tenant_id, group=group, membership=membership)
+        for membership in wanted
+        if membership.id not in held
+    )
+    inputs = {"group": slug, "members": sorted(membership.user.public_id for membership in wanted)}
+    record(Entry(kind="group.defined", inputs=inputs), ctx=ctx)
+    return Put(group, Change.CREATED if is_new else Change.CHANGED)
+
+
+def _memberships(names: list[str], *, ctx: ActingContext) -> list[Membership]:
+    """The memberships of those named, each once, in the order of their names."""
+    if len(names) > MOST_MEMBERS:
+        raise errors.InvalidRequest(
+            f"A group holds at most {MOST_MEMBERS} members.",
+            errors=[FieldError("/members", "are too many", "too_large")],
+        )
+    rows = Membership.objects.select_related("user").filter(tenant_id=ctx.tenant_id, user__username__in=names)
+    found = {membership.user.username: membership for membership in rows}
+    strangers = [(index, name) for index, name in enumerate(names) if name not in found][:_MOST_PROBLEMS]
+    if strangers:
+        raise errors.InvalidRequest(
+            f"{', '.join(repr(name[:63]) for _, name in strangers)} "
+            f"{'does' if len(strangers) == 1 else 'do'} not belong to this tenant. Add them first.",
+            errors=[
+                FieldError(f"/members/{index}", f"{name[:63]!r} is no member of this tenant", "not_a_member")
+                for index, name in strangers
+            ],
+        )
+    return [found[name] for name in sorted(found)]

@@ -1,0 +1,57 @@
+"""Who answers for an agent or a service: the person whom `exclude: [agent_owner]` keeps from deciding what it asks."""
+
+from __future__ import annotations
+
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.identity.selectors import principal_of_tenant
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import Membership, User
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def set_owner(principal: User, owner: str, *, ctx: ActingContext) -> None:
+    """Name the person who answers for `principal` in this tenant; "" names nobody. Receipt `principal.owner_set`.
+
+    Nothing happens when it is so already. Steps that are open keep whom they exclude. Raises `InvalidRequest` when
+    `principal` is a person or no member, or when `owner` is no active person of the tenant.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    membership = (
+        Membership.objects.select_for_update(of=("self",)).filter(tenant_id=ctx.tenant_id, user=principal).first()
+    )
+    if membership is None:
+        raise _refused(
+            "The principal does not belong to this tenant. Add it first.", "/principal", "is no member", "not_a_member"
+        )
+    if principal.kind == PrincipalKind.HUMAN and owner:
+        raise _refused(
+            "People answer for themselves. Only an agent or a service has an owner.",
+            "/owner",
+            "does not apply",
+            "not_applicable",
+        )
+    person = _person(owner, ctx=ctx) if owner else None
+    if membership.owner_id == (person.id if person else None):
+        return
+    membership.owner = person
+    membership.save(update_fields=["owner"])
+    inputs = {"principal": principal.public_id, "owner": person.public_id if person else None}
+    record(Entry(kind="principal.owner_set", inputs=inputs), ctx=ctx)
+
+
+def _person(name: str, *, ctx: ActingContext) -> User:
+    person = principal_of_tenant(ctx.tenant_id, name)
+    if person is None or person.kind != PrincipalKind.HUMAN or not person.is_active:
+        raise _refused(
+            f"The owner {name[:63]!r} is no active person of this tenant.", "/owner", "is no person", "not_a_person"
+        )
+    return person
+
+
+def _refused(detail: str, pointer: str, said: str, code: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(detail, errors=[FieldError(pointer, said, code)])
