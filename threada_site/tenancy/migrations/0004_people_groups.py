@@ -15,7 +15,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenancy", "0002_functions"),
+        ("tenancy", "0003_user_time_zone"),
     ]
 
     operations = [
