@@ -119,6 +119,9 @@ class DecisionStep(TenantRow):
     workflow = models.CharField(max_length=63)
     question = models.TextField(blank=True)
     rule = models.JSONField()
+    batch_key = models.CharField(
+        max_length=64, blank=True, help_text="Steps that share it may be decided together; none: this one stands alone."
+    )
     reason_codes = models.JSONField(default=list)
     policy_decision_id = models.UUIDField(null=True)
     policy_version_ids = ArrayField(models.UUIDField(), default=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 
 from django.db.models import Prefetch, QuerySet
 
@@ -69,6 +70,28 @@ def pending_step_of(item: WorkItem) -> DecisionStep | None:
         .select_related("envelope")
         .first()
     )
+
+
+def steps_for_update(
+    step_ids: Collection[uuid.UUID], *, ctx: ActingContext
+) -> dict[uuid.UUID, tuple[WorkItem, DecisionStep]]:
+    """Those of `step_ids` that the context may read, with their items. Items are locked first, each kind by id, so that
+    two batches cannot wait for each other."""
+    items = dict(decision_steps(ctx).filter(id__in=step_ids).values_list("id", "work_item_id"))
+    locked = {
+        item.id: item
+        for item in WorkItem.objects.select_for_update(of=("self",))
+        .filter(tenant_id=ctx.tenant_id, id__in=set(items.values()))
+        .select_related("workflow_version", "requester")
+        .order_by("id")
+    }
+    steps = (
+        DecisionStep.objects.select_for_update(of=("self",))
+        .filter(tenant_id=ctx.tenant_id, id__in=list(items))
+        .select_related("envelope")
+        .order_by("id")
+    )
+    return {step.id: (locked[step.work_item_id], step) for step in steps}
 
 
 def votes_on(step: DecisionStep) -> list[Vote]:

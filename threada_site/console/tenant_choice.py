@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from django.contrib import messages
@@ -11,6 +12,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
+from threada_site.admin.presence import confirmed_at
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
@@ -36,10 +38,11 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
     if slug is None:
         return None
     try:
-        return console_context(user, slug, request.correlation_id)  # type: ignore[attr-defined]
+        ctx = console_context(user, slug, request.correlation_id)  # type: ignore[attr-defined]
     except (errors.TenantMismatch, errors.PrincipalInactive):
         request.session.pop(_SESSION_KEY, None)
         return None
+    return replace(ctx, confirmed_at=confirmed_at(request))
 
 
 @require_http_methods(["GET", "POST"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -78,6 +79,8 @@ class ObjectGrants:
 
 
 SYSTEM_PRINCIPAL_ID: Final = uuid.UUID(int=0)
+PRESENCE_LASTS: Final = timedelta(minutes=5)
+"""How long a person counts as present after entering the password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,8 @@ class ActingContext:
     """One principal acting in one tenant.
 
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
-    `grants` are the narrower rights on single workflows and integrations, cut the same way.
+    `grants` are the narrower rights on single workflows and integrations, cut the same way. `confirmed_at` is when the
+    person last entered the password in this session: only the console can know, a token proves nobody's presence.
     """
 
     tenant_id: uuid.UUID
@@ -100,6 +104,11 @@ class ActingContext:
     credential_id: uuid.UUID | None = None
     entry_point: EntryPoint
     correlation_id: str
+    confirmed_at: datetime | None = None
+
+    def is_present(self, now: datetime) -> bool:
+        """Whether the password was entered within the last five minutes."""
+        return self.confirmed_at is not None and now - PRESENCE_LASTS <= self.confirmed_at <= now
 
     @property
     def is_system(self) -> bool:

@@ -159,6 +159,22 @@ _TABLE: Final = (
         "Send one of the codes named in errors.",
     ),
     Reason("step_claimed", _P, 409, "Somebody else has claimed this step", "Wait for its release or ask for it."),
+    Reason(
+        "step_up_required",
+        _A,
+        403,
+        "This vote needs the password again",
+        "Vote in the console and enter the password there: a token proves nobody's presence.",
+    ),
+    Reason("step_up_failed", _A, 403, "The password is not right", "Enter your password again; nothing was decided."),
+    Reason(
+        "batch_mixed",
+        _P,
+        422,
+        "These steps do not belong together",
+        "Batch only steps with the same rule and action; see batch_key on the steps.",
+    ),
+    Reason("batch_too_large", _P, 422, "Too many steps for one act", "Send no more than the cap that detail names."),
     # Carrying it out
     Reason(
         "action_not_allowed", _E, 422, "The workflow does not allow this action", "Add it to the workflow's actions."

@@ -28,6 +28,17 @@ def number(name: str, default: int) -> int:
         raise SystemExit(f"{name} must be a whole number, not {value!r}.") from None
 
 
+def numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
+    """Numbers by name, as `low=50 high=5` says them; what it leaves out keeps its default. Each is 1 or more."""
+    found = dict(defaults)
+    for word in words(name):
+        key, _, value = word.partition("=")
+        if key not in defaults or not value.isascii() or not value.isdigit() or int(value) < 1:
+            raise SystemExit(f"{name} says whole numbers from 1 for {', '.join(defaults)}, e.g. {key or 'low'}=5.")
+        found[key] = int(value)
+    return found
+
+
 def flag(name: str, *, default: bool = False) -> bool:
     value = text(name).lower()
     if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):

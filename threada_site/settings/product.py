@@ -1,6 +1,6 @@
 """Threada's own settings."""
 
-from threada_site.settings.environment import BASE_DIR, DATA_DIR, number, text, words
+from threada_site.settings.environment import BASE_DIR, DATA_DIR, number, numbers, text, words
 
 THREADA_DATA_DIR = DATA_DIR
 THREADA_BASE_DIR = BASE_DIR
@@ -21,6 +21,10 @@ THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
 # Who records refusals: the API layer must not import the ledger above it.
 THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"
+# How many decision steps one act may decide together (200 at most), by the risk of the riskiest: `high` with any risk
+# flag, `elevated` for these data classes, `low` else.
+THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})
+THREADA_SENSITIVE_DATA_CLASSES = words("THREADA_SENSITIVE_DATA_CLASSES", "confidential restricted secret personal")
 THREADA_PUBLIC_URL = text("THREADA_PUBLIC_URL")
 # Web server processes that `up` runs.
 THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)

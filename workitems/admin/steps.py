@@ -16,7 +16,8 @@ from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
-from threada_site.kernel import errors, ids
+from threada_site.admin.presence import confirm
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.people import members
 from workitems import selectors, tally
@@ -111,6 +112,7 @@ class DecisionStepAdmin(TenantAdmin):
             "reject_reasons": rulebook.workflow_document(row.work_item.workflow_version_id, ctx=ctx).reject_reasons,
             "may_claim": may_decide and standing is tally.Eligibility.COUNTS and row.claimed_by_id != ctx.principal_id,
             "may_release": is_pending and row.claimed_by_id == ctx.principal_id,
+            "asks_password": rule.step_up and not ctx.is_present(clock.now()),
             "decision": _decision(row, ctx),
             "pinned": PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=row.policy_version_ids)
             .select_related("policy")
@@ -139,10 +141,11 @@ class DecisionStepAdmin(TenantAdmin):
         return Done("You have given it back.")
 
     def _vote(self, call: Call, decision: Literal["approve", "reject"]) -> Done:
+        ctx = confirm(call.request, call.ctx)
         item, step = self._locked(call)
         sent = {name: call.sent(name) for name in ("envelope_sha256", "reason_code", "comment")}
         body = CAST_VOTE.check({"decision": decision, **{name: text for name, text in sent.items() if text}})
-        cast_vote(item, step, Ballot(**body), ctx=call.ctx)
+        cast_vote(item, step, Ballot(**body), ctx=ctx)
         said = "Your approval is recorded" if decision == "approve" else "Your rejection is recorded"
         if step.status == StepStatus.PENDING:
             return Done(f"{said}. Others have still to decide.")

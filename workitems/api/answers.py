@@ -127,6 +127,7 @@ VOTE_CAST: Final = representation(
         "work_item_status": words(WorkItemStatus),
     },
 )
+VOTES_CAST: Final = representation("VotesCast", {"votes": {"type": "array", "items": VOTE_CAST}})
 STEP: Final = representation(
     "DecisionStep",
     {
@@ -141,6 +142,7 @@ STEP: Final = representation(
         "envelope": {"type": "object", "description": "What is decided about, decoded."},
         "envelope_base64": {"type": "string", "description": "The exact bytes whose SHA-256 a vote names."},
         "rule": OBJECT,
+        "batch_key": {**MAYBE_TEXT, "description": "Steps that share it may be decided by one batch of votes."},
         "reason_codes": TEXTS,
         "policy_version_ids": {"type": "array", "items": id_schema(ids.POLICY_VERSION)},
         "policy_decision_id": maybe(id_schema(ids.POLICY_DECISION)),

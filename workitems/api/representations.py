@@ -63,6 +63,7 @@ def represent_step(step: DecisionStep, tally: Tally | None) -> dict[str, Any]:
         "envelope": orjson.loads(sealed),
         "envelope_base64": base64.b64encode(sealed).decode(),
         "rule": step.rule,
+        "batch_key": step.batch_key or None,
         "reason_codes": list(step.reason_codes),
         "policy_version_ids": [ids.public_id(ids.POLICY_VERSION, value) for value in step.policy_version_ids],
         "policy_decision_id": step.policy_decision_id and ids.public_id(ids.POLICY_DECISION, step.policy_decision_id),
@@ -95,6 +96,17 @@ def represent_vote(vote: Vote) -> dict[str, Any]:
         "envelope_sha256": vote.envelope_sha256,
         "counted": vote.counted,
         "created_at": rfc3339(vote.created_at),
+    }
+
+
+def represent_vote_cast(vote: Vote, *, step: DecisionStep, item: WorkItem) -> dict[str, Any]:
+    """A vote that was just given, with what it did to step and item."""
+    return {
+        **represent_vote(vote),
+        "decision_step_id": step.public_id,
+        "step_status": step.status,
+        "work_item_id": item.public_id,
+        "work_item_status": item.status,
     }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from threada_site.api.shapes import SLUG, shape
+from threada_site.api.shapes import SLUG, id_schema, shape
+from threada_site.kernel import ids
+from workitems.batches import MOST_IN_A_BATCH
 
 _TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 4000}
 _CITATION: Final[dict[str, Any]] = {
@@ -86,6 +88,39 @@ RECONCILE_EXECUTION: Final = shape(
     {"outcome": {"enum": ["succeeded", "failed"]}, "reason": _TEXT},
     required=("outcome", "reason"),
     example={"outcome": "succeeded", "reason": "The bank's statement shows the payment."},
+)
+
+CAST_BATCH_VOTES: Final = shape(
+    {
+        "decision": {"enum": ["approve", "reject"]},
+        "reason_code": {"type": "string", "minLength": 1, "maxLength": 64},
+        "comment": {"type": "string", "maxLength": 4000},
+        "steps": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MOST_IN_A_BATCH,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "decision_step_id": id_schema(ids.DECISION_STEP),
+                    "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+                },
+                "required": ["decision_step_id", "envelope_sha256"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    required=("decision", "steps"),
+    example={
+        "decision": "approve",
+        "comment": "The month's regular invoices.",
+        "steps": [
+            {
+                "decision_step_id": "ds_01k9zq8b6xf0jt3s4v5w6x7y8z",
+                "envelope_sha256": "4f9c1f4a6a8d0b7e2c5d3f1e9b8a7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b",
+            }
+        ],
+    },
 )
 
 CAST_VOTE: Final = shape(

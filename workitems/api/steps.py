@@ -20,7 +20,7 @@ from threada_site.tenancy.people import Member, members
 from workitems import selectors, tally
 from workitems.api.answers import STEP, VOTE_CAST
 from workitems.api.filters import DecisionStepFilters
-from workitems.api.representations import represent_step, represent_vote
+from workitems.api.representations import represent_step, represent_vote_cast
 from workitems.api.shapes import CAST_VOTE
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
@@ -78,6 +78,7 @@ class DecisionStepVotes(TenantView):
             "envelope_changed",
             "reason_code_required",
             "unknown_reason_code",
+            "step_up_required",
         ),
     )
     @idempotent
@@ -96,16 +97,7 @@ class DecisionStepVotes(TenantView):
             ),
             ctx=request.auth,
         )
-        return Response(
-            {
-                **represent_vote(vote),
-                "decision_step_id": step.public_id,
-                "step_status": step.status,
-                "work_item_id": item.public_id,
-                "work_item_status": item.status,
-            },
-            status=201,
-        )
+        return Response(represent_vote_cast(vote, step=step, item=item), status=201)
 
 
 class ClaimDecisionStep(TenantView):

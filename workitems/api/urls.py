@@ -1,6 +1,6 @@
 from django.urls import path
 
-from workitems.api import actions, items, steps
+from workitems.api import actions, batches, items, steps
 
 urlpatterns = [
     path("work-items", items.WorkItems.as_view()),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("work-items/<str:work_item_id>/timeline", items.WorkItemTimeline.as_view()),
     path("work-items/<str:work_item_id>/explain", items.ExplainWorkItem.as_view()),
     path("decision-steps", steps.DecisionSteps.as_view()),
+    path("decision-steps/batch-votes", batches.BatchVotes.as_view()),
     path("decision-steps/<str:decision_step_id>", steps.DecisionStepDetail.as_view()),
     path("decision-steps/<str:decision_step_id>/votes", steps.DecisionStepVotes.as_view()),
     path("decision-steps/<str:decision_step_id>/claim", steps.ClaimDecisionStep.as_view()),

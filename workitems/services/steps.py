@@ -14,6 +14,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.writes import insert_together
 from workitems import selectors
+from workitems.batches import batch_key
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services.moves import move_step
@@ -57,6 +58,15 @@ def open_step(
         workflow=item.workflow,
         question=question,
         rule=to_json(rule),
+        batch_key=batch_key(
+            kind=kind.value,
+            workflow=item.workflow,
+            integration=execution.integration if execution else "",
+            action=execution.action if execution else "",
+            question=question,
+            rule=to_json(rule),
+            matched=decision.matched if decision else (),
+        ),
         reason_codes=list(decision.reason_codes) if decision else [],
         policy_decision_id=decision.id if decision else None,
         policy_version_ids=pins,

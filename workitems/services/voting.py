@@ -16,7 +16,7 @@ from policies.models import PolicyVersion
 from policies.selectors import workflow_document
 from threada_site.kernel import clock, errors
 from threada_site.kernel.canonical import commitment
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
@@ -45,7 +45,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     """Record a vote on a locked step, and close the step when it is decided.
 
     The vote of a service or an agent is kept as advice and never counted. Raises `StepClosed`, `EnvelopeChanged`,
-    `VoterExcluded`, `VoterNotEligible`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`.
+    `VoterExcluded`, `VoterNotEligible`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`, `StepUpRequired`.
     """
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
@@ -58,6 +58,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
         )
     _check_reason(ballot, item, ctx=ctx)
     _check_voter(step, ctx=ctx, workflow_id=workflow_id)
+    _check_presence(step, ctx=ctx)
     vote = Vote(
         tenant_id=ctx.tenant_id,
         step_id=step.id,
@@ -223,6 +224,18 @@ def _check_voter(step: DecisionStep, *, ctx: ActingContext, workflow_id: uuid.UU
         _check_eligible(step, ctx=ctx, workflow_id=workflow_id)
     if Vote.objects.filter(tenant_id=step.tenant_id, step=step, voter_id=ctx.principal_id).exists():
         raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
+
+
+def _check_presence(step: DecisionStep, *, ctx: ActingContext) -> None:
+    """A rule with `step_up` counts a person's vote only soon after the password. Advice of agents needs none."""
+    if ctx.principal_kind is not PrincipalKind.HUMAN or not from_json(step.rule).step_up:
+        return
+    if not ctx.is_present(clock.now()):
+        raise errors.StepUpRequired(
+            "Enter your password with your decision: the rule asks for it, at most five minutes old."
+            if ctx.entry_point is EntryPoint.CONSOLE
+            else "Give this vote in the console, with your password: a token proves nobody's presence."
+        )
 
 
 def _check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:

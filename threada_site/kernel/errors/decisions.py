@@ -45,3 +45,19 @@ class UnknownReasonCode(ThreadaError):
 
 class StepClaimed(ThreadaError):
     reason_code = "step_claimed"
+
+
+class StepUpRequired(ThreadaError):
+    reason_code = "step_up_required"
+
+
+class StepUpFailed(ThreadaError):
+    reason_code = "step_up_failed"
+
+
+class BatchMixed(ThreadaError):
+    reason_code = "batch_mixed"
+
+
+class BatchTooLarge(ThreadaError):
+    reason_code = "batch_too_large"

@@ -1,0 +1,68 @@
+"""`POST /decision-steps/batch-votes`: one decision about several steps, all or nothing."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation
+from threada_site.api.views import TenantView
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import ThreadaError
+from workitems.api.answers import VOTES_CAST
+from workitems.api.representations import represent_vote_cast
+from workitems.api.shapes import CAST_BATCH_VOTES
+from workitems.services.batch import Chosen, cast_votes, locked_batch, step_refused
+from workitems.services.receipts import subject_of
+from workitems.services.voting import Ballot
+
+
+class BatchVotes(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @operation(
+        "castBatchVotes",
+        "Approve or reject several steps at once",
+        tag="Decisions",
+        description=(
+            "Only steps with the same rule and action (the same `batch_key`), each with the hash of its own envelope. "
+            "All or nothing: the first step that is refused rejects the batch, and `decision_step_id` names it. How "
+            "many one act may decide depends on the risk of the riskiest: by default 50, with a sensitive data class "
+            "20, with a risk flag 5."
+        ),
+        body=CAST_BATCH_VOTES,
+        answers={201: VOTES_CAST},
+        reasons=(
+            "batch_mixed",
+            "batch_too_large",
+            "step_closed",
+            "voter_excluded",
+            "voter_not_eligible",
+            "already_voted",
+            "envelope_changed",
+            "reason_code_required",
+            "unknown_reason_code",
+            "step_up_required",
+        ),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        body = CAST_BATCH_VOTES.check(request.data)
+        chosen = [Chosen(entry["decision_step_id"], entry["envelope_sha256"]) for entry in body["steps"]]
+        steps = locked_batch(chosen, ctx=request.auth)
+        ballot = Ballot(
+            decision=body["decision"],
+            envelope_sha256="",
+            reason_code=body.get("reason_code", ""),
+            comment=body.get("comment", ""),
+        )
+        try:
+            cast = cast_votes(steps, chosen, ballot, ctx=request.auth)
+        except ThreadaError as refusal:
+            named = step_refused(refusal, steps)
+            self.subject = next((subject_of(item) for item, step in steps if step.id == named), None)
+            raise
+        votes = [represent_vote_cast(entry.vote, step=entry.step, item=entry.item) for entry in cast]
+        return Response({"votes": votes}, status=201)
