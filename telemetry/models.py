@@ -5,9 +5,21 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.models import TenantRow
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointTarget",
+    "LogAlarm",
+    "LogLeaf",
+    "LogNode",
+    "Receipt",
+    "SealQueueEntry",
+    "TelemetryExport",
+]
 
 
 class Receipt(TenantRow):

@@ -223,6 +223,14 @@ _TABLE: Final = (
     ),
     Reason("envelope_mismatch", _E, None, "What would run is not what was approved", "Start a new execution."),
     Reason("worker_lost", _E, None, "Workers died while running this", "See the attempts before you retry."),
+    # The ledger
+    Reason(
+        "receipt_not_sealed",
+        _V,
+        409,
+        "The receipt is not sealed yet",
+        "Receipts are sealed about once a second. Ask again in a moment; if it lasts, the operator should look.",
+    ),
     # The instance itself
     Reason("audit_unavailable", _E, 503, "Receipts cannot be written", "Nothing was changed. Retry later."),
     Reason("service_unavailable", _E, 503, "The database does not answer", "Nothing was changed. Retry in a moment."),

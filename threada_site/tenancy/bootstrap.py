@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from threada_site import postgres
-from threada_site.tenancy.roles import APP, OWNER, PLATFORM
+from threada_site.tenancy.role_names import APP, OWNER, PLATFORM
 
 EMBEDDED_DATABASE: Final = "threada"
 _LOGINS_FILE: Final = "database-logins.json"

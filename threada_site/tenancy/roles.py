@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from django.db import connection, transaction
 
-OWNER: Final = "threada_owner"
-PLATFORM: Final = "threada_platform"
-APP: Final = "threada_app"
+from threada_site.tenancy.role_names import APP, OWNER, PLATFORM
+
+__all__ = ["APP", "OWNER", "PLATFORM", "owner_role", "platform_role"]
 
 
 @contextmanager

@@ -74,6 +74,7 @@ from threada_site.kernel.errors.requests import (
     PayloadTooLarge,
     PreconditionFailed,
     PreconditionRequired,
+    ReceiptNotSealed,
     TransitionNotAllowed,
     UnknownChannel,
     UnknownRequester,

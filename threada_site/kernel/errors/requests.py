@@ -89,3 +89,7 @@ class TransitionNotAllowed(ThreadaError):
 
 class WindowTooLarge(ThreadaError):
     reason_code = "window_too_large"
+
+
+class ReceiptNotSealed(ThreadaError):
+    reason_code = "receipt_not_sealed"

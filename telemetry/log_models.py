@@ -1,0 +1,120 @@
+"""A tenant's log as rows: leaves and nodes of the tree, signed checkpoints, alarms, and where checkpoints go."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.constraints import AppendOnly, RowLevelSecurity, tenant_constraints
+from threada_site.tenancy.models import TenantRow
+
+
+class LogLeaf(TenantRow):
+    """A sealed receipt: has the receipt's id, its place in the log (dense from 0), and the hash of its stored bytes.
+
+    Outlives its receipt: what retention has deleted keeps its place, and every proof of others holds. No second unique
+    key as other tenant tables have: nothing refers to it, and every sealed receipt writes it.
+    """
+
+    index = models.BigIntegerField()
+    hash = models.BinaryField(help_text="RFC 6962: SHA-256 of a zero byte and the receipt's body.")
+
+    class Meta:
+        constraints = [
+            RowLevelSecurity(name="logleaf_rls"),
+            models.UniqueConstraint(fields=["tenant", "index"], name="logleaf_index_key"),
+            models.CheckConstraint(name="logleaf_index_counts", condition=models.Q(index__gte=0)),
+            AppendOnly(name="logleaf_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{ids.public_id(ids.RECEIPT, self.id)} #{self.index}"
+
+
+class LogNode(TenantRow):
+    """A complete subtree of the log at height 8, 16, 24, …: `index` counts subtrees of that height from the left.
+
+    With the leaves, every node of the tree is at most eight hashings away, at one row more for 255 leaves.
+    """
+
+    level = models.SmallIntegerField()
+    index = models.BigIntegerField()
+    hash = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            RowLevelSecurity(name="lognode_rls"),
+            models.UniqueConstraint(fields=["tenant", "level", "index"], name="lognode_place_key"),
+            AppendOnly(name="lognode_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return f"level {self.level}, {self.index}"
+
+
+class Checkpoint(TenantRow):
+    """A signed tree head (C2SP tlog-checkpoint), verbatim, with the public keys that signed it."""
+
+    size = models.BigIntegerField()
+    root = models.BinaryField()
+    note = models.TextField(help_text="The signed note, as it was published.")
+    verifier_keys = ArrayField(models.CharField(max_length=300), help_text="vkeys (C2SP signed-note).")
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [*tenant_constraints("checkpoint"), AppendOnly(name="checkpoint_append_only")]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.CHECKPOINT, self.id)
+
+    @property
+    def origin(self) -> str:
+        """The log's name: the first line of what is signed."""
+        return self.note.partition("\n")[0]
+
+
+class LogAlarm(TenantRow):
+    """The log in the database is not the one that was signed: nothing is sealed until an operator acknowledges it.
+
+    The truth is the sealer's file outside of the database; this row tells console, status and metrics.
+    """
+
+    kind = models.CharField(max_length=16)
+    signed_size = models.BigIntegerField(help_text="As the last checkpoint outside of the database says.")
+    signed_root = models.BinaryField()
+    found_size = models.BigIntegerField(help_text="As the database has it.")
+    found_root = models.BinaryField(null=True, help_text="At the signed size; absent when the database is shorter.")
+    found_at = models.DateTimeField(default=clock.now)
+    acknowledged_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("logalarm"),
+            models.UniqueConstraint(
+                fields=["tenant"], name="logalarm_one_open", condition=models.Q(acknowledged_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.signed_size}"
+
+
+class CheckpointTarget(models.Model):
+    """How publishing to one place goes. The instance's, not a tenant's: the operator names the places."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
+    name = models.CharField(max_length=300, unique=True, help_text="The target without any password.")
+    published_at = models.DateTimeField(null=True)
+    failing_since = models.DateTimeField(null=True)
+    attempts = models.IntegerField(default=0, help_text="Failed tries since the last success.")
+    failure = models.CharField(max_length=32, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
