@@ -4,8 +4,18 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
 
-if __name__ == "__main__":
+def main() -> None:
+    if sys.argv[1:2] == ["sealer"]:  # holds the signing key, and loads as little as it can: no Django
+        from threada_site.runtime.seal import main as seal
+
+        sys.exit(seal(sys.argv[2:]))
+
+    from django.core.management import execute_from_command_line
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "threada_site.settings")
     execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

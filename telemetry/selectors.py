@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
 
-from telemetry.models import Receipt, TelemetryExport
+from telemetry.models import Checkpoint, LogLeaf, Receipt, TelemetryExport
+from telemetry.sealing.log_rows import node_reader
+from telemetry.tlog.note import SignedNote
+from telemetry.tlog.proof_text import TlogProof
+from telemetry.tlog.proofs import NodeReader, inclusion_proof
+from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 
 
@@ -22,3 +30,34 @@ def receipts_of(work_item_id: uuid.UUID, *, ctx: ActingContext) -> QuerySet[Rece
 
 def exports(ctx: ActingContext) -> QuerySet[TelemetryExport]:
     return TelemetryExport.objects.filter(tenant_id=ctx.tenant_id)
+
+
+def checkpoints(ctx: ActingContext) -> QuerySet[Checkpoint]:
+    """All signed heads of the tenant's log."""
+    return Checkpoint.objects.filter(tenant_id=ctx.tenant_id)
+
+
+def newest_checkpoint(tenant_id: uuid.UUID) -> Checkpoint | None:
+    """The head of the tenant's log that was signed last."""
+    return Checkpoint.objects.filter(tenant_id=tenant_id).order_by("-id").first()
+
+
+def proof_of(receipt: Receipt) -> TlogProof:
+    """That the receipt is in its tenant's log, under the newest checkpoint. Raises `ReceiptNotSealed`."""
+    leaf = LogLeaf.objects.filter(tenant_id=receipt.tenant_id, id=receipt.id).first()
+    head = newest_checkpoint(receipt.tenant_id)
+    if leaf is None or head is None or leaf.index >= head.size:
+        raise errors.ReceiptNotSealed(headers={"Retry-After": "1"})
+    path = inclusion_proof(leaf.index, head.size, log_nodes(receipt.tenant_id))
+    return TlogProof(leaf.index, tuple(path), SignedNote.parse(head.note))
+
+
+def log_nodes(tenant_id: uuid.UUID) -> NodeReader:
+    """The nodes of the tenant's log, for proofs and roots; reading raises `LogIncomplete` where rows are missing."""
+
+    def fetch(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return cursor.fetchall()
+
+    return node_reader(fetch, tenant_id)

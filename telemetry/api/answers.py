@@ -32,6 +32,32 @@ EVENT: Final = representation(
         "body": {"type": "object", "description": "The receipt: actor, inputs, evidence, policy, outcome."},
     },
 )
+CHECKPOINT: Final = representation(
+    "Checkpoint",
+    {
+        "checkpoint_id": id_schema(ids.CHECKPOINT),
+        "origin": {"type": "string", "description": "The log's name; it ends in the tenant's id."},
+        "tree_size": {"type": "integer", "description": "How many receipts the log holds."},
+        "root_hash": {"type": "string", "description": "RFC 6962 tree hash, base64."},
+        "signed_at": _INSTANT,
+        "checkpoint": {"type": "string", "description": "The signed note, verbatim (c2sp.org/tlog-checkpoint)."},
+        "verifier_keys": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "The public keys that signed (vkeys, c2sp.org/signed-note). Compare them with what the "
+            "operator gave you on another way.",
+        },
+    },
+)
+PROOF: Final = Representation(
+    "InclusionProof",
+    {
+        "type": "string",
+        "description": "A proof as c2sp.org/tlog-proof has it: index, path, and the checkpoint, verbatim. The leaf is "
+        "the receipt's canonical bytes.",
+    },
+    media_type="text/plain",
+)
 EXPORT: Final = representation(
     "TelemetryExport",
     {

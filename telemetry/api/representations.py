@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import orjson
 
-from telemetry.models import Receipt, TelemetryExport
+from telemetry.models import Checkpoint, Receipt, TelemetryExport
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 
@@ -29,6 +30,19 @@ def represent_event(receipt: Receipt) -> dict[str, Any]:
         "correlation_id": receipt.correlation_id,
         "body_sha256": receipt.body_sha256,
         "body": orjson.loads(bytes(receipt.body)),
+    }
+
+
+def represent_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    """A signed tree head: the note verbatim, and what it says."""
+    return {
+        "checkpoint_id": checkpoint.public_id,
+        "origin": checkpoint.origin,
+        "tree_size": checkpoint.size,
+        "root_hash": base64.b64encode(bytes(checkpoint.root)).decode(),
+        "signed_at": rfc3339(checkpoint.signed_at),
+        "checkpoint": checkpoint.note,
+        "verifier_keys": checkpoint.verifier_keys,
     }
 
 

@@ -2,10 +2,11 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
+from django.db import migrations, models
+
 import threada_site.kernel.clock
 import threada_site.kernel.ids
 import threada_site.tenancy.constraints
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):

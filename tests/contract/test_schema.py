@@ -71,6 +71,8 @@ CONTRACT: Final = {
     "GET /telemetry/exports/{export_id}": "telemetry:read",
     "GET /telemetry/exports/{export_id}/download": "telemetry:read",
     "GET /receipts/{receipt_id}": "telemetry:read",
+    "GET /receipts/{receipt_id}/proof": "telemetry:read",
+    "GET /checkpoints": "telemetry:read",
     "GET /me": None,
     "GET /healthz": None,
     "GET /readyz": None,

@@ -78,7 +78,7 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
         made = seed_demo()
     connection.close()
     base_url = settings.THREADA_PUBLIC_URL or f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
-    progress("starting web and worker")
+    progress("starting web, worker and sealer")
     return Preparation(_banner(base_url, made, with_demo=with_demo), embedded_root, started)
 
 

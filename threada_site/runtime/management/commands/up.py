@@ -15,7 +15,7 @@ from threada_site.runtime.web import web_command
 
 
 class Command(BaseCommand):
-    help = "Prepare an instance and run all of it on this machine: database, web, worker. Ctrl-C ends what it started."
+    help = "Prepare an instance and run it here: database, web, worker, sealer. Ctrl-C ends what it started."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -44,6 +44,7 @@ def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment
         commands={
             "web": web_command(host=host, port=port, processes=settings.THREADA_WEB_PROCESSES),
             "worker": [sys.executable, manage, "worker"],
+            "sealer": [sys.executable, manage, "sealer"],
         },
         health_url=f"http://{f'[{probe_host}]' if ':' in probe_host else probe_host}:{port}/healthz",
         banner=preparation.banner,

@@ -1,0 +1,107 @@
+"""What was signed, kept outside of the database: so that a database rolled back or forked since is found out.
+
+One directory a tenant, one file a day, one JSON object a line, only ever appended to. Only the newest file is needed;
+older ones may be archived or deleted. Two sealers on one machine share the files; on two machines each keeps its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.tlog.note import SignedNote
+from telemetry.tlog.texts import encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """The last thing kept of a log: a head that was signed, or one that an operator acknowledged to go on from."""
+
+    origin: str
+    size: int
+    root: bytes
+    is_acknowledgement: bool = False
+
+
+class Anchor:
+    """The files of one instance under `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever signed here."""
+        return not self._directory.is_dir() or not any(self._directory.iterdir())
+
+    def last(self, tenant: str) -> Anchored | None:
+        """What was kept last for the log of `tenant` (its public id); None when nothing was."""
+        for file in sorted(self._directory.glob(f"{tenant}/*.ndjson"), reverse=True):
+            line = _last_whole_line(file)
+            if line is not None:
+                return _anchored(json.loads(line))
+        return None
+
+    def keep_checkpoint(self, tenant: str, note: str, *, at: datetime) -> None:
+        """Note that `note` is signed. It is on disk when this returns."""
+        self._append(tenant, {"at": at.isoformat(), "note": note}, day=at)
+
+    def keep_acknowledgement(self, tenant: str, head: Anchored, *, reason: str, at: datetime) -> None:
+        """Note that an operator has looked, and that the log goes on from `head`, under its origin."""
+        entry = {"origin": head.origin, "size": head.size, "root": encoded(head.root), "reason": reason}
+        self._append(tenant, {"at": at.isoformat(), "acknowledged": entry}, day=at)
+
+    def _append(self, tenant: str, entry: dict[str, Any], *, day: datetime) -> None:
+        folder = self._directory / tenant
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = sorted(folder.glob("*.ndjson"))
+        name = f"{day:%Y-%m-%d}.ndjson"
+        if files and files[-1].name > name:
+            name = files[-1].name  # a clock that was set back must not hide what is newest
+        append_line(folder / name, json.dumps(entry))
+
+
+def append_line(path: Path, line: str, *, mode: int = 0o600) -> None:
+    """Append one line, whole and on disk, also beside others that do. What a crash left of a last line is cut off."""
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            tail = os.pread(descriptor, min(size, 1 << 20), max(size - (1 << 20), 0))
+            os.ftruncate(descriptor, size - len(tail) + tail.rfind(b"\n") + 1)
+        data = line.encode() + b"\n"
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _last_whole_line(path: Path) -> bytes | None:
+    """The last line that ends in a newline, or None. Lines are short: the last 256 KB hold one."""
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(file.tell() - (1 << 18), 0))
+        whole = file.read().rpartition(b"\n")[0]
+    return whole.rpartition(b"\n")[2] or None
+
+
+def _anchored(entry: dict[str, Any]) -> Anchored:
+    if "acknowledged" in entry:
+        head = Checkpoint.parse("{origin}\n{size}\n{root}\n".format(**entry["acknowledged"]))
+        return Anchored(head.origin, head.size, head.root, is_acknowledgement=True)
+    head = Checkpoint.parse(SignedNote.parse(entry["note"]).text)
+    return Anchored(head.origin, head.size, head.root)

@@ -1,0 +1,125 @@
+"""The signing keys, in a file that only the sealer reads.
+
+One line a key, as Go's `note` package and its tools write them: `PRIVATE+KEY+name+id+base64(type, seed)`. The name is
+the instance's; each tenant's log signs under its own origin with the same key. Usually there is one line. During a
+change of keys there are two, and both sign.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from telemetry.tlog.note import ED25519, VerifierKey, checked_name
+from telemetry.tlog.texts import MalformedText, decoded, encoded
+
+_PREFIX: Final = "PRIVATE+KEY+"
+
+
+class KeyFileProblem(Exception):
+    """The key file is missing, unreadable, or open to others; the message says what to do."""
+
+
+class SigningKey:
+    """One key, under the instance's name."""
+
+    def __init__(self, name: str, private_key: Ed25519PrivateKey) -> None:
+        self.name = checked_name(name)
+        self.private_key = private_key
+
+    @classmethod
+    def new(cls, name: str) -> SigningKey:
+        return cls(name, Ed25519PrivateKey.generate())
+
+    @classmethod
+    def parse(cls, line: str) -> SigningKey:
+        """Read one line. Raises `MalformedText`."""
+        name, plus, rest = line.removeprefix(_PREFIX).partition("+")
+        key_id, second_plus, material = rest.partition("+")
+        if not line.startswith(_PREFIX) or not plus or not second_plus:
+            raise MalformedText("a line of the key file is PRIVATE+KEY+name+id+key")
+        raw = decoded(material, what="a private key")
+        if len(raw) != 33 or raw[0] != ED25519:
+            raise MalformedText("a private key is not an Ed25519 key (type 1, 32 bytes)")
+        found = cls(name, Ed25519PrivateKey.from_private_bytes(raw[1:]))
+        if found.verifier_key(name).key_id.hex() != key_id:
+            raise MalformedText("the id of a private key does not follow from its name and key")
+        return found
+
+    def __str__(self) -> str:
+        material = encoded(bytes([ED25519]) + self.private_key.private_bytes_raw())
+        return f"{_PREFIX}{self.name}+{self.verifier_key(self.name).key_id.hex()}+{material}"
+
+    def verifier_key(self, origin: str) -> VerifierKey:
+        """The public key under the name of a log."""
+        return VerifierKey(origin, self.private_key.public_key().public_bytes_raw())
+
+
+class KeyFile:
+    """The file at `path`, mode 0600, replaced as a whole and never edited in place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._keys: tuple[SigningKey, ...] = ()
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def keys(self) -> tuple[SigningKey, ...]:
+        """The keys that sign now, the one to stay last. Read again whenever the file was replaced.
+
+        Raises `KeyFileProblem`.
+        """
+        try:
+            state = self.path.stat()
+        except FileNotFoundError:
+            raise KeyFileProblem(f"The sealing key {self.path} is missing. Restore it from your backup.") from None
+        if state.st_mode & 0o077:
+            raise KeyFileProblem(f"The sealing key {self.path} can be read by others. chmod 600 it.")
+        seen = (state.st_ino, state.st_mtime_ns, state.st_size)
+        if seen != self._seen:
+            try:
+                lines = self.path.read_text().split()
+                self._keys = tuple(SigningKey.parse(line) for line in lines)
+            except (OSError, ValueError) as error:
+                raise KeyFileProblem(f"The sealing key {self.path} cannot be read: {error}") from None
+            self._seen = seen
+        if not self._keys:
+            raise KeyFileProblem(f"The sealing key {self.path} is empty. Restore it from your backup.")
+        return self._keys
+
+    def create(self, name: str) -> None:
+        """A first key, unless there is one. Whole or not at all, also when two processes start at once."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = self._written([SigningKey.new(name)])
+        try:
+            os.link(temporary, self.path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+
+    def begin_rotation(self) -> tuple[SigningKey, SigningKey]:
+        """Let a new key sign beside the old one; both. One that was begun and not finished goes on."""
+        keys = self.keys()
+        if len(keys) == 1:
+            keys = (keys[0], SigningKey.new(keys[0].name))
+            self._written(list(keys)).replace(self.path)
+        return keys[0], keys[-1]
+
+    def finish_rotation(self) -> None:
+        """Let the newest key sign alone. The old private key is gone; its public key stands in the checkpoints."""
+        self._written([self.keys()[-1]]).replace(self.path)
+
+    def _written(self, keys: list[SigningKey]) -> Path:
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.writelines(f"{key}\n" for key in keys)
+            file.flush()
+            os.fsync(file.fileno())
+        return temporary

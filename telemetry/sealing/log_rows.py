@@ -1,0 +1,81 @@
+"""Reading the nodes of a log from its rows: leaves, and every eighth level above them.
+
+A node between the kept levels is hashed from at most 128 kept ones, so whatever a proof needs is at most 256 short rows
+of each kept level, read in one statement: O(log n).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from telemetry.tlog.hashing import node_hash
+from telemetry.tlog.proofs import NodeReader
+from telemetry.tlog.tree import NodeId
+
+LEVELS_APART: Final = 8
+
+type Fetch = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
+"""Runs a query with parameters written `%s` and hands over its rows."""
+
+_READ: Final = """
+SELECT 0, l."index", l.hash
+  FROM unnest(%s::bigint[], %s::bigint[]) AS w (first, before)
+  JOIN telemetry_logleaf l ON l.tenant_id = %s AND l."index" >= w.first AND l."index" < w.before
+UNION ALL
+SELECT n.level, n."index", n.hash
+  FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS w (level, first, before)
+  JOIN telemetry_lognode n
+    ON n.tenant_id = %s AND n.level = w.level AND n."index" >= w.first AND n."index" < w.before
+"""
+_SIZE: Final = 'SELECT coalesce(max("index") + 1, 0) FROM telemetry_logleaf WHERE tenant_id = %s'
+
+
+class LogIncomplete(Exception):
+    """Rows of a log are missing that were there when it was sealed."""
+
+
+def log_size(fetch: Fetch, tenant_id: uuid.UUID) -> int:
+    """How many leaves the log has."""
+    [(size,)] = fetch(_SIZE, [tenant_id])
+    return int(size)
+
+
+def node_reader(fetch: Fetch, tenant_id: uuid.UUID) -> NodeReader:
+    """What proofs and roots of the tenant's log are made from. Reading raises `LogIncomplete`."""
+
+    def read(wanted: Sequence[NodeId]) -> Mapping[NodeId, bytes]:
+        ranges = {node: _kept_range(node) for node in wanted}
+        leaves = [kept for kept in ranges.values() if kept[0] == 0]
+        nodes = [kept for kept in ranges.values() if kept[0] > 0]
+        rows = fetch(
+            _READ,
+            [
+                *([kept[place] for kept in leaves] for place in (1, 2)),
+                tenant_id,
+                *([kept[place] for kept in nodes] for place in (0, 1, 2)),
+                tenant_id,
+            ],
+        )
+        kept = {(level, index): bytes(value) for level, index, value in rows}
+        return {node: _hashed(kept, level, first, before) for node, (level, first, before) in ranges.items()}
+
+    return read
+
+
+def _kept_range(node: NodeId) -> tuple[int, int, int]:
+    """The kept level at or below the node, and which of its nodes lie under it."""
+    level = node.level - node.level % LEVELS_APART
+    span = 1 << (node.level - level)
+    return level, node.position * span, (node.position + 1) * span
+
+
+def _hashed(kept: Mapping[tuple[int, int], bytes], level: int, first: int, before: int) -> bytes:
+    try:
+        row = [kept[level, index] for index in range(first, before)]
+    except KeyError as error:
+        raise LogIncomplete(f"node {error} of the log is missing") from None
+    while len(row) > 1:
+        row = [node_hash(row[place], row[place + 1]) for place in range(0, len(row), 2)]
+    return row[0]

@@ -1,0 +1,182 @@
+"""The statements of the sealer. Each method belongs inside `locked`, the transaction of one tenant's log."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+import uuid_utils.compat
+
+from telemetry.sealing.log_rows import LEVELS_APART, log_size, node_reader
+from telemetry.tlog.proofs import NodeReader
+from telemetry.tlog.tree import Node
+from threada_site.tenancy.role_names import PLATFORM
+
+# Plans go by index, whatever the statistics of a queue that fills and empties say. A commit is on disk before its head
+# is signed: a log whose last leaves a crash took would look rolled back.
+_AS_SEALER: Final = (
+    f"SET LOCAL ROLE {PLATFORM}; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; "
+    "SET LOCAL enable_mergejoin = off; SET LOCAL synchronous_commit = on; SET LOCAL jit = off"
+)
+_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('threada-seal ' || %s, 0))"
+_WAIT_FOR_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('threada-seal ' || %s, 0))"
+_WAITING: Final = """
+WITH RECURSIVE waiting AS (
+    (SELECT tenant_id FROM telemetry_sealqueueentry ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT q.tenant_id FROM telemetry_sealqueueentry q
+             WHERE q.tenant_id > waiting.tenant_id ORDER BY q.tenant_id LIMIT 1)
+      FROM waiting WHERE waiting.tenant_id IS NOT NULL)
+SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
+"""
+# Taken off the queue, hashed from the bytes as they are stored, and put at the end of the log: one statement. Entries
+# without their receipt, or sealed before, stay where they are: their age raises the alarm.
+_TAKE: Final = """
+WITH due AS (
+    SELECT q.id FROM telemetry_sealqueueentry q
+     WHERE q.tenant_id = %(tenant)s
+       AND EXISTS (SELECT FROM telemetry_receipt r WHERE r.id = q.id AND r.tenant_id = q.tenant_id)
+       AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.id = q.id)
+     ORDER BY q.id LIMIT %(limit)s),
+taken AS (DELETE FROM telemetry_sealqueueentry q USING due WHERE q.id = due.id RETURNING q.id),
+sealed AS (
+    INSERT INTO telemetry_logleaf (id, tenant_id, "index", hash)
+    SELECT r.id, r.tenant_id, %(size)s::bigint + row_number() OVER (ORDER BY r.id) - 1,
+           sha256(decode('00', 'hex') || r.body)
+      FROM taken JOIN telemetry_receipt r ON r.id = taken.id
+    RETURNING "index", hash)
+SELECT hash FROM sealed ORDER BY "index"
+"""
+_KEEP: Final = """
+INSERT INTO telemetry_lognode (id, tenant_id, level, "index", hash)
+SELECT gen_random_uuid(), %s, n.* FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[]) AS n
+"""
+_NEWEST: Final = """
+SELECT size, split_part(note, chr(10), 1), signed_at FROM telemetry_checkpoint
+ WHERE tenant_id = %s ORDER BY id DESC LIMIT 1
+"""
+_UNSIGNED: Final = """
+SELECT t.id FROM tenancy_tenant t
+  JOIN LATERAL (SELECT "index" + 1 AS size FROM telemetry_logleaf l
+                 WHERE l.tenant_id = t.id ORDER BY "index" DESC LIMIT 1) log ON true
+  LEFT JOIN LATERAL (SELECT c.size, c.signed_at FROM telemetry_checkpoint c
+                      WHERE c.tenant_id = t.id ORDER BY c.id DESC LIMIT 1) head ON true
+ WHERE head.size IS DISTINCT FROM log.size OR head.signed_at <= %s
+"""
+_LOGS: Final = """
+SELECT t.id FROM tenancy_tenant t
+ WHERE EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = t.id) ORDER BY t.id
+"""
+_SIGNED: Final = """
+INSERT INTO telemetry_checkpoint (id, tenant_id, size, root, note, verifier_keys, signed_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+_ALARM: Final = """
+INSERT INTO telemetry_logalarm (id, tenant_id, kind, signed_size, signed_root, found_size, found_root, found_at, reason)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING
+"""
+_CALM: Final = """
+UPDATE telemetry_logalarm SET acknowledged_at = %s, reason = %s WHERE tenant_id = %s AND acknowledged_at IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestCheckpoint:
+    """What the database says was signed last."""
+
+    size: int
+    origin: str
+    signed_at: datetime
+
+
+class LogStore:
+    """One connection, in autocommit, of a login that may take the platform's role."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """A transaction that sees the rows of all tenants."""
+        with self.connection.transaction():
+            self.connection.execute(_AS_SEALER)
+            yield
+
+    @contextmanager
+    def locked(self, tenant_id: uuid.UUID, *, waits: bool = False) -> Iterator[bool]:
+        """A transaction that alone may change the tenant's log; False when another sealer is at it."""
+        with self.acting():
+            row = self.connection.execute(_WAIT_FOR_LOCK if waits else _LOCK, [str(tenant_id)]).fetchone()
+            yield waits or row == (True,)
+
+    def waiting_tenants(self) -> list[uuid.UUID]:
+        """Who has receipts in the queue. Skips from tenant to tenant, however long the queue is."""
+        return self._ids(_WAITING)
+
+    def unsigned_tenants(self, *, before: datetime) -> list[uuid.UUID]:
+        """Whose log has grown past its newest checkpoint, or whose newest checkpoint is as old as `before`."""
+        return self._ids(_UNSIGNED, [before])
+
+    def tenants_with_logs(self) -> list[uuid.UUID]:
+        return self._ids(_LOGS)
+
+    def was_ever_signed(self) -> bool:
+        with self.acting():
+            return bool(self._fetch("SELECT 1 FROM telemetry_checkpoint LIMIT 1", ()))
+
+    def size(self, tenant_id: uuid.UUID) -> int:
+        return log_size(self._fetch, tenant_id)
+
+    def reader(self, tenant_id: uuid.UUID) -> NodeReader:
+        return node_reader(self._fetch, tenant_id)
+
+    def take(self, tenant_id: uuid.UUID, *, size: int, limit: int) -> list[bytes]:
+        """Move the oldest queued receipts behind the `size` leaves there are; their leaf hashes in order."""
+        rows = self.connection.execute(_TAKE, {"tenant": tenant_id, "size": size, "limit": limit}).fetchall()
+        return [row[0] for row in rows]
+
+    def keep_nodes(self, tenant_id: uuid.UUID, nodes: Sequence[Node]) -> None:
+        """Keep those of the completed nodes that stand on a kept level."""
+        kept = [node for node in nodes if node.id.level and node.id.level % LEVELS_APART == 0]
+        if kept:
+            levels, places = [node.id.level for node in kept], [node.id.position for node in kept]
+            self.connection.execute(_KEEP, [tenant_id, levels, places, [node.hash for node in kept]])
+
+    def newest_checkpoint(self, tenant_id: uuid.UUID) -> NewestCheckpoint | None:
+        row = self.connection.execute(_NEWEST, [tenant_id]).fetchone()
+        return NewestCheckpoint(*row) if row else None
+
+    def add_checkpoint(
+        self, tenant_id: uuid.UUID, *, size: int, root: bytes, note: str, keys: list[str], at: datetime
+    ) -> None:
+        new_id = uuid_utils.compat.uuid7()
+        self.connection.execute(_SIGNED, [new_id, tenant_id, size, root, note, keys, at])
+
+    def raise_alarm(
+        self,
+        tenant_id: uuid.UUID,
+        kind: str,
+        *,
+        signed: tuple[int, bytes],
+        found: tuple[int, bytes | None],
+        at: datetime,
+    ) -> None:
+        """One open alarm a tenant, however often it is raised."""
+        new_id = uuid_utils.compat.uuid7()
+        self.connection.execute(_ALARM, [new_id, tenant_id, kind, *signed, *found, at])
+
+    def calm(self, tenant_id: uuid.UUID, *, reason: str, at: datetime) -> bool:
+        """Close the open alarm; whether there was one."""
+        return self.connection.execute(_CALM, [at, reason, tenant_id]).rowcount > 0
+
+    def _ids(self, query: str, parameters: Sequence[Any] = ()) -> list[uuid.UUID]:
+        with self.acting():
+            return [row[0] for row in self._fetch(query, parameters)]
+
+    def _fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, parameters or None).fetchall()

@@ -1,0 +1,212 @@
+"""Sealing: about once a second, what is queued goes into its tenant's log, and the grown log's head is signed.
+
+In this order, so that a crash between any two steps loses nothing and doubles nothing: leaves are committed; then the
+head is signed, kept outside of the database, and only then written into it. A head that is kept outside and not in the
+database is signed once more at the next round.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from telemetry.sealing.anchor import Anchor, Anchored
+from telemetry.sealing.key_file import KeyFile, KeyFileProblem
+from telemetry.sealing.log_lines import Log
+from telemetry.sealing.log_rows import LogIncomplete
+from telemetry.sealing.log_store import LogStore
+from telemetry.tlog.checkpoint import Checkpoint, log_origin
+from telemetry.tlog.cosignature import cosigned
+from telemetry.tlog.note import Signer
+from telemetry.tlog.proofs import tree_root
+from telemetry.tlog.tree import CompactRange, complete_nodes
+from threada_site.kernel import ids
+
+BATCH: Final = 2_000
+HEARTBEAT: Final = timedelta(minutes=10)
+_LOOKED_FOR_UNSIGNED_S: Final = 10.0
+_SAID_AGAIN_S: Final = 60.0
+
+ROLLED_BACK: Final = "rolled_back"
+FORKED: Final = "forked"
+MATCHES_AGAIN: Final = "The database holds the signed log again."
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A checkpoint that was signed."""
+
+    tenant: str
+    size: int
+    note: str
+    at: datetime
+
+
+type OnSigned = Callable[[Published], None]
+
+
+class Sealer:
+    """Seals all tenants' receipts by one connection. Another one at the same time, anywhere, is harmless."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        *,
+        key_file: KeyFile,
+        anchor: Anchor,
+        log: Log,
+        on_signed: OnSigned = lambda _published: None,
+        heartbeat: timedelta = HEARTBEAT,
+        batch: int = BATCH,
+    ) -> None:
+        self._store = store
+        self._key_file = key_file
+        self._anchor = anchor
+        self._log = log
+        self._on_signed = on_signed
+        self._heartbeat = heartbeat
+        self._batch = batch
+        self._looked_at = float("-inf")
+        self._said: dict[str, float] = {}
+        self._known_calm: set[uuid.UUID] = set()
+
+    def round(self, *, seconds: float = 1.0) -> int:
+        """Seal what is queued, for at most `seconds`, and sign the heads of what grew or has rested for long.
+
+        The number of receipts sealed. Without a usable key nothing is sealed.
+        """
+        try:
+            self._key_file.keys()
+        except KeyFileProblem as error:
+            self._say_at_times("error", "sealing_key_unusable", detail=str(error))
+            return 0
+        ends_at = time.monotonic() + seconds
+        to_sign = set(self._unsigned())
+        waiting = self._store.waiting_tenants()
+        sealed = 0
+        while waiting:
+            full = []
+            for tenant_id in waiting:
+                taken = self.seal(tenant_id)
+                sealed += taken
+                if taken:
+                    to_sign.add(tenant_id)
+                if taken == self._batch:
+                    full.append(tenant_id)
+            waiting = full if time.monotonic() < ends_at else []
+        for tenant_id in to_sign:
+            self.sign(tenant_id)
+        return sealed
+
+    def seal(self, tenant_id: uuid.UUID) -> int:
+        """Move at most one batch of queued receipts into the tenant's log; how many."""
+        with self._store.locked(tenant_id) as is_mine:
+            tree = self._checked_tree(tenant_id) if is_mine else None
+            if tree is None:
+                return 0
+            hashes = self._store.take(tenant_id, size=tree.size, limit=self._batch)
+            self._store.keep_nodes(tenant_id, [node for value in hashes for node in tree.append(value)])
+        return len(hashes)
+
+    def sign(self, tenant_id: uuid.UUID, *, always: bool = False) -> Published | None:
+        """Sign the head of the tenant's log, if it grew, if its last checkpoint is a heartbeat old, or `always`."""
+        tenant = ids.public_id(ids.TENANT, tenant_id)
+        with self._store.locked(tenant_id, waits=always) as is_mine:
+            tree = self._checked_tree(tenant_id) if is_mine else None
+            if tree is None or tree.size == 0:
+                return None
+            at = datetime.now(UTC)
+            keys = self._key_file.keys()
+            origin = self._origin(tenant_id, tenant)
+            newest = self._store.newest_checkpoint(tenant_id)
+            is_current = newest is not None and (newest.size, newest.origin) == (tree.size, origin)
+            if newest and is_current and not always and at - newest.signed_at < self._heartbeat:
+                return None
+            head = Checkpoint(origin, tree.size, tree.root())
+            note = head.sign([Signer(origin, key.private_key) for key in keys])
+            text = str(cosigned(note, keys[-1].name, keys[-1].private_key, at=at))
+            self._anchor.keep_checkpoint(tenant, text, at=at)
+            self._store.add_checkpoint(
+                tenant_id,
+                size=head.size,
+                root=head.root,
+                note=text,
+                keys=[str(key.verifier_key(origin)) for key in keys],
+                at=at,
+            )
+        published = Published(tenant, head.size, text, at)
+        self._on_signed(published)
+        return published
+
+    def _unsigned(self) -> list[uuid.UUID]:
+        if time.monotonic() - self._looked_at < _LOOKED_FOR_UNSIGNED_S:
+            return []
+        self._looked_at = time.monotonic()
+        return self._store.unsigned_tenants(before=datetime.now(UTC) - self._heartbeat)
+
+    def _origin(self, tenant_id: uuid.UUID, tenant: str) -> str:
+        """The log's name never changes once it is signed under, but where an operator acknowledged a break."""
+        kept = self._anchor.last(tenant)
+        if kept is not None:
+            return kept.origin
+        newest = self._store.newest_checkpoint(tenant_id)
+        return newest.origin if newest else log_origin(self._key_file.keys()[-1].name, tenant)
+
+    def _checked_tree(self, tenant_id: uuid.UUID) -> CompactRange | None:
+        """The log as the database has it, if it is the one that was signed or has grown out of it; None otherwise."""
+        kept = self._anchor.last(ids.public_id(ids.TENANT, tenant_id))
+        size = self._store.size(tenant_id)
+        read = self._store.reader(tenant_id)
+        try:
+            places = complete_nodes(0, size)
+            found = read(places) if places else {}
+            tree = CompactRange(size, [found[place] for place in places])
+            if kept is None:
+                return tree
+            if kept.size > size:
+                self._refuse(tenant_id, ROLLED_BACK, kept, (size, None))
+                return None
+            root = tree.root() if kept.size == size else tree_root(kept.size, read)
+        except LogIncomplete as error:
+            self._refuse(tenant_id, FORKED, kept or Anchored("", 0, b""), (size, None), detail=str(error))
+            return None
+        if root != kept.root:
+            self._refuse(tenant_id, FORKED, kept, (size, root))
+            return None
+        if tenant_id not in self._known_calm:
+            if self._store.calm(tenant_id, reason=MATCHES_AGAIN, at=datetime.now(UTC)):
+                self._log("warning", "log_matches_again", tenant=str(tenant_id))
+            self._known_calm.add(tenant_id)
+        return tree
+
+    def _refuse(
+        self, tenant_id: uuid.UUID, kind: str, kept: Anchored, found: tuple[int, bytes | None], *, detail: str = ""
+    ) -> None:
+        """Seal and sign nothing of this tenant, and say so where it is heard."""
+        self._known_calm.discard(tenant_id)
+        signed = (kept.size, kept.root)
+        self._store.raise_alarm(tenant_id, kind, signed=signed, found=found, at=datetime.now(UTC))
+        self._say_at_times(
+            "error",
+            f"log_{kind}",
+            tenant=ids.public_id(ids.TENANT, tenant_id),
+            signed_size=kept.size,
+            signed_root=kept.root.hex(),
+            found_size=found[0],
+            found_root=found[1].hex() if found[1] else None,
+            detail=detail
+            or "Nothing of this tenant is sealed or signed until the signed log is restored, or until an "
+            "operator goes on from what is there: manage.py acknowledge_log.",
+        )
+
+    def _say_at_times(self, level: str, event: str, **fields: object) -> None:
+        """Once a minute while it lasts, not every second."""
+        what = f"{event} {fields.get('tenant', '')}"
+        now = time.monotonic()
+        if now - self._said.get(what, float("-inf")) >= _SAID_AGAIN_S:
+            self._said[what] = now
+            self._log(level, event, **fields)

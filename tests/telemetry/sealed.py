@@ -1,0 +1,123 @@
+"""A sealer on the test's database, with a key and an anchor of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aics_tlog
+import psycopg
+from django.db import connection
+
+from telemetry.models import Checkpoint, LogLeaf, Receipt
+from telemetry.receipts import Entry
+from telemetry.sealing.anchor import Anchor
+from telemetry.sealing.key_file import KeyFile
+from telemetry.sealing.log_store import LogStore
+from telemetry.sealing.sealer import Sealer
+from telemetry.services.record import record
+from tests.factories import acting_system
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+NAME = "log.example.org"
+
+
+@dataclass
+class Said:
+    """A log of what the sealer said."""
+
+    lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    def __call__(self, level: str, event: str, **fields: Any) -> None:
+        self.lines.append((level, event, fields))
+
+    @property
+    def events(self) -> list[str]:
+        return [event for _, event, _ in self.lines]
+
+
+@dataclass
+class SealingRoom:
+    """Everything a sealer needs, in `directory`."""
+
+    directory: Path
+    said: Said = field(default_factory=Said)
+
+    def __post_init__(self) -> None:
+        self.key_file = KeyFile(self.directory / "sealing_key")
+        self.anchor = Anchor(self.directory / "checkpoints")
+        if not self.key_file.exists():
+            self.key_file.create(NAME)
+
+    @contextmanager
+    def sealer(self, **options: Any) -> Iterator[Sealer]:
+        with own_connection() as own:
+            yield Sealer(LogStore(own), key_file=self.key_file, anchor=self.anchor, log=self.said, **options)
+
+    def seal(self, **options: Any) -> int:
+        """Rounds until nothing is queued; how many receipts were sealed."""
+        total = 0
+        with self.sealer(**options) as sealer:
+            while sealed := sealer.round():
+                total += sealed
+        return total
+
+    def heartbeat(self) -> None:
+        with self.sealer(heartbeat=timedelta(0)) as sealer:
+            sealer.round()
+
+
+def own_connection() -> psycopg.Connection[Any]:
+    """Another connection to the test's database, with the product's login."""
+    own = connection.settings_dict
+    return psycopg.connect(
+        host=own["HOST"], port=own["PORT"] or None, user=own["USER"], password=own["PASSWORD"] or None,
+        dbname=own["NAME"], autocommit=True,
+    )  # fmt: skip
+
+
+def write_receipts(tenant: Tenant, count: int) -> None:
+    with unit_of_work(tenant.id):
+        for number in range(count):
+            record(Entry(kind="thing.done", inputs={"number": number}), ctx=acting_system(tenant))
+
+
+def origin(tenant: Tenant) -> str:
+    return f"{NAME}/{ids.public_id(ids.TENANT, tenant.id)}"
+
+
+def bodies_in_order(tenant: Tenant) -> list[bytes]:
+    """The stored bytes of the sealed receipts, by their places, which are dense."""
+    with unit_of_work(tenant.id):
+        places = list(LogLeaf.objects.order_by("index").values_list("index", "id"))
+        bodies = dict(Receipt.objects.filter(id__in=[leaf for _, leaf in places]).values_list("id", "body"))
+    assert [index for index, _ in places] == list(range(len(places)))
+    return [bytes(bodies[leaf]) for _, leaf in places]
+
+
+def newest(tenant: Tenant) -> Checkpoint:
+    with unit_of_work(tenant.id):
+        return Checkpoint.objects.latest("id")
+
+
+def assert_verifies(tenant: Tenant, *, name: str = "") -> Any:
+    """The newest checkpoint verifies, and its root is that of the stored bytes, as an independent reader sees it."""
+    head = newest(tenant)
+    result = aics_tlog.verify_checkpoint(
+        aics_tlog.parse_note(head.note),
+        aics_tlog.parse_vkey(head.verifier_keys[-1]),
+        expected_origin=name or origin(tenant),
+    )
+    assert result.ok, result.error
+    tree = aics_tlog.MerkleTree()
+    for body in bodies_in_order(tenant):
+        tree.append(body)
+    assert (result.size, result.root) == (tree.size, tree.root())
+    assert (head.size, bytes(head.root)) == (tree.size, tree.root())
+    return result

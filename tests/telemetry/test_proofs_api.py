@@ -1,0 +1,95 @@
+"""Proofs and checkpoints over HTTP, checked by an independent reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aics_tlog
+import pytest
+
+from telemetry.models import LogLeaf, Receipt
+from telemetry.tlog.note import VerifierKey
+from telemetry.tlog.proof_text import TlogProof
+from tests.client import Api
+from tests.factories import make_principal, make_token
+from tests.telemetry.sealed import SealingRoom, origin, write_receipts
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> SealingRoom:
+    return SealingRoom(tmp_path)
+
+
+@pytest.fixture
+def auditor(tenant: Tenant) -> Api:
+    return Api(make_token(tenant, make_principal(tenant, "aud", roles=("auditor",))))
+
+
+def test_every_receipt_is_proven_by_a_text_that_needs_nothing_else(
+    tenant: Tenant, room: SealingRoom, auditor: Api
+) -> None:
+    write_receipts(tenant, 300)
+    room.seal()
+    with unit_of_work(tenant.id):
+        receipts = list(Receipt.objects.order_by("id"))
+    [head] = auditor.get("/checkpoints", {"limit": 1}).json()["data"]
+    key = aics_tlog.parse_vkey(head["verifier_keys"][0])
+    for receipt in receipts[:3] + receipts[254:260] + receipts[-3:]:
+        answer = auditor.get(f"/receipts/{receipt.public_id}/proof")
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+        text = answer.content.decode()
+        proof = TlogProof.parse(text)
+        body = bytes(receipt.body)
+        proof.verify(body, [VerifierKey.parse(head["verifier_keys"][0])], origin=origin(tenant))
+        note = aics_tlog.parse_note(text.partition("\n\n")[2])
+        checked = aics_tlog.verify_checkpoint(note, key, expected_origin=origin(tenant))
+        assert checked.ok
+        assert aics_tlog.verify_leaf_inclusion(body, proof.index, checked.size, proof.path, checked.root)
+        assert not aics_tlog.verify_leaf_inclusion(body + b" ", proof.index, checked.size, proof.path, checked.root)
+
+
+def test_what_is_not_sealed_yet_says_when_to_ask_again(tenant: Tenant, room: SealingRoom, auditor: Api) -> None:
+    with unit_of_work(tenant.id):
+        receipt = Receipt.objects.latest("id")
+    answer = auditor.get(f"/receipts/{receipt.public_id}/proof")
+    assert (answer.status_code, answer.json()["reason_code"]) == (409, "receipt_not_sealed")
+    assert answer.headers["Retry-After"] == "1"
+    with room.sealer() as sealer:
+        sealer.seal(tenant.id)
+    assert auditor.get(f"/receipts/{receipt.public_id}/proof").status_code == 409  # in the log, under no head yet
+    room.seal()
+    assert auditor.get(f"/receipts/{receipt.public_id}/proof").status_code == 200
+
+
+def test_checkpoints_are_listed_newest_first_and_stay_in_their_tenant(
+    tenant: Tenant, other_tenant: Tenant, room: SealingRoom, auditor: Api
+) -> None:
+    sizes = []
+    for _ in range(3):
+        write_receipts(tenant, 2)
+        room.seal()
+        with unit_of_work(tenant.id):
+            sizes.append(LogLeaf.objects.count())
+    first = auditor.get("/checkpoints", {"limit": 2}).json()
+    rest = auditor.get("/checkpoints", {"limit": 2, "cursor": first["next_cursor"]}).json()
+    found = first["data"] + rest["data"]
+    assert [head["tree_size"] for head in found] == sizes[::-1]
+    assert {head["origin"] for head in found} == {origin(tenant)}
+    for head in found:
+        assert head["checkpoint"].startswith(f"{origin(tenant)}\n{head['tree_size']}\n{head['root_hash']}\n\n")
+    with unit_of_work(other_tenant.id):
+        foreign = Receipt.objects.latest("id").public_id
+    for absent in (foreign, ids.public_id(ids.RECEIPT, ids.new_uuid()), "nonsense"):
+        assert auditor.get(f"/receipts/{absent}/proof").status_code == 404
+
+
+def test_it_takes_the_scope(tenant: Tenant, room: SealingRoom) -> None:
+    viewer = Api(make_token(tenant, make_principal(tenant, "vie", roles=("viewer",))))
+    for path in ("/checkpoints", f"/receipts/{ids.public_id(ids.RECEIPT, ids.new_uuid())}/proof"):
+        answer = viewer.get(path)
+        assert (answer.status_code, answer.json()["reason_code"]) == (403, "scope_missing")

@@ -1,0 +1,297 @@
+"""Sealing on a real database: what is queued is in the log, once, in dense places, under a head that verifies."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import aics_tlog
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from telemetry.models import Checkpoint, LogAlarm, LogLeaf, LogNode, Receipt, SealQueueEntry
+from telemetry.sealing.anchor import append_line
+from tests.factories import make_tenant
+from tests.telemetry.sealed import (
+    NAME,
+    SealingRoom,
+    assert_verifies,
+    bodies_in_order,
+    newest,
+    origin,
+    own_connection,
+    write_receipts,
+)  # fmt: skip
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.roles import OWNER, platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> SealingRoom:
+    return SealingRoom(tmp_path)
+
+
+def as_owner(*statements: str) -> None:
+    """What a database administrator may do: the triggers are off for the owner's session."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {OWNER}")
+        for table in ("telemetry_receipt", "telemetry_logleaf", "telemetry_lognode", "telemetry_checkpoint"):
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        for statement in statements:
+            cursor.execute(statement)
+        for table in ("telemetry_receipt", "telemetry_logleaf", "telemetry_lognode", "telemetry_checkpoint"):
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        cursor.execute("RESET ROLE")
+
+
+def queued() -> int:
+    with platform_role():
+        return SealQueueEntry.objects.count()
+
+
+def checkpoints(tenant: Tenant) -> int:
+    with unit_of_work(tenant.id):
+        return Checkpoint.objects.count()
+
+
+def test_queued_receipts_become_a_log_that_an_independent_reader_verifies(tenant: Tenant, room: SealingRoom) -> None:
+    before = queued()
+    assert before > 0
+    assert room.seal() == before
+    assert queued() == 0
+    assert_verifies(tenant)
+    write_receipts(tenant, 700)
+    assert room.seal(batch=300) == 700
+    result = assert_verifies(tenant)
+    assert result.size == before + 700
+    with unit_of_work(tenant.id):
+        assert LogNode.objects.filter(level=8).count() == (before + 700) // 256
+        assert sorted(LogLeaf.objects.values_list("id", flat=True)) == sorted(
+            Receipt.objects.values_list("id", flat=True)
+        )
+
+
+def test_nothing_new_signs_nothing_but_a_heartbeat_that_tells_its_time(tenant: Tenant, room: SealingRoom) -> None:
+    room.seal()
+    room.seal()
+    assert checkpoints(tenant) == 1
+    room.heartbeat()
+    assert checkpoints(tenant) == 2
+    head = newest(tenant)
+    cosigner = aics_tlog.cosignature_vkey(NAME, aics_tlog.parse_vkey(head.verifier_keys[0]).public_key)
+    result = aics_tlog.verify_checkpoint(
+        aics_tlog.parse_note(head.note), aics_tlog.parse_vkey(head.verifier_keys[0]), [cosigner], 1, max_age_seconds=60
+    )
+    assert result.ok, result.error
+    assert result.timestamps[NAME] == int(head.signed_at.timestamp())
+
+
+def test_every_tenant_has_a_log_of_its_own(tenant: Tenant, other_tenant: Tenant, room: SealingRoom) -> None:
+    write_receipts(other_tenant, 5)
+    room.seal()
+    assert_verifies(tenant)
+    assert_verifies(other_tenant)
+    assert newest(tenant).origin == origin(tenant) != newest(other_tenant).origin
+
+
+def test_a_late_commit_is_sealed_later(tenant: Tenant, room: SealingRoom) -> None:
+    """Its id is older than all that were sealed meanwhile: whoever asks for ids past the last one never sees it."""
+    written, may_commit = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with unit_of_work(tenant.id):
+            write_receipts(tenant, 1)
+            written.set()
+            assert may_commit.wait(60)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert written.wait(30)
+    write_receipts(tenant, 1000)
+    first = room.seal()
+    assert first >= 1000
+    may_commit.set()
+    holder.join(30)
+    assert room.seal() == 1
+    assert assert_verifies(tenant).size == first + 1
+    with unit_of_work(tenant.id):
+        late = LogLeaf.objects.get(index=first)
+        assert late.id < max(LogLeaf.objects.values_list("id", flat=True))
+
+
+def test_two_sealers_at_once_are_harmless(tenant: Tenant, other_tenant: Tenant, room: SealingRoom) -> None:
+    for each in (tenant, other_tenant):
+        write_receipts(each, 400)
+    before = queued()
+    sealed: list[int] = []
+
+    def work() -> None:
+        with room.sealer(batch=50, heartbeat=timedelta(0)) as sealer:
+            done = 0
+            while queued():
+                done += sealer.round()
+            sealed.append(done)
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sum(sealed) == before
+    room.heartbeat()
+    assert_verifies(tenant)
+    assert_verifies(other_tenant)
+
+
+def test_consistency_holds_from_every_checkpoint_to_the_next(tenant: Tenant, room: SealingRoom) -> None:
+    for _ in range(4):
+        write_receipts(tenant, 3)
+        room.seal()
+    tree = aics_tlog.MerkleTree(bodies_in_order(tenant))
+    with unit_of_work(tenant.id):
+        heads = list(Checkpoint.objects.order_by("id").values_list("size", "root"))
+    assert len(heads) == 4
+    assert [(size, tree.root(size)) for size, _ in heads] == [(size, bytes(root)) for size, root in heads]
+
+
+def test_it_refuses_a_log_that_was_rolled_back(tenant: Tenant, room: SealingRoom) -> None:
+    write_receipts(tenant, 10)
+    room.seal()
+    signed = newest(tenant)
+    as_owner(f'DELETE FROM telemetry_logleaf WHERE "index" >= {signed.size - 2}')
+    write_receipts(tenant, 1)
+    assert room.seal() == 0
+    assert "log_rolled_back" in room.said.events
+    assert checkpoints(tenant) == 1
+    assert queued() == 1
+    with unit_of_work(tenant.id):
+        alarm = LogAlarm.objects.get()
+    assert (alarm.kind, alarm.signed_size, alarm.found_size) == ("rolled_back", signed.size, signed.size - 2)
+    assert bytes(alarm.signed_root) == bytes(signed.root)
+    assert alarm.acknowledged_at is None
+
+
+def test_it_refuses_a_log_that_was_forked(tenant: Tenant, room: SealingRoom) -> None:
+    """The sizes agree, and even exceed what was signed; the leaves are others."""
+    write_receipts(tenant, 10)
+    room.seal()
+    signed = newest(tenant)
+    other = "sha256('other'::bytea)"
+    as_owner(f'UPDATE telemetry_logleaf SET hash = {other} WHERE "index" = {signed.size - 1}')
+    write_receipts(tenant, 3)
+    assert room.seal() == 0
+    assert "log_forked" in room.said.events
+    assert (checkpoints(tenant), queued()) == (1, 3)
+    with unit_of_work(tenant.id):
+        alarm = LogAlarm.objects.get()
+        assert alarm.kind == "forked"
+        assert bytes(alarm.found_root or b"") != bytes(alarm.signed_root)
+
+
+def test_it_refuses_a_log_with_holes(tenant: Tenant, room: SealingRoom) -> None:
+    write_receipts(tenant, 10)
+    room.seal()
+    as_owner('DELETE FROM telemetry_logleaf WHERE "index" = 3')
+    write_receipts(tenant, 1)
+    assert room.seal() == 0
+    assert "log_forked" in room.said.events
+
+
+def test_one_tenants_broken_log_does_not_hold_up_another(
+    tenant: Tenant, other_tenant: Tenant, room: SealingRoom
+) -> None:
+    room.seal()
+    with unit_of_work(tenant.id):
+        leaves = LogLeaf.objects.count()
+    as_owner(f"DELETE FROM telemetry_logleaf WHERE tenant_id = '{tenant.id}' AND \"index\" = {leaves - 1}")
+    write_receipts(other_tenant, 4)
+    assert room.seal() == 4
+    assert_verifies(other_tenant)
+
+
+def test_a_log_that_is_restored_goes_on(tenant: Tenant, room: SealingRoom) -> None:
+    write_receipts(tenant, 10)
+    room.seal()
+    last = newest(tenant).size - 1
+    as_owner(
+        f'CREATE TABLE kept AS SELECT * FROM telemetry_logleaf WHERE "index" = {last}',
+        f'DELETE FROM telemetry_logleaf WHERE "index" = {last}',
+    )
+    write_receipts(tenant, 1)
+    assert room.seal() == 0
+    as_owner("INSERT INTO telemetry_logleaf SELECT * FROM kept", "DROP TABLE kept")
+    assert room.seal() == 1
+    assert_verifies(tenant)
+    with unit_of_work(tenant.id):
+        assert LogAlarm.objects.get().acknowledged_at is not None
+
+
+def test_without_its_key_nothing_is_sealed(tenant: Tenant, room: SealingRoom) -> None:
+    room.key_file.path.chmod(0o644)
+    assert room.seal() == 0
+    room.key_file.path.rename(room.key_file.path.with_name("elsewhere"))
+    assert room.seal() == 0
+    assert [event for _, event, _ in room.said.lines] == ["sealing_key_unusable"] * 2
+    assert queued() > 0
+    assert checkpoints(tenant) == 0
+
+
+def test_an_entry_without_its_receipt_holds_nothing_up_and_stays(tenant: Tenant, room: SealingRoom) -> None:
+    """Somebody deleted the receipt before it was sealed, and left the queue alone."""
+    write_receipts(tenant, 3)
+    with unit_of_work(tenant.id):
+        gone = Receipt.objects.earliest("id").id
+        expected = Receipt.objects.count() - 1
+    as_owner(f"DELETE FROM telemetry_receipt WHERE id = '{gone}'")
+    assert room.seal() == expected
+    with unit_of_work(tenant.id):
+        assert [entry.id for entry in SealQueueEntry.objects.all()] == [gone]
+    assert_verifies(tenant)
+
+
+def test_a_crash_between_signing_and_writing_is_made_good(tenant: Tenant, room: SealingRoom) -> None:
+    """The head is kept outside of the database and missing inside: the next round signs again."""
+    room.seal()
+    as_owner("DELETE FROM telemetry_checkpoint")
+    with room.sealer() as sealer:
+        sealer.round()
+    assert checkpoints(tenant) == 1
+    assert_verifies(tenant)
+
+
+def test_a_torn_line_of_the_anchor_is_cut_off(tenant: Tenant, room: SealingRoom) -> None:
+    room.seal()
+    name = ids.public_id(ids.TENANT, tenant.id)
+    kept = room.anchor.last(name)
+    [file] = (room.directory / "checkpoints" / name).glob("*.ndjson")
+    whole = file.read_text()
+    file.write_text(whole + '{"at": "2026-')
+    assert room.anchor.last(name) == kept
+    append_line(file, json.dumps({"x": 1}))
+    assert file.read_text() == whole + '{"x": 1}\n'
+
+
+def test_leaves_and_checkpoints_are_append_only(tenant: Tenant, room: SealingRoom) -> None:
+    room.seal()
+    for table in ("telemetry_logleaf", "telemetry_checkpoint"):
+        for statement in (f"UPDATE {table} SET tenant_id = tenant_id", f"DELETE FROM {table}"):
+            refused = pytest.raises(DatabaseError, match=r"permission denied|append-only")
+            with unit_of_work(tenant.id), refused, transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(statement)
+
+
+def test_another_tenants_log_cannot_be_seen(tenant: Tenant, room: SealingRoom) -> None:
+    room.seal()
+    other = make_tenant("globex")
+    with unit_of_work(other.id):
+        assert [model.objects.count() for model in (LogLeaf, LogNode, Checkpoint)] == [0, 0, 0]
+    with own_connection() as plain:
+        assert plain.execute("SELECT count(*) FROM telemetry_logleaf").fetchone() == (0,)

@@ -1,0 +1,75 @@
+"""Reading the environment, and the keys that are made once and kept in the data directory. Imports no Django."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parents[1]
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, default).strip()
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A list separated by commas or white space."""
+    return text(name, default).replace(",", " ").split()
+
+
+def number(name: str, default: int) -> int:
+    value = text(name)
+    if not value:
+        return default
+    try:
+        return int(value)
+    except ValueError:
+        raise SystemExit(f"{name} must be a whole number, not {value!r}.") from None
+
+
+def numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
+    """Numbers by name, as `low=50 high=5` says them; what it leaves out keeps its default. Each is 1 or more."""
+    found = dict(defaults)
+    for word in words(name):
+        key, _, value = word.partition("=")
+        if key not in defaults or not value.isascii() or not value.isdigit() or int(value) < 1:
+            raise SystemExit(f"{name} says whole numbers from 1 for {', '.join(defaults)}, e.g. {key or 'low'}=5.")
+        found[key] = int(value)
+    return found
+
+
+def flag(name: str, *, default: bool = False) -> bool:
+    value = text(name).lower()
+    if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
+        return default if not value else value in ("1", "true", "yes", "on")
+    raise SystemExit(f"{name} must be true or false, not {value!r}.")
+
+
+DATA_DIR = Path(text("THREADA_DATA_DIR") or BASE_DIR / ".threada").absolute()
+
+
+def key(name: str) -> str:
+    """The key `THREADA_<NAME>` from the environment, or the one in `<data dir>/keys/<name>`, made on first use.
+
+    The file has mode 0600 and appears whole or not at all, also when several processes start at once.
+    """
+    given = text(f"THREADA_{name.upper()}")
+    if given:
+        return given
+    path = DATA_DIR / "keys" / name
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{name}.{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(48) + "\n")
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+    return path.read_text().strip()
