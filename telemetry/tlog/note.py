@@ -120,7 +120,8 @@ class SignedNote:
         """The known keys that signed, at least one.
 
         Signatures of unknown keys are ignored, as the specification asks (rotation and witnesses live from it). Raises
-        `UntrustedNote` when no known key signed, or when a known key's signature is wrong, whatever others say.
+        `UntrustedNote` when no known key signed, or when a known key's signature is wrong, whatever others say. So is a
+        known key's second one: a note has one spelling.
         """
         known = {(key.name, key.key_id): key for key in keys}
         good: dict[tuple[str, bytes], VerifierKey] = {}
@@ -129,6 +130,8 @@ class SignedNote:
             key = known.get(identity)
             if key is None:
                 continue
+            if identity in good:
+                raise UntrustedNote(f"{key.name} signed twice with key {key.key_id.hex()}")
             if not key.signed(self.text, signature.value):
                 raise UntrustedNote(f"the signature of {key.name} with key {key.key_id.hex()} does not verify")
             good[identity] = key

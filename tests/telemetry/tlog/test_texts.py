@@ -119,6 +119,12 @@ def test_a_wrong_signature_of_a_known_key_refuses_the_note_whatever_others_say(l
     assert note.verified_by([new.verifier_key]) == (new.verifier_key,)
 
 
+def test_a_note_that_a_key_signed_twice_is_refused(signer: Signer, log: Log) -> None:
+    note = log.checkpoint().sign([signer, signer])
+    with pytest.raises(UntrustedNote, match="signed twice"):
+        note.verified_by([signer.verifier_key])
+
+
 def test_sixteen_unknown_signatures_are_ignored(signer: Signer, log: Log) -> None:
     others = [Signer(f"witness{number}.test", key(number + 10)) for number in range(16)]
     note = SignedNote.parse(str(log.checkpoint().sign([*others, signer])))

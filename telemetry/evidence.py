@@ -1,0 +1,100 @@
+"""Evidence for an export, as one archive: the receipts, where each stands in the log, and what proves it. Pure.
+
+    <name>/README.txt         how to check it, in words
+    <name>/receipts.ndjson    the export, byte for byte
+    <name>/positions.txt      line n: the sequence of receipt n (its leaf in the log, from 0), or `-` if not sealed yet
+    <name>/checkpoint.txt     the signed head of the log (C2SP tlog-checkpoint)
+    <name>/tile/…             hashes of the log (C2SP tlog-tiles): those that lead from the receipts to the checkpoint
+
+Positions are only where to look: whatever they say, a receipt holds only if its hash is in a tile that leads to the
+signed root.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Final
+
+README_FILE: Final = "README.txt"
+RECEIPTS_FILE: Final = "receipts.ndjson"
+POSITIONS_FILE: Final = "positions.txt"
+CHECKPOINT_FILE: Final = "checkpoint.txt"
+MEDIA_TYPE: Final = "application/zip"
+_DATE: Final = (1980, 1, 1, 0, 0, 0)
+
+README: Final = """\
+These are receipts of governed work, and what is needed to check that they are the ones that were sealed.
+
+    python3 threada_verify.py --key KEY {archive}
+
+threada_verify.py is one file for Python 3.10 or newer, with the package `cryptography`. Get it, and the KEY, from where
+you trust them: the key is the public key of the log {origin}.
+The archive claims to be signed with:
+
+{keys}
+
+receipts.ndjson   the receipts, one JSON object a line, byte for byte as they were sealed
+positions.txt     line n: the place of receipt n in the log, counted from 0
+checkpoint.txt    the signed head of the log (https://c2sp.org/tlog-checkpoint)
+tile/             hashes of the log (https://c2sp.org/tlog-tiles, RFC 6962)
+
+Keep checkpoint.txt: with --against it shows, at any later time, that the log was only added to since.
+"""
+
+
+def readme(*, archive: str, origin: str, verifier_keys: list[str]) -> str:
+    """The words that come with the evidence."""
+    return README.format(archive=archive, origin=origin, keys="\n".join(f"    {key}" for key in verifier_keys))
+
+
+class Archive:
+    """A zip whose bytes are handed over while it is being written, so that none of it has to be kept."""
+
+    def __init__(self, top: str) -> None:
+        self._top = top
+        self._sink = _Sink()
+        self._zip = zipfile.ZipFile(self._sink, "w")  # type: ignore[call-overload]
+
+    @contextmanager
+    def member(self, name: str, *, compressed: bool = True) -> Iterator[IO[bytes]]:
+        """A file of the archive, written in one go; the next begins after it."""
+        entry = zipfile.ZipInfo(f"{self._top}/{name}", _DATE)
+        entry.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+        entry.external_attr = 0o644 << 16
+        with self._zip.open(entry, "w", force_zip64=True) as out:
+            yield out
+
+    def add(self, name: str, data: bytes, *, compressed: bool = True) -> bytes:
+        """A small file, whole. Hands over what there is to send."""
+        with self.member(name, compressed=compressed) as out:
+            out.write(data)
+        return self.taken()
+
+    def taken(self) -> bytes:
+        """What was written since this was last asked."""
+        return self._sink.taken()
+
+    def finish(self) -> bytes:
+        """Write the directory of the archive, without which it cannot be read."""
+        self._zip.close()
+        return self.taken()
+
+
+class _Sink:
+    """A stream that cannot be wound back, in memory."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def taken(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)

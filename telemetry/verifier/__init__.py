@@ -1,0 +1,1 @@
+"""The verifier that auditors download: one file, which the product ships and never imports."""

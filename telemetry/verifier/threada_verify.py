@@ -1,0 +1,857 @@
+#!/usr/bin/env python3
+"""Check receipts of governed work against a signed checkpoint, without trusting whoever runs the system.
+
+One file: Python 3.10 or newer and the package `cryptography` (pip install cryptography). It opens no connection and
+needs neither the system that wrote the receipts nor its database.
+
+  threada_verify.py --key KEY evidence.zip
+      Evidence from "Download evidence" (or its unpacked folder): every receipt in it is, byte for byte, the one that
+      was sealed at its place in the log.
+  threada_verify.py --key KEY receipt.json --proof receipt.tlog-proof
+      One receipt and its proof.
+  threada_verify.py --key KEY log.ndjson --checkpoint checkpoint.txt
+      A whole log: line n is the receipt of sequence n - 1, from the first one on.
+  ... --against older-checkpoint.txt
+      And the log of today continues the log of that day: nothing that was sealed then was changed, taken out or put
+      somewhere else since. This is what finds a log that was rolled back or rewritten as a whole, so keep checkpoints
+      of your own. With a single receipt, --consistency names the proof between the two.
+
+KEY is the public key of the log (name+id+key) or a file of such lines. Get it from the people responsible, not from the
+evidence: the key is what you trust, and everything else is checked.
+
+What is shown: the bytes of each receipt, its place (sequence), its tenant, and that all of it was so when the
+checkpoint was signed. What is not: that the receipts tell the truth about the world, or that an export holds all there
+is. With --complete, every sequence of the log has to be there.
+
+Exit status: 0 everything holds; 1 something does not, and each finding is named; 2 the command was not understood or a
+file is missing.
+
+Formats, all public: RFC 6962 (trees and proofs), https://c2sp.org/signed-note, /tlog-checkpoint, /tlog-proof,
+/tlog-tiles, and for --consistency the request body of /tlog-witness (add-checkpoint).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import gzip
+import hashlib
+import json
+import re
+import sys
+import zipfile
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:  # said in `main`, so that --help works without it
+    Ed25519PublicKey = None  # type: ignore[assignment,misc]
+
+HASH = 32
+TILE = 256
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+LONGEST_TEXT = 1_000_000
+LONGEST_LINE = 16_000_000
+MOST_NAMED = 200
+PROOF_LINE = "c2sp.org/tlog-proof@v1"
+DASH = "\N{EM DASH} "
+
+
+class Wrong(Exception):
+    """What was handed in does not hold; the message says what."""
+
+
+class Misused(Exception):
+    """The command was not understood, or a file is missing."""
+
+
+# ----- RFC 6962: hashes and proofs -----------------------------------------------------------------------------------
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def joined(hashes: list[bytes]) -> bytes:
+    """The root over complete subtrees, largest first."""
+    if not hashes:
+        return EMPTY_ROOT
+    root = hashes[-1]
+    for left in reversed(hashes[:-1]):
+        root = node_hash(left, root)
+    return root
+
+
+def complete(hashes: list[bytes]) -> bytes:
+    """The root over 2**n hashes."""
+    while len(hashes) > 1:
+        hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
+    return hashes[0]
+
+
+def inclusion_holds(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
+    """RFC 9162, section 2.1.3.2."""
+    if not 0 <= index < size:
+        return False
+    fn, sn, current = index, size - 1, leaf
+    for sibling in path:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            current = node_hash(sibling, current)
+            while not fn & 1 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            current = node_hash(current, sibling)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and current == root
+
+
+def consistency_holds(old_size: int, old_root: bytes, size: int, root: bytes, path: list[bytes]) -> bool:
+    """RFC 9162, section 2.1.4.2."""
+    if old_size == size:
+        return not path and old_root == root
+    if old_size == 0:
+        return not path and old_root == EMPTY_ROOT
+    if old_size > size or not path:
+        return False
+    if old_size & (old_size - 1) == 0:
+        path = [old_root, *path]
+    fn, sn = old_size - 1, size - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    old = new = path[0]
+    for sibling in path[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not fn & 1 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            new = node_hash(new, sibling)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and old == old_root and new == root
+
+
+# ----- C2SP: keys, notes, checkpoints, proofs ------------------------------------------------------------------------
+
+
+def unbase64(text: str, what: str) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Wrong(f"{what} is not base64") from None
+    if base64.b64encode(data).decode() != text:
+        raise Wrong(f"{what} is not canonical base64")
+    return data
+
+
+def hashes_in(lines: list[str], what: str) -> list[bytes]:
+    found = [unbase64(line, f"a hash of {what}") for line in lines]
+    if len(found) > 64 or any(len(value) != HASH for value in found):
+        raise Wrong(f"{what} holds at most 64 hashes of {HASH} bytes")
+    return found
+
+
+def decimal(text: str, what: str) -> int:
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", text):
+        raise Wrong(f"{what} is not a decimal number")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A public key and the log it signs for: `name+id+key` (C2SP signed-note)."""
+
+    name: str
+    public: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        name, _, rest = text.partition("+")
+        stated, _, material = rest.partition("+")
+        key = unbase64(material, "the key")
+        if not name or len(key) != 33 or key[0] != 1:
+            raise Wrong("a key is name+id+key, and the key is Ed25519 (type 1, 32 bytes)")
+        found = cls(name, key[1:])
+        if stated != found.id.hex():
+            raise Wrong(f"the key says id {stated}, but its name and key make {found.id.hex()}")
+        return found
+
+    @property
+    def id(self) -> bytes:
+        return hashlib.sha256(self.name.encode() + b"\n\x01" + self.public).digest()[:4]
+
+    def signed(self, text: str, signature: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A signed head: which log, how many receipts, which root, and the key that vouches for it."""
+
+    origin: str
+    size: int
+    root: bytes
+    signed_by: str
+
+    @property
+    def tenant(self) -> str:
+        return self.origin.rpartition("/")[2]
+
+    @classmethod
+    def open(cls, note: str, keys: list[Key]) -> Checkpoint:
+        """Read a signed note and check it: one of the keys for this log must have signed, and none of them wrongly."""
+        text, separator, below = note.rpartition("\n\n")
+        text += "\n"
+        if not separator or not below.endswith("\n") or any(ord(char) < 32 and char != "\n" for char in note):
+            raise Wrong("the checkpoint is not a signed note")
+        lines = text.removesuffix("\n").split("\n")
+        if len(lines) < 3 or not all(lines):
+            raise Wrong("the checkpoint does not say origin, size and root")
+        root = unbase64(lines[2], "the root of the checkpoint")
+        if len(root) != HASH:
+            raise Wrong(f"the root of the checkpoint does not have {HASH} bytes")
+        origin, size = lines[0], decimal(lines[1], "the size of the checkpoint")
+        if size == 0 and root != EMPTY_ROOT:
+            raise Wrong("the checkpoint says that an empty log has something in it")
+        known = {(key.name, key.id): key for key in keys if key.name == origin}
+        if not known:
+            raise Wrong(f"the checkpoint is of {origin}, and none of the keys given is for that log")
+        good = list(_signers(below, text, known))
+        if len(good) != len(set(good)):
+            raise Wrong("a key signed the checkpoint twice")
+        if not good:
+            raise Wrong(f"no key given for {origin} signed the checkpoint")
+        return cls(origin, size, root, ", ".join(sorted({key_id.hex() for _, key_id in good})))
+
+
+def _signers(below: str, text: str, known: dict[tuple[str, bytes], Key]) -> Iterator[tuple[str, bytes]]:
+    lines = below.removesuffix("\n").split("\n")
+    if len(lines) > 100:
+        raise Wrong("the checkpoint has more than 100 signatures")
+    for line in lines:
+        name, _, material = line.removeprefix(DASH).partition(" ")
+        value = unbase64(material, "a signature")
+        if not line.startswith(DASH) or not name or len(value) < 5:
+            raise Wrong("a signature line of the checkpoint cannot be read")
+        key = known.get((name, value[:4]))
+        if key is None:
+            continue  # another key or a witness: not ours to judge
+        if not key.signed(text, value[4:]):
+            raise Wrong(f"the signature of key {key.id.hex()} under the checkpoint of {key.name} does not verify")
+        yield (name, value[:4])
+
+
+def notes_in(text: str) -> list[str]:
+    """The signed notes of a file that holds one or, appended to one another, many."""
+    notes: list[str] = []
+    current: list[str] = []
+    signed = False
+    for line in text.removesuffix("\n").split("\n"):
+        if signed and not line.startswith(DASH):
+            notes.append("".join(current))
+            current, signed = [], False
+            if not line:
+                continue
+        current.append(f"{line}\n")
+        signed = signed or (line.startswith(DASH) and len(current) > 1 and current[-2] == "\n")
+    return [*notes, "".join(current)] if current else notes
+
+
+# ----- C2SP tlog-tiles: the hashes of a log, read only as far as they prove to belong to the checkpoint ---------------
+
+
+def tile_name(level: int, number: int, width: int) -> str:
+    digits = f"{number:03d}"
+    digits = digits.rjust(-(-len(digits) // 3) * 3, "0")
+    groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
+    path = "/".join([*(f"x{group}" for group in groups[:-1]), groups[-1]])
+    return f"tile/{level}/{path}" + (f".p/{width}" if width < TILE else "")
+
+
+class Tiles:
+    """The tree of a checkpoint. Every hash handed out was first shown to lead to the checkpoint's root."""
+
+    def __init__(self, read: Callable[[str], bytes | None], head: Checkpoint) -> None:
+        self._read, self._head = read, head
+        self._edge = self._checked_edge()
+        self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+
+    def leaf(self, index: int) -> bytes:
+        return self._entry(0, index)
+
+    def root_at(self, size: int) -> bytes:
+        """The root of the log when it had `size` receipts."""
+        start, peaks = 0, []
+        for bit in reversed(range(size.bit_length())):
+            if size >> bit & 1:
+                peaks.append(self._subtree(bit, start >> bit))
+                start += 1 << bit
+        return joined(peaks)
+
+    def _subtree(self, level: int, position: int) -> bytes:
+        tall, low = divmod(level, 8)
+        first = position << low
+        return complete([self._entry(tall, first + at) for at in range(1 << low)])
+
+    def _entry(self, level: int, position: int) -> bytes:
+        number, at = divmod(position, TILE)
+        tile = self._tile(level, number)
+        return tile[at * HASH : at * HASH + HASH]
+
+    def _tile(self, level: int, number: int) -> bytes:
+        if (self._head.size >> 8 * level) // TILE == number:
+            return self._edge[level]
+        kept = self._kept.get((level, number))
+        if kept is None:
+            name = tile_name(level, number, TILE)
+            kept = self._required(name, TILE)
+            if complete(_split(kept)) != self._entry(level + 1, number):
+                raise Wrong(f"{name} does not belong to the log of the checkpoint")
+            self._kept[level, number] = kept
+            if len(self._kept) > 1024:
+                self._kept.popitem(last=False)
+        return kept
+
+    def _checked_edge(self) -> dict[int, bytes]:
+        edge: dict[int, bytes] = {}
+        peaks: list[bytes] = []
+        for level in reversed(range((max(self._head.size.bit_length(), 1) + 7) // 8)):
+            number, width = divmod(self._head.size >> 8 * level, TILE)
+            if not width:
+                continue
+            edge[level] = self._required(tile_name(level, number, width), width)
+            hashes, start = _split(edge[level]), 0
+            for bit in reversed(range(8)):
+                if width >> bit & 1:
+                    peaks.append(complete(hashes[start : start + (1 << bit)]))
+                    start += 1 << bit
+        if joined(peaks) != self._head.root:
+            raise Wrong("the tiles at the right edge of the log do not lead to the root of the checkpoint")
+        return edge
+
+    def _required(self, name: str, width: int) -> bytes:
+        data = self._read(name)
+        if data is None:
+            raise Wrong(f"{name} is not in the evidence")
+        if len(data) != width * HASH:
+            raise Wrong(f"{name} does not hold {width} hashes")
+        return data
+
+
+def _split(tile: bytes) -> list[bytes]:
+    return [tile[at : at + HASH] for at in range(0, len(tile), HASH)]
+
+
+# ----- What is found, and how it is said ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not hold. `code` is for programs and stable, `message` for people."""
+
+    code: str
+    message: str
+    tenant: str = ""
+    sequence: int | None = None
+    receipt: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = (
+            ("sequence", self.sequence),
+            ("receipt", self.receipt),
+            ("line", self.line),
+        )
+        named = ", ".join(f"{what} {value}" for what, value in where if value is not None)
+        return ": ".join(part for part in (self.tenant, named, self.message) if part)
+
+
+@dataclass
+class Report:
+    """Everything that was checked and found; `number_of_findings` counts on where `findings` stops naming."""
+
+    log: str = ""
+    tenant: str = ""
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    receipts: int = 0
+    first_sequence: int | None = None
+    last_sequence: int | None = None
+    absent_between: int = 0
+    against: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    number_of_findings: int = 0
+
+    def begin(self, head: Checkpoint) -> None:
+        self.log, self.tenant = head.origin, head.tenant
+        self.checkpoint = {"size": head.size, "root": base64.b64encode(head.root).decode(), "signed_by": head.signed_by}
+
+    def found(self, code: str, message: str, **where: Any) -> None:
+        self.number_of_findings += 1
+        if len(self.findings) < MOST_NAMED:
+            self.findings.append(Finding(code, message, tenant=self.tenant, **where))
+
+    def lines(self) -> Iterator[str]:
+        if self.checkpoint:
+            yield f"Log         {self.log}"
+            yield (
+                f"Checkpoint  {self.checkpoint['size']} receipts, root {self.checkpoint['root']}, "
+                f"signed with key {self.checkpoint['signed_by']}"
+            )
+        if self.receipts:
+            span = ""
+            if self.first_sequence is not None:
+                span = f", sequences {self.first_sequence} to {self.last_sequence}"
+                span += f", {self.absent_between} between them not in this file" if self.absent_between else ""
+            yield f"Receipts    {self.receipts} read{span}"
+        for older in self.against:
+            yield f"Against     the checkpoint of {older['size']} receipts: {older['outcome']}"
+        for finding in self.findings:
+            yield f"WRONG       {finding}"
+        if self.number_of_findings > len(self.findings):
+            yield f"WRONG       and {self.number_of_findings - len(self.findings)} more"
+        yield "VERIFIED" if not self.number_of_findings else f"NOT VERIFIED: {self.number_of_findings} found"
+
+
+class Seen:
+    """Which sequences were met: one bit each."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._bits = size, bytearray((size + 7) // 8)
+
+    def again(self, index: int) -> bool:
+        """Note one; whether it was there before."""
+        mask = 1 << (index & 7)
+        before = bool(self._bits[index >> 3] & mask)
+        self._bits[index >> 3] |= mask
+        return before
+
+    def absent(self) -> Iterator[int]:
+        for at, bits in enumerate(self._bits):
+            if bits != 0xFF:
+                yield from (
+                    index for index in range(at * 8, min(at * 8 + 8, self._size)) if not bits >> (index & 7) & 1
+                )
+
+    def summarize(self, report: Report, *, complete_log: bool) -> None:
+        count = sum(bits.bit_count() for bits in self._bits)
+        filled = [at for at, bits in enumerate(self._bits) if bits]
+        if filled:
+            low, high = self._bits[filled[0]], self._bits[filled[-1]]
+            report.first_sequence = filled[0] * 8 + (low & -low).bit_length() - 1
+            report.last_sequence = filled[-1] * 8 + high.bit_length() - 1
+            report.absent_between = report.last_sequence - report.first_sequence + 1 - count
+        if complete_log:
+            for index in self.absent():
+                report.found("receipt_missing", "no receipt of this sequence is in the file", sequence=index)
+
+
+# ----- The checks -----------------------------------------------------------------------------------------------------
+
+
+def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
+    """Every receipt against the leaf at its place, every tile used against the checkpoint."""
+    head = Checkpoint.open(source.text("checkpoint.txt"), keys)
+    report.begin(head)
+    tiles = Tiles(source.tile, head)
+    seen, last = Seen(head.size), ""
+    with source.lines("positions.txt") as positions, source.lines("receipts.ndjson") as lines:
+        for number, body in watched(lines):
+            report.receipts = number
+            receipt = identified(body, report, line=number)
+            if receipt and receipt <= last:
+                report.found(
+                    "out_of_order", f"stands after {last}, which is younger or the same", receipt=receipt, line=number
+                )
+            last = receipt or last
+            check_place(body, next(positions, None), tiles, seen, report, head=head, receipt=receipt, line=number)
+        if left := sum(1 for _ in positions):
+            report.found(
+                "receipts_cut_off", f"{left} more positions are listed than there are receipts: cut off, or taken out"
+            )
+    seen.summarize(report, complete_log=options.complete)
+    for old in older_checkpoints(options, keys, head, report):
+        compare(head, old, lambda old=old: tiles.root_at(old.size), report)  # type: ignore[misc]
+
+
+def check_place(
+    body: bytes,
+    position: bytes | None,
+    tiles: Tiles,
+    seen: Seen,
+    report: Report,
+    *,
+    head: Checkpoint,
+    receipt: str | None,
+    line: int,
+) -> None:
+    """One receipt of evidence."""
+    if position is None or position == b"-":
+        report.found("not_sealed", "was not sealed when this evidence was made", receipt=receipt, line=line)
+        return
+    index = decimal(position.decode("ascii", "replace"), f"position {line}")
+    where = {"sequence": index, "receipt": receipt, "line": line}
+    if index >= head.size:
+        report.found("not_sealed", f"the checkpoint has {head.size} receipts, so not this one", **where)
+        return
+    if seen.again(index):
+        report.found("repeated", "a receipt of this sequence is in the file already", **where)
+    if tiles.leaf(index) != leaf_hash(body):
+        report.found("bytes_differ", "these are not the bytes that were sealed at this sequence", **where)
+
+
+def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
+    """A whole log in order: its receipts make the root of the checkpoint, and the older ones on the way."""
+    head = Checkpoint.open(text_of(options.checkpoint), keys)
+    report.begin(head)
+    older = older_checkpoints(options, keys, head, report)
+    wanted = {old.size for old in older} | {head.size}
+    roots = {0: EMPTY_ROOT}
+    peaks: list[bytes] = []
+    size = 0
+    with opened(path) as lines:
+        for number, body in watched(lines):
+            receipt = identified(body, report, line=number)
+            report.receipts = number
+            if size >= head.size:
+                report.found(
+                    "not_sealed",
+                    f"the checkpoint has {head.size} receipts, so not this one",
+                    sequence=size,
+                    receipt=receipt,
+                )
+            value, at = leaf_hash(body), size
+            while at & 1:
+                value, at = node_hash(peaks.pop(), value), at >> 1
+            peaks.append(value)
+            size += 1
+            if size in wanted:
+                roots[size] = joined(peaks)
+    report.first_sequence, report.last_sequence = (0, size - 1) if size else (None, None)
+    if size < head.size:
+        message = f"the file ends here, the checkpoint has {head.size} receipts"
+        report.found("receipt_missing", message, sequence=size)
+    elif roots[head.size] != head.root:
+        report.found(
+            "root_differs",
+            f"the {head.size} receipts do not make the root of the checkpoint: one was changed, moved, put in or taken "
+            "out (evidence says which)",
+        )
+    for old in older:
+        if old.size <= size:
+            compare(head, old, lambda old=old: roots[old.size], report)  # type: ignore[misc]
+
+
+def check_receipt(path: Path, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
+    """One receipt and its proof."""
+    body = bytes_of(path, LONGEST_LINE).removesuffix(b"\n")  # a receipt ends in a brace; editors add a newline
+    head = judge_proof(text_of(options.proof), body, keys, report)
+    check_consistency(keys, options, report, head)
+
+
+def judge_proof(text: str, body: bytes, keys: list[Key], report: Report) -> Checkpoint:
+    """A C2SP tlog-proof of the bytes of one receipt."""
+    above, separator, note = text.partition("\n\n")
+    lines = above.split("\n")
+    if not separator or lines.pop(0) != PROOF_LINE:
+        raise Wrong(f"the proof does not begin with the line {PROOF_LINE}")
+    if lines and lines[0].startswith("extra "):
+        unbase64(lines.pop(0).removeprefix("extra "), "the extra data of the proof")
+    if not lines or not lines[0].startswith("index "):
+        raise Wrong("the proof does not say an index")
+    index = decimal(lines.pop(0).removeprefix("index "), "the index of the proof")
+    siblings = hashes_in(lines, "the proof")
+    head = Checkpoint.open(note, keys)
+    report.begin(head)
+    report.receipts, report.first_sequence, report.last_sequence = 1, index, index
+    receipt = identified(body, report)
+    if not inclusion_holds(leaf_hash(body), index, head.size, siblings, head.root):
+        message = "the proof does not lead from these bytes to the root of the checkpoint"
+        report.found("proof_does_not_hold", message, sequence=index, receipt=receipt)
+    return head
+
+
+def check_consistency(keys: list[Key], options: argparse.Namespace, report: Report, head: Checkpoint) -> None:
+    """Older checkpoints against `head`, over a C2SP tlog-witness add-checkpoint body where their sizes differ."""
+    proven: dict[int, list[bytes]] = {}
+    if options.consistency:
+        above, _, note = text_of(options.consistency).partition("\n\n")
+        first, *lines = above.split("\n")
+        if not first.startswith("old "):
+            raise Wrong(f"{options.consistency} does not begin with the old size")
+        newer = Checkpoint.open(note, keys)
+        if (newer.origin, newer.size, newer.root) != (head.origin, head.size, head.root):
+            raise Wrong(f"{options.consistency} leads to another checkpoint (of {newer.size} receipts)")
+        proven[decimal(first.removeprefix("old "), "the old size")] = hashes_in(lines, "the consistency proof")
+    for old in older_checkpoints(options, keys, head, report):
+        if old.size < head.size and old.size not in proven:
+            raise Misused(f"--consistency has to name a proof from {old.size} to {head.size} receipts")
+        if old.size > head.size or consistency_holds(
+            old.size, old.root, head.size, head.root, proven.get(old.size, [])
+        ):
+            compare(head, old, lambda old=old: old.root, report)  # type: ignore[misc]
+        else:
+            compare(head, old, lambda: None, report)
+
+
+def compare(head: Checkpoint, old: Checkpoint, root_then: Callable[[], bytes | None], report: Report) -> None:
+    """Whether the log of `head` continues the log of `old`."""
+    if old.size > head.size:
+        outcome = f"rolled back: {old.size} receipts were sealed then, and the log has {head.size} now"
+        report.found("rolled_back", outcome)
+    elif root_then() != old.root:
+        outcome = f"forked: its first {old.size} receipts are not the ones that were sealed then"
+        report.found("forked", outcome)
+    else:
+        outcome = "this log continues it" if old.size < head.size else "the same"
+    report.against.append({"size": old.size, "root": base64.b64encode(old.root).decode(), "outcome": outcome})
+
+
+def older_checkpoints(
+    options: argparse.Namespace, keys: list[Key], head: Checkpoint, report: Report
+) -> list[Checkpoint]:
+    """The checkpoints of this log in the file of --against; each has to be signed as well."""
+    if not options.against:
+        return []
+    notes = [note for note in notes_in(text_of(options.against, most=1 << 30)) if note.startswith(f"{head.origin}\n")]
+    if not notes:
+        raise Misused(f"{options.against} holds no checkpoint of {head.origin}")
+    opened_ones = []
+    for note in notes:
+        try:
+            opened_ones.append(Checkpoint.open(note, keys))
+        except Wrong as wrong:
+            report.found("older_checkpoint_unusable", f"a checkpoint in {options.against}: {wrong}")
+    return opened_ones
+
+
+def identified(body: bytes, report: Report, *, line: int | None = None) -> str | None:
+    """The id of a receipt, after a look at whose it is. None where it cannot be read."""
+    try:
+        receipt = json.loads(body)
+        named, tenant = str(receipt["id"]), receipt["tenant"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        report.found("unreadable", "this is not a receipt", line=line)
+        return None
+    if tenant != report.tenant:
+        report.found("other_tenant", f"the receipt is of tenant {tenant}", receipt=named, line=line)
+    return named
+
+
+# ----- Files ----------------------------------------------------------------------------------------------------------
+
+
+class Lines:
+    """The lines of a binary stream without their newline, each of bounded length."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Iterator[bytes]:
+        return self._read()
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def _read(self) -> Iterator[bytes]:
+        while line := self._stream.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise Wrong(f"a line is longer than {LONGEST_LINE} bytes")
+            yield line.removesuffix(b"\n")
+
+
+class Evidence:
+    """The members of an evidence archive, or of the folder it was unpacked into."""
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self._folder = path if path.is_dir() else None
+        self._archive: zipfile.ZipFile | None = None
+        self._top = ""
+        if self._folder is None:
+            try:
+                self._archive = stack.enter_context(zipfile.ZipFile(path))
+            except (zipfile.BadZipFile, OSError):
+                raise Wrong(f"{path} is not a complete archive") from None
+            heads = [name for name in self._archive.namelist() if name.rpartition("/")[2] == "checkpoint.txt"]
+            if len(heads) != 1:
+                raise Wrong(f"{path} holds no checkpoint.txt, so it is not evidence")
+            self._top = heads[0].removesuffix("checkpoint.txt")
+        elif not (path / "checkpoint.txt").is_file():
+            raise Misused(f"{path} holds no checkpoint.txt, so it is not evidence")
+
+    def text(self, name: str) -> str:
+        return decoded(self._read(name, LONGEST_TEXT), name)
+
+    def tile(self, name: str) -> bytes | None:
+        try:
+            return self._read(name, TILE * HASH)
+        except Wrong:
+            return None
+
+    def lines(self, name: str) -> Lines:
+        return Lines(self._open(name))
+
+    def _read(self, name: str, most: int) -> bytes:
+        with self._open(name) as stream:
+            data = stream.read(most + 1)
+        if len(data) > most:
+            raise Wrong(f"{name} is larger than it can be")
+        return data
+
+    def _open(self, name: str) -> IO[bytes]:
+        try:
+            if self._folder is not None:
+                return (self._folder / name).open("rb")
+            assert self._archive is not None  # noqa: S101  (one of the two)
+            return self._archive.open(self._top + name)
+        except (KeyError, OSError):
+            raise Wrong(f"{name} is not in the evidence") from None
+
+
+def opened(path: Path) -> Lines:
+    try:
+        with path.open("rb") as stream:
+            packed = stream.read(2) == b"\x1f\x8b"
+        return Lines(gzip.open(path) if packed else path.open("rb"))  # type: ignore[arg-type]
+    except OSError as error:
+        raise Misused(f"{path}: {error.strerror}") from None
+
+
+def bytes_of(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(most + 1)
+    except OSError as error:
+        raise Misused(f"{path}: {error.strerror}") from None
+    if len(data) > most:
+        raise Wrong(f"{path} is larger than it can be")
+    return data
+
+
+def text_of(path: Path, most: int = LONGEST_TEXT) -> str:
+    return decoded(bytes_of(path, most), str(path))
+
+
+def decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Wrong(f"{name} is not UTF-8") from None
+
+
+def watched(lines: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines with their numbers; on a terminal, the number is shown as it grows."""
+    shown = sys.stderr.isatty()
+    for number, line in enumerate(lines, 1):
+        if shown and number % 5000 == 0:
+            sys.stderr.write(f"\r{number} receipts")
+            sys.stderr.flush()
+        yield number, line
+    if shown:
+        sys.stderr.write("\r" + " " * 30 + "\r")
+
+
+# ----- The command ----------------------------------------------------------------------------------------------------
+
+
+def keys_of(values: list[str]) -> list[Key]:
+    """Keys as they stand, or from files of one key a line; `#` begins a comment."""
+    keys = []
+    for value in values:
+        lines = [value]
+        if "+" not in value or Path(value).is_file():
+            lines = [line.strip() for line in text_of(Path(value)).splitlines()]
+        try:
+            keys += [Key.parse(line) for line in lines if line and not line.startswith("#")]
+        except Wrong as wrong:
+            raise Misused(f"--key {value}: {wrong}") from None
+    if not keys:
+        raise Misused("say with --key which key you trust; ask the people responsible for it, not the evidence")
+    return keys
+
+
+def parser() -> argparse.ArgumentParser:
+    summary, _, rest = (__doc__ or "").partition("\n\n")
+    made = argparse.ArgumentParser(
+        prog="threada_verify.py",
+        usage="%(prog)s --key KEY [FILE] [options]",
+        description=summary,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "file", nargs="?", type=Path, help="evidence (.zip or folder), a receipt, or a whole log (NDJSON)"
+    )
+    made.add_argument("--key", action="append", default=[], help="the key you trust, or a file of keys; may repeat")
+    made.add_argument("--proof", type=Path, help="the proof (tlog-proof) of the receipt in FILE")
+    made.add_argument("--checkpoint", type=Path, help="the checkpoint of the whole log in FILE")
+    made.add_argument("--against", type=Path, help="an older checkpoint, or a file of many appended to one another")
+    made.add_argument("--consistency", type=Path, help="the proof from the older checkpoint to the one of --proof")
+    made.add_argument("--complete", action="store_true", help="evidence must hold every sequence of the log")
+    made.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    return made
+
+
+def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None:
+    keys = keys_of(options.key)
+    if options.file is not None and not options.file.exists():
+        raise Misused(f"{options.file}: no such file")
+    if options.consistency and not options.against:
+        raise Misused("--consistency goes with --against")
+    if options.file is None:
+        if not options.checkpoint or not options.against:
+            raise Misused("say which file to check (see --help)")
+        head = Checkpoint.open(text_of(options.checkpoint), keys)
+        report.begin(head)
+        check_consistency(keys, options, report, head)
+    elif options.proof:
+        check_receipt(options.file, keys, options, report)
+    elif options.checkpoint:
+        check_log(options.file, keys, options, report)
+    elif options.file.is_dir() or zipfile.is_zipfile(options.file):
+        check_evidence(Evidence(options.file, stack), keys, options, report)
+    else:
+        raise Misused(f"{options.file} is not evidence: a receipt needs --proof, and a whole log needs --checkpoint")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if Ed25519PublicKey is None:
+        sys.stderr.write("The package `cryptography` is missing: pip install cryptography\n")
+        return 2
+    report = Report()
+    with ExitStack() as stack:
+        try:
+            check(options, report, stack)
+        except Misused as misused:
+            sys.stderr.write(f"threada_verify.py: {misused}\n")
+            return 2
+        except (Wrong, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
+            report.found("cannot_be_checked", str(wrong) or type(wrong).__name__)
+    if options.json:
+        sys.stdout.write(json.dumps({"verified": not report.number_of_findings, **asdict(report)}) + "\n")
+    else:
+        sys.stdout.write("\n".join(report.lines()) + "\n")
+    return 1 if report.number_of_findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.telemetry.tlog.logs import Log
+from tests.telemetry.verifier.evidence import KEY, Verdict, log_of, verifier
+
+type Run = Callable[..., Verdict]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the verifier in this process, with the right key, for its report as JSON."""
+
+    def run_it(*arguments: str | Path, key: str | None = KEY, as_json: bool = True) -> Verdict:
+        given = [*(("--key", key) if key else ()), *map(str, arguments), *(("--json",) if as_json else ())]
+        capsys.readouterr()
+        code = verifier().main(given)
+        captured = capsys.readouterr()
+        return Verdict(code, captured.out, captured.err)
+
+    return run_it
+
+
+@pytest.fixture(scope="session")
+def log() -> Log:
+    """More than one tile: 600 receipts."""
+    return log_of(600)
