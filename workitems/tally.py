@@ -11,18 +11,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal, assert_never
+from typing import Literal
 
-from policies.approvals import ApprovalRule, Demand, Leaf, demands, leaves
+from policies.approvals import (
+    AllOf,
+    ApprovalRule,
+    Demand,
+    Leaf,
+    LeafKind,
+    Node,
+    Opened,
+    Tree,
+    demands,
+    leaves,
+    leaves_of,
+    opened_part,
+    ranks,
+    stage_of,
+    tracks,
+    whole,
+)
 from threada_site.kernel.context import PrincipalKind
+from workitems.matching import Candidate, Filling, Person, fill, hands
+
+__all__ = ["Eligibility", "Need", "Outcome", "Person", "Tally", "Vote", "barred", "eligibility", "tally"]
+
+type StandsFor = Mapping[uuid.UUID, Collection[uuid.UUID]]
+"""Whose delegate each person is: person id → ids of the people they stand for."""
 
 
 class Eligibility(StrEnum):
-    """Whether one principal's decision counts on a step."""
+    """Whether one principal's decision counts on a step. `not_yet`: it will, once a later stage has opened."""
 
     COUNTS = "counts"
     EXCLUDED = "excluded"
     NOT_ELIGIBLE = "not_eligible"
+    NOT_YET = "not_yet"
 
 
 class Outcome(StrEnum):
@@ -31,18 +55,6 @@ class Outcome(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     WAITING = "waiting"
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A principal as rules see it: `name` is the principal's name, `scopes` are those held on the step's workflow."""
-
-    id: uuid.UUID
-    kind: PrincipalKind
-    name: str
-    roles: frozenset[str] = frozenset()
-    groups: frozenset[str] = frozenset()
-    scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +80,10 @@ class Tally:
     """The outcome and what it rests on.
 
     `counted` says at which leaf each counted approval stands; an approval beyond what is needed stands at none.
-    `waiting_for` is what is still missing in the alternative that can be reached with the fewest votes, and empty once
-    decided. `nobody_can_decide`: it waits, and the people there are cannot complete any alternative.
+    `waiting_for` is what is still missing in the stages that are open, in the alternative that can be reached with the
+    fewest votes, and empty once decided; `missing` is how many votes are missing in all. `nobody_can_decide`: it waits,
+    and the people there are cannot complete any alternative. `opened` says which stages are open (`approvals.tracks`),
+    `stage` and `stages` the same for people: 1 of 1 for a rule without stages.
     """
 
     outcome: Outcome
@@ -77,126 +91,161 @@ class Tally:
     counted: Mapping[uuid.UUID, Leaf]
     rejected_by: tuple[uuid.UUID, ...]
     nobody_can_decide: bool
+    missing: int = 0
+    opened: Opened = (1,)
+    stage: int = 1
+    stages: int = 1
 
 
-def eligibility(rule: ApprovalRule, person: Person, excluded: Collection[uuid.UUID]) -> Eligibility:
-    """Whether this person's decision counts under the rule; `excluded` are the people its `exclude` stands for here."""
+def barred(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
+    """`excluded`, whoever an excluded person stands for, and whoever stands for any of these."""
+    out = set(excluded).union(*(stands_for.get(person, ()) for person in excluded))
+    while more := {person for person, others in stands_for.items() if not out.isdisjoint(others)} - out:
+        out |= more
+    return frozenset(out)
+
+
+def eligibility(
+    rule: ApprovalRule,
+    person: Person,
+    excluded: Collection[uuid.UUID],
+    *,
+    delegators: Iterable[Person] = (),
+    stand_ins: Collection[Leaf] = (),
+    opened: Opened | None = None,
+) -> Eligibility:
+    """Whether this person's decision counts under the rule; `excluded` are the people its `exclude` stands for here.
+
+    `delegators` are the people whose delegate they are: they stand where those would, and are excluded with them.
+    People at one of `stand_ins` stand at any leaf. Without `opened`, all stages are looked at.
+    """
     if person.kind is not PrincipalKind.HUMAN:
         return Eligibility.NOT_ELIGIBLE
-    if person.id in excluded:
+    faces = (person, *delegators)
+    if any(face.id in excluded for face in faces):
         return Eligibility.EXCLUDED
-    if any(_stands_at(person, leaf) for leaf in leaves(rule.tree)):
+    candidate = Candidate(person.id, faces)
+    now = opened_part(rule.tree, opened) if opened is not None else whole(rule.tree)
+    if any(candidate.stands_at(leaf, stand_ins) for leaf in leaves(now)):
         return Eligibility.COUNTS
+    if opened is not None and any(candidate.stands_at(leaf, stand_ins) for leaf in leaves_of(rule.tree)):
+        return Eligibility.NOT_YET
     return Eligibility.NOT_ELIGIBLE
 
 
 def tally(
-    rule: ApprovalRule, votes: Sequence[Vote], people: Iterable[Person], *, excluded: Collection[uuid.UUID] = ()
+    rule: ApprovalRule,
+    votes: Sequence[Vote],
+    people: Iterable[Person],
+    now: datetime | None = None,
+    *,
+    excluded: Collection[uuid.UUID] = (),
+    stands_for: StandsFor = MappingProxyType({}),
+    stand_ins: Collection[Leaf] = (),
 ) -> Tally:
     """What `votes` amount to under `rule`. Their order makes no difference.
 
-    `people` are all who could still decide and all who voted; a vote of anybody else does not count. If a person's
-    votes disagree, the reject stands.
+    `people` are all who could still decide and all who voted; a vote of anybody else does not count, nor one given
+    after `now` (None: all count). If a person's votes disagree, the reject stands. `stands_for` says whose delegate
+    somebody is (of who voted: was, at that moment); people at one of `stand_ins` may fill any leaf. A delegate counts
+    instead of the person they stand for, never beside them.
     """
-    deciders = sorted(
-        (person for person in people if eligibility(rule, person, excluded) is Eligibility.COUNTS),
-        key=lambda person: person.id,
-    )
-    human = [vote for vote in votes if vote.kind is PrincipalKind.HUMAN]
-    rejecting = {vote.person_id for vote in human if vote.decision == "reject"}
-    approving = {vote.person_id for vote in human if vote.decision == "approve"} - rejecting
-    rejected_by = tuple(person.id for person in deciders if person.id in rejecting)
-    approvers = [person for person in deciders if person.id in approving]
-    others = [person for person in deciders if person.id not in approving | rejecting]
-    best = min(
-        (_Filling(demand, approvers, others) for demand in demands(rule.tree)),
-        key=lambda filling: (not filling.reachable, filling.missing),
-    )
-    if len(rejected_by) >= rule.veto:
-        outcome = Outcome.REJECTED
-    else:
-        outcome = Outcome.WAITING if best.missing else Outcome.APPROVED
-    waiting = outcome is Outcome.WAITING
-    return Tally(
-        outcome=outcome,
-        waiting_for=best.needs if waiting else (),
-        counted=MappingProxyType(best.counted),
-        rejected_by=rejected_by,
-        nobody_can_decide=waiting and not best.reachable,
-    )
+    count = _Count(rule, people, barred(excluded, stands_for), stands_for, stand_ins)
+    return count.result([vote for vote in votes if now is None or vote.at <= now])
 
 
-def _stands_at(person: Person, leaf: Leaf) -> bool:
-    match leaf.kind:
-        case "role":
-            return leaf.name in person.roles
-        case "group":
-            return leaf.name in person.groups
-        case "user":
-            return leaf.name == person.name
-        case "scope":
-            return leaf.name in person.scopes
-        case _ as never:
-            assert_never(never)
+class _Count:
+    """One counting: who counts, then what their votes fill."""
+
+    def __init__(
+        self,
+        rule: ApprovalRule,
+        people: Iterable[Person],
+        excluded: frozenset[uuid.UUID],
+        stands_for: StandsFor,
+        stand_ins: Collection[Leaf],
+    ) -> None:
+        self._rule = rule
+        self._stand_ins = stand_ins
+        known = {person.id: person for person in people}
+        self._deciders: dict[uuid.UUID, Candidate] = {}
+        for person in sorted(known.values(), key=lambda person: person.id):
+            others = sorted(other for other in stands_for.get(person.id, ()) if other in known and other != person.id)
+            delegators = tuple(known[other] for other in others)
+            standing = eligibility(rule, person, excluded, delegators=delegators, stand_ins=stand_ins)
+            if standing is Eligibility.COUNTS:
+                self._deciders[person.id] = Candidate(person.id, (person, *delegators))
+        self._bound: dict[uuid.UUID, set[uuid.UUID]] = {}
+        for candidate in self._deciders.values():
+            for face in candidate.faces[1:]:
+                self._bound.setdefault(candidate.id, set()).add(face.id)
+                self._bound.setdefault(face.id, set()).add(candidate.id)
+
+    def result(self, votes: Sequence[Vote]) -> Tally:
+        human = [vote for vote in votes if vote.kind is PrincipalKind.HUMAN and vote.person_id in self._deciders]
+        rejecting = {vote.person_id for vote in human if vote.decision == "reject"}
+        approving = {vote.person_id for vote in human if vote.decision == "approve"}
+        approving -= rejecting | self._bound_to(rejecting)
+        rejecters = self._among(rejecting)
+        approvers = self._among(approving)
+        voted = approving | rejecting
+        others = self._among(self._deciders.keys() - voted - self._bound_to(voted))
+        opened = self._opened(approvers)
+        best = self._best(whole(self._rule.tree), approvers, others)
+        if rejecters and max(map(len, hands(rejecters))) >= self._rule.veto:
+            outcome = Outcome.REJECTED
+        else:
+            outcome = Outcome.WAITING if best.missing else Outcome.APPROVED
+        waiting = outcome is Outcome.WAITING
+        asked = opened_part(self._rule.tree, opened)
+        asking = best if asked is self._rule.tree else self._best(asked, approvers, others)
+        stage, stages = stage_of(self._rule.tree, opened)
+        return Tally(
+            outcome=outcome,
+            waiting_for=_needs(asking) if waiting else (),
+            counted=MappingProxyType(dict(best.counted)),
+            rejected_by=tuple(candidate.id for candidate in rejecters),
+            nobody_can_decide=waiting and not best.reachable,
+            missing=best.missing if waiting else 0,
+            opened=opened,
+            stage=stage,
+            stages=stages,
+        )
+
+    def _among(self, ids: Collection[uuid.UUID]) -> list[Candidate]:
+        return [candidate for candidate in self._deciders.values() if candidate.id in ids]
+
+    def _bound_to(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Who is one hand with somebody of `ids`."""
+        return {other for person in ids for other in self._bound.get(person, ())}
+
+    def _best(self, node: Node, approvers: Sequence[Candidate], others: Sequence[Candidate]) -> Filling:
+        """The alternative that can be reached with the fewest votes."""
+        order = ranks(self._rule.tree)
+        fillings = (fill(_by_stage(way, order), approvers, others, self._stand_ins) for way in demands(node))
+        return min(fillings, key=lambda filling: (not filling.reachable, filling.missing))
+
+    def _opened(self, approvers: Sequence[Candidate]) -> Opened:
+        """Of each sequence of stages, how many are open: those that the approvals fill, and the one after them."""
+        return tuple(self._opened_of(track, approvers) for track in tracks(self._rule.tree))
+
+    def _opened_of(self, track: Sequence[Node], approvers: Sequence[Candidate]) -> int:
+        for count in range(1, len(track)):
+            if self._best(whole(AllOf(tuple(track[:count]))), approvers, ()).missing:
+                return count
+        return len(track)
 
 
-class _Filling:
-    """One demand with people at its leaves: a maximum matching, found by augmenting paths.
+def _by_stage(demand: Demand, order: Mapping[tuple[LeafKind, str], int]) -> Demand:
+    return tuple(sorted(demand, key=lambda leaf: (order.get((leaf.kind, leaf.name), 0), leaf.kind, leaf.name)))
 
-    Those who approved come first and, once placed, only ever move to another leaf; those who have not voted follow, to
-    see whether the rest can be reached. What the first leave open is therefore always something the others could fill.
-    """
 
-    def __init__(self, demand: Demand, approvers: Sequence[Person], others: Sequence[Person]) -> None:
-        self._demand = demand
-        self._size = sum(leaf.count for leaf in demand)
-        self._placed: list[list[Person]] = [[] for _ in demand]
-        self._options: dict[uuid.UUID, tuple[int, ...]] = {}
-        self._place(approvers)
-        approved = {person.id for person in approvers}
-        self._place(others)
-        self.reachable = sum(map(len, self._placed)) == self._size
-        self.counted = {
-            person.id: leaf
-            for leaf, placed in zip(demand, self._placed, strict=True)
-            for person in placed
-            if person.id in approved
-        }
-        self.missing = self._size - len(self.counted)
+def _needs(filling: Filling) -> tuple[Need, ...]:
+    standing = list(filling.counted.values())
+    needs = (Need(leaf, leaf.count - standing.count(leaf)) for leaf in filling.demand)
+    return tuple(need for need in needs if need.missing)
 
-    @property
-    def needs(self) -> tuple[Need, ...]:
-        standing = list(self.counted.values())
-        needs = (Need(leaf, leaf.count - standing.count(leaf)) for leaf in self._demand)
-        return tuple(need for need in needs if need.missing)
 
-    def _place(self, people: Sequence[Person]) -> None:
-        """Place as many of `people` as possible. Whom no path can place now, no later path can: skip their likes."""
-        hopeless: set[tuple[int, ...]] = {()}
-        filled = sum(map(len, self._placed))
-        for person in people:
-            if filled == self._size:
-                return
-            options = tuple(index for index, leaf in enumerate(self._demand) if _stands_at(person, leaf))
-            self._options[person.id] = options
-            if options in hopeless:
-                continue
-            if self._augment(person, set()):
-                filled += 1
-            else:
-                hopeless.add(options)
-
-    def _augment(self, person: Person, seen: set[int]) -> bool:
-        for index in self._options[person.id]:
-            if index in seen:
-                continue
-            seen.add(index)
-            placed = self._placed[index]
-            if len(placed) < self._demand[index].count:
-                placed.append(person)
-                return True
-            for position, other in enumerate(placed):
-                if self._augment(other, seen):
-                    placed[position] = person
-                    return True
-        return False
+def asked_leaves(tree: Tree, opened: Opened) -> tuple[Leaf, ...]:
+    """The leaves of the stages that are open: whom a step asks now."""
+    return leaves(opened_part(tree, opened))

@@ -1,6 +1,7 @@
 """Approval rules: who has to agree before something happens, as data. No Django, no clock, no people.
 
-`trees` holds the demand itself, `rules` what surrounds it, `documents` reads it out of a policy document.
+`trees` holds the demand itself, `stages` its order, `rules` what surrounds it, `documents` reads it out of a policy
+document.
 """
 
 from policies.approvals.documents import parse_approvals
@@ -14,6 +15,18 @@ from policies.approvals.rules import (
     merge,
     to_json,
 )
+from policies.approvals.stages import (
+    InOrder,
+    Opened,
+    Together,
+    Tree,
+    leaves_of,
+    opened_part,
+    ranks,
+    stage_of,
+    tracks,
+    whole,
+)
 from policies.approvals.trees import AllOf, AnyOf, Demand, Leaf, LeafKind, Node, demands, leaves
 
 __all__ = [
@@ -24,14 +37,24 @@ __all__ = [
     "ApprovalRule",
     "Demand",
     "Exclusion",
+    "InOrder",
     "Leaf",
     "LeafKind",
     "Node",
     "OnExpiry",
+    "Opened",
+    "Together",
+    "Tree",
     "demands",
     "from_json",
     "leaves",
+    "leaves_of",
     "merge",
+    "opened_part",
     "parse_approvals",
+    "ranks",
+    "stage_of",
     "to_json",
+    "tracks",
+    "whole",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
 
 from policies.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, EXCLUSIONS, ApprovalRule, Exclusion
+from policies.approvals.stages import InOrder, Together, Tree, whole
 from policies.approvals.trees import LEAF_KINDS, AllOf, AnyOf, Leaf, LeafKind, Node, demands
 from policies.durations import parse_duration
 from policies.problems import MAX_PROBLEMS, suggestion
@@ -18,9 +19,11 @@ from threada_site.kernel.pointers import pointer_to
 MAX_DEPTH: Final = 8
 MAX_NODES: Final = 64
 MAX_COUNT: Final = 100
+MAX_STAGES: Final = 16
 _MAX_NAME: Final = 150
 
 _NODE_FIELDS: Final = ("all", "any", *LEAF_KINDS, "count")
+_ORDER_FIELDS: Final = ("stages", "together")
 _RULE_FIELDS: Final = ("exclude", *DURATION_FIELDS, "on_expiry", "escalate_to", "step_up", "veto")
 
 
@@ -33,7 +36,7 @@ def parse_approvals(value: Any, *, pointer: str) -> ApprovalRule:
     rule = reader.rule(value, pointer)
     if not reader.problems:
         try:
-            demands(rule.tree)
+            demands(whole(rule.tree))
         except PolicyDocumentInvalid as error:
             reader.problem(pointer, error.detail, "too_large")
     if reader.problems:
@@ -59,14 +62,16 @@ class _Reader:
 
     def rule(self, value: Any, pointer: str) -> ApprovalRule:
         if not isinstance(value, Mapping):
-            self.problem(pointer, "An approval is an object with all, any, role, group, user or scope.", "wrong_type")
+            self.problem(
+                pointer, "An approval is an object with all, any, role, group, user, scope or stages.", "wrong_type"
+            )
             return ApprovalRule(tree=_NOBODY)
-        self._known_fields(value, (*_NODE_FIELDS, *_RULE_FIELDS), pointer)
+        self._known_fields(value, (*_NODE_FIELDS, *_ORDER_FIELDS, *_RULE_FIELDS), pointer)
         durations = {
             name: self._duration(value[name], pointer_to(pointer, name)) for name in DURATION_FIELDS if name in value
         }
         rule = ApprovalRule(
-            tree=self._node(value, pointer, depth=1),
+            tree=self._tree(value, pointer, _ORDER_FIELDS),
             exclude=self._exclude(value, pointer),
             **durations,
             escalate_to=self._escalate_to(value, pointer),
@@ -85,17 +90,57 @@ class _Reader:
             self.problem(
                 pointer_to(pointer, "escalate_to"), "Name whom to escalate to, e.g. {role: finance_lead}.", "required"
             )
-        if "escalate_to" in value and not escalates:
-            self.problem(
-                pointer_to(pointer, "escalate_to"),
-                "Nothing escalates: add escalate_after or on_expiry: escalate, or leave escalate_to out.",
-            )
         for name in ("respond_within", "remind_after", "escalate_after"):
             duration: timedelta | None = getattr(rule, name)
             if duration is not None and rule.expires_after is not None and duration > rule.expires_after:
                 self.problem(pointer_to(pointer, name), f"{name} lies past expires_after. Make it shorter.")
 
-    def _node(self, value: Mapping[str, Any], pointer: str, depth: int) -> Node:
+    def _tree(self, value: Mapping[str, Any], pointer: str, orders: tuple[str, ...]) -> Tree:
+        """A tree, `stages`, or, where several rules were merged, `together`: these two at the top alone."""
+        named = [field for field in orders if field in value]
+        others = [field for field in ("all", "any", *LEAF_KINDS) if field in value]
+        if not named:
+            return self._node(value, pointer, depth=1, more="".join(f", {field}" for field in orders[:1]))
+        if len(named) + len(others) > 1 or "count" in value:
+            extra = " and ".join([*named, *others, *(["count"] if "count" in value else [])])
+            self.problem(pointer, f"{named[0]} stands alone and holds all that is asked: it names {extra}.")
+            return _NOBODY
+        field, place = named[0], pointer_to(pointer, named[0])
+        parts = self._parts(field, value[field], place, most=MAX_STAGES)
+        if field == "together":
+            trees = [self._part_of_together(part, at) for part, at in parts]
+            return Together(tuple(trees)) if trees else _NOBODY
+        nodes = [self._checked_node(part, at, depth=2) for part, at in parts]
+        return InOrder(tuple(nodes)) if nodes else _NOBODY
+
+    def _part_of_together(self, part: Mapping[str, Any], pointer: str) -> Node | InOrder:
+        self._known_fields(part, (*_NODE_FIELDS, "stages"), pointer)
+        tree = self._tree(part, pointer, ("stages",))
+        return _NOBODY if isinstance(tree, Together) else tree
+
+    def _checked_node(self, part: Mapping[str, Any], pointer: str, depth: int) -> Node:
+        if "stages" in part:
+            self.problem(pointer_to(pointer, "stages"), "Stages are not nested. Write them in one list.")
+            return _NOBODY
+        self._known_fields(part, _NODE_FIELDS, pointer)
+        return self._node(part, pointer, depth)
+
+    def _parts(self, field: str, parts: Any, place: str, most: int) -> Iterator[tuple[Mapping[str, Any], str]]:
+        """The parts that are objects, each with its place."""
+        if not isinstance(parts, list) or not parts:
+            self.problem(place, f"{field} is a list of one or more parts, e.g. [{{role: finance, count: 2}}].")
+            return
+        if field in _ORDER_FIELDS and len(parts) > most:
+            self.problem(place, f"There are at most {most} {field}. Make it simpler.", "too_large")
+            return
+        for index, part in enumerate(parts[: most + 1]):
+            if isinstance(part, Mapping):
+                yield part, pointer_to(place, index)
+            else:
+                example = "A part is an object, e.g. {role: finance, count: 2}."
+                self.problem(pointer_to(place, index), example, "wrong_type")
+
+    def _node(self, value: Mapping[str, Any], pointer: str, depth: int, more: str = "") -> Node:
         self._nodes += 1
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
             if not any(problem.code == "too_large" for problem in self.problems):
@@ -108,7 +153,7 @@ class _Reader:
         named = [field for field in ("all", "any", *LEAF_KINDS) if field in value]
         if len(named) != 1:
             found = f"it names {' and '.join(named)}" if named else "it names none"
-            self.problem(pointer, f"Name exactly one of all, any, role, group, user, scope: {found}.", "required")
+            self.problem(pointer, f"Name exactly one of all, any, role, group, user, scope{more}: {found}.", "required")
             return _NOBODY
         field = named[0]
         if field in ("all", "any"):
@@ -119,19 +164,11 @@ class _Reader:
         if "count" in value:
             self.problem(pointer_to(pointer, "count"), f"{field} takes no count. Give each of its parts its own.")
         place = pointer_to(pointer, field)
-        parts = value[field]
-        if not isinstance(parts, list) or not parts:
-            self.problem(place, f"{field} is a list of one or more parts, e.g. [{{role: finance, count: 2}}].")
+        parts = self._parts(field, value[field], place, most=MAX_NODES)
+        nodes = tuple(self._checked_node(part, at, depth + 1) for part, at in parts)
+        if not nodes:
             return _NOBODY
-        nodes: list[Node] = []
-        for index, part in enumerate(parts[: MAX_NODES + 1]):
-            part_pointer = pointer_to(place, index)
-            if not isinstance(part, Mapping):
-                self.problem(part_pointer, "A part is an object, e.g. {role: finance, count: 2}.", "wrong_type")
-                continue
-            self._known_fields(part, _NODE_FIELDS, part_pointer)
-            nodes.append(self._node(part, part_pointer, depth + 1))
-        return AllOf(tuple(nodes)) if field == "all" else AnyOf(tuple(nodes))
+        return AllOf(nodes) if field == "all" else AnyOf(nodes)
 
     def _leaf(self, kind: LeafKind, value: Mapping[str, Any], pointer: str) -> Leaf:
         count = self._count(value, pointer, "count")

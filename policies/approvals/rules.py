@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from policies.approvals.trees import Leaf, Node, canonical_node, conjunction, demands, node_from_json, node_to_json
+from policies.approvals.stages import Tree, canonical_tree, together, tree_from_json, tree_to_json, whole
+from policies.approvals.trees import Leaf, demands
 from policies.durations import format_duration, parse_duration
 from threada_site.kernel.context import Scope
 
@@ -32,7 +33,7 @@ class ApprovalRule:
     means no deadline, and `on_expiry` says nothing then. `veto` is the number of counted rejects that ends the step.
     """
 
-    tree: Node
+    tree: Tree
     exclude: frozenset[Exclusion] = DEFAULT_EXCLUDE
     respond_within: timedelta | None = None
     remind_after: timedelta | None = None
@@ -51,24 +52,26 @@ REVIEW_DEFAULT: Final = ApprovalRule(tree=Leaf("scope", Scope.DECISIONS_DECIDE.v
 def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
     """The rule under which all `rules` hold together; their order makes no difference.
 
-    Trees are and-ed (identical leaves: the larger count), excludes and escalation targets united, durations the
-    shortest, reject beats escalate among the rules that expire at all, step-up if any asks it, the smallest veto.
-    Raises `PolicyDocumentInvalid` when together they leave too many ways to choose from (see `demands`).
+    Trees are and-ed (identical leaves: the larger count) and keep the order of their stages, excludes and escalation
+    targets are united, durations the shortest and none longer than until the deadline, reject beats escalate among the
+    rules that expire at all, step-up if any asks it, the smallest veto. Raises `PolicyDocumentInvalid` when together
+    they leave too many ways to choose from (see `demands`).
     """
     if not rules:
         raise ValueError("There is no rule to merge.")
-    tree = conjunction([rule.tree for rule in rules])
-    demands(tree)
+    tree = together([rule.tree for rule in rules])
+    demands(whole(tree))
     targets = {target for rule in rules for target in rule.escalate_to}
+    deadline = _shortest(rule.expires_after for rule in rules)
     on_expiry = {rule.on_expiry for rule in rules if rule.expires_after is not None}
     return ApprovalRule(
         tree=tree,
         exclude=frozenset[Exclusion]().union(*(rule.exclude for rule in rules)),
-        respond_within=_shortest(rule.respond_within for rule in rules),
-        remind_after=_shortest(rule.remind_after for rule in rules),
-        escalate_after=_shortest(rule.escalate_after for rule in rules),
+        respond_within=_cut(_shortest(rule.respond_within for rule in rules), deadline),
+        remind_after=_unless_past(_shortest(rule.remind_after for rule in rules), deadline),
+        escalate_after=_unless_past(_shortest(rule.escalate_after for rule in rules), deadline),
         escalate_to=tuple(sorted(targets, key=lambda target: (target.kind, target.name))),
-        expires_after=_shortest(rule.expires_after for rule in rules),
+        expires_after=deadline,
         on_expiry="escalate" if on_expiry == {"escalate"} else "reject",
         step_up=any(rule.step_up for rule in rules),
         veto=min(rule.veto for rule in rules),
@@ -79,9 +82,19 @@ def _shortest(durations: Iterable[timedelta | None]) -> timedelta | None:
     return min((duration for duration in durations if duration is not None), default=None)
 
 
+def _cut(duration: timedelta | None, deadline: timedelta | None) -> timedelta | None:
+    """Time to answer ends with the deadline."""
+    return min(duration, deadline) if duration and deadline else duration
+
+
+def _unless_past(duration: timedelta | None, deadline: timedelta | None) -> timedelta | None:
+    """What one rule would do after the deadline of another never comes about."""
+    return None if duration and deadline and duration > deadline else duration
+
+
 def to_json(rule: ApprovalRule) -> dict[str, Any]:
     """The rule in one canonical form, which is also a valid document: what steps store and the API shows as `rule`."""
-    value: dict[str, Any] = node_to_json(canonical_node(rule.tree))
+    value: dict[str, Any] = tree_to_json(canonical_tree(rule.tree))
     value["exclude"] = sorted(rule.exclude)
     for name in DURATION_FIELDS:
         duration: timedelta | None = getattr(rule, name)
@@ -97,7 +110,7 @@ def to_json(rule: ApprovalRule) -> dict[str, Any]:
 def from_json(value: Mapping[str, Any]) -> ApprovalRule:
     """What `to_json` wrote. For stored rules alone: documents are read by `parse_approvals`."""
     return ApprovalRule(
-        tree=node_from_json(value),
+        tree=tree_from_json(value),
         exclude=frozenset(value["exclude"]),
         **{name: parse_duration(value[name]) for name in DURATION_FIELDS if name in value},
         escalate_to=tuple(

@@ -62,7 +62,7 @@ def canonical_node(node: Node) -> Node:
     if isinstance(node, Leaf):
         return node
     if isinstance(node, AllOf):
-        return all_of(_all_parts(node))
+        return all_of(all_parts(node))
     parts: set[Node] = set()
     for part in map(canonical_node, node.of):
         parts.update(part.of if isinstance(part, AnyOf) else (part,))
@@ -76,7 +76,7 @@ def conjunction(trees: Sequence[Node]) -> Node:
     """
     largest: Counter[Node] = Counter()
     for tree in trees:
-        largest |= _all_parts(tree)
+        largest |= all_parts(tree)
     return all_of(largest)
 
 
@@ -88,17 +88,17 @@ def all_of(parts: Counter[Node]) -> Node:
     return nodes[0] if len(nodes) == 1 else AllOf(tuple(sorted(nodes, key=_order)))
 
 
-def _all_parts(node: Node) -> Counter[Node]:
+def all_parts(node: Node) -> Counter[Node]:
     """What `node` asks for all at once: leaves (with count 1 as key, their sum as amount) and canonical `any` nodes."""
     if isinstance(node, Leaf):
         return Counter({Leaf(node.kind, node.name): node.count})
     if isinstance(node, AllOf):
         parts: Counter[Node] = Counter()
         for part in node.of:
-            parts.update(_all_parts(part))
+            parts.update(all_parts(part))
         return parts
     single = canonical_node(node)
-    return Counter({single: 1}) if isinstance(single, AnyOf) else _all_parts(single)
+    return Counter({single: 1}) if isinstance(single, AnyOf) else all_parts(single)
 
 
 def _order(node: Node) -> tuple[str, str, int, bytes]:

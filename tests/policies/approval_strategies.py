@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from policies.approvals import EXCLUSIONS, AllOf, AnyOf, ApprovalRule, Leaf, Node
+from policies.approvals import EXCLUSIONS, AllOf, AnyOf, ApprovalRule, InOrder, Leaf, Node
 
 ROLES = ("finance", "legal", "risk")
 
@@ -18,10 +18,11 @@ trees: st.SearchStrategy[Node] = st.recursive(
     ),
     max_leaves=4,
 )
+staged = st.lists(trees, min_size=1, max_size=3).map(lambda stages: InOrder(tuple(stages)))
 durations = st.none() | st.integers(1, 10).map(lambda hours: timedelta(hours=hours))
 rules = st.builds(
     ApprovalRule,
-    tree=trees,
+    tree=trees | staged,
     exclude=st.frozensets(st.sampled_from(EXCLUSIONS)),
     respond_within=durations,
     remind_after=durations,

@@ -15,13 +15,17 @@ from policies.approvals import (
     AllOf,
     AnyOf,
     ApprovalRule,
+    InOrder,
     Leaf,
     demands,
     from_json,
     merge,
     parse_approvals,
     to_json,
+    tracks,
+    whole,
 )
+from policies.approvals.stages import canonical_tree
 from tests.policies import approval_strategies as strategies
 from threada_site.kernel.errors import PolicyDocumentInvalid
 
@@ -149,7 +153,6 @@ def test_all_problems_are_named_at_once_with_the_nearest_known_field() -> None:
         ({"role": "finance", "expires_after": 3}, "/expires_after"),
         ({"role": "finance", "escalate_after": "PT1H"}, "/escalate_to"),
         ({"role": "finance", "expires_after": "PT1H", "on_expiry": "escalate"}, "/escalate_to"),
-        ({"role": "finance", "escalate_to": {"role": "lead"}}, "/escalate_to"),
         ({"role": "finance", "escalate_after": "PT1H", "escalate_to": []}, "/escalate_to"),
         ({"role": "finance", "escalate_after": "PT1H", "escalate_to": ["lead"]}, "/escalate_to/0"),
         (
@@ -265,7 +268,8 @@ def test_a_review_without_a_rule_is_one_vote_of_anybody_who_may_decide() -> None
 def test_every_rule_survives_being_stored(rule: ApprovalRule) -> None:
     stored = from_json(to_json(rule))
     assert to_json(stored) == to_json(rule)
-    assert set(demands(stored.tree)) == set(demands(rule.tree))
+    assert set(demands(whole(stored.tree))) == set(demands(whole(rule.tree)))
+    assert tracks(canonical_tree(stored.tree)) == tracks(canonical_tree(rule.tree))
     if rule.expires_after is None:
         stored = dataclasses.replace(stored, on_expiry=rule.on_expiry)
     assert dataclasses.replace(stored, tree=rule.tree) == dataclasses.replace(
@@ -282,7 +286,8 @@ def test_the_order_of_rules_makes_no_difference(rules: list[ApprovalRule]) -> No
     stepwise = rules[0]
     for rule in rules[1:]:
         stepwise = merge([stepwise, rule])
-    assert merge([stepwise]).tree == merged.tree
+    if not any(isinstance(rule.tree, InOrder) for rule in rules):
+        assert merge([stepwise]).tree == merged.tree
 
 
 @settings(deadline=None)

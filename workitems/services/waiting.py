@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from policies.approvals import ApprovalRule, leaves
+from policies.approvals import ApprovalRule, leaves_of
 from workitems.awaited import keys_of_leaves
 from workitems.models import AwaitedKey, DecisionStep, WorkItem
 
@@ -13,7 +13,7 @@ def awaited_rows(step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UU
     """The unsaved rows of a step that opens."""
     return [
         AwaitedKey(tenant_id=step.tenant_id, step_id=step.id, key=key)
-        for key in sorted(keys_of_leaves(leaves(rule.tree), workflow_id=workflow_id))
+        for key in sorted(keys_of_leaves(leaves_of(rule.tree), workflow_id=workflow_id))
     ]
 
 
