@@ -21,7 +21,10 @@ MOST_CHOICES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A principal as rules see it: `name` is the principal's name, `scopes` are those held on the step's workflow."""
+    """A principal as rules see it: `name` is the principal's name, `scopes` are those held on the step's workflow.
+
+    `also` names leaves (`role:finance`) where the person stands without being of them.
+    """
 
     id: uuid.UUID
     kind: PrincipalKind
@@ -29,6 +32,7 @@ class Person:
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
+    also: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Candidate:
 
 def stands_at(person: Person, leaf: Leaf) -> bool:
     """Whether a leaf asks for this person, by what they are themselves."""
+    if f"{leaf.kind}:{leaf.name}" in person.also:
+        return True
     match leaf.kind:
         case "role":
             return leaf.name in person.roles
