@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from telemetry.formats import file_extension
+from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
@@ -84,17 +88,58 @@ class SealQueueEntry(TenantRow):
 
 
 class TelemetryExport(TenantRow):
-    """A bounded selection of receipts that can be downloaded; the selection is fixed, so every download is the same."""
+    """A bounded selection of receipts, written once to a file: every download serves the same bytes.
+
+    The file holds what had been committed when it was begun (one statement, one snapshot). `attempt` is the fence of
+    its making: it is part of the file's name, and who holds an older one changes nothing.
+    """
 
     requested_by = models.UUIDField()
     filters = models.JSONField(default=dict)
     from_id = models.UUIDField(help_text="The first receipt id of the window.")
     before_id = models.UUIDField(help_text="The first receipt id after the window.")
-    format = models.CharField(max_length=16, default="ndjson")
+    format = models.CharField(max_length=32, default="ndjson")
+    compression = models.CharField(max_length=8, default="none")
     created_at = models.DateTimeField(default=clock.now)
+    status = models.CharField(
+        max_length=16,
+        choices=[(entry.value, entry.value) for entry in ExportStatus],
+        default=ExportStatus.REQUESTED,
+        db_default=ExportStatus.REQUESTED.value,
+    )
+    attempt = models.PositiveIntegerField(default=0, db_default=0)
+    lease_until = models.DateTimeField(null=True, help_text="Until when the worker that makes it is believed alive.")
+    rows_expected = models.BigIntegerField(null=True, help_text="The planner's estimate.")
+    rows = models.BigIntegerField(default=0, db_default=0)
+    size = models.BigIntegerField(default=0, db_default=0, help_text="Bytes of the file, so far or in all.")
+    sha256 = models.CharField(max_length=64, blank=True, db_default="")
+    failure = models.CharField(max_length=64, blank=True, db_default="", help_text="A reason code.")
+    failure_detail = models.CharField(max_length=300, blank=True, db_default="")
+    started_at = models.DateTimeField(null=True)
+    ready_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = tenant_constraints("telemetryexport")
+        constraints = [
+            *tenant_constraints("telemetryexport"),
+            models.CheckConstraint(
+                name="telemetryexport_ready_is_whole",
+                condition=~models.Q(status=ExportStatus.READY)
+                | models.Q(ready_at__isnull=False, expires_at__isnull=False) & ~models.Q(sha256=""),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["status", "lease_until"],
+                name="telemetryexport_open_idx",
+                condition=models.Q(status__in=[ExportStatus.REQUESTED, ExportStatus.RUNNING]),
+            ),
+            models.Index(
+                fields=["expires_at"],
+                name="telemetryexport_expiring_idx",
+                condition=models.Q(status=ExportStatus.READY),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.public_id
@@ -102,3 +147,18 @@ class TelemetryExport(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.EXPORT, self.id)
+
+    @property
+    def created_after(self) -> datetime:
+        """Where the window begins."""
+        return ids.instant_of(self.from_id)
+
+    @property
+    def created_before(self) -> datetime:
+        """Where the window ends, not included."""
+        return ids.instant_of(self.before_id)
+
+    @property
+    def file_name(self) -> str:
+        """What a download is saved as."""
+        return f"{self.public_id}.{file_extension(self.format, self.compression)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import psycopg
@@ -39,6 +40,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         ).fetchone()
     if others == (0,):
         postgres.stop(settings.THREADA_DATA_DIR)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folder_of_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Files of exports go where pytest cleans up, also those of the processes that tests start."""
+    settings.THREADA_EXPORT_DIR = tmp_path_factory.mktemp("exports")
+    os.environ["THREADA_EXPORT_DIR"] = str(settings.THREADA_EXPORT_DIR)
 
 
 @pytest.fixture(autouse=True)

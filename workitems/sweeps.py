@@ -11,7 +11,7 @@ from django.db.models import Q
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import dispatch
-from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue
+from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue, live_jobs
 from threada_site.tenancy.roles import platform_role
 from workitems.lifecycle import StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
@@ -26,7 +26,7 @@ def remind_of_executions(*, now: datetime) -> int:
     abandoned = Q(status=ExecutionStatus.RUNNING, lease_until__lte=now)
     with platform_role():
         due = list(Execution.objects.filter(overdue | abandoned).values_list("tenant_id", "id", "status")[:BATCH])
-        live = _live_jobs("workitems.run_execution", "execution_id", [str(execution_id) for _, execution_id, _ in due])
+        live = live_jobs("workitems.run_execution", "execution_id", [str(execution_id) for _, execution_id, _ in due])
         for tenant_id, execution_id, status in due:
             if str(execution_id) not in live or status == ExecutionStatus.RUNNING:
                 dispatch(tenant_id, execution_id, queue=MAINTENANCE_QUEUE)
@@ -41,7 +41,7 @@ def remind_of_intake(*, now: datetime) -> int:
                 "tenant_id", "id", "correlation_id"
             )[:BATCH]
         )
-        live = _live_jobs("workitems.decide_intake", "work_item_id", [str(item_id) for _, item_id, _ in due])
+        live = live_jobs("workitems.decide_intake", "work_item_id", [str(item_id) for _, item_id, _ in due])
         for tenant_id, item_id, correlation_id in due:
             if str(item_id) not in live:
                 enqueue(
@@ -62,7 +62,7 @@ def remind_of_deadlines(*, now: datetime) -> int:
                 :BATCH
             ]
         )
-        live = _live_jobs("workitems.expire_step", "step_id", [str(step_id) for _, step_id in due])
+        live = live_jobs("workitems.expire_step", "step_id", [str(step_id) for _, step_id in due])
         for tenant_id, step_id in due:
             if str(step_id) not in live:
                 enqueue("workitems.expire_step", tenant_id=tenant_id, queue=MAINTENANCE_QUEUE, step_id=str(step_id))
@@ -87,15 +87,3 @@ def delete_finished_jobs() -> None:
             "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs "
             "WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') LIMIT 20000)"
         )
-
-
-def _live_jobs(task: str, argument: str, values: list[str]) -> set[str]:
-    """Which of `values` some job of `task` is about that waits, or runs in a worker whose heart beats."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT j.args->>%s FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id "
-            "WHERE j.task_name = %s AND j.args->>%s = ANY(%s) AND (j.status = 'todo' "
-            "OR (j.status = 'doing' AND w.last_heartbeat > now() - interval '30 seconds'))",
-            [argument, task, argument, values],
-        )
-        return {value for (value,) in cursor.fetchall()}

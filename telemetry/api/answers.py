@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from telemetry.formats import COMPRESSIONS, FORMATS
+from telemetry.lifecycle import ExportStatus
 from threada_site.api.operations import Representation, representation
 from threada_site.api.shapes import id_schema
 from threada_site.kernel import ids
@@ -58,22 +60,45 @@ PROOF: Final = Representation(
     },
     media_type="text/plain",
 )
+_MAYBE_INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "format": "date-time"}
+_COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
 EXPORT: Final = representation(
     "TelemetryExport",
     {
         "export_id": id_schema(ids.EXPORT),
-        "status": {"enum": ["ready"]},
-        "format": {"enum": ["ndjson"]},
+        "status": {
+            "enum": [status.value for status in ExportStatus],
+            "description": "Poll until it is `ready`; small exports are ready in the first answer.",
+        },
+        "format": {"enum": list(FORMATS)},
+        "compression": {"enum": list(COMPRESSIONS)},
         "filters": {"type": "object"},
         "created_after": _INSTANT,
         "created_before": _INSTANT,
         "requested_by": id_schema(ids.PRINCIPAL),
         "created_at": _INSTANT,
+        "rows": {**_COUNT, "description": "Receipts written, so far or in all."},
+        "rows_expected": {"type": ["integer", "null"], "description": "An estimate, to tell progress by."},
+        "size": {**_COUNT, "description": "Bytes of the file, so far or in all."},
+        "sha256": {**_MAYBE_TEXT, "description": "SHA-256 of the file; its ETag too."},
+        "failure": {
+            "type": ["object", "null"],
+            "properties": {"reason_code": _TEXT, "detail": _TEXT},
+            "description": "Why it failed; `POST …/retry` makes it again.",
+        },
+        "started_at": _MAYBE_INSTANT,
+        "ready_at": _MAYBE_INSTANT,
+        "expires_at": {**_MAYBE_INSTANT, "description": "When its file is deleted."},
         "download_url": _TEXT,
     },
 )
-NDJSON: Final = Representation(
+DOWNLOAD: Final = Representation(
     "Receipts",
-    {"type": "string", "description": "One receipt's canonical bytes a line, oldest first."},
+    {
+        "type": "string",
+        "description": "The file, in the format of the export. NDJSON: one receipt's canonical bytes a line, oldest "
+        "first. Other formats are served as text/csv, application/vnd.apache.parquet, "
+        "application/cloudevents-batch+json, and gzip as application/gzip.",
+    },
     media_type="application/x-ndjson",
 )

@@ -47,15 +47,24 @@ def represent_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def represent_export(export: TelemetryExport) -> dict[str, Any]:
-    """An export. It can be downloaded at once and as often as one likes; every download is the same."""
+    """An export: how far it is, and where it can be downloaded."""
     return {
         "export_id": export.public_id,
-        "status": "ready",
+        "status": export.status,
         "format": export.format,
+        "compression": export.compression,
         "filters": export.filters,
-        "created_after": rfc3339(ids.instant_of(export.from_id)),
-        "created_before": rfc3339(ids.instant_of(export.before_id)),
+        "created_after": rfc3339(export.created_after),
+        "created_before": rfc3339(export.created_before),
         "requested_by": ids.public_id(ids.PRINCIPAL, export.requested_by),
         "created_at": rfc3339(export.created_at),
+        "rows": export.rows,
+        "rows_expected": export.rows_expected,
+        "size": export.size,
+        "sha256": export.sha256 or None,
+        "failure": {"reason_code": export.failure, "detail": export.failure_detail} if export.failure else None,
+        "started_at": export.started_at and rfc3339(export.started_at),
+        "ready_at": export.ready_at and rfc3339(export.ready_at),
+        "expires_at": export.expires_at and rfc3339(export.expires_at),
         "download_url": f"/telemetry/exports/{export.public_id}/download",
     }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from telemetry.formats import COMPRESSIONS, FORMATS
 from threada_site.api.shapes import shape
 
 _FILTER: Final = {"type": "string", "minLength": 1, "maxLength": 100}
 
 CREATE_EXPORT: Final = shape(
     {
-        "format": {"enum": ["ndjson"], "default": "ndjson"},
+        "format": {"enum": list(FORMATS), "default": "ndjson"},
+        "compression": {"enum": list(COMPRESSIONS), "default": "none"},
         "filters": {
             "type": "object",
             "properties": dict.fromkeys(

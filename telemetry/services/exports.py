@@ -1,32 +1,44 @@
-"""Exports: a bounded selection of receipts, streamed byte for byte as they were hashed, in constant memory."""
+"""Exports: a bounded selection of receipts, written to a file once, kept for a while, deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from django.conf import settings
-from django.db import connection
-from django.db.models import QuerySet
-from psycopg import sql
 
+from telemetry.export_files import ExportFile, Written, delete_files
 from telemetry.filters import ReceiptFilters
+from telemetry.formats import FORMATS, file_extension
+from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import Receipt, TelemetryExport
 from telemetry.receipts import Entry
+from telemetry.services.bodies import bodies_of, expected, selected_receipts
 from telemetry.services.record import record
 from telemetry.windows import Window, window
-from threada_site.kernel import clock
+from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InvalidRequest
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.tenancy.jobs import EXPORT_QUEUE, enqueue
+from threada_site.tenancy.unit_of_work import require_unit_of_work
 
-BATCH_BYTES: Final = 65_536
+MAKE: Final = "telemetry.make_export"
+"""The task that makes an export; its argument is `export_id`."""
+AT_ONCE_ROWS: Final = 1000
+AT_ONCE_COST: Final = 20_000.0
+"""What the planner may expect of an export that the request itself makes (a million rows cost more than 100,000)."""
+
+log = structlog.get_logger("threada.exports")
 
 
-def create_export(filters: Mapping[str, str], *, ctx: ActingContext) -> TelemetryExport:
-    """Fix a selection for download: the filters and the window, whose end lies in the past of this request.
+def new_export(
+    filters: Mapping[str, str], *, ctx: ActingContext, file_format: str = "ndjson", compression: str = "none"
+) -> TelemetryExport:
+    """The selection asked for, checked but not saved: filters and window, whose end lies in the past of this request.
 
     Raises `InvalidRequest`, `WindowTooLarge`.
     """
@@ -36,26 +48,90 @@ def create_export(filters: Mapping[str, str], *, ctx: ActingContext) -> Telemetr
     past = now.replace(microsecond=now.microsecond // 1000 * 1000)
     asked = bounded_window(checked.get("created_after"), checked.get("created_before"), now=past)
     chosen = Window(asked.after, max(asked.after, min(asked.before, past)))
-    export = TelemetryExport.objects.create(
+    return TelemetryExport(
         tenant_id=ctx.tenant_id,
         requested_by=ctx.principal_id,
         filters={name: value for name, value in filters.items() if not name.startswith("created_")},
         from_id=chosen.first_id,
         before_id=chosen.end_id,
+        format=file_format,
+        compression=compression,
     )
+
+
+def record_export(export: TelemetryExport, *, ctx: ActingContext, **outcome: Any) -> None:
+    """Append `telemetry.exported`: who takes which receipts along."""
     record(
         Entry(
             kind="telemetry.exported",
             inputs={
                 "export_id": export.public_id,
+                "format": export.format,
+                "compression": export.compression,
                 "filters": export.filters,
-                "created_after": rfc3339(chosen.after),
-                "created_before": rfc3339(chosen.before),
+                "created_after": rfc3339(export.created_after),
+                "created_before": rfc3339(export.created_before),
             },
+            outcome=outcome,
         ),
         ctx=ctx,
     )
+
+
+def create_export(
+    filters: Mapping[str, str], *, ctx: ActingContext, file_format: str = "ndjson", compression: str = "none"
+) -> TelemetryExport:
+    """Make an export: at once where it is small, by a job else. Raises as `new_export`."""
+    require_unit_of_work(ctx.tenant_id)
+    export = new_export(filters, ctx=ctx, file_format=file_format, compression=compression)
+    made = _make_at_once(export)
+    if made is None:
+        export.save(force_insert=True)
+        record_export(export, ctx=ctx, status=ExportStatus.REQUESTED)
+        enqueue(MAKE, tenant_id=ctx.tenant_id, queue=EXPORT_QUEUE, export_id=str(export.id))
+    else:
+        become_ready(export, made)
+        export.save(force_insert=True)
+        record_export(export, ctx=ctx, status=ExportStatus.READY, **outcome_of(export))
     return export
+
+
+def become_ready(export: TelemetryExport, made: Written) -> None:
+    """Set what a made export says of itself; the caller saves."""
+    EXPORT.check_transition(ExportStatus(export.status), ExportStatus.READY)
+    export.status = ExportStatus.READY
+    export.size, export.sha256 = made.size, made.sha256
+    export.ready_at = clock.now()
+    export.expires_at = export.ready_at + timedelta(hours=settings.THREADA_EXPORT_HOURS)
+    export.lease_until = None
+
+
+def outcome_of(export: TelemetryExport) -> dict[str, Any]:
+    return {"rows": export.rows, "size": export.size, "sha256": export.sha256}
+
+
+def cancel_export(export: TelemetryExport, *, ctx: ActingContext) -> None:
+    """Stop making it, or delete what was made. `export` is locked. Raises `TransitionNotAllowed`."""
+    _end(export, ExportStatus.CANCELLED, kind="telemetry.export_cancelled", ctx=ctx)
+
+
+def expire_export(export: TelemetryExport, *, now: datetime, ctx: ActingContext) -> None:
+    """Delete the file of an export whose time is over. `export` is locked; anything else is left alone."""
+    if export.status == ExportStatus.READY and export.expires_at is not None and export.expires_at <= now:
+        _end(export, ExportStatus.EXPIRED, kind="telemetry.export_expired", ctx=ctx)
+
+
+def retry_export(export: TelemetryExport, *, ctx: ActingContext) -> None:
+    """Make one again that failed: the selection is the same. `export` is locked. Raises `TransitionNotAllowed`."""
+    require_unit_of_work(ctx.tenant_id)
+    if export.status == ExportStatus.RUNNING:
+        raise errors.TransitionNotAllowed("The export is being made. Cancel it, and make another.")
+    EXPORT.check_transition(ExportStatus(export.status), ExportStatus.REQUESTED)
+    export.status, export.failure, export.failure_detail = ExportStatus.REQUESTED, "", ""
+    export.rows = export.size = 0
+    export.save(update_fields=["status", "failure", "failure_detail", "rows", "size"])
+    record(Entry(kind="telemetry.export_retried", inputs={"export_id": export.public_id}), ctx=ctx)
+    enqueue(MAKE, tenant_id=ctx.tenant_id, queue=EXPORT_QUEUE, export_id=str(export.id))
 
 
 def bounded_window(after: datetime | None, before: datetime | None, *, now: datetime) -> Window:
@@ -63,37 +139,53 @@ def bounded_window(after: datetime | None, before: datetime | None, *, now: date
     return window(after, before, now=now, longest=timedelta(days=settings.THREADA_TELEMETRY_WINDOW_DAYS))
 
 
-def selected_receipts(export: TelemetryExport) -> QuerySet[Receipt]:
-    """The receipts of an export."""
-    rows = Receipt.objects.filter(tenant_id=export.tenant_id, id__gte=export.from_id, id__lt=export.before_id)
-    return ReceiptFilters(data=export.filters, queryset=rows).qs
+def folder_of(export: TelemetryExport) -> Path:
+    folder: Path = settings.THREADA_EXPORT_DIR
+    return folder / str(export.tenant_id)
 
 
-def stream_ndjson(export: TelemetryExport) -> Iterator[bytes]:
-    """One receipt body a line, oldest first, in batches of 64 KB.
+def path_of(export: TelemetryExport) -> Path:
+    """Where the file of this attempt lies."""
+    extension = file_extension(export.format, export.compression)
+    return folder_of(export) / f"{export.public_id}.{export.attempt}.{extension}"
 
-    `COPY … (FORMAT BINARY)` hands the stored bytes over as they are; its text format would corrupt JSON that holds
-    backslashes. The unit of work is opened here, since the response is iterated after the view has returned.
-    """
-    with unit_of_work(export.tenant_id):
-        query, parameters = selected_receipts(export).order_by("id").values_list("body").query.sql_with_params()
-        batch: list[bytes] = []
-        size = 0
-        with connection.cursor() as cursor:
-            raw = cursor.connection.cursor()
-            composed = sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(
-                sql.SQL(query.replace("%s", "{}")).format(*map(sql.Literal, parameters))  # type: ignore[arg-type]
-            )
-            with raw.copy(composed) as copy:
-                copy.set_types(["bytea"])
-                for (body,) in copy.rows():
-                    batch.append(bytes(body))
-                    size += len(body)
-                    if size >= BATCH_BYTES:
-                        yield b"\n".join(batch) + b"\n"
-                        batch, size = [], 0
-        if batch:
-            yield b"\n".join(batch) + b"\n"
+
+def _make_at_once(export: TelemetryExport) -> Written | None:
+    """The file, when it is small; None leaves it to a job, also where the folder cannot be used: the job says so."""
+    form = FORMATS[export.format]
+    if form.is_compressed_inside:
+        return None  # pyarrow stays out of the web processes
+    rows = selected_receipts(export)
+    export.rows_expected, cost = expected(rows)
+    if export.rows_expected > AT_ONCE_ROWS or cost > AT_ONCE_COST:
+        return None
+    export.attempt, export.started_at = 1, clock.now()
+    encoder = form.new_encoder(export.compression)
+    try:
+        with ExportFile(path_of(export), compression=export.compression) as file:
+            file.write(encoder.head())
+            for batch in bodies_of(rows[: AT_ONCE_ROWS + 1]):
+                file.write(encoder.encode(batch))
+                export.rows += len(batch)
+            if export.rows <= AT_ONCE_ROWS:
+                file.write(encoder.tail())
+                return file.finish()
+    except OSError as failure:
+        log.warning("export_target_unavailable", export=export.public_id, error=str(failure))
+    export.attempt, export.started_at, export.rows = 0, None, 0
+    return None
+
+
+def _end(export: TelemetryExport, to: ExportStatus, *, kind: str, ctx: ActingContext) -> None:
+    require_unit_of_work(ctx.tenant_id)
+    EXPORT.check_transition(ExportStatus(export.status), to)
+    export.status, export.lease_until = to, None
+    export.save(update_fields=["status", "lease_until"])
+    try:
+        delete_files(folder_of(export), export.public_id)
+    except OSError as failure:  # the file is of no use any more; it is looked for again once an hour
+        log.warning("export_file_not_deleted", export=export.public_id, error=str(failure))
+    record(Entry(kind=kind, inputs={"export_id": export.public_id}), ctx=ctx)
 
 
 def _checked(filters: Mapping[str, str]) -> dict[str, Any]:

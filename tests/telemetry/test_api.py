@@ -132,7 +132,8 @@ def test_exporting_needs_its_scope(office: Office) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"format": "csv"},
+        {"format": "xlsx"},
+        {"compression": "zip"},
         {"filters": {"colour": "red"}},
         {"filters": {"channel_id": 5}},
         {"created_after": 5},

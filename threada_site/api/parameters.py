@@ -41,6 +41,8 @@ RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     },
     "Location": {"description": "Where the new resource is.", "schema": {"type": "string"}},
     "ETag": {"description": "The state that was answered with, for If-Match.", "schema": {"type": "string"}},
+    "Accept-Ranges": {"description": "`bytes`: parts can be asked for.", "schema": {"type": "string"}},
+    "Content-Range": {"description": "Which part this is (206).", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds until asking again makes sense.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
         "description": "`true`: this is the first answer under the same Idempotency-Key.",

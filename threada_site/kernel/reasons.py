@@ -50,6 +50,9 @@ _TABLE: Final = (
     Reason("payload_too_large", _V, 413, "The body is too large", "Send less, or refer to a document by its address."),
     Reason("unsupported_media_type", _V, 415, "The media type is not supported", "Send application/json."),
     Reason("invalid_request", _V, 422, "The request has the wrong shape", "Mend the fields named in errors."),
+    Reason(
+        "range_not_satisfiable", _V, 416, "The range lies outside the file", "Ask for bytes below the size in detail."
+    ),
     Reason("precondition_failed", _V, 412, "It has changed since you read it", "Read it again and repeat your change."),
     Reason("precondition_required", _V, 428, "If-Match is required", "Read the ETag and send it as If-Match."),
     Reason("conflict", _V, 409, "It exists already", "Choose another id, or change the one that exists."),
@@ -230,6 +233,16 @@ _TABLE: Final = (
         409,
         "The receipt is not sealed yet",
         "Receipts are sealed about once a second. Ask again in a moment; if it lasts, the operator should look.",
+    ),
+    # Taking receipts along
+    Reason("export_not_ready", _E, 409, "The export is not ready", "Read it again after Retry-After, then download."),
+    Reason("export_gone", _E, 410, "The export's file is gone", "Make the export anew."),
+    Reason(
+        "export_target_unavailable",
+        _E,
+        503,
+        "The folder of exports cannot be used",
+        "Mend THREADA_EXPORT_DIR (room, rights, the shared folder); then retry the export.",
     ),
     # The instance itself
     Reason("audit_unavailable", _E, 503, "Receipts cannot be written", "Nothing was changed. Retry later."),

@@ -1,5 +1,7 @@
 """Threada's own settings."""
 
+from pathlib import Path
+
 from threada_site.settings.environment import BASE_DIR, DATA_DIR, number, numbers, text, words
 
 THREADA_DATA_DIR = DATA_DIR
@@ -14,6 +16,9 @@ THREADA_SECRET_REFS = words("THREADA_SECRET_REFS")
 THREADA_IDEMPOTENCY_HOURS = number("THREADA_IDEMPOTENCY_HOURS", 24)
 # The largest telemetry window that one request may ask for, in days.
 THREADA_TELEMETRY_WINDOW_DAYS = number("THREADA_TELEMETRY_WINDOW_DAYS", 31)
+# Where the files of exports are kept; one folder that all hosts share, where there are several. And for how many hours.
+THREADA_EXPORT_DIR = Path(text("THREADA_EXPORT_DIR") or DATA_DIR / "exports").absolute()
+THREADA_EXPORT_HOURS = number("THREADA_EXPORT_HOURS", 168)
 # The largest request body, in bytes; payloads themselves are bounded by their workflow (256 KB unless it says
 # otherwise).
 THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)

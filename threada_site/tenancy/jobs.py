@@ -17,6 +17,8 @@ from threada_site.tenancy.writes import Statement
 
 DEFAULT_QUEUE: Final = "default"
 MAINTENANCE_QUEUE: Final = "maintenance"
+EXPORT_QUEUE: Final = "exports"
+"""Jobs that run for minutes: they wait for one another and for nobody else."""
 
 _DEFER: Final = (
     "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(%s::varchar, %s::varchar, 0, NULL::text, %s::text, %s::jsonb, "
@@ -46,3 +48,15 @@ def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
     statement = job(task, tenant_id=tenant_id, **options)
     with connection.cursor() as cursor:
         cursor.execute(statement.sql, statement.params)
+
+
+def live_jobs(task: str, argument: str, values: list[str]) -> set[str]:
+    """Which of `values` some job of `task` is about that waits, or runs in a worker whose heart beats."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT j.args->>%s FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id "
+            "WHERE j.task_name = %s AND j.args->>%s = ANY(%s) AND (j.status = 'todo' "
+            "OR (j.status = 'doing' AND w.last_heartbeat > now() - interval '30 seconds'))",
+            [argument, task, argument, values],
+        )
+        return {value for (value,) in cursor.fetchall()}

@@ -5,13 +5,15 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from telemetry.services.exports import create_export, stream_ndjson
+from telemetry.formats import FORMATS
+from telemetry.services.bodies import stream
+from telemetry.services.exports import new_export, record_export
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):
-    help = "Write a tenant's receipts to standard output, one JSON object a line, byte for byte as they were hashed."
+    help = "Write a tenant's receipts to standard output; NDJSON is byte for byte what was hashed."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
@@ -19,13 +21,17 @@ class Command(TenantCommand):
             "--from", dest="created_after", metavar="INSTANT", help="RFC 3339; 31 days back unless said"
         )
         parser.add_argument("--to", dest="created_before", metavar="INSTANT", help="RFC 3339; now unless said")
-        parser.add_argument("--format", choices=["ndjson"], default="ndjson")
+        parser.add_argument("--format", choices=list(FORMATS), default="ndjson")
+        parser.add_argument("--gzip", action="store_true", help="compress (Parquet: inside the file)")
 
     def act(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         filters = {name: options[name] for name in ("created_after", "created_before") if options[name]}
+        compression = "gzip" if options["gzip"] else "none"
         with unit_of_work(ctx.tenant_id):
-            export = create_export(filters, ctx=ctx)
-        for batch in stream_ndjson(export):
-            sys.stdout.buffer.write(batch)
-        sys.stdout.buffer.flush()
+            export = new_export(filters, ctx=ctx, file_format=options["format"], compression=compression)
+            record_export(export, ctx=ctx, to="stdout")
+        output = sys.stdout.buffer
+        for block in stream(export):
+            output.write(block)
+        output.flush()

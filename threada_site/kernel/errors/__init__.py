@@ -57,6 +57,7 @@ from threada_site.kernel.errors.executions import (
     InternalError,
     ServiceUnavailable,
 )
+from threada_site.kernel.errors.exports import ExportGone, ExportNotReady, ExportTargetUnavailable
 from threada_site.kernel.errors.requests import (
     BadRequest,
     ChannelRequired,
@@ -74,6 +75,7 @@ from threada_site.kernel.errors.requests import (
     PayloadTooLarge,
     PreconditionFailed,
     PreconditionRequired,
+    RangeNotSatisfiable,
     ReceiptNotSealed,
     TransitionNotAllowed,
     UnknownChannel,

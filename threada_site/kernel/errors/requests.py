@@ -93,3 +93,7 @@ class WindowTooLarge(ThreadaError):
 
 class ReceiptNotSealed(ThreadaError):
     reason_code = "receipt_not_sealed"
+
+
+class RangeNotSatisfiable(ThreadaError):
+    reason_code = "range_not_satisfiable"

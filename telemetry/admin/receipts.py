@@ -1,24 +1,20 @@
-"""The console's pages of the ledger: receipts as they were hashed, and exports of them."""
+"""The console's pages of the ledger: receipts as they were hashed."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import orjson
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, StreamingHttpResponse
-from django.urls import URLPattern, path
-from django.views.decorators.http import require_safe
+from django.http import HttpRequest
 
 from telemetry import selectors
 from telemetry.filters import ReceiptFilters
-from telemetry.models import Receipt, TelemetryExport
-from telemetry.services.exports import bounded_window, create_export, stream_ndjson
+from telemetry.models import Receipt
+from telemetry.services.exports import bounded_window
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
-from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.api.filters import CreatedWindow
@@ -101,65 +97,3 @@ class ReceiptAdmin(TenantAdmin):
         if found != receipt.body_sha256:
             raise errors.InternalError(f"The stored bytes hash to {found}, not to {receipt.body_sha256}.")
         return Done(f"The stored bytes hash to {found}, as recorded.")
-
-
-class ExportForm(ConsoleForm):
-    intro = (
-        "Fixes a selection of at most 31 days; it can be downloaded as often as you like, and is the same every time."
-    )
-    created_after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}))
-    created_before = forms.DateField(label="To day (UTC), not included", widget=forms.DateInput({"type": "date"}))
-    workflow_id = forms.CharField(label="Workflow", required=False, max_length=63)
-    channel_id = forms.CharField(label="Channel", required=False, max_length=63)
-    status = forms.CharField(label="Status", required=False, max_length=32)
-    integration_id = forms.CharField(label="Integration", required=False, max_length=63)
-    policy_version_id = forms.CharField(label="Policy version", required=False, max_length=64)
-
-
-@admin.register(TelemetryExport)
-class TelemetryExportAdmin(TenantAdmin):
-    heading = "Exports"
-    scope = Scope.TELEMETRY_READ
-    id_prefix = ids.EXPORT
-    key = "-id"
-    columns = (
-        Column("Export", lambda export: html.code(export.public_id)),
-        Column("From", lambda export: html.when(ids.instant_of(export.from_id))),
-        Column("To", lambda export: html.when(ids.instant_of(export.before_id))),
-        Column("Filters", lambda export: html.tags(f"{n}: {v}" for n, v in export.filters.items()) or "none"),
-        Column("Made", lambda export: html.when(export.created_at)),
-    )
-    about = "Receipts to take along: one canonical body a line, byte for byte as they were hashed."
-    nothing_yet = "No export has been made."
-    page_template = "telemetry/export.html"
-
-    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        return selectors.exports(ctx)
-
-    def page(self, row: TelemetryExport, *, ctx: ActingContext) -> dict[str, Any]:
-        return {
-            "after": ids.instant_of(row.from_id),
-            "before": ids.instant_of(row.before_id),
-            "requested_by": User.objects.filter(id=row.requested_by).first() or "the instance",
-        }
-
-    def get_urls(self) -> list[URLPattern]:
-        name = "telemetry_telemetryexport_download"
-        return [path("<str:key>/download/", self._wrap(require_safe(self.download)), name=name), *super().get_urls()]
-
-    def download(self, request: HttpRequest, key: str) -> StreamingHttpResponse:
-        """The selection as NDJSON, streamed; its unit of work is opened while it is read."""
-        export = self.find(key, ctx=self._require_view(request))
-        return StreamingHttpResponse(
-            stream_ndjson(export),
-            content_type="application/x-ndjson",
-            headers={"Content-Disposition": f'attachment; filename="{export.public_id}.ndjson"'},
-        )
-
-    @form_page("New export", form=ExportForm, scope=Scope.TELEMETRY_READ, submit="Make the export")
-    def new(self, call: Call, form: ConsoleForm) -> Done:
-        sent = {name: value for name, value in form.cleaned_data.items() if value}
-        for name in ("created_after", "created_before"):
-            sent[name] = f"{sent[name].isoformat()}T00:00:00Z"
-        export = create_export(sent, ctx=call.ctx)
-        return Done("The export is ready.", self.url_of(export))

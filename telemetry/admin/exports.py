@@ -1,0 +1,140 @@
+"""The console's pages of exports: make one, see how far it is, download it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
+
+from telemetry import selectors
+from telemetry.formats import COMPRESSIONS
+from telemetry.lifecycle import EXPORT, ExportStatus
+from telemetry.models import TelemetryExport
+from telemetry.services.downloads import open_download
+from telemetry.services.exports import cancel_export, create_export, retry_export
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act, sentences
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import User
+
+_FORMATS = (
+    ("ndjson", "NDJSON: each receipt's exact bytes, one a line; can be verified"),
+    ("csv", "CSV: for spreadsheets; no cell is a formula"),
+    ("parquet", "Parquet: for analysis"),
+    ("cloudevents", "CloudEvents 1.0: one event a line"),
+    ("cloudevents-batch", "CloudEvents 1.0: one JSON array"),
+)
+
+
+class ExportForm(ConsoleForm):
+    intro = "Writes a selection of at most 31 days to a file; it is the same at every download, and deleted later."
+    created_after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}))
+    created_before = forms.DateField(label="To day (UTC), not included", widget=forms.DateInput({"type": "date"}))
+    format = forms.ChoiceField(label="Format", choices=_FORMATS, required=False)
+    compression = forms.ChoiceField(
+        label="Compression", choices=[(name, name) for name in COMPRESSIONS], required=False
+    )
+    workflow_id = forms.CharField(label="Workflow", required=False, max_length=63)
+    channel_id = forms.CharField(label="Channel", required=False, max_length=63)
+    status = forms.CharField(label="Status", required=False, max_length=32)
+    integration_id = forms.CharField(label="Integration", required=False, max_length=63)
+    policy_version_id = forms.CharField(label="Policy version", required=False, max_length=64)
+
+
+@admin.register(TelemetryExport)
+class TelemetryExportAdmin(TenantAdmin):
+    heading = "Exports"
+    scope = Scope.TELEMETRY_READ
+    id_prefix = ids.EXPORT
+    key = "-id"
+    columns = (
+        Column("Export", lambda export: html.code(export.public_id)),
+        Column("Status", lambda export: html.badge(export.status)),
+        Column("Format", lambda export: export.format),
+        Column("Receipts", lambda export: f"{export.rows:,}"),
+        Column("Size", lambda export: filesizeformat(export.size)),
+        Column("From", lambda export: html.when(export.created_after)),
+        Column("To", lambda export: html.when(export.created_before)),
+        Column("Filters", lambda export: html.tags(f"{n}: {v}" for n, v in export.filters.items()) or "none"),
+        Column("Made", lambda export: html.when(export.created_at)),
+    )
+    about = "Receipts to take along, as files that are kept for a while."
+    nothing_yet = "No export has been made."
+    page_template = "telemetry/export.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.exports(ctx)
+
+    def page(self, row: TelemetryExport, *, ctx: ActingContext) -> dict[str, Any]:
+        status = ExportStatus(row.status)
+        return {
+            "requested_by": User.objects.filter(id=row.requested_by).first() or "the instance",
+            "format_text": dict(_FORMATS)[row.format],
+            "percent": min(99, 100 * row.rows // row.rows_expected) if row.rows_expected else None,
+            "rows_text": f"{row.rows:,}",
+            "expected_text": f"{row.rows_expected or 0:,}",
+            "is_waiting": status in (ExportStatus.REQUESTED, ExportStatus.RUNNING),
+            "is_ready": status is ExportStatus.READY,
+            "can_cancel": EXPORT.allows(status, ExportStatus.CANCELLED),
+            "can_retry": status is ExportStatus.FAILED,
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        name = "telemetry_telemetryexport_download"
+        return [path("<str:key>/download/", self._wrap(require_safe(self.download)), name=name), *super().get_urls()]
+
+    def download(self, request: HttpRequest, key: str) -> HttpResponseBase:
+        """The file, or the rest of it: browsers take a broken download up again."""
+        export = self.find(key, ctx=self._require_view(request))
+        try:
+            found = open_download(
+                export, asked=request.META.get("HTTP_RANGE"), if_range=request.META.get("HTTP_IF_RANGE")
+            )
+        except errors.RangeNotSatisfiable as refusal:
+            return HttpResponse(refusal.detail, status=416, headers=refusal.headers, content_type="text/plain")
+        except errors.ThreadaError as refusal:
+            for sentence in sentences(refusal):
+                messages.error(request, sentence)
+            return HttpResponseRedirect(self.url_of(export))
+        return StreamingHttpResponse(found.content, status=found.status, headers=found.headers)
+
+    @form_page("New export", form=ExportForm, scope=Scope.TELEMETRY_READ, submit="Make the export")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        sent = {name: value for name, value in form.cleaned_data.items() if value}
+        form_of = sent.pop("format", "ndjson")
+        compression = sent.pop("compression", "none")
+        for name in ("created_after", "created_before"):
+            sent[name] = f"{sent[name].isoformat()}T00:00:00Z"
+        export = create_export(sent, ctx=call.ctx, file_format=form_of, compression=compression)
+        is_ready = export.status == ExportStatus.READY
+        return Done("The export is ready." if is_ready else "The export is being made.", self.url_of(export))
+
+    @act(Scope.TELEMETRY_READ)
+    def cancel(self, call: Call) -> Done:
+        """Stop making it, or delete its file."""
+        cancel_export(self._locked(call), ctx=call.ctx)
+        return Done("The export is cancelled, and its file deleted.")
+
+    @act(Scope.TELEMETRY_READ)
+    def retry(self, call: Call) -> Done:
+        """Make it again."""
+        retry_export(self._locked(call), ctx=call.ctx)
+        return Done("The export is being made again.")
+
+    def _locked(self, call: Call) -> TelemetryExport:
+        parsed = ids.parse_public_id(ids.EXPORT, call.key)
+        export = self.rows(call.ctx).select_for_update().filter(id=parsed).first() if parsed else None
+        if export is None:
+            raise errors.NotFound
+        return export

@@ -1,0 +1,70 @@
+"""The formats of an export: each turns the stored bodies of receipts, and nothing else, into a file. Pure.
+
+Whatever a file says about a receipt is read from its hashed bytes, so no format can say more than was sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from telemetry.formats.cloudevents import CloudEventBatch, CloudEventLines
+from telemetry.formats.delimited import Delimited
+from telemetry.formats.encoder import Bodies, Encoder
+from telemetry.formats.lines import Lines
+from telemetry.formats.parquet import Parquet
+
+__all__ = ["COMPRESSIONS", "FORMATS", "Bodies", "Encoder", "Format", "file_extension", "media_type"]
+
+COMPRESSIONS: Final = ("none", "gzip")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format: what its files are called and served as.
+
+    `is_compressed_inside`: gzip is then a matter of the format's own pages, never of the whole file.
+    """
+
+    name: str
+    extension: str
+    media_type: str
+    new_encoder: Callable[[str], Encoder]
+    is_compressed_inside: bool = False
+
+
+FORMATS: Final = MappingProxyType(
+    {
+        form.name: form
+        for form in (
+            Format("ndjson", "ndjson", "application/x-ndjson", lambda _: Lines()),
+            Format("csv", "csv", "text/csv; charset=utf-8; header=present", lambda _: Delimited()),
+            Format("parquet", "parquet", "application/vnd.apache.parquet", Parquet, is_compressed_inside=True),
+            Format("cloudevents", "cloudevents.ndjson", "application/x-ndjson", lambda _: CloudEventLines()),
+            Format(
+                "cloudevents-batch",
+                "cloudevents.json",
+                "application/cloudevents-batch+json",
+                lambda _: CloudEventBatch(),
+            ),
+        )
+    }
+)
+
+
+def file_extension(format_name: str, compression: str) -> str:
+    """What the name of a file ends with, without the leading dot."""
+    form = FORMATS[format_name]
+    return f"{form.extension}.gz" if _is_wrapped(form, compression) else form.extension
+
+
+def media_type(format_name: str, compression: str) -> str:
+    """What a file is served as: a compressed one as gzip, since ranges count the bytes of the file."""
+    form = FORMATS[format_name]
+    return "application/gzip" if _is_wrapped(form, compression) else form.media_type
+
+
+def _is_wrapped(form: Format, compression: str) -> bool:
+    return compression == "gzip" and not form.is_compressed_inside

@@ -1,0 +1,40 @@
+"""The lifecycle of an export. Only the services of this app move a state."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from threada_site.kernel.lifecycles import Lifecycle
+
+
+class ExportStatus(StrEnum):
+    """Where an export stands."""
+
+    REQUESTED = "requested"
+    RUNNING = "running"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+_E = ExportStatus
+
+EXPORT: Final = Lifecycle(
+    noun="an export",
+    transitions=MappingProxyType(
+        {
+            # A small one is made by the request itself, and is ready at once.
+            _E.REQUESTED: frozenset({_E.RUNNING, _E.READY, _E.CANCELLED}),
+            # To `requested`: the worker is stopping. To `running`: another worker takes over from one that is lost.
+            _E.RUNNING: frozenset({_E.READY, _E.FAILED, _E.CANCELLED, _E.REQUESTED, _E.RUNNING}),
+            _E.READY: frozenset({_E.EXPIRED, _E.CANCELLED}),
+            _E.FAILED: frozenset({_E.REQUESTED, _E.CANCELLED}),
+            _E.EXPIRED: frozenset(),
+            _E.CANCELLED: frozenset(),
+        }
+    ),
+    ends=frozenset({_E.EXPIRED, _E.CANCELLED, _E.FAILED}),
+)

@@ -1,0 +1,87 @@
+"""Reading the stored bodies of a selection: one statement, so one snapshot; in batches, so constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+import orjson
+from django.db import connection
+from django.db.models import QuerySet
+from psycopg import sql
+
+from telemetry.export_files import Packer
+from telemetry.filters import ReceiptFilters
+from telemetry.formats import FORMATS
+from telemetry.models import Receipt, TelemetryExport
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+BATCH_BYTES: Final = 262_144
+_FIRST_BATCH: Final = 128
+_MOST_ROWS: Final = 1024
+_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00"
+_HEADER_BYTES: Final = 19
+_BEFORE_VALUE: Final = 6  # a row of one column: how many columns (2 bytes), and the value's length (4)
+
+
+def selected_receipts(export: TelemetryExport) -> QuerySet[Receipt]:
+    """The receipts of an export, oldest first."""
+    rows = Receipt.objects.filter(tenant_id=export.tenant_id, id__gte=export.from_id, id__lt=export.before_id)
+    return ReceiptFilters(data=export.filters, queryset=rows).qs.order_by("id")
+
+
+def expected(rows: QuerySet[Receipt]) -> tuple[int, float]:
+    """What the planner expects of reading `rows`: how many there are, and what it costs. Nothing is read."""
+    plan = orjson.loads(rows.values_list("body").explain(format="json"))[0]["Plan"]
+    return int(plan["Plan Rows"]), float(plan["Total Cost"])
+
+
+def bodies_of(rows: QuerySet[Receipt]) -> Iterator[list[bytes | memoryview]]:
+    """The bodies of `rows` in batches of about 256 KB, never an empty one, as buffers that the caller may keep.
+
+    `COPY … (FORMAT BINARY)` hands the stored bytes over as they are; its text format would corrupt JSON that holds
+    backslashes. libpq delivers one row a message, so a value is what follows its row's six bytes. Raises
+    `RuntimeError` when fewer came than the server says it sent.
+    """
+    with connection.cursor() as cursor:
+        raw = cursor.connection.cursor()
+        with raw.copy(_copy_of(rows)) as copy:
+            messages = iter(copy)
+            first = bytes(next(messages, b""))
+            if not first.startswith(_SIGNATURE):
+                raise RuntimeError("The database did not answer COPY in its binary format.")
+            seen, count = 0, _FIRST_BATCH
+            batch: list[bytes | memoryview] = (
+                [first[_HEADER_BYTES + _BEFORE_VALUE :]] if len(first) > _HEADER_BYTES + 2 else []
+            )
+            while more := [message[_BEFORE_VALUE:] for message in islice(messages, count)]:
+                batch += more
+                if not batch[-1]:
+                    batch.pop()  # the trailer
+                if batch:
+                    seen += len(batch)
+                    size = sum(map(len, batch))
+                    yield batch
+                    count = max(1, min(_MOST_ROWS, BATCH_BYTES * len(batch) // size))
+                    batch = []
+        if batch or seen != raw.rowcount:
+            raise RuntimeError(f"The database sent {raw.rowcount} receipts, and {seen} were read.")
+
+
+def stream(export: TelemetryExport) -> Iterator[bytes]:
+    """The bytes of an export as they are made, for whoever keeps no file. Opens its own unit of work."""
+    encoder = FORMATS[export.format].new_encoder(export.compression)
+    packer = Packer("none" if FORMATS[export.format].is_compressed_inside else export.compression)
+    with unit_of_work(export.tenant_id):
+        yield packer.pack(encoder.head())
+        for batch in bodies_of(selected_receipts(export)):
+            yield packer.pack(encoder.encode(batch))
+    yield packer.pack(encoder.tail()) + packer.rest()
+
+
+def _copy_of(rows: QuerySet[Receipt]) -> sql.Composed:
+    query, parameters = rows.values_list("body").query.sql_with_params()
+    return sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(
+        sql.SQL(query.replace("%s", "{}")).format(*map(sql.Literal, parameters))  # type: ignore[arg-type]
+    )

@@ -1,0 +1,58 @@
+"""Jobs of the ledger. Each opens its own unit of work and calls one service; each may run twice."""
+
+from __future__ import annotations
+
+import uuid
+
+from procrastinate import JobContext
+from procrastinate.contrib.django import app
+
+from telemetry import sweeps
+from telemetry.models import TelemetryExport
+from telemetry.services import exports, making
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext, system_context
+from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+@app.task(name=exports.MAKE, queue=EXPORT_QUEUE, pass_context=True)
+def make_export(job: JobContext | None = None, *, tenant_id: str, export_id: str) -> None:
+    """Write the file of an export. A worker that is stopping leaves it to the next one."""
+    making.make_export(
+        uuid.UUID(export_id),
+        ctx=_context(tenant_id),
+        is_asked_to_stop=job.should_abort if job is not None else lambda: False,
+    )
+
+
+@app.task(name=sweeps.EXPIRE, queue=MAINTENANCE_QUEUE)
+def expire_export(tenant_id: str, export_id: str) -> None:
+    """Delete the file of an export whose time is over."""
+    ctx = _context(tenant_id)
+    with unit_of_work(ctx.tenant_id):
+        found = TelemetryExport.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=export_id).first()
+        if found is not None:
+            exports.expire_export(found, now=clock.now(), ctx=ctx)
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(name="telemetry.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="telemetry.sweep", pass_context=True)
+def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every ten seconds: exports that nobody makes, and those whose time is over."""
+    now = clock.now()
+    sweeps.remind_of_exports(now=now)
+    sweeps.remind_of_expiry(now=now)
+
+
+@app.periodic(cron="17 * * * *")
+@app.task(name="telemetry.tidy", queue=MAINTENANCE_QUEUE, queueing_lock="telemetry.tidy", pass_context=True)
+def tidy(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Once an hour: files of exports that nobody owns."""
+    sweeps.delete_orphans()
+
+
+def _context(tenant_id: str) -> ActingContext:
+    tenant = Tenant.objects.get(id=tenant_id)
+    return system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=uuid.uuid4().hex)
