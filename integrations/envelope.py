@@ -1,19 +1,22 @@
 """Sealing: the canonical bytes (RFC 8785) of exactly what will be executed, and their SHA-256.
 
-The shape of `threada-envelope/1`, a JSON object with all of these members:
+The shape of `threada-envelope/2`, a JSON object with all of these members:
 
-    format                 "threada-envelope/1"
+    format                 "threada-envelope/2"
     work_item              {id, version, payload_sha256}
     integration            {id, version_id, connector}, or null
     action                 {id, spec_sha256, idempotent, resolves}, or null
     request                the exact outbound request as the connector built it, secrets by reference; or null
+    idempotency_key        what every attempt sends as Idempotency-Key: this one execution's; or null
     input_sha256           digest of the caller's input, or null
     policy_version_ids     the versions that led here, sorted, each once
     evidence               what the item stands on, as the caller lists it
     question               what is asked of an approver in words, or null
 
 An approval asked at intake, and one asked by `request_approval`, seals payload digest, evidence and question, with
-`action: null` (and integration and request null too): it says yes to the item, never to an outbound request.
+`action: null` (and integration, request and key null too): it says yes to the item, never to an outbound request.
+
+`threada-envelope/1` lacks `idempotency_key`; what was sealed so is still opened.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from threada_site.kernel.canonical import canonical_bytes, sha256_hex
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
 from threada_site.kernel.interop import parse_json
 
-FORMAT: Final = "threada-envelope/1"
+FORMAT: Final = "threada-envelope/2"
+READABLE: Final = frozenset({"threada-envelope/1", FORMAT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ def seal(
     action: str | None = None,
     action_sha256: str | None = None,
     request: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
     input_sha256: str | None = None,
     idempotent: bool = False,
     resolves: bool = False,
@@ -59,11 +64,13 @@ def seal(
     """Seal one action over one version of an item, or (without `action`) the item itself.
 
     Equal arguments give equal bytes. Raises `ValueError` when an action lacks its integration, version, connector,
-    digest or request, or when any of those stands without an action.
+    digest, request or key, or when any of those stands without an action.
     """
-    outbound = (action, integration, integration_version_id, connector, action_sha256, request)
+    outbound = (action, integration, integration_version_id, connector, action_sha256, request, idempotency_key)
     if len({part is None for part in outbound}) != 1:
-        raise ValueError("An action is sealed with integration, version, connector, digest and request, or not at all.")
+        raise ValueError(
+            "An action is sealed with integration, version, connector, digest, request and key, or not at all."
+        )
     body = canonical_bytes(
         {
             "format": FORMAT,
@@ -75,6 +82,7 @@ def seal(
             if action is None
             else {"id": action, "spec_sha256": action_sha256, "idempotent": idempotent, "resolves": resolves},
             "request": None if request is None else dict(request),
+            "idempotency_key": idempotency_key,
             "input_sha256": input_sha256,
             "policy_version_ids": sorted(set(policy_version_ids)),
             "evidence": list(evidence),
@@ -88,17 +96,35 @@ def open_envelope(body: bytes, sha256: str) -> dict[str, Any]:
     """The sealed object. Raises `TransportFailure` (`envelope_mismatch`) unless `body` is what `sha256` names, of a
     known format and canonical."""
     if sha256_hex(body) != sha256:
-        raise _mismatch("The envelope's bytes are not those its hash names.")
+        raise mismatch("The envelope's bytes are not those its hash names.")
     try:
         sealed = parse_json(body)
     except (MalformedJson, JsonNotInteroperable):
-        raise _mismatch("The envelope cannot be read.") from None
-    if not isinstance(sealed, dict) or sealed.get("format") != FORMAT:
-        raise _mismatch(f"The envelope is not of the format {FORMAT}.")
+        raise mismatch("The envelope cannot be read.") from None
+    if not isinstance(sealed, dict) or sealed.get("format") not in READABLE:
+        raise mismatch(f"The envelope is not of the format {FORMAT}.")
     if canonical_bytes(sealed) != body:
-        raise _mismatch("The envelope's bytes are not canonical.")
+        raise mismatch("The envelope's bytes are not canonical.")
     return sealed
 
 
-def _mismatch(detail: str) -> TransportFailure:
+def check_agrees(sealed: Mapping[str, Any], now: SealedEnvelope) -> None:
+    """Raise `TransportFailure` (`envelope_mismatch`) unless what is sealed is what would be sealed now.
+
+    `now` seals the same request over what the rows say at this moment; the parts that differ are named.
+    """
+    expected = {**parse_json(now.body), "format": sealed["format"]}
+    if sealed["format"] != FORMAT:
+        del expected["idempotency_key"]
+    differing = sorted(
+        name
+        for name in sealed.keys() | expected.keys()
+        if name not in sealed or name not in expected or sealed[name] != expected[name]
+    )
+    if differing:
+        raise mismatch(f"What would run is not what was sealed: {', '.join(differing)}.")
+
+
+def mismatch(detail: str) -> TransportFailure:
+    """The failure of an execution whose envelope does not hold."""
     return TransportFailure(FailureClass.ENVELOPE_MISMATCH, detail)

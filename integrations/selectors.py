@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 
-from django.db.models import F, QuerySet
+from django.db import connection
+from django.db.models import QuerySet
 
-from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Execution, Integration
+from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Envelope, Execution, Integration
 from threada_site.kernel.context import ActingContext
 
 
@@ -48,6 +49,11 @@ def last_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execu
     return Execution.objects.filter(tenant_id=tenant_id, work_item_id=work_item_id).order_by("-id").first()
 
 
+def envelope_of(work_item_id: uuid.UUID, sha256: str, *, tenant_id: uuid.UUID) -> Envelope | None:
+    """The envelope that a hash names, if it was sealed for this item."""
+    return Envelope.objects.filter(tenant_id=tenant_id, work_item_id=work_item_id, sha256=sha256).first()
+
+
 def may_have_acted(execution: Execution) -> bool:
     """Whether the receiver may have acted on a try whose end is in doubt; what a person retried is in doubt no more."""
     return Attempt.objects.filter(
@@ -55,11 +61,17 @@ def may_have_acted(execution: Execution) -> bool:
     ).exists()
 
 
-def pins_current_version(execution_id: uuid.UUID | None, *, tenant_id: uuid.UUID) -> bool:
-    """Whether the integration still means what it meant when the execution was sealed. Without one, there is none to
-    have changed."""
-    return execution_id is None or (
-        Execution.objects.filter(tenant_id=tenant_id, id=execution_id)
-        .filter(integration_version=F("integration_version__integration__current_version"))
-        .exists()
-    )
+def hold_configuration(integration_version_id: uuid.UUID, *, tenant_id: uuid.UUID) -> bool:
+    """Whether an integration still means what this version of it says; if so, it does until the transaction ends.
+
+    Putting another version in force waits for whoever holds it, and who asks next is told.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT i.current_version_id = %s FROM integrations_integration i "
+            "JOIN integrations_integrationversion v ON v.tenant_id = i.tenant_id AND v.integration_id = i.id "
+            "WHERE v.tenant_id = %s AND v.id = %s FOR SHARE OF i",
+            [integration_version_id, tenant_id, integration_version_id],
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])

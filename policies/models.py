@@ -179,6 +179,9 @@ class PolicyVersion(TenantRow):
     created_at = models.DateTimeField(default=clock.now, editable=False)
     published_by = models.UUIDField(null=True)
     published_at = models.DateTimeField(null=True)
+    superseded_at = models.DateTimeField(
+        null=True, help_text="Since when open steps that pin it take no more votes: a newer version applies to them."
+    )
     retired_by = models.UUIDField(null=True)
     retired_at = models.DateTimeField(null=True)
 

@@ -5,7 +5,11 @@ Channels, workflows, lists and policies are found or made without a race.
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Collection
 from typing import Any, cast
+
+from django.db import connection
 
 from policies.models import Channel, List, Policy, PolicyVersion, Workflow
 from threada_site.kernel.context import ActingContext
@@ -38,3 +42,20 @@ def locked_version(version: PolicyVersion, *, ctx: ActingContext) -> PolicyVersi
     """`version` as it is now."""
     rows = PolicyVersion.objects.select_for_update(of=("self",), no_key=True).select_related("policy")
     return rows.get(tenant_id=ctx.tenant_id, id=version.id)
+
+
+def hold_pins(version_ids: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> bool:
+    """Whether open steps that pin these versions still take votes; if so, they do until the transaction ends.
+
+    Retiring a version, or publishing another that applies to open steps, waits for whoever holds it, and who asks next
+    is told. So a decision is either committed before the rules change, or not taken at all.
+    """
+    if not version_ids:
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT status = 'published' AND superseded_at IS NULL FROM policies_policyversion "
+            "WHERE tenant_id = %s AND id = ANY(%s) ORDER BY id FOR SHARE",
+            [tenant_id, sorted(version_ids)],
+        )
+        return all(takes_votes for (takes_votes,) in cursor.fetchall())

@@ -59,10 +59,7 @@ def publish_policy_version(
         ctx=ctx,
     )
     if applies_to_open:
-        earlier = PolicyVersion.objects.filter(
-            tenant_id=ctx.tenant_id, policy=policy, status=PolicyVersionStatus.PUBLISHED
-        ).exclude(id=published.id)
-        _reseal(earlier.values_list("id", flat=True), ctx=ctx)
+        _reseal(_supersede_earlier(published, ctx=ctx), ctx=ctx)
     return published
 
 
@@ -101,6 +98,19 @@ def put_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool = 
         return draft
     version = publish_policy_version(version, ctx=ctx, pointer="/spec" if is_whole(document) else "")
     return Put(version, Change.CREATED if version.number == 1 else Change.CHANGED)
+
+
+def _supersede_earlier(published: PolicyVersion, *, ctx: ActingContext) -> list[uuid.UUID]:
+    """Have the steps that pin an earlier version take no more votes from now on; the ids of those versions.
+
+    Waits for the votes that are being cast on them: what commits later sees the change.
+    """
+    rows = PolicyVersion.objects.filter(
+        tenant_id=ctx.tenant_id, policy_id=published.policy_id, status=PolicyVersionStatus.PUBLISHED
+    ).exclude(id=published.id)
+    earlier = list(rows.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))
+    rows.filter(id__in=earlier, superseded_at=None).update(superseded_at=published.published_at)
+    return earlier
 
 
 def _reseal(version_ids: Iterable[uuid.UUID], *, ctx: ActingContext) -> None:

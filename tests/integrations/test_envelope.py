@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from integrations.envelope import FORMAT, open_envelope, seal
+from integrations.envelope import FORMAT, check_agrees, open_envelope, seal
 from integrations.failures import FailureClass, TransportFailure
 from threada_site.kernel.canonical import canonical_bytes
 
@@ -30,6 +30,7 @@ PAY: dict[str, Any] = {
         "auth": None,
         "body": {"b": 1, "a": 2.0},
     },
+    "idempotency_key": "ex_1",
     "input_sha256": "d" * 64,
     "idempotent": True,
     "resolves": True,
@@ -46,6 +47,7 @@ def test_sealed_bytes_are_canonical_and_named_by_their_digest() -> None:
         "integration": {"id": "int_bank", "version_id": "iv_1", "connector": "http"},
         "action": {"id": "pay", "spec_sha256": "c" * 64, "idempotent": True, "resolves": True},
         "request": PAY["request"],
+        "idempotency_key": "ex_1",
         "input_sha256": "d" * 64,
         "policy_version_ids": ["pv_1", "pv_2"],
         "evidence": [{"kind": "citation", "sha256": "b" * 64}],
@@ -71,12 +73,13 @@ def test_item_is_sealed_without_an_action() -> None:
     parts = ("work_item_id", "item_version", "payload_sha256", "policy_version_ids", "evidence")
     sealed = seal(**{name: PAY[name] for name in parts}, question="May this vendor be used?")
     opened = open_envelope(sealed.body, sealed.sha256)
-    assert (opened["action"], opened["integration"], opened["request"]) == (None, None, None)
+    assert {opened[name] for name in ("action", "integration", "request", "idempotency_key")} == {None}
     assert opened["question"] == "May this vendor be used?"
 
 
 @pytest.mark.parametrize(
-    "name", ["integration", "integration_version_id", "connector", "action_sha256", "request", "action"]
+    "name",
+    ["integration", "integration_version_id", "connector", "action_sha256", "request", "idempotency_key", "action"],
 )
 def test_half_an_action_is_not_sealed(name: str) -> None:
     with pytest.raises(ValueError, match="not at all"):
@@ -100,7 +103,7 @@ def test_any_flipped_byte_is_a_mismatch() -> None:
         b"null",
         b"[]",
         b"{",
-        b'{"format":"threada-envelope/2"}',
+        b'{"format":"threada-envelope/3"}',
         b'{ "format":"threada-envelope/1"}',
         b'{"format":"threada-envelope/1","a":1,"a":2}',
     ],
@@ -115,3 +118,23 @@ def test_secret_values_have_no_place_to_stand() -> None:
     auth = {"scheme": "bearer", "secret": {"env": "BANK_TOKEN"}}
     sealed = seal(**{**PAY, "request": {**PAY["request"], "auth": auth}})
     assert open_envelope(sealed.body, sealed.sha256)["request"]["auth"] == auth
+
+
+def test_what_is_sealed_agrees_with_what_would_be_sealed_now() -> None:
+    opened = open_envelope(seal(**PAY).body, seal(**PAY).sha256)
+    check_agrees(opened, seal(**PAY))
+    with pytest.raises(TransportFailure, match="not what was sealed: evidence, input_sha256"):
+        check_agrees(opened, seal(**{**PAY, "evidence": [], "input_sha256": "0" * 64}))
+    for changed in ({**opened, "extra": 1}, {name: value for name, value in opened.items() if name != "question"}):
+        with pytest.raises(TransportFailure, match="not what was sealed"):
+            check_agrees(changed, seal(**PAY))
+
+
+def test_what_was_sealed_in_the_first_format_is_still_opened() -> None:
+    first = json.loads(seal(**PAY).body)
+    del first["idempotency_key"]
+    body = canonical_bytes({**first, "format": "threada-envelope/1"})
+    opened = open_envelope(body, hashlib.sha256(body).hexdigest())
+    check_agrees(opened, seal(**PAY))
+    with pytest.raises(TransportFailure, match="input_sha256"):
+        check_agrees(opened, seal(**{**PAY, "input_sha256": "0" * 64}))

@@ -85,7 +85,9 @@ def test_applied_to_open_steps_it_asks_anew_over_a_new_envelope(demo: Demo, bank
     assert new["envelope_sha256"] != old["envelope_sha256"]
     assert new["envelope"]["request"] == old["envelope"]["request"]
     assert new["envelope"]["policy_version_ids"] == new["policy_version_ids"] != old["policy_version_ids"]
-    assert demo.vote("finance-2", old).json()["reason_code"] == "step_closed"
+    late = demo.vote("finance-2", old).json()
+    assert (late["reason_code"], late["envelope_sha256"]) == ("envelope_changed", new["envelope_sha256"])
+    assert late["current_decision_step_id"] == new["decision_step_id"]
     assert demo.vote("security-1", new).json()["work_item_status"] == "executing"
     demo.wait()
     assert demo.execution(execution)["status"] == "succeeded"
@@ -205,7 +207,9 @@ def test_a_changed_integration_is_approved_anew(demo: Demo, bank: Receiver) -> N
     assert new["envelope_sha256"] != old["envelope_sha256"]
     assert new["envelope"]["request"]["url"] == bank.url + "/v2/payments"
     assert new["votes"] == []
-    assert demo.vote("finance-2", old).json()["reason_code"] == "step_closed"
+    late = demo.vote("finance-2", old).json()
+    assert (late["reason_code"], late["envelope_sha256"]) == ("envelope_changed", new["envelope_sha256"])
+    assert late["current_decision_step_id"] == new["decision_step_id"]
     demo.vote("finance-1", new)
     demo.vote("finance-2", new)
     demo.wait()

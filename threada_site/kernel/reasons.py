@@ -161,6 +161,7 @@ _TABLE: Final = (
         "The reason code is not in the workflow's list",
         "Send one of the codes named in errors.",
     ),
+    Reason("comment_too_long", _P, 422, "The comment is too long", "Shorten it to 4000 characters."),
     Reason("step_claimed", _P, 409, "Somebody else has claimed this step", "Wait for its release or ask for it."),
     Reason(
         "step_up_required",

@@ -8,6 +8,7 @@ import orjson
 from django.contrib import admin
 from django.db.models import QuerySet
 
+from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from threada_site.admin import html
@@ -27,7 +28,6 @@ from workitems.models import DecisionStep, WorkItem
 from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
 from workitems.services.locks import locked_execution
 from workitems.services.receipts import subject_of
-from workitems.services.run import idempotency_key
 
 
 @admin.register(Execution)
@@ -76,7 +76,7 @@ class ExecutionAdmin(TenantAdmin):
             "steps": DecisionStep.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-id"),
             "requested_by": User.objects.filter(id=row.requested_by).first(),
             "failure": REASONS.get(row.failure),
-            "receiver_key": idempotency_key(row.id),
+            "receiver_key": receiver_key(row.id),
             "may_cancel": may_execute
             and status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED)
             and not row.attempts_made,

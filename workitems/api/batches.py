@@ -45,6 +45,7 @@ class BatchVotes(TenantView):
             "reason_code_required",
             "unknown_reason_code",
             "step_up_required",
+            "comment_too_long",
         ),
     )
     @idempotent

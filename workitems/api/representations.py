@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
+from integrations.idempotency import receiver_key
 from integrations.models import Attempt, Execution
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.services.run import idempotency_key
 from workitems.tally import Need, Tally
 
 
@@ -123,7 +123,7 @@ def represent_execution(execution: Execution, *, attempts: list[Attempt] | None 
         "status": execution.status,
         "envelope_sha256": execution.envelope.sha256,
         "idempotency_key": execution.idempotency_key,
-        "receiver_idempotency_key": idempotency_key(execution.id),
+        "receiver_idempotency_key": receiver_key(execution.id),
         "input": execution.input,
         "requested_by": ids.public_id(ids.PRINCIPAL, execution.requested_by),
         "policy_decision_id": execution.policy_decision_id

@@ -94,7 +94,7 @@ CAST_BATCH_VOTES: Final = shape(
     {
         "decision": {"enum": ["approve", "reject"]},
         "reason_code": {"type": "string", "minLength": 1, "maxLength": 64},
-        "comment": {"type": "string", "maxLength": 4000},
+        "comment": {"type": "string", "description": "At most 4000 characters."},
         "steps": {
             "type": "array",
             "minItems": 1,
@@ -128,7 +128,7 @@ CAST_VOTE: Final = shape(
         "decision": {"enum": ["approve", "reject"]},
         "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
         "reason_code": {"type": "string", "minLength": 1, "maxLength": 64},
-        "comment": {"type": "string", "maxLength": 4000},
+        "comment": {"type": "string", "description": "At most 4000 characters."},
     },
     required=("decision", "envelope_sha256"),
     example={

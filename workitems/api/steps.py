@@ -79,6 +79,7 @@ class DecisionStepVotes(TenantView):
             "reason_code_required",
             "unknown_reason_code",
             "step_up_required",
+            "comment_too_long",
         ),
     )
     @idempotent

@@ -21,18 +21,18 @@ from django.db import DatabaseError, InterfaceError, connection
 from psycopg_pool import PoolTimeout
 
 from integrations import selectors as systems
-from integrations.configuration import action_of
+from integrations.configuration import readable_action_of
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import ActionDocument
-from integrations.envelope import open_envelope
 from integrations.failures import FailureClass, TransportFailure
+from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from integrations.outcomes import Outcome
 from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease
 from integrations.transport import EgressPolicy
 from policies.services.decide import recheck
-from threada_site.kernel import clock, ids
+from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -41,6 +41,7 @@ from workitems.models import WorkItem
 from workitems.services.actors import actor_behind
 from workitems.services.decisions import decision_request
 from workitems.services.execute import asked_of
+from workitems.services.opening import open_to_run
 from workitems.services.receipts import record_item
 from workitems.services.settle import settle
 
@@ -82,11 +83,6 @@ def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
         )
 
 
-def idempotency_key(execution_id: uuid.UUID) -> str:
-    """The key every attempt at one execution sends to its receiver."""
-    return ids.public_id(ids.EXECUTION, execution_id)
-
-
 def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
     now = clock.now()
     with unit_of_work(tenant.id):
@@ -95,14 +91,14 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
             return None
         item, execution = found
         ctx = _context(tenant, execution)
-        action = action_of(execution)
+        action = readable_action_of(execution)
         if is_abandoned(execution, now=now):
             _note_lost_worker(item, execution, action, ctx=ctx)
         if not is_due(execution, now=now):
             return None
         held = claim(execution, now=now)
         try:
-            sealed = _opened(item, execution, action)
+            sealed = open_to_run(item, execution)
             _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
             settle(item, execution, action, {}, Outcome.of_failure(failure), held=held, ctx=ctx)
@@ -116,23 +112,6 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
             outcome={"status": execution.status},
         )
         return Errand(held, sealed["integration"]["connector"], sealed["request"], action)
-
-
-def _opened(item: WorkItem, execution: Execution, action: ActionDocument) -> dict[str, Any]:
-    """The sealed envelope, when it still agrees with action, integration version and payload."""
-    sealed = open_envelope(bytes(execution.envelope.body), execution.envelope.sha256)
-    version = ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id)
-    agrees = (
-        sealed["work_item"] == {"id": item.public_id, "version": item.version, "payload_sha256": item.payload_sha256}
-        and sealed["action"] is not None
-        and sealed["action"]["id"] == execution.action
-        and sealed["action"]["spec_sha256"] == action.sha256
-        and sealed["integration"]["id"] == execution.integration
-        and sealed["integration"]["version_id"] == version
-    )
-    if not agrees:
-        raise TransportFailure(FailureClass.ENVELOPE_MISMATCH, "What would run is not what was sealed.")
-    return sealed
 
 
 def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
@@ -179,7 +158,7 @@ def _is_still_held(execution: Execution, held: Claim) -> bool:
 
 def _terms(execution_id: uuid.UUID, errand: Errand) -> CallTerms:
     return CallTerms(
-        idempotency_key=idempotency_key(execution_id),
+        idempotency_key=receiver_key(execution_id),
         timeout_s=errand.action.timeout_s,
         egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
         user_agent=f"Threada/{settings.THREADA_VERSION}",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from integrations import selectors as systems
 from integrations.configuration import document_of
 from integrations.connectors import connector_named
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.envelope import SealedEnvelope, seal
+from integrations.idempotency import receiver_key
 from integrations.models import Execution, Integration, IntegrationVersion
 from policies import payloads
 from policies.facts import Point, build_facts
@@ -113,6 +115,21 @@ def seal_action(
     request = connector_named(configured.document.connector).build_request(
         configured.document, configured.action, facts
     )
+    return seal_request(
+        item, execution, pins, request, action=configured.action, connector=configured.document.connector
+    )
+
+
+def seal_request(
+    item: WorkItem,
+    execution: Execution,
+    pins: Iterable[uuid.UUID],
+    request: Mapping[str, Any],
+    *,
+    action: ActionDocument,
+    connector: str,
+) -> SealedEnvelope:
+    """The envelope of a request that is built already, over everything else as it stands now."""
     return seal(
         work_item_id=item.public_id,
         item_version=item.version,
@@ -121,11 +138,12 @@ def seal_action(
         evidence=sealed_evidence(item),
         integration=execution.integration,
         integration_version_id=ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
-        connector=configured.document.connector,
+        connector=connector,
         action=execution.action,
-        action_sha256=configured.action.sha256,
+        action_sha256=action.sha256,
         request=request,
+        idempotency_key=receiver_key(execution.id),
         input_sha256=canonical_sha256(execution.input),
-        idempotent=configured.action.idempotent,
-        resolves=configured.action.resolves,
+        idempotent=action.idempotent,
+        resolves=action.resolves,
     )

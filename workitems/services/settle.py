@@ -19,7 +19,7 @@ from policies.approvals import REVIEW_DEFAULT, from_json
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
-from workitems.lifecycle import StepKind, WorkItemStatus
+from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import WorkItem
 from workitems.services.moves import move_execution, move_item
 from workitems.services.receipts import record_item
@@ -78,7 +78,9 @@ def settle(
         _record("execution.postponed", item, execution, ctx=ctx)
         return
     move_execution(execution, ExecutionStatus(following.status), "failure", "failure_detail", "result")
-    if execution.status == ExecutionStatus.FAILED:
+    if execution.status == ExecutionStatus.FAILED and WORK_ITEM.allows(
+        WorkItemStatus(item.status), WorkItemStatus.FAILED
+    ):
         move_item(item, WorkItemStatus.FAILED)
     _record(f"execution.{execution.status}", item, execution, ctx=ctx)
 

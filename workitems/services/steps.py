@@ -19,6 +19,7 @@ from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services.moves import move_step
 from workitems.services.notices import notice, notice_row
+from workitems.services.pins import ask_anew_if_overtaken
 from workitems.services.receipts import item_receipt_rows, record_item, step_blocks
 from workitems.services.waiting import awaited_rows, stop_waiting
 
@@ -93,6 +94,7 @@ def open_step(
             ),
         ]
     )
+    ask_anew_if_overtaken(step, execution)
     return step
 
 

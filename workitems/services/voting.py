@@ -12,7 +12,6 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import dispatch
 from policies.approvals import from_json
-from policies.models import PolicyVersion
 from policies.selectors import workflow_document
 from threada_site.kernel import clock, errors
 from threada_site.kernel.canonical import commitment
@@ -25,10 +24,13 @@ from workitems.lifecycle import DECISION_STEP, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.people import acting_person, people_for
 from workitems.services.moves import move_execution, move_item
+from workitems.services.pins import check_pins_hold
 from workitems.services.receipts import item_receipt_rows, record_item
+from workitems.services.shown import check_shown
 from workitems.services.steps import close_step
 
 CLAIM_LASTS: Final = timedelta(minutes=30)
+MOST_COMMENT: Final = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +52,10 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
     _check_permitted(item, ctx=ctx)
-    _check_open(step)
-    if ballot.envelope_sha256 != step.envelope_sha256:
-        raise errors.EnvelopeChanged(
-            "The envelope is not the one you were shown. Read the step again and decide anew.",
-            envelope_sha256=step.envelope_sha256,
-        )
+    check_shown(item, step, ballot.envelope_sha256)
+    execution = execution_of(step)
+    check_open(step, execution)
+    _check_comment(ballot)
     _check_reason(ballot, item, ctx=ctx)
     _check_voter(step, ctx=ctx, workflow_id=workflow_id)
     _check_presence(step, ctx=ctx)
@@ -70,7 +70,6 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
         envelope_sha256=ballot.envelope_sha256,
         counted=ctx.principal_kind is PrincipalKind.HUMAN,
     )
-    execution = _execution_of(step)
     insert_together(
         [
             vote,
@@ -109,7 +108,7 @@ def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID, everyone: bool) ->
 def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     """Say "I am on it" for half an hour. Others see it; they may still vote."""
     _check_permitted(item, ctx=ctx)
-    _check_open(step)
+    check_open(step, execution_of(step))
     _check_eligible(step, ctx=ctx, workflow_id=item.workflow_version.workflow_id)
     now = clock.now()
     if step.claimed_by_id not in (None, ctx.principal_id) and step.claimed_until and step.claimed_until > now:
@@ -129,7 +128,7 @@ def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> Non
 def release_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     """Give a claim back. Releasing what nobody has claimed changes nothing."""
     _check_permitted(item, ctx=ctx)
-    _check_open(step)
+    check_open(step, execution_of(step))
     if step.claimed_by_id is None:
         return
     if step.claimed_by_id != ctx.principal_id:
@@ -183,27 +182,32 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
         )
 
 
-def _execution_of(step: DecisionStep) -> Execution | None:
+def execution_of(step: DecisionStep) -> Execution | None:
+    """The locked execution that a step is about, if it is about one."""
     if step.execution_id is None:
         return None
     return systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id)
 
 
-def _check_open(step: DecisionStep) -> None:
+def check_open(step: DecisionStep, execution: Execution | None) -> None:
+    """Refuse (`StepClosed`) to decide on a step that is closed, or that is about to be decided anew."""
     if not DECISION_STEP.is_open(StepStatus(step.status)):
         raise errors.StepClosed(f"This step is {step.status}. Nothing more can be decided on it.")
     if step.expires_at is not None and step.expires_at <= clock.now():
         raise errors.StepClosed("This step has expired.")
-    if PolicyVersion.objects.filter(
-        tenant_id=step.tenant_id, id__in=step.policy_version_ids, status="retired"
-    ).exists():
-        raise errors.StepClosed("The policy that asked for this was retired; the case is being decided anew.")
-    if not systems.pins_current_version(step.execution_id, tenant_id=step.tenant_id):
-        raise errors.StepClosed("The integration was changed; the action is being sealed and decided anew.")
+    check_pins_hold(step, execution)
+
+
+def _check_comment(ballot: Ballot) -> None:
+    if len(ballot.comment) > MOST_COMMENT:
+        raise errors.CommentTooLong(
+            f"The comment has {len(ballot.comment)} characters; {MOST_COMMENT} are allowed. Shorten it.",
+            errors=[FieldError("/comment", f"has more than {MOST_COMMENT} characters", "too_long")],
+        )
 
 
 def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None:
-    if ballot.decision != "reject":
+    if ballot.decision == "approve" and not ballot.reason_code:
         return
     known = workflow_document(item.workflow_version_id, ctx=ctx).reject_reasons
     listed = ", ".join(known)

@@ -32,6 +32,7 @@ from threada_site.kernel.errors.decisions import (
     ApprovalPending,
     BatchMixed,
     BatchTooLarge,
+    CommentTooLong,
     EnvelopeChanged,
     PolicyDenied,
     ReasonCodeRequired,

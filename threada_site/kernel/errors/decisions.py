@@ -43,6 +43,10 @@ class UnknownReasonCode(ThreadaError):
     reason_code = "unknown_reason_code"
 
 
+class CommentTooLong(ThreadaError):
+    reason_code = "comment_too_long"
+
+
 class StepClaimed(ThreadaError):
     reason_code = "step_claimed"
 
