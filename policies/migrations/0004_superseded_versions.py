@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("policies", "0002_published_versions_never_change")]
+    dependencies = [("policies", "0003_calendar")]
 
     operations = [
         migrations.AddField(
