@@ -24,7 +24,7 @@ _AS_SEALER: Final = (
     "SET LOCAL enable_mergejoin = off; SET LOCAL synchronous_commit = on; SET LOCAL jit = off"
 )
 _LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('threada-seal ' || %s, 0))"
-_WAIT_FOR_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('threada-seal ' || %s, 0))"
+LOCK_FOR_SEALING: Final = "SELECT pg_advisory_xact_lock(hashtextextended('threada-seal ' || %s, 0))"
 _WAITING: Final = """
 WITH RECURSIVE waiting AS (
     (SELECT tenant_id FROM telemetry_sealqueueentry ORDER BY tenant_id LIMIT 1)
@@ -111,7 +111,7 @@ class LogStore:
     def locked(self, tenant_id: uuid.UUID, *, waits: bool = False) -> Iterator[bool]:
         """A transaction that alone may change the tenant's log; False when another sealer is at it."""
         with self.acting():
-            row = self.connection.execute(_WAIT_FOR_LOCK if waits else _LOCK, [str(tenant_id)]).fetchone()
+            row = self.connection.execute(LOCK_FOR_SEALING if waits else _LOCK, [str(tenant_id)]).fetchone()
             yield waits or row == (True,)
 
     def waiting_tenants(self) -> list[uuid.UUID]:

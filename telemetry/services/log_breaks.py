@@ -1,0 +1,69 @@
+"""Going on from a log that is not the one that was signed: an operator's decision, kept where the sealer looks."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from django.db import connection
+
+from telemetry.models import LogAlarm, LogLeaf
+from telemetry.receipts import Entry
+from telemetry.sealing.anchor import Anchor, Anchored
+from telemetry.sealing.log_rows import LogIncomplete
+from telemetry.sealing.log_store import LOCK_FOR_SEALING
+from telemetry.selectors import log_nodes
+from telemetry.services.record import record
+from telemetry.tlog.proofs import tree_root
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+_RESTORED: Final = re.compile(r"(?P<instance>.+)/restored-(?P<times>[0-9]+)")
+
+
+def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Anchored:
+    """Let the tenant's log go on from what the database holds, under a new origin.
+
+    Nobody may sign two heads of one log that do not grow out of each other, so what goes on is another log, and says so
+    by its name. Raises `Conflict` when the log is the signed one, or has holes that no log can go on from.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_FOR_SEALING, [str(ctx.tenant_id)])
+    tenant = ids.public_id(ids.TENANT, ctx.tenant_id)
+    kept = anchor.last(tenant)
+    if kept is None:
+        raise errors.Conflict("Nothing of this log was signed on this machine. Run the command where the sealer runs.")
+    newest = LogLeaf.objects.filter(tenant_id=ctx.tenant_id).order_by("-index").first()
+    size = newest.index + 1 if newest else 0
+    read = log_nodes(ctx.tenant_id)
+    try:
+        root = tree_root(size, read)
+        is_signed_one = kept.size <= size and tree_root(kept.size, read) == kept.root
+    except LogIncomplete as error:
+        raise errors.Conflict(f"The log cannot go on: {error}. Restore the database from a backup.") from None
+    if is_signed_one:
+        raise errors.Conflict("The log is the one that was signed. There is nothing to acknowledge.")
+    head = Anchored(origin_after_break(kept.origin), size, root, is_acknowledgement=True)
+    alarms = LogAlarm.objects.filter(tenant_id=ctx.tenant_id, acknowledged_at__isnull=True)
+    alarms.update(acknowledged_at=clock.now(), reason=reason)
+    record(
+        Entry(
+            kind="log.acknowledged",
+            inputs={"signed_size": kept.size, "signed_root": kept.root.hex(), "signed_origin": kept.origin},
+            outcome={"size": size, "root": root.hex(), "origin": head.origin},
+        ),
+        ctx=ctx,
+    )
+    anchor.keep_acknowledgement(tenant, head, reason=reason, at=clock.now())
+    return head
+
+
+def origin_after_break(origin: str) -> str:
+    """The name of the log that goes on: `x/tn_…`, then `x/restored-1/tn_…`, `x/restored-2/tn_…`."""
+    instance, _, tenant = origin.rpartition("/")
+    before = _RESTORED.fullmatch(instance)
+    if before is None:
+        return f"{instance}/restored-1/{tenant}"
+    return f"{before['instance']}/restored-{int(before['times']) + 1}/{tenant}"

@@ -1,0 +1,137 @@
+"""What an operator does about logs and keys: acknowledge a break, change the key, tell the public ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import aics_tlog
+import pytest
+from django.core.management import call_command
+
+from telemetry.models import Checkpoint, LogAlarm, Receipt
+from telemetry.services.log_breaks import origin_after_break
+from tests.journeys.worker import database_url
+from tests.telemetry.sealed import NAME, SealingRoom, assert_verifies, newest, origin, write_receipts
+from tests.telemetry.test_sealing import as_owner
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealingRoom:
+    made = SealingRoom(tmp_path)
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(made.key_file.path))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("DATABASE_URL", database_url())
+    return made
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    call_command(*arguments)
+    return capsys.readouterr().out
+
+
+def kinds(tenant: Tenant) -> list[str]:
+    with unit_of_work(tenant.id):
+        return list(Receipt.objects.order_by("-id").values_list("kind", flat=True)[:2])
+
+
+def test_a_break_is_acknowledged_with_a_reason_and_goes_on_as_another_log(
+    tenant: Tenant, room: SealingRoom, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_receipts(tenant, 10)
+    room.seal()
+    signed = newest(tenant)
+    as_owner(f'DELETE FROM telemetry_logleaf WHERE "index" >= {signed.size - 2}')
+    write_receipts(tenant, 1)
+    assert room.seal() == 0
+    run("acknowledge_log", "--tenant", "acme", "--reason", "Restored after a disk failure.", capsys=capsys)
+    assert room.seal() == 2  # the one written, and the receipt of the acknowledgement
+    renamed = f"{NAME}/restored-1/{ids.public_id(ids.TENANT, tenant.id)}"
+    assert assert_verifies_leaves(tenant, renamed) == signed.size
+    with unit_of_work(tenant.id):
+        alarm = LogAlarm.objects.get()
+        assert alarm.acknowledged_at is not None
+        assert alarm.reason == "Restored after a disk failure."
+    assert "log.acknowledged" in kinds(tenant)
+    lines = [json.loads(line) for file in room.directory.rglob("*.ndjson") for line in file.read_text().splitlines()]
+    assert [line["acknowledged"]["reason"] for line in lines if "acknowledged" in line] == [alarm.reason]
+
+
+def assert_verifies_leaves(tenant: Tenant, name: str) -> int:
+    head = newest(tenant)
+    key = aics_tlog.parse_vkey(head.verifier_keys[0])
+    result = aics_tlog.verify_checkpoint(aics_tlog.parse_note(head.note), key, expected_origin=name)
+    assert result.ok, result.error
+    return int(result.size)
+
+
+def test_a_log_that_was_signed_needs_no_acknowledgement(
+    tenant: Tenant, room: SealingRoom, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room.seal()
+    before = kinds(tenant)
+    for arguments, status in ((("--reason", "x"), 1), (("--reason", " "), 2)):
+        with pytest.raises(SystemExit) as refused:
+            call_command("acknowledge_log", "--tenant", "acme", *arguments)
+        assert refused.value.code == status
+    assert kinds(tenant) == before
+    assert room.seal() == 0
+
+
+def test_names_after_breaks() -> None:
+    assert origin_after_break("a.example/tn_1") == "a.example/restored-1/tn_1"
+    assert origin_after_break("a.example/restored-9/tn_1") == "a.example/restored-10/tn_1"
+
+
+def test_a_new_key_is_vouched_for_by_the_old_one(
+    tenant: Tenant, room: SealingRoom, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room.seal()
+    [old] = newest(tenant).verifier_keys
+    run("rotate_sealing_key", capsys=capsys)
+    both = newest(tenant)
+    assert both.verifier_keys[0] == old
+    new = both.verifier_keys[1]
+    for key in (old, new):
+        checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(both.note), aics_tlog.parse_vkey(key))
+        assert checked.ok, checked.error
+    assert kinds(tenant)[0] == "sealing_key.announced"
+    assert run("sealing_keys", "--tenant", "acme", capsys=capsys).split() == [old, new]
+    run("rotate_sealing_key", capsys=capsys)  # again: goes on with the same new key
+    assert newest(tenant).verifier_keys == [old, new]
+    run("rotate_sealing_key", "--finish", capsys=capsys)
+    assert room.seal() == 3
+    assert newest(tenant).verifier_keys == [new]
+    assert_verifies(tenant)
+    assert kinds(tenant)[0] == "sealing_key.retired"
+    with pytest.raises(SystemExit):
+        call_command("rotate_sealing_key", "--finish")
+    with unit_of_work(tenant.id):
+        assert {head.origin for head in Checkpoint.objects.all()} == {origin(tenant)}
+    assert len(room.key_file.path.read_text().splitlines()) == 1
+
+
+def test_a_lost_key_is_replaced_in_the_open(
+    tenant: Tenant, room: SealingRoom, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room.seal()
+    [old] = newest(tenant).verifier_keys
+    with pytest.raises(SystemExit):
+        call_command("rotate_sealing_key", "--lost")
+    room.key_file.path.unlink()
+    assert room.seal() == 0
+    with pytest.raises(SystemExit):
+        call_command("rotate_sealing_key")
+    run("rotate_sealing_key", "--lost", capsys=capsys)
+    assert room.key_file.path.stat().st_mode & 0o777 == 0o600
+    assert room.seal() == 1
+    assert kinds(tenant)[0] == "sealing_key.replaced"
+    [new] = newest(tenant).verifier_keys
+    assert new != old
+    assert_verifies(tenant)

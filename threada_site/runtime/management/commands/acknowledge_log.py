@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from telemetry.services.log_breaks import acknowledge_log
+from threada_site.runtime.seal import sealing_anchor
+from threada_site.tenancy.management.base import TenantCommand
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+class Command(TenantCommand):
+    help = (
+        "Let a log that is not the one that was signed (restored from an older backup, say) go on under a new origin. "
+        "Run it where the sealer runs."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--tenant", required=True)
+        parser.add_argument("--reason", required=True, help="why; kept with the log")
+
+    def act(self, **options: Any) -> None:
+        if not options["reason"].strip():
+            self.misuse("--reason must say why.")
+        ctx = self.command_context(options["tenant"])
+        with unit_of_work(ctx.tenant_id):
+            head = acknowledge_log(sealing_anchor(), reason=options["reason"].strip(), ctx=ctx)
+        self.stdout.write(f"{head.origin} goes on from {head.size} receipts.")

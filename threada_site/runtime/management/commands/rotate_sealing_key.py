@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.core.management.base import CommandParser
+
+from telemetry.sealing.key_file import KeyFile, KeyFileProblem
+from telemetry.sealing.log_store import LogStore
+from telemetry.sealing.sealer import Sealer
+from telemetry.services.key_changes import record_key_change
+from threada_site.runtime.seal import instance_name, line_log, sealer_conninfo, sealing_anchor, sealing_key_file
+from threada_site.tenancy.management.base import TenantCommand
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+class Command(TenantCommand):
+    help = (
+        "Change the sealing key: a new one signs beside the old one until --finish, so that whoever trusts the old one "
+        "learns of the new one by its signature. Run it where the sealer runs."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--finish", action="store_true", help="the new key signs alone from now on")
+        how.add_argument("--lost", action="store_true", help="the key file is gone for good: begin with a new key")
+
+    def act(self, **options: Any) -> None:
+        key_file = sealing_key_file()
+        try:
+            if options["lost"]:
+                self._replace(key_file)
+            elif options["finish"]:
+                self._finish(key_file)
+            else:
+                self._begin(key_file)
+        except KeyFileProblem as error:
+            self.refuse(str(error))
+
+    def _begin(self, key_file: KeyFile) -> None:
+        """Both keys sign the head of every log at once, whatever the sealer is at."""
+        old, new = key_file.begin_rotation()
+        name = new.name
+        with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
+            store = LogStore(connection)
+            sealer = Sealer(store, key_file=key_file, anchor=sealing_anchor(), log=line_log())
+            logs = store.tenants_with_logs()
+            broken = [tenant_id for tenant_id in logs if sealer.sign(tenant_id, always=True) is None]
+        keys = {"old": str(old.verifier_key(name)), "new": str(new.verifier_key(name))}
+        self._tell_tenants("announced", keys)
+        if broken:
+            slugs = ", ".join(Tenant.objects.filter(id__in=broken).values_list("slug", flat=True))
+            self.refuse(f"The log of {slugs} is not the one that was signed. Mend that, then run this again.")
+        self.stdout.write(f"Both keys sign now. Old: {keys['old']}\nNew: {keys['new']}")
+        self.stdout.write("Once everybody knows the new one: manage.py rotate_sealing_key --finish")
+
+    def _finish(self, key_file: KeyFile) -> None:
+        keys = key_file.keys()
+        if len(keys) < 2:
+            self.refuse("No change of keys has begun. manage.py rotate_sealing_key begins one.")
+        key_file.finish_rotation()
+        name = keys[-1].name
+        said = {"old": str(keys[0].verifier_key(name)), "new": str(keys[-1].verifier_key(name))}
+        self._tell_tenants("retired", said)
+        self.stdout.write(f"{said['new']} signs alone.")
+
+    def _replace(self, key_file: KeyFile) -> None:
+        if key_file.exists():
+            self.refuse(f"There is a key in {key_file.path}. Without --lost, it is changed in good order.")
+        key_file.create(instance_name())
+        key = key_file.keys()[0]
+        self._tell_tenants("replaced", {"new": str(key.verifier_key(key.name))})
+        self.stdout.write(f"{key.verifier_key(key.name)} signs. Nothing signed by the lost key vouches for it.")
+
+    def _tell_tenants(self, step: str, keys: dict[str, str]) -> None:
+        for tenant in Tenant.objects.order_by("id"):
+            ctx = self.command_context(tenant.slug)
+            with unit_of_work(tenant.id):
+                record_key_change(step, keys=keys, ctx=ctx)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from telemetry.selectors import newest_checkpoint
+from threada_site.tenancy.management.base import TenantCommand
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+class Command(TenantCommand):
+    help = (
+        "Print the public keys (vkeys) of a tenant's log, as verifiers are given them."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--tenant", required=True)
+
+    def act(self, **options: Any) -> None:
+        ctx = self.command_context(options["tenant"])
+        with unit_of_work(ctx.tenant_id):
+            head = newest_checkpoint(ctx.tenant_id)
+        if head is None:
+            self.refuse("Nothing of this tenant is sealed yet.")
+        for key in head.verifier_keys:
+            self.stdout.write(key)
