@@ -1,18 +1,51 @@
-"""How many receipts wait to be sealed, and how old the oldest is."""
+"""How far sealing has come: what waits, what is sealed, how old the heads are, and what is wrong with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from telemetry.models import SealQueueEntry
+from django.db import connection
+
+from telemetry.models import CheckpointTarget, LogAlarm, SealQueueEntry
 from threada_site.kernel import clock, ids
 from threada_site.kernel.measurements import Measurement
 
+# One look at the end of each log, whatever its length.
+_LOGS: Final = """
+SELECT coalesce(sum(log.size), 0), coalesce(extract(epoch FROM %s - min(head.signed_at)), 0)
+  FROM tenancy_tenant t
+  JOIN LATERAL (SELECT "index" + 1 AS size FROM telemetry_logleaf l
+                 WHERE l.tenant_id = t.id ORDER BY "index" DESC LIMIT 1) log ON true
+  LEFT JOIN LATERAL (SELECT signed_at FROM telemetry_checkpoint c
+                      WHERE c.tenant_id = t.id ORDER BY id DESC LIMIT 1) head ON true
+"""
+
 
 def seal_measurements() -> Iterator[Measurement]:
-    """Receipts not sealed yet. Their ids say when they were made."""
+    """Of all tenants together. The ids of receipts say when they were made."""
+    now = clock.now()
     oldest = SealQueueEntry.objects.order_by("id").values_list("id", flat=True).first()
-    age = (clock.now() - ids.instant_of(oldest)).total_seconds() if oldest else 0.0
+    age = (now - ids.instant_of(oldest)).total_seconds() if oldest else 0.0
+    with connection.cursor() as cursor:
+        cursor.execute(_LOGS, [now])
+        sealed, head_age = cursor.fetchone()
     waiting = SealQueueEntry.objects.count()
     yield Measurement("threada_receipts_unsealed", "Receipts that are not sealed yet.", waiting)
     yield Measurement("threada_receipts_unsealed_oldest_seconds", "How old the oldest of them is.", max(age, 0.0))
+    yield Measurement("threada_receipts_sealed", "Receipts in the tenants' logs.", int(sealed))
+    yield Measurement(
+        "threada_checkpoint_oldest_seconds",
+        "How old the newest checkpoint is of the log that has waited longest for one.",
+        max(float(head_age), 0.0),
+    )
+    yield Measurement(
+        "threada_logs_broken",
+        "Logs that are not the ones that were signed: nothing of these tenants is sealed.",
+        LogAlarm.objects.filter(acknowledged_at__isnull=True).count(),
+    )
+    yield Measurement(
+        "threada_checkpoint_targets_failing",
+        "Places that checkpoints cannot be published to.",
+        CheckpointTarget.objects.filter(failing_since__isnull=False).count(),
+    )

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.db import connection
 from django.db.models import QuerySet
 
+from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from telemetry.models import Checkpoint, LogLeaf, Receipt, TelemetryExport
 from telemetry.sealing.log_rows import node_reader
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof
 from telemetry.tlog.proofs import NodeReader, inclusion_proof
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
+
+_SEALING_STATE: Final = """
+SELECT (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1),
+       EXISTS (SELECT FROM telemetry_logalarm WHERE tenant_id = %(tenant)s AND acknowledged_at IS NULL)
+"""
 
 
 def receipts(ctx: ActingContext) -> QuerySet[Receipt]:
@@ -61,3 +67,15 @@ def log_nodes(tenant_id: uuid.UUID) -> NodeReader:
             return cursor.fetchall()
 
     return node_reader(fetch, tenant_id)
+
+
+def sealing_alarms(ctx: ActingContext) -> list[str]:
+    """What people of the tenant should know about its log; usually nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SEALING_STATE, {"tenant": ctx.tenant_id})
+        oldest, is_broken = cursor.fetchone()
+    said = (
+        broken_logs_alarm(int(is_broken)),
+        unsealed_alarm(clock.now() - ids.instant_of(oldest)) if oldest else None,
+    )
+    return [alarm for alarm in said if alarm]

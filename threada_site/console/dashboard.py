@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from integrations.lifecycle import EXECUTION, ExecutionStatus
+from telemetry.selectors import sealing_alarms
 from threada_site.admin.html import list_url
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope
@@ -47,13 +48,15 @@ class Bar:
 
 
 def dashboard(ctx: ActingContext) -> dict[str, Any]:
-    """What the first page shows to `ctx`: four statements, whatever the tenant holds."""
+    """What the first page shows to `ctx`: five statements, whatever the tenant holds."""
+    alarms = sealing_alarms(ctx)
     if not ctx.holds_anywhere(Scope.WORKITEMS_READ):
-        return {"figures": [], "waiting": [], "chart": None}
+        return {"alarms": alarms, "figures": [], "waiting": [], "chart": None}
     items = _capped(selectors.work_items(ctx), [s for s in WorkItemStatus if WORK_ITEM.is_open(s)])
     runs = _capped(selectors.executions(ctx), [*(s for s in ExecutionStatus if EXECUTION.is_open(s)), "failed"])
     waiting = _waiting(ctx)
     return {
+        "alarms": alarms,
         "figures": [
             *(_figure("workitems.workitem", status, items) for status in WorkItemStatus if WORK_ITEM.is_open(status)),
             _figure("integrations.execution", ExecutionStatus.OUTCOME_UNKNOWN, runs),

@@ -102,6 +102,10 @@ class TestMetrics:
             "threada_jobs_oldest_due_seconds",
             "threada_receipts_unsealed",
             "threada_receipts_unsealed_oldest_seconds",
+            "threada_receipts_sealed",
+            "threada_checkpoint_oldest_seconds",
+            "threada_logs_broken",
+            "threada_checkpoint_targets_failing",
             "threada_executions_open",
             "threada_decision_steps_pending",
         }

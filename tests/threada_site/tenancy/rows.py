@@ -12,7 +12,12 @@ from threada_site.tenancy.models import Tenant, TenantRow, User
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 # What a check constraint demands and the field itself does not say.
-_CONSTRAINED = {"evidence.kind": "fallback", "vote.decision": "approve", "overlay.scope_kind": "tenant"}
+_CONSTRAINED: dict[str, Any] = {
+    "checkpoint.verifier_keys": [],
+    "evidence.kind": "fallback",
+    "vote.decision": "approve",
+    "overlay.scope_kind": "tenant",
+}
 
 
 class RowMaker:

@@ -10,9 +10,7 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):
-    help = (
-        "Print the public keys (vkeys) of a tenant's log, as verifiers are given them."
-    )
+    help = "Print the public keys (vkeys) of a tenant's log, as verifiers are given them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True)

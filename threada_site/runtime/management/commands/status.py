@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import psutil
@@ -9,6 +10,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
+from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from threada_site import postgres
 from threada_site.tenancy.management.base import ProductCommand
 from threada_site.tenancy.roles import platform_role
@@ -29,6 +31,7 @@ class Command(ProductCommand):
         else:
             try:
                 facts |= _measured()
+                facts |= _alarm(facts)
             except DatabaseError as error:
                 facts["problem"] = f"The database does not answer: {str(error).splitlines()[0]}"
         if options["json"]:
@@ -38,6 +41,13 @@ class Command(ProductCommand):
                 self.stdout.write(f"{name:<24} {value}")
         if "problem" in facts:
             self.refuse(facts["problem"])
+
+
+def _alarm(facts: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with sealing, if anything is."""
+    age = timedelta(seconds=facts["receipts_unsealed_oldest_seconds"])
+    alarm = broken_logs_alarm(facts["logs_broken"]) or unsealed_alarm(age)
+    return {"problem": alarm} if alarm else {}
 
 
 def _database_place() -> str:

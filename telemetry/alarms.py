@@ -1,0 +1,32 @@
+"""When sealing needs somebody's attention, in words for status and console. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+UNSEALED_TOO_LONG: Final = timedelta(minutes=1)
+"""Sealing takes about a second. A minute says that the sealer does not run, or cannot."""
+
+
+def unsealed_alarm(age: timedelta) -> str | None:
+    """What to say about receipts of which the oldest has waited for `age`."""
+    if age < UNSEALED_TOO_LONG:
+        return None
+    minutes = int(age.total_seconds() // 60)
+    waited = f"{minutes} minute{'s' if minutes > 1 else ''}" if minutes < 120 else f"{minutes // 60} hours"
+    return (
+        f"Receipts have waited {waited} to be sealed. Work goes on, but nothing of it can be proven yet: look at the "
+        "sealer."
+    )
+
+
+def broken_logs_alarm(count: int) -> str | None:
+    """What to say about logs that are not the ones that were signed."""
+    if not count:
+        return None
+    which = "A log is not the one that was" if count == 1 else f"{count} logs are not the ones that were"
+    return (
+        f"{which} signed: the database was rolled back or changed. Nothing more is sealed there until it is "
+        "restored, or an operator goes on from what is there (manage.py acknowledge_log)."
+    )
