@@ -7,6 +7,7 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 
+from telemetry.summary.figures import DIMENSIONS
 from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter
 from threada_site.kernel import ids
 
@@ -21,6 +22,21 @@ class ReceiptFilters(django_filters.FilterSet):
     integration_id = SlugFilter(field_name="integration")
     work_item_id = PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM)
     kind = django_filters.CharFilter(field_name="kind", max_length=64)
+    created_after = InstantFilter(method="leave")
+    created_before = InstantFilter(method="leave")
+
+    def leave(self, queryset: QuerySet[Any], _name: str, _value: Any) -> QuerySet[Any]:
+        return queryset
+
+
+class SummaryFilters(django_filters.FilterSet):
+    """The documented filters of the summary's counts; window and grouping are the service's."""
+
+    channel_id = SlugFilter(field_name="channel")
+    workflow_id = SlugFilter(field_name="workflow")
+    policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
+    integration_id = SlugFilter(field_name="integration")
+    group_by = django_filters.ChoiceFilter(choices=[(name, name) for name in DIMENSIONS], method="leave")
     created_after = InstantFilter(method="leave")
     created_before = InstantFilter(method="leave")
 

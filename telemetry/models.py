@@ -10,6 +10,7 @@ from django.db import models
 from telemetry.formats import file_extension
 from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
+from telemetry.summary_models import SummaryCount, SummaryPosition
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.models import TenantRow
@@ -22,6 +23,8 @@ __all__ = [
     "LogNode",
     "Receipt",
     "SealQueueEntry",
+    "SummaryCount",
+    "SummaryPosition",
     "TelemetryExport",
 ]
 

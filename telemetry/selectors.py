@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from telemetry.models import Checkpoint, LogLeaf, Receipt, TelemetryExport
 from telemetry.sealing.log_rows import node_reader
+from telemetry.summary_models import SummaryCount, SummaryPosition
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof
 from telemetry.tlog.proofs import NodeReader, inclusion_proof
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Tenant
 
 _SEALING_STATE: Final = """
 SELECT (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1),
@@ -79,3 +83,34 @@ def sealing_alarms(ctx: ActingContext) -> list[str]:
         unsealed_alarm(clock.now() - ids.instant_of(oldest)) if oldest else None,
     )
     return [alarm for alarm in said if alarm]
+
+
+def sealed(tenant_id: uuid.UUID, *, start: int, limit: int) -> list[Receipt | None]:
+    """What stands in the tenant's log from the place `start` on; None where retention has removed the receipt."""
+    places = LogLeaf.objects.filter(tenant_id=tenant_id, index__gte=start, index__lt=start + limit).order_by("index")
+    leaves = list(places.values_list("id", flat=True))
+    found = Receipt.objects.filter(tenant_id=tenant_id).in_bulk(leaves)
+    return [found.get(leaf) for leaf in leaves]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the summary's counts reach: when the last counted receipt was written, and how many leaves are left."""
+
+    latest_at: datetime | None
+    uncounted: int
+
+
+def summary_reach(ctx: ActingContext) -> Reach:
+    """One statement."""
+    last = LogLeaf.objects.filter(tenant_id=ctx.tenant_id).order_by("-index").values("index")[:1]
+    position = SummaryPosition.objects.filter(tenant_id=OuterRef("id"))
+    row = Tenant.objects.filter(id=ctx.tenant_id).values_list(
+        Subquery(position.values("latest_at")), Subquery(position.values("counted")), Subquery(last)
+    )[0]
+    latest_at, counted, last_index = row
+    return Reach(latest_at, (-1 if last_index is None else last_index) + 1 - (counted or 0))
+
+
+def summary_counts(ctx: ActingContext) -> QuerySet[SummaryCount]:
+    return SummaryCount.objects.filter(tenant_id=ctx.tenant_id)

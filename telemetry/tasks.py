@@ -10,6 +10,7 @@ from procrastinate.contrib.django import app
 from telemetry import sweeps
 from telemetry.models import TelemetryExport
 from telemetry.services import exports, making
+from telemetry.services.counting import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
@@ -44,6 +45,18 @@ def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procr
     now = clock.now()
     sweeps.remind_of_exports(now=now)
     sweeps.remind_of_expiry(now=now)
+
+
+@app.periodic(cron="* * * * * */5")
+@app.task(name="telemetry.count", queue=MAINTENANCE_QUEUE, queueing_lock="telemetry.count", pass_context=True)
+def count(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every five seconds: count what has been sealed, some batches of each tenant at a time."""
+    for tenant_id in tenants_to_count():
+        for _ in range(COUNTED_AT_ONCE):
+            with unit_of_work(tenant_id):
+                counted = count_sealed(tenant_id)
+            if counted < BATCH:
+                break
 
 
 @app.periodic(cron="17 * * * *")

@@ -8,6 +8,9 @@ from typing import Any
 import orjson
 
 from telemetry.models import Checkpoint, Receipt, TelemetryExport
+from telemetry.services.summarize import Summary
+from telemetry.summary.figures import EFFECTS, EXECUTION_ENDS, STEP_ENDS, Figures
+from telemetry.summary.measures import Measure
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 
@@ -67,4 +70,43 @@ def represent_export(export: TelemetryExport) -> dict[str, Any]:
         "ready_at": export.ready_at and rfc3339(export.ready_at),
         "expires_at": export.expires_at and rfc3339(export.expires_at),
         "download_url": f"/telemetry/exports/{export.public_id}/download",
+    }
+
+
+def represent_summary(summary: Summary, *, group_by: str | None) -> dict[str, Any]:
+    """Figures over whole days (UTC), in total and by group."""
+    return {
+        "created_after": rfc3339(summary.after),
+        "created_before": rfc3339(summary.before),
+        "as_of": rfc3339(summary.as_of) if summary.as_of else None,
+        "uncounted_receipts": summary.uncounted,
+        "group_by": group_by,
+        "total": _represent_figures(summary.total),
+        "groups": [{"key": key, "figures": _represent_figures(group)} for key, group in summary.groups.items()],
+        "groups_left_out": summary.left_out,
+    }
+
+
+def _represent_figures(figures: Figures) -> dict[str, Any]:
+    def counted(measure: Measure, labels: tuple[str, ...]) -> dict[str, int]:
+        return {label: figures.counts[measure][label] for label in labels}
+
+    def reasons(measure: Measure) -> list[dict[str, Any]]:
+        return [{"reason_code": code, "count": count} for code, count in figures.ranked(measure)]
+
+    def seconds(q: float) -> float | None:
+        found = figures.decision_time(q)
+        return None if found is None else round(found, 3)
+
+    rate = figures.automation_rate
+    return {
+        "work_items_received": figures.received,
+        "policy_decisions": counted(Measure.DECIDED, EFFECTS),
+        "refusals": reasons(Measure.REFUSED),
+        "requests_refused": reasons(Measure.REQUEST_REFUSED),
+        "decision_steps": counted(Measure.STEP, STEP_ENDS),
+        "decision_seconds": {"count": figures.decided_by_people, "p50": seconds(0.5), "p95": seconds(0.95)},
+        "automation_rate": None if rate is None else round(rate, 4),
+        "executions": counted(Measure.EXECUTION, EXECUTION_ENDS),
+        "execution_failures": reasons(Measure.FAILURE),
     }

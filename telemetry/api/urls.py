@@ -1,9 +1,10 @@
 from django.urls import path
 
-from telemetry.api import exports, sealed, views
+from telemetry.api import exports, sealed, summary, views
 
 urlpatterns = [
     path("telemetry/events", views.TelemetryEvents.as_view()),
+    path("telemetry/summary", summary.TelemetrySummary.as_view()),
     path("telemetry/exports", exports.TelemetryExports.as_view()),
     path("telemetry/exports/<str:export_id>", exports.TelemetryExportDetail.as_view()),
     path("telemetry/exports/<str:export_id>/cancel", exports.CancelTelemetryExport.as_view()),

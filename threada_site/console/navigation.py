@@ -33,6 +33,7 @@ _GROUPS: Final = (
     (
         "Evidence",
         (
+            ("Figures", "monitoring", "summary", Scope.TELEMETRY_READ),
             ("Receipts", "receipt_long", "telemetry_receipt", Scope.TELEMETRY_READ),
             ("Exports", "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
         ),
@@ -65,6 +66,6 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:
-    address = reverse(f"admin:{model}_changelist")
+    address = reverse(f"admin:{model}_changelist" if "_" in model else f"admin:{model}")
     below = (address, *(reverse("admin:index") + path for path in _ALSO.get(model, ())))
     return {"title": title, "icon": icon, "link": address, "active": request.path.startswith(below)}

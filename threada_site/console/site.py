@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
@@ -19,6 +19,7 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.console.dashboard import dashboard
 from threada_site.console.look_up import address_of
 from threada_site.console.password import password_page
+from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.identity.selectors import tenants_of_person
 
@@ -59,6 +60,7 @@ class ConsoleSite(UnfoldAdminSite):
         dropped = {"search", "autocomplete", "view_on_site"}
         own = [
             path("tenant/", choose_tenant, name=CHOOSE_TENANT),
+            path("summary/", self.admin_view(require_safe(self.summary)), name="summary"),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
@@ -71,6 +73,14 @@ class ConsoleSite(UnfoldAdminSite):
             **(extra_context or {}),
         }
         return TemplateResponse(request, "console/dashboard.html", context)
+
+    def summary(self, request: HttpRequest) -> TemplateResponse:
+        """Figures of governed work."""
+        ctx = request.acting_context  # type: ignore[attr-defined]
+        if not may_see(ctx):
+            raise PermissionDenied
+        context = {**self.each_context(request), "title": "Figures", **summary_page(request, ctx)}
+        return TemplateResponse(request, "console/summary.html", context)
 
     def find(self, request: HttpRequest) -> HttpResponse:
         """Go to the page of whatever has the public id `q`."""

@@ -107,8 +107,9 @@ def close_step(
     execution: Execution | None = None,
     reason_codes: tuple[str, ...] = (),
 ) -> None:
-    """Close a locked step with its receipt: nobody is waited for any more."""
+    """Close a locked step with its receipt, which says how long it was open: nobody is waited for any more."""
     move_step(step, status)
+    assert step.closed_at is not None  # noqa: S101  (it is closed now)
     stop_waiting(step, item=item)
     if status in _DECIDED:
         notice("decided", step, None, ctx, status=status.value)
@@ -118,7 +119,7 @@ def close_step(
         ctx=ctx,
         execution=execution,
         **step_blocks(step),
-        outcome={"status": step.status},
+        outcome={"status": step.status, "open_for_s": round((step.closed_at - step.opened_at).total_seconds(), 3)},
         reason_codes=reason_codes,
     )
 

@@ -1,0 +1,44 @@
+"""`/telemetry/summary`: figures of governed work."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from telemetry import selectors
+from telemetry.api.representations import represent_summary
+from telemetry.api.summary_answers import SUMMARY
+from telemetry.filters import SummaryFilters
+from telemetry.services.summarize import days_of, summarize
+from threada_site.api.filters import apply_filters, read_instant
+from threada_site.api.operations import operation
+from threada_site.api.views import TenantView
+from threada_site.kernel import clock
+from threada_site.kernel.context import Scope
+
+
+class TelemetrySummary(TenantView):
+    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+
+    @operation(
+        "readSummary",
+        "Figures of governed work over whole days",
+        tag="Telemetry",
+        description=(
+            "Counted as receipts are sealed, so about a second behind them. The window is widened to whole days (UTC), "
+            "is the last 31 days unless said, and 366 days at most."
+        ),
+        answers={200: SUMMARY},
+        filters=SummaryFilters,
+        reasons=("window_too_large",),
+    )
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(SummaryFilters, selectors.summary_counts(request.auth), request)
+        asked = request.query_params
+        first, last = days_of(
+            read_instant(asked.get("created_after")), read_instant(asked.get("created_before")), now=clock.now()
+        )
+        group_by = asked.get("group_by") or None
+        summary = summarize(rows, first, last, ctx=request.auth, group_by=group_by)
+        return Response(represent_summary(summary, group_by=group_by))

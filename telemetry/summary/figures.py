@@ -1,0 +1,63 @@
+"""The figures of one selection, from its counts. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from telemetry.summary.measures import Measure
+from telemetry.summary.quantiles import quantile
+
+DIMENSIONS: Final = ("day", "workflow", "channel", "policy_version", "integration")
+EFFECTS: Final = ("allow", "review", "require_approval", "deny")
+STEP_ENDS: Final = ("approved", "rejected", "expired", "cancelled", "superseded")
+EXECUTION_ENDS: Final = ("succeeded", "failed", "outcome_unknown", "rejected", "expired", "cancelled")
+
+
+@dataclass
+class Figures:
+    """Counts by measure and label, and what follows from them."""
+
+    counts: dict[Measure, Counter[str]] = field(default_factory=lambda: {measure: Counter() for measure in Measure})
+
+    def add(self, measure: str, label: str, count: int) -> None:
+        self.counts[Measure(measure)][label] += count
+
+    @property
+    def received(self) -> int:
+        """Work items handed in."""
+        return self.counts[Measure.RECEIVED][""]
+
+    @property
+    def automation_rate(self) -> float | None:
+        """The share of decisions that no person had to take: policy decisions that allowed or denied, among those and
+        the steps that people approved or rejected. None where nothing was decided."""
+        decided, steps = self.counts[Measure.DECIDED], self.counts[Measure.STEP]
+        alone = decided["allow"] + decided["deny"]
+        people = steps["approved"] + steps["rejected"]
+        return alone / (alone + people) if alone + people else None
+
+    def decision_time(self, q: float) -> float | None:
+        """The quantile `q` of the seconds that steps were open which people decided; 2 % off at most."""
+        return quantile({int(label): count for label, count in self.counts[Measure.DECISION_TIME].items()}, q)
+
+    @property
+    def decided_by_people(self) -> int:
+        """Steps whose time was counted."""
+        return self.counts[Measure.DECISION_TIME].total()
+
+    def ranked(self, measure: Measure) -> list[tuple[str, int]]:
+        """Labels of `measure` with their counts, the most frequent first."""
+        return sorted(self.counts[measure].items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def total_of(rows: Iterable[tuple[str, str, str, int]]) -> tuple[Figures, dict[str, Figures]]:
+    """The figures of all `rows` (group, measure, label, count), and those of each group."""
+    total = Figures()
+    groups: dict[str, Figures] = {}
+    for group, measure, label, count in rows:
+        total.add(measure, label, count)
+        groups.setdefault(group, Figures()).add(measure, label, count)
+    return total, groups

@@ -1,0 +1,59 @@
+"""The summary's rows: counts by day and dimension, and how far into the log they reach."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.tenancy.models import TenantRow
+
+
+class SummaryCount(TenantRow):
+    """How often one measure was met on one day (UTC), in one combination of the documented filters."""
+
+    day = models.DateField()
+    workflow = models.CharField(max_length=63, blank=True)
+    channel = models.CharField(max_length=63, blank=True)
+    integration = models.CharField(max_length=63, blank=True)
+    policy_version_id = models.UUIDField(null=True)
+    measure = models.CharField(max_length=24)
+    label = models.CharField(max_length=64, blank=True)
+    count = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("summarycount"),
+            models.UniqueConstraint(
+                fields=[
+                    "tenant",
+                    "day",
+                    "measure",
+                    "label",
+                    "workflow",
+                    "channel",
+                    "integration",
+                    "policy_version_id",
+                ],
+                nulls_distinct=False,
+                name="summarycount_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.measure} {self.label}: {self.count}"
+
+
+class SummaryPosition(TenantRow):
+    """How far into the tenant's log the counts reach; the row's lock lets one job count at a time."""
+
+    counted = models.BigIntegerField(default=0, help_text="Leaves counted: the index of the next one.")
+    latest_at = models.DateTimeField(null=True, help_text="When the last counted receipt was written.")
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("summaryposition"),
+            models.UniqueConstraint(fields=["tenant"], name="summaryposition_one_per_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.counted)

@@ -1,0 +1,215 @@
+"""The summary: sealed work is counted once, late commits too; figures by group; the page of charts."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from procrastinate import JobContext
+
+from telemetry import selectors
+from telemetry.models import LogLeaf, Receipt, SealQueueEntry, SummaryCount, SummaryPosition
+from telemetry.services.counting import count_sealed, tenants_to_count
+from telemetry.services.summarize import days_of, summarize
+from telemetry.summary.measures import Measure
+from telemetry.tasks import count
+from tests.client import Api
+from tests.factories import acting_system, make_principal, make_tenant, make_token
+from tests.telemetry.sealed import SealingRoom
+from tests.workitems.office import Office, open_office
+from threada_site.kernel import clock, errors
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+def seal_all(tenant: Tenant) -> None:
+    """What the sealer does, without hashing: each queued receipt gets the next place."""
+    with unit_of_work(tenant.id):
+        start = LogLeaf.objects.count()
+        waiting = list(SealQueueEntry.objects.order_by("id").values_list("id", flat=True))
+        for offset, receipt_id in enumerate(waiting):
+            LogLeaf.objects.create(id=receipt_id, tenant_id=tenant.id, index=start + offset, hash=b"\0" * 32)
+        SealQueueEntry.objects.all().delete()
+
+
+def counted(tenant: Tenant, batch: int = 3) -> int:
+    seal_all(tenant)
+    total = 0
+    while True:
+        with unit_of_work(tenant.id):
+            some = count_sealed(tenant.id, batch=batch)
+        if not some:
+            return total
+        total += some
+
+
+def totals(tenant: Tenant) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    with unit_of_work(tenant.id):
+        for row in SummaryCount.objects.all():
+            if row.measure != Measure.DECISION_TIME:
+                found[row.measure, row.label] = found.get((row.measure, row.label), 0) + row.count
+    return found
+
+
+@pytest.fixture
+def worked(office: Office) -> Office:
+    """Three payments: one within limits, one approved by two, one rejected."""
+    office.decided(5)
+    _, step, _ = office.awaiting()
+    office.vote(step, "fay")
+    office.vote(step, "finn")
+    _, rejected, _ = office.awaiting()
+    office.vote(rejected, "fay", "reject", reason_code="WRONG")
+    return office
+
+
+def test_every_sealed_receipt_is_counted_once(worked: Office) -> None:
+    tenant = worked.tenant
+    with unit_of_work(tenant.id):
+        receipts = Receipt.objects.count()
+    assert counted(tenant) == receipts
+    first = totals(tenant)
+    assert first["received", ""] == 3
+    assert first["step", "approved"] == 1
+    assert first["step", "rejected"] == 1
+    assert counted(tenant) == 0
+    assert totals(tenant) == first
+    worked.decided(7)
+    assert tenants_to_count() == []  # nothing of it is sealed
+    seal_all(tenant)
+    assert tenants_to_count() == [tenant.id]
+    counted(tenant, batch=2000)
+    assert totals(tenant)["received", ""] == 4
+    assert tenants_to_count() == []
+
+
+def test_a_receipt_that_was_removed_leaves_a_place_that_is_passed(worked: Office) -> None:
+    tenant = worked.tenant
+    seal_all(tenant)
+    with unit_of_work(tenant.id):
+        last = LogLeaf.objects.count()
+        LogLeaf.objects.create(id=uuid.uuid4(), tenant_id=tenant.id, index=last, hash=b"\0" * 32)
+    assert counted(tenant) == last + 1
+    with unit_of_work(tenant.id):
+        assert SummaryPosition.objects.get().counted == last + 1
+        reach = selectors.summary_reach(acting_system(tenant))
+    assert reach.uncounted == 0
+    assert reach.latest_at is not None
+
+
+def test_the_api_tells_the_figures(worked: Office) -> None:
+    counted(worked.tenant)
+    api = Api(make_token(worked.tenant, worked.people["ada"]))
+    answer = api.get("/telemetry/summary", {"group_by": "workflow"})
+    assert answer.status_code == 200, answer.content
+    told = answer.json()
+    figures = told["total"]
+    assert figures["work_items_received"] == 3
+    assert figures["decision_steps"] == {"approved": 1, "rejected": 1, "expired": 0, "cancelled": 0, "superseded": 0}
+    assert figures["policy_decisions"]["deny"] == 0
+    assert figures["decision_seconds"]["count"] == 2
+    alone = figures["policy_decisions"]["allow"]
+    assert figures["automation_rate"] == round(alone / (alone + 2), 4)
+    assert [group["key"] for group in told["groups"]] == ["payments"]
+    assert told["groups"][0]["figures"]["work_items_received"] == 3
+    assert told["uncounted_receipts"] == 0
+    assert api.get("/telemetry/summary", {"workflow_id": "nowhere"}).json()["total"]["work_items_received"] == 0
+    by_day = api.get("/telemetry/summary", {"group_by": "day", "workflow_id": "payments"}).json()
+    assert {group["key"] for group in by_day["groups"]} <= {
+        (clock.now() - timedelta(days=back)).date().isoformat() for back in (0, 1)
+    }
+    with CaptureQueriesContext(connection) as captured:
+        api.get("/telemetry/summary", {"group_by": "channel"})
+    assert len([q for q in captured if "telemetry_" in q["sql"]]) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ({"group_by": "requester"}, "invalid_request"),
+        ({"created_after": "2025-01-01T00:00:00Z", "created_before": "2026-06-01T00:00:00Z"}, "window_too_large"),
+        ({"created_after": "2026-02-01T00:00:00Z", "created_before": "2026-01-01T00:00:00Z"}, "invalid_request"),
+        ({"kind": "work_item.created"}, "invalid_request"),
+    ],
+)
+def test_bad_questions(office: Office, query: dict[str, str], reason: str) -> None:
+    answer = Api(make_token(office.tenant, office.people["ada"])).get("/telemetry/summary", query)
+    assert answer.status_code == 422
+    assert answer.json()["reason_code"] == reason
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "days"),
+    [
+        (None, None, ("2026-01-16", "2026-02-15")),
+        ("2026-02-01T13:00", None, ("2026-02-01", "2026-02-15")),
+        ("2026-02-01T00:00", "2026-02-02T00:00", ("2026-02-01", "2026-02-01")),
+        ("2026-02-01T00:00", "2026-02-02T00:01", ("2026-02-01", "2026-02-02")),
+        ("2026-02-01T10:00", "2026-02-01T10:00", ("2026-02-01", "2026-02-01")),
+        (None, "2026-02-01T00:00", ("2026-01-01", "2026-01-31")),
+    ],
+)
+def test_windows_are_whole_days(after: str | None, before: str | None, days: tuple[str, str]) -> None:
+    def instant(text: str | None) -> datetime | None:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+
+    first, last = days_of(instant(after), instant(before), now=datetime(2026, 2, 15, 9, 30, tzinfo=UTC))
+    assert (first.isoformat(), last.isoformat()) == days
+
+
+def test_a_window_of_two_years_is_refused() -> None:
+    with pytest.raises(errors.WindowTooLarge):
+        days_of(datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC), now=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_tenants_are_counted_apart(worked: Office) -> None:
+    counted(worked.tenant)
+    other = make_tenant("other")
+    ctx = acting_system(other)
+    with unit_of_work(other.id):
+        today = clock.now().date()
+        summary = summarize(selectors.summary_counts(ctx), today - timedelta(days=1), today, ctx=ctx)
+    assert not any(summary.total.counts.values())
+
+
+def test_the_page_draws_the_same_figures(worked: Office, client: Any) -> None:
+    counted(worked.tenant)
+    client.force_login(worked.people["ada"])
+    page = client.get("/console/summary/", {"by": "channel", "days": "7"})
+    assert page.status_code == 200
+    assert dict(page.context["figures"])["received"] == "3"
+    assert [row["received"] for row in page.context["table"]] == [3]
+    received, *_ = page.context["charts"]
+    assert len(received.bars) == 7
+    assert sum(part.value for bar in received.bars for part in bar.parts) == 3
+    for chart in page.context["charts"]:
+        assert client.get(chart.url).status_code == 200
+        assert client.get(chart.bars[-1].url).status_code == 200
+    for _, _, url in page.context["rankings"]:
+        assert client.get(url).status_code == 200
+    assert client.get("/console/summary/", {"days": "0", "by": "x", "workflow_id": "\x00"}).status_code == 200
+
+
+def test_the_page_needs_telemetry_read(office: Office, client: Any) -> None:
+    client.force_login(make_principal(office.tenant, "vic", roles=["viewer"]))
+    assert client.get("/console/summary/").status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_sealer_seals_is_what_is_counted(tenant: Tenant, tmp_path: Path) -> None:
+    office = open_office(tenant)
+    office.decided(5)
+    room = SealingRoom(tmp_path)
+    with unit_of_work(tenant.id):
+        receipts = Receipt.objects.count()
+    assert room.seal() == receipts
+    count(JobContext, timestamp=0)  # type: ignore[arg-type]
+    with unit_of_work(tenant.id):
+        assert SummaryPosition.objects.get().counted == receipts
+    assert totals(tenant)["received", ""] == 1

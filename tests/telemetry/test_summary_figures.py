@@ -1,0 +1,100 @@
+"""What receipts add to the figures, and what follows from counts: against plain counting and sorting."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry.summary.figures import Figures, total_of
+from telemetry.summary.measures import Measure, measures
+from telemetry.summary.quantiles import RELATIVE_ERROR, SHORTEST_S, bucket_of, quantile, seconds_of
+
+
+@pytest.mark.parametrize(
+    ("kind", "reasons", "outcome", "counted"),
+    [
+        ("work_item.created", [], {}, [("received", "")]),
+        ("policy.decided", ["OK"], {"effect": "allow"}, [("decided", "allow")]),
+        (
+            "policy.decided",
+            ["A", "B", "A"],
+            {"effect": "deny"},
+            [("decided", "deny"), ("refused", "A"), ("refused", "B")],
+        ),
+        ("policy.rechecked", ["A"], {"effect": "deny"}, []),
+        ("decision_step.approved", [], {"open_for_s": 1.0}, [("step", "approved"), ("decision_time", "0")]),
+        ("decision_step.rejected", [], {"open_for_s": 0}, [("step", "rejected"), ("decision_time", str(bucket_of(0)))]),
+        ("decision_step.expired", [], {"open_for_s": 1.0}, [("step", "expired")]),
+        ("decision_step.opened", [], {}, []),
+        ("decision_step.claimed", [], {}, []),
+        ("execution.succeeded", [], {}, [("execution", "succeeded")]),
+        ("execution.failed", [], {"failure": "timeout"}, [("execution", "failed"), ("failure", "timeout")]),
+        (
+            "execution.outcome_unknown",
+            [],
+            {"failure": "timeout"},
+            [("execution", "outcome_unknown"), ("failure", "timeout")],
+        ),
+        ("execution.reconciled", [], {"status": "succeeded"}, [("execution", "succeeded")]),
+        ("execution.postponed", [], {"failure": "timeout"}, []),
+        ("request.refused", ["permission_denied"], {}, [("request_refused", "permission_denied")]),
+        ("vote.recorded", [], {}, []),
+        ("nonsense", [], {}, []),
+    ],
+)
+def test_what_a_receipt_counts_at(
+    kind: str, reasons: list[str], outcome: dict[str, Any], counted: list[tuple[str, str]]
+) -> None:
+    assert list(measures(kind, reasons, lambda: outcome)) == counted
+
+
+@given(st.floats(min_value=SHORTEST_S, max_value=3e8))
+def test_a_bucket_stands_for_its_times(seconds: float) -> None:
+    assert seconds_of(bucket_of(seconds)) == pytest.approx(seconds, rel=RELATIVE_ERROR * 1.001)
+
+
+def test_times_that_make_no_sense_share_the_shortest_bucket() -> None:
+    assert bucket_of(-5) == bucket_of(0) == bucket_of(SHORTEST_S)
+
+
+@given(st.lists(st.floats(min_value=0.01, max_value=1e6), min_size=1, max_size=200), st.sampled_from([0, 0.5, 0.95, 1]))
+def test_quantiles_are_off_by_no_more_than_promised(times: list[float], q: float) -> None:
+    counts: dict[int, int] = {}
+    for time in times:
+        counts[bucket_of(time)] = counts.get(bucket_of(time), 0) + 1
+    exact = sorted(times)[int(q * (len(times) - 1))]
+    assert quantile(counts, q) == pytest.approx(exact, rel=RELATIVE_ERROR * 1.001)
+
+
+def test_nothing_counted_has_no_quantile() -> None:
+    assert quantile({}, 0.5) is None
+    assert Figures().decision_time(0.5) is None
+    assert Figures().automation_rate is None
+
+
+def test_figures_of_groups_add_up_to_the_total() -> None:
+    rows = [
+        ("a", "decided", "allow", 6),
+        ("a", "decided", "review", 9),
+        ("b", "decided", "deny", 1),
+        ("b", "step", "approved", 2),
+        ("a", "step", "rejected", 1),
+        ("a", "step", "expired", 5),
+        ("a", "decision_time", "0", 3),
+        ("b", "refused", "X", 1),
+        ("a", "refused", "Y", 4),
+    ]
+    random.Random(7).shuffle(rows)
+    total, groups = total_of(rows)
+    assert total.automation_rate == 7 / 10
+    assert groups["a"].automation_rate == 6 / 7
+    assert groups["b"].automation_rate == 1 / 3
+    assert total.ranked(Measure.REFUSED) == [("Y", 4), ("X", 1)]
+    assert total.decided_by_people == 3
+    assert total.decision_time(0.5) == pytest.approx(1.0, rel=RELATIVE_ERROR * 1.001)
+    for measure in Measure:
+        assert total.counts[measure] == groups["a"].counts[measure] + groups["b"].counts[measure]
