@@ -165,7 +165,9 @@ def test_windows_are_whole_days(after: str | None, before: str | None, days: tup
 
 def test_a_window_of_two_years_is_refused() -> None:
     with pytest.raises(errors.WindowTooLarge):
-        days_of(datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC), now=datetime(2026, 1, 1, tzinfo=UTC))
+        days_of(
+            datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC), now=datetime(2026, 1, 1, tzinfo=UTC)
+        )
 
 
 def test_tenants_are_counted_apart(worked: Office) -> None:
