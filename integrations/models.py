@@ -118,6 +118,7 @@ class Execution(TenantRow):
     requested_by = models.UUIDField()
     idempotency_key = models.CharField(max_length=255)
     input = models.JSONField(default=dict)
+    input_edited_by = models.UUIDField(null=True, help_text="Who last changed the input that was asked for.")
     policy_decision_id = models.UUIDField(null=True)
     policy_version_id = models.UUIDField(null=True)
     attempts_made = models.PositiveIntegerField(default=0)

@@ -21,6 +21,7 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.people import members
 from workitems import selectors, tally
+from workitems.admin.changing import ChangingPages
 from workitems.admin.filters import WORKFLOW
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.shapes import CAST_VOTE
@@ -38,7 +39,7 @@ COMMENT_LENGTH = 4000
 
 
 @admin.register(DecisionStep)
-class DecisionStepAdmin(TenantAdmin):
+class DecisionStepAdmin(ChangingPages, TenantAdmin):
     heading = "Decisions"
     id_prefix = ids.DECISION_STEP
     key = "-id"

@@ -160,6 +160,29 @@ STEP: Final = representation(
         "closed_at": MAYBE_INSTANT,
     },
 )
+STEP_CHANGED: Final = representation(
+    "DecisionStepChanged",
+    {
+        "decision_step": STEP,
+        "superseded_decision_step_id": id_schema(ids.DECISION_STEP),
+        "difference": {
+            "type": "object",
+            "description": "How the new envelope differs from the one that was shown.",
+            "properties": {
+                "changes": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {"pointer": TEXT, "from": {}, "to": {}},
+                        "required": ["pointer"],
+                    },
+                },
+                "omitted": {"type": "integer", "minimum": 0},
+            },
+            "required": ["changes", "omitted"],
+        },
+    },
+)
 ACTION_ACCEPTED: Final = representation(
     "ActionAccepted",
     {

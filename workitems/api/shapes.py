@@ -90,6 +90,19 @@ RECONCILE_EXECUTION: Final = shape(
     example={"outcome": "succeeded", "reason": "The bank's statement shows the payment."},
 )
 
+CHANGE_STEP: Final = shape(
+    {
+        "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "What you were shown."},
+        "input": {"type": "object", "maxProperties": 200, "description": "Replaces the action's input."},
+        "payload": {"type": "object", "description": "Replaces the work item's payload."},
+    },
+    required=("envelope_sha256",),
+    example={
+        "envelope_sha256": "4f9c1f4a6a8d0b7e2c5d3f1e9b8a7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b",
+        "payload": {"question": "May we share the vendor list without prices?", "department": "procurement"},
+    },
+)
+
 CAST_BATCH_VOTES: Final = shape(
     {
         "decision": {"enum": ["approve", "reject"]},

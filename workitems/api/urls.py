@@ -1,6 +1,6 @@
 from django.urls import path
 
-from workitems.api import actions, batches, items, steps
+from workitems.api import actions, batches, changes, items, steps
 
 urlpatterns = [
     path("work-items", items.WorkItems.as_view()),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("decision-steps/batch-votes", batches.BatchVotes.as_view()),
     path("decision-steps/<str:decision_step_id>", steps.DecisionStepDetail.as_view()),
     path("decision-steps/<str:decision_step_id>/votes", steps.DecisionStepVotes.as_view()),
+    path("decision-steps/<str:decision_step_id>/changes", changes.ChangeDecisionStep.as_view()),
     path("decision-steps/<str:decision_step_id>/claim", steps.ClaimDecisionStep.as_view()),
     path("decision-steps/<str:decision_step_id>/release", steps.ReleaseDecisionStep.as_view()),
     path("actions/execute", actions.ExecuteAction.as_view()),

@@ -29,6 +29,12 @@ def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
     _check_may_change(item, WorkItemStatus.NEW, ctx=ctx)
     payload_bytes = checked_payload(payload, workflow_document(item.workflow_version_id, ctx=ctx))
     _free(item, StepStatus.SUPERSEDED, ctx=ctx)
+    replace_payload(item, payload, payload_bytes, ctx=ctx)
+    insert_together([], also=[decide_intake_job(item)])
+
+
+def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: ActingContext) -> None:
+    """Give an open, locked item a payload that was checked: a new version of it, about which nothing is decided."""
     item.payload = payload
     item.payload_sha256 = sha256_hex(payload_bytes)
     item.version += 1
@@ -36,7 +42,6 @@ def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
     item.correlation_id = ctx.correlation_id
     move_item(item, WorkItemStatus.NEW, "payload", "payload_sha256", "version", "edited_by", "correlation_id")
     record_item("work_item.edited", item, ctx=ctx, inputs=payload_inputs(item), outcome={"status": item.status})
-    insert_together([], also=[decide_intake_job(item)])
 
 
 def cancel_work_item(item: WorkItem, *, ctx: ActingContext, reason: str = "") -> None:

@@ -69,7 +69,7 @@ def take_intake_decision(item: WorkItem, *, ctx: ActingContext) -> PolicyDecisio
     match decision.outcome:
         case "deny":
             _decided(item, decision, WorkItemStatus.REFUSED, ctx=ctx)
-        case "review" if not _was_reviewed(item):
+        case "review" if not was_reviewed(item):
             _decided(item, decision, WorkItemStatus.IN_REVIEW, ctx=ctx)
             open_step(item, kind=StepKind.REVIEW, rule=approval_rule(decision), decision=decision, ctx=ctx)
         case "require_approval":
@@ -120,7 +120,7 @@ def _decided(item: WorkItem, decision: PolicyDecision, status: WorkItemStatus, *
     record_decision(item, decision, ctx=ctx)
 
 
-def _was_reviewed(item: WorkItem) -> bool:
+def was_reviewed(item: WorkItem) -> bool:
     """Whether a review was approved for exactly this payload: it is not asked again."""
     return DecisionStep.objects.filter(
         tenant_id=item.tenant_id,

@@ -40,21 +40,20 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
         connector=document.connector,
     )
     check_agrees(sealed, now)
-    if decision is not None and decision.outcome == "require_approval":
-        _check_approved(execution, decision)
+    _check_approved(execution, decision)
     return sealed
 
 
-def _check_approved(execution: Execution, decision: PolicyDecision) -> None:
-    """The approval that was asked for was given, by votes that name these bytes."""
+def _check_approved(execution: Execution, decision: PolicyDecision | None) -> None:
+    """Where an approval was asked for, it was given, by votes that name these bytes."""
     sha256 = execution.envelope.sha256
-    steps = DecisionStep.objects.filter(
-        tenant_id=execution.tenant_id,
-        execution_id=execution.id,
-        envelope_id=execution.envelope_id,
-        envelope_sha256=sha256,
-        status=StepStatus.APPROVED,
-        policy_version_ids=pinned_versions(decision),
+    asked = DecisionStep.objects.filter(
+        tenant_id=execution.tenant_id, execution_id=execution.id, envelope_id=execution.envelope_id
+    )
+    if not ((decision is not None and decision.outcome == "require_approval") or asked.exists()):
+        return
+    steps = asked.filter(
+        envelope_sha256=sha256, status=StepStatus.APPROVED, policy_version_ids=pinned_versions(decision)
     )
     votes = Vote.objects.filter(tenant_id=execution.tenant_id, step__in=steps, counted=True, decision="approve")
     named = set(votes.values_list("envelope_sha256", flat=True))

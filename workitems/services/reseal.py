@@ -3,11 +3,14 @@ integration they would call means something else now."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from integrations import selectors as systems
 from integrations.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Envelope, Execution
+from integrations.models import Execution
 from integrations.services.dispatch import dispatch
+from policies.approvals import ApprovalRule
 from policies.models import PolicyDecision
 from policies.services.decide import decide
 from threada_site.kernel import errors
@@ -15,7 +18,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.writes import insert_together
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.services.actors import Actor, actor_behind
+from workitems.services.actors import actor_behind
 from workitems.services.decisions import (
     approval_rule,
     decision_request,
@@ -27,6 +30,8 @@ from workitems.services.moves import move_execution, move_item
 from workitems.services.receipts import record_item
 from workitems.services.sealing import configured_now, seal_action
 from workitems.services.steps import close_step, envelope_row, open_step, pinned_versions
+
+_DECIDED_ANEW: Final = ("envelope", "integration_version", "policy_decision_id", "policy_version_id")
 
 
 def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
@@ -48,52 +53,65 @@ def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
 
 
 def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
-    decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
-    execution.policy_decision_id = decision.id
-    execution.policy_version_id = item.policy_version_id = decision.policy_version_id
+    decision = ask_anew(item, execution, ctx=ctx)
     if decision.outcome not in ("allow", "require_approval"):
         detail = f"The policies in force refuse it now: {', '.join(decision.reason_codes)}."
         _fail(item, execution, decision, FailureClass.POLICY_DENIED, detail, ctx=ctx)
         return
     try:
-        envelope = _sealed_now(item, execution, decision, actor=actor, ctx=ctx)
+        seal_anew(item, execution, decision, ctx=ctx)
     except errors.ThreadaError as error:
         detail = f"It cannot be sealed any more: {error.detail}"
         _fail(item, execution, decision, FailureClass.ENVELOPE_MISMATCH, detail, ctx=ctx)
         return
-    changed = ("envelope", "integration_version", "policy_decision_id", "policy_version_id")
-    if decision.outcome == "allow":
-        move_execution(execution, ExecutionStatus.STARTED, *changed)
-        move_item(item, WorkItemStatus.EXECUTING, "policy_version_id")
-        record_decision(item, decision, ctx=ctx, execution=execution)
-        dispatch(execution.tenant_id, execution.id)
+    if decision.outcome == "require_approval":
+        await_approval(item, execution, decision, approval_rule(decision), ctx=ctx)
         return
-    execution.save(update_fields=changed)
-    item.save(update_fields=["policy_version_id"])
+    move_execution(execution, ExecutionStatus.STARTED, *_DECIDED_ANEW)
+    move_item(item, WorkItemStatus.EXECUTING, "policy_version_id")
     record_decision(item, decision, ctx=ctx, execution=execution)
-    open_step(
-        item,
-        kind=StepKind.APPROVAL,
-        rule=approval_rule(decision),
-        decision=decision,
-        ctx=ctx,
-        execution=execution,
-        envelope=envelope,
-        asked_by=execution.requested_by,
-    )
+    dispatch(execution.tenant_id, execution.id)
 
 
-def _sealed_now(
-    item: WorkItem, execution: Execution, decision: PolicyDecision, *, actor: Actor, ctx: ActingContext
-) -> Envelope:
-    """A new envelope of the execution, saved and set on it, from what the integration says now."""
+def ask_anew(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> PolicyDecision:
+    """What the policies in force say about an execution now, for whoever asked for it. Saves the decision alone."""
+    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
+    execution.policy_decision_id = decision.id
+    execution.policy_version_id = item.policy_version_id = decision.policy_version_id
+    return decision
+
+
+def seal_anew(item: WorkItem, execution: Execution, decision: PolicyDecision, *, ctx: ActingContext) -> None:
+    """Give an execution a new envelope, over what its integration, its input and the item say now.
+
+    Raises what `configured_now` and `seal_action` raise.
+    """
+    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     configured = configured_now(item, execution, ctx=ctx)
     execution.integration_version = configured.version
     sealed = seal_action(item, execution, pinned_versions(decision), configured, actor=actor)
     execution.envelope = envelope_row(item, sealed)
     insert_together([execution.envelope])
-    return execution.envelope
+
+
+def await_approval(
+    item: WorkItem, execution: Execution, decision: PolicyDecision, rule: ApprovalRule, *, ctx: ActingContext
+) -> DecisionStep:
+    """Have an execution that waits, decided and sealed anew, wait for the approval that `rule` asks."""
+    execution.save(update_fields=_DECIDED_ANEW)
+    item.save(update_fields=["policy_version_id"])
+    record_decision(item, decision, ctx=ctx, execution=execution)
+    return open_step(
+        item,
+        kind=StepKind.APPROVAL,
+        rule=rule,
+        decision=decision,
+        ctx=ctx,
+        execution=execution,
+        envelope=execution.envelope,
+        asked_by=execution.requested_by,
+    )
 
 
 def _fail(

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
+from integrations import selectors as systems
 from integrations.envelope import SealedEnvelope, seal
 from integrations.models import Envelope, Execution
 from policies.approvals import ApprovalRule, to_json
@@ -71,7 +72,15 @@ def open_step(
         reason_codes=list(decision.reason_codes) if decision else [],
         policy_decision_id=decision.id if decision else None,
         policy_version_ids=pins,
-        excluded_ids=sorted(excluded_people(item, rule, pins=pins, asked_by=asked_by)),
+        excluded_ids=sorted(
+            excluded_people(
+                item,
+                rule,
+                pins=pins,
+                asked_by=asked_by,
+                input_edited_by=execution.input_edited_by if execution else None,
+            )
+        ),
         respond_by=now + rule.respond_within if rule.respond_within else None,
         remind_at=now + rule.remind_after if rule.remind_after else None,
         escalate_at=now + rule.escalate_after if rule.escalate_after else None,
@@ -133,6 +142,14 @@ def close_pending_step(
         close_step(step, status, item=item, ctx=ctx, execution=execution if step.execution_id else None)
 
 
+def asked_by_action(step: DecisionStep) -> uuid.UUID | None:
+    """Who had an action ask for a step about the item itself; None where the policies asked for it."""
+    if step.policy_decision_id is not None:
+        return None
+    execution = systems.last_execution_of(step.work_item_id, tenant_id=step.tenant_id)
+    return execution.requested_by if execution else None
+
+
 def pinned_versions(decision: PolicyDecision | None) -> list[uuid.UUID]:
     """The policy versions whose rules asked for the step."""
     if decision is None:
@@ -164,11 +181,17 @@ def envelope_row(item: WorkItem, sealed: SealedEnvelope) -> Envelope:
 
 
 def excluded_people(
-    item: WorkItem, rule: ApprovalRule, *, pins: Iterable[uuid.UUID], asked_by: uuid.UUID | None
+    item: WorkItem,
+    rule: ApprovalRule,
+    *,
+    pins: Iterable[uuid.UUID],
+    asked_by: uuid.UUID | None,
+    input_edited_by: uuid.UUID | None = None,
 ) -> set[uuid.UUID]:
     """The people whom `exclude` stands for in this case.
 
-    `requester` covers who posted the item, who is named as requester, and who called for the action.
+    `requester` covers who posted the item, who is named as requester, and who called for the action. `last_editor`
+    covers who wrote the payload that is there now, and who last changed the action's input.
     """
     excluded: set[uuid.UUID] = set()
     if "requester" in rule.exclude:
@@ -177,6 +200,8 @@ def excluded_people(
             excluded.add(asked_by)
     if "last_editor" in rule.exclude:
         excluded.add(item.edited_by_id or item.submitted_by_id)
+        if input_edited_by is not None:
+            excluded.add(input_edited_by)
     if "policy_author" in rule.exclude:
         for version in PolicyVersion.objects.filter(tenant_id=item.tenant_id, id__in=list(pins)):
             excluded |= {person for person in (version.created_by, version.published_by) if person is not None}

@@ -94,6 +94,21 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     return vote
 
 
+def check_may_decide(
+    item: WorkItem, step: DecisionStep, execution: Execution | None, envelope_sha256: str, *, ctx: ActingContext
+) -> None:
+    """Refuse whoever's vote on this envelope would not count: for acts that only such a person may do.
+
+    Raises as `cast_vote` does, but for what it says about a vote itself.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    _check_permitted(item, ctx=ctx)
+    check_shown(item, step, envelope_sha256)
+    check_open(step, execution)
+    _check_eligible(step, ctx=ctx, workflow_id=item.workflow_version.workflow_id)
+    _check_presence(step, ctx=ctx)
+
+
 def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID, everyone: bool) -> tally.Tally:
     """What the votes on `step` amount to. With `everyone` it also says whether anybody is left who could decide."""
     votes = [

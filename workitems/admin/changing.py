@@ -1,0 +1,82 @@
+"""Approving with changes, in the console: the form in which who decides changes what they are asked about."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import orjson
+from django import forms
+
+from threada_site.admin.acts import Call, Done
+from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.interop import parse_json
+from workitems.api.shapes import CHANGE_STEP
+from workitems.models import DecisionStep
+from workitems.services.changes import Change, change_input
+from workitems.services.locks import locked_step
+from workitems.services.receipts import subject_of
+
+
+class ChangeForm(ConsoleForm):
+    """Input and payload as JSON, as they are now."""
+
+    intro = (
+        "The votes given so far are cleared, the policies decide anew, and everybody is asked about the changed "
+        "envelope, you too. Nothing is approved by this form."
+    )
+    row: DecisionStep
+    envelope_sha256 = forms.CharField(widget=forms.HiddenInput)
+    input = forms.CharField(label="Input of the action, a JSON object", widget=CodeArea(8), required=False, strip=True)
+    payload = forms.CharField(label="Payload, a JSON object", widget=CodeArea(16), required=False, strip=True)
+
+    def prepare(self) -> None:
+        step = self.row
+        self.fields["envelope_sha256"].initial = step.envelope_sha256
+        self.fields["payload"].initial = _as_text(step.work_item.payload)
+        if step.execution is None:
+            del self.fields["input"]
+        else:
+            self.fields["input"].initial = _as_text(step.execution.input)
+
+
+class ChangingPages:
+    """The form page of a decision step on which it is changed; mixed into the admin of decision steps."""
+
+    url_of: ClassVar[Any]
+
+    @form_page(
+        "Approve with changes",
+        form=ChangeForm,
+        scope=Scope.DECISIONS_DECIDE,
+        submit="Change it and ask anew",
+        of_row=True,
+    )
+    def change_input(self, call: Call, form: ConsoleForm) -> Done:
+        parsed = ids.parse_public_id(ids.DECISION_STEP, call.key)
+        if parsed is None:
+            raise errors.NotFound
+        item, step = locked_step(parsed, ctx=call.ctx)
+        call.subject = subject_of(item)
+        sent = {name: _parsed(form.cleaned_data, name) for name in ("input", "payload") if form.cleaned_data.get(name)}
+        body = CHANGE_STEP.check({"envelope_sha256": form.cleaned_data["envelope_sha256"], **sent})
+        changed = change_input(item, step, Change(**body), ctx=call.ctx)
+        count = len(changed.difference.changes) + changed.difference.omitted
+        places = "1 place" if count == 1 else f"{count} places"
+        return Done(
+            f"The envelope has changed in {places}. Read it below: your vote on it counts like any other.",
+            self.url_of(changed.step),
+        )
+
+
+def _as_text(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _parsed(fields: dict[str, Any], name: str) -> Any:
+    try:
+        return parse_json(fields[name].encode())
+    except (errors.MalformedJson, errors.JsonNotInteroperable) as error:
+        raise errors.InvalidRequest(error.detail, errors=[FieldError(f"/{name}", "is no JSON", "malformed")]) from None

@@ -1,0 +1,61 @@
+"""`POST /decision-steps/{id}/changes`: approve with changes. What is asked about is changed, and asked anew."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation
+from threada_site.api.views import TenantView, path_id
+from threada_site.kernel import ids
+from threada_site.kernel.context import Scope
+from workitems.api.answers import STEP_CHANGED
+from workitems.api.shapes import CHANGE_STEP
+from workitems.api.steps import shown_step
+from workitems.services.changes import Change, change_input
+from workitems.services.locks import locked_step
+from workitems.services.receipts import subject_of
+
+
+class ChangeDecisionStep(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @operation(
+        "changeDecisionStep",
+        "Change what a step asks about: a new envelope, decided anew",
+        tag="Decisions",
+        description=(
+            "For a person whose vote would count. The step is superseded with its votes, the policies decide about "
+            "the changed input or payload, and a new step asks about the new envelope, of at least the people asked "
+            "before. Read it and vote on it to approve it. What the policies refuse changes nothing."
+        ),
+        body=CHANGE_STEP,
+        answers={201: STEP_CHANGED},
+        reasons=(
+            "step_closed",
+            "voter_excluded",
+            "voter_not_eligible",
+            "envelope_changed",
+            "step_up_required",
+            "policy_denied",
+            "payload_schema_violation",
+            "expression_failed",
+            "unknown_action",
+            "unknown_integration",
+            "action_not_allowed",
+        ),
+    )
+    @idempotent
+    def post(self, request: Any, decision_step_id: str) -> Response:
+        body = CHANGE_STEP.check(request.data)
+        item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        changed = change_input(item, step, Change(**body), ctx=request.auth)
+        answer = {
+            "decision_step": shown_step(changed.step.id, ctx=request.auth),
+            "superseded_decision_step_id": step.public_id,
+            "difference": changed.difference.as_json(),
+        }
+        return Response(answer, status=201)
