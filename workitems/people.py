@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-from policies.approvals import Leaf, from_json, leaves
+from policies.approvals import Leaf, LeafKind, from_json, tracks
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.people import Member, members
 from workitems import tally
-from workitems.awaited import keys_of_leaves
-from workitems.models import Delegation, DecisionStep, Vote
+from workitems.awaited import keys_held
+from workitems.models import DecisionStep, Delegation, Vote
 from workitems.tally import Person
 
 
@@ -54,43 +54,75 @@ def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozen
 def standing_on(
     votes: Iterable[Vote], standing: Mapping[uuid.UUID, frozenset[uuid.UUID]]
 ) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
-    """Who stands in for whom on one step: as it was when they voted, for those who did; as it is now, for the others."""
+    """Who stands in for whom on one step: as it was when they voted, or else as it is now."""
     return {**standing, **{vote.voter_id: frozenset(vote.stands_for) for vote in votes}}
 
 
-def excluded_on(step: DecisionStep, standing: Mapping[uuid.UUID, frozenset[uuid.UUID]]) -> set[uuid.UUID]:
-    """Who has a part in the case, and who stands in for somebody who has."""
-    excluded = set(step.excluded_ids)
-    return excluded | {delegate for delegate, delegators in standing.items() if delegators & excluded}
+def excluded_on(step: DecisionStep, standing: Mapping[uuid.UUID, frozenset[uuid.UUID]]) -> frozenset[uuid.UUID]:
+    """Who has a part in the case, and who stands in for somebody who has, or the other way round."""
+    return tally.barred(step.excluded_ids, standing)
 
 
-def people_on(step: DecisionStep, staff: Staff, votes: Collection[Vote], *, workflow_id: uuid.UUID) -> list[Person]:
-    """The staff as the step's rule sees them now.
-
-    A delegate stands at the leaves of whom they stand in for, unless that person has voted or another delegate of theirs
-    has: nobody's place is taken twice. Whom the step was escalated to stands at every leaf.
-    """
-    persons = {member.id: person_of(member, workflow_id=workflow_id) for member in staff}
-    standing = standing_on(votes, staff.stands_for)
-    return [_as_on(step, person, persons, standing, votes) for person in persons.values()]
-
-
-def person_on(
-    step: DecisionStep, person: Person, staff: Staff, votes: Collection[Vote], *, workflow_id: uuid.UUID
-) -> Person:
-    """One person, with the rights given, as the step's rule sees them now."""
-    persons = {member.id: person_of(member, workflow_id=workflow_id) for member in staff}
-    return _as_on(step, person, persons, standing_on(votes, staff.stands_for), votes)
+def tally_on(step: DecisionStep, staff: Staff, votes: Collection[Vote], *, workflow_id: uuid.UUID) -> tally.Tally:
+    """What these votes on the step amount to among the staff, with delegates and whom it was escalated to."""
+    return tally.tally(
+        from_json(step.rule),
+        [
+            tally.Vote(vote.voter_id, PrincipalKind(vote.voter_kind), cast("Any", vote.decision), vote.created_at)
+            for vote in votes
+        ],
+        [person_of(member, workflow_id=workflow_id) for member in staff],
+        excluded=step.excluded_ids,
+        stands_for=standing_on(votes, staff.stands_for),
+        stand_ins=leaves_of(step.escalated_to),
+    )
 
 
 def eligibility_on(
-    step: DecisionStep, *, ctx: ActingContext, workflow_id: uuid.UUID, votes: Collection[Vote], staff: Staff | None = None
+    step: DecisionStep,
+    *,
+    ctx: ActingContext,
+    workflow_id: uuid.UUID,
+    votes: Collection[Vote],
+    staff: Staff | None = None,
 ) -> tally.Eligibility:
-    """Whether the decision of who makes this request would count on the step. API, console and explanations ask here."""
-    found = staff or staff_of(step.tenant_id, among=[ctx.principal_id])
-    person = person_on(step, acting_person(ctx, workflow_id=workflow_id), found, votes, workflow_id=workflow_id)
-    excluded = excluded_on(step, standing_on(votes, found.stands_for))
-    return tally.eligibility(from_json(step.rule), person, excluded)
+    """Whether the decision of who makes this request would count on the step: API, console and `explain` ask here."""
+    found = staff or staff_of(step.tenant_id, among=people_of(votes) | {ctx.principal_id})
+    return _eligibility(step, acting_person(ctx, workflow_id=workflow_id), found, votes, workflow_id=workflow_id)
+
+
+def eligible_on(step: DecisionStep, staff: Staff, votes: Collection[Vote], *, workflow_id: uuid.UUID) -> set[uuid.UUID]:
+    """The people of the staff whose decision counts on the step."""
+    persons = (person_of(member, workflow_id=workflow_id) for member in staff)
+    return {
+        person.id
+        for person in persons
+        if _eligibility(step, person, staff, votes, workflow_id=workflow_id) is tally.Eligibility.COUNTS
+    }
+
+
+def people_of(votes: Iterable[Vote]) -> set[uuid.UUID]:
+    """Who voted, and whom they stood for."""
+    return {person for vote in votes for person in (vote.voter_id, *vote.stands_for)}
+
+
+def _eligibility(
+    step: DecisionStep, person: Person, staff: Staff, votes: Collection[Vote], *, workflow_id: uuid.UUID
+) -> tally.Eligibility:
+    """A delegate has nobody's place any more once that person, or another delegate of theirs, has voted."""
+    standing = standing_on(votes, staff.stands_for)
+    taken = people_of(vote for vote in votes if vote.voter_id != person.id)
+    delegators = [staff.by_id[who] for who in standing.get(person.id, ()) if who in staff.by_id and who not in taken]
+    rule = from_json(step.rule)
+    has_stages = any(len(track) > 1 for track in tracks(rule.tree))
+    return tally.eligibility(
+        rule,
+        person,
+        excluded_on(step, standing),
+        delegators=[person_of(member, workflow_id=workflow_id) for member in delegators],
+        stand_ins=leaves_of(step.escalated_to),
+        opened=tally_on(step, staff, votes, workflow_id=workflow_id).opened if has_stages else None,
+    )
 
 
 def person_of(member: Member, *, workflow_id: uuid.UUID) -> Person:
@@ -118,46 +150,16 @@ def acting_person(ctx: ActingContext, *, workflow_id: uuid.UUID) -> Person:
 
 def standing_at(targets: Iterable[Leaf], people: Iterable[Person]) -> list[Person]:
     """The people who stand at one of `targets`."""
-    keys = {_key(leaf) for leaf in targets}
+    keys = {f"{leaf.kind}:{leaf.name}" for leaf in targets}
     return [person for person in people if keys & _keys_of(person)]
 
 
 def leaves_of(values: Iterable[Mapping[str, Any]]) -> tuple[Leaf, ...]:
     """Leaves as steps store whom they were escalated to: `[{"role": "finance_lead"}]`."""
-    return tuple(Leaf(kind, name) for value in values for kind, name in value.items())
-
-
-def _as_on(
-    step: DecisionStep,
-    person: Person,
-    persons: Mapping[uuid.UUID, Person],
-    standing: Mapping[uuid.UUID, frozenset[uuid.UUID]],
-    votes: Collection[Vote],
-) -> Person:
-    also: set[str] = set()
-    if person.kind is PrincipalKind.HUMAN:
-        voted = {vote.voter_id for vote in votes}
-        for delegator in sorted(standing.get(person.id, frozenset())):
-            claimants = sorted(vote.voter_id for vote in votes if delegator in vote.stands_for)
-            is_taken = delegator in voted or (bool(claimants) and claimants[0] != person.id)
-            if delegator in persons and not is_taken:
-                also |= _keys_of(persons[delegator])
-    escalated = {_key(leaf) for leaf in leaves_of(step.escalated_to)}
-    if escalated & (_keys_of(person) | also):
-        also |= {_key(leaf) for leaf in leaves(from_json(step.rule).tree)}
-    return replace(person, also=frozenset(also)) if also else person
+    return tuple(Leaf(cast("LeafKind", kind), name) for value in values for kind, name in value.items())
 
 
 def _keys_of(person: Person) -> frozenset[str]:
-    return frozenset(
-        (
-            f"user:{person.name}",
-            *(f"role:{role}" for role in person.roles),
-            *(f"group:{group}" for group in person.groups),
-            *(f"scope:{scope}" for scope in person.scopes),
-        )
+    return keys_held(
+        name=person.name, roles=person.roles, groups=person.groups, scopes=person.scopes, workflow_scopes=()
     )
-
-
-def _key(leaf: Leaf) -> str:
-    return f"{leaf.kind}:{leaf.name}"

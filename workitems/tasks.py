@@ -17,9 +17,10 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.services import expiring, run
+from workitems.services import run
 from workitems.services.decisions import take_intake_decision
 from workitems.services.reseal import reseal as reseal_step
+from workitems.sweeps.deadlines import sweep_deadlines
 
 AGAIN: Final = RetryStrategy(max_attempts=20, linear_wait=5)
 """For jobs that no sweep over rows would miss: they are repeated until they are done."""
@@ -41,16 +42,6 @@ def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> Non
 def run_execution(tenant_id: str, execution_id: str) -> None:
     """Run an execution that is due."""
     run.run_execution(Tenant.objects.get(id=tenant_id), uuid.UUID(execution_id))
-
-
-@app.task(name="workitems.expire_step", queue=MAINTENANCE_QUEUE)
-def expire_step(tenant_id: str, step_id: str) -> None:
-    """Expire a step whose deadline has passed."""
-    tenant = Tenant.objects.get(id=tenant_id)
-    with unit_of_work(tenant.id):
-        found = _locked_step(tenant, uuid.UUID(step_id))
-        if found is not None:
-            expiring.expire_step(*found, now=clock.now(), ctx=_context(tenant))
 
 
 @app.task(name="workitems.reseal", queue=MAINTENANCE_QUEUE, retry=AGAIN)
@@ -91,9 +82,15 @@ def _reseal(tenant: Tenant, **which: Any) -> None:
 def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
     """Every five seconds: remind workers of what is due, and of what other workers left behind."""
     sweeps.remind_of_executions(now=clock.now())
-    sweeps.remind_of_deadlines(now=clock.now())
     sweeps.remind_of_intake(now=clock.now())
     sweeps.revive_reseals()
+
+
+@app.periodic(cron="* * * * * */5")
+@app.task(name="workitems.deadlines", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.deadlines", pass_context=True)
+def deadlines(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every five seconds: remind, escalate and expire what is due."""
+    sweep_deadlines(now=clock.now())
 
 
 @app.periodic(cron="*/10 * * * *")

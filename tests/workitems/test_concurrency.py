@@ -25,8 +25,8 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.services.closing import cancel_work_item, edit_payload
+from workitems.services.deadlines import expire_step
 from workitems.services.executions import cancel_execution
-from workitems.services.expiring import expire_step
 from workitems.services.locks import locked_step
 from workitems.services.reseal import reseal
 from workitems.services.run import run_execution

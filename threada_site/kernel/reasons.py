@@ -179,6 +179,36 @@ _TABLE: Final = (
         "Batch only steps with the same rule and action; see batch_key on the steps.",
     ),
     Reason("batch_too_large", _P, 422, "Too many steps for one act", "Send no more than the cap that detail names."),
+    Reason(
+        "assignee_not_eligible",
+        _P,
+        422,
+        "They do not count on this decision",
+        "Name somebody the step waits for, or escalate it.",
+    ),
+    Reason(
+        "nobody_to_escalate_to",
+        _P,
+        422,
+        "There is nobody to escalate to",
+        "Name in `to` a role, group or user that may decide.",
+    ),
+    Reason("already_escalated", _P, 409, "It is escalated to them already", "See escalated_to on the step."),
+    Reason(
+        "delegate_not_eligible",
+        _P,
+        422,
+        "They cannot stand in",
+        "Name an active person of this tenant who holds decisions:decide.",
+    ),
+    Reason(
+        "delegation_overlaps",
+        _P,
+        409,
+        "There is a delegate for that time already",
+        "End the other delegation first, or choose another time.",
+    ),
+    Reason("delegation_ended", _P, 409, "The delegation has ended", "Make a new one."),
     # Carrying it out
     Reason(
         "action_not_allowed", _E, 422, "The workflow does not allow this action", "Add it to the workflow's actions."

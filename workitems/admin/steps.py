@@ -19,7 +19,6 @@ from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.presence import confirm
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.people import members
 from workitems import selectors, tally
 from workitems.admin.changing import ChangingPages
 from workitems.admin.filters import WORKFLOW
@@ -28,7 +27,7 @@ from workitems.api.shapes import CAST_VOTE
 from workitems.api.steps import tally_of
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.people import acting_person
+from workitems.people import eligibility_on, staff_of
 from workitems.questions import question_of
 from workitems.services.locks import locked_step
 from workitems.services.receipts import subject_of
@@ -87,10 +86,10 @@ class DecisionStepAdmin(ChangingPages, TenantAdmin):
 
     def page(self, row: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
         workflow_id = row.work_item.workflow_version.workflow_id
-        people = members(ctx.tenant_id, humans_only=True)
+        people = staff_of(ctx.tenant_id)
         result = tally_of(row, people)
         rule = from_json(row.rule)
-        standing = tally.eligibility(rule, acting_person(ctx, workflow_id=workflow_id), set(row.excluded_ids))
+        standing = eligibility_on(row, ctx=ctx, workflow_id=workflow_id, votes=list(row.votes.all()), staff=people)
         has_voted = any(vote.voter_id == ctx.principal_id for vote in row.votes.all())
         is_pending = row.status == StepStatus.PENDING
         may_decide = is_pending and ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id)

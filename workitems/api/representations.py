@@ -35,6 +35,7 @@ def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any
         "policy_version_id": _policy_version(item.policy_version_id),
         "ended_by": _principal(item.ended_by_id),
         "ended_reason": item.ended_reason or None,
+        "nobody_can_decide": item.nobody_can_decide,
         "version": item.version,
         "correlation_id": item.correlation_id,
         "created_at": rfc3339(item.created_at),
@@ -72,7 +73,12 @@ def represent_step(step: DecisionStep, tally: Tally | None) -> dict[str, Any]:
         "votes": [represent_vote(vote) for vote in step.votes.all()],
         "claimed_by": _principal(step.claimed_by_id),
         "claimed_until": _instant(step.claimed_until),
+        "assignee": _principal(step.assignee_id),
+        "escalated_to": list(step.escalated_to),
+        "escalated_at": _instant(step.escalated_at),
         "respond_by": _instant(step.respond_by),
+        "remind_at": _instant(step.remind_at),
+        "escalate_at": _instant(step.escalate_at),
         "due_at": _instant(step.expires_at),
         "opened_at": rfc3339(step.opened_at),
         "closed_at": _instant(step.closed_at),
@@ -95,6 +101,7 @@ def represent_vote(vote: Vote) -> dict[str, Any]:
         "comment": vote.comment or None,
         "envelope_sha256": vote.envelope_sha256,
         "counted": vote.counted,
+        "stands_for": [ids.public_id(ids.PRINCIPAL, person) for person in vote.stands_for],
         "created_at": rfc3339(vote.created_at),
     }
 

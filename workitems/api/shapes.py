@@ -136,6 +136,27 @@ CAST_BATCH_VOTES: Final = shape(
     },
 )
 
+_TO: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 150}
+REASSIGN_STEP: Final = shape(
+    {"to": {**_TO, "description": "pr_… or the name of a person the step waits for."}, "reason": _TEXT},
+    required=("to",),
+    example={"to": "fay", "reason": "She knows the vendor."},
+)
+ESCALATE_STEP: Final = shape(
+    {
+        "to": {
+            "type": "object",
+            "properties": {"role": SLUG, "group": SLUG, "user": _TO},
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+            "description": "Whom; absent: whom the step's rule names. Anybody else needs workflow:manage.",
+        },
+        "reason": _TEXT,
+    },
+    example={"reason": "The vendor's offer ends at noon."},
+)
+
 CAST_VOTE: Final = shape(
     {
         "decision": {"enum": ["approve", "reject"]},

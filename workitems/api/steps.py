@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from policies.approvals import from_json
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of
@@ -15,8 +13,7 @@ from threada_site.api.pagination import paginate
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from threada_site.tenancy.people import Member, members
+from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors, tally
 from workitems.api.answers import STEP, VOTE_CAST
 from workitems.api.filters import DecisionStepFilters
@@ -24,7 +21,7 @@ from workitems.api.representations import represent_step, represent_vote_cast
 from workitems.api.shapes import CAST_VOTE
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
-from workitems.people import person_of
+from workitems.people import Staff, staff_of, tally_on
 from workitems.services.locks import locked_step
 from workitems.services.receipts import subject_of
 from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
@@ -45,10 +42,10 @@ class DecisionSteps(TenantView):
         rows = apply_filters(DecisionStepFilters, selectors.decision_steps(request.auth), request)
         if request.query_params.get("mine") == "true":
             rows = selectors.steps_waiting_for(request.auth, rows)
-        people = members(request.auth.tenant_id, humans_only=True)
+        staff = staff_of(request.auth.tenant_id)
         return Response(
             paginate(
-                selectors.with_votes(rows), request, represent=lambda step: represent_step(step, tally_of(step, people))
+                selectors.with_votes(rows), request, represent=lambda step: represent_step(step, tally_of(step, staff))
             )
         )
 
@@ -146,17 +143,12 @@ def shown_step(step_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
     step = selectors.with_votes(selectors.decision_steps(ctx)).filter(id=step_id).first()
     if step is None:
         raise errors.NotFound
-    return represent_step(step, tally_of(step, members(ctx.tenant_id, humans_only=True)))
+    return represent_step(step, tally_of(step, staff_of(ctx.tenant_id)))
 
 
-def tally_of(step: DecisionStep, people: Iterable[Member]) -> tally.Tally | None:
+def tally_of(step: DecisionStep, staff: Staff) -> tally.Tally | None:
     """What the votes on a pending step amount to, from rows that are loaded already."""
     if step.status != StepStatus.PENDING:
         return None
     workflow_id = step.work_item.workflow_version.workflow_id
-    votes = [
-        tally.Vote(vote.voter_id, PrincipalKind(vote.voter_kind), vote.decision, vote.created_at)  # type: ignore[arg-type]
-        for vote in step.votes.all()
-    ]
-    persons = [person_of(member, workflow_id=workflow_id) for member in people]
-    return tally.tally(from_json(step.rule), votes, persons, excluded=set(step.excluded_ids))
+    return tally_on(step, staff, list(step.votes.all()), workflow_id=workflow_id)

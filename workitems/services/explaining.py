@@ -8,7 +8,7 @@ from policies import selectors as rulebook
 from policies.approvals import from_json
 from policies.models import PolicyDecision
 from threada_site.kernel.context import ActingContext, Scope
-from workitems import tally
+from workitems import selectors
 from workitems.explain import (
     DecisionFacts,
     ExecutionFacts,
@@ -21,7 +21,7 @@ from workitems.explain import (
 )
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.people import acting_person
+from workitems.people import eligibility_on
 from workitems.services.voting import tally_step
 
 
@@ -33,9 +33,8 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
     decision = rulebook.latest_decision(item.id, ctx=ctx)
     eligibility = None
     if step is not None:
-        eligibility = tally.eligibility(
-            from_json(step.rule), acting_person(ctx, workflow_id=workflow_id), set(step.excluded_ids)
-        )
+        votes = selectors.votes_on(step)
+        eligibility = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes)
     return explain(
         ExplainInput(
             status=WorkItemStatus(item.status),

@@ -16,6 +16,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.writes import insert_together
 from workitems import selectors
 from workitems.batches import batch_key
+from workitems.due import due_dates
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services.moves import move_step
@@ -44,6 +45,7 @@ def open_step(
     The versions that asked for it are pinned; who is excluded is settled now, by id.
     """
     now = clock.now()
+    due = due_dates(rule, now)
     pins = pinned_versions(decision)
     rows: list[Any] = []
     if envelope is None:
@@ -81,10 +83,10 @@ def open_step(
                 input_edited_by=execution.input_edited_by if execution else None,
             )
         ),
-        respond_by=now + rule.respond_within if rule.respond_within else None,
-        remind_at=now + rule.remind_after if rule.remind_after else None,
-        escalate_at=now + rule.escalate_after if rule.escalate_after else None,
-        expires_at=now + rule.expires_after if rule.expires_after else None,
+        respond_by=due.respond_by,
+        remind_at=due.remind_at,
+        escalate_at=due.escalate_at,
+        expires_at=due.expires_at,
         opened_at=now,
     )
     insert_together(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal
 
 from integrations import selectors as systems
 from integrations.lifecycle import ExecutionStatus
@@ -13,7 +14,7 @@ from integrations.models import Execution
 from integrations.services.dispatch import dispatch
 from policies.approvals import from_json
 from policies.selectors import workflow_document
-from threada_site.kernel import clock, errors
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.canonical import commitment
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
@@ -22,7 +23,7 @@ from threada_site.tenancy.writes import insert_together
 from workitems import selectors, tally
 from workitems.lifecycle import DECISION_STEP, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.people import acting_person, people_for
+from workitems.people import Staff, eligibility_on, people_of, staff_of, tally_on
 from workitems.services.moves import move_execution, move_item
 from workitems.services.pins import check_pins_hold
 from workitems.services.receipts import item_receipt_rows, record_item
@@ -51,14 +52,17 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     """
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
-    _check_permitted(item, ctx=ctx)
+    check_permitted(item, ctx=ctx)
     check_shown(item, step, ballot.envelope_sha256)
     execution = execution_of(step)
     check_open(step, execution)
     _check_comment(ballot)
     _check_reason(ballot, item, ctx=ctx)
-    _check_voter(step, ctx=ctx, workflow_id=workflow_id)
+    votes = selectors.votes_on(step)
+    staff = staff_of(step.tenant_id, among=people_of(votes) | {ctx.principal_id})
+    _check_voter(step, votes, staff, ctx=ctx, workflow_id=workflow_id)
     _check_presence(step, ctx=ctx)
+    stood_for = sorted(staff.stands_for.get(ctx.principal_id, frozenset()) - people_of(votes))
     vote = Vote(
         tenant_id=ctx.tenant_id,
         step_id=step.id,
@@ -69,6 +73,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
         comment=ballot.comment,
         envelope_sha256=ballot.envelope_sha256,
         counted=ctx.principal_kind is PrincipalKind.HUMAN,
+        stands_for=stood_for,
     )
     insert_together(
         [
@@ -83,6 +88,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
                     "vote_id": vote.public_id,
                     "envelope_sha256": ballot.envelope_sha256,
                     "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
+                    "stands_for": [ids.public_id(ids.PRINCIPAL, person) for person in stood_for],
                 },
                 outcome={"decision": ballot.decision, "counted": vote.counted},
                 reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
@@ -111,20 +117,17 @@ def check_may_decide(
 
 def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID, everyone: bool) -> tally.Tally:
     """What the votes on `step` amount to. With `everyone` it also says whether anybody is left who could decide."""
-    votes = [
-        tally.Vote(vote.voter_id, PrincipalKind(vote.voter_kind), cast("Any", vote.decision), vote.created_at)
-        for vote in selectors.votes_on(step)
-    ]
-    among = None if everyone else {vote.person_id for vote in votes}
-    people = people_for(step, workflow_id=workflow_id, among=among)
-    return tally.tally(from_json(step.rule), votes, people, excluded=set(step.excluded_ids))
+    rows = selectors.votes_on(step)
+    among = None if everyone else people_of(rows)
+    staff = staff_of(step.tenant_id, among=among)
+    return tally_on(step, staff, rows, workflow_id=workflow_id)
 
 
 def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     """Say "I am on it" for half an hour. Others see it; they may still vote."""
-    _check_permitted(item, ctx=ctx)
+    check_permitted(item, ctx=ctx)
     check_open(step, execution_of(step))
-    _check_eligible(step, ctx=ctx, workflow_id=item.workflow_version.workflow_id)
+    check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
     now = clock.now()
     if step.claimed_by_id not in (None, ctx.principal_id) and step.claimed_until and step.claimed_until > now:
         raise errors.StepClaimed("Somebody else has claimed this step. Wait for its release or ask for it.")
@@ -142,7 +145,7 @@ def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> Non
 
 def release_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     """Give a claim back. Releasing what nobody has claimed changes nothing."""
-    _check_permitted(item, ctx=ctx)
+    check_permitted(item, ctx=ctx)
     check_open(step, execution_of(step))
     if step.claimed_by_id is None:
         return
@@ -238,11 +241,13 @@ def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None
         )
 
 
-def _check_voter(step: DecisionStep, *, ctx: ActingContext, workflow_id: uuid.UUID) -> None:
-    if ctx.principal_kind is PrincipalKind.HUMAN:
-        _check_eligible(step, ctx=ctx, workflow_id=workflow_id)
-    if Vote.objects.filter(tenant_id=step.tenant_id, step=step, voter_id=ctx.principal_id).exists():
+def _check_voter(
+    step: DecisionStep, votes: Sequence[Vote], staff: Staff, *, ctx: ActingContext, workflow_id: uuid.UUID
+) -> None:
+    if any(vote.voter_id == ctx.principal_id for vote in votes):
         raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
+    if ctx.principal_kind is PrincipalKind.HUMAN:
+        check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id, staff=staff)
 
 
 def _check_presence(step: DecisionStep, *, ctx: ActingContext) -> None:
@@ -257,17 +262,27 @@ def _check_presence(step: DecisionStep, *, ctx: ActingContext) -> None:
         )
 
 
-def _check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:
+def check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:
+    """Raises `PermissionDenied` without `decisions:decide` on the item's workflow."""
     if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=item.workflow_version.workflow_id):
         raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
 
 
-def _check_eligible(step: DecisionStep, *, ctx: ActingContext, workflow_id: uuid.UUID) -> None:
-    person = acting_person(ctx, workflow_id=workflow_id)
-    match tally.eligibility(from_json(step.rule), person, set(step.excluded_ids)):
+def check_eligible(
+    step: DecisionStep,
+    votes: Sequence[Vote],
+    *,
+    ctx: ActingContext,
+    workflow_id: uuid.UUID,
+    staff: Staff | None = None,
+) -> None:
+    """Raises `VoterExcluded` or `VoterNotEligible` when the decision of who asks would not count."""
+    match eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, staff=staff):
         case tally.Eligibility.EXCLUDED:
             raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
         case tally.Eligibility.NOT_ELIGIBLE:
             raise errors.VoterNotEligible("You do not count on this decision. See waiting_for on the step.")
+        case tally.Eligibility.NOT_YET:
+            raise errors.VoterNotEligible("Your turn has not come: other stages of this decision are first.")
         case tally.Eligibility.COUNTS:
             return

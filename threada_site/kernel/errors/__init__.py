@@ -28,12 +28,18 @@ from threada_site.kernel.errors.configuration import (
     VersionNotDraft,
 )
 from threada_site.kernel.errors.decisions import (
+    AlreadyEscalated,
     AlreadyVoted,
     ApprovalPending,
+    AssigneeNotEligible,
     BatchMixed,
     BatchTooLarge,
     CommentTooLong,
+    DelegateNotEligible,
+    DelegationEnded,
+    DelegationOverlaps,
     EnvelopeChanged,
+    NobodyToEscalateTo,
     PolicyDenied,
     ReasonCodeRequired,
     ReviewPending,

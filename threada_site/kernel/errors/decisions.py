@@ -65,3 +65,27 @@ class BatchMixed(ThreadaError):
 
 class BatchTooLarge(ThreadaError):
     reason_code = "batch_too_large"
+
+
+class AssigneeNotEligible(ThreadaError):
+    reason_code = "assignee_not_eligible"
+
+
+class NobodyToEscalateTo(ThreadaError):
+    reason_code = "nobody_to_escalate_to"
+
+
+class AlreadyEscalated(ThreadaError):
+    reason_code = "already_escalated"
+
+
+class DelegateNotEligible(ThreadaError):
+    reason_code = "delegate_not_eligible"
+
+
+class DelegationOverlaps(ThreadaError):
+    reason_code = "delegation_overlaps"
+
+
+class DelegationEnded(ThreadaError):
+    reason_code = "delegation_ended"

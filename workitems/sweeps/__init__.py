@@ -13,8 +13,8 @@ from integrations.models import Execution
 from integrations.services.dispatch import dispatch
 from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue, live_jobs
 from threada_site.tenancy.roles import platform_role
-from workitems.lifecycle import StepStatus, WorkItemStatus
-from workitems.models import DecisionStep, WorkItem
+from workitems.lifecycle import WorkItemStatus
+from workitems.models import WorkItem
 
 BATCH: Final = 500
 INTAKE_OVERDUE: Final = timedelta(seconds=30)
@@ -51,21 +51,6 @@ def remind_of_intake(*, now: datetime) -> int:
                     work_item_id=str(item_id),
                     correlation_id=correlation_id,
                 )
-    return len(due)
-
-
-def remind_of_deadlines(*, now: datetime) -> int:
-    """Enqueue the expiry of steps that are overdue."""
-    with platform_role():
-        due = list(
-            DecisionStep.objects.filter(status=StepStatus.PENDING, expires_at__lte=now).values_list("tenant_id", "id")[
-                :BATCH
-            ]
-        )
-        live = live_jobs("workitems.expire_step", "step_id", [str(step_id) for _, step_id in due])
-        for tenant_id, step_id in due:
-            if str(step_id) not in live:
-                enqueue("workitems.expire_step", tenant_id=tenant_id, queue=MAINTENANCE_QUEUE, step_id=str(step_id))
     return len(due)
 
 

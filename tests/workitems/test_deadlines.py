@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.jobs import queued_jobs, run_jobs
+from tests.jobs import run_jobs
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.kernel import clock
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep
-from workitems.services.expiring import expire_step
+from workitems.services.deadlines import expire_step
 from workitems.services.locks import locked_step
-from workitems.sweeps import remind_of_deadlines
+from workitems.sweeps.deadlines import sweep_deadlines
 
 
 def put_deadline(office: Office, **rule: Any) -> None:
@@ -92,13 +92,11 @@ def test_a_review_may_expire(office: Office) -> None:
 
 
 @pytest.mark.parametrize("overdue", [True, False])
-def test_the_sweep_reminds_of_what_is_overdue(office: Office, overdue: bool) -> None:
+def test_the_sweep_expires_what_is_overdue(office: Office, overdue: bool) -> None:
     put_deadline(office)
     _, step, _ = office.awaiting()
     run_jobs()
     office.set_step(step, expires_at=clock.now() + timedelta(seconds=-1 if overdue else 60))
-    assert remind_of_deadlines(now=clock.now()) == (1 if overdue else 0)
-    remind_of_deadlines(now=clock.now())
-    assert [name for name, _ in queued_jobs()] == (["workitems.expire_step"] if overdue else [])
-    run_jobs()
+    assert dict(sweep_deadlines(now=clock.now())) == ({"done": 1} if overdue else {})
+    assert not sweep_deadlines(now=clock.now())
     assert office.step(step).status == ("expired" if overdue else "pending")

@@ -1,0 +1,188 @@
+"""Escalation: more people may decide; nobody loses the right to, and no place is filled twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from policies.approvals import Leaf
+from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.identity.services import define_role
+from threada_site.kernel import clock, errors
+from threada_site.kernel.context import Scope
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import DecisionStep, Notice
+from workitems.services.escalating import escalate_step
+from workitems.services.locks import locked_step
+from workitems.sweeps.deadlines import sweep_deadlines
+
+
+@pytest.fixture
+def lea(office: Office) -> Office:
+    """The office with a finance lead, to whom rules escalate."""
+    with unit_of_work(office.tenant.id):
+        define_role("lead", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=office.system)
+    office.join("lea", roles=("lead",))
+    put_rule(office, escalate_after="PT1H", escalate_to=[{"role": "lead"}])
+    return office
+
+
+def put_rule(office: Office, **rule: Any) -> None:
+    office.put_rules({**RULES[1], "approvals": {**ASKS_TWO, **rule}}, *RULES[2:])
+
+
+def escalate(office: Office, step: DecisionStep, by: str = "fay", **more: Any) -> None:
+    with unit_of_work(office.tenant.id):
+        item, locked = locked_step(step.id, ctx=office.system)
+        escalate_step(item, locked, ctx=office.ctx(by), **more)
+
+
+def refused(answer: Any, status: int, reason_code: str) -> None:
+    assert (answer.status_code, answer.json()["reason_code"]) == (status, reason_code)
+
+
+def notices(office: Office, step: DecisionStep) -> list[tuple[str, list[str] | None]]:
+    names = {user.id: name for name, user in office.people.items()}
+    with unit_of_work(office.tenant.id):
+        rows = Notice.objects.filter(step=step).order_by("id")
+        return [
+            (row.kind, None if row.recipient_ids is None else [names[person] for person in row.recipient_ids])
+            for row in rows
+        ]
+
+
+def test_whom_it_is_escalated_to_joins_when_time_is_up(lea: Office) -> None:
+    item, step, _ = lea.awaiting()
+    assert step.escalate_at == step.opened_at + timedelta(hours=1)
+    with pytest.raises(errors.VoterNotEligible):
+        lea.vote(step, "lea")
+    sweep_deadlines(now=step.opened_at + timedelta(minutes=59))
+    assert lea.step(step).escalated_at is None
+    now = step.opened_at + timedelta(hours=1)
+    assert dict(sweep_deadlines(now=now)) == {"done": 1}
+    assert not sweep_deadlines(now=now)
+    again = lea.step(step)
+    assert (again.escalated_at, again.escalate_at, again.escalated_to) == (now, None, [{"role": "lead"}])
+    assert lea.kinds(item)[-1] == "decision_step.escalated"
+    assert notices(lea, step) == [("assigned", None), ("escalated", ["lea"])]
+    lea.vote(step, "fay")
+    lea.vote(step, "lea")
+    assert lea.step(step).status == "approved"
+
+
+def test_the_first_two_of_whoever_may_decide(lea: Office) -> None:
+    lea.join("lou", roles=("lead",))
+    _, step, _ = lea.awaiting()
+    escalate(lea, step)
+    lea.vote(step, "lea")
+    assert lea.step(step).status == "pending"
+    lea.vote(step, "lou")
+    assert lea.step(step).status == "approved"
+
+
+def test_whom_it_is_escalated_to_may_veto(lea: Office) -> None:
+    item, step, _ = lea.awaiting()
+    escalate(lea, step)
+    lea.vote(step, "lea", "reject")
+    assert (lea.step(step).status, lea.item(item).status) == ("rejected", "rejected")
+
+
+def test_who_has_a_part_in_the_case_stays_excluded(lea: Office) -> None:
+    lea.join("rolf", roles=("requester", "lead"))
+    item = lea.decided(500, by="rolf")
+    step = lea.execute(item, by="rolf").step
+    assert step is not None
+    escalate(lea, step)
+    with pytest.raises(errors.VoterExcluded):
+        lea.vote(step, "rolf")
+    assert notices(lea, step)[-1] == ("escalated", ["lea"])
+
+
+def test_by_hand_it_leaves_a_receipt_with_its_reason_committed(lea: Office) -> None:
+    _, step, _ = lea.awaiting()
+    escalate(lea, step, by="vera", reason="The offer ends at noon.")
+    body = lea.bodies("decision_step.escalated")[-1]
+    assert body["inputs"]["escalated_to"] == [{"role": "lead"}]
+    assert body["inputs"]["by_hand"] is True
+    assert "noon" not in str(body)
+    with pytest.raises(errors.AlreadyEscalated):
+        escalate(lea, step)
+    assert len(lea.bodies("decision_step.escalated")) == 1
+
+
+def test_to_anybody_else_only_who_manages_the_workflow(lea: Office) -> None:
+    _, step, _ = lea.awaiting()
+    with pytest.raises(errors.PermissionDenied):
+        escalate(lea, step, to=Leaf("user", "vera"))
+    escalate(lea, step, by="ada", to=Leaf("user", "vera"))
+    lea.vote(step, "vera")
+    lea.vote(step, "fay")
+    assert lea.step(step).status == "approved"
+
+
+def test_a_rule_without_a_target_wants_one_named(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    with pytest.raises(errors.NobodyToEscalateTo, match="names nobody"):
+        escalate(office, step)
+    with pytest.raises(errors.NobodyToEscalateTo, match="Nobody of the role board"):
+        escalate(office, step, by="ada", to=Leaf("role", "board"))
+    assert office.step(step).escalated_to == []
+
+
+def test_expiry_may_escalate_and_give_the_same_time_again(lea: Office) -> None:
+    put_rule(lea, expires_after="PT2H", on_expiry="escalate", escalate_to=[{"role": "lead"}])
+    item, step, _ = lea.awaiting()
+    first = step.opened_at + timedelta(hours=2)
+    sweep_deadlines(now=first)
+    again = lea.step(step)
+    assert (again.status, again.extended_at, again.expires_at) == ("pending", first, first + timedelta(hours=2))
+    lea.vote(step, "lea")
+    sweep_deadlines(now=first + timedelta(hours=2))
+    assert (lea.step(step).status, lea.item(item).status) == ("expired", "expired")
+    assert notices(lea, step)[-1] == ("decided", None)
+
+
+def test_one_escalated_before_its_time_is_still_given_the_same_time_again(lea: Office) -> None:
+    put_rule(lea, escalate_after="PT1H", expires_after="PT2H", on_expiry="escalate", escalate_to=[{"role": "lead"}])
+    item, step, _ = lea.awaiting()
+    sweep_deadlines(now=step.opened_at + timedelta(hours=1))
+    sweep_deadlines(now=step.opened_at + timedelta(hours=2))
+    assert lea.step(step).status == "pending"
+    assert lea.kinds(item)[-2:] == ["decision_step.escalated", "decision_step.extended"]
+    sweep_deadlines(now=step.opened_at + timedelta(hours=4))
+    assert lea.step(step).status == "expired"
+
+
+def test_it_reminds_once(office: Office) -> None:
+    put_rule(office, remind_after="PT30M")
+    item, step, _ = office.awaiting()
+    now = step.opened_at + timedelta(minutes=30)
+    sweep_deadlines(now=now)
+    sweep_deadlines(now=now + timedelta(days=3))
+    assert notices(office, step) == [("assigned", None), ("reminder", None)]
+    assert office.kinds(item).count("decision_step.reminded") == 1
+
+
+def test_without_a_reminder_of_its_own_it_reminds_when_an_answer_was_promised(office: Office) -> None:
+    put_rule(office, respond_within="PT8H")
+    _, step, _ = office.awaiting()
+    assert step.remind_at == step.respond_by == step.opened_at + timedelta(hours=8)
+
+
+def test_the_api_escalates(lea: Office) -> None:
+    _, step, _ = lea.awaiting()
+    path = f"/decision-steps/{step.public_id}/escalate"
+    refused(lea.api("rita").post(path, {}), 403, "scope_missing")
+    refused(lea.api("fay").post(path, {"to": {"user": "vera"}}), 403, "permission_denied")
+    body = lea.api("fay").post(path, {"reason": "soon"}).json()
+    assert (body["escalated_to"], body["status"]) == ([{"role": "lead"}], "pending")
+    refused(lea.api("fay").post(path, {}), 409, "already_escalated")
+    refused(lea.api("ada").post(path, {"to": {"role": "nobody"}}), 422, "nobody_to_escalate_to")
+    refused(lea.api("ada").post(path, {"to": {"role": "a", "user": "b"}}), 422, "invalid_request")
+    lea.vote(step, "lea", "reject")
+    refused(lea.api("fay").post(path, {}), 409, "step_closed")
+    refused(lea.api("fay").post("/decision-steps/ds_00000000000000000000000000/escalate", {}), 404, "not_found")
+    assert lea.step(step).escalated_at is not None
+    assert lea.step(step).escalated_at <= clock.now()

@@ -1,0 +1,98 @@
+"""Handing a step to somebody says whose turn it is, and gives nobody a right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.workitems.office import Office
+from threada_site.kernel import errors
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import DecisionStep, Notice
+from workitems.services.locks import locked_step
+from workitems.services.reassigning import reassign_step
+from workitems.services.voting import claim_step
+
+
+def reassign(office: Office, step: DecisionStep, to: str, by: str = "fay", **more: Any) -> None:
+    with unit_of_work(office.tenant.id):
+        item, locked = locked_step(step.id, ctx=office.system)
+        reassign_step(item, locked, office.people[to], ctx=office.ctx(by), **more)
+
+
+def claim(office: Office, step: DecisionStep, by: str) -> None:
+    with unit_of_work(office.tenant.id):
+        item, locked = locked_step(step.id, ctx=office.system)
+        claim_step(item, locked, ctx=office.ctx(by))
+
+
+def told(office: Office, step: DecisionStep) -> list[Any]:
+    with unit_of_work(office.tenant.id):
+        return [row.recipient_ids for row in Notice.objects.filter(step=step, kind="assigned").order_by("id")]
+
+
+def test_it_changes_hands(office: Office) -> None:
+    item, step, _ = office.awaiting()
+    claim(office, step, "fay")
+    reassign(office, step, "finn", reason="He knows the vendor.")
+    again = office.step(step)
+    assert (again.assignee_id, again.claimed_by_id, again.claimed_until) == (office.people["finn"].id, None, None)
+    assert office.kinds(item)[-1] == "decision_step.reassigned"
+    assert "vendor" not in str(office.bodies("decision_step.reassigned"))
+    assert told(office, step) == [None, [office.people["finn"].id]]
+    office.vote(step, "fred")
+    assert office.step(step).status == "pending"
+
+
+def test_to_who_has_it_nothing_happens(office: Office) -> None:
+    item, step, _ = office.awaiting()
+    reassign(office, step, "finn")
+    before = office.kinds(item)
+    reassign(office, step, "finn", by="finn")
+    assert (office.kinds(item), len(told(office, step))) == (before, 2)
+
+
+def test_a_claim_of_the_new_assignee_stays(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    claim(office, step, "finn")
+    reassign(office, step, "finn")
+    assert office.step(step).claimed_by_id == office.people["finn"].id
+
+
+@pytest.mark.parametrize("to", ["vera", "wim", "rita", "fred"])
+def test_nobody_who_could_not_decide(office: Office, to: str) -> None:
+    item, step, _ = office.awaiting()
+    office.vote(step, "fred")
+    before = office.kinds(item)
+    with pytest.raises(errors.AssigneeNotEligible):
+        reassign(office, step, to)
+    assert (office.step(step).assignee_id, office.kinds(item)) == (None, before)
+
+
+def test_who_may_not_decide_may_not_hand_it_on(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    with pytest.raises(errors.VoterNotEligible):
+        reassign(office, step, "finn", by="vera")
+    with pytest.raises(errors.PermissionDenied):
+        reassign(office, step, "finn", by="wim")
+    reassign(office, step, "finn", by="ada")
+    assert office.step(step).assignee_id == office.people["finn"].id
+
+
+def test_the_api_reassigns(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    path = f"/decision-steps/{step.public_id}/reassign"
+    body = office.api("fay").post(path, {"to": "finn"}).json()
+    assert body["assignee"] == office.people["finn"].public_id
+    again = office.api("fay").post(path, {"to": office.people["fay"].public_id})
+    assert again.json()["assignee"] == office.people["fay"].public_id
+    for to, status, reason_code in (
+        ("nobody", 422, "assignee_not_eligible"),
+        ("vera", 422, "assignee_not_eligible"),
+        ("", 422, "invalid_request"),
+    ):
+        answer = office.api("fay").post(path, {"to": to})
+        assert (answer.status_code, answer.json()["reason_code"]) == (status, reason_code)
+    office.vote(step, "fay", "reject")
+    assert office.api("finn").post(path, {"to": "fred"}).json()["reason_code"] == "step_closed"

@@ -1,0 +1,73 @@
+"""`/decision-steps/{id}/reassign` and `/escalate`: whose turn it is, and who may decide besides."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from rest_framework.response import Response
+
+from policies.approvals import Leaf, LeafKind
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation
+from threada_site.api.views import TenantView, path_id
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
+from workitems.api.answers import STEP
+from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
+from workitems.api.steps import shown_step
+from workitems.services.escalating import escalate_step
+from workitems.services.locks import locked_step
+from workitems.services.reassigning import named_principal, reassign_step
+from workitems.services.receipts import subject_of
+
+_KINDS: Final[tuple[LeafKind, ...]] = ("role", "group", "user")
+
+
+class ReassignDecisionStep(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @operation(
+        "reassignDecisionStep",
+        "Hand a step to somebody it waits for",
+        tag="Decisions",
+        description="Says whose turn it is. It gives no right: the others whom the rule names may still decide.",
+        body=REASSIGN_STEP,
+        answers={200: STEP},
+        reasons=("step_closed", "assignee_not_eligible", "voter_excluded", "voter_not_eligible"),
+    )
+    @idempotent
+    def post(self, request: Any, decision_step_id: str) -> Response:
+        body = REASSIGN_STEP.check(request.data)
+        item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        to = named_principal(body["to"], ctx=request.auth)
+        if to is None:
+            raise errors.AssigneeNotEligible(
+                "There is no such person in this tenant.", errors=[FieldError("/to", "names nobody", "unknown")]
+            )
+        reassign_step(item, step, to, reason=body.get("reason", ""), ctx=request.auth)
+        return Response(shown_step(step.id, ctx=request.auth))
+
+
+class EscalateDecisionStep(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @operation(
+        "escalateDecisionStep",
+        "Let more people decide a step",
+        tag="Decisions",
+        description="They may stand in for any place that is still open. Nobody loses the right to decide.",
+        body=ESCALATE_STEP,
+        answers={200: STEP},
+        reasons=("step_closed", "nobody_to_escalate_to", "already_escalated"),
+    )
+    @idempotent
+    def post(self, request: Any, decision_step_id: str) -> Response:
+        body = ESCALATE_STEP.check(request.data)
+        item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
+        self.subject = subject_of(item)
+        named = body.get("to", {})
+        to = next((Leaf(kind, named[kind]) for kind in _KINDS if kind in named), None)
+        escalate_step(item, step, to=to, reason=body.get("reason", ""), ctx=request.auth)
+        return Response(shown_step(step.id, ctx=request.auth))
