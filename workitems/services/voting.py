@@ -88,7 +88,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
                     "vote_id": vote.public_id,
                     "envelope_sha256": ballot.envelope_sha256,
                     "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
-                    "stands_for": [ids.public_id(ids.PRINCIPAL, person) for person in stood_for],
+                    **({"stands_for": [ids.public_id(ids.PRINCIPAL, who) for who in stood_for]} if stood_for else {}),
                 },
                 outcome={"decision": ballot.decision, "counted": vote.counted},
                 reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
