@@ -53,3 +53,26 @@ def format_duration(duration: timedelta) -> str:
     days = f"{duration.days}D" if duration.days else ""
     clock = "".join(f"{amount}{unit}" for amount, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if amount)
     return f"P{days}" + (f"T{clock}" if clock else "")
+
+
+def parse_working_time(text: str) -> timedelta:
+    """As `parse_duration`, for working time: hours and minutes, since a day of it is as long as a calendar says.
+
+    Raises `ValueError` with a sentence that says what to write instead.
+    """
+    if not text.startswith("PT"):
+        raise ValueError(
+            f"{text[:40]!r} is no working time. Write it in hours and minutes: PT8H, PT1H30M; three days of eight "
+            "hours are PT24H."
+        )
+    return parse_duration(text)
+
+
+def format_working_time(duration: timedelta) -> str:
+    """`duration` in hours, minutes and seconds, each only where not zero. Raises `ValueError` as `format_duration`."""
+    format_duration(duration)
+    minutes, seconds = divmod(duration // timedelta(seconds=1), 60)
+    hours, minutes = divmod(minutes, 60)
+    return "PT" + "".join(
+        f"{amount}{unit}" for amount, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if amount
+    )

@@ -10,7 +10,10 @@ import orjson
 from django.db import connection
 from django.db.models import Case, Q, QuerySet, Value, When
 
+from policies.approvals import ApprovalRule
+from policies.calendar_documents import parse_calendar
 from policies.models import (
+    Calendar,
     Channel,
     List,
     Overlay,
@@ -23,6 +26,7 @@ from policies.models import (
 from policies.overlay_documents import SCOPE_KINDS
 from policies.weighted_cache import WeightedCache
 from policies.workflow_documents import WorkflowDocument, workflow_from_spec
+from policies.working_time import DEFAULT_CALENDAR, WorkingCalendar
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 
@@ -167,3 +171,14 @@ def latest_decision(
 def stored_facts(decision: PolicyDecision) -> dict[str, Any]:
     """The facts a decision was taken on, but for `lists`: those it names by version."""
     return orjson.loads(bytes(decision.facts))
+
+
+def calendar_of(tenant_id: uuid.UUID) -> Calendar | None:
+    """The tenant's calendar, if it has one."""
+    return Calendar.objects.filter(tenant_id=tenant_id).first()
+
+
+def working_calendar(rule: ApprovalRule, *, tenant_id: uuid.UUID) -> WorkingCalendar:
+    """What the rule's working time is counted by; looked up only where it has any."""
+    calendar = calendar_of(tenant_id) if rule.working_time else None
+    return DEFAULT_CALENDAR if calendar is None else parse_calendar(calendar.document).calendar

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from policies.approvals import ApprovalRule
+from policies.working_time import WorkingCalendar, add_working_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,17 @@ class DueDates:
     expires_at: datetime | None
 
 
-def due_dates(rule: ApprovalRule, start: datetime) -> DueDates:
+def due_dates(rule: ApprovalRule, start: datetime, calendar: WorkingCalendar) -> DueDates:
     """What is due when, for a step that opens at `start`. Without `remind_after` one is reminded at `respond_by`."""
+
+    working_time = dict(rule.working_time)
 
     def after(name: str) -> datetime | None:
         duration = getattr(rule, name)
-        return None if duration is None else start + duration
+        instants = [] if duration is None else [start + duration]
+        if name in working_time:
+            instants.append(add_working_time(calendar, start, working_time[name]))
+        return min(instants, default=None)
 
     respond_by = after("respond_within")
     return DueDates(

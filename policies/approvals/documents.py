@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from policies.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, EXCLUSIONS, ApprovalRule, Exclusion
 from policies.approvals.stages import InOrder, Together, Tree, whole
 from policies.approvals.trees import LEAF_KINDS, AllOf, AnyOf, Leaf, LeafKind, Node, demands
-from policies.durations import parse_duration
+from policies.durations import parse_duration, parse_working_time
 from policies.problems import MAX_PROBLEMS, suggestion
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid
@@ -24,7 +24,7 @@ _MAX_NAME: Final = 150
 
 _NODE_FIELDS: Final = ("all", "any", *LEAF_KINDS, "count")
 _ORDER_FIELDS: Final = ("stages", "together")
-_RULE_FIELDS: Final = ("exclude", *DURATION_FIELDS, "on_expiry", "escalate_to", "step_up", "veto")
+_RULE_FIELDS: Final = ("exclude", *DURATION_FIELDS, "working_time", "on_expiry", "escalate_to", "step_up", "veto")
 
 
 def parse_approvals(value: Any, *, pointer: str) -> ApprovalRule:
@@ -74,6 +74,7 @@ class _Reader:
             tree=self._tree(value, pointer, _ORDER_FIELDS),
             exclude=self._exclude(value, pointer),
             **durations,
+            working_time=self._working_time(value, pointer),
             escalate_to=self._escalate_to(value, pointer),
             on_expiry=self._choice(value, pointer, "on_expiry", "reject", ("reject", "escalate")),
             step_up=self._boolean(value, pointer, "step_up"),
@@ -83,9 +84,10 @@ class _Reader:
         return rule
 
     def _check_times(self, rule: ApprovalRule, value: Mapping[str, Any], pointer: str) -> None:
-        if "on_expiry" in value and "expires_after" not in value:
+        in_working_time = dict(rule.working_time)
+        if "on_expiry" in value and "expires_after" not in {*value, *in_working_time}:
             self.problem(pointer_to(pointer, "on_expiry"), "Nothing expires: add expires_after or leave on_expiry out.")
-        escalates = rule.on_expiry == "escalate" or "escalate_after" in value
+        escalates = rule.on_expiry == "escalate" or "escalate_after" in {*value, *in_working_time}
         if escalates and "escalate_to" not in value:
             self.problem(
                 pointer_to(pointer, "escalate_to"), "Name whom to escalate to, e.g. {role: finance_lead}.", "required"
@@ -94,6 +96,10 @@ class _Reader:
             duration: timedelta | None = getattr(rule, name)
             if duration is not None and rule.expires_after is not None and duration > rule.expires_after:
                 self.problem(pointer_to(pointer, name), f"{name} lies past expires_after. Make it shorter.")
+            worked, end = in_working_time.get(name), in_working_time.get("expires_after")
+            if worked is not None and end is not None and worked > end:
+                place = pointer_to(pointer_to(pointer, "working_time"), name)
+                self.problem(place, f"{name} lies past expires_after. Make it shorter.")
 
     def _tree(self, value: Mapping[str, Any], pointer: str, orders: tuple[str, ...]) -> Tree:
         """A tree, `stages`, or, where several rules were merged, `together`: these two at the top alone."""
@@ -222,6 +228,24 @@ class _Reader:
             name = self._name(kinds[0], target[kinds[0]], pointer_to(target_pointer, kinds[0]))
             targets.append(Leaf(kinds[0], name))
         return tuple(sorted(set(targets), key=lambda target: (target.kind, target.name)))
+
+    def _working_time(self, value: Mapping[str, Any], pointer: str) -> tuple[tuple[str, timedelta], ...]:
+        if "working_time" not in value:
+            return ()
+        place = pointer_to(pointer, "working_time")
+        named = value["working_time"]
+        if not isinstance(named, Mapping) or not named:
+            self.problem(place, "working_time holds durations, e.g. {respond_within: PT8H}.", "wrong_type")
+            return ()
+        self._known_fields(named, DURATION_FIELDS, place)
+        durations: dict[str, timedelta] = {}
+        for name in DURATION_FIELDS:
+            if name in named:
+                try:
+                    durations[name] = parse_working_time(str(named[name]))
+                except ValueError as error:
+                    self.problem(pointer_to(place, name), str(error))
+        return tuple(sorted(durations.items()))
 
     def _duration(self, value: Any, pointer: str) -> timedelta | None:
         try:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from policies.approvals.stages import Tree, canonical_tree, together, tree_from_json, tree_to_json, whole
 from policies.approvals.trees import Leaf, demands
-from policies.durations import format_duration, parse_duration
+from policies.durations import format_duration, format_working_time, parse_duration, parse_working_time
 from threada_site.kernel.context import Scope
 
 type Exclusion = Literal["requester", "last_editor", "policy_author", "agent_owner"]
@@ -30,7 +30,9 @@ class ApprovalRule:
 
     `exclude` names groups of people by their part in the case; without a word on it a document excludes the requester,
     and only an explicit `exclude: []` lifts that. Durations run from the moment the step opens; `expires_after` None
-    means no deadline, and `on_expiry` says nothing then. `veto` is the number of counted rejects that ends the step.
+    means no deadline, and `on_expiry` says nothing then. `working_time` holds durations by the same names that pass
+    only while the tenant works; where both are given, the earlier instant holds. `veto` is the number of counted
+    rejects that ends the step.
     """
 
     tree: Tree
@@ -40,9 +42,15 @@ class ApprovalRule:
     escalate_after: timedelta | None = None
     escalate_to: tuple[Leaf, ...] = ()
     expires_after: timedelta | None = None
+    working_time: tuple[tuple[str, timedelta], ...] = ()
     on_expiry: OnExpiry = "reject"
     step_up: bool = False
     veto: int = 1
+
+    @property
+    def expires(self) -> bool:
+        """Whether there is a deadline at all."""
+        return self.expires_after is not None or "expires_after" in dict(self.working_time)
 
 
 REVIEW_DEFAULT: Final = ApprovalRule(tree=Leaf("scope", Scope.DECISIONS_DECIDE.value))
@@ -63,7 +71,7 @@ def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
     demands(whole(tree))
     targets = {target for rule in rules for target in rule.escalate_to}
     deadline = _shortest(rule.expires_after for rule in rules)
-    on_expiry = {rule.on_expiry for rule in rules if rule.expires_after is not None}
+    on_expiry = {rule.on_expiry for rule in rules if rule.expires}
     return ApprovalRule(
         tree=tree,
         exclude=frozenset[Exclusion]().union(*(rule.exclude for rule in rules)),
@@ -72,6 +80,7 @@ def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
         escalate_after=_unless_past(_shortest(rule.escalate_after for rule in rules), deadline),
         escalate_to=tuple(sorted(targets, key=lambda target: (target.kind, target.name))),
         expires_after=deadline,
+        working_time=_shortest_each(rule.working_time for rule in rules),
         on_expiry="escalate" if on_expiry == {"escalate"} else "reject",
         step_up=any(rule.step_up for rule in rules),
         veto=min(rule.veto for rule in rules),
@@ -92,6 +101,19 @@ def _unless_past(duration: timedelta | None, deadline: timedelta | None) -> time
     return None if duration and deadline and duration > deadline else duration
 
 
+def _shortest_each(rules: Iterable[tuple[tuple[str, timedelta], ...]]) -> tuple[tuple[str, timedelta], ...]:
+    """As above, for durations in working time: each is compared with its likes alone."""
+    shortest: dict[str, timedelta] = {}
+    for durations in rules:
+        for name, duration in durations:
+            shortest[name] = min(duration, shortest.get(name, duration))
+    deadline = shortest.get("expires_after")
+    kept = {name: _unless_past(duration, deadline) for name, duration in shortest.items()}
+    if "respond_within" in shortest:
+        kept["respond_within"] = _cut(shortest["respond_within"], deadline)
+    return tuple(sorted((name, duration) for name, duration in kept.items() if duration is not None))
+
+
 def to_json(rule: ApprovalRule) -> dict[str, Any]:
     """The rule in one canonical form, which is also a valid document: what steps store and the API shows as `rule`."""
     value: dict[str, Any] = tree_to_json(canonical_tree(rule.tree))
@@ -100,7 +122,9 @@ def to_json(rule: ApprovalRule) -> dict[str, Any]:
         duration: timedelta | None = getattr(rule, name)
         if duration is not None:
             value[name] = format_duration(duration)
-    if rule.expires_after is not None:
+    if rule.working_time:
+        value["working_time"] = {name: format_working_time(duration) for name, duration in rule.working_time}
+    if rule.expires:
         value["on_expiry"] = rule.on_expiry
     if rule.escalate_to:
         value["escalate_to"] = [{target.kind: target.name} for target in rule.escalate_to]
@@ -113,6 +137,9 @@ def from_json(value: Mapping[str, Any]) -> ApprovalRule:
         tree=tree_from_json(value),
         exclude=frozenset(value["exclude"]),
         **{name: parse_duration(value[name]) for name in DURATION_FIELDS if name in value},
+        working_time=tuple(
+            sorted((name, parse_working_time(text)) for name, text in value.get("working_time", {}).items())
+        ),
         escalate_to=tuple(
             Leaf(target_kind, name) for target in value.get("escalate_to", ()) for target_kind, name in target.items()
         ),

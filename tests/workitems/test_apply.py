@@ -318,3 +318,14 @@ def test_a_group_that_cannot_be_is_refused_by_line(apply: Any, tenant: Tenant, t
     assert said in ran.err
     with unit_of_work(tenant.id):
         assert group_member_names("g", tenant_id=tenant.id) is None
+
+
+def test_a_calendar_is_applied(apply: Any, tenant: Tenant) -> None:
+    calendar = 'kind: Calendar\nid: office\nspec:\n  time_zone: UTC\n  hours: {monday: ["09:00-17:00"]}\n'
+    assert "+ Calendar office (created)" in apply(calendar).out
+    assert "  Calendar office (unchanged)" in apply(calendar).out
+    changed = apply(calendar.replace("UTC", "Europe/Paris"))
+    assert "~ Calendar office (changed)" in changed.out
+    assert "documents.yaml:4: /spec/time_zone" in apply(calendar.replace("UTC", "Mars/Base")).err
+    two = apply(f"{calendar}---\n{calendar.replace('office', 'shop')}")
+    assert "documents.yaml:6: document: Calendar of the tenant stands at" in two.err

@@ -14,9 +14,11 @@ from django.db import transaction
 from integrations import selectors as systems
 from integrations.services.configure import put_integration
 from policies import selectors as rulebook
+from policies.calendar_documents import parse_calendar
 from policies.channel_documents import parse_channel
 from policies.lists import parse_list
 from policies.overlay_documents import parse_overlay
+from policies.services.calendars import put_calendar
 from policies.services.channels import put_channel
 from policies.services.lists import put_list
 from policies.services.overlays import put_overlay
@@ -101,11 +103,11 @@ def _rank(document: Document) -> int:
 
 
 def _check_unique(document: Document, kind: str, seen: dict[tuple[str, str], Document]) -> None:
-    name = (
-        document.value.get("id")
-        if kind != "Overlay"
-        else f"{document.value.get('policy')} {document.value.get('scope')}"
-    )
+    name = document.value.get("id")
+    if kind == "Overlay":
+        name = f"{document.value.get('policy')} {document.value.get('scope')}"
+    elif kind == "Calendar":
+        name = "of the tenant"
     earlier = seen.setdefault((kind, str(name)), document)
     if earlier is not document:
         place = f"{earlier.source}:{earlier.line_of('')}"
@@ -174,6 +176,13 @@ def _apply_channel(value: dict[str, Any], ctx: ActingContext) -> Applied:
     return Applied(
         "Channel", put.row.slug, put.change, _diff({"name": before.name} if before else None, {"name": document.name})
     )
+
+
+def _apply_calendar(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    document = parse_calendar(value)
+    before = rulebook.calendar_of(ctx.tenant_id)
+    put = put_calendar(str(document.id), document, ctx=ctx)
+    return Applied("Calendar", put.row.slug, put.change, _diff(before.document if before else None, put.row.document))
 
 
 def _apply_list(value: dict[str, Any], ctx: ActingContext) -> Applied:
@@ -252,6 +261,7 @@ _KINDS: Final[dict[str, Callable[[dict[str, Any], ActingContext], Applied]]] = {
     "Role": _apply_role,
     "Group": _apply_group,
     "Channel": _apply_channel,
+    "Calendar": _apply_calendar,
     "List": _apply_list,
     "Workflow": _apply_workflow,
     "Integration": _apply_integration,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from integrations import selectors as systems
+from policies import selectors as rulebook
 from policies.approvals import ApprovalRule, from_json
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
@@ -51,7 +52,7 @@ def expire_step(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: Actin
 
 def _extend(item: WorkItem, step: DecisionStep, rule: ApprovalRule, *, now: datetime, ctx: ActingContext) -> None:
     step.extended_at = now
-    step.expires_at = due_dates(rule, now).expires_at
+    step.expires_at = due_dates(rule, now, rulebook.working_calendar(rule, tenant_id=step.tenant_id)).expires_at
     step.save(update_fields=["extended_at", "expires_at"])
     if not raise_to(item, step, rule.escalate_to, now=now, ctx=ctx):
         record_item("decision_step.extended", item, ctx=ctx, **step_blocks(step), outcome={"status": step.status})

@@ -9,6 +9,7 @@ from typing import Any, Final
 from integrations import selectors as systems
 from integrations.envelope import SealedEnvelope, seal
 from integrations.models import Envelope, Execution
+from policies import selectors as rulebook
 from policies.approvals import ApprovalRule, to_json
 from policies.models import PolicyDecision, PolicyVersion
 from threada_site.kernel import clock, ids
@@ -45,7 +46,7 @@ def open_step(
     The versions that asked for it are pinned; who is excluded is settled now, by id.
     """
     now = clock.now()
-    due = due_dates(rule, now)
+    due = due_dates(rule, now, rulebook.working_calendar(rule, tenant_id=item.tenant_id))
     pins = pinned_versions(decision)
     rows: list[Any] = []
     if envelope is None:

@@ -1,0 +1,35 @@
+"""The tenant's calendar: one, that deadlines in working time are counted by from the next step on."""
+
+from __future__ import annotations
+
+from policies.calendar_documents import CalendarDocument
+from policies.models import Calendar
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.kernel import clock
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def put_calendar(slug: str, document: CalendarDocument, *, ctx: ActingContext) -> Put[Calendar]:
+    """Make `document` the tenant's calendar, under that name. Open steps keep their deadlines.
+
+    Receipt: `calendar.changed`, with the digest of its spec.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    spec = dict(document.spec)
+    zone = document.calendar.zone.key
+    calendar, is_new = Calendar.objects.select_for_update().get_or_create(
+        tenant_id=ctx.tenant_id, defaults={"slug": slug, "document": spec, "time_zone": zone}
+    )
+    if not is_new:
+        if (calendar.slug, calendar.document) == (slug, spec):
+            return Put(calendar, Change.UNCHANGED)
+        calendar.slug, calendar.document, calendar.time_zone = slug, spec, zone
+        calendar.updated_at = clock.now()
+        calendar.save(update_fields=["slug", "document", "time_zone", "updated_at"])
+    inputs = {"calendar": slug, "spec_sha256": canonical_sha256(spec)}
+    record(Entry(kind="calendar.changed", inputs=inputs, outcome={"time_zone": zone}), ctx=ctx)
+    return Put(calendar, Change.CREATED if is_new else Change.CHANGED)

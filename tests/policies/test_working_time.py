@@ -1,0 +1,147 @@
+"""Working time, against a slow count of minutes, and across changes of the clocks."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.durations import LONGEST
+from policies.working_time import DEFAULT_CALENDAR, MIDNIGHT, Hours, WorkingCalendar, add_working_time
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NINE_TO_FIVE: tuple[Hours, ...] = ((time(9), time(17)),)
+WEEK = (NINE_TO_FIVE,) * 5 + ((), ())
+OFFICE = WorkingCalendar(zone=BERLIN, hours=WEEK, country="DE", subdivision="BY")
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
+
+
+def at(text: str, zone: ZoneInfo = BERLIN) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=zone)
+
+
+@pytest.mark.parametrize(
+    ("start", "hours", "end"),
+    [
+        ("2026-03-02T10:00", 8, "2026-03-03T10:00"),
+        ("2026-03-02T09:00", 8, "2026-03-02T17:00"),  # to the very end of the day, not the start of the next
+        ("2026-03-06T16:00", 2, "2026-03-09T10:00"),  # over a week-end
+        ("2026-03-07T12:00", 1, "2026-03-09T10:00"),  # from a Saturday
+        ("2026-03-02T20:00", 1, "2026-03-03T10:00"),  # after work
+        ("2026-04-02T16:00", 2, "2026-04-07T10:00"),  # Good Friday and Easter Monday
+        ("2026-03-27T16:00", 2, "2026-03-30T10:00"),  # the clocks go forward on Sunday the 29th
+        ("2026-10-23T16:00", 2, "2026-10-26T10:00"),  # and back on Sunday the 25th
+        ("2026-03-02T09:00", 40, "2026-03-06T17:00"),
+    ],
+)
+def test_it_counts_hours_of_work(start: str, hours: int, end: str) -> None:
+    assert add_working_time(OFFICE, at(start), timedelta(hours=hours)) == at(end)
+
+
+def test_nine_to_five_stays_nine_to_five_when_the_clocks_change() -> None:
+    before = add_working_time(OFFICE, at("2026-03-27T09:00"), timedelta(hours=8))
+    after = add_working_time(OFFICE, at("2026-03-30T09:00"), timedelta(hours=8))
+    assert (before, after) == (at("2026-03-27T17:00"), at("2026-03-30T17:00"))
+    assert (before.hour, after.hour) == (16, 15)
+
+
+@pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 6, 1), 24)])
+def test_a_whole_day_is_as_long_as_it_is(day: date, hours: int) -> None:
+    always = WorkingCalendar(zone=BERLIN, hours=(((time(0), MIDNIGHT),),) * 7)
+    [(opens, closes)] = always.intervals_on(day)
+    assert closes - opens == timedelta(hours=hours)
+
+
+def test_hours_that_the_clocks_skip_are_none_and_those_they_repeat_are_two() -> None:
+    night = WorkingCalendar(zone=BERLIN, hours=(((time(2), time(3)),),) * 7)
+    assert night.intervals_on(date(2026, 3, 29)) == []
+    [(opens, closes)] = night.intervals_on(date(2026, 10, 25))
+    assert closes - opens == timedelta(hours=2)
+    [(opens, closes)] = night.intervals_on(date(2026, 10, 26))
+    assert closes - opens == timedelta(hours=1)
+
+
+def test_extra_days_are_free_and_some_holidays_are_worked() -> None:
+    calendar = WorkingCalendar(
+        zone=BERLIN,
+        hours=WEEK,
+        country="DE",
+        subdivision="BY",
+        extra_days={date(2026, 12, 24): "Christmas Eve"},
+        working_days=frozenset({date(2026, 6, 4)}),
+    )
+    assert calendar.holiday_on(date(2026, 12, 24)) == "Christmas Eve"
+    assert calendar.holiday_on(date(2026, 12, 25)) == "Erster Weihnachtstag"
+    assert calendar.holiday_on(date(2026, 6, 4)) == ""
+    assert OFFICE.holiday_on(date(2026, 6, 4)) == "Fronleichnam"
+    assert WorkingCalendar(zone=BERLIN, hours=WEEK, country="DE").holiday_on(date(2026, 6, 4)) == ""
+
+
+def test_without_a_calendar_it_is_nine_to_five_in_utc() -> None:
+    start = datetime(2026, 3, 6, 16, tzinfo=UTC)
+    assert add_working_time(DEFAULT_CALENDAR, start, timedelta(hours=2)) == datetime(2026, 3, 9, 10, tzinfo=UTC)
+
+
+def test_nothing_lies_further_away_than_ten_years() -> None:
+    lazy = WorkingCalendar(zone=BERLIN, hours=(((time(9), time(9, 1)),), (), (), (), (), (), ()))
+    start = at("2026-03-02T09:00")
+    assert add_working_time(lazy, start, timedelta(hours=100)) == start + LONGEST
+
+
+@st.composite
+def calendars(draw: st.DrawFn) -> WorkingCalendar:
+    """Any calendar with a working day: up to three intervals a day on the quarter hour, some days off."""
+    days = []
+    for _ in range(7):
+        edges = sorted(draw(st.sets(st.integers(0, 95), max_size=6)))
+        pairs = zip(edges[::2], edges[1::2], strict=False)
+        days.append(tuple((time(a // 4, a % 4 * 15), time(b // 4, b % 4 * 15)) for a, b in pairs))
+    if not any(days):
+        days[draw(st.integers(0, 6))] = NINE_TO_FIVE
+    off = draw(st.sets(st.integers(0, 40), max_size=8))
+    first = date(2026, draw(st.sampled_from([3, 10])), 20)
+    return WorkingCalendar(
+        zone=ZoneInfo(draw(st.sampled_from(ZONES))),
+        hours=tuple(days),
+        extra_days={first + timedelta(days=number): "off" for number in off},
+    )
+
+
+starts = st.datetimes(datetime(2026, 3, 20), datetime(2026, 11, 10), timezones=st.just(UTC))  # noqa: DTZ001
+amounts = st.integers(1, 60 * 60).map(lambda minutes: timedelta(minutes=minutes))
+
+
+def minutes_worked(calendar: WorkingCalendar, start: datetime, end: datetime) -> int:
+    """The slow count: every minute from `start` to `end`, by the clock on the wall."""
+    worked = 0
+    moment = start
+    while moment < end:
+        local = moment.astimezone(calendar.zone)
+        if not calendar.holiday_on(local.date()):
+            for opens, closes in calendar.hours[local.weekday()]:
+                worked += opens <= local.time() < closes
+        moment += timedelta(minutes=1)
+    return worked
+
+
+@settings(max_examples=60, deadline=None)
+@given(calendars(), starts, st.integers(1, 600))
+def test_it_agrees_with_the_slow_count(calendar: WorkingCalendar, start: datetime, minutes: int) -> None:
+    start = start.replace(second=0, microsecond=0)
+    end = add_working_time(calendar, start, timedelta(minutes=minutes))
+    if end - start < timedelta(days=20):
+        assert minutes_worked(calendar, start, end) == minutes
+
+
+@settings(max_examples=100, deadline=None)
+@given(calendars(), starts, amounts, amounts)
+def test_it_adds_up_and_never_runs_backwards(
+    calendar: WorkingCalendar, start: datetime, one: timedelta, other: timedelta
+) -> None:
+    first = add_working_time(calendar, start, one)
+    assert start + one <= first
+    assert add_working_time(calendar, first, other) == add_working_time(calendar, start, one + other)
+    assert first <= add_working_time(calendar, start + other, one)
