@@ -36,7 +36,6 @@ CONTRACT: Final = {
     "POST /decision-steps/{decision_step_id}/release": "decisions:decide",
     "POST /decision-steps/{decision_step_id}/reassign": "decisions:decide",
     "POST /decision-steps/{decision_step_id}/escalate": "decisions:decide",
-    "POST /decision-steps/batch-votes": "decisions:decide",
     "POST /actions/execute": "actions:execute",
     "POST /executions/{execution_id}/cancel": "actions:execute",
     "POST /executions/{execution_id}/retry": "actions:execute",
