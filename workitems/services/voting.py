@@ -108,10 +108,10 @@ def check_may_decide(
     Raises as `cast_vote` does, but for what it says about a vote itself.
     """
     require_unit_of_work(ctx.tenant_id)
-    _check_permitted(item, ctx=ctx)
+    check_permitted(item, ctx=ctx)
     check_shown(item, step, envelope_sha256)
     check_open(step, execution)
-    _check_eligible(step, ctx=ctx, workflow_id=item.workflow_version.workflow_id)
+    check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
     _check_presence(step, ctx=ctx)
 
 
