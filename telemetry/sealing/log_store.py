@@ -83,6 +83,19 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING
 _CALM: Final = """
 UPDATE telemetry_logalarm SET acknowledged_at = %s, reason = %s WHERE tenant_id = %s AND acknowledged_at IS NULL
 """
+_NOTES: Final = """
+SELECT t.id, c.size, c.note, c.signed_at FROM tenancy_tenant t
+  JOIN LATERAL (SELECT size, note, signed_at FROM telemetry_checkpoint
+                 WHERE tenant_id = t.id ORDER BY id DESC LIMIT 1) c ON true
+"""
+_TOLD: Final = "SELECT name, published_at FROM telemetry_checkpointtarget WHERE published_at IS NOT NULL"
+_TARGET: Final = """
+INSERT INTO telemetry_checkpointtarget (id, name, published_at, failing_since, attempts, failure, detail)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET published_at = excluded.published_at, failing_since = excluded.failing_since,
+       attempts = excluded.attempts, failure = excluded.failure, detail = excluded.detail
+"""
+_FORGET: Final = "DELETE FROM telemetry_checkpointtarget WHERE name <> ALL(%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +186,26 @@ class LogStore:
     def calm(self, tenant_id: uuid.UUID, *, reason: str, at: datetime) -> bool:
         """Close the open alarm; whether there was one."""
         return self.connection.execute(_CALM, [at, reason, tenant_id]).rowcount > 0
+
+    def newest_notes(self) -> list[tuple[uuid.UUID, int, str, datetime]]:
+        """The newest checkpoint of every log: tenant, size, note, instant."""
+        with self.acting():
+            return self._fetch(_NOTES, ())  # type: ignore[return-value]
+
+    def targets_told(self) -> dict[str, datetime]:
+        """When each target was told last."""
+        with self.acting():
+            return {row[0]: row[1] for row in self._fetch(_TOLD, ())}
+
+    def keep_target(self, *state: Any) -> None:
+        """How publishing to a target goes: name, published_at, failing_since, attempts, failure, detail."""
+        with self.acting():
+            self.connection.execute(_TARGET, [uuid_utils.compat.uuid7(), *state])
+
+    def forget_targets(self, *, but: Sequence[str]) -> None:
+        """Targets that are not configured any more cannot fail."""
+        with self.acting():
+            self.connection.execute(_FORGET, [list(but)])
 
     def _ids(self, query: str, parameters: Sequence[Any] = ()) -> list[uuid.UUID]:
         with self.acting():

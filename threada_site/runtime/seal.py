@@ -22,9 +22,11 @@ from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.key_file import KeyFile
 from telemetry.sealing.log_lines import LineLog
 from telemetry.sealing.log_store import LogStore
+from telemetry.sealing.publication import Publication
 from telemetry.sealing.sealer import Sealer
 from threada_site.environment import DATA_DIR, text
 from threada_site.postgres import EmbeddedPostgresError
+from threada_site.runtime.checkpoint_targets import checkpoint_targets
 from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, ensure_embedded_database, login_url
 from threada_site.tenancy.role_names import APP
 
@@ -72,6 +74,7 @@ class SealerProcess:
         self._key_file = sealing_key_file()
         self._anchor = sealing_anchor()
         self._is_lost = False
+        self._targets = checkpoint_targets()
 
     def stop(self, *_signal: Any) -> None:
         self._stop.set()
@@ -97,10 +100,18 @@ class SealerProcess:
 
     def _serve(self, store: LogStore, *, interval_s: float, once: bool) -> bool:
         self._make_first_key(store)
-        sealer = Sealer(store, key_file=self._key_file, anchor=self._anchor, log=self._log)
+        publication = Publication(self._targets, store=store, log=self._log)
+        try:
+            return self._rounds(store, publication, interval_s=interval_s, once=once)
+        finally:
+            publication.stop()
+
+    def _rounds(self, store: LogStore, publication: Publication, *, interval_s: float, once: bool) -> bool:
+        sealer = Sealer(store, key_file=self._key_file, anchor=self._anchor, log=self._log, on_signed=publication.offer)
         while not self._stop.is_set():
             begun = time.monotonic()
             sealed = sealer.round(seconds=interval_s)
+            publication.write_down(store)
             if self._is_lost:
                 self._log("info", "sealing_resumed")
                 self._is_lost = False

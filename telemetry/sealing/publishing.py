@@ -1,0 +1,139 @@
+"""Checkpoints, told to places that the operator of the database does not rule. Never in the way of sealing.
+
+Each target has a thread of its own and is told the newest checkpoint of every log: a newer one says all that an older
+one said, so what failed is not queued but overtaken, and is tried again with growing pauses.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from telemetry.sealing.log_lines import Log
+from telemetry.sealing.sealer import Published
+
+LONGEST_PAUSE_S: Final = 600.0
+_SECONDS_TO_END: Final = 2.0
+
+
+class PublishFailure(Exception):
+    """A target could not be told. `failure` is a word of the registry of failures, `detail` a sentence."""
+
+    def __init__(self, failure: str, detail: str) -> None:
+        self.failure = failure
+        self.detail = detail
+        super().__init__(f"{failure}: {detail}")
+
+
+type Send = Callable[[Sequence[Published]], None]
+"""Tells a target of these checkpoints, one a log. Raises `PublishFailure`, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to: `name` without any secret; told at most every `pause_s` seconds."""
+
+    name: str
+    send: Send
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """How publishing to a target goes."""
+
+    name: str
+    published_at: datetime | None = None
+    failing_since: datetime | None = None
+    attempts: int = 0
+    failure: str = ""
+    detail: str = ""
+
+
+class Publisher:
+    """Tells one target in a thread of its own."""
+
+    def __init__(self, target: Target, *, log: Log, told_at: datetime | None = None) -> None:
+        self._target = target
+        self._log = log
+        self._waiting: dict[str, Published] = {}
+        self._changed = threading.Condition()
+        self._stops = False
+        self._thread: threading.Thread | None = None
+        since = (datetime.now(UTC) - told_at).total_seconds() if told_at else target.pause_s
+        self._not_before = time.monotonic() + max(target.pause_s - since, 0.0)
+        self.state = TargetState(target.name, published_at=told_at)
+
+    def offer(self, published: Published) -> None:
+        """Tell the target of this when its time comes; returns at once."""
+        with self._changed:
+            self._waiting[published.tenant] = published
+            self._changed.notify()
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"publish {self._target.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends soon; a target that does not answer is left behind."""
+        with self._changed:
+            self._stops = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(_SECONDS_TO_END)
+
+    def _run(self) -> None:
+        while batch := self._due():
+            try:
+                self._target.send(batch)
+            except PublishFailure as failure:
+                self._failed(failure)
+            else:
+                self._succeeded(batch)
+
+    def _due(self) -> list[Published]:
+        """What to tell now; waits until there is something, and until it is time. Empty: stop."""
+        with self._changed:
+            while not self._stops:
+                left = self._not_before - time.monotonic()
+                if self._waiting and left <= 0:
+                    return list(self._waiting.values())
+                self._changed.wait(left if self._waiting else None)
+        return []
+
+    def _succeeded(self, batch: Sequence[Published]) -> None:
+        with self._changed:
+            for published in batch:
+                if self._waiting.get(published.tenant) is published:
+                    del self._waiting[published.tenant]
+        if self.state.failing_since is not None:
+            self._log("info", "checkpoint_target_recovered", target=self._target.name)
+        self.state = TargetState(self._target.name, published_at=datetime.now(UTC))
+        self._not_before = time.monotonic() + self._target.pause_s
+
+    def _failed(self, failure: PublishFailure) -> None:
+        before = self.state
+        attempts = before.attempts + 1
+        self.state = TargetState(
+            before.name,
+            before.published_at,
+            before.failing_since or datetime.now(UTC),
+            attempts,
+            failure.failure,
+            failure.detail[:500],
+        )
+        pause = min(2.0**attempts, LONGEST_PAUSE_S)
+        self._not_before = time.monotonic() + pause
+        self._log(
+            "error" if attempts == 1 else "warning",
+            "checkpoint_not_published",
+            target=self._target.name,
+            failure=failure.failure,
+            detail=failure.detail,
+            attempts=attempts,
+            next_try_in_s=pause,
+        )
