@@ -32,7 +32,7 @@ class SentPolicy:
 
     @contextmanager
     def located(self) -> Iterator[None]:
-        """Have refusals of the document point into the body, and say the line where it was sent as text."""
+        """Have refusals of the document point into the body, and say line and column where it was sent as text."""
         try:
             yield
         except PolicyDocumentInvalid as error:
@@ -44,8 +44,8 @@ class SentPolicy:
     def _at(self, entry: FieldError) -> FieldError:
         if self.text is None:
             return FieldError("/document" + entry.pointer, entry.detail, entry.code)
-        line = self.text.line_of(entry.pointer)
-        return FieldError("/source" + entry.pointer, f"source line {line}: {entry.detail}", entry.code)
+        place = self.text.place_of(entry.pointer)
+        return FieldError("/source" + entry.pointer, f"source {place}: {entry.detail}", entry.code)
 
 
 def sent_policy(body: Mapping[str, Any]) -> SentPolicy:

@@ -237,8 +237,8 @@ def test_a_policy_may_be_sent_as_yaml(admin: Api) -> None:
     assert refusal(answer) == (422, "policy_document_invalid")
     errors = {entry["pointer"]: entry["detail"] for entry in answer.json()["errors"]}
     assert errors.keys() == {"/source/spec/rules/1/when", "/source/spec/rules/1/effect"}
-    assert errors["/source/spec/rules/1/when"].startswith("source line 7: line 1, column ")
-    assert errors["/source/spec/rules/1/effect"] == "source line 8: 'alow' is no effect. Did you mean allow?"
+    assert errors["/source/spec/rules/1/when"].startswith("source line 7, column 7: line 1, column ")
+    assert errors["/source/spec/rules/1/effect"] == "source line 8, column 7: 'alow' is no effect. Did you mean allow?"
     mended = SOURCE.replace("===", "== ''").replace("alow", "deny")
     created = admin.post("/policies", {"source": mended})
     assert created.status_code == 201

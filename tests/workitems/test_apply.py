@@ -164,26 +164,32 @@ def test_a_plan_prints_the_difference_and_changes_nothing(apply: Any, tenant: Te
         ("kind: Channel\nid: [", "documents.yaml:3:"),
         (
             "kind: Channel\nid: web\n---\nkind: Chanel\nid: mobile\n",
-            "documents.yaml:4: /kind: Use one of Role, Group, Channel,",
+            "documents.yaml:4:1: /kind: Use one of Role, Group, Channel,",
         ),
-        ("kind: Channel\nid: Not A Slug\n", "documents.yaml:2: /id:"),
-        ("kind: Channel\nid: web\n---\nkind: Channel\nid: web\n", "documents.yaml:4: document: Channel web stands at"),
-        ("kind: Integration\nid: x\nspec:\n  connector: http\n", "documents.yaml:3: /spec/base_url"),
-        ("kind: Integration\nid: x\nspecs: {}\n", "documents.yaml:3: /specs: There is no such field"),
-        (ISSUED.replace("confidence < 0.8", "confidence <"), "{confidence <}: /spec/rules/2/when: line 1, column 18"),
+        ("kind: Channel\nid: Not A Slug\n", "documents.yaml:2:1: /id:"),
+        (
+            "kind: Channel\nid: web\n---\nkind: Channel\nid: web\n",
+            "documents.yaml:4:1: document: Channel web stands at",
+        ),
+        ("kind: Integration\nid: x\nspec:\n  connector: http\n", "documents.yaml:3:1: /spec/base_url"),
+        ("kind: Integration\nid: x\nspecs: {}\n", "documents.yaml:3:1: /specs: There is no such field"),
+        (
+            ISSUED.replace("confidence < 0.8", "confidence <"),
+            "{confidence <}:28: /spec/rules/2/when: line 1, column 18",
+        ),
         (
             ISSUED.replace("reason: WITHIN_LIMITS}}", "reason: OTHER_REASON}}"),
-            "{OTHER_REASON}: /spec/tests/0: The test expects",
+            "{OTHER_REASON}:7: /spec/tests/0: The test expects",
         ),
         (
             ISSUED.replace("{workflow: payment_run}", "{workflow: nothing}"),
-            "{workflow: nothing}: /scope/workflow: nothing names no workflow",
+            "{workflow: nothing}:9: /scope/workflow: nothing names no workflow",
         ),
-        (ISSUED.replace("policy: payments", "policy: nothing"), "{policy: nothing}: /policy: names no policy"),
-        ("- 1\n- 2\n", "documents.yaml:1: /kind: Use one of"),
-        ("just text", "documents.yaml:1: /kind"),
-        ("kind: Role\nid: r\nspec: {scopes: [everything]}\n", "documents.yaml:3: /spec/scopes"),
-        ("kind: [Role]\nid: r\n", "documents.yaml:1: /kind"),
+        (ISSUED.replace("policy: payments", "policy: nothing"), "{policy: nothing}:1: /policy: names no policy"),
+        ("- 1\n- 2\n", "documents.yaml:1:1: /kind: Use one of"),
+        ("just text", "documents.yaml:1:1: /kind"),
+        ("kind: Role\nid: r\nspec: {scopes: [everything]}\n", "documents.yaml:3:8: /spec/scopes"),
+        ("kind: [Role]\nid: r\n", "documents.yaml:1:1: /kind"),
     ],
 )
 def test_errors_name_file_line_and_reason_and_nothing_is_done(apply: Any, tenant: Tenant, text: str, said: str) -> None:
@@ -304,11 +310,11 @@ def test_a_group_is_set_to_what_is_written(apply: Any, tenant: Tenant) -> None:
     [
         (
             "kind: Group\nid: g\nspec:\n  members:\n    - ann\n    - zoe\n",
-            "documents.yaml:6: /spec/members/1: 'zoe' is no",
+            "documents.yaml:6:7: /spec/members/1: 'zoe' is no",
         ),
-        ("kind: Group\nid: g\nspec: {members: ann}\n", "documents.yaml:3: /spec/members: List the names"),
-        ("kind: Group\nid: g\nspec: {member: [ann]}\n", "documents.yaml:3: /spec/member: There is no such field"),
-        ("kind: Group\nid: g\nname: 5\nspec: {members: []}\n", "documents.yaml:3: /name: name is text"),
+        ("kind: Group\nid: g\nspec: {members: ann}\n", "documents.yaml:3:8: /spec/members: List the names"),
+        ("kind: Group\nid: g\nspec: {member: [ann]}\n", "documents.yaml:3:8: /spec/member: There is no such field"),
+        ("kind: Group\nid: g\nname: 5\nspec: {members: []}\n", "documents.yaml:3:1: /name: name is text"),
     ],
 )
 def test_a_group_that_cannot_be_is_refused_by_line(apply: Any, tenant: Tenant, text: str, said: str) -> None:
@@ -326,6 +332,41 @@ def test_a_calendar_is_applied(apply: Any, tenant: Tenant) -> None:
     assert "  Calendar office (unchanged)" in apply(calendar).out
     changed = apply(calendar.replace("UTC", "Europe/Paris"))
     assert "~ Calendar office (changed)" in changed.out
-    assert "documents.yaml:4: /spec/time_zone" in apply(calendar.replace("UTC", "Mars/Base")).err
+    assert "documents.yaml:4:3: /spec/time_zone" in apply(calendar.replace("UTC", "Mars/Base")).err
     two = apply(f"{calendar}---\n{calendar.replace('office', 'shop')}")
     assert "Calendar of the tenant stands at" in two.err
+
+
+STAGED = """\
+kind: Policy
+id: staged
+spec:
+  rules:
+    - id: large
+      when: "true"
+      effect: require_approval
+      reason: LARGE
+      approvals:
+        stages:
+          - {role: finance, count: 0}
+          - any:
+              - rolle: cfo
+              - {user: ann, count: 2}
+        exclude: [requester, polcy_author]
+        veto: none
+"""
+
+
+def test_every_problem_of_an_approval_rule_is_named_by_line_and_column(apply: Any, tenant: Tenant) -> None:
+    ran = apply(STAGED)
+    assert ran.code == 1
+    said = [line.partition("documents.yaml:")[2] for line in ran.err.splitlines()[1:]]
+    at = "/spec/rules/0/approvals"
+    assert said == [
+        f"11:29: {at}/stages/0/count: count is a whole number from 1 to 100.",
+        f"13:17: {at}/stages/1/any/0/rolle: There is no field 'rolle' here. Did you mean role?",
+        f"13:17: {at}/stages/1/any/0: Name exactly one of all, any, role, group, user, scope: it names none.",
+        f"14:29: {at}/stages/1/any/1/count: A single user counts once. Leave count out.",
+        f"15:30: {at}/exclude/1: 'polcy_author' is no exclusion. Did you mean policy_author?",
+        f"16:9: {at}/veto: veto is a whole number from 1 to 100.",
+    ]

@@ -48,11 +48,11 @@ def one_document(text: str) -> Document:
 
 @contextmanager
 def with_lines(document: Document, prefix: str = "") -> Iterator[None]:
-    """Have refusals say the line of `document` that each problem stands on; `prefix` is where the service's root is."""
+    """Have refusals say the place in `document` where each problem stands; `prefix` is where the service's root is."""
     try:
         yield
     except ThreadaError as error:
         error.errors = tuple(
-            FieldError("", f"line {document.line_of(prefix + e.pointer)}: {e.detail}", e.code) for e in error.errors
+            FieldError("", f"{document.place_of(prefix + e.pointer)}: {e.detail}", e.code) for e in error.errors
         )
         raise

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import yaml
 
@@ -31,6 +31,16 @@ _WORDS: Final[dict[str, bool | None]] = {
 }
 
 
+class Place(NamedTuple):
+    """Line and column, from 1."""
+
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
+
 @dataclass(frozen=True)
 class Document:
     """One document of a stream: its value, and where it was read from."""
@@ -39,16 +49,19 @@ class Document:
     source: str
     _lines: array[int] = field(repr=False, compare=False)
     """The line of every node, a parent before its children; of a member, its key's."""
+    _columns: array[int] = field(repr=False, compare=False)
+    """Likewise its column."""
 
-    def line_of(self, pointer: str) -> int:
-        """The line, from 1, of what an RFC 6901 pointer names, or of its nearest existing ancestor."""
-        while pointer not in self._line_by_pointer:
+    def place_of(self, pointer: str) -> Place:
+        """Where what an RFC 6901 pointer names begins, or its nearest existing ancestor."""
+        while pointer not in self._place_by_pointer:
             pointer = pointer.rpartition("/")[0]
-        return self._line_by_pointer[pointer]
+        return self._place_by_pointer[pointer]
 
     @cached_property
-    def _line_by_pointer(self) -> dict[str, int]:
-        return dict(zip(_pointers(self.value, ""), self._lines, strict=True))
+    def _place_by_pointer(self) -> dict[str, Place]:
+        places = map(Place, self._lines, self._columns)
+        return dict(zip(_pointers(self.value, ""), places, strict=True))
 
 
 def load_documents(text: str, *, source: str) -> list[Document]:
@@ -128,7 +141,7 @@ class _Reader:
             for event in yaml.parse(text, Loader=yaml.CSafeLoader):
                 if isinstance(event, yaml.DocumentEndEvent):
                     if not self._is_empty:
-                        yield Document(self._root, self._source, self._lines)
+                        yield Document(self._root, self._source, self._lines, self._columns)
                     self._begin(self._line)
                 else:
                     self._take(event)
@@ -149,11 +162,14 @@ class _Reader:
         self._keys: list[str] = []
         self._awaits_key: list[bool] = []
         self._lines: array[int] = array("L")
+        self._columns: array[int] = array("L")
         self._line = line
+        self._column = 1
 
     def _take(self, event: yaml.Event) -> None:
         if event.start_mark is not None:
             self._line = event.start_mark.line + 1
+            self._column = event.start_mark.column + 1
         if isinstance(event, yaml.ScalarEvent):
             self._take_scalar(event)
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -200,6 +216,7 @@ class _Reader:
         self._keys[-1] = value
         self._awaits_key[-1] = False
         self._lines.append(self._line)
+        self._columns.append(self._column)
 
     def _add(self, value: Any) -> None:
         top = self._open[-1] if self._open else None
@@ -213,6 +230,7 @@ class _Reader:
         else:
             top.append(value)
         self._lines.append(self._line)
+        self._columns.append(self._column)
 
     def _plain(self, text: str) -> Any:
         if text in _WORDS:

@@ -70,8 +70,8 @@ def read_documents(path: Path) -> list[Document]:
 def apply_documents(documents: Iterable[Document], *, ctx: ActingContext) -> list[Applied]:
     """Bring everything the documents describe in force, in the order that references need.
 
-    Raises one `DocumentInvalid` that names every document's problems as `file:line: reason`; the caller's unit of work
-    is rolled back then, so nothing is half done.
+    Raises one `DocumentInvalid` that names every document's problems as `file:line:column: pointer: reason`; the
+    caller's unit of work is rolled back then, so nothing is half done.
     """
     require_unit_of_work(ctx.tenant_id)
     problems: list[FieldError] = []
@@ -110,20 +110,18 @@ def _check_unique(document: Document, kind: str, seen: dict[tuple[str, str], Doc
         name = "of the tenant"
     earlier = seen.setdefault((kind, str(name)), document)
     if earlier is not document:
-        place = f"{earlier.source}:{earlier.line_of('')}"
+        place = f"{earlier.source}:{earlier.place_of('').line}"
         raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} stands at {place} already.", "repeated")])
 
 
 def _located(document: Document, error: ThreadaError) -> list[FieldError]:
     entries = error.errors or (FieldError("", error.detail, error.reason_code),)
-    return [
-        FieldError(
-            entry.pointer,
-            f"{document.source}:{document.line_of(entry.pointer)}: {entry.pointer or 'document'}: {entry.detail}",
-            entry.code,
-        )
-        for entry in entries
-    ]
+    located = []
+    for entry in entries:
+        line, column = document.place_of(entry.pointer)
+        said = f"{document.source}:{line}:{column}: {entry.pointer or 'document'}: {entry.detail}"
+        located.append(FieldError(entry.pointer, said, entry.code))
+    return located
 
 
 def _apply_role(value: dict[str, Any], ctx: ActingContext) -> Applied:

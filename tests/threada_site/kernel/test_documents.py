@@ -209,7 +209,20 @@ spec:
         ],
     )
     def test_of_pointers(self, index: int, pointer: str, line: int) -> None:
-        assert load_documents(self.TEXT, source="f.yaml")[index].line_of(pointer) == line
+        assert load_documents(self.TEXT, source="f.yaml")[index].place_of(pointer).line == line
+
+    @pytest.mark.parametrize(
+        ("index", "pointer", "column"),
+        [
+            (0, "/kind", 1),
+            (0, "/spec/rules", 3),
+            (0, "/spec/rules/0", 7),
+            (0, "/spec/rules/1/a~1b/x~0y", 21),
+            (1, "/1/c", 3),
+        ],
+    )
+    def test_of_pointers_in_the_line(self, index: int, pointer: str, column: int) -> None:
+        assert load_documents(self.TEXT, source="f.yaml")[index].place_of(pointer).column == column
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
@@ -239,7 +252,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
     for document in documents:
         check_value(document.value)
-        assert document.line_of("/a/0") >= 1
+        assert min(document.place_of("/a/0")) >= 1
 
 
 @pytest.mark.parametrize("is_json", [True, False])
@@ -255,4 +268,4 @@ def test_megabytes_are_read_in_a_second_or_two(is_json: bool) -> None:
     [document] = load_documents(text, source="f.yaml")
     assert time.thread_time() - started < 4
     assert document.value == rows
-    assert document.line_of("/49999/rate") == (1 if is_json else 200_000)
+    assert document.place_of("/49999/rate").line == (1 if is_json else 200_000)
