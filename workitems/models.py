@@ -210,6 +210,9 @@ class Vote(TenantRow):
             *tenant_constraints("vote", references=("step",)),
             models.UniqueConstraint(fields=["tenant", "step", "voter"], name="vote_once"),
             models.CheckConstraint(name="vote_decision_known", condition=models.Q(decision__in=["approve", "reject"])),
+            models.CheckConstraint(
+                name="vote_counts_for_people_alone", condition=models.Q(counted=False) | models.Q(voter_kind="human")
+            ),
             AppendOnly(name="vote_append_only"),
         ]
 

@@ -34,7 +34,18 @@ from policies.approvals import (
 from threada_site.kernel.context import PrincipalKind
 from workitems.matching import Candidate, Filling, Person, fill, hands
 
-__all__ = ["Eligibility", "Need", "Outcome", "Person", "Tally", "Vote", "barred", "eligibility", "tally"]
+__all__ = [
+    "Eligibility",
+    "Need",
+    "Outcome",
+    "Person",
+    "Tally",
+    "Vote",
+    "barred",
+    "eligibility",
+    "represented",
+    "tally",
+]
 
 type StandsFor = Mapping[uuid.UUID, Collection[uuid.UUID]]
 """Whose delegate each person is: person id → ids of the people they stand for."""
@@ -99,10 +110,15 @@ class Tally:
 
 def barred(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
     """`excluded`, whoever an excluded person stands for, and whoever stands for any of these."""
-    out = set(excluded).union(*(stands_for.get(person, ()) for person in excluded))
+    out = set(represented(excluded, stands_for))
     while more := {person for person, others in stands_for.items() if not out.isdisjoint(others)} - out:
         out |= more
     return frozenset(out)
+
+
+def represented(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
+    """`excluded`, and whoever an excluded person stands for."""
+    return frozenset(excluded).union(*(stands_for.get(person, ()) for person in excluded))
 
 
 def eligibility(

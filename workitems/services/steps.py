@@ -11,7 +11,7 @@ from integrations.envelope import SealedEnvelope, seal
 from integrations.models import Envelope, Execution
 from policies import selectors as rulebook
 from policies.approvals import ApprovalRule, to_json
-from policies.models import PolicyDecision, PolicyVersion
+from policies.models import PolicyDecision
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.writes import insert_together
@@ -20,6 +20,7 @@ from workitems.batches import batch_key
 from workitems.due import due_dates
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.services.exclusions import excluded_people
 from workitems.services.moves import move_step
 from workitems.services.notices import notice, notice_row
 from workitems.services.pins import ask_anew_if_overtaken
@@ -181,31 +182,3 @@ def sealed_evidence(item: WorkItem) -> list[dict[str, Any]]:
 def envelope_row(item: WorkItem, sealed: SealedEnvelope) -> Envelope:
     """The unsaved row of a sealed envelope."""
     return Envelope(tenant_id=item.tenant_id, work_item_id=item.id, body=sealed.body, sha256=sealed.sha256)
-
-
-def excluded_people(
-    item: WorkItem,
-    rule: ApprovalRule,
-    *,
-    pins: Iterable[uuid.UUID],
-    asked_by: uuid.UUID | None,
-    input_edited_by: uuid.UUID | None = None,
-) -> set[uuid.UUID]:
-    """The people whom `exclude` stands for in this case.
-
-    `requester` covers who posted the item, who is named as requester, and who called for the action. `last_editor`
-    covers who wrote the payload that is there now, and who last changed the action's input.
-    """
-    excluded: set[uuid.UUID] = set()
-    if "requester" in rule.exclude:
-        excluded |= {item.requester_id, item.submitted_by_id}
-        if asked_by is not None:
-            excluded.add(asked_by)
-    if "last_editor" in rule.exclude:
-        excluded.add(item.edited_by_id or item.submitted_by_id)
-        if input_edited_by is not None:
-            excluded.add(input_edited_by)
-    if "policy_author" in rule.exclude:
-        for version in PolicyVersion.objects.filter(tenant_id=item.tenant_id, id__in=list(pins)):
-            excluded |= {person for person in (version.created_by, version.published_by) if person is not None}
-    return excluded

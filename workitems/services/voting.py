@@ -21,7 +21,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
 from workitems import selectors, tally
-from workitems.lifecycle import DECISION_STEP, StepStatus, WorkItemStatus
+from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.people import Staff, eligibility_on, people_of, staff_of, tally_on
 from workitems.services.moves import move_execution, move_item
@@ -164,12 +164,17 @@ def release_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> N
 
 
 def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext, expired: bool = False) -> None:
-    """What a rejected or expired step does to its case: it ends, unless the workflow says `on_reject: ready`."""
+    """What a rejected or expired step, still pending, does to its case: it ends.
+
+    Where the workflow says `on_reject: ready`, an action that was not approved leaves the item ready. So does an
+    approval that the action `request_approval` asked for; one that policies asked at intake ends the item all the same.
+    """
     if execution is not None:
         move_execution(execution, ExecutionStatus.EXPIRED if expired else ExecutionStatus.REJECTED)
-        if workflow_document(item.workflow_version_id, ctx=ctx).on_reject == "ready":
-            move_item(item, WorkItemStatus.READY)
-            return
+    of_action = execution is not None or _was_asked_by_action(item)
+    if of_action and workflow_document(item.workflow_version_id, ctx=ctx).on_reject == "ready":
+        move_item(item, WorkItemStatus.READY)
+        return
     move_item(item, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
 
 
@@ -198,6 +203,12 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
             inputs={"decision_step_id": step.public_id, "envelope_sha256": step.envelope_sha256},
             outcome={"status": execution.status},
         )
+
+
+def _was_asked_by_action(item: WorkItem) -> bool:
+    """Whether the item waits at an approval that no policy asked for: that of `request_approval`."""
+    step = selectors.pending_step_of(item)
+    return step is not None and step.kind == StepKind.APPROVAL and step.policy_decision_id is None
 
 
 def execution_of(step: DecisionStep) -> Execution | None:
