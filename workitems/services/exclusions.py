@@ -24,8 +24,8 @@ def excluded_people(
 ) -> frozenset[uuid.UUID]:
     """The people whom `exclude` stands for in this case, and those whose delegates they are at this moment.
 
-    `requester` covers who posted the item, who is named as requester, and who called for the action; `last_editor`
-    who wrote the payload that is there now, and who last changed the action's input; `agent_owner` the people who answer
+    `requester` covers who posted the item, who is named as requester, and who called for the action; `last_editor` who
+    wrote the payload that is there now, and who last changed the action's input; `agent_owner` the people who answer
     for those of all these that are no people; `policy_author` who wrote or published a version that asked for the step
     or, where none did, the one by which the item was decided upon.
     """
