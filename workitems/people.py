@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from policies.approvals import Leaf, LeafKind, from_json, tracks
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.people import Member, members
 from workitems import tally
 from workitems.awaited import keys_held
@@ -152,6 +152,34 @@ def standing_at(targets: Iterable[Leaf], people: Iterable[Person]) -> list[Perso
     """The people who stand at one of `targets`."""
     keys = {f"{leaf.kind}:{leaf.name}" for leaf in targets}
     return [person for person in people if keys & _keys_of(person)]
+
+
+def held_by(ctx: ActingContext, *, now: datetime | None = None) -> tuple[frozenset[str], frozenset[uuid.UUID]]:
+    """The keys by which steps wait for who makes this request, and the people whose part in a case bars them."""
+    keys = keys_held(
+        name=ctx.principal_name,
+        roles=ctx.roles,
+        groups=ctx.groups,
+        scopes=(scope.value for scope in ctx.scopes),
+        workflow_scopes=_on_workflows(ctx.grants.workflows),
+    )
+    standing = stands_for(ctx.tenant_id, now=now or clock.now())
+    delegators = standing.get(ctx.principal_id)
+    if delegators:
+        for member in members(ctx.tenant_id, among=delegators, humans_only=True):
+            keys |= keys_held(
+                name=member.username,
+                roles=member.rights.roles,
+                groups=member.rights.groups,
+                scopes=(scope.value for scope in member.rights.scopes),
+                workflow_scopes=_on_workflows(member.rights.grants.workflows),
+            )
+    known = {ctx.principal_id, *standing, *(who for others in standing.values() for who in others)}
+    return keys, frozenset(who for who in known if ctx.principal_id in tally.barred([who], standing))
+
+
+def _on_workflows(grants: Mapping[uuid.UUID, frozenset[Scope]]) -> list[tuple[uuid.UUID, list[str]]]:
+    return [(workflow_id, [scope.value for scope in held]) for workflow_id, held in grants.items()]
 
 
 def leaves_of(values: Iterable[Mapping[str, Any]]) -> tuple[Leaf, ...]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from integrations.models import Execution
-from policies.approvals import from_json
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep, Evidence, Vote, WorkItem
-from workitems.people import acting_person
-from workitems.tally import Eligibility, eligibility
+from workitems.models import AwaitedKey, DecisionStep, Evidence, Vote, WorkItem
+from workitems.people import held_by
 
 
 def work_items(ctx: ActingContext) -> QuerySet[WorkItem]:
@@ -112,19 +110,15 @@ def executions(ctx: ActingContext) -> QuerySet[Execution]:
 
 
 def steps_waiting_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
-    """Of `steps`, the pending ones that the caller counts on and has not voted on."""
-    pending = steps.filter(status=StepStatus.PENDING).exclude(excluded_ids__contains=[ctx.principal_id])
-    pending = pending.exclude(votes__voter_id=ctx.principal_id)
-    counted = [
-        step.id
-        for step in pending.select_related("work_item__workflow_version").only(
-            "id", "rule", "excluded_ids", "work_item__workflow_version__workflow_id"
-        )
-        if eligibility(
-            from_json(step.rule),
-            acting_person(ctx, workflow_id=step.work_item.workflow_version.workflow_id),
-            set(step.excluded_ids),
-        )
-        is Eligibility.COUNTS
-    ]
-    return steps.filter(id__in=counted)
+    """Of `steps`, the pending ones that the caller counts on now, and has not voted on.
+
+    Answered from an index (`AwaitedKey`), however many are pending; whom the caller stands in for is looked up first.
+    """
+    if ctx.principal_kind is not PrincipalKind.HUMAN:
+        return steps.none()
+    keys, barring = held_by(ctx)
+    awaited = AwaitedKey.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), key__in=sorted(keys))
+    voted = Vote.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), voter_id=ctx.principal_id)
+    return steps.filter(Exists(awaited), ~Exists(voted), status=StepStatus.PENDING).exclude(
+        excluded_ids__overlap=sorted(barring)
+    )

@@ -21,6 +21,7 @@ from workitems.services import run
 from workitems.services.decisions import take_intake_decision
 from workitems.services.reseal import reseal as reseal_step
 from workitems.sweeps.deadlines import sweep_deadlines
+from workitems.sweeps.weighing import sweep_weights
 
 AGAIN: Final = RetryStrategy(max_attempts=20, linear_wait=5)
 """For jobs that no sweep over rows would miss: they are repeated until they are done."""
@@ -91,6 +92,13 @@ def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procr
 def deadlines(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
     """Every five seconds: remind, escalate and expire what is due."""
     sweep_deadlines(now=clock.now())
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(name="workitems.weights", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.weights", pass_context=True)
+def weights(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every ten seconds: see whether there is anybody who can complete what is pending."""
+    sweep_weights()
 
 
 @app.periodic(cron="*/10 * * * *")

@@ -15,7 +15,7 @@ from threada_site.admin.html import list_url
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
-from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
+from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep
 from workitems.questions import question_of
 
@@ -23,7 +23,6 @@ CAP: Final = 1000
 """No figure is counted beyond this: "1000+" tells as much."""
 DAYS: Final = 14
 WAITING_SHOWN: Final = 8
-_WAITING_LOOKED_AT: Final = 200
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,8 @@ def _waiting(ctx: ActingContext) -> list[tuple[DecisionStep, str, str]]:
     """The oldest pending steps that `ctx` counts on, with what they ask, and about which work item."""
     if not ctx.holds_anywhere(Scope.DECISIONS_DECIDE):
         return []
-    pending = selectors.decision_steps(ctx).filter(status=StepStatus.PENDING)
-    oldest = selectors.decision_steps(ctx).filter(id__in=pending.order_by("id").values("id")[:_WAITING_LOOKED_AT])
-    steps = selectors.steps_waiting_for(ctx, oldest).select_related("execution").order_by("id")[: WAITING_SHOWN + 1]
+    waiting = selectors.steps_waiting_for(ctx, selectors.decision_steps(ctx))
+    steps = waiting.select_related("execution").order_by("id")[: WAITING_SHOWN + 1]
     return [(step, question_of(step), ids.public_id(ids.WORK_ITEM, step.work_item_id)) for step in steps]
 
 

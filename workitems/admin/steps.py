@@ -33,7 +33,6 @@ from workitems.services.locks import locked_step
 from workitems.services.receipts import subject_of
 from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
 
-_MOST_WAITING = 500
 COMMENT_LENGTH = 4000
 
 
@@ -69,8 +68,7 @@ class DecisionStepAdmin(ChangingPages, TenantAdmin):
         ctx = context_of(request)
         rows = selectors.decision_steps(ctx)
         if request.GET.get("mine") == "true":
-            oldest = rows.filter(status=StepStatus.PENDING).order_by("id").values("id")[:_MOST_WAITING]
-            rows = selectors.steps_waiting_for(ctx, rows.filter(id__in=oldest))
+            rows = selectors.steps_waiting_for(ctx, rows)
         return rows.select_related("execution")
 
     def find(self, key: str, *, ctx: ActingContext) -> DecisionStep:

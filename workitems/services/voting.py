@@ -29,6 +29,7 @@ from workitems.services.pins import check_pins_hold
 from workitems.services.receipts import item_receipt_rows, record_item
 from workitems.services.shown import check_shown
 from workitems.services.steps import close_step
+from workitems.services.waiting import wait_anew
 
 CLAIM_LASTS: Final = timedelta(minutes=30)
 MOST_COMMENT: Final = 4000
@@ -182,6 +183,10 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
     """Close the step when the votes decide it, and move the case on."""
     result = tally_step(step, workflow_id=item.workflow_version.workflow_id, everyone=False)
     if result.outcome is tally.Outcome.WAITING:
+        step.weigh_due = True
+        step.save(update_fields=["weigh_due"])
+        if result.stages > 1:
+            wait_anew(step, result.opened, workflow_id=item.workflow_version.workflow_id)
         return
     if result.outcome is tally.Outcome.REJECTED:
         reject_item(item, execution, ctx=ctx)

@@ -1,0 +1,90 @@
+"""Nobody can decide it: seen when people leave, not only when a step opens."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.client import Api
+from tests.workitems.office import Office
+from threada_site.identity import services
+from threada_site.tenancy.models import User
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import WorkItem
+from workitems.sweeps import weighing
+from workitems.sweeps.weighing import sweep_weights
+
+
+def leave(office: Office, name: str) -> None:
+    with unit_of_work(office.tenant.id):
+        services.withdraw_role(office.people[name], "finance", ctx=office.system)
+
+
+def return_to(office: Office, name: str) -> None:
+    with unit_of_work(office.tenant.id):
+        services.grant_role(office.people[name], "finance", ctx=office.system)
+
+
+def stuck() -> float:
+    lines = Api().get("/metrics").content.decode().splitlines()
+    return float(next(line for line in lines if line.startswith("threada_work_items_nobody_can_decide")).split()[1])
+
+
+def test_a_departed_approver_shows_up(office: Office) -> None:
+    item, step, _ = office.awaiting()
+    assert sweep_weights() == 1
+    assert sweep_weights() == 0
+    leave(office, "fay")
+    assert sweep_weights() == 0
+    assert stuck() == 0
+    leave(office, "finn")
+    assert sweep_weights() == 1
+    assert office.item(item).nobody_can_decide
+    assert office.api("rita").get(f"/work-items/{item.public_id}").json()["nobody_can_decide"] is True
+    assert stuck() == 1
+    return_to(office, "finn")
+    sweep_weights()
+    assert not office.item(item).nobody_can_decide
+    leave(office, "finn")
+    sweep_weights()
+    office.vote(step, "fred", "reject")
+    assert not office.item(item).nobody_can_decide
+    assert stuck() == 0
+
+
+def test_an_account_that_is_switched_off_shows_up(office: Office) -> None:
+    item, _, _ = office.awaiting()
+    sweep_weights()
+    User.objects.filter(username__in=["fay", "finn"]).update(is_active=False)
+    sweep_weights()
+    assert office.item(item).nobody_can_decide
+
+
+def test_an_empty_group_shows_up(office: Office) -> None:
+    from tests.workitems.office import RULES
+
+    office.put_rules({**RULES[1], "approvals": {"group": "board"}}, *RULES[2:])
+    item, _, _ = office.awaiting()
+    sweep_weights()
+    assert office.item(item).nobody_can_decide
+    with unit_of_work(office.tenant.id):
+        services.define_group("board", ["vera"], ctx=office.system)
+    sweep_weights()
+    assert not office.item(item).nobody_can_decide
+
+
+def test_one_that_fails_holds_up_no_other(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, step, _ = office.awaiting()
+    second, _, _ = office.awaiting()
+    leave(office, "fay")
+    leave(office, "finn")
+    weigh = weighing.weigh_step
+
+    def fail_once(item: WorkItem, *rest: object) -> None:
+        if item.id == first.id:
+            raise RuntimeError("no luck")
+        weigh(item, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(weighing, "weigh_step", fail_once)
+    assert sweep_weights() == 1
+    assert office.item(second).nobody_can_decide
+    assert not office.step(step).weigh_due
