@@ -147,6 +147,22 @@ def sign(text: str, signers: Sequence[Signer]) -> SignedNote:
     return SignedNote(checked_text(text), tuple(signer.sign(text) for signer in signers))
 
 
+def notes_in(text: str) -> list[SignedNote]:
+    """The notes of a file that holds one or, appended to one another, many. Raises `MalformedText`.
+
+    For notes whose text holds no empty line, as checkpoints are.
+    """
+    notes, current, is_signed = [], "", False
+    for line in text.splitlines(keepends=True):
+        if is_signed and not line.startswith(_DASH):
+            notes.append(SignedNote.parse(current))
+            current, is_signed = "", False
+        if current or line != "\n":
+            is_signed = is_signed or (line.startswith(_DASH) and current.endswith("\n\n"))
+            current += line
+    return [*notes, SignedNote.parse(current)] if current else notes
+
+
 def checked_text(text: str) -> str:
     """`text`, if it may be the text of a note: ends in a newline, no other control characters below U+0020."""
     if not text.endswith("\n") or any(ord(char) < 0x20 and char != "\n" for char in text):

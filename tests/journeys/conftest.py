@@ -1,24 +1,33 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from pytest_django import Settings
 
+from telemetry.services.verification import Tally, verify_log
 from tests.jobs import run_jobs
 from tests.journeys.demo import BANK_TOKEN, Demo
 from tests.receivers.fixtures import Receiver, receiver
 from threada_site.runtime.prepare import seed_demo
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.services.completeness import verify_completeness
 
 __all__ = ["receiver"]
 
 
 @pytest.fixture
-def demo(db: None, settings: Settings) -> Demo:
-    """The tenant `demo`, seeded as `manage.py up` seeds it."""
+def demo(db: None, settings: Settings) -> Iterator[Demo]:
+    """The tenant `demo`, seeded as `manage.py up` seeds it. At the end of a journey its receipts hold and are complete."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     secrets = seed_demo()
     run_jobs()
-    return Demo(Tenant.objects.get(slug="demo"), secrets)
+    tenant = Tenant.objects.get(slug="demo")
+    yield Demo(tenant, secrets)
+    with unit_of_work(tenant.id):
+        assert list(verify_log(tenant, keys=[], older=[], tally=Tally())) == []
+        assert list(verify_completeness(tenant)) == []
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import call_command
 
+from tests.telemetry.tampering import Verified, Verify
 from tests.workitems.office import Office, open_office
 from threada_site.tenancy.models import Tenant
 
@@ -9,3 +11,20 @@ from threada_site.tenancy.models import Tenant
 @pytest.fixture
 def office(tenant: Tenant) -> Office:
     return open_office(tenant)
+
+
+@pytest.fixture
+def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
+    """`manage.py verify_receipts` with these arguments."""
+
+    def run(*arguments: str) -> Verified:
+        capsys.readouterr()
+        code = 0
+        try:
+            call_command("verify_receipts", *arguments)
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        captured = capsys.readouterr()
+        return Verified(code, captured.out.splitlines(), captured.err)
+
+    return run

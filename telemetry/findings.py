@@ -1,0 +1,24 @@
+"""What a verification finds, named so that somebody can go and look. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that does not hold. `code` is stable and for programs, `message` for people.
+
+    `sequence` is the place in the tenant's log, `receipt` a public id.
+    """
+
+    tenant: str
+    code: str
+    message: str
+    sequence: int | None = None
+    receipt: str | None = None
+
+    def __str__(self) -> str:
+        named = [f"sequence {self.sequence}"] if self.sequence is not None else []
+        named += [f"receipt {self.receipt}"] if self.receipt else []
+        return ": ".join(part for part in (self.tenant, ", ".join(named), self.message) if part)

@@ -1,0 +1,147 @@
+"""The signed heads of a log: those in the database, and those that were kept elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from telemetry.findings import Finding
+from telemetry.services.verification.snapshot import stream
+from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
+from telemetry.tlog.texts import MalformedText
+from telemetry.tlog.tree import CompactRange
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+
+if TYPE_CHECKING:
+    from telemetry.services.verification.log import Tally
+
+_NEWEST_FIRST: Final = """
+SELECT id, size, root, note, verifier_keys FROM telemetry_checkpoint WHERE tenant_id = %s ORDER BY id DESC
+"""
+_OLDEST_FIRST: Final = """
+SELECT id, size, root FROM telemetry_checkpoint
+ WHERE tenant_id = %s AND split_part(note, chr(10), 1) = %s ORDER BY size, id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptHead:
+    """A head that was kept outside of the database, and its signed note; without one the place is trusted."""
+
+    head: Checkpoint
+    note: SignedNote | None = None
+
+
+class Heads:
+    """What was signed of one tenant's log, compared with the tree as it grows."""
+
+    def __init__(self, tenant: Tenant, *, older: Sequence[KeptHead]) -> None:
+        self._tenant = tenant
+        self._kept = older
+        self._older: list[Checkpoint] = []
+        self._origin: str | None = None
+        self._signed: Iterator[tuple[Any, ...]] = iter(())
+        self._ahead: tuple[Any, ...] | None = None
+        self._agreed = 0
+        self._is_broken = False
+        self.count = 0
+
+    def check_signatures(self, keys: Sequence[VerifierKey], *, tally_of: Tally) -> Iterator[Finding]:
+        """Every stored checkpoint, newest first: signed by a trusted key, and its columns say what it says.
+
+        A key that signed a checkpoint together with a trusted one is trusted for the older ones: that is how keys are
+        changed. What was signed under the name of an earlier log, before an operator went on from a break, is counted
+        apart.
+        """
+        trusted = {key.public_key: key for key in keys}
+        earlier = 0
+        for checkpoint_id, size, root, text, listed in stream(_NEWEST_FIRST, [self._tenant.id]):
+            where = f"checkpoint {ids.public_id(ids.CHECKPOINT, checkpoint_id)} of {size} receipts"
+            try:
+                note = SignedNote.parse(text)
+                head = Checkpoint.parse(note.text)
+                named = [VerifierKey.parse(key) for key in listed]
+                if not trusted and self._origin is None:
+                    trusted = {key.public_key: key for key in named}
+                    tally_of.notes.append("The keys are the ones the database names. Say --key to trust your own.")
+                mine = [VerifierKey(head.origin, public) for public in trusted]
+                signers = note.verified_by(mine)
+                if others := [key for key in named if key.public_key not in trusted]:
+                    trusted.update({key.public_key: key for key in note.verified_by([*mine, *others])})
+            except (MalformedText, UntrustedNote) as error:
+                yield self._finding("checkpoint_unsigned", f"{where}: {error}")
+                continue
+            if self._origin is None:
+                self._origin = head.origin
+                tally_of.signed_by = sorted(key.key_id.hex() for key in signers)
+            if (head.size, head.root) != (size, bytes(root)):
+                yield self._finding("checkpoint_differs", f"{where}: its columns are not what was signed")
+            earlier += head.origin != self._origin
+        if earlier:
+            tally_of.notes.append(
+                f"{earlier} checkpoints are of an earlier log, from before it was acknowledged that it broke off."
+            )
+        if self._origin is not None:
+            self._signed = stream(_OLDEST_FIRST, [self._tenant.id, self._origin])
+            self._ahead = next(self._signed, None)
+        yield from self._checked_older([VerifierKey("", public) for public in trusted])
+
+    def _checked_older(self, trusted: Sequence[VerifierKey]) -> Iterator[Finding]:
+        """Keep those of the older heads that are of this log and signed."""
+        for kept in self._kept:
+            head = kept.head
+            what = f"the older checkpoint of {head.size} receipts"
+            try:
+                if kept.note is not None:
+                    kept.note.verified_by([VerifierKey(head.origin, key.public_key) for key in trusted])
+            except UntrustedNote as error:
+                yield self._finding("older_checkpoint_unusable", f"{what}: {error}")
+                continue
+            if self._origin is not None and head.origin != self._origin:
+                yield self._finding("another_log", f"{what} is of {head.origin}, and the log is {self._origin} now")
+                continue
+            self._older.append(head)
+        self._older.sort(key=lambda head: head.size)
+
+    def grown_to(self, tree: CompactRange) -> Iterator[Finding]:
+        """Compare what was signed at the size that the tree has now."""
+        while self._ahead is not None and self._ahead[1] <= tree.size:
+            checkpoint_id, size, root = self._ahead
+            self._ahead = next(self._signed, None)
+            self.count += 1
+            if bytes(root) == tree.root():
+                self._agreed = size
+            elif not self._is_broken:
+                self._is_broken = True  # everything signed later is over the same leaf
+                yield self._finding(
+                    "root_differs",
+                    f"the first {size} receipts are not the ones that checkpoint "
+                    f"{ids.public_id(ids.CHECKPOINT, checkpoint_id)} was signed over; the first {self._agreed} are",
+                    sequence=self._agreed,
+                )
+        while self._older and self._older[0].size <= tree.size:
+            head = self._older.pop(0)
+            if head.root != tree.root():
+                yield self._finding(
+                    "forked", f"forked: its first {head.size} receipts are not the ones that were sealed then"
+                )
+
+    def not_reached(self, tree: CompactRange) -> Iterator[Finding]:
+        """What was signed over more than there is."""
+        while self._ahead is not None:
+            checkpoint_id, size, _ = self._ahead
+            self._ahead = next(self._signed, None)
+            self.count += 1
+            if self._ahead is None:  # the largest names what is missing
+                named = ids.public_id(ids.CHECKPOINT, checkpoint_id)
+                message = f"checkpoint {named} was signed over {size} receipts, and the log has {tree.size}"
+                yield self._finding("leaf_missing", message, sequence=tree.size)
+        for head in self._older[-1:]:
+            message = f"rolled back: {head.size} receipts were sealed then, and the log has {tree.size} now"
+            yield self._finding("rolled_back", message, sequence=tree.size)
+
+    def _finding(self, code: str, message: str, sequence: int | None = None) -> Finding:
+        return Finding(self._tenant.slug, code, message, sequence=sequence)

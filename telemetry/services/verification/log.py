@@ -1,0 +1,173 @@
+"""The log of one tenant: every stored receipt against its leaf, all leaves against the tree, the tree against heads.
+
+What is hashed into the tree are the leaves, so that one changed receipt is one finding; a leaf that was changed as well
+shows at the first head that was signed over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from telemetry.findings import Finding
+from telemetry.projections import StoredReceipt, projection_problems
+from telemetry.sealing.log_rows import LEVELS_APART
+from telemetry.services.verification.heads import Heads, KeptHead
+from telemetry.services.verification.snapshot import stream
+from telemetry.tlog.hashing import leaf_hash
+from telemetry.tlog.note import VerifierKey
+from telemetry.tlog.tree import CompactRange, Node
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+
+_COLUMNS: Final = ", ".join(f"r.{name}" for name in StoredReceipt.__dataclass_fields__)
+_SEALED: Final = f"""
+SELECT l."index", l.id, l.hash, {_COLUMNS}
+  FROM telemetry_logleaf l LEFT JOIN telemetry_receipt r ON r.tenant_id = l.tenant_id AND r.id = l.id
+ WHERE l.tenant_id = %s ORDER BY l."index"
+"""
+_SIZE: Final = 'SELECT coalesce(max("index") + 1, 0) FROM telemetry_logleaf WHERE tenant_id = %s'
+_UNSEALED: Final = f"""
+SELECT EXISTS (SELECT FROM telemetry_sealqueueentry q WHERE q.tenant_id = r.tenant_id AND q.id = r.id), {_COLUMNS}
+  FROM telemetry_receipt r
+ WHERE r.tenant_id = %s
+   AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = r.tenant_id AND l.id = r.id)
+ ORDER BY r.id
+"""
+_QUEUED_WITHOUT: Final = """
+SELECT q.id FROM telemetry_sealqueueentry q
+ WHERE q.tenant_id = %s
+   AND NOT EXISTS (SELECT FROM telemetry_receipt r WHERE r.tenant_id = q.tenant_id AND r.id = q.id)
+ ORDER BY q.id
+"""
+_NODES: Final = """
+SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s ORDER BY "index"
+"""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was looked at."""
+
+    sealed: int = 0
+    waiting: int = 0
+    checkpoints: int = 0
+    signed_by: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def verify_log(
+    tenant: Tenant,
+    *,
+    keys: Sequence[VerifierKey],
+    older: Sequence[KeptHead],
+    tally: Tally,
+    watch: Callable[[], None] = lambda: None,
+) -> Iterator[Finding]:
+    """Everything that does not hold. Belongs inside `snapshot`.
+
+    `keys` are trusted to sign; without any, those that the newest checkpoint names are, and `tally.notes` says so.
+    `older` are heads of this tenant that were kept elsewhere. `watch` is called for every receipt.
+    """
+    heads = Heads(tenant, older=older)
+    yield from heads.check_signatures(keys, tally_of=tally)
+    tree, nodes, is_whole = CompactRange(), KeptNodes(tenant), True
+    yield from heads.grown_to(tree)
+    for index, leaf_id, value, *columns in stream(_SEALED, [tenant.id]):
+        watch()
+        tally.sealed += 1
+        receipt = ids.public_id(ids.RECEIPT, leaf_id)
+        yield from _check_receipt(tenant, columns, value, sequence=index, receipt=receipt)
+        if is_whole and index != tree.size:
+            yield from _gap(tenant, tree.size, index)
+            is_whole = False  # no tree can be made of what follows
+        if is_whole:
+            yield from nodes.check(tree.append(bytes(value)))
+            yield from heads.grown_to(tree)
+    if is_whole:
+        yield from nodes.left_over()
+        yield from heads.not_reached(tree)
+    tally.checkpoints = heads.count
+    yield from _check_unsealed(tenant, tally, watch)
+
+
+def log_size(tenant: Tenant) -> int:
+    """How many receipts are sealed, for telling how far a verification is."""
+    return next((int(size) for (size,) in stream(_SIZE, [tenant.id])), 0)
+
+
+def _gap(tenant: Tenant, expected: int, found: int) -> Iterator[Finding]:
+    missing = f"sequence {expected}" if found == expected + 1 else f"sequences {expected} to {found - 1}"
+    yield Finding(
+        tenant.slug, "leaf_missing", f"the log has no leaf for {missing}: it was taken out", sequence=expected
+    )
+
+
+def _check_receipt(
+    tenant: Tenant, columns: Sequence[Any], leaf: bytes, *, sequence: int, receipt: str
+) -> Iterator[Finding]:
+    """One sealed receipt."""
+    if columns[0] is None:
+        message = "sealed, and not in the database any more"
+        yield Finding(tenant.slug, "receipt_missing", message, sequence=sequence, receipt=receipt)
+        return
+    row = StoredReceipt(*columns)
+    if leaf_hash(row.body) != bytes(leaf):
+        message = "the stored bytes are not the ones that were sealed"
+        yield Finding(tenant.slug, "bytes_differ", message, sequence=sequence, receipt=receipt)
+    for code, message in projection_problems(row, tenant_id=tenant.id):
+        yield Finding(tenant.slug, code, message, sequence=sequence, receipt=receipt)
+
+
+def _check_unsealed(tenant: Tenant, tally: Tally, watch: Callable[[], None]) -> Iterator[Finding]:
+    """Receipts that wait, and those that would wait for ever."""
+    for is_queued, *columns in stream(_UNSEALED, [tenant.id]):
+        watch()
+        row = StoredReceipt(*columns)
+        receipt = ids.public_id(ids.RECEIPT, row.id)
+        tally.waiting += is_queued
+        if not is_queued:
+            message = "neither sealed nor queued for it: it was put in, or its leaf was taken out"
+            yield Finding(tenant.slug, "never_sealed", message, receipt=receipt)
+        for code, message in projection_problems(row, tenant_id=tenant.id):
+            yield Finding(tenant.slug, code, message, receipt=receipt)
+    for (receipt_id,) in stream(_QUEUED_WITHOUT, [tenant.id]):
+        message = "queued to be sealed, and not in the database any more"
+        yield Finding(tenant.slug, "receipt_missing", message, receipt=ids.public_id(ids.RECEIPT, receipt_id))
+
+
+class KeptNodes:
+    """The kept nodes of a log, each level read as the tree completes them."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self._levels: dict[int, Iterator[tuple[Any, ...]]] = {}
+
+    def check(self, completed: Sequence[Node]) -> Iterator[Finding]:
+        for node in completed:
+            level, position = node.id
+            if level == 0 or level % LEVELS_APART:
+                continue
+            if self._next(level) != (position, node.hash):
+                first, last = position << level, ((position + 1) << level) - 1
+                yield Finding(
+                    self._tenant.slug,
+                    "node_differs",
+                    f"the kept hash over sequences {first} to {last} is missing or not that of their leaves",
+                    sequence=first,
+                )
+
+    def left_over(self) -> Iterator[Finding]:
+        """Nodes over leaves that are not there."""
+        for level in sorted(self._levels) or [LEVELS_APART]:
+            if (extra := self._next(level)) is not None:
+                first = extra[0] << level
+                message = f"a hash is kept over sequences from {first} on, whose leaves are not all in the log"
+                yield Finding(self._tenant.slug, "leaf_missing", message, sequence=first)
+
+    def _next(self, level: int) -> tuple[int, bytes] | None:
+        if level not in self._levels:
+            self._levels[level] = stream(_NODES, [self._tenant.id, level])
+        row = next(self._levels[level], None)
+        return None if row is None else (row[0], bytes(row[1]))

@@ -1,0 +1,39 @@
+"""One snapshot of a tenant's rows, and streams of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.db import connection, transaction
+
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+ROWS_AT_ONCE: Final = 2_000
+
+
+@contextmanager
+def snapshot(tenant_id: uuid.UUID) -> Iterator[None]:
+    """A unit of work that sees everything as it was at one instant, whatever commits meanwhile.
+
+    Inside a transaction that has begun (a test) it sees what that one sees.
+    """
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if is_outermost:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        with unit_of_work(tenant_id):
+            yield
+
+
+def stream(query: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query, fetched as they are asked for; several streams may be read side by side."""
+    with connection.cursor():
+        own = connection.connection
+    with own.cursor(name=f"verify_{uuid.uuid4().hex}") as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        cursor.execute(query, parameters, binary=True)
+        yield from cursor

@@ -1,0 +1,272 @@
+"""`manage.py verify_receipts`: what a database administrator did by SQL is found and named.
+
+One log is sealed for all tests of this file; what each of them does to it is rolled back with its transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from pytest_django.plugin import DjangoDbBlocker
+
+from telemetry.models import Receipt
+from tests.factories import make_tenant
+from tests.telemetry.sealed import SealingRoom, newest, write_receipts
+from tests.telemetry.tampering import Sealed, Verify, back_to, by_sql, found
+from threada_site.kernel import ids
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def sealed_once(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sealed]:
+    with django_db_blocker.unblock():
+        sealed = Sealed.made(make_tenant("acme"), SealingRoom(tmp_path_factory.mktemp("sealing")))
+    yield sealed
+    with django_db_blocker.unblock():
+        call_command("flush", verbosity=0, interactive=False)
+
+
+@pytest.fixture
+def sealed(sealed_once: Sealed, monkeypatch: pytest.MonkeyPatch) -> Sealed:
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealed_once.room.directory / "sealing_key"))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealed_once.room.directory / "checkpoints"))
+    return sealed_once
+
+
+def test_what_was_left_alone_holds(verify: Verify, sealed: Sealed) -> None:
+    write_receipts(sealed.tenant, 3)
+    said = verify()
+    origin = newest(sealed.tenant).origin
+    key_id = sealed.room.key_file.keys()[0].verifier_key(origin).key_id.hex()
+    line = f"acme: {sealed.size} receipts sealed, 3 waiting, 3 checkpoints, signed with {key_id}: every one holds"
+    assert (said.code, said.err, said.lines) == (0, "", [line])
+    assert verify("--tenant", "acme").lines == [line]
+
+
+def test_wrong_use(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
+    assert (verify("--tenant", "nobody").code, verify("--tenant", "nobody").err) == (
+        1,
+        "There is no tenant 'nobody'.\n",
+    )
+    absent = tmp_path / "absent"
+    assert verify("--against", str(absent)).code == 2
+    absent.write_text("nonsense")
+    assert verify("--against", str(absent)).code == 2
+    absent.write_text("")
+    assert verify("--against", str(absent)).code == 2
+    assert verify("--key", "nonsense").code == 2
+
+
+def test_a_deleted_receipt(verify: Verify, sealed: Sealed) -> None:
+    by_sql(f"DELETE FROM telemetry_receipt WHERE {sealed.where(50)}")
+    assert found(verify) == [f"acme: sequence 50, receipt {sealed.named(50)}: sealed, and not in the database any more"]
+
+
+def test_one_edited_byte(verify: Verify, sealed: Sealed) -> None:
+    by_sql(f"UPDATE telemetry_receipt SET body = set_byte(body, 40, get_byte(body, 40) # 1) WHERE {sealed.where(50)}")
+    lines = found(verify)
+    assert (
+        lines[0] == f"acme: sequence 50, receipt {sealed.named(50)}: the stored bytes are not the ones that were sealed"
+    )
+    assert all(line.startswith(f"acme: sequence 50, receipt {sealed.named(50)}: ") for line in lines)
+
+
+def test_an_edited_receipt_with_a_digest_made_anew(verify: Verify, sealed: Sealed) -> None:
+    by_sql(
+        "UPDATE telemetry_receipt SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"number\":', "
+        f"'\"number\":1'), 'UTF8') WHERE {sealed.where(50)}",
+        f"UPDATE telemetry_receipt SET body_sha256 = encode(sha256(body), 'hex') WHERE {sealed.where(50)}",
+    )
+    assert found(verify) == [
+        f"acme: sequence 50, receipt {sealed.named(50)}: the stored bytes are not the ones that were sealed"
+    ]
+
+
+def test_an_edited_timestamp(verify: Verify, sealed: Sealed) -> None:
+    with unit_of_work(sealed.tenant.id):
+        then = Receipt.objects.get(id=sealed.ids[50]).occurred_at
+    by_sql(f"UPDATE telemetry_receipt SET occurred_at = occurred_at - interval '1 day' WHERE {sealed.where(50)}")
+    (line,) = found(verify)
+    assert line.startswith(f"acme: sequence 50, receipt {sealed.named(50)}: column occurred_at is ")
+    assert line.endswith(f", the receipt says {then.isoformat()}")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "shown"),
+    [
+        ("status", "approved", "approved"),
+        ("kind", "thing.undone", "thing.undone"),
+        ("workflow", "payments", "payments"),
+        ("reason_codes", "{FINE}", "['FINE']"),
+        ("correlation_id", "other", "other"),
+        ("actor_id", "0192d3a0-0000-7000-8000-000000000001", "0192d3a0-0000-7000-8000-000000000001"),
+        ("work_item_id", "0192d3a0-0000-7000-8000-000000000001", "0192d3a0-0000-7000-8000-000000000001"),
+    ],
+)
+def test_an_edited_column(verify: Verify, sealed: Sealed, column: str, value: str, shown: str) -> None:
+    by_sql(f"UPDATE telemetry_receipt SET {column} = '{value}' WHERE {sealed.where(50)}")
+    (line,) = found(verify)
+    assert line.startswith(
+        f"acme: sequence 50, receipt {sealed.named(50)}: column {column} is {shown}, the receipt says "
+    )
+
+
+def test_two_swapped_receipts(verify: Verify, sealed: Sealed) -> None:
+    by_sql(
+        "UPDATE telemetry_receipt r SET body = o.body, body_sha256 = o.body_sha256 FROM telemetry_receipt o "
+        f"WHERE ({sealed.where(50, 'r')} AND {sealed.where(51, 'o')}) OR ({sealed.where(51, 'r')} AND {sealed.where(50, 'o')})"
+    )
+    assert found(verify) == [
+        f"acme: sequence {one}, receipt {sealed.named(one)}: {message}"
+        for one, other in ((50, 51), (51, 50))
+        for message in (
+            "the stored bytes are not the ones that were sealed",
+            f"the stored bytes are those of receipt {sealed.named(other)}",
+        )
+    ]
+
+
+def test_two_swapped_places(verify: Verify, sealed: Sealed) -> None:
+    """Receipts and leaves agree; the tree does not."""
+    by_sql(
+        'UPDATE telemetry_logleaf SET "index" = "index" + 1000000 WHERE "index" IN (50, 51)',
+        'UPDATE telemetry_logleaf SET "index" = CASE "index" WHEN 1000050 THEN 51 ELSE 50 END WHERE "index" >= 1000000',
+    )
+    first, second, third = found(verify)
+    start = sealed.size - 300
+    assert first.startswith(
+        f"acme: sequence {start}: the first {start + 100} receipts are not the ones that checkpoint "
+    )
+    assert first.endswith(f" was signed over; the first {start} are")
+    assert second == ("acme: sequence 0: the kept hash over sequences 0 to 255 is missing or not that of their leaves")
+    assert third == f"acme: forked: its first {sealed.size} receipts are not the ones that were sealed then"
+
+
+def test_deleted_and_renumbered(verify: Verify, sealed: Sealed) -> None:
+    """The receipt, its leaf and its place are gone, and everything after it has moved up; the hashes above too."""
+    size = sealed.size
+    by_sql(
+        f"DELETE FROM telemetry_receipt WHERE {sealed.where(50)}",
+        f"DELETE FROM telemetry_logleaf WHERE {sealed.where(50)}",
+        'UPDATE telemetry_logleaf SET "index" = "index" + 1000000 WHERE "index" > 50',
+        'UPDATE telemetry_logleaf SET "index" = "index" - 1000001 WHERE "index" >= 1000000',
+        "DELETE FROM telemetry_lognode",
+    )
+    lines = found(verify)
+    start = size - 300
+    assert lines[0].startswith(
+        f"acme: sequence {start}: the first {start + 100} receipts are not the ones that checkpoint"
+    )
+    assert lines[-1] == (
+        f"acme: sequence {size - 1}: rolled back: {size} receipts were sealed then, and the log has {size - 1} now"
+    )
+    assert any("was signed over" in line and f"the log has {size - 1}" in line for line in lines)
+
+
+def test_a_leaf_that_was_taken_out(verify: Verify, sealed: Sealed) -> None:
+    by_sql(f"DELETE FROM telemetry_logleaf WHERE {sealed.where(50)}")
+    assert found(verify) == [
+        "acme: sequence 50: the log has no leaf for sequence 50: it was taken out",
+        f"acme: receipt {sealed.named(50)}: neither sealed nor queued for it: it was put in, or its leaf was taken out",
+    ]
+
+
+def test_an_edited_receipt_with_its_leaf(verify: Verify, sealed: Sealed) -> None:
+    by_sql(
+        "UPDATE telemetry_receipt SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"number\":', "
+        f"'\"number\":1'), 'UTF8') WHERE {sealed.where(50)}",
+        f"UPDATE telemetry_receipt SET body_sha256 = encode(sha256(body), 'hex') WHERE {sealed.where(50)}",
+        "UPDATE telemetry_logleaf l SET hash = sha256(decode('00', 'hex') || r.body) FROM telemetry_receipt r "
+        f"WHERE r.id = l.id AND {sealed.where(50, 'l')}",
+    )
+    lines = found(verify)
+    assert len(lines) == 3
+    assert "was signed over" in lines[0]
+    assert "kept hash" in lines[1]
+    assert "forked" in lines[2]
+
+
+def test_a_receipt_put_in_by_hand(verify: Verify, sealed: Sealed) -> None:
+    by_sql(
+        "INSERT INTO telemetry_receipt SELECT (r).* FROM (SELECT jsonb_populate_record(t, "
+        f"jsonb_build_object('id', gen_random_uuid())) AS r FROM telemetry_receipt t WHERE {sealed.where(50, 't')}) copy"
+    )
+    lines = found(verify)
+    assert len(lines) == 2
+    assert lines[0].endswith("neither sealed nor queued for it: it was put in, or its leaf was taken out")
+    assert lines[1].endswith(f"the stored bytes are those of receipt {sealed.named(50)}")
+
+
+def test_edited_checkpoints(verify: Verify, sealed: Sealed) -> None:
+    by_sql("UPDATE telemetry_checkpoint SET size = size + 1 WHERE size = (SELECT max(size) FROM telemetry_checkpoint)")
+    size = sealed.size
+    lines = found(verify)
+    assert f"of {size + 1} receipts: its columns are not what was signed" in lines[0]
+    by_sql(
+        "UPDATE telemetry_checkpoint SET note = replace(note, chr(10) || (size - 1) || chr(10), chr(10) || size || chr(10))"
+    )
+    assert "the signature of log.example.org/tn_" in found(verify)[0]
+
+
+def test_checkpoints_of_another_key(
+    verify: Verify, sealed: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "sealing_key"))
+    said = verify("--tenant", "acme")  # no key at hand: those that the database names
+    assert (said.code, said.err) == (
+        0,
+        "acme: The keys are the ones the database names. Say --key to trust your own.\n",
+    )
+    SealingRoom(tmp_path)  # another key
+    lines = found(verify)
+    assert len(lines) == 3
+    assert all(line.endswith(" receipts: no key that is known here signed the note") for line in lines)
+    theirs = tmp_path / "keys"
+    theirs.write_text(f"# kept\n{newest(sealed.tenant).verifier_keys[0]}\n")
+    assert verify("--tenant", "acme", "--key", str(theirs)).code == 0
+
+
+def test_rolled_back_to_an_older_valid_state(
+    verify: Verify, sealed: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that is left agrees; only what was kept outside of the database tells."""
+    size = sealed.size
+    saved = tmp_path / "saved.txt"
+    saved.write_text(newest(sealed.tenant).note)
+    by_sql(*back_to(sealed, size - 200))
+    assert found(verify) == [
+        f"acme: sequence {size - 200}: rolled back: {size} receipts were sealed then, and the log has {size - 200} now"
+    ]
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "lost"))
+    assert verify("--tenant", "acme").code == 0
+    assert found(verify, "--against", str(saved)) == [
+        f"acme: sequence {size - 200}: rolled back: {size} receipts were sealed then, and the log has {size - 200} now"
+    ]
+
+
+def test_a_tenant_that_is_gone(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
+    saved = tmp_path / "saved.txt"
+    note = newest(sealed.tenant).note
+    gone = note.replace(ids.public_id(ids.TENANT, sealed.tenant.id), "tn_01kb4x0000000000000000000x")
+    saved.write_text(note + gone)
+    said = verify("--against", str(saved))
+    assert said.code == 1
+    origin = gone.partition("\n")[0]
+    assert said.lines[-1] == (
+        f"{origin}: {sealed.size} receipts were sealed, and the tenant is not in the database any more"
+    )
+
+
+def test_an_older_checkpoint_must_be_signed(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
+    saved = tmp_path / "saved.txt"
+    size = sealed.size
+    saved.write_text(newest(sealed.tenant).note.replace(f"\n{size}\n", f"\n{size - 1}\n"))
+    (line,) = found(verify, "--against", str(saved))
+    assert line.startswith(f"acme: the older checkpoint of {size - 1} receipts: the signature of ")

@@ -1,0 +1,53 @@
+"""`manage.py verify_receipts` over time: other keys, another history, and what never reached the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.telemetry.sealed import SealingRoom, newest, write_receipts
+from tests.telemetry.tampering import Sealed, Verify, back_to, by_sql, found
+from threada_site.tenancy.models import Tenant
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def sealed(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sealed:
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "sealing_key"))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "checkpoints"))
+    return Sealed.made(tenant, SealingRoom(tmp_path))
+
+
+def test_a_change_of_keys_is_followed_back(verify: Verify, sealed: Sealed) -> None:
+    room = sealed.room
+    room.key_file.begin_rotation()
+    room.heartbeat()
+    room.key_file.finish_rotation()
+    write_receipts(sealed.tenant, 1)
+    room.seal()
+    said = verify("--tenant", "acme")
+    assert (said.code, said.lines[-1].endswith("every one holds")) == (0, True)
+
+
+def test_a_fork_from_an_older_dump(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
+    """An older state goes on with other receipts, sealed and signed with the right key: a valid log, but another one."""
+    size = sealed.size
+    saved = tmp_path / "saved.txt"
+    saved.write_text(newest(sealed.tenant).note)
+    by_sql(*back_to(sealed, size - 200))
+    (tmp_path / "checkpoints").rename(tmp_path / "lost")
+    write_receipts(sealed.tenant, 250)
+    SealingRoom(tmp_path).seal()
+    assert verify("--tenant", "acme").code == 0
+    assert found(verify, "--against", str(saved)) == [
+        f"acme: forked: its first {size} receipts are not the ones that were sealed then"
+    ]
+
+
+def test_deleted_before_it_was_sealed(verify: Verify, sealed: Sealed) -> None:
+    write_receipts(sealed.tenant, 1)
+    by_sql("DELETE FROM telemetry_receipt r USING telemetry_sealqueueentry q WHERE q.id = r.id")
+    (line,) = found(verify)
+    assert line.endswith(": queued to be sealed, and not in the database any more")

@@ -1,0 +1,165 @@
+"""`manage.py verify_receipts`: the whole ledger against itself, against what was signed, and against what happened."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+from django.core.management.base import CommandParser
+
+from telemetry.findings import Finding
+from telemetry.sealing.key_file import KeyFileProblem
+from telemetry.services.verification import KeptHead, Tally, log_size, snapshot, verify_log
+from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.tlog.note import VerifierKey, notes_in
+from telemetry.tlog.texts import MalformedText
+from threada_site.kernel import ids
+from threada_site.runtime.seal import sealing_anchor, sealing_key_file
+from threada_site.tenancy.management.base import ProductCommand
+from threada_site.tenancy.models import Tenant
+from workitems.services.completeness import case_count, verify_completeness
+
+MOST_NAMED: Final = 200
+
+
+class Command(ProductCommand):
+    help = (
+        "Hash every receipt's stored bytes again and compare them with the log, the columns that pages show with the "
+        "bytes, the log with its signed checkpoints, and the receipts with the work that must have left them. Prints "
+        "what does not hold; exit status 1 if anything does not."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--tenant", help="the tenant's slug; all tenants unless said")
+        parser.add_argument(
+            "--against", type=Path, metavar="FILE", help="checkpoints kept elsewhere: one, or many appended to one file"
+        )
+        parser.add_argument(
+            "--key", action="append", default=[], help="a public key (vkey) you trust, or a file of them; may repeat"
+        )
+
+    def act(self, **options: Any) -> None:
+        tenants = Tenant.objects.order_by("slug")
+        if options["tenant"]:
+            tenants = tenants.filter(slug=options["tenant"])
+            if not tenants:
+                self.refuse(f"There is no tenant {options['tenant']!r}.")
+        older = self._older(options["against"])
+        keys = self._keys(options["key"])
+        wrong = sum(self._verify(tenant, keys, older) for tenant in tenants)
+        if not options["tenant"]:
+            wrong += self._dropped(older, tenants)
+        if wrong:
+            self.refuse(f"{wrong} found.")
+
+    def _verify(self, tenant: Tenant, keys: list[VerifierKey], older: list[KeptHead]) -> int:
+        """Verify one tenant, saying what is found as it is found; how much."""
+        mine = ids.public_id(ids.TENANT, tenant.id)
+        kept = sealing_anchor().last(mine)
+        heads = [kept for kept in older if _tenant_of(kept) == mine]
+        if kept is not None and kept.size:
+            heads.append(KeptHead(Checkpoint(kept.origin, kept.size, kept.root)))
+        tally, found = Tally(), Counter[str]()
+        with Progress(tenant.slug) as progress, snapshot(tenant.id):
+            progress.of("receipts", log_size(tenant))
+            log = verify_log(tenant, keys=keys, older=heads, tally=tally, watch=progress.step)
+            self._say(log, found, progress)
+            progress.of("cases", case_count(tenant))
+            self._say(verify_completeness(tenant, watch=progress.step), found, progress)
+        for note in tally.notes:
+            self.stderr.write(f"{tenant.slug}: {note}")
+        unnamed = found.total() - MOST_NAMED
+        if unnamed > 0:
+            self.stdout.write(f"{tenant.slug}: and {unnamed} more")
+        signed = f", signed with {', '.join(tally.signed_by)}" if tally.signed_by else ""
+        verdict = "every one holds" if not found else f"{found.total()} found"
+        self.stdout.write(
+            f"{tenant.slug}: {tally.sealed} receipts sealed, {tally.waiting} waiting, "
+            f"{tally.checkpoints} checkpoints{signed}: {verdict}"
+        )
+        return found.total()
+
+    def _say(self, findings: Iterator[Finding], found: Counter[str], progress: Progress) -> None:
+        for finding in findings:
+            found[finding.code] += 1
+            if found.total() <= MOST_NAMED:
+                progress.clear()
+                self.stdout.write(str(finding))
+
+    def _dropped(self, older: list[KeptHead], tenants: Any) -> int:
+        """Logs that were signed once and whose tenant is gone."""
+        known = {ids.public_id(ids.TENANT, tenant.id) for tenant in tenants}
+        gone = {kept.head.origin: kept.head.size for kept in older if _tenant_of(kept) not in known}
+        for origin, size in gone.items():
+            self.stdout.write(f"{origin}: {size} receipts were sealed, and the tenant is not in the database any more")
+        return len(gone)
+
+    def _keys(self, given: list[str]) -> list[VerifierKey]:
+        """The keys given, or else those of the sealer on this machine; only the public key counts, not its name."""
+        try:
+            lines = [line for value in given for line in _lines_of(value)]
+            if lines:
+                return [VerifierKey.parse(line) for line in lines]
+            signing = sealing_key_file().keys()
+            return [key.verifier_key(key.name) for key in signing]
+        except (OSError, MalformedText) as error:
+            self.misuse(f"--key: {error}")
+        except KeyFileProblem:
+            return []
+
+    def _older(self, file: Path | None) -> list[KeptHead]:
+        if file is None:
+            return []
+        try:
+            heads = [KeptHead(Checkpoint.parse(note.text), note) for note in notes_in(file.read_text())]
+        except (OSError, UnicodeDecodeError, MalformedText) as error:
+            self.misuse(f"--against {file}: {error}")
+        if not heads:
+            self.misuse(f"--against {file} holds no checkpoint.")
+        return heads
+
+
+def _tenant_of(kept: KeptHead) -> str:
+    """The public id of the tenant whose log it is: the last part of the origin."""
+    return kept.head.origin.rpartition("/")[2]
+
+
+def _lines_of(value: str) -> list[str]:
+    """A key as it stands, or the keys of a file, one a line; `#` begins a comment."""
+    if not Path(value).is_file():
+        return [value]
+    lines = [line.strip() for line in Path(value).read_text().splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+class Progress:
+    """How far it is, as a bar on a terminal; nothing elsewhere."""
+
+    def __init__(self, slug: str) -> None:
+        self._slug, self._noun, self._count, self._total = slug, "", 0, 0
+        self._is_shown = sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def of(self, noun: str, total: int) -> None:
+        self._noun, self._count, self._total = noun, 0, total
+
+    def step(self) -> None:
+        self._count += 1
+        if self._is_shown and self._count % 1_000 == 0:
+            done = min(self._count / max(self._total, 1), 1)
+            bar = "#" * int(done * 30)
+            sys.stderr.write(f"\r\033[K{self._slug} [{bar:<30}] {done:4.0%} {self._count} {self._noun}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._is_shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
