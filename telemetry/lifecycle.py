@@ -1,4 +1,4 @@
-"""The lifecycle of an export. Only the services of this app move a state."""
+"""The lifecycles of an export and of a delivery. Only the services of this app move a state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ class ExportStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-_E = ExportStatus
+class DeliveryStatus(StrEnum):
+    """Where a continuous delivery stands. `removed` keeps its row, since receipts name it; its name is free again."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    REMOVED = "removed"
+
+
+_E, _D = ExportStatus, DeliveryStatus
 
 EXPORT: Final = Lifecycle(
     noun="an export",
@@ -37,4 +45,16 @@ EXPORT: Final = Lifecycle(
         }
     ),
     ends=frozenset({_E.EXPIRED, _E.CANCELLED, _E.FAILED}),
+)
+
+DELIVERY: Final = Lifecycle(
+    noun="a delivery",
+    transitions=MappingProxyType(
+        {
+            _D.ACTIVE: frozenset({_D.PAUSED, _D.REMOVED}),
+            _D.PAUSED: frozenset({_D.ACTIVE, _D.REMOVED}),
+            _D.REMOVED: frozenset(),
+        }
+    ),
+    ends=frozenset({_D.REMOVED}),
 )

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from telemetry.delivery_models import Delivery
 from telemetry.formats import file_extension
 from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
@@ -18,6 +19,7 @@ from threada_site.tenancy.models import TenantRow
 __all__ = [
     "Checkpoint",
     "CheckpointTarget",
+    "Delivery",
     "LogAlarm",
     "LogLeaf",
     "LogNode",

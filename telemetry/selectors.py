@@ -12,7 +12,8 @@ from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
-from telemetry.models import Checkpoint, LogLeaf, Receipt, TelemetryExport
+from telemetry.lifecycle import DeliveryStatus
+from telemetry.models import Checkpoint, Delivery, LogLeaf, Receipt, TelemetryExport
 from telemetry.sealing.log_rows import node_reader
 from telemetry.summary_models import SummaryCount, SummaryPosition
 from telemetry.tlog.note import SignedNote
@@ -40,6 +41,11 @@ def receipts_of(work_item_id: uuid.UUID, *, ctx: ActingContext) -> QuerySet[Rece
 
 def exports(ctx: ActingContext) -> QuerySet[TelemetryExport]:
     return TelemetryExport.objects.filter(tenant_id=ctx.tenant_id)
+
+
+def deliveries(ctx: ActingContext) -> QuerySet[Delivery]:
+    """The continuous deliveries of the tenant; removed ones are gone."""
+    return Delivery.objects.filter(tenant_id=ctx.tenant_id).exclude(status=DeliveryStatus.REMOVED)
 
 
 def checkpoints(ctx: ActingContext) -> QuerySet[Checkpoint]:

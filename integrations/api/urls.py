@@ -1,9 +1,14 @@
 from django.urls import path
 
-from integrations.api import views
+from integrations.api import deliveries, views
 
 urlpatterns = [
     path("integrations", views.Integrations.as_view()),
     path("integrations/<str:integration_id>", views.IntegrationDetail.as_view()),
     path("integrations/<str:integration_id>/test", views.TestIntegration.as_view()),
+    path("telemetry/deliveries", deliveries.Deliveries.as_view()),
+    path("telemetry/deliveries/<str:delivery_id>", deliveries.DeliveryDetail.as_view()),
+    path("telemetry/deliveries/<str:delivery_id>/pause", deliveries.PauseDelivery.as_view()),
+    path("telemetry/deliveries/<str:delivery_id>/resume", deliveries.ResumeDelivery.as_view()),
+    path("telemetry/deliveries/<str:delivery_id>/remove", deliveries.RemoveDelivery.as_view()),
 ]

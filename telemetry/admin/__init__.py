@@ -1,6 +1,7 @@
 """The console's pages of the ledger."""
 
+from telemetry.admin.deliveries import DeliveryAdmin
 from telemetry.admin.exports import TelemetryExportAdmin
 from telemetry.admin.receipts import ReceiptAdmin
 
-__all__ = ["ReceiptAdmin", "TelemetryExportAdmin"]
+__all__ = ["DeliveryAdmin", "ReceiptAdmin", "TelemetryExportAdmin"]

@@ -38,6 +38,20 @@ def event_bytes(body: bytes, **extensions: str | int) -> bytes:
     return orjson.dumps(attributes)[:-1] + b',"data":' + body + b"}"
 
 
+def deleted_event_bytes(receipt_id: str, *, tenant: str, leaf_hash: bytes, **extensions: str | int) -> bytes:
+    """What stands in the place of a receipt that retention has deleted: its id and its leaf in the log (RFC 6962)."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": receipt_id,
+            "source": f"urn:threada:tenant:{tenant}",
+            "type": f"{TYPE_PREFIX}receipt.deleted",
+            "leafhash": leaf_hash.hex(),
+            **extensions,
+        }
+    )
+
+
 class CloudEventLines:
     """One event a line."""
 

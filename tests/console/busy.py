@@ -29,4 +29,5 @@ def busy_tenant(demo: Demo) -> Busy:
     with unit_of_work(demo.tenant.id):
         services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
     demo.client.post("/telemetry/exports", {})
+    demo.client.post("/telemetry/deliveries", {"delivery_id": "archive", "target": "file"})
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

@@ -67,6 +67,7 @@ def stock(slug: str) -> Stock:
     execution = made(admin.get(f"/executions/{started['execution_id']}"))
     (receipt, *_) = made(admin.get(f"/work-items/{item['work_item_id']}/timeline"))["data"]
     export = made(admin.post("/telemetry/exports", {}))
+    delivery = made(admin.post("/telemetry/deliveries", {"delivery_id": f"{slug}-archive", "target": "file"}))
     return Stock(
         tenant,
         admin,
@@ -78,6 +79,7 @@ def stock(slug: str) -> Stock:
             "overlay_id": overlay,
             "receipt_id": receipt["receipt_id"],
             "export_id": export["export_id"],
+            "delivery_id": delivery["delivery_id"],
             "workflow_id": flow,
             "channel_id": channel,
             "policy_id": policy,

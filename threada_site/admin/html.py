@@ -21,7 +21,7 @@ _TONES: Final = {
         "worker_lost", "inactive",
     },
     "busy": {"executing", "started", "running", "new", "draft"},
-    "waiting": {"pending", "in_review", "awaiting_approval", "review", "require_approval"},
+    "waiting": {"pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval"},
 }  # fmt: skip
 _TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in words}
 _ICONS: Final = {"good": "check_circle", "bad": "error", "busy": "autorenew", "waiting": "hourglass_top"}

@@ -36,6 +36,7 @@ _GROUPS: Final = (
             ("Figures", "monitoring", "summary", Scope.TELEMETRY_READ),
             ("Receipts", "receipt_long", "telemetry_receipt", Scope.TELEMETRY_READ),
             ("Exports", "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
+            ("Deliveries", "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
         ),
     ),
     (

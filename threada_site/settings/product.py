@@ -19,6 +19,9 @@ THREADA_TELEMETRY_WINDOW_DAYS = number("THREADA_TELEMETRY_WINDOW_DAYS", 31)
 # Where the files of exports are kept; one folder that all hosts share, where there are several. And for how many hours.
 THREADA_EXPORT_DIR = Path(text("THREADA_EXPORT_DIR") or DATA_DIR / "exports").absolute()
 THREADA_EXPORT_HOURS = number("THREADA_EXPORT_HOURS", 168)
+# Where continuous deliveries to files go. And after how many failed tries a delivery pauses itself.
+THREADA_DELIVERY_DIR = Path(text("THREADA_DELIVERY_DIR") or DATA_DIR / "deliveries").absolute()
+THREADA_DELIVERY_TRIES = number("THREADA_DELIVERY_TRIES", 12)
 # The largest request body, in bytes; payloads themselves are bounded by their workflow (256 KB unless it says
 # otherwise).
 THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
@@ -37,6 +40,7 @@ THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)
 THREADA_METERS = [
     "threada_site.tenancy.metrics.queue_measurements",
     "telemetry.metrics.seal_measurements",
+    "telemetry.delivery_metrics.delivery_measurements",
     "integrations.metrics.execution_measurements",
     "workitems.metrics.step_measurements",
 ]

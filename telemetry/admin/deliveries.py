@@ -1,0 +1,75 @@
+"""The console's pages of continuous deliveries: how far each is, why one has paused itself, and resuming it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from telemetry import selectors
+from telemetry.lifecycle import DeliveryStatus
+from telemetry.models import Delivery
+from telemetry.services.deliveries import log_size, pause_delivery, remove_delivery, resume_delivery
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import User
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(TenantAdmin):
+    heading = "Deliveries"
+    scope = Scope.TELEMETRY_READ
+    key = "slug"
+    columns = (
+        Column("Delivery", lambda row: row.slug),
+        Column("Status", lambda row: html.badge(row.status)),
+        Column("To", lambda row: row.url or "a file", is_wide=True),
+        Column("Delivered", lambda row: f"{row.next_index:,}"),
+        Column("Last", lambda row: html.when(row.delivered_at) or html.NOTHING),
+        Column("Failure", lambda row: row.failure or html.NOTHING),
+    )
+    about = "Sealed receipts, sent on as they come: in the order of the log, each at least once."
+    nothing_yet = "Nothing is delivered continuously. POST /telemetry/deliveries begins it."
+    page_template = "telemetry/delivery.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.deliveries(ctx)
+
+    def page(self, row: Delivery, *, ctx: ActingContext) -> dict[str, Any]:
+        size = log_size(ctx.tenant_id)
+        return {
+            "log_size": size,
+            "lacks": max(size - row.next_index, 0),
+            "created_by": (row.created_by and User.objects.filter(id=row.created_by).first()) or "the instance",
+            "is_active": row.status == DeliveryStatus.ACTIVE,
+            "can_manage": ctx.holds_anywhere(Scope.INTEGRATIONS_MANAGE),
+        }
+
+    @act(Scope.INTEGRATIONS_MANAGE)
+    def pause(self, call: Call) -> Done:
+        """Stop sending."""
+        pause_delivery(self._locked(call), now=clock.now(), ctx=call.ctx)
+        return Done("The delivery is paused.")
+
+    @act(Scope.INTEGRATIONS_MANAGE)
+    def resume(self, call: Call) -> Done:
+        """Go on where it stopped."""
+        resume_delivery(self._locked(call), ctx=call.ctx)
+        return Done("The delivery goes on where it stopped.")
+
+    @act(Scope.INTEGRATIONS_MANAGE)
+    def remove(self, call: Call) -> Done:
+        """End it for good."""
+        remove_delivery(self._locked(call), ctx=call.ctx)
+        return Done("The delivery is removed.", self.list_url())
+
+    def _locked(self, call: Call) -> Delivery:
+        found = ids.is_slug(call.key) and self.rows(call.ctx).select_for_update().filter(slug=call.key).first()
+        if not found:
+            raise errors.NotFound
+        return found

@@ -1,0 +1,75 @@
+"""Continuous delivery as rows: where a tenant's sealed receipts go, and how far that is."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from telemetry.lifecycle import DeliveryStatus
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.tenancy.models import SlugColumn, TenantRow
+
+
+class Delivery(TenantRow):
+    """One target. `next_index` is the place in the tenant's log of the first receipt that is not delivered yet.
+
+    `batch_end` is set while a batch is under way: every try sends exactly `next_index` to `batch_end`, under the same
+    message id. `fence` counts claims; who holds an older one settles nothing.
+    """
+
+    slug = SlugColumn()
+    target = models.CharField(max_length=16, choices=[("webhook", "webhook"), ("file", "file")])
+    url = models.CharField(max_length=2000, blank=True)
+    secret = models.JSONField(null=True, help_text="Where the signing secret lies: {env: …} or {file: …}.")
+    status = models.CharField(
+        max_length=16,
+        choices=[(entry.value, entry.value) for entry in DeliveryStatus],
+        default=DeliveryStatus.ACTIVE,
+    )
+    next_index = models.BigIntegerField(default=0)
+    batch_end = models.BigIntegerField(null=True)
+    file_size = models.BigIntegerField(default=0, help_text="Bytes of the file that are delivered.")
+    attempts = models.IntegerField(default=0, help_text="Failed tries since the last success.")
+    next_try_at = models.DateTimeField(null=True)
+    failing_since = models.DateTimeField(null=True)
+    failure = models.CharField(max_length=64, blank=True, help_text="A reason code: of the last try, while it fails.")
+    detail = models.CharField(max_length=500, blank=True)
+    paused_at = models.DateTimeField(null=True)
+    delivered_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    fence = models.BigIntegerField(default=0)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [
+            *tenant_constraints("delivery"),
+            models.UniqueConstraint(
+                fields=["tenant", "slug"],
+                name="delivery_slug_key",
+                condition=~models.Q(status=DeliveryStatus.REMOVED),
+            ),
+            models.CheckConstraint(
+                name="delivery_webhook_is_whole",
+                condition=~models.Q(target="webhook") | ~models.Q(url="") & models.Q(secret__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="delivery_moves_on",
+                condition=models.Q(next_index__gte=0)
+                & (models.Q(batch_end__isnull=True) | models.Q(batch_end__gt=models.F("next_index"))),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_try_at"], name="delivery_active_idx", condition=models.Q(status=DeliveryStatus.ACTIVE)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def public_id(self) -> str:
+        """Names it in messages: unlike its slug, it is never used again."""
+        return ids.public_id(ids.DELIVERY, self.id)

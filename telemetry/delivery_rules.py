@@ -1,0 +1,37 @@
+"""When a delivery that failed is tried again, and when it pauses itself. Pure: the random source is handed in."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+REFUSALS: Final = frozenset(
+    {"rejected_by_receiver", "blocked_address", "credential_unavailable", "export_target_unavailable"}
+)
+"""Failures that time alone seldom mends: they are tried a few times only."""
+REFUSED_TRIES: Final = 4
+LONGEST_WAIT_S: Final = 300.0
+LONGEST_ASKED_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed try. `failure` is a reason code; `is_final`: the receiver says that it wants no more (410)."""
+
+    failure: str
+    detail: str
+    retry_after_s: float | None = None
+    is_final: bool = False
+
+
+def wait_before_next(failure: Failure, *, attempts: int, most: int, rng: random.Random) -> float | None:
+    """Seconds until the next try after `attempts` failed ones, this one included; None: pause, a person must look.
+
+    Doubles from one second to five minutes, with jitter, on top of what the receiver asks for.
+    """
+    if failure.is_final or attempts >= (min(REFUSED_TRIES, most) if failure.failure in REFUSALS else most):
+        return None
+    ceiling = min(LONGEST_WAIT_S, 2.0 ** min(attempts - 1, 30))
+    asked = min(max(failure.retry_after_s or 0.0, 0.0), LONGEST_ASKED_S)
+    return asked + rng.uniform(ceiling / 2, ceiling)

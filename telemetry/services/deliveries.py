@@ -1,0 +1,245 @@
+"""Continuous delivery: which sealed receipts are due to whom, what came of sending them, and who pauses and resumes.
+
+The tenant's log gives order and sequence: places are dense, and a receipt that commits late gets a later place, so
+reading on from a place skips nothing. Sending itself is not done here: nothing leaves the process inside a transaction.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import connection
+
+from telemetry.delivery_rules import Failure, wait_before_next
+from telemetry.lifecycle import DELIVERY, DeliveryStatus
+from telemetry.models import Delivery
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+LEASE: Final = timedelta(seconds=45)
+BATCH_EVENTS: Final = 200
+BATCH_BYTES: Final = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SealedReceipt:
+    """A place in the tenant's log. `body` is None where retention has deleted the receipt: its place and hash stay."""
+
+    index: int
+    receipt_id: str
+    leaf_hash: bytes
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one try delivers: consecutive places, from `delivery.next_index`."""
+
+    delivery: Delivery
+    receipts: list[SealedReceipt]
+
+    @property
+    def end(self) -> int:
+        return self.receipts[-1].index + 1
+
+
+def put_delivery(
+    slug: str,
+    *,
+    target: str,
+    url: str,
+    secret: dict[str, str] | None,
+    from_beginning: bool,
+    ctx: ActingContext,
+) -> Put[Delivery]:
+    """The delivery `slug`, going where this says from now on; one that exists keeps its place.
+
+    Raises `Conflict` (webhook and file do not become each other). Whether the address may be called and the secret be
+    named is checked by the caller.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    made = Delivery(
+        tenant_id=ctx.tenant_id,
+        slug=slug,
+        target=target,
+        url=url,
+        secret=secret,
+        next_index=0 if from_beginning else log_size(ctx.tenant_id),
+        created_by=None if ctx.is_system else ctx.principal_id,
+    )
+    Delivery.objects.bulk_create([made], ignore_conflicts=True)
+    found = _live(ctx.tenant_id).select_for_update().get(slug=slug)
+    if found.id == made.id:
+        _record("telemetry.delivery_configured", found, ctx=ctx, from_index=found.next_index, **_place(found))
+        return Put(found, Change.CREATED)
+    if found.target != target:
+        raise errors.Conflict(f"The delivery {slug} goes to a {found.target}. Remove it, or choose another id.")
+    if (found.url, found.secret) == (url, secret):
+        return Put(found, Change.UNCHANGED)
+    found.url, found.secret = url, secret
+    found.save(update_fields=["url", "secret"])
+    _record("telemetry.delivery_configured", found, ctx=ctx, **_place(found))
+    return Put(found, Change.CHANGED)
+
+
+def pause_delivery(delivery: Delivery, *, now: datetime, ctx: ActingContext, failure: Failure | None = None) -> None:
+    """Stop sending until somebody resumes it: a person's act, or its own after `failure`. `delivery` is locked."""
+    require_unit_of_work(ctx.tenant_id)
+    _move(delivery, DeliveryStatus.PAUSED)
+    delivery.paused_at, delivery.next_try_at = now, None
+    if failure is None:
+        delivery.failure, delivery.detail, delivery.failing_since, delivery.attempts = "", "", None, 0
+    delivery.save(
+        update_fields=["status", "paused_at", "next_try_at", "failure", "detail", "failing_since", "attempts"]
+    )
+    codes = (failure.failure,) if failure is not None else ()
+    _record("telemetry.delivery_paused", delivery, ctx=ctx, codes=codes, next_index=delivery.next_index)
+
+
+def resume_delivery(delivery: Delivery, *, ctx: ActingContext) -> None:
+    """Go on where it stopped, at once. `delivery` is locked. Raises `TransitionNotAllowed`."""
+    require_unit_of_work(ctx.tenant_id)
+    _move(delivery, DeliveryStatus.ACTIVE)
+    delivery.paused_at = delivery.next_try_at = delivery.failing_since = None
+    delivery.failure, delivery.detail, delivery.attempts = "", "", 0
+    delivery.save(
+        update_fields=["status", "paused_at", "next_try_at", "failing_since", "failure", "detail", "attempts"]
+    )
+    _record("telemetry.delivery_resumed", delivery, ctx=ctx, next_index=delivery.next_index)
+
+
+def remove_delivery(delivery: Delivery, *, ctx: ActingContext) -> None:
+    """End it for good. `delivery` is locked. Raises `TransitionNotAllowed`."""
+    require_unit_of_work(ctx.tenant_id)
+    _move(delivery, DeliveryStatus.REMOVED)
+    delivery.save(update_fields=["status"])
+    _record("telemetry.delivery_removed", delivery, ctx=ctx, next_index=delivery.next_index)
+
+
+def claim_batch(delivery_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> Batch | None:
+    """What is due, leased to the caller; None when nothing is, it is paused, it waits, or another worker has it."""
+    require_unit_of_work(ctx.tenant_id)
+    found = Delivery.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=delivery_id).first()
+    if (
+        found is None
+        or found.status != DeliveryStatus.ACTIVE
+        or (found.next_try_at is not None and found.next_try_at > now)
+        or (found.lease_until is not None and found.lease_until > now)
+    ):
+        return None
+    receipts = sealed_receipts(ctx.tenant_id, start=found.next_index, end=found.batch_end)
+    if not receipts:
+        return None
+    found.batch_end = receipts[-1].index + 1
+    found.lease_until = now + LEASE
+    found.fence += 1
+    found.save(update_fields=["batch_end", "lease_until", "fence"])
+    return Batch(found, receipts)
+
+
+def settle_delivered(batch: Batch, *, now: datetime, ctx: ActingContext, file_size: int = 0) -> bool:
+    """The receiver has it: move on. False when another worker holds the delivery by now; then nothing changes."""
+    delivery = _still_ours(batch, ctx=ctx)
+    if delivery is None:
+        return False
+    delivery.next_index, delivery.batch_end = batch.end, None
+    delivery.lease_until = delivery.next_try_at = delivery.failing_since = None
+    delivery.attempts, delivery.delivered_at, delivery.file_size = 0, now, file_size
+    if delivery.status == DeliveryStatus.ACTIVE:
+        delivery.failure = delivery.detail = ""
+    delivery.save()
+    return True
+
+
+def settle_failed(batch: Batch, failure: Failure, *, now: datetime, ctx: ActingContext, rng: random.Random) -> None:
+    """The receiver does not have it, or may not: the same batch is tried again, or the delivery pauses itself."""
+    delivery = _still_ours(batch, ctx=ctx)
+    if delivery is None:
+        return
+    delivery.lease_until = None
+    delivery.attempts += 1
+    delivery.failure, delivery.detail = failure.failure, failure.detail[:500]
+    delivery.failing_since = delivery.failing_since or now
+    wait = wait_before_next(failure, attempts=delivery.attempts, most=settings.THREADA_DELIVERY_TRIES, rng=rng)
+    delivery.next_try_at = None if wait is None else now + timedelta(seconds=wait)
+    delivery.save()
+    if wait is None and delivery.status == DeliveryStatus.ACTIVE:
+        pause_delivery(delivery, now=now, ctx=ctx, failure=failure)
+
+
+def sealed_receipts(tenant_id: uuid.UUID, *, start: int, end: int | None) -> list[SealedReceipt]:
+    """Consecutive places of the log from `start`: exactly to `end`, or as many as make a batch.
+
+    Raises `RuntimeError` where the log has a gap: what was signed is not there any more.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT l.index, l.id, l.hash, r.body FROM telemetry_logleaf l "
+            "LEFT JOIN telemetry_receipt r ON r.id = l.id AND r.tenant_id = l.tenant_id "
+            "WHERE l.tenant_id = %s AND l.index >= %s AND l.index < %s ORDER BY l.index",
+            [tenant_id, start, start + BATCH_EVENTS if end is None else end],
+        )
+        found = [
+            SealedReceipt(
+                index, ids.public_id(ids.RECEIPT, leaf_id), bytes(hashed), None if body is None else bytes(body)
+            )
+            for index, leaf_id, hashed, body in cursor.fetchall()
+        ]
+    if [receipt.index for receipt in found] != list(range(start, start + len(found))):
+        raise RuntimeError(f"the log of tenant {tenant_id} has a gap after {start}")
+    return found if end is not None else _within(found)
+
+
+def log_size(tenant_id: uuid.UUID) -> int:
+    """How many receipts are sealed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT index + 1 FROM telemetry_logleaf WHERE tenant_id = %s ORDER BY index DESC LIMIT 1", [tenant_id]
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def _within(receipts: list[SealedReceipt]) -> list[SealedReceipt]:
+    size = 0
+    for count, receipt in enumerate(receipts):
+        size += len(receipt.body or b"")
+        if count and size > BATCH_BYTES:
+            return receipts[:count]
+    return receipts
+
+
+def _live(tenant_id: uuid.UUID) -> Any:
+    return Delivery.objects.filter(tenant_id=tenant_id).exclude(status=DeliveryStatus.REMOVED)
+
+
+def _still_ours(batch: Batch, *, ctx: ActingContext) -> Delivery | None:
+    require_unit_of_work(ctx.tenant_id)
+    return (
+        Delivery.objects.select_for_update()
+        .filter(tenant_id=ctx.tenant_id, id=batch.delivery.id, fence=batch.delivery.fence)
+        .first()
+    )
+
+
+def _move(delivery: Delivery, to: DeliveryStatus) -> None:
+    DELIVERY.check_transition(DeliveryStatus(delivery.status), to)
+    delivery.status = to
+
+
+def _place(delivery: Delivery) -> dict[str, Any]:
+    place: dict[str, Any] = {"target": delivery.target}
+    return {**place, "url": delivery.url, "secret": delivery.secret} if delivery.target == "webhook" else place
+
+
+def _record(kind: str, delivery: Delivery, *, ctx: ActingContext, codes: tuple[str, ...] = (), **inputs: Any) -> None:
+    record(Entry(kind=kind, inputs={"delivery_id": delivery.slug, **inputs}, reason_codes=codes), ctx=ctx)
