@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Final
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Case, When
-from django.db.models.functions import Greatest, Least
+from django.db.models.functions import Coalesce, Greatest, Least
 
 from integrations.models import Envelope, Execution
 from policies.models import WorkflowVersion
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.models import TenantRow, User
+
+NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+"""When a step without a deadline becomes urgent: such steps sort last."""
 
 
 class WorkItem(TenantRow):
@@ -100,7 +106,8 @@ class DecisionStep(TenantRow):
     """A point where something must be decided. Its envelope seals what the votes are about; a claim is no state.
 
     What is due when stands in columns: `remind_at` and `escalate_at` are emptied once they were acted upon, and
-    `next_due_at` is the earliest of all, but not before `sweep_after`, until when a failed try of it rests.
+    `next_due_at` is the earliest of all, but not before `sweep_after`, until when a failed try of it rests. `urgent_at`
+    is what people have to answer by, and the order of their queue.
     """
 
     work_item = models.ForeignKey(
@@ -151,6 +158,11 @@ class DecisionStep(TenantRow):
     weigh_due = models.BooleanField(
         default=True, db_default=True, help_text="Whether anybody can complete it has to be looked at anew."
     )
+    urgent_at = models.GeneratedField(
+        expression=Coalesce(Least("respond_by", "expires_at"), models.Value(NEVER)),
+        output_field=models.DateTimeField(),
+        db_persist=True,
+    )
     assignee = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     claimed_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     claimed_until = models.DateTimeField(null=True)
@@ -173,6 +185,11 @@ class DecisionStep(TenantRow):
                 fields=["tenant", "next_due_at"],
                 condition=models.Q(status="pending", next_due_at__isnull=False),
                 name="decisionstep_next_due_idx",
+            ),
+            models.Index(
+                fields=["tenant", "urgent_at", "id"],
+                condition=models.Q(status="pending"),
+                name="decisionstep_urgent_idx",
             ),
             models.Index(
                 fields=["tenant", "id"],

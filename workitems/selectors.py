@@ -92,6 +92,36 @@ def steps_for_update(
     return {step.id: (locked[step.work_item_id], step) for step in steps}
 
 
+def superseded_before(step: DecisionStep) -> DecisionStep | None:
+    """The step that `step` took the place of, with its envelope."""
+    return (
+        DecisionStep.objects.filter(
+            tenant_id=step.tenant_id,
+            work_item_id=step.work_item_id,
+            kind=step.kind,
+            status=StepStatus.SUPERSEDED,
+            id__lt=step.id,
+        )
+        .select_related("envelope")
+        .order_by("-id")
+        .first()
+    )
+
+
+def votes_of_people(step: DecisionStep) -> list[Vote]:
+    """The votes that can count, as narrow as counting needs them."""
+    rows = Vote.objects.filter(tenant_id=step.tenant_id, step=step, voter_kind="human")
+    return list(rows.defer("comment", "envelope_sha256", "reason_code").order_by("id"))
+
+
+def newest_votes(step: DecisionStep, *, before: uuid.UUID | None, most: int) -> list[Vote]:
+    """The newest `most` votes with their voters, or those older than `before`."""
+    rows = Vote.objects.filter(tenant_id=step.tenant_id, step=step)
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    return list(rows.select_related("voter").order_by("-id")[:most])
+
+
 def votes_on(step: DecisionStep) -> list[Vote]:
     return list(Vote.objects.filter(tenant_id=step.tenant_id, step=step).select_related("voter").order_by("id"))
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import django_filters
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -55,6 +55,10 @@ class TenantAdmin(ModelAdmin):
     def page(self, row: Any, *, ctx: ActingContext) -> dict[str, Any]:
         """What the page of one row shows."""
         return {}
+
+    def page_asked(self, row: Any, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
+        """The same for pages that can be asked for more than one way, by their query."""
+        return self.page(row, ctx=ctx)
 
     def page_title(self, row: Any) -> str:
         return f"{self.opts.verbose_name} {row}"
@@ -173,7 +177,7 @@ class TenantAdmin(ModelAdmin):
             "ctx": ctx,
             "forms": self._forms(ctx, of_row=True, key=self.key_of(row)),
             "edits": edits_of(row, ctx=ctx) if self.shows_edits else None,
-            **self.page(row, ctx=ctx),
+            **self.page_asked(row, request.GET, ctx=ctx),
         }
         return TemplateResponse(request, self.page_template or "console/page.html", context)
 

@@ -14,8 +14,9 @@ _GROUPS: Final = (
     (
         "Work",
         (
+            ("Decision desk", "how_to_vote", "workitems_decisionstep_desk", Scope.DECISIONS_DECIDE),
             ("Queue", "inbox", "workitems_workitem", _READ),
-            ("Decisions", "how_to_vote", "workitems_decisionstep", _READ),
+            ("Decisions", "checklist", "workitems_decisionstep", _READ),
             ("Executions", "play_circle", "integrations_execution", _READ),
         ),
     ),
@@ -49,6 +50,8 @@ _GROUPS: Final = (
         ),
     ),
 )
+_PAGES: Final = ("workitems_decisionstep_desk", "summary")
+"""Links to a page instead of a list."""
 _ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}
 
 
@@ -67,6 +70,12 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:
-    address = reverse(f"admin:{model}_changelist" if "_" in model else f"admin:{model}")
+    address = reverse(f"admin:{model}" if model in _PAGES else f"admin:{model}_changelist")
     below = (address, *(reverse("admin:index") + path for path in _ALSO.get(model, ())))
-    return {"title": title, "icon": icon, "link": address, "active": request.path.startswith(below)}
+    is_active = request.path.startswith(below) and not request.path.startswith(_elsewhere(model))
+    return {"title": title, "icon": icon, "link": address, "active": is_active}
+
+
+def _elsewhere(model: str) -> tuple[str, ...]:
+    """What lies below a list's address and has a link of its own."""
+    return tuple(reverse(f"admin:{page}") for page in _PAGES if page.startswith(f"{model}_"))

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from urllib.parse import urlencode
 
-import orjson
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_POST, require_safe
 
-from policies import selectors as rulebook
-from policies.approvals import from_json
-from policies.models import PolicyDecision, PolicyVersion
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.acts import ActSpec, Call, Done, act, press, sentences
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.presence import confirm
-from threada_site.kernel import clock, errors, ids
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from workitems import selectors, tally
+from threada_site.kernel.errors import ThreadaError
+from workitems import selectors
+from workitems.admin.batch_page import CHOICE, batch_page, decide_batch
 from workitems.admin.changing import ChangingPages
+from workitems.admin.decision_page import decision_page
+from workitems.admin.desk import desk_page, next_step, step_id_in
 from workitems.admin.filters import WORKFLOW
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.shapes import CAST_VOTE
-from workitems.api.steps import tally_of
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.people import eligibility_on, staff_of
 from workitems.questions import question_of
 from workitems.services.locks import locked_step
 from workitems.services.receipts import subject_of
 from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
 
-COMMENT_LENGTH = 4000
+DESK: Final = "Decision desk"
 
 
 @admin.register(DecisionStep)
@@ -73,8 +75,10 @@ class DecisionStepAdmin(ChangingPages, TenantAdmin):
 
     def find(self, key: str, *, ctx: ActingContext) -> DecisionStep:
         parsed = ids.parse_public_id(ids.DECISION_STEP, key)
-        rows = selectors.with_votes(selectors.decision_steps(ctx))
-        step = rows.select_related("execution", "work_item__requester").filter(id=parsed).first() if parsed else None
+        rows = selectors.decision_steps(ctx).select_related(
+            "envelope", "claimed_by", "execution", "work_item__workflow_version", "work_item__requester"
+        )
+        step = rows.filter(id=parsed).first() if parsed else None
         if step is None:
             raise Http404("There is no such decision here.")
         return step
@@ -82,41 +86,54 @@ class DecisionStepAdmin(ChangingPages, TenantAdmin):
     def page_title(self, row: DecisionStep) -> str:
         return f"{row.kind} {row.public_id}"
 
-    def page(self, row: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
-        workflow_id = row.work_item.workflow_version.workflow_id
-        people = staff_of(ctx.tenant_id)
-        result = tally_of(row, people)
-        rule = from_json(row.rule)
-        standing = eligibility_on(row, ctx=ctx, workflow_id=workflow_id, votes=list(row.votes.all()), staff=people)
-        has_voted = any(vote.voter_id == ctx.principal_id for vote in row.votes.all())
-        is_pending = row.status == StepStatus.PENDING
-        may_decide = is_pending and ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id)
-        envelope = bytes(row.envelope.body)
-        sealed: dict[str, Any] = orjson.loads(envelope)
-        return {
-            "question": question_of(row),
-            "sealed": sealed,
-            "sends": _what_is_sent(sealed),
-            "envelope_text": envelope.decode(),
-            "envelope_bytes": len(envelope),
-            "item": row.work_item,
-            "evidence": selectors.evidence_of(row.work_item),
-            "tally": result,
-            "rule": rule,
-            "needs": [_need(need) for need in result.waiting_for] if result else [],
-            "excluded": sorted(member.username for member in people if member.id in set(row.excluded_ids)),
-            "may_vote": may_decide and standing is tally.Eligibility.COUNTS and not has_voted,
-            "why_not": _why_not(standing, may_decide=may_decide, has_voted=has_voted) if is_pending else "",
-            "reject_reasons": rulebook.workflow_document(row.work_item.workflow_version_id, ctx=ctx).reject_reasons,
-            "may_claim": may_decide and standing is tally.Eligibility.COUNTS and row.claimed_by_id != ctx.principal_id,
-            "may_release": is_pending and row.claimed_by_id == ctx.principal_id,
-            "asks_password": rule.step_up and not ctx.is_present(clock.now()),
-            "decision": _decision(row, ctx),
-            "pinned": PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=row.policy_version_ids)
-            .select_related("policy")
-            .defer("document"),
-            "comment_length": COMMENT_LENGTH,
-        }
+    def get_urls(self) -> list[URLPattern]:
+        name = "workitems_decisionstep"
+        return [
+            path("desk/", self._wrap(require_safe(self.desk_view)), name=f"{name}_desk"),
+            path("next/", self._wrap(require_safe(self.next_view)), name=f"{name}_next"),
+            path("batch/", self._wrap(require_safe(self.batch_view)), name=f"{name}_batch"),
+            path("batch/vote/", self._own(require_POST(self.batch_vote_view)), name=f"{name}_batch_vote"),
+            *super().get_urls(),
+        ]
+
+    def desk_view(self, request: HttpRequest) -> HttpResponse:
+        """What waits for who looks."""
+        ctx = self._require_view(request)
+        frame = {**self.admin_site.each_context(request), "title": DESK}
+        return TemplateResponse(request, "workitems/desk.html", {**frame, **desk_page(request.GET, ctx=ctx)})
+
+    def next_view(self, request: HttpRequest) -> HttpResponse:
+        """On to the most urgent step of who asks, behind the one they come from."""
+        step = next_step(self._require_view(request), behind=step_id_in(request.GET.get("behind", "")))
+        if step is None:
+            messages.info(request, "Nothing else waits for your decision.")
+            return HttpResponseRedirect(reverse("admin:workitems_decisionstep_desk"))
+        return HttpResponseRedirect(self.url_of(step))
+
+    def batch_view(self, request: HttpRequest) -> HttpResponse:
+        """The chosen steps side by side."""
+        ctx = self._require_view(request)
+        desk = reverse("admin:workitems_decisionstep_desk")
+        try:
+            page = batch_page(request.GET.getlist(CHOICE), ctx=ctx)
+        except ThreadaError as refusal:
+            for sentence in sentences(refusal)[:1]:
+                messages.error(request, sentence)
+            return HttpResponseRedirect(desk)
+        frame = {**self.admin_site.each_context(request), "title": "Decide together", "desk_url": desk}
+        return TemplateResponse(request, "workitems/batch.html", {**frame, **page})
+
+    def batch_vote_view(self, request: HttpRequest) -> HttpResponse:
+        """One decision about all of them; a refusal leads back to the page, with what was chosen."""
+        chosen = urlencode([(CHOICE, choice) for choice in request.POST.getlist(CHOICE)])
+        back = f"{reverse('admin:workitems_decisionstep_batch')}?{chosen}"
+        spec = ActSpec("batch-vote", Scope.DECISIONS_DECIDE)
+        return press(Call(request, context_of(request), ""), spec, decide_batch, back=back)
+
+    def page_asked(self, row: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
+        onward = reverse("admin:workitems_decisionstep_next")
+        mine = ctx.holds_anywhere(Scope.DECISIONS_DECIDE)
+        return {"next_url": f"{onward}?behind={row.public_id}" if mine else "", **decision_page(row, query, ctx=ctx)}
 
     @act(Scope.DECISIONS_DECIDE)
     def approve(self, call: Call) -> Done:
@@ -160,45 +177,3 @@ class DecisionStepAdmin(ChangingPages, TenantAdmin):
 
 def _item_id(step: DecisionStep) -> str:
     return ids.public_id(ids.WORK_ITEM, step.work_item_id)
-
-
-def _what_is_sent(sealed: dict[str, Any]) -> dict[str, Any] | None:
-    """What would leave for the other system, or None when nothing would."""
-    request = sealed.get("request")
-    if request is None:
-        return None
-    return {
-        "integration": sealed["integration"]["id"],
-        "action": sealed["action"]["id"],
-        **request,
-    }
-
-
-def _need(need: tally.Need) -> str:
-    people = "1 more person" if need.missing == 1 else f"{need.missing} more people"
-    named = {
-        "role": f"{people} with the role {need.leaf.name}",
-        "group": f"{people} of the group {need.leaf.name}",
-        "user": need.leaf.name,
-        "scope": f"{people} with {need.leaf.name} on this workflow",
-    }
-    return named[need.leaf.kind]
-
-
-def _why_not(standing: tally.Eligibility, *, may_decide: bool, has_voted: bool) -> str:
-    """Why the reader cannot decide here; empty when they can."""
-    if has_voted:
-        return "You have decided. One person counts once."
-    if not may_decide:
-        return "You may read this. Deciding needs decisions:decide on the workflow."
-    if standing is tally.Eligibility.EXCLUDED:
-        return "You have a part in this case, so somebody else has to decide."
-    if standing is tally.Eligibility.NOT_ELIGIBLE:
-        return "The rule does not ask for anybody with your roles."
-    return ""
-
-
-def _decision(step: DecisionStep, ctx: ActingContext) -> PolicyDecision | None:
-    if step.policy_decision_id is None:
-        return None
-    return PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=step.policy_decision_id).defer("facts").first()

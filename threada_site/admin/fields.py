@@ -1,0 +1,70 @@
+"""JSON values as readable fields. Characters that nobody would see are written out, in names and values alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from threada_site.kernel.characters import code_point, has_unseen, name_of, pieces
+
+
+def visible(text: Any) -> SafeString:
+    """A text, escaped, with every character that cannot be seen written as its code point and marked."""
+    if isinstance(text, SafeString):
+        return text
+    plain = str(text)
+    if not has_unseen(plain):
+        return SafeString(escape(plain))
+    return mark_safe("".join(_marked(piece) if is_unseen else escape(piece) for piece, is_unseen in pieces(plain)))  # noqa: S308 (every piece is escaped)
+
+
+def plainly(value: Any) -> str:
+    """A JSON value without parts, as a reader would write it."""
+    if value is None or value in ({}, [], ""):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(plainly, value))
+    return str(value)
+
+
+def entries(value: Any) -> list[tuple[str, Any, bool]]:
+    """The members of an object or the parts of an array: name, value, and whether the value has parts of its own."""
+    if isinstance(value, dict):
+        return [(str(name), part, _has_parts(part)) for name, part in value.items()]
+    if isinstance(value, list | tuple):
+        return [(str(place + 1), part, _has_parts(part)) for place, part in enumerate(value)]
+    return [("", value, False)]
+
+
+def fields(value: Any) -> SafeString:
+    """A JSON value as a list of names and values, however deep it goes."""
+    found: list[str] = []
+    _write(value, found)
+    return mark_safe("".join(found))  # noqa: S308 (names and values are escaped by `visible`)
+
+
+def _write(value: Any, found: list[str]) -> None:
+    found.append('<dl class="t-fields">')
+    for name, part, has_parts in entries(value):
+        found.append(f"<dt>{visible(name)}</dt><dd>")
+        if has_parts:
+            _write(part, found)
+        else:
+            found.append(f'<span class="t-text">{visible(plainly(part))}</span>')
+        found.append("</dd>")
+    found.append("</dl>")
+
+
+def _marked(character: str) -> str:
+    return f'<span class="t-unseen" title="{name_of(character)}">{code_point(character)}</span>'
+
+
+def _has_parts(value: Any) -> bool:
+    """Arrays of plain values are written on one line."""
+    if isinstance(value, list | tuple):
+        return any(isinstance(part, dict | list | tuple) for part in value)
+    return isinstance(value, dict) and bool(value)

@@ -1,0 +1,77 @@
+"""Cutting a JSON value to what a page can show at once, and saying whether anything was left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+LONGEST_TEXT: Final = 4_000
+MOST_CHARACTERS: Final = 24_000
+MOST_PARTS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A value as it is shown, and whether any of it was left out."""
+
+    value: Any
+    is_cut: bool
+
+
+def shorten(value: Any) -> Shortened:
+    """`value` with long texts cut and late parts left out, each cut told where it was made.
+
+    At most 24,000 characters and 400 parts remain in all, and 4,000 characters of one text.
+    """
+    budget = _Budget()
+    return Shortened(budget.cut(value), budget.is_cut)
+
+
+class _Budget:
+    def __init__(self) -> None:
+        self.characters = MOST_CHARACTERS
+        self.parts = MOST_PARTS
+        self.is_cut = False
+
+    def cut(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return self._object(value)
+        if isinstance(value, list | tuple):
+            return self._array(value)
+        return value
+
+    def _text(self, text: str) -> str:
+        room = min(LONGEST_TEXT, max(self.characters, 0))
+        self.characters -= min(len(text), room)
+        if len(text) <= room:
+            return text
+        self.is_cut = True
+        return f"{text[:room]}… ({len(text) - room} more characters)"
+
+    def _object(self, value: dict[str, Any]) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for place, (name, part) in enumerate(value.items()):
+            if self._is_full():
+                kept["…"] = f"({len(value) - place} more entries)"
+                break
+            self.parts -= 1
+            kept[self._text(name)] = self.cut(part)
+        return kept
+
+    def _array(self, value: Any) -> list[Any]:
+        kept: list[Any] = []
+        for place, part in enumerate(value):
+            if self._is_full():
+                kept.append(f"… ({len(value) - place} more entries)")
+                break
+            self.parts -= 1
+            kept.append(self.cut(part))
+        return kept
+
+    def _is_full(self) -> bool:
+        if self.parts > 0 and self.characters > 0:
+            return False
+        self.is_cut = True
+        return True

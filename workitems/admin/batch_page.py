@@ -1,0 +1,154 @@
+"""Deciding several steps together: what they share is shown once, what differs beside each, nothing is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from django.db.models import Prefetch
+from django.urls import reverse
+
+from policies import selectors as rulebook
+from policies.approvals import from_json
+from threada_site.admin.acts import Call, Done
+from threada_site.admin.fields import entries, plainly
+from threada_site.admin.presence import confirm
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.characters import unseen_in
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.shortening import shorten
+from workitems import selectors
+from workitems.admin.decision_page import COMMENT_LENGTH
+from workitems.admin.sent import what_is_sent
+from workitems.api.shapes import CAST_BATCH_VOTES
+from workitems.batches import MOST_IN_A_BATCH
+from workitems.models import DecisionStep, Evidence
+from workitems.questions import question_of
+from workitems.services.batch import Chosen, cast_votes, check_together, locked_batch, step_refused
+from workitems.services.receipts import subject_of
+from workitems.services.voting import Ballot
+
+CHOICE: Final = "step"
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One step of the batch, and what it does not share with the others."""
+
+    step: DecisionStep
+    differs: list[tuple[str, str]]
+    has_unseen: bool
+
+    @property
+    def choice(self) -> str:
+        return f"{self.step.public_id}:{self.step.envelope_sha256}"
+
+
+def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
+    """The page for the steps chosen. Raises what `check_together` raises, `NotFound` when none can be read."""
+    wanted = [ids.parse_public_id(ids.DECISION_STEP, chosen.step_id) for chosen in chosen_in(choices)]
+    rows = (
+        selectors.decision_steps(ctx)
+        .filter(id__in=[value for value in wanted if value is not None][: MOST_IN_A_BATCH + 1])
+        .select_related("envelope", "execution", "work_item__requester", "work_item__workflow_version")
+        .prefetch_related(Prefetch("work_item__evidence", queryset=Evidence.objects.order_by("position")))
+        .order_by("urgent_at", "id")
+    )
+    steps = list(rows)
+    if not steps:
+        raise errors.NotFound("None of these decisions is here.")
+    check_together([(step.work_item, step) for step in steps])
+    contents = {step.id: _content(step) for step in steps}
+    flat = {step_id: dict(_flattened("", content)) for step_id, content in contents.items()}
+    shared = _shared(list(flat.values()))
+    first = steps[0]
+    rule = from_json(first.rule)
+    return {
+        "question": question_of(first),
+        "first": first,
+        "shared": list(shared.items()),
+        "rows": [
+            BatchRow(
+                step,
+                [(name, text) for name, text in flat[step.id].items() if name not in shared],
+                has_unseen=bool(unseen_in(contents[step.id])),
+            )
+            for step in steps
+        ],
+        "too_large": [step.public_id for step in steps if shorten(contents[step.id]).is_cut],
+        "asks_password": rule.step_up and not ctx.is_present(clock.now()),
+        "reject_reasons": rulebook.workflow_document(first.work_item.workflow_version_id, ctx=ctx).reject_reasons,
+        "comment_length": COMMENT_LENGTH,
+    }
+
+
+def decide_batch(call: Call) -> Done:
+    """The same decision on every step chosen, each for the envelope it was shown with; all or nothing."""
+    ctx = confirm(call.request, call.ctx)
+    chosen = chosen_in(call.request.POST.getlist(CHOICE))
+    sent = {name: call.sent(name) for name in ("reason_code", "comment")}
+    body = CAST_BATCH_VOTES.check(
+        {
+            "decision": call.sent("decision"),
+            "steps": [{"decision_step_id": one.step_id, "envelope_sha256": one.envelope_sha256} for one in chosen],
+            **{name: text for name, text in sent.items() if text},
+        }
+    )
+    ballot = Ballot(
+        decision=body["decision"],
+        envelope_sha256="",
+        reason_code=body.get("reason_code", ""),
+        comment=body.get("comment", ""),
+    )
+    steps = locked_batch(chosen, ctx=ctx)
+    try:
+        cast = cast_votes(steps, chosen, ballot, ctx=ctx)
+    except ThreadaError as refusal:
+        named = step_refused(refusal, steps)
+        call.subject = next((subject_of(item) for item, step in steps if step.id == named), None)
+        raise
+    closed = sum(entry.step.status != "pending" for entry in cast)
+    verb = "approved" if ballot.decision == "approve" else "rejected"
+    said = f"You have {verb} {len(cast)} {'decision' if len(cast) == 1 else 'decisions'}."
+    if closed < len(cast):
+        said += f" {len(cast) - closed} still wait for others."
+    return Done(said, url=reverse("admin:workitems_decisionstep_desk"))
+
+
+def chosen_in(choices: Sequence[str]) -> list[Chosen]:
+    """What checkboxes send, `ds_…:<hash>`; more than any batch may hold is cut to one too many."""
+    parts = (choice[:200].partition(":") for choice in choices[: MOST_IN_A_BATCH + 1])
+    return [Chosen(step_id, sha256) for step_id, _, sha256 in parts]
+
+
+def _content(step: DecisionStep) -> dict[str, Any]:
+    """All that a person decides about."""
+    sends = what_is_sent(orjson.loads(bytes(step.envelope.body)))
+    item = step.work_item
+    return {
+        "requester": item.requester.username,
+        **({"will be sent": sends} if sends else {}),
+        "payload": item.payload,
+        "risk flags": list(item.risk_flags),
+        "confidence": item.confidence,
+        "evidence": [part.content for part in item.evidence.all()],
+    }
+
+
+def _flattened(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    for name, part, has_parts in entries(value):
+        here = f"{place} / {name}" if place else name
+        if has_parts:
+            yield from _flattened(here, part)
+        else:
+            yield here, plainly(part)
+
+
+def _shared(contents: list[dict[str, str]]) -> dict[str, str]:
+    """What all of them say alike."""
+    if len(contents) < 2:
+        return {}
+    return {name: text for name, text in contents[0].items() if all(other.get(name) == text for other in contents[1:])}

@@ -1,0 +1,191 @@
+"""What the page of one decision shows: everything a person needs to decide it, on one screen.
+
+However many votes there are and however many steps wait, it takes the same number of statements: the votes that count
+are read whole but narrow, the ones shown a page at a time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from django.http import QueryDict
+
+from policies import selectors as rulebook
+from policies.approvals import from_json
+from policies.models import PolicyDecision, PolicyVersion
+from threada_site.kernel import clock, ids
+from threada_site.kernel.characters import code_point, name_of, turns_text, unseen_in
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.shortening import shorten
+from workitems import selectors, tally
+from workitems.admin.changes import changes_since
+from workitems.admin.sent import what_is_sent
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, Vote
+from workitems.people import Staff, eligibility_on, eligible_on, excluded_on, staff_of, standing_on, tally_on
+from workitems.questions import question_of
+
+VOTES_SHOWN: Final = 10
+MOST_BYTES: Final = 64 * 1024
+COMMENT_LENGTH: Final = 4000
+_NAMED: Final = 6
+_MOST_PEOPLE: Final = 300
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A character that cannot be seen, as the warning names it."""
+
+    code: str
+    name: str
+    times: int
+    turns_text: bool
+
+
+def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
+    """`?whole=1` leaves nothing out; `?before=<vote id>` pages through the votes."""
+    is_pending = step.status == StepStatus.PENDING
+    rule = from_json(step.rule)
+    envelope = bytes(step.envelope.body)
+    sealed: dict[str, Any] = orjson.loads(envelope)
+    previous = selectors.superseded_before(step)
+    page = {
+        "question": question_of(step),
+        "item": step.work_item,
+        "envelope_bytes": len(envelope),
+        "rule": rule,
+        "is_pending": is_pending,
+        "previous": previous,
+        "comment_length": COMMENT_LENGTH,
+        "asks_password": rule.step_up and not ctx.is_present(clock.now()),
+        "reject_reasons": rulebook.workflow_document(step.work_item.workflow_version_id, ctx=ctx).reject_reasons,
+        **_people(step, ctx=ctx),
+        **_votes(step, query),
+        **_rules(step, ctx=ctx),
+    }
+    whole = query.get("whole") == "1"
+    content = _content(step, sealed, envelope, whole=whole)
+    changes = changes_since(previous, sealed, step.work_item.payload, whole=whole) if previous else None
+    return {
+        **page,
+        **content,
+        "changes": changes.shown if changes else [],
+        "is_cut": content["is_cut"] or bool(changes and changes.is_cut),
+    }
+
+
+def _content(step: DecisionStep, sealed: dict[str, Any], envelope: bytes, *, whole: bool) -> dict[str, Any]:
+    """What is decided about, cut to what a page can hold unless the whole of it is asked for."""
+    evidence = [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(step.work_item)]
+    parts = {
+        "sends": what_is_sent(sealed),
+        "payload": step.work_item.payload,
+        "evidence": evidence,
+        "sealed": sealed,
+    }
+    found = unseen_in([parts, step.question])
+    text = envelope.decode()
+    is_cut = False
+    if not whole:
+        shortened = {name: shorten(value) for name, value in parts.items()}
+        is_cut = len(text) > MOST_BYTES or any(part.is_cut for part in shortened.values())
+        parts = {name: part.value for name, part in shortened.items()}
+        text = text[:MOST_BYTES]
+    return {
+        **parts,
+        "evidence": [part for part in parts["evidence"] if isinstance(part, dict) and "content" in part],
+        "envelope_text": text,
+        "is_cut": is_cut,
+        "unseen": [
+            Unseen(code_point(character), name_of(character), times, turns_text(character))
+            for character, times in sorted(found.items())
+        ],
+    }
+
+
+def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
+    """Who has decided, who is still needed, and whether the reader may."""
+    workflow_id = step.work_item.workflow_version.workflow_id
+    staff = staff_of(ctx.tenant_id)
+    given = selectors.votes_of_people(step)
+    is_pending = step.status == StepStatus.PENDING
+    result = tally_on(step, staff, given, workflow_id=workflow_id) if is_pending else None
+    standing = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=given, staff=staff)
+    has_voted = any(vote.voter_id == ctx.principal_id for vote in given)
+    may_decide = is_pending and ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id)
+    counts = standing is tally.Eligibility.COUNTS
+    excluded = excluded_on(step, standing_on(given, staff.stands_for))
+    return {
+        "tally": result,
+        "given": len(result.counted) if result else 0,
+        "asked": len(result.counted) + sum(need.missing for need in result.waiting_for) if result else 0,
+        "needs": [need_in_words(need) for need in result.waiting_for] if result else [],
+        "could_decide": _could_decide(step, staff, given, workflow_id=workflow_id) if result else "",
+        "excluded": sorted(member.username for member in staff if member.id in excluded),
+        "may_vote": may_decide and counts and not has_voted,
+        "why_not": why_not(standing, may_decide=may_decide, has_voted=has_voted) if is_pending else "",
+        "may_claim": may_decide and counts and not has_voted and step.claimed_by_id != ctx.principal_id,
+        "may_release": is_pending and step.claimed_by_id == ctx.principal_id,
+    }
+
+
+def _could_decide(step: DecisionStep, staff: Staff, given: list[Vote], *, workflow_id: uuid.UUID) -> str:
+    """The names of those who have not decided and would count, the first few of them; in a large tenant nobody's."""
+    if len(staff.members) > _MOST_PEOPLE:
+        return ""
+    decided = {vote.voter_id for vote in given}
+    counting = eligible_on(step, staff, given, workflow_id=workflow_id) - decided
+    names = [member.username for member in staff if member.id in counting]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:
+    """The newest votes, or those before one."""
+    before = ids.parse_public_id(ids.VOTE, query.get("before", "")[:80])
+    shown = selectors.newest_votes(step, before=before, most=VOTES_SHOWN + 1)
+    return {
+        "votes": shown[:VOTES_SHOWN],
+        "older_votes": shown[VOTES_SHOWN - 1].public_id if len(shown) > VOTES_SHOWN else "",
+        "newest_votes": before is not None,
+    }
+
+
+def _rules(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
+    """The policy rules that led here, with the versions that are pinned."""
+    decision = None
+    if step.policy_decision_id is not None:
+        rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=step.policy_decision_id)
+        decision = rows.defer("facts", "trace").first()
+    pinned = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=step.policy_version_ids)
+    return {"decision": decision, "pinned": list(pinned.select_related("policy").defer("document"))}
+
+
+def need_in_words(need: tally.Need) -> str:
+    """Whom a step waits for."""
+    people = "1 more person" if need.missing == 1 else f"{need.missing} more people"
+    named = {
+        "role": f"{people} with the role {need.leaf.name}",
+        "group": f"{people} of the group {need.leaf.name}",
+        "user": need.leaf.name,
+        "scope": f"{people} with {need.leaf.name} on this workflow",
+    }
+    return named[need.leaf.kind]
+
+
+def why_not(standing: tally.Eligibility, *, may_decide: bool, has_voted: bool) -> str:
+    """Why the reader cannot decide here; empty when they can."""
+    if has_voted:
+        return "You have decided. One person counts once."
+    if not may_decide:
+        return "You may read this. Deciding needs decisions:decide on the workflow."
+    if standing is tally.Eligibility.EXCLUDED:
+        return "You have a part in this case, so somebody else has to decide."
+    if standing is tally.Eligibility.NOT_ELIGIBLE:
+        return "The rule does not ask for anybody with your roles."
+    if standing is tally.Eligibility.NOT_YET:
+        return "Others decide first; you are asked once their stage is complete."
+    return ""

@@ -1,0 +1,253 @@
+"""The desk: the steps that this person can decide, the most urgent first, in groups of the same rule and action."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db.models import Count, F, Func, IntegerField, Q, QuerySet
+from django.http import QueryDict
+from django.urls import reverse
+
+from policies.models import PolicyDecision
+from threada_site.admin.fields import plainly
+from threada_site.admin.lists import ShownFilter
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ActingContext
+from workitems import selectors
+from workitems.admin.filters import workflow_choices
+from workitems.batches import RiskLevel
+from workitems.lifecycle import StepKind
+from workitems.models import NEVER, DecisionStep, Vote, WorkItem
+from workitems.questions import question_of
+from workitems.services.batch import cap_of, riskiest_of
+
+PER_PAGE: Final = 50
+_AFTER: Final = "after"
+_GIST_PARTS: Final = 4
+_GIST_TEXT: Final = 60
+_LARGEST_GIST: Final = 16_384
+
+type Narrow = Callable[[QuerySet[DecisionStep], str, ActingContext], QuerySet[DecisionStep]]
+
+
+@dataclass(frozen=True)
+class DeskRow:
+    """One step as the queue shows it."""
+
+    step: DecisionStep
+    url: str
+    gist: list[tuple[str, str]]
+    approvals: int
+    is_overdue: bool
+    has_deadline: bool
+    claimed_by_other: str
+
+    @property
+    def choice(self) -> str:
+        """What a checkbox sends: the step and the envelope it was shown with."""
+        return f"{self.step.public_id}:{self.step.envelope_sha256}"
+
+
+@dataclass(frozen=True)
+class DeskGroup:
+    """Steps of this page that share rule and action."""
+
+    key: str
+    question: str
+    rules: list[str]
+    reasons: list[str]
+    rows: list[DeskRow]
+    caps: list[tuple[str, int]]
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether there is anything to decide together."""
+        return bool(self.key) and len(self.rows) > 1 and any(cap > 1 for _, cap in self.caps)
+
+
+def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
+    """A page of the queue, its groups and filters, and the query of the next page."""
+    sent = {name: query.get(name, "").strip()[:80] for name in _FILTERS}
+    rows = selectors.decision_steps(ctx)
+    for name, value in sent.items():
+        if value:
+            rows = _FILTERS[name](rows, value, ctx)
+    steps = waiting_most_urgent_first(rows, ctx=ctx, after=query.get(_AFTER, ""), most=PER_PAGE + 1)
+    shown = steps[:PER_PAGE]
+    further = _cursor(shown[-1]) if len(steps) > PER_PAGE else ""
+    return {
+        "groups": _groups(shown, ctx=ctx),
+        "is_empty": not shown,
+        "filters": [
+            ShownFilter("workflow_id", "Workflow", "select", sent["workflow_id"], workflow_choices(ctx)),
+            *(ShownFilter(name, label, "select", sent[name], choices) for name, label, choices in _CHOICES),
+        ],
+        "together": sent["together"],
+        "is_filtered": any(sent.values()),
+        "further": _query(sent, further) if further else "",
+        "is_further": bool(query.get(_AFTER)),
+        "first": _query(sent, ""),
+    }
+
+
+def waiting_most_urgent_first(
+    rows: QuerySet[DecisionStep], *, ctx: ActingContext, after: str = "", most: int
+) -> list[DecisionStep]:
+    """Of `rows`, those the caller can decide: by deadline, then by age, from behind the cursor `after`."""
+    position = _position(after)
+    if position is not None:
+        urgent_at, step_id = position
+        rows = rows.filter(Q(urgent_at__gt=urgent_at) | Q(urgent_at=urgent_at, id__gt=step_id))
+    mine = selectors.steps_waiting_for(ctx, rows)
+    return list(
+        mine.select_related("execution", "claimed_by", "work_item__requester")
+        .defer("work_item__payload", "work_item__payload_salt")
+        .order_by("urgent_at", "id")[:most]
+    )
+
+
+def next_step(ctx: ActingContext, *, behind: uuid.UUID | None) -> DecisionStep | None:
+    """The most urgent step that the caller can decide, other than `behind`; the one after it, if it waits itself."""
+    waiting = waiting_most_urgent_first(selectors.decision_steps(ctx), ctx=ctx, most=PER_PAGE)
+    place = next((place for place, step in enumerate(waiting) if step.id == behind), -1)
+    return waiting[(place + 1) % len(waiting)] if waiting and waiting[(place + 1) % len(waiting)].id != behind else None
+
+
+def gist_of(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The first plain values of a payload, short, to tell one request from another."""
+    plain = ((name, value) for name, value in payload.items() if not isinstance(value, dict | list))
+    return [(name, _short(plainly(value))) for name, value in list(plain)[:_GIST_PARTS]]
+
+
+def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]:
+    """In the order of their most urgent members. A step without a key stands alone."""
+    together: dict[str, list[DecisionStep]] = {}
+    for step in steps:
+        together.setdefault(step.batch_key or step.public_id, []).append(step)
+    gists = _gists(steps, ctx=ctx)
+    approvals = _approvals(steps, ctx=ctx)
+    rules = _rules(steps, ctx=ctx)
+    now = clock.now()
+    found = []
+    for members in together.values():
+        first = members[0]
+        levels = {riskiest_of([step.work_item]) for step in members}
+        found.append(
+            DeskGroup(
+                key=first.batch_key,
+                question=question_of(first),
+                rules=rules.get(first.policy_decision_id, []),
+                reasons=first.reason_codes,
+                rows=[_row(step, gists, approvals, now=now, ctx=ctx) for step in members],
+                caps=[(level.value, cap_of(level)) for level in RiskLevel if level in levels],
+            )
+        )
+    return found
+
+
+def _row(
+    step: DecisionStep,
+    gists: Mapping[uuid.UUID, list[tuple[str, str]]],
+    approvals: Mapping[uuid.UUID, int],
+    *,
+    now: datetime,
+    ctx: ActingContext,
+) -> DeskRow:
+    is_claimed = step.claimed_by_id not in (None, ctx.principal_id) and step.claimed_until and step.claimed_until > now
+    return DeskRow(
+        step=step,
+        url=reverse("admin:workitems_decisionstep_change", args=[step.public_id]),
+        gist=gists.get(step.work_item_id, []),
+        approvals=approvals.get(step.id, 0),
+        is_overdue=step.urgent_at <= now,
+        has_deadline=step.urgent_at < NEVER,
+        claimed_by_other=str(step.claimed_by) if is_claimed else "",
+    )
+
+
+def _gists(steps: list[DecisionStep], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:
+    """The gist of each item; large payloads are not read for it."""
+    stored = Func(F("payload"), function="pg_column_size", output_field=IntegerField())
+    items = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=[step.work_item_id for step in steps])
+    small = items.annotate(stored=stored).filter(stored__lt=_LARGEST_GIST).values_list("id", "payload")
+    return {item_id: gist_of(payload) for item_id, payload in small}
+
+
+def _approvals(steps: list[DecisionStep], *, ctx: ActingContext) -> dict[uuid.UUID, int]:
+    votes = Vote.objects.filter(tenant_id=ctx.tenant_id, step_id__in=[step.id for step in steps], counted=True)
+    given = votes.filter(decision="approve").order_by().values("step_id").annotate(given=Count("id"))
+    return dict(given.values_list("step_id", "given"))
+
+
+def _rules(steps: list[DecisionStep], *, ctx: ActingContext) -> dict[uuid.UUID | None, list[str]]:
+    asked = {step.policy_decision_id for step in steps if step.policy_decision_id is not None}
+    rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id__in=asked).values_list("id", "matched")
+    return {decision_id: [f"{rule['policy']} / {rule['rule']}" for rule in matched] for decision_id, matched in rows}
+
+
+def _due(rows: QuerySet[DecisionStep], value: str, _ctx: ActingContext) -> QuerySet[DecisionStep]:
+    now = clock.now()
+    within = {"overdue": timedelta(), "day": timedelta(days=1), "week": timedelta(days=7)}
+    if value == "none":
+        return rows.filter(urgent_at=NEVER)
+    return rows.filter(urgent_at__lte=now + within[value]) if value in within else rows.none()
+
+
+def _risk(rows: QuerySet[DecisionStep], value: str, _ctx: ActingContext) -> QuerySet[DecisionStep]:
+    flagged = Q(work_item__risk_flags__len__gt=0)
+    return rows.filter(flagged if value == "flagged" else ~flagged)
+
+
+def _claimed(rows: QuerySet[DecisionStep], value: str, ctx: ActingContext) -> QuerySet[DecisionStep]:
+    if value == "me":
+        return rows.filter(claimed_by_id=ctx.principal_id, claimed_until__gt=clock.now())
+    return rows.filter(Q(claimed_by=None) | Q(claimed_until__lte=clock.now()))
+
+
+_FILTERS: Final[Mapping[str, Narrow]] = {
+    "workflow_id": lambda rows, value, _ctx: rows.filter(workflow=value),
+    "kind": lambda rows, value, _ctx: rows.filter(kind=value),
+    "due": _due,
+    "risk": _risk,
+    "claimed": _claimed,
+    "together": lambda rows, value, _ctx: rows.filter(batch_key=value),
+}
+_CHOICES: Final = (
+    ("kind", "Kind", [(kind.value, kind.value) for kind in StepKind]),
+    ("due", "Due", [("overdue", "overdue"), ("day", "in 24 hours"), ("week", "in 7 days"), ("none", "no deadline")]),
+    ("risk", "Risk", [("flagged", "with risk flags"), ("plain", "without")]),
+    ("claimed", "Claimed", [("me", "by me"), ("free", "by nobody")]),
+)
+
+
+def _position(cursor: str) -> tuple[datetime, uuid.UUID] | None:
+    """Where a page begins; None for what is no cursor."""
+    instant, _, step_id = cursor[:120].partition("~")
+    try:
+        urgent_at = datetime.fromisoformat(instant)
+        return (urgent_at, uuid.UUID(step_id)) if urgent_at.tzinfo is not None else None
+    except ValueError:
+        return None
+
+
+def _cursor(step: DecisionStep) -> str:
+    return f"{step.urgent_at.isoformat()}~{step.id}"
+
+
+def _query(sent: Mapping[str, str], after: str) -> str:
+    parameters = QueryDict(mutable=True)
+    parameters.update({**{name: value for name, value in sent.items() if value}, **({_AFTER: after} if after else {})})
+    return f"?{parameters.urlencode()}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _GIST_TEXT else f"{text[:_GIST_TEXT]}…"
+
+
+def step_id_in(text: str) -> uuid.UUID | None:
+    """The step that a query names."""
+    return ids.parse_public_id(ids.DECISION_STEP, text[:80])

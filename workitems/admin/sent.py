@@ -1,0 +1,16 @@
+"""What would leave for the other system, in the order in which a person reads it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_FIRST: Final = ("method", "url", "body")
+
+
+def what_is_sent(sealed: dict[str, Any]) -> dict[str, Any] | None:
+    """The sealed request with its action first, or None when nothing would be sent."""
+    request = sealed.get("request")
+    if request is None:
+        return None
+    ordered = {name: request[name] for name in _FIRST if name in request}
+    return {"action": sealed["action"]["id"], "integration": sealed["integration"]["id"], **ordered, **request}
