@@ -1,0 +1,211 @@
+"""The queue of what a person can decide: whose, in which order, in which groups; and deciding several at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+from pytest_django import Settings
+
+from tests.console.people import Console
+from tests.factories import make_principal
+from tests.journeys.demo import Demo
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import DecisionStep
+
+DESK = "/console/workitems/decisionstep/desk/"
+BATCH = "/console/workitems/decisionstep/batch/"
+VOTE = "/console/workitems/decisionstep/batch/vote/"
+NEXT = "/console/workitems/decisionstep/next/"
+REFUND = {
+    "id": "refund", "when": "ctx.action == 'pay' && item.payload.vendor == 'Umbrella'", "effect": "require_approval",
+    "reason": "REFUND", "approvals": {"role": "finance"},
+}  # fmt: skip
+
+
+def ask(demo: Demo, vendor: str = "Hooli", amount: int = 2_000_000, **more: Any) -> dict[str, Any]:
+    """A large payment that waits for finance; its step."""
+    item = demo.hand_in({"vendor": vendor, "amount_minor": amount}, **more)
+    assert demo.execute(item).status_code == 202
+    return demo.step_of(item)
+
+
+def put(demo: Demo, step: dict[str, Any], **columns: Any) -> None:
+    """Let time pass for a step."""
+    with unit_of_work(demo.tenant.id):
+        DecisionStep.objects.filter(id=ids.parse_public_id(ids.DECISION_STEP, step["decision_step_id"])).update(
+            **columns
+        )
+
+
+def shown(browser: Client, query: str = "") -> list[list[str]]:
+    """The groups of the desk, each by the ids of its steps."""
+    page = browser.get(DESK + query)
+    assert page.status_code == 200
+    return [[row.step.public_id for row in group.rows] for group in page.context["groups"]]
+
+
+def choices(*steps: dict[str, Any]) -> list[str]:
+    return [f"{step['decision_step_id']}:{step['envelope_sha256']}" for step in steps]
+
+
+def decide(browser: Client, steps: list[str], **sent: str) -> tuple[str, list[str]]:
+    """Where the batch's button leads, and what is said."""
+    answer = browser.post(VOTE, {"step": steps, "decision": "approve", **sent})
+    assert answer.status_code == 302
+    return answer["Location"], [str(message) for message in get_messages(answer.wsgi_request)]
+
+
+def named(*steps: dict[str, Any]) -> list[str]:
+    return [step["decision_step_id"] for step in steps]
+
+
+def test_the_most_urgent_come_first_in_groups_of_rule_and_action(demo: Demo, console: Console) -> None:
+    first, second, third = ask(demo), ask(demo), ask(demo)
+    demo.put_rules(REFUND)
+    other, without = ask(demo, "Umbrella"), ask(demo, "Umbrella")
+    now = clock.now()
+    put(demo, third, respond_by=now - timedelta(hours=1))
+    put(demo, first, respond_by=now + timedelta(hours=5))
+    put(demo, second, respond_by=None, expires_at=now + timedelta(hours=4))
+    put(demo, other, respond_by=None, expires_at=now + timedelta(hours=4, minutes=30))
+    put(demo, without, respond_by=None, expires_at=None)
+    browser = console("finance-1")
+    assert shown(browser) == [named(third, second, first), named(other, without)]
+    page = browser.get(DESK).context
+    assert [group.rules for group in page["groups"]] == [
+        ["payments / large-payment"], ["payments / large-payment", "payments / refund"]
+    ]  # fmt: skip
+    assert [row.is_overdue for row in page["groups"][0].rows] == [True, False, False]
+    assert page["groups"][1].rows[1].has_deadline is False
+    assert dict(page["groups"][0].rows[0].gist) == {"vendor": "Hooli", "amount_minor": "2000000"}
+
+
+def test_only_what_this_person_can_decide(demo: Demo, console: Console) -> None:
+    step = ask(demo)
+    mine = demo.join("fiona", roles=("approver", "finance", "requester"))
+    asked_by_fiona = demo.hand_in({"vendor": "Hooli", "amount_minor": 3_000_000}, by=mine)
+    assert demo.execute(asked_by_fiona, by=mine).status_code == 202
+    own = demo.step_of(asked_by_fiona)
+    assert sorted(step_id for group in shown(console("finance-1")) for step_id in group) == sorted(named(step, own))
+    assert shown(console("fiona")) == [named(step)]
+    assert shown(console("security-1")) == []
+    demo.vote("finance-1", step)
+    assert shown(console("finance-1")) == [named(own)]
+    make_principal(demo.tenant, "viola", roles=["viewer"])
+    page = console("viola").get(DESK)
+    assert "Nothing waits for your decision." in page.content.decode()
+    assert "Decision desk</" not in console("viola").get("/console/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("workflow_id=payment_run", 3), ("workflow_id=policy_review", 0), ("kind=approval", 3), ("kind=review", 0),
+        ("due=overdue", 1), ("due=day", 2), ("due=none", 1), ("due=nonsense", 0), ("risk=flagged", 1), ("risk=plain", 2),
+        ("claimed=me", 1), ("claimed=free", 2), ("after=rubbish", 3), ("together=0", 0),
+    ],
+)  # fmt: skip
+def test_filters(query: str, found: int, demo: Demo, console: Console) -> None:
+    late, flagged, endless = ask(demo), ask(demo, risk_flags=["new_vendor"]), ask(demo)
+    put(demo, late, respond_by=clock.now() - timedelta(hours=1))
+    put(demo, endless, respond_by=None, expires_at=None)
+    demo.api("finance-1").post(f"/decision-steps/{flagged['decision_step_id']}/claim", {})
+    browser = console("finance-1")
+    assert sum(map(len, shown(browser, f"?{query}"))) == found
+
+
+def test_pages_follow_each_other(demo: Demo, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workitems.admin import desk
+
+    monkeypatch.setattr(desk, "PER_PAGE", 2)
+    steps = [ask(demo) for _ in range(5)]
+    browser = console("finance-1")
+    seen, query = [], ""
+    while True:
+        page = browser.get(DESK + query).context
+        seen += [row.step.public_id for group in page["groups"] for row in group.rows]
+        query = page["further"]
+        if not query:
+            break
+    assert seen == named(*steps)
+
+
+def test_from_one_to_the_next(demo: Demo, console: Console) -> None:
+    first, second = ask(demo), ask(demo)
+    browser = console("finance-1")
+    for behind, leads_to in (("", first), (first["decision_step_id"], second), (second["decision_step_id"], first)):
+        assert browser.get(f"{NEXT}?behind={behind}")["Location"].endswith(f"/{leads_to['decision_step_id']}/change/")
+    demo.vote("finance-1", first)
+    assert browser.get(f"{NEXT}?behind={second['decision_step_id']}")["Location"] == DESK
+
+
+def test_what_is_shared_stands_once_and_what_differs_beside_each(demo: Demo, console: Console) -> None:
+    steps = [ask(demo), ask(demo, amount=3_000_000)]
+    page = console("finance-1").get(f"{BATCH}?{urlencode([('step', choice) for choice in choices(*steps)])}")
+    shared = dict(page.context["shared"])
+    assert (shared["payload / vendor"], shared["will be sent / url"]) == ("Hooli", "http://127.0.0.1:9901/payments")
+    differs = [dict(row.differs) for row in page.context["rows"]]
+    assert [row["payload / amount_minor"] for row in differs] == ["2000000", "3000000"]
+    assert [set(row) for row in differs] == [
+        {"payload / amount_minor", "will be sent / body / amount_minor", "will be sent / body / reference"}
+    ] * 2
+    body = page.content.decode()
+    for choice, step in zip(choices(*steps), steps, strict=True):
+        assert body.count(f'name="step" value="{choice}"') == 2
+        assert step["envelope_sha256"] in body
+
+
+def test_deciding_together(demo: Demo, console: Console) -> None:
+    steps = [ask(demo), ask(demo), ask(demo)]
+    assert decide(console("finance-1"), choices(*steps)) == (
+        DESK, ["You have approved 3 decisions. 3 still wait for others."],
+    )  # fmt: skip
+    assert decide(console("finance-2"), choices(*steps), comment="Monthly.") == (
+        DESK,
+        ["You have approved 3 decisions."],
+    )
+    items = [demo.item(step["work_item_id"])["status"] for step in steps]
+    assert items == ["executing"] * 3
+
+
+def test_one_stale_item_rejects_the_batch_and_is_named(demo: Demo, console: Console) -> None:
+    steps = [ask(demo), ask(demo)]
+    chosen = choices(*steps)
+    chosen[1] = f"{steps[1]['decision_step_id']}:{'0' * 64}"
+    browser = console("finance-1")
+    where, said = decide(browser, chosen)
+    assert where.startswith(f"{BATCH}?step=")
+    assert said[0].startswith(f"{steps[1]['decision_step_id']} (2 of 2): ")
+    assert "(envelope_changed)" in said[0]
+    assert [demo.step_of(step["work_item_id"])["votes"] for step in steps] == [[], []]
+    assert browser.get(where).status_code == 200
+
+
+def test_what_does_not_belong_together_is_not_shown_together(demo: Demo, console: Console, settings: Settings) -> None:
+    first = ask(demo)
+    demo.put_rules(REFUND)
+    browser = console("finance-1")
+    other = ask(demo, "Umbrella")
+    mixed = browser.get(f"{BATCH}?{urlencode([('step', choice) for choice in choices(first, other)])}")
+    assert mixed["Location"] == DESK
+    assert "(batch_mixed)" in str(next(iter(get_messages(mixed.wsgi_request))))
+    assert "(batch_mixed)" in " ".join(decide(browser, choices(first, other))[1])
+    settings.THREADA_BATCH_CAPS = {"low": 1, "elevated": 1, "high": 1}
+    too_many = browser.get(f"{BATCH}?{urlencode([('step', choice) for choice in choices(first, ask(demo))])}")
+    assert "(batch_too_large)" in str(list(get_messages(too_many.wsgi_request))[-1])
+    assert "t-choose" not in browser.get(DESK).content.decode()
+
+
+@pytest.mark.parametrize("query", ["", "?step=x", "?step=ds_00000000000000000000000000:0"])
+def test_a_batch_of_nothing(query: str, demo: Demo, console: Console) -> None:
+    assert console("finance-1").get(BATCH + query)["Location"] == DESK
+
+
+def test_a_batch_is_post_alone(demo: Demo, console: Console) -> None:
+    assert console("finance-1").get(VOTE).status_code == 405
