@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.db import connection
 from django.db.models import QuerySet
+from django.urls import reverse
 
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from telemetry.selectors import sealing_alarms
@@ -62,7 +63,7 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
         ],
         "waiting": waiting[:WAITING_SHOWN],
         "waiting_more": len(waiting) > WAITING_SHOWN,
-        "decisions_url": list_url("workitems.decisionstep"),
+        "decisions_url": reverse("admin:workitems_decisionstep_desk"),
         "queue_url": list_url("workitems.workitem"),
         "chart": _chart(ctx),
         "is_empty": not any(items.values()) and not waiting,
@@ -94,11 +95,11 @@ def _capped(rows: QuerySet[Any], statuses: list[Any]) -> dict[str, int]:
 
 
 def _waiting(ctx: ActingContext) -> list[tuple[DecisionStep, str, str]]:
-    """The oldest pending steps that `ctx` counts on, with what they ask, and about which work item."""
+    """The most urgent pending steps that `ctx` counts on, with what they ask, and about which work item."""
     if not ctx.holds_anywhere(Scope.DECISIONS_DECIDE):
         return []
     waiting = selectors.steps_waiting_for(ctx, selectors.decision_steps(ctx))
-    steps = waiting.select_related("execution").order_by("id")[: WAITING_SHOWN + 1]
+    steps = waiting.select_related("execution").order_by("urgent_at", "id")[: WAITING_SHOWN + 1]
     return [(step, question_of(step), ids.public_id(ids.WORK_ITEM, step.work_item_id)) for step in steps]
 
 
