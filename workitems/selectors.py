@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from integrations.models import Execution
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.lifecycle import StepStatus
-from workitems.models import AwaitedKey, DecisionStep, Evidence, Vote, WorkItem
+from workitems.models import AwaitedKey, DecisionStep, Delegation, Evidence, Vote, WorkItem
 from workitems.people import held_by
 
 
@@ -124,6 +124,11 @@ def newest_votes(step: DecisionStep, *, before: uuid.UUID | None, most: int) -> 
 
 def votes_on(step: DecisionStep) -> list[Vote]:
     return list(Vote.objects.filter(tenant_id=step.tenant_id, step=step).select_related("voter").order_by("id"))
+
+
+def delegations(ctx: ActingContext) -> QuerySet[Delegation]:
+    """Who stands in for whom, now, then and later."""
+    return Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")
 
 
 def executions(ctx: ActingContext) -> QuerySet[Execution]:

@@ -195,6 +195,20 @@ STEP_CHANGED: Final = representation(
         },
     },
 )
+DELEGATION: Final = representation(
+    "Delegation",
+    {
+        "delegation_id": id_schema(ids.DELEGATION),
+        "delegator": id_schema(ids.PRINCIPAL),
+        "delegate": id_schema(ids.PRINCIPAL),
+        "starts_at": INSTANT,
+        "ends_at": INSTANT,
+        "is_active": {"type": "boolean", "description": "Whether it holds at this moment."},
+        "reason": MAYBE_TEXT,
+        "created_at": INSTANT,
+        "ended_at": MAYBE_INSTANT,
+    },
+)
 ACTION_ACCEPTED: Final = representation(
     "ActionAccepted",
     {

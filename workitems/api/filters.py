@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from integrations.lifecycle import ExecutionStatus
 from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter
-from threada_site.kernel import ids
+from threada_site.kernel import clock, ids
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 
 
@@ -33,6 +33,19 @@ class DecisionStepFilters(CreatedWindow):
 
     def leave(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
         return queryset
+
+
+class DelegationFilters(CreatedWindow):
+    """Filters of delegations. `active=true`: those that hold now."""
+
+    delegator = PublicIdFilter(field_name="delegator_id", prefix=ids.PRINCIPAL)
+    delegate = PublicIdFilter(field_name="delegate_id", prefix=ids.PRINCIPAL)
+    active = django_filters.ChoiceFilter(choices=[("true", "true"), ("false", "false")], method="filter_active")
+
+    def filter_active(self, queryset: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        now = clock.now()
+        active = Q(starts_at__lte=now, ends_at__gt=now)
+        return queryset.filter(active) if value == "true" else queryset.exclude(active)
 
 
 class ExecutionFilters(CreatedWindow):

@@ -12,7 +12,7 @@ from integrations.idempotency import receiver_key
 from integrations.models import Attempt, Execution
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
-from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.models import DecisionStep, Delegation, Vote, WorkItem
 from workitems.tally import Need, Tally
 
 
@@ -114,6 +114,20 @@ def represent_vote_cast(vote: Vote, *, step: DecisionStep, item: WorkItem) -> di
         "step_status": step.status,
         "work_item_id": item.public_id,
         "work_item_status": item.status,
+    }
+
+
+def represent_delegation(delegation: Delegation, *, now: datetime) -> dict[str, Any]:
+    return {
+        "delegation_id": delegation.public_id,
+        "delegator": ids.public_id(ids.PRINCIPAL, delegation.delegator_id),
+        "delegate": ids.public_id(ids.PRINCIPAL, delegation.delegate_id),
+        "starts_at": rfc3339(delegation.starts_at),
+        "ends_at": rfc3339(delegation.ends_at),
+        "is_active": delegation.starts_at <= now < delegation.ends_at,
+        "reason": delegation.reason or None,
+        "created_at": rfc3339(delegation.created_at),
+        "ended_at": _instant(delegation.ended_at),
     }
 
 

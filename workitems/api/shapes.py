@@ -157,6 +157,24 @@ ESCALATE_STEP: Final = shape(
     example={"reason": "The vendor's offer ends at noon."},
 )
 
+_INSTANT: Final[dict[str, Any]] = {"type": "string", "maxLength": 40, "description": "RFC 3339 with its offset."}
+DELEGATE: Final = shape(
+    {
+        "delegate": {**_TO, "description": "pr_… or the name of who stands in."},
+        "delegator": {**_TO, "description": "Who is away; absent: oneself. Anybody else needs workflow:manage."},
+        "starts_at": {**_INSTANT, "description": "RFC 3339 with its offset; absent: now."},
+        "ends_at": _INSTANT,
+        "reason": {"type": "string", "maxLength": 500},
+    },
+    required=("delegate", "ends_at"),
+    example={
+        "delegate": "finn",
+        "starts_at": "2026-07-06T00:00:00+02:00",
+        "ends_at": "2026-07-25T00:00:00+02:00",
+        "reason": "Holidays",
+    },
+)
+
 CAST_VOTE: Final = shape(
     {
         "decision": {"enum": ["approve", "reject"]},

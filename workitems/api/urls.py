@@ -1,6 +1,6 @@
 from django.urls import path
 
-from workitems.api import actions, batches, changes, handing_on, items, steps
+from workitems.api import actions, batches, changes, delegations, handing_on, items, steps
 
 urlpatterns = [
     path("work-items", items.WorkItems.as_view()),
@@ -18,6 +18,9 @@ urlpatterns = [
     path("decision-steps/<str:decision_step_id>/release", steps.ReleaseDecisionStep.as_view()),
     path("decision-steps/<str:decision_step_id>/reassign", handing_on.ReassignDecisionStep.as_view()),
     path("decision-steps/<str:decision_step_id>/escalate", handing_on.EscalateDecisionStep.as_view()),
+    path("delegations", delegations.Delegations.as_view()),
+    path("delegations/<str:delegation_id>", delegations.DelegationDetail.as_view()),
+    path("delegations/<str:delegation_id>/end", delegations.EndDelegation.as_view()),
     path("actions/execute", actions.ExecuteAction.as_view()),
     path("executions", actions.Executions.as_view()),
     path("executions/<str:execution_id>", actions.ExecutionDetail.as_view()),

@@ -1,0 +1,114 @@
+"""`/delegations`: who stands in for whom while they are away."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from rest_framework.response import Response
+
+from threada_site.api.filters import apply_filters, read_instant
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
+from threada_site.api.pagination import paginate
+from threada_site.api.shapes import EMPTY
+from threada_site.api.views import TenantView, path_id
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import User
+from workitems import selectors
+from workitems.api.answers import DELEGATION
+from workitems.api.filters import DelegationFilters
+from workitems.api.representations import represent_delegation
+from workitems.api.shapes import DELEGATE
+from workitems.services.delegations import Absence, delegate, end_delegation, locked_delegation
+from workitems.services.reassigning import named_principal
+
+
+class Delegations(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.DECISIONS_DECIDE}
+
+    @operation(
+        "listDelegations",
+        "List delegations",
+        tag="Decisions",
+        answers={200: page_of(DELEGATION)},
+        filters=DelegationFilters,
+        is_paged=True,
+    )
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(DelegationFilters, selectors.delegations(request.auth), request)
+        now = clock.now()
+        return Response(paginate(rows, request, represent=lambda row: represent_delegation(row, now=now)))
+
+    @operation(
+        "createDelegation",
+        "Let somebody stand in for a time",
+        tag="Decisions",
+        description="A delegate stands at the places of who is away, and is excluded with them; it does not chain.",
+        body=DELEGATE,
+        answers={201: DELEGATION},
+        reasons=("delegate_not_eligible", "delegation_overlaps"),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        body = DELEGATE.check(request.data)
+        absence = Absence(
+            delegator=_person(body.get("delegator", request.auth.actor), "delegator", ctx=request.auth),
+            delegate=_person(body["delegate"], "delegate", ctx=request.auth),
+            starts_at=_instant(body, "starts_at"),
+            ends_at=_instant(body, "ends_at") or clock.now(),
+            reason=body.get("reason", ""),
+        )
+        return Response(represent_delegation(delegate(absence, ctx=request.auth), now=clock.now()), status=201)
+
+
+class DelegationDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation("readDelegation", "Read a delegation", tag="Decisions", answers={200: DELEGATION})
+    def get(self, request: Any, delegation_id: str) -> Response:
+        row = selectors.delegations(request.auth).filter(id=path_id(ids.DELEGATION, delegation_id)).first()
+        if row is None:
+            raise errors.NotFound
+        return Response(represent_delegation(row, now=clock.now()))
+
+
+class EndDelegation(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @operation(
+        "endDelegation",
+        "End a delegation before its time",
+        tag="Decisions",
+        body=EMPTY,
+        answers={200: DELEGATION},
+        reasons=("delegation_ended",),
+    )
+    @idempotent
+    def post(self, request: Any, delegation_id: str) -> Response:
+        EMPTY.check(request.data)
+        row = locked_delegation(path_id(ids.DELEGATION, delegation_id), ctx=request.auth)
+        end_delegation(row, ctx=request.auth)
+        return Response(represent_delegation(row, now=clock.now()))
+
+
+def _person(name: str, field: str, *, ctx: ActingContext) -> User:
+    found = named_principal(name, ctx=ctx)
+    if found is None:
+        raise errors.InvalidRequest(
+            f"The {field} is no principal of this tenant.",
+            errors=[FieldError(f"/{field}", "names no principal", "unknown")],
+        )
+    return found
+
+
+def _instant(body: dict[str, Any], field: str) -> datetime | None:
+    try:
+        return read_instant(body.get(field))
+    except ValidationError as problem:
+        raise errors.InvalidRequest(
+            f"{field} {problem.message}.", errors=[FieldError(f"/{field}", str(problem.message))]
+        ) from None
