@@ -1,14 +1,15 @@
 """Placing people at the leaves of one demand, so that the most are filled. Pure.
 
 A candidate stands where their own roles, groups, name or scopes put them, and where those put somebody whose delegate
-they are. A delegate and whoever they stand for are one hand: of the two at most one is placed.
+they are. No human is there twice: of candidates who share one, as a delegate and whoever they stand for do, or two
+delegates of the same person, at most one is placed.
 """
 
 from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -64,23 +65,33 @@ def stands_at(person: Person, leaf: Leaf) -> bool:
             assert_never(never)
 
 
+def sharing(candidates: Iterable[Candidate]) -> dict[uuid.UUID, set[uuid.UUID]]:
+    """Of each candidate the others with whom they share a human; those who share none are left out."""
+    by_human: dict[uuid.UUID, set[uuid.UUID]] = {}
+    for candidate in candidates:
+        for face in candidate.faces:
+            by_human.setdefault(face.id, set()).add(candidate.id)
+    shared: dict[uuid.UUID, set[uuid.UUID]] = {}
+    for together in by_human.values():
+        if len(together) > 1:
+            for one in together:
+                shared.setdefault(one, set()).update(together - {one})
+    return shared
+
+
 def hands(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Ways to take one of each delegate and whoever they stand for; in the usual case there is one: all of them."""
-    present = {candidate.id for candidate in candidates}
-    bound = {
-        candidate.id: others
-        for candidate in candidates
-        if (others := {face.id for face in candidate.faces[1:]} & present - {candidate.id})
-    }
+    """Ways to take candidates of whom no two share a human; in the usual case there is one: all of them."""
+    shared = sharing(candidates)
+    bound = [candidate.id for candidate in candidates if len(candidate.faces) > 1 and candidate.id in shared]
     if not bound:
         yield list(candidates)
         return
     most = len(bound) if len(bound) <= MOST_CHOICES else 1
     for size in range(most + 1):
         for kept in itertools.combinations(bound, size):
-            replaced = {other for delegate in kept for other in bound[delegate]}
+            replaced = {other for delegate in kept for other in shared[delegate]}
             if replaced.isdisjoint(kept):
-                dropped = (bound.keys() - set(kept)) | replaced
+                dropped = (set(bound) - set(kept)) | replaced
                 yield [candidate for candidate in candidates if candidate.id not in dropped]
 
 

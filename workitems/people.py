@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 
-from policies.approvals import Leaf, LeafKind, from_json, tracks
+from policies.approvals import Leaf, LeafKind, from_json, has_stages
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.people import Member, members
@@ -114,14 +114,13 @@ def _eligibility(
     taken = people_of(vote for vote in votes if vote.voter_id != person.id)
     delegators = [staff.by_id[who] for who in standing.get(person.id, ()) if who in staff.by_id and who not in taken]
     rule = from_json(step.rule)
-    has_stages = any(len(track) > 1 for track in tracks(rule.tree))
     return tally.eligibility(
         rule,
         person,
         excluded_on(step, standing),
         delegators=[person_of(member, workflow_id=workflow_id) for member in delegators],
         stand_ins=leaves_of(step.escalated_to),
-        opened=tally_on(step, staff, votes, workflow_id=workflow_id).opened if has_stages else None,
+        opened=tally_on(step, staff, votes, workflow_id=workflow_id).opened if has_stages(rule.tree) else None,
     )
 
 

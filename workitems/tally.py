@@ -32,7 +32,7 @@ from policies.approvals import (
     whole,
 )
 from threada_site.kernel.context import PrincipalKind
-from workitems.matching import Candidate, Filling, Person, fill, hands
+from workitems.matching import Candidate, Filling, Person, fill, hands, sharing
 
 __all__ = [
     "Eligibility",
@@ -191,21 +191,16 @@ class _Count:
             standing = eligibility(rule, person, excluded, delegators=delegators, stand_ins=stand_ins)
             if standing is Eligibility.COUNTS:
                 self._deciders[person.id] = Candidate(person.id, (person, *delegators))
-        self._bound: dict[uuid.UUID, set[uuid.UUID]] = {}
-        for candidate in self._deciders.values():
-            for face in candidate.faces[1:]:
-                self._bound.setdefault(candidate.id, set()).add(face.id)
-                self._bound.setdefault(face.id, set()).add(candidate.id)
+        self._shared = sharing(self._deciders.values())
 
     def result(self, votes: Sequence[Vote]) -> Tally:
         human = [vote for vote in votes if vote.kind is PrincipalKind.HUMAN and vote.person_id in self._deciders]
         rejecting = {vote.person_id for vote in human if vote.decision == "reject"}
         approving = {vote.person_id for vote in human if vote.decision == "approve"}
-        approving -= rejecting | self._bound_to(rejecting)
+        approving -= rejecting | self._sharing_with(rejecting)
         rejecters = self._among(rejecting)
         approvers = self._among(approving)
-        voted = approving | rejecting
-        others = self._among(self._deciders.keys() - voted - self._bound_to(voted))
+        others = self._left(approving | rejecting)
         opened = self._opened(approvers)
         best = self._best(whole(self._rule.tree), approvers, others)
         if rejecters and max(map(len, hands(rejecters))) >= self._rule.veto:
@@ -231,9 +226,18 @@ class _Count:
     def _among(self, ids: Collection[uuid.UUID]) -> list[Candidate]:
         return [candidate for candidate in self._deciders.values() if candidate.id in ids]
 
-    def _bound_to(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Who is one hand with somebody of `ids`."""
-        return {other for person in ids for other in self._bound.get(person, ())}
+    def _sharing_with(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Who shares a human with somebody of `ids`."""
+        return {other for person in ids for other in self._shared.get(person, ())}
+
+    def _left(self, voted: set[uuid.UUID]) -> list[Candidate]:
+        """Who has not voted and still may: not beside a delegate or delegator who has, nor in a place that is taken."""
+        taken = {face.id for candidate in self._among(voted) for face in candidate.faces}
+        return [
+            Candidate(one.id, tuple(face for face in one.faces if face.id not in taken))
+            for one in self._deciders.values()
+            if one.id not in taken and voted.isdisjoint(face.id for face in one.faces)
+        ]
 
     def _best(self, node: Node, approvers: Sequence[Candidate], others: Sequence[Candidate]) -> Filling:
         """The alternative that can be reached with the fewest votes."""

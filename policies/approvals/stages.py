@@ -55,6 +55,11 @@ def tracks(tree: Tree) -> tuple[Track, ...]:
     return (tree.of,) if isinstance(tree, InOrder) else ((tree,),)
 
 
+def has_stages(tree: Tree) -> bool:
+    """Whether it asks anybody later than others."""
+    return any(len(track) > 1 for track in tracks(tree))
+
+
 @functools.lru_cache(maxsize=1024)
 def whole(tree: Tree) -> Node:
     """Everything the tree asks for, irrespective of order."""

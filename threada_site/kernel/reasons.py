@@ -150,6 +150,7 @@ _TABLE: Final = (
     Reason("step_closed", _P, 409, "The step is no longer pending", "See the step's status."),
     Reason("already_voted", _P, 409, "You have voted on this step", "One person counts once."),
     Reason("voter_excluded", _P, 403, "You are excluded from this decision", "Somebody else has to decide."),
+    Reason("stage_not_open", _P, 409, "Your stage is not open yet", "Wait until the stages before it are decided."),
     Reason("voter_not_eligible", _P, 403, "You do not count on this decision", "See waiting_for on the step."),
     Reason(
         "reason_code_required", _P, 422, "A rejection needs a reason code", "Send one of the workflow's reason codes."

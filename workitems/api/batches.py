@@ -40,6 +40,7 @@ class BatchVotes(TenantView):
             "step_closed",
             "voter_excluded",
             "voter_not_eligible",
+            "stage_not_open",
             "already_voted",
             "envelope_changed",
             "reason_code_required",

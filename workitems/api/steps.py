@@ -71,6 +71,7 @@ class DecisionStepVotes(TenantView):
             "step_closed",
             "voter_excluded",
             "voter_not_eligible",
+            "stage_not_open",
             "already_voted",
             "envelope_changed",
             "reason_code_required",
@@ -107,7 +108,7 @@ class ClaimDecisionStep(TenantView):
         tag="Decisions",
         body=EMPTY,
         answers={200: STEP},
-        reasons=("step_closed", "step_claimed", "voter_excluded", "voter_not_eligible"),
+        reasons=("step_closed", "step_claimed", "voter_excluded", "voter_not_eligible", "stage_not_open"),
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
@@ -127,7 +128,7 @@ class ReleaseDecisionStep(TenantView):
         tag="Decisions",
         body=EMPTY,
         answers={200: STEP},
-        reasons=("step_closed", "step_claimed", "voter_excluded", "voter_not_eligible"),
+        reasons=("step_closed", "step_claimed", "voter_excluded", "voter_not_eligible", "stage_not_open"),
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:

@@ -28,6 +28,7 @@ from workitems.services.moves import move_execution, move_item
 from workitems.services.pins import check_pins_hold
 from workitems.services.receipts import item_receipt_rows, record_item
 from workitems.services.shown import check_shown
+from workitems.services.stages import tell_opened_stages
 from workitems.services.steps import close_step
 from workitems.services.waiting import wait_anew
 
@@ -49,7 +50,8 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     """Record a vote on a locked step, and close the step when it is decided.
 
     The vote of a service or an agent is kept as advice and never counted. Raises `StepClosed`, `EnvelopeChanged`,
-    `VoterExcluded`, `VoterNotEligible`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`, `StepUpRequired`.
+    `VoterExcluded`, `VoterNotEligible`, `StageNotOpen`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`,
+    `StepUpRequired`.
     """
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
@@ -98,6 +100,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     )
     if vote.counted:
         _settle(item, step, execution, ctx=ctx)
+        tell_opened_stages(item, step, votes, vote, staff, ctx=ctx)
     return vote
 
 
@@ -262,8 +265,18 @@ def _check_voter(
 ) -> None:
     if any(vote.voter_id == ctx.principal_id for vote in votes):
         raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
+    _check_hand(votes, staff, ctx=ctx)
     if ctx.principal_kind is PrincipalKind.HUMAN:
         check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id, staff=staff)
+
+
+def _check_hand(votes: Sequence[Vote], staff: Staff, *, ctx: ActingContext) -> None:
+    """A delegate and the person they stand for are one hand, whichever of them votes first."""
+    counted = [vote for vote in votes if vote.counted]
+    if any(ctx.principal_id in vote.stands_for for vote in counted):
+        raise errors.AlreadyVoted("Your delegate has decided in your place. You and they count once.")
+    if any(vote.voter_id in staff.stands_for.get(ctx.principal_id, ()) for vote in counted):
+        raise errors.AlreadyVoted("Somebody you stand in for has decided. You and they count once.")
 
 
 def _check_presence(step: DecisionStep, *, ctx: ActingContext) -> None:
@@ -292,13 +305,13 @@ def check_eligible(
     workflow_id: uuid.UUID,
     staff: Staff | None = None,
 ) -> None:
-    """Raises `VoterExcluded` or `VoterNotEligible` when the decision of who asks would not count."""
+    """Raises `VoterExcluded`, `VoterNotEligible` or `StageNotOpen` when the decision of who asks would not count."""
     match eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, staff=staff):
         case tally.Eligibility.EXCLUDED:
             raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
         case tally.Eligibility.NOT_ELIGIBLE:
             raise errors.VoterNotEligible("You do not count on this decision. See waiting_for on the step.")
         case tally.Eligibility.NOT_YET:
-            raise errors.VoterNotEligible("Your turn has not come: other stages of this decision are first.")
+            raise errors.StageNotOpen("You are asked in a later stage. See waiting_for for who decides first.")
         case tally.Eligibility.COUNTS:
             return

@@ -43,6 +43,7 @@ from threada_site.kernel.errors.decisions import (
     PolicyDenied,
     ReasonCodeRequired,
     ReviewPending,
+    StageNotOpen,
     StepClaimed,
     StepClosed,
     StepUpFailed,

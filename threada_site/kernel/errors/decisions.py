@@ -31,6 +31,10 @@ class VoterExcluded(ThreadaError):
     reason_code = "voter_excluded"
 
 
+class StageNotOpen(ThreadaError):
+    reason_code = "stage_not_open"
+
+
 class VoterNotEligible(ThreadaError):
     reason_code = "voter_not_eligible"
 
