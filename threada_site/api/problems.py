@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import structlog
 from django.core.exceptions import BadRequest as DjangoBadRequest
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
@@ -68,14 +69,22 @@ def as_threada_error(error: Exception) -> ThreadaError:
         return errors.BadRequest()
     if isinstance(error, drf.PermissionDenied | DjangoPermissionDenied):
         return errors.PermissionDenied()
+    if _says_nothing_can_be_written(error):
+        log.error("audit_unavailable", exc_info=error)
+        return errors.AuditUnavailable(headers={"Retry-After": "5"})
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
         log.warning("database_unavailable", exc_info=error)
         return errors.ServiceUnavailable(headers={"Retry-After": "2"})
-    if isinstance(error, DatabaseError) and "telemetry_" in str(error):
-        log.error("audit_unavailable", exc_info=error)
-        return errors.AuditUnavailable(headers={"Retry-After": "5"})
     log.error("unforeseen_error", exc_info=error)
     return errors.InternalError()
+
+
+def _says_nothing_can_be_written(error: Exception) -> bool:
+    """Whether the ledger's tables refuse a row, or the whole database does: its disk is full, or it is a standby."""
+    if not isinstance(error, DatabaseError):
+        return False
+    is_closed = isinstance(error.__cause__, psycopg.errors.DiskFull | psycopg.errors.ReadOnlySqlTransaction)
+    return is_closed or (not isinstance(error, OperationalError) and "telemetry_" in str(error))
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
