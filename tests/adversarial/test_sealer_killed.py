@@ -1,0 +1,173 @@
+"""The sealer is killed 200 times while receipts come in, and a transaction holds its receipt for half a minute: no gap,
+no duplicate, nothing left behind, and everything that was ever signed is of one log."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aics_tlog
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from telemetry.models import Checkpoint, LogLeaf, Receipt, SealQueueEntry
+from telemetry.sealing.key_file import KeyFile
+from telemetry.tlog.checkpoint import Checkpoint as Head
+from telemetry.tlog.note import SignedNote
+from telemetry.tlog.tree import CompactRange
+from tests.factories import make_tenant
+from tests.journeys.worker import database_url
+from tests.telemetry.sealed import NAME, bodies_in_order, write_receipts
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+KILLS = int(os.environ.get("THREADA_TEST_KILLS", "200"))
+HELD_S = float(os.environ.get("THREADA_TEST_HELD_SECONDS", "30"))
+PAUSE_S = 0.004
+
+pytestmark = [pytest.mark.adversarial, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    KeyFile(tmp_path / "sealing_key").create(NAME)
+    return {
+        **os.environ,
+        "DATABASE_URL": database_url(),
+        "THREADA_SEALING_KEY_FILE": str(tmp_path / "sealing_key"),
+        "THREADA_ANCHOR_DIR": str(tmp_path / "checkpoints"),
+        "THREADA_CHECKPOINT_TARGETS": "",
+    }
+
+
+@contextmanager
+def load_on(*tenants: Tenant) -> Iterator[None]:
+    """A writer a tenant, until the end."""
+    stop = threading.Event()
+
+    def write(tenant: Tenant) -> None:
+        while not stop.wait(PAUSE_S):
+            write_receipts(tenant, 2)
+        connection.close()
+
+    writers = [threading.Thread(target=write, args=[tenant]) for tenant in tenants]
+    for writer in writers:
+        writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join(30)
+
+
+def drain(environment: dict[str, str]) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", "sealer", "--once"],
+        cwd=settings.THREADA_BASE_DIR, env=environment, check=True, timeout=120,
+    )  # fmt: skip
+
+
+def assert_sealed_once_and_for_all(tenant: Tenant, kept: Path) -> tuple[int, int]:
+    """The log holds every receipt once, and each head that was ever signed is how it began; receipts and heads."""
+    bodies = bodies_in_order(tenant)
+    with unit_of_work(tenant.id):
+        assert SealQueueEntry.objects.count() == 0
+        assert set(LogLeaf.objects.values_list("id", flat=True)) == set(Receipt.objects.values_list("id", flat=True))
+        assert len(bodies) == Receipt.objects.count()
+        heads = list(Checkpoint.objects.order_by("id"))
+    tree = CompactRange()
+    roots = {0: tree.root()}
+    for body in bodies:
+        tree.append(aics_tlog.leaf_hash(body))
+        roots[tree.size] = tree.root()
+    assert tree.root() == aics_tlog.MerkleTree(bodies).root()
+    assert (heads[-1].size, bytes(heads[-1].root)) == (tree.size, tree.root())
+    for head in heads:
+        assert bytes(head.root) == roots[head.size]
+    key = aics_tlog.parse_vkey(heads[-1].verifier_keys[0])
+    signed = [
+        json.loads(line)["note"]
+        for file in sorted((kept / ids.public_id(ids.TENANT, tenant.id)).glob("*.ndjson"))
+        for line in file.read_text().splitlines()
+    ]
+    sizes = []
+    for note in signed:
+        checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(note), key)
+        assert checked.ok, checked.error
+        head_of_note = Head.parse(SignedNote.parse(note).text)
+        assert head_of_note.root == roots[head_of_note.size]
+        sizes.append(head_of_note.size)
+    assert sizes == sorted(sizes)
+    assert {head.note for head in heads} <= set(signed)
+    return len(bodies), len(signed)
+
+
+def test_killed_under_load_it_leaves_no_gap_and_no_duplicate(
+    tenant: Tenant, environment: dict[str, str], tmp_path: Path
+) -> None:
+    other = make_tenant("globex")
+    with load_on(tenant, other):
+        subprocess.run(
+            [sys.executable, "-m", "tests.adversarial.forked_sealer", str(KILLS)],
+            cwd=settings.THREADA_BASE_DIR, env=environment, check=True, timeout=KILLS * 5 + 60,
+        )  # fmt: skip
+    drain(environment)
+    for each in (tenant, other):
+        receipts, heads = assert_sealed_once_and_for_all(each, tmp_path / "checkpoints")
+        assert receipts > KILLS
+        assert heads > 2
+        print(f"{each.slug}: {receipts} receipts, {heads} heads signed, {KILLS} kills")
+
+
+def test_a_receipt_that_is_held_for_long_is_sealed_afterwards(
+    tenant: Tenant, environment: dict[str, str], tmp_path: Path
+) -> None:
+    sealer = subprocess.Popen(
+        [sys.executable, "manage.py", "sealer", "--interval", "0.2"], cwd=settings.THREADA_BASE_DIR, env=environment
+    )
+    written, may_commit = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with unit_of_work(tenant.id):
+            write_receipts(tenant, 1)
+            written.set()
+            assert may_commit.wait(HELD_S * 10)
+        connection.close()
+
+    def sealed() -> int:
+        with unit_of_work(tenant.id):
+            return LogLeaf.objects.count()
+
+    holder = threading.Thread(target=hold)
+    try:
+        holder.start()
+        assert written.wait(60)
+        began = time.monotonic()
+        write_receipts(tenant, 1000)
+        while sealed() < 1000 or time.monotonic() - began < HELD_S:
+            assert time.monotonic() - began < HELD_S + 60
+            time.sleep(0.2)
+        before = sealed()
+        may_commit.set()
+        holder.join(60)
+        while sealed() == before:
+            assert time.monotonic() - began < HELD_S + 120
+            time.sleep(0.1)
+    finally:
+        may_commit.set()
+        sealer.terminate()
+        assert sealer.wait(30) == 0
+    drain(environment)
+    assert_sealed_once_and_for_all(tenant, tmp_path / "checkpoints")
+    with unit_of_work(tenant.id):
+        assert LogLeaf.objects.latest("index").id < max(LogLeaf.objects.values_list("id", flat=True))
