@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import exports, intake, lists, memory, startup, statements
+from tests.benchmarks import exports, intake, lists, memory, sealing, startup, statements
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.world import make_world
 
-NAMES = ("startup", "memory", "intake", "statements", "lists", "exports")
+NAMES = ("startup", "memory", "intake", "statements", "lists", "exports", "sealing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +43,8 @@ def _measure(name: str, options: Options) -> Iterator[Figure]:
             return lists.measure(make_world(options.root / "lists", port=options.port))
         case "exports":
             return exports.measure(make_world(options.root / "lists", port=options.port))
+        case "sealing":
+            world = make_world(options.root / "intake", port=options.port)
+            return sealing.measure(world, rounds=options.rounds, seconds=options.seconds)
         case _:
             raise SystemExit(f"There is no measurement {name}. There are {', '.join(NAMES)}.")

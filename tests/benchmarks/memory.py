@@ -32,7 +32,7 @@ def measure(data_dir: Path, *, port: int) -> Iterator[Figure]:
         server = postgres.ensure_running(data_dir)
         ours = [instance.process, *instance.process.children(recursive=True)]
         theirs = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-        sizes = {f"{_name(process)} ({process.pid})": _sizes_mb(process.pid) for process in (*ours, *theirs)}
+        sizes = {f"{_name(process)} ({process.pid})": sizes_mb(process.pid) for process in (*ours, *theirs)}
     for name, (pss, rss) in sizes.items():
         print(f"    {name:<40} PSS {pss:6.1f} MB  RSS {rss:6.1f} MB")
     total, resident = (sum(size[which] for size in sizes.values()) for which in (0, 1))
@@ -47,13 +47,13 @@ def measure(data_dir: Path, *, port: int) -> Iterator[Figure]:
 
 def _name(process: psutil.Process) -> str:
     line = " ".join(process.cmdline())
-    for word in ("granian", "manage.py worker", "runtime.supervisor", "postgres:"):
+    for word in ("granian", "manage.py worker", "manage.py sealer", "runtime.supervisor", "postgres:"):
         if word in line:
             return word if word != "postgres:" else line[:32]
     return Path(process.exe()).name if process.cmdline() else process.name()
 
 
-def _sizes_mb(pid: int) -> tuple[float, float]:
+def sizes_mb(pid: int) -> tuple[float, float]:
     """PSS and RSS in MB, as /proc says."""
     fields = dict(
         line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:] if ":" in line

@@ -1,0 +1,41 @@
+"""One writer of receipts, by the product's own service: `python -m tests.benchmarks.receipt_writer TENANT SECONDS`.
+
+Says `ready`, waits for a line, writes for that long, and says how many it wrote.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+
+def main(slug: str, seconds: float) -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "threada_site.settings"
+    import django
+
+    django.setup()
+    from telemetry.receipts import Entry
+    from telemetry.services.record import record
+    from tests.factories import acting_system
+    from threada_site.tenancy.models import Tenant
+    from threada_site.tenancy.unit_of_work import unit_of_work
+
+    tenant = Tenant.objects.get(slug=slug)
+    ctx = acting_system(tenant)
+    entry = Entry(kind="thing.done", inputs={"text": "x" * 700}, outcome={"status": "done"})
+    with unit_of_work(tenant.id):
+        record(entry, ctx=ctx)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    count = 0
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        with unit_of_work(tenant.id):
+            record(entry, ctx=ctx)
+        count += 1
+    print(count, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]))

@@ -1,0 +1,152 @@
+"""Sealing: what it costs those who write receipts, how fast it is when it has much to do, and what a proof costs."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import psycopg
+
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.memory import sizes_mb
+from tests.benchmarks.world import TENANT, World
+
+WRITERS = 4
+AIM = 0.9
+QUEUED = 100_000
+PROOFS = 200
+
+_COPY = """
+WITH new AS (
+    INSERT INTO telemetry_receipt ({columns})
+    SELECT {values} FROM generate_series(1, %s),
+           (SELECT * FROM telemetry_receipt WHERE kind = 'thing.done' LIMIT 1) w
+    RETURNING id, tenant_id)
+INSERT INTO telemetry_sealqueueentry (id, tenant_id) SELECT id, tenant_id FROM new
+"""
+
+
+def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
+    """Rounds without and with the sealer's process, in turn; then a queue of 100,000."""
+    pairs, ages, size_mb = [], [], 0.0
+    for _ in range(rounds):
+        _drain()
+        without = _written_per_second(seconds)
+        _drain()
+        with _sealer() as process:
+            written = _written_per_second(seconds)
+            ages.append(_oldest_unsealed_s())
+            size_mb = sizes_mb(process.pid)[0]
+        pairs.append((without, written))
+    ratios = [with_it / without for without, with_it in pairs]
+    ratio = statistics.median(ratios)
+    yield Figure(
+        name=f"receipts/s with sealing (rounds {min(ratios):.2f} to {max(ratios):.2f})",
+        value=f"{statistics.median(pair[1] for pair in pairs):,.0f}/s",
+        beside=f"without {statistics.median(pair[0] for pair in pairs):,.0f}/s",
+        ratio=ratio,
+        aim=f">= {AIM}",
+        is_met=ratio >= AIM,
+    )
+    yield Figure(name="oldest unsealed receipt at the end of a round, longest", value=f"{max(ages):.1f} s")
+    yield Figure(name="sealer's process under load (PSS)", value=f"{size_mb:.0f} MB")
+    yield from _much_at_once(world)
+
+
+def _much_at_once(world: World) -> Iterator[Figure]:
+    _drain()
+    with psycopg.connect(**world.superuser()) as connection:
+        described = connection.execute("SELECT * FROM telemetry_receipt LIMIT 0").description or []
+        columns = [column.name for column in described]
+        values = ["uuidv7()" if column == "id" else f"w.{column}" for column in columns]
+        connection.execute(_COPY.format(columns=", ".join(columns), values=", ".join(values)), [QUEUED])
+    with psycopg.connect(**world.superuser(), autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE) telemetry_receipt, telemetry_sealqueueentry")
+    begun = time.perf_counter()
+    sealed = _seal_all()
+    took = time.perf_counter() - begun
+    yield Figure(name=f"sealing {sealed:,} queued receipts", value=f"{sealed / took:,.0f}/s")
+    yield from _proofs(world)
+
+
+def _seal_all() -> int:
+    """In this process: rounds until the queue is empty."""
+    from telemetry.sealing.log_lines import LineLog
+    from telemetry.sealing.log_store import LogStore
+    from telemetry.sealing.sealer import Sealer
+    from threada_site.runtime.seal import sealer_conninfo, sealing_anchor, sealing_key_file
+
+    with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
+        sealer = Sealer(LogStore(connection), key_file=sealing_key_file(), anchor=sealing_anchor(), log=LineLog())
+        total = 0
+        while sealed := sealer.round():
+            total += sealed
+    return total
+
+
+def _proofs(world: World) -> Iterator[Figure]:
+    """Proofs of receipts all over the log, as the API makes them."""
+    import uuid
+
+    from telemetry.models import LogLeaf, Receipt
+    from telemetry.selectors import proof_of
+    from threada_site.tenancy.unit_of_work import unit_of_work
+
+    with unit_of_work(uuid.UUID(world.tenant_id)):
+        size = LogLeaf.objects.latest("index").index + 1
+        places = [number * size // PROOFS for number in range(PROOFS)]
+        leaves = list(LogLeaf.objects.filter(index__in=places).values_list("id", flat=True))
+        receipts = list(Receipt.objects.filter(id__in=leaves))
+        begun = time.perf_counter()
+        proofs = [proof_of(receipt) for receipt in receipts]
+        took = time.perf_counter() - begun
+    yield Figure(
+        name=f"a proof out of {size:,} leaves",
+        value=f"{took / len(proofs) * 1000:.1f} ms",
+        beside=f"longest path {max(len(proof.path) for proof in proofs) * 32} bytes",
+    )
+
+
+def _written_per_second(seconds: float) -> float:
+    """What `WRITERS` processes write together; they begin together."""
+    command = [sys.executable, "-m", "tests.benchmarks.receipt_writer", TENANT, str(seconds)]
+    writers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(WRITERS)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    return sum(int(writer.communicate()[0]) for writer in writers) / seconds
+
+
+@contextmanager
+def _sealer() -> Iterator[psutil.Process]:
+    process = subprocess.Popen([sys.executable, "manage.py", "sealer"])
+    try:
+        time.sleep(2)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _drain() -> None:
+    subprocess.run([sys.executable, "manage.py", "sealer", "--once"], check=True)
+
+
+def _oldest_unsealed_s() -> float:
+    from telemetry.metrics import seal_measurements
+    from threada_site.tenancy.roles import platform_role
+
+    with platform_role():
+        found = {figure.name: figure.value for figure in seal_measurements()}
+    return float(found["threada_receipts_unsealed_oldest_seconds"])
