@@ -34,15 +34,18 @@ INSERT INTO telemetry_sealqueueentry (id, tenant_id) SELECT id, tenant_id FROM n
 def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
     """Rounds without and with the sealer's process, in turn; then a queue of 100,000."""
     pairs, ages, size_mb = [], [], 0.0
+    writers = Writers(seconds)
+    writers.written_per_second()
     for _ in range(rounds):
         _drain()
-        without = _written_per_second(seconds)
+        without = writers.written_per_second()
         _drain()
         with _sealer() as process:
-            written = _written_per_second(seconds)
+            written = writers.written_per_second()
             ages.append(_oldest_unsealed_s())
             size_mb = sizes_mb(process.pid)[0]
         pairs.append((without, written))
+    writers.end()
     ratios = [with_it / without for without, with_it in pairs]
     ratio = statistics.median(ratios)
     yield Figure(
@@ -112,20 +115,30 @@ def _proofs(world: World) -> Iterator[Figure]:
     )
 
 
-def _written_per_second(seconds: float) -> float:
-    """What `WRITERS` processes write together; they begin together."""
-    command = [sys.executable, "-m", "tests.benchmarks.receipt_writer", TENANT, str(seconds)]
-    writers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(WRITERS)
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    return sum(int(writer.communicate()[0]) for writer in writers) / seconds
+class Writers:
+    """`WRITERS` processes that write receipts at the same time, again and again."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        command = [sys.executable, "-m", "tests.benchmarks.receipt_writer", TENANT, str(seconds)]
+        self._processes = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(WRITERS)
+        ]
+        for process in self._processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+
+    def written_per_second(self) -> float:
+        """What they write together in a round; they begin together."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return sum(int(process.stdout.readline()) for process in self._processes if process.stdout) / self._seconds
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.communicate()
 
 
 @contextmanager
