@@ -7,6 +7,7 @@ from django.db import models
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
+from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
 OPEN_EXECUTION_STATUSES = ["awaiting_approval", "started", "running", "outcome_unknown"]
@@ -85,12 +86,12 @@ class Envelope(TenantRow):
     """The sealed bytes (RFC 8785) of exactly what will be executed, and their SHA-256."""
 
     work_item_id = models.UUIDField()
-    body = models.BinaryField()
+    body = ContentBytes()
     sha256 = models.CharField(max_length=64)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [*tenant_constraints("envelope"), AppendOnly(name="envelope_append_only")]
+        constraints = [*tenant_constraints("envelope"), AppendOnly(name="envelope_append_only", emptied=("body",))]
 
     def __str__(self) -> str:
         return self.sha256
@@ -117,7 +118,7 @@ class Execution(TenantRow):
     status = models.CharField(max_length=20)
     requested_by = models.UUIDField()
     idempotency_key = models.CharField(max_length=255)
-    input = models.JSONField(default=dict)
+    input = ContentJSON(default=dict)
     input_edited_by = models.UUIDField(null=True, help_text="Who last changed the input that was asked for.")
     policy_decision_id = models.UUIDField(null=True)
     policy_version_id = models.UUIDField(null=True)
@@ -128,8 +129,8 @@ class Execution(TenantRow):
     fencing_token = models.PositiveBigIntegerField(default=0)
     worker_deaths = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=32, blank=True)
-    failure_detail = models.TextField(blank=True)
-    result = models.JSONField(null=True)
+    failure_detail = ContentText(blank=True)
+    result = ContentJSON(null=True)
     correlation_id = models.CharField(max_length=128, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     finished_at = models.DateTimeField(null=True)
@@ -177,7 +178,7 @@ class Attempt(TenantRow):
     outcome = models.CharField(max_length=20, blank=True)
     failure = models.CharField(max_length=32, blank=True)
     ambiguous = models.BooleanField(default=False)
-    response = models.JSONField(null=True)
+    response = ContentJSON(null=True)
 
     class Meta:
         constraints = [

@@ -7,6 +7,7 @@ from django.db import models
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
+from threada_site.tenancy.contents import ContentBytes, ContentJSON
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
 
@@ -239,12 +240,12 @@ class PolicyDecision(TenantRow):
     outcome = models.CharField(max_length=16)
     reason_codes = models.JSONField(default=list)
     matched = models.JSONField(default=list)
-    rule_errors = models.JSONField(default=list)
+    rule_errors = ContentJSON(default=list)
     versions = models.JSONField(default=list)
     list_versions = models.JSONField(default=dict)
     approvals = models.JSONField(null=True)
     trace = models.JSONField(default=list)
-    facts = models.BinaryField()
+    facts = ContentBytes()
     facts_sha256 = models.CharField(max_length=64)
     policy_version_id = models.UUIDField(null=True, help_text="The version whose rule decided.")
     engine = models.CharField(max_length=64)
@@ -252,7 +253,10 @@ class PolicyDecision(TenantRow):
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [*tenant_constraints("policydecision"), AppendOnly(name="policydecision_append_only")]
+        constraints = [
+            *tenant_constraints("policydecision"),
+            AppendOnly(name="policydecision_append_only", emptied=("facts", "rule_errors")),
+        ]
         indexes = [models.Index(fields=["tenant", "work_item_id", "id"], name="policydecision_item_idx")]
 
     def __str__(self) -> str:

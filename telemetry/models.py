@@ -11,6 +11,7 @@ from telemetry.delivery_models import Delivery
 from telemetry.formats import file_extension
 from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
+from telemetry.removals import RemovedReceipt
 from telemetry.summary_models import SummaryCount, SummaryPosition
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
@@ -24,6 +25,7 @@ __all__ = [
     "LogLeaf",
     "LogNode",
     "Receipt",
+    "RemovedReceipt",
     "SealQueueEntry",
     "SummaryCount",
     "SummaryPosition",

@@ -83,6 +83,7 @@ class ExplainInput:
     execution: ExecutionFacts | None = None
     ended_by: str = ""
     ended_reason: str = ""
+    contents_erased: str = ""
     reader: Reader = field(default_factory=Reader)
 
 
@@ -100,13 +101,18 @@ class Explanation:
 def explain(case: ExplainInput) -> Explanation:
     """The explanation of one case."""
     return Explanation(
-        why=_why(case),
+        why=[*_why(case), *_ERASED.get(case.contents_erased, ())],
         waiting_for=_waiting_for(case),
         until=_until(case),
         next=_next(case),
         you_may=_you_may(case),
     )
 
+
+_ERASED: Final = {
+    "retention": ("Retention has removed its contents; digests and receipts remain.",),
+    "subject": ("The person it is about was erased, so its contents can no longer be read.",),
+}
 
 _VERBS: Final[dict[Effect, str]] = {
     "allow": "allows it",

@@ -14,7 +14,20 @@ from integrations.models import Envelope, Execution
 from policies.models import WorkflowVersion
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
+from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.models import TenantRow, User
+from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
+
+__all__ = [
+    "DecisionStep",
+    "Evidence",
+    "LegalHold",
+    "RetentionRule",
+    "RetentionRuleVersion",
+    "RetentionRun",
+    "Vote",
+    "WorkItem",
+]
 
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 """When a step without a deadline becomes urgent: such steps sort last."""
@@ -29,9 +42,9 @@ class WorkItem(TenantRow):
     workflow = models.CharField(max_length=63)
     channel = models.CharField(max_length=63, blank=True)
     status = models.CharField(max_length=20)
-    payload = models.JSONField()
+    payload = ContentJSON()
     payload_sha256 = models.CharField(max_length=64)
-    payload_salt = models.BinaryField(max_length=16, help_text="Salt of the commitment that receipts carry.")
+    payload_salt = ContentBytes(max_length=16, help_text="Salt of the commitment that receipts carry.")
     confidence = models.FloatField(default=1.0)
     risk_flags = ArrayField(models.CharField(max_length=64), default=list)
     data_class = models.CharField(max_length=63, blank=True)
@@ -43,13 +56,14 @@ class WorkItem(TenantRow):
     policy_version_id = models.UUIDField(null=True, help_text="The version that decided last.")
     version = models.PositiveIntegerField(default=1)
     ended_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
-    ended_reason = models.TextField(blank=True, help_text="What who cancelled or resolved it gave as reason.")
+    ended_reason = ContentText(blank=True, help_text="What who cancelled or resolved it gave as reason.")
     nobody_can_decide = models.BooleanField(
         default=False, db_default=False, help_text="It waits at a step that the people there are cannot complete."
     )
     correlation_id = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     updated_at = models.DateTimeField(default=clock.now, editable=False)
+    contents_removed_at = models.DateTimeField(null=True, editable=False, help_text="When retention emptied it.")
 
     class Meta:
         constraints = tenant_constraints("workitem", references=("workflow_version",))
@@ -85,7 +99,7 @@ class Evidence(TenantRow):
     )
     position = models.PositiveIntegerField()
     kind = models.CharField(max_length=20)
-    content = models.JSONField()
+    content = ContentJSON()
 
     class Meta:
         verbose_name_plural = "evidence"
@@ -95,7 +109,7 @@ class Evidence(TenantRow):
             models.CheckConstraint(
                 name="evidence_kind_known", condition=models.Q(kind__in=["citation", "retrieval_trace", "fallback"])
             ),
-            AppendOnly(name="evidence_append_only"),
+            AppendOnly(name="evidence_append_only", emptied=("content",)),
         ]
 
     def __str__(self) -> str:
@@ -124,7 +138,7 @@ class DecisionStep(TenantRow):
     kind = models.CharField(max_length=8)
     status = models.CharField(max_length=16, default="pending")
     workflow = models.CharField(max_length=63)
-    question = models.TextField(blank=True)
+    question = ContentText(blank=True)
     rule = models.JSONField()
     batch_key = models.CharField(
         max_length=64, blank=True, help_text="Steps that share it may be decided together; none: this one stands alone."
@@ -216,7 +230,7 @@ class Vote(TenantRow):
     voter_kind = models.CharField(max_length=8)
     decision = models.CharField(max_length=8)
     reason_code = models.CharField(max_length=64, blank=True)
-    comment = models.TextField(blank=True)
+    comment = ContentText(blank=True)
     envelope_sha256 = models.CharField(max_length=64)
     counted = models.BooleanField()
     stands_for = ArrayField(models.UUIDField(), default=list, help_text="Whose delegate the voter was at that moment.")
@@ -230,7 +244,7 @@ class Vote(TenantRow):
             models.CheckConstraint(
                 name="vote_counts_for_people_alone", condition=models.Q(counted=False) | models.Q(voter_kind="human")
             ),
-            AppendOnly(name="vote_append_only"),
+            AppendOnly(name="vote_append_only", emptied=("comment",)),
         ]
 
     def __str__(self) -> str:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
+from django.conf import settings
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 
-from threada_site.kernel import clock
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, system_context
-from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE
+from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE, enqueue
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.services import run
+from workitems.services import retention, run
 from workitems.services.decisions import take_intake_decision
 from workitems.services.reseal import reseal as reseal_step
+from workitems.sweeps import keeping
 from workitems.sweeps.deadlines import sweep_deadlines
 from workitems.sweeps.weighing import sweep_weights
 
@@ -104,8 +107,28 @@ def weights(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (pro
 @app.periodic(cron="*/10 * * * *")
 @app.task(name="workitems.tidy", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.tidy", pass_context=True)
 def tidy(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
-    """Every ten minutes: forget finished jobs."""
+    """Every ten minutes: forget finished jobs and old answers, and let retention go on."""
     sweeps.delete_finished_jobs()
+    keeping.delete_expired_answers(now=clock.now())
+    keeping.remind_of_retention()
+
+
+@app.task(name="workitems.apply_retention", queue=MAINTENANCE_QUEUE)
+def apply_retention(tenant_id: str) -> None:
+    """One step of a tenant's automatic retention; what is left is enqueued behind the other tenants'."""
+    tenant = Tenant.objects.get(id=tenant_id)
+    notice = timedelta(hours=settings.THREADA_RETENTION_NOTICE_HOURS)
+    try:
+        with unit_of_work(tenant.id):
+            is_more = retention.advance(now=clock.now(), notice=notice, ctx=_context(tenant))
+    except errors.RetentionStandsStill as failure:
+        log.error("retention_stands_still", tenant=tenant.slug, detail=failure.detail)  # noqa: TRY400
+        with unit_of_work(tenant.id):
+            retention.note_failure(failure.detail, ctx=_context(tenant))
+        return
+    if is_more:
+        with unit_of_work(tenant.id):
+            enqueue("workitems.apply_retention", tenant_id=tenant.id, queue=MAINTENANCE_QUEUE)
 
 
 def _locked_step(tenant: Tenant, step_id: uuid.UUID) -> tuple[WorkItem, DecisionStep] | None:

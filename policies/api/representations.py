@@ -12,6 +12,7 @@ from policies.selectors import stored_facts
 from policies.services.validation import Validation
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
+from threada_site.tenancy.contents import is_erased
 
 
 def represent_workflow(workflow: Workflow, *, whole: bool = False) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def represent_decision(decision: PolicyDecision) -> dict[str, Any]:
         "policy_version_id": decision.policy_version_id
         and ids.public_id(ids.POLICY_VERSION, decision.policy_version_id),
         "matched": decision.matched,
-        "errors": decision.rule_errors,
+        "errors": [] if is_erased(decision.rule_errors) else decision.rule_errors,
         "versions": decision.versions,
         "list_versions": decision.list_versions,
         "approvals": decision.approvals,

@@ -34,6 +34,9 @@ CHECKPOINT: Final = "cp"
 PRINCIPAL: Final = "pr"
 CREDENTIAL: Final = "cr"
 TENANT: Final = "tn"
+RETENTION_VERSION: Final = "rv"
+RETENTION_RUN: Final = "rr"
+LEGAL_HOLD: Final = "lh"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _SLUG: Final = re.compile(SLUG_PATTERN)

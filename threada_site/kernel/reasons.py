@@ -75,6 +75,32 @@ _TABLE: Final = (
     Reason(
         "transition_not_allowed", _V, 409, "Its state does not allow this", "See the work item's status and explain."
     ),
+    # Keeping and erasing
+    Reason(
+        "legal_hold", _V, 409, "A legal hold forbids this", "See what holds it; a tenant administrator lifts holds."
+    ),
+    Reason("contents_removed", _V, 409, "Retention has removed its contents", "Hand in a new work item."),
+    Reason(
+        "retention_not_shown",
+        _V,
+        409,
+        "No dry run has shown what would be removed",
+        "Make a dry run first, and read it.",
+    ),
+    Reason(
+        "receipt_mismatch",
+        _E,
+        500,
+        "A receipt is not what was sealed",
+        "Run verify_receipts and ask who changed it. Nothing was removed.",
+    ),
+    Reason(
+        "archive_unavailable",
+        _E,
+        503,
+        "The archive cannot be written",
+        "Nothing was removed. Set THREADA_ARCHIVE_DIR, or make room in it.",
+    ),
     # Configuration
     Reason("document_invalid", _V, 422, "The document is not valid", "Mend what errors names."),
     Reason("policy_document_invalid", _V, 422, "The policy document is not valid", "Mend what errors names."),

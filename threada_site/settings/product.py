@@ -46,3 +46,7 @@ THREADA_METERS = [
 ]
 # The web process is ready once this file exists; without a name it need not wait for one.
 THREADA_READY_FILE = text("THREADA_READY_FILE")
+# How long a dry run stands before the automatic run acts on it, in hours.
+THREADA_RETENTION_NOTICE_HOURS = number("THREADA_RETENTION_NOTICE_HOURS", 24)
+# Where `then: archive` puts what it takes out of the database; without one, such rules remove nothing.
+THREADA_ARCHIVE_DIR = text("THREADA_ARCHIVE_DIR")

@@ -61,13 +61,19 @@ class RowLevelSecurity(_SchemaConstraint):
 
 
 class AppendOnly(_SchemaConstraint):
-    """A trigger refuses UPDATE, DELETE and TRUNCATE for every role but the platform's (retention)."""
+    """A trigger refuses UPDATE, DELETE and TRUNCATE; retention alone, which takes the platform's role, may delete rows,
+    and may empty the columns named in `emptied`, never change them otherwise."""
+
+    def __init__(self, *, name: str, emptied: tuple[str, ...] = ()) -> None:
+        self.emptied = emptied
+        super().__init__(name=name)
 
     def create_sql(self, model: Any, schema_editor: Any) -> Any:
         table = schema_editor.quote_name(model._meta.db_table)
+        columns = ", ".join(schema_editor.quote_value(model._meta.get_field(name).column) for name in self.emptied)
         return Statement(
             f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {table} "
-            f"FOR EACH ROW EXECUTE FUNCTION threada_refuse_change(); "
+            f"FOR EACH ROW EXECUTE FUNCTION threada_refuse_change({columns}); "
             f"CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {table} "
             f"FOR EACH STATEMENT EXECUTE FUNCTION threada_refuse_change()"
         )
@@ -75,6 +81,13 @@ class AppendOnly(_SchemaConstraint):
     def remove_sql(self, model: Any, schema_editor: Any) -> Any:
         table = schema_editor.quote_name(model._meta.db_table)
         return Statement(f"DROP TRIGGER append_only ON {table}; DROP TRIGGER append_only_truncate ON {table}")
+
+    def deconstruct(self) -> Any:
+        path, args, kwargs = super().deconstruct()
+        return path, tuple(args), {**kwargs, **({"emptied": tuple(self.emptied)} if self.emptied else {})}
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name, tuple(self.emptied))
 
 
 class TenantForeignKey(_SchemaConstraint):

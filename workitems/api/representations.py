@@ -13,6 +13,7 @@ from integrations.models import Attempt, Execution
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from workitems.models import DecisionStep, Delegation, Vote, WorkItem
+from workitems.services.contents import erased_by
 from workitems.tally import Need, Tally
 
 
@@ -36,6 +37,7 @@ def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any
         "ended_by": _principal(item.ended_by_id),
         "ended_reason": item.ended_reason or None,
         "nobody_can_decide": item.nobody_can_decide,
+        "contents_erased": erased_by(item) or None,
         "version": item.version,
         "correlation_id": item.correlation_id,
         "created_at": rfc3339(item.created_at),

@@ -33,6 +33,9 @@ from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidReque
 from threada_site.kernel.ids import is_slug
 from threada_site.tenancy.puts import Change
 from threada_site.tenancy.unit_of_work import require_unit_of_work
+from workitems.models import RetentionRule
+from workitems.retention.rules import parse_retention
+from workitems.services.retention_rules import put_retention
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
@@ -255,6 +258,15 @@ def _diff(before: Any, after: Any) -> str:
     return "".join(difflib.unified_diff(old, new, "in force", "document", n=2))
 
 
+def _apply_retention(value: dict[str, Any], ctx: ActingContext) -> Applied:
+    document = parse_retention(value)
+    before = RetentionRule.objects.filter(tenant_id=ctx.tenant_id, slug=document.id)
+    existing = before.select_related("current_version").first()
+    old = existing.current_version.spec if existing and existing.current_version else None
+    put = put_retention(str(document.id), document, ctx=ctx)
+    return Applied("Retention", put.row.slug, put.change, _diff(old, document.as_spec()))
+
+
 _KINDS: Final[dict[str, Callable[[dict[str, Any], ActingContext], Applied]]] = {
     "Role": _apply_role,
     "Group": _apply_group,
@@ -265,5 +277,6 @@ _KINDS: Final[dict[str, Callable[[dict[str, Any], ActingContext], Applied]]] = {
     "Integration": _apply_integration,
     "Policy": _apply_policy,
     "Overlay": _apply_overlay,
+    "Retention": _apply_retention,
 }
 """By the order in which they are applied: what is referred to stands before what refers to it."""

@@ -20,6 +20,7 @@ from threada_site.tenancy.writes import insert_together
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services.actors import actor_in
+from workitems.services.contents import require_contents
 from workitems.services.decisions import (
     ActionAsked,
     approval_rule,
@@ -150,6 +151,7 @@ def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingCont
 
 def check_executable(item: WorkItem, *, ctx: ActingContext) -> None:
     """Refuse unless an action may be asked for now; an item that is `new` is decided first, in this transaction."""
+    require_contents(item)
     if systems.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
         raise errors.ExecutionInProgress("An execution is open on this work item. Wait for it, cancel or reconcile it.")
     if item.status == WorkItemStatus.NEW:

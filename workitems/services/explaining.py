@@ -8,6 +8,7 @@ from policies import selectors as rulebook
 from policies.approvals import from_json
 from policies.models import PolicyDecision
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.contents import is_erased
 from workitems import selectors
 from workitems.explain import (
     DecisionFacts,
@@ -22,6 +23,7 @@ from workitems.explain import (
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.people import eligibility_on
+from workitems.services.contents import erased_by
 from workitems.services.voting import tally_step
 
 
@@ -50,7 +52,8 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
             if execution
             else None,
             ended_by=item.ended_by.username if item.ended_by else "",
-            ended_reason=item.ended_reason,
+            ended_reason="" if is_erased(item.ended_reason) else item.ended_reason,
+            contents_erased=erased_by(item),
             reader=Reader(
                 may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
                 may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),

@@ -17,6 +17,7 @@ _CONSTRAINED: dict[str, Any] = {
     "evidence.kind": "fallback",
     "vote.decision": "approve",
     "overlay.scope_kind": "tenant",
+    "legalhold.workflow": "workflow",
 }
 
 
@@ -53,6 +54,8 @@ class RowMaker:
         return row
 
     def _has_to_be_set(self, field: models.Field) -> bool:
+        if f"{field.model._meta.model_name}.{field.name}" in _CONSTRAINED:
+            return True
         return not (field.name in ("id", "tenant") or field.null or field.has_default() or field.blank)
 
     def _value(self, field: models.Field) -> Any:

@@ -92,3 +92,11 @@ from threada_site.kernel.errors.requests import (
     UnsupportedMediaType,
     WindowTooLarge,
 )
+from threada_site.kernel.errors.retention import (
+    ArchiveUnavailable,
+    ContentsRemoved,
+    ReceiptMismatch,
+    RetentionNotShown,
+    RetentionStandsStill,
+    UnderLegalHold,
+)

@@ -1,0 +1,75 @@
+"""Cases that have ended long ago, and the sealing of their receipts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from telemetry.models import Checkpoint, LogLeaf, Receipt, SealQueueEntry
+from telemetry.tlog.hashing import leaf_hash
+from tests.workitems.office import Office
+from threada_site.kernel import clock
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import RetentionRun, WorkItem
+from workitems.retention.rules import parse_retention
+from workitems.services.closing import cancel_work_item
+from workitems.services.retention import apply_batch, plan_retention
+from workitems.services.retention_rules import put_retention
+
+
+def put_rule(office: Office, slug: str = "all", **spec: Any) -> None:
+    with unit_of_work(office.tenant.id):
+        put_retention(slug, parse_retention(spec), ctx=office.system)
+
+
+def ended(office: Office, *, days: float, **more: Any) -> WorkItem:
+    """A payment that was voted on and rejected, so many days ago."""
+    item, step, _ = office.awaiting(500, **more)
+    office.vote(step, "fay", "reject", comment="Not without the invoice, says Fay.")
+    return aged(office, item, days=days)
+
+
+def cancelled(office: Office, *, days: float, **more: Any) -> WorkItem:
+    item = office.decided(5, **more)
+    office.on_item(item, cancel_work_item, reason="Rita asked for it.")
+    return aged(office, item, days=days)
+
+
+def aged(office: Office, item: WorkItem, *, days: float) -> WorkItem:
+    with unit_of_work(office.tenant.id):
+        WorkItem.objects.filter(id=item.id).update(updated_at=clock.now() - timedelta(days=days))
+    return office.item(item)
+
+
+def seal_all(office: Office) -> None:
+    """As if the sealer had sealed everything, in the test's own transaction, which it could not see."""
+    tenant_id = office.tenant.id
+    with platform_role():
+        size = LogLeaf.objects.filter(tenant_id=tenant_id).count()
+        waiting = SealQueueEntry.objects.filter(tenant_id=tenant_id)
+        queued = Receipt.objects.filter(id__in=waiting.values("id")).order_by("id").values_list("id", "body")
+        leaves = [
+            LogLeaf(id=receipt_id, tenant_id=tenant_id, index=index, hash=leaf_hash(bytes(body)))
+            for index, (receipt_id, body) in enumerate(queued, start=size)
+        ]
+        LogLeaf.objects.bulk_create(leaves)
+        waiting.delete()
+        Checkpoint.objects.create(
+            tenant_id=tenant_id, size=size + len(leaves), root=b"", note="", verifier_keys=[], signed_at=clock.now()
+        )
+
+
+def dry_run(office: Office, *, now: datetime | None = None) -> RetentionRun:
+    with unit_of_work(office.tenant.id):
+        return plan_retention(now=now or clock.now(), ctx=office.system)
+
+
+def run(office: Office, *, size: int = 100) -> int:
+    """Everything the dry run has shown; how many batches it took."""
+    batches = 0
+    while True:
+        with unit_of_work(office.tenant.id):
+            if apply_batch(now=clock.now(), ctx=office.system, size=size).is_last:
+                return batches
+        batches += 1

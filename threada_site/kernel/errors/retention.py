@@ -1,0 +1,27 @@
+"""Refusals about keeping, archiving and erasing."""
+
+from threada_site.kernel.errors.base import ThreadaError
+
+
+class UnderLegalHold(ThreadaError):
+    reason_code = "legal_hold"
+
+
+class ContentsRemoved(ThreadaError):
+    reason_code = "contents_removed"
+
+
+class RetentionNotShown(ThreadaError):
+    reason_code = "retention_not_shown"
+
+
+class RetentionStandsStill(ThreadaError):
+    """A run cannot go on; it says so, and goes on where it stopped once that is mended."""
+
+
+class ArchiveUnavailable(RetentionStandsStill):
+    reason_code = "archive_unavailable"
+
+
+class ReceiptMismatch(RetentionStandsStill):
+    reason_code = "receipt_mismatch"

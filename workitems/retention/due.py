@@ -1,0 +1,157 @@
+"""What a run would act upon: ended cases whose time is over, that nobody holds."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from integrations.models import OPEN_EXECUTION_STATUSES, Execution
+from telemetry.models import Receipt
+from telemetry.services.removal import signed_leaves
+from threada_site.kernel import ids
+from workitems.lifecycle import WORK_ITEM
+from workitems.models import LegalHold, RetentionRule, WorkItem
+from workitems.retention.rules import Rule, narrowest_first, rule_from_spec
+
+type Phase = Literal["keep_payload", "keep_receipts"]
+
+ENDED: Final = sorted(status.value for status in WORK_ITEM.ends)
+
+
+def rules_in_force(tenant_id: uuid.UUID) -> list[Rule]:
+    """The tenant's rules as they stand now, the narrowest first."""
+    rows = RetentionRule.objects.filter(tenant_id=tenant_id, current_version__isnull=False)
+    return narrowest_first(
+        rule_from_spec(
+            row.current_version.spec,  # type: ignore[union-attr]
+            slug=row.slug,
+            version_id=ids.public_id(ids.RETENTION_VERSION, row.current_version_id),  # type: ignore[arg-type]
+            number=row.current_version.number,  # type: ignore[union-attr]
+        )
+        for row in rows.select_related("current_version").order_by("slug")
+    )
+
+
+def due_items(
+    shown: Sequence[Rule],
+    in_force: Sequence[Rule],
+    phase: Phase,
+    *,
+    as_of: datetime,
+    now: datetime,
+    tenant_id: uuid.UUID,
+) -> QuerySet[WorkItem]:
+    """Items whose contents (`keep_payload`) or whole case (`keep_receipts`) a run may take.
+
+    Those that a dry run has shown (the rules and the instant it was made with) and that are still due under the rules
+    in force now. Whatever came free since, because a hold was lifted or an action ended, waits for the next dry run.
+    """
+    rows = _eligible(phase, shown_at=as_of, tenant_id=tenant_id)
+    rows = rows.filter(_due(shown, phase, as_of=as_of)).filter(_due(in_force, phase, as_of=now))
+    if phase == "keep_payload":
+        return rows
+    unsigned = Receipt.objects.filter(~Exists(signed_leaves(tenant_id).filter(id=OuterRef("id"))))
+    unsigned = unsigned.filter(tenant_id=tenant_id, work_item_id=OuterRef("id"))
+    return rows.filter(contents_removed_at__isnull=False).exclude(Exists(unsigned))
+
+
+def count_due(rule: Rule, rules: Sequence[Rule], phase: Phase, *, as_of: datetime, tenant_id: uuid.UUID) -> int:
+    """How many items `rule`, among `rules`, lets go at `as_of`."""
+    rows = _eligible(phase, shown_at=as_of, tenant_id=tenant_id)
+    return rows.filter(_due_by(rule, rules, phase, as_of=as_of)).count()
+
+
+def held_items(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
+    """Items under a legal hold that has not been lifted."""
+    return WorkItem.objects.filter(Exists(_holds_on_row(tenant_id)), tenant_id=tenant_id)
+
+
+def holds_on(item: WorkItem) -> list[LegalHold]:
+    """The holds in force on one item."""
+    rows = _holds(
+        item.tenant_id,
+        item.id,
+        workflow=item.workflow,
+        channel=item.channel,
+        requester=item.requester_id,
+        created_at=item.created_at,
+    )
+    return list(rows.order_by("id"))
+
+
+def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
+    """Ended, with no hold on it and nothing running since `shown_at`."""
+    running = Execution.objects.filter(
+        Q(status__in=OPEN_EXECUTION_STATUSES) | Q(finished_at__gte=shown_at),
+        tenant_id=tenant_id,
+        work_item_id=OuterRef("id"),
+    )
+    rows = WorkItem.objects.filter(tenant_id=tenant_id, status__in=ENDED)
+    rows = rows.exclude(Exists(_holds_on_row(tenant_id, since=shown_at))).exclude(Exists(running))
+    return rows.filter(contents_removed_at__isnull=True) if phase == "keep_payload" else rows
+
+
+def _due(rules: Sequence[Rule], phase: Phase, *, as_of: datetime) -> Q:
+    due = Q(pk__in=[])
+    for rule in rules:
+        due |= _due_by(rule, rules, phase, as_of=as_of)
+    return due
+
+
+def _due_by(rule: Rule, rules: Sequence[Rule], phase: Phase, *, as_of: datetime) -> Q:
+    period = getattr(rule, phase)
+    if period is None:
+        return Q(pk__in=[])
+    due = _covered(rule) & Q(updated_at__lt=period.before(as_of))
+    for other in rules:
+        if other.narrowness > rule.narrowness:
+            due &= ~_covered(other)
+    return due
+
+
+def _covered(rule: Rule) -> Q:
+    covered = Q()
+    if rule.workflow:
+        covered &= Q(workflow=rule.workflow)
+    if rule.data_class:
+        covered &= Q(data_class=rule.data_class)
+    return covered
+
+
+def _holds_on_row(tenant_id: uuid.UUID, *, since: datetime | None = None) -> QuerySet[LegalHold]:
+    return _holds(
+        tenant_id,
+        OuterRef("id"),
+        workflow=OuterRef("workflow"),
+        channel=OuterRef("channel"),
+        requester=OuterRef("requester_id"),
+        created_at=OuterRef("created_at"),
+        since=since,
+    )
+
+
+def _holds(
+    tenant_id: uuid.UUID,
+    item_id: Any,
+    *,
+    workflow: Any,
+    channel: Any,
+    requester: Any,
+    created_at: Any,
+    since: datetime | None = None,
+) -> QuerySet[LegalHold]:
+    """Holds on an item that are in force, or were after `since`."""
+    return LegalHold.objects.filter(
+        Q(work_item_id__isnull=True) | Q(work_item_id=item_id),
+        Q(workflow="") | Q(workflow=workflow),
+        Q(channel="") | Q(channel=channel),
+        Q(requester__isnull=True) | Q(requester_id=requester),
+        Q(created_after__isnull=True) | Q(created_after__lte=created_at),
+        Q(created_before__isnull=True) | Q(created_before__gt=created_at),
+        Q(lifted_at__isnull=True) | (Q() if since is None else Q(lifted_at__gte=since)),
+        tenant_id=tenant_id,
+    )

@@ -1,0 +1,148 @@
+"""Rows of retention: rules with their versions, legal holds, and runs."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
+from threada_site.tenancy.models import SlugColumn, TenantRow, User
+
+
+class RetentionRule(TenantRow):
+    """A rule that people name. `workflow` and `data_class` say what it is about: no two rules are about the same."""
+
+    slug = SlugColumn()
+    workflow = models.CharField(max_length=63, blank=True)
+    data_class = models.CharField(max_length=63, blank=True)
+    current_version = models.ForeignKey(
+        "RetentionRuleVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("retentionrule", references=("current_version",)),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="retentionrule_slug_once"),
+            models.UniqueConstraint(fields=["tenant", "workflow", "data_class"], name="retentionrule_scope_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class RetentionRuleVersion(TenantRow):
+    """What a rule said at one time. Never changes."""
+
+    rule = models.ForeignKey(
+        RetentionRule, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
+    )
+    number = models.PositiveIntegerField()
+    spec = models.JSONField()
+    spec_sha256 = models.CharField(max_length=64)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("retentionruleversion", references=("rule",)),
+            models.UniqueConstraint(fields=["tenant", "rule", "number"], name="retentionruleversion_number_once"),
+            AppendOnly(name="retentionruleversion_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule} v{self.number}"
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.RETENTION_VERSION, self.id)
+
+
+class LegalHold(TenantRow):
+    """What must not be deleted, archived away or erased: one case, or all that fit every criterion that is given."""
+
+    work_item_id = models.UUIDField(null=True)
+    workflow = models.CharField(max_length=63, blank=True)
+    channel = models.CharField(max_length=63, blank=True)
+    requester = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+    created_after = models.DateTimeField(null=True)
+    created_before = models.DateTimeField(null=True)
+    reason = models.TextField()
+    set_by = models.UUIDField(null=True)
+    set_at = models.DateTimeField(default=clock.now, editable=False)
+    lifted_by = models.UUIDField(null=True)
+    lifted_at = models.DateTimeField(null=True)
+    lifted_reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("legalhold"),
+            models.CheckConstraint(
+                name="legalhold_holds_something",
+                condition=models.Q(work_item_id__isnull=False)
+                | ~models.Q(workflow="", channel="")
+                | models.Q(requester__isnull=False)
+                | models.Q(created_after__isnull=False)
+                | models.Q(created_before__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant"], name="legalhold_live_idx", condition=models.Q(lifted_at__isnull=True))
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.LEGAL_HOLD, self.id)
+
+
+class RetentionRun(TenantRow):
+    """First a dry run, which fixes the instant and the rules, then what was done about it.
+
+    What is due at `as_of` under `rules` can only become less: whatever ends later is not due then. So a run does what
+    its dry run showed, or less.
+    """
+
+    status = models.CharField(max_length=10, default="planned")
+    as_of = models.DateTimeField()
+    rules = models.JSONField(help_text="The versions that were in force, and how many cases each concerns.")
+    planned_contents = models.PositiveIntegerField()
+    planned_cases = models.PositiveIntegerField()
+    planned_by = models.UUIDField(null=True)
+    contents_removed = models.PositiveIntegerField(default=0)
+    cases_removed = models.PositiveIntegerField(default=0)
+    receipts_removed = models.PositiveIntegerField(default=0)
+    batches = models.PositiveIntegerField(default=0)
+    archived = models.BooleanField(default=False)
+    failure = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("retentionrun"),
+            models.UniqueConstraint(
+                fields=["tenant"],
+                condition=models.Q(status__in=["planned", "running"]),
+                name="retentionrun_one_open",
+            ),
+            models.CheckConstraint(
+                name="retentionrun_status_known",
+                condition=models.Q(status__in=["planned", "running", "finished", "superseded"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.RETENTION_RUN, self.id)
