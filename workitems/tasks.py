@@ -11,8 +11,9 @@ from django.conf import settings
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 
-from threada_site.kernel import clock, errors
+from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
+from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE, enqueue
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -121,7 +122,7 @@ def apply_retention(tenant_id: str) -> None:
     try:
         with unit_of_work(tenant.id):
             is_more = retention.advance(now=clock.now(), notice=notice, ctx=_context(tenant))
-    except errors.RetentionStandsStill as failure:
+    except RetentionStandsStill as failure:
         log.error("retention_stands_still", tenant=tenant.slug, detail=failure.detail)  # noqa: TRY400
         with unit_of_work(tenant.id):
             retention.note_failure(failure.detail, ctx=_context(tenant))

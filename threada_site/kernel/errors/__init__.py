@@ -97,6 +97,5 @@ from threada_site.kernel.errors.retention import (
     ContentsRemoved,
     ReceiptMismatch,
     RetentionNotShown,
-    RetentionStandsStill,
     UnderLegalHold,
 )

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.errors import RetentionStandsStill
+from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import RetentionRun
