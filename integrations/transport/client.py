@@ -35,11 +35,11 @@ _SYSTEM: Final = SystemNetwork()
 class OutboundRequest:
     """One request, as it goes out byte for byte. `Host` and `Content-Length` are added, nothing else is.
 
-    `headers` and `body` may hold secrets and are left out of the repr.
+    All but the method may hold secrets and is left out of the repr.
     """
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Headers = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
 

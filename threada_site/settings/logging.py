@@ -47,6 +47,7 @@ LOGGING = {
         "django": {"level": "WARNING"},
         "django.request": {"level": "ERROR", "filters": ["news"]},
         "procrastinate": {"level": "WARNING"},
+        "apprise": {"level": "CRITICAL"},  # it would log addresses that hold tokens; outcomes say what failed
     },
 }
 structlog.configure(
