@@ -16,6 +16,8 @@ _CONSTRAINED: dict[str, Any] = {
     "checkpoint.verifier_keys": [],
     "evidence.kind": "fallback",
     "vote.decision": "approve",
+    "vote.voter_kind": "human",
+    "notice.kind": "assigned",
     "overlay.scope_kind": "tenant",
     "legalhold.workflow": "workflow",
 }
@@ -27,6 +29,7 @@ class RowMaker:
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
         self.principal = User.objects.create(username=f"{tenant.slug}-person", kind="human")
+        self.delegate = User.objects.create(username=f"{tenant.slug}-delegate", kind="human")
         self.made: dict[type[models.Model], TenantRow] = {}
 
     def one_of_each(self) -> dict[type[models.Model], TenantRow]:
@@ -67,6 +70,7 @@ class RowMaker:
         for kind, value in (
             (models.UUIDField, ids.new_uuid()),
             (models.DateTimeField, clock.now()),
+            (models.DateField, clock.now().date()),
             (models.BinaryField, ids.new_uuid().bytes * 2),
             (models.JSONField, {}),
             (models.BooleanField, True),
@@ -82,7 +86,7 @@ class RowMaker:
     def _reference(self, field: models.ForeignKey) -> Any:
         target = field.related_model
         if target is User:
-            return self.principal.id
+            return self.delegate.id if field.name == "delegate" else self.principal.id
         if issubclass(target, TenantRow):
             return self.one(target).id
         return target.objects.create(name=f"{self.tenant.slug}:{ids.new_uuid()}").pk  # the group of a role

@@ -145,7 +145,7 @@ def _references_of(model: type[models.Model], maker: RowMaker) -> dict[str, obje
 
 def _unlike_the_first(model: type[models.Model], values: dict[str, object]) -> dict[str, object]:
     """`values` with other numbers and slugs than the row that exists, so that no unique key speaks first."""
-    others = {"slug": "another", "number": 2, "position": 2, "status": "rejected"}
+    others = {"slug": "another", "number": 2, "position": 2, "status": "rejected", "data_class": "other"}
     names = {field.name for field in model._meta.local_concrete_fields}
     return values | {
         name: value for name, value in others.items() if name in names and model.__name__ != "PolicyVersion"
