@@ -136,7 +136,8 @@ class _Reader:
                 self._problems.add(place, "A condition must say true or false.", "invalid_expression")
         except ExpressionError as error:
             where = f"line {error.line}, column {error.column}: " if error.line else ""
-            self._problems.add(place, f"{where}{error.message}", "invalid_expression")
+            said = f"{where}{error.message}"
+            self._problems.add(place, said, "invalid_expression", line=error.line, column=error.column)
         return source
 
     def _effect(self, value: Mapping[str, Any], pointer: str) -> Effect:

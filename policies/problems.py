@@ -18,9 +18,11 @@ class Problems:
     def __init__(self) -> None:
         self.found: list[FieldError] = []
 
-    def add(self, pointer: str, detail: str, code: str = "invalid") -> None:
+    def add(
+        self, pointer: str, detail: str, code: str = "invalid", *, line: int | None = None, column: int | None = None
+    ) -> None:
         if len(self.found) < MAX_PROBLEMS:
-            self.found.append(FieldError(pointer, detail, code))
+            self.found.append(FieldError(pointer, detail, code, line, column))
 
     def known_fields(self, value: Mapping[str, Any], fields: Collection[str], pointer: str) -> None:
         """Name every field of an object that is not among `fields`."""

@@ -88,6 +88,7 @@ VALIDATION: Final = representation(
             "description": "Workflows whose payloads the conditions were checked against: those its overlays reach.",
         },
         "errors": {**_OBJECTS, "description": "Pointers into the version's document."},
+        "warnings": {**_OBJECTS, "description": "Rules that never decide. They keep nothing from being published."},
     },
 )
 OVERLAY: Final = representation(

@@ -87,6 +87,7 @@ def represent_validation(version: PolicyVersion, validation: Validation) -> dict
         "valid": not validation.problems,
         "workflows": list(validation.workflows),
         "errors": [problem.as_json() for problem in validation.problems],
+        "warnings": [warning.as_json() for warning in validation.warnings],
     }
 
 

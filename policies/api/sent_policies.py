@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from threada_site.kernel.documents import Document, load_documents
@@ -43,9 +43,10 @@ class SentPolicy:
 
     def _at(self, entry: FieldError) -> FieldError:
         if self.text is None:
-            return FieldError("/document" + entry.pointer, entry.detail, entry.code)
-        place = self.text.place_of(entry.pointer)
-        return FieldError("/source" + entry.pointer, f"source {place}: {entry.detail}", entry.code)
+            return replace(entry, pointer="/document" + entry.pointer)
+        found = self.text.located(entry)
+        said = f"source line {found.line}, column {found.column}: {found.detail}"
+        return replace(found, pointer="/source" + entry.pointer, detail=said)
 
 
 def sent_policy(body: Mapping[str, Any]) -> SentPolicy:
@@ -60,7 +61,7 @@ def sent_policy(body: Mapping[str, Any]) -> SentPolicy:
     try:
         documents = load_documents(body["source"], source="source")
     except DocumentInvalid as error:
-        moved = [FieldError("/source" + entry.pointer, entry.detail, entry.code) for entry in error.errors]
+        moved = [replace(entry, pointer="/source" + entry.pointer) for entry in error.errors]
         raise DocumentInvalid(error.detail, errors=moved) from None
     if len(documents) != 1:
         raise DocumentInvalid(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from policies import selectors
@@ -11,6 +11,7 @@ from policies.documents import parse_policy
 from policies.models import Overlay, Policy
 from policies.overlay_documents import OverlayScope
 from policies.problems import MAX_PROBLEMS
+from policies.reachability import rule_warnings
 from policies.rule_tests import run_tests
 from policies.rules import PolicyDocument
 from threada_site.kernel.cel import check_typed
@@ -24,11 +25,15 @@ _ANYTHING: Final = True
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What was found. `workflows` are those whose payloads the conditions were checked against."""
+    """What was found. `workflows` are those whose payloads the conditions were checked against.
+
+    `warnings` are rules that never decide. They keep nothing from being published.
+    """
 
     workflows: tuple[str, ...]
     type_problems: tuple[FieldError, ...]
     failed_tests: tuple[FieldError, ...]
+    warnings: tuple[FieldError, ...] = ()
 
     @property
     def problems(self) -> tuple[FieldError, ...]:
@@ -67,11 +72,12 @@ def validate_policy(
         tuple(sorted(schemas)),
         _at(pointer, _type_problems(parsed, schemas, lists=items.keys())),
         _at(pointer, run_tests(parsed, lists=items)),
+        _at(pointer, rule_warnings(parsed)),
     )
 
 
 def _at(pointer: str, problems: Iterable[FieldError]) -> tuple[FieldError, ...]:
-    return tuple(FieldError(pointer + problem.pointer, problem.detail, problem.code) for problem in problems)
+    return tuple(replace(problem, pointer=pointer + problem.pointer) for problem in problems)
 
 
 def _schemas_reached(scopes: Iterable[OverlayScope], *, ctx: ActingContext) -> dict[str, Any]:
@@ -92,7 +98,8 @@ def _type_problems(document: PolicyDocument, schemas: dict[str, Any], *, lists: 
         for workflow, schema in (schemas if reads_payload and schemas else {"": _ANYTHING}).items():
             for problem in check_typed(rule.when, payload_schema=schema, lists=lists):
                 at = f"line {problem.line}, column {problem.column}: {problem.message}"
-                found.append(FieldError(place, f"{workflow}: {at}" if workflow else at, "invalid_expression"))
+                said = f"{workflow}: {at}" if workflow else at
+                found.append(FieldError(place, said, "invalid_expression", problem.line, problem.column))
                 if len(found) == MAX_PROBLEMS:
                     return found
     return found

@@ -186,6 +186,7 @@ def test_a_policy_from_draft_to_retirement(admin: Api, tenant: Tenant) -> None:
         "valid": True,
         "workflows": [],
         "errors": [],
+        "warnings": [],
     }
     published = admin.post(f"{path}/publish", {"applies_to_open": True})
     assert (published.status_code, published.json()["status"], published.json()["in_force"]) == (200, "published", True)
@@ -237,7 +238,7 @@ def test_a_policy_may_be_sent_as_yaml(admin: Api) -> None:
     assert refusal(answer) == (422, "policy_document_invalid")
     errors = {entry["pointer"]: entry["detail"] for entry in answer.json()["errors"]}
     assert errors.keys() == {"/source/spec/rules/1/when", "/source/spec/rules/1/effect"}
-    assert errors["/source/spec/rules/1/when"].startswith("source line 7, column 7: line 1, column ")
+    assert errors["/source/spec/rules/1/when"].startswith("source line 7, column 27: ")
     assert errors["/source/spec/rules/1/effect"] == "source line 8, column 7: 'alow' is no effect. Did you mean allow?"
     mended = SOURCE.replace("===", "== ''").replace("alow", "deny")
     created = admin.post("/policies", {"source": mended})
@@ -415,3 +416,25 @@ def test_lists_page_by_cursor(admin: Api) -> None:
     assert seen == ["c4", "c3", "c2", "c1", "c0"]
     assert refusal(admin.get("/workflows", {"cursor": "x"})) == (400, "invalid_cursor")
     assert refusal(admin.get("/policies", {"stauts": "x"})) == (422, "invalid_request")
+
+
+def test_rules_that_never_decide_are_warned_about(admin: Api) -> None:
+    rules = [rule("large", "deny", "item.confidence < 0.5"), rule("late", "allow", "item.confidence < 0.5")]
+    drafted = admin.post("/policies", {"policy_id": "payments", "document": spec(*rules, rule("rest", "allow"))})
+    found = admin.post(f"/policies/payments/versions/{drafted.json()['version']}/validate").json()
+    assert (found["valid"], found["errors"]) == (True, [])
+    assert found["warnings"] == [
+        {
+            "pointer": "/rules/1",
+            "detail": "Rule late never decides: rule large (deny) holds whenever it does. Remove it, or narrow large.",
+            "code": "rule_unreachable",
+        }
+    ]
+
+
+def test_a_problem_inside_a_condition_says_line_and_column(admin: Api) -> None:
+    broken = spec(rule("rest", "allow", "item.confidence <\n foo"))
+    answer = admin.post("/policies", {"policy_id": "payments", "document": broken})
+    assert refusal(answer) == (422, "policy_document_invalid")
+    (problem,) = answer.json()["errors"]
+    assert (problem["pointer"], problem["line"], problem["column"]) == ("/document/rules/0/when", 2, 2)

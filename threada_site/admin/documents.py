@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import yaml
@@ -52,7 +53,11 @@ def with_lines(document: Document, prefix: str = "") -> Iterator[None]:
     try:
         yield
     except ThreadaError as error:
-        error.errors = tuple(
-            FieldError("", f"{document.place_of(prefix + e.pointer)}: {e.detail}", e.code) for e in error.errors
-        )
+        error.errors = tuple(located(document, entry, prefix) for entry in error.errors)
         raise
+
+
+def located(document: Document, error: FieldError, prefix: str = "") -> FieldError:
+    """A problem as the page says it: with its line and column in words, and no pointer."""
+    found = document.located(replace(error, pointer=prefix + error.pointer))
+    return replace(found, pointer="", detail=f"line {found.line}, column {found.column}: {found.detail}")

@@ -40,6 +40,8 @@ PROBLEM: Final = representation(
                     },
                     "detail": {"type": "string"},
                     "code": {"type": "string"},
+                    "line": {"type": "integer", "description": "In the text sent, or in the expression at pointer."},
+                    "column": {"type": "integer"},
                 },
                 "required": ["pointer", "detail", "code"],
             },

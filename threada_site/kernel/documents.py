@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -18,12 +19,14 @@ import yaml
 
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
 from threada_site.kernel.interop import MAX_DEPTH, MAX_INTEGER, check_double
+from threada_site.kernel.scalar_places import offset_in_text
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _NUMBER_STARTS: Final = frozenset("-+.0123456789")
 _MAX_INTEGER_LENGTH: Final = 18
+_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -51,12 +54,50 @@ class Document:
     """The line of every node, a parent before its children; of a member, its key's."""
     _columns: array[int] = field(repr=False, compare=False)
     """Likewise its column."""
+    _value_lines: array[int] = field(repr=False, compare=False)
+    _value_columns: array[int] = field(repr=False, compare=False)
+    """Where the values themselves begin: of a member, what stands behind its key."""
+    _text: str = field(repr=False, compare=False)
 
     def place_of(self, pointer: str) -> Place:
         """Where what an RFC 6901 pointer names begins, or its nearest existing ancestor."""
         while pointer not in self._place_by_pointer:
             pointer = pointer.rpartition("/")[0]
         return self._place_by_pointer[pointer]
+
+    def place_within(self, pointer: str, line: int, column: int) -> Place | None:
+        """Where a line and column of the text at `pointer` stand in the document; None where that cannot be told."""
+        value, start = self._value_by_pointer.get(pointer, (None, Place(1, 1)))
+        if not isinstance(value, str):
+            return None
+        lines = value.splitlines(keepends=True)
+        offset = sum(map(len, lines[: line - 1])) + column - 1
+        if line > max(len(lines), 1) or offset > len(value):
+            return None
+        wanted = offset_in_text(self._text, self._line_starts[start.line - 1] + start.column - 1, value, offset)
+        if wanted is None:
+            return None
+        found = bisect_right(self._line_starts, wanted)
+        return Place(found, wanted - self._line_starts[found - 1] + 1)
+
+    def located(self, error: FieldError) -> FieldError:
+        """`error` with its line and column in the document; what its detail said of them within a value goes."""
+        if error.line is not None and error.column is not None:
+            exact = self.place_within(error.pointer, error.line, error.column)
+            if exact is not None:
+                said = f"line {error.line}, column {error.column}: "
+                return replace(error, detail=error.detail.replace(said, "", 1), line=exact.line, column=exact.column)
+        line, column = self.place_of(error.pointer)
+        return replace(error, line=line, column=column)
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(found.end() for found in _LINE_BREAK.finditer(self._text))]
+
+    @cached_property
+    def _value_by_pointer(self) -> dict[str, tuple[Any, Place]]:
+        places = map(Place, self._value_lines, self._value_columns)
+        return dict(zip(_pointers(self.value, ""), zip(_values(self.value), places, strict=True), strict=True))
 
     @cached_property
     def _place_by_pointer(self) -> dict[str, Place]:
@@ -80,6 +121,13 @@ def _pointers(value: Any, pointer: str) -> Iterator[str]:
     elif isinstance(value, list):
         for index, child in enumerate(value):
             yield from _pointers(child, f"{pointer}/{index}")
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """In the order of `_pointers`."""
+    yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _values(child)
 
 
 def _token(key: str) -> str:
@@ -141,13 +189,22 @@ class _Reader:
             for event in yaml.parse(text, Loader=yaml.CSafeLoader):
                 if isinstance(event, yaml.DocumentEndEvent):
                     if not self._is_empty:
-                        yield Document(self._root, self._source, self._lines, self._columns)
+                        yield Document(
+                            self._root,
+                            self._source,
+                            self._lines,
+                            self._columns,
+                            self._value_lines,
+                            self._value_columns,
+                            text,
+                        )
                     self._begin(self._line)
                 else:
                     self._take(event)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self._refuse(_in_words(error), mark.line + 1 if mark else self._line)
+            place = (mark.line + 1, mark.column + 1) if mark else (self._line, self._column)
+            self._refuse(_in_words(error), *place)
         except yaml.reader.ReaderError as error:
             self._refuse(
                 f"The character U+{error.character:04X} is not allowed.", text.count("\n", 0, error.position) + 1
@@ -163,6 +220,8 @@ class _Reader:
         self._awaits_key: list[bool] = []
         self._lines: array[int] = array("L")
         self._columns: array[int] = array("L")
+        self._value_lines: array[int] = array("L")
+        self._value_columns: array[int] = array("L")
         self._line = line
         self._column = 1
 
@@ -220,6 +279,8 @@ class _Reader:
 
     def _add(self, value: Any) -> None:
         top = self._open[-1] if self._open else None
+        self._value_lines.append(self._line)
+        self._value_columns.append(self._column)
         if isinstance(top, dict):
             top[self._keys[-1]] = value
             self._awaits_key[-1] = True
@@ -258,9 +319,10 @@ class _Reader:
             self._refuse("A string holds U+0000, which cannot be stored. Remove it.")
         return self._disguise.remove(text, double_quoted=double_quoted)
 
-    def _refuse(self, reason: str, line: int | None = None) -> NoReturn:
+    def _refuse(self, reason: str, line: int | None = None, column: int | None = None) -> NoReturn:
         detail = f"{self._source}:{line or self._line}: {reason}"
-        raise DocumentInvalid(detail, errors=[FieldError(self._pointer(), detail)]) from None
+        place = (line, column or 1) if line else (self._line, self._column)
+        raise DocumentInvalid(detail, errors=[FieldError(self._pointer(), detail, "invalid", *place)]) from None
 
     def _pointer(self) -> str:
         """Where the reader stands: the member or element whose value comes next, the object if a key does."""

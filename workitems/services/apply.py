@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,9 +121,9 @@ def _located(document: Document, error: ThreadaError) -> list[FieldError]:
     entries = error.errors or (FieldError("", error.detail, error.reason_code),)
     located = []
     for entry in entries:
-        line, column = document.place_of(entry.pointer)
-        said = f"{document.source}:{line}:{column}: {entry.pointer or 'document'}: {entry.detail}"
-        located.append(FieldError(entry.pointer, said, entry.code))
+        found = document.located(entry)
+        said = f"{document.source}:{found.line}:{found.column}: {entry.pointer or 'document'}: {found.detail}"
+        located.append(replace(found, detail=said))
     return located
 
 

@@ -12,6 +12,7 @@ from threada_site.kernel.cel.expression import (
     compile_together,
 )
 from threada_site.kernel.cel.hardening import assert_hardened
+from threada_site.kernel.cel.logic import Logic, logic_of
 from threada_site.kernel.cel.typed import CONDITION_VARIABLES, check_typed
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "Expression",
     "ExpressionError",
     "ExpressionProblem",
+    "Logic",
     "assert_hardened",
     "check_typed",
     "compile_expression",
     "compile_together",
+    "logic_of",
 ]

@@ -128,6 +128,12 @@ def compile_expression(source: str, *, variables: tuple[str, ...]) -> Expression
     return _compile(source, variables)
 
 
+def compile_tree(source: str, *, variables: tuple[str, ...]) -> Tree:
+    """The syntax tree of an expression that `compile_expression` takes; raises what that raises."""
+    compile_expression(source, variables=variables)
+    return _guarded(source, variables)[0]
+
+
 def compile_together(conditions: Sequence[Expression]) -> ConditionList | None:
     """The conditions, which share their variables, as one list; None when the engine cannot take them together."""
     if not conditions:

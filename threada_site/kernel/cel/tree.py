@@ -31,7 +31,7 @@ _LAYOUT: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
         ("struct", 8, "Struct"),
         ("loop", 9, "Loop"),
     ),
-    "Constant": (("string", 6, "STRING"),),
+    "Constant": (("bool", 2, "BOOL"), ("string", 6, "STRING")),
     "Ident": (("name", 1, "STRING"),),
     "Select": (("operand", 1, "Expr"), ("field", 2, "STRING")),
     "Call": (("target", 1, "Expr"), ("function", 2, "STRING"), ("args", 3, "*Expr")),
@@ -129,6 +129,17 @@ class Tree:
                     if _kind(operand) == "select" and self._type(operand).primitive == _DOUBLE:
                         yield self._offset(operand)
 
+    def conjuncts(self) -> list[Any]:
+        """The operands of the outermost `&&`: all of them have to hold. One that is no `&&` is its own."""
+        found, pending = [], [self.root]
+        while pending:
+            node = pending.pop()
+            if _calls(node, "_&&_"):
+                pending += reversed(node.call.args)
+            else:
+                found.append(node)
+        return found
+
     def _is_addable(self, node: Any) -> bool:
         known = self._type(node)
         return known.primitive in (_INT, _UINT, _DOUBLE) or known.well_known in (_TIMESTAMP, _DURATION)
@@ -138,6 +149,45 @@ class Tree:
 
     def _offset(self, node: Any) -> int:
         return next((entry.offset for entry in self._checked.source.positions if entry.id == node.id), 0)
+
+
+def settled(node: Any) -> bool | None:
+    """What a condition says whatever the facts are; None when that depends on them.
+
+    As the engine evaluates it: false on either side of `&&`, and true on either side of `||`, decides it even where the
+    other side fails.
+    """
+    if _kind(node) == "constant" and node.constant.HasField("bool"):
+        return bool(node.constant.bool)
+    if _calls(node, "!_"):
+        inner = settled(node.call.args[0])
+        return None if inner is None else not inner
+    if _calls(node, "_&&_", "_||_"):
+        decides = node.call.function == "_||_"
+        sides = [settled(argument) for argument in node.call.args]
+        return decides if decides in sides else None if None in sides else not decides
+    return None
+
+
+def comparison_with_text(node: Any) -> tuple[str, str] | None:
+    """`("ctx.action", "pay")` for `ctx.action == 'pay'` and for `'pay' == ctx.action`; None for anything else."""
+    if not _calls(node, "_==_"):
+        return None
+    for fact, text in (node.call.args, reversed(node.call.args)):
+        if _kind(text) == "constant" and text.constant.HasField("string") and _kind(fact) == "select":
+            operand = fact.select.operand
+            if _kind(operand) == "ident":
+                return f"{operand.ident.name}.{fact.select.field}", text.constant.string
+    return None
+
+
+def identity(node: Any) -> bytes:
+    """The same bytes for expressions that read alike but for white space, brackets and comments."""
+    bare = type(node)()
+    bare.CopyFrom(node)
+    for inner, _ in _walk(bare):
+        inner.ClearField("id")
+    return bare.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
 
 def _kind(node: Any) -> str | None:

@@ -11,14 +11,21 @@ from threada_site.kernel.reasons import REASONS, Reason
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong at one place of a request or document. `pointer` is an RFC 6901 JSON pointer ("" is the whole)."""
+    """What is wrong at one place of a request or document. `pointer` is an RFC 6901 JSON pointer ("" is the whole).
+
+    `line` and `column`, from 1, say where: in the text of an expression that stands at `pointer`, or, once the document
+    was read from text (`Document.located`), in that text.
+    """
 
     pointer: str
     detail: str
     code: str = "invalid"
+    line: int | None = None
+    column: int | None = None
 
-    def as_json(self) -> dict[str, str]:
-        return {"pointer": self.pointer, "detail": self.detail, "code": self.code}
+    def as_json(self) -> dict[str, str | int]:
+        place = {} if self.line is None or self.column is None else {"line": self.line, "column": self.column}
+        return {"pointer": self.pointer, "detail": self.detail, "code": self.code, **place}
 
 
 class ThreadaError(Exception):
