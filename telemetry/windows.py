@@ -15,10 +15,15 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From `after` (inclusive) to `before` (exclusive)."""
+    """From `after` (inclusive) to `before` (exclusive).
+
+    One that `is_open` goes up to now, whose end nobody asked for: nothing there is lies behind it, even if the clock of
+    whoever wrote it was ahead of the reader's.
+    """
 
     after: datetime
     before: datetime
+    is_open: bool = False
 
     @property
     def first_id(self) -> uuid.UUID:
@@ -26,7 +31,7 @@ class Window:
 
     @property
     def end_id(self) -> uuid.UUID:
-        return ids.first_id_at(self.before)
+        return ids.LAST if self.is_open else ids.first_id_at(self.before)
 
 
 def window(after: datetime | None, before: datetime | None, *, now: datetime, longest: timedelta) -> Window:
@@ -43,4 +48,4 @@ def window(after: datetime | None, before: datetime | None, *, now: datetime, lo
         )
     if end - start > longest:
         raise WindowTooLarge(f"A window of {longest.days} days is the longest there is. Ask for it in parts.")
-    return Window(start, end)
+    return Window(start, end, is_open=before is None and end == now)

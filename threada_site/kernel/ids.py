@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import uuid_utils.compat
@@ -39,9 +39,13 @@ RETENTION_RUN: Final = "rr"
 LEGAL_HOLD: Final = "lh"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _SLUG: Final = re.compile(SLUG_PATTERN)
 SUFFIX_PATTERN: Final = r"[0-7][0-9a-hjkmnp-tv-z]{25}"
 _SUFFIX: Final = re.compile(SUFFIX_PATTERN)
+LAST: Final = uuid.UUID(int=2**128 - 1)
+"""Every id there is is smaller."""
 
 
 def new_uuid() -> uuid.UUID:
@@ -56,7 +60,7 @@ def instant_of(value: uuid.UUID) -> datetime:
 
 def first_id_at(instant: datetime) -> uuid.UUID:
     """The smallest UUIDv7 made at or after `instant`: a bound for "created after" on a column of ids."""
-    milliseconds = -(-int(instant.timestamp() * 1_000_000) // 1000)
+    milliseconds = -((_EPOCH - instant) // _MILLISECOND)
     return uuid.UUID(int=max(milliseconds, 0) << 80)
 
 

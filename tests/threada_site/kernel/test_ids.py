@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -62,3 +63,12 @@ def test_slugs(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "_a", "-a", "A", "a b", "a/b", "a\n", "é", "a" * 64])
 def test_no_slugs(text: str) -> None:
     assert not ids.is_slug(text)
+
+
+def test_an_instant_inside_a_millisecond_begins_with_the_next() -> None:
+    whole = datetime(2026, 5, 4, 12, 0, 0, 123_000, UTC)
+    first = ids.first_id_at(whole)
+    assert ids.instant_of(first) == whole
+    for microseconds in (1, 999, 1000):
+        assert ids.first_id_at(whole + timedelta(microseconds=microseconds)).int == first.int + (1 << 80)
+    assert ids.first_id_at(datetime(1, 1, 1, tzinfo=UTC)).int == 0
