@@ -21,10 +21,10 @@ from workitems.explain import (
     explain,
 )
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
-from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.people import eligibility_on
+from workitems.models import DecisionStep, WorkItem
+from workitems.people import eligibility_on, staff_of, tally_on
 from workitems.services.contents import erased_by
-from workitems.services.voting import tally_step
+from workitems.tally import Tally
 
 
 def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
@@ -33,15 +33,14 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
     step = DecisionStep.objects.filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING).first()
     execution = systems.last_execution_of(item.id, tenant_id=item.tenant_id)
     decision = rulebook.latest_decision(item.id, ctx=ctx)
-    eligibility = None
-    if step is not None:
-        votes = selectors.votes_on(step)
-        eligibility = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes)
+    votes = selectors.votes_on(step) if step else []
+    staff = staff_of(item.tenant_id) if step else None
+    eligibility = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, staff=staff) if step else None
     return explain(
         ExplainInput(
             status=WorkItemStatus(item.status),
             decision=_decision_facts(decision) if decision else None,
-            step=_step_facts(step, item) if step else None,
+            step=_step_facts(step, tally_on(step, staff, votes, workflow_id=workflow_id)) if step and staff else None,
             execution=ExecutionFacts(
                 status=ExecutionStatus(execution.status),
                 action=execution.action,
@@ -58,8 +57,7 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
                 may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
                 may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),
                 eligibility=eligibility,
-                has_voted=step is not None
-                and Vote.objects.filter(tenant_id=item.tenant_id, step=step, voter_id=ctx.principal_id).exists(),
+                has_voted=any(vote.voter_id == ctx.principal_id for vote in votes),
             ),
         )
     )
@@ -73,8 +71,7 @@ def _decision_facts(decision: PolicyDecision) -> DecisionFacts:
     )
 
 
-def _step_facts(step: DecisionStep, item: WorkItem) -> StepFacts:
-    result = tally_step(step, workflow_id=item.workflow_version.workflow_id, everyone=True)
+def _step_facts(step: DecisionStep, result: Tally) -> StepFacts:
     rule = from_json(step.rule)
     return StepFacts(
         kind=StepKind(step.kind),

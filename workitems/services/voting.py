@@ -119,12 +119,10 @@ def check_may_decide(
     _check_presence(step, ctx=ctx)
 
 
-def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID, everyone: bool) -> tally.Tally:
-    """What the votes on `step` amount to. With `everyone` it also says whether anybody is left who could decide."""
+def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID) -> tally.Tally:
+    """What the votes on `step` amount to, among those who have voted."""
     rows = selectors.votes_on(step)
-    among = None if everyone else people_of(rows)
-    staff = staff_of(step.tenant_id, among=among)
-    return tally_on(step, staff, rows, workflow_id=workflow_id)
+    return tally_on(step, staff_of(step.tenant_id, among=people_of(rows)), rows, workflow_id=workflow_id)
 
 
 def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
@@ -184,7 +182,7 @@ def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingConte
 
 def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, ctx: ActingContext) -> None:
     """Close the step when the votes decide it, and move the case on."""
-    result = tally_step(step, workflow_id=item.workflow_version.workflow_id, everyone=False)
+    result = tally_step(step, workflow_id=item.workflow_version.workflow_id)
     if result.outcome is tally.Outcome.WAITING:
         step.weigh_due = True
         step.save(update_fields=["weigh_due"])
