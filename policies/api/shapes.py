@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from policies.given_facts import FACTS_SCHEMA
 from policies.overlay_documents import SCOPE_KINDS
 from policies.rules import Effect
 from policies.workflow_documents import (
@@ -88,6 +89,16 @@ PUBLISH_VERSION: Final = shape(
         }
     },
     example={"applies_to_open": False},
+)
+SIMULATE: Final = shape(
+    {"facts": FACTS_SCHEMA},
+    required=("facts",),
+    example={
+        "facts": {
+            "item": {"workflow": "payment_run", "payload": {"vendor": "Initech", "amount_minor": 2_500_000}},
+            "ctx": {"action": "pay"},
+        }
+    },
 )
 SCOPE: Final[dict[str, Any]] = {
     "type": "object",

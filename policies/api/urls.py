@@ -1,6 +1,6 @@
 from django.urls import path
 
-from policies.api import overlays, policies, workflows
+from policies.api import overlays, policies, simulations, workflows
 
 urlpatterns = [
     path("workflows", workflows.Workflows.as_view()),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("policies/<str:policy_id>/versions/<str:version>/validate", policies.ValidatePolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/publish", policies.PublishPolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/retire", policies.RetirePolicyVersion.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/simulate", simulations.SimulatePolicyVersion.as_view()),
     path("overlays", overlays.Overlays.as_view()),
     path("overlays/<str:overlay_id>", overlays.OverlayDetail.as_view()),
     path("policy-decisions/<str:policy_decision_id>", overlays.PolicyDecisionDetail.as_view()),

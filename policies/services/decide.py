@@ -21,7 +21,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
 
-__all__ = ["DecisionRequest", "decide", "recheck"]
+__all__ = ["DecisionRequest", "decide", "recheck", "verdict_of"]
 
 FAILURES: Final = frozenset(
     {"policy_missing", "policy_error", "policy_malformed", "policy_too_slow", "no_rule_matched"}
@@ -67,10 +67,11 @@ def _ask(request: DecisionRequest, *, ctx: ActingContext) -> _Answer:
     require_unit_of_work(ctx.tenant_id)
     rulebook = rulebook_for(workflow=request.workflow, channel=request.channel, ctx=ctx)
     facts = request.facts(now=clock.now(), lists=rulebook.lists)
-    return _Answer(facts, rulebook, _verdict(rulebook, facts))
+    return _Answer(facts, rulebook, verdict_of(rulebook, facts))
 
 
-def _verdict(rulebook: Rulebook, facts: dict[str, Any]) -> Verdict:
+def verdict_of(rulebook: Rulebook, facts: dict[str, Any]) -> Verdict:
+    """What `rulebook` says about complete facts. The one way to an answer: live, simulated, replayed or beside."""
     if rulebook.missing:
         missing = [RuleError(slug, "", "It has no version in force.") for slug in rulebook.missing]
         return _deny("policy_missing", missing)
@@ -97,20 +98,12 @@ def _decision(request: DecisionRequest, answer: _Answer, *, ctx: ActingContext) 
         point=str(request.point),
         outcome=str(verdict.outcome),
         reason_codes=list(verdict.reason_codes),
-        matched=[_rule_json(match) for match in deciding],
-        rule_errors=[
-            {"policy": error.policy, "rule": error.rule, "message": error.message} for error in verdict.errors
-        ],
-        versions=[
-            *(
-                {"policy": entry.policy, "version_id": entry.version_id, "scope": entry.scope}
-                for entry in rulebook.entries
-            ),
-            *({"policy": slug, "version_id": None, "scope": None} for slug in rulebook.missing),
-        ],
+        matched=[rule_json(match) for match in deciding],
+        rule_errors=errors_json(verdict),
+        versions=versions_json(rulebook),
         list_versions={name: str(version_id) for name, version_id in rulebook.list_versions.items()},
         approvals=to_json(verdict.approvals) if verdict.approvals else None,
-        trace=_trace(verdict),
+        trace=trace_of(verdict),
         facts=facts,
         facts_sha256=sha256_hex(facts),
         policy_version_id=_deciding_version(deciding, answer),
@@ -129,7 +122,8 @@ def _deciding_version(deciding: tuple[MatchedRule, ...], answer: _Answer) -> uui
     return ids.parse_public_id(ids.POLICY_VERSION, first) if first else None
 
 
-def _rule_json(match: MatchedRule) -> dict[str, Any]:
+def rule_json(match: MatchedRule) -> dict[str, Any]:
+    """A rule as decisions name it."""
     return {
         "policy": match.policy,
         "version_id": match.version_id,
@@ -141,7 +135,20 @@ def _rule_json(match: MatchedRule) -> dict[str, Any]:
     }
 
 
-def _trace(verdict: Verdict) -> list[dict[str, Any]]:
+def errors_json(verdict: Verdict) -> list[dict[str, Any]]:
+    """The rules that failed, and why."""
+    return [{"policy": error.policy, "rule": error.rule, "message": error.message} for error in verdict.errors]
+
+
+def versions_json(rulebook: Rulebook) -> list[dict[str, Any]]:
+    """What was asked and where each is bound; of a policy without a version in force, that it has none."""
+    asked = [
+        {"policy": entry.policy, "version_id": entry.version_id, "scope": entry.scope} for entry in rulebook.entries
+    ]
+    return [*asked, *({"policy": slug, "version_id": None, "scope": None} for slug in rulebook.missing)]
+
+
+def trace_of(verdict: Verdict) -> list[dict[str, Any]]:
     """The trace, with the rules that a narrower one loosened."""
     overridden: dict[tuple[str, str], list[str]] = defaultdict(list)
     for match in verdict.overridden:

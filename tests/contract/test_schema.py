@@ -65,6 +65,7 @@ CONTRACT: Final = {
     "GET /policies/{policy_id}/versions/{version}": "workitems:read",
     "PATCH /policies/{policy_id}/versions/{version}": "policies:write",
     "POST /policies/{policy_id}/versions/{version}/validate": "policies:write",
+    "POST /policies/{policy_id}/versions/{version}/simulate": "policies:write",
     "POST /policies/{policy_id}/versions/{version}/publish": "policies:publish",
     "POST /policies/{policy_id}/versions/{version}/retire": "policies:publish",
     "GET /overlays": "workitems:read",

@@ -1,0 +1,57 @@
+"""`…/simulate`: asking a version that need not be in force."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from policies import selectors
+from policies.api.answers import SIMULATION
+from policies.api.shapes import SIMULATE
+from policies.models import PolicyVersion
+from policies.services.simulating import simulate
+from policies.services.substituting import candidate_version
+from telemetry.receipts import Subject
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation
+from threada_site.api.views import TenantView, path_slug
+from threada_site.kernel import errors
+from threada_site.kernel.context import Scope
+
+
+class SimulatePolicyVersion(TenantView):
+    scopes: ClassVar = {"POST": Scope.POLICIES_WRITE}
+
+    @operation(
+        "simulatePolicyVersion",
+        "What would this version say, were it in force?",
+        tag="Policies",
+        body=SIMULATE,
+        answers={200: SIMULATION},
+        reasons=(
+            "unknown_workflow",
+            "unknown_channel",
+            "channel_required",
+            "action_not_allowed",
+            "payload_schema_violation",
+            "policy_document_invalid",
+        ),
+    )
+    @idempotent
+    def post(self, request: Any, policy_id: str, version: str) -> Response:
+        """Asks as the live check does, together with every other policy that applies, and keeps nothing. What intake or
+        execute would refuse before any policy is asked is refused here too."""
+        body = SIMULATE.check(request.data)
+        found = found_version(self, request, policy_id, version)
+        return Response(simulate(candidate_version(found), body["facts"], ctx=request.auth).as_json())
+
+
+def found_version(view: TenantView, request: Any, policy_id: str, name: str) -> PolicyVersion:
+    """The version that a path names. Raises `NotFound`."""
+    policy = selectors.policy_by_slug(path_slug(policy_id), ctx=request.auth)
+    version = selectors.policy_version_named(policy, name) if policy else None
+    if version is None:
+        raise errors.NotFound
+    view.subject = Subject(policy_version_id=version.id, status=version.status)
+    return version

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.core.management.base import CommandParser
+
+from policies import selectors
+from policies.documents import parse_policy
+from policies.management.policy_files import PolicyFile, read_policy, read_value
+from policies.models import Policy, PolicyVersion
+from policies.rule_tests import run_tests
+from policies.services.drafts import policy_spec
+from policies.services.publishing import publish_policy_version, retire_policy_version
+from policies.services.simulating import simulate
+from policies.services.substituting import candidate_of, candidate_version
+from policies.services.validation import validate_policy
+from threada_site.admin.documents import as_yaml
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.management.base import TenantCommand
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+class Command(TenantCommand):
+    help = (
+        "Check, try, compare, publish and retire policies. Exit codes: 0 done, 1 refused or found wrong, 2 wrong use."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+        validate = acts.add_parser("validate", help="would this document pass, were it published now?")
+        validate.add_argument("file", type=Path)
+        test = acts.add_parser("test", help="run a document's own tests")
+        test.add_argument("file", type=Path)
+        test.add_argument("--tenant", help="its lists are the ones that rules ask")
+        simulate = acts.add_parser("simulate", help="ask a version or draft about one set of facts")
+        simulate.add_argument("--facts", type=Path, required=True, help="YAML or JSON: item, ctx, input; - reads stdin")
+        diff = acts.add_parser("diff", help="what differs between two versions, or a draft and the one in force")
+        diff.add_argument("--to", metavar="VERSION", help="compare with this version; the one in force unless said")
+        diff.add_argument("--exit-code", action="store_true", help="exit with 1 when anything differs")
+        publish = acts.add_parser("publish", help="put a draft in force")
+        publish.add_argument("--applies-to-open", action="store_true", help="decide open steps anew")
+        retire = acts.add_parser("retire", help="take a version out for good")
+        for named in (simulate, diff, publish, retire):
+            named.add_argument("policy", metavar="POLICY")
+        for chosen in (publish, retire):
+            chosen.add_argument("--version", required=True, help="number or pv_… id")
+        for asked in (simulate, diff):
+            what = asked.add_mutually_exclusive_group()
+            what.add_argument("--draft", type=Path, metavar="FILE", help="a Policy document")
+            what.add_argument("--version", help="number or pv_… id; the version in force unless said")
+        for inside in (validate, simulate, diff, publish, retire):
+            inside.add_argument("--tenant", required=True, help="the tenant's slug")
+        for told in (validate, test, simulate):
+            told.add_argument("--json", action="store_true", help="print JSON alone")
+
+    def act(self, **options: Any) -> None:
+        act = options.pop("act")
+        if options.get("tenant") is None:
+            self._test(options, None)
+            return
+        ctx = self.command_context(options["tenant"])
+        with unit_of_work(ctx.tenant_id):
+            getattr(self, f"_{act}")(options, ctx)
+
+    def _validate(self, options: dict[str, Any], ctx: ActingContext) -> None:
+        file = read_policy(options["file"])
+        spec = self._spec(file)
+        policy = selectors.policy_by_slug(file.named_id, ctx=ctx) if file.named_id else None
+        found = validate_policy(spec, policy=policy or Policy(tenant_id=ctx.tenant_id), ctx=ctx)
+        problems = [file.at(problem, file.prefix) for problem in found.problems]
+        if options["json"]:
+            errors = [problem.as_json() for problem in problems]
+            self._print({"valid": not problems, "workflows": list(found.workflows), "errors": errors})
+        elif not problems:
+            reached = ", ".join(found.workflows) or "no workflow yet"
+            self.stdout.write(f"It would pass. Its conditions were checked against: {reached}.")
+        if problems:
+            lines = [] if options["json"] else [f"{problem.pointer} {problem.detail}" for problem in problems]
+            self.refuse(*lines)
+
+    def _test(self, options: dict[str, Any], ctx: ActingContext | None) -> None:
+        file = read_policy(options["file"])
+        with file.located():
+            document = parse_policy(file.value)
+        lists = {row.slug: row.current_version.items for row in selectors.lists(ctx)} if ctx else {}  # type: ignore[union-attr]
+        failed = [file.at(problem, file.prefix) for problem in run_tests(document, lists=lists)]
+        if options["json"]:
+            self._print(
+                {
+                    "tests": len(document.tests),
+                    "failed": len(failed),
+                    "errors": [problem.as_json() for problem in failed],
+                }
+            )
+        else:
+            self.stdout.write(f"{len(document.tests)} tests, {len(failed)} failed.")
+        if failed:
+            self.refuse(*([] if options["json"] else [f"{problem.pointer} {problem.detail}" for problem in failed]))
+
+    def _simulate(self, options: dict[str, Any], ctx: ActingContext) -> None:
+        policy = self._policy(options["policy"], ctx)
+        if options["draft"]:
+            file = read_policy(options["draft"], policy=policy.slug)
+            candidate = candidate_of(policy.slug, self._spec(file))
+        else:
+            candidate = candidate_version(self._version(policy, options["version"]))
+        simulation = simulate(candidate, read_value(options["facts"]), ctx=ctx)
+        if options["json"]:
+            self._print(simulation.as_json())
+            return
+        verdict = simulation.verdict
+        self.stdout.write(f"{verdict.outcome}: {', '.join(verdict.reason_codes)}")
+        if not simulation.applies:
+            self.stdout.write(f"No overlay binds {policy.slug} there: this is the answer without it.")
+        for rule in simulation.matched:
+            self.stdout.write(f"  {rule['policy']}/{rule['rule']} says {rule['effect']} ({rule['reason']})")
+        for error in verdict.errors:
+            self.stdout.write(f"  {error.policy}/{error.rule}: {error.message}")
+
+    def _diff(self, options: dict[str, Any], ctx: ActingContext) -> None:
+        policy = self._policy(options["policy"], ctx)
+        if options["draft"]:
+            new, name = self._spec(read_policy(options["draft"], policy=policy.slug)), str(options["draft"])
+        else:
+            version = self._version(policy, options["version"])
+            new, name = version.document, f"v{version.number}"
+        base = self._version(policy, options["to"])
+        lines = list(
+            difflib.unified_diff(
+                as_yaml(base.document).splitlines(),
+                as_yaml(new).splitlines(),
+                f"v{base.number}",
+                name,
+                lineterm="",
+            )
+        )
+        for line in lines:
+            self.stdout.write(line)
+        if lines and options["exit_code"]:
+            self.refuse()
+
+    def _publish(self, options: dict[str, Any], ctx: ActingContext) -> None:
+        version = self._version(self._policy(options["policy"], ctx), options["version"])
+        published = publish_policy_version(version, ctx=ctx, applies_to_open=options["applies_to_open"])
+        self.stdout.write(f"{published.public_id} (version {published.number}) is in force.")
+
+    def _retire(self, options: dict[str, Any], ctx: ActingContext) -> None:
+        version = self._version(self._policy(options["policy"], ctx), options["version"])
+        retired = retire_policy_version(version, ctx=ctx)
+        self.stdout.write(f"{retired.public_id} (version {retired.number}) is retired.")
+
+    def _spec(self, file: PolicyFile) -> Any:
+        """What of a file would be stored, when it can be read."""
+        with file.located():
+            return policy_spec(file.value, slug=file.named_id or "")
+
+    def _policy(self, slug: str, ctx: ActingContext) -> Policy:
+        policy = selectors.policy_by_slug(slug, ctx=ctx)
+        if policy is None:
+            self.refuse(f"There is no policy {slug!r} in this tenant.")
+        return policy
+
+    def _version(self, policy: Policy, name: str | None) -> PolicyVersion:
+        if name is None:
+            version = policy.in_force
+            if version is None:
+                self.refuse(f"No version of {policy.slug} is in force. Name one with --version.")
+            version.policy = policy
+            return version
+        found = selectors.policy_version_named(policy, name)
+        if found is None:
+            self.refuse(f"The policy {policy.slug} has no version {name!r}.")
+        return found
+
+    def _print(self, value: Any) -> None:
+        self.stdout.write(orjson.dumps(value).decode())

@@ -1,0 +1,165 @@
+"""`manage.py policy …`: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from policies.models import Policy, PolicyVersion
+from policies.services.drafts import draft_policy_version
+from tests.policies.rulebooks import PAYMENTS, put_in_force, put_payment_run, receipt_kinds, rule, spec
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+@pytest.fixture
+def book(ctx: ActingContext) -> ActingContext:
+    with unit_of_work(ctx.tenant_id):
+        put_payment_run(ctx)
+        put_in_force(PAYMENTS, ctx=ctx)
+    return ctx
+
+
+def policy(*arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error."""
+    out, err = StringIO(), StringIO()
+    try:
+        call_command("policy", *arguments, stdout=out, stderr=err)
+    except SystemExit as ended:
+        return int(str(ended.code)), out.getvalue(), err.getvalue()
+    return 0, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Any:
+    def write(value: Any, name: str = "draft.yaml") -> str:
+        path = tmp_path / name
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        return str(path)
+
+    return write
+
+
+def document(of: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "Policy", "id": "payments", "spec": of}
+
+
+def test_validate_says_what_was_checked(book: ActingContext, written: Any) -> None:
+    file = written(document(PAYMENTS))
+    assert policy("validate", file, "--tenant", "acme") == (
+        0,
+        "It would pass. Its conditions were checked against: payment_run.\n",
+        "",
+    )
+    status, out, _ = policy("validate", file, "--tenant", "acme", "--json")
+    assert (status, json.loads(out)) == (0, {"valid": True, "workflows": ["payment_run"], "errors": []})
+
+
+def test_validate_names_file_line_and_column(book: ActingContext, written: Any) -> None:
+    text = """\
+kind: Policy
+id: payments
+spec:
+  rules:
+    - {id: typo, when: "item.payload.vendr == 'x'", effect: deny, reason: TYPO}
+"""
+    file = written(text)
+    status, out, err = policy("validate", file, "--tenant", "acme")
+    assert (status, out) == (1, "")
+    assert err.startswith(f"{file}:5:")
+    assert "Did you mean item.payload.vendor?" in err
+    status, out, _ = policy("validate", file, "--tenant", "acme", "--json")
+    assert (status, json.loads(out)["valid"]) == (1, False)
+
+
+def test_a_document_that_cannot_be_read_is_refused(book: ActingContext, written: Any) -> None:
+    file = written("kind: Policy\nid: payments\nspec:\n  rulez: []\n")
+    status, out, err = policy("validate", file, "--tenant", "acme")
+    assert (status, out) == (1, "")
+    assert f"{file}:4:3: There is no field 'rulez' here. Did you mean rules?" in err
+    assert policy("validate", "/nowhere.yaml", "--tenant", "acme")[0] == 1
+
+
+def test_test_runs_the_documents_own(book: ActingContext, written: Any) -> None:
+    expectation = {"given": {"item": {"payload": {"vendor": "Initech", "amount_minor": 1}}}}
+    holds = {**expectation, "expect": {"effect": "deny", "reason": "SANCTIONED"}}
+    fails = {**expectation, "expect": {"effect": "allow"}}
+    assert policy("test", written(document({**PAYMENTS, "tests": [holds]})), "--tenant", "acme") == (
+        0,
+        "1 tests, 0 failed.\n",
+        "",
+    )
+    status, out, err = policy("test", written(document({**PAYMENTS, "tests": [holds, fails]})), "--tenant", "acme")
+    assert (status, out) == (1, "2 tests, 1 failed.\n")
+    assert "expects allow; the rules say deny SANCTIONED" in err
+    without_lists = policy("test", written(document({**PAYMENTS, "tests": [holds]})))
+    assert (without_lists[0], without_lists[1]) == (1, "1 tests, 1 failed.\n")
+
+
+def test_simulate_asks_a_draft_or_a_version(book: ActingContext, written: Any) -> None:
+    facts = written(
+        {"item": {"workflow": "payment_run", "payload": {"vendor": "Hooli", "amount_minor": 5}}}, "facts.yaml"
+    )
+    draft = written(document(spec(rule("no", "deny"))))
+    assert policy("simulate", "payments", "--tenant", "acme", "--facts", facts) == (
+        0,
+        "allow: WITHIN_LIMITS\n  payments/within-limits says allow (WITHIN_LIMITS)\n",
+        "",
+    )
+    status, out, _ = policy("simulate", "payments", "--tenant", "acme", "--facts", facts, "--draft", draft, "--json")
+    assert (status, json.loads(out)["outcome"], json.loads(out)["reason_codes"]) == (0, "deny", ["NO"])
+    other = written({"kind": "Policy", "id": "other", "spec": PAYMENTS}, "other.yaml")
+    status, _, err = policy("simulate", "payments", "--tenant", "acme", "--facts", facts, "--draft", other)
+    assert (status, err) == (1, f"{other} is of the policy other, not of payments.\n")
+
+
+def test_diff_shows_what_differs_from_the_version_in_force(book: ActingContext, written: Any) -> None:
+    same, other = written(document(PAYMENTS)), written(document(spec(*PAYMENTS["rules"][1:])), "other.yaml")
+    assert policy("diff", "payments", "--tenant", "acme", "--draft", same, "--exit-code") == (0, "", "")
+    status, out, _ = policy("diff", "payments", "--tenant", "acme", "--draft", other)
+    assert status == 0
+    assert "-- id: sanctioned" in out
+    assert policy("diff", "payments", "--tenant", "acme", "--draft", other, "--exit-code")[0] == 1
+
+
+def test_publish_and_retire_call_the_services(book: ActingContext) -> None:
+    with unit_of_work(book.tenant_id):
+        draft = draft_policy_version("payments", spec(rule("no", "deny")), ctx=book).row
+    assert policy("publish", "payments", "--tenant", "acme", "--version", "2") == (
+        0,
+        f"{draft.public_id} (version 2) is in force.\n",
+        "",
+    )
+    status, _, err = policy("publish", "payments", "--tenant", "acme", "--version", "2")
+    assert (status, "Version 2 is published" in err) == (1, True)
+    assert policy("retire", "payments", "--tenant", "acme", "--version", draft.public_id)[0] == 0
+    with unit_of_work(book.tenant_id):
+        assert Policy.objects.get(slug="payments").in_force_id is None
+        assert [row.status for row in PolicyVersion.objects.order_by("number")] == ["published", "retired"]
+        assert receipt_kinds()[-2:] == ["policy.published", "policy.retired"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("retire", "nothing", "--tenant", "acme", "--version", "1"),
+        ("retire", "payments", "--tenant", "acme", "--version", "9"),
+        ("retire", "payments", "--tenant", "nobody", "--version", "1"),
+    ],
+)
+def test_what_is_not_there_is_refused(book: ActingContext, arguments: tuple[str, ...]) -> None:
+    status, out, err = policy(*arguments)
+    assert (status, out) == (1, "")
+    assert err
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("retire", "payments", "--tenant", "acme")])
+def test_wrong_use(db: None, arguments: tuple[str, ...]) -> None:
+    """From a shell that is exit status 2; a caller in the same process gets the error itself."""
+    with pytest.raises(CommandError):
+        call_command("policy", *arguments)
