@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from typing import Final
 
@@ -218,6 +219,10 @@ class DecisionStep(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.DECISION_STEP, self.id)
+
+    def claimant_at(self, now: datetime) -> uuid.UUID | None:
+        """Who has claimed it and is still in time: a claim ends by itself."""
+        return self.claimed_by_id if self.claimed_until is not None and self.claimed_until > now else None
 
 
 class Vote(TenantRow):

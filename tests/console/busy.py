@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
 from threada_site.identity import services
+from threada_site.kernel import clock
+from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
@@ -28,6 +31,8 @@ def busy_tenant(demo: Demo) -> Busy:
     step = demo.step_of(item)
     with unit_of_work(demo.tenant.id):
         services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
+    ends_at = rfc3339(clock.now() + timedelta(days=1))
     demo.client.post("/telemetry/exports", {})
+    demo.api("security-1").post("/delegations", {"delegate": "finance-2", "ends_at": ends_at, "reason": "Away"})
     demo.client.post("/telemetry/deliveries", {"delivery_id": "archive", "target": "file"})
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

@@ -18,9 +18,9 @@ _TONES: Final = {
         "in force"},
     "bad": {
         "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
-        "worker_lost", "inactive",
+        "worker_lost", "inactive", "nobody can decide",
     },
-    "busy": {"executing", "started", "running", "new", "draft"},
+    "busy": {"executing", "started", "running", "new", "draft", "planned"},
     "waiting": {"pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval"},
 }  # fmt: skip
 _TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in words}

@@ -22,6 +22,7 @@ from workitems.questions import question_of
 
 CAP: Final = 1000
 """No figure is counted beyond this: "1000+" tells as much."""
+STUCK: Final = "nobody_can_decide"
 DAYS: Final = 14
 WAITING_SHOWN: Final = 8
 
@@ -52,14 +53,18 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
     alarms = sealing_alarms(ctx)
     if not ctx.holds_anywhere(Scope.WORKITEMS_READ):
         return {"alarms": alarms, "figures": [], "waiting": [], "chart": None}
-    items = _capped(selectors.work_items(ctx), [s for s in WorkItemStatus if WORK_ITEM.is_open(s)])
-    runs = _capped(selectors.executions(ctx), [*(s for s in ExecutionStatus if EXECUTION.is_open(s)), "failed"])
+    rows = selectors.work_items(ctx)
+    stuck = {STUCK: rows.filter(nobody_can_decide=True)}
+    items = _capped(_by_status(rows, [s for s in WorkItemStatus if WORK_ITEM.is_open(s)]) | stuck)
+    run_states = [*(s for s in ExecutionStatus if EXECUTION.is_open(s)), "failed"]
+    runs = _capped(_by_status(selectors.executions(ctx), run_states))
     waiting = _waiting(ctx)
     return {
         "alarms": alarms,
         "figures": [
             *(_figure("workitems.workitem", status, items) for status in WorkItemStatus if WORK_ITEM.is_open(status)),
             _figure("integrations.execution", ExecutionStatus.OUTCOME_UNKNOWN, runs),
+            *([_figure("workitems.workitem", STUCK, items, query=f"{STUCK}=true")] if items[STUCK] else []),
         ],
         "waiting": waiting[:WAITING_SHOWN],
         "waiting_more": len(waiting) > WAITING_SHOWN,
@@ -70,25 +75,28 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
     }
 
 
-def _figure(model: str, status: Any, counted: dict[str, int]) -> Figure:
+def _figure(model: str, status: Any, counted: dict[str, int], *, query: str = "") -> Figure:
     count = counted.get(status, 0)
-    names = {"outcome_unknown": "outcome unknown"}
     return Figure(
-        label=names.get(status, status.replace("_", " ")),
+        label=status.replace("_", " "),
         value=f"{CAP}+" if count > CAP else str(count),
-        url=f"{list_url(model)}?status={status}",
-        tone="bad" if status in ("failed", "outcome_unknown") and count else "plain",
+        url=f"{list_url(model)}?{query or f'status={status}'}",
+        tone="bad" if status in ("failed", "outcome_unknown", STUCK) and count else "plain",
     )
 
 
-def _capped(rows: QuerySet[Any], statuses: list[Any]) -> dict[str, int]:
-    """How many rows are in each state, looking at no more than CAP + 1 of each, by the index of states."""
+def _by_status(rows: QuerySet[Any], statuses: list[Any]) -> dict[str, QuerySet[Any]]:
+    return {str(status): rows.filter(status=status) for status in statuses}
+
+
+def _capped(wanted: dict[str, QuerySet[Any]]) -> dict[str, int]:
+    """How many rows there are of each kind, looking at no more than CAP + 1 of each, by the index of each."""
     parts: list[str] = []
     parameters: list[Any] = []
-    for status in statuses:
-        some, values = rows.filter(status=status).order_by("-id").values("id")[: CAP + 1].query.sql_with_params()
+    for name, rows in wanted.items():
+        some, values = rows.order_by("-id").values("id")[: CAP + 1].query.sql_with_params()
         parts.append(f"SELECT %s, (SELECT count(*) FROM ({some}) AS found)")
-        parameters += [str(status), *values]
+        parameters += [name, *values]
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), parameters)
         return dict(cursor.fetchall())

@@ -18,6 +18,7 @@ _GROUPS: Final = (
             ("Queue", "inbox", "workitems_workitem", _READ),
             ("Decisions", "checklist", "workitems_decisionstep", _READ),
             ("Executions", "play_circle", "integrations_execution", _READ),
+            ("Absences", "event_busy", "workitems_delegation", _READ),
         ),
     ),
     (

@@ -1,7 +1,8 @@
 """The console's pages of cases: the queue, the desk where people decide, and executions."""
 
+from workitems.admin.delegations import DelegationAdmin
 from workitems.admin.executions import ExecutionAdmin
 from workitems.admin.items import WorkItemAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
-__all__ = ["DecisionStepAdmin", "ExecutionAdmin", "WorkItemAdmin"]
+__all__ = ["DecisionStepAdmin", "DelegationAdmin", "ExecutionAdmin", "WorkItemAdmin"]

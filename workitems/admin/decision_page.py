@@ -25,7 +25,16 @@ from workitems.admin.changes import changes_since
 from workitems.admin.sent import what_is_sent
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote
-from workitems.people import Staff, eligibility_on, eligible_on, excluded_on, staff_of, standing_on, tally_on
+from workitems.people import (
+    Staff,
+    eligibility_on,
+    eligible_on,
+    excluded_on,
+    leaves_of,
+    staff_of,
+    standing_on,
+    tally_on,
+)
 from workitems.questions import question_of
 
 VOTES_SHOWN: Final = 10
@@ -59,6 +68,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "rule": rule,
         "is_pending": is_pending,
         "previous": previous,
+        "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in leaves_of(step.escalated_to)],
         "comment_length": COMMENT_LENGTH,
         "asks_password": rule.step_up and not ctx.is_present(clock.now()),
         "reject_reasons": rulebook.workflow_document(step.work_item.workflow_version_id, ctx=ctx).reject_reasons,
@@ -118,6 +128,9 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
     may_decide = is_pending and ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id)
     counts = standing is tally.Eligibility.COUNTS
     excluded = excluded_on(step, standing_on(given, staff.stands_for))
+    claimant = step.claimant_at(clock.now())
+    manages = ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id)
+    rule = from_json(step.rule)
     return {
         "tally": result,
         "given": len(result.counted) if result else 0,
@@ -127,8 +140,11 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
         "excluded": sorted(member.username for member in staff if member.id in excluded),
         "may_vote": may_decide and counts and not has_voted,
         "why_not": why_not(standing, may_decide=may_decide, has_voted=has_voted) if is_pending else "",
-        "may_claim": may_decide and counts and not has_voted and step.claimed_by_id != ctx.principal_id,
-        "may_release": is_pending and step.claimed_by_id == ctx.principal_id,
+        "claimed_by": step.claimed_by if claimant else None,
+        "may_claim": may_decide and counts and not has_voted and claimant is None,
+        "may_release": is_pending and claimant == ctx.principal_id,
+        "may_reassign": may_decide and (counts or manages),
+        "may_escalate": may_decide and (manages or bool(set(rule.escalate_to) - set(leaves_of(step.escalated_to)))),
     }
 
 

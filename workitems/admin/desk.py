@@ -157,7 +157,7 @@ def _row(
     now: datetime,
     ctx: ActingContext,
 ) -> DeskRow:
-    is_claimed = step.claimed_by_id not in (None, ctx.principal_id) and step.claimed_until and step.claimed_until > now
+    is_claimed = step.claimant_at(now) not in (None, ctx.principal_id)
     return DeskRow(
         step=step,
         url=reverse("admin:workitems_decisionstep_change", args=[step.public_id]),

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404
+from django.utils.safestring import SafeString
 
 from integrations import selectors as systems
 from integrations.configuration import document_of
@@ -44,7 +45,7 @@ class WorkItemAdmin(TenantAdmin):
     key = "-id"
     columns = (
         Column("Work item", lambda item: html.code(item.public_id)),
-        Column("Status", lambda item: html.badge(item.status)),
+        Column("Status", lambda item: html.badge(item.status) + _stuck(item)),
         Column("Workflow", lambda item: item.workflow),
         Column("Channel", lambda item: item.channel or html.NOTHING),
         Column("Requester", lambda item: item.requester),
@@ -56,6 +57,7 @@ class WorkItemAdmin(TenantAdmin):
         WORKFLOW,
         CHANNEL,
         POLICY_VERSION,
+        ListFilter("nobody_can_decide", "Stuck", choices=lambda _ctx: [("true", "nobody can decide")]),
         *created_window(),
     )
     filterset = WorkItemFilters
@@ -150,6 +152,10 @@ class WorkItemAdmin(TenantAdmin):
                 for action in sorted(allowed.intersection(document.actions))
             ]
         return found
+
+
+def _stuck(item: WorkItem) -> SafeString:
+    return html.badge("nobody can decide") if item.nobody_can_decide else SafeString("")
 
 
 def _reason(call: Call) -> str:

@@ -26,6 +26,7 @@ from workitems.admin.changing import ChangingPages
 from workitems.admin.decision_page import decision_page
 from workitems.admin.desk import desk_page, next_step, step_id_in
 from workitems.admin.filters import WORKFLOW
+from workitems.admin.handing_on import HandingOnPages
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.shapes import CAST_VOTE
 from workitems.lifecycle import StepKind, StepStatus
@@ -39,7 +40,7 @@ DESK: Final = "Decision desk"
 
 
 @admin.register(DecisionStep)
-class DecisionStepAdmin(ChangingPages, TenantAdmin):
+class DecisionStepAdmin(ChangingPages, HandingOnPages, TenantAdmin):
     heading = "Decisions"
     id_prefix = ids.DECISION_STEP
     key = "-id"
@@ -76,7 +77,12 @@ class DecisionStepAdmin(ChangingPages, TenantAdmin):
     def find(self, key: str, *, ctx: ActingContext) -> DecisionStep:
         parsed = ids.parse_public_id(ids.DECISION_STEP, key)
         rows = selectors.decision_steps(ctx).select_related(
-            "envelope", "claimed_by", "execution", "work_item__workflow_version", "work_item__requester"
+            "envelope",
+            "claimed_by",
+            "assignee",
+            "execution",
+            "work_item__workflow_version",
+            "work_item__requester",
         )
         step = rows.filter(id=parsed).first() if parsed else None
         if step is None:

@@ -20,6 +20,11 @@ class WorkItemFilters(CreatedWindow):
     workflow_id = SlugFilter(field_name="workflow")
     status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in WorkItemStatus])
     policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
+    nobody_can_decide = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_stuck")
+
+    def filter_stuck(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
+        """Those that wait at a step which the people there are cannot complete; they have an index of their own."""
+        return queryset.filter(nobody_can_decide=True)
 
 
 class DecisionStepFilters(CreatedWindow):

@@ -10,7 +10,7 @@ import orjson
 
 from integrations.idempotency import receiver_key
 from integrations.models import Attempt, Execution
-from threada_site.kernel import ids
+from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from workitems.models import DecisionStep, Delegation, Vote, WorkItem
 from workitems.services.contents import erased_by
@@ -54,6 +54,7 @@ def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any
 def represent_step(step: DecisionStep, tally: Tally | None) -> dict[str, Any]:
     """A decision step with its exact envelope: the decoded object, the bytes (Base64), and their SHA-256."""
     sealed = bytes(step.envelope.body)
+    claimant = step.claimant_at(clock.now())
     return {
         "decision_step_id": step.public_id,
         "work_item_id": ids.public_id(ids.WORK_ITEM, step.work_item_id),
@@ -73,8 +74,8 @@ def represent_step(step: DecisionStep, tally: Tally | None) -> dict[str, Any]:
         "waiting_for": [represent_need(need) for need in tally.waiting_for] if tally else [],
         "nobody_can_decide": bool(tally and tally.nobody_can_decide),
         "votes": [represent_vote(vote) for vote in step.votes.all()],
-        "claimed_by": _principal(step.claimed_by_id),
-        "claimed_until": _instant(step.claimed_until),
+        "claimed_by": _principal(claimant),
+        "claimed_until": _instant(step.claimed_until if claimant else None),
         "assignee": _principal(step.assignee_id),
         "escalated_to": list(step.escalated_to),
         "escalated_at": _instant(step.escalated_at),

@@ -131,7 +131,7 @@ def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> Non
     check_open(step, execution_of(step))
     check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
     now = clock.now()
-    if step.claimed_by_id not in (None, ctx.principal_id) and step.claimed_until and step.claimed_until > now:
+    if step.claimant_at(now) not in (None, ctx.principal_id):
         raise errors.StepClaimed("Somebody else has claimed this step. Wait for its release or ask for it.")
     step.claimed_by_id = ctx.principal_id
     step.claimed_until = now + CLAIM_LASTS
@@ -146,12 +146,13 @@ def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> Non
 
 
 def release_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
-    """Give a claim back. Releasing what nobody has claimed changes nothing."""
+    """Give a claim back. Releasing what nobody has claimed, or whose claim has ended, changes nothing."""
     check_permitted(item, ctx=ctx)
     check_open(step, execution_of(step))
-    if step.claimed_by_id is None:
+    claimant = step.claimant_at(clock.now())
+    if claimant is None:
         return
-    if step.claimed_by_id != ctx.principal_id:
+    if claimant != ctx.principal_id:
         raise errors.StepClaimed("Only who claimed a step may release it; a claim ends by itself after half an hour.")
     step.claimed_by_id = None
     step.claimed_until = None

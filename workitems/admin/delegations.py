@@ -1,0 +1,149 @@
+"""Absences: who stands in for whom, when; out of office is one form."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column, ListFilter
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import User
+from workitems import selectors
+from workitems.api.filters import DelegationFilters
+from workitems.models import Delegation
+from workitems.people import staff_of
+from workitems.services.delegations import Absence, delegate, end_delegation, locked_delegation
+from workitems.services.reassigning import named_principal
+
+MOST_CHOICES: Final = 300
+
+
+class InstantInput(forms.DateTimeInput):
+    """A field for day and time, in the zone in which the reader reads times."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%dT%H:%M")
+
+
+class AbsenceForm(ConsoleForm):
+    """Who is away, who stands in, from when until when."""
+
+    intro = (
+        "Who stands in may decide at the places of who is away, counts once with them, and is excluded where they "
+        "are. Rights are not handed over: only people who may decide anyway can stand in."
+    )
+    delegator = forms.ChoiceField(label="Who is away")
+    delegate = forms.ChoiceField(label="Who stands in")
+    starts_at = forms.DateTimeField(label="From", required=False, widget=InstantInput(), help_text="Empty: now.")
+    ends_at = forms.DateTimeField(label="Until", widget=InstantInput())
+    reason = forms.CharField(label="Reason", required=False, max_length=500)
+
+    def prepare(self) -> None:
+        people = list(staff_of(self.ctx.tenant_id))
+        names = [member.username for member in people]
+        deciding = [
+            member.username
+            for member in people
+            if member.id != self.ctx.principal_id or Scope.WORKFLOW_MANAGE in self.ctx.scopes
+            if Scope.DECISIONS_DECIDE in member.rights.scopes
+            or any(Scope.DECISIONS_DECIDE in held for held in member.rights.grants.workflows.values())
+        ]
+        if Scope.WORKFLOW_MANAGE not in self.ctx.scopes:
+            del self.fields["delegator"]
+        else:
+            self._offer("delegator", names, initial=self.ctx.principal_name)
+        self._offer("delegate", deciding)
+
+    def _offer(self, name: str, names: list[str], *, initial: str = "") -> None:
+        label = self.fields[name].label
+        if len(names) > MOST_CHOICES:
+            self.fields[name] = forms.CharField(label=label, max_length=150, help_text="A person's name.")
+        else:
+            self.fields[name].choices = [("", "choose…"), *((one, one) for one in names)]  # type: ignore[attr-defined]
+        self.fields[name].initial = initial
+
+
+@admin.register(Delegation)
+class DelegationAdmin(TenantAdmin):
+    heading = "Absences"
+    id_prefix = ids.DELEGATION
+    key = "-id"
+    columns = (
+        Column("Away", lambda row: row.delegator),
+        Column("Stands in", lambda row: row.delegate),
+        Column("From", lambda row: html.when(row.starts_at)),
+        Column("Until", lambda row: html.when(row.ends_at)),
+        Column("Now", lambda row: html.badge(phase_of(row))),
+    )
+    filters = (ListFilter("active", "In force", choices=lambda _ctx: [("true", "now"), ("false", "not now")]),)
+    filterset = DelegationFilters
+    about = "While people are away, others stand in for them: they decide in their place, and count once together."
+    nothing_yet = "Nobody is away. Say here when you will be, and who decides in your place."
+    page_template = "workitems/delegation.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.delegations(ctx)
+
+    def page_title(self, row: Delegation) -> str:
+        return f"{row.delegate} stands in for {row.delegator}"
+
+    def page(self, row: Delegation, *, ctx: ActingContext) -> dict[str, Any]:
+        is_theirs = ctx.principal_id in (row.delegator_id, row.delegate_id)
+        may_end = ctx.holds_anywhere(Scope.DECISIONS_DECIDE) and (is_theirs or Scope.WORKFLOW_MANAGE in ctx.scopes)
+        return {
+            "phase": phase_of(row),
+            "created_by": User.objects.filter(id=row.created_by).first() if row.created_by else "the instance",
+            "may_end": may_end and row.ended_at is None and row.ends_at > clock.now(),
+        }
+
+    @form_page("Be away", form=AbsenceForm, scope=Scope.DECISIONS_DECIDE, submit="Let them stand in")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        sent = form.cleaned_data
+        row = delegate(
+            Absence(
+                delegator=_person(sent.get("delegator", call.ctx.actor), "delegator", ctx=call.ctx),
+                delegate=_person(sent["delegate"], "delegate", ctx=call.ctx),
+                starts_at=sent["starts_at"],
+                ends_at=sent["ends_at"],
+                reason=sent["reason"],
+            ),
+            ctx=call.ctx,
+        )
+        return Done(f"{row.delegate.username} stands in for {row.delegator.username}.", self.url_of(row))
+
+    @act(Scope.DECISIONS_DECIDE)
+    def end(self, call: Call) -> Done:
+        parsed = ids.parse_public_id(ids.DELEGATION, call.key)
+        if parsed is None:
+            raise errors.NotFound
+        end_delegation(locked_delegation(parsed, ctx=call.ctx), ctx=call.ctx)
+        return Done("It has ended. What was decided meanwhile stands.")
+
+
+def phase_of(row: Delegation) -> str:
+    """Where an absence stands, in a word."""
+    now = clock.now()
+    if row.ends_at <= now:
+        return "ended"
+    return "active" if row.starts_at <= now else "planned"
+
+
+def _person(name: str, field: str, *, ctx: ActingContext) -> User:
+    found = named_principal(name, ctx=ctx)
+    if found is None:
+        raise errors.InvalidRequest(
+            f"The {field} is no principal of this tenant.",
+            errors=[FieldError(f"/{field}", "names no principal", "unknown")],
+        )
+    return found

@@ -1,0 +1,120 @@
+"""Handing a decision on, in the console: to somebody it waits for, or to more people than it asked so far."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from django import forms
+
+from policies.approvals import Leaf, LeafKind, from_json
+from threada_site.admin.acts import Call, Done
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.identity.selectors import groups_of_tenant, roles_of_tenant
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
+from workitems import selectors
+from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
+from workitems.models import DecisionStep, WorkItem
+from workitems.people import eligible_on, staff_of
+from workitems.services.escalating import escalate_step
+from workitems.services.locks import locked_step
+from workitems.services.reassigning import named_principal, reassign_step
+from workitems.services.receipts import subject_of
+
+MOST_CHOICES: Final = 300
+"""Of more people than this, none is listed: the name is typed."""
+_BY_RULE: Final = "rule"
+
+
+class ReassignForm(ConsoleForm):
+    """To whom, out of those who could decide it now."""
+
+    intro = "It becomes their turn, and they are told. Nobody loses the right to decide."
+    row: DecisionStep
+    to = forms.ChoiceField(label="Hand it to")
+    reason = forms.CharField(label="Reason", required=False, max_length=1000, strip=True)
+
+    def prepare(self) -> None:
+        step = self.row
+        staff = staff_of(step.tenant_id)
+        votes = selectors.votes_on(step)
+        voted = {vote.voter_id for vote in votes}
+        counting = eligible_on(step, staff, votes, workflow_id=step.work_item.workflow_version.workflow_id) - voted
+        names = [member.username for member in staff if member.id in counting and member.id != step.assignee_id]
+        if len(names) > MOST_CHOICES:
+            self.fields["to"] = forms.CharField(label="Hand it to", max_length=150, help_text="A person's name.")
+            return
+        self.fields["to"].choices = [("", "choose…"), *((name, name) for name in names)]  # type: ignore[attr-defined]
+        if not names:
+            self.fields["to"].help_text = "There is nobody else who could decide this now."
+
+
+class EscalateForm(ConsoleForm):
+    """To whom the rule names; who manages the workflow may name somebody else."""
+
+    intro = "They may decide it too, at any place that is still open, and are told. Nobody loses the right to decide."
+    row: DecisionStep
+    to = forms.ChoiceField(label="Escalate to")
+    reason = forms.CharField(label="Reason", required=False, max_length=1000, strip=True)
+
+    def prepare(self) -> None:
+        step = self.row
+        named = from_json(step.rule).escalate_to
+        choices: list[Any] = [("", "choose…")]
+        if named:
+            words = ", ".join(f"the {leaf.kind} {leaf.name}" for leaf in named)
+            choices.append((_BY_RULE, f"whom the rule names: {words}"))
+        workflow_id = step.work_item.workflow_version.workflow_id
+        if self.ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):
+            for kind, rows in (
+                ("role", roles_of_tenant(self.ctx.tenant_id)),
+                ("group", groups_of_tenant(self.ctx.tenant_id)),
+            ):
+                slugs = rows.order_by("slug").values_list("slug", flat=True)[:MOST_CHOICES]  # type: ignore[attr-defined]
+                choices.append((f"a {kind}", [(f"{kind}/{slug}", slug) for slug in slugs]))
+            people = [member.username for member in staff_of(step.tenant_id)]
+            if len(people) <= MOST_CHOICES:
+                choices.append(("a person", [(f"user/{name}", name) for name in people]))
+        self.fields["to"].choices = choices  # type: ignore[attr-defined]
+        if len(choices) == 1:
+            self.fields["to"].help_text = "The rule names nobody. Who manages the workflow may name somebody."
+
+
+class HandingOnPages:
+    """The form pages of a decision step on which it is handed on; mixed into the admin of decision steps."""
+
+    @form_page("Reassign", form=ReassignForm, scope=Scope.DECISIONS_DECIDE, submit="Hand it over", of_row=True)
+    def reassign(self, call: Call, form: ConsoleForm) -> Done:
+        item, step = _locked(call)
+        body = REASSIGN_STEP.check(_filled(form, to=form.cleaned_data["to"]))
+        to = named_principal(body["to"], ctx=call.ctx)
+        if to is None:
+            raise errors.AssigneeNotEligible(
+                "There is no such person in this tenant.", errors=[FieldError("/to", "names nobody", "unknown")]
+            )
+        reassign_step(item, step, to, reason=body.get("reason", ""), ctx=call.ctx)
+        return Done(f"It is now the turn of {to.username}.")
+
+    @form_page("Escalate", form=EscalateForm, scope=Scope.DECISIONS_DECIDE, submit="Escalate it", of_row=True)
+    def escalate(self, call: Call, form: ConsoleForm) -> Done:
+        item, step = _locked(call)
+        kind, _, name = form.cleaned_data["to"].partition("/")
+        body = ESCALATE_STEP.check(_filled(form, **({} if kind == _BY_RULE else {"to": {kind: name}})))
+        to = None if kind == _BY_RULE else Leaf(cast("LeafKind", kind), name)
+        escalate_step(item, step, to=to, reason=body.get("reason", ""), ctx=call.ctx)
+        return Done("It is escalated: more people may decide it now.")
+
+
+def _filled(form: ConsoleForm, **fields: Any) -> dict[str, Any]:
+    reason = form.cleaned_data["reason"]
+    return {**fields, **({"reason": reason} if reason else {})}
+
+
+def _locked(call: Call) -> tuple[WorkItem, DecisionStep]:
+    parsed = ids.parse_public_id(ids.DECISION_STEP, call.key)
+    if parsed is None:
+        raise errors.NotFound
+    item, step = locked_step(parsed, ctx=call.ctx)
+    call.subject = subject_of(item)
+    return item, step
