@@ -18,6 +18,7 @@ class FailureClass(StrEnum):
     ENVELOPE_MISMATCH = "envelope_mismatch"
     POLICY_DENIED = "policy_denied"
     WORKER_LOST = "worker_lost"
+    DEADLINE_PASSED = "deadline_passed"
 
 
 class TransportFailure(Exception):

@@ -117,6 +117,7 @@ class Execution(TenantRow):
     )
     status = models.CharField(max_length=20)
     requested_by = models.UUIDField()
+    undoes_id = models.UUIDField(null=True, help_text="The execution that this one takes back.")
     idempotency_key = models.CharField(max_length=255)
     input = ContentJSON(default=dict)
     input_edited_by = models.UUIDField(null=True, help_text="Who last changed the input that was asked for.")
@@ -124,6 +125,7 @@ class Execution(TenantRow):
     policy_version_id = models.UUIDField(null=True)
     attempts_made = models.PositiveIntegerField(default=0)
     attempts_before = models.PositiveIntegerField(default=0, help_text="Attempts before the last retry by a person.")
+    tries_began_at = models.DateTimeField(null=True, help_text="The first try since it was started or retried.")
     next_try_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
     fencing_token = models.PositiveBigIntegerField(default=0)
@@ -142,6 +144,11 @@ class Execution(TenantRow):
                 fields=["tenant", "work_item_id"],
                 condition=models.Q(status__in=OPEN_EXECUTION_STATUSES),
                 name="execution_one_open_per_item",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "undoes_id"],
+                condition=models.Q(status__in=[*OPEN_EXECUTION_STATUSES, "succeeded"]),
+                name="execution_undone_once",
             ),
         ]
         indexes = [

@@ -34,11 +34,12 @@ _TRIED_AGAIN_IF_NOTHING_WAS_SENT: Final = frozenset(
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """`attempts` in all, the first included; the n-th wait lies between nothing and `backoff_s` · 2^(n-1), at most
-    `max_backoff_s`."""
+    `max_backoff_s`. No try begins later than `deadline_s` after the first."""
 
     attempts: int = 5
     backoff_s: float = 2.0
     max_backoff_s: float = 300.0
+    deadline_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,14 @@ def next_try(
     idempotent: bool,
     retry_after_s: float | None = None,
     worker_deaths: int = 0,
+    elapsed_s: float = 0.0,
     rng: random.Random,
 ) -> Retry | GiveUp:
     """What follows on a failed attempt.
 
     `ambiguous`: whether the receiver may have acted on this attempt or on any before it. `attempts`: attempts made,
     this one included, without those that ended with their worker; those are counted in `worker_deaths`.
+    `elapsed_s`: since the first of them began.
     """
     if failure is FailureClass.WORKER_LOST and worker_deaths >= MAX_WORKER_DEATHS:
         return GiveUp(ExecutionStatus.FAILED)
@@ -77,7 +80,9 @@ def next_try(
     may_repeat = idempotent or not ambiguous
     left = attempts < policy.attempts or failure is FailureClass.WORKER_LOST
     if failure in tried_again and may_repeat and left:
-        return Retry(_wait(max(attempts, worker_deaths, 1), policy, retry_after_s, rng))
+        after_s = _wait(max(attempts, worker_deaths, 1), policy, retry_after_s, rng)
+        if elapsed_s + after_s <= policy.deadline_s:
+            return Retry(after_s)
     return GiveUp(ExecutionStatus.OUTCOME_UNKNOWN if ambiguous else ExecutionStatus.FAILED)
 
 

@@ -1,6 +1,7 @@
 """The `${ … }` rule of action documents: compiled when a document is saved, rendered when an envelope is sealed.
 
-* A string that is wholly `${ expression }` is a CEL expression over `item`, `ctx` and `input` and keeps its type.
+* A string that is wholly `${ expression }` is a CEL expression over `item`, `ctx`, `input` and `undoes` and keeps its
+  type. `undoes` is what an undo takes back: `{execution_id, action, idempotency_key, input, result}`; else {}.
 * In a path, a header value or a text for people it may also stand inside a string. In a path every character but
   letters, digits and `-._~` is percent-encoded, also `/`; a header value must be Latin-1 without control characters.
 * A string without `${` is literal; `$${` stands for a literal `${`. Keys are always literal.
@@ -20,7 +21,7 @@ from threada_site.kernel.cel import Expression, ExpressionError, compile_express
 from threada_site.kernel.errors import DocumentInvalid, ExpressionFailed, FieldError
 from threada_site.kernel.pointers import pointer_to
 
-VARIABLES: Final = ("item", "ctx", "input")
+VARIABLES: Final = ("item", "ctx", "input", "undoes")
 
 
 class Place(StrEnum):
@@ -66,12 +67,12 @@ def compile_template(value: Any, *, pointer: str = "", place: Place = Place.VALU
 
 
 def render(template: Template, facts: Mapping[str, Any]) -> Any:
-    """The value of `template` for `facts` (`item`, `ctx`, `input`), as I-JSON.
+    """The value of `template` for `facts` (`item`, `ctx`, `input`, `undoes`), as I-JSON.
 
     Raises `ExpressionFailed` whose `errors` name every expression without a usable value.
     """
     errors: list[FieldError] = []
-    value = _render(template.node, facts, errors)
+    value = _render(template.node, {"undoes": {}, **facts}, errors)
     if errors:
         raise ExpressionFailed(f"{errors[0].pointer}: {errors[0].detail}", errors=errors)
     return value

@@ -61,6 +61,7 @@ class ExecutionFacts:
     failure: str = ""
     next_at: datetime | None = None
     frozen: bool = False
+    undoes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ class Explanation:
 def explain(case: ExplainInput) -> Explanation:
     """The explanation of one case."""
     return Explanation(
-        why=[*_why(case), *_ERASED.get(case.contents_erased, ())],
+        why=[*_why(case), *_undoing(case), *_ERASED.get(case.contents_erased, ())],
         waiting_for=_waiting_for(case),
         until=_until(case),
         next=_next(case),
@@ -113,6 +114,14 @@ _ERASED: Final = {
     "retention": ("Retention has removed its contents; digests and receipts remain.",),
     "subject": ("The person it is about was erased, so its contents can no longer be read.",),
 }
+
+
+def _undoing(case: ExplainInput) -> list[str]:
+    """An undo is the one thing that still happens to a case that has ended."""
+    if case.execution is None or not case.execution.undoes or WORK_ITEM.is_open(case.status):
+        return []
+    return [_execution_state(case.execution)]
+
 
 _VERBS: Final[dict[Effect, str]] = {
     "allow": "allows it",
@@ -144,8 +153,9 @@ def _why(case: ExplainInput) -> list[str]:
         case WorkItemStatus.EXPIRED:
             return [*_decided(case.decision), "It was not decided in time."]
         case WorkItemStatus.RESOLVED:
-            if not case.ended_by and case.execution and case.execution.status is ExecutionStatus.SUCCEEDED:
-                return [f"{_run(case.execution)} succeeded, which resolves it."]
+            run = case.execution
+            if not case.ended_by and run and run.status is ExecutionStatus.SUCCEEDED and not run.undoes:
+                return [f"{_run(run)} succeeded, which resolves it."]
             return [_ended("It was resolved", case)]
         case WorkItemStatus.CANCELLED:
             return [_ended("It was cancelled", case)]

@@ -5,7 +5,7 @@
     idempotent: true                # the receiver honours Idempotency-Key; false unless written
     auth: {scheme: bearer, secret: {env: BANK_TOKEN}}    # or {scheme: basic, username, secret}
     timeout: PT10S                  # of one attempt, the whole of it; seconds or ISO 8601
-    retry: {attempts: 5, backoff: 2, max_backoff: PT5M}
+    retry: {attempts: 5, backoff: 2, max_backoff: PT5M, deadline: P1D}    # of all attempts, from the first
     actions:
       pay:
         method: POST

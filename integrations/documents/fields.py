@@ -99,14 +99,15 @@ class Fields:
         return value
 
     def retry(self, name: str, default: RetryPolicy) -> RetryPolicy:
-        """`{attempts, backoff, max_backoff}`; what is left out comes from `default`."""
+        """`{attempts, backoff, max_backoff, deadline}`; what is left out comes from `default`."""
         if name not in self._members:
             return default
-        inner = self.object(name, known=("attempts", "backoff", "max_backoff"))
+        inner = self.object(name, known=("attempts", "backoff", "max_backoff", "deadline"))
         return RetryPolicy(
             attempts=inner.whole_number("attempts", default.attempts, lowest=1, highest=20),
             backoff_s=inner.seconds("backoff", default.backoff_s, highest=3600),
             max_backoff_s=inner.seconds("max_backoff", default.max_backoff_s, highest=86400),
+            deadline_s=inner.seconds("deadline", default.deadline_s, highest=30 * 86400),
         )
 
     def object(self, name: str, *, known: Collection[str] | None = None) -> Fields:

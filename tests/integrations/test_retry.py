@@ -117,3 +117,14 @@ def test_nothing_ambiguous_is_repeated_blindly_or_called_failed(
     assert blind == UNKNOWN
     safe = next_try(failure, ambiguous=True, idempotent=True, rng=random.Random(seed), **rest)  # type: ignore[arg-type]
     assert safe == UNKNOWN or (isinstance(safe, Retry) and 0 <= safe.after_s <= LONGEST_WAIT_S + 60)
+
+
+def test_no_try_begins_after_the_deadline_for_all_tries() -> None:
+    policy = RetryPolicy(attempts=20, backoff_s=1.0, max_backoff_s=1.0, deadline_s=60.0)
+    terms = {"attempts": 2, "policy": policy, "idempotent": True}
+    in_time = next_try(F.TIMEOUT, ambiguous=True, elapsed_s=59.0, rng=random.Random(1), **terms)  # type: ignore[arg-type]
+    assert isinstance(in_time, Retry)
+    late = next_try(F.TIMEOUT, ambiguous=True, elapsed_s=60.5, rng=random.Random(1), **terms)  # type: ignore[arg-type]
+    assert late == UNKNOWN
+    asked = {"elapsed_s": 31.0, "retry_after_s": 30.0, "rng": random.Random(1)}
+    assert next_try(F.RATE_LIMITED, ambiguous=False, **asked, **terms) == GiveUp(ExecutionStatus.FAILED)  # type: ignore[arg-type]

@@ -163,6 +163,10 @@ class Office:
             assert found is not None
             return found
 
+    def item_of(self, execution: Execution) -> WorkItem:
+        with unit_of_work(self.tenant.id):
+            return WorkItem.objects.get(id=execution.work_item_id)
+
     def step(self, step: DecisionStep) -> DecisionStep:
         with unit_of_work(self.tenant.id):
             return DecisionStep.objects.get(id=step.id)

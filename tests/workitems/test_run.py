@@ -225,3 +225,17 @@ def test_secrets_are_nowhere(office: Office, bank: Receiver, monkeypatch: pytest
     assert "hush-hush" not in str(shown.result)
     assert "[redacted]" in str(shown.result)
     assert b"hush-hush" not in bytes(shown.envelope.body)
+
+
+def test_what_comes_to_its_turn_after_the_deadline_is_not_tried(office: Office, bank: Receiver) -> None:
+    office.put_bank(base_url=bank.url, retry={"deadline": "PT1M"})
+    bank.behave(status=429, headers={"Retry-After": "10"})
+    execution = started(office)
+    run_execution(office.tenant, execution.id)
+    assert office.execution(execution).tries_began_at is not None
+    earlier = clock.now() - timedelta(seconds=61)
+    office.set_execution(execution, next_try_at=None, tries_began_at=earlier)
+    run_execution(office.tenant, execution.id)
+    shown = office.execution(execution)
+    assert (shown.status, shown.failure) == ("failed", "deadline_passed")
+    assert len(bank.requests()) == 1

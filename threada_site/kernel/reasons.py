@@ -251,6 +251,20 @@ _TABLE: Final = (
     Reason("execution_not_retryable", _E, 409, "The execution cannot be retried", "See its status."),
     Reason("execution_not_reconcilable", _E, 409, "The execution does not wait to be reconciled", "See its status."),
     Reason(
+        "execution_not_undoable",
+        _E,
+        409,
+        "The execution cannot be undone",
+        "Only one that succeeded, whose action names an undo, and once.",
+    ),
+    Reason(
+        "deadline_passed",
+        _E,
+        None,
+        "The time for trying again is over",
+        "See the attempts; retry it once the receiver is well.",
+    ),
+    Reason(
         "expression_failed",
         _E,
         422,

@@ -150,6 +150,7 @@ def represent_execution(execution: Execution, *, attempts: list[Attempt] | None 
         "receiver_idempotency_key": receiver_key(execution.id),
         "input": execution.input,
         "requested_by": ids.public_id(ids.PRINCIPAL, execution.requested_by),
+        "undoes": ids.public_id(ids.EXECUTION, execution.undoes_id) if execution.undoes_id else None,
         "policy_decision_id": execution.policy_decision_id
         and ids.public_id(ids.POLICY_DECISION, execution.policy_decision_id),
         "policy_version_id": _policy_version(execution.policy_version_id),

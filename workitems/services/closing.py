@@ -16,7 +16,7 @@ from threada_site.tenancy.writes import insert_together
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import WorkItem
 from workitems.services.intake import checked_payload, decide_intake_job
-from workitems.services.moves import move_execution, move_item
+from workitems.services.moves import carry_item, move_execution, move_item
 from workitems.services.receipts import payload_inputs, record_item
 from workitems.services.steps import close_pending_step
 
@@ -96,5 +96,5 @@ def _free(item: WorkItem, step_status: StepStatus, *, ctx: ActingContext) -> Non
 def cancel_waiting(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
     """Cancel a locked execution that has not begun; the item is ready for another."""
     move_execution(execution, ExecutionStatus.CANCELLED)
-    move_item(item, WorkItemStatus.READY)
+    carry_item(item, execution, WorkItemStatus.READY)
     record_item("execution.cancelled", item, ctx=ctx, execution=execution, outcome={"status": execution.status})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +30,11 @@ from workitems.services.decisions import (
     refusal_reasons,
     take_intake_decision,
 )
-from workitems.services.moves import move_item
+from workitems.services.moves import carry_item
 from workitems.services.receipts import item_receipt_rows
 from workitems.services.sealing import Configured, check_input, configured_action, seal_action
 from workitems.services.steps import envelope_row, open_step, pinned_versions
+from workitems.services.undoing import execution_to_undo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class ActionRequest:
     action: str
     input: dict[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
+    undoes: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
     """
     require_unit_of_work(ctx.tenant_id)
     configured = _permitted_action(item, request, ctx=ctx)
-    check_executable(item, ctx=ctx)
+    undone = execution_to_undo(item, request.integration, request.action, named=request.undoes)
+    check_executable(item, ctx=ctx, undoes=undone is not None)
     check_input(configured, request.input)
     execution = Execution(
         tenant_id=ctx.tenant_id,
@@ -73,6 +77,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
         requested_by=ctx.principal_id,
         idempotency_key=request.idempotency_key or f"threada-{secrets.token_urlsafe(18)}",
         input=request.input,
+        undoes_id=undone.id if undone else None,
         correlation_id=ctx.correlation_id,
     )
     decision = decide(decision_request(item, actor=actor_in(ctx), asked=asked_of(execution)), ctx=ctx)
@@ -100,8 +105,11 @@ def start_decided(
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
     needs_approval = decision.outcome == "require_approval"
     execution.status = ExecutionStatus.AWAITING_APPROVAL if needs_approval else ExecutionStatus.STARTED
-    move_item(
-        item, WorkItemStatus.AWAITING_APPROVAL if needs_approval else WorkItemStatus.EXECUTING, "policy_version_id"
+    carry_item(
+        item,
+        execution,
+        WorkItemStatus.AWAITING_APPROVAL if needs_approval else WorkItemStatus.EXECUTING,
+        "policy_version_id",
     )
     record_decision(item, decision, ctx=ctx, execution=execution)
     insert_together(
@@ -118,6 +126,7 @@ def start_decided(
                     "envelope_sha256": envelope.sha256,
                     "input_sha256": canonical_sha256(execution.input),
                     "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+                    **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
                 },
                 policy={"policy_decision_id": decision.public_id},
                 outcome={"status": execution.status},
@@ -149,8 +158,11 @@ def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingCont
     return configured_action(item, integration, named=request.integration, action=request.action, ctx=ctx)
 
 
-def check_executable(item: WorkItem, *, ctx: ActingContext) -> None:
-    """Refuse unless an action may be asked for now; an item that is `new` is decided first, in this transaction."""
+def check_executable(item: WorkItem, *, ctx: ActingContext, undoes: bool = False) -> None:
+    """Refuse unless an action may be asked for now; an item that is `new` is decided first, in this transaction.
+
+    An item that has ended takes an action that undoes another (`undoes`), and no other.
+    """
     require_contents(item)
     if systems.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
         raise errors.ExecutionInProgress("An execution is open on this work item. Wait for it, cancel or reconcile it.")
@@ -170,6 +182,8 @@ def check_executable(item: WorkItem, *, ctx: ActingContext) -> None:
         raise errors.ApprovalPending(
             "This work item awaits an approval. Execute the action once it is ready.", keeps_changes=True
         )
+    if undoes and not WORK_ITEM.is_open(WorkItemStatus(item.status)):
+        return
     if not WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.EXECUTING):
         raise errors.TransitionNotAllowed(f"A work item that is {item.status} takes no more actions.")
 

@@ -14,7 +14,7 @@ from threada_site.tenancy.unit_of_work import require_unit_of_work
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import WorkItem
 from workitems.services.closing import cancel_waiting
-from workitems.services.moves import move_execution, move_item
+from workitems.services.moves import carry_item, move_execution
 from workitems.services.receipts import record_item
 from workitems.services.steps import close_pending_step
 
@@ -37,15 +37,21 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
         raise errors.ExecutionNotRetryable(f"Only a failed execution can be retried; this one is {execution.status}.")
     if not execution.attempts_made:
         raise errors.ExecutionNotRetryable("It was refused before anybody approved it. Execute the action anew.")
-    if not WORK_ITEM.is_open(WorkItemStatus(item.status)):
+    if not is_last(execution):
+        raise errors.ExecutionNotRetryable("Another execution has followed it. Execute the action anew.")
+    if WORK_ITEM.is_open(WorkItemStatus(item.status)):
+        if item.status != WorkItemStatus.FAILED:
+            raise errors.ExecutionNotRetryable("The work item has moved on. Execute the action anew.")
+    elif execution.undoes_id is None:
         raise errors.ExecutionNotRetryable(f"The work item is {item.status}; nothing runs on it any more.")
-    if item.status != WorkItemStatus.FAILED:
-        raise errors.ExecutionNotRetryable("The work item has moved on. Execute the action anew.")
     execution.attempts_before = execution.attempts_made
     execution.worker_deaths = 0
+    execution.tries_began_at = None
     execution.finished_at = None
-    move_execution(execution, ExecutionStatus.STARTED, "attempts_before", "worker_deaths", "finished_at")
-    move_item(item, WorkItemStatus.EXECUTING)
+    move_execution(
+        execution, ExecutionStatus.STARTED, "attempts_before", "worker_deaths", "tries_began_at", "finished_at"
+    )
+    carry_item(item, execution, WorkItemStatus.EXECUTING)
     record_item("execution.retried", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
     dispatch(execution.tenant_id, execution.id)
 
@@ -62,10 +68,10 @@ def reconcile_execution(
     execution.failure_detail = f"Reconciled: {reason}"
     move_execution(execution, ExecutionStatus.SUCCEEDED if succeeded else ExecutionStatus.FAILED, "failure_detail")
     if not succeeded:
-        move_item(item, WorkItemStatus.FAILED)
+        carry_item(item, execution, WorkItemStatus.FAILED)
     else:
         resolves = action_of(execution).resolves
-        move_item(item, WorkItemStatus.RESOLVED if resolves else WorkItemStatus.READY)
+        carry_item(item, execution, WorkItemStatus.RESOLVED if resolves else WorkItemStatus.READY)
     record_item(
         "execution.reconciled",
         item,
@@ -74,6 +80,14 @@ def reconcile_execution(
         inputs={"reason_commitment": commitment(bytes(item.payload_salt), reason)},
         outcome={"status": execution.status, "work_item_status": item.status},
     )
+
+
+def is_last(execution: Execution) -> bool:
+    """Whether it is the newest execution on its item."""
+    newer = Execution.objects.filter(
+        tenant_id=execution.tenant_id, work_item_id=execution.work_item_id, id__gt=execution.id
+    )
+    return not newer.exists()
 
 
 def _check_may_execute(item: WorkItem, *, ctx: ActingContext) -> None:

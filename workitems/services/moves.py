@@ -20,6 +20,14 @@ def move_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
     item.save(update_fields=["status", "updated_at", *also])
 
 
+def carry_item(item: WorkItem, execution: Execution | None, status: WorkItemStatus, *also: str) -> None:
+    """Move a locked work item along with its execution; one that has ended stays so: an undo alone runs on it."""
+    if execution is None or execution.undoes_id is None or WORK_ITEM.is_open(WorkItemStatus(item.status)):
+        move_item(item, status, *also)
+    elif also:
+        item.save(update_fields=[*also])
+
+
 def move_execution(execution: Execution, status: ExecutionStatus, *also: str) -> None:
     """Move a locked execution and save it; an end is stamped."""
     EXECUTION.check_transition(ExecutionStatus(execution.status), status)

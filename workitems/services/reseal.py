@@ -26,7 +26,7 @@ from workitems.services.decisions import (
     take_intake_decision,
 )
 from workitems.services.execute import asked_of
-from workitems.services.moves import move_execution, move_item
+from workitems.services.moves import carry_item, move_execution, move_item
 from workitems.services.receipts import record_item
 from workitems.services.sealing import configured_now, seal_action
 from workitems.services.steps import close_step, envelope_row, open_step, pinned_versions
@@ -68,7 +68,7 @@ def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContex
         await_approval(item, execution, decision, approval_rule(decision), ctx=ctx)
         return
     move_execution(execution, ExecutionStatus.STARTED, *_DECIDED_ANEW)
-    move_item(item, WorkItemStatus.EXECUTING, "policy_version_id")
+    carry_item(item, execution, WorkItemStatus.EXECUTING, "policy_version_id")
     record_decision(item, decision, ctx=ctx, execution=execution)
     dispatch(execution.tenant_id, execution.id)
 
@@ -128,7 +128,7 @@ def _fail(
     move_execution(
         execution, ExecutionStatus.FAILED, "failure", "failure_detail", "policy_decision_id", "policy_version_id"
     )
-    move_item(item, WorkItemStatus.READY, "policy_version_id")
+    carry_item(item, execution, WorkItemStatus.READY, "policy_version_id")
     record_decision(item, decision, ctx=ctx, execution=execution)
     record_item(
         "execution.failed",

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -98,6 +98,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
             return None
         held = claim(execution, now=now)
         try:
+            _check_in_time(execution, action, now=now)
             sealed = open_to_run(item, execution)
             _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
@@ -112,6 +113,13 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
             outcome={"status": execution.status},
         )
         return Errand(held, sealed["integration"]["connector"], sealed["request"], action)
+
+
+def _check_in_time(execution: Execution, action: ActionDocument, *, now: datetime) -> None:
+    """What had to wait for its turn beyond the time there is for all tries is not tried any more."""
+    began = execution.tries_began_at or now
+    if (now - began).total_seconds() > action.retry.deadline_s:
+        raise TransportFailure(FailureClass.DEADLINE_PASSED, "Its turn came after the time there is for all tries.")
 
 
 def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:

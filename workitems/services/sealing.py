@@ -24,6 +24,7 @@ from threada_site.kernel.errors import FieldError
 from workitems.models import WorkItem
 from workitems.services.actors import Actor
 from workitems.services.steps import sealed_evidence
+from workitems.services.undoing import undone_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def seal_action(
         actor_kind=actor.kind,
         roles=actor.roles,
         input=execution.input,
-    )
+    ) | {"undoes": undone_facts(execution)}
     request = connector_named(configured.document.connector).build_request(
         configured.document, configured.action, facts
     )

@@ -21,7 +21,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import WorkItem
-from workitems.services.moves import move_execution, move_item
+from workitems.services.moves import carry_item, move_execution
 from workitems.services.receipts import record_item
 from workitems.services.steps import open_step
 
@@ -66,6 +66,7 @@ def settle(
         idempotent=action.idempotent,
         retry_after_s=outcome.retry_after_s,
         worker_deaths=execution.worker_deaths,
+        elapsed_s=(now - (execution.tries_began_at or now)).total_seconds(),
         rng=_rng,
     )
     if isinstance(following, Retry):
@@ -81,7 +82,7 @@ def settle(
     if execution.status == ExecutionStatus.FAILED and WORK_ITEM.allows(
         WorkItemStatus(item.status), WorkItemStatus.FAILED
     ):
-        move_item(item, WorkItemStatus.FAILED)
+        carry_item(item, execution, WorkItemStatus.FAILED)
     _record(f"execution.{execution.status}", item, execution, ctx=ctx)
 
 
@@ -90,9 +91,9 @@ def _succeed(
 ) -> None:
     move_execution(execution, ExecutionStatus.SUCCEEDED, "failure", "failure_detail", "result")
     if request.get("operation") == "request_approval":
-        move_item(item, WorkItemStatus.AWAITING_APPROVAL)
+        carry_item(item, execution, WorkItemStatus.AWAITING_APPROVAL)
     else:
-        move_item(item, WorkItemStatus.RESOLVED if action.resolves else WorkItemStatus.READY)
+        carry_item(item, execution, WorkItemStatus.RESOLVED if action.resolves else WorkItemStatus.READY)
     _record("execution.succeeded", item, execution, ctx=ctx)
     if request.get("operation") == "request_approval":
         open_step(

@@ -24,7 +24,7 @@ from workitems import selectors, tally
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.people import Staff, eligibility_on, people_of, staff_of, tally_on
-from workitems.services.moves import move_execution, move_item
+from workitems.services.moves import carry_item, move_execution, move_item
 from workitems.services.pins import check_pins_hold
 from workitems.services.receipts import item_receipt_rows, record_item
 from workitems.services.shown import check_shown
@@ -176,9 +176,9 @@ def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingConte
         move_execution(execution, ExecutionStatus.EXPIRED if expired else ExecutionStatus.REJECTED)
     of_action = execution is not None or _was_asked_by_action(item)
     if of_action and workflow_document(item.workflow_version_id, ctx=ctx).on_reject == "ready":
-        move_item(item, WorkItemStatus.READY)
+        carry_item(item, execution, WorkItemStatus.READY)
         return
-    move_item(item, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
+    carry_item(item, execution, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
 
 
 def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, ctx: ActingContext) -> None:
@@ -198,7 +198,7 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
         close_step(step, StepStatus.APPROVED, item=item, ctx=ctx)
     else:
         move_execution(execution, ExecutionStatus.STARTED)
-        move_item(item, WorkItemStatus.EXECUTING)
+        carry_item(item, execution, WorkItemStatus.EXECUTING)
         close_step(step, StepStatus.APPROVED, item=item, ctx=ctx, execution=execution)
         dispatch(item.tenant_id, execution.id)
     if execution is not None:

@@ -59,6 +59,7 @@ from threada_site.kernel.errors.executions import (
     ExecutionNotCancellable,
     ExecutionNotReconcilable,
     ExecutionNotRetryable,
+    ExecutionNotUndoable,
     ExpressionFailed,
     InstanceNotReady,
     InstanceStarting,

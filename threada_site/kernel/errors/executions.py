@@ -23,6 +23,10 @@ class ExecutionNotReconcilable(ThreadaError):
     reason_code = "execution_not_reconcilable"
 
 
+class ExecutionNotUndoable(ThreadaError):
+    reason_code = "execution_not_undoable"
+
+
 class ExpressionFailed(ThreadaError):
     reason_code = "expression_failed"
 
