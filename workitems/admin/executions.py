@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 
+from integrations import selectors as systems
+from integrations.failures import FailureClass
 from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
@@ -23,11 +27,52 @@ from workitems import selectors
 from workitems.admin.filters import CHANNEL, INTEGRATION, POLICY_VERSION, WORKFLOW
 from workitems.api.filters import ExecutionFilters
 from workitems.api.shapes import RECONCILE_EXECUTION
-from workitems.lifecycle import WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.services.dead_letters import MOST_AT_ONCE, Criteria, named, only_dead_letters, replay_dead_letters
+from workitems.services.execute import ActionRequest, execute_action
 from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
 from workitems.services.locks import locked_execution
 from workitems.services.receipts import subject_of
+from workitems.services.undoing import undo_of, undoing_of
+
+
+class UndoForm(ConsoleForm):
+    intro = (
+        "This executes the action that takes it back: decided, approved and recorded like any other. A work item that "
+        "has ended stays as it ended."
+    )
+    input = forms.JSONField(label="Input (JSON)", required=False, widget=CodeArea(6))
+
+    def prepare(self) -> None:
+        self.initial = {"input": {}}
+
+    def clean_input(self) -> dict[str, Any]:
+        value = self.cleaned_data["input"]
+        if not isinstance(value or {}, dict):
+            raise forms.ValidationError("Write an object.")
+        return value or {}
+
+
+class ReplayForm(ConsoleForm):
+    intro = (
+        "The oldest dead letters of this kind are tried again. Each keeps its envelope and its approval, and the "
+        "policies in force are asked once more right before the call."
+    )
+    workflow = forms.ChoiceField(required=False)
+    integration = forms.ChoiceField(required=False)
+    failure = forms.ChoiceField(required=False)
+    limit = forms.IntegerField(label="At most", min_value=1, max_value=MOST_AT_ONCE, initial=MOST_AT_ONCE)
+
+    def prepare(self) -> None:
+        for name, known in (("workflow", WORKFLOW), ("integration", INTEGRATION)):
+            assert known.choices is not None  # noqa: S101
+            self._choose(name, known.choices(self.ctx))
+        self._choose("failure", words(FailureClass)(self.ctx))
+
+    def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101
+        field.choices = [("", "any"), *choices]
 
 
 @admin.register(Execution)
@@ -49,6 +94,8 @@ class ExecutionAdmin(TenantAdmin):
         CHANNEL,
         INTEGRATION,
         POLICY_VERSION,
+        ListFilter("failure", "Failure", choices=words(FailureClass)),
+        ListFilter("dead_letter", "Dead letters", choices=lambda _ctx: [("true", "only dead letters")]),
         *created_window(),
     )
     filterset = ExecutionFilters
@@ -79,11 +126,11 @@ class ExecutionAdmin(TenantAdmin):
             "receiver_key": receiver_key(row.id),
             "may_cancel": may_execute
             and status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED)
-            and not row.attempts_made,
-            "may_retry": may_execute
-            and status is ExecutionStatus.FAILED
-            and item is not None
-            and item.status == WorkItemStatus.FAILED,
+            and not systems.may_have_acted(row),
+            "may_retry": may_execute and only_dead_letters(Execution.objects.filter(id=row.id)).exists(),
+            "undo": undo_of(row) if may_execute else None,
+            "undoes": ids.public_id(ids.EXECUTION, row.undoes_id) if row.undoes_id else "",
+            "undoing": undoing_of(row),
             "may_reconcile": may_execute and status is ExecutionStatus.OUTCOME_UNKNOWN,
         }
 
@@ -98,6 +145,33 @@ class ExecutionAdmin(TenantAdmin):
         item, execution = self._locked(call)
         retry_execution(item, execution, ctx=call.ctx)
         return Done("It is tried again, with the envelope and the approval it has.")
+
+    @form_page("Undo it", form=UndoForm, scope=Scope.ACTIONS_EXECUTE, of_row=True, submit="Have it taken back")
+    def undo(self, call: Call, form: ConsoleForm) -> Done:
+        """Execute the action that takes it back."""
+        item, execution = self._locked(call)
+        action = undo_of(execution)
+        if action is None:
+            raise errors.ExecutionNotUndoable
+        asked = ActionRequest(
+            integration=execution.integration, action=action, input=form.cleaned_data["input"], undoes=execution.id
+        )
+        started = execute_action(item, asked, ctx=call.ctx)
+        said = "It waits for an approval." if started.step else "It is being taken back."
+        return Done(said, html.page_url("integrations.execution", started.execution.public_id))
+
+    @form_page("Replay dead letters", form=ReplayForm, scope=Scope.ACTIONS_EXECUTE, submit="Try them again")
+    def replay(self, call: Call, form: ConsoleForm) -> Done:
+        """Retry the oldest dead letters of a kind."""
+        criteria = Criteria(**{name: form.cleaned_data[name] for name in ("workflow", "integration", "failure")})
+        done = replay_dead_letters(criteria, limit=form.cleaned_data["limit"], ctx=call.ctx)
+        said = [f"{len(done.replayed)} are tried again, with the envelopes and approvals they have."]
+        if done.refused:
+            first = done.refused[0]
+            said.append(f"{len(done.refused)} were left as they are; {named(first)}: {first.refusal.detail}")
+        if done.has_more:
+            said.append("There are more.")
+        return Done(" ".join(said), f"{self.list_url()}?dead_letter=true")
 
     @act(Scope.ACTIONS_EXECUTE)
     def reconcile(self, call: Call) -> Done:

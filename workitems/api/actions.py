@@ -23,7 +23,7 @@ from workitems.api.filters import ExecutionFilters
 from workitems.api.representations import represent_execution
 from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
 from workitems.models import WorkItem
-from workitems.services.execute import ActionRequest, execute_action
+from workitems.services.execute import ActionRequest, ActionStarted, execute_action
 from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
 from workitems.services.locks import locked_execution, locked_item
 from workitems.services.receipts import subject_of
@@ -68,26 +68,7 @@ class ExecuteAction(TenantView):
             ctx=request.auth,
         )
         execution = started.execution
-        answer = {
-            "execution_id": execution.public_id,
-            "status": execution.status,
-            "idempotency_key": execution.idempotency_key,
-            "work_item_id": item.public_id,
-            "work_item_status": item.status,
-            "decision_steps": [
-                {
-                    "decision_step_id": started.step.public_id,
-                    "kind": started.step.kind,
-                    "status": started.step.status,
-                    "envelope_sha256": started.step.envelope_sha256,
-                    "rule": started.step.rule,
-                }
-            ]
-            if started.step
-            else [],
-        }
-        headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
-        response = Response(answer, status=202, headers=headers)
+        response = accepted(started, item)
         if "HTTP_IDEMPOTENCY_KEY" not in request.META:
             # The key made here is as good as one sent along: with it the call may be repeated.
             Claim(request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)).remember(
@@ -183,6 +164,31 @@ class ReconcileExecution(TenantView):
             item, execution, succeeded=body["outcome"] == "succeeded", reason=body["reason"], ctx=request.auth
         )
         return Response(shown_execution(execution.id, ctx=request.auth))
+
+
+def accepted(started: ActionStarted, item: WorkItem) -> Response:
+    """The answer to a request that an action be carried out."""
+    execution = started.execution
+    answer = {
+        "execution_id": execution.public_id,
+        "status": execution.status,
+        "idempotency_key": execution.idempotency_key,
+        "work_item_id": item.public_id,
+        "work_item_status": item.status,
+        "decision_steps": [
+            {
+                "decision_step_id": started.step.public_id,
+                "kind": started.step.kind,
+                "status": started.step.status,
+                "envelope_sha256": started.step.envelope_sha256,
+                "rule": started.step.rule,
+            }
+        ]
+        if started.step
+        else [],
+    }
+    headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
+    return Response(answer, status=202, headers=headers)
 
 
 def _item_named(text: str, *, ctx: ActingContext) -> WorkItem:

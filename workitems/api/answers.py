@@ -243,6 +243,21 @@ ACTION_ACCEPTED: Final = representation(
         "decision_steps": [],
     },
 )
+EXECUTIONS_REPLAYED: Final = representation(
+    "ExecutionsReplayed",
+    {
+        "replayed": {"type": "array", "items": id_schema(ids.EXECUTION)},
+        "refused": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"execution_id": id_schema(ids.EXECUTION), "reason_code": TEXT, "detail": TEXT},
+                "required": ["execution_id", "reason_code", "detail"],
+            },
+        },
+        "has_more": {"type": "boolean", "description": "Whether there are more dead letters of this kind."},
+    },
+)
 _EXECUTION: Final = {
     "execution_id": id_schema(ids.EXECUTION),
     "work_item_id": id_schema(ids.WORK_ITEM),
@@ -257,6 +272,7 @@ _EXECUTION: Final = {
     "receiver_idempotency_key": {"type": "string", "description": "What every attempt sends to the receiver."},
     "input": OBJECT,
     "requested_by": id_schema(ids.PRINCIPAL),
+    "undoes": maybe(id_schema(ids.EXECUTION)),
     "policy_decision_id": maybe(id_schema(ids.POLICY_DECISION)),
     "policy_version_id": maybe(id_schema(ids.POLICY_VERSION)),
     "attempts_made": {"type": "integer", "minimum": 0},

@@ -7,10 +7,12 @@ from typing import Any
 import django_filters
 from django.db.models import Q, QuerySet
 
+from integrations.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter
 from threada_site.kernel import clock, ids
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+from workitems.services.dead_letters import only_dead_letters
 
 
 class WorkItemFilters(CreatedWindow):
@@ -54,7 +56,7 @@ class DelegationFilters(CreatedWindow):
 
 
 class ExecutionFilters(CreatedWindow):
-    """Filters of executions."""
+    """Filters of executions. `dead_letter=true`: those that failed after all tries and wait for somebody."""
 
     work_item_id = PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM)
     channel_id = SlugFilter(field_name="channel")
@@ -62,3 +64,9 @@ class ExecutionFilters(CreatedWindow):
     integration_id = SlugFilter(field_name="integration")
     status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in ExecutionStatus])
     policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
+    action_id = SlugFilter(field_name="action")
+    failure = django_filters.ChoiceFilter(choices=[(failure.value, failure.value) for failure in FailureClass])
+    dead_letter = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_dead_letters")
+
+    def filter_dead_letters(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
+        return only_dead_letters(queryset)

@@ -90,6 +90,35 @@ RECONCILE_EXECUTION: Final = shape(
     example={"outcome": "succeeded", "reason": "The bank's statement shows the payment."},
 )
 
+UNDO_EXECUTION: Final = shape(
+    {"input": {"type": "object", "maxProperties": 200, "description": "The input of the action that takes it back."}},
+    example={"input": {}},
+)
+
+REPLAY_EXECUTIONS: Final = shape(
+    {
+        "execution_ids": {
+            "type": "array",
+            "items": id_schema(ids.EXECUTION),
+            "minItems": 1,
+            "maxItems": 200,
+            "uniqueItems": True,
+            "description": "Which; absent: the oldest dead letters that the other members name.",
+        },
+        "workflow_id": SLUG,
+        "integration_id": SLUG,
+        "action_id": SLUG,
+        "failure": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 32,
+            "description": "A reason code: how they failed.",
+        },
+        "limit": {"type": "integer", "minimum": 1, "maximum": 200},
+    },
+    example={"integration_id": "int_bank", "failure": "connection_refused", "limit": 100},
+)
+
 CHANGE_STEP: Final = shape(
     {
         "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "What you were shown."},

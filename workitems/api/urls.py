@@ -1,6 +1,6 @@
 from django.urls import path
 
-from workitems.api import actions, batches, changes, delegations, handing_on, items, steps
+from workitems.api import actions, batches, changes, delegations, handing_on, items, replays, steps
 
 urlpatterns = [
     path("work-items", items.WorkItems.as_view()),
@@ -23,8 +23,10 @@ urlpatterns = [
     path("delegations/<str:delegation_id>/end", delegations.EndDelegation.as_view()),
     path("actions/execute", actions.ExecuteAction.as_view()),
     path("executions", actions.Executions.as_view()),
+    path("executions/replays", replays.ReplayExecutions.as_view()),
     path("executions/<str:execution_id>", actions.ExecutionDetail.as_view()),
     path("executions/<str:execution_id>/cancel", actions.CancelExecution.as_view()),
     path("executions/<str:execution_id>/retry", actions.RetryExecution.as_view()),
     path("executions/<str:execution_id>/reconcile", actions.ReconcileExecution.as_view()),
+    path("executions/<str:execution_id>/undo", replays.UndoExecution.as_view()),
 ]

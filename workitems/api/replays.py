@@ -1,0 +1,111 @@
+"""`/executions/{id}/undo` and `/executions/replays`: taking back what succeeded, trying again what failed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation
+from threada_site.api.views import TenantView, path_id
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
+from workitems.api.actions import accepted
+from workitems.api.answers import ACTION_ACCEPTED, EXECUTIONS_REPLAYED
+from workitems.api.shapes import REPLAY_EXECUTIONS, UNDO_EXECUTION
+from workitems.services.dead_letters import Criteria, named, replay_dead_letters, replay_executions
+from workitems.services.execute import ActionRequest, execute_action
+from workitems.services.locks import locked_execution
+from workitems.services.receipts import subject_of
+from workitems.services.undoing import undo_of
+
+
+class UndoExecution(TenantView):
+    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
+
+    @operation(
+        "undoExecution",
+        "Have what an execution did taken back",
+        tag="Executions",
+        body=UNDO_EXECUTION,
+        answers={202: ACTION_ACCEPTED},
+        headers=("Location", "Retry-After"),
+        reasons=(
+            "execution_not_undoable",
+            "unknown_integration",
+            "unknown_action",
+            "action_not_allowed",
+            "policy_denied",
+            "review_pending",
+            "approval_pending",
+            "execution_in_progress",
+            "transition_not_allowed",
+            "expression_failed",
+            "contents_removed",
+        ),
+    )
+    @idempotent
+    def post(self, request: Any, execution_id: str) -> Response:
+        """Executes the action that the execution's own action names as its `undo`: decided, approved, sealed and
+        recorded like any other, and possible on a work item that has ended, which stays as it ended."""
+        body = UNDO_EXECUTION.check(request.data)
+        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
+        self.subject = subject_of(item, execution=execution)
+        undo = undo_of(execution)
+        if undo is None:
+            raise errors.ExecutionNotUndoable
+        asked = ActionRequest(
+            integration=execution.integration,
+            action=undo,
+            input=body.get("input", {}),
+            idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
+            undoes=execution.id,
+        )
+        return accepted(execute_action(item, asked, ctx=request.auth), item)
+
+
+class ReplayExecutions(TenantView):
+    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
+
+    @operation(
+        "replayExecutions",
+        "Try dead letters again",
+        tag="Executions",
+        body=REPLAY_EXECUTIONS,
+        answers={202: EXECUTIONS_REPLAYED},
+        headers=("Retry-After",),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """Each is retried as `/executions/{id}/retry` does: with the envelope and the approval it has, asked of the
+        policies in force once more right before the call. What one is refused leaves the others alone."""
+        body = REPLAY_EXECUTIONS.check(request.data)
+        criteria = Criteria(
+            workflow=body.get("workflow_id", ""),
+            integration=body.get("integration_id", ""),
+            action=body.get("action_id", ""),
+            failure=body.get("failure", ""),
+        )
+        named_ids = body.get("execution_ids")
+        if named_ids is not None and len(body) > 1:
+            beside = FieldError("/execution_ids", "stands beside other members", "invalid")
+            raise errors.InvalidRequest("Name executions by their ids or by their kind, not both.", errors=[beside])
+        if named_ids is not None:
+            done = replay_executions([path_id(ids.EXECUTION, text) for text in named_ids], ctx=request.auth)
+        else:
+            done = replay_dead_letters(criteria, limit=body.get("limit", 200), ctx=request.auth)
+        answer = {
+            "replayed": [ids.public_id(ids.EXECUTION, value) for value in done.replayed],
+            "refused": [
+                {
+                    "execution_id": named(refused),
+                    "reason_code": refused.refusal.reason_code,
+                    "detail": refused.refusal.detail,
+                }
+                for refused in done.refused
+            ],
+            "has_more": done.has_more,
+        }
+        return Response(answer, status=202, headers={"Retry-After": "1"})

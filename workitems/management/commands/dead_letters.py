@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from threada_site.kernel import ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.management.base import TenantCommand
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.services.dead_letters import MOST_AT_ONCE, Criteria, dead_letters, named, replay_executions
+
+
+class Command(TenantCommand):
+    help = (
+        "List or replay dead letters: executions that failed after all tries. One a line: id, action, failure, since."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("act", choices=["list", "replay"])
+        parser.add_argument("--tenant", required=True, help="the tenant's slug")
+        parser.add_argument("--workflow", default="", help="only of this workflow")
+        parser.add_argument("--integration", default="", help="only on this integration")
+        parser.add_argument("--action", default="", help="only of this action")
+        parser.add_argument("--failure", default="", help="only those that failed so, such as connection_refused")
+        parser.add_argument("--limit", type=int, default=10_000, help="at most so many (10000)")
+
+    def act(self, **options: Any) -> None:
+        ctx = self.command_context(options["tenant"])
+        criteria = Criteria(**{name: options[name] for name in ("workflow", "integration", "action", "failure")})
+        with unit_of_work(ctx.tenant_id):
+            found = list(dead_letters(criteria, ctx=ctx)[: max(options["limit"], 0)])
+            if options["act"] == "list":
+                for row in found:
+                    since = rfc3339(row.finished_at) if row.finished_at else "-"
+                    self.stdout.write(f"{row.public_id} {row.action}@{row.integration} {row.failure} {since}")
+                return
+        refused = self._replay([row.id for row in found], ctx)
+        self.stdout.write(f"{len(found) - refused} replayed, {refused} refused")
+        if refused:
+            self.refuse("Not all could be replayed.")
+
+    def _replay(self, execution_ids: list[uuid.UUID], ctx: ActingContext) -> int:
+        """Several in one transaction, so that a long list holds no lock for long. How many were refused."""
+        refused = 0
+        for start in range(0, len(execution_ids), MOST_AT_ONCE):
+            with unit_of_work(ctx.tenant_id):
+                done = replay_executions(execution_ids[start : start + MOST_AT_ONCE], ctx=ctx)
+            for entry in done.refused:
+                refused += 1
+                self.stderr.write(f"{named(entry)}: {entry.refusal.detail} ({entry.refusal.reason_code})")
+            for execution_id in done.replayed:
+                self.stdout.write(ids.public_id(ids.EXECUTION, execution_id))
+        return refused
