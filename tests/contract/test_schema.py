@@ -44,6 +44,8 @@ CONTRACT: Final = {
     "POST /actions/execute": "actions:execute",
     "POST /executions/{execution_id}/cancel": "actions:execute",
     "POST /executions/{execution_id}/retry": "actions:execute",
+    "POST /executions/{execution_id}/undo": "actions:execute",
+    "POST /executions/replays": "actions:execute",
     "POST /executions/{execution_id}/reconcile": "actions:execute",
     "GET /executions": "workitems:read",
     "GET /executions/{execution_id}": "workitems:read",
