@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 BASE_DIR = Path(__file__).resolve().parents[1]
 
@@ -44,6 +46,31 @@ def flag(name: str, *, default: bool = False) -> bool:
     if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
         return default if not value else value in ("1", "true", "yes", "on")
     raise SystemExit(f"{name} must be true or false, not {value!r}.")
+
+
+def mail_server(name: str) -> dict[str, Any] | None:
+    """The options of Django's SMTP backend that `smtp://`, `smtps://` or `smtp+starttls://[user:password@]host[:port]`
+    says; None when the variable is empty."""
+    url = text(name)
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    ports = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+    if not host or parts.scheme not in ports:
+        raise SystemExit(f"{name} must be smtp://, smtps:// or smtp+starttls://[user:password@]host[:port].")
+    return {
+        "host": host,
+        "port": port or ports[parts.scheme],
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "use_ssl": parts.scheme == "smtps",
+        "use_tls": parts.scheme == "smtp+starttls",
+        "timeout": 20,
+    }
 
 
 DATA_DIR = Path(text("THREADA_DATA_DIR") or BASE_DIR / ".threada").absolute()

@@ -17,12 +17,15 @@ from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.models import TenantRow, User
+from workitems.notices.models import Notice, NoticeMessage
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 
 __all__ = [
     "DecisionStep",
     "Evidence",
     "LegalHold",
+    "Notice",
+    "NoticeMessage",
     "RetentionRule",
     "RetentionRuleVersion",
     "RetentionRun",
@@ -328,32 +331,3 @@ class Delegation(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.DELEGATION, self.id)
-
-
-class Notice(TenantRow):
-    """Something people have to be told about a step, once: what is sent, and to whom it went, is decided later."""
-
-    step = models.ForeignKey(
-        DecisionStep, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="notices"
-    )
-    kind = models.CharField(max_length=16)
-    occurrence = models.CharField(max_length=64, blank=True, help_text="Which one of its kind: none happens twice.")
-    recipient_ids = ArrayField(
-        models.UUIDField(), null=True, help_text="Whom it concerns; null: everybody the step waits for."
-    )
-    facts = models.JSONField(default=dict)
-    correlation_id = models.CharField(max_length=128)
-    created_at = models.DateTimeField(default=clock.now, editable=False)
-
-    class Meta:
-        constraints = [
-            *tenant_constraints("notice", references=("step",)),
-            models.UniqueConstraint(fields=["tenant", "step", "kind", "occurrence"], name="notice_once"),
-            models.CheckConstraint(
-                name="notice_kind_known",
-                condition=models.Q(kind__in=["assigned", "reminder", "escalated", "decided"]),
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.occurrence}".strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 from datetime import timedelta
 from typing import Any, Final
@@ -14,17 +15,21 @@ from procrastinate.contrib.django import app
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.kernel.errors.retention import RetentionStandsStill
-from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE, enqueue
+from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE, NOTICE_QUEUE, enqueue
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services import retention, run
+from workitems.services.addressing import SEND, address_notice
 from workitems.services.decisions import take_intake_decision
+from workitems.services.notices import ADDRESS
 from workitems.services.reseal import reseal as reseal_step
+from workitems.services.sending import send_message
 from workitems.sweeps import keeping
 from workitems.sweeps.deadlines import sweep_deadlines
+from workitems.sweeps.notices import remind_of_notices
 from workitems.sweeps.weighing import sweep_weights
 
 AGAIN: Final = RetryStrategy(max_attempts=20, linear_wait=5)
@@ -103,6 +108,28 @@ def deadlines(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (p
 def weights(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
     """Every ten seconds: see whether there is anybody who can complete what is pending."""
     sweep_weights()
+
+
+@app.task(name=ADDRESS, queue=NOTICE_QUEUE)
+def address(tenant_id: str, notice_id: str) -> None:
+    """Find out whom a notice concerns, and make their messages."""
+    tenant = Tenant.objects.get(id=tenant_id)
+    with unit_of_work(tenant.id):
+        address_notice(uuid.UUID(notice_id), now=clock.now(), ctx=_context(tenant))
+
+
+@app.task(name=SEND, queue=NOTICE_QUEUE)
+def send(tenant_id: str, message_id: str) -> None:
+    """Send a message to one person."""
+    tenant = Tenant.objects.get(id=tenant_id)
+    send_message(uuid.UUID(message_id), ctx=_context(tenant), rng=random.SystemRandom())
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(name="workitems.notices", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.notices", pass_context=True)
+def notices(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every ten seconds: notices and messages whose job was lost."""
+    remind_of_notices(now=clock.now())
 
 
 @app.periodic(cron="*/10 * * * *")

@@ -37,6 +37,7 @@ TENANT: Final = "tn"
 RETENTION_VERSION: Final = "rv"
 RETENTION_RUN: Final = "rr"
 LEGAL_HOLD: Final = "lh"
+MESSAGE: Final = "nm"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

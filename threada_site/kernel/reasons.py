@@ -298,6 +298,32 @@ _TABLE: Final = (
     ),
     Reason("envelope_mismatch", _E, None, "What would run is not what was approved", "Start a new execution."),
     Reason("worker_lost", _E, None, "Workers died while running this", "See the attempts before you retry."),
+    # Telling people
+    Reason("notice_unsubscribed", _E, None, "They do not want to be told of this", "They choose what they are told."),
+    Reason(
+        "notice_no_address",
+        _E,
+        None,
+        "There is no address to write to",
+        "Enter one in the notification preferences.",
+    ),
+    Reason(
+        "notice_channel_off",
+        _E,
+        None,
+        "The instance does not send on this channel",
+        "The instance's operator sets THREADA_SMTP_URL for mail.",
+    ),
+    Reason("notice_overtaken", _E, None, "There was nothing left to ask", "The step had closed, or they had decided."),
+    Reason("notice_outdated", _E, None, "It was news no more", "See why it could not be sent for three days."),
+    Reason("notice_recipient_gone", _E, None, "They do not belong to the tenant any more", "Nothing has to be done."),
+    Reason(
+        "message_unconfirmed",
+        _E,
+        None,
+        "Whether the message arrived is not known",
+        "It is not sent twice. What it told stands in the console.",
+    ),
     # The ledger
     Reason(
         "receipt_not_sealed",

@@ -5,5 +5,6 @@ from threada_site.settings.apps import *  # noqa: F403
 from threada_site.settings.console import *  # noqa: F403
 from threada_site.settings.database import *  # noqa: F403
 from threada_site.settings.logging import *  # noqa: F403
+from threada_site.settings.mail import *  # noqa: F403
 from threada_site.settings.product import *  # noqa: F403
 from threada_site.settings.security import *  # noqa: F403

@@ -43,6 +43,7 @@ THREADA_METERS = [
     "telemetry.delivery_metrics.delivery_measurements",
     "integrations.metrics.execution_measurements",
     "workitems.metrics.step_measurements",
+    "workitems.metrics.notice_measurements",
 ]
 # The web process is ready once this file exists; without a name it need not wait for one.
 THREADA_READY_FILE = text("THREADA_READY_FILE")

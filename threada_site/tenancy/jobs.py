@@ -21,6 +21,8 @@ EXPORT_QUEUE: Final = "exports"
 """Jobs that run for minutes: they wait for one another and for nobody else."""
 DELIVERY_QUEUE: Final = "deliveries"
 """Jobs that wait for receivers of telemetry."""
+NOTICE_QUEUE: Final = "notices"
+"""Jobs that tell people: they wait for mail servers and chat services."""
 
 _DEFER: Final = (
     "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(%s::varchar, %s::varchar, 0, NULL::text, %s::text, %s::jsonb, "

@@ -1,16 +1,24 @@
-"""What people have to be told about a step. Recorded in the transaction of the event, once; a job may send it later."""
+"""What people have to be told about a step: recorded with its job in the transaction of the event, once.
+
+Nothing is sent here, and nobody is looked for: jobs do both, after the commit.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.jobs import NOTICE_QUEUE, enqueue, job
 from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.writes import Statement
 from workitems.models import DecisionStep, Notice
 
 type NoticeKind = Literal["assigned", "reminder", "escalated", "decided"]
+
+ADDRESS: Final = "workitems.address_notice"
+"""The task that finds out who is told; its argument is `notice_id`."""
 
 
 def notice(
@@ -28,7 +36,9 @@ def notice(
     values about the event (who did it, why), never the payload.
     """
     require_unit_of_work(ctx.tenant_id)
-    Notice.objects.bulk_create([notice_row(kind, step, recipients, ctx, occurrence, **facts)], ignore_conflicts=True)
+    row = notice_row(kind, step, recipients, ctx, occurrence, **facts)
+    Notice.objects.bulk_create([row], ignore_conflicts=True)
+    enqueue(ADDRESS, tenant_id=row.tenant_id, queue=NOTICE_QUEUE, notice_id=str(row.id))
 
 
 def notice_row(
@@ -49,3 +59,8 @@ def notice_row(
         facts={"actor": ctx.actor, **facts},
         correlation_id=ctx.correlation_id,
     )
+
+
+def notice_job(row: Notice) -> Statement:
+    """What has to be run together with the insertion of `row`."""
+    return job(ADDRESS, tenant_id=row.tenant_id, queue=NOTICE_QUEUE, notice_id=str(row.id))

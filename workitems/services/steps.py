@@ -22,7 +22,7 @@ from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services.exclusions import excluded_people
 from workitems.services.moves import move_step
-from workitems.services.notices import notice, notice_row
+from workitems.services.notices import notice, notice_job, notice_row
 from workitems.services.pins import ask_anew_if_overtaken
 from workitems.services.receipts import item_receipt_rows, record_item, step_blocks
 from workitems.services.waiting import awaited_rows, stop_waiting
@@ -91,12 +91,13 @@ def open_step(
         expires_at=due.expires_at,
         opened_at=now,
     )
+    told = notice_row("assigned", step, None, ctx, "opened")
     insert_together(
         [
             *rows,
             step,
             *awaited_rows(step, rule, workflow_id=item.workflow_version.workflow_id),
-            notice_row("assigned", step, None, ctx, "opened"),
+            told,
             *item_receipt_rows(
                 "decision_step.opened",
                 item,
@@ -105,7 +106,8 @@ def open_step(
                 **step_blocks(step),
                 outcome={"status": step.status},
             ),
-        ]
+        ],
+        also=[notice_job(told)],
     )
     ask_anew_if_overtaken(step, execution)
     return step

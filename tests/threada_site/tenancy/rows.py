@@ -17,8 +17,10 @@ _CONSTRAINED: dict[str, Any] = {
     "evidence.kind": "fallback",
     "vote.decision": "approve",
     "vote.voter_kind": "human",
-    "notice.kind": "assigned",
     "overlay.scope_kind": "tenant",
+    "notice.kind": "assigned",
+    "noticemessage.channel": "mail",
+    "noticemessage.status": "sent",
     "legalhold.workflow": "workflow",
 }
 

@@ -1,0 +1,294 @@
+"""People are told of what concerns them: who, of what, once each, by a real mail server."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from integrations.services.configure import put_integration
+from tests.jobs import queued_jobs, run_jobs
+from tests.receivers.mail_server import MailServer, mail_server, urls_in
+from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.identity.services import remove_member
+from threada_site.kernel import clock
+from threada_site.tenancy.models import User
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.metrics import notice_measurements
+from workitems.models import Notice, NoticeMessage
+from workitems.services.addressing import address_notice
+from workitems.services.closing import cancel_work_item
+from workitems.services.escalating import escalate_step
+from workitems.services.locks import locked_step
+from workitems.services.reassigning import reassign_step
+from workitems.sweeps.deadlines import sweep_deadlines
+
+__all__ = ["mail_server"]
+
+pytestmark = pytest.mark.django_db
+
+type Told = list[tuple[str, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def addresses(office: Office) -> None:
+    for name, person in office.people.items():
+        User.objects.filter(id=person.id).update(email=f"{name}@example.org")
+
+
+def messages(office: Office, **which: Any) -> Told:
+    """Event, person and status (or why not) of every message, by event and person."""
+    with unit_of_work(office.tenant.id):
+        rows = NoticeMessage.objects.filter(**which).select_related("notice", "recipient").order_by("notice_id")
+        found = [(row.notice.kind, row.recipient.username, row.reason or row.status) for row in rows]
+    return sorted(found, key=lambda entry: (entry[0], entry[1]))
+
+
+def told(server: MailServer) -> list[tuple[str, str]]:
+    """Who got which subject, in order of names."""
+    return sorted((address.partition("@")[0], str(mail["Subject"])) for address, mail in server.taken)
+
+
+def test_whoever_a_step_waits_for_is_told_once(office: Office, mail_server: MailServer) -> None:
+    """Three of finance may decide; the requester and others may not, and hear nothing."""
+    _, step, _ = office.awaiting()
+    run_jobs()
+    subject = "[acme] Your decision is asked: pay for payments"
+    assert told(mail_server) == [("fay", subject), ("finn", subject), ("fred", subject)]
+    assert messages(office) == [("assigned", name, "sent") for name in ("fay", "finn", "fred")]
+    run_jobs()
+    with unit_of_work(office.tenant.id):
+        assert address_notice(Notice.objects.get(step=step).id, now=clock.now(), ctx=office.system) == []
+    assert len(mail_server.taken) == 3
+    assert queued_jobs() == []
+
+
+def test_what_a_mail_says(office: Office, mail_server: MailServer, settings: Settings) -> None:
+    settings.THREADA_PUBLIC_URL = "https://threada.example.org/"
+    User.objects.filter(username="fay").update(display_name="Fay Wray", time_zone="Europe/Berlin")
+    item, step, _ = office.awaiting(9876543210)
+    office.set_step(
+        step,
+        opened_at=clock.now().replace(2026, 1, 31, 9, 30),
+        expires_at=clock.now().replace(2026, 7, 31, 9, 30),
+    )
+    run_jobs()
+    (mail,) = mail_server.to("fay@example.org")
+    text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
+    assert text is not None
+    assert html is not None
+    page = f"https://threada.example.org/console/workitems/decisionstep/{step.public_id}/change/"
+    assert text.get_content().splitlines() == [
+        "Hello Fay Wray,",
+        "",
+        "A decision waits for you, or for somebody with your role.",
+        "",
+        "Should pay be carried out on bank?",
+        "",
+        "Tenant: acme",
+        "Workflow: payments",
+        f"Work item: {item.public_id}",
+        f"Decision: {step.public_id}",
+        "Asked: 31 January 2026, 10:30 (Europe/Berlin, UTC+01:00)",
+        "Deadline: 31 July 2026, 11:30 (Europe/Berlin, UTC+02:00)",
+        "",
+        "Open the decision:",
+        page,
+        "",
+        "Opening this page decides nothing. What exactly is decided stands there alone; this message holds none of it.",
+        "",
+    ]
+    assert set(urls_in(text.get_content())) == set(urls_in(html.get_content())) == {page}
+    assert "9876543210" not in mail.as_string()
+    assert "31 January 2026, 10:30 (Europe/Berlin, UTC+01:00)" in html.get_content()
+    assert (mail["To"], mail["Auto-Submitted"]) == ("fay@example.org", "auto-generated")
+    with unit_of_work(office.tenant.id):
+        row = NoticeMessage.objects.get(recipient=office.people["fay"])
+    assert mail["Message-ID"] == f"<{row.public_id}@threada.example.org>"
+    (other,) = mail_server.to("finn@example.org")
+    assert "Asked: 31 January 2026, 09:30 (UTC)" in str(other.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+
+
+def test_a_question_that_holds_values_is_not_repeated(office: Office, mail_server: MailServer) -> None:
+    """The action's own question is rendered from the payload, so it stays on the page."""
+    item = office.decided(9876543210)
+    with unit_of_work(office.tenant.id):
+        desk = {"question": "Pay ${item.payload.amount} at once?", "approvals": {"role": "finance"}}
+        spec = {"connector": "workflow", "actions": {"request_approval": desk}}
+        put_integration("desk", spec, ctx=office.system)
+    office.execute(item, action="request_approval", integration="desk")
+    run_jobs()
+    assert office.pending_step(item).question == "Pay 9876543210 at once?"
+    assert {name for name, _ in told(mail_server)} == {"fay", "finn", "fred"}
+    assert not any("9876543210" in mail.as_string() for _, mail in mail_server.taken)
+    assert "Should this payments request go ahead?" in mail_server.taken[0][1].as_string()
+
+
+def test_a_decision_is_told_to_who_asked_and_who_voted(office: Office, mail_server: MailServer) -> None:
+    """But not to whom the last vote was, who knows; nor to whom it does not wait for any more."""
+    _, step, _ = office.awaiting()
+    run_jobs()
+    office.vote(step, "fay")
+    office.vote(step, "finn")
+    mail_server.taken.clear()
+    run_jobs()
+    subject = "[acme] Decided: pay for payments was approved"
+    assert told(mail_server) == [("fay", subject), ("rita", subject)]
+    assert messages(office, notice__kind="decided") == [("decided", "fay", "sent"), ("decided", "rita", "sent")]
+
+
+def test_a_rejection_and_an_expiry_are_told_as_such(office: Office, mail_server: MailServer) -> None:
+    _, step, _ = office.awaiting()
+    office.vote(step, "fay", "reject")
+    _, late, _ = office.awaiting(600)
+    office.set_step(late, expires_at=clock.now() - timedelta(minutes=1))
+    sweep_deadlines(now=clock.now())
+    run_jobs()
+    assert told(mail_server) == [
+        ("rita", "[acme] Decided: pay for payments ended without a decision"),
+        ("rita", "[acme] Decided: pay for payments was rejected"),
+    ]
+
+
+def test_a_step_that_closed_before_anybody_was_told_asks_nobody(office: Office, mail_server: MailServer) -> None:
+    item, _, _ = office.awaiting()
+    office.on_item(item, cancel_work_item, reason="Asked twice.")
+    run_jobs()
+    assert (mail_server.taken, messages(office)) == ([], [])
+
+
+def test_a_reminder_goes_to_those_who_have_not_decided(office: Office, mail_server: MailServer) -> None:
+    put_rule(office, remind_after="PT1H", escalate_to=[{"user": "ada"}], escalate_after="PT2H")
+    _, step, _ = office.awaiting()
+    office.vote(step, "fay")
+    run_jobs()
+    mail_server.taken.clear()
+    office.set_step(step, remind_at=clock.now() - timedelta(minutes=1))
+    sweep_deadlines(now=clock.now())
+    run_jobs()
+    subject = "[acme] Still waiting for your decision: pay for payments"
+    assert told(mail_server) == [("finn", subject), ("fred", subject)]
+    mail_server.taken.clear()
+    office.set_step(step, escalate_at=clock.now() - timedelta(minutes=1))
+    sweep_deadlines(now=clock.now())
+    run_jobs()
+    assert told(mail_server) == [("ada", "[acme] Escalated to you: pay for payments")]
+
+
+def put_rule(office: Office, **rule: Any) -> None:
+    office.put_rules({**RULES[1], "approvals": {**ASKS_TWO, **rule}}, *RULES[2:])
+
+
+def test_whom_it_is_handed_to_is_told_again(office: Office, mail_server: MailServer) -> None:
+    _, step, _ = office.awaiting()
+    run_jobs()
+    mail_server.taken.clear()
+    with unit_of_work(office.tenant.id):
+        item, locked = locked_step(step.id, ctx=office.system)
+        reassign_step(item, locked, office.people["finn"], ctx=office.ctx("fay"))
+    run_jobs()
+    assert told(mail_server) == [("finn", "[acme] Your decision is asked: pay for payments")]
+
+
+def test_escalating_by_hand_does_not_tell_who_does_it(office: Office, mail_server: MailServer) -> None:
+    put_rule(office, escalate_to=[{"role": "finance"}, {"user": "ada"}], escalate_after="PT2H")
+    _, step, _ = office.awaiting()
+    run_jobs()
+    mail_server.taken.clear()
+    with unit_of_work(office.tenant.id):
+        item, locked = locked_step(step.id, ctx=office.system)
+        escalate_step(item, locked, ctx=office.ctx("fay"))
+    run_jobs()
+    assert [name for name, _ in told(mail_server)] == ["ada", "finn", "fred"]
+
+
+def test_who_has_no_address_is_skipped_with_the_reason(office: Office, mail_server: MailServer) -> None:
+    User.objects.filter(username="fay").update(email="")
+    office.awaiting()
+    run_jobs()
+    assert [name for name, _ in told(mail_server)] == ["finn", "fred"]
+    assert messages(office)[0] == ("assigned", "fay", "notice_no_address")
+
+
+def test_without_a_mail_server_everybody_is_skipped(office: Office) -> None:
+    office.awaiting()
+    run_jobs()
+    assert messages(office) == [("assigned", name, "notice_channel_off") for name in ("fay", "finn", "fred")]
+    assert queued_jobs() == []
+
+
+def test_who_decided_while_the_server_was_away_is_left_alone(office: Office, mail_server: MailServer) -> None:
+    _, step, _ = office.awaiting()
+    mail_server.refusals = ["451 Not now"] * 3
+    run_jobs()
+    assert messages(office) == [("assigned", name, "rejected_by_receiver") for name in ("fay", "finn", "fred")]
+    office.vote(step, "fay")
+    due_now(office)
+    run_jobs(ahead_of_time=True)
+    assert messages(office) == [
+        ("assigned", "fay", "notice_overtaken"),
+        ("assigned", "finn", "sent"),
+        ("assigned", "fred", "sent"),
+    ]
+
+
+def due_now(office: Office) -> None:
+    with unit_of_work(office.tenant.id):
+        NoticeMessage.objects.filter(due_at__isnull=False).update(due_at=clock.now() - timedelta(minutes=1))
+
+
+def test_old_news_is_none(office: Office, mail_server: MailServer) -> None:
+    office.awaiting()
+    with unit_of_work(office.tenant.id):
+        Notice.objects.update(created_at=clock.now() - timedelta(days=3, seconds=1))
+    run_jobs()
+    assert (mail_server.taken, messages(office)) == ([], [])
+    with unit_of_work(office.tenant.id):
+        assert Notice.objects.filter(addressed_at=None).count() == 0
+
+
+def test_who_left_is_not_written_to(office: Office, mail_server: MailServer) -> None:
+    _, step, _ = office.awaiting()
+    run_jobs()
+    mail_server.taken.clear()
+    office.vote(step, "fay")
+    office.vote(step, "finn", "reject")
+    with unit_of_work(office.tenant.id):
+        remove_member(office.people["fay"], ctx=office.system)
+    run_jobs()
+    assert [name for name, _ in told(mail_server)] == ["rita"]
+    assert messages(office, notice__kind="decided")[0] == ("decided", "fay", "notice_recipient_gone")
+
+
+def test_services_and_agents_are_not_written_to(office: Office, mail_server: MailServer) -> None:
+    office.join("robot", kind="service")
+    User.objects.filter(username="robot").update(email="robot@example.org")
+    item = office.decided(500, by="robot")
+    started = office.execute(item, by="robot")
+    assert started.step is not None
+    office.vote(started.step, "fay", "reject")
+    run_jobs()
+    assert (told(mail_server), messages(office, notice__kind="decided")) == ([], [])
+
+
+def test_figures_say_what_is_unsent(office: Office, mail_server: MailServer) -> None:
+    office.awaiting()
+    figures = measured()
+    assert figures["threada_notices_unsent"] == 1
+    assert 0 <= figures["threada_notices_unsent_oldest_seconds"] < 60
+    mail_server.refuse_at, mail_server.refusals = "RCPT", ["550 No such person"]
+    run_jobs()
+    figures = measured()
+    assert (figures["threada_notices_unsent"], figures["threada_notices_unsent_oldest_seconds"]) == (0, 0)
+    assert (figures["threada_notices_failed/mail"], figures["threada_notices_failed/chat"]) == (1, 0)
+
+
+def measured() -> dict[str, float]:
+    with platform_role():
+        return {
+            "/".join([figure.name, *(value for _, value in figure.labels)]): figure.value
+            for figure in notice_measurements()
+        }

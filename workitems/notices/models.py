@@ -1,0 +1,100 @@
+"""Notices as rows: what happened, one message for each person and channel, and what people want to be told."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.tenancy.models import TenantRow, User
+from workitems.notices.rules import OPEN, Channel, Event, MessageStatus
+
+
+class Notice(TenantRow):
+    """Something people have to be told about a step, once. Whom it concerns is settled when it is addressed."""
+
+    step = models.ForeignKey(
+        "workitems.DecisionStep", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="notices"
+    )
+    kind = models.CharField(max_length=16)
+    occurrence = models.CharField(max_length=64, blank=True, help_text="Which one of its kind: none happens twice.")
+    recipient_ids = ArrayField(
+        models.UUIDField(), null=True, help_text="Whom it concerns; null: everybody the step waits for."
+    )
+    facts = models.JSONField(default=dict)
+    correlation_id = models.CharField(max_length=128)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    addressed_at = models.DateTimeField(null=True, help_text="When its messages were made.")
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("notice", references=("step",)),
+            models.UniqueConstraint(fields=["tenant", "step", "kind", "occurrence"], name="notice_once"),
+            models.CheckConstraint(
+                name="notice_kind_known", condition=models.Q(kind__in=[event.value for event in Event])
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["created_at"], name="notice_unaddressed_idx", condition=models.Q(addressed_at__isnull=True)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.occurrence}".strip()
+
+
+class NoticeMessage(TenantRow):
+    """A notice to one person on one channel: it is sent once, or it says why not.
+
+    While it is open, `due_at` says when somebody has to see to it: the next try, or the end of the lease. `fence`
+    counts claims; who holds an older one hands nothing over. `handed_over_at` is set before the first byte of the
+    message leaves: whoever dies after it leaves a message that is not sent again.
+    """
+
+    notice = models.ForeignKey(
+        Notice, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="messages"
+    )
+    recipient = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+    channel = models.CharField(max_length=8)
+    status = models.CharField(max_length=8, default=MessageStatus.DUE.value)
+    reason = models.CharField(max_length=64, blank=True, help_text="A reason code: why it is not sent.")
+    detail = models.CharField(max_length=500, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(null=True)
+    fence = models.BigIntegerField(default=0)
+    handed_over_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "message"
+        constraints = [
+            *tenant_constraints("noticemessage", references=("notice",)),
+            models.UniqueConstraint(fields=["tenant", "notice", "recipient", "channel"], name="noticemessage_once"),
+            models.CheckConstraint(
+                name="noticemessage_channel_known",
+                condition=models.Q(channel__in=[channel.value for channel in Channel]),
+            ),
+            models.CheckConstraint(
+                name="noticemessage_due_while_open",
+                condition=models.Q(status__in=[status.value for status in OPEN], due_at__isnull=False)
+                | ~models.Q(status__in=[status.value for status in OPEN]) & models.Q(due_at__isnull=True),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="noticemessage_due_idx", condition=models.Q(due_at__isnull=False)),
+            models.Index(
+                fields=["settled_at"],
+                name="noticemessage_failed_idx",
+                condition=models.Q(status__in=[MessageStatus.FAILED.value, MessageStatus.UNKNOWN.value]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.MESSAGE, self.id)

@@ -1,0 +1,99 @@
+"""A message as it is sent: subject, text, HTML and the one page it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from threada_site.kernel import ids
+from workitems.lifecycle import StepKind
+from workitems.models import NoticeMessage
+from workitems.notices.rules import Event
+from workitems.notices.words import News, question_of_news, sentence_of_news, subject_of_news, time_in_zone
+
+LOCAL: Final = "http://localhost:8000"
+"""Where links lead as long as THREADA_PUBLIC_URL is not set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What one person is told, ready to be sent."""
+
+    subject: str
+    text: str
+    html: str
+    brief: str
+    """For chat: a few lines."""
+
+
+def letter_of(message: NoticeMessage, *, tenant: str, zone: str) -> Letter:
+    """The words for `message`, whose notice, step, execution and recipient are loaded. `zone`: the recipient's."""
+    step, event = message.notice.step, Event(message.notice.kind)
+    execution = step.execution
+    news = News(
+        event=event,
+        tenant=tenant,
+        workflow=step.workflow,
+        action=execution.action if execution else "",
+        integration=execution.integration if execution else "",
+        is_review=step.kind == StepKind.REVIEW,
+        status=str(message.notice.facts.get("status", "")),
+    )
+    times: list[tuple[str, datetime | None]] = [("Asked", step.opened_at)]
+    if event is Event.DECIDED:
+        times.append(("Decided", step.closed_at))
+    else:
+        times += [("Answer by", step.respond_by), ("Deadline", step.expires_at)]
+    context = {
+        "name": message.recipient.display_name or message.recipient.username,
+        "sentence": sentence_of_news(news),
+        "question": question_of_news(news),
+        "facts": [
+            ("Tenant", tenant),
+            ("Workflow", step.workflow),
+            ("Work item", ids.public_id(ids.WORK_ITEM, step.work_item_id)),
+            ("Decision", step.public_id),
+            *((label, time_in_zone(instant, zone)) for label, instant in times if instant is not None),
+        ],
+        "url": link("admin:workitems_decisionstep_change", step.public_id),
+        "verb": "Read it" if event is Event.DECIDED else "Open the decision",
+        "subject": subject_of_news(news),
+    }
+    return Letter(
+        subject=subject_of_news(news),
+        text=render_to_string("notices/mail.txt", context),
+        html=render_to_string("notices/mail.html", context),
+        brief=render_to_string("notices/chat.txt", context).strip(),
+    )
+
+
+def mail_of(message: NoticeMessage, letter: Letter, *, address: str) -> EmailMultiAlternatives:
+    """The mail to one address. Its id follows from the message's, so that a mailbox could tell a repetition."""
+    host = urlsplit(link("admin:index")).hostname or "localhost"
+    step = message.notice.step.public_id
+    mail = EmailMultiAlternatives(
+        subject=letter.subject,
+        body=letter.text,
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[address],
+        headers={
+            "Message-ID": f"<{message.public_id}@{host}>",
+            "References": f"<{step}@{host}>",  # what is told of one step stands together in a mailbox
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+        },
+    )
+    mail.attach_alternative(letter.html, "text/html")
+    return mail
+
+
+def link(name: str, *keys: Any) -> str:
+    """The public address of a console page."""
+    return f"{settings.THREADA_PUBLIC_URL.rstrip('/') or LOCAL}{reverse(name, args=keys)}"

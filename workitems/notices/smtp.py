@@ -1,0 +1,32 @@
+"""Django's SMTP backend, which also says whether a message may have been taken when the connection ends."""
+
+from __future__ import annotations
+
+import smtplib
+from typing import Any
+
+from django.core.mail.backends.smtp import EmailBackend
+
+
+class PhasedBackend(EmailBackend):
+    """`may_have_sent` is True from the moment the server was asked to take a message's content."""
+
+    @property
+    def connection_class(self) -> Any:
+        return _PhasedTLS if self.use_ssl else _Phased
+
+    @property
+    def may_have_sent(self) -> bool:
+        return getattr(self.connection, "reached_content", False)
+
+
+class _Phased(smtplib.SMTP):
+    reached_content = False
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        self.reached_content = True
+        return super().data(msg)
+
+
+class _PhasedTLS(_Phased, smtplib.SMTP_SSL):
+    pass
