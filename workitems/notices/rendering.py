@@ -94,6 +94,12 @@ def mail_of(message: NoticeMessage, letter: Letter, *, address: str) -> EmailMul
     return mail
 
 
+def test_mail(address: str) -> EmailMultiAlternatives:
+    """A mail that says that mail works."""
+    text = f"Mail of this instance works. Links in its messages begin with {link('admin:index')}\n"
+    return EmailMultiAlternatives("Threada: a test", text, settings.DEFAULT_FROM_EMAIL, [address])
+
+
 def link(name: str, *keys: Any) -> str:
     """The public address of a console page."""
     return f"{settings.THREADA_PUBLIC_URL.rstrip('/') or LOCAL}{reverse(name, args=keys)}"
