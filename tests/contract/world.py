@@ -14,6 +14,7 @@ from tests.factories import acting_system, make_principal, make_tenant, make_tok
 from tests.jobs import run_jobs
 from threada_site.identity.services import revoke_credential, withdraw_role
 from threada_site.kernel import clock, tokens
+from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ALL_SCOPES, Scope, with_implied
 from threada_site.tenancy.models import Credential, Tenant
 from threada_site.tenancy.roles import platform_role
@@ -68,6 +69,9 @@ def stock(slug: str) -> Stock:
     (receipt, *_) = made(admin.get(f"/work-items/{item['work_item_id']}/timeline"))["data"]
     export = made(admin.post("/telemetry/exports", {}))
     delivery = made(admin.post("/telemetry/deliveries", {"delivery_id": f"{slug}-archive", "target": "file"}))
+    make_principal(tenant, f"{slug}-deputy", roles=("approver",))
+    away = {"delegate": f"{slug}-deputy", "ends_at": rfc3339(clock.now() + timedelta(days=1))}
+    delegation = made(admin.post("/delegations", away))
     return Stock(
         tenant,
         admin,
@@ -80,6 +84,7 @@ def stock(slug: str) -> Stock:
             "receipt_id": receipt["receipt_id"],
             "export_id": export["export_id"],
             "delivery_id": delivery["delivery_id"],
+            "delegation_id": delegation["delegation_id"],
             "workflow_id": flow,
             "channel_id": channel,
             "policy_id": policy,

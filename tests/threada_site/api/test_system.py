@@ -108,6 +108,10 @@ class TestMetrics:
             "threada_checkpoint_targets_failing",
             "threada_executions_open",
             "threada_decision_steps_pending",
+            "threada_deliveries",
+            "threada_delivery_behind_receipts",
+            "threada_delivery_failing_seconds",
+            "threada_work_items_nobody_can_decide",
         }
         assert {status for name, status in figures if name == "threada_executions_open"} == {
             "awaiting_approval",
