@@ -16,7 +16,7 @@ from threada_site.kernel import ids
 class DecisionRequest:
     """One case. `requester` and `actor` are public ids; `payload` and `input` are I-JSON.
 
-    At intake `action` and `integration` are "" and there is no `execution_id`.
+    At intake `action` and `integration` are "" and there is no `execution_id`. `requester_groups` None: look them up.
     """
 
     point: Point | str
@@ -27,6 +27,7 @@ class DecisionRequest:
     confidence: float | None = None
     risk_flags: Sequence[str] = ()
     requester: str
+    requester_groups: Sequence[str] | None = None
     data_class: str
     item_version: int = 1
     execution_id: uuid.UUID | None = None
@@ -37,8 +38,15 @@ class DecisionRequest:
     actor_kind: str
     roles: Sequence[str] = ()
 
-    def facts(self, *, now: datetime, lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """The complete facts."""
+    @property
+    def requester_id(self) -> uuid.UUID | None:
+        """Whom the case is for, if that is a principal."""
+        return ids.parse_public_id(ids.PRINCIPAL, self.requester)
+
+    def facts(
+        self, *, now: datetime, lists: Mapping[str, Sequence[Any]], requester_groups: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The complete facts; `requester_groups` as the rulebook found them."""
         return build_facts(
             point=self.point,
             now=now,
@@ -49,6 +57,7 @@ class DecisionRequest:
             confidence=self.confidence,
             risk_flags=self.risk_flags,
             requester=self.requester,
+            requester_groups=requester_groups,
             data_class=self.data_class,
             version=self.item_version,
             action=self.action,

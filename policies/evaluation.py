@@ -51,12 +51,16 @@ class CompiledPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RulebookEntry:
-    """One policy version in force, as one overlay binds it. `document` None is a version that cannot be read."""
+    """One policy version in force, as overlays of one scope bind it. `document` None is a version that cannot be read.
+
+    `on` names the workflow, the channel or the groups that it is bound to; nothing for the whole tenant.
+    """
 
     policy: str
     version_id: str
     scope: Scope
     document: CompiledPolicy | None
+    on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

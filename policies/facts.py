@@ -21,6 +21,7 @@ ITEM_FACTS: Final = (
     "confidence",
     "risk_flags",
     "requester",
+    "requester_groups",
     "data_class",
     "version",
 )
@@ -45,6 +46,7 @@ def build_facts(
     confidence: float | None = None,
     risk_flags: Sequence[str] = (),
     requester: str = "",
+    requester_groups: Sequence[str] = (),
     data_class: str = "internal",
     version: int = 1,
     action: str = "",
@@ -69,6 +71,7 @@ def build_facts(
             "confidence": 1.0 if confidence is None else float(confidence),
             "risk_flags": list(risk_flags),
             "requester": requester,
+            "requester_groups": sorted(requester_groups),
             "data_class": data_class,
             "version": version,
         },

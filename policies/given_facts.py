@@ -28,6 +28,7 @@ FACTS_SCHEMA: Final[dict[str, Any]] = {
                 "confidence": {"type": "number", "minimum": 0, "maximum": 1, "default": 1},
                 "risk_flags": _WORDS,
                 "requester": _TEXT,
+                "requester_groups": {**_WORDS, "description": "Absent: those the requester is in."},
                 "data_class": _TEXT,
                 "version": {"type": "integer", "minimum": 1},
             },

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from policies.overlay_documents import OverlayScope
+from policies.windows import Window
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
@@ -204,13 +206,15 @@ class PolicyVersion(TenantRow):
 
 
 class Overlay(TenantRow):
-    """Where a policy applies: the whole tenant, one workflow or one channel."""
+    """Where a policy applies, and when: the whole tenant, one workflow, one channel, or one group of requesters."""
 
     policy = models.ForeignKey(
         Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="overlays"
     )
-    scope_kind = models.CharField(max_length=8, choices=[(k, k) for k in ("tenant", "workflow", "channel")])
+    scope_kind = models.CharField(max_length=8, choices=[(k, k) for k in ("tenant", "workflow", "channel", "group")])
     scope_slug = models.CharField(max_length=63, blank=True)
+    starts_at = models.DateTimeField(null=True)
+    ends_at = models.DateTimeField(null=True)
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -219,12 +223,27 @@ class Overlay(TenantRow):
             *tenant_constraints("overlay", references=("policy",)),
             models.UniqueConstraint(fields=["tenant", "policy", "scope_kind", "scope_slug"], name="overlay_once"),
             models.CheckConstraint(
-                name="overlay_scope_known", condition=models.Q(scope_kind__in=["tenant", "workflow", "channel"])
+                name="overlay_scope_known",
+                condition=models.Q(scope_kind__in=["tenant", "workflow", "channel", "group"]),
+            ),
+            models.CheckConstraint(
+                name="overlay_window_not_empty",
+                condition=models.Q(starts_at__isnull=True)
+                | models.Q(ends_at__isnull=True)
+                | models.Q(ends_at__gt=models.F("starts_at")),
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.policy} on {self.scope_kind} {self.scope_slug}".rstrip()
+        return f"{self.policy} on {self.scope}"
+
+    @property
+    def scope(self) -> OverlayScope:
+        return OverlayScope(self.scope_kind, self.scope_slug)
+
+    @property
+    def window(self) -> Window:
+        return Window(self.starts_at, self.ends_at)
 
     @property
     def public_id(self) -> str:

@@ -2,7 +2,9 @@
 
 kind: Overlay
 policy: payments
-scope: {workflow: payment_run}   # or {channel: web_main}, or {tenant: true}
+scope: {workflow: payment_run}   # or {channel: web_main}, {group: emea} (of whom it is requested for), {tenant: true}
+starts_at: "2026-12-24T00:00:00Z"   # from then on; left out: always
+ends_at: "2027-01-02T00:00:00Z"     # until just before then; left out: for ever
 """
 
 from __future__ import annotations
@@ -12,15 +14,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.problems import Problems
+from policies.windows import ALWAYS, Window, read_window
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
 
-SCOPE_KINDS: Final = ("tenant", "workflow", "channel")
+SCOPE_KINDS: Final = ("tenant", "workflow", "channel", "group")
+"""The widest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class OverlayScope:
-    """Where a policy applies: the whole tenant (`slug` is ""), one workflow or one channel."""
+    """Where a policy applies: the whole tenant (`slug` is ""), one workflow or channel, or one group of requesters."""
 
     kind: str
     slug: str = ""
@@ -42,6 +46,7 @@ class OverlayDocument:
 
     policy: str
     scope: OverlayScope
+    window: Window = ALWAYS
 
 
 def parse_overlay(value: Any) -> OverlayDocument:
@@ -49,22 +54,23 @@ def parse_overlay(value: Any) -> OverlayDocument:
     if not isinstance(value, Mapping):
         raise DocumentInvalid("An overlay is an object. Write {policy: payments, scope: {workflow: payment_run}}.")
     problems = Problems()
-    problems.known_fields(value, ("kind", "policy", "scope"), "")
+    problems.known_fields(value, ("kind", "policy", "scope", "starts_at", "ends_at"), "")
     if "kind" in value:
         problems.one_of(value["kind"], ("Overlay",), "/kind", "kind of document here")
     policy = value.get("policy")
     if not isinstance(policy, str) or not is_slug(policy):
         problems.add("/policy", "Name a policy by its id.", "invalid" if "policy" in value else "required")
     scope = read_scope(value.get("scope"), "/scope", problems)
+    window = read_window(value, "", problems)
     if problems.found:
         raise DocumentInvalid(errors=problems.found)
-    return OverlayDocument(str(policy), scope)
+    return OverlayDocument(str(policy), scope, window)
 
 
 def read_scope(value: Any, pointer: str, problems: Problems) -> OverlayScope:
-    """The scope in `{tenant: true}`, `{workflow: slug}` or `{channel: slug}`; what is wrong is added to `problems`."""
+    """The scope in `{tenant: true}` or `{kind: slug}`; what is wrong is added to `problems`."""
     if not isinstance(value, Mapping) or len(value) != 1:
-        problems.add(pointer, "Name one scope: {tenant: true}, {workflow: …} or {channel: …}.", "required")
+        problems.add(pointer, "Name one scope: {tenant: true}, {workflow: …}, {channel: …} or {group: …}.", "required")
         return TENANT_SCOPE
     ((kind, named),) = value.items()
     if not problems.one_of(kind, SCOPE_KINDS, f"{pointer}/{kind}", "scope"):

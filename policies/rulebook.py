@@ -7,9 +7,10 @@ compiles it once. Documents and lists that it does not know yet cost one stateme
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from datetime import datetime
+from typing import Any, Final
 
 import structlog
 from django.db import connection
@@ -27,17 +28,31 @@ MOST_RULES_KEPT: Final = 20_000
 MOST_ITEMS_KEPT: Final = 500_000
 
 _IN_FORCE: Final = """
-    SELECT o.scope_kind, p.slug, p.in_force_id
+    WITH requester_groups AS (
+        SELECT g.slug
+          FROM tenancy_membership m
+          JOIN tenancy_peoplegroupmember i ON i.tenant_id = m.tenant_id AND i.membership_id = m.id
+          JOIN tenancy_peoplegroup g ON g.tenant_id = i.tenant_id AND g.id = i.group_id
+         WHERE m.tenant_id = $1 AND m.user_id = $4::uuid AND $6::text[] IS NULL
+        UNION ALL
+        SELECT unnest($6::text[])
+    )
+    SELECT o.scope_kind, o.scope_slug, p.slug, p.in_force_id
       FROM policies_overlay o
       JOIN policies_policy p ON p.tenant_id = o.tenant_id AND p.id = o.policy_id
-     WHERE o.tenant_id = %(tenant)s
+     WHERE o.tenant_id = $1
+       AND (o.starts_at IS NULL OR o.starts_at <= $5)
+       AND (o.ends_at IS NULL OR o.ends_at > $5)
        AND (o.scope_kind = 'tenant'
-            OR (o.scope_kind = 'workflow' AND o.scope_slug = %(workflow)s)
-            OR (o.scope_kind = 'channel' AND o.scope_slug = %(channel)s))
+            OR (o.scope_kind = 'workflow' AND o.scope_slug = $2)
+            OR (o.scope_kind = 'channel' AND o.scope_slug = $3)
+            OR (o.scope_kind = 'group' AND o.scope_slug IN (SELECT slug FROM requester_groups)))
     UNION ALL
-    SELECT 'list', l.slug, l.current_version_id
+    SELECT 'list', '', l.slug, l.current_version_id
       FROM policies_list l
-     WHERE l.tenant_id = %(tenant)s AND l.current_version_id IS NOT NULL
+     WHERE l.tenant_id = $1 AND l.current_version_id IS NOT NULL
+    UNION ALL
+    SELECT 'requester_group', '', slug, NULL FROM requester_groups
 """
 
 log = structlog.get_logger("threada.policies")
@@ -48,12 +63,14 @@ class Rulebook:
     """What decides one case. `missing` are policies that apply here and have no version in force.
 
     `list_versions` holds the version of every list that the rules may ask, by name; `lists` its items.
+    `requester_groups` are the groups that the requester is in now.
     """
 
     entries: tuple[RulebookEntry, ...]
     missing: tuple[str, ...]
     list_versions: Mapping[str, uuid.UUID]
     lists: Mapping[str, list[Any]]
+    requester_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +84,40 @@ _policies: Final = WeightedCache[uuid.UUID, _Readable](max_weight=MOST_RULES_KEP
 _items: Final = WeightedCache[uuid.UUID, list[Any]](max_weight=MOST_ITEMS_KEPT)
 
 
-def rulebook_for(*, workflow: str, channel: str, ctx: ActingContext) -> Rulebook:
-    """The rulebook in force now for work items of this workflow and channel."""
-    with connection.cursor() as cursor:
-        cursor.execute(_IN_FORCE, {"tenant": ctx.tenant_id, "workflow": workflow, "channel": channel})
+def rulebook_for(
+    *,
+    workflow: str,
+    channel: str,
+    requester_id: uuid.UUID | None,
+    at: datetime,
+    ctx: ActingContext,
+    requester_groups: Sequence[str] | None = None,
+) -> Rulebook:
+    """The rulebook for work items of this workflow and channel, asked for by this principal, as it stands now.
+
+    `at` decides which overlays' windows hold; hand in the instant that the facts say. `requester_groups` are said
+    where they are known already (a stored fact), and looked up otherwise.
+    """
+    groups = None if requester_groups is None else list(requester_groups)
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(_IN_FORCE, [ctx.tenant_id, workflow, channel, requester_id, at, groups])
         rows = cursor.fetchall()
-    list_pointers = {slug: version_id for kind, slug, version_id in rows if kind == "list"}
-    bindings = sorted((row for row in rows if row[0] != "list"), key=lambda row: (SCOPES.index(row[0]), row[1]))
-    compiled = compiled_policies({version_id for _, _, version_id in bindings if version_id}, ctx=ctx)
+    list_pointers = {slug: version_id for kind, _, slug, version_id in rows if kind == "list"}
+    bindings = _bindings(rows)
+    compiled = compiled_policies({version_id for _, version_id in bindings.values() if version_id}, ctx=ctx)
     entries = tuple(
-        RulebookEntry(slug, ids.public_id(ids.POLICY_VERSION, version_id), cast("Scope", kind), compiled[version_id])
-        for kind, slug, version_id in bindings
+        RulebookEntry(slug, ids.public_id(ids.POLICY_VERSION, version_id), scope, compiled[version_id], on=on)
+        for (scope, slug), (on, version_id) in bindings.items()
         if version_id
     )
     asked = _lists_asked(entries, list_pointers)
     items = list_items(asked.values(), ctx=ctx)
     return Rulebook(
         entries,
-        tuple(dict.fromkeys(slug for _, slug, version_id in bindings if version_id is None)),
+        tuple(dict.fromkeys(slug for (_, slug), (_, version_id) in bindings.items() if version_id is None)),
         asked,
         {name: items[version_id] for name, version_id in asked.items()},
+        tuple(sorted(slug for kind, _, slug, _ in rows if kind == "requester_group")),
     )
 
 
@@ -113,6 +144,22 @@ def list_items(version_ids: Collection[uuid.UUID], *, ctx: ActingContext) -> dic
             _items.put(version_id, items, weight=len(items) + 1)
             found[version_id] = items
     return {version_id: items for version_id, items in found.items() if items is not None}
+
+
+type _Binding = tuple[tuple[str, ...], uuid.UUID | None]
+
+
+def _bindings(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[Scope, str], _Binding]:
+    """What applies, the widest scope first: scope and policy → where it is bound there, and its version in force.
+
+    A policy bound to two groups of the requester is asked once.
+    """
+    found: dict[tuple[Scope, str], _Binding] = {}
+    overlays = [row for row in rows if row[0] in SCOPES]
+    for kind, scope_slug, slug, version_id in sorted(overlays, key=lambda row: (SCOPES.index(row[0]), row[2], row[1])):
+        on, _ = found.get((kind, slug), ((), None))
+        found[kind, slug] = ((*on, scope_slug) if scope_slug else on, version_id)
+    return found
 
 
 def _compiled(version_id: uuid.UUID, document: Any) -> _Readable:

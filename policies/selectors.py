@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -12,6 +14,7 @@ from django.db.models import Case, Q, QuerySet, Value, When
 
 from policies.approvals import ApprovalRule
 from policies.calendar_documents import parse_calendar
+from policies.effective import Binding
 from policies.models import (
     Calendar,
     Channel,
@@ -23,12 +26,13 @@ from policies.models import (
     Workflow,
     WorkflowVersion,
 )
-from policies.overlay_documents import SCOPE_KINDS
+from policies.overlay_documents import SCOPE_KINDS, OverlayScope
 from policies.weighted_cache import WeightedCache
 from policies.workflow_documents import WorkflowDocument, workflow_from_spec
 from policies.working_time import DEFAULT_CALENDAR, WorkingCalendar
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import PeopleGroup
 
 __all__ = ["WorkflowDocument", "WorkflowInForce"]
 
@@ -140,13 +144,55 @@ def overlays(ctx: ActingContext) -> QuerySet[Overlay]:
     return Overlay.objects.filter(tenant_id=ctx.tenant_id).select_related("policy__in_force")
 
 
-def applying(rows: QuerySet[Overlay], *, workflow: str, channel: str = "") -> QuerySet[Overlay]:
-    """Those of `rows` that apply to work items of this workflow and channel, the widest first."""
+def overlay_on(policy: str, scope: OverlayScope, *, ctx: ActingContext) -> Overlay | None:
+    """The overlay that binds `policy` in exactly this scope."""
+    return overlays(ctx).filter(policy__slug=policy, scope_kind=scope.kind, scope_slug=scope.slug).first()
+
+
+def applying(
+    rows: QuerySet[Overlay],
+    *,
+    workflow: str,
+    channel: str = "",
+    groups: Collection[str] = (),
+    at: datetime | None = None,
+) -> QuerySet[Overlay]:
+    """Those of `rows` that apply to work items of this workflow and channel, the widest first.
+
+    `groups` are those of the requester; without `at`, those that applied once or will are told too.
+    """
     scopes = Q(scope_kind="tenant") | Q(scope_kind="workflow", scope_slug=workflow)
     if channel:
         scopes |= Q(scope_kind="channel", scope_slug=channel)
+    if groups:
+        scopes |= Q(scope_kind="group", scope_slug__in=groups)
+    if at is not None:
+        rows = rows.filter(Q(starts_at=None) | Q(starts_at__lte=at), Q(ends_at=None) | Q(ends_at__gt=at))
     width = Case(*(When(scope_kind=kind, then=Value(place)) for place, kind in enumerate(SCOPE_KINDS)))
-    return rows.filter(scopes).order_by(width, "policy__slug")
+    return rows.filter(scopes).order_by(width, "policy__slug", "scope_slug")
+
+
+def bindings(rows: Iterable[Overlay]) -> list[Binding]:
+    """What overlays bring to bear: the versions in force with their rules."""
+    found = []
+    for overlay in rows:
+        version = overlay.policy.in_force
+        told = (version.public_id, version.number, version.document["rules"]) if version else ()
+        found.append(Binding(overlay.policy.slug, overlay.public_id, overlay.scope, overlay.window, *told))
+    return found
+
+
+def requester_groups(requester_id: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[str, ...]:
+    """The groups that a principal is in, by slug: a fact of what is decided for them."""
+    rows = PeopleGroup.objects.filter(
+        tenant_id=tenant_id, memberships__membership__user_id=requester_id, memberships__membership__tenant_id=tenant_id
+    )
+    return tuple(rows.order_by("slug").values_list("slug", flat=True))
+
+
+def group_exists(slug: str, *, tenant_id: uuid.UUID) -> bool:
+    """Whether the tenant has this group of people."""
+    return PeopleGroup.objects.filter(tenant_id=tenant_id, slug=slug).exists()
 
 
 def decision_for(decision_id: uuid.UUID, *, ctx: ActingContext) -> PolicyDecision | None:

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_safe
 
 from policies import selectors
+from policies.admin.effective import asked_effective
 from policies.models import Overlay
 from policies.overlay_documents import OverlayScope
+from policies.problems import Problems
 from policies.services.overlays import put_overlay, remove_overlay
+from policies.windows import read_window
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.kernel import errors, ids
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.models import User
+from threada_site.tenancy.models import PeopleGroup, User
+from threada_site.tenancy.puts import Change
+
+_WINDOW_HELP: Final = "For a time only: e.g. 2026-12-24T00:00:00+01:00. Empty: always."
+_SAID: Final = {
+    Change.CREATED: "It applies there within its window.",
+    Change.CHANGED: "It applied there already; its window is changed.",
+    Change.UNCHANGED: "It applied there already.",
+}
 
 
 class OverlayForm(ConsoleForm):
@@ -28,14 +43,22 @@ class OverlayForm(ConsoleForm):
     )
     policy = forms.ChoiceField(label="Policy")
     scope = forms.ChoiceField(label="Applies to")
+    starts_at = forms.CharField(label="From (RFC 3339)", required=False, max_length=40, help_text=_WINDOW_HELP)
+    ends_at = forms.CharField(label="Until (RFC 3339)", required=False, max_length=40, help_text="Empty: for ever.")
 
     def prepare(self) -> None:
         slugs = selectors.policies(self.ctx).order_by("slug").values_list("slug", flat=True)[:500]
         self.fields["policy"].choices = [(slug, slug) for slug in slugs]  # type: ignore[attr-defined]
         scopes = [("tenant/", "everything in the tenant")]
-        for kind, rows in (("workflow", selectors.workflows(self.ctx)), ("channel", selectors.channels(self.ctx))):
-            named = rows.order_by("slug").values_list("slug", flat=True)[:500]  # type: ignore[attr-defined]
-            scopes += [(f"{kind}/{slug}", f"the {kind} {slug}") for slug in named]
+        bindable: list[tuple[str, QuerySet[Any]]] = [
+            ("workflow", selectors.workflows(self.ctx)),
+            ("channel", selectors.channels(self.ctx)),
+            ("group", PeopleGroup.objects.filter(tenant_id=self.ctx.tenant_id)),
+        ]
+        for kind, rows in bindable:
+            named = rows.order_by("slug").values_list("slug", flat=True)[:500]
+            whose = "requests for members of the group" if kind == "group" else f"the {kind}"
+            scopes += [(f"{kind}/{slug}", f"{whose} {slug}") for slug in named]
         self.fields["scope"].choices = scopes  # type: ignore[attr-defined]
 
 
@@ -52,30 +75,59 @@ class OverlayAdmin(TenantAdmin):
                 f"v{overlay.policy.in_force.number}" if overlay.policy.in_force else html.badge("nothing: it denies")
             ),
         ),
-        Column("Since", lambda overlay: html.when(overlay.created_at)),
+        Column("From", lambda overlay: html.when(overlay.starts_at) or html.NOTHING),
+        Column("Until", lambda overlay: html.when(overlay.ends_at) or html.NOTHING),
     )
-    about = "Which policy applies where. All that apply decide together; the strictest effect wins."
+    about = (
+        "Which policy applies where, and when. All that apply decide together; the strictest effect wins, unless a "
+        "narrower rule loosens one that allows it."
+    )
     nothing_yet = (
         "No policy applies anywhere, so everything is denied. Bind one to the tenant, a workflow or a channel."
     )
     page_template = "policies/overlay.html"
     shows_edits = True
 
+    def get_urls(self) -> list[URLPattern]:
+        effective = path("effective/", self._wrap(require_safe(self.effective_view)), name="policies_overlay_effective")
+        return [effective, *super().get_urls()]
+
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return selectors.overlays(ctx)
+
+    def effective_view(self, request: HttpRequest) -> HttpResponse:
+        """Which rules decide about a kind of work item, and where each comes from."""
+        ctx = self._require_view(request)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Rules in effect",
+            "list_title": self.list_title,
+            "list_url": self.list_url(),
+            "asked": asked_effective(request.GET, ctx=ctx),
+        }
+        return TemplateResponse(request, "policies/effective.html", context)
+
+    def _forms(self, ctx: ActingContext, *, of_row: bool, key: str = "") -> list[tuple[str, str]]:
+        found = super()._forms(ctx, of_row=of_row, key=key)
+        return found if of_row else [*found, (reverse("admin:policies_overlay_effective"), "Rules in effect")]
 
     def page(self, row: Overlay, *, ctx: ActingContext) -> dict[str, Any]:
         return {
             "may_remove": ctx.allows(Scope.POLICIES_PUBLISH),
+            "applies_now": row.window.holds(clock.now()),
             "created_by": User.objects.filter(id=row.created_by).first() if row.created_by else "the instance",
         }
 
     @form_page("New overlay", form=OverlayForm, scope=Scope.POLICIES_PUBLISH, submit="Have it apply")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         kind, _, slug = form.cleaned_data["scope"].partition("/")
-        put = put_overlay(form.cleaned_data["policy"], OverlayScope(kind, slug), ctx=call.ctx)
-        said = "It applies there from now on." if put.is_new else "It applied there already."
-        return Done(said, self.url_of(put.row))
+        problems = Problems()
+        sent = {name: form.cleaned_data[name].strip() or None for name in ("starts_at", "ends_at")}
+        window = read_window(sent, "", problems)
+        if problems.found:
+            raise errors.DocumentInvalid("The window cannot be read.", errors=problems.found)
+        put = put_overlay(form.cleaned_data["policy"], OverlayScope(kind, slug), window=window, ctx=call.ctx)
+        return Done(_SAID[put.change], self.url_of(put.row))
 
     @act(Scope.POLICIES_PUBLISH)
     def remove(self, call: Call) -> Done:

@@ -8,18 +8,19 @@ from rest_framework.response import Response
 
 from policies import selectors
 from policies.api.answers import EFFECTIVE, OVERLAY, POLICY_DECISION
-from policies.api.filters import EffectiveFilters, OverlayFilters
+from policies.api.filters import EffectiveFilters, OverlayFilters, groups_named
 from policies.api.representations import represent_decision, represent_effective, represent_overlay
 from policies.api.shapes import ADD_OVERLAY
 from policies.overlay_documents import parse_overlay
 from policies.services.overlays import put_overlay, remove_overlay
-from threada_site.api.filters import apply_filters
+from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
 from threada_site.api.views import TenantView, path_id
-from threada_site.kernel import errors, ids
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 
@@ -49,17 +50,19 @@ class Overlays(TenantView):
         tag="Policies",
         body=ADD_OVERLAY,
         answers={200: OVERLAY, 201: OVERLAY},
-        reasons=("document_invalid", "unknown_workflow", "unknown_channel", "policy_document_invalid"),
+        reasons=("document_invalid", "unknown_workflow", "unknown_channel", "unknown_group", "policy_document_invalid"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """It counts from the next decision on. A policy without a version in force denies wherever it applies."""
+        """It counts from the next decision on, within its window. Where the policy is bound to that scope already, its
+        window becomes the one sent (200). A policy without a version in force denies wherever it applies."""
         body = ADD_OVERLAY.check(request.data)
         if selectors.policy_by_slug(body["policy_id"], ctx=request.auth) is None:
             unknown = FieldError("/policy_id", f"{body['policy_id']} names no policy", "unknown")
             raise errors.DocumentInvalid(errors=[unknown])
-        document = parse_overlay({"policy": body["policy_id"], "scope": body["scope"]})
-        put = put_overlay(document.policy, document.scope, ctx=request.auth)
+        window = {name: body[name] for name in ("starts_at", "ends_at") if name in body}
+        document = parse_overlay({"policy": body["policy_id"], "scope": body["scope"], **window})
+        put = put_overlay(document.policy, document.scope, window=document.window, ctx=request.auth)
         return Response(represent_overlay(put.row), status=201 if put.is_new else 200)
 
 
@@ -84,17 +87,24 @@ class EffectivePolicies(TenantView):
         tag="Policies",
         answers={200: EFFECTIVE},
         filters=EffectiveFilters,
-        reasons=("unknown_workflow", "unknown_channel"),
+        reasons=("unknown_workflow", "unknown_channel", "unknown_group"),
     )
     def get(self, request: Any) -> Response:
+        """Each rule with where it comes from and which narrower rules loosen it where both match. Rules bound to groups
+        are told for the groups of the requester that are named, windows as they hold at the instant asked about."""
         rows = apply_filters(EffectiveFilters, selectors.overlays(request.auth), request)
         workflow, channel = request.query_params["workflow_id"], request.query_params.get("channel_id") or None
         if selectors.workflow_by_slug(workflow, ctx=request.auth) is None:
             raise errors.UnknownWorkflow(errors=[FieldError("?workflow_id", "names no workflow", "unknown")])
         if channel is not None and selectors.channel_by_slug(channel, ctx=request.auth) is None:
             raise errors.UnknownChannel(errors=[FieldError("?channel_id", "names no channel", "unknown")])
-        policies = [represent_effective(overlay) for overlay in rows]
-        return Response({"workflow_id": workflow, "channel_id": channel, "policies": policies})
+        groups = groups_named(request.query_params.get("group_id"))
+        for group in groups:
+            if not selectors.group_exists(group, tenant_id=request.auth.tenant_id):
+                raise errors.UnknownGroup(errors=[FieldError("?group_id", f"{group[:63]} names no group", "unknown")])
+        asked_at = read_instant(request.query_params.get("at")) or clock.now()
+        asked = {"workflow_id": workflow, "channel_id": channel, "group_ids": groups, "at": rfc3339(asked_at)}
+        return Response({**asked, **represent_effective(selectors.bindings(rows))})
 
 
 class PolicyDecisionDetail(TenantView):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from policies.effective import Binding, effective_rules
 from policies.models import Channel, Overlay, Policy, PolicyDecision, PolicyVersion, Workflow, WorkflowVersion
-from policies.overlay_documents import OverlayScope
 from policies.selectors import stored_facts
 from policies.services.validation import Validation
 from threada_site.kernel import ids
@@ -96,22 +97,44 @@ def represent_overlay(overlay: Overlay) -> dict[str, Any]:
     return {
         "overlay_id": overlay.public_id,
         "policy_id": overlay.policy.slug,
-        "scope": OverlayScope(overlay.scope_kind, overlay.scope_slug).as_json(),
+        "scope": overlay.scope.as_json(),
+        **overlay.window.as_json(),
         "created_by": _principal(overlay.created_by),
         "created_at": rfc3339(overlay.created_at),
     }
 
 
-def represent_effective(overlay: Overlay) -> dict[str, Any]:
-    """What one overlay brings to bear: the version in force and its rules."""
-    version = overlay.policy.in_force
+def represent_effective(bindings: Sequence[Binding]) -> dict[str, Any]:
+    """What holds together: the versions in force by overlay, and every rule with its origin."""
     return {
-        "policy_id": overlay.policy.slug,
-        "overlay_id": overlay.public_id,
-        "scope": OverlayScope(overlay.scope_kind, overlay.scope_slug).as_json(),
-        "policy_version_id": version.public_id if version else None,
-        "version": version.number if version else None,
-        "rules": version.document["rules"] if version else [],
+        "policies": [
+            {**_origin(binding), "rules": list(binding.rules)}
+            for binding in sorted(bindings, key=lambda binding: (binding.width, binding.policy))
+        ],
+        "rules": [
+            {
+                "rule_id": entry.rule["id"],
+                **{name: value for name, value in entry.rule.items() if name != "id"},
+                "overridable": entry.rule.get("overridable") is True,
+                "origin": _origin(entry.binding),
+                "overridden_by": [
+                    {**_origin(loosening.binding), "rule_id": loosening.rule} for loosening in entry.overridden_by
+                ],
+                "overrides_in_vain": list(entry.in_vain),
+            }
+            for entry in effective_rules(bindings)
+        ],
+    }
+
+
+def _origin(binding: Binding) -> dict[str, Any]:
+    return {
+        "policy_id": binding.policy,
+        "policy_version_id": binding.version_id or None,
+        "version": binding.number,
+        "overlay_id": binding.overlay_id,
+        "scope": binding.scope.as_json(),
+        **binding.window.as_json(),
     }
 
 

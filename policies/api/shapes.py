@@ -17,6 +17,7 @@ from policies.workflow_documents import (
 )
 from threada_site.api.shapes import SLUG, shape
 
+_INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "maxLength": 40}
 NAME: Final = {"type": "string", "maxLength": MAX_NAME}
 
 WORKFLOW_SPEC: Final[dict[str, Any]] = {
@@ -102,14 +103,24 @@ SIMULATE: Final = shape(
 )
 SCOPE: Final[dict[str, Any]] = {
     "type": "object",
-    "properties": {"tenant": {"const": True}, "workflow": SLUG, "channel": SLUG},
+    "properties": {"tenant": {"const": True}, "workflow": SLUG, "channel": SLUG, "group": SLUG},
     "additionalProperties": False,
     "minProperties": 1,
     "maxProperties": 1,
-    "description": f"Exactly one of {', '.join(SCOPE_KINDS)}.",
+    "description": f"Exactly one of {', '.join(SCOPE_KINDS)}; a group means whom the work item is for.",
 }
 ADD_OVERLAY: Final = shape(
-    {"policy_id": SLUG, "scope": SCOPE},
+    {
+        "policy_id": SLUG,
+        "scope": SCOPE,
+        "starts_at": {**_INSTANT, "description": "From then on, RFC 3339 with its offset; absent: always."},
+        "ends_at": {**_INSTANT, "description": "Until just before then; absent: for ever."},
+    },
     required=("policy_id", "scope"),
-    example={"policy_id": "payments", "scope": {"workflow": "payment_run"}},
+    example={
+        "policy_id": "payments",
+        "scope": {"workflow": "payment_run"},
+        "starts_at": "2026-12-24T00:00:00+01:00",
+        "ends_at": "2027-01-02T00:00:00+01:00",
+    },
 )

@@ -15,6 +15,7 @@ from policies.evaluation import MatchedRule, RuleError, Verdict, evaluate
 from policies.models import PolicyDecision
 from policies.rulebook import Rulebook, rulebook_for
 from policies.rules import Effect
+from policies.windows import whole_milliseconds
 from threada_site.kernel import clock, ids
 from threada_site.kernel.canonical import canonical_bytes, sha256_hex
 from threada_site.kernel.context import ActingContext
@@ -65,8 +66,16 @@ def deciding_rules(verdict: Verdict) -> tuple[MatchedRule, ...]:
 
 def _ask(request: DecisionRequest, *, ctx: ActingContext) -> _Answer:
     require_unit_of_work(ctx.tenant_id)
-    rulebook = rulebook_for(workflow=request.workflow, channel=request.channel, ctx=ctx)
-    facts = request.facts(now=clock.now(), lists=rulebook.lists)
+    now = whole_milliseconds(clock.now())
+    rulebook = rulebook_for(
+        workflow=request.workflow,
+        channel=request.channel,
+        requester_id=request.requester_id,
+        requester_groups=request.requester_groups,
+        at=now,
+        ctx=ctx,
+    )
+    facts = request.facts(now=now, lists=rulebook.lists, requester_groups=rulebook.requester_groups)
     return _Answer(facts, rulebook, verdict_of(rulebook, facts))
 
 
@@ -143,9 +152,10 @@ def errors_json(verdict: Verdict) -> list[dict[str, Any]]:
 def versions_json(rulebook: Rulebook) -> list[dict[str, Any]]:
     """What was asked and where each is bound; of a policy without a version in force, that it has none."""
     asked = [
-        {"policy": entry.policy, "version_id": entry.version_id, "scope": entry.scope} for entry in rulebook.entries
+        {"policy": entry.policy, "version_id": entry.version_id, "scope": entry.scope, "on": list(entry.on)}
+        for entry in rulebook.entries
     ]
-    return [*asked, *({"policy": slug, "version_id": None, "scope": None} for slug in rulebook.missing)]
+    return [*asked, *({"policy": slug, "version_id": None, "scope": None, "on": []} for slug in rulebook.missing)]
 
 
 def trace_of(verdict: Verdict) -> list[dict[str, Any]]:

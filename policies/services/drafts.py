@@ -11,6 +11,7 @@ from policies.documents import parse_policy
 from policies.lifecycle import PolicyVersionStatus
 from policies.models import Policy, PolicyVersion
 from policies.services.locks import locked_by_slug, locked_version
+from policies.services.validation import check_overrides
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.kernel.canonical import canonical_sha256
@@ -31,6 +32,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put
     """
     require_unit_of_work(ctx.tenant_id)
     spec = policy_spec(document, slug=slug)
+    check_overrides(spec, slug=slug, ctx=ctx, pointer=_base(document))
     spec_sha256 = canonical_sha256(spec)
     policy, _ = locked_by_slug(Policy, slug, ctx=ctx)
     versions = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, policy=policy)
@@ -59,6 +61,7 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
     draft = locked_version(version, ctx=ctx)
     check_is_draft(draft)
     spec = policy_spec(document, slug=draft.policy.slug)
+    check_overrides(spec, slug=draft.policy.slug, ctx=ctx, pointer=_base(document))
     spec_sha256 = canonical_sha256(spec)
     if draft.document_sha256 == spec_sha256:
         return Put(draft, Change.UNCHANGED)
@@ -78,6 +81,10 @@ def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:
     if parsed.id is not None and parsed.id != slug:
         raise PolicyDocumentInvalid(errors=[FieldError("/id", f"This document is of the policy {slug}. Write {slug}.")])
     return dict(document["spec"] if is_whole(document) else document)
+
+
+def _base(document: Any) -> str:
+    return "/spec" if is_whole(document) else ""
 
 
 def is_whole(document: Any) -> bool:

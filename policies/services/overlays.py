@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from policies import selectors
 from policies.models import Channel, Overlay, Policy
 from policies.overlay_documents import OverlayScope
 from policies.services.validation import validate_policy
+from policies.windows import ALWAYS, Window
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.kernel.context import ActingContext
@@ -15,16 +18,18 @@ from threada_site.kernel.errors import (
     NotFound,
     PolicyDocumentInvalid,
     UnknownChannel,
+    UnknownGroup,
     UnknownWorkflow,
 )
 from threada_site.tenancy.puts import Change, Put
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 
-def put_overlay(policy: str, scope: OverlayScope, *, ctx: ActingContext) -> Put[Overlay]:
-    """Have a policy apply in `scope`, from the next decision on. One without a version in force denies there.
+def put_overlay(policy: str, scope: OverlayScope, *, window: Window = ALWAYS, ctx: ActingContext) -> Put[Overlay]:
+    """Have a policy apply in `scope` within `window`. One without a version in force denies there.
 
-    Receipt: `overlay.added`. Raises `DocumentInvalid` (no such policy), `UnknownWorkflow`, `UnknownChannel`, and
+    Receipts: `overlay.added`, and `overlay.changed` where it was bound there in another window. Raises
+    `DocumentInvalid` (no such policy), `UnknownWorkflow`, `UnknownChannel`, `UnknownGroup`, and
     `PolicyDocumentInvalid` when the version in force does not fit the payloads that it would reach.
     """
     require_unit_of_work(ctx.tenant_id)
@@ -35,12 +40,11 @@ def put_overlay(policy: str, scope: OverlayScope, *, ctx: ActingContext) -> Put[
             f"There is no policy {policy}. Make it first.",
             errors=[FieldError("/policy", "names no policy", "unknown")],
         )
-    existing = Overlay.objects.filter(
-        tenant_id=ctx.tenant_id, policy=bound, scope_kind=scope.kind, scope_slug=scope.slug
-    ).first()
+    rows = Overlay.objects.filter(tenant_id=ctx.tenant_id, policy=bound)
+    existing = rows.filter(scope_kind=scope.kind, scope_slug=scope.slug).select_for_update().first()
     if existing is not None:
         existing.policy = bound
-        return Put(existing, Change.UNCHANGED)
+        return _within(existing, window, ctx=ctx)
     _check_scope_exists(scope, ctx=ctx)
     _check_version_fits(bound, scope, ctx=ctx)
     overlay = Overlay.objects.create(
@@ -48,6 +52,8 @@ def put_overlay(policy: str, scope: OverlayScope, *, ctx: ActingContext) -> Put[
         policy=bound,
         scope_kind=scope.kind,
         scope_slug=scope.slug,
+        starts_at=window.starts_at,
+        ends_at=window.ends_at,
         created_by=None if ctx.is_system else ctx.principal_id,
     )
     record(_entry("overlay.added", overlay), ctx=ctx)
@@ -72,11 +78,23 @@ def remove_overlay(overlay: Overlay, *, ctx: ActingContext) -> None:
     locked.delete()
 
 
+def _within(overlay: Overlay, window: Window, *, ctx: ActingContext) -> Put[Overlay]:
+    if overlay.window == window:
+        return Put(overlay, Change.UNCHANGED)
+    before = overlay.window
+    overlay.starts_at, overlay.ends_at = window.starts_at, window.ends_at
+    overlay.save(update_fields=["starts_at", "ends_at"])
+    record(_entry("overlay.changed", overlay, before=before.as_json()), ctx=ctx)
+    return Put(overlay, Change.CHANGED)
+
+
 def _check_scope_exists(scope: OverlayScope, *, ctx: ActingContext) -> None:
     if scope.kind == "workflow" and not selectors.all_workflows(ctx).filter(slug=scope.slug).exists():
         raise UnknownWorkflow(errors=[FieldError("/scope/workflow", f"{scope.slug} names no workflow", "unknown")])
     if scope.kind == "channel" and not Channel.objects.filter(tenant_id=ctx.tenant_id, slug=scope.slug).exists():
         raise UnknownChannel(errors=[FieldError("/scope/channel", f"{scope.slug} names no channel", "unknown")])
+    if scope.kind == "group" and not selectors.group_exists(scope.slug, tenant_id=ctx.tenant_id):
+        raise UnknownGroup(errors=[FieldError("/scope/group", f"{scope.slug} names no group", "unknown")])
 
 
 def _check_version_fits(policy: Policy, scope: OverlayScope, *, ctx: ActingContext) -> None:
@@ -90,7 +108,7 @@ def _check_version_fits(policy: Policy, scope: OverlayScope, *, ctx: ActingConte
         )
 
 
-def _entry(kind: str, overlay: Overlay) -> Entry:
+def _entry(kind: str, overlay: Overlay, **outcome: Any) -> Entry:
     return Entry(
         kind=kind,
         subject=Subject(
@@ -100,6 +118,8 @@ def _entry(kind: str, overlay: Overlay) -> Entry:
         policy={"policy": overlay.policy.slug},
         outcome={
             "overlay_id": overlay.public_id,
-            "scope": OverlayScope(overlay.scope_kind, overlay.scope_slug).as_json(),
+            "scope": overlay.scope.as_json(),
+            **overlay.window.as_json(),
+            **outcome,
         },
     )

@@ -24,6 +24,7 @@ from policies.services.decide import (
     versions_json,
 )
 from policies.services.substituting import Candidate, rulebook_alone, rulebook_with
+from policies.windows import whole_milliseconds
 from policies.workflow_documents import WorkflowDocument
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
@@ -90,15 +91,16 @@ def simulate(
     """
     require_unit_of_work(ctx.tenant_id)
     request = _request_that_may_be_asked(check_given(given), ctx=ctx)
-    asked = rulebook_with(candidate, workflow=request.workflow, channel=request.channel, ctx=ctx)
+    instant = whole_milliseconds(now or clock.now())
+    asked = rulebook_with(candidate, request, at=instant, ctx=ctx)
     alone = rulebook_alone(candidate, ctx=ctx)
-    instant = now or clock.now()
-    facts = request.facts(now=instant, lists=asked.rulebook.lists)
+    groups = asked.rulebook.requester_groups
+    facts = request.facts(now=instant, lists=asked.rulebook.lists, requester_groups=groups)
     return Simulation(
         facts={name: value for name, value in facts.items() if name != "lists"},
         rulebook=asked.rulebook,
         verdict=verdict_of(asked.rulebook, facts),
-        alone=verdict_of(alone, request.facts(now=instant, lists=alone.lists)),
+        alone=verdict_of(alone, request.facts(now=instant, lists=alone.lists, requester_groups=groups)),
         applies=asked.applies,
     )
 
@@ -145,6 +147,7 @@ def _request(given: Mapping[str, Any], document: WorkflowDocument, *, ctx: Actin
         confidence=item.get("confidence"),
         risk_flags=tuple(item.get("risk_flags", ())),
         requester=item.get("requester", ctx.actor),
+        requester_groups=item.get("requester_groups"),
         data_class=item.get("data_class", document.data_class),
         item_version=item.get("version", 1),
         action=action,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, cast
 
 from policies import selectors
+from policies.decision_request import DecisionRequest
 from policies.documents import parse_policy
 from policies.evaluation import SCOPES, CompiledPolicy, RulebookEntry, Scope, compile_policy
 from policies.models import List, PolicyVersion
@@ -45,12 +47,21 @@ def candidate_version(version: PolicyVersion) -> Candidate:
     return candidate_of(version.policy.slug, version.document, version_id=version.public_id)
 
 
-def rulebook_with(candidate: Candidate, *, workflow: str, channel: str, ctx: ActingContext) -> Substituted:
-    """The rulebook in force for such work items, as if the candidate were its policy's version in force."""
-    live = rulebook_for(workflow=workflow, channel=channel, ctx=ctx)
+def rulebook_with(candidate: Candidate, request: DecisionRequest, *, at: datetime, ctx: ActingContext) -> Substituted:
+    """The rulebook in force for such work items at `at`, as if the candidate were its policy's version in force."""
+    workflow, channel = request.workflow, request.channel
+    live = rulebook_for(
+        workflow=workflow,
+        channel=channel,
+        requester_id=request.requester_id,
+        requester_groups=request.requester_groups,
+        at=at,
+        ctx=ctx,
+    )
     scopes = [entry.scope for entry in live.entries if entry.policy == candidate.policy]
     if candidate.policy in live.missing:
-        bound = selectors.applying(selectors.overlays(ctx), workflow=workflow, channel=channel)
+        overlays = selectors.overlays(ctx)
+        bound = selectors.applying(overlays, workflow=workflow, channel=channel, groups=live.requester_groups, at=at)
         kinds = bound.filter(policy__slug=candidate.policy).values_list("scope_kind", flat=True)
         scopes = [cast("Scope", kind) for kind in kinds]
     entries = substituted(live.entries, candidate, scopes)
@@ -58,7 +69,13 @@ def rulebook_with(candidate: Candidate, *, workflow: str, channel: str, ctx: Act
     asked = lists_read(entries, _current_lists(ctx)) if scopes else live.list_versions
     items = list_items(asked.values(), ctx=ctx)
     return Substituted(
-        Rulebook(entries, missing, asked, {name: items[version_id] for name, version_id in asked.items()}),
+        Rulebook(
+            entries,
+            missing,
+            asked,
+            {name: items[version_id] for name, version_id in asked.items()},
+            live.requester_groups,
+        ),
         applies=bool(scopes),
     )
 
@@ -75,9 +92,11 @@ def substituted(
     entries: Iterable[RulebookEntry], candidate: Candidate, scopes: Iterable[Scope]
 ) -> tuple[RulebookEntry, ...]:
     """`entries` with the candidate on `scopes` in place of what its policy had, in the order of evaluation."""
-    others = [entry for entry in entries if entry.policy != candidate.policy]
+    known = list(entries)
+    others = [entry for entry in known if entry.policy != candidate.policy]
+    on = {entry.scope: entry.on for entry in known if entry.policy == candidate.policy}
     placed = [
-        RulebookEntry(candidate.policy, candidate.version_id, scope, candidate.compiled)
+        RulebookEntry(candidate.policy, candidate.version_id, scope, candidate.compiled, on=on.get(scope, ()))
         for scope in dict.fromkeys(scopes)
     ]
     return tuple(sorted([*others, *placed], key=lambda entry: (SCOPES.index(entry.scope), entry.policy)))

@@ -10,6 +10,7 @@ from policies import selectors
 from policies.documents import parse_policy
 from policies.models import Overlay, Policy
 from policies.overlay_documents import OverlayScope
+from policies.overriding import override_problems, policies_overridden
 from policies.problems import MAX_PROBLEMS
 from policies.reachability import rule_warnings
 from policies.rule_tests import run_tests
@@ -34,10 +35,11 @@ class Validation:
     type_problems: tuple[FieldError, ...]
     failed_tests: tuple[FieldError, ...]
     warnings: tuple[FieldError, ...] = ()
+    override_problems: tuple[FieldError, ...] = ()
 
     @property
     def problems(self) -> tuple[FieldError, ...]:
-        return (*self.type_problems, *self.failed_tests)
+        return (*self.type_problems, *self.override_problems, *self.failed_tests)
 
     def check(self) -> None:
         """Raise `PolicyDocumentInvalid` or `PolicyTestsFailed`, naming every problem, if there is any."""
@@ -45,6 +47,11 @@ class Validation:
             raise PolicyDocumentInvalid(
                 "Some conditions do not fit the payloads of the workflows they reach. Mend what errors names.",
                 errors=self.type_problems,
+            )
+        if self.override_problems:
+            raise PolicyDocumentInvalid(
+                "It overrides what it may not. A rule is loosened only where it says overridable: true.",
+                errors=self.override_problems,
             )
         if self.failed_tests:
             raise PolicyTestsFailed(errors=self.failed_tests)
@@ -73,18 +80,38 @@ def validate_policy(
         _at(pointer, _type_problems(parsed, schemas, lists=items.keys())),
         _at(pointer, run_tests(parsed, lists=items)),
         _at(pointer, rule_warnings(parsed)),
+        _at(pointer, override_problems(document, _overridden(document, slug=policy.slug, ctx=ctx))),
     )
+
+
+def check_overrides(document: Any, *, slug: str, ctx: ActingContext, pointer: str = "") -> None:
+    """Refuse to save what overrides a rule in force that is unknown or does not allow it.
+
+    What names a policy without a version in force may be saved: it may be published first. Raises
+    `PolicyDocumentInvalid`.
+    """
+    problems = override_problems(document, _overridden(document, slug=slug, ctx=ctx), is_draft=True)
+    Validation((), (), (), override_problems=_at(pointer, problems)).check()
+
+
+def _overridden(document: Any, *, slug: str, ctx: ActingContext) -> dict[str, Any]:
+    """What the policies in force say whose rules a document of `slug` names; of its own it is this document."""
+    named = policies_overridden(document)
+    if not named:
+        return {}
+    rows = selectors.policies(ctx).filter(slug__in=named, in_force__isnull=False)
+    found = {row.slug: row.in_force.document for row in rows if row.in_force}
+    return found | ({slug: document} if slug in named else {})
 
 
 def _at(pointer: str, problems: Iterable[FieldError]) -> tuple[FieldError, ...]:
     return tuple(replace(problem, pointer=pointer + problem.pointer) for problem in problems)
 
 
-def _schemas_reached(scopes: Iterable[OverlayScope], *, ctx: ActingContext) -> dict[str, Any]:
-    """Payload schemas by workflow. A channel may carry every workflow."""
-    kinds = {scope.kind for scope in scopes}
+def _schemas_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) -> dict[str, Any]:
+    """Payload schemas by workflow. Whatever is not bound to a workflow may meet every one."""
     rows = selectors.all_workflows(ctx)
-    if not kinds & {"tenant", "channel"}:
+    if all(scope.kind == "workflow" for scope in scopes):
         rows = rows.filter(slug__in=[scope.slug for scope in scopes])
     return {row.slug: row.current_version.spec["payload_schema"] for row in rows if row.current_version}
 

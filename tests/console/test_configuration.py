@@ -214,3 +214,27 @@ def test_edits_through_the_api_name_who_made_them(demo: Demo, console: Console) 
     assert answer.status_code == 201, answer.content
     (edit,) = console("admin").get(reverse("admin:policies_channel_change", args=["api_made"])).context["edits"]
     assert (edit.by, edit.through) == ("demo-client", "api")
+
+
+def test_a_policy_is_bound_for_a_time_and_the_rules_in_effect_are_told(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    browser.post("/console/policies/policy/new/", {"document": DRAFT.replace("payments", "closed")})
+    sent = {"policy": "closed", "scope": "channel/web_main", "starts_at": "2026-12-24", "ends_at": ""}
+    refused = browser.post("/console/policies/overlay/new/", sent)
+    assert refused.status_code == 422
+    assert "RFC 3339 instant" in refused.content.decode()
+    sent |= {"starts_at": "2126-12-24T00:00:00+01:00"}
+    page = browser.get(browser.post("/console/policies/overlay/new/", sent)["Location"]).content.decode()
+    assert "not now" in page
+    assert "2126-12-23 23:00:00 UTC" in page
+    query = {"workflow_id": "payment_run", "channel_id": "web_main"}
+    now = browser.get("/console/policies/overlay/effective/", query)
+    then = browser.get("/console/policies/overlay/effective/", {**query, "at": "2127-01-01T00:00:00Z"})
+    assert (now.context["asked"].missing, then.context["asked"].missing) == ((), ("closed",))
+    assert [entry.rule["id"] for entry in now.context["asked"].rules] == [
+        entry.rule["id"] for entry in then.context["asked"].rules
+    ]
+    assert "workflow payment_run" in now.content.decode()
+    assert "policy_missing" in then.content.decode()
+    wrong = browser.get("/console/policies/overlay/effective/", {**query, "at": "tomorrow"})
+    assert "RFC 3339 instant" in wrong.content.decode()

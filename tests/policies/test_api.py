@@ -21,8 +21,9 @@ from tests.policies.rulebooks import (
     rule,
     spec,
 )
+from threada_site.identity.services import define_group
 from threada_site.kernel import ids
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 
@@ -373,6 +374,59 @@ def test_what_is_in_effect_is_told_from_wide_to_narrow(admin: Api, rulebook: dic
     assert (answer["workflow_id"], answer["channel_id"]) == ("payment_run", "web_main")
     told = [(row["policy_id"], row["scope"], row["version"], len(row["rules"])) for row in answer["policies"]]
     assert told == [("wide", {"tenant": True}, None, 0), ("payments", {"workflow": "payment_run"}, 1, 4)]
+
+
+def test_every_rule_in_effect_is_told_with_its_origin(admin: Api, rulebook: dict[str, str]) -> None:
+    """A time-boxed exception of one channel loosens the rule that allows it."""
+    wide = {"rules": [{"id": "no", "when": "true", "effect": "deny", "reason": "NO", "overridable": True}]}
+    narrow = {"rules": [{"id": "yes", "when": "true", "effect": "allow", "reason": "YES", "overrides": ["wide/no"]}]}
+    for policy, document, scope in (("wide", wide, {"tenant": True}), ("narrow", narrow, {"channel": "web_main"})):
+        version = admin.post("/policies", {"policy_id": policy, "document": document}).json()["policy_version_id"]
+        assert admin.post(f"/policies/{policy}/versions/{version}/publish", {}).status_code == 200
+        body = {"policy_id": policy, "scope": scope}
+        if policy == "narrow":
+            body |= {"starts_at": "2026-12-24T01:00:00+01:00", "ends_at": "2026-12-25T00:00:00Z"}
+        made = admin.post("/overlays", body)
+        assert made.status_code == 201, made.json()
+    assert (made.json()["starts_at"], made.json()["ends_at"]) == (
+        "2026-12-24T00:00:00.000Z",
+        "2026-12-25T00:00:00.000Z",
+    )
+    query = {"workflow_id": "payment_run", "channel_id": "web_main"}
+    during = admin.get("/policies/effective", {**query, "at": "2026-12-24T00:00:00Z"}).json()
+    after = admin.get("/policies/effective", {**query, "at": "2026-12-25T00:00:00Z"}).json()
+    assert (during["at"], during["group_ids"]) == ("2026-12-24T00:00:00.000Z", [])
+    first, last = during["rules"][0], during["rules"][-1]
+    assert (first["rule_id"], first["overridable"], first["origin"]["scope"]) == ("no", True, {"tenant": True})
+    assert [(by["policy_id"], by["rule_id"], by["scope"]) for by in first["overridden_by"]] == [
+        ("narrow", "yes", {"channel": "web_main"})
+    ]
+    assert (last["rule_id"], last["overrides"], last["origin"]["overlay_id"]) == (
+        "yes",
+        ["wide/no"],
+        made.json()["overlay_id"],
+    )
+    assert [row["policy_id"] for row in after["policies"]] == ["wide", "payments"]
+    assert after["rules"][0]["overridden_by"] == []
+
+
+def test_rules_for_groups_are_told_for_the_groups_that_are_named(
+    admin: Api, rulebook: dict[str, str], tenant: Tenant
+) -> None:
+    with unit_of_work(tenant.id):
+        ctx = system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id="c")
+        define_group("emea", [], ctx=ctx)
+    made = admin.post("/overlays", {"policy_id": "payments", "scope": {"group": "emea"}})
+    assert made.status_code == 201
+    assert [row["overlay_id"] for row in admin.get("/overlays", {"group_id": "emea"}).json()["data"]] == [
+        made.json()["overlay_id"]
+    ]
+    query = {"workflow_id": "payment_run"}
+    assert len(admin.get("/policies/effective", query).json()["policies"]) == 1
+    named = admin.get("/policies/effective", {**query, "group_id": "emea"}).json()
+    assert [row["scope"] for row in named["policies"]] == [{"workflow": "payment_run"}, {"group": "emea"}]
+    unknown = admin.get("/policies/effective", {**query, "group_id": "emea,nobody"})
+    assert (refusal(unknown), pointers(unknown)) == ((422, "unknown_group"), ["?group_id"])
 
 
 @pytest.mark.parametrize(

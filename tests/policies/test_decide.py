@@ -94,7 +94,9 @@ def test_a_decision_keeps_what_is_needed_to_repeat_it(book: ActingContext) -> No
         }
     ]
     assert decision.policy_version_id == version.id
-    assert decision.versions == [{"policy": "payments", "version_id": version.public_id, "scope": "workflow"}]
+    assert decision.versions == [
+        {"policy": "payments", "version_id": version.public_id, "scope": "workflow", "on": ["payment_run"]}
+    ]
     (sanctioned,) = selectors.lists(book)
     assert decision.list_versions == {"sanctioned_vendors": str(sanctioned.current_version_id)}
     assert decision.approvals is not None
@@ -179,7 +181,7 @@ def test_a_policy_that_is_bound_and_not_in_force_denies(book: ActingContext) -> 
     decision = decide(asking(), ctx=book)
     assert (decision.outcome, decision.reason_codes, decision.matched) == ("deny", ["policy_missing"], [])
     assert decision.rule_errors == [{"policy": "payments", "rule": "", "message": "It has no version in force."}]
-    assert {"policy": "payments", "version_id": None, "scope": None} in decision.versions
+    assert {"policy": "payments", "version_id": None, "scope": None, "on": []} in decision.versions
     assert PolicyVersion.objects.get(id=first.id).status == "published"
     put_policy("payments", PAYMENTS, ctx=book)
     assert answered(book) == ("allow", ["YES", "WITHIN_LIMITS"])
@@ -271,8 +273,9 @@ NO, YES = rule("no", "deny"), rule("yes", "allow")
 def test_a_narrower_overlay_tightens_and_loosens_only_what_it_names_and_may(
     book: ActingContext, wide: dict[str, Any], narrow: dict[str, Any], scope: OverlayScope, outcome: str
 ) -> None:
-    put_in_force(spec(wide), TENANT, ctx=book, policy="wide")
+    put_in_force(spec({**wide, "overridable": True}), TENANT, ctx=book, policy="wide")
     put_in_force(spec(narrow), scope, ctx=book, policy="narrow")
+    put_policy("wide", spec(wide), ctx=book)
     decision = decide(asking(), ctx=book)
     assert decision.outcome == outcome
     assert [row["scope"] for row in decision.versions] == ["tenant", scope.kind]

@@ -20,6 +20,7 @@ def test_facts_are_always_complete() -> None:
             "confidence": 1.0,
             "risk_flags": [],
             "requester": "",
+            "requester_groups": [],
             "data_class": "internal",
             "version": 1,
         },

@@ -276,7 +276,12 @@ def test_an_overlay_is_put_once_and_removed_once(work: ActingContext) -> None:
         remove_overlay(added.row, ctx=work)
     (entry,) = receipts("overlay.added")
     assert entry["subject"] == {"workflow_id": "payment_run"}
-    assert entry["outcome"] == {"overlay_id": added.row.public_id, "scope": {"workflow": "payment_run"}}
+    assert entry["outcome"] == {
+        "overlay_id": added.row.public_id,
+        "scope": {"workflow": "payment_run"},
+        "starts_at": None,
+        "ends_at": None,
+    }
     assert receipts("overlay.removed")[0]["outcome"] == entry["outcome"]
 
 
@@ -286,6 +291,7 @@ def test_an_overlay_is_put_once_and_removed_once(work: ActingContext) -> None:
         ("nothing", PAYMENT_RUN, errors.DocumentInvalid),
         ("payments", OverlayScope("workflow", "nothing"), errors.UnknownWorkflow),
         ("payments", OverlayScope("channel", "nothing"), errors.UnknownChannel),
+        ("payments", OverlayScope("group", "nothing"), errors.UnknownGroup),
     ],
 )
 def test_an_overlay_binds_what_exists(

@@ -227,8 +227,11 @@ def _apply_policy(value: dict[str, Any], ctx: ActingContext) -> Applied:
 
 def _apply_overlay(value: dict[str, Any], ctx: ActingContext) -> Applied:
     document = parse_overlay(value)
-    put = put_overlay(document.policy, document.scope, ctx=ctx)
-    return Applied("Overlay", f"{document.policy} on {document.scope}", put.change)
+    before = rulebook.overlay_on(document.policy, document.scope, ctx=ctx)
+    put = put_overlay(document.policy, document.scope, window=document.window, ctx=ctx)
+    old = before.window.as_json() if before else None
+    name = f"{document.policy} on {document.scope}"
+    return Applied("Overlay", name, put.change, _diff(old, document.window.as_json()))
 
 
 def _slug(value: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from integrations.idempotency import receiver_key
 from integrations.models import Execution, Integration, IntegrationVersion
 from policies import payloads
 from policies.facts import Point, build_facts
-from policies.selectors import workflow_document
+from policies.selectors import requester_groups, workflow_document
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
@@ -104,6 +104,7 @@ def seal_action(
         confidence=item.confidence,
         risk_flags=item.risk_flags,
         requester=ids.public_id(ids.PRINCIPAL, item.requester_id),
+        requester_groups=requester_groups(item.requester_id, tenant_id=item.tenant_id),
         data_class=item.data_class,
         version=item.version,
         action=execution.action,

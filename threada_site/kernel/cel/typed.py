@@ -30,6 +30,7 @@ _ITEM: Final = {
     "confidence": "DOUBLE",
     "risk_flags": "*STRING",
     "requester": "STRING",
+    "requester_groups": "*STRING",
     "data_class": "STRING",
     "version": "INT64",
 }

@@ -88,6 +88,7 @@ from threada_site.kernel.errors.requests import (
     ReceiptNotSealed,
     TransitionNotAllowed,
     UnknownChannel,
+    UnknownGroup,
     UnknownRequester,
     UnknownWorkflow,
     UnsupportedMediaType,

@@ -75,6 +75,10 @@ class UnknownChannel(ThreadaError):
     reason_code = "unknown_channel"
 
 
+class UnknownGroup(ThreadaError):
+    reason_code = "unknown_group"
+
+
 class ChannelRequired(ThreadaError):
     reason_code = "channel_required"
 

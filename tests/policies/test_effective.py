@@ -1,0 +1,71 @@
+"""Which rules hold together, where each comes from, and what loosens it: pure, by API and in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from policies.effective import Binding, effective_rules
+from policies.overlay_documents import TENANT_SCOPE, OverlayScope
+from policies.windows import ALWAYS
+from tests.policies.rulebooks import rule
+
+
+def binding(policy: str, scope: OverlayScope, *rules: dict[str, Any]) -> Binding:
+    return Binding(policy, f"ov_{policy}", scope, ALWAYS, f"pv_{policy}", 1, rules)
+
+
+def told(*bindings: Binding) -> list[tuple[str, list[str], list[str]]]:
+    return [
+        (
+            f"{entry.binding.policy}/{entry.rule['id']}",
+            [f"{origin.binding.policy}/{origin.rule}" for origin in entry.overridden_by],
+            list(entry.in_vain),
+        )
+        for entry in effective_rules(bindings)
+    ]
+
+
+def test_every_rule_says_what_loosens_it_and_what_it_names_in_vain() -> None:
+    wide = binding(
+        "wide",
+        TENANT_SCOPE,
+        {**rule("a", "deny"), "overridable": True},
+        rule("b", "deny"),
+        {**rule("c", "allow"), "overrides": ["narrow/z"]},
+    )
+    narrow = binding(
+        "narrow",
+        OverlayScope("workflow", "payment_run"),
+        {**rule("x", "allow"), "overrides": ["wide/a", "wide/b", "other/q"]},
+        {**rule("z", "deny"), "overridable": True},
+    )
+    assert told(narrow, wide) == [
+        ("wide/a", ["narrow/x"], []),
+        ("wide/b", [], []),
+        ("wide/c", [], ["narrow/z"]),
+        ("narrow/x", [], ["wide/b", "other/q"]),
+        ("narrow/z", [], []),
+    ]
+
+
+def test_rules_stand_from_wide_to_narrow_and_within_a_policy_as_written() -> None:
+    scopes = [
+        OverlayScope("group", "emea"),
+        OverlayScope("channel", "web"),
+        OverlayScope("workflow", "w"),
+        TENANT_SCOPE,
+    ]
+    bindings = [binding(f"p{place}", scope, rule("b", "deny"), rule("a", "deny")) for place, scope in enumerate(scopes)]
+    assert [name for name, _, _ in told(*bindings)] == [
+        f"p{place}/{name}" for place in (3, 2, 1, 0) for name in ("b", "a")
+    ]
+
+
+def test_the_same_policy_in_two_scopes_loosens_itself_only_downwards() -> None:
+    both = {**rule("no", "deny"), "overridable": True}, {**rule("yes", "allow"), "overrides": ["p/no"]}
+    assert told(binding("p", TENANT_SCOPE, *both), binding("p", OverlayScope("channel", "web"), *both)) == [
+        ("p/no", ["p/yes"], []),
+        ("p/yes", [], ["p/no"]),
+        ("p/no", [], []),
+        ("p/yes", [], []),
+    ]

@@ -1,0 +1,252 @@
+"""Where policies apply: for whom, from when until when, and which rule may loosen which."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from policies.models import Overlay, PolicyVersion
+from policies.overlay_documents import OverlayScope
+from policies.overriding import override_problems
+from policies.problems import Problems
+from policies.selectors import requester_groups, stored_facts
+from policies.services import decide as deciding
+from policies.services.decide import decide
+from policies.services.drafts import draft_policy_version
+from policies.services.overlays import put_overlay
+from policies.services.publishing import publish_policy_version, put_policy
+from policies.windows import ALWAYS, Window, read_window, whole_milliseconds
+from tests.factories import make_principal
+from tests.policies.rulebooks import (
+    PAYMENT_RUN,
+    TENANT,
+    WEB_MAIN,
+    asking,
+    put_in_force,
+    put_payment_run,
+    receipts,
+    rule,
+    spec,
+)
+from threada_site.identity.services import define_group
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Tenant, User
+
+NO, YES = rule("no", "deny"), rule("yes", "allow")
+NOON = datetime(2026, 12, 24, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+EMEA, BOARD = OverlayScope("group", "emea"), OverlayScope("group", "board")
+
+
+@pytest.fixture
+def book(work: ActingContext) -> ActingContext:
+    put_payment_run(work)
+    return work
+
+
+@pytest.fixture
+def ann(tenant: Tenant, book: ActingContext) -> User:
+    """In the groups emea and board."""
+    person = make_principal(tenant, "ann")
+    define_group("emea", ["ann"], ctx=book)
+    define_group("board", ["ann"], ctx=book)
+    define_group("others", ["ada"], ctx=book)
+    return person
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have decisions taken at an instant."""
+
+    def travel(instant: datetime) -> None:
+        monkeypatch.setattr(deciding.clock, "now", lambda: instant)
+
+    return travel
+
+
+def outcome(ctx: ActingContext, **request: Any) -> str:
+    return decide(asking(**request), ctx=ctx).outcome
+
+
+def test_a_group_means_whom_the_case_is_for(book: ActingContext, ann: User) -> None:
+    put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
+    put_in_force(spec(NO), EMEA, ctx=book, policy="regional")
+    assert outcome(book, requester=ann.public_id) == "deny"
+    assert outcome(book, requester=book.actor) == "allow"
+    assert outcome(book, requester=book.actor, actor=ann.public_id) == "allow"
+    define_group("emea", [], ctx=book)
+    assert outcome(book, requester=ann.public_id) == "allow"
+
+
+def test_the_requesters_groups_are_a_fact_of_the_decision(book: ActingContext, ann: User) -> None:
+    put_in_force(spec(rule("board", "review", "'board' in item.requester_groups"), YES), TENANT, ctx=book)
+    decision = decide(asking(requester=ann.public_id), ctx=book)
+    assert (decision.outcome, decision.reason_codes) == ("review", ["BOARD"])
+    assert stored_facts(decision)["item"]["requester_groups"] == ["board", "emea"]
+    define_group("board", [], ctx=book)
+    assert stored_facts(decision)["item"]["requester_groups"] == ["board", "emea"]
+    assert outcome(book, requester=ann.public_id) == "allow"
+    assert requester_groups(ann.id, tenant_id=book.tenant_id) == ("emea",)
+
+
+def test_a_policy_bound_to_two_groups_of_one_requester_is_asked_once(book: ActingContext, ann: User) -> None:
+    put_in_force(spec(YES), EMEA, ctx=book)
+    put_overlay("payments", BOARD, ctx=book)
+    decision = decide(asking(requester=ann.public_id), ctx=book)
+    assert [(row["scope"], row["on"]) for row in decision.versions] == [("group", ["board", "emea"])]
+    assert len(decision.trace) == 1
+
+
+def test_what_applies_is_found_in_one_statement(book: ActingContext, ann: User) -> None:
+    put_in_force(spec(YES), EMEA, ctx=book)
+    decide(asking(requester=ann.public_id), ctx=book)
+    with CaptureQueriesContext(connection) as asked:
+        decide(asking(requester=ann.public_id), ctx=book)
+    assert len(asked) == 2, "one to find what applies, one to keep the answer"
+
+
+@pytest.mark.parametrize(
+    ("instant", "said"),
+    [
+        (NOON - timedelta(milliseconds=1), "allow"),
+        (NOON, "deny"),
+        (NOON + HOUR - timedelta(milliseconds=1), "deny"),
+        (NOON + HOUR, "allow"),
+    ],
+)
+def test_a_window_is_half_open_and_decided_by_the_decisions_instant(
+    book: ActingContext, at: Any, instant: datetime, said: str
+) -> None:
+    put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
+    put_policy("holidays", spec(NO), ctx=book)
+    put_overlay("holidays", PAYMENT_RUN, window=Window(NOON, NOON + HOUR), ctx=book)
+    at(instant)
+    decision = decide(asking(), ctx=book)
+    assert decision.outcome == said
+    assert stored_facts(decision)["ctx"]["now"] == clock.rfc3339(instant)
+
+
+def test_the_instant_in_the_facts_decides_to_the_millisecond(book: ActingContext, at: Any) -> None:
+    put_policy("late", spec(YES), ctx=book)
+    put_overlay("late", TENANT, window=Window(NOON), ctx=book)
+    almost = NOON + timedelta(microseconds=999)
+    at(almost)
+    assert whole_milliseconds(almost) == NOON
+    assert outcome(book) == "allow"
+    at(NOON - timedelta(microseconds=1))
+    assert outcome(book) == "deny"
+
+
+def test_another_window_changes_the_overlay_that_is_there(book: ActingContext) -> None:
+    put_in_force(spec(YES), ctx=book)
+    until = Window(None, NOON)
+    changed = put_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
+    same = put_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
+    assert (changed.change, same.change) == ("changed", "unchanged")
+    assert Overlay.objects.get().window == until
+    (entry,) = receipts("overlay.changed")
+    assert entry["outcome"] == {
+        "overlay_id": changed.row.public_id,
+        "scope": {"workflow": "payment_run"},
+        "starts_at": None,
+        "ends_at": "2026-12-24T12:00:00.000Z",
+        "before": {"starts_at": None, "ends_at": None},
+    }
+
+
+def test_the_database_refuses_a_window_that_never_holds(book: ActingContext) -> None:
+    version = put_in_force(spec(YES), ctx=book)
+    with pytest.raises(IntegrityError, match="overlay_window_not_empty"), transaction.atomic():
+        Overlay.objects.create(
+            tenant_id=book.tenant_id, policy=version.policy, scope_kind="tenant", starts_at=NOON, ends_at=NOON
+        )
+
+
+@pytest.mark.parametrize(
+    ("sent", "window"),
+    [
+        ({}, ALWAYS),
+        ({"starts_at": None, "ends_at": None}, ALWAYS),
+        ({"starts_at": "2026-12-24T13:00:00+01:00"}, Window(NOON)),
+        ({"ends_at": "2026-12-24t12:00:00.000z"}, Window(None, NOON)),
+        ({"starts_at": "2026-12-24"}, ["/starts_at"]),
+        ({"starts_at": "2026-12-24T12:00:00"}, ["/starts_at"]),
+        ({"starts_at": "2026-02-30T12:00:00Z"}, ["/starts_at"]),
+        ({"starts_at": "2026-12-24T12:00:00.1234Z"}, ["/starts_at"]),
+        ({"starts_at": 5, "ends_at": True}, ["/starts_at", "/ends_at"]),
+        ({"starts_at": "0001-01-01T00:00:00+14:00"}, ["/starts_at"]),
+        ({"starts_at": "2026-12-24T12:00:00Z", "ends_at": "2026-12-24T12:00:00Z"}, ["/ends_at"]),
+    ],
+)
+def test_windows_are_read_from_rfc_3339(sent: dict[str, Any], window: Any) -> None:
+    problems = Problems()
+    read = read_window(sent, "", problems)
+    assert ([entry.pointer for entry in problems.found] or read) == window
+
+
+WIDE = {"rules": [{**NO, "overridable": True}, rule("never", "deny", "false")]}
+
+
+def overriding(*names: str) -> dict[str, Any]:
+    return spec({**YES, "overrides": list(names)})
+
+
+@pytest.mark.parametrize(
+    ("names", "in_force", "found"),
+    [
+        (["wide/no"], {"wide": WIDE}, []),
+        (["wide/never"], {"wide": WIDE}, [("/rules/0/overrides/0", "not_overridable")]),
+        (["wide/no", "wide/nope"], {"wide": WIDE}, [("/rules/0/overrides/1", "unknown")]),
+        (["wide/no"], {}, [("/rules/0/overrides/0", "unknown")]),
+    ],
+)
+def test_what_is_overridden_must_allow_it(
+    names: list[str], in_force: dict[str, Any], found: list[tuple[str, str]]
+) -> None:
+    problems = override_problems(overriding(*names), in_force)
+    assert [(entry.pointer, entry.code) for entry in problems] == found
+    drafted = override_problems(overriding(*names), in_force, is_draft=True)
+    assert [(entry.pointer, entry.code) for entry in drafted] == (found if in_force else [])
+
+
+def test_overriding_what_does_not_allow_it_is_refused_when_it_is_saved(book: ActingContext) -> None:
+    put_in_force(WIDE, TENANT, ctx=book, policy="wide")
+    whole = {"kind": "Policy", "id": "narrow", "spec": overriding("wide/never")}
+    with pytest.raises(errors.PolicyDocumentInvalid) as refused:
+        draft_policy_version("narrow", whole, ctx=book)
+    assert [entry.pointer for entry in refused.value.errors] == ["/spec/rules/0/overrides/0"]
+    assert not PolicyVersion.objects.filter(policy__slug="narrow").exists()
+
+
+def test_a_draft_may_name_what_is_not_in_force_yet_and_is_published_after_it(book: ActingContext) -> None:
+    draft = draft_policy_version("narrow", overriding("wide/no"), ctx=book).row
+    with pytest.raises(errors.PolicyDocumentInvalid, match="overridable"):
+        publish_policy_version(draft, ctx=book)
+    put_policy("wide", WIDE, ctx=book)
+    assert publish_policy_version(draft, ctx=book).status == "published"
+
+
+def test_no_scope_loosens_one_that_is_as_narrow_or_narrower(book: ActingContext, ann: User) -> None:
+    """tenant → workflow → channel → group: each loosens those before it alone."""
+    scopes = [TENANT, PAYMENT_RUN, WEB_MAIN, EMEA]
+    put_in_force(WIDE, scopes[0], ctx=book, policy="wide")
+    put_in_force(overriding("wide/no"), scopes[0], ctx=book, policy="narrow")
+    for denying, wide in enumerate(scopes):
+        for loosening, narrow in enumerate(scopes):
+            Overlay.objects.all().delete()
+            put_overlay("wide", wide, ctx=book)
+            put_overlay("narrow", narrow, ctx=book)
+            said = outcome(book, requester=ann.public_id)
+            assert said == ("allow" if loosening > denying else "deny"), (wide, narrow)
+
+
+def test_an_unknown_requester_is_in_no_group(book: ActingContext, ann: User) -> None:
+    put_in_force(spec(NO), EMEA, ctx=book, policy="regional")
+    put_in_force(spec(YES), TENANT, ctx=book)
+    for requester in ("", "pr_someone", ids.public_id(ids.PRINCIPAL, ids.new_uuid())):
+        assert outcome(book, requester=requester) == "allow"
