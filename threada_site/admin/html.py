@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -38,11 +39,15 @@ def badge(word: str) -> SafeString:
 
 
 def when(instant: datetime | None) -> SafeString:
-    """An instant in UTC, to the second, readable and exact."""
+    """An instant in the reader's zone, to the second, readable and exact."""
     if instant is None:
         return SafeString("")
     exact = clock.rfc3339(instant)
-    return format_html('<time datetime="{}" title="{}">{} UTC</time>', exact, exact, exact[:19].replace("T", " "))
+    local = timezone.localtime(instant)
+    offset = local.strftime("%z")
+    named = local.tzname() or ""
+    zone = named if named.isalpha() else f"UTC{offset[:3]}:{offset[3:]}"
+    return format_html('<time datetime="{}" title="{}">{} {}</time>', exact, exact, f"{local:%Y-%m-%d %H:%M:%S}", zone)
 
 
 def code(text: Any) -> SafeString:

@@ -24,7 +24,10 @@ def tenant_label(request: HttpRequest) -> list[str] | None:
 
 
 def account_links(request: HttpRequest) -> list[dict[str, Any]]:
-    links = [{"title": "Change password", "link": reverse("admin:password_change")}]
+    links = [
+        {"title": "Time zone", "link": reverse("admin:time_zone")},
+        {"title": "Change password", "link": reverse("admin:password_change")},
+    ]
     if len(getattr(request, "tenant_choices", ())) > 1:
         links.insert(0, {"title": "Change tenant", "link": reverse("admin:choose_tenant")})
     return links

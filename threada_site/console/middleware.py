@@ -12,10 +12,12 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils import timezone
 
 from threada_site.admin.acts import OWN_UNIT_OF_WORK
 from threada_site.console.policies import CONSOLE
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
+from threada_site.console.time_zone import zone_of
 from threada_site.tenancy.acting import acting
 from threada_site.tenancy.unit_of_work import unit_of_work
 
@@ -64,7 +66,8 @@ class ConsoleMiddleware:
 
     def _with_context(self, request: HttpRequest) -> HttpResponse:
         request.acting_context = console_context_of(request)  # type: ignore[attr-defined]
-        return self._get_response(request)
+        with timezone.override(zone_of(request)):
+            return self._get_response(request)
 
 
 def _in_reading_order(response: HttpResponse) -> HttpResponse:

@@ -21,6 +21,7 @@ from threada_site.console.look_up import address_of
 from threada_site.console.password import password_page
 from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
+from threada_site.console.time_zone import time_zone_page
 from threada_site.identity.selectors import tenants_of_person
 
 log = structlog.get_logger("threada.console")
@@ -61,6 +62,7 @@ class ConsoleSite(UnfoldAdminSite):
         own = [
             path("tenant/", choose_tenant, name=CHOOSE_TENANT),
             path("summary/", self.admin_view(require_safe(self.summary)), name="summary"),
+            path("time-zone/", self.admin_view(self.time_zone), name="time_zone"),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
@@ -96,6 +98,12 @@ class ConsoleSite(UnfoldAdminSite):
         return password_page(request, self.each_context(request))
 
     password_change.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def time_zone(self, request: HttpRequest) -> HttpResponse:
+        """In which zone one reads times."""
+        return time_zone_page(request, self.each_context(request))
+
+    time_zone.__dict__[OWN_UNIT_OF_WORK] = True
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> TemplateResponse:
         raise Http404

@@ -12,7 +12,13 @@ from threada_site.identity.services.credentials import (
 )
 from threada_site.identity.services.groups import define_group
 from threada_site.identity.services.owners import set_owner
-from threada_site.identity.services.principals import add_member, ensure_principal, remove_member, set_password
+from threada_site.identity.services.principals import (
+    add_member,
+    ensure_principal,
+    remove_member,
+    set_password,
+    set_time_zone,
+)
 from threada_site.identity.services.roles import define_role, grant_role, grant_scope_on, withdraw_role
 from threada_site.identity.services.tenants import create_tenant, founding_context
 
@@ -32,5 +38,6 @@ __all__ = [
     "rotate_credential",
     "set_owner",
     "set_password",
+    "set_time_zone",
     "withdraw_role",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import available_timezones
+
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -113,6 +115,24 @@ def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
     principal.set_password(password)
     principal.save(update_fields=["password"])
     record(Entry(kind="principal.password_set", inputs={"principal": principal.public_id}), ctx=ctx)
+
+
+def set_time_zone(principal: User, name: str, *, ctx: ActingContext) -> None:
+    """In which zone (IANA name; empty: their browser's) a person reads times. Receipt `principal.time_zone_set`.
+
+    Raises `InvalidRequest` for a name that no zone has.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward_or_self(ctx, principal.id)
+    if name and name not in available_timezones():
+        raise errors.InvalidRequest(
+            "There is no such time zone. Name one like Europe/Berlin.", errors=[FieldError("/time_zone", "is unknown")]
+        )
+    if principal.time_zone == name:
+        return
+    principal.time_zone = name
+    principal.save(update_fields=["time_zone"])
+    record(Entry(kind="principal.time_zone_set", inputs={"principal": principal.public_id}), ctx=ctx)
 
 
 def _belongs_elsewhere(principal: User, *, ctx: ActingContext) -> bool:

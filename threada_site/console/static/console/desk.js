@@ -1,4 +1,4 @@
-// Keys of the decision desk. Every one of them only moves the focus or opens a page: what decides is the button itself.
+// Keys of the decision desk, and the zone of times. Every one of them only moves the focus or opens a page: what decides is the button itself.
 "use strict";
 
 (() => {
@@ -46,6 +46,11 @@
     event.preventDefault();
     keys[event.key]();
   });
+
+  // The server writes times in the browser's zone, for whoever has not chosen another one.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  if (zone) document.cookie = `threada_zone=${zone}; Path=/console/; Max-Age=31536000; SameSite=Strict${secure}`;
 
   document.addEventListener("DOMContentLoaded", () => {
     if (location.hash === "#approve") keys.a();
