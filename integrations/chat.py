@@ -16,14 +16,17 @@ import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from integrations.connectors.answers import outcome_of_answer, outcome_of_status
-from integrations.connectors.protocol import CallTerms
+from integrations.answers import outcome_of_answer, outcome_of_status
+from integrations.documents.chat_actions import HOSTS
 from integrations.failures import FailureClass, TransportFailure
 from integrations.outcomes import Outcome
 from integrations.transport import OutboundRequest, UnusableUrl, read_url, send
 from integrations.transport.client import FRAMING_HEADERS
+
+if TYPE_CHECKING:
+    from integrations.connectors.protocol import CallTerms
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 _SHORTEST_TOKEN: Final = 8
@@ -31,22 +34,21 @@ _SHORTEST_TOKEN: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A chat service. `base_url` is where all its messages go; None where each customer has a host of their own."""
+    """A chat service: the plug-in that writes for it, and how its addresses begin."""
 
     module: str
     plugin: str
     schemes: tuple[str, ...]
-    base_url: str | None = None
 
 
 SERVICES: Final = {
-    "discord": Service("discord", "NotifyDiscord", ("discord",), "https://discord.com"),
-    "google_chat": Service("google_chat", "NotifyGoogleChat", ("gchat",), "https://chat.googleapis.com"),
+    "discord": Service("discord", "NotifyDiscord", ("discord",)),
+    "google_chat": Service("google_chat", "NotifyGoogleChat", ("gchat",)),
     "gotify": Service("gotify", "NotifyGotify", ("gotify", "gotifys")),
     "mattermost": Service("mattermost", "NotifyMattermost", ("mmost", "mmosts")),
     "ntfy": Service("ntfy", "NotifyNtfy", ("ntfy", "ntfys")),
     "rocketchat": Service("rocketchat", "NotifyRocketChat", ("rocket", "rockets")),
-    "slack": Service("slack", "NotifySlack", ("slack",), "https://hooks.slack.com"),
+    "slack": Service("slack", "NotifySlack", ("slack",)),
     "teams": Service("workflows", "NotifyWorkflows", ("workflow", "workflows")),
 }
 _PARAMETERS: Final = frozenset(
@@ -74,7 +76,7 @@ class WrittenMessage:
 
 def base_url_of(service: str, base_url: str | None) -> str | None:
     """Where messages of `service` may go: its own host, or the customer's `base_url`; None when none is known."""
-    return SERVICES[service].base_url or base_url
+    return HOSTS[service] or base_url
 
 
 def send_message(

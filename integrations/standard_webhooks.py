@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -26,13 +27,16 @@ def signing_key(secret: str) -> bytes:
     return key
 
 
-def signed_headers(body: bytes, *, message_id: str, at: datetime, key: bytes) -> tuple[tuple[str, str], ...]:
-    """The three headers of a message. A retry has the same id, and a time of its own."""
+def signed_headers(body: bytes, *, message_id: str, at: datetime, keys: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
+    """The three headers of a message, with a signature of each key. A retry has the same id, and a time of its own."""
     timestamp = str(int(at.timestamp()))
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    signature = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     return (
         ("webhook-id", message_id),
         ("webhook-timestamp", timestamp),
-        ("webhook-signature", f"v1,{signature}"),
+        ("webhook-signature", " ".join(_signature(body, message_id, timestamp, key) for key in keys)),
     )
+
+
+def _signature(body: bytes, message_id: str, timestamp: str, key: bytes) -> str:
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"

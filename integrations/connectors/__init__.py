@@ -1,7 +1,20 @@
 """Connectors: how the actions of each kind of external system become requests, and requests become outcomes."""
 
+from integrations.connectors.chat import ChatConnector
 from integrations.connectors.http import HttpConnector
+from integrations.connectors.mail import MailConnector
 from integrations.connectors.protocol import CallTerms, Connector, OutboundConnector
 from integrations.connectors.registry import connector_named, register
+from integrations.connectors.webhook import WebhookConnector
 
-__all__ = ["CallTerms", "Connector", "HttpConnector", "OutboundConnector", "connector_named", "register"]
+__all__ = [
+    "CallTerms",
+    "ChatConnector",
+    "Connector",
+    "HttpConnector",
+    "MailConnector",
+    "OutboundConnector",
+    "WebhookConnector",
+    "connector_named",
+    "register",
+]

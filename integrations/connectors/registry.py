@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from integrations.connectors.chat import ChatConnector
 from integrations.connectors.http import HttpConnector
+from integrations.connectors.mail import MailConnector
 from integrations.connectors.protocol import Connector
+from integrations.connectors.webhook import WebhookConnector
 
-_connectors: Final[dict[str, Connector]] = {"http": HttpConnector()}
+_connectors: Final[dict[str, Connector]] = {
+    connector.name: connector for connector in (ChatConnector(), HttpConnector(), MailConnector(), WebhookConnector())
+}
 
 
 def register(connector: Connector) -> None:

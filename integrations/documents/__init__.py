@@ -1,6 +1,6 @@
 """`kind: Integration` documents: an external system, how it is reached, and what may be done with it.
 
-    connector: http                 # or workflow, which has actions alone
+    connector: http                 # or workflow, which has actions alone; chat, mail, webhook: see their files here
     base_url: https://bank.example/api
     idempotent: true                # the receiver honours Idempotency-Key; false unless written
     auth: {scheme: bearer, secret: {env: BANK_TOKEN}}    # or {scheme: basic, username, secret}
@@ -25,8 +25,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from integrations.documents import http_actions, workflow_actions
+from integrations.documents.chat_actions import ChatGrammar
 from integrations.documents.fields import Fields
+from integrations.documents.grammar import Destination, Grammar
+from integrations.documents.http_actions import HttpGrammar
+from integrations.documents.mail_actions import MailGrammar
 from integrations.documents.model import (
     ActionDocument,
     Authentication,
@@ -34,6 +37,8 @@ from integrations.documents.model import (
     IntegrationDocument,
     WorkflowCall,
 )
+from integrations.documents.webhook_actions import WebhookGrammar
+from integrations.documents.workflow_actions import WorkflowGrammar
 from integrations.retry import RetryPolicy
 from threada_site.kernel import schemas
 from threada_site.kernel.canonical import canonical_sha256
@@ -41,11 +46,35 @@ from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInter
 from threada_site.kernel.ids import is_slug
 from threada_site.kernel.interop import check_value
 
-__all__ = ["ActionDocument", "Authentication", "HttpCall", "IntegrationDocument", "WorkflowCall", "read_integration"]
+__all__ = [
+    "ActionDocument",
+    "Authentication",
+    "Destination",
+    "Fields",
+    "Grammar",
+    "HttpCall",
+    "IntegrationDocument",
+    "WorkflowCall",
+    "read_integration",
+    "register_grammar",
+]
 
-CONNECTORS: Final = ("http", "workflow")
+_grammars: Final[dict[str, Grammar]] = {
+    "chat": ChatGrammar(),
+    "http": HttpGrammar(),
+    "mail": MailGrammar(),
+    "webhook": WebhookGrammar(),
+    "workflow": WorkflowGrammar(),
+}
 DEFAULT_TIMEOUT_S: Final = 10.0
 LONGEST_TIMEOUT_S: Final = 300.0
+
+
+def register_grammar(connector: str, grammar: Grammar) -> None:
+    """Have documents of a further connector read. Raises `ValueError` when another class reads them already."""
+    taken = _grammars.setdefault(connector, grammar)
+    if type(taken) is not type(grammar):
+        raise ValueError(f"Documents of the connector {connector!r} are read already, by {type(taken).__name__}.")
 
 
 def read_integration(spec: Any, *, pointer: str = "/spec") -> IntegrationDocument:
@@ -65,20 +94,25 @@ def read_integration(spec: Any, *, pointer: str = "/spec") -> IntegrationDocumen
 
 
 def _read(spec: Any, pointer: str, errors: list[FieldError]) -> IntegrationDocument:
-    connector = Fields(spec, pointer, errors).choice("connector", CONNECTORS, required=True)
+    connector = Fields(spec, pointer, errors).choice("connector", sorted(_grammars), required=True)
     if connector is None:
         return IntegrationDocument(connector="")
-    is_http = connector == "http"
-    known = http_actions.SPEC_FIELDS if is_http else workflow_actions.SPEC_FIELDS
-    fields = Fields(spec, pointer, errors, known=known)
-    base_url, origin = http_actions.read_base_url(fields) if is_http else (None, None)
-    auth = http_actions.read_auth(fields) if is_http else None
-    actions = _read_actions(fields, errors, connector=connector, base_url=base_url)
-    return IntegrationDocument(connector=connector, base_url=base_url, origin=origin, auth=auth, actions=actions)
+    grammar = _grammars[connector]
+    fields = Fields(spec, pointer, errors, known=grammar.spec_fields)
+    destination = grammar.read_spec(fields)
+    return IntegrationDocument(
+        connector=connector,
+        base_url=destination.base_url,
+        origin=destination.origin,
+        auth=destination.auth,
+        secrets=destination.secrets,
+        settings=destination.settings,
+        actions=_read_actions(fields, errors, connector=connector, grammar=grammar, destination=destination),
+    )
 
 
 def _read_actions(
-    spec: Fields, errors: list[FieldError], *, connector: str, base_url: str | None
+    spec: Fields, errors: list[FieldError], *, connector: str, grammar: Grammar, destination: Destination
 ) -> dict[str, ActionDocument]:
     if not spec.raw("actions"):
         spec.refuse("must name at least one action", "actions", code="required")
@@ -94,13 +128,8 @@ def _read_actions(
             written.refuse("is no slug: lower-case letters, digits, - and _, at most 63 characters", slug)
             continue
         raw = written.raw(slug)
-        if connector == "http":
-            action = Fields(raw, written.pointer(slug), errors, known=http_actions.ACTION_FIELDS)
-            call: HttpCall | WorkflowCall | None = http_actions.read_http_call(action, base_url)
-        else:
-            known = workflow_actions.ACTION_FIELDS.get(slug)
-            action = Fields(raw, written.pointer(slug), errors, known=known)
-            call = workflow_actions.read_workflow_call(slug, action)
+        action = Fields(raw, written.pointer(slug), errors, known=grammar.action_fields(slug))
+        call = grammar.read_call(slug, action, destination)
         if call is None:
             continue
         undo = action.text("undo")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from integrations.documents.fields import Fields
+from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC, Destination, read_secret
 from integrations.documents.model import Authentication, HttpCall
-from integrations.secrets import parse_reference
 from integrations.templates import Parts, Place, Template, climbs
 from integrations.transport.client import FRAMING_HEADERS, is_header_name, is_header_value
 from integrations.transport.urls import Target, UnusableUrl, read_url
 
-SPEC_FIELDS: Final = frozenset({"connector", "base_url", "idempotent", "auth", "timeout", "retry", "actions"})
-ACTION_FIELDS: Final = frozenset(
-    {"method", "path", "query", "headers", "body", "input_schema", "resolves", "undo", "timeout", "idempotent", "retry"}
-)
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 OWN_HEADERS: Final = FRAMING_HEADERS | {
     "accept-encoding",
@@ -25,9 +22,26 @@ OWN_HEADERS: Final = FRAMING_HEADERS | {
     "traceparent",
     "tracestate",
     "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
 }
 """Headers that the connector or the transport sets, or that no action may set."""
 _SAMPLE: Final = "x"
+
+
+class HttpGrammar:
+    spec_fields = OUTBOUND_SPEC | {"base_url", "auth"}
+
+    def action_fields(self, slug: str) -> Collection[str]:
+        return OUTBOUND_ACTION | {"method", "path", "query", "headers", "body"}
+
+    def read_spec(self, spec: Fields) -> Destination:
+        base_url, origin = read_base_url(spec)
+        return Destination(base_url=base_url, origin=origin, auth=read_auth(spec))
+
+    def read_call(self, slug: str, action: Fields, destination: Destination) -> HttpCall:
+        return _read_call(action, destination.base_url)
 
 
 def read_base_url(spec: Fields) -> tuple[str | None, Target | None]:
@@ -60,35 +74,29 @@ def read_auth(spec: Fields) -> Authentication | None:
         auth.refuse("belongs to the scheme basic alone", "username")
     if username is not None and (":" in username or any(character < " " for character in username)):
         auth.refuse("must not hold colons or control characters", "username")
-    if "secret" not in auth:
-        if auth.is_object:
-            auth.refuse("is required", "secret", code="required")
-        return None
-    try:
-        reference = parse_reference(auth.raw("secret"))
-    except ValueError as error:
-        auth.refuse(str(error), "secret")
+    reference = read_secret(auth, "secret", required=True)
+    if reference is None:
         return None
     if scheme == "basic":
         return Authentication("basic", reference, username)
     return Authentication("bearer", reference)
 
 
-def read_http_call(action: Fields, base_url: str | None) -> HttpCall:
+def _read_call(action: Fields, base_url: str | None) -> HttpCall:
     """Method, path, query, headers and body of one action."""
     method = action.choice("method", METHODS, required=True) or "POST"
     if "body" in action and method == "GET":
         action.refuse("is not sent with GET. Use query, or another method", "body")
     return HttpCall(
         method=method,
-        path=_read_path(action, base_url),
+        path=read_path(action, base_url),
         query=_read_query(action),
-        headers=_read_headers(action),
+        headers=read_headers(action),
         body=action.template("body") if "body" in action else None,
     )
 
 
-def _read_path(action: Fields, base_url: str | None) -> Template:
+def read_path(action: Fields, base_url: str | None) -> Template:
     if action.text("path", required=True) is None:
         return Template("/")
     template = action.template("path", Place.PATH)
@@ -116,7 +124,7 @@ def _read_query(action: Fields) -> tuple[tuple[str, Template], ...]:
     return tuple((name, query.template(name)) for name in query.names())
 
 
-def _read_headers(action: Fields) -> tuple[tuple[str, Template], ...]:
+def read_headers(action: Fields) -> tuple[tuple[str, Template], ...]:
     headers = action.object("headers")
     seen: set[str] = set()
     for name in headers.names():

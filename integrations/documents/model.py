@@ -57,12 +57,12 @@ class WorkflowCall:
 class ActionDocument:
     """One named operation. What the action leaves out is filled in from its integration.
 
-    `sha256` is the digest of the action's spec as written; `resolves`: success resolves the work item; `undo` names the
-    action of the same integration that takes this one back.
+    `call` is what the connector's grammar read. `sha256` is the digest of the action's spec as written; `resolves`:
+    success resolves the work item; `undo` names the action of the same integration that takes this one back.
     """
 
     slug: str
-    call: HttpCall | WorkflowCall
+    call: object
     sha256: str
     idempotent: bool
     timeout_s: float
@@ -74,13 +74,15 @@ class ActionDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationDocument:
-    """A configured external system. `base_url` is without a slash at its end; it and `origin` are None for
-    `workflow`."""
+    """A configured external system. `base_url` is without a slash at its end and None where nobody is called by URL,
+    `origin` is None where nobody is called at all. `settings` is the connector's own."""
 
     connector: str
     base_url: str | None = None
     origin: Target | None = None
     auth: Authentication | None = None
+    secrets: tuple[SecretReference, ...] = ()
+    settings: Any = None
     actions: Mapping[str, ActionDocument] = field(default_factory=dict)
 
     def action(self, slug: str) -> ActionDocument:
@@ -91,6 +93,11 @@ class IntegrationDocument:
         return self.actions[slug]
 
     @property
+    def reached_at(self) -> str | None:
+        """A URL of the host and port that connections go to, whatever is spoken there."""
+        return self.base_url or (f"{self.origin.scheme}://{self.origin.authority}" if self.origin else None)
+
+    @property
     def secret_references(self) -> tuple[SecretReference, ...]:
         """Every secret that calls will read, for the check against `THREADA_SECRET_REFS`."""
-        return () if self.auth is None else (self.auth.secret,)
+        return self.secrets if self.auth is None else (self.auth.secret, *self.secrets)

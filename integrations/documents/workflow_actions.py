@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from integrations.documents.fields import Fields, nearest
+from integrations.documents.grammar import Destination
 from integrations.documents.model import WorkflowCall
 from integrations.templates import Place
 
-SPEC_FIELDS: Final = frozenset({"connector", "actions"})
 ACTION_FIELDS: Final = {
     "request_approval": frozenset({"question", "approvals", "input_schema"}),
     "assign": frozenset({"to", "input_schema"}),
@@ -16,7 +17,20 @@ ACTION_FIELDS: Final = {
 }
 
 
-def read_workflow_call(slug: str, action: Fields) -> WorkflowCall | None:
+class WorkflowGrammar:
+    spec_fields = frozenset({"connector", "actions"})
+
+    def action_fields(self, slug: str) -> Collection[str] | None:
+        return ACTION_FIELDS.get(slug)
+
+    def read_spec(self, spec: Fields) -> Destination:
+        return Destination()
+
+    def read_call(self, slug: str, action: Fields, destination: Destination) -> WorkflowCall | None:
+        return _read_call(slug, action)
+
+
+def _read_call(slug: str, action: Fields) -> WorkflowCall | None:
     """The act that `slug` names; None (and a problem written down) for a name that is none of them."""
     match slug:
         case "request_approval":

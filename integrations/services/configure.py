@@ -86,8 +86,8 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
         # The instance's operator: may name any secret, and may configure here what only the workers' settings allow.
         # Whether an address may be called is checked again at every call.
         return document
-    if document.base_url is not None:
-        _check_reachable(document.base_url, pointer)
+    if document.reached_at is not None:
+        _check_reachable(document.reached_at, f"{pointer}/{'server' if document.base_url is None else 'base_url'}")
     for reference in document.secret_references:
         if not allowed(reference, settings.THREADA_SECRET_REFS, tenant=ctx.tenant_slug):
             raise SecretReferenceNotAllowed(
@@ -107,11 +107,11 @@ def _rename(integration: Integration, name: str, *, ctx: ActingContext) -> Chang
     return Change.CHANGED
 
 
-def _check_reachable(base_url: str, pointer: str) -> None:
+def _check_reachable(url: str, pointer: str) -> None:
     try:
-        EgressPolicy(settings.THREADA_EGRESS_ALLOW).check_url(base_url)
+        EgressPolicy(settings.THREADA_EGRESS_ALLOW).check_url(url)
     except TransportFailure as failure:
-        raise DocumentInvalid(errors=[FieldError(f"{pointer}/base_url", failure.detail, "blocked_address")]) from None
+        raise DocumentInvalid(errors=[FieldError(pointer, failure.detail, "blocked_address")]) from None
 
 
 def _locked(slug: str, connector: str, *, ctx: ActingContext) -> tuple[Integration, bool]:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 
-from integrations.connectors.answers import outcome_of_answer, outcome_of_status
+from integrations.answers import outcome_of_answer, outcome_of_status
 from integrations.failures import FailureClass, TransportFailure
 from integrations.outcomes import Outcome
 from integrations.secrets import allowed, parse_reference, resolve
@@ -114,7 +114,7 @@ def _post(batch: Batch) -> Outcome:
     message_id = f"{batch.delivery.public_id}.{batch.delivery.next_index}-{batch.end - 1}"
     now = clock.now()
     try:
-        headers = signed_headers(body, message_id=message_id, at=now, key=_key(batch.delivery.secret))
+        headers = signed_headers(body, message_id=message_id, at=now, keys=[_key(batch.delivery.secret)])
         answer = send(
             OutboundRequest(
                 "POST",

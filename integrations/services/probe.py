@@ -24,13 +24,13 @@ def probe_integration(document: IntegrationDocument) -> dict[str, Any]:
     checks = [
         _outcome(f"secret {reference}", partial(_readable, reference)) for reference in document.secret_references
     ]
-    base_url = document.base_url
-    if base_url is not None:
+    reached_at = document.reached_at
+    if reached_at is not None:
         egress = EgressPolicy(settings.THREADA_EGRESS_ALLOW)
         checks.append(
             _outcome(
                 "connection",
-                lambda: f"{reach(base_url, egress=egress, timeout_s=CONNECT_TIMEOUT_S)} accepts connections",
+                lambda: f"{reach(reached_at, egress=egress, timeout_s=CONNECT_TIMEOUT_S)} accepts connections",
             )
         )
     return {"ok": all(check["ok"] for check in checks), "checks": checks}

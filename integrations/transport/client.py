@@ -19,6 +19,7 @@ from integrations.failures import FailureClass, TransportFailure
 from integrations.transport.bodies import read_body
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, PinnedBackend, SystemNetwork, UnusableAnswer
+from integrations.transport.pinning import checked_addresses
 from integrations.transport.urls import Target
 
 type Headers = tuple[tuple[str, str], ...]
@@ -99,7 +100,7 @@ def send(
     started = time.monotonic()
     deadline = Deadline(timeout_s)
     target = egress.check_url(request.url)
-    backend = PinnedBackend(_checked_addresses(target, egress, network, deadline), network=network, deadline=deadline)
+    backend = PinnedBackend(checked_addresses(target, egress, network, deadline), network=network, deadline=deadline)
     status: int | None = None
     try:
         with httpcore.ConnectionPool(
@@ -130,7 +131,7 @@ def reach(url: str, *, egress: EgressPolicy, timeout_s: float, network: Network 
     """
     deadline = Deadline(timeout_s)
     target = egress.check_url(url)
-    backend = PinnedBackend(_checked_addresses(target, egress, network, deadline), network=network, deadline=deadline)
+    backend = PinnedBackend(checked_addresses(target, egress, network, deadline), network=network, deadline=deadline)
     try:
         stream = backend.connect_tcp(target.host, target.port)
     except httpcore.TimeoutException as error:
@@ -149,18 +150,6 @@ def verifying_context(ca_file: str | None = None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     return context
-
-
-def _checked_addresses(target: Target, egress: EgressPolicy, network: Network, deadline: Deadline) -> list[str]:
-    try:
-        addresses = network.resolve(target.host, target.port, deadline)
-    except TimeoutError as error:
-        detail = f"The name {target.host} was not resolved in time."
-        raise TransportFailure(FailureClass.TIMEOUT, detail) from error
-    except OSError as error:
-        detail = f"The name {target.host} does not resolve: {error}"
-        raise TransportFailure(FailureClass.CONNECTION_REFUSED, detail) from error
-    return [str(egress.check_address(address)) for address in addresses]
 
 
 def _as_httpcore(request: OutboundRequest, target: Target) -> httpcore.Request:

@@ -1,0 +1,53 @@
+"""The `chat` connector: one message to one channel.
+
+The sealed request is `{service, base_url, address, title, text, format}`, the channel's address by reference. The form
+that the service receives is made of it at the call, see integrations.chat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from integrations.chat import ChatMessage, send_message
+from integrations.connectors.protocol import CallTerms
+from integrations.documents import ActionDocument, IntegrationDocument
+from integrations.documents.chat_actions import ChatCall
+from integrations.failures import TransportFailure
+from integrations.outcomes import Outcome
+from integrations.secrets import parse_reference, resolve
+from integrations.templates import render
+
+
+class ChatConnector:
+    """Tells a channel of the integration's chat service."""
+
+    name: Final = "chat"
+
+    def build_request(
+        self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """As `Connector.build_request`."""
+        call = action.call
+        if not isinstance(call, ChatCall):
+            raise TypeError(f"The action {action.slug} is not one of a chat integration.")
+        (address,) = integration.secrets
+        return {
+            "service": integration.settings,
+            "base_url": integration.base_url,
+            "address": address.as_json(),
+            "title": render(call.title, facts),
+            "text": render(call.text, facts),
+            "format": call.format,
+        }
+
+    def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
+        """As `OutboundConnector.call`."""
+        try:
+            address = resolve(parse_reference(request["address"]), terms.environ).reveal()
+        except TransportFailure as failure:
+            return Outcome.of_failure(failure)
+        message = ChatMessage(request["text"], title=request["title"], format=request["format"])
+        return send_message(
+            message, service=request["service"], address=address, base_url=request["base_url"], terms=terms
+        )

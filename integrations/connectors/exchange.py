@@ -1,0 +1,84 @@
+"""One request out, one outcome back: what every connector that speaks HTTP has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from integrations.answers import outcome_of_answer, outcome_of_status
+from integrations.connectors.protocol import CallTerms
+from integrations.documents import IntegrationDocument
+from integrations.failures import FailureClass, TransportFailure
+from integrations.outcomes import Outcome
+from integrations.templates import Template, render
+from integrations.transport import OutboundRequest, UnusableUrl, read_url, send
+from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.errors import ExpressionFailed
+
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+
+
+def url_of(integration: IntegrationDocument, path: Template, facts: Mapping[str, Any], query: str = "") -> str:
+    """The URL of an action, which never leaves the integration's host. Raises `ExpressionFailed`."""
+    if integration.base_url is None or integration.origin is None:
+        raise TypeError("The integration has no base_url.")
+    url = integration.base_url + render(path, facts) + (f"?{query}" if query else "")
+    try:
+        target = read_url(url)
+    except UnusableUrl as error:
+        raise ExpressionFailed(f"The action's URL cannot be called: {error}") from None
+    if target.origin != integration.origin.origin:
+        raise ExpressionFailed("The action's URL leaves the integration's host.")
+    return url
+
+
+def exchange(outbound: OutboundRequest, terms: CallTerms, *, secrets: Sequence[str]) -> Outcome:
+    """Send once and judge the answer. Raises nothing; the outcome holds none of `secrets`."""
+    try:
+        answer = send(
+            outbound,
+            egress=terms.egress,
+            timeout_s=terms.timeout_s,
+            max_body_bytes=MAX_ANSWER_BYTES,
+            network=terms.network,
+            tls=terms.tls,
+        )
+    except TransportFailure as failure:
+        settled = None if failure.status is None else outcome_of_status(failure.status)
+        if settled is not None and not settled.ambiguous and not settled.succeeded:
+            return settled
+        return Outcome.of_failure(failure)
+    return outcome_of_answer(answer, now=terms.now, secrets=secrets)
+
+
+def outbound_request(
+    request: Mapping[str, Any], body: bytes, terms: CallTerms, own_headers: Mapping[str, str]
+) -> OutboundRequest:
+    """A sealed `{method, url, headers}` with what every call adds: media types unless the action sets them, User-Agent,
+    Idempotency-Key, traceparent and the connector's own headers."""
+    headers: dict[str, str] = dict(request["headers"])
+    written = {name.lower() for name in headers}
+    if "accept" not in written:
+        headers["Accept"] = "application/json"
+    if body and "content-type" not in written:
+        headers["Content-Type"] = "application/json"
+    headers["User-Agent"] = terms.user_agent
+    headers["Idempotency-Key"] = terms.idempotency_key
+    if terms.traceparent:
+        headers["traceparent"] = terms.traceparent
+    headers.update(own_headers)
+    try:
+        return OutboundRequest(request["method"], request["url"], tuple(headers.items()), body)
+    except ValueError as error:
+        raise TransportFailure(
+            FailureClass.ENVELOPE_MISMATCH, f"The request cannot be sent as sealed: {error}"
+        ) from None
+
+
+def query_value(name: str, template: Template, facts: Mapping[str, Any]) -> str:
+    """One value of a query, percent-encoded. Raises `ExpressionFailed`."""
+    value = render(template, facts)
+    if value is None or isinstance(value, dict | list):
+        raise ExpressionFailed(f"The query parameter {name!r} must be text, a number or a boolean.")
+    return quote(value if isinstance(value, str) else canonical_bytes(value).decode(), safe="")

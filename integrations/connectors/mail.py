@@ -1,0 +1,131 @@
+"""The `mail` connector: one message, handed to the integration's mail server.
+
+The sealed request is `{server, username, secret, from, to, cc, reply_to, subject, text}`; `to`, `cc` and `reply_to` are
+lists of addresses, `username` and `secret` (by reference) may be null. A call adds Date, and a Message-ID that is the
+same for every attempt at the execution. A mail server repeats what is handed to it twice: `idempotent: true` would be
+wrong unless the recipient looks at the Message-ID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Any, Final, Literal, cast
+from urllib.parse import urlsplit
+
+from integrations.connectors.protocol import CallTerms
+from integrations.documents import ActionDocument, IntegrationDocument
+from integrations.documents.mail_actions import MailCall, MailServer, address_in
+from integrations.failures import FailureClass, TransportFailure
+from integrations.outcomes import Outcome
+from integrations.secrets import parse_reference, resolve
+from integrations.templates import Template, render
+from integrations.transport.smtp import MailRoute, send_mail
+from threada_site.kernel.errors import ExpressionFailed
+
+MOST_RECIPIENTS: Final = 50
+LONGEST_SUBJECT: Final = 500
+
+
+class MailConnector:
+    """Hands messages to the mail server that the integration names, and to no other."""
+
+    name: Final = "mail"
+
+    def build_request(
+        self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """As `Connector.build_request`."""
+        call, server = action.call, integration.settings
+        if not isinstance(call, MailCall) or not isinstance(server, MailServer):
+            raise TypeError(f"The action {action.slug} is not one of a mail integration.")
+        subject = render(call.subject, facts)
+        if len(subject) > LONGEST_SUBJECT or any(character < " " for character in subject):
+            raise ExpressionFailed(f"The subject must be one line of at most {LONGEST_SUBJECT} characters.")
+        request = {
+            "server": server.url,
+            "username": server.username,
+            "secret": None if server.secret is None else server.secret.as_json(),
+            "from": server.sender,
+            "to": _addresses("to", call.to, facts),
+            "cc": _addresses("cc", call.cc, facts),
+            "reply_to": _addresses("reply_to", call.reply_to, facts),
+            "subject": subject,
+            "text": render(call.text, facts),
+        }
+        if not 1 <= len(request["to"]) + len(request["cc"]) <= MOST_RECIPIENTS or not request["to"]:
+            raise ExpressionFailed(f"A message goes to 1 to {MOST_RECIPIENTS} people.")
+        return request
+
+    def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
+        """As `OutboundConnector.call`."""
+        try:
+            route = _route(request, terms)
+            said = send_mail(
+                _message(request, terms),
+                sender=_address(request["from"]),
+                recipients=[_address(mailbox) for mailbox in (*request["to"], *request["cc"])],
+                route=route,
+                egress=terms.egress,
+                timeout_s=terms.timeout_s,
+                network=terms.network,
+                tls=terms.tls,
+            )
+        except TransportFailure as failure:
+            return Outcome.of_failure(failure)
+        return Outcome(response={"status": 250, "detail": said.replace(route.password or "\n", " ")[:500]})
+
+
+def _addresses(name: str, template: Template, facts: Mapping[str, Any]) -> list[str]:
+    value = render(template, facts)
+    addresses = [value] if isinstance(value, str) else value
+    if not isinstance(addresses, list):
+        raise ExpressionFailed(f"{name} must be a mail address or a list of them.")
+    for address in addresses:
+        if not isinstance(address, str) or address_in(address) is None:
+            raise ExpressionFailed(f"{name} holds something that is no mail address in ASCII.")
+    return addresses
+
+
+def _address(mailbox: str) -> str:
+    address = address_in(mailbox)
+    if address is None:
+        raise TransportFailure(FailureClass.ENVELOPE_MISMATCH, "The message names something that is no mail address.")
+    return address
+
+
+def _route(request: Mapping[str, Any], terms: CallTerms) -> MailRoute:
+    parts = urlsplit(request["server"])
+    secret = request["secret"]
+    return MailRoute(
+        scheme=cast("Literal['smtp', 'smtp+starttls', 'smtps']", parts.scheme),
+        host=parts.hostname or "",
+        port=parts.port or 0,
+        username=request["username"],
+        password="" if secret is None else resolve(parse_reference(secret), terms.environ).reveal(),
+    )
+
+
+def _message(request: Mapping[str, Any], terms: CallTerms) -> bytes:
+    """The message as sent. The library refuses line breaks in a header, so there is none more than was asked for."""
+    domain = _address(request["from"]).partition("@")[2]
+    message = EmailMessage(policy=SMTP)
+    try:
+        for name, value in (
+            ("Date", terms.now.strftime("%a, %d %b %Y %H:%M:%S +0000")),
+            ("Message-ID", f"<{terms.idempotency_key}@{domain}>"),
+            ("From", request["from"]),
+            ("To", ", ".join(request["to"])),
+            ("Cc", ", ".join(request["cc"])),
+            ("Reply-To", ", ".join(request["reply_to"])),
+            ("Subject", request["subject"]),
+        ):
+            if value:
+                message[name] = value
+        message.set_content(request["text"])
+        return message.as_bytes()
+    except ValueError as error:
+        raise TransportFailure(
+            FailureClass.ENVELOPE_MISMATCH, f"The message cannot be sent as sealed: {error}"
+        ) from None

@@ -1,0 +1,74 @@
+"""The `webhook` connector: one signed message (https://www.standardwebhooks.com) to the integration's URL.
+
+The sealed request is `{method: POST, url, headers, signed_with, body}`:
+
+    body           {type, timestamp, data}, sent as its canonical bytes (RFC 8785); `timestamp` is when it was sealed
+    signed_with    the keys' references; with two of them the message bears both signatures
+
+A call adds webhook-id (the execution, the same for every attempt), webhook-timestamp and webhook-signature, beside what
+every call adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from integrations.connectors.exchange import exchange, outbound_request, url_of
+from integrations.connectors.protocol import CallTerms
+from integrations.documents import ActionDocument, IntegrationDocument
+from integrations.documents.webhook_actions import WebhookCall
+from integrations.failures import FailureClass, TransportFailure
+from integrations.outcomes import Outcome
+from integrations.secrets import parse_reference, resolve
+from integrations.standard_webhooks import signed_headers, signing_key
+from integrations.templates import render
+from threada_site.kernel.canonical import canonical_bytes
+
+
+class WebhookConnector:
+    """Posts to the URL that the integration's `base_url` names, and to no other host."""
+
+    name: Final = "webhook"
+
+    def build_request(
+        self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """As `Connector.build_request`."""
+        call = action.call
+        if not isinstance(call, WebhookCall):
+            raise TypeError(f"The action {action.slug} is not one of a webhook integration.")
+        return {
+            "method": "POST",
+            "url": url_of(integration, call.path, facts),
+            "headers": {name: render(value, facts) for name, value in call.headers},
+            "signed_with": [reference.as_json() for reference in integration.secrets],
+            "body": {
+                "type": render(call.type, facts),
+                "timestamp": facts["ctx"]["now"],
+                "data": render(call.data, facts),
+            },
+        }
+
+    def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
+        """As `OutboundConnector.call`."""
+        secrets: list[str] = []
+        body = canonical_bytes(request["body"])
+        try:
+            keys = [_key(reference, terms, secrets) for reference in request["signed_with"]]
+            signed = signed_headers(body, message_id=terms.idempotency_key, at=terms.now, keys=keys)
+            outbound = outbound_request(request, body, terms, dict(signed))
+        except TransportFailure as failure:
+            return Outcome.of_failure(failure)
+        return exchange(outbound, terms, secrets=secrets)
+
+
+def _key(written: Any, terms: CallTerms, secrets: list[str]) -> bytes:
+    reference = parse_reference(written)
+    secret = resolve(reference, terms.environ).reveal()
+    secrets.append(secret)
+    try:
+        return signing_key(secret)
+    except ValueError as error:
+        detail = f"The secret {reference} {error}."
+        raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail) from None

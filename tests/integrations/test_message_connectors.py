@@ -1,0 +1,291 @@
+"""The `webhook`, `chat` and `mail` connectors against real receivers: what is sealed, what is sent, what comes of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from integrations.connectors import CallTerms, OutboundConnector, connector_named
+from integrations.documents import read_integration
+from integrations.failures import FailureClass
+from integrations.transport import EgressPolicy, verifying_context
+from tests.integrations.recorders import RecordingNetwork
+from tests.receivers.fixtures import TLS_AUTHORITY, TLS_SERVER, Receiver
+from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.errors import ExpressionFailed
+
+NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
+NEW, OLD = b"n" * 24, b"o" * 32
+ENVIRON = {
+    "NEW_KEY": "whsec_" + base64.b64encode(NEW).decode(),
+    "OLD_KEY": OLD.decode(),
+    "MAIL_PASSWORD": "pässword-canary",
+    "SHORT": "short",
+}
+FACTS: dict[str, Any] = {
+    "item": {"id": "wi_1", "payload": {"vendor": "Müller", "email": "ann@example.com", "amount_minor": 1250}},
+    "ctx": {"action": "tell", "now": "2026-01-31T09:00:00Z"},
+    "input": {},
+}
+
+
+def terms(**changes: Any) -> CallTerms:
+    usual: dict[str, Any] = {
+        "idempotency_key": "ex_1",
+        "timeout_s": 3.0,
+        "egress": EgressPolicy(["127.0.0.0/8"]),
+        "user_agent": "Threada/0.1.0",
+        "environ": ENVIRON,
+        "now": NOW,
+    }
+    return CallTerms(**{**usual, **changes})
+
+
+def run(spec: dict[str, Any], **changes: Any) -> tuple[dict[str, Any], Any]:
+    """The sealed request of the only action, and the outcome of calling what was sealed."""
+    document = read_integration(spec)
+    (slug,) = document.actions
+    connector = connector_named(spec["connector"])
+    request = connector.build_request(document, document.action(slug), FACTS)
+    assert not any(secret in canonical_bytes(request).decode() for secret in ENVIRON.values())
+    assert isinstance(connector, OutboundConnector)
+    return request, connector.call(json.loads(canonical_bytes(request)), terms(**changes))
+
+
+def webhook(receiver: Receiver, **changes: Any) -> dict[str, Any]:
+    action = {"path": "/cases", "type": "case.ready", "data": {"amount": "${item.payload.amount_minor}"}}
+    return {
+        "connector": "webhook",
+        "base_url": receiver.url,
+        "secrets": [{"env": "NEW_KEY"}, {"env": "OLD_KEY"}],
+        "actions": {"tell": action},
+        **changes,
+    }
+
+
+class TestWebhook:
+    def test_both_keys_sign_what_is_sent(self, receiver: Receiver) -> None:
+        request, outcome = run(webhook(receiver))
+        assert outcome.succeeded
+        assert request == {
+            "method": "POST",
+            "url": f"{receiver.url}/cases",
+            "headers": {},
+            "signed_with": [{"env": "NEW_KEY"}, {"env": "OLD_KEY"}],
+            "body": {"type": "case.ready", "timestamp": "2026-01-31T09:00:00Z", "data": {"amount": 1250}},
+        }
+        (call,) = receiver.requests()
+        assert call["body"] == canonical_bytes(request["body"]).decode()
+        headers = call["headers"]
+        assert (headers["webhook-id"], headers["webhook-timestamp"]) == ("ex_1", str(int(NOW.timestamp())))
+        signed = f"ex_1.{headers['webhook-timestamp']}.{call['body']}".encode()
+        expected = [base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode() for key in (NEW, OLD)]
+        assert headers["webhook-signature"] == f"v1,{expected[0]} v1,{expected[1]}"
+        assert (headers["idempotency-key"], headers["content-type"]) == ("ex_1", "application/json")
+
+    def test_an_action_may_say_nothing_at_all(self, receiver: Receiver) -> None:
+        request, outcome = run(webhook(receiver, actions={"tell": {}}, secrets={"env": "OLD_KEY"}))
+        assert outcome.succeeded
+        assert request["body"] == {"type": "tell", "timestamp": "2026-01-31T09:00:00Z", "data": {}}
+        assert len(receiver.requests("/")) == 1
+
+    @pytest.mark.parametrize("name", ["SHORT", "NOT_SET"])
+    def test_a_key_that_is_none_sends_nothing(self, receiver: Receiver, name: str) -> None:
+        _, outcome = run(webhook(receiver, secrets=[{"env": "NEW_KEY"}, {"env": name}]))
+        assert (outcome.failure, outcome.ambiguous) == (FailureClass.CREDENTIAL_UNAVAILABLE, False)
+        assert receiver.requests() == []
+
+    def test_an_answer_that_repeats_a_key_is_recorded_without_it(self, receiver: Receiver) -> None:
+        receiver.behave(status=500, body={"seen": ENVIRON["NEW_KEY"], "also": OLD.decode()})
+        _, outcome = run(webhook(receiver))
+        assert (outcome.failure, outcome.ambiguous) == (FailureClass.BAD_RESPONSE, True)
+        assert outcome.response["body"] == '{"seen": "[redacted]", "also": "[redacted]"}'
+
+
+def test_chat_seals_what_is_said_and_not_where(receiver: Receiver) -> None:
+    address = f"mmost://127.0.0.1:{receiver.port}/3ccdd113474722377935511fc85d3dd4"
+    spec = {
+        "connector": "chat",
+        "service": "mattermost",
+        "base_url": receiver.url,
+        "address": {"env": "TEAM_CHAT"},
+        "actions": {
+            "tell": {"title": "Case ${item.id}", "text": "Pay **${item.payload.vendor}**?", "format": "markdown"}
+        },
+    }
+    request, outcome = run(spec, environ={"TEAM_CHAT": address})
+    assert outcome.succeeded
+    assert request == {
+        "service": "mattermost",
+        "base_url": receiver.url,
+        "address": {"env": "TEAM_CHAT"},
+        "title": "Case wi_1",
+        "text": "Pay **Müller**?",
+        "format": "markdown",
+    }
+    (call,) = receiver.requests()
+    assert "Pay **Müller**?" in json.loads(call["body"])["text"]
+    _, outcome = run(spec, environ={})
+    assert outcome.failure is FailureClass.CREDENTIAL_UNAVAILABLE
+    assert len(receiver.requests()) == 1
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
+class Mailroom:
+    """A mail server on loopback that keeps what it takes."""
+
+    def __init__(self, **options: Any) -> None:
+        self.taken: list[tuple[str, list[str], bytes]] = []
+        self.logins: list[tuple[bytes, bytes]] = []
+        self.refuses: dict[str, str] = {}
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(TLS_SERVER)
+        tls = {"starttls": {"tls_context": context, "require_starttls": True}}.get(options.pop("tls", ""), {})
+        self.port = _free_port()
+        self.controller = Controller(
+            self, hostname="127.0.0.1", port=self.port, authenticator=self.sign_in, auth_require_tls=True, **tls
+        )
+        self.controller.start()
+
+    def sign_in(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        self.logins.append((data.login, data.password))
+        return AuthResult(success=data.password.decode() == ENVIRON["MAIL_PASSWORD"], handled=False)
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
+        if address in self.refuses:
+            return self.refuses[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.taken.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+        return "250 Queued as 7"
+
+
+@pytest.fixture
+def mailroom() -> Iterator[Mailroom]:
+    room = Mailroom()
+    yield room
+    room.controller.stop()
+
+
+@pytest.fixture
+def tls_mailroom() -> Iterator[Mailroom]:
+    room = Mailroom(tls="starttls")
+    yield room
+    room.controller.stop()
+
+
+def mail(server: str, **action: Any) -> dict[str, Any]:
+    told = {
+        "to": ["${item.payload.email}", "Bob <bob@example.com>"],
+        "cc": "carol@example.com",
+        "reply_to": "desk@example.com",
+        "subject": "Für ${item.payload.vendor}",
+        "text": "Zeile 1\n.Zeile 2\n",
+        **action,
+    }
+    return {"connector": "mail", "server": server, "from": "Zahlstelle <pay@example.com>", "actions": {"tell": told}}
+
+
+class TestMail:
+    def test_a_message_arrives_as_sealed(self, mailroom: Mailroom) -> None:
+        request, outcome = run(mail(f"smtp://127.0.0.1:{mailroom.port}"))
+        assert (outcome.failure, outcome.response) == (None, {"status": 250, "detail": "Queued as 7"})
+        assert request == {
+            "server": f"smtp://127.0.0.1:{mailroom.port}",
+            "username": None,
+            "secret": None,
+            "from": "Zahlstelle <pay@example.com>",
+            "to": ["ann@example.com", "Bob <bob@example.com>"],
+            "cc": ["carol@example.com"],
+            "reply_to": ["desk@example.com"],
+            "subject": "Für Müller",
+            "text": "Zeile 1\n.Zeile 2\n",
+        }
+        ((sender, recipients, content),) = mailroom.taken
+        assert (sender, recipients) == (
+            "pay@example.com",
+            ["ann@example.com", "bob@example.com", "carol@example.com"],
+        )
+        message = message_from_bytes(content, policy=default)
+        assert (message["Subject"], message["From"]) == ("Für Müller", "Zahlstelle <pay@example.com>")
+        assert (message["To"], message["Cc"]) == ("ann@example.com, Bob <bob@example.com>", "carol@example.com")
+        assert (message["Message-ID"], message["Reply-To"]) == ("<ex_1@example.com>", "desk@example.com")
+        assert message["Date"].datetime == NOW
+        assert message.get_content().replace("\r\n", "\n") == "Zeile 1\n.Zeile 2\n"
+
+    def test_it_signs_in_over_tls_alone(self, tls_mailroom: Mailroom) -> None:
+        spec = {
+            **mail(f"smtp+starttls://receiver.test:{tls_mailroom.port}"),
+            "auth": {"username": "threada", "secret": {"env": "MAIL_PASSWORD"}},
+        }
+        network = RecordingNetwork({"receiver.test": ["127.0.0.1"]}, dials=True)
+        _, outcome = run(spec, network=network, tls=verifying_context(str(TLS_AUTHORITY)))
+        assert outcome.succeeded
+        assert tls_mailroom.logins == [(b"threada", "pässword-canary".encode())]
+        assert len(tls_mailroom.taken) == 1
+        _, outcome = run(spec, network=network)  # the public authorities do not vouch for it
+        assert (outcome.failure, outcome.ambiguous) == (FailureClass.BAD_RESPONSE, False)
+        assert len(tls_mailroom.logins) == 1
+        _, wrong = run(spec, network=network, tls=verifying_context(str(TLS_AUTHORITY)), environ={"MAIL_PASSWORD": "x"})
+        assert (wrong.failure, wrong.response) == (FailureClass.REJECTED_BY_RECEIVER, {"status": 535})
+
+    def test_a_server_without_tls_gets_no_message_that_wants_it(self, mailroom: Mailroom) -> None:
+        _, outcome = run(mail(f"smtp+starttls://127.0.0.1:{mailroom.port}"))
+        assert (outcome.failure, outcome.detail) == (
+            FailureClass.REJECTED_BY_RECEIVER,
+            "The mail server offers no STARTTLS.",
+        )
+        assert mailroom.taken == []
+
+    @pytest.mark.parametrize(
+        ("reply", "failure"),
+        [
+            ("550 No such user", FailureClass.REJECTED_BY_RECEIVER),
+            ("451 Come again later", FailureClass.RATE_LIMITED),
+        ],
+    )
+    def test_one_refused_recipient_refuses_all(self, mailroom: Mailroom, reply: str, failure: FailureClass) -> None:
+        mailroom.refuses = {"carol@example.com": reply}
+        _, outcome = run(mail(f"smtp://127.0.0.1:{mailroom.port}"))
+        assert (outcome.failure, outcome.ambiguous) == (failure, False)
+        assert outcome.response == {"status": int(reply[:3])}
+        assert mailroom.taken == []
+
+    @pytest.mark.parametrize(
+        "action",
+        [
+            {"to": "${item.payload.vendor}"},
+            {"to": "${[item.payload.email, item.payload.amount_minor]}"},
+            {"subject": "a\nb"},
+            {"to": ["ann@example.com"] * 51, "cc": []},
+            {"to": [], "cc": "ann@example.com"},
+        ],
+    )
+    def test_what_is_no_message_is_not_sealed(self, action: dict[str, Any]) -> None:
+        with pytest.raises(ExpressionFailed):
+            run(mail("smtp://127.0.0.1:1", **action))
+
+    def test_nobody_is_called_at_an_address_that_is_not_public(self, mailroom: Mailroom) -> None:
+        _, outcome = run(mail(f"smtp://127.0.0.1:{mailroom.port}"), egress=EgressPolicy())
+        assert outcome.failure is FailureClass.BLOCKED_ADDRESS
+        assert mailroom.taken == []
