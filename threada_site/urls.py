@@ -8,6 +8,7 @@ urlpatterns = [
     path("console", RedirectView.as_view(url="/console/")),
     path("console/", admin.site.urls),
     path("", include("threada_site.api.urls")),
+    path("", include("threada_site.identity.api.urls")),
     path("", include("workitems.api.urls")),
     path("", include("policies.api.urls")),
     path("", include("integrations.api.urls")),

@@ -116,6 +116,11 @@ class ActingContext:
         return self.principal_id == SYSTEM_PRINCIPAL_ID
 
     @property
+    def is_person(self) -> bool:
+        """Whether a person acts, whom alone a second pair of eyes may belong to."""
+        return self.principal_kind is PrincipalKind.HUMAN and not self.is_system
+
+    @property
     def actor(self) -> str:
         """The principal's public id, or `system`."""
         return "system" if self.is_system else ids.public_id(ids.PRINCIPAL, self.principal_id)

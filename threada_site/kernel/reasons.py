@@ -109,6 +109,28 @@ _TABLE: Final = (
         "policy_tests_failed", _V, 422, "The policy's own tests fail", "Mend the rule or the test that errors names."
     ),
     Reason("version_not_draft", _V, 409, "Only a draft can be changed", "Make a new version."),
+    Reason(
+        "second_person_required",
+        _A,
+        403,
+        "A second person has to do this",
+        "Ask somebody else who may do it, and who had no part in it so far.",
+    ),
+    Reason("person_required", _A, 403, "Only a person may do this", "Services and agents do not count as people."),
+    Reason(
+        "emergency_pending",
+        _V,
+        409,
+        "An emergency publication of this policy waits to be confirmed",
+        "Have a second person confirm it, or take it back.",
+    ),
+    Reason(
+        "emergency_over",
+        _V,
+        409,
+        "The emergency publication has ended",
+        "Publish the version anew, with a second person.",
+    ),
     Reason("unknown_action", _V, 422, "There is no such action", "See the integration's actions and the workflow's."),
     Reason("unknown_integration", _V, 422, "There is no such integration", "List GET /integrations."),
     Reason(

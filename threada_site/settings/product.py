@@ -42,6 +42,7 @@ THREADA_METERS = [
     "telemetry.metrics.seal_measurements",
     "telemetry.delivery_metrics.delivery_measurements",
     "integrations.metrics.execution_measurements",
+    "policies.metrics.emergency_measurements",
     "workitems.metrics.step_measurements",
     "workitems.metrics.notice_measurements",
 ]

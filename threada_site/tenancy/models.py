@@ -179,6 +179,35 @@ class PeopleGroupMember(TenantRow):
         return f"{self.membership} in {self.group}"
 
 
+class FourEyesRule(TenantRow):
+    """Acts of one kind that need two people in this tenant: `policy_four_eyes`. Without a row, one is enough.
+
+    Ending it takes two people itself: the first asks, the second ends it.
+    """
+
+    slug = SlugColumn()
+    is_required = models.BooleanField(default=False)
+    changed_at = models.DateTimeField(default=clock.now, editable=False)
+    end_asked_by = models.UUIDField(null=True)
+    end_asked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "rule of two people"
+        verbose_name_plural = "rules of two people"
+        constraints = [
+            *tenant_constraints("foureyesrule"),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="foureyesrule_once"),
+            models.CheckConstraint(
+                name="foureyesrule_asked_by_somebody",
+                condition=models.Q(end_asked_by__isnull=True, end_asked_at__isnull=True)
+                | models.Q(end_asked_by__isnull=False, end_asked_at__isnull=False, is_required=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
 class Credential(TenantRow):
     """A bearer token of one principal in one tenant. Only its SHA-256 is kept; the token itself is shown once."""
 

@@ -112,6 +112,7 @@ class TestMetrics:
             "threada_delivery_behind_receipts",
             "threada_delivery_failing_seconds",
             "threada_work_items_nobody_can_decide",
+            "threada_policy_emergencies_unconfirmed",
         }
         assert {status for name, status in figures if name == "threada_executions_open"} == {
             "awaiting_approval",

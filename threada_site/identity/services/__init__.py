@@ -10,6 +10,7 @@ from threada_site.identity.services.credentials import (
     revoke_credential,
     rotate_credential,
 )
+from threada_site.identity.services.four_eyes import end_four_eyes, require_four_eyes
 from threada_site.identity.services.groups import define_group
 from threada_site.identity.services.owners import set_owner
 from threada_site.identity.services.principals import (
@@ -28,12 +29,14 @@ __all__ = [
     "create_tenant",
     "define_group",
     "define_role",
+    "end_four_eyes",
     "ensure_principal",
     "founding_context",
     "grant_role",
     "grant_scope_on",
     "issue_credential",
     "remove_member",
+    "require_four_eyes",
     "revoke_credential",
     "rotate_credential",
     "set_owner",

@@ -20,8 +20,12 @@ from threada_site.kernel.errors.access import (
 from threada_site.kernel.errors.base import FieldError, ThreadaError
 from threada_site.kernel.errors.configuration import (
     DocumentInvalid,
+    EmergencyOver,
+    EmergencyPending,
+    PersonRequired,
     PolicyDocumentInvalid,
     PolicyTestsFailed,
+    SecondPersonRequired,
     SecretReferenceNotAllowed,
     UnknownAction,
     UnknownIntegration,

@@ -29,3 +29,19 @@ class UnknownIntegration(ThreadaError):
 
 class SecretReferenceNotAllowed(ThreadaError):
     reason_code = "secret_reference_not_allowed"
+
+
+class SecondPersonRequired(ThreadaError):
+    reason_code = "second_person_required"
+
+
+class PersonRequired(ThreadaError):
+    reason_code = "person_required"
+
+
+class EmergencyPending(ThreadaError):
+    reason_code = "emergency_pending"
+
+
+class EmergencyOver(ThreadaError):
+    reason_code = "emergency_over"
