@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from policies.overlay_documents import OverlayScope
@@ -179,6 +180,9 @@ class PolicyVersion(TenantRow):
     document = models.JSONField()
     document_sha256 = models.CharField(max_length=64)
     created_by = models.UUIDField(null=True)
+    written_by = ArrayField(
+        models.UUIDField(), default=list, help_text="Everybody who has made or edited it: none of them checks it."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
     published_by = models.UUIDField(null=True)
     published_at = models.DateTimeField(null=True)
@@ -203,6 +207,52 @@ class PolicyVersion(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.POLICY_VERSION, self.id)
+
+
+class EmergencyPublication(TenantRow):
+    """A version put in force by one person alone, for a while: until a second person confirms it, or its time is over.
+
+    `replaced_version_id` was in force before, and is again when it ends unconfirmed.
+    """
+
+    policy = models.ForeignKey(
+        Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="emergencies"
+    )
+    version = models.ForeignKey(
+        PolicyVersion, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="emergencies"
+    )
+    replaced_version_id = models.UUIDField(null=True)
+    reason = models.CharField(max_length=500)
+    status = models.CharField(max_length=16, default="open")
+    published_by = models.UUIDField()
+    published_at = models.DateTimeField(default=clock.now, editable=False)
+    ends_at = models.DateTimeField()
+    closed_by = models.UUIDField(null=True)
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("emergencypublication", references=("policy", "version")),
+            models.UniqueConstraint(fields=["tenant", "version"], name="emergencypublication_version_once"),
+            models.UniqueConstraint(
+                fields=["tenant", "policy"], name="emergencypublication_one_open", condition=models.Q(status="open")
+            ),
+            models.CheckConstraint(
+                name="emergencypublication_status_known",
+                condition=models.Q(status__in=["open", "confirmed", "replaced", "retired", "ended"]),
+            ),
+            models.CheckConstraint(
+                name="emergencypublication_confirmed_by_another",
+                condition=~models.Q(status="confirmed")
+                | (models.Q(closed_by__isnull=False) & ~models.Q(closed_by=models.F("published_by"))),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["ends_at"], name="emergencypublication_ends_idx", condition=models.Q(status="open"))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} in an emergency"
 
 
 class Overlay(TenantRow):

@@ -18,6 +18,7 @@ from policies.effective import Binding
 from policies.models import (
     Calendar,
     Channel,
+    EmergencyPublication,
     List,
     Overlay,
     Policy,
@@ -27,6 +28,7 @@ from policies.models import (
     WorkflowVersion,
 )
 from policies.overlay_documents import SCOPE_KINDS, OverlayScope
+from policies.publication import EmergencyStatus
 from policies.weighted_cache import WeightedCache
 from policies.workflow_documents import WorkflowDocument, workflow_from_spec
 from policies.working_time import DEFAULT_CALENDAR, WorkingCalendar
@@ -117,6 +119,17 @@ def lists(ctx: ActingContext) -> QuerySet[List]:
 def policies(ctx: ActingContext) -> QuerySet[Policy]:
     """All policies with the versions in force."""
     return Policy.objects.filter(tenant_id=ctx.tenant_id).select_related("in_force")
+
+
+def policies_with_emergencies(ctx: ActingContext) -> QuerySet[Policy]:
+    """The same without documents, for lists that say whether an emergency publication waits to be confirmed."""
+    return policies(ctx).defer("in_force__document").prefetch_related("in_force__emergencies")
+
+
+def unconfirmed_emergencies(ctx: ActingContext) -> QuerySet[EmergencyPublication]:
+    """Emergency publications that no second person has confirmed, the one that ends first before the others."""
+    rows = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, status=EmergencyStatus.OPEN)
+    return rows.select_related("version__policy").defer("version__document").order_by("ends_at", "id")
 
 
 def policy_by_slug(slug: str, *, ctx: ActingContext) -> Policy | None:

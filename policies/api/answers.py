@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from policies.api.shapes import SCOPE
 from policies.lifecycle import PolicyVersionStatus
+from policies.publication import EmergencyStatus
 from policies.rules import Effect
 from threada_site.api.operations import representation
 from threada_site.api.shapes import SLUG, id_schema
@@ -48,6 +49,20 @@ WORKFLOW_VERSION: Final = representation(
     optional=("spec",),
 )
 CHANNEL: Final = representation("Channel", {"channel_id": SLUG, "name": _MAYBE_TEXT, "created_at": _INSTANT})
+_EMERGENCY: Final = {
+    "type": ["object", "null"],
+    "description": "Put in force by one person alone; `open` until a second one confirms it. Null: it was not.",
+    "properties": {
+        "status": {"enum": [status.value for status in EmergencyStatus]},
+        "reason": _TEXT,
+        "published_by": _TEXT,
+        "published_at": _INSTANT,
+        "ends_at": _INSTANT,
+        "closed_by": _MAYBE_TEXT,
+        "closed_at": _MAYBE_INSTANT,
+    },
+    "required": ["status", "reason", "published_by", "published_at", "ends_at", "closed_by", "closed_at"],
+}
 POLICY: Final = representation(
     "Policy",
     {
@@ -55,6 +70,7 @@ POLICY: Final = representation(
         "policy_version_id": {**_MAYBE_TEXT, "description": "The version in force; null: none is, so it denies."},
         "version": {"type": ["integer", "null"]},
         "published_at": _MAYBE_INSTANT,
+        "emergency": _EMERGENCY,
         "created_at": _INSTANT,
     },
 )
@@ -69,7 +85,9 @@ POLICY_VERSION: Final = representation(
         "document_sha256": _SHA256,
         "document": {"type": "object", "description": _IN_LISTS},
         "created_by": _MAYBE_TEXT,
+        "written_by": {"type": "array", "items": _TEXT, "description": "Everybody who has made or edited it."},
         "created_at": _INSTANT,
+        "emergency": _EMERGENCY,
         "published_by": _MAYBE_TEXT,
         "published_at": _MAYBE_INSTANT,
         "retired_by": _MAYBE_TEXT,

@@ -10,7 +10,7 @@ from policies import selectors
 from policies.api.answers import POLICY, POLICY_VERSION, VALIDATION
 from policies.api.filters import PolicyVersionFilters
 from policies.api.representations import represent_policy, represent_policy_version, represent_validation
-from policies.api.sent_policies import sent_policy
+from policies.api.sent_policies import sent_emergency, sent_policy
 from policies.api.shapes import CREATE_POLICY, PUBLISH_VERSION, SEND_DOCUMENT
 from policies.models import Policy, PolicyVersion
 from policies.services.drafts import draft_policy_version, edit_draft
@@ -45,7 +45,7 @@ class Policies(TenantView):
     )
     def get(self, request: Any) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
-        rows = apply_filters(CreatedWindow, selectors.policies(request.auth).defer("in_force__document"), request)
+        rows = apply_filters(CreatedWindow, selectors.policies_with_emergencies(request.auth), request)
         return Response(paginate(rows, request, represent=represent_policy))
 
     @operation(
@@ -71,7 +71,7 @@ class Policies(TenantView):
             put = draft_policy_version(slug, sent.value, ctx=request.auth)
         if not put.is_new or put.row.number != 1:
             raise errors.Conflict(f"There is a policy {slug}. Add a version to it, or choose another id.")
-        return _answer(put.row, status=201, location=True)
+        return answer_version(put.row, status=201, location=True)
 
 
 class PolicyDetail(TenantView):
@@ -96,7 +96,7 @@ class PolicyVersions(TenantView):
     )
     def get(self, request: Any, policy_id: str) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
-        rows = selectors.policy_versions(_policy(request, policy_id)).defer("document")
+        rows = selectors.policy_versions(_policy(request, policy_id)).defer("document").prefetch_related("emergencies")
         rows = apply_filters(PolicyVersionFilters, rows, request)
         return Response(paginate(rows, request, represent=represent_policy_version))
 
@@ -116,7 +116,7 @@ class PolicyVersions(TenantView):
         policy = _policy(request, policy_id)
         with sent.located():
             put = draft_policy_version(policy.slug, sent.value, ctx=request.auth)
-        return _answer(put.row, status=201 if put.is_new else 200, location=put.is_new)
+        return answer_version(put.row, status=201 if put.is_new else 200, location=put.is_new)
 
 
 class PolicyVersionDetail(TenantView):
@@ -132,7 +132,7 @@ class PolicyVersionDetail(TenantView):
     )
     def get(self, request: Any, policy_id: str, version: str) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
-        return _answer(_version(self, request, policy_id, version))
+        return answer_version(version_asked(self, request, policy_id, version))
 
     @operation(
         "editPolicyDraft",
@@ -147,11 +147,11 @@ class PolicyVersionDetail(TenantView):
     def patch(self, request: Any, policy_id: str, version: str) -> Response:
         """Needs `If-Match`, so that nobody overwrites what they have not read."""
         sent = sent_policy(SEND_DOCUMENT.check(request.data))
-        draft = locked_version(_version(self, request, policy_id, version), ctx=request.auth)
+        draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
         check_if_match(request, _etag(draft), required=True)
         with sent.located():
             put = edit_draft(draft, sent.value, ctx=request.auth)
-        return _answer(put.row)
+        return answer_version(put.row)
 
 
 class ValidatePolicyVersion(TenantView):
@@ -169,7 +169,7 @@ class ValidatePolicyVersion(TenantView):
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Checks the conditions against the payloads of every workflow the overlays reach, and runs the tests."""
         EMPTY.check(request.data)
-        found = _version(self, request, policy_id, version)
+        found = version_asked(self, request, policy_id, version)
         validation = validate_policy(found.document, policy=found.policy, ctx=request.auth)
         return Response(represent_validation(found, validation))
 
@@ -184,20 +184,34 @@ class PublishPolicyVersion(TenantView):
         body=PUBLISH_VERSION,
         answers={200: POLICY_VERSION},
         takes_if_match=True,
-        reasons=("policy_document_invalid", "policy_tests_failed", "version_not_draft"),
+        reasons=(
+            "policy_document_invalid",
+            "policy_tests_failed",
+            "version_not_draft",
+            "person_required",
+            "second_person_required",
+            "emergency_pending",
+        ),
         headers=("ETag",),
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Send `If-Match` to publish exactly what was read. The version in force before is not retired: open steps that
-        it asked for keep it, unless `applies_to_open` has them decided anew."""
+        it asked for keep it, unless `applies_to_open` has them decided anew. Where the tenant requires four eyes, who
+        wrote the draft cannot publish it; with `emergency` one person can, until its time is over or a second person
+        has confirmed it."""
         body = PUBLISH_VERSION.check(request.data)
-        found = _version(self, request, policy_id, version)
+        found = version_asked(self, request, policy_id, version)
         locked_policy_of(found, ctx=request.auth)
         draft = locked_version(found, ctx=request.auth)
         check_if_match(request, _etag(draft))
-        applies_to_open = body.get("applies_to_open", False)
-        return _answer(publish_policy_version(draft, ctx=request.auth, applies_to_open=applies_to_open))
+        published = publish_policy_version(
+            draft,
+            ctx=request.auth,
+            applies_to_open=body.get("applies_to_open", False),
+            emergency=sent_emergency(body),
+        )
+        return answer_version(published)
 
 
 class RetirePolicyVersion(TenantView):
@@ -217,8 +231,8 @@ class RetirePolicyVersion(TenantView):
         """Open steps that it asked for are decided anew. If it was in force, the policy denies until another version is
         published."""
         EMPTY.check(request.data)
-        found = _version(self, request, policy_id, version)
-        return _answer(retire_policy_version(found, ctx=request.auth))
+        found = version_asked(self, request, policy_id, version)
+        return answer_version(retire_policy_version(found, ctx=request.auth))
 
 
 def _policy(request: Any, policy_id: str) -> Policy:
@@ -228,7 +242,7 @@ def _policy(request: Any, policy_id: str) -> Policy:
     return policy
 
 
-def _version(view: TenantView, request: Any, policy_id: str, name: str) -> PolicyVersion:
+def version_asked(view: TenantView, request: Any, policy_id: str, name: str) -> PolicyVersion:
     version = selectors.policy_version_named(_policy(request, policy_id), name)
     if version is None:
         raise errors.NotFound
@@ -240,7 +254,7 @@ def _etag(version: PolicyVersion) -> str:
     return etag(version.public_id, version.status, version.document_sha256[:16])
 
 
-def _answer(version: PolicyVersion, *, status: int = 200, location: bool = False) -> Response:
+def answer_version(version: PolicyVersion, *, status: int = 200, location: bool = False) -> Response:
     headers = {"ETag": _etag(version)}
     if location:
         headers["Location"] = f"/policies/{version.policy.slug}/versions/{version.number}"

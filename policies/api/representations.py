@@ -58,6 +58,7 @@ def represent_policy(policy: Policy) -> dict[str, Any]:
         "policy_version_id": version.public_id if version else None,
         "version": version.number if version else None,
         "published_at": _instant(version.published_at) if version else None,
+        "emergency": _emergency(version) if version else None,
         "created_at": rfc3339(policy.created_at),
     }
 
@@ -73,7 +74,9 @@ def represent_policy_version(version: PolicyVersion, *, whole: bool = False) -> 
         "document_sha256": version.document_sha256,
         **({"document": version.document} if whole else {}),
         "created_by": _principal(version.created_by),
+        "written_by": [ids.public_id(ids.PRINCIPAL, writer) for writer in version.written_by],
         "created_at": rfc3339(version.created_at),
+        "emergency": _emergency(version),
         "published_by": _principal(version.published_by),
         "published_at": _instant(version.published_at),
         "retired_by": _principal(version.retired_by),
@@ -160,6 +163,21 @@ def represent_decision(decision: PolicyDecision) -> dict[str, Any]:
         "engine": decision.engine,
         "duration_us": decision.duration_us,
         "created_at": rfc3339(decision.created_at),
+    }
+
+
+def _emergency(version: PolicyVersion) -> dict[str, Any] | None:
+    found = next(iter(version.emergencies.all()), None)
+    if found is None:
+        return None
+    return {
+        "status": found.status,
+        "reason": found.reason,
+        "published_by": ids.public_id(ids.PRINCIPAL, found.published_by),
+        "published_at": rfc3339(found.published_at),
+        "ends_at": rfc3339(found.ends_at),
+        "closed_by": _principal(found.closed_by),
+        "closed_at": _instant(found.closed_at),
     }
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from policies.durations import parse_duration
+from policies.publication import Emergency
 from threada_site.kernel.documents import Document, load_documents
 from threada_site.kernel.errors import (
     DocumentInvalid,
@@ -69,3 +71,15 @@ def sent_policy(body: Mapping[str, Any]) -> SentPolicy:
             errors=[FieldError("/source", "must hold one document", "invalid")],
         )
     return SentPolicy(documents[0].value, documents[0])
+
+
+def sent_emergency(body: Mapping[str, Any]) -> Emergency | None:
+    """The emergency that a publication claims. Raises `InvalidRequest` for a time box that is none."""
+    sent = body.get("emergency")
+    if sent is None:
+        return None
+    try:
+        lasts = parse_duration(sent["lasts"])
+    except ValueError as error:
+        raise InvalidRequest(errors=[FieldError("/emergency/lasts", str(error), "invalid")]) from None
+    return Emergency(sent["reason"], lasts)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from policies.given_facts import FACTS_SCHEMA
 from policies.overlay_documents import SCOPE_KINDS
+from policies.publication import MAX_REASON
 from policies.rules import Effect
 from policies.workflow_documents import (
     DEFAULT_DATA_CLASS,
@@ -87,7 +88,17 @@ PUBLISH_VERSION: Final = shape(
             "type": "boolean",
             "default": False,
             "description": "Also decide open steps anew that an earlier version of this policy asked for.",
-        }
+        },
+        "emergency": {
+            "type": "object",
+            "properties": {
+                "reason": {"type": "string", "minLength": 1, "maxLength": MAX_REASON},
+                "lasts": {"type": "string", "description": "PT5M to P7D: how long one person is enough."},
+            },
+            "required": ["reason", "lasts"],
+            "additionalProperties": False,
+            "description": "Publish it alone. The version before comes back unless a second person confirms in time.",
+        },
     },
     example={"applies_to_open": False},
 )

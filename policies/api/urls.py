@@ -1,6 +1,6 @@
 from django.urls import path
 
-from policies.api import overlays, policies, simulations, workflows
+from policies.api import emergencies, overlays, policies, simulations, workflows
 
 urlpatterns = [
     path("workflows", workflows.Workflows.as_view()),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("policies/<str:policy_id>/versions/<str:version>", policies.PolicyVersionDetail.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/validate", policies.ValidatePolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/publish", policies.PublishPolicyVersion.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/confirm-emergency", emergencies.ConfirmEmergency.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/end-emergency", emergencies.EndEmergency.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/retire", policies.RetirePolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/simulate", simulations.SimulatePolicyVersion.as_view()),
     path("overlays", overlays.Overlays.as_view()),

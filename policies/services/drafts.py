@@ -47,6 +47,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put
         document=spec,
         document_sha256=spec_sha256,
         created_by=None if ctx.is_system else ctx.principal_id,
+        written_by=[] if ctx.is_system else [ctx.principal_id],
     )
     record(version_entry("policy.version_drafted", version), ctx=ctx)
     return Put(version, Change.CREATED)
@@ -68,7 +69,9 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
     draft.document = spec
     draft.document_sha256 = spec_sha256
     draft.created_by = None if ctx.is_system else ctx.principal_id
-    draft.save(update_fields=["document", "document_sha256", "created_by"])
+    if not ctx.is_system and ctx.principal_id not in draft.written_by:
+        draft.written_by = [*draft.written_by, ctx.principal_id]
+    draft.save(update_fields=["document", "document_sha256", "created_by", "written_by"])
     record(version_entry("policy.version_edited", draft), ctx=ctx)
     return Put(draft, Change.CHANGED)
 

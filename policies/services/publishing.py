@@ -4,42 +4,59 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from policies.lifecycle import POLICY_VERSION, PolicyVersionStatus
 from policies.models import PolicyVersion
+from policies.publication import Emergency, check_may_publish, check_may_publish_alone
+from policies.services.attached import attached_to
 from policies.services.drafts import (
     check_is_draft,
     draft_policy_version,
     is_whole,
     version_entry,
 )
+from policies.services.emergencies import RESEAL, note_retired, open_emergency, replace_emergency
 from policies.services.locks import locked_policy_of, locked_version
 from policies.services.validation import validate_policy
 from telemetry.services.record import record
 from threada_site.kernel import clock, ids
+from threada_site.kernel.canonical import sha256_hex
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
 from threada_site.tenancy.jobs import enqueue
 from threada_site.tenancy.puts import Change, Put
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
-RESEAL: Final = "workitems.reseal"
-"""The task that supersedes the open steps that pin any of `policy_version_ids` (UUIDs as text) and decides anew."""
-
 
 def publish_policy_version(
-    version: PolicyVersion, *, ctx: ActingContext, applies_to_open: bool = False, pointer: str = ""
+    version: PolicyVersion,
+    *,
+    ctx: ActingContext,
+    applies_to_open: bool = False,
+    emergency: Emergency | None = None,
+    pointer: str = "",
 ) -> PolicyVersion:
     """Put a draft in force, if it passes its checks. The version in force before stays published, for the open steps
     that pin it; with `applies_to_open` those are decided anew.
 
-    Receipt: `policy.published`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`, `PolicyTestsFailed`; their pointers
-    start with `pointer`.
+    Where the tenant requires four eyes, this takes another person than those who wrote it; in an `emergency` one person
+    is enough until its time box ends (`policies.services.emergencies`).
+
+    Receipt: `policy.published`, or `policy.published_in_emergency`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`,
+    `PolicyTestsFailed`, whose pointers start with `pointer`; `PersonRequired`, `SecondPersonRequired`,
+    `EmergencyPending`.
     """
     require_unit_of_work(ctx.tenant_id)
     policy = locked_policy_of(version, ctx=ctx)
     published = locked_version(version, ctx=ctx)
     check_is_draft(published)
+    if emergency is None:
+        four_eyes = requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES)
+        check_may_publish(attached_to(published, ctx=ctx), four_eyes=four_eyes, ctx=ctx)
+    else:
+        check_may_publish_alone(ctx)
+        emergency.check()
     validate_policy(published.document, policy=policy, ctx=ctx, pointer=pointer).check()
     replaces = policy.in_force_id
     published.status = PolicyVersionStatus.PUBLISHED
@@ -49,15 +66,21 @@ def publish_policy_version(
     policy.in_force = published
     policy.save(update_fields=["in_force"])
     published.policy = policy
-    record(
-        version_entry(
-            "policy.published",
-            published,
-            replaces=ids.public_id(ids.POLICY_VERSION, replaces) if replaces else None,
-            applies_to_open=applies_to_open,
-        ),
-        ctx=ctx,
-    )
+    outcome: dict[str, Any] = {
+        "replaces": ids.public_id(ids.POLICY_VERSION, replaces) if replaces else None,
+        "applies_to_open": applies_to_open,
+    }
+    if emergency is None:
+        record(version_entry("policy.published", published, **outcome), ctx=ctx)
+        replace_emergency(policy, by=published, ctx=ctx)
+    else:
+        opened = open_emergency(published, emergency, policy=policy, replaces=replaces, ctx=ctx)
+        outcome |= {
+            "ends_at": clock.rfc3339(opened.ends_at),
+            # A reason is a sentence and may name somebody: its digest with the row's id tells nothing of it.
+            "reason_sha256": sha256_hex(opened.id.bytes + opened.reason.encode()),
+        }
+        record(version_entry("policy.published_in_emergency", published, **outcome), ctx=ctx)
     if applies_to_open:
         _reseal(_supersede_earlier(published, ctx=ctx), ctx=ctx)
     return published
@@ -81,6 +104,7 @@ def retire_policy_version(version: PolicyVersion, *, ctx: ActingContext) -> Poli
     if was_in_force:
         policy.in_force = None
         policy.save(update_fields=["in_force"])
+        note_retired(policy, ctx=ctx)
     retired.policy = policy
     record(version_entry("policy.retired", retired, was_in_force=was_in_force), ctx=ctx)
     _reseal([retired.id], ctx=ctx)
@@ -88,13 +112,16 @@ def retire_policy_version(version: PolicyVersion, *, ctx: ActingContext) -> Poli
 
 
 def put_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool = True) -> Put[PolicyVersion]:
-    """Have the policy `slug` say what `document` says: in force, or as a draft without `publish`.
+    """Have the policy `slug` say what `document` says: in force, or as a draft without `publish`, and wherever the
+    tenant requires four eyes.
 
     Raises what drafting and publishing raise, with pointers into `document`.
     """
     draft = draft_policy_version(slug, document, ctx=ctx)
     version = draft.row
     if not publish or version.status != PolicyVersionStatus.DRAFT:
+        return draft
+    if requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES):
         return draft
     version = publish_policy_version(version, ctx=ctx, pointer="/spec" if is_whole(document) else "")
     return Put(version, Change.CREATED if version.number == 1 else Change.CHANGED)

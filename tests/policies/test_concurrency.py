@@ -5,24 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from policies.models import Channel, Overlay, Policy, PolicyDecision, PolicyVersion, WorkflowVersion
+from policies.models import (
+    Channel,
+    EmergencyPublication,
+    Overlay,
+    Policy,
+    PolicyDecision,
+    PolicyVersion,
+    WorkflowVersion,
+)
 from policies.overlay_documents import OverlayScope
+from policies.publication import Emergency
 from policies.services.channels import put_channel
 from policies.services.decide import decide
 from policies.services.drafts import draft_policy_version, edit_draft
+from policies.services.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
 from policies.services.overlays import put_overlay, remove_overlay
 from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
 from policies.services.workflows import put_workflow
 from policies.workflow_documents import parse_workflow
+from tests.factories import acting, make_principal
 from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, receipts, rule, spec
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -180,3 +193,49 @@ def test_deciding_while_a_version_is_replaced_always_finds_one(ctx: ActingContex
         reasons = {tuple(codes) for codes in PolicyDecision.objects.values_list("reason_codes", flat=True)}
         assert reasons <= {("YES",), ("NO",)}
         assert PolicyVersion.objects.count() == 11
+
+
+class TestEmergencies:
+    """Of a confirmation, the end of the time box and a newer version, each comes whole before or after the others."""
+
+    @pytest.fixture
+    def opened(self, ctx: ActingContext) -> EmergencyPublication:
+        with unit_of_work(ctx.tenant_id):
+            put_policy("payments", ALLOW, ctx=ctx)
+            draft = draft_policy_version("payments", DENY, ctx=ctx).row
+            publish_policy_version(draft, ctx=ctx, emergency=Emergency("fire", timedelta(hours=1)))
+            return EmergencyPublication.objects.get()
+
+    @pytest.fixture
+    def second(self, tenant: Tenant) -> ActingContext:
+        return acting(tenant, make_principal(tenant, "bob", roles=["policy_publisher"]))
+
+    def test_it_is_confirmed_or_taken_back(
+        self, ctx: ActingContext, opened: EmergencyPublication, second: ActingContext
+    ) -> None:
+        won, lost = race(ctx, lambda: confirm_emergency(opened, ctx=second), lambda: end_emergency(opened, ctx=second))
+        assert (won.status, type(lost)) == ("confirmed", errors.TransitionNotAllowed)
+        with unit_of_work(ctx.tenant_id):
+            assert Policy.objects.get().in_force_id == opened.version_id
+
+    def test_it_ends_once(self, ctx: ActingContext, opened: EmergencyPublication) -> None:
+        with unit_of_work(ctx.tenant_id):
+            EmergencyPublication.objects.update(ends_at=clock.now())
+        ended = race(ctx, *[lambda: end_overdue_emergency(opened.id, ctx=ctx)] * 2)
+        assert ended == (True, False)
+        with unit_of_work(ctx.tenant_id):
+            assert len(receipts("policy.emergency_ended")) == 1
+
+    def test_a_newer_version_is_not_taken_out_of_force(self, ctx: ActingContext, opened: EmergencyPublication) -> None:
+        with unit_of_work(ctx.tenant_id):
+            EmergencyPublication.objects.update(ends_at=clock.now())
+            draft = draft_policy_version("payments", spec(rule("third", "review")), ctx=ctx).row
+        published, ended = race(
+            ctx,
+            lambda: publish_policy_version(draft, ctx=ctx),
+            lambda: end_overdue_emergency(opened.id, ctx=ctx),
+        )
+        assert ended is False
+        with unit_of_work(ctx.tenant_id):
+            assert Policy.objects.get().in_force_id == published.id
+            assert EmergencyPublication.objects.get().status == "replaced"

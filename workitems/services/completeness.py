@@ -22,6 +22,12 @@ from workitems.models import DecisionStep, Vote, WorkItem
 AT_ONCE: Final = 500
 
 
+_TOLD_BY: Final = {
+    "policy.published": ("policy.published", "policy.published_in_emergency"),
+    "policy.retired": ("policy.retired", "policy.emergency_ended"),
+}
+
+
 def verify_completeness(tenant: Tenant, *, watch: Callable[[], None] = lambda: None) -> Iterator[Finding]:
     """What lacks a receipt. Belongs inside a unit of work; reads in batches, so memory stays flat."""
     for items in _batches(WorkItem.objects.filter(tenant_id=tenant.id).only("id", "status")):
@@ -78,7 +84,7 @@ def _cases(tenant_id: uuid.UUID, items: Sequence[WorkItem]) -> tuple[list[CaseRo
 
 
 def _unpublished(tenant: Tenant, versions: Sequence[PolicyVersion]) -> Iterator[Finding]:
-    kinds = ("policy.published", "policy.retired")
+    kinds = [kind for told_by in _TOLD_BY.values() for kind in told_by]
     rows = Receipt.objects.filter(
         tenant_id=tenant.id, policy_version_id__in=[version.id for version in versions], kind__in=kinds
     )
@@ -90,7 +96,7 @@ def _unpublished(tenant: Tenant, versions: Sequence[PolicyVersion]) -> Iterator[
             "policy.retired": version.retired_at is not None,
         }
         for kind, happened in acts.items():
-            if happened and kind not in told:
+            if happened and told.isdisjoint(_TOLD_BY[kind]):
                 message = f"{version.public_id}: there is no receipt that says it was {kind.partition('.')[2]}"
                 yield Finding(tenant.slug, "act_without_receipt", message)
 

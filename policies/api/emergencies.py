@@ -1,0 +1,67 @@
+"""Emergency publications through the API: what a second person does about them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.response import Response
+
+from policies.api.answers import POLICY_VERSION
+from policies.api.policies import answer_version, version_asked
+from policies.models import EmergencyPublication
+from policies.services.emergencies import confirm_emergency, end_emergency
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation
+from threada_site.api.shapes import EMPTY
+from threada_site.api.views import TenantView
+from threada_site.kernel import errors
+from threada_site.kernel.context import Scope
+
+
+class ConfirmEmergency(TenantView):
+    scopes: ClassVar = {"POST": Scope.POLICIES_PUBLISH}
+
+    @operation(
+        "confirmEmergency",
+        "Agree, as a second person, with a version published in an emergency",
+        tag="Policies",
+        body=EMPTY,
+        answers={200: POLICY_VERSION},
+        reasons=("transition_not_allowed", "emergency_over", "person_required", "second_person_required"),
+        headers=("ETag",),
+    )
+    @idempotent
+    def post(self, request: Any, policy_id: str, version: str) -> Response:
+        """It stays in force like any other from then on. Who published it cannot confirm it."""
+        EMPTY.check(request.data)
+        emergency = _emergency(self, request, policy_id, version)
+        return answer_version(confirm_emergency(emergency, ctx=request.auth).version)
+
+
+class EndEmergency(TenantView):
+    scopes: ClassVar = {"POST": Scope.POLICIES_PUBLISH}
+
+    @operation(
+        "endEmergency",
+        "Take back a version published in an emergency",
+        tag="Policies",
+        body=EMPTY,
+        answers={200: POLICY_VERSION},
+        reasons=("transition_not_allowed",),
+        headers=("ETag",),
+    )
+    @idempotent
+    def post(self, request: Any, policy_id: str, version: str) -> Response:
+        """The version is retired and the one before is in force again, as when its time is over. Open steps that it
+        asked for are decided anew."""
+        EMPTY.check(request.data)
+        emergency = _emergency(self, request, policy_id, version)
+        return answer_version(end_emergency(emergency, ctx=request.auth).version)
+
+
+def _emergency(view: TenantView, request: Any, policy_id: str, name: str) -> EmergencyPublication:
+    version = version_asked(view, request, policy_id, name)
+    found = EmergencyPublication.objects.filter(tenant_id=request.auth.tenant_id, version=version).first()
+    if found is None:
+        raise errors.TransitionNotAllowed(f"Version {version.number} was not published in an emergency.")
+    return found
