@@ -8,26 +8,33 @@ import orjson
 from django.db import connection
 from procrastinate.contrib.django import app
 
+from threada_site.tenancy.jobs import NOTICE_QUEUE
 from threada_site.tenancy.roles import platform_role
 
 
-def queued_jobs() -> list[tuple[str, dict[str, Any]]]:
-    """Task name and arguments of every job that waits, also of those that are not due yet."""
+def queued_jobs(*, telling: bool = False) -> list[tuple[str, dict[str, Any]]]:
+    """Task name and arguments of every job that waits, also of those that are not due yet. Those that tell people of it
+    stand beside the governed loop: they are left out, or are all there is with `telling`."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT task_name, args FROM procrastinate_jobs WHERE status = 'todo' ORDER BY id")
+        cursor.execute(
+            "SELECT task_name, args FROM procrastinate_jobs WHERE status = 'todo' AND (queue_name = %s) = %s ORDER BY id",
+            [NOTICE_QUEUE, telling],
+        )
         return [(name, _loaded(arguments)) for name, arguments in cursor.fetchall()]
 
 
 def run_jobs(*, ahead_of_time: bool = False) -> list[str]:
-    """Run everything that is due, and what that enqueues, until nothing is left; the names of the tasks, in order.
+    """Run everything that is due, and what that enqueues, until nothing is left; the names of the tasks, in order, but
+    for those that tell people.
 
     With `ahead_of_time` jobs that are scheduled for later run too.
     """
     ran = []
     while (taken := _take(ahead_of_time=ahead_of_time)) is not None:
         name, arguments = taken
-        ran.append(name)
         app.tasks[name].func(**arguments)
+        if app.tasks[name].queue != NOTICE_QUEUE:
+            ran.append(name)
         assert len(ran) < 1000, f"jobs keep enqueueing jobs: {ran[-5:]}"
     return ran
 

@@ -46,7 +46,7 @@ def fay(office: Office) -> Office:
 def addressed(office: Office) -> NoticeMessage:
     """Fay's message, made and not sent."""
     office.awaiting()
-    name, arguments = queued_jobs()[-1]
+    name, arguments = queued_jobs(telling=True)[-1]
     assert name == "workitems.address_notice"
     address.func(**arguments)
     with connection.cursor() as cursor:
@@ -89,7 +89,7 @@ def test_a_refusal_for_now_is_tried_again(fay: Office, mail_server: MailServer, 
     assert row.due_at is not None
     assert 7.5 <= (row.due_at - before).total_seconds() <= 20
     assert row.handed_over_at is None
-    assert queued_jobs()[-1][1]["message_id"] == str(row.id)
+    assert queued_jobs(telling=True)[-1][1]["message_id"] == str(row.id)
     send(fay)  # not due yet
     assert state(fay) == ("due", "rejected_by_receiver", 1)
     later(fay)
@@ -110,7 +110,7 @@ def test_a_refusal_for_good_ends_it(fay: Office, mail_server: MailServer, refuse
     row = message(fay)
     assert (*state(fay), row.detail) == ("failed", "rejected_by_receiver", 1, "The mail server answers 550.")
     assert row.settled_at is not None
-    later_jobs = [arguments for name, arguments in queued_jobs() if name == "workitems.send_message"]
+    later_jobs = [arguments for name, arguments in queued_jobs(telling=True) if name == "workitems.send_message"]
     assert later_jobs == []
     assert mail_server.taken == []
 
@@ -178,14 +178,14 @@ def test_two_workers_at_once_send_it_once(fay: Office, mail_server: MailServer) 
 
 
 def run_to_messages() -> None:
-    for name, arguments in queued_jobs():
+    for name, arguments in queued_jobs(telling=True):
         if name == "workitems.address_notice":
             address.func(**arguments)
 
 
 def test_two_workers_address_a_notice_once(fay: Office, mail_server: MailServer) -> None:
     fay.awaiting()
-    arguments = queued_jobs()[-1][1]
+    arguments = queued_jobs(telling=True)[-1][1]
     barrier = threading.Barrier(4)
 
     def worker() -> None:
