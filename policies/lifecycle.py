@@ -1,4 +1,7 @@
-"""The lifecycle of a policy version. A published version never changes; a newer one does not retire it."""
+"""The lifecycles of a policy version and of a replay.
+
+A published version never changes; a newer one does not retire it. A replay that was stopped goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,17 @@ class PolicyVersionStatus(StrEnum):
     RETIRED = "retired"
 
 
-_V = PolicyVersionStatus
+class ReplayStatus(StrEnum):
+    """Where a replay stands."""
+
+    REQUESTED = "requested"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+_V, _R = PolicyVersionStatus, ReplayStatus
 
 POLICY_VERSION: Final = Lifecycle(
     noun="a policy version",
@@ -29,4 +42,19 @@ POLICY_VERSION: Final = Lifecycle(
         }
     ),
     ends=frozenset({_V.RETIRED}),
+)
+
+REPLAY: Final = Lifecycle(
+    noun="a replay",
+    transitions=MappingProxyType(
+        {
+            _R.REQUESTED: frozenset({_R.RUNNING, _R.CANCELLED}),
+            # To `requested`: the worker is stopping. To `running`: another worker takes over from one that is lost.
+            _R.RUNNING: frozenset({_R.FINISHED, _R.FAILED, _R.CANCELLED, _R.REQUESTED, _R.RUNNING}),
+            _R.FAILED: frozenset({_R.REQUESTED}),
+            _R.CANCELLED: frozenset({_R.REQUESTED}),
+            _R.FINISHED: frozenset(),
+        }
+    ),
+    ends=frozenset({_R.FINISHED, _R.FAILED, _R.CANCELLED}),
 )

@@ -6,12 +6,29 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from policies.overlay_documents import OverlayScope
+from policies.replay_models import PolicyReplay, ReplayFinding
 from policies.windows import Window
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.contents import ContentBytes, ContentJSON
 from threada_site.tenancy.models import SlugColumn, TenantRow
+
+__all__ = [
+    "Calendar",
+    "Channel",
+    "EmergencyPublication",
+    "List",
+    "ListVersion",
+    "Overlay",
+    "Policy",
+    "PolicyDecision",
+    "PolicyReplay",
+    "PolicyVersion",
+    "ReplayFinding",
+    "Workflow",
+    "WorkflowVersion",
+]
 
 
 class Channel(TenantRow):

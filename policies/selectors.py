@@ -15,6 +15,7 @@ from django.db.models import Case, Q, QuerySet, Value, When
 from policies.approvals import ApprovalRule
 from policies.calendar_documents import parse_calendar
 from policies.effective import Binding
+from policies.lifecycle import ReplayStatus
 from policies.models import (
     Calendar,
     Channel,
@@ -23,6 +24,7 @@ from policies.models import (
     Overlay,
     Policy,
     PolicyDecision,
+    PolicyReplay,
     PolicyVersion,
     Workflow,
     WorkflowVersion,
@@ -230,6 +232,20 @@ def latest_decision(
 def stored_facts(decision: PolicyDecision) -> dict[str, Any]:
     """The facts a decision was taken on, but for `lists`: those it names by version."""
     return orjson.loads(bytes(decision.facts))
+
+
+def replays(ctx: ActingContext) -> QuerySet[PolicyReplay]:
+    """All replays with the policies and versions they are about."""
+    rows = PolicyReplay.objects.filter(tenant_id=ctx.tenant_id)
+    return rows.select_related("policy", "policy_version__policy", "baseline__policy")
+
+
+def finished_replay_of(version: PolicyVersion, *, ctx: ActingContext) -> PolicyReplay | None:
+    """The newest replay of exactly what `version` says that came to its end: what its publication can rest on."""
+    rows = replays(ctx).filter(
+        policy_id=version.policy_id, document_sha256=version.document_sha256, status=ReplayStatus.FINISHED
+    )
+    return rows.order_by("-id").first()
 
 
 def calendar_of(tenant_id: uuid.UUID) -> Calendar | None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from policies.models import EmergencyPublication
+from django.db.models import Q
+
+from policies.lifecycle import ReplayStatus
+from policies.models import EmergencyPublication, PolicyReplay
 from policies.publication import EmergencyStatus
-from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue, live_jobs
+from policies.services.replays import RUN
+from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, REPLAY_QUEUE, enqueue, live_jobs
 from threada_site.tenancy.roles import platform_role
 
 BATCH: Final = 500
@@ -25,3 +29,15 @@ def remind_of_emergencies(*, now: datetime) -> int:
             if str(emergency_id) not in live:
                 enqueue(END_EMERGENCY, tenant_id=tenant_id, queue=MAINTENANCE_QUEUE, emergency_id=str(emergency_id))
     return len(found)
+
+
+def remind_of_replays(*, now: datetime) -> int:
+    """Have replays run that have no live job, and those go on whose worker was lost."""
+    due = Q(status=ReplayStatus.REQUESTED) | Q(status=ReplayStatus.RUNNING, lease_until__lte=now)
+    with platform_role():
+        found = list(PolicyReplay.objects.filter(due).order_by("id").values_list("tenant_id", "id")[:BATCH])
+        live = live_jobs(RUN, "replay_id", [str(replay_id) for _, replay_id in found])
+        missing = [(tenant_id, replay_id) for tenant_id, replay_id in found if str(replay_id) not in live]
+        for tenant_id, replay_id in missing:
+            enqueue(RUN, tenant_id=tenant_id, queue=REPLAY_QUEUE, replay_id=str(replay_id))
+    return len(missing)

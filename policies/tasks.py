@@ -1,4 +1,4 @@
-"""Jobs of the rulebook. Each opens its own unit of work and calls one service; each may run twice, also at once."""
+"""Jobs of the rulebook. Each opens its own units of work and calls one service; each may run twice, also at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import uuid
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
 
+from policies.services import replays
 from policies.services.emergencies import end_overdue_emergency
-from policies.sweeps import END_EMERGENCY, remind_of_emergencies
+from policies.services.replaying import run_replay as run
+from policies.sweeps import END_EMERGENCY, remind_of_emergencies, remind_of_replays
 from threada_site.kernel import clock
-from threada_site.kernel.context import system_context
-from threada_site.tenancy.jobs import MAINTENANCE_QUEUE
+from threada_site.kernel.context import ActingContext, system_context
+from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, REPLAY_QUEUE
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 
@@ -19,14 +21,26 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 @app.task(name=END_EMERGENCY, queue=MAINTENANCE_QUEUE)
 def end_emergency(tenant_id: str, emergency_id: str) -> None:
     """End an emergency publication that nobody has confirmed in its time."""
-    tenant = Tenant.objects.get(id=tenant_id)
-    ctx = system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=uuid.uuid4().hex)
-    with unit_of_work(tenant.id):
+    ctx = _context(tenant_id)
+    with unit_of_work(ctx.tenant_id):
         end_overdue_emergency(uuid.UUID(emergency_id), ctx=ctx)
+
+
+@app.task(name=replays.RUN, queue=REPLAY_QUEUE, pass_context=True)
+def run_replay(job: JobContext | None = None, *, tenant_id: str, replay_id: str) -> None:
+    """Run a replay to its end. A worker that is stopping leaves the rest to the next one."""
+    is_asked_to_stop = job.should_abort if job is not None else lambda: False
+    run(uuid.UUID(replay_id), ctx=_context(tenant_id), is_asked_to_stop=is_asked_to_stop)
 
 
 @app.periodic(cron="* * * * * */5")
 @app.task(name="policies.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="policies.sweep", pass_context=True)
 def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
-    """Every five seconds: remind of emergency publications whose time is over."""
+    """Every five seconds: emergency publications whose time is over, and replays that nobody runs."""
     remind_of_emergencies(now=clock.now())
+    remind_of_replays(now=clock.now())
+
+
+def _context(tenant_id: str) -> ActingContext:
+    tenant = Tenant.objects.get(id=tenant_id)
+    return system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=uuid.uuid4().hex)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from policies.management import replays
 from policies.models import Policy, PolicyVersion
+from policies.services import replaying
+from policies.services.decide import decide
 from policies.services.drafts import draft_policy_version
-from tests.policies.rulebooks import PAYMENTS, put_in_force, put_payment_run, receipt_kinds, rule, spec
+from tests.policies.rulebooks import PAYMENTS, asking, put_in_force, put_payment_run, receipt_kinds, rule, spec
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.unit_of_work import unit_of_work
 
@@ -144,9 +148,101 @@ def test_publish_and_retire_call_the_services(book: ActingContext) -> None:
         assert receipt_kinds()[-2:] == ["policy.published", "policy.retired"]
 
 
+def decided(ctx: ActingContext, *amounts: int) -> list[str]:
+    """Decisions about payments of these amounts."""
+    with unit_of_work(ctx.tenant_id):
+        return [
+            decide(asking(payload={"vendor": "Hooli", "amount_minor": amount}, action="pay"), ctx=ctx).public_id
+            for amount in amounts
+        ]
+
+
+STRICTER = spec(
+    *PAYMENTS["rules"][:1],
+    rule("large", "require_approval", "item.payload.amount_minor > 100"),
+    rule("yes", "allow", "true", reason="WITHIN_LIMITS"),
+)
+
+
+def test_replay_prints_json_alone(book: ActingContext, written: Any) -> None:
+    _, middle, _ = decided(book, 5, 500, 5000)
+    draft = written(document(STRICTER))
+    status, out, err = policy("replay", "payments", "--tenant", "acme", "--draft", draft, "--json")
+    found = json.loads(out)
+    assert (status, list(found)) == (0, ["replayed", "flipped", "not_replayable", "flips"])
+    assert (found["replayed"], found["flipped"], found["not_replayable"]) == (3, 1, 0)
+    (flip,) = found["flips"]
+    assert flip["policy_decision_id"] == middle
+    assert (flip["from"], flip["from_reasons"]) == ("allow", ["WITHIN_LIMITS"])
+    assert (flip["to"], flip["to_reasons"], flip["people"]) == ("require_approval", ["LARGE"], 1)
+    assert (flip["workflow_id"], flip["channel_id"], flip["point"]) == ("payment_run", "web_main", "execute")
+    assert "100 %: 3 replayed, 1 flipped" in err
+    failing = policy("replay", "payments", "--tenant", "acme", "--draft", draft, "--json", "--fail-on-flips")
+    assert (failing[0], json.loads(failing[1])["flipped"]) == (1, 1)
+
+
+def test_replay_of_the_version_in_force_flips_nothing(book: ActingContext) -> None:
+    decided(book, 5, 500, 5000)
+    status, out, _ = policy("replay", "payments", "--tenant", "acme", "--json", "--fail-on-flips")
+    assert (status, out) == (0, '{"replayed":3,"flipped":0,"not_replayable":0,"flips":[]}\n')
+
+
+def test_replay_tells_people_what_it_found(book: ActingContext, written: Any) -> None:
+    _, middle, _ = decided(book, 5, 500, 5000)
+    status, out, _ = policy("replay", "payments", "--tenant", "acme", "--draft", written(document(STRICTER)))
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            "3 replayed, 1 flipped, 0 not replayable.",
+            f"  1 from allow (WITHIN_LIMITS) to require_approval (LARGE), e.g. {middle}",
+            "  People asked: 1 more, 0 fewer.",
+        ],
+    )
+    unknown = spec(rule("odd", "deny", "item.payload.nothing == 1"), rule("yes", "allow"))
+    _, out, _ = policy("replay", "payments", "--tenant", "acme", "--draft", written(document(unknown)))
+    assert "  3 not replayable: A rule reads something that these requests did not carry." in out
+    assert "(payments/odd)" in out
+
+
+def test_replay_takes_a_window_and_other_overlays(book: ActingContext, written: Any) -> None:
+    decided(book, 5, 500, 5000)
+    no = written(document(spec(rule("no", "deny"))))
+    tenant = ("--tenant", "acme", "--draft", no, "--json")
+    _, out, _ = policy("replay", "payments", *tenant, "--from", "2026-01-01", "--to", "2026-01-02T00:00:00Z")
+    assert json.loads(out)["replayed"] == 0
+    assert policy("replay", "payments", *tenant, "--from", "yesterday")[0] == 2
+    elsewhere = written({"kind": "Overlay", "policy": "payments", "scope": {"channel": "other"}}, "overlays.yaml")
+    _, out, _ = policy("replay", "payments", *tenant, "--overlays", elsewhere)
+    assert [flip["to_reasons"] for flip in json.loads(out)["flips"]] == [["policy_missing"]] * 3
+
+
+def test_an_interrupted_replay_is_cancelled_and_goes_on(
+    book: ActingContext, written: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(book, 5, 500, 5000)
+    draft = written(document(STRICTER))
+    with monkeypatch.context() as patch:
+        patch.setattr(replaying, "BATCH", 2)
+        patch.setattr(replays._Teller, "tell", interrupted)
+        status, out, err = policy("replay", "payments", "--tenant", "acme", "--draft", draft, "--json")
+    assert (status, out) == (1, "")
+    (name,) = re.findall(r"--resume (rp_\w+)", err)
+    status, out, _ = policy("replay", "payments", "--tenant", "acme", "--resume", name, "--json")
+    assert (status, json.loads(out)["replayed"], json.loads(out)["flipped"]) == (0, 3, 1)
+    assert policy("replay", "payments", "--tenant", "acme", "--resume", name)[0] == 1
+    assert policy("replay", "payments", "--tenant", "acme", "--resume", "rp_nothing")[0] == 1
+
+
+def interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("replay", "nothing", "--tenant", "acme", "--json"),
+        ("replay", "payments", "--tenant", "acme", "--version", "9"),
+        ("replay", "payments", "--tenant", "acme", "--draft", "/nowhere.yaml"),
         ("retire", "nothing", "--tenant", "acme", "--version", "1"),
         ("retire", "payments", "--tenant", "acme", "--version", "9"),
         ("retire", "payments", "--tenant", "nobody", "--version", "1"),

@@ -10,7 +10,14 @@ import structlog
 from procrastinate import App
 from procrastinate.contrib.django import app as django_app
 
-from threada_site.tenancy.jobs import DEFAULT_QUEUE, DELIVERY_QUEUE, EXPORT_QUEUE, MAINTENANCE_QUEUE, NOTICE_QUEUE
+from threada_site.tenancy.jobs import (
+    DEFAULT_QUEUE,
+    DELIVERY_QUEUE,
+    EXPORT_QUEUE,
+    MAINTENANCE_QUEUE,
+    NOTICE_QUEUE,
+    REPLAY_QUEUE,
+)
 
 log = structlog.get_logger("threada.worker")
 
@@ -33,6 +40,7 @@ async def _run_lanes(app: App, asked: asyncio.Event, *, concurrency: int) -> Non
             asyncio.create_task(_lane(app, [DEFAULT_QUEUE], concurrency), name="default"),
             asyncio.create_task(_lane(app, [MAINTENANCE_QUEUE], 1), name="maintenance"),
             asyncio.create_task(_lane(app, [EXPORT_QUEUE], 1), name="exports"),
+            asyncio.create_task(_lane(app, [REPLAY_QUEUE], 1), name="replays"),
             asyncio.create_task(_lane(app, [DELIVERY_QUEUE], 2), name="deliveries"),
             asyncio.create_task(_lane(app, [NOTICE_QUEUE], 2), name="notices"),
         ]

@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 
 from policies import selectors
 from policies.documents import parse_policy
+from policies.management import replays
 from policies.management.policy_files import PolicyFile, read_policy, read_value
 from policies.models import Policy, PolicyVersion
 from policies.rule_tests import run_tests
@@ -37,6 +38,8 @@ class Command(TenantCommand):
         test.add_argument("--tenant", help="its lists are the ones that rules ask")
         simulate = acts.add_parser("simulate", help="ask a version or draft about one set of facts")
         simulate.add_argument("--facts", type=Path, required=True, help="YAML or JSON: item, ctx, input; - reads stdin")
+        replay = acts.add_parser("replay", help="what would a version or draft have decided about the history?")
+        replays.add_arguments(replay)
         diff = acts.add_parser("diff", help="what differs between two versions, or a draft and the one in force")
         diff.add_argument("--to", metavar="VERSION", help="compare with this version; the one in force unless said")
         diff.add_argument("--exit-code", action="store_true", help="exit with 1 when anything differs")
@@ -51,7 +54,7 @@ class Command(TenantCommand):
             what = asked.add_mutually_exclusive_group()
             what.add_argument("--draft", type=Path, metavar="FILE", help="a Policy document")
             what.add_argument("--version", help="number or pv_… id; the version in force unless said")
-        for inside in (validate, simulate, diff, publish, retire):
+        for inside in (validate, simulate, replay, diff, publish, retire):
             inside.add_argument("--tenant", required=True, help="the tenant's slug")
         for told in (validate, test, simulate):
             told.add_argument("--json", action="store_true", help="print JSON alone")
@@ -62,6 +65,9 @@ class Command(TenantCommand):
             self._test(options, None)
             return
         ctx = self.command_context(options["tenant"])
+        if act == "replay":
+            replays.replay(self, options, ctx)
+            return
         with unit_of_work(ctx.tenant_id):
             getattr(self, f"_{act}")(options, ctx)
 

@@ -21,6 +21,7 @@ _CONSTRAINED: dict[str, Any] = {
     "notice.kind": "assigned",
     "noticemessage.channel": "mail",
     "noticemessage.status": "sent",
+    "replayfinding.kind": "flip",
     "legalhold.workflow": "workflow",
 }
 
