@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from django.db import models
 
+from integrations.freeze_models import Freeze
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.models import SlugColumn, TenantRow
+
+__all__ = [
+    "OPEN_EXECUTION_STATUSES",
+    "Action",
+    "Attempt",
+    "Envelope",
+    "Execution",
+    "Freeze",
+    "Integration",
+    "IntegrationVersion",
+]
 
 OPEN_EXECUTION_STATUSES = ["awaiting_approval", "started", "running", "outcome_unknown"]
 
@@ -129,6 +141,10 @@ class Execution(TenantRow):
     next_try_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
     fencing_token = models.PositiveBigIntegerField(default=0)
+    held_by = models.ForeignKey(
+        Freeze, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    held_at = models.DateTimeField(null=True, help_text="Since when a freeze has held it.")
     worker_deaths = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=32, blank=True)
     failure_detail = ContentText(blank=True)
@@ -139,7 +155,7 @@ class Execution(TenantRow):
 
     class Meta:
         constraints = [
-            *tenant_constraints("execution", references=("integration_version", "envelope")),
+            *tenant_constraints("execution", references=("integration_version", "envelope", "held_by")),
             models.UniqueConstraint(
                 fields=["tenant", "work_item_id"],
                 condition=models.Q(status__in=OPEN_EXECUTION_STATUSES),
@@ -157,6 +173,16 @@ class Execution(TenantRow):
             models.Index(fields=["tenant", "workflow", "id"], name="execution_workflow_idx"),
             models.Index(fields=["tenant", "channel", "id"], name="execution_channel_idx"),
             models.Index(fields=["tenant", "policy_version_id", "id"], name="execution_policy_idx"),
+            models.Index(
+                fields=["tenant", "held_by", "id"],
+                condition=models.Q(status="started", held_by__isnull=False),
+                name="execution_held_idx",
+            ),
+            models.Index(
+                fields=["tenant", "integration", "id"],
+                condition=models.Q(status="running"),
+                name="execution_running_idx",
+            ),
             models.Index(
                 fields=["status", "next_try_at", "lease_until"],
                 condition=models.Q(status__in=["started", "running"]),

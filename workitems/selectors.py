@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
-from integrations.models import Execution
+from integrations.models import Execution, Freeze
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.lifecycle import StepStatus
 from workitems.models import AwaitedKey, DecisionStep, Delegation, Evidence, Vote, WorkItem
@@ -142,6 +142,11 @@ def executions(ctx: ActingContext) -> QuerySet[Execution]:
             tenant_id=ctx.tenant_id, workflow_version__workflow_id__in=granted
         ).values("id")
     )
+
+
+def freezes(ctx: ActingContext) -> QuerySet[Freeze]:
+    """What stands still, or stood."""
+    return Freeze.objects.filter(tenant_id=ctx.tenant_id)
 
 
 def steps_waiting_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:

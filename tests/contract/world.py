@@ -67,6 +67,8 @@ def stock(slug: str) -> Stock:
     run_jobs()
     execution = made(admin.get(f"/executions/{started['execution_id']}"))
     (receipt, *_) = made(admin.get(f"/work-items/{item['work_item_id']}/timeline"))["data"]
+    frozen = {"scope": {"integration": system, "action": "close"}, "reason": "A test."}
+    freeze = made(admin.post("/freezes", frozen))
     export = made(admin.post("/telemetry/exports", {}))
     delivery = made(admin.post("/telemetry/deliveries", {"delivery_id": f"{slug}-archive", "target": "file"}))
     make_principal(tenant, f"{slug}-deputy", roles=("approver",))
@@ -82,6 +84,7 @@ def stock(slug: str) -> Stock:
             "policy_decision_id": execution["policy_decision_id"],
             "overlay_id": overlay,
             "receipt_id": receipt["receipt_id"],
+            "freeze_id": freeze["freeze_id"],
             "export_id": export["export_id"],
             "delivery_id": delivery["delivery_id"],
             "delegation_id": delegation["delegation_id"],

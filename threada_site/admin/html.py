@@ -19,7 +19,7 @@ _TONES: Final = {
         "in force"},
     "bad": {
         "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
-        "worker_lost", "inactive", "nobody can decide",
+        "worker_lost", "inactive", "nobody can decide", "frozen",
     },
     "busy": {"executing", "started", "running", "new", "draft", "planned"},
     "waiting": {"pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval"},

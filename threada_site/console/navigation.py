@@ -31,7 +31,13 @@ _GROUPS: Final = (
             ("Lists", "list_alt", "policies_list", _READ),
         ),
     ),
-    ("Systems", (("Integrations", "hub", "integrations_integration", _READ),)),
+    (
+        "Systems",
+        (
+            ("Integrations", "hub", "integrations_integration", _READ),
+            ("Freezes", "ac_unit", "integrations_freeze", _READ),
+        ),
+    ),
     (
         "Evidence",
         (

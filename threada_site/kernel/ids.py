@@ -38,6 +38,7 @@ TENANT: Final = "tn"
 RETENTION_VERSION: Final = "rv"
 RETENTION_RUN: Final = "rr"
 LEGAL_HOLD: Final = "lh"
+FREEZE: Final = "fz"
 MESSAGE: Final = "nm"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"

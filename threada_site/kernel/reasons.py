@@ -273,6 +273,7 @@ _TABLE: Final = (
     Reason("execution_not_cancellable", _E, 409, "The execution can no longer be cancelled", "See its status."),
     Reason("execution_not_retryable", _E, 409, "The execution cannot be retried", "See its status."),
     Reason("execution_not_reconcilable", _E, 409, "The execution does not wait to be reconciled", "See its status."),
+    Reason("freeze_lifted", _E, 409, "The freeze has been lifted", "Set another one if need be."),
     Reason(
         "execution_not_undoable",
         _E,

@@ -2,7 +2,8 @@
 
 from workitems.admin.delegations import DelegationAdmin
 from workitems.admin.executions import ExecutionAdmin
+from workitems.admin.freezes import FreezeAdmin
 from workitems.admin.items import WorkItemAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
-__all__ = ["DecisionStepAdmin", "DelegationAdmin", "ExecutionAdmin", "WorkItemAdmin"]
+__all__ = ["DecisionStepAdmin", "DelegationAdmin", "ExecutionAdmin", "FreezeAdmin", "WorkItemAdmin"]

@@ -128,6 +128,7 @@ class ExecutionAdmin(TenantAdmin):
             and status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED)
             and not systems.may_have_acted(row),
             "may_retry": may_execute and only_dead_letters(Execution.objects.filter(id=row.id)).exists(),
+            "held_by": row.held_by if row.held_by and row.held_by.lifted_at is None else None,
             "undo": undo_of(row) if may_execute else None,
             "undoes": ids.public_id(ids.EXECUTION, row.undoes_id) if row.undoes_id else "",
             "undoing": undoing_of(row),

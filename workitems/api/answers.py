@@ -277,6 +277,7 @@ _EXECUTION: Final = {
     "policy_version_id": maybe(id_schema(ids.POLICY_VERSION)),
     "attempts_made": {"type": "integer", "minimum": 0},
     "next_try_at": MAYBE_INSTANT,
+    "held_by": {**maybe(id_schema(ids.FREEZE)), "description": "The freeze that holds it."},
     "failure": MAYBE_TEXT,
     "failure_detail": MAYBE_TEXT,
     "result": {"type": ["object", "null"]},
@@ -300,4 +301,28 @@ ATTEMPT: Final = representation(
 )
 EXECUTION_WITH_ATTEMPTS: Final = representation(
     "ExecutionWithAttempts", {**_EXECUTION, "attempts": {"type": "array", "items": ATTEMPT}}
+)
+_FREEZE: Final = {
+    "freeze_id": id_schema(ids.FREEZE),
+    "scope": {"type": "object", "properties": {"workflow": SLUG, "integration": SLUG, "action": SLUG}},
+    "in_force": {"type": "boolean"},
+    "reason": TEXT,
+    "set_by": maybe(id_schema(ids.PRINCIPAL)),
+    "set_at": INSTANT,
+    "lifted_by": maybe(id_schema(ids.PRINCIPAL)),
+    "lifted_at": MAYBE_INSTANT,
+    "lifted_reason": MAYBE_TEXT,
+}
+FREEZE: Final = representation("Freeze", _FREEZE)
+FREEZE_WITH_EXECUTIONS: Final = representation(
+    "FreezeWithExecutions",
+    {
+        **_FREEZE,
+        "in_flight": {
+            "type": "array",
+            "items": id_schema(ids.EXECUTION),
+            "description": "What runs in its scope at this moment and can no longer be recalled; at most 200.",
+        },
+        "held": {"type": "array", "items": id_schema(ids.EXECUTION), "description": "What it holds; at most 200."},
+    },
 )

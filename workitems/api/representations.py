@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from integrations.idempotency import receiver_key
-from integrations.models import Attempt, Execution
+from integrations.models import Attempt, Execution, Freeze
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from workitems.models import DecisionStep, Delegation, Vote, WorkItem
@@ -156,6 +156,7 @@ def represent_execution(execution: Execution, *, attempts: list[Attempt] | None 
         "policy_version_id": _policy_version(execution.policy_version_id),
         "attempts_made": execution.attempts_made,
         "next_try_at": _instant(execution.next_try_at),
+        "held_by": ids.public_id(ids.FREEZE, execution.held_by_id) if execution.held_by_id else None,
         "failure": execution.failure or None,
         "failure_detail": execution.failure_detail or None,
         "result": execution.result,
@@ -178,6 +179,20 @@ def represent_attempt(attempt: Attempt) -> dict[str, Any]:
         "response": attempt.response,
         "started_at": rfc3339(attempt.started_at),
         "finished_at": _instant(attempt.finished_at),
+    }
+
+
+def represent_freeze(freeze: Freeze) -> dict[str, Any]:
+    return {
+        "freeze_id": freeze.public_id,
+        "scope": {name: value for name in ("workflow", "integration", "action") if (value := getattr(freeze, name))},
+        "in_force": freeze.lifted_at is None,
+        "reason": freeze.reason,
+        "set_by": _principal(freeze.set_by),
+        "set_at": rfc3339(freeze.set_at),
+        "lifted_by": _principal(freeze.lifted_by),
+        "lifted_at": _instant(freeze.lifted_at),
+        "lifted_reason": freeze.lifted_reason or None,
     }
 
 

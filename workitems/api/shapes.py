@@ -119,6 +119,23 @@ REPLAY_EXECUTIONS: Final = shape(
     example={"integration_id": "int_bank", "failure": "connection_refused", "limit": 100},
 )
 
+SET_FREEZE: Final = shape(
+    {
+        "scope": {
+            "type": "object",
+            "properties": {"workflow": SLUG, "integration": SLUG, "action": SLUG},
+            "additionalProperties": False,
+            "description": "A workflow, an integration, an action of an integration; {}: everything in the tenant.",
+        },
+        "reason": {"type": "string", "minLength": 1, "maxLength": 1000},
+    },
+    required=("scope", "reason"),
+    example={"scope": {}, "reason": "The bank reports payments that it should not have got."},
+)
+LIFT_FREEZE: Final = shape(
+    {"reason": {"type": "string", "maxLength": 1000}}, example={"reason": "The bank has found the fault."}
+)
+
 CHANGE_STEP: Final = shape(
     {
         "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "What you were shown."},

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from workitems.api import actions, batches, changes, delegations, handing_on, items, replays, steps
+from workitems.api import actions, batches, changes, delegations, freezes, handing_on, items, replays, steps
 
 urlpatterns = [
     path("work-items", items.WorkItems.as_view()),
@@ -29,4 +29,7 @@ urlpatterns = [
     path("executions/<str:execution_id>/retry", actions.RetryExecution.as_view()),
     path("executions/<str:execution_id>/reconcile", actions.ReconcileExecution.as_view()),
     path("executions/<str:execution_id>/undo", replays.UndoExecution.as_view()),
+    path("freezes", freezes.Freezes.as_view()),
+    path("freezes/<str:freeze_id>", freezes.FreezeDetail.as_view()),
+    path("freezes/<str:freeze_id>/lift", freezes.LiftFreeze.as_view()),
 ]

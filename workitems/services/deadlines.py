@@ -13,6 +13,7 @@ from workitems.due import due_dates
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services.escalating import raise_to
+from workitems.services.frozen_steps import is_frozen
 from workitems.services.notices import notice
 from workitems.services.receipts import record_item, step_blocks
 from workitems.services.steps import close_step
@@ -21,7 +22,7 @@ from workitems.services.voting import reject_item
 
 def act_on_deadlines(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: ActingContext) -> None:
     """Do what is due on a locked step. What was done, or decided, meanwhile is left alone: it may run twice."""
-    if step.status != StepStatus.PENDING:
+    if step.status != StepStatus.PENDING or is_frozen(step):
         return
     if step.expires_at is not None and step.expires_at <= now:
         expire_step(item, step, now=now, ctx=ctx)

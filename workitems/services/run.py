@@ -30,6 +30,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from integrations.outcomes import Outcome
 from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease
+from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go
 from integrations.transport import EgressPolicy
 from policies.services.decide import recheck
 from threada_site.kernel import clock
@@ -94,7 +95,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
         action = readable_action_of(execution)
         if is_abandoned(execution, now=now):
             _note_lost_worker(item, execution, action, ctx=ctx)
-        if not is_due(execution, now=now):
+        if not is_due(execution, now=now) or not _is_free(item, execution, now=now, ctx=ctx):
             return None
         held = claim(execution, now=now)
         try:
@@ -113,6 +114,20 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
             outcome={"status": execution.status},
         )
         return Errand(held, sealed["integration"]["connector"], sealed["request"], action)
+
+
+def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: ActingContext) -> bool:
+    """Whether no freeze covers it. One that is held stays `started`, and notes by which freeze."""
+    freeze = freeze_right_before_a_claim(execution)
+    if freeze is not None:
+        if hold(execution, freeze, now=now):
+            outcome = {"status": execution.status, "held_by": freeze.public_id}
+            record_item("execution.held", item, ctx=ctx, execution=execution, outcome=outcome)
+        return False
+    if execution.held_by_id is not None:
+        let_go(execution, now=now)
+        record_item("execution.released", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
+    return True
 
 
 def _check_in_time(execution: Execution, action: ActionDocument, *, now: datetime) -> None:

@@ -24,6 +24,7 @@ from workitems import selectors, tally
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.people import Staff, eligibility_on, people_of, staff_of, tally_on
+from workitems.services.frozen_steps import is_frozen
 from workitems.services.moves import carry_item, move_execution, move_item
 from workitems.services.pins import check_pins_hold
 from workitems.services.receipts import item_receipt_rows, record_item
@@ -229,7 +230,7 @@ def check_open(step: DecisionStep, execution: Execution | None) -> None:
     """Refuse (`StepClosed`) to decide on a step that is closed, or that is about to be decided anew."""
     if not DECISION_STEP.is_open(StepStatus(step.status)):
         raise errors.StepClosed(f"This step is {step.status}. Nothing more can be decided on it.")
-    if step.expires_at is not None and step.expires_at <= clock.now():
+    if step.expires_at is not None and step.expires_at <= clock.now() and not is_frozen(step):
         raise errors.StepClosed("This step has expired.")
     check_pins_hold(step, execution)
 

@@ -23,6 +23,7 @@ INTAKE_OVERDUE: Final = timedelta(seconds=30)
 def remind_of_executions(*, now: datetime) -> int:
     """Dispatch executions that should run and have no live job: overdue ones, and those whose worker was lost."""
     overdue = Q(status=ExecutionStatus.STARTED) & (Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))
+    overdue &= Q(held_by__isnull=True) | Q(held_by__lifted_at__isnull=False)
     abandoned = Q(status=ExecutionStatus.RUNNING, lease_until__lte=now)
     with platform_role():
         due = list(Execution.objects.filter(overdue | abandoned).values_list("tenant_id", "id", "status")[:BATCH])

@@ -34,8 +34,13 @@ _DUE: Final = """
       FROM tenancy_tenant t
      CROSS JOIN LATERAL (
            SELECT s.id, s.next_due_at, row_number() OVER (ORDER BY s.next_due_at, s.id) AS turn
-             FROM (SELECT id, next_due_at FROM workitems_decisionstep
+             FROM (SELECT id, next_due_at FROM workitems_decisionstep d
                     WHERE tenant_id = t.id AND status = 'pending' AND next_due_at <= %s AND NOT id = ANY(%s)
+                      AND NOT EXISTS (SELECT FROM integrations_freeze f WHERE f.tenant_id = t.id
+                          AND f.lifted_at IS NULL AND f.workflow IN ('', d.workflow)
+                          AND (f.integration = '' OR EXISTS (SELECT FROM integrations_execution e
+                              WHERE e.id = d.execution_id AND e.integration = f.integration
+                                AND f.action IN ('', e.action))))
                     ORDER BY next_due_at, id LIMIT %s) s) d
      ORDER BY d.turn, d.next_due_at
      LIMIT %s

@@ -130,6 +130,7 @@ def test_through_the_api(tenant: Tenant) -> None:
         Api(make_token(tenant, make_principal(tenant, name, roles=["tenant_admin"]))) for name in ("ada", "ben")
     )
     off = {"policy_four_eyes": False, "changed_at": None, "end_asked_by": None, "end_asked_at": None}
+    off |= {"freeze_four_eyes": False, "freeze_end_asked_by": None}
     assert ada.get("/four-eyes").json() == off
     assert ada.post("/four-eyes", {"policy_four_eyes": True}).json()["policy_four_eyes"] is True
     asked = ada.post("/four-eyes", {"policy_four_eyes": False}).json()
@@ -138,3 +139,9 @@ def test_through_the_api(tenant: Tenant) -> None:
     assert (again.status_code, again.json()["reason_code"]) == (403, "second_person_required")
     ended = ben.post("/four-eyes", {"policy_four_eyes": False}).json()
     assert (ended["policy_four_eyes"], ended["end_asked_by"]) == (False, None)
+    both = ada.post("/four-eyes", {"freeze_four_eyes": True}).json()
+    assert (both["policy_four_eyes"], both["freeze_four_eyes"]) == (False, True)
+    asked = ben.post("/four-eyes", {"freeze_four_eyes": False}).json()
+    assert (asked["freeze_four_eyes"], asked["freeze_end_asked_by"]) == (True, ben.get("/me").json()["principal_id"])
+    assert ada.post("/four-eyes", {"freeze_four_eyes": False}).json()["freeze_four_eyes"] is False
+    assert ada.post("/four-eyes", {}).status_code == 422

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
@@ -12,11 +13,11 @@ from threada_site.api.permissions import require
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView
 from threada_site.identity.services import end_four_eyes, require_four_eyes
-from threada_site.kernel import ids
+from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, four_eyes_rule
-from threada_site.tenancy.models import FourEyesRule
+from threada_site.tenancy.four_eyes import FOUR_EYES as RULES
+from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, POLICY_FOUR_EYES, four_eyes_rule
 
 _MAYBE_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
 FOUR_EYES: Final = representation(
@@ -29,11 +30,24 @@ FOUR_EYES: Final = representation(
         "changed_at": _MAYBE_TEXT,
         "end_asked_by": {**_MAYBE_TEXT, "description": "Who has asked to end it; another person ends it."},
         "end_asked_at": _MAYBE_TEXT,
+        FREEZE_FOUR_EYES: {
+            "type": "boolean",
+            "description": "Whether a freeze is lifted by another person than who set it.",
+        },
+        "freeze_end_asked_by": {**_MAYBE_TEXT, "description": "Who has asked to end that; another person ends it."},
     },
-    example={POLICY_FOUR_EYES: True, "changed_at": "2026-01-31T12:00:00Z", "end_asked_by": None, "end_asked_at": None},
+    example={
+        POLICY_FOUR_EYES: True,
+        "changed_at": "2026-01-31T12:00:00Z",
+        "end_asked_by": None,
+        "end_asked_at": None,
+        FREEZE_FOUR_EYES: False,
+        "freeze_end_asked_by": None,
+    },
 )
 SET_FOUR_EYES: Final = shape(
-    {POLICY_FOUR_EYES: {"type": "boolean"}}, required=(POLICY_FOUR_EYES,), example={POLICY_FOUR_EYES: True}
+    {name: {"type": "boolean", "description": "Absent: it stays as it is."} for name in RULES},
+    example={POLICY_FOUR_EYES: True},
 )
 
 
@@ -43,7 +57,7 @@ class FourEyes(TenantView):
     @operation("readFourEyes", "Which acts need two people?", tag="System", answers={200: FOUR_EYES})
     def get(self, request: Any) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
-        return Response(_represent(four_eyes_rule(request.auth.tenant_id, POLICY_FOUR_EYES)))
+        return Response(_represent(request.auth.tenant_id))
 
     @operation(
         "setFourEyes",
@@ -58,14 +72,23 @@ class FourEyes(TenantView):
         """A tenant_admin may require it alone. To end it takes two: the first who sends `false` asks, the second ends
         it within seven days."""
         body = SET_FOUR_EYES.check(request.data)
-        act = require_four_eyes if body[POLICY_FOUR_EYES] else end_four_eyes
-        return Response(_represent(act(POLICY_FOUR_EYES, ctx=request.auth)))
+        if not body:
+            raise errors.InvalidRequest(f"Name at least one of {', '.join(RULES)}.")
+        for name, is_required in body.items():
+            act = require_four_eyes if is_required else end_four_eyes
+            act(name, ctx=request.auth)
+        return Response(_represent(request.auth.tenant_id))
 
 
-def _represent(rule: FourEyesRule | None) -> dict[str, Any]:
+def _represent(tenant_id: uuid.UUID) -> dict[str, Any]:
+    rule, of_freezes = (four_eyes_rule(tenant_id, name) for name in RULES)
     return {
         POLICY_FOUR_EYES: rule is not None and rule.is_required,
         "changed_at": rfc3339(rule.changed_at) if rule else None,
         "end_asked_by": ids.public_id(ids.PRINCIPAL, rule.end_asked_by) if rule and rule.end_asked_by else None,
         "end_asked_at": rfc3339(rule.end_asked_at) if rule and rule.end_asked_at else None,
+        FREEZE_FOUR_EYES: of_freezes is not None and of_freezes.is_required,
+        "freeze_end_asked_by": ids.public_id(ids.PRINCIPAL, of_freezes.end_asked_by)
+        if of_freezes and of_freezes.end_asked_by
+        else None,
     }

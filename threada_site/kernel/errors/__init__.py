@@ -65,6 +65,7 @@ from threada_site.kernel.errors.executions import (
     ExecutionNotRetryable,
     ExecutionNotUndoable,
     ExpressionFailed,
+    FreezeLifted,
     InstanceNotReady,
     InstanceStarting,
     InternalError,

@@ -27,6 +27,10 @@ class ExecutionNotUndoable(ThreadaError):
     reason_code = "execution_not_undoable"
 
 
+class FreezeLifted(ThreadaError):
+    reason_code = "freeze_lifted"
+
+
 class ExpressionFailed(ThreadaError):
     reason_code = "expression_failed"
 

@@ -5,27 +5,29 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from threada_site.identity.services import end_four_eyes, require_four_eyes
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.four_eyes import FOUR_EYES, POLICY_FOUR_EYES, requires_four_eyes
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):
     help = (
-        "Have a tenant's policies be put in force by two people, or see whether they are. Ending that is for "
-        "two people, in the console or through the API."
+        "Have a tenant's policies be put in force, or its freezes be lifted, by two people, or see whether they are. "
+        "Ending that is for two people, in the console or through the API."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("act", choices=["require", "end", "show"])
+        parser.add_argument("--rule", choices=FOUR_EYES, default=POLICY_FOUR_EYES, help="what (policy_four_eyes)")
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
 
     def act(self, **options: Any) -> None:
+        rule = options["rule"]
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
             if options["act"] == "require":
-                require_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
+                require_four_eyes(rule, ctx=ctx)
             elif options["act"] == "end":
-                end_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
-            is_required = requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES)
-        self.stdout.write(f"{POLICY_FOUR_EYES}: {'on' if is_required else 'off'}")
+                end_four_eyes(rule, ctx=ctx)
+            is_required = requires_four_eyes(ctx.tenant_id, rule)
+        self.stdout.write(f"{rule}: {'on' if is_required else 'off'}")

@@ -1,0 +1,91 @@
+"""Holding an execution while a freeze covers it, and letting it go afterwards.
+
+A freeze and a claim cannot miss each other: whoever is about to claim shares a lock that setting a freeze takes alone.
+So what a freeze finds running is all that can still go out, and whatever claims later sees the freeze.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from integrations.freezing import FreezeScope
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution, Freeze
+from integrations.services.dispatch import dispatch
+
+_AT_ONCE: Final = 200
+_SHARED: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))"
+_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+
+
+def lock_claims_out(tenant_id: uuid.UUID) -> None:
+    """Wait for the claims of a tenant that are being made, and let none be made until the transaction ends."""
+    _lock(_ALONE, tenant_id)
+
+
+def freezes_in_force(tenant_id: uuid.UUID) -> list[Freeze]:
+    """The freezes of a tenant that have not been lifted, the oldest first."""
+    return list(Freeze.objects.filter(tenant_id=tenant_id, lifted_at__isnull=True).order_by("id"))
+
+
+def freeze_right_before_a_claim(execution: Execution) -> Freeze | None:
+    """The freeze that covers an execution; None promises that none will be set before the transaction ends."""
+    _lock(_SHARED, execution.tenant_id)
+    return freeze_on(
+        freezes_in_force(execution.tenant_id),
+        workflow=execution.workflow,
+        integration=execution.integration,
+        action=execution.action,
+    )
+
+
+def freeze_on(freezes: Iterable[Freeze], *, workflow: str, integration: str = "", action: str = "") -> Freeze | None:
+    """The first of `freezes` that covers it."""
+    covering = (row for row in freezes if row.scope.covers(workflow=workflow, integration=integration, action=action))
+    return next(covering, None)
+
+
+def hold(execution: Execution, freeze: Freeze, *, now: datetime) -> bool:
+    """Note on a locked execution which freeze holds it; False when it was noted already."""
+    if execution.held_by_id == freeze.id:
+        return False
+    execution.held_by = freeze
+    execution.held_at = execution.held_at or now
+    execution.save(update_fields=["held_by", "held_at"])
+    return True
+
+
+def let_go(execution: Execution, *, now: datetime) -> None:
+    """Free a locked execution; the time it was held does not count as time for its tries."""
+    if execution.tries_began_at is not None and execution.held_at is not None:
+        execution.tries_began_at += now - max(execution.held_at, execution.tries_began_at)
+    execution.held_by = None
+    execution.held_at = None
+    execution.save(update_fields=["held_by", "held_at", "tries_began_at"])
+
+
+def executions_in(scope: FreezeScope, *, tenant_id: uuid.UUID, status: ExecutionStatus) -> QuerySet[Execution]:
+    """Executions that a freeze of this scope covers."""
+    wanted = Q()
+    for column in ("workflow", "integration", "action"):
+        if value := getattr(scope, column):
+            wanted &= Q(**{column: value})
+    return Execution.objects.filter(wanted, tenant_id=tenant_id, status=status).order_by("id")
+
+
+def dispatch_held(freeze: Freeze) -> None:
+    """Have the first executions that a lifted freeze held run at once; the sweep sees to the rest."""
+    held = Execution.objects.filter(tenant_id=freeze.tenant_id, held_by=freeze, status=ExecutionStatus.STARTED)
+    for execution_id in held.order_by("id").values_list("id", flat=True)[:_AT_ONCE]:
+        dispatch(freeze.tenant_id, execution_id)
+
+
+def _lock(statement: str, tenant_id: uuid.UUID) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [f"freeze:{tenant_id}"])

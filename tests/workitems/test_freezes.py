@@ -1,0 +1,384 @@
+"""Freezes: nothing in scope is sent, what runs is named, time stands still, and two people may be needed to lift one."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+
+from integrations.freezing import FreezeScope, frozen_since, moved
+from integrations.models import Attempt, Execution, Freeze
+from integrations.services.claim import claim
+from tests.jobs import run_jobs
+from tests.receivers.fixtures import Receiver
+from tests.workitems.office import Office
+from threada_site.identity.services import require_four_eyes
+from threada_site.kernel import clock, errors
+from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import DecisionStep
+from workitems.services.executions import cancel_execution
+from workitems.services.explaining import explain_work_item
+from workitems.services.freezes import lift_freeze, set_freeze
+from workitems.services.run import run_execution
+from workitems.sweeps import remind_of_executions
+from workitems.sweeps.deadlines import sweep_deadlines
+
+SCOPES = [
+    FreezeScope(),
+    FreezeScope(workflow="payments"),
+    FreezeScope(integration="bank"),
+    FreezeScope(integration="bank", action="pay"),
+]
+ELSEWHERE = [
+    FreezeScope(workflow="other"),
+    FreezeScope(integration="desk"),
+    FreezeScope(integration="desk", action="close"),
+]
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def freeze(office: Office, scope: FreezeScope = SCOPES[0], by: str = "ada") -> Freeze:
+    with unit_of_work(office.tenant.id):
+        return set_freeze(scope, reason="The bank is on fire.", ctx=office.ctx(by)).freeze
+
+
+def lift(office: Office, row: Freeze, by: str = "ada") -> Freeze:
+    with unit_of_work(office.tenant.id):
+        return lift_freeze(row.id, reason="It is out.", ctx=office.ctx(by))
+
+
+def age(office: Office, row: Freeze, by: timedelta) -> None:
+    with unit_of_work(office.tenant.id):
+        Freeze.objects.filter(id=row.id).update(set_at=row.set_at - by)
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=str)
+def test_what_is_frozen_is_not_sent_until_it_is_lifted(office: Office, bank: Receiver, scope: FreezeScope) -> None:
+    item = office.decided()
+    execution = office.execute(item).execution
+    row = freeze(office, scope)
+    run_jobs()
+    for _ in range(2):
+        run_execution(office.tenant, execution.id)
+    held = office.execution(execution)
+    assert (held.status, held.held_by_id, held.attempts_made) == ("started", row.id, 0)
+    assert held.held_at is not None
+    assert (office.count(Attempt), bank.requests()) == (0, [])
+    assert remind_of_executions(now=clock.now()) == 0
+    assert office.kinds(item).count("execution.held") == 1
+    lift(office, row)
+    run_jobs()
+    done = office.execution(execution)
+    assert (done.status, done.held_by_id, done.held_at) == ("succeeded", None, None)
+    assert len(bank.requests()) == 1
+    assert office.kinds(item)[-5:] == [
+        "execution.held",
+        "execution.released",
+        "policy.rechecked",
+        "execution.executed",
+        "execution.succeeded",
+    ]
+
+
+@pytest.mark.parametrize("scope", ELSEWHERE, ids=str)
+def test_what_is_not_in_its_scope_runs(office: Office, bank: Receiver, scope: FreezeScope) -> None:
+    office.put_workflow("other")
+    freeze(office, scope)
+    execution = office.execute(office.decided()).execution
+    run_jobs()
+    assert office.execution(execution).status == "succeeded"
+
+
+def test_another_tenants_freeze_holds_nothing(office: Office, bank: Receiver, other_tenant: Tenant) -> None:
+    from tests.factories import acting_system
+
+    with unit_of_work(other_tenant.id):
+        set_freeze(FreezeScope(), reason="Theirs", ctx=acting_system(other_tenant))
+    execution = office.execute(office.decided()).execution
+    run_jobs()
+    assert office.execution(execution).status == "succeeded"
+
+
+def test_it_names_what_can_no_longer_be_recalled(office: Office, bank: Receiver) -> None:
+    running, waiting = (office.execute(office.decided()).execution for _ in range(2))
+    with unit_of_work(office.tenant.id):
+        claim(Execution.objects.select_for_update().get(id=running.id), now=clock.now())
+        stopped = set_freeze(FreezeScope(), reason="Stop", ctx=office.ctx("ada"))
+    assert [execution.id for execution in stopped.in_flight] == [running.id]
+    (receipt,) = office.bodies("freeze.set")
+    assert receipt["inputs"]["in_flight"] == [running.public_id]
+    assert receipt["inputs"]["scope"] == {}
+    assert "Stop" not in str(receipt)
+    run_jobs()
+    assert office.execution(waiting).held_by_id == stopped.freeze.id
+
+
+def test_a_held_one_can_be_cancelled_and_explained(office: Office, bank: Receiver) -> None:
+    item = office.decided()
+    execution = office.execute(item).execution
+    row = freeze(office)
+    run_jobs()
+    with unit_of_work(office.tenant.id):
+        found = explain_work_item(office.item(item), ctx=office.ctx("rita"))
+    assert found.why == ["pay on bank is held by a freeze."]
+    assert found.next == ["It starts when the freeze is lifted."]
+    office.on_execution(execution, cancel_execution)
+    lift(office, row)
+    run_jobs()
+    assert (office.execution(execution).status, bank.requests()) == ("cancelled", [])
+
+
+def test_two_freezes_hold_until_both_are_lifted(office: Office, bank: Receiver) -> None:
+    execution = office.execute(office.decided()).execution
+    first, second = freeze(office), freeze(office, SCOPES[2])
+    run_jobs()
+    lift(office, first)
+    run_jobs()
+    assert office.execution(execution).held_by_id == second.id
+    assert bank.requests() == []
+    lift(office, second)
+    run_jobs()
+    assert office.execution(execution).status == "succeeded"
+
+
+def test_held_time_is_no_time_for_tries(office: Office, bank: Receiver) -> None:
+    office.put_bank(base_url=bank.url, retry={"deadline": "PT1M"})
+    bank.behave(status=429, headers={"Retry-After": "1"}, times=1)
+    execution = office.execute(office.decided()).execution
+    run_execution(office.tenant, execution.id)
+    row = freeze(office)
+    office.set_execution(execution, next_try_at=None)
+    run_execution(office.tenant, execution.id)
+    earlier = clock.now() - HOUR
+    office.set_execution(execution, tries_began_at=earlier, held_at=earlier + timedelta(seconds=30))
+    lift(office, row)
+    run_execution(office.tenant, execution.id)
+    assert office.execution(execution).status == "succeeded"
+
+
+# Deadlines
+
+
+def waiting_step(office: Office, **deadlines: datetime) -> DecisionStep:
+    _, step, _ = office.awaiting()
+    office.set_step(step, **deadlines)
+    return step
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=str)
+def test_a_frozen_step_is_not_swept_and_its_deadline_moves(office: Office, scope: FreezeScope) -> None:
+    now = clock.now()
+    step = waiting_step(office, expires_at=now - timedelta(minutes=10), opened_at=now - 9 * HOUR)
+    row = freeze(office, scope)
+    age(office, row, HOUR)
+    assert sweep_deadlines(now=now) == {}
+    assert office.step(step).status == "pending"
+    office.vote(step, "fay")
+    lifted = lift(office, row)
+    assert lifted.lifted_at is not None
+    length = lifted.lifted_at - (row.set_at - HOUR)
+    after = office.step(step)
+    assert after.expires_at == now - timedelta(minutes=10) + length
+    assert sweep_deadlines(now=clock.now()) == {}
+    assert sweep_deadlines(now=after.expires_at) == {"done": 1}
+    assert office.step(step).status == "expired"
+    (receipt,) = office.bodies("decision_step.deadlines_moved")
+    assert receipt["inputs"]["freeze_id"] == row.public_id
+    (receipt,) = office.bodies("freeze.lifted")
+    assert receipt["inputs"]["decision_steps_moved"] == 1
+
+
+def test_deadlines_after_the_freeze_stay(office: Office) -> None:
+    later = clock.now() + HOUR
+    step = waiting_step(office, expires_at=later, remind_at=later)
+    row = freeze(office)
+    age(office, row, HOUR)
+    lift(office, row)
+    assert (office.step(step).expires_at, office.step(step).remind_at) == (later, later)
+    assert office.bodies("decision_step.deadlines_moved") == []
+
+
+@pytest.mark.parametrize("scope", ELSEWHERE, ids=str)
+def test_a_step_that_is_not_in_scope_is_swept(office: Office, scope: FreezeScope) -> None:
+    office.put_workflow("other")
+    step = waiting_step(office, expires_at=clock.now() - timedelta(minutes=1))
+    freeze(office, scope)
+    assert sweep_deadlines(now=clock.now()) == {"done": 1}
+    assert office.step(step).status == "expired"
+
+
+def test_overlapping_freezes_give_back_the_whole_time(office: Office) -> None:
+    now = clock.now()
+    step = waiting_step(office, expires_at=now - 3 * HOUR, opened_at=now - 9 * HOUR)
+    first, second = freeze(office), freeze(office, SCOPES[1])
+    age(office, first, 4 * HOUR)
+    age(office, second, 2 * HOUR)
+    lift(office, first)
+    assert office.step(step).expires_at == now - 3 * HOUR
+    lifted = lift(office, second)
+    assert lifted.lifted_at is not None
+    assert office.step(step).expires_at == now - 3 * HOUR + (lifted.lifted_at - (first.set_at - 4 * HOUR))
+
+
+def test_an_intake_step_stands_still_with_its_workflow(office: Office) -> None:
+    item = office.decided(confidence=0.5)
+    step = office.pending_step(item)
+    office.set_step(step, expires_at=clock.now() - timedelta(minutes=1))
+    freeze(office, SCOPES[1])
+    assert sweep_deadlines(now=clock.now()) == {}
+    assert office.step(step).status == "pending"
+
+
+def test_how_times_move() -> None:
+    assert frozen_since([], NOON) == NOON
+    assert frozen_since([(NOON - HOUR, NOON)], NOON) == NOON - HOUR
+    chain = [(NOON - 3 * HOUR, NOON - HOUR), (NOON - 2 * HOUR, NOON), (NOON - 9 * HOUR, NOON - 8 * HOUR)]
+    assert frozen_since(chain, NOON) == NOON - 3 * HOUR
+    terms = {"since": NOON - 2 * HOUR, "until": NOON, "opened_at": NOON - 9 * HOUR}
+    assert moved(NOON - HOUR, **terms) == NOON + HOUR
+    assert moved(NOON - 3 * HOUR, **terms) == NOON - 3 * HOUR
+    assert moved(NOON + HOUR, **terms) == NOON + HOUR
+    assert moved(None, **terms) is None
+    assert moved(NOON - HOUR / 2, **{**terms, "opened_at": NOON - HOUR}) == NOON + HOUR / 2
+
+
+# Who may
+
+
+def test_what_is_refused_changes_nothing(office: Office) -> None:
+    refusals: list[tuple[FreezeScope, str, str, type[Exception]]] = [
+        (FreezeScope(), "rita", "Why not", errors.PermissionDenied),
+        (FreezeScope(workflow="nowhere"), "ada", "Why", errors.UnknownWorkflow),
+        (FreezeScope(integration="nowhere"), "ada", "Why", errors.UnknownIntegration),
+        (FreezeScope(integration="bank", action="nothing"), "ada", "Why", errors.UnknownAction),
+        (FreezeScope(), "ada", " ", errors.InvalidRequest),
+    ]
+    for scope, by, reason, refusal in refusals:
+        with pytest.raises(refusal), unit_of_work(office.tenant.id):
+            set_freeze(scope, reason=reason, ctx=office.ctx(by))
+    assert (office.count(Freeze), office.bodies("freeze.set")) == (0, [])
+    for bad in ({"action": "pay"}, {"workflow": "payments", "integration": "bank"}):
+        with pytest.raises(ValueError, match="name"):
+            FreezeScope(**bad)
+        with pytest.raises(IntegrityError), unit_of_work(office.tenant.id), transaction.atomic():
+            Freeze.objects.create(tenant_id=office.tenant.id, reason="x", **bad)
+
+
+def test_four_eyes(office: Office, bank: Receiver) -> None:
+    office.join("amy", roles=("tenant_admin",))
+    office.join("bot", kind="agent", roles=("tenant_admin",))
+    with unit_of_work(office.tenant.id):
+        require_four_eyes(FREEZE_FOUR_EYES, ctx=office.ctx("ada"))
+    row = freeze(office, by="ada")
+    for name in ("ada", "bot"):
+        with pytest.raises(errors.SecondPersonRequired):
+            lift(office, row, by=name)
+    with pytest.raises(errors.SecondPersonRequired), unit_of_work(office.tenant.id):
+        lift_freeze(row.id, ctx=office.system)
+    with pytest.raises(errors.PermissionDenied):
+        lift(office, row, by="vera")
+    with unit_of_work(office.tenant.id):
+        assert Freeze.objects.get(id=row.id).lifted_at is None
+    lift(office, row, by="amy")
+    with pytest.raises(errors.FreezeLifted):
+        lift(office, row, by="amy")
+
+
+def test_by_the_api(office: Office, bank: Receiver) -> None:
+    office.join("olga", roles=("operator",))
+    execution = office.execute(office.decided()).execution
+    body = {"scope": {"integration": "bank"}, "reason": "Stop"}
+    answer = office.api("olga").post("/freezes", body)
+    assert answer.status_code == 201, answer.content
+    made = answer.json()
+    assert (made["scope"], made["in_force"], made["in_flight"], made["held"]) == ({"integration": "bank"}, True, [], [])
+    run_jobs()
+    shown = office.api("ada").get(f"/freezes/{made['freeze_id']}").json()
+    assert shown["held"] == [execution.public_id]
+    assert office.api("ada").get(f"/executions/{execution.public_id}").json()["held_by"] == made["freeze_id"]
+    assert [row["freeze_id"] for row in office.api("ada").get("/freezes?in_force=true").json()["data"]] == [
+        made["freeze_id"]
+    ]
+    refused = office.api("olga").post(f"/freezes/{made['freeze_id']}/lift", {})
+    assert (refused.status_code, refused.json()["reason_code"]) == (403, "scope_missing")
+    lifted = office.api("ada").post(f"/freezes/{made['freeze_id']}/lift", {})
+    assert (lifted.status_code, lifted.json()["in_force"]) == (200, False)
+    again = office.api("ada").post(f"/freezes/{made['freeze_id']}/lift", {})
+    assert (again.status_code, again.json()["reason_code"]) == (409, "freeze_lifted")
+    bad = office.api("ada").post("/freezes", {"scope": {"action": "pay"}, "reason": "Stop"})
+    assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/scope")
+    run_jobs()
+    assert office.execution(execution).status == "succeeded"
+
+
+def test_by_command(office: Office, bank: Receiver) -> None:
+    execution = office.execute(office.decided()).execution
+
+    def command(*words: str) -> list[str]:
+        out = io.StringIO()
+        call_command(*words, "--tenant", office.tenant.slug, stdout=out)
+        return out.getvalue().splitlines()
+
+    (freeze_id,) = command("freeze", "set", "--integration", "bank", "--action", "pay", "--reason", "Stop")
+    run_jobs()
+    assert office.execution(execution).held_by_id is not None
+    (line,) = command("freeze", "list")
+    assert line.startswith(f"{freeze_id} in force since ")
+    assert line.endswith(": pay on bank (Stop)")
+    assert command("freeze", "lift", "--freeze", freeze_id) == [freeze_id]
+    again = command("freeze", "set", "--workflow", "payments", "--reason", "Again")
+    assert command("four_eyes", "require", "--rule", "freeze_four_eyes") == ["freeze_four_eyes: on"]
+    with pytest.raises(SystemExit):
+        command("freeze", "lift", "--freeze", again[0])
+    with unit_of_work(office.tenant.id):
+        lift_freeze(Freeze.objects.get(lifted_at=None).id, ctx=office.ctx("ada"))
+    run_jobs()
+    assert office.execution(execution).status == "succeeded"
+    assert [body["actor"]["entry_point"] for body in office.bodies("freeze.set")] == ["command"] * 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_and_a_freeze_cannot_miss_each_other(office: Office, bank: Receiver) -> None:
+    """While a claim is being made a freeze waits for it, and then names it as in flight; never neither nor both."""
+    for _ in range(8):
+        execution = office.execute(office.decided()).execution
+        found: dict[str, Any] = {}
+        threads = [
+            threading.Thread(target=_closing, args=(lambda run=execution: run_execution(office.tenant, run.id),)),
+            threading.Thread(target=_closing, args=(lambda seen=found: seen.update(stopped=_stop(office)),)),
+        ]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.004)
+        for thread in threads:
+            thread.join(20)
+        stopped = found["stopped"]
+        shown = office.execution(execution)
+        was_sent = shown.attempts_made == 1
+        assert was_sent == (shown.status == "succeeded")
+        assert (shown.held_by_id == stopped.freeze.id) == (not was_sent)
+        if not was_sent:
+            assert stopped.in_flight == []
+        lift(office, stopped.freeze)
+        run_jobs()
+
+
+def _stop(office: Office) -> Any:
+    with unit_of_work(office.tenant.id):
+        return set_freeze(FreezeScope(), reason="Race", ctx=office.ctx("ada"))
+
+
+def _closing(act: Any) -> None:
+    try:
+        act()
+    finally:
+        connection.close()

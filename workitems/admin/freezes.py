@@ -1,0 +1,147 @@
+"""The console's pages of freezes: what stands still and why, what it holds, and what was sent already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from integrations import selectors as systems
+from integrations.freezing import FreezeScope
+from integrations.models import Freeze
+from policies import selectors as rulebook
+from telemetry.receipts import Subject
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column, ListFilter
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.identity.services import end_four_eyes, require_four_eyes
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.models import User
+from workitems import selectors
+from workitems.api.freezes import FreezeFilters
+from workitems.services.freezes import held_by, in_flight, lift_freeze, set_freeze
+
+_MOST = 300
+
+
+class FreezeForm(ConsoleForm):
+    intro = (
+        "From now on nothing of this is sent. What runs already is listed afterwards: it can no longer be recalled. "
+        "Votes are still taken, and deadlines stand still until the freeze is lifted."
+    )
+    scope = forms.ChoiceField(label="What stands still")
+    reason = forms.CharField(label="Why", max_length=1000, widget=forms.Textarea({"rows": 2}))
+
+    def prepare(self) -> None:
+        choices = [("//", "everything in the tenant")]
+        slugs = rulebook.workflows(self.ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+        choices += [(f"{slug}//", f"the workflow {slug}") for slug in slugs]
+        for row in systems.integrations(self.ctx).filter(current_version__isnull=False).order_by("slug")[:_MOST]:
+            assert row.current_version is not None  # noqa: S101
+            choices.append((f"/{row.slug}/", f"the integration {row.slug}"))
+            actions = sorted(row.current_version.spec["actions"])
+            choices += [(f"/{row.slug}/{action}", f"{action} on {row.slug}") for action in actions]
+        self.fields["scope"].choices = choices  # type: ignore[attr-defined]
+
+
+class LiftForm(ConsoleForm):
+    intro = "What it holds runs, and deadlines that fell into the freeze are later by its length."
+    reason = forms.CharField(label="Why", required=False, max_length=1000, widget=forms.Textarea({"rows": 2}))
+
+
+class FourEyesForm(ConsoleForm):
+    intro = (
+        "From now on another person lifts a freeze than the one who set it. One tenant administrator may ask for that; "
+        "it takes two to end it."
+    )
+
+
+class EndFourEyesForm(ConsoleForm):
+    intro = (
+        "From then on who set a freeze may lift it. The first tenant administrator who sends this asks for it; another "
+        "one ends it within seven days."
+    )
+
+
+@admin.register(Freeze)
+class FreezeAdmin(TenantAdmin):
+    id_prefix = ids.FREEZE
+    key = "-id"
+    heading = "Freezes"
+    columns = (
+        Column("Freeze", lambda row: html.code(row.public_id)),
+        Column("State", lambda row: html.badge("lifted" if row.lifted_at else "frozen")),
+        Column("What stands still", str),
+        Column("Why", lambda row: row.reason, is_wide=True),
+        Column("Since", lambda row: html.when(row.set_at)),
+        Column("Lifted", lambda row: html.when(row.lifted_at) or html.NOTHING),
+    )
+    filters = (
+        ListFilter(
+            "in_force", "State", choices=lambda _ctx: [("true", "only what is frozen now"), ("false", "only lifted")]
+        ),
+    )
+    filterset = FreezeFilters
+    about = "While a freeze is in force, nothing in its scope is sent: it is asked again right before every call."
+    nothing_yet = "Nothing has ever been frozen here."
+    page_template = "workitems/freeze.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.freezes(ctx)
+
+    def page_title(self, row: Freeze) -> str:
+        return f"freeze of {row.scope}"
+
+    def page(self, row: Freeze, *, ctx: ActingContext) -> dict[str, Any]:
+        four_eyes = requires_four_eyes(ctx.tenant_id, FREEZE_FOUR_EYES)
+        is_second = ctx.is_person and ctx.principal_id != row.set_by
+        is_permitted = ctx.holds_anywhere(Scope.INTEGRATIONS_MANAGE) and row.lifted_at is None
+        return {
+            "four_eyes": four_eyes,
+            "may_lift": is_permitted and (is_second or not four_eyes),
+            "needs_another": is_permitted and four_eyes and not is_second,
+            "in_flight": [] if row.lifted_at else in_flight(row),
+            "held": held_by(row),
+            "set_by": _name(row.set_by),
+            "lifted_by": _name(row.lifted_by),
+        }
+
+    @form_page("Freeze", form=FreezeForm, scope=Scope.ACTIONS_FREEZE, submit="Freeze it")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        workflow, integration, action = form.cleaned_data["scope"].split("/")
+        scope = FreezeScope(workflow, integration, action)
+        call.subject = Subject(workflow=workflow, integration=integration)
+        stopped = set_freeze(scope, reason=form.cleaned_data["reason"], ctx=call.ctx)
+        said = f"Nothing of it is sent from now on: {scope}."
+        if stopped.in_flight:
+            said += f" {len(stopped.in_flight)} can no longer be recalled; they are listed here."
+        return Done(said, self.url_of(stopped.freeze))
+
+    @form_page("Ask for four eyes", form=FourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="Ask for four eyes")
+    def four_eyes(self, call: Call, _form: ConsoleForm) -> Done:
+        require_four_eyes(FREEZE_FOUR_EYES, ctx=call.ctx)
+        return Done("From now on another person lifts a freeze than the one who set it.", self.list_url())
+
+    @form_page("End four eyes", form=EndFourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")
+    def end_four_eyes(self, call: Call, _form: ConsoleForm) -> Done:
+        rule = end_four_eyes(FREEZE_FOUR_EYES, ctx=call.ctx)
+        said = "Another tenant administrator has to end it too." if rule.is_required else "One person is enough again."
+        return Done(said, self.list_url())
+
+    @form_page("Lift it", form=LiftForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Lift the freeze")
+    def lift(self, call: Call, form: ConsoleForm) -> Done:
+        parsed = ids.parse_public_id(ids.FREEZE, call.key)
+        if parsed is None:
+            raise errors.NotFound
+        freeze = lift_freeze(parsed, reason=form.cleaned_data["reason"], ctx=call.ctx)
+        return Done(f"It goes on: {freeze.scope}.")
+
+
+def _name(principal_id: Any) -> Any:
+    return (principal_id and User.objects.filter(id=principal_id).first()) or "the instance's operator"

@@ -1,0 +1,126 @@
+"""`/freezes`: letting nothing be sent, and lifting that."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import django_filters
+from django.db.models import QuerySet
+from rest_framework.response import Response
+
+from integrations.freezing import FreezeScope
+from integrations.models import Freeze
+from telemetry.receipts import Subject
+from threada_site.api.filters import CreatedWindow, SlugFilter, apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of
+from threada_site.api.pagination import paginate
+from threada_site.api.views import TenantView, path_id
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from workitems import selectors
+from workitems.api.answers import FREEZE, FREEZE_WITH_EXECUTIONS
+from workitems.api.representations import represent_freeze
+from workitems.api.shapes import LIFT_FREEZE, SET_FREEZE
+from workitems.services.freezes import held_by, in_flight, lift_freeze, set_freeze
+
+
+class FreezeFilters(CreatedWindow):
+    """Filters of freezes. `in_force=true`: those that have not been lifted."""
+
+    workflow_id = SlugFilter(field_name="workflow")
+    integration_id = SlugFilter(field_name="integration")
+    in_force = django_filters.ChoiceFilter(choices=[("true", "true"), ("false", "false")], method="filter_in_force")
+
+    def filter_in_force(self, queryset: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        return queryset.filter(lifted_at__isnull=value == "true")
+
+
+class Freezes(TenantView):
+    scopes: ClassVar = {"GET": Scope.ACTIONS_FREEZE, "POST": Scope.ACTIONS_FREEZE}
+
+    @operation(
+        "listFreezes",
+        "List freezes",
+        tag="Executions",
+        answers={200: page_of(FREEZE)},
+        filters=FreezeFilters,
+        is_paged=True,
+    )
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(FreezeFilters, selectors.freezes(request.auth), request)
+        return Response(paginate(rows, request, represent=represent_freeze))
+
+    @operation(
+        "setFreeze",
+        "Let nothing be sent from now on",
+        tag="Executions",
+        body=SET_FREEZE,
+        answers={201: FREEZE_WITH_EXECUTIONS},
+        headers=("Location",),
+        reasons=("unknown_workflow", "unknown_integration", "unknown_action", "permission_denied"),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """Asked again right before each call. What runs already is listed in `in_flight`: it can no longer be recalled.
+        What comes to its turn stays `started` with `held_by`; votes are still taken; deadlines stand still."""
+        body = SET_FREEZE.check(request.data)
+        try:
+            scope = FreezeScope(**body["scope"])
+        except ValueError as error:
+            raise errors.InvalidRequest(errors=[FieldError("/scope", str(error), "invalid")]) from None
+        self.subject = Subject(workflow=scope.workflow, integration=scope.integration)
+        stopped = set_freeze(scope, reason=body["reason"], ctx=request.auth)
+        location = {"Location": f"/freezes/{stopped.freeze.public_id}"}
+        return Response(_whole(stopped.freeze), status=201, headers=location)
+
+
+class FreezeDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.ACTIONS_FREEZE}
+
+    @operation(
+        "readFreeze",
+        "Read a freeze with what it holds",
+        tag="Executions",
+        answers={200: FREEZE_WITH_EXECUTIONS},
+    )
+    def get(self, request: Any, freeze_id: str) -> Response:
+        return Response(_whole(_found(freeze_id, ctx=request.auth)))
+
+
+class LiftFreeze(TenantView):
+    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
+
+    @operation(
+        "liftFreeze",
+        "Lift a freeze",
+        tag="Executions",
+        body=LIFT_FREEZE,
+        answers={200: FREEZE_WITH_EXECUTIONS},
+        reasons=("freeze_lifted", "second_person_required", "permission_denied"),
+    )
+    @idempotent
+    def post(self, request: Any, freeze_id: str) -> Response:
+        """What it held runs, and deadlines that fell into it are later by its length. Where the tenant asks for four
+        eyes, somebody else lifts it than who set it."""
+        body = LIFT_FREEZE.check(request.data)
+        freeze = _found(freeze_id, ctx=request.auth)
+        self.subject = Subject(workflow=freeze.workflow, integration=freeze.integration)
+        return Response(_whole(lift_freeze(freeze.id, reason=body.get("reason", ""), ctx=request.auth)))
+
+
+def _found(freeze_id: str, *, ctx: ActingContext) -> Freeze:
+    freeze = selectors.freezes(ctx).filter(id=path_id(ids.FREEZE, freeze_id)).first()
+    if freeze is None:
+        raise errors.NotFound
+    return freeze
+
+
+def _whole(freeze: Freeze) -> dict[str, Any]:
+    is_over = freeze.lifted_at is not None
+    return {
+        **represent_freeze(freeze),
+        "in_flight": [] if is_over else [execution.public_id for execution in in_flight(freeze)],
+        "held": [execution.public_id for execution in held_by(freeze)],
+    }
