@@ -87,6 +87,9 @@ class WorkflowVersion(TenantRow):
     number = models.PositiveIntegerField()
     spec = models.JSONField()
     spec_sha256 = models.CharField(max_length=64)
+    revision = models.CharField(
+        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+    )
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -133,6 +136,9 @@ class ListVersion(TenantRow):
     number = models.PositiveIntegerField()
     items = models.JSONField()
     items_sha256 = models.CharField(max_length=64)
+    revision = models.CharField(
+        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+    )
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -196,6 +202,9 @@ class PolicyVersion(TenantRow):
     status = models.CharField(max_length=16, default="draft")
     document = models.JSONField()
     document_sha256 = models.CharField(max_length=64)
+    revision = models.CharField(
+        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+    )
     created_by = models.UUIDField(null=True)
     written_by = ArrayField(
         models.UUIDField(), default=list, help_text="Everybody who has made or edited it: none of them checks it."

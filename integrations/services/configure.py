@@ -9,7 +9,7 @@ from django.conf import settings
 from integrations.connectors import connector_named
 from integrations.documents import IntegrationDocument, read_integration
 from integrations.failures import TransportFailure
-from integrations.models import Action, Integration, IntegrationVersion
+from integrations.models import OPEN_EXECUTION_STATUSES, Action, Execution, Integration, IntegrationVersion
 from integrations.secrets import allowed
 from integrations.transport import EgressPolicy
 from telemetry.receipts import Entry, Subject
@@ -17,11 +17,19 @@ from telemetry.services.record import record
 from threada_site.kernel import ids
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext, EntryPoint
-from threada_site.kernel.errors import Conflict, DocumentInvalid, FieldError, SecretReferenceNotAllowed
+from threada_site.kernel.errors import (
+    Conflict,
+    DocumentInvalid,
+    FieldError,
+    InUse,
+    NotFound,
+    SecretReferenceNotAllowed,
+)
 from threada_site.tenancy.jobs import enqueue
-from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.puts import Change, Put, next_number
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
+_MOST_NAMED: Final = 10
 RESEAL: Final = "workitems.reseal_executions"
 """The task that seals the executions anew that wait for an approval and pin any of `integration_version_ids`."""
 
@@ -38,7 +46,7 @@ def put_integration(
     """
     require_unit_of_work(ctx.tenant_id)
     document = checked_integration(spec, ctx=ctx, pointer=pointer)
-    integration, is_new = _locked(slug, document.connector, ctx=ctx)
+    integration = _locked(slug, document.connector, ctx=ctx)
     if integration.connector != document.connector:
         raise Conflict(f"The integration {slug} has the connector {integration.connector}; it cannot be changed.")
     spec_sha256 = canonical_sha256(spec)
@@ -48,7 +56,8 @@ def put_integration(
     version = IntegrationVersion.objects.create(
         tenant_id=ctx.tenant_id,
         integration=integration,
-        number=current.number + 1 if current else 1,
+        number=next_number(integration.versions),
+        revision=ctx.revision,
         spec=spec,
         spec_sha256=spec_sha256,
         created_by=None if ctx.is_system else ctx.principal_id,
@@ -75,7 +84,28 @@ def put_integration(
     )
     if current is not None:
         enqueue(RESEAL, tenant_id=ctx.tenant_id, integration_version_ids=[str(current.id)])
-    return Put(integration, Change.CREATED if is_new else Change.CHANGED)
+    return Put(integration, Change.CREATED if current is None else Change.CHANGED)
+
+
+def withdraw_integration(slug: str, *, ctx: ActingContext) -> None:
+    """Take no new executions; the versions stay, for those that were. Receipt `integration.withdrawn`.
+
+    Raises `InUse` naming the open executions.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    row = Integration.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    if row is None:
+        raise NotFound
+    rows = Execution.objects.filter(tenant_id=ctx.tenant_id, integration=slug, status__in=OPEN_EXECUTION_STATUSES)
+    found = list(rows.order_by("id")[:_MOST_NAMED])
+    if found:
+        raise InUse(
+            f"There are open executions on the integration {slug}. Cancel them, or let them end.",
+            errors=[FieldError("", f"{execution.public_id} is {execution.status}", "in_use") for execution in found],
+        )
+    row.current_version = None
+    row.save(update_fields=["current_version"])
+    record(Entry(kind="integration.withdrawn", subject=Subject(integration=slug)), ctx=ctx)
 
 
 def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec") -> IntegrationDocument:
@@ -114,9 +144,8 @@ def _check_reachable(url: str, pointer: str) -> None:
         raise DocumentInvalid(errors=[FieldError(pointer, failure.detail, "blocked_address")]) from None
 
 
-def _locked(slug: str, connector: str, *, ctx: ActingContext) -> tuple[Integration, bool]:
-    """The locked integration, made if there is none, and whether it was made."""
+def _locked(slug: str, connector: str, *, ctx: ActingContext) -> Integration:
+    """The locked integration, made if there is none."""
     made = Integration(tenant_id=ctx.tenant_id, slug=slug, connector=connector)
     Integration.objects.bulk_create([made], ignore_conflicts=True)
-    row = Integration.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, slug=slug)
-    return row, row.id == made.id
+    return Integration.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, slug=slug)

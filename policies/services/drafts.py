@@ -46,6 +46,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put
         number=(versions.aggregate(last=Max("number"))["last"] or 0) + 1,
         document=spec,
         document_sha256=spec_sha256,
+        revision=ctx.revision,
         created_by=None if ctx.is_system else ctx.principal_id,
         written_by=[] if ctx.is_system else [ctx.principal_id],
     )

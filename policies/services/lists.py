@@ -9,7 +9,7 @@ from telemetry.receipts import Entry
 from telemetry.services.record import record
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.puts import Change, Put, next_number
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 
@@ -18,7 +18,7 @@ def put_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Put[Li
     order, from the current ones. Receipt: `list.version_added`, with the digest of the items, never the items.
     """
     require_unit_of_work(ctx.tenant_id)
-    row, is_new = locked_by_slug(List, slug, ctx=ctx)
+    row, _ = locked_by_slug(List, slug, ctx=ctx)
     current = None
     if row.current_version_id is not None:
         current = ListVersion.objects.defer("items").get(tenant_id=ctx.tenant_id, id=row.current_version_id)
@@ -29,7 +29,8 @@ def put_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Put[Li
     version = ListVersion.objects.create(
         tenant_id=ctx.tenant_id,
         list=row,
-        number=current.number + 1 if current else 1,
+        number=next_number(row.versions),
+        revision=ctx.revision,
         items=items,
         items_sha256=items_sha256,
         created_by=None if ctx.is_system else ctx.principal_id,
@@ -44,4 +45,4 @@ def put_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Put[Li
         ),
         ctx=ctx,
     )
-    return Put(row, Change.CREATED if is_new else Change.CHANGED)
+    return Put(row, Change.CREATED if current is None else Change.CHANGED)

@@ -62,7 +62,8 @@ def publish_policy_version(
     published.status = PolicyVersionStatus.PUBLISHED
     published.published_by = None if ctx.is_system else ctx.principal_id
     published.published_at = clock.now()
-    published.save(update_fields=["status", "published_by", "published_at"])
+    published.revision = ctx.revision or published.revision
+    published.save(update_fields=["status", "published_by", "published_at", "revision"])
     policy.in_force = published
     policy.save(update_fields=["in_force"])
     published.policy = policy

@@ -10,7 +10,7 @@ from telemetry.services.record import record
 from threada_site.kernel import ids
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.puts import Change, Put, next_number
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 
@@ -21,7 +21,7 @@ def put_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -
     `workflow.version_added`, and `workflow.renamed` when the name alone changed.
     """
     require_unit_of_work(ctx.tenant_id)
-    workflow, is_new = locked_by_slug(Workflow, slug, ctx=ctx)
+    workflow, _ = locked_by_slug(Workflow, slug, ctx=ctx)
     current = None
     if workflow.current_version_id is not None:
         current = WorkflowVersion.objects.get(tenant_id=ctx.tenant_id, id=workflow.current_version_id)
@@ -33,7 +33,8 @@ def put_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -
     version = WorkflowVersion.objects.create(
         tenant_id=ctx.tenant_id,
         workflow=workflow,
-        number=current.number + 1 if current else 1,
+        number=next_number(workflow.versions),
+        revision=ctx.revision,
         spec=spec,
         spec_sha256=spec_sha256,
         created_by=None if ctx.is_system else ctx.principal_id,
@@ -54,7 +55,7 @@ def put_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -
         ),
         ctx=ctx,
     )
-    return Put(workflow, Change.CREATED if is_new else Change.CHANGED)
+    return Put(workflow, Change.CREATED if current is None else Change.CHANGED)
 
 
 def _rename(workflow: Workflow, name: str, *, ctx: ActingContext) -> Put[Workflow]:

@@ -90,6 +90,7 @@ class ActingContext:
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
     `grants` are the narrower rights on single workflows and integrations, cut the same way. `confirmed_at` is when the
     person last entered the password in this session: only the console can know, a token proves nobody's presence.
+    `revision` names the state of the files that configuration is applied from; versions keep it.
     """
 
     tenant_id: uuid.UUID
@@ -105,6 +106,7 @@ class ActingContext:
     entry_point: EntryPoint
     correlation_id: str
     confirmed_at: datetime | None = None
+    revision: str = ""
 
     def is_present(self, now: datetime) -> bool:
         """Whether the password was entered within the last five minutes."""

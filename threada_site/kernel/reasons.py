@@ -108,6 +108,7 @@ _TABLE: Final = (
     Reason(
         "policy_tests_failed", _V, 422, "The policy's own tests fail", "Mend the rule or the test that errors names."
     ),
+    Reason("in_use", _V, 409, "Something uses it", "Remove what errors names first."),
     Reason("version_not_draft", _V, 409, "Only a draft can be changed", "Make a new version."),
     Reason(
         "second_person_required",

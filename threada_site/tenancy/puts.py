@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from django.db.models import Max
 
 
 class Change(StrEnum):
@@ -24,3 +27,9 @@ class Put[Row]:
     @property
     def is_new(self) -> bool:
         return self.change is Change.CREATED
+
+
+def next_number(versions: Any) -> int:
+    """The number of the next version of something, whose row is locked: one that was withdrawn goes on counting."""
+    last: int | None = versions.aggregate(last=Max("number"))["last"]
+    return (last or 0) + 1

@@ -29,7 +29,11 @@ class RetentionRule(TenantRow):
         constraints = [
             *tenant_constraints("retentionrule", references=("current_version",)),
             models.UniqueConstraint(fields=["tenant", "slug"], name="retentionrule_slug_once"),
-            models.UniqueConstraint(fields=["tenant", "workflow", "data_class"], name="retentionrule_scope_once"),
+            models.UniqueConstraint(
+                fields=["tenant", "workflow", "data_class"],
+                name="retentionrule_scope_once",
+                condition=models.Q(current_version__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -45,6 +49,9 @@ class RetentionRuleVersion(TenantRow):
     number = models.PositiveIntegerField()
     spec = models.JSONField()
     spec_sha256 = models.CharField(max_length=64)
+    revision = models.CharField(
+        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+    )
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 

@@ -8,7 +8,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.puts import Change, Put, next_number
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from workitems.models import RetentionRule, RetentionRuleVersion
 from workitems.retention.rules import RetentionDocument
@@ -31,14 +31,14 @@ def put_retention(slug: str, document: RetentionDocument, *, ctx: ActingContext)
     if rule is not None and current is not None and current.spec_sha256 == spec_sha256:
         return Put(rule, Change.UNCHANGED)
     _check_scope(slug, document, ctx=ctx)
-    is_new = rule is None
     rule = rule or RetentionRule(tenant_id=ctx.tenant_id, slug=slug)
     rule.workflow, rule.data_class = document.workflow, document.data_class
     rule.save()
     version = RetentionRuleVersion.objects.create(
         tenant_id=ctx.tenant_id,
         rule=rule,
-        number=current.number + 1 if current else 1,
+        number=next_number(rule.versions),
+        revision=ctx.revision,
         spec=spec,
         spec_sha256=spec_sha256,
         created_by=None if ctx.is_system else ctx.principal_id,
@@ -58,12 +58,30 @@ def put_retention(slug: str, document: RetentionDocument, *, ctx: ActingContext)
         ),
         ctx=ctx,
     )
-    return Put(rule, Change.CREATED if is_new else Change.CHANGED)
+    return Put(rule, Change.CREATED if current is None else Change.CHANGED)
+
+
+def withdraw_retention(slug: str, *, ctx: ActingContext) -> None:
+    """Have the rule hold no more; what it would have removed is kept. Receipt `retention_rule.withdrawn`."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    lock_retention(ctx.tenant_id)
+    rule = RetentionRule.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    if rule is None:
+        raise errors.NotFound
+    rule.current_version = None
+    rule.save(update_fields=["current_version"])
+    record(
+        Entry(kind="retention_rule.withdrawn", subject=Subject(workflow=rule.workflow), inputs={"rule": slug}), ctx=ctx
+    )
 
 
 def _check_scope(slug: str, document: RetentionDocument, *, ctx: ActingContext) -> None:
     same = RetentionRule.objects.filter(
-        tenant_id=ctx.tenant_id, workflow=document.workflow, data_class=document.data_class
+        tenant_id=ctx.tenant_id,
+        workflow=document.workflow,
+        data_class=document.data_class,
+        current_version__isnull=False,
     ).exclude(slug=slug)
     other = same.values_list("slug", flat=True).first()
     if other is not None:

@@ -11,7 +11,7 @@ from threada_site.identity.services.credentials import (
     rotate_credential,
 )
 from threada_site.identity.services.four_eyes import end_four_eyes, require_four_eyes
-from threada_site.identity.services.groups import define_group
+from threada_site.identity.services.groups import define_group, remove_group
 from threada_site.identity.services.owners import set_owner
 from threada_site.identity.services.principals import (
     add_member,
@@ -20,7 +20,7 @@ from threada_site.identity.services.principals import (
     set_password,
     set_time_zone,
 )
-from threada_site.identity.services.roles import define_role, grant_role, grant_scope_on, withdraw_role
+from threada_site.identity.services.roles import define_role, grant_role, grant_scope_on, remove_role, withdraw_role
 from threada_site.identity.services.tenants import create_tenant, founding_context
 
 __all__ = [
@@ -35,7 +35,9 @@ __all__ = [
     "grant_role",
     "grant_scope_on",
     "issue_credential",
+    "remove_group",
     "remove_member",
+    "remove_role",
     "require_four_eyes",
     "revoke_credential",
     "rotate_credential",

@@ -52,6 +52,16 @@ def define_group(slug: str, members: Iterable[str], *, name: str | None = None, 
     return Put(group, Change.CREATED if is_new else Change.CHANGED)
 
 
+def remove_group(slug: str, *, ctx: ActingContext) -> None:
+    """Have no such group any more; whether policies ask it is for the caller to look. Receipt `group.removed`."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    removed, _ = PeopleGroup.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
+    if not removed:
+        raise errors.NotFound
+    record(Entry(kind="group.removed", inputs={"group": slug}), ctx=ctx)
+
+
 def _memberships(names: list[str], *, ctx: ActingContext) -> list[Membership]:
     """The memberships of those named, each once, in the order of their names."""
     if len(names) > MOST_MEMBERS:

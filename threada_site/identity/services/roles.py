@@ -6,6 +6,7 @@ A role is a row, an auth group named `<tenant>:<role>`, and that group's object 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
@@ -21,6 +22,8 @@ from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Membership, Role, Tenant, TenantRow, User
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
+_MOST_NAMED: Final = 10
+
 
 def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> Role:
     """The role `slug` with exactly these scopes on the tenant; made when missing. Receipt `role.defined`."""
@@ -30,6 +33,24 @@ def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> R
     (role,) = write_roles({slug: scopes}, ctx=ctx)
     record(Entry(kind="role.defined", inputs={"role": slug, "scopes": sorted(scopes)}), ctx=ctx)
     return role
+
+
+def remove_role(slug: str, *, ctx: ActingContext) -> None:
+    """Have no such role any more. Receipt `role.removed`. Raises `InUse` naming whoever holds it."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    role = _role(slug, ctx=ctx)
+    holders = list(role.group.user_set.order_by("username").values_list("username", flat=True)[:_MOST_NAMED])
+    if holders:
+        raise errors.InUse(
+            f"The role {slug} is held by {', '.join(holders)}. Withdraw it first.",
+            errors=[FieldError("", f"{name} holds it", "in_use") for name in holders],
+        )
+    group = role.group
+    role.delete()
+    GroupObjectPermission.objects.filter(group=group).delete()
+    group.delete()
+    record(Entry(kind="role.removed", inputs={"role": slug}), ctx=ctx)
 
 
 def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:

@@ -22,6 +22,7 @@ from threada_site.kernel.errors.configuration import (
     DocumentInvalid,
     EmergencyOver,
     EmergencyPending,
+    InUse,
     PersonRequired,
     PolicyDocumentInvalid,
     PolicyTestsFailed,

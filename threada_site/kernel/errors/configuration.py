@@ -15,6 +15,10 @@ class PolicyTestsFailed(ThreadaError):
     reason_code = "policy_tests_failed"
 
 
+class InUse(ThreadaError):
+    reason_code = "in_use"
+
+
 class VersionNotDraft(ThreadaError):
     reason_code = "version_not_draft"
 

@@ -1,0 +1,137 @@
+"""Taking configuration out, where nothing needs it any more.
+
+What cases, decisions and receipts refer to by version stays readable for ever: a workflow, list or policy is withdrawn,
+with its versions kept, and comes back with the next version that is put.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from policies import selectors
+from policies.approvals import leaves_of
+from policies.documents import parse_policy
+from policies.evaluation import compile_policy
+from policies.models import Calendar, Channel, List, Overlay, Policy, Workflow
+from policies.services.locks import locked_by_slug, locked_policy_of
+from policies.services.publishing import retire_policy_version
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError, InUse, NotFound, ThreadaError
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+_NAMED: Final = 10
+
+
+def remove_channel(slug: str, *, ctx: ActingContext) -> None:
+    """Take a channel out. Receipt `channel.removed`. Raises `InUse` naming the overlays on it."""
+    require_unit_of_work(ctx.tenant_id)
+    _check_not_bound("channel", slug, ctx=ctx)
+    removed, _ = Channel.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
+    if removed:
+        record(Entry(kind="channel.removed", subject=Subject(channel=slug)), ctx=ctx)
+
+
+def remove_calendar(slug: str, *, ctx: ActingContext) -> None:
+    """Take the tenant's calendar out; deadlines that are set stay. Receipt `calendar.removed`."""
+    require_unit_of_work(ctx.tenant_id)
+    removed, _ = Calendar.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
+    if removed:
+        record(Entry(kind="calendar.removed", inputs={"calendar": slug}), ctx=ctx)
+
+
+def withdraw_list(slug: str, *, ctx: ActingContext) -> None:
+    """Have no list of that name any more. Receipt `list.withdrawn`. Raises `InUse` naming the policies that read it."""
+    require_unit_of_work(ctx.tenant_id)
+    readers = (
+        FieldError("", f"the policy {policy.slug} reads it", "in_use")
+        for policy in _in_force(ctx)
+        if _reads(policy, slug)
+    )
+    _refuse_users(f"The list {slug}", readers)
+    row, _ = locked_by_slug(List, slug, ctx=ctx)
+    row.current_version = None
+    row.save(update_fields=["current_version"])
+    record(Entry(kind="list.withdrawn", inputs={"list": slug}), ctx=ctx)
+
+
+def withdraw_workflow(slug: str, *, ctx: ActingContext) -> None:
+    """Take no new work items of this kind. Receipt `workflow.withdrawn`. Raises `InUse` naming the overlays on it."""
+    require_unit_of_work(ctx.tenant_id)
+    _check_not_bound("workflow", slug, ctx=ctx)
+    row, _ = locked_by_slug(Workflow, slug, ctx=ctx)
+    row.current_version = None
+    row.save(update_fields=["current_version"])
+    record(Entry(kind="workflow.withdrawn", subject=Subject(workflow=slug)), ctx=ctx)
+
+
+def withdraw_policy(slug: str, *, ctx: ActingContext) -> None:
+    """Retire the version in force of a policy that is bound nowhere; open steps that pin it are decided anew.
+
+    Receipt `policy.retired`. Raises `InUse` naming the overlays that bind it, and the policies that name its rules.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    policy = selectors.policy_by_slug(slug, ctx=ctx)
+    if policy is None:
+        raise NotFound
+    bound = selectors.overlays(ctx).filter(policy=policy).order_by("id")[: _NAMED + 1]
+    _refuse_users(f"The policy {slug}", _as_users(bound))
+    if policy.in_force is not None:
+        locked_policy_of(policy.in_force, ctx=ctx)
+        retire_policy_version(policy.in_force, ctx=ctx)
+
+
+def check_nobody_asks(kind: str, name: str, *, ctx: ActingContext) -> None:
+    """Raise `InUse` where policies in force ask a role or group for approval, or overlays bind a group."""
+    asking = (
+        FieldError("", f"the policy {policy.slug} asks it to approve (rule {rule})", "in_use")
+        for policy in _in_force(ctx)
+        for rule in _rules_asking(policy, kind, name)
+    )
+    _refuse_users(f"The {kind} {name}", asking)
+    if kind == "group":
+        _check_not_bound("group", name, ctx=ctx)
+
+
+def _check_not_bound(kind: str, slug: str, *, ctx: ActingContext) -> None:
+    bound = selectors.overlays(ctx).filter(scope_kind=kind, scope_slug=slug).order_by("id")[: _NAMED + 1]
+    _refuse_users(f"The {kind} {slug}", _as_users(bound))
+
+
+def _as_users(overlays: Iterable[Overlay]) -> Iterator[FieldError]:
+    return (
+        FieldError("", f"the policy {overlay.policy.slug} is bound to {overlay.scope}", "in_use")
+        for overlay in overlays
+    )
+
+
+def _refuse_users(what: str, users: Iterable[FieldError]) -> None:
+    found = [user for user, _ in zip(users, range(_NAMED), strict=False)]
+    if found:
+        raise InUse(f"{what} is in use: {found[0].detail}. Remove what uses it first.", errors=found)
+
+
+def _in_force(ctx: ActingContext) -> Iterator[Policy]:
+    return selectors.policies(ctx).filter(in_force__isnull=False).order_by("slug").iterator()
+
+
+def _document(policy: Policy) -> Any:
+    try:
+        return parse_policy(policy.in_force.document) if policy.in_force else None
+    except ThreadaError:  # one that cannot be read denies, and uses nothing
+        return None
+
+
+def _reads(policy: Policy, name: str) -> bool:
+    document = _document(policy)
+    lists = compile_policy(document).lists if document else frozenset[str]()
+    return lists is None or name in lists
+
+
+def _rules_asking(policy: Policy, kind: str, name: str) -> Iterator[str]:
+    document = _document(policy)
+    for rule in document.rules if document else ():
+        if rule.approvals and any((leaf.kind, leaf.name) == (kind, name) for leaf in leaves_of(rule.approvals.tree)):
+            yield rule.id

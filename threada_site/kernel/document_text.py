@@ -1,0 +1,43 @@
+"""Writing configuration documents as YAML that `documents` reads back exactly, and that differs line by line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import yaml
+
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*")
+_WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_BLOCK: Final = re.compile(r"[!-~\u00a1-\u024f][ -~\u00a1-\u024f]*(?:\n[ -~\u00a1-\u024f]*)*")
+_TEXT: Final = "tag:yaml.org,2002:str"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes whatever could be read as anything else; writes no alias, since none is read."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return dumper.represent_scalar(_TEXT, text)
+    if "\n" in text and _BLOCK.fullmatch(text):
+        return dumper.represent_scalar(_TEXT, text, style="|")
+    return dumper.represent_scalar(_TEXT, text, style='"')
+
+
+def _represent_float(dumper: yaml.SafeDumper, number: float) -> yaml.Node:
+    """As Python writes it, which reads back as the same double; without its dot, `5e-324` is no float to the writer."""
+    text = repr(number)
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text if "." in text else text.replace("e", ".0e", 1))
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(float, _represent_float)
+
+
+def write_document(value: Any) -> str:
+    """One document, its members in the order they have. `value` is I-JSON."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31 - 1)

@@ -1,0 +1,29 @@
+"""Every kind of document, by the order in which they are applied: what is referred to stands before what refers to it.
+
+They are taken out in the opposite order.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workitems.services.kinds.base import Applied, Kind, Stored, Written
+from workitems.services.kinds.keeping import RETENTION
+from workitems.services.kinds.people import GROUP, ROLE
+from workitems.services.kinds.rulebook import CALENDAR, CHANNEL, LIST, OVERLAY, POLICY, WORKFLOW
+from workitems.services.kinds.systems import INTEGRATION
+
+__all__ = ["KINDS", "Applied", "Kind", "Stored", "Written"]
+
+KINDS: Final[dict[str, Kind]] = {
+    "Role": ROLE,
+    "Group": GROUP,
+    "Channel": CHANNEL,
+    "Calendar": CALENDAR,
+    "List": LIST,
+    "Workflow": WORKFLOW,
+    "Integration": INTEGRATION,
+    "Policy": POLICY,
+    "Overlay": OVERLAY,
+    "Retention": RETENTION,
+}
