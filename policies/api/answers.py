@@ -111,35 +111,6 @@ VALIDATION: Final = representation(
         "warnings": {**_OBJECTS, "description": "Rules that never decide. They keep nothing from being published."},
     },
 )
-_ANSWER: Final[dict[str, Any]] = {
-    "outcome": {"enum": [effect.value for effect in Effect]},
-    "reason_codes": {"type": "array", "items": _TEXT},
-    "errors": {**_OBJECTS, "description": "Rules that failed; any of them denies."},
-    "trace": {**_OBJECTS, "description": "Which rules were looked at, and which held, failed or were loosened."},
-}
-SIMULATION: Final = representation(
-    "PolicySimulation",
-    {
-        **_ANSWER,
-        "applies": {
-            "type": "boolean",
-            "description": "Whether an overlay brings the policy to bear there. If not, the outcome is the one without "
-            "it.",
-        },
-        "matched": {**_OBJECTS, "description": "The rules that decide."},
-        "approvals": {"type": ["object", "null"], "description": "Who has to agree."},
-        "versions": {**_OBJECTS, "description": "What was asked, and where each is bound."},
-        "alone": {
-            "type": "object",
-            "description": "What this version says with no other policy beside it.",
-            "properties": _ANSWER,
-            "required": list(_ANSWER),
-        },
-        "facts": {"type": "object", "description": "All facts that were asked about, defaults included."},
-        "engine": _TEXT,
-        "duration_us": {"type": "integer"},
-    },
-)
 OVERLAY: Final = representation(
     "Overlay",
     {

@@ -8,7 +8,7 @@ import django_filters
 from django.db.models import QuerySet
 
 from policies import selectors
-from policies.lifecycle import PolicyVersionStatus
+from policies.lifecycle import PolicyVersionStatus, ReplayStatus
 from threada_site.api.filters import CreatedWindow, InstantFilter, SlugFilter
 from threada_site.kernel import clock
 
@@ -55,3 +55,21 @@ class EffectiveFilters(django_filters.FilterSet):
 def groups_named(text: str | None) -> list[str]:
     """The groups in a query parameter, each once."""
     return list(dict.fromkeys(name for name in (text or "").split(",") if name))
+
+
+class ReplayFilters(CreatedWindow):
+    """Filters of replays."""
+
+    policy_id = SlugFilter(field_name="policy__slug")
+    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in ReplayStatus])
+
+
+class ReportFilters(django_filters.FilterSet):
+    """In which form a report is wanted."""
+
+    format = django_filters.ChoiceFilter(
+        choices=[("json", "json"), ("html", "html")], method="filter_nothing", label="`json` unless said."
+    )
+
+    def filter_nothing(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
+        return queryset

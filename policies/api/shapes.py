@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from policies.given_facts import FACTS_SCHEMA
 from policies.overlay_documents import SCOPE_KINDS
 from policies.publication import MAX_REASON
 from policies.rules import Effect
@@ -101,16 +100,6 @@ PUBLISH_VERSION: Final = shape(
         },
     },
     example={"applies_to_open": False},
-)
-SIMULATE: Final = shape(
-    {"facts": FACTS_SCHEMA},
-    required=("facts",),
-    example={
-        "facts": {
-            "item": {"workflow": "payment_run", "payload": {"vendor": "Initech", "amount_minor": 2_500_000}},
-            "ctx": {"action": "pay"},
-        }
-    },
 )
 SCOPE: Final[dict[str, Any]] = {
     "type": "object",

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.api.answers import SIMULATION
-from policies.api.shapes import SIMULATE
+from policies.api.trial_answers import SIMULATION
+from policies.api.trial_shapes import SIMULATE
 from policies.models import PolicyVersion
 from policies.services.simulating import simulate
 from policies.services.substituting import candidate_version

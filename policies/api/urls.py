@@ -1,6 +1,6 @@
 from django.urls import path
 
-from policies.api import emergencies, overlays, policies, simulations, workflows
+from policies.api import emergencies, overlays, policies, replays, simulations, workflows
 
 urlpatterns = [
     path("workflows", workflows.Workflows.as_view()),
@@ -19,6 +19,12 @@ urlpatterns = [
     path("policies/<str:policy_id>/versions/<str:version>/end-emergency", emergencies.EndEmergency.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/retire", policies.RetirePolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/simulate", simulations.SimulatePolicyVersion.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/replay", replays.ReplayPolicyVersion.as_view()),
+    path("policy-replays", replays.PolicyReplays.as_view()),
+    path("policy-replays/<str:policy_replay_id>", replays.PolicyReplayDetail.as_view()),
+    path("policy-replays/<str:policy_replay_id>/report", replays.PolicyReplayReport.as_view()),
+    path("policy-replays/<str:policy_replay_id>/cancel", replays.CancelPolicyReplay.as_view()),
+    path("policy-replays/<str:policy_replay_id>/resume", replays.ResumePolicyReplay.as_view()),
     path("overlays", overlays.Overlays.as_view()),
     path("overlays/<str:overlay_id>", overlays.OverlayDetail.as_view()),
     path("policy-decisions/<str:policy_decision_id>", overlays.PolicyDecisionDetail.as_view()),

@@ -16,8 +16,9 @@ from django.core.management.base import CommandParser
 from policies import selectors
 from policies.lifecycle import ReplayStatus
 from policies.management.policy_files import read_overlays, read_policy
-from policies.models import Policy, PolicyReplay, PolicyVersion, ReplayFinding
+from policies.models import Policy, PolicyReplay, PolicyVersion
 from policies.overlay_documents import parse_overlay
+from policies.replay_reports import list_json
 from policies.replay_summary import why_sentence
 from policies.services.replaying import run_replay
 from policies.services.replays import (
@@ -33,7 +34,6 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.unit_of_work import unit_of_work
 
-_FLIPS_AT_ONCE: Final = 1000
 _POLL_S: Final = 1.0
 
 
@@ -74,7 +74,7 @@ def replay(command: TenantCommand, options: dict[str, Any], ctx: ActingContext) 
     if done.status != ReplayStatus.FINISHED:
         command.refuse(f"The replay {done.public_id} is {done.status} {done.failure}".rstrip() + ".")
     if options["json"]:
-        for block in _as_json(done, ctx):
+        for block in _as_json(done):
             command.stdout.write(block, ending="")
         command.stdout.write("")
     else:
@@ -163,42 +163,12 @@ class _Teller:
             self._stream.write("")
 
 
-def _as_json(done: PolicyReplay, ctx: ActingContext) -> Iterator[str]:
+def _as_json(done: PolicyReplay) -> Iterator[str]:
     """`{"replayed", "flipped", "not_replayable", "flips"}`, piece by piece: there may be many flips."""
     head = {"replayed": done.replayed, "flipped": done.flipped, "not_replayable": done.not_replayable}
-    yield orjson.dumps(head).decode()[:-1] + ',"flips":['
-    is_first = True
-    for flip in _flips(done, ctx):
-        yield ("" if is_first else ",") + orjson.dumps(flip).decode()
-        is_first = False
-    yield "]}"
-
-
-def _flips(done: PolicyReplay, ctx: ActingContext) -> Iterator[dict[str, Any]]:
-    last = uuid.UUID(int=0)
-    while True:
-        with unit_of_work(ctx.tenant_id):
-            rows = ReplayFinding.objects.filter(tenant_id=ctx.tenant_id, replay=done, kind="flip", decision_id__gt=last)
-            batch = list(rows.order_by("decision_id")[:_FLIPS_AT_ONCE])
-        for finding in batch:
-            yield flip_json(finding)
-        if len(batch) < _FLIPS_AT_ONCE:
-            return
-        last = batch[-1].decision_id
-
-
-def flip_json(finding: ReplayFinding) -> dict[str, Any]:
-    """One flip: which case, from what, to what."""
-    before, after = finding.found["from"], finding.found["to"]
-    return {
-        "policy_decision_id": ids.public_id(ids.POLICY_DECISION, finding.decision_id),
-        **finding.case,
-        "from": before["effect"],
-        "from_reasons": before["reasons"],
-        "to": after["effect"],
-        "to_reasons": after["reasons"],
-        "people": finding.found["people"],
-    }
+    yield orjson.dumps(head).decode()[:-1] + ',"flips":'
+    yield from list_json(done, "flip")
+    yield "}"
 
 
 def _print(command: TenantCommand, done: PolicyReplay) -> None:

@@ -60,6 +60,7 @@ def stock(slug: str) -> Stock:
     made(admin.post("/workflows", {"workflow_id": flow, "spec": {"actions": ["request_approval", "close"]}}))
     version = made(admin.post("/policies", {"policy_id": policy, "document": _RULES}))["policy_version_id"]
     made(admin.post(f"/policies/{policy}/versions/{version}/publish", {}))
+    replay = made(admin.post(f"/policies/{policy}/versions/{version}/replay", {}))["policy_replay_id"]
     overlay = made(admin.post("/overlays", {"policy_id": policy, "scope": {"workflow": flow}}))["overlay_id"]
     item = made(admin.post("/work-items", {"workflow_id": flow, "channel_id": channel, "payload": {"of": slug}}))
     action = {"work_item_id": item["work_item_id"], "action_id": "request_approval", "integration_id": system}
@@ -82,6 +83,7 @@ def stock(slug: str) -> Stock:
             "decision_step_id": started["decision_steps"][0]["decision_step_id"],
             "execution_id": execution["execution_id"],
             "policy_decision_id": execution["policy_decision_id"],
+            "policy_replay_id": replay,
             "overlay_id": overlay,
             "receipt_id": receipt["receipt_id"],
             "freeze_id": freeze["freeze_id"],

@@ -54,6 +54,7 @@ _PUBLIC_IDS: Final = {
     "decision_step_id": ids.DECISION_STEP,
     "execution_id": ids.EXECUTION,
     "policy_decision_id": ids.POLICY_DECISION,
+    "policy_replay_id": ids.POLICY_REPLAY,
     "overlay_id": ids.OVERLAY,
     "receipt_id": ids.RECEIPT,
     "export_id": ids.EXPORT,

@@ -1,0 +1,41 @@
+"""Request shapes of simulations and replays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from policies.api.shapes import SCOPE
+from policies.given_facts import FACTS_SCHEMA
+from policies.services.replays import Against
+from threada_site.api.shapes import shape
+
+SIMULATE: Final = shape(
+    {"facts": FACTS_SCHEMA},
+    required=("facts",),
+    example={
+        "facts": {
+            "item": {"workflow": "payment_run", "payload": {"vendor": "Initech", "amount_minor": 2_500_000}},
+            "ctx": {"action": "pay"},
+        }
+    },
+)
+_DATE_TIME: Final = {"type": "string", "format": "date-time", "maxLength": 40}
+REPLAY: Final = shape(
+    {
+        "created_after": {**_DATE_TIME, "description": "Decisions from then on; from the beginning unless said."},
+        "created_before": {**_DATE_TIME, "description": "Decisions until just before then; until now unless said."},
+        "against": {
+            "enum": [entry.value for entry in Against],
+            "default": Against.IN_FORCE.value,
+            "description": "`in_force`: compare with what the version in force would have decided on the same facts. "
+            "`recorded`: with what was decided.",
+        },
+        "scopes": {
+            "type": "array",
+            "items": SCOPE,
+            "maxItems": 100,
+            "description": "Where the policy is taken to apply, instead of where it does.",
+        },
+    },
+    example={"created_after": "2026-01-01T00:00:00Z", "created_before": "2026-02-01T00:00:00Z"},
+)

@@ -1,0 +1,135 @@
+"""The report of a replay, to read and to keep: as JSON with everything it found, as HTML with a picture and examples.
+
+Both are made piece by piece, in units of work of their own, so a long list of findings needs no memory.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import orjson
+from django.template.loader import render_to_string
+
+from policies.models import PolicyReplay, ReplayFinding
+from policies.replay_picture import lines_of, picture_of, sentences
+from policies.replay_summary import why_sentence
+from threada_site.kernel import ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+type Kind = Literal["flip", "asking", "not_replayable"]
+
+KINDS: Final[tuple[Kind, ...]] = ("flip", "asking", "not_replayable")
+EXAMPLES: Final = 50
+_AT_ONCE: Final = 1000
+_HEADINGS: Final = {"flip": "flips", "asking": "other_approvals", "not_replayable": "not_replayable_decisions"}
+
+
+def represent_replay(replay: PolicyReplay) -> dict[str, Any]:
+    """A replay: what was asked, how far it is, and what it has found so far."""
+    return {
+        "policy_replay_id": replay.public_id,
+        "policy_id": replay.policy.slug,
+        "policy_version_id": replay.policy_version_id and ids.public_id(ids.POLICY_VERSION, replay.policy_version_id),
+        "document_sha256": replay.document_sha256,
+        "scopes": replay.scopes,
+        "against": replay.against,
+        "baseline_version_id": replay.baseline_id and ids.public_id(ids.POLICY_VERSION, replay.baseline_id),
+        "created_after": rfc3339(replay.created_after),
+        "created_before": rfc3339(replay.created_before),
+        "status": replay.status,
+        "percent": replay.percent,
+        "replayed": replay.replayed,
+        "flipped": replay.flipped,
+        "not_replayable": replay.not_replayable,
+        "summary": {name: value for name, value in replay.summary.items() if name not in _COUNTS},
+        "failure": replay.failure or None,
+        "requested_by": replay.requested_by and ids.public_id(ids.PRINCIPAL, replay.requested_by),
+        "created_at": rfc3339(replay.created_at),
+        "finished_at": rfc3339(replay.finished_at) if replay.finished_at else None,
+    }
+
+
+_COUNTS: Final = ("replayed", "flipped", "not_replayable")
+
+
+def represent_finding(finding: ReplayFinding) -> dict[str, Any]:
+    """One decision that a replay names."""
+    shown = {"policy_decision_id": ids.public_id(ids.POLICY_DECISION, finding.decision_id), **finding.case}
+    if finding.kind == "not_replayable":
+        why = finding.found["why"]
+        return {**shown, "why": why, "detail": why_sentence(why), "rules": finding.found["rules"]}
+    before, after = finding.found["from"], finding.found["to"]
+    return {
+        **shown,
+        "from": before["effect"],
+        "from_reasons": before["reasons"],
+        "to": after["effect"],
+        "to_reasons": after["reasons"],
+        "people": finding.found["people"],
+    }
+
+
+def findings(replay: PolicyReplay, kind: Kind, *, most: int | None = None) -> Iterator[ReplayFinding]:
+    """What a replay found of one kind, the oldest decision first. Opens units of work of its own."""
+    last, seen = uuid.UUID(int=0), 0
+    while most is None or seen < most:
+        at_once = _AT_ONCE if most is None else min(_AT_ONCE, most - seen)
+        with unit_of_work(replay.tenant_id):
+            rows = ReplayFinding.objects.filter(
+                tenant_id=replay.tenant_id, replay_id=replay.id, kind=kind, decision_id__gt=last
+            )
+            batch = list(rows.order_by("decision_id")[:at_once])
+        yield from batch
+        if len(batch) < at_once:
+            return
+        last, seen = batch[-1].decision_id, seen + len(batch)
+
+
+def list_json(replay: PolicyReplay, kind: Kind) -> Iterator[str]:
+    """All findings of one kind as a JSON array, piece by piece."""
+    separator = "["
+    for finding in findings(replay, kind):
+        yield separator + orjson.dumps(represent_finding(finding)).decode()
+        separator = ","
+    yield "[]" if separator == "[" else "]"
+
+
+def json_report(replay: PolicyReplay) -> Iterator[bytes]:
+    """Everything: the replay as the API shows it, its document, and every decision it names."""
+    head = {**represent_replay(replay), "document": replay.document}
+    yield orjson.dumps(head)[:-1]
+    for kind in KINDS:
+        yield f',"{_HEADINGS[kind]}":'.encode()
+        for piece in list_json(replay, kind):
+            yield piece.encode()
+    yield b"}"
+
+
+def html_report(replay: PolicyReplay) -> str:
+    """A page that stands by itself: no script, nothing loaded."""
+    return render_to_string("policies/replay_report.html", {"replay": replay, **report_context(replay)})
+
+
+def report_context(replay: PolicyReplay) -> dict[str, Any]:
+    """What page and report show of what was found, with the first findings of each kind as examples."""
+    summary = replay.summary
+    unanswerable = summary.get("not_replayable_because", {})
+    return {
+        "sentences": sentences(summary),
+        "picture": picture_of(summary),
+        "flips": summary.get("flips", []),
+        "places": [
+            (title, lines_of(summary.get(name, {})))
+            for title, name in (("By workflow", "workflows"), ("By channel", "channels"))
+        ],
+        "reasons": [
+            (why_sentence(reason), counts["count"], [name for name in counts if name != "count"])
+            for reason, counts in unanswerable.items()
+        ],
+        "examples": [represent_finding(finding) for finding in findings(replay, "flip", most=EXAMPLES)],
+        "unanswered": [represent_finding(finding) for finding in findings(replay, "not_replayable", most=EXAMPLES)],
+        "examples_most": EXAMPLES,
+    }
