@@ -50,6 +50,7 @@ SERVICES: Final = {
     "rocketchat": Service("rocketchat", "NotifyRocketChat", ("rocket", "rockets")),
     "slack": Service("slack", "NotifySlack", ("slack",)),
     "teams": Service("workflows", "NotifyWorkflows", ("workflow", "workflows")),
+    "webhook": Service("custom_json", "NotifyJSON", ("json", "jsons")),
 }
 _PARAMETERS: Final = frozenset(
     {"api-version", "channel", "footer", "key", "mode", "priority", "tags", "thread", "to", "token"}
@@ -76,7 +77,7 @@ class WrittenMessage:
 
 def base_url_of(service: str, base_url: str | None) -> str | None:
     """Where messages of `service` may go: its own host, or the customer's `base_url`; None when none is known."""
-    return HOSTS[service] or base_url
+    return HOSTS.get(service) or base_url
 
 
 def send_message(

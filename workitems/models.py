@@ -17,7 +17,7 @@ from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.models import TenantRow, User
-from workitems.notices.models import Notice, NoticeMessage
+from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "LegalHold",
     "Notice",
     "NoticeMessage",
+    "NotificationPreference",
     "RetentionRule",
     "RetentionRuleVersion",
     "RetentionRun",

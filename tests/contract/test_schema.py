@@ -109,6 +109,8 @@ CONTRACT: Final = {
     "GET /four-eyes": "workitems:read",
     "POST /four-eyes": "workflow:manage",
     "GET /me": None,
+    "GET /me/notification-preferences": None,
+    "PATCH /me/notification-preferences": None,
     "GET /healthz": None,
     "GET /readyz": None,
     "GET /metrics": None,

@@ -31,6 +31,7 @@ ADDRESSES = {
         "workflows://prod-1.logic.example.com:443/643e69f83c8944438d68119179a10a64/ktCKDBHWDzCJQRNB2ldYAWPxCCtXpOmk",
         "https://prod-1.logic.example.com:443/workflows/643e69f83c8944438d68119179a10a64/",
     ),
+    "webhook": ("jsons://hooks.example.com/of/ada", "https://hooks.example.com/of/ada"),
 }
 TOKEN = "3ccdd113474722377935511fc85d3dd4"
 

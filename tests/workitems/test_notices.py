@@ -99,9 +99,11 @@ def test_what_a_mail_says(office: Office, mail_server: MailServer, settings: Set
         page,
         "",
         "Opening this page decides nothing. What exactly is decided stands there alone; this message holds none of it.",
+        "Choose what you are told: https://threada.example.org/console/notifications/",
         "",
     ]
-    assert set(urls_in(text.get_content())) == set(urls_in(html.get_content())) == {page}
+    preferences = "https://threada.example.org/console/notifications/"
+    assert set(urls_in(text.get_content())) == set(urls_in(html.get_content())) == {page, preferences}
     assert "9876543210" not in mail.as_string()
     assert "31 January 2026, 10:30 (Europe/Berlin, UTC+01:00)" in html.get_content()
     assert (mail["To"], mail["Auto-Submitted"]) == ("fay@example.org", "auto-generated")

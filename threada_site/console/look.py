@@ -26,6 +26,7 @@ def tenant_label(request: HttpRequest) -> list[str] | None:
 def account_links(request: HttpRequest) -> list[dict[str, Any]]:
     links = [
         {"title": "Time zone", "link": reverse("admin:time_zone")},
+        {"title": "Notifications", "link": reverse("admin:notifications")},
         {"title": "Change password", "link": reverse("admin:password_change")},
     ]
     if len(getattr(request, "tenant_choices", ())) > 1:

@@ -18,6 +18,7 @@ from threada_site.admin.acts import OWN_UNIT_OF_WORK
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.console.dashboard import dashboard
 from threada_site.console.look_up import address_of
+from threada_site.console.notifications import notifications_page
 from threada_site.console.password import password_page
 from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
@@ -63,6 +64,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("tenant/", choose_tenant, name=CHOOSE_TENANT),
             path("summary/", self.admin_view(require_safe(self.summary)), name="summary"),
             path("time-zone/", self.admin_view(self.time_zone), name="time_zone"),
+            path("notifications/", self.admin_view(self.notifications), name="notifications"),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
@@ -104,6 +106,12 @@ class ConsoleSite(UnfoldAdminSite):
         return time_zone_page(request, self.each_context(request))
 
     time_zone.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def notifications(self, request: HttpRequest) -> HttpResponse:
+        """What one is told, and where."""
+        return notifications_page(request, self.each_context(request))
+
+    notifications.__dict__[OWN_UNIT_OF_WORK] = True
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> TemplateResponse:
         raise Http404

@@ -48,5 +48,6 @@ SILENCED_SYSTEM_CHECKS = [
     "admin.E408",
     "admin.E409",
     "admin.E410",
+    "mail.W001",  # without THREADA_SMTP_URL no mail is sent, and every message says so
     "guardian.W001",  # its authentication backend is not installed: rights are asked of ActingContext alone
 ]

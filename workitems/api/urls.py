@@ -1,6 +1,17 @@
 from django.urls import path
 
-from workitems.api import actions, batches, changes, delegations, freezes, handing_on, items, replays, steps
+from workitems.api import (
+    actions,
+    batches,
+    changes,
+    delegations,
+    freezes,
+    handing_on,
+    items,
+    notifications,
+    replays,
+    steps,
+)
 
 urlpatterns = [
     path("work-items", items.WorkItems.as_view()),
@@ -18,6 +29,7 @@ urlpatterns = [
     path("decision-steps/<str:decision_step_id>/release", steps.ReleaseDecisionStep.as_view()),
     path("decision-steps/<str:decision_step_id>/reassign", handing_on.ReassignDecisionStep.as_view()),
     path("decision-steps/<str:decision_step_id>/escalate", handing_on.EscalateDecisionStep.as_view()),
+    path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
     path("delegations", delegations.Delegations.as_view()),
     path("delegations/<str:delegation_id>", delegations.DelegationDetail.as_view()),
     path("delegations/<str:delegation_id>/end", delegations.EndDelegation.as_view()),

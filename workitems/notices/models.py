@@ -7,7 +7,7 @@ from django.db import models
 
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import tenant_constraints
-from threada_site.tenancy.models import TenantRow, User
+from threada_site.tenancy.models import Membership, TenantRow, User
 from workitems.notices.rules import OPEN, Channel, Event, MessageStatus
 
 
@@ -98,3 +98,35 @@ class NoticeMessage(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.MESSAGE, self.id)
+
+
+class NotificationPreference(TenantRow):
+    """What a member wants to be told, and where. Without a row: every event, by mail to the account's address.
+
+    It goes with the membership. A chat address holds a token, so it is encrypted, and never shown again.
+    """
+
+    membership = models.ForeignKey(
+        Membership, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
+    )
+    mail_address = models.EmailField(blank=True, help_text="In place of the account's address.")
+    mail_events = ArrayField(models.CharField(max_length=16), default=list)
+    chat_service = models.CharField(max_length=32, blank=True)
+    chat_address = models.BinaryField(null=True, editable=False)
+    chat_events = ArrayField(models.CharField(max_length=16), default=list)
+    version = models.PositiveIntegerField(default=1)
+    updated_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("notificationpreference", references=("membership",)),
+            models.UniqueConstraint(fields=["tenant", "membership"], name="notificationpreference_once"),
+            models.CheckConstraint(
+                name="notificationpreference_chat_is_whole",
+                condition=models.Q(chat_service="", chat_address__isnull=True)
+                | ~models.Q(chat_service="") & models.Q(chat_address__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"of {self.membership}"

@@ -65,6 +65,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str) -> Letter:
         "url": link("admin:workitems_decisionstep_change", step.public_id),
         "verb": "Read it" if event is Event.DECIDED else "Open the decision",
         "subject": subject_of_news(news),
+        "preferences": link("admin:notifications"),
     }
     return Letter(
         subject=subject_of_news(news),

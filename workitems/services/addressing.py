@@ -90,7 +90,7 @@ def _who_took_part(step: DecisionStep) -> set[uuid.UUID]:
 def _messages(notice: Notice, concerned: Iterable[uuid.UUID], *, now: datetime) -> list[NoticeMessage]:
     people = set(User.objects.filter(id__in=concerned, kind="human").values_list("id", flat=True))
     here = {member.id for member in members(notice.tenant_id, among=people, humans_only=True)} if people else set()
-    wishes = wishes_of(here)
+    wishes = wishes_of(here, tenant_id=notice.tenant_id)
     found = []
     for person in sorted(people):
         if person not in here:

@@ -72,7 +72,8 @@ def take_message(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) ->
         reason = message.reason or "worker_lost"
         _close(message, MessageStatus.FAILED, now=now, reason=reason, detail=message.detail)
         return None
-    wishes = wishes_of([message.recipient_id]).get(message.recipient_id, Wishes())
+    person = message.recipient_id
+    wishes = wishes_of([person], tenant_id=ctx.tenant_id).get(person, Wishes())
     skip = _reason_to_skip(message, wishes, now=now)
     if skip:
         _close(message, MessageStatus.SKIPPED, now=now, reason=skip)

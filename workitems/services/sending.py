@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.encryption import Undecipherable
 from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.notices.chat import send_chat
 from workitems.notices.mail import send_mail
 from workitems.notices.rendering import letter_of, mail_of
-from workitems.notices.rules import SendFailure
+from workitems.notices.rules import Channel, SendFailure
 from workitems.services.messages import Taken, mark_handed_over, settle_failed, settle_sent, take_message
-from workitems.services.preferences import zone_of
+from workitems.services.preferences import chat_address_of, zone_of
 
 log = structlog.get_logger("threada.notices")
 
@@ -23,16 +27,24 @@ class _TakenOver(Exception):
     """Another worker has the message by now."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Where one person reads, and in which zone. `chat` is service and address, None when it cannot be read."""
+
+    zone: str
+    chat: tuple[str, str] | None
+
+
 def send_message(message_id: uuid.UUID, *, ctx: ActingContext, rng: random.Random) -> None:
     """Send a message that is due. Opens its own units of work; may run twice, and at the same time."""
     with unit_of_work(ctx.tenant_id):
         taken = take_message(message_id, now=clock.now(), ctx=ctx)
-        zone = zone_of(taken.message.recipient, tenant_id=ctx.tenant_id) if taken else ""
-    if taken is None:
+        reader = _reader(taken, ctx=ctx) if taken else None
+    if taken is None or reader is None:
         return
     failure: SendFailure | None = None
     try:
-        _send(taken, zone=zone, ctx=ctx)
+        _send(taken, reader, ctx=ctx)
     except _TakenOver:
         return
     except SendFailure as said:
@@ -45,12 +57,34 @@ def send_message(message_id: uuid.UUID, *, ctx: ActingContext, rng: random.Rando
             settle_failed(taken, failure, now=clock.now(), ctx=ctx, rng=rng)
 
 
-def _send(taken: Taken, *, zone: str, ctx: ActingContext) -> None:
-    letter = letter_of(taken.message, tenant=ctx.tenant_slug, zone=zone)
+def _send(taken: Taken, reader: _Reader, *, ctx: ActingContext) -> None:
+    letter = letter_of(taken.message, tenant=ctx.tenant_slug, zone=reader.zone)
+    hand_over = _handing_over(taken, ctx=ctx)
+    if taken.channel is Channel.MAIL:
+        send_mail(mail_of(taken.message, letter, address=taken.wishes.mail_address), before=hand_over)
+        return
+    if reader.chat is None:
+        detail = "The chat address cannot be read any more: the instance's secrets key is another one. Enter it again."
+        raise SendFailure("credential_unavailable", detail, is_final=True)
+    service, address = reader.chat
+    send_chat(letter.brief, title=letter.subject, service=service, address=address, before=hand_over)
 
+
+def _handing_over(taken: Taken, *, ctx: ActingContext) -> Callable[[], None]:
     def hand_over() -> None:
         with unit_of_work(ctx.tenant_id):
             if not mark_handed_over(taken, now=clock.now(), ctx=ctx):
                 raise _TakenOver
 
-    send_mail(mail_of(taken.message, letter, address=taken.wishes.mail_address), before=hand_over)
+    return hand_over
+
+
+def _reader(taken: Taken, *, ctx: ActingContext) -> _Reader:
+    person = taken.message.recipient
+    chat = None
+    if taken.channel is Channel.CHAT:
+        try:
+            chat = chat_address_of(person.id, tenant_id=ctx.tenant_id)
+        except Undecipherable:
+            chat = None
+    return _Reader(zone_of(person, tenant_id=ctx.tenant_id), chat)

@@ -1,0 +1,99 @@
+"""What one is told, and where: the page of one's own notification preferences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from integrations.chat import SERVICES
+from threada_site.admin.acts import Call, Done, carry_out, sentences
+from threada_site.admin.forms import ConsoleForm
+from threada_site.tenancy.models import User
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.notices.rules import Channel, Event
+from workitems.services.preferences import UNCHANGED, Change, change_preferences, is_set_up, preferences_of, zone_of
+
+_EVENTS = [
+    (Event.ASSIGNED.value, "A decision waits for me"),
+    (Event.REMINDER.value, "It still waits"),
+    (Event.ESCALATED.value, "A decision was escalated to me"),
+    (Event.DECIDED.value, "What I asked for or voted on was decided"),
+]
+
+
+class NotificationsForm(ConsoleForm):
+    """What stands in the chat field goes in and never comes out again."""
+
+    intro = "Messages name a decision and link to its page. They hold nothing of what it is about."
+    mail_address = forms.EmailField(label="Mail address", required=False, max_length=254)
+    mail_events = forms.MultipleChoiceField(
+        label="Tell me by mail", choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
+    )
+    chat_address = forms.CharField(
+        label="Chat address",
+        required=False,
+        max_length=2000,
+        widget=forms.PasswordInput({"autocomplete": "off", "spellcheck": "false"}),
+    )
+    forget_chat = forms.BooleanField(label="Forget the chat address", required=False)
+    chat_events = forms.MultipleChoiceField(
+        label="Tell me by chat", choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
+    )
+
+    def prepare(self) -> None:
+        person = User.objects.get(pk=self.ctx.principal_id)
+        service = self.row.chat_service
+        self.initial = {
+            "mail_address": self.row.mail_address,
+            "mail_events": self.row.mail_events,
+            "chat_events": self.row.chat_events,
+        }
+        account = f"Empty: {person.email}, your account's." if person.email else "Your account has none."
+        off = "" if is_set_up(Channel.MAIL) else " This instance sends no mail yet."
+        zone = f" Times are written in {zone_of(person, tenant_id=self.ctx.tenant_id)}."
+        self.fields["mail_address"].help_text = f"{account}{zone}{off}"
+        schemes = ", ".join(sorted(f"{scheme}://" for entry in SERVICES.values() for scheme in entry.schemes))
+        kept = f"A {service.replace('_', ' ')} address is set; empty leaves it. " if service else ""
+        self.fields["chat_address"].help_text = f"{kept}An Apprise address: {schemes}. It is never shown again."
+        if not service:
+            del self.fields["forget_chat"]
+
+    def change(self) -> Change:
+        said = self.cleaned_data
+        return Change(
+            mail_address=said["mail_address"],
+            mail_events=said["mail_events"],
+            chat_address="" if said.get("forget_chat") else said["chat_address"] or UNCHANGED,
+            chat_events=said["chat_events"],
+        )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def notifications_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    """The page, and what its button does."""
+    ctx = request.acting_context  # type: ignore[attr-defined]
+    is_sent = request.method == "POST"
+    problems: list[str] = []
+    with unit_of_work(ctx.tenant_id):
+        form = NotificationsForm(request.POST if is_sent else None, ctx=ctx, row=preferences_of(ctx))
+    if is_sent and form.is_valid():
+
+        def change(call: Call) -> Done:
+            change_preferences(preferences_of(call.ctx, for_update=True), form.change(), ctx=call.ctx)
+            return Done("You are told as you chose.")
+
+        outcome = carry_out(Call(request, ctx, ""), None, change)
+        if isinstance(outcome, Done):
+            messages.success(request, outcome.message)
+            return HttpResponseRedirect(reverse("admin:notifications"))
+        problems = sentences(outcome)
+    home = {"list_title": "Dashboard", "list_url": reverse("admin:index")}
+    context = {**frame, **home, "title": "Notifications", "form": form, "problems": problems, "submit": "Save"}
+    with unit_of_work(ctx.tenant_id):
+        return render(request, "console/form.html", context, status=422 if is_sent else 200)

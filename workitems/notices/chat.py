@@ -1,0 +1,76 @@
+"""One chat message to a person's own address: Apprise writes it, our transport sends it (`integrations.chat`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from django.conf import settings
+
+from integrations.chat import SERVICES, ChatMessage, write_message
+from integrations.chat import send_message as send_chat_message
+from integrations.connectors.protocol import CallTerms
+from integrations.failures import TransportFailure
+from integrations.transport import EgressPolicy, read_url
+from workitems.notices.rules import SendFailure
+
+TIMEOUT_S: Final = 15.0
+_FINAL: Final = frozenset({"rejected_by_receiver", "blocked_address", "credential_unavailable"})
+
+
+class UnusableChatAddress(ValueError):
+    """Nothing can be sent to it; the message says why and repeats no part of it."""
+
+
+def service_of(address: str) -> str:
+    """The chat service that an address belongs to. Sends nothing. Raises `UnusableChatAddress`.
+
+    A host that is an address is judged at once; a name when it is resolved for the call.
+    """
+    scheme = address.partition("://")[0].lower()
+    service = next((name for name, entry in SERVICES.items() if scheme in entry.schemes), None)
+    if service is None:
+        known = sorted(f"{scheme}://" for entry in SERVICES.values() for scheme in entry.schemes)
+        raise UnusableChatAddress(f"begins with none of {', '.join(known)}")
+    try:
+        written = write_message(ChatMessage("test"), service=service, address=address)
+        EgressPolicy(settings.THREADA_EGRESS_ALLOW).check_url(written.request.url)
+    except TransportFailure as failure:
+        raise UnusableChatAddress(failure.detail) from None
+    return service
+
+
+def send_chat(text: str, *, title: str, service: str, address: str, before: Callable[[], None]) -> None:
+    """Send a message once; `before` is called right before, and what it raises ends the try.
+
+    Raises `SendFailure`. An answer that says no is a no: 4xx is final, 429 and 503 are tried again. Anything else after
+    which the service may have shown the message is ambiguous.
+    """
+    message = ChatMessage(text, title=title)
+    try:
+        url = read_url(write_message(message, service=service, address=address).request.url)
+    except TransportFailure as failure:
+        raise SendFailure(failure.failure.value, failure.detail, is_final=True) from None
+    before()
+    outcome = send_chat_message(
+        message,
+        service=service,
+        address=address,
+        base_url=f"{url.scheme}://{url.authority}/",
+        terms=CallTerms(
+            idempotency_key="",
+            timeout_s=TIMEOUT_S,
+            egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
+            user_agent=f"Threada/{settings.THREADA_VERSION}",
+        ),
+    )
+    if outcome.failure is None:
+        return
+    is_away = (outcome.response or {}).get("status") == 503
+    raise SendFailure(
+        outcome.failure.value,
+        outcome.detail,
+        is_ambiguous=outcome.ambiguous and not is_away,
+        is_final=outcome.failure.value in _FINAL,
+        retry_after_s=outcome.retry_after_s,
+    )
