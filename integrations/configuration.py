@@ -24,6 +24,12 @@ def action_of(execution: Execution) -> ActionDocument:
     return document_of(execution.integration_version).action(execution.action)
 
 
+def host_of(execution: Execution) -> str:
+    """The host that an execution's integration version calls: the only one its stored secrets may go to."""
+    origin = document_of(execution.integration_version).origin
+    return origin.host if origin else ""
+
+
 def check_intact(execution: Execution) -> None:
     """Raise `TransportFailure` (`envelope_mismatch`) unless the version that an execution pins is stored as it was put
     in force, and has the action. What a process has read of it before is not asked."""

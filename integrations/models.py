@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from integrations.freeze_models import Freeze
+from integrations.secret_models import StoredSecret
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
@@ -20,6 +21,7 @@ __all__ = [
     "Freeze",
     "Integration",
     "IntegrationVersion",
+    "StoredSecret",
 ]
 
 OPEN_EXECUTION_STATUSES = ["awaiting_approval", "started", "running", "outcome_unknown"]

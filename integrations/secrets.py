@@ -1,8 +1,9 @@
 """Secrets by reference: documents, envelopes and receipts name where a secret lies, and only a call reads it.
 
-`{env: NAME}` is a variable of the worker's environment, `{file: PATH}` a file that the worker can read. Which
-references may come through API and console is the instance's decision (`THREADA_SECRET_REFS`): a tenant could otherwise
-send the server's own environment to its host.
+`{stored: NAME}` is a secret of the tenant, kept encrypted (integrations.services.vault). `{env: NAME}` is a variable of
+the worker's environment, `{file: PATH}` a file that the worker can read. Which of these two may come through API and
+console is the instance's decision (`THREADA_SECRET_REFS`): a tenant could otherwise send the server's own environment
+to its host.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from integrations.failures import FailureClass, TransportFailure
+from threada_site.kernel.ids import is_slug
 
 MAX_SECRET_BYTES: Final = 64 * 1024
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -23,9 +25,9 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """Where a secret lies. As text it is `env:NAME` or `file:/path`."""
+    """Where a secret lies. As text it is `stored:name`, `env:NAME` or `file:/path`."""
 
-    source: Literal["env", "file"]
+    source: Literal["env", "file", "stored"]
     name: str
 
     def __str__(self) -> str:
@@ -58,10 +60,14 @@ class Secret:
 
 
 def parse_reference(value: Any) -> SecretReference:
-    """The reference in `{env: NAME}` or `{file: PATH}`. Raises `ValueError` with a sentence that repeats no value."""
-    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in ("env", "file"):
-        raise ValueError("A secret is named, never written out: {env: NAME} or {file: /path}.")
+    """The reference in `{stored: name}`, `{env: NAME}` or `{file: PATH}`. Raises `ValueError`, repeating no value."""
+    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in ("env", "file", "stored"):
+        raise ValueError("A secret is named, never written out: {stored: name}, {env: NAME} or {file: /path}.")
     source, name = next(iter(value.items()))
+    if source == "stored":
+        if not isinstance(name, str) or not is_slug(name):
+            raise ValueError("A stored secret's name must be a slug: a-z, 0-9, - and _, at most 63 characters.")
+        return SecretReference("stored", name)
     if source == "env":
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             raise ValueError("The variable's name must be letters, digits and underscores, and not begin with a digit.")
@@ -78,18 +84,21 @@ def parse_reference(value: Any) -> SecretReference:
 
 
 def allowed(reference: SecretReference, listed: Sequence[str], *, tenant: str) -> bool:
-    """Whether a reference that comes through API or console is one of those the instance lists, letter for letter.
+    """Whether a reference may come through API or console: what the tenant stored, and what the instance lists, letter
+    for letter.
 
     An entry `acme/env:NAME` lists it for the tenant `acme` alone, one without a tenant for all.
     """
-    return f"{tenant}/{reference}" in listed or str(reference) in listed
+    return reference.source == "stored" or f"{tenant}/{reference}" in listed or str(reference) in listed
 
 
 def resolve(reference: SecretReference, environ: Mapping[str, str] | None = None) -> Secret:
-    """The secret as it is now; one line break at its end is dropped.
+    """The secret in environment or file as it is now; one line break at its end is dropped.
 
     Raises `TransportFailure` (`credential_unavailable`) when it is absent, empty, unreadable or no single line.
     """
+    if reference.source == "stored":
+        raise _unavailable(reference, "cannot be read from here")
     if reference.source == "env":
         text = (os.environ if environ is None else environ).get(reference.name, "")
     else:

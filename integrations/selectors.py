@@ -7,13 +7,17 @@ import uuid
 from django.db import connection
 from django.db.models import QuerySet
 
-from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Envelope, Execution, Integration
+from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Envelope, Execution, Integration, StoredSecret
 from threada_site.kernel.context import ActingContext
 
 
 def integrations(ctx: ActingContext) -> QuerySet[Integration]:
     """The tenant's integrations with their current versions."""
     return Integration.objects.filter(tenant_id=ctx.tenant_id).select_related("current_version")
+
+
+def stored_secrets(ctx: ActingContext) -> QuerySet[StoredSecret]:
+    return StoredSecret.objects.filter(tenant_id=ctx.tenant_id)
 
 
 def integration_by_slug(slug: str, *, ctx: ActingContext) -> Integration | None:

@@ -77,18 +77,18 @@ DATA_DIR = Path(text("THREADA_DATA_DIR") or BASE_DIR / ".threada").absolute()
 
 
 def key(name: str) -> str:
-    """The key `THREADA_<NAME>` from the environment, or the one in `<data dir>/keys/<name>`, made on first use.
+    """The key `THREADA_<NAME>` from the environment, or the one in `<data dir>/keys/<name>`, made on first use."""
+    return text(f"THREADA_{name.upper()}") or key_file(name).read_text().strip()
+
+
+def key_file(name: str) -> Path:
+    """`<data dir>/keys/<name>`, holding a key since its first use.
 
     The file has mode 0600 and appears whole or not at all, also when several processes start at once.
     """
-    given = text(f"THREADA_{name.upper()}")
-    if given:
-        return given
     path = DATA_DIR / "keys" / name
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        pass
+    if path.exists():
+        return path
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{name}.{os.getpid()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -99,4 +99,4 @@ def key(name: str) -> str:
         pass
     finally:
         temporary.unlink()
-    return path.read_text().strip()
+    return path

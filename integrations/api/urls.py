@@ -1,11 +1,14 @@
 from django.urls import path
 
-from integrations.api import deliveries, views
+from integrations.api import deliveries, secrets, views
 
 urlpatterns = [
     path("integrations", views.Integrations.as_view()),
     path("integrations/<str:integration_id>", views.IntegrationDetail.as_view()),
     path("integrations/<str:integration_id>/test", views.TestIntegration.as_view()),
+    path("secrets", secrets.Secrets.as_view()),
+    path("secrets/<str:secret_id>", secrets.SecretDetail.as_view()),
+    path("secrets/<str:secret_id>/remove", secrets.RemoveSecret.as_view()),
     path("telemetry/deliveries", deliveries.Deliveries.as_view()),
     path("telemetry/deliveries/<str:delivery_id>", deliveries.DeliveryDetail.as_view()),
     path("telemetry/deliveries/<str:delivery_id>/pause", deliveries.PauseDelivery.as_view()),

@@ -85,7 +85,10 @@ class TestIntegration(TenantView):
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
         assert integration.current_version is not None  # noqa: S101  (found integrations have one)
         return Response(
-            {"integration_id": integration.slug, **probe_integration(document_of(integration.current_version))}
+            {
+                "integration_id": integration.slug,
+                **probe_integration(document_of(integration.current_version), tenant_id=request.auth.tenant_id),
+            }
         )
 
 

@@ -15,7 +15,7 @@ from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.chat_actions import ChatCall
 from integrations.failures import TransportFailure
 from integrations.outcomes import Outcome
-from integrations.secrets import parse_reference, resolve
+from integrations.secrets import parse_reference
 from integrations.templates import render
 
 
@@ -44,7 +44,7 @@ class ChatConnector:
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
         """As `OutboundConnector.call`."""
         try:
-            address = resolve(parse_reference(request["address"]), terms.environ).reveal()
+            address = terms.secret(parse_reference(request["address"])).reveal()
         except TransportFailure as failure:
             return Outcome.of_failure(failure)
         message = ChatMessage(request["text"], title=request["title"], format=request["format"])

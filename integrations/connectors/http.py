@@ -22,7 +22,7 @@ from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, HttpCall, IntegrationDocument
 from integrations.failures import FailureClass, TransportFailure
 from integrations.outcomes import Outcome
-from integrations.secrets import parse_reference, resolve
+from integrations.secrets import parse_reference
 from integrations.templates import render
 from threada_site.kernel.canonical import canonical_bytes
 
@@ -62,7 +62,7 @@ class HttpConnector:
 
 def _authorization(auth: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> str:
     reference = parse_reference(auth["secret"])
-    secret = resolve(reference, terms.environ).reveal()
+    secret = terms.secret(reference).reveal()
     secrets.append(secret)
     if auth["scheme"] == "basic":
         token = base64.b64encode(f"{auth['username']}:{secret}".encode()).decode()

@@ -19,7 +19,7 @@ from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.mail_actions import MailCall, MailServer, address_in
 from integrations.failures import FailureClass, TransportFailure
 from integrations.outcomes import Outcome
-from integrations.secrets import parse_reference, resolve
+from integrations.secrets import parse_reference
 from integrations.templates import Template, render
 from integrations.transport.smtp import MailRoute, send_mail
 from threada_site.kernel.errors import ExpressionFailed
@@ -103,7 +103,7 @@ def _route(request: Mapping[str, Any], terms: CallTerms) -> MailRoute:
         host=parts.hostname or "",
         port=parts.port or 0,
         username=request["username"],
-        password="" if secret is None else resolve(parse_reference(secret), terms.environ).reveal(),
+        password="" if secret is None else terms.secret(parse_reference(secret)).reveal(),
     )
 
 

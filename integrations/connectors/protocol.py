@@ -10,13 +10,14 @@ itself (`workflow`) has no `call`: the service that settles the execution runs i
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.outcomes import Outcome
+from integrations.secrets import Secret, SecretReference, resolve
 from integrations.transport import EgressPolicy, Network, SystemNetwork
 from threada_site.kernel import clock
 
@@ -27,7 +28,8 @@ class CallTerms:
 
     `idempotency_key` derives from the execution and is the same for every attempt. `timeout_s` bounds the attempt as a
     whole. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent along when given. `now` answers the time,
-    which a Retry-After date is held against. `tls` is None for public authorities alone.
+    which a Retry-After date is held against. `tls` is None for public authorities alone. `stored` reads the tenant's
+    own secrets by name, for the integration's host.
     """
 
     idempotency_key: str
@@ -37,8 +39,15 @@ class CallTerms:
     traceparent: str | None = None
     network: Network = field(default_factory=SystemNetwork)
     tls: ssl.SSLContext | None = None
-    environ: Mapping[str, str] | None = None
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
+    stored: Callable[[str], Secret] | None = field(default=None, repr=False)
     now: datetime = field(default_factory=clock.now)
+
+    def secret(self, reference: SecretReference) -> Secret:
+        """The secret that a reference names. Raises `TransportFailure` (`credential_unavailable`)."""
+        if reference.source == "stored" and self.stored is not None:
+            return self.stored(reference.name)
+        return resolve(reference, self.environ)
 
 
 class Connector(Protocol):

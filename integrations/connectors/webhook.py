@@ -20,7 +20,7 @@ from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.webhook_actions import WebhookCall
 from integrations.failures import FailureClass, TransportFailure
 from integrations.outcomes import Outcome
-from integrations.secrets import parse_reference, resolve
+from integrations.secrets import parse_reference
 from integrations.standard_webhooks import signed_headers, signing_key
 from integrations.templates import render
 from threada_site.kernel.canonical import canonical_bytes
@@ -65,7 +65,7 @@ class WebhookConnector:
 
 def _key(written: Any, terms: CallTerms, secrets: list[str]) -> bytes:
     reference = parse_reference(written)
-    secret = resolve(reference, terms.environ).reveal()
+    secret = terms.secret(reference).reveal()
     secrets.append(secret)
     try:
         return signing_key(secret)

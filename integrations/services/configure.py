@@ -9,7 +9,14 @@ from django.conf import settings
 from integrations.connectors import connector_named
 from integrations.documents import IntegrationDocument, read_integration
 from integrations.failures import TransportFailure
-from integrations.models import OPEN_EXECUTION_STATUSES, Action, Execution, Integration, IntegrationVersion
+from integrations.models import (
+    OPEN_EXECUTION_STATUSES,
+    Action,
+    Execution,
+    Integration,
+    IntegrationVersion,
+    StoredSecret,
+)
 from integrations.secrets import allowed
 from integrations.transport import EgressPolicy
 from telemetry.receipts import Entry, Subject
@@ -118,6 +125,7 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
         return document
     if document.reached_at is not None:
         _check_reachable(document.reached_at, f"{pointer}/{'server' if document.base_url is None else 'base_url'}")
+    _check_stored(document, ctx=ctx, pointer=pointer)
     for reference in document.secret_references:
         if not allowed(reference, settings.THREADA_SECRET_REFS, tenant=ctx.tenant_slug):
             raise SecretReferenceNotAllowed(
@@ -126,6 +134,22 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
                 errors=[FieldError(f"{pointer}/auth", f"{reference} is not listed", "not_allowed")],
             )
     return document
+
+
+def _check_stored(document: IntegrationDocument, *, ctx: ActingContext, pointer: str) -> None:
+    """Refuse stored secrets that there are none of, or that are not for the host this integration calls."""
+    named = {reference.name for reference in document.secret_references if reference.source == "stored"}
+    hosts = dict(StoredSecret.objects.filter(tenant_id=ctx.tenant_id, slug__in=named).values_list("slug", "hosts"))
+    host = document.origin.host if document.origin else ""
+    problems = [
+        FieldError(
+            pointer, f"there is no secret {name}" if name not in hosts else f"{name} is not for {host}", "secret"
+        )
+        for name in sorted(named)
+        if host not in hosts.get(name, ())
+    ]
+    if problems:
+        raise DocumentInvalid(errors=problems)
 
 
 def _rename(integration: Integration, name: str, *, ctx: ActingContext) -> Change:

@@ -24,8 +24,9 @@ from integrations.answers import outcome_of_answer, outcome_of_status
 from integrations.failures import FailureClass, TransportFailure
 from integrations.outcomes import Outcome
 from integrations.secrets import allowed, parse_reference, resolve
+from integrations.services.vault import reveal
 from integrations.standard_webhooks import signed_headers, signing_key
-from integrations.transport import EgressPolicy, OutboundRequest, send
+from integrations.transport import EgressPolicy, OutboundRequest, read_url, send
 from telemetry.delivery_rules import Failure
 from telemetry.formats.cloudevents import deleted_event_bytes, event_bytes
 from telemetry.models import Delivery
@@ -114,7 +115,7 @@ def _post(batch: Batch) -> Outcome:
     message_id = f"{batch.delivery.public_id}.{batch.delivery.next_index}-{batch.end - 1}"
     now = clock.now()
     try:
-        headers = signed_headers(body, message_id=message_id, at=now, keys=[_key(batch.delivery.secret)])
+        headers = signed_headers(body, message_id=message_id, at=now, keys=[_key(batch.delivery)])
         answer = send(
             OutboundRequest(
                 "POST",
@@ -177,10 +178,14 @@ def _event(receipt: SealedReceipt, delivery: Delivery) -> bytes:
     return event_bytes(receipt.body, sequence=sequence)
 
 
-def _key(secret: Any) -> bytes:
-    reference = parse_reference(secret)
+def _key(delivery: Delivery) -> bytes:
+    reference = parse_reference(delivery.secret)
+    if reference.source == "stored":
+        secret = reveal(reference.name, tenant_id=delivery.tenant_id, host=read_url(delivery.url).host)
+    else:
+        secret = resolve(reference)
     try:
-        return signing_key(resolve(reference).reveal())
+        return signing_key(secret.reveal())
     except ValueError as error:
         detail = f"The secret {reference} {error}."
         raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail) from None

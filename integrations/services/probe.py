@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -11,18 +12,20 @@ from django.conf import settings
 from integrations.documents import IntegrationDocument
 from integrations.failures import TransportFailure
 from integrations.secrets import SecretReference, resolve
+from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy, reach
 
 CONNECT_TIMEOUT_S: Final = 5.0
 
 
-def probe_integration(document: IntegrationDocument) -> dict[str, Any]:
+def probe_integration(document: IntegrationDocument, *, tenant_id: uuid.UUID) -> dict[str, Any]:
     """`{ok, checks: [{check, ok, failure, detail}]}` as seen from this process.
 
     Opens one connection at most and sends nothing over it. Call it outside a transaction.
     """
     checks = [
-        _outcome(f"secret {reference}", partial(_readable, reference)) for reference in document.secret_references
+        _outcome(f"secret {reference}", partial(_readable, reference, document, tenant_id))
+        for reference in document.secret_references
     ]
     reached_at = document.reached_at
     if reached_at is not None:
@@ -36,8 +39,11 @@ def probe_integration(document: IntegrationDocument) -> dict[str, Any]:
     return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
 
-def _readable(reference: SecretReference) -> str:
-    resolve(reference)
+def _readable(reference: SecretReference, document: IntegrationDocument, tenant_id: uuid.UUID) -> str:
+    if reference.source == "stored":
+        reveal(reference.name, tenant_id=tenant_id, host=document.origin.host if document.origin else "")
+    else:
+        resolve(reference)
     return "can be read"
 
 

@@ -72,6 +72,7 @@ def stock(slug: str) -> Stock:
     freeze = made(admin.post("/freezes", frozen))
     export = made(admin.post("/telemetry/exports", {}))
     delivery = made(admin.post("/telemetry/deliveries", {"delivery_id": f"{slug}-archive", "target": "file"}))
+    secret = made(admin.post("/secrets", {"secret_id": f"{slug}-token", "value": "s", "hosts": ["bank.example"]}))
     make_principal(tenant, f"{slug}-deputy", roles=("approver",))
     away = {"delegate": f"{slug}-deputy", "ends_at": rfc3339(clock.now() + timedelta(days=1))}
     delegation = made(admin.post("/delegations", away))
@@ -89,6 +90,7 @@ def stock(slug: str) -> Stock:
             "freeze_id": freeze["freeze_id"],
             "export_id": export["export_id"],
             "delivery_id": delivery["delivery_id"],
+            "secret_id": secret["secret_id"],
             "delegation_id": delegation["delegation_id"],
             "workflow_id": flow,
             "channel_id": channel,

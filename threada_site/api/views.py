@@ -31,6 +31,7 @@ class TenantView(APIView):
 
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     scopes: ClassVar[dict[str, Scope | None]] = {}
+    body_is_secret: ClassVar[bool] = False  # whether what is sent must not even be told by a plain digest
     refusal: ThreadaError | None = None
     claim: Claim | None = None
     subject: Any = None  # what a refusal's receipt is about, once the handler has found it

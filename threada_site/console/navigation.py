@@ -36,6 +36,7 @@ _GROUPS: Final = (
         (
             ("Integrations", "hub", "integrations_integration", _READ),
             ("Freezes", "ac_unit", "integrations_freeze", _READ),
+            ("Secrets", "password", "integrations_storedsecret", Scope.INTEGRATIONS_MANAGE),
         ),
     ),
     (

@@ -2,12 +2,14 @@
 
 from urllib.parse import urlsplit
 
-from threada_site.settings.environment import flag, key, text, words
+from threada_site.settings.environment import flag, key, key_file, text, words
 
 DEBUG = False
 SECRET_KEY = key("secret_key")
 THREADA_CURSOR_KEY = key("cursor_key")
-THREADA_SECRETS_KEY = key("secrets_key")
+# Secrets at rest: keys separated by white space, the first one encrypts; or a file with one a line.
+THREADA_SECRETS_KEY = text("THREADA_SECRETS_KEY")
+THREADA_SECRETS_KEY_FILE = text("THREADA_SECRETS_KEY_FILE") or ("" if THREADA_SECRETS_KEY else key_file("secrets_key"))
 
 _public = urlsplit(text("THREADA_PUBLIC_URL"))
 _is_https = _public.scheme == "https"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -21,7 +22,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from psycopg_pool import PoolTimeout
 
 from integrations import selectors as systems
-from integrations.configuration import readable_action_of
+from integrations.configuration import host_of, readable_action_of
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import ActionDocument
 from integrations.failures import FailureClass, TransportFailure
@@ -31,6 +32,7 @@ from integrations.models import Attempt, Execution
 from integrations.outcomes import Outcome
 from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease
 from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go
+from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy
 from policies.services.decide import recheck
 from threada_site.kernel import clock
@@ -59,6 +61,7 @@ class Errand:
     connector: str
     request: dict[str, Any]
     action: ActionDocument
+    host: str
 
 
 def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
@@ -70,7 +73,7 @@ def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
     outcome: Outcome | None = None
     if isinstance(connector, OutboundConnector):
         with _lease_renewed(tenant, errand.held):
-            outcome = connector.call(errand.request, _terms(execution_id, errand))
+            outcome = connector.call(errand.request, _terms(tenant, execution_id, errand))
     with unit_of_work(tenant.id):
         found = _locked(tenant, execution_id)
         if found is None:
@@ -113,7 +116,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
             inputs={"envelope_sha256": execution.envelope.sha256, "attempt": execution.attempts_made},
             outcome={"status": execution.status},
         )
-        return Errand(held, sealed["integration"]["connector"], sealed["request"], action)
+        return Errand(held, sealed["integration"]["connector"], sealed["request"], action, host_of(execution))
 
 
 def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: ActingContext) -> bool:
@@ -179,12 +182,13 @@ def _is_still_held(execution: Execution, held: Claim) -> bool:
     return execution.status == ExecutionStatus.RUNNING and execution.fencing_token == held.fencing_token
 
 
-def _terms(execution_id: uuid.UUID, errand: Errand) -> CallTerms:
+def _terms(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> CallTerms:
     return CallTerms(
         idempotency_key=receiver_key(execution_id),
         timeout_s=errand.action.timeout_s,
         egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
         user_agent=f"Threada/{settings.THREADA_VERSION}",
+        stored=partial(reveal, tenant_id=tenant.id, host=errand.host),
     )
 
 

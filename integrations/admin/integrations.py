@@ -44,7 +44,8 @@ spec:
 class IntegrationForm(ConsoleForm):
     intro = (
         "A change makes a new version, for new executions; sealed envelopes keep theirs. Secrets are named, never "
-        "written: the instance's operator lists those that may be named in THREADA_SECRET_REFS."
+        "written: {stored: name} is one under Secrets, {env: NAME} one that the instance's operator lists in "
+        "THREADA_SECRET_REFS."
     )
     document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
 
@@ -102,7 +103,7 @@ class IntegrationAdmin(TenantAdmin):
             raise errors.NotFound
         _require(call.ctx, integration)
         call.subject = Subject(integration=integration.slug)
-        probe = probe_integration(document_of(integration.current_version))
+        probe = probe_integration(document_of(integration.current_version), tenant_id=call.ctx.tenant_id)
         for check in probe["checks"]:
             say = messages.success if check["ok"] else messages.error
             say(call.request, f"{check['check']}: {check['detail']}")

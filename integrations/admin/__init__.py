@@ -1,0 +1,5 @@
+"""The console's pages of integrations and their secrets."""
+
+from integrations.admin import integrations, secrets
+
+__all__ = ["integrations", "secrets"]

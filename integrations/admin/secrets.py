@@ -1,0 +1,93 @@
+"""The console's pages of secrets: what there is and who uses it. A value is typed in and seen by nobody again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from integrations import selectors
+from integrations.models import StoredSecret
+from integrations.services.vault import put_secret, remove_secret, used_by
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+
+
+class _ValueForm(ConsoleForm):
+    intro = "It is kept encrypted, sent to these hosts alone, and shown to nobody again, you included."
+    value = forms.CharField(label="Value", strip=False, widget=forms.PasswordInput({"autocomplete": "off"}))
+    hosts = forms.CharField(label="Hosts that it may be sent to", help_text="Names without ports, apart by blanks.")
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            self.initial = {"hosts": " ".join(self.row.hosts)}
+
+
+class NewSecretForm(_ValueForm):
+    secret_id = forms.SlugField(label="Name", max_length=63)
+    field_order = ("secret_id", "value", "hosts")
+
+
+class NewValueForm(_ValueForm):
+    pass
+
+
+@admin.register(StoredSecret)
+class StoredSecretAdmin(TenantAdmin):
+    heading = "Secrets"
+    scope = Scope.INTEGRATIONS_MANAGE
+    key = "slug"
+    columns = (
+        Column("Secret", lambda row: row.slug),
+        Column("Hosts", lambda row: html.tags(row.hosts), is_wide=True),
+        Column("Value", lambda row: f"number {row.number}"),
+        Column("Since", lambda row: html.when(row.changed_at)),
+    )
+    about = "What integrations prove themselves with. Documents name one as {stored: name}."
+    nothing_yet = "No secret is stored here."
+    page_template = "integrations/secret.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.stored_secrets(ctx)
+
+    def page(self, row: StoredSecret, *, ctx: ActingContext) -> dict[str, Any]:
+        return {"used_by": used_by(row.slug, ctx=ctx)}
+
+    @form_page("New secret", form=NewSecretForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Store it")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        slug = form.cleaned_data["secret_id"]
+        if not ids.is_slug(slug):
+            raise errors.InvalidRequest("A name has lower-case letters, digits, - and _, and begins with one of them.")
+        if self.rows(call.ctx).filter(slug=slug).exists():
+            raise errors.Conflict(f"There is a secret {slug} already. Open it to give it a new value.")
+        _put(call, form, slug)
+        return Done(f"The secret {slug} is stored.", html.page_url("integrations.storedsecret", slug))
+
+    @form_page(
+        "New value", form=NewValueForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Use it from now on"
+    )
+    def new_value(self, call: Call, form: ConsoleForm) -> Done:
+        _put(call, form, call.key)
+        return Done("Calls use the new value from now on.")
+
+    @act(Scope.INTEGRATIONS_MANAGE)
+    def remove(self, call: Call) -> Done:
+        """Forget it."""
+        found = ids.is_slug(call.key) and self.rows(call.ctx).select_for_update().filter(slug=call.key).first()
+        if not found:
+            raise errors.NotFound
+        remove_secret(found, ctx=call.ctx)
+        return Done("The secret is forgotten.", self.list_url())
+
+
+def _put(call: Call, form: ConsoleForm, slug: str) -> None:
+    if not call.ctx.allows(Scope.INTEGRATIONS_MANAGE):
+        raise errors.PermissionDenied("You do not hold integrations:manage on the tenant.")
+    put_secret(slug, form.cleaned_data["value"], hosts=form.cleaned_data["hosts"].split(), ctx=call.ctx)

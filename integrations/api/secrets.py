@@ -1,0 +1,134 @@
+"""`/secrets`: what integrations prove themselves with. Written here, shown never again."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from rest_framework.response import Response
+
+from integrations import selectors
+from integrations.models import StoredSecret
+from integrations.services.vault import MOST_HOSTS, put_secret, remove_secret
+from threada_site.api.filters import NoFilters, apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of, representation
+from threada_site.api.pagination import paginate
+from threada_site.api.permissions import require
+from threada_site.api.shapes import EMPTY, SLUG, shape
+from threada_site.api.views import TenantView, path_slug
+from threada_site.kernel import errors
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import Scope
+
+_INSTANT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+_HOSTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
+SECRET: Final = representation(
+    "Secret",
+    {
+        "secret_id": SLUG,
+        "hosts": {**_HOSTS, "description": "The hosts that it may be sent to."},
+        "number": {"type": "integer", "description": "Counts its values."},
+        "created_at": _INSTANT,
+        "changed_at": _INSTANT,
+    },
+)
+PUT_SECRET: Final = shape(
+    {
+        "secret_id": SLUG,
+        "value": {"type": "string", "minLength": 1, "maxLength": 65536, "writeOnly": True},
+        "hosts": {
+            **_HOSTS,
+            "minItems": 1,
+            "maxItems": MOST_HOSTS,
+            "description": "The hosts that it may be sent to, without ports.",
+        },
+    },
+    required=("secret_id", "value", "hosts"),
+    example={"secret_id": "bank_token", "value": "s3cr3t", "hosts": ["bank.example"]},
+)
+
+
+class Secrets(TenantView):
+    scopes: ClassVar = {"GET": Scope.INTEGRATIONS_MANAGE, "POST": Scope.INTEGRATIONS_MANAGE}
+    body_is_secret: ClassVar = True
+
+    @operation(
+        "listSecrets",
+        "List secrets by name",
+        tag="Integrations",
+        answers={200: page_of(SECRET)},
+        filters=NoFilters,
+        is_paged=True,
+    )
+    def get(self, request: Any) -> Response:
+        require(request.auth, Scope.INTEGRATIONS_MANAGE)
+        rows = apply_filters(NoFilters, selectors.stored_secrets(request.auth), request)
+        return Response(paginate(rows, request, represent=represent_secret))
+
+    @operation(
+        "putSecret",
+        "Store a secret, or give one a new value",
+        tag="Integrations",
+        body=PUT_SECRET,
+        answers={200: SECRET, 201: SECRET},
+        headers=("Location",),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """Kept encrypted, and shown to nobody again. Documents name it as `{stored: secret_id}`; calls use the new
+        value from now on, and send it to these hosts alone."""
+        body = PUT_SECRET.check(request.data)
+        require(request.auth, Scope.INTEGRATIONS_MANAGE)
+        put = put_secret(body["secret_id"], body["value"], hosts=body["hosts"], ctx=request.auth)
+        return Response(
+            represent_secret(put.row),
+            status=201 if put.is_new else 200,
+            headers={"Location": f"/secrets/{put.row.slug}"},
+        )
+
+
+class SecretDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.INTEGRATIONS_MANAGE}
+
+    @operation("readSecret", "Read what is known of a secret but its value", tag="Integrations", answers={200: SECRET})
+    def get(self, request: Any, secret_id: str) -> Response:
+        require(request.auth, Scope.INTEGRATIONS_MANAGE)
+        return Response(represent_secret(_found(request, secret_id)))
+
+
+class RemoveSecret(TenantView):
+    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
+
+    @operation(
+        "removeSecret",
+        "Forget a secret that nothing names any more",
+        tag="Integrations",
+        body=EMPTY,
+        answers={204: None},
+        reasons=("in_use",),
+    )
+    @idempotent
+    def post(self, request: Any, secret_id: str) -> Response:
+        EMPTY.check(request.data)
+        require(request.auth, Scope.INTEGRATIONS_MANAGE)
+        remove_secret(_found(request, secret_id, for_update=True), ctx=request.auth)
+        return Response(status=204)
+
+
+def represent_secret(row: StoredSecret) -> dict[str, Any]:
+    """All there is to know of a secret."""
+    return {
+        "secret_id": row.slug,
+        "hosts": row.hosts,
+        "number": row.number,
+        "created_at": rfc3339(row.created_at),
+        "changed_at": rfc3339(row.changed_at),
+    }
+
+
+def _found(request: Any, secret_id: str, *, for_update: bool = False) -> StoredSecret:
+    rows = selectors.stored_secrets(request.auth)
+    found = (rows.select_for_update() if for_update else rows).filter(slug=path_slug(secret_id)).first()
+    if found is None:
+        raise errors.NotFound
+    return found

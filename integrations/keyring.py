@@ -1,0 +1,128 @@
+"""The instance's keys for secrets at rest (Fernet: AES-128-CBC, HMAC-SHA256): the first encrypts, all of them decrypt.
+
+Keys come from `THREADA_SECRETS_KEY` (separated by white space), or from a file, one a line, which is read again when it
+changes: running processes take part in a change of keys without a restart.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+SHORTEST_KEY: Final = 32
+
+
+class KeyringProblem(Exception):
+    """There is no usable key; the message says what to do."""
+
+
+class Undecryptable(Exception):
+    """None of the keys opens it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Encrypted bytes, and which key encrypted them."""
+
+    token: bytes
+    key_id: str
+
+
+class Keyring:
+    """Encrypts and decrypts. Safe to share between threads."""
+
+    def __init__(self, read: Callable[[], tuple[object, Sequence[str]]]) -> None:
+        """`read` answers the keys, first one first, and a mark that changes whenever they do."""
+        self._read = read
+        self._mark: object = None
+        self._fernets: list[Fernet] = []
+        self._ids: list[str] = []
+        self._lock = threading.Lock()
+
+    @property
+    def key_ids(self) -> list[str]:
+        """The fingerprints of the keys there are, first one first."""
+        with self._lock:
+            self._renew()
+            return list(self._ids)
+
+    def seal(self, plain: bytes) -> Sealed:
+        with self._lock:
+            self._renew()
+            return Sealed(self._fernets[0].encrypt(plain), self._ids[0])
+
+    def open(self, token: bytes) -> bytes:
+        """Raises `Undecryptable`."""
+        with self._lock:
+            self._renew()
+            many = MultiFernet(self._fernets)
+        try:
+            return many.decrypt(token)
+        except InvalidToken:
+            raise Undecryptable from None
+
+    def _renew(self) -> None:
+        mark, texts = self._read()
+        if mark == self._mark and self._fernets:
+            return
+        if not texts:
+            raise KeyringProblem("There is no key for secrets. Set THREADA_SECRETS_KEY, or restore its file.")
+        keys = [_fernet_key(text) for text in texts]
+        self._fernets = [Fernet(key) for key in keys]
+        self._ids = [hashlib.sha256(b"threada secrets key " + key).hexdigest()[:16] for key in keys]
+        self._mark = mark
+
+
+def keys_in(text: str) -> list[str]:
+    """The keys in a variable or file: separated by white space, each once."""
+    return list(dict.fromkeys(text.split()))
+
+
+def file_source(path: Path) -> Callable[[], tuple[object, Sequence[str]]]:
+    """Reads a key file when it has changed."""
+    last: list[tuple[object, Sequence[str]]] = []
+
+    def read() -> tuple[object, Sequence[str]]:
+        try:
+            stat = path.stat()
+            mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if not last or last[0][0] != mark:
+                last[:] = [(mark, keys_in(path.read_text("ascii")))]
+        except (OSError, UnicodeDecodeError):
+            raise KeyringProblem(f"The keys for secrets cannot be read from {path}.") from None
+        return last[0]
+
+    return read
+
+
+def write_keys(path: Path, keys: Sequence[str]) -> None:
+    """Replace the key file; it appears whole or not at all, mode 0600."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write("".join(f"{key}\n" for key in keys))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _fernet_key(text: str) -> bytes:
+    """A Fernet key as it stands, or one derived from any other text of at least 32 characters."""
+    if len(text) < SHORTEST_KEY:
+        raise KeyringProblem(f"A key for secrets is shorter than {SHORTEST_KEY} characters.")
+    try:
+        if len(base64.b64decode(text, altchars=b"-_", validate=True)) == 32:
+            return text.encode()
+    except ValueError:
+        pass
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"threada secrets at rest").derive(text.encode())
+    return base64.urlsafe_b64encode(derived)

@@ -1,0 +1,33 @@
+"""Secrets kept by Threada itself."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from threada_site.kernel import clock
+from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.tenancy.models import SlugColumn, TenantRow
+
+
+class StoredSecret(TenantRow):
+    """A secret that documents name as `{stored: <slug>}`. Its value is encrypted, and shown to nobody again."""
+
+    slug = SlugColumn()
+    hosts = models.JSONField(help_text="The hosts that it may be sent to.")
+    token = models.BinaryField(help_text="Fernet: {tenant, slug, value}.")
+    key_id = models.CharField(max_length=16, help_text="Which of the instance's keys encrypted it.")
+    number = models.PositiveIntegerField(default=1, help_text="Counts its values.")
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    changed_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        verbose_name = "secret"
+        constraints = [
+            *tenant_constraints("storedsecret"),
+            models.UniqueConstraint(fields=["tenant", "slug"], name="storedsecret_slug_once"),
+        ]
+        indexes = [models.Index(fields=["key_id", "id"], name="storedsecret_key_idx")]
+
+    def __str__(self) -> str:
+        return self.slug

@@ -1,0 +1,173 @@
+"""Secrets kept encrypted: written by tenants, revealed to calls alone, encrypted anew when the keys change."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+
+from integrations.configuration import document_of
+from integrations.failures import FailureClass, TransportFailure
+from integrations.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
+from integrations.models import Integration, StoredSecret
+from integrations.secrets import MAX_SECRET_BYTES, Secret, SecretReference
+from integrations.transport.urls import UnusableUrl, read_url
+from telemetry.models import Delivery
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError, InUse, InvalidRequest
+from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import require_unit_of_work, unit_of_work
+
+MOST_HOSTS: Final = 10
+_PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f]+")
+
+
+@cache
+def keyring() -> Keyring:
+    """The instance's keys."""
+    given = settings.THREADA_SECRETS_KEY
+    if given:
+        keys = keys_in(given)
+        return Keyring(lambda: ("environment", keys))
+    return Keyring(file_source(Path(settings.THREADA_SECRETS_KEY_FILE)))
+
+
+def put_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingContext) -> Put[StoredSecret]:
+    """The secret `slug`, with this value for these hosts from now on. Receipts hold its name and hosts alone.
+
+    Raises `InvalidRequest`, whose errors repeat no value.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    hosts = _checked(value, hosts)
+    sealed = keyring().seal(_bound(ctx.tenant_id, slug, value))
+    made = StoredSecret(
+        tenant_id=ctx.tenant_id,
+        slug=slug,
+        hosts=hosts,
+        token=sealed.token,
+        key_id=sealed.key_id,
+        created_by=None if ctx.is_system else ctx.principal_id,
+    )
+    StoredSecret.objects.bulk_create([made], ignore_conflicts=True)
+    row = StoredSecret.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, slug=slug)
+    if row.id == made.id:
+        _record("secret.stored", row, ctx=ctx)
+        return Put(row, Change.CREATED)
+    row.number += 1
+    row.hosts, row.token, row.key_id, row.changed_at = hosts, sealed.token, sealed.key_id, clock.now()
+    row.save(update_fields=["hosts", "token", "key_id", "number", "changed_at"])
+    _record("secret.changed", row, ctx=ctx)
+    return Put(row, Change.CHANGED)
+
+
+def remove_secret(row: StoredSecret, *, ctx: ActingContext) -> None:
+    """Forget a locked secret. Raises `InUse` while an integration or a delivery names it."""
+    require_unit_of_work(ctx.tenant_id)
+    users = used_by(row.slug, ctx=ctx)
+    if users:
+        errors = [FieldError("", f"{name} names it", "in_use") for name in users]
+        raise InUse(f"The secret {row.slug} is named by {', '.join(users)}. Change that first.", errors=errors)
+    _record("secret.removed", row, ctx=ctx)
+    row.delete()
+
+
+def used_by(slug: str, *, ctx: ActingContext) -> list[str]:
+    """The integrations and deliveries that name the secret now."""
+    reference = SecretReference("stored", slug)
+    current = Integration.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False)
+    named = [
+        integration.slug
+        for integration in current.select_related("current_version").order_by("slug")
+        if integration.current_version and reference in document_of(integration.current_version).secret_references
+    ]
+    deliveries = Delivery.objects.filter(tenant_id=ctx.tenant_id, secret=reference.as_json())
+    return named + [f"delivery {name}" for name in deliveries.exclude(status="removed").values_list("slug", flat=True)]
+
+
+def reveal(name: str, *, tenant_id: uuid.UUID, host: str) -> Secret:
+    """The secret's value for a call to `host`. Opens a unit of work of its own.
+
+    Raises `TransportFailure` (`credential_unavailable`).
+    """
+    with unit_of_work(tenant_id):
+        row = StoredSecret.objects.filter(tenant_id=tenant_id, slug=name).first()
+    if row is None:
+        raise _unavailable(name, "does not exist")
+    if host not in row.hosts:
+        raise _unavailable(name, f"is not for the host {host}")
+    try:
+        kept = orjson.loads(keyring().open(bytes(row.token)))
+    except (Undecryptable, KeyringProblem):
+        raise _unavailable(name, "cannot be decrypted with the instance's keys") from None
+    if (kept["tenant"], kept["slug"]) != (str(tenant_id), name):
+        raise _unavailable(name, "was written for another place")
+    return Secret(kept["value"])
+
+
+def encrypt_anew(*, most: int) -> tuple[int, int]:
+    """Encrypt up to `most` secrets of all tenants with the first key; how many were, and how many no key opens.
+
+    A secret that somebody changes meanwhile is passed over: its new value has the first key already.
+    """
+    current = keyring().key_ids[0]
+    done = broken = 0
+    with platform_role():
+        rows = StoredSecret.objects.exclude(key_id=current).order_by("key_id", "id")
+        for row in rows.select_for_update(skip_locked=True)[:most]:
+            try:
+                sealed = keyring().seal(keyring().open(bytes(row.token)))
+            except Undecryptable:
+                broken += 1
+                continue
+            row.token, row.key_id = sealed.token, sealed.key_id
+            row.save(update_fields=["token", "key_id"])
+            done += 1
+    return done, broken
+
+
+def encrypted_with_older_keys() -> int:
+    """How many secrets of all tenants do not have the first key yet."""
+    current = keyring().key_ids[0]
+    with platform_role():
+        return StoredSecret.objects.exclude(key_id=current).count()
+
+
+def _checked(value: str, hosts: Sequence[str]) -> list[str]:
+    errors = []
+    if not _PLAIN.fullmatch(value) or len(value.encode()) > MAX_SECRET_BYTES:
+        errors.append(FieldError("/value", f"must be one line of text, at most {MAX_SECRET_BYTES} bytes", "invalid"))
+    found: list[str] = []
+    for position, host in enumerate(hosts):
+        try:
+            found.append(read_url(f"https://{f'[{host}]' if ':' in host else host}").host)
+        except UnusableUrl:
+            errors.append(FieldError(f"/hosts/{position}", "must be a host name or an address, no port", "invalid"))
+    if not 1 <= len(hosts) <= MOST_HOSTS:
+        errors.append(FieldError("/hosts", f"must name 1 to {MOST_HOSTS} hosts", "invalid"))
+    if errors:
+        raise InvalidRequest(errors=errors)
+    return sorted(set(found))
+
+
+def _bound(tenant_id: uuid.UUID, slug: str, value: str) -> bytes:
+    """What is encrypted: the value, and where it belongs, so that a row copied elsewhere opens nothing."""
+    return orjson.dumps({"tenant": str(tenant_id), "slug": slug, "value": value})
+
+
+def _record(kind: str, row: StoredSecret, *, ctx: ActingContext) -> None:
+    inputs: dict[str, Any] = {"secret_id": row.slug, "hosts": row.hosts}
+    record(Entry(kind=kind, inputs=inputs, outcome={"number": row.number}), ctx=ctx)
+
+
+def _unavailable(name: str, why: str) -> TransportFailure:
+    return TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, f"The secret stored:{name} {why}.")

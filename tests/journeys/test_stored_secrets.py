@@ -1,0 +1,81 @@
+"""From a secret that somebody stored to the call that bears it."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from tests.journeys.demo import BANK_TOKEN, SMALL, Demo
+from tests.receivers.fixtures import Receiver
+from threada_site.tenancy.roles import platform_role
+
+STORED = "stored-canary-5512"
+AUTH = {"scheme": "bearer", "secret": {"stored": "bank_token"}}
+
+
+def store(demo: Demo, value: str = STORED, host: str = "127.0.0.1") -> None:
+    manager = demo.join("ivy", roles=("integration_manager",))
+    answer = manager.post("/secrets", {"secret_id": "bank_token", "value": value, "hosts": [host]})
+    assert answer.status_code in (200, 201), answer.content
+
+
+def test_a_call_bears_the_value_of_the_moment(demo: Demo, bank: Receiver) -> None:
+    store(demo, value="before")
+    demo.put_bank(bank.url, auth=AUTH)
+    demo.wait()
+    item = demo.hand_in(SMALL)
+    execution = demo.execute(item).json()["execution_id"]
+    store(demo)
+    demo.wait()
+    assert demo.execution(execution)["status"] == "succeeded"
+    assert [call["headers"]["authorization"] for call in bank.requests()] == [f"Bearer {STORED}"]
+
+
+def test_a_secret_for_another_host_is_not_sent(demo: Demo, bank: Receiver) -> None:
+    store(demo)
+    demo.put_bank(bank.url, auth=AUTH)
+    demo.wait()
+    store(demo, host="elsewhere.example")
+    item = demo.hand_in(SMALL)
+    execution = demo.execute(item).json()["execution_id"]
+    demo.wait()
+    shown = demo.execution(execution)
+    assert (shown["status"], shown["failure"]) == ("failed", "credential_unavailable")
+    assert bank.requests() == []
+
+
+def test_no_column_and_no_answer_holds_a_secret(demo: Demo, bank: Receiver) -> None:
+    """Answers that repeat secrets, every column of every table, and what the API shows."""
+    store(demo)
+    demo.put_bank(bank.url, auth=AUTH)
+    demo.wait()
+    bank.behave(status=422, body={"you_sent": f"Bearer {STORED}", "also": STORED})
+    item = demo.hand_in(SMALL)
+    execution = demo.execute(item).json()["execution_id"]
+    demo.wait()
+    shown = demo.client.get(f"/executions/{execution}").content.decode()
+    assert "[redacted]" in shown
+    bank.behave(status=422, body={"you_sent": f"Bearer {BANK_TOKEN}"})
+    demo.put_bank(bank.url, auth={"scheme": "bearer", "secret": {"env": "BANK_TOKEN"}})
+    demo.wait()
+    second = demo.hand_in(SMALL)
+    again = demo.execute(second).json()["execution_id"]
+    demo.wait()
+    shown += demo.client.get(f"/executions/{again}").content.decode()
+    shown += demo.client.get("/telemetry/events").content.decode()
+    texts = [shown, *every_column()]
+    assert [text for text in texts if STORED in text or BANK_TOKEN in text] == []
+
+
+def every_column() -> list[str]:
+    """Every table of the schema, a row as text; bytes both as they are and as PostgreSQL writes them."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = [name for (name,) in cursor.fetchall()]
+        found = []
+        for table in tables:
+            cursor.execute(f'SELECT * FROM "{table}"')
+            for row in cursor.fetchall():
+                found += [bytes(v).decode("latin-1") if isinstance(v, bytes | memoryview) else str(v) for v in row]
+    assert len(tables) > 50
+    assert len(found) > 1000
+    return found
