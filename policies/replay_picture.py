@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from policies.comparison import people_asked
+
 WIDTH: Final = 720
 _COLUMN: Final = 14
 _LEFT: Final = 150
@@ -99,6 +101,12 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     if not_replayable:
         told.append(f"{_count(not_replayable, 'decision')} cannot be replayed: what was recorded does not suffice.")
     return told
+
+
+def people_sentence(approvals: Mapping[str, Any] | None) -> str:
+    """How many people at least are asked; nothing where nobody is."""
+    people = people_asked(approvals)
+    return f"At least {people} {'person has' if people == 1 else 'people have'} to agree." if people else ""
 
 
 def picture_of(summary: Mapping[str, Any]) -> Picture | None:

@@ -1,6 +1,6 @@
 """The report of a replay, to read and to keep: as JSON with everything it found, as HTML with a picture and examples.
 
-Both are made piece by piece, in units of work of their own, so a long list of findings needs no memory.
+JSON is made piece by piece, in units of work of its own, so a long list of findings needs no memory.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ type Kind = Literal["flip", "asking", "not_replayable"]
 KINDS: Final[tuple[Kind, ...]] = ("flip", "asking", "not_replayable")
 EXAMPLES: Final = 50
 _AT_ONCE: Final = 1000
+_FIRST: Final = uuid.UUID(int=0)
 _HEADINGS: Final = {"flip": "flips", "asking": "other_approvals", "not_replayable": "not_replayable_decisions"}
 
 
@@ -72,20 +73,22 @@ def represent_finding(finding: ReplayFinding) -> dict[str, Any]:
     }
 
 
-def findings(replay: PolicyReplay, kind: Kind, *, most: int | None = None) -> Iterator[ReplayFinding]:
+def findings(replay: PolicyReplay, kind: Kind) -> Iterator[ReplayFinding]:
     """What a replay found of one kind, the oldest decision first. Opens units of work of its own."""
-    last, seen = uuid.UUID(int=0), 0
-    while most is None or seen < most:
-        at_once = _AT_ONCE if most is None else min(_AT_ONCE, most - seen)
+    last = _FIRST
+    while True:
         with unit_of_work(replay.tenant_id):
-            rows = ReplayFinding.objects.filter(
-                tenant_id=replay.tenant_id, replay_id=replay.id, kind=kind, decision_id__gt=last
-            )
-            batch = list(rows.order_by("decision_id")[:at_once])
+            batch = first_findings(replay, kind, most=_AT_ONCE, after=last)
         yield from batch
-        if len(batch) < at_once:
+        if len(batch) < _AT_ONCE:
             return
-        last, seen = batch[-1].decision_id, seen + len(batch)
+        last = batch[-1].decision_id
+
+
+def first_findings(replay: PolicyReplay, kind: Kind, *, most: int, after: uuid.UUID = _FIRST) -> list[ReplayFinding]:
+    """The first findings of one kind about decisions later than `after`."""
+    rows = ReplayFinding.objects.filter(tenant_id=replay.tenant_id, replay_id=replay.id, kind=kind)
+    return list(rows.filter(decision_id__gt=after).order_by("decision_id")[:most])
 
 
 def list_json(replay: PolicyReplay, kind: Kind) -> Iterator[str]:
@@ -109,12 +112,12 @@ def json_report(replay: PolicyReplay) -> Iterator[bytes]:
 
 
 def html_report(replay: PolicyReplay) -> str:
-    """A page that stands by itself: no script, nothing loaded."""
+    """A page that stands by itself: no script, nothing loaded. Inside a unit of work."""
     return render_to_string("policies/replay_report.html", {"replay": replay, **report_context(replay)})
 
 
 def report_context(replay: PolicyReplay) -> dict[str, Any]:
-    """What page and report show of what was found, with the first findings of each kind as examples."""
+    """What page and report show of what was found, with the first findings as examples. Inside a unit of work."""
     summary = replay.summary
     unanswerable = summary.get("not_replayable_because", {})
     return {
@@ -129,7 +132,6 @@ def report_context(replay: PolicyReplay) -> dict[str, Any]:
             (why_sentence(reason), counts["count"], [name for name in counts if name != "count"])
             for reason, counts in unanswerable.items()
         ],
-        "examples": [represent_finding(finding) for finding in findings(replay, "flip", most=EXAMPLES)],
-        "unanswered": [represent_finding(finding) for finding in findings(replay, "not_replayable", most=EXAMPLES)],
-        "examples_most": EXAMPLES,
+        "examples": list(map(represent_finding, first_findings(replay, "flip", most=EXAMPLES))),
+        "unanswered": list(map(represent_finding, first_findings(replay, "not_replayable", most=EXAMPLES))),
     }

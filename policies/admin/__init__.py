@@ -4,6 +4,7 @@ from policies.admin.configuration import ChannelAdmin, ListAdmin, WorkflowAdmin
 from policies.admin.decisions import PolicyDecisionAdmin
 from policies.admin.overlays import OverlayAdmin
 from policies.admin.policies import PolicyAdmin, PolicyVersionAdmin
+from policies.admin.replays import PolicyReplayAdmin
 
 __all__ = [
     "ChannelAdmin",
@@ -11,6 +12,7 @@ __all__ = [
     "OverlayAdmin",
     "PolicyAdmin",
     "PolicyDecisionAdmin",
+    "PolicyReplayAdmin",
     "PolicyVersionAdmin",
     "WorkflowAdmin",
 ]

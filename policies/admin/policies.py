@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from policies import selectors
+from policies.admin.trying import TryingPages
 from policies.models import Policy, PolicyVersion
 from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.locks import locked_policy_of, locked_version
@@ -95,7 +96,7 @@ class PolicyAdmin(TenantAdmin):
 
 
 @admin.register(PolicyVersion)
-class PolicyVersionAdmin(TenantAdmin):
+class PolicyVersionAdmin(TryingPages, TenantAdmin):
     id_prefix = ids.POLICY_VERSION
     key = "-id"
     columns = (

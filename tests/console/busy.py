@@ -24,7 +24,7 @@ class Busy:
 
 
 def busy_tenant(demo: Demo) -> Busy:
-    """The demo tenant with a large payment that waits for two people of finance, a group, and an export."""
+    """The demo tenant with a large payment that waits for two people of finance, a group, an export, a replay."""
     item = demo.hand_in(LARGE)
     demo.wait()
     execution = demo.execute(item).json()["execution_id"]
@@ -35,4 +35,6 @@ def busy_tenant(demo: Demo) -> Busy:
     demo.client.post("/telemetry/exports", {})
     demo.api("security-1").post("/delegations", {"delegate": "finance-2", "ends_at": ends_at, "reason": "Away"})
     demo.client.post("/telemetry/deliveries", {"delivery_id": "archive", "target": "file"})
+    demo.api("admin").post("/policies/payments/versions/1/replay", {"against": "recorded"})
+    demo.wait()
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

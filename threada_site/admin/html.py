@@ -16,7 +16,7 @@ NOTHING: Final = "–"  # noqa: RUF001
 """What stands where a row has nothing to say."""
 _TONES: Final = {
     "good": {"approved", "succeeded", "resolved", "published", "live", "allow", "approve", "active", "ready",
-        "in force"},
+        "in force", "finished"},
     "bad": {
         "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
         "worker_lost", "inactive", "nobody can decide", "frozen",

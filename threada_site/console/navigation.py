@@ -25,6 +25,7 @@ _GROUPS: Final = (
         "Rules",
         (
             ("Policies", "gavel", "policies_policy", _READ),
+            ("Replays", "history", "policies_policyreplay", _READ),
             ("Overlays", "layers", "policies_overlay", _READ),
             ("Workflows", "account_tree", "policies_workflow", _READ),
             ("Channels", "alt_route", "policies_channel", _READ),

@@ -1,0 +1,99 @@
+"""Replays: how far each is, and what it found, with a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
+
+from policies import selectors
+from policies.api.replays import report_of
+from policies.lifecycle import REPLAY, ReplayStatus
+from policies.models import PolicyReplay
+from policies.replay_reports import report_context
+from policies.services.replays import cancel_replay, resume_replay
+from telemetry.receipts import Subject
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import User
+
+
+@admin.register(PolicyReplay)
+class PolicyReplayAdmin(TenantAdmin):
+    heading = "Replays"
+    id_prefix = ids.POLICY_REPLAY
+    key = "-id"
+    columns = (
+        Column("Replay", lambda replay: html.code(replay.public_id)),
+        Column("Policy", lambda replay: replay.policy.slug),
+        Column("Of", lambda replay: f"v{replay.policy_version.number}" if replay.policy_version else "a file"),
+        Column("Status", lambda replay: html.badge(replay.status)),
+        Column("Replayed", lambda replay: f"{replay.replayed:,}"),
+        Column("Different", lambda replay: f"{replay.flipped:,}"),
+        Column("Not replayable", lambda replay: f"{replay.not_replayable:,}"),
+        Column("Asked for", lambda replay: html.when(replay.created_at)),
+    )
+    about = "What another version would have decided about recorded cases. Ask for one on the page of a policy version."
+    nothing_yet = "Nothing has been replayed. Open a version of a policy, and replay the history with it."
+    page_template = "policies/replay.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        rows = selectors.replays(ctx)
+        # They tell of cases of every workflow.
+        return rows if ctx.allows(Scope.WORKITEMS_READ) else rows.none()
+
+    def get_queryset(self, request: Any) -> QuerySet[Any]:
+        return self.rows(request.acting_context).defer("document", "summary")
+
+    def page_title(self, row: PolicyReplay) -> str:
+        return f"replay of {row.policy.slug}"
+
+    def page(self, row: PolicyReplay, *, ctx: ActingContext) -> dict[str, Any]:
+        status = ReplayStatus(row.status)
+        may_write = ctx.allows(Scope.POLICIES_WRITE)
+        return {
+            "requested_by": (row.requested_by and User.objects.filter(id=row.requested_by).first()) or "the instance",
+            "is_waiting": status in (ReplayStatus.REQUESTED, ReplayStatus.RUNNING),
+            "can_cancel": may_write and REPLAY.allows(status, ReplayStatus.CANCELLED),
+            "can_resume": may_write and status in (ReplayStatus.CANCELLED, ReplayStatus.FAILED),
+            **report_context(row),
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        name = "policies_policyreplay_report"
+        return [path("<str:key>/report/", self._wrap(require_safe(self.report)), name=name), *super().get_urls()]
+
+    def report(self, request: HttpRequest, key: str) -> HttpResponseBase:
+        """The report to take along: as a page, or as JSON with everything."""
+        replay = self.find(key, ctx=self._require_view(request))
+        return report_of(replay, "json" if request.GET.get("format") == "json" else "html")
+
+    @act(Scope.POLICIES_WRITE)
+    def cancel(self, call: Call) -> Done:
+        """Stop it where it is."""
+        cancel_replay(self._locked(call), ctx=call.ctx)
+        return Done("The replay is stopped. It can go on from where it is.")
+
+    @act(Scope.POLICIES_WRITE)
+    def resume(self, call: Call) -> Done:
+        """Go on from where it is."""
+        resume_replay(self._locked(call), ctx=call.ctx)
+        return Done("The replay goes on.")
+
+    def _locked(self, call: Call) -> PolicyReplay:
+        parsed = ids.parse_public_id(ids.POLICY_REPLAY, call.key)
+        rows = self.rows(call.ctx).select_for_update(of=("self",))
+        replay: PolicyReplay | None = rows.filter(id=parsed).first() if parsed else None
+        if replay is None:
+            raise errors.NotFound
+        call.subject = Subject(policy_version_id=replay.policy_version_id, status=replay.status)
+        return replay

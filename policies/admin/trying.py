@@ -1,0 +1,170 @@
+"""Pages of a policy version that change nothing: ask it about one case, replay it over the history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path
+from django.utils.functional import partition
+from django.views.decorators.http import require_http_methods
+
+from policies import selectors
+from policies.models import PolicyVersion
+from policies.replay_picture import people_sentence
+from policies.services.replays import Against, ReplayRequest, request_replay
+from policies.services.simulating import Simulation, simulate
+from policies.services.substituting import candidate_version
+from telemetry.receipts import Subject
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, carry_out, sentences
+from threada_site.admin.documents import as_yaml, one_document
+from threada_site.admin.forms import CodeArea, ConsoleForm
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+_DAYS: Final = 30
+
+
+class SimulateForm(ConsoleForm):
+    intro = (
+        "What would the live check say about this case, were this version in force? Every other policy that applies is "
+        "asked too. Nothing is kept."
+    )
+    facts = forms.CharField(label="Facts (YAML or JSON)", strip=False, widget=CodeArea(14))
+
+    def prepare(self) -> None:
+        workflow = selectors.workflows(self.ctx).order_by("slug").values_list("slug", flat=True).first()
+        example = {
+            "item": {"workflow": workflow or "my_workflow", "channel": "", "payload": {}, "confidence": 1.0},
+            "ctx": {"action": ""},
+        }
+        self.initial = {"facts": as_yaml(example)}
+
+
+class ReplayForm(ConsoleForm):
+    intro = (
+        "A job takes recorded decisions again with this version in the place of its policy, on the facts that were "
+        "recorded. Nothing is enforced, and nobody is told."
+    )
+    after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}))
+    before = forms.DateField(label="To day (UTC), included", widget=forms.DateInput({"type": "date"}))
+    against = forms.ChoiceField(
+        label="Compare with",
+        choices=[
+            (Against.IN_FORCE.value, "what the version in force would have decided: what this change changes"),
+            (Against.RECORDED.value, "what was decided, by whichever version was in force then"),
+        ],
+    )
+
+    def prepare(self) -> None:
+        today = datetime.now(UTC).date()
+        self.initial = {"after": today - timedelta(days=_DAYS), "before": today, "against": Against.IN_FORCE.value}
+
+
+class TryingPages:
+    """Mixed into the admin of policy versions."""
+
+    def get_urls(self) -> list[URLPattern]:
+        own: Any = self
+        name = "policies_policyversion"
+        return [
+            path("<str:key>/simulate/", own._own(self._page(SimulateForm, self._simulate)), name=f"{name}_simulate"),
+            path("<str:key>/replay/", own._own(self._page(ReplayForm, self._replay)), name=f"{name}_replay"),
+            *super().get_urls(),  # type: ignore[misc]
+        ]
+
+    def _page(
+        self, form_class: type[ConsoleForm], answer: Callable[[Call, ConsoleForm], Done]
+    ) -> Callable[..., HttpResponse]:
+        admin: Any = self
+
+        @require_http_methods(["GET", "HEAD", "POST"])
+        def view(request: HttpRequest, key: str) -> HttpResponse:
+            ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
+            if not ctx.holds_anywhere(Scope.POLICIES_WRITE):
+                raise PermissionDenied
+            is_sent = request.method == "POST"
+            with unit_of_work(ctx.tenant_id):
+                row: PolicyVersion = admin.find(key, ctx=ctx)
+                form = form_class(request.POST if is_sent else None, ctx=ctx, row=row)
+                is_valid = is_sent and form.is_valid()
+            call = Call(request, ctx, key, Subject(policy_version_id=row.id, status=row.status))
+            outcome = carry_out(call, Scope.POLICIES_WRITE, lambda call: answer(call, form)) if is_valid else None
+            if isinstance(outcome, Done) and outcome.url is not None:
+                return HttpResponseRedirect(outcome.url)
+            shown = outcome.shows if isinstance(outcome, Done) else None
+            problems = sentences(outcome) if isinstance(outcome, ThreadaError) else []
+            with unit_of_work(ctx.tenant_id):
+                context = {
+                    **admin.admin_site.each_context(request),
+                    "title": _TITLES[form_class],
+                    "submit": _SUBMITS[form_class],
+                    "form": form,
+                    "problems": problems,
+                    "row": row,
+                    "list_title": f"policy {row.policy.slug}",
+                    "list_url": html.page_url("policies.policy", row.policy.slug),
+                    "row_url": admin.url_of(row),
+                    "row_title": admin.page_title(row),
+                    **(shown or {}),
+                }
+                page = render_to_string("policies/trying.html", context, request)
+            return HttpResponse(page, status=422 if is_sent and shown is None else 200)
+
+        return view
+
+    def _simulate(self, call: Call, form: ConsoleForm) -> Done:
+        document = one_document(form.cleaned_data["facts"])
+        return Done("", shows=simulation_context(simulate(candidate_version(form.row), document.value, ctx=call.ctx)))
+
+    def _replay(self, call: Call, form: ConsoleForm) -> Done:
+        chosen = form.cleaned_data
+        request = ReplayRequest(
+            created_after=_midnight(chosen["after"]),
+            created_before=_midnight(chosen["before"] + timedelta(days=1)),
+            against=Against(chosen["against"]),
+        )
+        replay = request_replay(form.row, request, ctx=call.ctx)
+        return Done("", html.page_url("policies.policyreplay", replay.public_id))
+
+
+_TITLES: Final = {SimulateForm: "Ask about one case", ReplayForm: "Replay the history"}
+_SUBMITS: Final = {SimulateForm: "Ask", ReplayForm: "Replay"}
+
+
+def simulation_context(simulation: Simulation) -> dict[str, Any]:
+    """What `policies/parts/simulation.html` shows."""
+    told = simulation.as_json()
+    return {
+        "simulation": told,
+        "asked_of_people": people_sentence(told["approvals"]),
+        "rules": _rules(told["trace"]),
+        "facts": simulation.facts,
+    }
+
+
+def _rules(trace: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """Every rule that was looked at: policy, rule, scope, and what came of it; those that matter first."""
+    found = []
+    for entry in trace:
+        for rule in entry["looked_at"]:
+            if rule in entry["failed"]:
+                said = "failed"
+            elif rule in entry["overridden"]:
+                said = "loosened"
+            else:
+                said = "held" if rule in entry["matched"] else "did not hold"
+            found.append((entry["policy"], rule, entry["scope"], said))
+    idle, telling = partition(lambda row: row[3] != "did not hold", found)
+    return [*telling, *idle]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

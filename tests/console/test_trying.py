@@ -1,0 +1,119 @@
+"""Trying a policy version in the console: asking it about one case, replaying the history, and reading what came of it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from django.contrib.messages import get_messages
+
+from policies.models import PolicyReplay, PolicyVersion
+from tests.console.people import Console
+from tests.journeys.demo import LARGE, SMALL, Demo
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+STRICT = """\
+kind: Policy
+id: payments
+spec:
+  rules:
+    - {id: nothing, when: "true", effect: deny, reason: CLOSED}
+"""
+FACTS = """\
+item: {workflow: payment_run, channel: web_main, payload: {vendor: Hooli, amount_minor: 5}}
+ctx: {action: pay}
+"""
+
+
+def drafted(demo: Demo, console: Console) -> str:
+    """The address of a draft that denies everything."""
+    page = console("admin").post("/console/policies/policy/payments/new-draft/", {"document": STRICT})
+    return str(page["Location"])
+
+
+def test_a_draft_is_asked_about_one_case(demo: Demo, console: Console) -> None:
+    browser, version = console("admin"), drafted(demo, console)
+    address = version.replace("change/", "simulate/")
+    assert address in browser.get(version).content.decode()
+    form = browser.get(address).content.decode()
+    assert "Nothing is kept." in form
+    assert "workflow: " in form
+    page = browser.post(address, {"facts": FACTS})
+    assert page.status_code == 200
+    assert page.context["simulation"]["outcome"] == "deny"
+    assert page.context["simulation"]["reason_codes"] == ["CLOSED"]
+    assert ("payments", "nothing", "workflow", "held") in page.context["rules"]
+    assert "CLOSED" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ("item: {workflow: nowhere}", "names no workflow"),
+        ("item: [", "document_invalid"),
+        ("item: {workflow: payment_run, channel: web_main, payload: {}}", "/facts/item/payload/"),
+        ("", "This field is required"),
+    ],
+)
+def test_facts_that_are_none_come_back(facts: str, said: str, demo: Demo, console: Console) -> None:
+    address = drafted(demo, console).replace("change/", "simulate/")
+    page = console("admin").post(address, {"facts": facts})
+    assert page.status_code == 422
+    assert said in page.content.decode()
+
+
+def test_a_draft_is_replayed_and_the_report_is_read(demo: Demo, console: Console) -> None:
+    for payload in (SMALL, LARGE):
+        demo.hand_in(payload)
+    demo.wait()
+    browser, version = console("admin"), drafted(demo, console)
+    address = version.replace("change/", "replay/")
+    assert 'name="after"' in browser.get(address).content.decode()
+    sent = browser.post(address, {"after": "2020-01-01", "before": "2100-01-01", "against": "in_force"})
+    assert sent.status_code == 302
+    waiting = browser.get(sent["Location"])
+    assert "Waiting for a worker" in waiting.content.decode()
+    assert 'http-equiv="refresh"' in waiting.content.decode()
+    demo.wait()
+    page = browser.get(sent["Location"])
+    text = page.content.decode()
+    assert page.context["row"].status == "finished"
+    assert page.context["sentences"][0] == "2 of 2 decisions would be different (100.0 %)."
+    assert "http-equiv" not in text
+    assert re.search(r'<svg class="t-flow"[^>]*aria-label="Answers before and after: 2 \w+ would be denied', text)
+    report = browser.get(sent["Location"].replace("change/", "report/"))
+    assert report.headers["Content-Disposition"].startswith("attachment")
+    assert "2 of 2 decisions would be different" in report.content.decode()
+    everything = browser.get(sent["Location"].replace("change/", "report/") + "?format=json")
+    assert len(json.loads(b"".join(everything.streaming_content))["flips"]) == 2
+
+
+def test_a_replay_is_stopped_and_goes_on(demo: Demo, console: Console) -> None:
+    browser, version = console("admin"), drafted(demo, console)
+    sent = browser.post(
+        version.replace("change/", "replay/"), {"after": "2020-01-01", "before": "2020-01-02", "against": "recorded"}
+    )
+    stopped = browser.post(sent["Location"].replace("change/", "cancel/"))
+    assert "stopped" in str(list(get_messages(stopped.wsgi_request))[-1])
+    demo.wait()
+    assert "It was stopped" in browser.get(sent["Location"]).content.decode()
+    browser.post(sent["Location"].replace("change/", "resume/"))
+    demo.wait()
+    text = browser.get(sent["Location"]).content.decode()
+    assert "No decision in this window was this policy&#x27;s." in text
+    again = browser.post(sent["Location"].replace("change/", "cancel/"))
+    assert "transition_not_allowed" in str(list(get_messages(again.wsgi_request))[-1])
+
+
+def test_who_writes_no_policies_tries_none(demo: Demo, console: Console) -> None:
+    with unit_of_work(demo.tenant.id):
+        version = PolicyVersion.objects.filter(policy__slug="payments").get()
+    page = f"/console/policies/policyversion/{version.public_id}/"
+    browser = console("finance-1")
+    assert "Try it" not in browser.get(f"{page}change/").content.decode()
+    for form in ("simulate/", "replay/"):
+        assert browser.get(page + form).status_code == 403
+        assert browser.post(page + form, {}).status_code == 403
+    with unit_of_work(demo.tenant.id):
+        assert not PolicyReplay.objects.exists()
