@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from integrations.freeze_models import Freeze
+from integrations.gauge_models import IntegrationGauge
 from integrations.secret_models import StoredSecret
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
@@ -20,6 +22,7 @@ __all__ = [
     "Execution",
     "Freeze",
     "Integration",
+    "IntegrationGauge",
     "IntegrationVersion",
     "StoredSecret",
 ]
@@ -149,6 +152,11 @@ class Execution(TenantRow):
     held_by = models.ForeignKey(
         Freeze, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
     )
+    dispatched_at = models.DateTimeField(null=True, help_text="When it was put into the queue.")
+    ready_at = models.GeneratedField(
+        expression=Coalesce("next_try_at", "created_at"), output_field=models.DateTimeField(), db_persist=True
+    )
+    waits_for = models.CharField(max_length=16, blank=True, help_text="What its integration had no room for.")
     held_at = models.DateTimeField(null=True, help_text="Since when a freeze has held it.")
     worker_deaths = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=32, blank=True)
@@ -178,6 +186,16 @@ class Execution(TenantRow):
             models.Index(fields=["tenant", "workflow", "id"], name="execution_workflow_idx"),
             models.Index(fields=["tenant", "channel", "id"], name="execution_channel_idx"),
             models.Index(fields=["tenant", "policy_version_id", "id"], name="execution_policy_idx"),
+            models.Index(
+                fields=["tenant", "integration", "ready_at", "id"],
+                condition=models.Q(status="started", dispatched_at__isnull=True, held_by__isnull=True),
+                name="execution_waiting_idx",
+            ),
+            models.Index(
+                fields=["tenant", "integration", "ready_at"],
+                condition=models.Q(status__in=["started", "running"], dispatched_at__isnull=False),
+                name="execution_dispatched_idx",
+            ),
             models.Index(
                 fields=["tenant", "held_by", "id"],
                 condition=models.Q(status="started", held_by__isnull=False),

@@ -15,7 +15,14 @@ from procrastinate.contrib.django import app
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.kernel.errors.retention import RetentionStandsStill
-from threada_site.tenancy.jobs import DEFAULT_QUEUE, MAINTENANCE_QUEUE, NOTICE_QUEUE, enqueue
+from threada_site.tenancy.jobs import (
+    DEFAULT_QUEUE,
+    EXECUTION_QUEUE,
+    MAINTENANCE_QUEUE,
+    NOTICE_QUEUE,
+    SWEEP_QUEUE,
+    enqueue,
+)
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
@@ -48,7 +55,7 @@ def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> Non
             take_intake_decision(item, ctx=_context(tenant, correlation_id))
 
 
-@app.task(name="workitems.run_execution", queue=DEFAULT_QUEUE)
+@app.task(name="workitems.run_execution", queue=EXECUTION_QUEUE)
 def run_execution(tenant_id: str, execution_id: str) -> None:
     """Run an execution that is due."""
     run.run_execution(Tenant.objects.get(id=tenant_id), uuid.UUID(execution_id))
@@ -87,8 +94,15 @@ def _reseal(tenant: Tenant, **which: Any) -> None:
         raise broken
 
 
+@app.periodic(cron="* * * * * *")
+@app.task(name="workitems.turns", queue=SWEEP_QUEUE, queueing_lock="workitems.turns", pass_context=True)
+def turns(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every second: give turns to executions that wait in their rows."""
+    sweeps.give_all_turns(now=clock.now())
+
+
 @app.periodic(cron="* * * * * */5")
-@app.task(name="workitems.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.sweep", pass_context=True)
+@app.task(name="workitems.sweep", queue=SWEEP_QUEUE, queueing_lock="workitems.sweep", pass_context=True)
 def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
     """Every five seconds: remind workers of what is due, and of what other workers left behind."""
     sweeps.remind_of_executions(now=clock.now())

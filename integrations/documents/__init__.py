@@ -6,6 +6,8 @@
     auth: {scheme: bearer, secret: {env: BANK_TOKEN}}    # or {scheme: basic, username, secret}
     timeout: PT10S                  # of one attempt, the whole of it; seconds or ISO 8601
     retry: {attempts: 5, backoff: 2, max_backoff: PT5M, deadline: P1D}    # of all attempts, from the first
+    limits: {concurrency: 5, rate: {calls: 100, per: PT1M}}    # of all workers together; unbounded unless written
+    breaker: {failures: 10, rest: PT30S}    # left alone so long after so many failures in a row
     actions:
       pay:
         method: POST
@@ -29,6 +31,7 @@ from integrations.documents.chat_actions import ChatGrammar
 from integrations.documents.fields import Fields
 from integrations.documents.grammar import Destination, Grammar
 from integrations.documents.http_actions import HttpGrammar
+from integrations.documents.limits import read_limits
 from integrations.documents.mail_actions import MailGrammar
 from integrations.documents.model import (
     ActionDocument,
@@ -107,6 +110,7 @@ def _read(spec: Any, pointer: str, errors: list[FieldError]) -> IntegrationDocum
         auth=destination.auth,
         secrets=destination.secrets,
         settings=destination.settings,
+        limits=read_limits(fields),
         actions=_read_actions(fields, errors, connector=connector, grammar=grammar, destination=destination),
     )
 

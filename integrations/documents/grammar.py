@@ -11,7 +11,7 @@ from integrations.documents.model import Authentication
 from integrations.secrets import SecretReference, parse_reference
 from integrations.transport.urls import Target
 
-OUTBOUND_SPEC: Final = frozenset({"connector", "idempotent", "timeout", "retry", "actions"})
+OUTBOUND_SPEC: Final = frozenset({"connector", "idempotent", "timeout", "retry", "limits", "breaker", "actions"})
 """Members of a spec that mean the same for every connector that calls somebody."""
 OUTBOUND_ACTION: Final = frozenset({"input_schema", "resolves", "undo", "timeout", "idempotent", "retry"})
 """The same of an action."""

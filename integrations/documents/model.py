@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from integrations.limits import UNBOUNDED, Limits
 from integrations.retry import RetryPolicy
 from integrations.secrets import SecretReference
 from integrations.templates import Template
@@ -83,6 +84,7 @@ class IntegrationDocument:
     auth: Authentication | None = None
     secrets: tuple[SecretReference, ...] = ()
     settings: Any = None
+    limits: Limits = UNBOUNDED
     actions: Mapping[str, ActionDocument] = field(default_factory=dict)
 
     def action(self, slug: str) -> ActionDocument:

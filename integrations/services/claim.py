@@ -35,9 +35,18 @@ def claim(execution: Execution, *, now: datetime) -> Claim:
     execution.attempts_made += 1
     execution.lease_until = now + LEASE
     execution.next_try_at = None
+    execution.waits_for = ""
     execution.tries_began_at = execution.tries_began_at or now
     execution.save(
-        update_fields=["status", "fencing_token", "attempts_made", "lease_until", "next_try_at", "tries_began_at"]
+        update_fields=[
+            "status",
+            "fencing_token",
+            "attempts_made",
+            "lease_until",
+            "next_try_at",
+            "tries_began_at",
+            "waits_for",
+        ]
     )
     attempt = Attempt.objects.create(
         tenant_id=execution.tenant_id,

@@ -1,20 +1,112 @@
-"""The seam between an execution and whatever runs it.
+"""The seam between an execution and whatever runs it, and the turns that tenants take.
 
 The engine only reminds: `run_execution` (in workitems) claims on the Execution row; a reminder too many is harmless.
+
+A tenant has a bounded number of reminders in the queue (its window); what is beyond stays in its rows and is given a
+turn as others end. The more a tenant has there, the later its next one is taken: every tenant's first before anybody's
+second, and so on. A tenant's only one goes to a queue that has slots of its own, so it never waits for another
+tenant's calls to end.
 """
 
 from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import Any, Final
 
-from threada_site.tenancy.jobs import DEFAULT_QUEUE, enqueue
+from django.conf import settings
+from django.db import connection
 
-RUN_EXECUTION = "workitems.run_execution"
+from threada_site.kernel import clock
+from threada_site.tenancy.jobs import EXECUTION_QUEUE, FIRST_QUEUE, enqueue
+
+RUN_EXECUTION: Final = "workitems.run_execution"
+
+_MARK: Final = """
+    WITH there AS (
+        SELECT count(*) FILTER (WHERE ready_at <= %(now)s) AS due, count(*) AS whole
+          FROM (SELECT ready_at FROM integrations_execution
+                 WHERE tenant_id = %(tenant)s AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
+                 LIMIT %(window)s * 3) o)
+    UPDATE integrations_execution x SET dispatched_at = %(now)s FROM there
+     WHERE x.tenant_id = %(tenant)s AND x.id = %(execution)s AND x.status = 'started'
+       AND CASE WHEN %(is_later)s THEN there.whole < %(window)s * 2 ELSE there.due < %(window)s END
+    RETURNING CASE WHEN %(is_later)s THEN there.whole ELSE there.due END
+"""
+_TURNS: Final = """
+    WITH there AS (
+        SELECT integration, count(*) AS n FROM integrations_execution
+         WHERE tenant_id = %(tenant)s AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
+           AND ready_at <= %(now)s GROUP BY integration),
+    whole AS (SELECT coalesce(sum(n), 0)::int AS n FROM there),
+    next AS (
+        SELECT e.id FROM integrations_integration i
+          LEFT JOIN integrations_integrationgauge g ON g.tenant_id = i.tenant_id AND g.integration_id = i.id
+          LEFT JOIN there t ON t.integration = i.slug
+         CROSS JOIN LATERAL (
+            SELECT w.id, w.ready_at, row_number() OVER (ORDER BY w.ready_at, w.id) AS turn FROM (
+                SELECT id, ready_at FROM integrations_execution
+                 WHERE tenant_id = i.tenant_id AND integration = i.slug AND status = 'started'
+                   AND dispatched_at IS NULL AND held_by_id IS NULL AND ready_at <= %(now)s
+                 ORDER BY ready_at, id
+                 LIMIT GREATEST(0, LEAST(%(window)s, g.concurrency - coalesce(t.n, 0), g.rate_calls,
+                                         CASE WHEN g.opened_at IS NOT NULL THEN 1 END))) w) e
+         WHERE i.tenant_id = %(tenant)s AND (g.waits_until IS NULL OR g.waits_until <= %(now)s)
+         ORDER BY e.turn, e.ready_at
+         LIMIT (SELECT GREATEST(0, %(window)s - n) FROM whole)),
+    free AS (
+        SELECT x.id FROM integrations_execution x
+         WHERE x.tenant_id = %(tenant)s AND x.id IN (SELECT id FROM next) AND x.status = 'started'
+           AND x.dispatched_at IS NULL
+         ORDER BY x.ready_at, x.id FOR UPDATE SKIP LOCKED)
+    UPDATE integrations_execution x SET dispatched_at = %(now)s FROM free, whole
+     WHERE x.tenant_id = %(tenant)s AND x.id = free.id
+    RETURNING x.id, whole.n
+"""
 
 
-def dispatch(
-    tenant_id: uuid.UUID, execution_id: uuid.UUID, *, run_at: datetime | None = None, queue: str = DEFAULT_QUEUE
-) -> None:
-    """Have `run_execution` called for this execution, at `run_at` or as soon as possible; part of the transaction."""
-    enqueue(RUN_EXECUTION, tenant_id=tenant_id, queue=queue, run_at=run_at, execution_id=str(execution_id))
+def dispatch(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, run_at: datetime | None = None) -> None:
+    """Have `run_execution` called for a `started` execution, not before `run_at`, as soon as it has its turn; part of
+    the transaction."""
+    parameters: dict[str, Any] = {
+        "tenant": tenant_id,
+        "execution": execution_id,
+        "now": clock.now(),
+        "window": settings.THREADA_TENANT_WINDOW,
+        "is_later": run_at is not None,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_MARK, parameters)
+        row = cursor.fetchone()
+    if row is not None:
+        _remind(tenant_id, execution_id, before=row[0], run_at=run_at)
+
+
+def give_turns(tenant_id: uuid.UUID, *, now: datetime) -> int:
+    """Put as many of a tenant's waiting executions into the queue as its window and its integrations have room for.
+
+    Rows that somebody else holds are passed over, so it may be called with any locks held.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TURNS, {"tenant": tenant_id, "now": now, "window": settings.THREADA_TENANT_WINDOW})
+        rows = cursor.fetchall()
+    for place, (execution_id, before) in enumerate(rows):
+        _remind(tenant_id, execution_id, before=before + place)
+    return len(rows)
+
+
+def remind_again(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> None:
+    """Have `run_execution` called for one whose reminder, or whose worker, was lost: ahead of everybody's second."""
+    enqueue(RUN_EXECUTION, tenant_id=tenant_id, queue=EXECUTION_QUEUE, priority=1, execution_id=str(execution_id))
+
+
+def _remind(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, before: int, run_at: datetime | None = None) -> None:
+    """`before`: how many of the tenant are in the queue already."""
+    enqueue(
+        RUN_EXECUTION,
+        tenant_id=tenant_id,
+        queue=EXECUTION_QUEUE if before else FIRST_QUEUE,
+        priority=-before,
+        run_at=run_at,
+        execution_id=str(execution_id),
+    )

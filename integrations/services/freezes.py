@@ -17,9 +17,15 @@ from django.db.models import Q, QuerySet
 from integrations.freezing import FreezeScope
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
-from integrations.services.dispatch import dispatch
 
-_AT_ONCE: Final = 200
+_AT_ONCE: Final = 1000
+_FREE_HELD: Final = """
+    UPDATE integrations_execution SET held_by_id = NULL WHERE id IN (
+        SELECT e.id FROM integrations_freeze f JOIN integrations_execution e
+            ON e.tenant_id = f.tenant_id AND e.held_by_id = f.id AND e.status = 'started'
+         WHERE f.lifted_at IS NOT NULL AND (%(tenant)s::uuid IS NULL OR f.tenant_id = %(tenant)s::uuid)
+         LIMIT %(most)s FOR UPDATE OF e SKIP LOCKED)
+"""
 _SHARED: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))"
 _ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
@@ -53,12 +59,12 @@ def freeze_on(freezes: Iterable[Freeze], *, workflow: str, integration: str = ""
 
 def hold(execution: Execution, freeze: Freeze, *, now: datetime) -> bool:
     """Note on a locked execution which freeze holds it; False when it was noted already."""
-    if execution.held_by_id == freeze.id:
-        return False
+    is_new = execution.held_by_id != freeze.id
     execution.held_by = freeze
     execution.held_at = execution.held_at or now
-    execution.save(update_fields=["held_by", "held_at"])
-    return True
+    execution.dispatched_at = None
+    execution.save(update_fields=["held_by", "held_at", "dispatched_at"])
+    return is_new
 
 
 def let_go(execution: Execution, *, now: datetime) -> None:
@@ -79,11 +85,12 @@ def executions_in(scope: FreezeScope, *, tenant_id: uuid.UUID, status: Execution
     return Execution.objects.filter(wanted, tenant_id=tenant_id, status=status).order_by("id")
 
 
-def dispatch_held(freeze: Freeze) -> None:
-    """Have the first executions that a lifted freeze held run at once; the sweep sees to the rest."""
-    held = Execution.objects.filter(tenant_id=freeze.tenant_id, held_by=freeze, status=ExecutionStatus.STARTED)
-    for execution_id in held.order_by("id").values_list("id", flat=True)[:_AT_ONCE]:
-        dispatch(freeze.tenant_id, execution_id)
+def free_held(*, tenant_id: uuid.UUID | None = None) -> int:
+    """Have executions wait for their turn again whose freeze was lifted: of one tenant or, with the platform's role, of
+    all; some at a time, passing over those that somebody holds. How many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FREE_HELD, {"tenant": tenant_id, "most": _AT_ONCE})
+        return cursor.rowcount
 
 
 def _lock(statement: str, tenant_id: uuid.UUID) -> None:

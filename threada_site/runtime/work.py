@@ -13,10 +13,13 @@ from procrastinate.contrib.django import app as django_app
 from threada_site.tenancy.jobs import (
     DEFAULT_QUEUE,
     DELIVERY_QUEUE,
+    EXECUTION_QUEUE,
     EXPORT_QUEUE,
+    FIRST_QUEUE,
     MAINTENANCE_QUEUE,
     NOTICE_QUEUE,
     REPLAY_QUEUE,
+    SWEEP_QUEUE,
 )
 
 log = structlog.get_logger("threada.worker")
@@ -37,7 +40,10 @@ async def work(*, concurrency: int) -> bool:
 async def _run_lanes(app: App, asked: asyncio.Event, *, concurrency: int) -> None:
     async with app.open_async():
         lanes = [
-            asyncio.create_task(_lane(app, [DEFAULT_QUEUE], concurrency), name="default"),
+            asyncio.create_task(_lane(app, [FIRST_QUEUE, EXECUTION_QUEUE], concurrency), name="executions"),
+            asyncio.create_task(_lane(app, [FIRST_QUEUE], 2), name="first"),
+            asyncio.create_task(_lane(app, [DEFAULT_QUEUE], 2), name="default"),
+            asyncio.create_task(_lane(app, [SWEEP_QUEUE], 1), name="sweeps"),
             asyncio.create_task(_lane(app, [MAINTENANCE_QUEUE], 1), name="maintenance"),
             asyncio.create_task(_lane(app, [EXPORT_QUEUE], 1), name="exports"),
             asyncio.create_task(_lane(app, [REPLAY_QUEUE], 1), name="replays"),
@@ -60,7 +66,7 @@ async def _lane(app: App, queues: list[str], concurrency: int) -> Any:
         concurrency=concurrency,
         install_signal_handlers=False,
         listen_notify=True,
-        fetch_job_polling_interval=2.0,
+        fetch_job_polling_interval=1.0,
         delete_jobs="successful",
         shutdown_graceful_timeout=12.0,
     )

@@ -31,7 +31,7 @@ _database = _connection()
 _database["OPTIONS"] |= {
     "pool": {
         "min_size": 1,
-        "max_size": number("THREADA_DATABASE_POOL", 8),
+        "max_size": number("THREADA_DATABASE_POOL", 16),
         "timeout": 10,
     },
     "prepare_threshold": 3,

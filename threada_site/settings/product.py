@@ -25,7 +25,9 @@ THREADA_DELIVERY_TRIES = number("THREADA_DELIVERY_TRIES", 12)
 # The largest request body, in bytes; payloads themselves are bounded by their workflow (256 KB unless it says
 # otherwise).
 THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
-# Jobs that one worker process runs side by side.
+# Executions of one tenant in the queue at once; the others wait in their rows.
+THREADA_TENANT_WINDOW = number("THREADA_TENANT_WINDOW", 64)
+# Executions that one worker process runs side by side.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
 # Who records refusals: the API layer must not import the ledger above it.
 THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"

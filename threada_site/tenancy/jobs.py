@@ -17,6 +17,12 @@ from threada_site.tenancy.writes import Statement
 
 DEFAULT_QUEUE: Final = "default"
 MAINTENANCE_QUEUE: Final = "maintenance"
+EXECUTION_QUEUE: Final = "executions"
+"""Runs of actions: they wait for receivers."""
+FIRST_QUEUE: Final = "first"
+"""Of those, the only one of its tenant; it has slots of its own."""
+SWEEP_QUEUE: Final = "sweeps"
+"""Looking after what was left behind: it waits for nobody."""
 EXPORT_QUEUE: Final = "exports"
 """Jobs that run for minutes: they wait for one another and for nobody else."""
 REPLAY_QUEUE: Final = "replays"
@@ -27,8 +33,8 @@ NOTICE_QUEUE: Final = "notices"
 """Jobs that tell people: they wait for mail servers and chat services."""
 
 _DEFER: Final = (
-    "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(%s::varchar, %s::varchar, 0, NULL::text, %s::text, %s::jsonb, "
-    "%s::timestamptz)]::procrastinate_job_to_defer_v1[]))"
+    "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(%s::varchar, %s::varchar, %s::integer, NULL::text, %s::text, "
+    "%s::jsonb, %s::timestamptz)]::procrastinate_job_to_defer_v1[]))"
 )
 
 
@@ -39,14 +45,16 @@ def job(
     queue: str = DEFAULT_QUEUE,
     run_at: datetime | None = None,
     once: str | None = None,
+    priority: int = 0,
     **arguments: Any,
 ) -> Statement:
     """The statement that enqueues `task`, to be run together with other writes (`insert_together(…, also=[job(…)])`).
 
-    `run_at`: not before. `once`: at most one waiting job with this text. Arguments are JSON values.
+    `run_at`: not before. `once`: at most one waiting job with this text. `priority`: the highest of a queue is
+    taken first. Arguments are JSON values.
     """
     body = orjson.dumps({"tenant_id": str(tenant_id), **arguments}).decode()
-    return Statement(_DEFER, (queue, task, once, body, run_at))
+    return Statement(_DEFER, (queue, task, priority, once, body, run_at))
 
 
 def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:

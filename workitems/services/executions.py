@@ -46,10 +46,16 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
         raise errors.ExecutionNotRetryable(f"The work item is {item.status}; nothing runs on it any more.")
     execution.attempts_before = execution.attempts_made
     execution.worker_deaths = 0
-    execution.tries_began_at = None
+    execution.tries_began_at = execution.dispatched_at = None
     execution.finished_at = None
     move_execution(
-        execution, ExecutionStatus.STARTED, "attempts_before", "worker_deaths", "tries_began_at", "finished_at"
+        execution,
+        ExecutionStatus.STARTED,
+        "attempts_before",
+        "worker_deaths",
+        "tries_began_at",
+        "dispatched_at",
+        "finished_at",
     )
     carry_item(item, execution, WorkItemStatus.EXECUTING)
     record_item("execution.retried", item, ctx=ctx, execution=execution, outcome={"status": execution.status})

@@ -31,7 +31,9 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from integrations.outcomes import Outcome
 from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease
+from integrations.services.dispatch import give_turns
 from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go
+from integrations.services.gauges import admit
 from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy
 from policies.services.decide import recheck
@@ -72,6 +74,8 @@ def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
     connector = connector_named(errand.connector)
     outcome: Outcome | None = None
     if isinstance(connector, OutboundConnector):
+        if not connection.in_atomic_block:
+            connection.close()  # back to the pool: a call may take minutes
         with _lease_renewed(tenant, errand.held):
             outcome = connector.call(errand.request, _terms(tenant, execution_id, errand))
     with unit_of_work(tenant.id):
@@ -85,6 +89,7 @@ def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
         settle(
             item, execution, errand.action, errand.request, outcome, held=errand.held, ctx=_context(tenant, execution)
         )
+        give_turns(tenant.id, now=clock.now())
 
 
 def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
@@ -98,7 +103,10 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
         action = readable_action_of(execution)
         if is_abandoned(execution, now=now):
             _note_lost_worker(item, execution, action, ctx=ctx)
-        if not is_due(execution, now=now) or not _is_free(item, execution, now=now, ctx=ctx):
+        if not is_due(execution, now=now):
+            return None
+        if not _is_free(item, execution, now=now, ctx=ctx) or not _is_admitted(execution, now=now):
+            give_turns(tenant.id, now=now)
             return None
         held = claim(execution, now=now)
         try:
@@ -107,6 +115,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
             _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
             settle(item, execution, action, {}, Outcome.of_failure(failure), held=held, ctx=ctx)
+            give_turns(tenant.id, now=now)
             return None
         record_item(
             "execution.executed",
@@ -127,10 +136,21 @@ def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: Acting
             outcome = {"status": execution.status, "held_by": freeze.public_id}
             record_item("execution.held", item, ctx=ctx, execution=execution, outcome=outcome)
         return False
-    if execution.held_by_id is not None:
+    if execution.held_at is not None:
         let_go(execution, now=now)
         record_item("execution.released", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
     return True
+
+
+def _is_admitted(execution: Execution, *, now: datetime) -> bool:
+    """Whether its integration has room for it now; else it waits for its turn again, which counts as no attempt."""
+    wait = admit(execution, now=now)
+    if wait is None:
+        return True
+    execution.waits_for = wait.because
+    execution.dispatched_at = None
+    execution.save(update_fields=["waits_for", "dispatched_at"])
+    return False
 
 
 def _check_in_time(execution: Execution, action: ActionDocument, *, now: datetime) -> None:

@@ -15,6 +15,7 @@ from integrations.outcomes import Outcome
 from integrations.retry import Retry, next_try
 from integrations.services.claim import Claim
 from integrations.services.dispatch import dispatch
+from integrations.services.gauges import note_outcome
 from policies.approvals import REVIEW_DEFAULT, from_json
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
@@ -50,6 +51,7 @@ def settle(
         ambiguous=outcome.ambiguous,
         response=outcome.response,
     )
+    note_outcome(execution, outcome.failure, held=held, now=now, ctx=ctx)
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail
     execution.result = outcome.response
@@ -71,9 +73,16 @@ def settle(
     )
     if isinstance(following, Retry):
         execution.next_try_at = now + timedelta(seconds=following.after_s)
-        execution.lease_until = None
+        execution.lease_until = execution.dispatched_at = None
         move_execution(
-            execution, ExecutionStatus.STARTED, "next_try_at", "lease_until", "failure", "failure_detail", "result"
+            execution,
+            ExecutionStatus.STARTED,
+            "next_try_at",
+            "lease_until",
+            "dispatched_at",
+            "failure",
+            "failure_detail",
+            "result",
         )
         dispatch(execution.tenant_id, execution.id, run_at=execution.next_try_at)
         _record("execution.postponed", item, execution, ctx=ctx)

@@ -10,9 +10,11 @@ from django.db.models import Q
 
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.services.dispatch import dispatch
+from integrations.services.dispatch import RUN_EXECUTION, give_turns, remind_again
+from integrations.services.freezes import free_held
 from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue, live_jobs
 from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import WorkItem
 
@@ -20,17 +22,35 @@ BATCH: Final = 500
 INTAKE_OVERDUE: Final = timedelta(seconds=30)
 
 
+def give_all_turns(*, now: datetime) -> int:
+    """Put what waits into the queue, tenant by tenant, as far as each has room; also what a lifted freeze held."""
+    with platform_role():
+        free_held()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT t.id FROM tenancy_tenant t WHERE EXISTS (SELECT FROM integrations_execution e "
+                "WHERE e.tenant_id = t.id AND e.status = 'started' AND e.dispatched_at IS NULL "
+                "AND e.held_by_id IS NULL AND e.ready_at <= %s)",
+                [now],
+            )
+            waiting = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    given = 0
+    for tenant_id in waiting:
+        with unit_of_work(tenant_id):
+            given += give_turns(tenant_id, now=now)
+    return given
+
+
 def remind_of_executions(*, now: datetime) -> int:
-    """Dispatch executions that should run and have no live job: overdue ones, and those whose worker was lost."""
-    overdue = Q(status=ExecutionStatus.STARTED) & (Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))
-    overdue &= Q(held_by__isnull=True) | Q(held_by__lifted_at__isnull=False)
+    """Remind of executions that are in the queue by their rows and have no live job, and of those whose worker died."""
+    lost = Q(status=ExecutionStatus.STARTED, dispatched_at__isnull=False, ready_at__lte=now)
     abandoned = Q(status=ExecutionStatus.RUNNING, lease_until__lte=now)
     with platform_role():
-        due = list(Execution.objects.filter(overdue | abandoned).values_list("tenant_id", "id", "status")[:BATCH])
-        live = live_jobs("workitems.run_execution", "execution_id", [str(execution_id) for _, execution_id, _ in due])
+        due = list(Execution.objects.filter(lost | abandoned).values_list("tenant_id", "id", "status")[:BATCH])
+        live = live_jobs(RUN_EXECUTION, "execution_id", [str(execution_id) for _, execution_id, _ in due])
         for tenant_id, execution_id, status in due:
             if str(execution_id) not in live or status == ExecutionStatus.RUNNING:
-                dispatch(tenant_id, execution_id, queue=MAINTENANCE_QUEUE)
+                remind_again(tenant_id, execution_id)
     return len(due)
 
 

@@ -1,0 +1,37 @@
+"""What all workers know of an integration: what it is busy with, and whether it is left alone for now."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.tenancy.models import TenantRow
+
+
+class IntegrationGauge(TenantRow):
+    """One row an integration that has limits or has failed. Nobody is given a turn on it before `waits_until`.
+
+    `concurrency` and `rate_calls` repeat the configuration for those who give turns. The breaker is open while
+    `opened_at` is set; past `open_until` one execution probes, with the fencing token `probe_token`.
+    """
+
+    integration = models.OneToOneField(
+        "integrations.Integration", on_delete=models.PROTECT, db_constraint=False, related_name="gauge"
+    )
+    concurrency = models.PositiveIntegerField(null=True)
+    rate_calls = models.PositiveIntegerField(null=True)
+    recent_calls = ArrayField(models.DateTimeField(), default=list)
+    waits_until = models.DateTimeField(null=True)
+    waits_for = models.CharField(max_length=16, blank=True)
+    failures = models.PositiveIntegerField(default=0, help_text="In a row, of those that are the receiver's.")
+    opened_at = models.DateTimeField(null=True)
+    open_until = models.DateTimeField(null=True)
+    probe_id = models.UUIDField(null=True, help_text="The execution that tries whether the receiver is well again.")
+    probe_token = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [*tenant_constraints("integrationgauge", references=("integration",))]
+
+    def __str__(self) -> str:
+        return f"gauge of {self.integration}"

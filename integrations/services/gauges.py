@@ -1,0 +1,171 @@
+"""Asking whether an integration may be called now, and keeping what came of it: in rows, for all workers alike."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from integrations.configuration import document_of
+from integrations.failures import FailureClass
+from integrations.lifecycle import ExecutionStatus
+from integrations.limits import Because, Limits, calls_within, is_well, rate_opens_at
+from integrations.models import Execution, Integration, IntegrationGauge
+from integrations.services.claim import LEASE, Claim
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
+
+LOOK_AGAIN: Final = timedelta(seconds=5)
+"""After so long a place may be free although nobody said so: its worker was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now: nobody is given a turn before `until`, unless something ends earlier."""
+
+    until: datetime
+    because: Because
+
+
+def admit(execution: Execution, *, now: datetime) -> Wait | None:
+    """Whether a locked execution may be claimed now; None also counts it. Waiting counts as no attempt.
+
+    Where there are limits, or the breaker is open, claims on one integration are made one after the other.
+    """
+    found = _current(execution)
+    if found is None:
+        return None
+    integration, limits = found
+    gauge = getattr(integration, "gauge", None)
+    if limits.are_none and (gauge is None or _says_nothing(gauge)):
+        return None
+    gauge = _locked(integration)
+    gauge.concurrency, gauge.rate_calls = limits.concurrency, limits.calls
+    wait = _breaker(gauge, now=now) or _concurrency(execution, limits, now=now) or _rate(gauge, limits, now=now)
+    if wait is not None:
+        gauge.waits_until, gauge.waits_for = wait.until, wait.because
+    else:
+        gauge.waits_until, gauge.waits_for = None, ""
+        gauge.recent_calls = [] if limits.calls is None else [*calls_within(gauge.recent_calls, limits, now=now), now]
+        if gauge.opened_at is not None:
+            gauge.probe_id, gauge.probe_token = execution.id, execution.fencing_token + 1
+            gauge.waits_until, gauge.waits_for = now + LEASE, Because.BREAKER
+    gauge.save()
+    return wait
+
+
+def note_outcome(
+    execution: Execution, failure: FailureClass | None, *, held: Claim, now: datetime, ctx: ActingContext
+) -> None:
+    """Keep what an attempt tells of its receiver; a breaker opens or closes with a receipt."""
+    seen = IntegrationGauge.objects.filter(tenant_id=execution.tenant_id, integration__slug=execution.integration)
+    gauge = seen.first()
+    well = is_well(failure)
+    if gauge is None and well is not False:
+        return
+    if gauge is not None and well is not False and _has_nothing_to_learn(gauge):
+        return
+    found = _current(execution)
+    if found is None:
+        return
+    integration, limits = found
+    gauge = _locked(integration)
+    if gauge.waits_for == Because.CONCURRENCY:
+        gauge.waits_until, gauge.waits_for = None, ""
+    was_probe = gauge.probe_id == execution.id and gauge.probe_token == held.fencing_token
+    if well:
+        _close(gauge, ctx=ctx)
+    elif well is False:
+        gauge.failures += 1
+        if was_probe or (gauge.opened_at is None and gauge.failures >= limits.failures):
+            _open(gauge, limits, failure, now=now, ctx=ctx)
+    elif was_probe:
+        gauge.probe_id = gauge.waits_until = None
+    gauge.save()
+
+
+def _breaker(gauge: IntegrationGauge, *, now: datetime) -> Wait | None:
+    if gauge.opened_at is None:
+        return None
+    if gauge.open_until is not None and gauge.open_until > now:
+        return Wait(gauge.open_until, Because.BREAKER)
+    probe = Execution.objects.filter(
+        tenant_id=gauge.tenant_id,
+        id=gauge.probe_id or uuid.UUID(int=0),
+        fencing_token=gauge.probe_token,
+        status=ExecutionStatus.RUNNING,
+        lease_until__gt=now,
+    ).first()
+    return Wait(probe.lease_until or now + LEASE, Because.BREAKER) if probe is not None else None
+
+
+def _concurrency(execution: Execution, limits: Limits, *, now: datetime) -> Wait | None:
+    if limits.concurrency is None:
+        return None
+    running = Execution.objects.filter(
+        tenant_id=execution.tenant_id,
+        integration=execution.integration,
+        status=ExecutionStatus.RUNNING,
+        lease_until__gt=now,
+    ).count()
+    return Wait(now + LOOK_AGAIN, Because.CONCURRENCY) if running >= limits.concurrency else None
+
+
+def _rate(gauge: IntegrationGauge, limits: Limits, *, now: datetime) -> Wait | None:
+    opens_at = rate_opens_at(calls_within(gauge.recent_calls, limits, now=now), limits)
+    return Wait(opens_at, Because.RATE) if opens_at is not None and opens_at > now else None
+
+
+def _open(
+    gauge: IntegrationGauge, limits: Limits, failure: FailureClass | None, *, now: datetime, ctx: ActingContext
+) -> None:
+    is_new = gauge.opened_at is None
+    gauge.opened_at = gauge.opened_at or now
+    gauge.open_until = now + timedelta(seconds=limits.rest_s)
+    gauge.waits_until, gauge.waits_for = gauge.open_until, Because.BREAKER
+    gauge.probe_id = None
+    if is_new:
+        said = {"failures": gauge.failures, "failure": str(failure), "rest_s": limits.rest_s}
+        _record("integration.breaker_opened", gauge, said, ctx=ctx)
+
+
+def _close(gauge: IntegrationGauge, *, ctx: ActingContext) -> None:
+    if gauge.opened_at is not None:
+        _record("integration.breaker_closed", gauge, {"failures": gauge.failures}, ctx=ctx)
+        gauge.waits_until, gauge.waits_for = None, ""
+    gauge.failures = 0
+    gauge.opened_at = gauge.open_until = gauge.probe_id = None
+
+
+def _record(kind: str, gauge: IntegrationGauge, said: dict[str, object], *, ctx: ActingContext) -> None:
+    record(Entry(kind=kind, subject=Subject(integration=gauge.integration.slug), outcome=said), ctx=ctx)
+
+
+def _says_nothing(gauge: IntegrationGauge) -> bool:
+    return gauge.opened_at is None and gauge.waits_until is None and gauge.concurrency is gauge.rate_calls is None
+
+
+def _has_nothing_to_learn(gauge: IntegrationGauge) -> bool:
+    return not gauge.failures and gauge.opened_at is None and gauge.waits_for != Because.CONCURRENCY
+
+
+def _current(execution: Execution) -> tuple[Integration, Limits] | None:
+    """The integration, and the limits that it has now: not those of the version that an envelope pins."""
+    rows = Integration.objects.filter(tenant_id=execution.tenant_id, slug=execution.integration)
+    integration = rows.select_related("current_version", "gauge").first()
+    if integration is None or integration.current_version is None:
+        return None
+    try:
+        document = document_of(integration.current_version)
+    except ThreadaError:
+        return None
+    return None if document.connector == "workflow" else (integration, document.limits)
+
+
+def _locked(integration: Integration) -> IntegrationGauge:
+    made = IntegrationGauge(tenant_id=integration.tenant_id, integration=integration)
+    IntegrationGauge.objects.bulk_create([made], ignore_conflicts=True)
+    return IntegrationGauge.objects.select_for_update().get(tenant_id=integration.tenant_id, integration=integration)
