@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from integrations.models import Execution, Freeze
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.lifecycle import StepStatus
-from workitems.models import AwaitedKey, DecisionStep, Delegation, Evidence, Vote, WorkItem
+from workitems.models import AwaitedKey, DecisionStep, Delegation, Evidence, NoticeMessage, Vote, WorkItem
 from workitems.people import held_by
 
 
@@ -129,6 +129,15 @@ def votes_on(step: DecisionStep) -> list[Vote]:
 def delegations(ctx: ActingContext) -> QuerySet[Delegation]:
     """Who stands in for whom, now, then and later."""
     return Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")
+
+
+def notice_messages(ctx: ActingContext) -> QuerySet[NoticeMessage]:
+    """What people were told, of the workflows whose telemetry the context may read."""
+    rows = NoticeMessage.objects.filter(tenant_id=ctx.tenant_id)
+    granted = ctx.workflows_with(Scope.TELEMETRY_READ)
+    if granted is not None:
+        rows = rows.filter(notice__step__work_item__workflow_version__workflow_id__in=granted)
+    return rows.select_related("notice__step", "recipient")
 
 
 def executions(ctx: ActingContext) -> QuerySet[Execution]:

@@ -29,6 +29,7 @@ def busy_tenant(demo: Demo) -> Busy:
     demo.wait()
     execution = demo.execute(item).json()["execution_id"]
     step = demo.step_of(item)
+    demo.wait()
     with unit_of_work(demo.tenant.id):
         services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
     ends_at = rfc3339(clock.now() + timedelta(days=1))

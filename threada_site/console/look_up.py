@@ -17,6 +17,7 @@ _MODELS: Final = {
     ids.POLICY_VERSION: "policies.policyversion",
     ids.OVERLAY: "policies.overlay",
     ids.CREDENTIAL: "tenancy.credential",
+    ids.MESSAGE: "workitems.noticemessage",
 }
 
 

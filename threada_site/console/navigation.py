@@ -47,6 +47,7 @@ _GROUPS: Final = (
             ("Receipts", "receipt_long", "telemetry_receipt", Scope.TELEMETRY_READ),
             ("Exports", "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
             ("Deliveries", "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
+            ("Messages", "mail", "workitems_noticemessage", Scope.TELEMETRY_READ),
         ),
     ),
     (

@@ -4,6 +4,14 @@ from workitems.admin.delegations import DelegationAdmin
 from workitems.admin.executions import ExecutionAdmin
 from workitems.admin.freezes import FreezeAdmin
 from workitems.admin.items import WorkItemAdmin
+from workitems.admin.messages import NoticeMessageAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
-__all__ = ["DecisionStepAdmin", "DelegationAdmin", "ExecutionAdmin", "FreezeAdmin", "WorkItemAdmin"]
+__all__ = [
+    "DecisionStepAdmin",
+    "DelegationAdmin",
+    "ExecutionAdmin",
+    "FreezeAdmin",
+    "NoticeMessageAdmin",
+    "WorkItemAdmin",
+]

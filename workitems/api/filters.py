@@ -12,6 +12,7 @@ from integrations.lifecycle import ExecutionStatus
 from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter
 from threada_site.kernel import clock, ids
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+from workitems.notices.rules import Channel, Event, MessageStatus
 from workitems.services.dead_letters import only_dead_letters
 
 
@@ -53,6 +54,16 @@ class DelegationFilters(CreatedWindow):
         now = clock.now()
         active = Q(starts_at__lte=now, ends_at__gt=now)
         return queryset.filter(active) if value == "true" else queryset.exclude(active)
+
+
+class NoticeMessageFilters(CreatedWindow):
+    """Filters of messages to people."""
+
+    event = django_filters.ChoiceFilter(
+        field_name="notice__kind", choices=[(event.value, event.value) for event in Event]
+    )
+    channel = django_filters.ChoiceFilter(choices=[(channel.value, channel.value) for channel in Channel])
+    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in MessageStatus])
 
 
 class ExecutionFilters(CreatedWindow):

@@ -60,7 +60,8 @@ MESSAGE: Final = Lifecycle(
             _S.UNKNOWN: frozenset({_S.SENT, _S.FAILED, _S.DUE}),
             _S.SENT: frozenset(),
             _S.SKIPPED: frozenset(),
-            _S.FAILED: frozenset(),
+            # Somebody has mended what was wrong, and has it tried again.
+            _S.FAILED: frozenset({_S.DUE}),
         }
     ),
     ends=frozenset({_S.SENT, _S.SKIPPED, _S.FAILED, _S.UNKNOWN}),

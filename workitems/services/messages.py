@@ -13,10 +13,14 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.people import members
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
+from workitems import selectors
 from workitems.lifecycle import StepStatus
 from workitems.models import NoticeMessage, Vote
 from workitems.notices.rules import (
@@ -125,6 +129,28 @@ def settle_failed(taken: Taken, failure: SendFailure, *, now: datetime, ctx: Act
     message.handed_over_at = message.settled_at = None
     message.save(update_fields=["status", "reason", "detail", "due_at", "handed_over_at", "settled_at"])
     insert_together([], also=[send_job(message, run_at=message.due_at)])
+
+
+def send_again(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> NoticeMessage:
+    """Have a message tried again that failed for good, unless it is overtaken by then. Receipt `message.retried`.
+
+    Raises `NotFound`, and `TransitionNotAllowed` for any other: what may have arrived is never sent twice.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    message = selectors.notice_messages(ctx).select_for_update(of=("self",)).filter(id=message_id).first()
+    if message is None:
+        raise errors.NotFound
+    if message.status != MessageStatus.FAILED:
+        raise errors.TransitionNotAllowed(
+            f"A message that is {message.status} is not tried again: only one that failed."
+        )
+    _move(message, MessageStatus.DUE)
+    message.attempts, message.due_at = 0, now
+    message.handed_over_at = message.settled_at = None
+    message.save(update_fields=["status", "attempts", "due_at", "handed_over_at", "settled_at"])
+    insert_together([], also=[send_job(message)])
+    record(Entry(kind="message.retried", inputs={"message_id": message.public_id}), ctx=ctx)
+    return message
 
 
 def _reason_to_skip(message: NoticeMessage, wishes: Wishes, *, now: datetime) -> str:

@@ -1,0 +1,77 @@
+"""What people were told: to whom each message went, and why one did not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.lists import Column, ListFilter, created_window, words
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.reasons import REASONS
+from workitems import selectors
+from workitems.api.filters import NoticeMessageFilters
+from workitems.models import NoticeMessage
+from workitems.notices.rules import Channel, Event, MessageStatus
+from workitems.services.messages import send_again
+
+
+@admin.register(NoticeMessage)
+class NoticeMessageAdmin(TenantAdmin):
+    heading = "Messages"
+    scope = Scope.TELEMETRY_READ
+    id_prefix = ids.MESSAGE
+    key = "-id"
+    columns = (
+        Column("Event", lambda row: row.notice.kind),
+        Column("To", lambda row: row.recipient),
+        Column("By", lambda row: row.channel),
+        Column("Status", lambda row: html.badge(row.status)),
+        Column("Why", lambda row: why(row) or html.NOTHING, is_wide=True),
+        Column("Made", lambda row: html.when(row.created_at)),
+    )
+    filters = (
+        ListFilter("status", "Status", choices=words(MessageStatus)),
+        ListFilter("channel", "By", choices=words(Channel)),
+        ListFilter("event", "Event", choices=words(Event)),
+        *created_window(),
+    )
+    filterset = NoticeMessageFilters
+    about = "Each event is told to each person once, by mail or chat, and names the step alone."
+    nothing_yet = "Nobody had to be told of anything."
+    page_template = "workitems/message.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.notice_messages(ctx)
+
+    def page_title(self, row: NoticeMessage) -> str:
+        return f"message {row.public_id}"
+
+    def page(self, row: NoticeMessage, *, ctx: ActingContext) -> dict[str, Any]:
+        reason = REASONS.get(row.reason)
+        return {
+            "step": row.notice.step,
+            "why": why(row),
+            "advice": reason.advice if reason else "",
+            "may_retry": row.status == MessageStatus.FAILED and ctx.holds_anywhere(Scope.WORKFLOW_MANAGE),
+        }
+
+    @act(Scope.WORKFLOW_MANAGE)
+    def retry(self, call: Call) -> Done:
+        """Have it tried again, once what was wrong is mended."""
+        parsed = ids.parse_public_id(ids.MESSAGE, call.key)
+        if parsed is None:
+            raise errors.NotFound
+        send_again(parsed, now=clock.now(), ctx=call.ctx)
+        return Done("It is tried again.")
+
+
+def why(row: NoticeMessage) -> str:
+    """Why it was not sent, or not yet, in words."""
+    reason = REASONS.get(row.reason)
+    return reason.title if reason else row.reason
