@@ -1,8 +1,9 @@
 """Sealing: the canonical bytes (RFC 8785) of exactly what will be executed, and their SHA-256.
 
-The shape of `threada-envelope/2`, a JSON object with all of these members:
+The shape of `threada-envelope/3`, a JSON object with all of these members:
 
-    format                 "threada-envelope/2"
+    format                 "threada-envelope/3"
+    salt                   derived from the case's: without it the hash of this tells nothing of what is sealed
     work_item              {id, version, payload_sha256}
     integration            {id, version_id, connector}, or null
     action                 {id, spec_sha256, idempotent, resolves}, or null
@@ -16,7 +17,7 @@ The shape of `threada-envelope/2`, a JSON object with all of these members:
 An approval asked at intake, and one asked by `request_approval`, seals payload digest, evidence and question, with
 `action: null` (and integration, request and key null too): it says yes to the item, never to an outbound request.
 
-`threada-envelope/1` lacks `idempotency_key`; what was sealed so is still opened.
+`threada-envelope/1` lacks `salt` and `idempotency_key`, `threada-envelope/2` lacks `salt`; both are still opened.
 """
 
 from __future__ import annotations
@@ -30,8 +31,13 @@ from threada_site.kernel.canonical import canonical_bytes, sha256_hex
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
 from threada_site.kernel.interop import parse_json
 
-FORMAT: Final = "threada-envelope/2"
-READABLE: Final = frozenset({"threada-envelope/1", FORMAT})
+FORMAT: Final = "threada-envelope/3"
+_LACKING: Final[Mapping[str, tuple[str, ...]]] = {
+    "threada-envelope/1": ("idempotency_key", "salt"),
+    "threada-envelope/2": ("salt",),
+    FORMAT: (),
+}
+READABLE: Final = frozenset(_LACKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class SealedEnvelope:
 
 def seal(
     *,
+    salt: str,
     work_item_id: str,
     item_version: int,
     payload_sha256: str,
@@ -74,6 +81,7 @@ def seal(
     body = canonical_bytes(
         {
             "format": FORMAT,
+            "salt": salt,
             "work_item": {"id": work_item_id, "version": item_version, "payload_sha256": payload_sha256},
             "integration": None
             if integration is None
@@ -114,8 +122,8 @@ def check_agrees(sealed: Mapping[str, Any], now: SealedEnvelope) -> None:
     `now` seals the same request over what the rows say at this moment; the parts that differ are named.
     """
     expected = {**parse_json(now.body), "format": sealed["format"]}
-    if sealed["format"] != FORMAT:
-        del expected["idempotency_key"]
+    for name in _LACKING[sealed["format"]]:
+        del expected[name]
     differing = sorted(
         name
         for name in sealed.keys() | expected.keys()

@@ -224,6 +224,8 @@ class Execution(TenantRow):
 class Attempt(TenantRow):
     """One try at an execution: what came of it, never what secret it used."""
 
+    content_parent = "execution"
+
     execution = models.ForeignKey(
         Execution, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="attempts"
     )

@@ -17,6 +17,7 @@ class DecisionRequest:
     """One case. `requester` and `actor` are public ids; `payload` and `input` are I-JSON.
 
     At intake `action` and `integration` are "" and there is no `execution_id`. `requester_groups` None: look them up.
+    `salt` is the case's: with it the digest of the facts tells nothing once it is gone.
     """
 
     point: Point | str
@@ -37,6 +38,7 @@ class DecisionRequest:
     actor: str
     actor_kind: str
     roles: Sequence[str] = ()
+    salt: bytes = b""
 
     @property
     def requester_id(self) -> uuid.UUID | None:

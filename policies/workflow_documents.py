@@ -9,6 +9,7 @@ max_payload_bytes: 262144       # of the payload's canonical JSON
 actions: [pay]                  # actions that may be executed on its work items
 data_class: internal            # a fact that rules may ask
 reject_reasons: [OTHER]         # codes that a reject must choose from
+subject: /customer_no           # where in the payload the person stands that a case is about: its contents are sealed
 on_reject: end                  # what a rejected or expired action approval does to the item: end it, or ready
 """
 
@@ -36,6 +37,7 @@ MAX_ENTRIES: Final = 200
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 4000
 
+_POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])+){0,8}")
 _REASON: Final = re.compile(REASON_PATTERN)
 _FIELDS: Final = (
     "name",
@@ -48,6 +50,7 @@ _FIELDS: Final = (
     "data_class",
     "reject_reasons",
     "on_reject",
+    "subject",
 )
 
 
@@ -66,6 +69,7 @@ class WorkflowDocument:
     data_class: str = DEFAULT_DATA_CLASS
     reject_reasons: tuple[str, ...] = DEFAULT_REJECT_REASONS
     on_reject: str = "end"
+    subject: str = ""
 
     def as_spec(self) -> dict[str, Any]:
         """What a version stores: every field but the labels id and name, so that a default that changes later does not
@@ -80,6 +84,7 @@ class WorkflowDocument:
             "data_class": self.data_class,
             "reject_reasons": list(self.reject_reasons),
             "on_reject": self.on_reject,
+            **({"subject": self.subject} if self.subject else {}),
         }
 
 
@@ -126,6 +131,7 @@ class _Reader:
             data_class=self._data_class(),
             reject_reasons=self._reject_reasons(),
             on_reject=self._on_reject(),
+            subject=self._subject(),
         )
 
     def _place(self, field: str) -> str:
@@ -186,6 +192,15 @@ class _Reader:
         if not reasons:
             self._problems.add(self._place("reject_reasons"), "Name at least one reason, or leave it out.", "required")
         return reasons
+
+    def _subject(self) -> str:
+        pointer = self._spec.get("subject", "")
+        if isinstance(pointer, str) and _POINTER.fullmatch(pointer):
+            return pointer
+        self._problems.add(
+            self._place("subject"), "Point at the value in the payload that names the person, e.g. /customer_no."
+        )
+        return ""
 
     def _on_reject(self) -> str:
         chosen = self._spec.get("on_reject", "end")

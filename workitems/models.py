@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -16,7 +16,8 @@ from policies.models import WorkflowVersion
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
-from threada_site.tenancy.models import TenantRow, User
+from threada_site.tenancy.keyring import note_case
+from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 
@@ -54,6 +55,9 @@ class WorkItem(TenantRow):
     risk_flags = ArrayField(models.CharField(max_length=64), default=list)
     data_class = models.CharField(max_length=63, blank=True)
     external_ref = models.CharField(max_length=255, blank=True)
+    subject = models.ForeignKey(
+        DataSubject, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
     requester = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     submitted_by = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     assignee = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
@@ -71,7 +75,7 @@ class WorkItem(TenantRow):
     contents_removed_at = models.DateTimeField(null=True, editable=False, help_text="When retention emptied it.")
 
     class Meta:
-        constraints = tenant_constraints("workitem", references=("workflow_version",))
+        constraints = tenant_constraints("workitem", references=("workflow_version", "subject"))
         indexes = [
             models.Index(fields=["tenant", "workflow", "id"], name="workitem_workflow_idx"),
             models.Index(fields=["tenant", "channel", "id"], name="workitem_channel_idx"),
@@ -86,10 +90,23 @@ class WorkItem(TenantRow):
                 name="workitem_nobody_idx",
                 condition=models.Q(nobody_can_decide=True),
             ),
+            models.Index(
+                fields=["tenant", "subject", "id"],
+                name="workitem_subject_idx",
+                condition=models.Q(subject__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
         return self.public_id
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> WorkItem:
+        """Whoever writes about a case has read it first, so whom it is about need not be asked again."""
+        item: WorkItem = super().from_db(*args, **kwargs)
+        if "subject_id" in item.__dict__:
+            note_case(item.id, item.subject_id)
+        return item
 
     @property
     def public_id(self) -> str:
@@ -231,6 +248,8 @@ class DecisionStep(TenantRow):
 
 class Vote(TenantRow):
     """One principal's decision on a step, bound to the envelope it was given for. `counted` is false for agents."""
+
+    content_parent = "step"
 
     step = models.ForeignKey(
         DecisionStep, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="votes"

@@ -171,3 +171,8 @@ def steps_waiting_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> Quer
     return steps.filter(Exists(awaited), ~Exists(voted), status=StepStatus.PENDING).exclude(
         excluded_ids__overlap=sorted(barring)
     )
+
+
+def subject_of_case(work_item_id: uuid.UUID) -> uuid.UUID | None:
+    """Whom a case is about, if its workflow names somebody."""
+    return WorkItem.objects.filter(id=work_item_id).values_list("subject_id", flat=True).first()

@@ -114,7 +114,7 @@ def _decision(request: DecisionRequest, answer: _Answer, *, ctx: ActingContext) 
         approvals=to_json(verdict.approvals) if verdict.approvals else None,
         trace=trace_of(verdict),
         facts=facts,
-        facts_sha256=sha256_hex(facts),
+        facts_sha256=sha256_hex(request.salt + facts),
         policy_version_id=_deciding_version(deciding, answer),
         engine=verdict.engine,
         duration_us=verdict.duration_us,

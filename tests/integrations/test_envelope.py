@@ -13,6 +13,7 @@ from integrations.failures import FailureClass, TransportFailure
 from threada_site.kernel.canonical import canonical_bytes
 
 PAY: dict[str, Any] = {
+    "salt": "e" * 64,
     "work_item_id": "wi_1",
     "item_version": 3,
     "payload_sha256": "a" * 64,
@@ -43,6 +44,7 @@ def test_sealed_bytes_are_canonical_and_named_by_their_digest() -> None:
     assert envelope.body == canonical_bytes(json.loads(envelope.body))
     assert open_envelope(envelope.body, envelope.sha256) == {
         "format": FORMAT,
+        "salt": "e" * 64,
         "work_item": {"id": "wi_1", "version": 3, "payload_sha256": "a" * 64},
         "integration": {"id": "int_bank", "version_id": "iv_1", "connector": "http"},
         "action": {"id": "pay", "spec_sha256": "c" * 64, "idempotent": True, "resolves": True},
@@ -70,7 +72,7 @@ def test_every_part_changes_the_digest(name: str) -> None:
 
 
 def test_item_is_sealed_without_an_action() -> None:
-    parts = ("work_item_id", "item_version", "payload_sha256", "policy_version_ids", "evidence")
+    parts = ("salt", "work_item_id", "item_version", "payload_sha256", "policy_version_ids", "evidence")
     sealed = seal(**{name: PAY[name] for name in parts}, question="May this vendor be used?")
     opened = open_envelope(sealed.body, sealed.sha256)
     assert {opened[name] for name in ("action", "integration", "request", "idempotency_key")} == {None}
@@ -103,7 +105,7 @@ def test_any_flipped_byte_is_a_mismatch() -> None:
         b"null",
         b"[]",
         b"{",
-        b'{"format":"threada-envelope/3"}',
+        b'{"format":"threada-envelope/4"}',
         b'{ "format":"threada-envelope/1"}',
         b'{"format":"threada-envelope/1","a":1,"a":2}',
     ],
@@ -130,10 +132,11 @@ def test_what_is_sealed_agrees_with_what_would_be_sealed_now() -> None:
             check_agrees(changed, seal(**PAY))
 
 
-def test_what_was_sealed_in_the_first_format_is_still_opened() -> None:
-    first = json.loads(seal(**PAY).body)
-    del first["idempotency_key"]
-    body = canonical_bytes({**first, "format": "threada-envelope/1"})
+@pytest.mark.parametrize(("form", "lacks"), [(1, ("idempotency_key", "salt")), (2, ("salt",))])
+def test_what_was_sealed_in_an_earlier_format_is_still_opened(form: int, lacks: tuple[str, ...]) -> None:
+    sealed = json.loads(seal(**PAY).body)
+    earlier = {name: value for name, value in sealed.items() if name not in lacks}
+    body = canonical_bytes({**earlier, "format": f"threada-envelope/{form}"})
     opened = open_envelope(body, hashlib.sha256(body).hexdigest())
     check_agrees(opened, seal(**PAY))
     with pytest.raises(TransportFailure, match="input_sha256"):

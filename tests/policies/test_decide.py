@@ -34,6 +34,7 @@ from tests.policies.rulebooks import (
 from threada_site.kernel import ids
 from threada_site.kernel.canonical import sha256_hex
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.keyring import note_case
 from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError
 
 
@@ -158,10 +159,13 @@ def test_a_recheck_says_the_same_and_keeps_nothing(book: ActingContext) -> None:
 def test_deciding_takes_two_statements(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     put_in_force(spec(rule("yes", "allow")), TENANT, ctx=book, policy="wide")
+    first, second = asking(), asking()
+    for request in (first, second):
+        note_case(request.work_item_id, None)  # as whoever has read the case does
     with CaptureQueriesContext(connection) as cold:
-        decide(asking(), ctx=book)
+        decide(first, ctx=book)
     with CaptureQueriesContext(connection) as warm:
-        decide(asking(), ctx=book)
+        decide(second, ctx=book)
     with CaptureQueriesContext(connection) as without_keeping:
         recheck(asking(), ctx=book)
     assert (len(cold), len(warm), len(without_keeping)) == (4, 2, 1)

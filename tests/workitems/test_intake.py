@@ -11,7 +11,7 @@ from telemetry.models import Receipt, SealQueueEntry
 from tests.jobs import queued_jobs
 from tests.workitems.office import Office
 from threada_site.kernel import errors
-from threada_site.kernel.canonical import canonical_bytes, commitment, sha256_hex
+from threada_site.kernel.canonical import commitment
 from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from workitems.models import Evidence, WorkItem
@@ -49,7 +49,7 @@ def test_the_receipt_holds_commitments_and_no_values(office: Office) -> None:
     assert len(bytes(item.payload_salt)) == 16
     assert body["evidence"] == {
         "kinds": ["citation"],
-        "sha256": sha256_hex(canonical_bytes([{"kind": "citation", "content": "page of Hooli"}])),
+        "commitment": commitment(bytes(item.payload_salt), [{"kind": "citation", "content": "page of Hooli"}]),
     }
     assert "Hooli" not in str(body)
 

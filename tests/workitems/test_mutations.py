@@ -102,7 +102,7 @@ def resealed_with_step(change: Callable[[dict[str, Any]], None]) -> Callable[[Ex
 
 def write_in_the_first_format(sealed: dict[str, Any]) -> None:
     sealed["format"] = "threada-envelope/1"
-    del sealed["idempotency_key"]
+    del sealed["idempotency_key"], sealed["salt"]
 
 
 def flip_action(execution: Execution) -> None:

@@ -80,7 +80,7 @@ _TABLE: Final = (
     Reason(
         "legal_hold", _V, 409, "A legal hold forbids this", "See what holds it; a tenant administrator lifts holds."
     ),
-    Reason("contents_removed", _V, 409, "Retention has removed its contents", "Hand in a new work item."),
+    Reason("contents_removed", _V, 409, "Its contents were removed", "Hand in a new work item."),
     Reason(
         "retention_not_shown",
         _V,

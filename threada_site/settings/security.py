@@ -7,6 +7,7 @@ from threada_site.settings.environment import flag, key, key_file, text, words
 DEBUG = False
 SECRET_KEY = key("secret_key")
 THREADA_CURSOR_KEY = key("cursor_key")
+THREADA_PEOPLE_KEY = key("people_key")
 # Secrets at rest: keys separated by white space, the first one encrypts; or a file with one a line.
 THREADA_SECRETS_KEY = text("THREADA_SECRETS_KEY")
 THREADA_SECRETS_KEY_FILE = text("THREADA_SECRETS_KEY_FILE") or ("" if THREADA_SECRETS_KEY else key_file("secrets_key"))

@@ -208,6 +208,42 @@ class FourEyesRule(TenantRow):
         return self.slug
 
 
+class DataSubject(TenantRow):
+    """A person that cases are about. The contents of those cases are blobs under this row's key; without it they are
+    bytes that nobody can read.
+
+    `lookup` finds the person by the reference that requests name them with; all three columns go with an erasure.
+    """
+
+    lookup = models.BinaryField(max_length=32, null=True, editable=False)
+    reference = models.BinaryField(null=True, editable=False, help_text="Sealed under the key itself.")
+    sealed_key = models.BinaryField(null=True, editable=False, help_text="Wrapped under the instance's people_key.")
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    erased_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("datasubject"),
+            models.UniqueConstraint(fields=["tenant", "lookup"], name="datasubject_lookup_once"),
+            models.CheckConstraint(
+                name="datasubject_erased_wholly",
+                condition=models.Q(
+                    erased_at__isnull=True, lookup__isnull=False, reference__isnull=False, sealed_key__isnull=False
+                )
+                | models.Q(
+                    erased_at__isnull=False, lookup__isnull=True, reference__isnull=True, sealed_key__isnull=True
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.DATA_SUBJECT, self.id)
+
+
 class Credential(TenantRow):
     """A bearer token of one principal in one tenant. Only its SHA-256 is kept; the token itself is shown once."""
 

@@ -7,10 +7,13 @@ job, command), so that lock, check, change and receipt commit together or not at
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from django.db import connection, transaction
+
+_forgetting: Final[list[Callable[[], None]]] = []
 
 
 class NestedTenantError(RuntimeError):
@@ -45,6 +48,12 @@ def entered_unit_of_work() -> Iterator[None]:
         yield
 
 
+def when_forgotten(forget: Callable[[], None]) -> Callable[[], None]:
+    """Have `forget` called when a unit of work ends, and when a nested one is rolled back: what was read is stale."""
+    _forgetting.append(forget)
+    return forget
+
+
 def mark_entered(tenant_id: uuid.UUID) -> None:
     """Note that SQL has already set the tenant of this transaction."""
     connection.threada_tenant = tenant_id  # type: ignore[attr-defined]
@@ -75,7 +84,15 @@ def _restored(outer: uuid.UUID | None) -> Iterator[None]:
         yield
     except BaseException:
         connection.threada_tenant = outer  # type: ignore[attr-defined]
+        _forget()
         raise
     if connection.savepoint_ids and not connection.needs_rollback:
         _set(outer)
     connection.threada_tenant = outer  # type: ignore[attr-defined]
+    if outer is None:
+        _forget()
+
+
+def _forget() -> None:
+    for forget in _forgetting:
+        forget()

@@ -37,7 +37,7 @@ _WORK_ITEM: Final = {
     "workflow_version_id": id_schema(ids.WORKFLOW_VERSION),
     "channel_id": maybe(SLUG),
     "payload": OBJECT,
-    "payload_sha256": SHA256,
+    "payload_sha256": maybe(SHA256),
     "confidence": {"type": "number", "minimum": 0, "maximum": 1},
     "risk_flags": TEXTS,
     "data_class": TEXT,
@@ -49,6 +49,11 @@ _WORK_ITEM: Final = {
     "ended_reason": MAYBE_TEXT,
     "nobody_can_decide": {"type": "boolean", "description": "It waits, and the people there are cannot decide it."},
     "contents_erased": {"enum": ["retention", "subject", None]},
+    "subject_id": {
+        **maybe(id_schema(ids.DATA_SUBJECT)),
+        "description": "The person it is about, under whose key its contents are kept; null where its workflow names "
+        "nobody.",
+    },
     "version": {"type": "integer", "minimum": 1},
     "correlation_id": TEXT,
     "created_at": INSTANT,
@@ -73,6 +78,7 @@ _EXAMPLE: Final = {
     "ended_reason": None,
     "nobody_can_decide": False,
     "contents_erased": None,
+    "subject_id": None,
     "version": 1,
     "correlation_id": "0f8fad5bd9cb469fa16570867728950e",
     "created_at": "2026-01-31T09:30:00.000Z",

@@ -14,7 +14,6 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from policies.approvals import ApprovalRule, from_json, merge
 from policies.models import PolicyDecision
-from policies.selectors import workflow_document
 from policies.services.decide import decide
 from threada_site.kernel import errors
 from threada_site.kernel.canonical import canonical_bytes, commitment
@@ -25,7 +24,7 @@ from threada_site.kernel.interop import parse_json
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.services.actors import who_handed_in
-from workitems.services.closing import replace_payload
+from workitems.services.closing import checked_new_payload, replace_payload
 from workitems.services.decisions import (
     approval_rule,
     decision_request,
@@ -33,7 +32,6 @@ from workitems.services.decisions import (
     refusal_reasons,
     was_reviewed,
 )
-from workitems.services.intake import checked_payload
 from workitems.services.moves import move_execution, move_item
 from workitems.services.receipts import record_item
 from workitems.services.reseal import ask_anew, await_approval, seal_anew
@@ -74,9 +72,7 @@ def change_input(item: WorkItem, step: DecisionStep, change: Change, *, ctx: Act
     if edits_input and execution is None:
         unused = FieldError("/input", "this step is about no action, so there is no input", "not_allowed")
         raise errors.InvalidRequest("This step is about the work item itself. Change its payload.", errors=[unused])
-    payload_bytes = (
-        checked_payload(change.payload, workflow_document(item.workflow_version_id, ctx=ctx)) if edits_payload else b""
-    )
+    payload_bytes = checked_new_payload(item, change.payload, ctx=ctx) if edits_payload else b""
     close_step(step, StepStatus.SUPERSEDED, item=item, ctx=ctx, execution=execution)
     if execution is not None and edits_input:
         _replace_input(item, execution, change.input or {}, ctx=ctx)

@@ -19,6 +19,7 @@ from workitems.services.intake import checked_payload, decide_intake_job
 from workitems.services.moves import carry_item, move_execution, move_item
 from workitems.services.receipts import payload_inputs, record_item
 from workitems.services.steps import close_pending_step
+from workitems.services.subjects import check_same_subject
 
 
 def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
@@ -27,10 +28,18 @@ def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
     Open steps are superseded, executions that do not run yet cancelled, and intake is taken again.
     """
     _check_may_change(item, WorkItemStatus.NEW, ctx=ctx)
-    payload_bytes = checked_payload(payload, workflow_document(item.workflow_version_id, ctx=ctx))
+    payload_bytes = checked_new_payload(item, payload, ctx=ctx)
     _free(item, StepStatus.SUPERSEDED, ctx=ctx)
     replace_payload(item, payload, payload_bytes, ctx=ctx)
     insert_together([], also=[decide_intake_job(item)])
+
+
+def checked_new_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> bytes:
+    """The canonical bytes of another payload for `item`, when its workflow accepts it."""
+    document = workflow_document(item.workflow_version_id, ctx=ctx)
+    payload_bytes = checked_payload(payload, document)
+    check_same_subject(item, payload, document)
+    return payload_bytes
 
 
 def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: ActingContext) -> None:

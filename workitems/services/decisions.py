@@ -47,6 +47,7 @@ def decision_request(item: WorkItem, *, actor: Actor, asked: ActionAsked | None 
         requester=ids.public_id(ids.PRINCIPAL, item.requester_id),
         data_class=item.data_class,
         item_version=item.version,
+        salt=bytes(item.payload_salt),
         action=asked.action if asked else "",
         integration=asked.integration if asked else "",
         input=asked.input if asked else {},
@@ -92,7 +93,7 @@ def record_decision(
         ctx=ctx,
         execution=execution,
         policy_version_id=decision.policy_version_id,
-        inputs={**payload_inputs(item), "facts_sha256": decision.facts_sha256, "point": decision.point},
+        inputs={**payload_inputs(item), "facts_commitment": decision.facts_sha256, "point": decision.point},
         policy={
             "policy_decision_id": decision.public_id,
             "matched": decision.matched,

@@ -18,7 +18,7 @@ from threada_site.tenancy.unit_of_work import require_unit_of_work
 from workitems.models import DecisionStep, WorkItem
 from workitems.people import excluded_on, leaves_of, person_of, staff_of, standing_at
 from workitems.services.notices import notice
-from workitems.services.receipts import record_item, step_blocks
+from workitems.services.receipts import record_item, step_blocks, with_ids
 from workitems.services.voting import check_open, check_permitted, execution_of
 from workitems.services.waiting import wait_for_more
 from workitems.tally import Person
@@ -75,7 +75,10 @@ def raise_to(
     step.save(update_fields=["escalate_at", "escalated_at", "escalated_to", "weigh_due"])
     wait_for_more(step, added, workflow_id=item.workflow_version.workflow_id)
     blocks = step_blocks(step)
-    blocks["inputs"] |= {"escalated_to": [{leaf.kind: leaf.name} for leaf in added], "by_hand": by_hand}
+    blocks["inputs"] |= {
+        "escalated_to": with_ids([{leaf.kind: leaf.name} for leaf in added]),
+        "by_hand": by_hand,
+    }
     if reason:
         blocks["inputs"]["reason_commitment"] = commitment(bytes(item.payload_salt), reason)
     record_item("decision_step.escalated", item, ctx=ctx, **blocks, outcome={"status": step.status})

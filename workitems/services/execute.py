@@ -14,7 +14,7 @@ from integrations.services.dispatch import dispatch
 from policies.models import PolicyDecision
 from policies.services.decide import decide
 from threada_site.kernel import errors, ids
-from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.canonical import commitment
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
@@ -124,7 +124,7 @@ def start_decided(
                 inputs={
                     "action": execution.action,
                     "envelope_sha256": envelope.sha256,
-                    "input_sha256": canonical_sha256(execution.input),
+                    "input_commitment": commitment(bytes(item.payload_salt), execution.input),
                     "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
                     **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
                 },

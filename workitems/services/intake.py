@@ -10,7 +10,7 @@ from typing import Any
 from policies import payloads
 from policies import selectors as rulebook
 from threada_site.kernel import errors, ids
-from threada_site.kernel.canonical import canonical_bytes, sha256_hex
+from threada_site.kernel.canonical import canonical_bytes, commitment, sha256_hex
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.jobs import job
@@ -21,6 +21,7 @@ from workitems.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import Evidence, WorkItem
 from workitems.services.receipts import item_receipt_rows, payload_inputs
+from workitems.services.subjects import subject_in
 
 DECIDE_INTAKE = "workitems.decide_intake"
 
@@ -56,6 +57,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         raise errors.PermissionDenied(f"You do not hold workitems:write on the workflow {request.workflow}.")
     _check_channel(request, workflow)
     payload_bytes = checked_payload(request.payload, workflow.document)
+    subject_id = subject_in(request.payload, workflow.document)
     parts = normalize_evidence(request.evidence)
     item = WorkItem(
         tenant_id=ctx.tenant_id,
@@ -70,6 +72,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         risk_flags=list(request.risk_flags),
         data_class=workflow.document.data_class,
         external_ref=request.external_ref,
+        subject_id=subject_id,
         requester_id=_requester_id(request.requester, workflow_id=workflow.workflow_id, ctx=ctx),
         submitted_by_id=ctx.principal_id,
         correlation_id=ctx.correlation_id,
@@ -84,7 +87,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
                 item,
                 ctx=ctx,
                 inputs={**payload_inputs(item), "requester": ids.public_id(ids.PRINCIPAL, item.requester_id)},
-                evidence=evidence_block(parts),
+                evidence=evidence_block(item, parts),
                 outcome={"status": item.status},
             ),
         ],
@@ -122,12 +125,13 @@ def evidence_rows(item: WorkItem, parts: tuple[EvidencePart, ...]) -> list[Evide
     ]
 
 
-def evidence_block(parts: tuple[EvidencePart, ...]) -> dict[str, Any]:
-    """How receipts speak of evidence: how many of which kind, and a digest; of a fallback, the standard reason."""
+def evidence_block(item: WorkItem, parts: tuple[EvidencePart, ...]) -> dict[str, Any]:
+    """How receipts speak of evidence: how many of which kind, and a salted commitment; of a fallback, the standard
+    reason."""
     fallbacks = [part.content["reason"] for part in parts if part.kind == "fallback"]
     return {
         "kinds": [part.kind for part in parts],
-        "sha256": sha256_hex(canonical_bytes([part.as_json() for part in parts])),
+        "commitment": commitment(bytes(item.payload_salt), [part.as_json() for part in parts]),
         **({"fallback_reason": NO_EVIDENCE} if NO_EVIDENCE in fallbacks else {}),
     }
 

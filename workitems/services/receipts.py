@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from integrations.models import Execution
@@ -12,6 +13,7 @@ from telemetry.services.record import receipt_rows, record
 from threada_site.kernel import ids
 from threada_site.kernel.canonical import commitment
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import User
 from workitems.models import DecisionStep, WorkItem
 
 
@@ -67,6 +69,34 @@ def payload_inputs(item: WorkItem) -> dict[str, Any]:
     }
 
 
+def with_ids(value: Any) -> Any:
+    """Approval rules and the like as receipts have them: people by id, not by the name that they are called by."""
+    names = set(_named(value))
+    if not names:
+        return value
+    found = {user.username: user.public_id for user in User.objects.filter(username__in=names)}
+    return _renamed(value, found)
+
+
+def _named(value: Any) -> Iterator[str]:
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
+        if key == "user" and isinstance(inner, str):
+            yield inner
+        else:
+            yield from _named(inner)
+
+
+def _renamed(value: Any, found: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_renamed(inner, found) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: found.get(inner, "unknown") if key == "user" and isinstance(inner, str) else _renamed(inner, found)
+        for key, inner in value.items()
+    }
+
+
 def step_blocks(step: DecisionStep) -> dict[str, Any]:
     """How receipts speak of a decision step."""
     return {
@@ -78,6 +108,6 @@ def step_blocks(step: DecisionStep) -> dict[str, Any]:
         "policy": {
             "policy_version_ids": [ids.public_id(ids.POLICY_VERSION, value) for value in step.policy_version_ids],
             "reason_codes": list(step.reason_codes),
-            "rule": step.rule,
+            "rule": with_ids(step.rule),
         },
     }

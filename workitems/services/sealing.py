@@ -23,7 +23,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from workitems.models import WorkItem
 from workitems.services.actors import Actor
-from workitems.services.steps import sealed_evidence
+from workitems.services.steps import envelope_salt, sealed_evidence
 from workitems.services.undoing import undone_facts
 
 
@@ -133,6 +133,7 @@ def seal_request(
 ) -> SealedEnvelope:
     """The envelope of a request that is built already, over everything else as it stands now."""
     return seal(
+        salt=envelope_salt(item),
         work_item_id=item.public_id,
         item_version=item.version,
         payload_sha256=item.payload_sha256,

@@ -44,13 +44,17 @@ def settle(
         outcome = _act(item, request, ctx=ctx)
     now = clock.now()
     ambiguous_before = systems.may_have_acted(execution)
-    Attempt.objects.filter(tenant_id=execution.tenant_id, id=held.attempt_id).update(
+    attempt = Attempt(
+        id=held.attempt_id,
+        tenant_id=execution.tenant_id,
+        execution=execution,
         finished_at=now,
         outcome="succeeded" if outcome.succeeded else "failed",
         failure=outcome.failure or "",
         ambiguous=outcome.ambiguous,
         response=outcome.response,
     )
+    attempt.save(force_update=True, update_fields=["finished_at", "outcome", "failure", "ambiguous", "response"])
     note_outcome(execution, outcome.failure, held=held, now=now, ctx=ctx)
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail

@@ -13,6 +13,7 @@ from policies import selectors as rulebook
 from policies.approvals import ApprovalRule, to_json
 from policies.models import PolicyDecision
 from threada_site.kernel import clock, ids
+from threada_site.kernel.canonical import sha256_hex
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.writes import insert_together
 from workitems import selectors
@@ -167,6 +168,7 @@ def pinned_versions(decision: PolicyDecision | None) -> list[uuid.UUID]:
 def seal_item(item: WorkItem, pins: Iterable[uuid.UUID], *, question: str = "") -> SealedEnvelope:
     """The envelope of a decision about the item itself: payload digest, evidence and question, `action: null`."""
     return seal(
+        salt=envelope_salt(item),
         work_item_id=item.public_id,
         item_version=item.version,
         payload_sha256=item.payload_sha256,
@@ -174,6 +176,11 @@ def seal_item(item: WorkItem, pins: Iterable[uuid.UUID], *, question: str = "") 
         evidence=sealed_evidence(item),
         question=question or None,
     )
+
+
+def envelope_salt(item: WorkItem) -> str:
+    """What makes the hashes of the case's envelopes, which receipts carry, tell nothing once its salt is gone."""
+    return sha256_hex(b"envelope" + bytes(item.payload_salt))
 
 
 def sealed_evidence(item: WorkItem) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ _CONSTRAINED: dict[str, Any] = {
     "noticemessage.status": "sent",
     "replayfinding.kind": "flip",
     "legalhold.workflow": "workflow",
+    "datasubject.erased_at": clock.now(),
 }
 
 

@@ -10,6 +10,7 @@ from threada_site.identity.services.credentials import (
     revoke_credential,
     rotate_credential,
 )
+from threada_site.identity.services.forgetting import forget_account
 from threada_site.identity.services.four_eyes import end_four_eyes, require_four_eyes
 from threada_site.identity.services.groups import define_group, remove_group
 from threada_site.identity.services.owners import set_owner
@@ -31,6 +32,7 @@ __all__ = [
     "define_role",
     "end_four_eyes",
     "ensure_principal",
+    "forget_account",
     "founding_context",
     "grant_role",
     "grant_scope_on",

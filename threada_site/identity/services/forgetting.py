@@ -1,0 +1,55 @@
+"""Forgetting who a principal is: the account keeps its id and loses everything that says whose it was."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from auditlog.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.db.models import Q
+
+from threada_site.identity.selectors import tenants_of_person
+from threada_site.identity.services.principals import remove_member
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Credential, Membership, User
+
+# The log of configuration edits names who made them; with the id in place of the name it still says who.
+_FORGET_ACTOR: Final = """
+UPDATE auditlog_logentry
+   SET actor_email = NULL, additional_data = jsonb_set(additional_data, '{actor_name}', to_jsonb(%s::text))
+ WHERE additional_data ->> 'actor' = %s
+"""
+
+
+def forget_account(principal: User, *, ctx: ActingContext) -> bool:
+    """End the membership, and forget name, mail and time zone unless the account belongs to another tenant as well.
+
+    Whether it was forgotten. What was kept of edits to the account's rows here goes too. Receipt `member.removed`.
+    """
+    credentials = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal)
+    credentials.update(label="")
+    memberships = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal)
+    rows = [*memberships.values_list("id", flat=True), *credentials.values_list("id", flat=True)]
+    names = {str(principal), principal.username, principal.display_name} - {""}
+    remove_member(principal, ctx=ctx)
+    edits = LogEntry.objects.filter(additional_data__tenant=str(ctx.tenant_id))
+    about = Q(object_pk__in=[str(row) for row in rows], content_type__in=_types(Membership, Credential))
+    for name in names:
+        about |= Q(changes__owner__contains=[name])
+    edits.filter(about).update(object_repr=principal.public_id, changes=None, serialized_data=None)
+    if tenants_of_person(principal):
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET_ACTOR, [principal.public_id] * 2)
+    principal.username = f"erased-{principal.id.hex}"
+    principal.display_name = principal.email = principal.time_zone = ""
+    principal.is_active = False
+    principal.last_login = None
+    principal.set_unusable_password()
+    principal.save()
+    return True
+
+
+def _types(*models: type[Membership | Credential]) -> list[ContentType]:
+    return [ContentType.objects.get_for_model(model) for model in models]

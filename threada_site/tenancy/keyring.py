@@ -1,0 +1,154 @@
+"""The keys of the people that cases are about, as one unit of work needs them.
+
+A key is read once a unit of work, and forgotten at its end: a key erased anywhere is gone everywhere with the next
+request. Keys lie in their rows wrapped under the instance's `people_key`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
+
+from django.conf import settings
+from django.db import connection
+
+from threada_site.kernel import errors, ids
+from threada_site.kernel.blobs import close_blob, derived_key, keyed_digest, new_key, open_blob
+from threada_site.tenancy.unit_of_work import current_tenant_id, when_forgotten
+
+_KEY: Final = "tenancy_datasubject.sealed_key"
+_REFERENCE: Final = "tenancy_datasubject.reference"
+_FIND: Final = "SELECT id, sealed_key FROM tenancy_datasubject WHERE tenant_id = %s AND lookup = %s FOR KEY SHARE"
+_MAKE: Final = """
+INSERT INTO tenancy_datasubject (id, tenant_id, lookup, reference, sealed_key, created_at)
+VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (tenant_id, lookup) DO NOTHING RETURNING id
+"""
+_READ: Final = "SELECT sealed_key FROM tenancy_datasubject WHERE id = %s"
+
+
+@dataclass(slots=True)
+class _Ring:
+    """Keys by subject (None: erased), and subjects by case (None: it is about nobody)."""
+
+    keys: dict[uuid.UUID, bytes | None] = field(default_factory=dict)
+    cases: dict[uuid.UUID, uuid.UUID | None] = field(default_factory=dict)
+
+
+type CaseLookup = Callable[[uuid.UUID], uuid.UUID | None]
+
+_lookups: list[CaseLookup] = []
+
+
+def register_case_lookup(lookup: CaseLookup) -> None:
+    """Who a case is about is known further up; that app says here how to find out."""
+    _lookups[:] = [lookup]
+
+
+def subject_for(reference: str) -> uuid.UUID:
+    """Who `reference` is (a customer number, a mail address) in this unit of work's tenant; made when new.
+
+    The row stays locked against erasure until the transaction ends.
+    """
+    tenant_id = _tenant()
+    lookup = keyed_digest(f"{tenant_id} {reference}", _lookup_key())
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [tenant_id, lookup])
+        row = cursor.fetchone()
+        if row is None:
+            subject, key = ids.new_uuid(), new_key()
+            wrapped = close_blob(key, _wrapping_key(), subject=subject, place=_KEY)
+            sealed = close_blob(reference.encode(), key, subject=subject, place=_REFERENCE)
+            cursor.execute(_MAKE, [subject, tenant_id, lookup, sealed, wrapped])
+            if cursor.fetchone():
+                _ring().keys[subject] = key
+                return subject
+            cursor.execute(_FIND, [tenant_id, lookup])  # somebody else has just made it
+            row = cursor.fetchone()
+    subject, wrapped = row
+    _ring().keys[subject] = open_blob(bytes(wrapped), _wrapping_key(), place=_KEY)
+    return subject
+
+
+def lookup_of(reference: str) -> bytes:
+    """What `DataSubject.lookup` holds for `reference` in this unit of work's tenant."""
+    return keyed_digest(f"{_tenant()} {reference}", _lookup_key())
+
+
+def key_of(subject: uuid.UUID) -> bytes | None:
+    """The key of a person, or None when it was erased."""
+    ring = _ring()
+    if subject not in ring.keys:
+        with connection.cursor() as cursor:
+            cursor.execute(_READ, [subject])
+            row = cursor.fetchone()
+        if row is None:
+            raise RuntimeError(f"There is no data subject {subject} here.")
+        ring.keys[subject] = None if row[0] is None else open_blob(bytes(row[0]), _wrapping_key(), place=_KEY)
+    return ring.keys[subject]
+
+
+def close_for(subject: uuid.UUID, value: bytes, *, place: str) -> bytes:
+    """`value` as a blob of this person. Raises `ContentsRemoved` when the person was erased."""
+    key = key_of(subject)
+    if key is None:
+        raise errors.ContentsRemoved("The person this case is about was erased; nothing more is written about them.")
+    return close_blob(value, key, subject=subject, place=place)
+
+
+def reference_of(subject: uuid.UUID, sealed: bytes) -> str:
+    """The reference that a live subject was made for."""
+    key = key_of(subject)
+    return "" if key is None else open_blob(sealed, key, place=_REFERENCE).decode()
+
+
+def note_case(case: uuid.UUID, subject: uuid.UUID | None) -> None:
+    """Remember whom a case that was just read is about, which saves asking."""
+    if current_tenant_id() is not None:
+        _ring().cases[case] = subject
+
+
+def subject_of_case(case: uuid.UUID) -> uuid.UUID | None:
+    """Whom a case is about: None where its workflow says nobody."""
+    cases = _ring().cases
+    if case not in cases:
+        cases[case] = _lookups[0](case) if _lookups else None
+    return cases[case]
+
+
+def forget(subject: uuid.UUID) -> None:
+    """The key was erased in this transaction."""
+    _ring().keys[subject] = None
+
+
+def _tenant() -> uuid.UUID:
+    tenant_id = current_tenant_id()
+    if tenant_id is None:
+        raise RuntimeError("Keys are used inside a unit of work alone.")
+    return tenant_id
+
+
+def _ring() -> _Ring:
+    ring: _Ring | None = getattr(connection, "threada_keyring", None)
+    if ring is None:
+        ring = _Ring()
+        if current_tenant_id() is not None:
+            connection.threada_keyring = ring  # type: ignore[attr-defined]
+    return ring
+
+
+@when_forgotten
+def _empty() -> None:
+    connection.threada_keyring = None  # type: ignore[attr-defined]
+
+
+@cache
+def _wrapping_key() -> bytes:
+    return derived_key(settings.THREADA_PEOPLE_KEY, purpose="threada keys of data subjects")
+
+
+@cache
+def _lookup_key() -> bytes:
+    return derived_key(settings.THREADA_PEOPLE_KEY, purpose="threada references of data subjects")
