@@ -23,8 +23,6 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-import holidays
-
 from policies.heads import read_head
 from policies.problems import Problems, suggestion
 from policies.working_time import MIDNIGHT, Hours, WorkingCalendar
@@ -139,6 +137,8 @@ class _Reader:
             self._problems.add(pointer, "Name a country, e.g. {country: DE, subdivision: BY}.", "wrong_type")
             return "", ""
         self._problems.known_fields(named, ("country", "subdivision"), pointer)
+        import holidays  # 6 MB that few processes need
+
         known = holidays.list_supported_countries(include_aliases=False)
         country = named.get("country")
         if not isinstance(country, str) or country not in known:

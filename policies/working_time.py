@@ -13,8 +13,6 @@ from functools import cached_property
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import holidays
-
 from policies.durations import LONGEST
 
 MIDNIGHT: Final = time(0)
@@ -42,6 +40,8 @@ class WorkingCalendar:
         """Public holidays; the library works years out when they are asked for."""
         if not self.country:
             return {}
+        import holidays  # 6 MB that few processes need
+
         return holidays.country_holidays(self.country, subdiv=self.subdivision or None)
 
     def holiday_on(self, day: date) -> str:
