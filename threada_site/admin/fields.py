@@ -47,6 +47,19 @@ def fields(value: Any) -> SafeString:
     return mark_safe("".join(found))  # noqa: S308 (names and values are escaped by `visible`)
 
 
+def citation(value: Any) -> SafeString:
+    """A citation: what it quotes first and whole, then where from. Everything it holds is written."""
+    if not isinstance(value, dict) or not isinstance(value.get("quote"), str):
+        return fields(value) if _has_parts(value) else _paragraph(value)
+    rest = {name: part for name, part in value.items() if name != "quote"}
+    quoted = f"<blockquote>{visible(value['quote'])}</blockquote>"
+    return mark_safe(quoted + (fields(rest) if rest else ""))  # noqa: S308 (both are escaped)
+
+
+def _paragraph(value: Any) -> SafeString:
+    return mark_safe(f'<p class="t-text">{visible(plainly(value))}</p>')  # noqa: S308 (it is escaped)
+
+
 def _write(value: Any, found: list[str]) -> None:
     found.append('<dl class="t-fields">')
     for name, part, has_parts in entries(value):

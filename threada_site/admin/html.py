@@ -50,6 +50,19 @@ def when(instant: datetime | None) -> SafeString:
     return format_html('<time datetime="{}" title="{}">{} {}</time>', exact, exact, f"{local:%Y-%m-%d %H:%M:%S}", zone)
 
 
+def left(instant: datetime | None) -> str:
+    """How far off an instant is, in one unit: `in 4 h`, `2 days ago`."""
+    if instant is None:
+        return ""
+    seconds = (instant - clock.now()).total_seconds()
+    minutes = abs(seconds) / 60
+    if minutes < 90:
+        distance = f"{minutes:.0f} min"
+    else:
+        distance = f"{minutes / 60:.0f} h" if minutes < 36 * 60 else f"{minutes / 60 / 24:.0f} days"
+    return f"in {distance}" if seconds >= 0 else f"{distance} ago"
+
+
 def code(text: Any) -> SafeString:
     """Something exact: an id, a digest, a name."""
     return format_html('<code class="t-code">{}</code>', text) if text else SafeString("")

@@ -22,6 +22,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.shortening import shorten
 from workitems import selectors, tally
 from workitems.admin.changes import changes_since
+from workitems.admin.gist import gist_of
 from workitems.admin.sent import what_is_sent
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote
@@ -63,6 +64,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     previous = selectors.superseded_before(step)
     page = {
         "question": question_of(step),
+        "gist": gist_of(step.work_item.payload) if isinstance(step.work_item.payload, dict) else [],
         "item": step.work_item,
         "envelope_bytes": len(envelope),
         "rule": rule,

@@ -13,12 +13,12 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from policies.models import PolicyDecision
-from threada_site.admin.fields import plainly
 from threada_site.admin.lists import ShownFilter
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from workitems import selectors
 from workitems.admin.filters import workflow_choices
+from workitems.admin.gist import gist_of
 from workitems.batches import RiskLevel
 from workitems.lifecycle import StepKind
 from workitems.models import NEVER, DecisionStep, Vote, WorkItem
@@ -27,8 +27,6 @@ from workitems.services.batch import cap_of, riskiest_of
 
 PER_PAGE: Final = 50
 _AFTER: Final = "after"
-_GIST_PARTS: Final = 4
-_GIST_TEXT: Final = 60
 _LARGEST_GIST: Final = 16_384
 
 type Narrow = Callable[[QuerySet[DecisionStep], str, ActingContext], QuerySet[DecisionStep]]
@@ -115,12 +113,6 @@ def next_step(ctx: ActingContext, *, behind: uuid.UUID | None) -> DecisionStep |
     waiting = waiting_most_urgent_first(selectors.decision_steps(ctx), ctx=ctx, most=PER_PAGE)
     place = next((place for place, step in enumerate(waiting) if step.id == behind), -1)
     return waiting[(place + 1) % len(waiting)] if waiting and waiting[(place + 1) % len(waiting)].id != behind else None
-
-
-def gist_of(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The first plain values of a payload, short, to tell one request from another."""
-    plain = ((name, value) for name, value in payload.items() if not isinstance(value, dict | list))
-    return [(name, _short(plainly(value))) for name, value in list(plain)[:_GIST_PARTS]]
 
 
 def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]:
@@ -242,10 +234,6 @@ def _query(sent: Mapping[str, str], after: str) -> str:
     parameters = QueryDict(mutable=True)
     parameters.update({**{name: value for name, value in sent.items() if value}, **({_AFTER: after} if after else {})})
     return f"?{parameters.urlencode()}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _GIST_TEXT else f"{text[:_GIST_TEXT]}…"
 
 
 def step_id_in(text: str) -> uuid.UUID | None:

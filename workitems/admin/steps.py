@@ -137,9 +137,12 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, TenantAdmin):
         return press(Call(request, context_of(request), ""), spec, decide_batch, back=back)
 
     def page_asked(self, row: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
-        onward = reverse("admin:workitems_decisionstep_next")
-        mine = ctx.holds_anywhere(Scope.DECISIONS_DECIDE)
-        return {"next_url": f"{onward}?behind={row.public_id}" if mine else "", **decision_page(row, query, ctx=ctx)}
+        page = decision_page(row, query, ctx=ctx)
+        if not ctx.holds_anywhere(Scope.DECISIONS_DECIDE):
+            return {"next_url": "", **page}
+        onward = f"{reverse('admin:workitems_decisionstep_next')}?behind={row.public_id}"
+        back = {"list_title": DESK, "list_url": reverse("admin:workitems_decisionstep_desk")}
+        return {"next_url": onward, **back, **page}
 
     @act(Scope.DECISIONS_DECIDE)
     def approve(self, call: Call) -> Done:

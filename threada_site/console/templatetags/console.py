@@ -14,10 +14,12 @@ register = template.Library()
 
 register.filter("badge", html.badge)
 register.filter("when", html.when)
+register.filter("left", html.left)
 register.filter("code", html.code)
 register.filter("tags", html.tags)
 register.filter("visible", fields.visible)
 register.filter("fields", fields.fields)
+register.filter("citation", fields.citation)
 
 
 @register.filter
