@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Final, Literal, assert_never
 
 from integrations.lifecycle import ExecutionStatus
-from policies.approvals import Exclusion, OnExpiry
+from policies.approvals import Exclusion, Leaf, OnExpiry
+from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.reasons import REASONS
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.tally import Eligibility, Need
@@ -39,14 +40,25 @@ class DecisionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
-    """The pending decision step, with its tally: `approvals` are those that count, `needs` what is missing."""
+    """The pending decision step, with its tally: `approvals` are those that count, `needs` what is missing.
+
+    `stage` of `stages` is open. `escalate_to` are whom its rule names and who may not decide yet, `claimed_by` who is
+    on it for now, `assignee` whom it was handed to.
+    """
 
     kind: StepKind
     approvals: int
     needs: tuple[Need, ...]
     nobody_can_decide: bool = False
+    stage: int = 1
+    stages: int = 1
     exclude: Collection[Exclusion] = ()
+    claimed_by: str = ""
+    assignee: str = ""
     respond_by: datetime | None = None
+    remind_at: datetime | None = None
+    escalate_at: datetime | None = None
+    escalate_to: tuple[Leaf, ...] = ()
     expires_at: datetime | None = None
     on_expiry: OnExpiry = "reject"
 
@@ -66,12 +78,18 @@ class ExecutionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Who asks: effective rights on this item's workflow, and standing on its pending step."""
+    """Who asks: effective rights on this item's workflow, and standing on its pending step.
+
+    `may_decide`: holds `decisions:decide`; `manages`: `workflow:manage`; `has_claimed`: is the one who is on it.
+    """
 
     may_write: bool = False
     may_execute: bool = False
+    may_decide: bool = False
+    manages: bool = False
     eligibility: Eligibility | None = None
     has_voted: bool = False
+    has_claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +196,12 @@ def _progress(step: StepFacts | None) -> list[str]:
         return []
     total = step.approvals + sum(need.missing for need in step.needs)
     sentences = [f"{step.approvals} of {total} {'vote' if total == 1 else 'votes'} given."]
+    if step.stages > 1:
+        sentences.append(f"Stage {step.stage} of {step.stages} is open.")
+    if step.assignee:
+        sentences.append(f"It was handed to {step.assignee}.")
+    if step.claimed_by:
+        sentences.append(f"{step.claimed_by} is on it.")
     if step.nobody_can_decide:
         sentences.append(f"Nobody who is left can complete the {step.kind}.")
     return sentences
@@ -274,6 +298,11 @@ def _next_of_step(step: StepFacts | None, execution: ExecutionFacts | None) -> l
     sentences = [f"With the last vote {_run(waiting)} starts." if waiting else "With the last vote it becomes ready."]
     if step.nobody_can_decide:
         sentences = [f"Somebody has to be given what is asked for, or the {step.kind} cannot be completed."]
+    if step.remind_at:
+        sentences.append(f"At {rfc3339(step.remind_at)} those it waits for are reminded.")
+    if step.escalate_at and step.escalate_to:
+        named = " and ".join(f"{leaf.kind} {leaf.name}" for leaf in step.escalate_to)
+        sentences.append(f"At {rfc3339(step.escalate_at)} it is escalated to {named}.")
     if step.expires_at:
         then = "it is escalated" if step.on_expiry == "escalate" else "it ends without approval"
         sentences.append(f"Without a decision by then {then}.")
@@ -284,8 +313,17 @@ def _you_may(case: ExplainInput) -> list[str]:
     reader, execution = case.reader, case.execution
     status = execution.status if execution else None
     busy = status in (ExecutionStatus.RUNNING, ExecutionStatus.OUTCOME_UNKNOWN)
+    step = case.step
+    counts = bool(step) and reader.eligibility is Eligibility.COUNTS
+    decides = counts and not reader.has_voted
+    claimed = bool(step and step.claimed_by)
     possible = (
-        (bool(case.step) and reader.eligibility is Eligibility.COUNTS and not reader.has_voted, "approve or reject it"),
+        (decides, "approve or reject it"),
+        (decides, "approve it with changes, which asks everybody anew"),
+        (decides and not claimed, "claim it"),
+        (reader.has_claimed, "release it"),
+        (bool(step) and reader.may_decide and (counts or reader.manages), "hand it to somebody it waits for"),
+        (bool(step) and reader.may_decide and (reader.manages or bool(step and step.escalate_to)), "escalate it"),
         (
             reader.may_execute
             and case.status in (WorkItemStatus.NEW, WorkItemStatus.READY, WorkItemStatus.FAILED)

@@ -126,6 +126,18 @@ def votes_on(step: DecisionStep) -> list[Vote]:
     return list(Vote.objects.filter(tenant_id=step.tenant_id, step=step).select_related("voter").order_by("id"))
 
 
+def rejections_of(item: WorkItem) -> list[Vote]:
+    """The counted votes that rejected the case, with their voters."""
+    rows = Vote.objects.filter(
+        tenant_id=item.tenant_id,
+        step__work_item=item,
+        step__status=StepStatus.REJECTED,
+        decision="reject",
+        counted=True,
+    )
+    return list(rows.select_related("voter").defer("comment").order_by("id"))
+
+
 def delegations(ctx: ActingContext) -> QuerySet[Delegation]:
     """Who stands in for whom, now, then and later."""
     return Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")

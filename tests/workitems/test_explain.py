@@ -94,7 +94,11 @@ def test_in_review() -> None:
         waiting_for=["1 more person with decisions:decide on this workflow, other than the requester"],
         until=NOON,
         next=["With the last vote it becomes ready."],
-        you_may=["approve or reject it"],
+        you_may=[
+            "approve or reject it",
+            "approve it with changes, which asks everybody anew",
+            "claim it",
+        ],
     )
 
 
