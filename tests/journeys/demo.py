@@ -69,6 +69,9 @@ class Demo:
         (step,) = self.client.get("/decision-steps", {"work_item_id": item, "status": "pending"}).json()["data"]
         return step
 
+    def step_of_id(self, step_id: str) -> dict[str, Any]:
+        return self.client.get(f"/decision-steps/{step_id}").json()
+
     def vote(self, name: str, step: dict[str, Any], decision: str = "approve", **more: Any) -> Any:
         body = {"decision": decision, "envelope_sha256": step["envelope_sha256"], **more}
         return self.api(name).post(f"/decision-steps/{step['decision_step_id']}/votes", body)

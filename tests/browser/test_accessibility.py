@@ -1,0 +1,95 @@
+"""Screen readers and other eyes: axe-core finds nothing serious on the pages of decisions, light or dark, wide or not.
+
+With `THREADA_PICTURES=<folder>` each page is also written there as a PNG, to be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
+
+from tests.browser.scene import Scene, morning
+from tests.browser.watched import Watched
+from tests.factories import PASSWORD
+from tests.journeys.demo import Demo
+
+pytestmark = pytest.mark.browser
+
+RULES = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+SIZES = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 360, "height": 740}}
+
+
+@pytest.fixture(params=[(theme, size) for theme in ("light", "dark") for size in SIZES], ids="-".join)
+def themed(request: pytest.FixtureRequest, chromium: Browser, server: str) -> Iterator[tuple[Watched, str]]:
+    """A page in one theme and size, and what both are called."""
+    theme, size = request.param
+    context = chromium.new_context(
+        viewport=SIZES[size], base_url=server, color_scheme=theme, timezone_id="Europe/Berlin"
+    )
+    watched = Watched(context.new_page())
+    yield watched, f"{theme}-{size}"
+    context.close()
+    assert watched.complaints == []
+
+
+def pages(scene: Scene) -> dict[str, str]:
+    step = "/console/workitems/decisionstep/"
+    chosen = "&".join(f"step={step_id}:{'0' * 64}" for step_id in scene.plain[:3])
+    return {
+        "dashboard": "/console/",
+        "desk": f"{step}desk/",
+        "decision": f"{step}{scene.changed}/change/",
+        "hidden": f"{step}{scene.hidden}/change/",
+        "batch": f"{step}batch/?{chosen}",
+        "changing": f"{step}{scene.changed}/change-input/",
+        "reassign": f"{step}{scene.plain[0]}/reassign/",
+        "escalate": f"{step}{scene.plain[0]}/escalate/",
+        "item": f"/console/workitems/workitem/{scene.item}/change/",
+        "queue": "/console/workitems/workitem/",
+        "absences": "/console/workitems/delegation/",
+        "absence": "/console/workitems/delegation/new/",
+        "zone": "/console/time-zone/",
+    }
+
+
+def serious(violations: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{entry['id']} ({entry['impact']}): {entry['help']}: {[node['html'][:200] for node in entry['nodes'][:3]]}"
+        for entry in violations
+        if entry["impact"] in ("serious", "critical")
+    ]
+
+
+def test_nothing_serious_is_wrong(demo: Demo, themed: tuple[Watched, str]) -> None:
+    watched, look = themed
+    scene = morning(demo)
+    watched.sign_in("finance-1", PASSWORD)
+    pictures = os.environ.get("THREADA_PICTURES")
+    found: dict[str, list[str]] = {}
+    for name, address in pages(scene).items():
+        watched.page.goto(address)
+        is_dark = watched.page.evaluate("document.documentElement.classList.contains('dark')")
+        assert is_dark == look.startswith("dark"), name
+        assert not watched.overflows(), name
+        if pictures:
+            watched.page.screenshot(path=Path(pictures) / f"{name}-{look}.png", full_page=True)
+        problems = serious(Axe().run(watched.page, options=RULES).response["violations"])
+        if problems:
+            found[name] = problems
+    assert found == {}
+
+
+def test_what_is_wrong_would_be_found(demo: Demo, chromium: Browser, server: str) -> None:
+    """So that nothing is found above because nothing is looked at."""
+    page = chromium.new_context(base_url=server).new_page()
+    page.goto("/console/login/")
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<input type=text><img src=data:,>')")
+    found = {problem.split(" ")[0] for problem in serious(Axe().run(page, options=RULES).response["violations"])}
+    assert {"label", "image-alt"} <= found
+    page.context.close()
