@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from policies.overlay_documents import OverlayScope
+from policies.pack_models import Pack, PackMember, PackVersion
 from policies.replay_models import PolicyReplay, ReplayFinding
 from policies.windows import Window
 from threada_site.kernel import clock, ids
@@ -21,6 +22,9 @@ __all__ = [
     "List",
     "ListVersion",
     "Overlay",
+    "Pack",
+    "PackMember",
+    "PackVersion",
     "Policy",
     "PolicyDecision",
     "PolicyReplay",
@@ -282,12 +286,14 @@ class EmergencyPublication(TenantRow):
 
 
 class Overlay(TenantRow):
-    """Where a policy applies, and when: the whole tenant, one workflow, one channel, or one group of requesters."""
+    """Where a policy applies, and when: the tenant, one pack, workflow or channel, or one group of requesters."""
 
     policy = models.ForeignKey(
         Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="overlays"
     )
-    scope_kind = models.CharField(max_length=8, choices=[(k, k) for k in ("tenant", "workflow", "channel", "group")])
+    scope_kind = models.CharField(
+        max_length=8, choices=[(k, k) for k in ("tenant", "pack", "workflow", "channel", "group")]
+    )
     scope_slug = models.CharField(max_length=63, blank=True)
     starts_at = models.DateTimeField(null=True)
     ends_at = models.DateTimeField(null=True)
@@ -300,7 +306,7 @@ class Overlay(TenantRow):
             models.UniqueConstraint(fields=["tenant", "policy", "scope_kind", "scope_slug"], name="overlay_once"),
             models.CheckConstraint(
                 name="overlay_scope_known",
-                condition=models.Q(scope_kind__in=["tenant", "workflow", "channel", "group"]),
+                condition=models.Q(scope_kind__in=["tenant", "pack", "workflow", "channel", "group"]),
             ),
             models.CheckConstraint(
                 name="overlay_window_not_empty",

@@ -2,7 +2,7 @@
 
 kind: Overlay
 policy: payments
-scope: {workflow: payment_run}   # or {channel: web_main}, {group: emea} (of whom it is requested for), {tenant: true}
+scope: {workflow: payment_run}   # or {pack: …}, {channel: …}, {group: …} (of whom it is for), {tenant: true}
 starts_at: "2026-12-24T00:00:00Z"   # from then on; left out: always
 ends_at: "2027-01-02T00:00:00Z"     # until just before then; left out: for ever
 """
@@ -18,13 +18,14 @@ from policies.windows import ALWAYS, Window, read_window
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
 
-SCOPE_KINDS: Final = ("tenant", "workflow", "channel", "group")
+SCOPE_KINDS: Final = ("tenant", "pack", "workflow", "channel", "group")
 """The widest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class OverlayScope:
-    """Where a policy applies: the whole tenant (`slug` is ""), one workflow or channel, or one group of requesters."""
+    """Where a policy applies: the tenant (`slug` is ""), the workflows of a pack, one workflow or channel, or requests
+    for the members of a group."""
 
     kind: str
     slug: str = ""
@@ -70,7 +71,9 @@ def parse_overlay(value: Any) -> OverlayDocument:
 def read_scope(value: Any, pointer: str, problems: Problems) -> OverlayScope:
     """The scope in `{tenant: true}` or `{kind: slug}`; what is wrong is added to `problems`."""
     if not isinstance(value, Mapping) or len(value) != 1:
-        problems.add(pointer, "Name one scope: {tenant: true}, {workflow: …}, {channel: …} or {group: …}.", "required")
+        problems.add(
+            pointer, "Name one scope: {tenant: true}, {pack: …}, {workflow: …}, {channel: …} or {group: …}.", "required"
+        )
         return TENANT_SCOPE
     ((kind, named),) = value.items()
     if not problems.one_of(kind, SCOPE_KINDS, f"{pointer}/{kind}", "scope"):

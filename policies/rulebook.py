@@ -36,6 +36,11 @@ _IN_FORCE: Final = """
          WHERE m.tenant_id = $1 AND m.user_id = $4::uuid AND $6::text[] IS NULL
         UNION ALL
         SELECT unnest($6::text[])
+    ), packs AS (
+        SELECT k.slug
+          FROM policies_packmember m
+          JOIN policies_pack k ON k.tenant_id = m.tenant_id AND k.id = m.pack_id
+         WHERE m.tenant_id = $1 AND m.kind = 'Workflow' AND m.name = $2
     )
     SELECT o.scope_kind, o.scope_slug, p.slug, p.in_force_id
       FROM policies_overlay o
@@ -44,6 +49,7 @@ _IN_FORCE: Final = """
        AND (o.starts_at IS NULL OR o.starts_at <= $5)
        AND (o.ends_at IS NULL OR o.ends_at > $5)
        AND (o.scope_kind = 'tenant'
+            OR (o.scope_kind = 'pack' AND o.scope_slug IN (SELECT slug FROM packs))
             OR (o.scope_kind = 'workflow' AND o.scope_slug = $2)
             OR (o.scope_kind = 'channel' AND o.scope_slug = $3)
             OR (o.scope_kind = 'group' AND o.scope_slug IN (SELECT slug FROM requester_groups)))

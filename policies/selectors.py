@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 from django.db import connection
-from django.db.models import Case, Q, QuerySet, Value, When
+from django.db.models import Case, OuterRef, Q, QuerySet, Value, When
 
 from policies.approvals import ApprovalRule
 from policies.calendar_documents import parse_calendar
@@ -22,6 +22,8 @@ from policies.models import (
     EmergencyPublication,
     List,
     Overlay,
+    Pack,
+    PackMember,
     Policy,
     PolicyDecision,
     PolicyReplay,
@@ -179,6 +181,8 @@ def applying(
     scopes = Q(scope_kind="tenant") | Q(scope_kind="workflow", scope_slug=workflow)
     if channel:
         scopes |= Q(scope_kind="channel", scope_slug=channel)
+    owning = PackMember.objects.filter(kind="Workflow", name=workflow).values("pack__slug")
+    scopes |= Q(scope_kind="pack", scope_slug__in=owning.filter(tenant_id=OuterRef("tenant_id")))
     if groups:
         scopes |= Q(scope_kind="group", scope_slug__in=groups)
     if at is not None:
@@ -195,6 +199,21 @@ def bindings(rows: Iterable[Overlay]) -> list[Binding]:
         told = (version.public_id, version.number, version.document["rules"]) if version else ()
         found.append(Binding(overlay.policy.slug, overlay.public_id, overlay.scope, overlay.window, *told))
     return found
+
+
+def packs(ctx: ActingContext) -> QuerySet[Pack]:
+    """All packs that are installed, with their current versions."""
+    return Pack.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False).select_related("current_version")
+
+
+def pack_by_slug(slug: str, *, ctx: ActingContext) -> Pack | None:
+    """One of `packs`."""
+    return packs(ctx).filter(slug=slug).first()
+
+
+def pack_members(ctx: ActingContext) -> QuerySet[PackMember]:
+    """What belongs to packs, each with its pack."""
+    return PackMember.objects.filter(tenant_id=ctx.tenant_id).select_related("pack")
 
 
 def requester_groups(requester_id: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[str, ...]:

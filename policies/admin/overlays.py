@@ -51,6 +51,7 @@ class OverlayForm(ConsoleForm):
         self.fields["policy"].choices = [(slug, slug) for slug in slugs]  # type: ignore[attr-defined]
         scopes = [("tenant/", "everything in the tenant")]
         bindable: list[tuple[str, QuerySet[Any]]] = [
+            ("pack", selectors.packs(self.ctx)),
             ("workflow", selectors.workflows(self.ctx)),
             ("channel", selectors.channels(self.ctx)),
             ("group", PeopleGroup.objects.filter(tenant_id=self.ctx.tenant_id)),

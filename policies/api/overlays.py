@@ -50,7 +50,14 @@ class Overlays(TenantView):
         tag="Policies",
         body=ADD_OVERLAY,
         answers={200: OVERLAY, 201: OVERLAY},
-        reasons=("document_invalid", "unknown_workflow", "unknown_channel", "unknown_group", "policy_document_invalid"),
+        reasons=(
+            "document_invalid",
+            "unknown_workflow",
+            "unknown_channel",
+            "unknown_group",
+            "unknown_pack",
+            "policy_document_invalid",
+        ),
     )
     @idempotent
     def post(self, request: Any) -> Response:

@@ -103,7 +103,7 @@ PUBLISH_VERSION: Final = shape(
 )
 SCOPE: Final[dict[str, Any]] = {
     "type": "object",
-    "properties": {"tenant": {"const": True}, "workflow": SLUG, "channel": SLUG, "group": SLUG},
+    "properties": {"tenant": {"const": True}, "pack": SLUG, "workflow": SLUG, "channel": SLUG, "group": SLUG},
     "additionalProperties": False,
     "minProperties": 1,
     "maxProperties": 1,

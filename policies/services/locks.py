@@ -11,11 +11,11 @@ from typing import Any, cast
 
 from django.db import connection
 
-from policies.models import Channel, List, Policy, PolicyVersion, Workflow
+from policies.models import Channel, List, Pack, Policy, PolicyVersion, Workflow
 from threada_site.kernel.context import ActingContext
 
 
-def locked_by_slug[Row: (Channel, List, Policy, Workflow)](
+def locked_by_slug[Row: (Channel, List, Pack, Policy, Workflow)](
     model: type[Row], slug: str, *, ctx: ActingContext
 ) -> tuple[Row, bool]:
     """The locked row named `slug`, made if there is none, and whether it was made.

@@ -19,6 +19,7 @@ from threada_site.kernel.errors import (
     PolicyDocumentInvalid,
     UnknownChannel,
     UnknownGroup,
+    UnknownPack,
     UnknownWorkflow,
 )
 from threada_site.tenancy.puts import Change, Put
@@ -29,8 +30,8 @@ def put_overlay(policy: str, scope: OverlayScope, *, window: Window = ALWAYS, ct
     """Have a policy apply in `scope` within `window`. One without a version in force denies there.
 
     Receipts: `overlay.added`, and `overlay.changed` where it was bound there in another window. Raises
-    `DocumentInvalid` (no such policy), `UnknownWorkflow`, `UnknownChannel`, `UnknownGroup`, and
-    `PolicyDocumentInvalid` when the version in force does not fit the payloads that it would reach.
+    `DocumentInvalid` (no such policy), `UnknownWorkflow`, `UnknownChannel`, `UnknownGroup`,
+    `UnknownPack`, and `PolicyDocumentInvalid` when the version in force does not fit the payloads that it would reach.
     """
     require_unit_of_work(ctx.tenant_id)
     # Locked, so that a version published meanwhile is checked against this scope too.
@@ -93,6 +94,8 @@ def _check_scope_exists(scope: OverlayScope, *, ctx: ActingContext) -> None:
         raise UnknownWorkflow(errors=[FieldError("/scope/workflow", f"{scope.slug} names no workflow", "unknown")])
     if scope.kind == "channel" and not Channel.objects.filter(tenant_id=ctx.tenant_id, slug=scope.slug).exists():
         raise UnknownChannel(errors=[FieldError("/scope/channel", f"{scope.slug} names no channel", "unknown")])
+    if scope.kind == "pack" and selectors.pack_by_slug(scope.slug, ctx=ctx) is None:
+        raise UnknownPack(errors=[FieldError("/scope/pack", f"{scope.slug} names no pack", "unknown")])
     if scope.kind == "group" and not selectors.group_exists(scope.slug, tenant_id=ctx.tenant_id):
         raise UnknownGroup(errors=[FieldError("/scope/group", f"{scope.slug} names no group", "unknown")])
 

@@ -28,7 +28,7 @@ _NAMED: Final = 10
 def remove_channel(slug: str, *, ctx: ActingContext) -> None:
     """Take a channel out. Receipt `channel.removed`. Raises `InUse` naming the overlays on it."""
     require_unit_of_work(ctx.tenant_id)
-    _check_not_bound("channel", slug, ctx=ctx)
+    check_not_bound("channel", slug, ctx=ctx)
     removed, _ = Channel.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
     if removed:
         record(Entry(kind="channel.removed", subject=Subject(channel=slug)), ctx=ctx)
@@ -60,7 +60,7 @@ def withdraw_list(slug: str, *, ctx: ActingContext) -> None:
 def withdraw_workflow(slug: str, *, ctx: ActingContext) -> None:
     """Take no new work items of this kind. Receipt `workflow.withdrawn`. Raises `InUse` naming the overlays on it."""
     require_unit_of_work(ctx.tenant_id)
-    _check_not_bound("workflow", slug, ctx=ctx)
+    check_not_bound("workflow", slug, ctx=ctx)
     row, _ = locked_by_slug(Workflow, slug, ctx=ctx)
     row.current_version = None
     row.save(update_fields=["current_version"])
@@ -92,10 +92,11 @@ def check_nobody_asks(kind: str, name: str, *, ctx: ActingContext) -> None:
     )
     _refuse_users(f"The {kind} {name}", asking)
     if kind == "group":
-        _check_not_bound("group", name, ctx=ctx)
+        check_not_bound("group", name, ctx=ctx)
 
 
-def _check_not_bound(kind: str, slug: str, *, ctx: ActingContext) -> None:
+def check_not_bound(kind: str, slug: str, *, ctx: ActingContext) -> None:
+    """Raise `InUse` naming the overlays that bind policies to it."""
     bound = selectors.overlays(ctx).filter(scope_kind=kind, scope_slug=slug).order_by("id")[: _NAMED + 1]
     _refuse_users(f"The {kind} {slug}", _as_users(bound))
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from django.db.models import Q
+
 from policies import selectors
 from policies.documents import parse_policy
 from policies.models import Overlay, Policy
@@ -109,10 +111,13 @@ def _at(pointer: str, problems: Iterable[FieldError]) -> tuple[FieldError, ...]:
 
 
 def _schemas_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) -> dict[str, Any]:
-    """Payload schemas by workflow. Whatever is not bound to a workflow may meet every one."""
+    """Payload schemas by workflow. Whatever is bound to neither workflow nor pack may meet every one."""
     rows = selectors.all_workflows(ctx)
-    if all(scope.kind == "workflow" for scope in scopes):
-        rows = rows.filter(slug__in=[scope.slug for scope in scopes])
+    if all(scope.kind in ("workflow", "pack") for scope in scopes):
+        packs = [scope.slug for scope in scopes if scope.kind == "pack"]
+        members = selectors.pack_members(ctx).filter(pack__slug__in=packs, kind="Workflow").values("name")
+        named = [scope.slug for scope in scopes if scope.kind == "workflow"]
+        rows = rows.filter(Q(slug__in=named) | Q(slug__in=members))
     return {row.slug: row.current_version.spec["payload_schema"] for row in rows if row.current_version}
 
 

@@ -25,6 +25,9 @@ class Busy:
 
 def busy_tenant(demo: Demo) -> Busy:
     """The demo tenant with a large payment that waits for two people of finance, a group, an export, a replay."""
+    held = [{"kind": "Channel", "id": "packed"}]
+    pack = {"kind": "Pack", "id": "desk", "spec": {"version": "1", "documents": held}}
+    assert demo.client.post("/packs", {"document": pack}).status_code == 201
     item = demo.hand_in(LARGE)
     demo.wait()
     execution = demo.execute(item).json()["execution_id"]

@@ -68,6 +68,9 @@ def stock(slug: str) -> Stock:
     run_jobs()
     execution = made(admin.get(f"/executions/{started['execution_id']}"))
     (receipt, *_) = made(admin.get(f"/work-items/{item['work_item_id']}/timeline"))["data"]
+    held = [{"kind": "Channel", "id": f"{slug}-packed"}]
+    pack = {"kind": "Pack", "id": f"{slug}-pack", "spec": {"version": "1", "documents": held}}
+    made(admin.post("/packs", {"document": pack}))
     frozen = {"scope": {"integration": system, "action": "close"}, "reason": "A test."}
     freeze = made(admin.post("/freezes", frozen))
     export = made(admin.post("/telemetry/exports", {}))
@@ -94,6 +97,7 @@ def stock(slug: str) -> Stock:
             "delegation_id": delegation["delegation_id"],
             "workflow_id": flow,
             "channel_id": channel,
+            "pack_id": f"{slug}-pack",
             "policy_id": policy,
             "version": version,
             "integration_id": system,

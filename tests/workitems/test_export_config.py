@@ -186,7 +186,7 @@ def test_every_kind_is_exported(everything: Path, tenant: Tenant) -> None:
     with unit_of_work(tenant.id):
         files = configuration_files(ctx)
     documents = [load_documents(text, source=str(path))[0].value for path, text in files.items()]
-    assert {document["kind"] for document in documents} == set(KINDS)
+    assert {document["kind"] for document in documents} == set(KINDS) - {"Pack"}, "packs: test_packs.py"
     assert sorted(str(path) for path in files)[-4:] == [
         "retention/short.yaml",
         "roles/finance.yaml",

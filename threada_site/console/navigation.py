@@ -27,6 +27,7 @@ _GROUPS: Final = (
             ("Policies", "gavel", "policies_policy", _READ),
             ("Replays", "history", "policies_policyreplay", _READ),
             ("Overlays", "layers", "policies_overlay", _READ),
+            ("Packs", "inventory_2", "policies_pack", _READ),
             ("Workflows", "account_tree", "policies_workflow", _READ),
             ("Channels", "alt_route", "policies_channel", _READ),
             ("Lists", "list_alt", "policies_list", _READ),

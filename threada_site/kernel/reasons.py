@@ -70,6 +70,7 @@ _TABLE: Final = (
     ),
     Reason("unknown_workflow", _V, 422, "There is no such workflow", "List GET /workflows."),
     Reason("unknown_channel", _V, 422, "There is no such channel", "List GET /channels."),
+    Reason("unknown_pack", _V, 422, "There is no such pack", "List GET /packs."),
     Reason("unknown_group", _V, 422, "There is no such group of people", "Define the group first."),
     Reason("channel_required", _V, 422, "This workflow requires a channel", "Name channel_id."),
     Reason("unknown_requester", _V, 422, "There is no such requester", "Name a principal of this tenant."),

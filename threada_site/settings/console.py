@@ -72,6 +72,7 @@ AUDITLOG_INCLUDE_TRACKING_MODELS = [
     {"model": "policies.Workflow", "include_fields": ["slug", "name", "current_version"]},
     {"model": "policies.List", "include_fields": ["slug", "current_version"]},
     {"model": "policies.Policy", "include_fields": ["slug", "in_force"]},
+    {"model": "policies.Pack", "include_fields": ["slug", "name", "current_version"]},
     {"model": "policies.PolicyVersion", "include_fields": ["number", "status", "document_sha256"]},
     {"model": "policies.Overlay", "include_fields": ["policy", "scope_kind", "scope_slug", "starts_at", "ends_at"]},
     {"model": "integrations.Integration", "include_fields": ["slug", "name", "connector", "current_version"]},

@@ -5,6 +5,7 @@ from workitems.admin.executions import ExecutionAdmin
 from workitems.admin.freezes import FreezeAdmin
 from workitems.admin.items import WorkItemAdmin
 from workitems.admin.messages import NoticeMessageAdmin
+from workitems.admin.packs import PackAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "ExecutionAdmin",
     "FreezeAdmin",
     "NoticeMessageAdmin",
+    "PackAdmin",
     "WorkItemAdmin",
 ]

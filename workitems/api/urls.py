@@ -9,6 +9,7 @@ from workitems.api import (
     handing_on,
     items,
     notifications,
+    packs,
     replays,
     steps,
 )
@@ -41,6 +42,9 @@ urlpatterns = [
     path("executions/<str:execution_id>/retry", actions.RetryExecution.as_view()),
     path("executions/<str:execution_id>/reconcile", actions.ReconcileExecution.as_view()),
     path("executions/<str:execution_id>/undo", replays.UndoExecution.as_view()),
+    path("packs", packs.Packs.as_view()),
+    path("packs/<str:pack_id>", packs.PackDetail.as_view()),
+    path("packs/<str:pack_id>/versions", packs.PackVersions.as_view()),
     path("freezes", freezes.Freezes.as_view()),
     path("freezes/<str:freeze_id>", freezes.FreezeDetail.as_view()),
     path("freezes/<str:freeze_id>/lift", freezes.LiftFreeze.as_view()),

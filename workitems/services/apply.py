@@ -16,7 +16,13 @@ from threada_site.kernel.documents import Document, load_documents
 from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest, ThreadaError
 from threada_site.tenancy.puts import Change
 from threada_site.tenancy.unit_of_work import require_unit_of_work
-from workitems.services.kinds import KINDS, Applied
+from workitems.services.kinds import KINDS, Applied, in_force
+from workitems.services.pack_contents import (
+    PackedBefore,
+    Placed,
+    note_contents_of_packs,
+    with_contents_of_packs,
+)
 
 __all__ = ["Applied", "Outcome", "apply_documents", "read_documents"]
 
@@ -74,7 +80,9 @@ def apply_documents(
     """Bring everything the documents describe in force, in the order that references need; with `prune`, take out
     whatever else is in force.
 
-    Versions made keep `revision`. Receipt `configuration.applied`, where anything changes. Raises one `DocumentInvalid`
+    What a pack holds is applied as if it stood beside it; where a document of its own says the same thing, that one
+    counts. What an earlier version of a pack brought and this one does not is taken out. Versions made keep `revision`.
+    Receipt `configuration.applied`, where anything changes. Raises one `DocumentInvalid`
     that names every document's problems as `file:line:column: pointer: reason`, and what cannot be taken out because it
     is in use; the caller's unit of work is rolled back then, so nothing is half done.
     """
@@ -82,30 +90,34 @@ def apply_documents(
     if len(revision) > MAX_REVISION:
         raise InvalidRequest(f"A revision has at most {MAX_REVISION} characters.")
     ctx = replace(ctx, revision=revision)
-    ordered = in_order(documents)
+    ordered = in_order(with_contents_of_packs(documents))
+    packed = PackedBefore.in_tenant(ctx)
     applied, problems = _apply_all(ordered, ctx=ctx)
     left = [] if problems else _not_named(applied, ctx=ctx)
     removed: list[Named] = []
-    if prune and not problems:
-        removed, left = list(reversed(left)), []
+    if not problems:
+        dropped = packed.dropped(applied, ctx=ctx)
+        removed = [entry for entry in reversed(left) if prune or (entry.kind, entry.name) in dropped]
+        left = [entry for entry in left if entry not in removed]
         problems = _remove_all(removed, ctx=ctx)
     if problems:
         raise DocumentInvalid("The documents are not valid; nothing was changed.", errors=problems)
+    note_contents_of_packs(ordered, ctx=ctx)
     _record(applied, removed, ctx=ctx)
     return Outcome(applied, removed, left)
 
 
-def in_order(documents: Iterable[Document]) -> list[Document]:
+def in_order(documents: Iterable[Placed]) -> list[Placed]:
     """As they are applied: by kind; of policies, those that override rules of others after those."""
     known = list(documents)
     depth = _override_depths(known)
     return sorted(known, key=lambda document: (_rank(document), depth.get(str(_id(document)), 0)))
 
 
-def _apply_all(documents: Iterable[Document], *, ctx: ActingContext) -> tuple[list[Applied], list[FieldError]]:
+def _apply_all(documents: Iterable[Placed], *, ctx: ActingContext) -> tuple[list[Applied], list[FieldError]]:
     problems: list[FieldError] = []
     applied: list[Applied] = []
-    seen: dict[tuple[str, str], Document] = {}
+    seen: dict[tuple[str, str], Placed] = {}
     for document in documents:
         kind = _kind(document)
         try:
@@ -121,12 +133,7 @@ def _apply_all(documents: Iterable[Document], *, ctx: ActingContext) -> tuple[li
 
 def _not_named(applied: Iterable[Applied], *, ctx: ActingContext) -> list[Named]:
     named = {(entry.kind, entry.name) for entry in applied}
-    return [
-        Named(kind, stored.name)
-        for kind, what in KINDS.items()
-        for stored in what.export(ctx)
-        if (kind, stored.name) not in named
-    ]
+    return [Named(kind, stored.name) for kind, stored in in_force(ctx) if (kind, stored.name) not in named]
 
 
 def _remove_all(names: Iterable[Named], *, ctx: ActingContext) -> list[FieldError]:
@@ -158,21 +165,21 @@ def _record(applied: list[Applied], removed: list[Named], *, ctx: ActingContext)
     )
 
 
-def _kind(document: Document) -> str:
+def _kind(document: Placed) -> str:
     kind = document.value.get("kind") if isinstance(document.value, dict) else None
     return kind if isinstance(kind, str) else ""
 
 
-def _id(document: Document) -> object:
+def _id(document: Placed) -> object:
     return document.value.get("id") if isinstance(document.value, dict) else None
 
 
-def _rank(document: Document) -> int:
+def _rank(document: Placed) -> int:
     kind = _kind(document)
     return list(KINDS).index(kind) if kind in KINDS else len(KINDS)
 
 
-def _override_depths(documents: Iterable[Document]) -> dict[str, int]:
+def _override_depths(documents: Iterable[Placed]) -> dict[str, int]:
     """By policy: over how many others its rules stand. A circle is cut; what is wrong with it is said on publishing."""
     names = {str(_id(document)): _overridden(document) for document in documents if _kind(document) == "Policy"}
     depths: dict[str, int] = {}
@@ -189,7 +196,7 @@ def _override_depths(documents: Iterable[Document]) -> dict[str, int]:
     return depths
 
 
-def _overridden(document: Document) -> set[str]:
+def _overridden(document: Placed) -> set[str]:
     spec = document.value.get("spec")
     rules = spec.get("rules") if isinstance(spec, Mapping) else None
     found: set[str] = set()
@@ -199,7 +206,7 @@ def _overridden(document: Document) -> set[str]:
     return found - {str(_id(document))}
 
 
-def _check_unique(document: Document, kind: str, seen: dict[tuple[str, str], Document]) -> None:
+def _check_unique(document: Placed, kind: str, seen: dict[tuple[str, str], Placed]) -> None:
     name = document.value.get("id")
     if kind == "Overlay":
         name = f"{document.value.get('policy')} {document.value.get('scope')}"
@@ -211,7 +218,7 @@ def _check_unique(document: Document, kind: str, seen: dict[tuple[str, str], Doc
         raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} stands at {place} already.", "repeated")])
 
 
-def _located(document: Document, error: ThreadaError) -> list[FieldError]:
+def _located(document: Placed, error: ThreadaError) -> list[FieldError]:
     entries = error.errors or (FieldError("", error.detail, error.reason_code),)
     located = []
     for entry in entries:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from policies import selectors
+from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.document_text import write_document
 from threada_site.kernel.errors import InvalidRequest
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from workitems.services.apply import document_files
-from workitems.services.kinds import KINDS, Stored
+from workitems.services.kinds import Stored, in_force
 
 _FOLDERS: Final = {"Policy": "policies", "Retention": "retention"}
 _NAMED: Final = 10
@@ -28,12 +30,16 @@ class Exported:
 
 
 def configuration_files(ctx: ActingContext) -> dict[Path, str]:
-    """Everything in force, as the text of files: `policies/payments.yaml`. Secrets stand there by reference alone."""
+    """Everything in force, as the text of files: `policies/payments.yaml`. Secrets stand there by reference alone.
+
+    What a pack brought and nobody changed since stands in the pack alone.
+    """
     require_unit_of_work(ctx.tenant_id)
+    packed = {(row.kind, row.name): row.document_sha256 for row in selectors.pack_members(ctx)}
     return {
         _path(kind, stored): write_document(stored.document)
-        for kind, what in KINDS.items()
-        for stored in what.export(ctx)
+        for kind, stored in in_force(ctx)
+        if packed.get((kind, stored.name)) != canonical_sha256(stored.document)
     }
 
 

@@ -95,6 +95,7 @@ from threada_site.kernel.errors.requests import (
     TransitionNotAllowed,
     UnknownChannel,
     UnknownGroup,
+    UnknownPack,
     UnknownRequester,
     UnknownWorkflow,
     UnsupportedMediaType,

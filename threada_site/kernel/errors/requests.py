@@ -75,6 +75,10 @@ class UnknownChannel(ThreadaError):
     reason_code = "unknown_channel"
 
 
+class UnknownPack(ThreadaError):
+    reason_code = "unknown_pack"
+
+
 class UnknownGroup(ThreadaError):
     reason_code = "unknown_group"
 

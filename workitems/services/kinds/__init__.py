@@ -5,19 +5,23 @@ They are taken out in the opposite order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
+from threada_site.kernel.context import ActingContext
 from workitems.services.kinds.base import Applied, Kind, Stored, Written
 from workitems.services.kinds.keeping import RETENTION
+from workitems.services.kinds.packs import PACK
 from workitems.services.kinds.people import GROUP, ROLE
 from workitems.services.kinds.rulebook import CALENDAR, CHANNEL, LIST, OVERLAY, POLICY, WORKFLOW
 from workitems.services.kinds.systems import INTEGRATION
 
-__all__ = ["KINDS", "Applied", "Kind", "Stored", "Written"]
+__all__ = ["KINDS", "Applied", "Kind", "Stored", "Written", "in_force"]
 
 KINDS: Final[dict[str, Kind]] = {
     "Role": ROLE,
     "Group": GROUP,
+    "Pack": PACK,
     "Channel": CHANNEL,
     "Calendar": CALENDAR,
     "List": LIST,
@@ -27,3 +31,8 @@ KINDS: Final[dict[str, Kind]] = {
     "Overlay": OVERLAY,
     "Retention": RETENTION,
 }
+
+
+def in_force(ctx: ActingContext) -> Iterator[tuple[str, Stored]]:
+    """Everything that is in force with its kind, in the order in which documents are applied."""
+    return ((kind, stored) for kind, what in KINDS.items() for stored in what.export(ctx))

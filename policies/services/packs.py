@@ -1,0 +1,111 @@
+"""Which packs are installed, and what belongs to them. Installing is applying: what spans the apps does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from policies.models import Pack, PackMember, PackVersion
+from policies.pack_documents import PackDocument
+from policies.services.locks import locked_by_slug
+from policies.services.removing import check_not_bound
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.kernel import ids
+from threada_site.kernel.canonical import canonical_sha256
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import DocumentInvalid, FieldError, NotFound
+from threada_site.tenancy.puts import Change, Put, next_number
+from threada_site.tenancy.unit_of_work import require_unit_of_work
+
+
+def put_pack(document: PackDocument, *, ctx: ActingContext) -> Put[Pack]:
+    """The pack holds what the document says from now on; a version is added only where it says something else.
+
+    Its contents are brought in force by the caller, who notes them afterwards (`note_installed`). Receipt
+    `pack.installed`. Raises `DocumentInvalid` naming what belongs to another pack, and for a version that is known with
+    other contents.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    pack, _ = locked_by_slug(Pack, document.id, ctx=ctx)
+    _check_owns(pack, document, ctx=ctx)
+    current = pack.current_version
+    spec = document.as_spec()
+    spec_sha256 = canonical_sha256(spec)
+    if current is not None and current.spec_sha256 == spec_sha256:
+        return Put(pack, Change.UNCHANGED)
+    _check_label(pack, document.version, spec_sha256)
+    version = PackVersion.objects.create(
+        tenant_id=ctx.tenant_id,
+        pack=pack,
+        number=next_number(pack.versions),
+        label=document.version,
+        spec=spec,
+        spec_sha256=spec_sha256,
+        revision=ctx.revision,
+        created_by=None if ctx.is_system else ctx.principal_id,
+    )
+    pack.current_version, pack.name = version, document.name
+    pack.save(update_fields=["current_version", "name"])
+    members = PackMember.objects.filter(tenant_id=ctx.tenant_id, pack=pack)
+    members.exclude(id__in=[row.id for row in members if (row.kind, row.name) in document.members]).delete()
+    PackMember.objects.bulk_create(
+        [PackMember(tenant_id=ctx.tenant_id, pack=pack, kind=kind, name=name) for kind, name in document.members],
+        ignore_conflicts=True,
+    )
+    record(
+        Entry(
+            kind="pack.installed",
+            inputs={"pack": pack.slug, "version": document.version, "spec_sha256": spec_sha256},
+            outcome={
+                "pack_version_id": version.public_id,
+                "number": version.number,
+                "documents": len(document.documents),
+                "replaces": ids.public_id(ids.PACK_VERSION, current.id) if current else None,
+            },
+        ),
+        ctx=ctx,
+    )
+    return Put(pack, Change.CREATED if current is None else Change.CHANGED)
+
+
+def note_installed(pack: str, digests: Mapping[tuple[str, str], str], *, ctx: ActingContext) -> None:
+    """Keep the digests of what the pack brought, by kind and name, to tell later what was changed since."""
+    rows = list(PackMember.objects.filter(tenant_id=ctx.tenant_id, pack__slug=pack))
+    for row in rows:
+        row.document_sha256 = digests.get((row.kind, row.name), row.document_sha256)
+    PackMember.objects.bulk_update(rows, ["document_sha256"])
+
+
+def release_pack(slug: str, *, ctx: ActingContext) -> None:
+    """Have no pack of that name any more; what it brought is nobody's. Its versions stay. Receipt `pack.removed`.
+
+    Raises `InUse` naming the overlays that are bound to it.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    check_not_bound("pack", slug, ctx=ctx)
+    pack = Pack.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    if pack is None or pack.current_version_id is None:
+        raise NotFound
+    PackMember.objects.filter(tenant_id=ctx.tenant_id, pack=pack).delete()
+    pack.current_version = None
+    pack.save(update_fields=["current_version"])
+    record(Entry(kind="pack.removed", inputs={"pack": slug}), ctx=ctx)
+
+
+def _check_label(pack: Pack, label: str, spec_sha256: str) -> None:
+    """A version's name means one content."""
+    if pack.versions.filter(label=label).exclude(spec_sha256=spec_sha256).exists():
+        said = f"Version {label} of the pack {pack.slug} said something else. Give this one another version."
+        raise DocumentInvalid(said, errors=[FieldError("/spec/version", said, "taken")])
+
+
+def _check_owns(pack: Pack, document: PackDocument, *, ctx: ActingContext) -> None:
+    others = PackMember.objects.filter(tenant_id=ctx.tenant_id).exclude(pack=pack).select_related("pack")
+    owner = {(row.kind, row.name): row.pack.slug for row in others}
+    problems = [
+        FieldError(f"/spec/documents/{index}", f"{' '.join(member)} belongs to the pack {owner[member]}.", "taken")
+        for index, member in enumerate(document.members)
+        if member in owner
+    ]
+    if problems:
+        raise DocumentInvalid("Something in it belongs to another pack.", errors=problems)

@@ -1,0 +1,102 @@
+"""Packs: what is installed, what each holds, and taking one out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from policies import selectors
+from policies.models import Pack
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.documents import as_yaml, one_document
+from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel.context import ActingContext, Scope
+from workitems.services.packs import install_pack, remove_pack
+
+_NEW = """\
+kind: Pack
+id: my_pack
+spec:
+  name: My pack
+  version: "1.0.0"
+  documents:
+    - kind: Channel
+      id: my_channel
+"""
+_PAGES = {
+    "Channel": "policies.channel",
+    "List": "policies.list",
+    "Workflow": "policies.workflow",
+    "Integration": "integrations.integration",
+    "Policy": "policies.policy",
+}
+_SHOWN = 50
+
+
+class PackForm(ConsoleForm):
+    intro = (
+        "Everything in it is brought in force together, or nothing is. What the version before held and this one does "
+        "not is taken out, where nothing uses it."
+    )
+    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+
+    def prepare(self) -> None:
+        self.initial = {"document": _text(self.row) if self.row else _NEW}
+
+
+@admin.register(Pack)
+class PackAdmin(TenantAdmin):
+    columns = (
+        Column("Pack", lambda pack: pack.slug),
+        Column("Name", lambda pack: pack.name or html.NOTHING, is_wide=True),
+        Column("Version", lambda pack: pack.current_version.label),
+        Column("Installed", lambda pack: html.when(pack.current_version.created_at)),
+    )
+    about = "Bundles of workflows, channels, lists, integrations, policies and overlays for one kind of case."
+    nothing_yet = "No pack is installed. Install one here, or with manage.py pack install."
+    page_template = "workitems/pack.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.packs(ctx)
+
+    def page(self, row: Pack, *, ctx: ActingContext) -> dict[str, Any]:
+        members = row.members.order_by("kind", "name")
+        return {
+            "members": [(member, _PAGES.get(member.kind, "")) for member in members],
+            "versions": row.versions.defer("spec").order_by("-number")[:_SHOWN],
+            "document": _text(row),
+            "overlays": selectors.overlays(ctx).filter(scope_kind="pack", scope_slug=row.slug)[:_SHOWN],
+            "may_remove": ctx.allows(Scope.WORKFLOW_MANAGE),
+        }
+
+    @form_page("Install a pack", form=PackForm, scope=Scope.WORKFLOW_MANAGE, submit="Install it")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        return self._install(call, form)
+
+    @form_page("Another version", form=PackForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Install it")
+    def upgrade(self, call: Call, form: ConsoleForm) -> Done:
+        return self._install(call, form)
+
+    @act(Scope.WORKFLOW_MANAGE)
+    def remove(self, call: Call) -> Done:
+        gone = remove_pack(call.key, ctx=call.ctx)
+        return Done(f"The pack {call.key} is taken out, with {len(gone)} things it brought.", self.list_url())
+
+    def _install(self, call: Call, form: ConsoleForm) -> Done:
+        document = one_document(form.cleaned_data["document"])
+        done = install_pack(document, ctx=call.ctx)
+        changed = sum(entry.change != "unchanged" for entry in done.applied) + len(done.removed)
+        pack = selectors.pack_by_slug(document.value["id"], ctx=call.ctx)
+        return Done(f"The pack is installed: {changed} changes.", self.url_of(pack))
+
+
+def _text(pack: Pack) -> str:
+    spec = pack.current_version.spec if pack.current_version else {}
+    return as_yaml({"kind": "Pack", "id": pack.slug, "spec": spec})

@@ -1,0 +1,207 @@
+"""`/packs`: bundles of documents, installed, upgraded and taken out as one."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import orjson
+from rest_framework.response import Response
+
+from policies import selectors
+from policies.models import Pack, PackVersion
+from policies.pack_documents import MAX_VERSION, PACKED_KINDS
+from threada_site.api.filters import CreatedWindow, apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation, page_of, representation
+from threada_site.api.pagination import paginate
+from threada_site.api.shapes import SLUG, id_schema, shape
+from threada_site.api.views import TenantView, path_slug
+from threada_site.kernel import errors, ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import Scope
+from threada_site.kernel.documents import Document, load_documents
+from threada_site.kernel.errors import FieldError
+from workitems.services.packs import install_pack, remove_pack
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+_VERSION: dict[str, Any] = {
+    "pack_id": SLUG,
+    "pack_version_id": id_schema(ids.PACK_VERSION),
+    "number": {"type": "integer", "minimum": 1},
+    "version": {"type": "string", "maxLength": MAX_VERSION},
+    "spec_sha256": _TEXT,
+    "revision": _MAYBE_TEXT,
+    "created_by": _MAYBE_TEXT,
+    "created_at": {"type": "string", "format": "date-time"},
+}
+PACK = representation(
+    "Pack",
+    {
+        **_VERSION,
+        "name": _MAYBE_TEXT,
+        "members": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"kind": {"enum": list(PACKED_KINDS)}, "name": _TEXT},
+                "required": ["kind", "name"],
+            },
+            "description": "Left out in lists.",
+        },
+        "spec": {"type": "object", "description": "Left out in lists."},
+    },
+    optional=("members", "spec"),
+)
+PACK_VERSION = representation("PackVersion", _VERSION)
+PACK_INSTALLED = representation(
+    "PackInstalled",
+    {
+        **_VERSION,
+        "created": {"type": "array", "items": _TEXT},
+        "changed": {"type": "array", "items": _TEXT},
+        "removed": {"type": "array", "items": _TEXT, "description": "What an earlier version held, and this one not."},
+    },
+)
+INSTALL_PACK = shape(
+    {
+        "document": {"type": "object", "description": "`kind: Pack` as JSON."},
+        "source": {"type": "string", "minLength": 1, "description": "The same as YAML or JSON text."},
+        "revision": {"type": "string", "maxLength": 100, "description": "Of the files it comes from."},
+    },
+    example={
+        "document": {
+            "kind": "Pack",
+            "id": "payments",
+            "spec": {"version": "1.0.0", "documents": [{"kind": "Channel", "id": "finance_portal"}]},
+        }
+    },
+)
+
+
+class Packs(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "listPacks",
+        "List the packs that are installed",
+        tag="Packs",
+        answers={200: page_of(PACK)},
+        filters=CreatedWindow,
+        is_paged=True,
+    )
+    def get(self, request: Any) -> Response:
+        rows = apply_filters(CreatedWindow, selectors.packs(request.auth), request)
+        return Response(paginate(rows, request, represent=represent_pack))
+
+    @operation(
+        "installPack",
+        "Install a pack, or another version of it",
+        tag="Packs",
+        body=INSTALL_PACK,
+        answers={200: PACK_INSTALLED, 201: PACK_INSTALLED},
+        reasons=("document_invalid",),
+        headers=("Location",),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """All or nothing. What the version before held and this one does not is taken out, where nothing uses it; what
+        was changed since is set to what the pack says."""
+        body = INSTALL_PACK.check(request.data)
+        document = _sent(body)
+        done = install_pack(document, ctx=request.auth, revision=body.get("revision", ""))
+        pack = selectors.pack_by_slug(document.value["id"], ctx=request.auth)
+        assert pack is not None and pack.current_version is not None  # noqa: S101, PT018 - it was just installed
+        told = {
+            change: [f"{entry.kind} {entry.name}" for entry in done.applied if entry.change == change]
+            for change in ("created", "changed")
+        }
+        answer = {
+            **represent_pack_version(pack.current_version),
+            **told,
+            "removed": [f"{entry.kind} {entry.name}" for entry in done.removed],
+        }
+        is_new = f"Pack {pack.slug}" in told["created"]
+        return Response(answer, status=201 if is_new else 200, headers={"Location": f"/packs/{pack.slug}"})
+
+
+class PackDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "DELETE": Scope.WORKFLOW_MANAGE}
+
+    @operation("readPack", "Read a pack", tag="Packs", answers={200: PACK})
+    def get(self, request: Any, pack_id: str) -> Response:
+        return Response(represent_pack(_found(request, pack_id), whole=True))
+
+    @operation(
+        "removePack",
+        "Take a pack out, with all it brought",
+        tag="Packs",
+        description="Where anything still uses what it brought, `errors` names it and nothing happens.",
+        answers={204: None},
+        reasons=("in_use",),
+    )
+    def delete(self, request: Any, pack_id: str) -> Response:
+        remove_pack(_found(request, pack_id).slug, ctx=request.auth)
+        return Response(status=204)
+
+
+class PackVersions(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation(
+        "listPackVersions",
+        "List the versions of a pack that were installed",
+        tag="Packs",
+        answers={200: page_of(PACK_VERSION)},
+        filters=CreatedWindow,
+        is_paged=True,
+    )
+    def get(self, request: Any, pack_id: str) -> Response:
+        rows = _found(request, pack_id).versions.select_related("pack").defer("spec")
+        rows = apply_filters(CreatedWindow, rows, request)
+        return Response(paginate(rows, request, represent=represent_pack_version))
+
+
+def represent_pack(pack: Pack, *, whole: bool = False) -> dict[str, Any]:
+    """A pack by its current version; what it holds only where it is asked for alone."""
+    version = pack.current_version
+    assert version is not None  # noqa: S101 - selectors leave out packs without one
+    held = [{"kind": row.kind, "name": row.name} for row in pack.members.order_by("kind", "name")] if whole else []
+    return {
+        **represent_pack_version(version, pack=pack),
+        "name": pack.name or None,
+        **({"members": held, "spec": version.spec} if whole else {}),
+    }
+
+
+def represent_pack_version(version: PackVersion, *, pack: Pack | None = None) -> dict[str, Any]:
+    """One version that was installed."""
+    return {
+        "pack_id": (pack or version.pack).slug,
+        "pack_version_id": version.public_id,
+        "number": version.number,
+        "version": version.label,
+        "spec_sha256": version.spec_sha256,
+        "revision": version.revision or None,
+        "created_by": ids.public_id(ids.PRINCIPAL, version.created_by) if version.created_by else None,
+        "created_at": rfc3339(version.created_at),
+    }
+
+
+def _found(request: Any, pack_id: str) -> Pack:
+    pack = selectors.pack_by_slug(path_slug(pack_id), ctx=request.auth)
+    if pack is None:
+        raise errors.NotFound
+    return pack
+
+
+def _sent(body: dict[str, Any]) -> Document:
+    if ("document" in body) == ("source" in body):
+        missing = FieldError("/document", "is required, unless source is sent", "required")
+        raise errors.InvalidRequest("Send the pack either as document or as source.", errors=[missing])
+    text = body["source"] if "source" in body else orjson.dumps(body["document"]).decode()
+    documents = load_documents(text, source="source" if "source" in body else "document")
+    if len(documents) != 1:
+        one = FieldError("/source", "must hold one document", "invalid")
+        raise errors.DocumentInvalid("Send one pack at a time.", errors=[one])
+    return documents[0]

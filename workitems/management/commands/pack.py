@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.db import transaction
+
+from policies import selectors
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.management.base import TenantCommand
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.services.packs import install_pack, read_pack, remove_pack
+
+
+class Command(TenantCommand):
+    help = "Install a pack from a file or folder, list those that are installed, or take one out."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True)
+        install = acts.add_parser("install", help="install a pack, or another version of it")
+        install.add_argument("path", type=Path, help="a document of kind: Pack, or a folder with one and its contents")
+        install.add_argument("--plan", action="store_true", help="show what would change, and change nothing")
+        install.add_argument("--revision", default="", help="of the files, such as a git commit")
+        shown = acts.add_parser("list", help="what is installed")
+        remove = acts.add_parser("remove", help="take a pack out, with all it brought")
+        remove.add_argument("pack", help="the pack's id")
+        for act in (install, shown, remove):
+            act.add_argument("--tenant", required=True, help="the tenant's slug")
+
+    def act(self, **options: Any) -> None:
+        ctx = self.command_context(options["tenant"])
+        try:
+            getattr(self, f"_{options['act']}")(ctx, options)
+        except ThreadaError as error:
+            self.refuse(error.detail, *(entry.detail for entry in error.errors))
+
+    def _install(self, ctx: ActingContext, options: dict[str, Any]) -> None:
+        document = read_pack(options["path"])
+        with unit_of_work(ctx.tenant_id):
+            done = install_pack(document, ctx=ctx, revision=options["revision"].strip())
+            if options["plan"]:
+                transaction.set_rollback(True)
+        for entry in done.applied:
+            self.stdout.write(f"{_MARKS[entry.change.value]} {entry.kind} {entry.name} ({entry.change.value})")
+        for named in done.removed:
+            self.stdout.write(f"- {named.kind} {named.name} (removed)")
+        changed = sum(entry.change != "unchanged" for entry in done.applied) + len(done.removed)
+        self.stdout.write(f"{changed} {'would be changed' if options['plan'] else 'changed'}.")
+
+    def _list(self, ctx: ActingContext, options: dict[str, Any]) -> None:
+        with unit_of_work(ctx.tenant_id):
+            for pack in selectors.packs(ctx).order_by("slug"):
+                self.stdout.write(f"{pack.slug} {pack.current_version.label}")  # type: ignore[union-attr]
+
+    def _remove(self, ctx: ActingContext, options: dict[str, Any]) -> None:
+        with unit_of_work(ctx.tenant_id):
+            for name in remove_pack(options["pack"], ctx=ctx):
+                self.stdout.write(f"- {name} (removed)")
+
+
+_MARKS = {"created": "+", "changed": "~", "unchanged": " "}
