@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 SHORTEST_KEY: Final = 32
 
 
-class KeyringProblem(Exception):
-    """There is no usable key; the message says what to do."""
-
-
 class Undecryptable(Exception):
     """None of the keys opens it."""
+
+
+class KeyringProblem(Undecryptable):
+    """There is no usable key; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,17 @@ class Keyring:
             return many.decrypt(token)
         except InvalidToken:
             raise Undecryptable from None
+
+    def is_current(self, token: bytes) -> bool:
+        """Whether the first key opens it."""
+        with self._lock:
+            self._renew()
+            first = self._fernets[0]
+        try:
+            first.decrypt(token)
+        except InvalidToken:
+            return False
+        return True
 
     def _renew(self) -> None:
         mark, texts = self._read()

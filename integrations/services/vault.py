@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from django.conf import settings
 
 from integrations.configuration import document_of
 from integrations.failures import FailureClass, TransportFailure
-from integrations.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
+from integrations.keyring import Keyring, Undecryptable, file_source, keys_in
 from integrations.models import Integration, StoredSecret
 from integrations.secrets import MAX_SECRET_BYTES, Secret, SecretReference
 from integrations.transport.urls import UnusableUrl, read_url
@@ -32,14 +32,17 @@ MOST_HOSTS: Final = 10
 _PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
-@cache
 def keyring() -> Keyring:
     """The instance's keys."""
-    given = settings.THREADA_SECRETS_KEY
+    return _keyring(settings.THREADA_SECRETS_KEY, settings.THREADA_SECRETS_KEY_FILE)
+
+
+@lru_cache(maxsize=4)
+def _keyring(given: str, file: str) -> Keyring:
     if given:
         keys = keys_in(given)
         return Keyring(lambda: ("environment", keys))
-    return Keyring(file_source(Path(settings.THREADA_SECRETS_KEY_FILE)))
+    return Keyring(file_source(Path(file)))
 
 
 def put_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingContext) -> Put[StoredSecret]:
@@ -107,7 +110,7 @@ def reveal(name: str, *, tenant_id: uuid.UUID, host: str) -> Secret:
         raise _unavailable(name, f"is not for the host {host}")
     try:
         kept = orjson.loads(keyring().open(bytes(row.token)))
-    except (Undecryptable, KeyringProblem):
+    except Undecryptable:
         raise _unavailable(name, "cannot be decrypted with the instance's keys") from None
     if (kept["tenant"], kept["slug"]) != (str(tenant_id), name):
         raise _unavailable(name, "was written for another place")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,12 @@ OLD, NEW = "o" * 48, "n" * 48
 
 
 @pytest.fixture(autouse=True)
-def key_file(tmp_path: Path, settings: Any) -> Iterator[Path]:
+def key_file(tmp_path: Path, settings: Any) -> Path:
     path = tmp_path / "secrets_key"
     path.write_text(f"{OLD}\n")
     settings.THREADA_SECRETS_KEY = ""
     settings.THREADA_SECRETS_KEY_FILE = str(path)
-    vault.keyring.cache_clear()
-    yield path
-    vault.keyring.cache_clear()
+    return path
 
 
 @pytest.fixture
@@ -263,7 +261,6 @@ class TestRotation:
     def test_keys_in_the_environment_are_changed_there(self, acme: Tenant, settings: Any) -> None:
         store(acme)
         settings.THREADA_SECRETS_KEY, settings.THREADA_SECRETS_KEY_FILE = f"{NEW} {OLD}", ""
-        vault.keyring.cache_clear()
         assert command().startswith("1 encrypted anew")
         with pytest.raises(SystemExit) as refusal:
             command("--new-key")

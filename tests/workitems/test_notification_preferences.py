@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import orjson
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError
 from pytest_django import Settings
 
@@ -271,3 +273,21 @@ def test_the_database_wants_service_and_address_together(office: Office) -> None
     patch(office, "fay", {"mail": {"events": []}})
     with unit_of_work(office.tenant.id), pytest.raises(IntegrityError, match="chat_is_whole"):
         NotificationPreference.objects.update(chat_service="slack")
+
+
+def test_an_address_is_encrypted_anew_with_the_other_secrets(
+    office: Office, receiver: Receiver, hook: str, settings: Settings
+) -> None:
+    old, new = "o" * 48, "n" * 48
+    settings.THREADA_SECRETS_KEY = old
+    patch(office, "fay", {"chat": {"address": hook}})
+    settings.THREADA_SECRETS_KEY = f"{new} {old}"
+    call_command("rotate_secrets", stdout=io.StringIO())
+    settings.THREADA_SECRETS_KEY = new
+    office.awaiting()
+    run_jobs()
+    assert outcomes(office, "fay")[0] == ("chat", "assigned", "sent")
+    assert len(receiver.requests()) == 1
+    settings.THREADA_SECRETS_KEY = "w" * 48
+    with pytest.raises(SystemExit):
+        call_command("rotate_secrets", stderr=io.StringIO())

@@ -7,19 +7,20 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from integrations.keyring import Undecryptable
+from integrations.services.vault import keyring
 from policies import selectors as rulebook
 from policies.calendar_documents import time_zones
 from telemetry.receipts import Entry
 from telemetry.services.record import record
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from threada_site.kernel.encryption import decrypt, encrypt
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Membership, User
+from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from workitems.models import NotificationPreference
 from workitems.notices.chat import UnusableChatAddress, service_of
@@ -114,13 +115,38 @@ def change_preferences(row: NotificationPreference, change: Change, *, ctx: Acti
 
 
 def chat_address_of(person: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[str, str] | None:
-    """Service and address of a member's chat; None where there is none. Raises `Undecipherable`."""
+    """Service and address of a member's chat; None where there is none. Raises `Undecryptable`."""
     rows = NotificationPreference.objects.filter(tenant_id=tenant_id, membership__user_id=person)
     row = rows.exclude(chat_service="").first()
     if row is None or row.chat_address is None:
         return None
-    key = settings.THREADA_SECRETS_KEY
-    return row.chat_service, decrypt(bytes(row.chat_address), key=key, bound_to=_binding(row))
+    binding, _, address = keyring().open(bytes(row.chat_address)).partition(b"\n")
+    if binding != _binding(row):
+        raise Undecryptable
+    return row.chat_service, address.decode()
+
+
+def encrypt_addresses_anew(*, after: uuid.UUID | None, most: int) -> tuple[uuid.UUID | None, int, int]:
+    """Encrypt chat addresses of all tenants with the first key, up to `most` rows behind `after`.
+
+    The last row looked at (None at the end), how many were encrypted anew, and how many no key opens.
+    """
+    done = broken = 0
+    last = None
+    with platform_role():
+        rows = NotificationPreference.objects.filter(chat_address__isnull=False).order_by("id")
+        for row in (rows if after is None else rows.filter(id__gt=after)).select_for_update()[:most]:
+            last, token = row.id, bytes(row.chat_address or b"")
+            if keyring().is_current(token):
+                continue
+            try:
+                row.chat_address = keyring().seal(keyring().open(token)).token
+            except Undecryptable:
+                broken += 1
+                continue
+            row.save(update_fields=["chat_address"])
+            done += 1
+    return last, done, broken
 
 
 def is_set_up(channel: Channel) -> bool:
@@ -167,7 +193,7 @@ def _checked_chat(address: str) -> str:
 
 
 def _encrypted(row: NotificationPreference, address: str) -> bytes:
-    return encrypt(address, key=settings.THREADA_SECRETS_KEY, bound_to=_binding(row))
+    return keyring().seal(_binding(row) + b"\n" + address.encode()).token
 
 
 def _binding(row: NotificationPreference) -> bytes:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from integrations.keyring import Undecryptable
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.encryption import Undecipherable
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.notices.chat import send_chat
 from workitems.notices.mail import send_mail
@@ -85,6 +85,6 @@ def _reader(taken: Taken, *, ctx: ActingContext) -> _Reader:
     if taken.channel is Channel.CHAT:
         try:
             chat = chat_address_of(person.id, tenant_id=ctx.tenant_id)
-        except Undecipherable:
+        except Undecryptable:
             chat = None
     return _Reader(zone_of(person, tenant_id=ctx.tenant_id), chat)

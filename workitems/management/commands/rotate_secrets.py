@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,15 +11,18 @@ from django.core.management.base import CommandParser
 from integrations.keyring import KeyringProblem, keys_in, write_keys
 from integrations.services.vault import encrypt_anew, encrypted_with_older_keys, keyring
 from threada_site.tenancy.management.base import ProductCommand
+from workitems.services.preferences import encrypt_addresses_anew
 
 BATCH: Final = 200
+PATIENCE: Final = 10_000
+GRACE_S: Final = 2.0
 
 
 class Command(ProductCommand):
     help = (
-        "Encrypt every stored secret with the first key, in batches, while everything runs; may be ended and run "
-        "again. Where the keys are in a file, --new-key makes one and puts it first, and --finish removes those that "
-        "encrypt nothing any more."
+        "Encrypt every stored secret and chat address with the first key, in batches, while everything runs; may be "
+        "ended and run again. Where the keys are in a file, --new-key makes one and puts it first, and --finish takes "
+        "those away that encrypt nothing any more."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,6 +38,8 @@ class Command(ProductCommand):
             self._go_on()
             if options["finish"]:
                 path = self._key_file()
+                time.sleep(GRACE_S)  # who encrypted with the older key a moment ago has committed by then
+                self._go_on()
                 write_keys(path, keys_in(path.read_text("ascii"))[:1])
                 self.stdout.write("The first key alone is kept.")
         except (KeyringProblem, OSError) as error:
@@ -41,12 +47,20 @@ class Command(ProductCommand):
 
     def _go_on(self) -> None:
         total = 0
-        while True:
-            done, _broken = encrypt_anew(most=BATCH)
+        for _ in range(PATIENCE):
+            done, broken = encrypt_anew(most=BATCH)
             total += done
-            if not done:
+            if not done and broken == encrypted_with_older_keys():
                 break
-        left = encrypted_with_older_keys()
+            if not done:
+                time.sleep(0.05)  # others are at work on the rest
+        after, unreadable = None, 0
+        while True:
+            after, done, broken = encrypt_addresses_anew(after=after, most=BATCH)
+            total, unreadable = total + done, unreadable + broken
+            if after is None:
+                break
+        left = encrypted_with_older_keys() + unreadable
         if left:
             self.refuse(f"{total} encrypted anew; {left} could not be: no key opens them, or others were at them.")
         self.stdout.write(f"{total} encrypted anew with key {keyring().key_ids[0]}.")
