@@ -15,6 +15,7 @@ from threada_site.kernel.errors import (
     FieldError,
     InvalidRequest,
     PersonRequired,
+    ReplayReportRequired,
     SecondPersonRequired,
 )
 
@@ -54,14 +55,30 @@ class Emergency:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What a finished replay of exactly this document found, against the version in force or what was decided."""
+
+    replay_id: str
+    replayed: int
+    flipped: int
+    not_replayable: int
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Attached:
-    """What is attached to a draft: `writers` made or edited it, or answer for an agent or a service that did."""
+    """What is attached to a draft: `writers` made or edited it, or answer for an agent or a service that did.
+
+    `report` is None where no replay says what the draft, as it is now, would change.
+    """
 
     writers: frozenset[uuid.UUID]
+    report: Report | None = None
 
 
 def check_may_publish(attached: Attached, *, four_eyes: bool, ctx: ActingContext) -> None:
-    """Raise `PersonRequired` or `SecondPersonRequired` where two people are needed and `ctx` is not the second."""
+    """Where two people are needed: raise `PersonRequired` or `SecondPersonRequired` unless `ctx` is the second, and
+    `ReplayReportRequired` unless a replay shows what they agree to."""
     if not four_eyes:
         return
     if not ctx.is_person:
@@ -70,6 +87,8 @@ def check_may_publish(attached: Attached, *, four_eyes: bool, ctx: ActingContext
         )
     if ctx.principal_id in attached.writers:
         raise SecondPersonRequired("You have written this draft, or answer for what wrote it. Somebody else publishes.")
+    if attached.report is None:
+        raise ReplayReportRequired
 
 
 def check_may_publish_alone(ctx: ActingContext) -> None:

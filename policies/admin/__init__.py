@@ -3,8 +3,9 @@
 from policies.admin.configuration import ChannelAdmin, ListAdmin, WorkflowAdmin
 from policies.admin.decisions import PolicyDecisionAdmin
 from policies.admin.overlays import OverlayAdmin
-from policies.admin.policies import PolicyAdmin, PolicyVersionAdmin
+from policies.admin.policies import PolicyAdmin
 from policies.admin.replays import PolicyReplayAdmin
+from policies.admin.versions import PolicyVersionAdmin
 
 __all__ = [
     "ChannelAdmin",

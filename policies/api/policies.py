@@ -29,7 +29,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 
-_DOCUMENT_REFUSALS = ("document_invalid", "policy_document_invalid")
+_DOCUMENT_REFUSALS = ("document_invalid", "policy_document_invalid", "policy_tests_failed")
 
 
 class Policies(TenantView):
@@ -190,6 +190,7 @@ class PublishPolicyVersion(TenantView):
             "version_not_draft",
             "person_required",
             "second_person_required",
+            "replay_report_required",
             "emergency_pending",
         ),
         headers=("ETag",),
@@ -198,8 +199,8 @@ class PublishPolicyVersion(TenantView):
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Send `If-Match` to publish exactly what was read. The version in force before is not retired: open steps that
         it asked for keep it, unless `applies_to_open` has them decided anew. Where the tenant requires four eyes, who
-        wrote the draft cannot publish it; with `emergency` one person can, until its time is over or a second person
-        has confirmed it."""
+        wrote the draft cannot publish it, and a finished replay of it has to show what it changes; with `emergency` one
+        person can, until its time is over or a second person has confirmed it."""
         body = PUBLISH_VERSION.check(request.data)
         found = version_asked(self, request, policy_id, version)
         locked_policy_of(found, ctx=request.auth)

@@ -15,6 +15,7 @@ from threada_site.kernel.errors import (
     FieldError,
     InvalidRequest,
     PolicyDocumentInvalid,
+    PolicyTestsFailed,
     ThreadaError,
 )
 
@@ -37,7 +38,7 @@ class SentPolicy:
         """Have refusals of the document point into the body, and say line and column where it was sent as text."""
         try:
             yield
-        except PolicyDocumentInvalid as error:
+        except (PolicyDocumentInvalid, PolicyTestsFailed) as error:
             raise self._relocated(error) from None
 
     def _relocated(self, error: ThreadaError) -> ThreadaError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from django.db.models import Max
@@ -11,7 +12,7 @@ from policies.documents import parse_policy
 from policies.lifecycle import PolicyVersionStatus
 from policies.models import Policy, PolicyVersion
 from policies.services.locks import locked_by_slug, locked_version
-from policies.services.validation import check_overrides
+from policies.services.validation import check_overrides, validate_policy
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.kernel.canonical import canonical_sha256
@@ -28,7 +29,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put
     """A draft of the policy `slug`, made with its first draft, that says what `document` says.
 
     `document` is a whole document or a bare spec. Where the version in force or a draft says exactly this, that one is
-    answered, unchanged. Receipt: `policy.version_drafted`. Raises `PolicyDocumentInvalid`.
+    answered, unchanged. Receipt: `policy.version_drafted`. Raises `PolicyDocumentInvalid`, `PolicyTestsFailed`.
     """
     require_unit_of_work(ctx.tenant_id)
     spec = policy_spec(document, slug=slug)
@@ -40,6 +41,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put
     alive = [row for row in same if row.id == policy.in_force_id or row.status == PolicyVersionStatus.DRAFT]
     if alive:
         return Put(alive[0], Change.UNCHANGED)
+    _check_what_it_says(spec, policy=policy, ctx=ctx, pointer=_base(document))
     version = PolicyVersion.objects.create(
         tenant_id=ctx.tenant_id,
         policy=policy,
@@ -57,7 +59,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put
 def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> Put[PolicyVersion]:
     """Have a draft say what `document` says. Its editor counts as its author from now on.
 
-    Receipt: `policy.version_edited`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`.
+    Receipt: `policy.version_edited`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`, `PolicyTestsFailed`.
     """
     require_unit_of_work(ctx.tenant_id)
     draft = locked_version(version, ctx=ctx)
@@ -67,6 +69,7 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
     spec_sha256 = canonical_sha256(spec)
     if draft.document_sha256 == spec_sha256:
         return Put(draft, Change.UNCHANGED)
+    _check_what_it_says(spec, policy=draft.policy, ctx=ctx, pointer=_base(document))
     draft.document = spec
     draft.document_sha256 = spec_sha256
     draft.created_by = None if ctx.is_system else ctx.principal_id
@@ -89,6 +92,12 @@ def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:
 
 def _base(document: Any) -> str:
     return "/spec" if is_whole(document) else ""
+
+
+def _check_what_it_says(spec: dict[str, Any], *, policy: Policy, ctx: ActingContext, pointer: str) -> None:
+    """What publishing will check is checked at once, but for what it overrides: that may be published first."""
+    found = validate_policy(spec, policy=policy, ctx=ctx, pointer=pointer)
+    replace(found, override_problems=()).check()
 
 
 def is_whole(document: Any) -> bool:

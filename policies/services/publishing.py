@@ -40,20 +40,21 @@ def publish_policy_version(
     """Put a draft in force, if it passes its checks. The version in force before stays published, for the open steps
     that pin it; with `applies_to_open` those are decided anew.
 
-    Where the tenant requires four eyes, this takes another person than those who wrote it; in an `emergency` one person
-    is enough until its time box ends (`policies.services.emergencies`).
+    Where the tenant requires four eyes, this takes another person than those who wrote it, and a replay report; in an
+    `emergency` one person is enough until its time box ends (`policies.services.emergencies`).
 
     Receipt: `policy.published`, or `policy.published_in_emergency`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`,
     `PolicyTestsFailed`, whose pointers start with `pointer`; `PersonRequired`, `SecondPersonRequired`,
-    `EmergencyPending`.
+    `ReplayReportRequired`, `EmergencyPending`.
     """
     require_unit_of_work(ctx.tenant_id)
     policy = locked_policy_of(version, ctx=ctx)
     published = locked_version(version, ctx=ctx)
     check_is_draft(published)
+    attached = attached_to(published, ctx=ctx)
     if emergency is None:
         four_eyes = requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES)
-        check_may_publish(attached_to(published, ctx=ctx), four_eyes=four_eyes, ctx=ctx)
+        check_may_publish(attached, four_eyes=four_eyes, ctx=ctx)
     else:
         check_may_publish_alone(ctx)
         emergency.check()
@@ -70,6 +71,7 @@ def publish_policy_version(
     outcome: dict[str, Any] = {
         "replaces": ids.public_id(ids.POLICY_VERSION, replaces) if replaces else None,
         "applies_to_open": applies_to_open,
+        "replay": attached.report.replay_id if attached.report else None,
     }
     if emergency is None:
         record(version_entry("policy.published", published, **outcome), ctx=ctx)

@@ -73,9 +73,7 @@ def validate_policy(
     that cannot be read at all.
     """
     parsed = parse_policy(document)
-    bound = Overlay.objects.filter(tenant_id=ctx.tenant_id, policy=policy).values_list("scope_kind", "scope_slug")
-    scopes = {OverlayScope(kind, slug) for kind, slug in bound} | set(also_reaching)
-    schemas = _schemas_reached(scopes, ctx=ctx)
+    schemas = schemas_reached_by(policy, ctx=ctx, also_reaching=also_reaching)
     items = {row.slug: row.current_version.items for row in selectors.lists(ctx) if row.current_version}
     return Validation(
         tuple(sorted(schemas)),
@@ -84,6 +82,20 @@ def validate_policy(
         _at(pointer, rule_warnings(parsed)),
         _at(pointer, override_problems(document, _overridden(document, slug=policy.slug, ctx=ctx))),
     )
+
+
+def schemas_reached_by(
+    policy: Policy | None, *, ctx: ActingContext, also_reaching: Collection[OverlayScope] = ()
+) -> dict[str, Any]:
+    """The payload schemas, by workflow, of everything the policy's overlays reach."""
+    bound = Overlay.objects.filter(tenant_id=ctx.tenant_id, policy=policy).values_list("scope_kind", "scope_slug")
+    scopes = {OverlayScope(kind, slug) for kind, slug in bound} if policy else set()
+    return _schemas_reached(scopes | set(also_reaching), ctx=ctx)
+
+
+def schemas_of_all(*, ctx: ActingContext) -> dict[str, Any]:
+    """The payload schemas of every workflow of the tenant."""
+    return _schemas_reached([OverlayScope("tenant", "")], ctx=ctx)
 
 
 def check_overrides(document: Any, *, slug: str, ctx: ActingContext, pointer: str = "") -> None:

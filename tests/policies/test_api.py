@@ -293,22 +293,35 @@ def test_a_draft_is_edited_only_by_who_has_read_it(admin: Api) -> None:
     assert refusal(late) == (409, "version_not_draft")
 
 
-def test_what_does_not_pass_its_checks_is_not_published(admin: Api, rulebook: dict[str, str], tenant: Tenant) -> None:
+def test_what_does_not_pass_its_checks_is_not_saved(admin: Api, rulebook: dict[str, str]) -> None:
     tests = [{"given": {"item": {"payload": {"vendor": "Hooli"}}}, "expect": {"effect": "deny"}}]
-    documents = [
-        ({**ALLOW, "tests": tests}, "policy_tests_failed", ["/tests/0"]),
-        (spec(rule("odd", "allow", "item.payload.amount > 1")), "policy_document_invalid", ["/rules/0/when"]),
-    ]
-    for document, reason, named in documents:
-        drafted = admin.post("/policies/payments/versions", {"document": document}).json()
-        path = f"/policies/payments/versions/{drafted['version']}"
-        validation = admin.post(f"{path}/validate").json()
-        assert (validation["valid"], validation["workflows"]) == (False, ["payment_run"])
-        assert [entry["pointer"] for entry in validation["errors"]] == named
-        answer = admin.post(f"{path}/publish")
-        assert refusal(answer) == (422, reason)
-        assert pointers(answer) == named
-    assert admin.get("/policies/payments").json()["policy_version_id"] == rulebook["version"]
+    path = admin.post("/policies/payments/versions", {"document": DENY})["Location"]
+    for document, reason, named in (
+        ({**ALLOW, "tests": tests}, "policy_tests_failed", ["/document/tests/0"]),
+        (spec(rule("odd", "allow", "item.payload.amount > 1")), "policy_document_invalid", ["/document/rules/0/when"]),
+    ):
+        sent = {"document": document}
+        edited = admin.patch(path, sent, headers={"If-Match": admin.get(path)["ETag"]})
+        for answer in (admin.post("/policies/payments/versions", sent), edited):
+            assert refusal(answer) == (422, reason)
+            assert pointers(answer) == named
+    assert admin.get(path).json()["document"] == DENY
+    assert len(admin.get("/policies/payments/versions").json()["data"]) == 2
+
+
+def test_what_does_not_pass_its_checks_any_more_is_not_published(admin: Api, rulebook: dict[str, str]) -> None:
+    """A draft that reaches more than when it was saved."""
+    odd = {"policy_id": "odd", "document": spec(rule("odd", "allow", "item.payload.amount > 1"))}
+    path = admin.post("/policies", odd)["Location"]
+    assert admin.post(f"{path}/validate").json()["valid"] is True
+    admin.post("/overlays", {"policy_id": "odd", "scope": {"workflow": "payment_run"}})
+    validation = admin.post(f"{path}/validate").json()
+    assert (validation["valid"], validation["workflows"]) == (False, ["payment_run"])
+    assert [entry["pointer"] for entry in validation["errors"]] == ["/rules/0/when"]
+    answer = admin.post(f"{path}/publish")
+    assert refusal(answer) == (422, "policy_document_invalid")
+    assert pointers(answer) == ["/rules/0/when"]
+    assert admin.get("/policies/odd").json()["policy_version_id"] is None
 
 
 def test_an_author_drafts_and_does_not_publish(tenant: Tenant, rulebook: dict[str, str]) -> None:

@@ -11,11 +11,13 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
 from policies.metrics import emergency_measurements
-from policies.models import EmergencyPublication, Policy, PolicyVersion
+from policies.models import EmergencyPublication, Policy, PolicyReplay, PolicyVersion
 from policies.publication import Emergency
 from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
 from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
+from policies.services.replaying import run_replay
+from policies.services.replays import Against, ReplayRequest, request_replay
 from policies.sweeps import remind_of_emergencies
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
@@ -54,6 +56,21 @@ def four_eyes(work: ActingContext) -> ActingContext:
     return work
 
 
+def replayed(draft: PolicyVersion, **request: Any) -> PolicyReplay:
+    """The draft with a finished replay attached."""
+    ctx = acting_system(draft.tenant)
+    replay = request_replay(draft, ReplayRequest(**request), ctx=ctx, by_job=False)
+    assert run_replay(replay.id, ctx=ctx)
+    return replay
+
+
+def checked(document: dict[str, Any], ctx: ActingContext) -> PolicyVersion:
+    """A draft that only lacks a second person."""
+    draft = drafted(document, ctx)
+    replayed(draft)
+    return draft
+
+
 def drafted(document: dict[str, Any], ctx: ActingContext) -> PolicyVersion:
     return draft_policy_version("payments", document, ctx=ctx).row
 
@@ -63,7 +80,7 @@ class TestFourEyes:
         assert publish_policy_version(drafted(ALLOW, ann), ctx=ann).status == "published"
 
     def test_another_person_publishes(self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext) -> None:
-        draft = drafted(ALLOW, ann)
+        draft = checked(ALLOW, ann)
         before = receipt_kinds()
         with pytest.raises(errors.SecondPersonRequired):
             publish_policy_version(draft, ctx=ann)
@@ -81,6 +98,7 @@ class TestFourEyes:
         for author in (ann, bob):
             with pytest.raises(errors.SecondPersonRequired):
                 publish_policy_version(draft, ctx=author)
+        replayed(draft)
         assert publish_policy_version(draft, ctx=colleague(tenant, "cleo")).status == "published"
 
     @pytest.mark.parametrize("kind", ["service", "agent"])
@@ -97,10 +115,34 @@ class TestFourEyes:
     ) -> None:
         agent = make_principal(tenant, "agent", kind="agent", roles=["policy_author"])
         services.set_owner(agent, "ann", ctx=acting_system(tenant))
-        draft = drafted(ALLOW, acting(tenant, agent))
+        draft = checked(ALLOW, acting(tenant, agent))
         with pytest.raises(errors.SecondPersonRequired):
             publish_policy_version(draft, ctx=ann)
         assert publish_policy_version(draft, ctx=bob).status == "published"
+
+    def test_a_replay_has_to_show_what_it_changes(
+        self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext, tenant: Tenant
+    ) -> None:
+        """Of exactly this document, finished, and against what is in force now or what was decided."""
+        draft = drafted(ALLOW, ann)
+        with pytest.raises(errors.ReplayReportRequired):
+            publish_policy_version(draft, ctx=bob)
+        replay = request_replay(draft, ReplayRequest(), ctx=ann, by_job=False)
+        with pytest.raises(errors.ReplayReportRequired):
+            publish_policy_version(draft, ctx=bob)
+        assert run_replay(replay.id, ctx=ann)
+        edited = edit_draft(draft, DENY, ctx=ann).row
+        with pytest.raises(errors.ReplayReportRequired):
+            publish_policy_version(edited, ctx=bob)
+        back = edit_draft(edited, ALLOW, ctx=ann).row
+        published = publish_policy_version(back, ctx=bob)
+        assert receipts("policy.published")[0]["outcome"]["replay"] == replay.public_id
+        one, other = checked(DENY, ann), checked(REVIEW, ann)
+        publish_policy_version(one, ctx=bob)
+        with pytest.raises(errors.ReplayReportRequired):  # it was compared with what is in force no more
+            publish_policy_version(other, ctx=bob)
+        replayed(other, against=Against.RECORDED)
+        assert publish_policy_version(other, ctx=bob).policy_id == published.policy_id
 
     def test_a_lone_put_makes_a_draft(self, four_eyes: ActingContext, ann: ActingContext, tenant: Tenant) -> None:
         for ctx in (ann, acting_system(tenant)):
@@ -118,6 +160,7 @@ def test_apply_makes_drafts_where_two_people_are_needed(tenant: Tenant, tmp_path
     with unit_of_work(tenant.id):
         version = PolicyVersion.objects.get()
         assert (version.status, version.written_by, Policy.objects.get().in_force) == ("draft", [], None)
+        replayed(version)
         assert publish_policy_version(version, ctx=ann).status == "published"
 
 
@@ -125,7 +168,7 @@ class TestEmergency:
     def test_one_person_is_enough_for_a_while(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext
     ) -> None:
-        before = publish_policy_version(drafted(ALLOW, ann), ctx=bob)
+        before = publish_policy_version(checked(ALLOW, ann), ctx=bob)
         version = publish_policy_version(drafted(DENY, ann), ctx=ann, emergency=FIRE)
         assert Policy.objects.get().in_force_id == version.id
         opened = EmergencyPublication.objects.get()
@@ -157,8 +200,10 @@ class TestEmergency:
 
     def test_checks_are_not_left_out(self, four_eyes: ActingContext, ann: ActingContext) -> None:
         test = {"given": {}, "expect": {"effect": "deny"}}
+        draft = drafted(ALLOW, ann)
+        PolicyVersion.objects.filter(id=draft.id).update(document={**ALLOW, "tests": [test]})
         with pytest.raises(errors.PolicyTestsFailed):
-            publish_policy_version(drafted({**ALLOW, "tests": [test]}, ann), ctx=ann, emergency=FIRE)
+            publish_policy_version(draft, ctx=ann, emergency=FIRE)
 
     def test_somebody_has_to_answer_for_it(self, four_eyes: ActingContext, ann: ActingContext, tenant: Tenant) -> None:
         for ctx in (colleague(tenant, "robot", kind="service"), acting_system(tenant)):
@@ -201,7 +246,7 @@ class TestEmergency:
     def test_its_time_ends(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext, tenant: Tenant
     ) -> None:
-        before = publish_policy_version(drafted(ALLOW, ann), ctx=bob)
+        before = publish_policy_version(checked(ALLOW, ann), ctx=bob)
         version = publish_policy_version(drafted(DENY, ann), ctx=ann, emergency=FIRE, applies_to_open=True)
         opened = EmergencyPublication.objects.get()
         assert not end_overdue_emergency(opened.id, ctx=acting_system(tenant))
@@ -230,7 +275,7 @@ class TestEmergency:
     def test_a_version_retired_meanwhile_does_not_come_back(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext
     ) -> None:
-        before = publish_policy_version(drafted(ALLOW, ann), ctx=bob)
+        before = publish_policy_version(checked(ALLOW, ann), ctx=bob)
         publish_policy_version(drafted(DENY, ann), ctx=ann, emergency=FIRE)
         retire_policy_version(before, ctx=ann)
         end_emergency(EmergencyPublication.objects.get(), ctx=ann)
@@ -240,7 +285,7 @@ class TestEmergency:
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext
     ) -> None:
         alone = publish_policy_version(drafted(ALLOW, ann), ctx=ann, emergency=FIRE)
-        proper = publish_policy_version(drafted(DENY, ann), ctx=bob)
+        proper = publish_policy_version(checked(DENY, ann), ctx=bob)
         alone.refresh_from_db()
         assert (alone.status, EmergencyPublication.objects.get().status) == ("retired", "replaced")
         assert Policy.objects.get().in_force_id == proper.id

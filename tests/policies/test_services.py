@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from policies import selectors
 from policies.lists import parse_list
@@ -199,9 +199,18 @@ def test_a_draft_cannot_be_retired(work: ActingContext) -> None:
     assert waiting_reseals() == []
 
 
-def test_a_policy_whose_own_tests_fail_is_not_published(work: ActingContext) -> None:
-    tests = [{"given": {}, "expect": {"effect": "deny"}}]
-    draft = draft_policy_version("payments", spec(rule("yes", "allow"), tests=tests), ctx=work).row
+def test_a_policy_whose_own_tests_fail_is_neither_saved_nor_published(work: ActingContext) -> None:
+    put_payment_run(work)
+    failing = spec(rule("yes", "allow"), tests=[{"given": {}, "expect": {"effect": "deny"}}])
+    with pytest.raises(errors.PolicyTestsFailed) as refused, transaction.atomic():
+        draft_policy_version("payments", {"kind": "Policy", "id": "payments", "spec": failing}, ctx=work)
+    assert [entry.pointer for entry in refused.value.errors] == ["/spec/tests/0"]
+    assert not PolicyVersion.objects.exists()
+    asks_a_list = [{"given": {"item": {"payload": {"vendor": "Initech"}}}, "expect": {"effect": "deny"}}]
+    draft = draft_policy_version("payments", {**PAYMENTS, "tests": asks_a_list}, ctx=work).row
+    with pytest.raises(errors.PolicyTestsFailed), transaction.atomic():
+        edit_draft(draft, failing, ctx=work)
+    put_list("sanctioned_vendors", parse_list({"items": []}), ctx=work)
     with pytest.raises(errors.PolicyTestsFailed) as refused:
         publish_policy_version(draft, ctx=work)
     assert [entry.pointer for entry in refused.value.errors] == ["/tests/0"]

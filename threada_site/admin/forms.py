@@ -24,6 +24,7 @@ class ConsoleForm(forms.Form):
     """A form that knows who fills it in, and about which row. `intro` stands above it."""
 
     intro: ClassVar[str] = ""
+    template: ClassVar[str] = "console/form.html"
 
     def __init__(self, *args: Any, ctx: ActingContext, row: Any = None, **kwargs: Any) -> None:
         self.ctx = ctx
@@ -34,6 +35,14 @@ class ConsoleForm(forms.Form):
 
     def prepare(self) -> None:
         """Fill in choices and initial values; runs inside the unit of work."""
+
+    def rework(self) -> bool:
+        """Whether what was sent asks for another look at the form instead of its act; runs inside the unit of work."""
+        return False
+
+    def shown_with(self) -> dict[str, Any]:
+        """What the form's own template needs besides it; runs inside the unit of work."""
+        return {}
 
 
 class CodeArea(forms.Textarea):
@@ -87,7 +96,8 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
         with unit_of_work(ctx.tenant_id):
             row = admin.find(key, ctx=ctx) if spec.of_row else None
             form = spec.form(request.POST if is_sent else None, ctx=ctx, row=row)
-            is_valid = is_sent and form.is_valid()
+            is_reworked = is_sent and form.rework()
+            is_valid = is_sent and not is_reworked and form.is_valid()
         if is_valid:
             outcome = carry_out(call, spec.scope, lambda call: method(call, form))
             if isinstance(outcome, Done) and outcome.shows is not None:
@@ -109,9 +119,10 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
                 "list_url": admin.list_url(),
                 "row_url": admin.url_of(row) if row else "",
                 "row_title": admin.page_title(row) if row else "",
+                **form.shown_with(),
             }
-            page = render_to_string("console/form.html", context, request)
-        return HttpResponse(page, status=422 if is_sent else 200)
+            page = render_to_string(form.template, context, request)
+        return HttpResponse(page, status=422 if is_sent and not is_reworked else 200)
 
     return view
 

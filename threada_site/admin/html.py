@@ -16,13 +16,15 @@ NOTHING: Final = "–"  # noqa: RUF001
 """What stands where a row has nothing to say."""
 _TONES: Final = {
     "good": {"approved", "succeeded", "resolved", "published", "live", "allow", "approve", "active", "ready",
-        "in force", "finished", "sent"},
+        "confirmed", "in force", "finished", "sent"},
     "bad": {
         "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
         "worker_lost", "inactive", "nobody can decide", "frozen", "unknown",
     },
     "busy": {"executing", "started", "running", "new", "draft", "planned", "due", "sending"},
-    "waiting": {"pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval"},
+    "waiting": {
+        "open", "pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval",
+    },
 }  # fmt: skip
 _TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in words}
 _ICONS: Final = {"good": "check_circle", "bad": "error", "busy": "autorenew", "waiting": "hourglass_top"}

@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 from unfold.admin import ModelAdmin
 
@@ -59,6 +60,10 @@ class TenantAdmin(ModelAdmin):
     def page_asked(self, row: Any, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
         """The same for pages that can be asked for more than one way, by their query."""
         return self.page(row, ctx=ctx)
+
+    def notices(self, ctx: ActingContext) -> list[SafeString]:
+        """What the list says above everything else, as HTML."""
+        return []
 
     def page_title(self, row: Any) -> str:
         return f"{self.opts.verbose_name} {row}"
@@ -154,6 +159,7 @@ class TenantAdmin(ModelAdmin):
             "title": self.list_title,
             "page": page,
             "about": self.about,
+            "notices": self.notices(ctx),
             "nothing_yet": self.nothing_yet,
             "search_hint": self.search_hint or (f"{self.id_prefix}_…" if self.id_prefix else "id begins with"),
             "columns": self.columns,

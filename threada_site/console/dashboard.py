@@ -13,6 +13,7 @@ from django.urls import reverse
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from telemetry.selectors import sealing_alarms
 from threada_site.admin.html import list_url
+from threada_site.admin.notices import policy_notices
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
@@ -49,7 +50,7 @@ class Bar:
 
 
 def dashboard(ctx: ActingContext) -> dict[str, Any]:
-    """What the first page shows to `ctx`: five statements, whatever the tenant holds."""
+    """What the first page shows to `ctx`: six statements, whatever the tenant holds."""
     alarms = sealing_alarms(ctx)
     if not ctx.holds_anywhere(Scope.WORKITEMS_READ):
         return {"alarms": alarms, "figures": [], "waiting": [], "chart": None}
@@ -61,6 +62,7 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
     waiting = _waiting(ctx)
     return {
         "alarms": alarms,
+        "notices": policy_notices(ctx),
         "figures": [
             *(_figure("workitems.workitem", status, items) for status in WorkItemStatus if WORK_ITEM.is_open(status)),
             _figure("integrations.execution", ExecutionStatus.OUTCOME_UNKNOWN, runs),

@@ -58,6 +58,7 @@ _GROUPS: Final = (
             ("Groups", "groups", "tenancy_peoplegroup", _READ),
             ("Roles", "badge", "tenancy_role", _READ),
             ("Credentials", "key", "tenancy_credential", _READ),
+            ("Two people", "supervisor_account", "tenancy_foureyesrule", _READ),
         ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from django.contrib import messages
@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
+from policies.selectors import unconfirmed_emergencies
 from threada_site.admin.acts import OWN_UNIT_OF_WORK
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.console.dashboard import dashboard
@@ -24,6 +25,9 @@ from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
 from threada_site.identity.selectors import tenants_of_person
+from threada_site.kernel.context import Scope
+
+EMERGENCIES_SHOWN: Final = 5
 
 log = structlog.get_logger("threada.console")
 
@@ -68,6 +72,13 @@ class ConsoleSite(UnfoldAdminSite):
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page shows: also, to who may publish policies, what is in force on one person's word alone."""
+        ctx = getattr(request, "acting_context", None)
+        may_settle = ctx is not None and ctx.allows(Scope.POLICIES_PUBLISH)
+        emergencies = list(unconfirmed_emergencies(ctx)[:EMERGENCIES_SHOWN]) if ctx is not None and may_settle else []
+        return {**super().each_context(request), "emergencies": emergencies}
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         context = {

@@ -118,6 +118,13 @@ _TABLE: Final = (
         "A second person has to do this",
         "Ask somebody else who may do it, and who had no part in it so far.",
     ),
+    Reason(
+        "replay_report_required",
+        _V,
+        409,
+        "No replay shows what it would change",
+        "Replay the draft against the version in force, read the report, then publish it.",
+    ),
     Reason("person_required", _A, 403, "Only a person may do this", "Services and agents do not count as people."),
     Reason(
         "emergency_pending",

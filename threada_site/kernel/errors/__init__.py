@@ -26,6 +26,7 @@ from threada_site.kernel.errors.configuration import (
     PersonRequired,
     PolicyDocumentInvalid,
     PolicyTestsFailed,
+    ReplayReportRequired,
     SecondPersonRequired,
     SecretReferenceNotAllowed,
     UnknownAction,

@@ -43,6 +43,10 @@ class PersonRequired(ThreadaError):
     reason_code = "person_required"
 
 
+class ReplayReportRequired(ThreadaError):
+    reason_code = "replay_report_required"
+
+
 class EmergencyPending(ThreadaError):
     reason_code = "emergency_pending"
 

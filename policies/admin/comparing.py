@@ -1,0 +1,51 @@
+"""The page that shows two versions of a policy side by side."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import QueryDict
+
+from policies import selectors
+from policies.admin.texts import document_text
+from policies.models import Policy, PolicyVersion
+from policies.side_by_side import side_by_side
+
+_OFFERED: Final = 200
+
+
+def comparison(policy: Policy, query: QueryDict) -> dict[str, Any]:
+    """What the page shows: the two versions asked for, else the newest and the one in force, or the one before."""
+    offered = list(selectors.policy_versions(policy).defer("document").order_by("-number")[:_OFFERED])
+    after = _named(policy, query.get("to", "")) or (_whole(policy, offered[0]) if offered else None)
+    before = _named(policy, query.get("from", "")) or _earlier(policy, offered, after)
+    is_whole = query.get("all") == "1"
+    rows = []
+    if before is not None and after is not None:
+        around = {"around": None} if is_whole else {}
+        rows = side_by_side(document_text(before), document_text(after), **around)
+    return {
+        "offered": offered,
+        "before": before,
+        "after": after,
+        "rows": rows,
+        "is_whole": is_whole,
+        "sides": [("from", "From", before), ("to", "To", after)],
+    }
+
+
+def _named(policy: Policy, name: str) -> PolicyVersion | None:
+    return selectors.policy_version_named(policy, name[:80]) if name else None
+
+
+def _earlier(policy: Policy, offered: list[PolicyVersion], after: PolicyVersion | None) -> PolicyVersion | None:
+    if after is None:
+        return None
+    if policy.in_force_id and policy.in_force_id != after.id:
+        return selectors.policy_versions(policy).filter(id=policy.in_force_id).first()
+    older = [version for version in offered if version.number < after.number]
+    return _whole(policy, older[0] if older else after)
+
+
+def _whole(policy: Policy, version: PolicyVersion) -> PolicyVersion:
+    return selectors.policy_versions(policy).get(id=version.id)

@@ -1,0 +1,161 @@
+"""The editor of drafts: the document as text, what is wrong with it at its place, its tests, and the common rule."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from policies import selectors
+from policies.admin.texts import document_text
+from policies.approvals.documents import MAX_COUNT
+from policies.common_rules import COMPARISONS, CommonRule, Fact, facts_of, rule_from, with_rule
+from policies.documents import REASON_PATTERN
+from policies.models import Policy, PolicyVersion
+from policies.rules import Effect
+from policies.services.checking import TextCheck, check_policy_text
+from policies.services.validation import schemas_of_all, schemas_reached_by
+from threada_site.admin.forms import CodeArea, ConsoleForm
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import DocumentInvalid
+from threada_site.kernel.ids import SLUG_PATTERN
+from threada_site.tenancy.models import Role
+
+NEW_POLICY: Final = """\
+kind: Policy
+id: my_policy
+spec:
+  rules:
+    - id: unsure
+      when: "item.confidence < 0.5"
+      effect: review
+      reason: LOW_CONFIDENCE
+    - id: otherwise
+      when: "true"
+      effect: allow
+      reason: NOTHING_AGAINST_IT
+  tests:
+    - {given: {item: {confidence: 0.3}}, expect: {effect: review, reason: LOW_CONFIDENCE}}
+"""
+_EFFECTS: Final = [(effect.value, effect.value.replace("_", " ")) for effect in Effect]
+
+
+class CommonRuleForm(forms.Form):
+    """The choices of a common rule, as part of the editor's form."""
+
+    prefix = "rule"
+
+    fact = forms.CharField(label="When", widget=forms.TextInput({"list": "facts", "autocomplete": "off"}))
+    comparison = forms.ChoiceField(label="Comparison", choices=list(COMPARISONS.items()))
+    value = forms.CharField(label="Value", required=False, max_length=500)
+    effect = forms.ChoiceField(label="Effect", choices=_EFFECTS, initial=Effect.REQUIRE_APPROVAL.value)
+    reason = forms.RegexField(
+        f"^{REASON_PATTERN}$", label="Reason", help_text="Capitals, digits and _, e.g. AMOUNT_OVER_LIMIT."
+    )
+    id = forms.RegexField(f"^{SLUG_PATTERN}$", label="Name of the rule", help_text="a to z, 0 to 9, - and _.")
+    role = forms.ChoiceField(label="Approved by", required=False)
+    count = forms.IntegerField(label="How many", min_value=1, max_value=MAX_COUNT, initial=1)
+
+    def __init__(self, *args: Any, ctx: ActingContext, **kwargs: Any) -> None:
+        kwargs |= {"use_required_attribute": False, "label_suffix": ""}
+        super().__init__(*args, **kwargs)
+        slugs = Role.objects.filter(tenant_id=ctx.tenant_id).order_by("slug").values_list("slug", flat=True)[:500]
+        self.fields["role"].choices = [("", "nobody named"), *((slug, slug) for slug in slugs)]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.cleaned_data
+        if found.get("effect") == Effect.REQUIRE_APPROVAL and not found.get("role"):
+            self.add_error("role", "Say who approves.")
+        return found
+
+    def written_into(self, text: str, facts: dict[str, Fact]) -> str | None:
+        """`text` with the rule in it; None, and errors at the fields, where the choices make none."""
+        if not self.is_valid():
+            return None
+        try:
+            return with_rule(text, rule_from(CommonRule(**self.cleaned_data), facts))
+        except DocumentInvalid as error:
+            for entry in error.errors:
+                self.add_error(entry.pointer if entry.pointer in self.fields else None, entry.detail)
+            if not error.errors:
+                self.add_error(None, error.detail)
+            return None
+
+
+class DraftForm(ConsoleForm):
+    template = "policies/editor.html"
+    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+    read_sha256 = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    policy: Policy | None = None
+    rule: CommonRuleForm
+    added = ""
+
+    def prepare(self) -> None:
+        row = self.row
+        self.policy = row.policy if isinstance(row, PolicyVersion) else row
+        if row is None:
+            self.initial = {"document": NEW_POLICY}
+        elif isinstance(row, PolicyVersion):
+            self.initial = {"document": document_text(row), "read_sha256": row.document_sha256}
+        else:
+            version = row.in_force or row.versions.order_by("-number").select_related("policy").first()
+            self.initial = {"document": document_text(version) if version else NEW_POLICY}
+        self.rule = CommonRuleForm(ctx=self.ctx)
+
+    def rework(self) -> bool:
+        if "add_rule" not in self.data:
+            return "check" in self.data
+        self.rule = CommonRuleForm(self.data, ctx=self.ctx)
+        written = self.rule.written_into(self._text(), self._facts())
+        if written is not None:
+            self.added = self.rule.cleaned_data["id"]
+            self.data = {**self.data.dict(), "document": written}  # type: ignore[attr-defined]
+            self.rule = CommonRuleForm(ctx=self.ctx)
+        return True
+
+    def shown_with(self) -> dict[str, Any]:
+        slug = self.policy.slug if self.policy else ""
+        return {
+            "rule": self.rule,
+            "added": self.added,
+            "facts": self._facts().values(),
+            "fields": [self.rule[name] for name in self.rule.fields],
+            "check": check_policy_text(self._text(), policy=self.policy, ctx=self.ctx),
+            "check_url": reverse("admin:policies_policy_check") + (f"?policy={slug}" if slug else ""),
+        }
+
+    def _text(self) -> str:
+        text = self.data.get("document", "") if self.is_bound else self.initial["document"]
+        return str(text).replace("\r\n", "\n")
+
+    def _facts(self) -> dict[str, Fact]:
+        reached = schemas_reached_by(self.policy, ctx=self.ctx) or schemas_of_all(ctx=self.ctx)
+        return facts_of(reached.values())
+
+
+def check_answer(request: HttpRequest, ctx: ActingContext) -> HttpResponse:
+    """What is wrong with the text in the body's `document`, for the editor: places, and the panel that tells them."""
+    slug = request.GET.get("policy", "")
+    policy = selectors.policy_by_slug(slug, ctx=ctx) if slug else None
+    text = request.POST.get("document", "").replace("\r\n", "\n")
+    found = check_policy_text(text, policy=policy, ctx=ctx)
+    return JsonResponse(
+        {
+            "marks": [*_marks(found, "error"), *_marks(found, "warning")],
+            "tests": {"run": len(found.tests), "failed": found.failed},
+            "panel": render_to_string("policies/parts/check.html", {"check": found}, request),
+        }
+    )
+
+
+def _marks(found: TextCheck, kind: str) -> list[dict[str, Any]]:
+    entries = found.problems if kind == "error" else found.warnings
+    marks = [{"kind": kind, "line": entry.line, "column": entry.column, "detail": entry.detail} for entry in entries]
+    if kind == "error":
+        failing = (test for test in found.tests if test.failure)
+        marks += [{"kind": kind, "line": test.line, "column": 1, "detail": test.failure} for test in failing]
+    return marks

@@ -1,0 +1,177 @@
+"""Policy versions: what each says, and putting drafts in force, by two people or alone in an emergency."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from policies.admin.editor import DraftForm
+from policies.admin.texts import document_text
+from policies.admin.trying import TryingPages
+from policies.durations import parse_duration
+from policies.models import EmergencyPublication, PolicyVersion
+from policies.publication import MAX_REASON, Emergency, EmergencyStatus, check_may_publish
+from policies.services.attached import attached_to
+from policies.services.drafts import edit_draft
+from policies.services.emergencies import confirm_emergency, end_emergency
+from policies.services.locks import locked_policy_of, locked_version
+from policies.services.publishing import publish_policy_version, retire_policy_version
+from policies.services.validation import validate_policy
+from telemetry.receipts import Subject
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.documents import one_document, with_lines
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.models import User
+
+TIME_BOXES: Final = (("PT1H", "1 hour"), ("PT4H", "4 hours"), ("P1D", "1 day"), ("P3D", "3 days"), ("P7D", "7 days"))
+
+
+@admin.register(PolicyVersion)
+class PolicyVersionAdmin(TryingPages, TenantAdmin):
+    id_prefix = ids.POLICY_VERSION
+    key = "-id"
+    columns = (
+        Column("Version", str),
+        Column("Status", lambda version: html.badge(version.status)),
+        Column("Made", lambda version: html.when(version.created_at)),
+        Column("Published", lambda version: html.when(version.published_at) or html.NOTHING),
+        Column("SHA-256", lambda version: html.code(version.document_sha256[:16])),
+    )
+    page_template = "policies/version.html"
+    shows_edits = True
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return PolicyVersion.objects.filter(tenant_id=ctx.tenant_id).select_related("policy")
+
+    def page(self, row: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
+        emergency = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, version=row).first()
+        known = (row.created_by, row.published_by, row.retired_by, *row.written_by)
+        people = {person for person in (*known, emergency and emergency.closed_by) if person}
+        names: dict[Any, str] = {user.id: str(user) for user in User.objects.filter(id__in=people)}
+        is_draft = row.status == "draft"
+        may_publish = ctx.allows(Scope.POLICIES_PUBLISH)
+        return {
+            "list_title": f"policy {row.policy.slug}",
+            "list_url": html.page_url("policies.policy", row.policy.slug),
+            "document": document_text(row),
+            "in_force": row.policy.in_force_id == row.id,
+            "created_by": names.get(row.created_by, "the instance"),
+            "published_by": names.get(row.published_by, "the instance"),
+            "retired_by": names.get(row.retired_by, "the instance"),
+            "writers": ", ".join(names[writer] for writer in row.written_by if writer in names),
+            "emergency": emergency,
+            "closed_by": names.get(emergency.closed_by, "the instance") if emergency else "",
+            "may_settle": emergency is not None and emergency.status == EmergencyStatus.OPEN and may_publish,
+            "is_own": emergency is not None and emergency.published_by == ctx.principal_id,
+            "may_publish": is_draft and may_publish,
+            **(_publication(row, ctx=ctx) if is_draft and may_publish else {}),
+            "may_retire": row.status == "published" and may_publish,
+            "may_check": ctx.allows(Scope.POLICIES_WRITE),
+            "forms": self._forms(ctx, of_row=True, key=row.public_id) if is_draft else [],
+        }
+
+    @form_page("Edit the draft", form=DraftForm, scope=Scope.POLICIES_WRITE, of_row=True, submit="Save the draft")
+    def edit(self, call: Call, form: ConsoleForm) -> Done:
+        document = one_document(form.cleaned_data["document"])
+        draft = locked_version(form.row, ctx=call.ctx)
+        if form.cleaned_data["read_sha256"] not in ("", draft.document_sha256):
+            raise errors.PreconditionFailed("Somebody else has changed the draft. Copy your text, and edit it anew.")
+        with with_lines(document):
+            edit_draft(draft, document.value, ctx=call.ctx)
+        return Done("The draft is saved.")
+
+    @act(Scope.POLICIES_WRITE)
+    def validate(self, call: Call) -> Done:
+        """Would it pass, were it published now?"""
+        version = self._version(call)
+        found = validate_policy(version.document, policy=version.policy, ctx=call.ctx)
+        found.check()
+        reached = ", ".join(found.workflows) or "no workflow yet"
+        return Done(f"It would pass. Its conditions fit what they reach ({reached}), and its tests hold.")
+
+    @act(Scope.POLICIES_PUBLISH)
+    def publish(self, call: Call) -> Done:
+        """Put exactly the draft that was shown in force."""
+        draft = self._draft_shown(call)
+        publish_policy_version(draft, ctx=call.ctx, applies_to_open=call.sent("applies_to_open") == "on")
+        return Done(f"Version {draft.number} is in force.")
+
+    @act(Scope.POLICIES_PUBLISH)
+    def publish_in_emergency(self, call: Call) -> Done:
+        """The same by one person alone, for a while."""
+        draft = self._draft_shown(call)
+        lasts = call.sent("lasts")
+        if lasts not in dict(TIME_BOXES):
+            raise errors.InvalidRequest("Choose how long one person is enough.")
+        emergency = Emergency(call.sent("reason"), parse_duration(lasts))
+        applies_to_open = call.sent("applies_to_open") == "on"
+        publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open, emergency=emergency)
+        return Done(f"Version {draft.number} is in force for {dict(TIME_BOXES)[lasts]}, unless a second person agrees.")
+
+    @act(Scope.POLICIES_PUBLISH)
+    def confirm_emergency(self, call: Call) -> Done:
+        """Agree, as a second person, with what one person has put in force."""
+        confirmed = confirm_emergency(self._emergency(call), ctx=call.ctx)
+        return Done(f"Version {confirmed.version.number} stays in force: two people answer for it now.")
+
+    @act(Scope.POLICIES_PUBLISH)
+    def end_emergency(self, call: Call) -> Done:
+        """Take back what one person has put in force."""
+        ended = end_emergency(self._emergency(call), ctx=call.ctx)
+        return Done(f"Version {ended.version.number} is taken back; what was in force before is again.")
+
+    @act(Scope.POLICIES_PUBLISH)
+    def retire(self, call: Call) -> Done:
+        version = self._version(call)
+        retire_policy_version(version, ctx=call.ctx)
+        return Done(f"Version {version.number} is retired. Open steps that it asked for are decided anew.")
+
+    def _draft_shown(self, call: Call) -> PolicyVersion:
+        version = self._version(call)
+        locked_policy_of(version, ctx=call.ctx)
+        draft = locked_version(version, ctx=call.ctx)
+        if call.sent("document_sha256") != draft.document_sha256:
+            raise errors.PreconditionFailed("The draft has changed since you read it. Read it again, then publish it.")
+        return draft
+
+    def _emergency(self, call: Call) -> EmergencyPublication:
+        version = self._version(call)
+        found = EmergencyPublication.objects.filter(tenant_id=call.ctx.tenant_id, version=version).first()
+        if found is None:
+            raise errors.TransitionNotAllowed(f"Version {version.number} was not published in an emergency.")
+        return found
+
+    def _version(self, call: Call) -> PolicyVersion:
+        parsed = ids.parse_public_id(ids.POLICY_VERSION, call.key)
+        version: PolicyVersion | None = self.rows(call.ctx).filter(id=parsed).first() if parsed else None
+        if version is None:
+            raise errors.NotFound
+        call.subject = Subject(policy_version_id=version.id, status=version.status)
+        return version
+
+
+def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
+    """Whether two people are needed, and why `ctx` may not be the one who publishes."""
+    four_eyes = requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES)
+    attached = attached_to(draft, ctx=ctx)
+    why_not = ""
+    try:
+        check_may_publish(attached, four_eyes=four_eyes, ctx=ctx)
+    except ThreadaError as refusal:
+        why_not = refusal.detail
+    return {
+        "four_eyes": four_eyes,
+        "report": attached.report,
+        "why_not": why_not,
+        "time_boxes": TIME_BOXES,
+        "longest_reason": MAX_REASON,
+    }

@@ -1,0 +1,55 @@
+"""Two texts beside each other."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.side_by_side import Row, Side, side_by_side
+
+
+def text_of(rows: list[Row], side: str) -> str:
+    sides: list[Side | None] = [getattr(row, side) for row in rows]
+    return "\n".join("".join(part for part, _ in found.parts) for found in sides if found)
+
+
+def test_a_changed_line_marks_the_words() -> None:
+    (row,) = side_by_side("amount > 1000", "amount > 2000", around=0)
+    assert (row.kind, row.before, row.after) == (
+        "changed",
+        Side(1, (("amount > ", False), ("1000", True))),
+        Side(1, (("amount > ", False), ("2000", True))),
+    )
+
+
+def test_lines_added_and_removed_stand_alone() -> None:
+    rows = side_by_side("a\nb\nc", "a\nc\nd", around=None)
+    assert [(row.kind, row.before and row.before.number, row.after and row.after.number) for row in rows] == [
+        ("same", 1, 1),
+        ("removed", 2, None),
+        ("same", 3, 2),
+        ("added", None, 3),
+    ]
+
+
+def test_what_is_alike_far_away_is_left_out() -> None:
+    before = [str(number) for number in range(20)]
+    rows = side_by_side("\n".join(before), "\n".join([*before[:10], "new", *before[10:]]), around=2)
+    assert [(row.kind, row.left_out) for row in rows] == [
+        ("gap", 8), ("same", 0), ("same", 0), ("added", 0), ("same", 0), ("same", 0), ("gap", 8),
+    ]  # fmt: skip
+
+
+def test_equal_texts_have_nothing_to_show() -> None:
+    assert side_by_side("a\nb", "a\nb") == []
+
+
+LINES = st.lists(st.sampled_from(["a", "b", "a b", "", "id: x", "id: y"]), max_size=8).map("\n".join)
+
+
+@settings(max_examples=200)
+@given(LINES, LINES)
+def test_both_texts_are_there_whole(before: str, after: str) -> None:
+    rows = side_by_side(before, after, around=None)
+    assert text_of(rows, "before") == "\n".join(before.splitlines())
+    assert text_of(rows, "after") == "\n".join(after.splitlines())

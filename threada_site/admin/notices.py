@@ -1,0 +1,19 @@
+"""What the console points out to those who can mend it."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
+
+
+def policy_notices(ctx: ActingContext) -> list[SafeString]:
+    """A warning, for those who publish, while one person may put policies in force alone."""
+    if not ctx.allows(Scope.POLICIES_PUBLISH) or requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES):
+        return []
+    address = reverse("admin:tenancy_foureyesrule_changelist")
+    said = 'One person may put policies in force alone here. <a class="t-link" href="{}">Require two people</a>.'
+    return [format_html(said, address)]

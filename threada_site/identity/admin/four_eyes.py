@@ -1,0 +1,64 @@
+"""The console's page of rules of two people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.identity import services
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+from threada_site.tenancy.models import FourEyesRule, User
+
+
+def _asked_by(rule: FourEyesRule) -> Any:
+    if rule.end_asked_by is None:
+        return html.NOTHING
+    person = User.objects.filter(id=rule.end_asked_by).first()
+    return f"{person or 'somebody'}"
+
+
+class RequireForm(ConsoleForm):
+    intro = (
+        "From now on, who has written a policy cannot put it in force: another person publishes it. What apply, "
+        "services and agents hand in becomes a draft. Ending this takes two people."
+    )
+
+
+class EndForm(ConsoleForm):
+    intro = "The first who asks proposes it; another tenant administrator, asking within seven days, ends it."
+
+
+@admin.register(FourEyesRule)
+class FourEyesRuleAdmin(TenantAdmin):
+    columns = (
+        Column("Rule", lambda rule: rule.slug),
+        Column("Is it on", lambda rule: html.badge("in force" if rule.is_required else "inactive")),
+        Column("Since", lambda rule: html.when(rule.changed_at)),
+        Column("Asked to end it", _asked_by),
+    )
+    heading = "Two people"
+    about = "Acts that need two people here. Turning one on takes one of them; turning it off takes both."
+    nothing_yet = "One person may put policies in force alone. Require two, and nobody can loosen the rules unseen."
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return FourEyesRule.objects.filter(tenant_id=ctx.tenant_id)
+
+    @form_page("Two people for policies", form=RequireForm, scope=Scope.WORKFLOW_MANAGE, submit="Require two people")
+    def require(self, call: Call, form: ConsoleForm) -> Done:
+        services.require_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
+        return Done("Policies are put in force by a second person from now on.")
+
+    @form_page("One person is enough again", form=EndForm, scope=Scope.WORKFLOW_MANAGE, submit="Ask for it, or end it")
+    def end(self, call: Call, form: ConsoleForm) -> Done:
+        rule = services.end_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
+        if rule.is_required:
+            return Done("You have asked to end it. Another tenant administrator ends it within seven days.")
+        return Done("One person is enough to put policies in force.")
