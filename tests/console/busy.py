@@ -10,6 +10,8 @@ from tests.journeys.demo import LARGE, Demo
 from threada_site.identity import services
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+from threada_site.tenancy.models import FourEyesRule
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
@@ -34,6 +36,7 @@ def busy_tenant(demo: Demo) -> Busy:
     step = demo.step_of(item)
     demo.wait()
     with unit_of_work(demo.tenant.id):
+        FourEyesRule.objects.create(tenant_id=demo.tenant.id, slug=POLICY_FOUR_EYES)
         services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
     ends_at = rfc3339(clock.now() + timedelta(days=1))
     demo.client.post("/telemetry/exports", {})
