@@ -47,7 +47,7 @@ class PolicyAdmin(TenantAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         found = [
-            path("check/", self._wrap(require_POST(self.check)), name="policies_policy_check"),
+            path("check/", self._wrap(require_POST(self.check_text)), name="policies_policy_check"),
             path("<str:key>/compare/", self._wrap(require_safe(self.compare)), name="policies_policy_compare"),
         ]
         return [*found, *super().get_urls()]
@@ -58,7 +58,7 @@ class PolicyAdmin(TenantAdmin):
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return selectors.policies(ctx)
 
-    def check(self, request: HttpRequest) -> HttpResponse:
+    def check_text(self, request: HttpRequest) -> HttpResponse:
         """What is wrong with a text that is being edited. Nothing is saved."""
         ctx = context_of(request)
         if not ctx.allows(Scope.POLICIES_WRITE):
