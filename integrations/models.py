@@ -176,7 +176,7 @@ class Execution(TenantRow):
             ),
             models.UniqueConstraint(
                 fields=["tenant", "undoes_id"],
-                condition=models.Q(status__in=[*OPEN_EXECUTION_STATUSES, "succeeded"]),
+                condition=models.Q(undoes_id__isnull=False, status__in=[*OPEN_EXECUTION_STATUSES, "succeeded"]),
                 name="execution_undone_once",
             ),
         ]

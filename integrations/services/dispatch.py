@@ -29,7 +29,7 @@ _MARK: Final = """
                  WHERE tenant_id = %(tenant)s AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
                  LIMIT %(window)s * 3) o)
     UPDATE integrations_execution x SET dispatched_at = %(now)s FROM there
-     WHERE x.tenant_id = %(tenant)s AND x.id = %(execution)s AND x.status = 'started'
+     WHERE x.id = %(execution)s AND x.tenant_id = %(tenant)s AND x.status = 'started'
        AND CASE WHEN %(is_later)s THEN there.whole < %(window)s * 2 ELSE there.due < %(window)s END
     RETURNING CASE WHEN %(is_later)s THEN there.whole ELSE there.due END
 """
@@ -56,11 +56,10 @@ _TURNS: Final = """
          LIMIT (SELECT GREATEST(0, %(window)s - n) FROM whole)),
     free AS (
         SELECT x.id FROM integrations_execution x
-         WHERE x.tenant_id = %(tenant)s AND x.id IN (SELECT id FROM next) AND x.status = 'started'
-           AND x.dispatched_at IS NULL
+         WHERE x.id = ANY(ARRAY(SELECT id FROM next)) AND x.status = 'started' AND x.dispatched_at IS NULL
          ORDER BY x.ready_at, x.id FOR UPDATE SKIP LOCKED)
     UPDATE integrations_execution x SET dispatched_at = %(now)s FROM free, whole
-     WHERE x.tenant_id = %(tenant)s AND x.id = free.id
+     WHERE x.id = free.id
     RETURNING x.id, whole.n
 """
 
