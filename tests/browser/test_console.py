@@ -16,7 +16,8 @@ PAGES = [
     "/console/workitems/workitem/", "/console/workitems/decisionstep/", "/console/integrations/execution/",
     "/console/policies/policy/", "/console/policies/overlay/", "/console/policies/policyreplay/", "/console/policies/workflow/",
     "/console/policies/channel/", "/console/policies/list/", "/console/integrations/integration/",
-    "/console/telemetry/receipt/", "/console/telemetry/telemetryexport/", "/console/telemetry/delivery/", "/console/tenancy/membership/",
+    "/console/telemetry/receipt/", "/console/telemetry/telemetryexport/", "/console/telemetry/delivery/", "/console/workitems/noticemessage/",
+    "/console/tenancy/membership/",
     "/console/tenancy/role/", "/console/tenancy/credential/",
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from pytest_django import Settings
 
 from integrations.services.configure import put_integration
@@ -21,8 +22,10 @@ from workitems.metrics import notice_measurements
 from workitems.models import Notice, NoticeMessage
 from workitems.services.addressing import address_notice
 from workitems.services.closing import cancel_work_item
+from workitems.services.delegations import Absence, delegate
 from workitems.services.escalating import escalate_step
-from workitems.services.locks import locked_step
+from workitems.services.execute import ActionRequest, execute_action
+from workitems.services.locks import locked_item, locked_step
 from workitems.services.reassigning import reassign_step
 from workitems.sweeps.deadlines import sweep_deadlines
 
@@ -98,7 +101,7 @@ def test_what_a_mail_says(office: Office, mail_server: MailServer, settings: Set
         "Open the decision:",
         page,
         "",
-        "Opening this page decides nothing. What exactly is decided stands there alone; this message holds none of it.",
+        "Opening this page decides nothing. What exactly is decided stands only there; this message holds none of it.",
         "Choose what you are told: https://threada.example.org/console/notifications/",
         "",
     ]
@@ -294,3 +297,40 @@ def measured() -> dict[str, float]:
             "/".join([figure.name, *(value for _, value in figure.labels)]): figure.value
             for figure in notice_measurements()
         }
+
+
+def test_a_stage_is_told_when_it_opens(office: Office, mail_server: MailServer) -> None:
+    """Those of a later stage hear of it once the stage before is decided, and not earlier."""
+    stages = {"stages": [{"role": "finance"}, {"user": "ada"}], "exclude": ["requester"]}
+    office.put_rules({**RULES[1], "approvals": stages}, *RULES[2:])
+    _, step, _ = office.awaiting()
+    run_jobs()
+    assert [name for name, _ in told(mail_server)] == ["fay", "finn", "fred"]
+    mail_server.taken.clear()
+    office.vote(step, "fay")
+    run_jobs()
+    assert told(mail_server) == [("ada", "[acme] Your decision is asked: pay for payments")]
+
+
+def test_who_stands_in_is_told_too(office: Office, mail_server: MailServer) -> None:
+    absence = Absence(
+        delegator=office.people["fay"], delegate=office.people["vera"], ends_at=clock.now() + timedelta(days=1)
+    )
+    with unit_of_work(office.tenant.id):
+        delegate(absence, ctx=office.ctx("fay"))
+    office.awaiting()
+    run_jobs()
+    assert [name for name, _ in told(mail_server)] == ["fay", "finn", "fred", "vera"]
+
+
+def test_nothing_is_told_of_what_was_rolled_back(office: Office, mail_server: MailServer) -> None:
+    """The notice, its job and the step commit together or not at all."""
+    item = office.decided(500)
+    with unit_of_work(office.tenant.id):
+        asked = ActionRequest(integration="bank", action="pay")
+        execute_action(locked_item(item.id, ctx=office.system), asked, ctx=office.ctx("rita"))
+        assert [name for name, _ in queued_jobs(telling=True)] == ["workitems.address_notice"]
+        transaction.set_rollback(True)
+    assert (office.count(Notice), queued_jobs(telling=True)) == (0, [])
+    run_jobs()
+    assert mail_server.taken == []

@@ -11,7 +11,6 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from integrations.chat import SERVICES
 from threada_site.admin.acts import Call, Done, carry_out, sentences
 from threada_site.admin.forms import ConsoleForm
 from threada_site.tenancy.models import User
@@ -25,6 +24,11 @@ _EVENTS = [
     (Event.ESCALATED.value, "A decision was escalated to me"),
     (Event.DECIDED.value, "What I asked for or voted on was decided"),
 ]
+_ADDRESSES = (
+    "As Apprise writes it: slack://A/B/C with the three parts of a webhook, workflows://… (Teams), "
+    "discord://id/token, mmosts://host/token (Mattermost), gchat://…, rockets://…, ntfys://…, gotifys://…, or "
+    "jsons://host/path (any webhook)."
+)
 
 
 class NotificationsForm(ConsoleForm):
@@ -58,9 +62,8 @@ class NotificationsForm(ConsoleForm):
         off = "" if is_set_up(Channel.MAIL) else " This instance sends no mail yet."
         zone = f" Times are written in {zone_of(person, tenant_id=self.ctx.tenant_id)}."
         self.fields["mail_address"].help_text = f"{account}{zone}{off}"
-        schemes = ", ".join(sorted(f"{scheme}://" for entry in SERVICES.values() for scheme in entry.schemes))
         kept = f"A {service.replace('_', ' ')} address is set; empty leaves it. " if service else ""
-        self.fields["chat_address"].help_text = f"{kept}An Apprise address: {schemes}. It is never shown again."
+        self.fields["chat_address"].help_text = f"{kept}{_ADDRESSES} It is never shown again."
         if not service:
             del self.fields["forget_chat"]
 

@@ -57,7 +57,7 @@ class NoticeMessageAdmin(TenantAdmin):
         return {
             "step": row.notice.step,
             "why": why(row),
-            "advice": reason.advice if reason else "",
+            "advice": reason.advice if reason and not row.detail else "",
             "may_retry": row.status == MessageStatus.FAILED and ctx.holds_anywhere(Scope.WORKFLOW_MANAGE),
         }
 

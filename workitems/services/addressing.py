@@ -63,7 +63,7 @@ def _concerned(notice: Notice) -> set[uuid.UUID]:
     elif notice.kind == Event.DECIDED:
         found = _who_took_part(step)
     else:
-        found = _who_is_waited_for(step)
+        found = _who_is_waited_for(step) - _who_was_asked(notice)
     actor = ids.parse_public_id(ids.PRINCIPAL, str(notice.facts.get("actor", "")))
     return found - {actor} if actor else found
 
@@ -76,6 +76,19 @@ def _who_is_waited_for(step: DecisionStep) -> set[uuid.UUID]:
     workflow_id = step.work_item.workflow_version.workflow_id
     counting = eligible_on(step, staff_of(step.tenant_id), votes, workflow_id=workflow_id)
     return counting - {vote.voter_id for vote in votes}
+
+
+def _who_was_asked(notice: Notice) -> set[uuid.UUID]:
+    """Of a step whose next stage opens, those are asked who were not: it was their turn before."""
+    if notice.kind != Event.ASSIGNED:
+        return set()
+    asked = NoticeMessage.objects.filter(
+        tenant_id=notice.tenant_id,
+        notice__step_id=notice.step_id,
+        notice__kind=Event.ASSIGNED.value,
+        notice__recipient_ids=None,
+    )
+    return set(asked.values_list("recipient_id", flat=True))
 
 
 def _who_took_part(step: DecisionStep) -> set[uuid.UUID]:
