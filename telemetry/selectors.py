@@ -53,6 +53,13 @@ def checkpoints(ctx: ActingContext) -> QuerySet[Checkpoint]:
     return Checkpoint.objects.filter(tenant_id=ctx.tenant_id)
 
 
+def sealed_among(receipts: Sequence[Receipt]) -> set[uuid.UUID]:
+    """Which of these receipts of one tenant are in its log."""
+    tenants = {receipt.tenant_id for receipt in receipts}
+    leaves = LogLeaf.objects.filter(tenant_id__in=tenants, id__in=[receipt.id for receipt in receipts])
+    return set(leaves.values_list("id", flat=True))
+
+
 def newest_checkpoint(tenant_id: uuid.UUID) -> Checkpoint | None:
     """The head of the tenant's log that was signed last."""
     return Checkpoint.objects.filter(tenant_id=tenant_id).order_by("-id").first()

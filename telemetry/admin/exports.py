@@ -18,7 +18,9 @@ from telemetry.formats import COMPRESSIONS
 from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import TelemetryExport
 from telemetry.services.downloads import open_download
+from telemetry.services.evidence import open_evidence
 from telemetry.services.exports import cancel_export, create_export, retry_export
+from telemetry.services.verifier import VERIFIER_FILE, VERIFIER_TYPE, verifier_source
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act, sentences
 from threada_site.admin.forms import ConsoleForm, form_page
@@ -86,13 +88,18 @@ class TelemetryExportAdmin(TenantAdmin):
             "expected_text": f"{row.rows_expected or 0:,}",
             "is_waiting": status in (ExportStatus.REQUESTED, ExportStatus.RUNNING),
             "is_ready": status is ExportStatus.READY,
+            "is_verifiable": row.format == "ndjson",
             "can_cancel": EXPORT.allows(status, ExportStatus.CANCELLED),
             "can_retry": status is ExportStatus.FAILED,
         }
 
     def get_urls(self) -> list[URLPattern]:
-        name = "telemetry_telemetryexport_download"
-        return [path("<str:key>/download/", self._wrap(require_safe(self.download)), name=name), *super().get_urls()]
+        pages = [
+            path(f"<str:key>/{name}/", self._wrap(require_safe(view)), name=f"telemetry_telemetryexport_{name}")
+            for name, view in (("download", self.download), ("evidence", self.evidence))
+        ]
+        verifier = self._wrap(require_safe(self.verifier))
+        return [path("verifier/", verifier, name="telemetry_telemetryexport_verifier"), *pages, *super().get_urls()]
 
     def download(self, request: HttpRequest, key: str) -> HttpResponseBase:
         """The file, or the rest of it: browsers take a broken download up again."""
@@ -104,10 +111,30 @@ class TelemetryExportAdmin(TenantAdmin):
         except errors.RangeNotSatisfiable as refusal:
             return HttpResponse(refusal.detail, status=416, headers=refusal.headers, content_type="text/plain")
         except errors.ThreadaError as refusal:
-            for sentence in sentences(refusal):
-                messages.error(request, sentence)
-            return HttpResponseRedirect(self.url_of(export))
+            return self._refused(request, export, refusal)
         return StreamingHttpResponse(found.content, status=found.status, headers=found.headers)
+
+    def evidence(self, request: HttpRequest, key: str) -> HttpResponseBase:
+        """The receipts with what proves them, as a zip."""
+        export = self.find(key, ctx=self._require_view(request))
+        try:
+            found = open_evidence(export)
+        except errors.ThreadaError as refusal:
+            return self._refused(request, export, refusal)
+        return StreamingHttpResponse(found.content, status=found.status, headers=found.headers)
+
+    def verifier(self, request: HttpRequest) -> HttpResponse:
+        """The program that checks evidence."""
+        self._require_view(request)
+        named = {"Content-Disposition": f'attachment; filename="{VERIFIER_FILE}"'}
+        return HttpResponse(verifier_source(), content_type=VERIFIER_TYPE, headers=named)
+
+    def _refused(
+        self, request: HttpRequest, export: TelemetryExport, refusal: errors.ThreadaError
+    ) -> HttpResponseRedirect:
+        for sentence in sentences(refusal):
+            messages.error(request, sentence)
+        return HttpResponseRedirect(self.url_of(export))
 
     @form_page("New export", form=ExportForm, scope=Scope.TELEMETRY_READ, submit="Make the export")
     def new(self, call: Call, form: ConsoleForm) -> Done:

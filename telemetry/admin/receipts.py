@@ -13,13 +13,14 @@ from telemetry import selectors
 from telemetry.filters import ReceiptFilters
 from telemetry.models import Receipt
 from telemetry.services.exports import bounded_window
+from telemetry.services.verification import verify_receipt
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
 from threada_site.admin.lists import Column, ListFilter, created_window
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.api.filters import CreatedWindow
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
 
@@ -88,12 +89,15 @@ class ReceiptAdmin(TenantAdmin):
 
     @act(Scope.TELEMETRY_READ)
     def verify(self, call: Call) -> Done:
-        """Hash the stored bytes again."""
+        """Hash the stored bytes again, and prove them against the signed log."""
         parsed = ids.parse_public_id(ids.RECEIPT, call.key)
         receipt = self.rows(call.ctx).filter(id=parsed).first() if parsed else None
         if receipt is None:
             raise errors.NotFound
-        found = sha256_hex(bytes(receipt.body))
-        if found != receipt.body_sha256:
-            raise errors.InternalError(f"The stored bytes hash to {found}, not to {receipt.body_sha256}.")
-        return Done(f"The stored bytes hash to {found}, as recorded.")
+        found = verify_receipt(receipt)
+        if found.place is None:
+            return Done(f"The stored bytes hash to {found.sha256}, as recorded. The receipt is not sealed yet.")
+        return Done(
+            f"The stored bytes hash to {found.sha256}, as recorded, and are receipt {found.place:,} of {found.size:,} "
+            f"in the log that was signed at {rfc3339(found.signed_at)}."  # type: ignore[arg-type]
+        )

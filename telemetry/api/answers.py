@@ -102,3 +102,15 @@ DOWNLOAD: Final = Representation(
     },
     media_type="application/x-ndjson",
 )
+EVIDENCE: Final = Representation(
+    "Evidence",
+    {
+        "type": "string",
+        "description": "A zip of README.txt, receipts.ndjson, positions.txt, checkpoint.txt and tile/… "
+        "(c2sp.org/tlog-tiles).",
+    },
+    media_type="application/zip",
+)
+VERIFIER: Final = Representation(
+    "Verifier", {"type": "string", "description": "The source of threada_verify.py."}, media_type="text/x-python"
+)

@@ -74,7 +74,7 @@ class TelemetryExportDetail(TenantView):
         "readExport", "Read an export: how far it is", tag="Telemetry", answers={200: EXPORT}, headers=("Retry-After",)
     )
     def get(self, request: Any, export_id: str) -> Response:
-        return _answer(_found(request, export_id))
+        return _answer(export_named(request, export_id))
 
 
 class CancelTelemetryExport(TenantView):
@@ -91,7 +91,7 @@ class CancelTelemetryExport(TenantView):
     @idempotent
     def post(self, request: Any, export_id: str) -> Response:
         EMPTY.check(request.data)
-        export = _found(request, export_id, for_update=True)
+        export = export_named(request, export_id, for_update=True)
         cancel_export(export, ctx=request.auth)
         return Response(represent_export(export))
 
@@ -111,7 +111,7 @@ class RetryTelemetryExport(TenantView):
     @idempotent
     def post(self, request: Any, export_id: str) -> Response:
         EMPTY.check(request.data)
-        export = _found(request, export_id, for_update=True)
+        export = export_named(request, export_id, for_update=True)
         retry_export(export, ctx=request.auth)
         return _answer(export, status=202)
 
@@ -132,7 +132,9 @@ class DownloadTelemetryExport(TenantView):
         """Every download serves the same bytes. One that broke off goes on with `Range: bytes=<have>-` and
         `If-Range: <ETag>` (206)."""
         download = open_download(
-            _found(request, export_id), asked=request.META.get("HTTP_RANGE"), if_range=request.META.get("HTTP_IF_RANGE")
+            export_named(request, export_id),
+            asked=request.META.get("HTTP_RANGE"),
+            if_range=request.META.get("HTTP_IF_RANGE"),
         )
         if request.method == "HEAD":
             download.content.close()  # type: ignore[attr-defined]
@@ -147,7 +149,8 @@ def _answer(export: TelemetryExport, *, status: int = 200, headers: dict[str, st
     return Response(represent_export(export), status=status, headers={**(headers or {}), **retry})
 
 
-def _found(request: Any, export_id: str, *, for_update: bool = False) -> TelemetryExport:
+def export_named(request: Any, export_id: str, *, for_update: bool = False) -> TelemetryExport:
+    """The export that a path names. Raises `NotFound`."""
     rows = selectors.exports(request.auth)
     export = (rows.select_for_update() if for_update else rows).filter(id=path_id(ids.EXPORT, export_id)).first()
     if export is None:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from telemetry.api import exports, sealed, summary, views
+from telemetry.api import evidence, exports, sealed, summary, views
 
 urlpatterns = [
     path("telemetry/events", views.TelemetryEvents.as_view()),
@@ -10,6 +10,8 @@ urlpatterns = [
     path("telemetry/exports/<str:export_id>/cancel", exports.CancelTelemetryExport.as_view()),
     path("telemetry/exports/<str:export_id>/retry", exports.RetryTelemetryExport.as_view()),
     path("telemetry/exports/<str:export_id>/download", exports.DownloadTelemetryExport.as_view()),
+    path("telemetry/exports/<str:export_id>/evidence", evidence.ExportEvidence.as_view()),
+    path("telemetry/verifier", evidence.Verifier.as_view()),
     path("receipts/<str:receipt_id>", views.ReceiptDetail.as_view()),
     path("receipts/<str:receipt_id>/proof", sealed.ReceiptProof.as_view()),
     path("checkpoints", sealed.Checkpoints.as_view()),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from django.utils.http import http_date
@@ -34,18 +36,12 @@ def open_download(export: TelemetryExport, *, asked: str | None = None, if_range
 
     Raises `ExportNotReady`, `ExportGone` (expired, cancelled), `ExportTargetUnavailable`, `RangeNotSatisfiable`.
     """
-    _require_ready(export)
+    path = open_file(export)
     tag = f'"{export.sha256}"'
     part = asked_range(asked, if_range, size=export.size, etag=tag)
     start, length = (part.start, part.length) if part else (0, export.size)
-    path = path_of(export)
-    try:
-        if path.stat().st_size != export.size:
-            raise OSError(f"{path} has another size than when it was written")
+    with _found(export, path):
         content = read_range(path, start, length)
-    except OSError as failure:
-        log.warning("export_file_missing", export=export.public_id, path=str(path), error=str(failure))
-        raise errors.ExportTargetUnavailable("The file of this export cannot be read here. Make it anew.") from failure
     digest = base64.b64encode(bytes.fromhex(export.sha256)).decode()
     headers = {
         "Content-Type": media_type(export.format, export.compression),
@@ -60,6 +56,28 @@ def open_download(export: TelemetryExport, *, asked: str | None = None, if_range
     if part is not None:
         headers["Content-Range"] = part.content_range
     return Download(206 if part else 200, headers, content)
+
+
+def open_file(export: TelemetryExport) -> Path:
+    """Where the file of a ready export lies, as it was written.
+
+    Raises `ExportNotReady`, `ExportGone`, `ExportTargetUnavailable`.
+    """
+    _require_ready(export)
+    path = path_of(export)
+    with _found(export, path):
+        if path.stat().st_size != export.size:
+            raise OSError(f"{path} has another size than when it was written")
+    return path
+
+
+@contextmanager
+def _found(export: TelemetryExport, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        log.warning("export_file_missing", export=export.public_id, path=str(path), error=str(failure))
+        raise errors.ExportTargetUnavailable("The file of this export cannot be read here. Make it anew.") from failure
 
 
 def _require_ready(export: TelemetryExport) -> None:

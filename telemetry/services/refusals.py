@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import structlog
 
 from telemetry.receipts import Entry, Subject
@@ -9,7 +12,14 @@ from telemetry.services.record import record
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 
+_WORD: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}|")
+
 log = structlog.get_logger("threada.refusals")
+
+
+def named_path(path: str) -> str:
+    """A path as receipts have it: words and ids. Whatever else somebody wrote into it may be anything: `*`."""
+    return "/".join(part if _WORD.fullmatch(part) else "*" for part in path[:500].split("/"))
 
 
 def record_refusal(
@@ -23,7 +33,7 @@ def record_refusal(
         Entry(
             kind="request.refused",
             subject=subject or Subject(),
-            inputs={"method": method, "path": path[:500]},
+            inputs={"method": method, "path": named_path(path)},
             outcome={
                 "reason_code": error.reason_code,
                 "category": error.reason.category.value,

@@ -112,6 +112,8 @@ CONTRACT: Final = {
     "POST /telemetry/exports/{export_id}/retry": "telemetry:read",
     "GET /telemetry/exports/{export_id}": "telemetry:read",
     "GET /telemetry/exports/{export_id}/download": "telemetry:read",
+    "GET /telemetry/exports/{export_id}/evidence": "telemetry:read",
+    "GET /telemetry/verifier": "telemetry:read",
     "GET /receipts/{receipt_id}": "telemetry:read",
     "GET /receipts/{receipt_id}/proof": "telemetry:read",
     "GET /checkpoints": "telemetry:read",

@@ -359,6 +359,13 @@ _TABLE: Final = (
     ),
     # The ledger
     Reason(
+        "receipt_does_not_hold",
+        _E,
+        409,
+        "The receipt is not what was sealed",
+        "Somebody has changed the database. Keep it as it is, and run manage.py verify_receipts.",
+    ),
+    Reason(
         "receipt_not_sealed",
         _V,
         409,
@@ -367,6 +374,13 @@ _TABLE: Final = (
     ),
     # Taking receipts along
     Reason("export_not_ready", _E, 409, "The export is not ready", "Read it again after Retry-After, then download."),
+    Reason(
+        "export_not_verifiable",
+        _V,
+        409,
+        "Only NDJSON holds the receipts' exact bytes",
+        "Make an export in the format ndjson, and download its evidence.",
+    ),
     Reason("export_gone", _E, 410, "The export's file is gone", "Make the export anew."),
     Reason(
         "export_target_unavailable",

@@ -82,13 +82,15 @@ class WorkItemAdmin(TenantAdmin):
         status = WorkItemStatus(row.status)
         may_write = ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id)
         mine = {"tenant_id": row.tenant_id, "work_item_id": row.id}
+        timeline = list(ledger.receipts_of(row.id, ctx=ctx).defer("body").order_by("-id")[:TIMELINE_SHOWN])
+        sealed = ledger.sealed_among(timeline)
         decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace")
         return {
             "explanation": explain_work_item(row, ctx=ctx),
             "steps": DecisionStep.objects.filter(**mine).defer("rule").order_by("-id")[:_LISTED],
             "executions": Execution.objects.filter(**mine).defer("input", "result").order_by("-id")[:_LISTED],
             "decisions": decisions.order_by("-id")[:_LISTED],
-            "timeline": ledger.receipts_of(row.id, ctx=ctx).defer("body").order_by("-id")[:TIMELINE_SHOWN],
+            "timeline": [(receipt, receipt.id in sealed) for receipt in timeline],
             "links_receipts": ctx.holds_anywhere(Scope.TELEMETRY_READ),
             "actions": self._actions(row, ctx=ctx) if self._takes_actions(status) else [],
             "may_cancel": may_write and WORK_ITEM.is_open(status),

@@ -5,6 +5,7 @@ Reads in one snapshot and in streams, so that sealing goes on and memory stays f
 
 from telemetry.services.verification.heads import KeptHead
 from telemetry.services.verification.log import Tally, log_size, verify_log
+from telemetry.services.verification.single import Verified, verify_receipt
 from telemetry.services.verification.snapshot import snapshot
 
-__all__ = ["KeptHead", "Tally", "log_size", "snapshot", "verify_log"]
+__all__ = ["KeptHead", "Tally", "Verified", "log_size", "snapshot", "verify_log", "verify_receipt"]

@@ -73,7 +73,7 @@ from threada_site.kernel.errors.executions import (
     InternalError,
     ServiceUnavailable,
 )
-from threada_site.kernel.errors.exports import ExportGone, ExportNotReady, ExportTargetUnavailable
+from threada_site.kernel.errors.exports import ExportGone, ExportNotReady, ExportNotVerifiable, ExportTargetUnavailable
 from threada_site.kernel.errors.requests import (
     BadRequest,
     ChannelRequired,
@@ -92,6 +92,7 @@ from threada_site.kernel.errors.requests import (
     PreconditionFailed,
     PreconditionRequired,
     RangeNotSatisfiable,
+    ReceiptDoesNotHold,
     ReceiptNotSealed,
     TransitionNotAllowed,
     UnknownChannel,

@@ -7,6 +7,10 @@ class ExportNotReady(ThreadaError):
     reason_code = "export_not_ready"
 
 
+class ExportNotVerifiable(ThreadaError):
+    reason_code = "export_not_verifiable"
+
+
 class ExportGone(ThreadaError):
     reason_code = "export_gone"
 

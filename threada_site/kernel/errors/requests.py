@@ -103,5 +103,9 @@ class ReceiptNotSealed(ThreadaError):
     reason_code = "receipt_not_sealed"
 
 
+class ReceiptDoesNotHold(ThreadaError):
+    reason_code = "receipt_does_not_hold"
+
+
 class RangeNotSatisfiable(ThreadaError):
     reason_code = "range_not_satisfiable"

@@ -1,0 +1,127 @@
+"""Evidence for an export: its receipts with everything that shows where each stands in the signed log.
+
+Made while it is sent, from the export's file and from rows that never change, so it needs no room and no long
+transaction. What was sealed after the checkpoint it names stands in it as not sealed yet.
+"""
+
+from __future__ import annotations
+
+import gzip
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import batched
+from pathlib import Path
+from typing import IO, Final
+
+import orjson
+from django.db import connection
+
+from telemetry.evidence import (
+    CHECKPOINT_FILE,
+    MEDIA_TYPE,
+    POSITIONS_FILE,
+    README_FILE,
+    RECEIPTS_FILE,
+    Archive,
+    readme,
+)
+from telemetry.models import Checkpoint, LogLeaf, TelemetryExport
+from telemetry.selectors import newest_checkpoint
+from telemetry.services.downloads import Download, open_file
+from telemetry.tlog.tiles import TILE_HASHES, TILE_LEVELS, TileId, levels, tiles_of
+from threada_site.kernel import errors, ids
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+WHOLE_LOG: Final = 1 << 18
+"""Of a log of so many receipts all hashes go along (8 MB): any older checkpoint can be compared with it."""
+
+_LINES_AT_ONCE: Final = 2000
+_READ_BYTES: Final = 262_144
+_HASHES: Final = """
+SELECT hash FROM telemetry_lognode
+ WHERE tenant_id = %s AND level = %s AND "index" >= %s AND "index" < %s ORDER BY "index"
+"""
+_LEAF_HASHES: Final = """
+SELECT hash FROM telemetry_logleaf WHERE tenant_id = %s AND "index" >= %s AND "index" < %s ORDER BY "index"
+"""
+
+
+def open_evidence(export: TelemetryExport) -> Download:
+    """A ready NDJSON export with its proof, as a zip. Belongs inside a unit of work; the bytes open their own.
+
+    Raises `ExportNotVerifiable` (another format), `ReceiptNotSealed` (the log has no checkpoint yet), and what
+    `open_file` raises.
+    """
+    if export.format != "ndjson":
+        raise errors.ExportNotVerifiable
+    path = open_file(export)
+    head = newest_checkpoint(export.tenant_id)
+    if head is None:
+        raise errors.ReceiptNotSealed(headers={"Retry-After": "1"})
+    name = f"{export.public_id}-evidence"
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Disposition": f'attachment; filename="{name}.zip"',
+        "Cache-Control": "private, no-store",
+    }
+    return Download(200, headers, _archive(name, export, path, head))
+
+
+def _archive(name: str, export: TelemetryExport, path: Path, head: Checkpoint) -> Iterator[bytes]:
+    archive = Archive(name)
+    words = readme(archive=f"{name}.zip", origin=head.note.partition("\n")[0], verifier_keys=list(head.verifier_keys))
+    yield archive.add(README_FILE, words.encode())
+    yield archive.add(CHECKPOINT_FILE, head.note.encode())
+    with archive.member(RECEIPTS_FILE) as out, _receipts(export, path) as file:
+        while block := file.read(_READ_BYTES):
+            out.write(block)
+            yield archive.taken()
+    touched: set[int] = set()
+    with archive.member(POSITIONS_FILE) as out, _receipts(export, path) as file:
+        for lines in batched(file, _LINES_AT_ONCE):
+            places = _places(lines, head)
+            touched.update(place // TILE_HASHES for place in places if place is not None)
+            out.write("".join("-\n" if place is None else f"{place}\n" for place in places).encode())
+            yield archive.taken()
+    for tiles in batched(_tiles(head.size, touched), 256):
+        with unit_of_work(export.tenant_id):
+            found = [(tile, _hashes(tile, export.tenant_id)) for tile in tiles]
+        for tile, hashes in found:
+            yield archive.add(tile.path(), hashes, compressed=False)
+    yield archive.finish()
+
+
+@contextmanager
+def _receipts(export: TelemetryExport, path: Path) -> Iterator[IO[bytes]]:
+    """The lines of the export's file."""
+    with path.open("rb") as raw:
+        yield gzip.GzipFile(fileobj=raw) if export.compression == "gzip" else raw  # type: ignore[misc]
+
+
+def _places(lines: tuple[bytes, ...], head: Checkpoint) -> list[int | None]:
+    """Where these receipts stand under `head`; None for those that came into the log later, or not yet."""
+    parsed = (ids.parse_public_id(ids.RECEIPT, orjson.loads(line)["id"]) for line in lines)
+    named = [receipt for receipt in parsed if receipt is not None]
+    with unit_of_work(head.tenant_id):
+        leaves = LogLeaf.objects.filter(tenant_id=head.tenant_id, id__in=named, index__lt=head.size)
+        found = dict(leaves.values_list("id", "index"))
+    return [found.get(receipt) for receipt in named]
+
+
+def _tiles(size: int, touched: set[int]) -> Iterator[TileId]:
+    """The tiles that lead from the leaf tiles `touched` to the root: all above the leaves, and the right edge."""
+    for level in levels(size):
+        for tile in tiles_of(level, size):
+            if level or size <= WHOLE_LOG or tile.width < TILE_HASHES or tile.number in touched:
+                yield tile
+
+
+def _hashes(tile: TileId, tenant_id: uuid.UUID) -> bytes:
+    first = tile.number * TILE_HASHES
+    with connection.cursor() as cursor:
+        if tile.level:
+            cursor.execute(_HASHES, [tenant_id, tile.level * TILE_LEVELS, first, first + tile.width])
+        else:
+            cursor.execute(_LEAF_HASHES, [tenant_id, first, first + tile.width])
+        return b"".join(bytes(row[0]) for row in cursor.fetchall())

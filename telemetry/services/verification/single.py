@@ -1,0 +1,47 @@
+"""One receipt against its digest and the signed log: what the button on its page does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from telemetry.models import Receipt
+from telemetry.sealing.log_rows import LogIncomplete
+from telemetry.selectors import newest_checkpoint, proof_of
+from telemetry.tlog.note import VerifierKey
+from threada_site.kernel import errors
+from threada_site.kernel.canonical import sha256_hex
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What holds. `place` is None while the receipt waits for its sealing."""
+
+    sha256: str
+    place: int | None = None
+    size: int = 0
+    signed_at: datetime | None = None
+
+
+def verify_receipt(receipt: Receipt) -> Verified:
+    """Hash the stored bytes, and prove them under the newest checkpoint and the keys that signed it.
+
+    Raises `ReceiptDoesNotHold`, which says what does not.
+    """
+    body = bytes(receipt.body)
+    digest = sha256_hex(body)
+    if digest != receipt.body_sha256:
+        raise errors.ReceiptDoesNotHold(f"The stored bytes hash to {digest}, not to {receipt.body_sha256}.")
+    head = newest_checkpoint(receipt.tenant_id)
+    try:
+        proof = proof_of(receipt)
+    except errors.ReceiptNotSealed:
+        return Verified(digest)
+    except LogIncomplete as missing:
+        raise errors.ReceiptDoesNotHold(f"It cannot be proven: {missing}.") from missing
+    assert head is not None  # noqa: S101  (there is no proof without one)
+    try:
+        proof.verify(body, [VerifierKey.parse(key) for key in head.verifier_keys], origin=head.note.partition("\n")[0])
+    except ValueError as wrong:
+        raise errors.ReceiptDoesNotHold(f"The log does not prove the stored bytes: {wrong}.") from wrong
+    return Verified(digest, proof.index + 1, head.size, head.signed_at)
