@@ -163,6 +163,7 @@ class Execution(TenantRow):
     failure_detail = ContentText(blank=True)
     result = ContentJSON(null=True)
     correlation_id = models.CharField(max_length=128, blank=True)
+    traceparent = models.CharField(max_length=55, blank=True, help_text="The trace of the request that asked for it.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
     finished_at = models.DateTimeField(null=True)
 

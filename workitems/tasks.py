@@ -181,6 +181,7 @@ def _locked_step(tenant: Tenant, step_id: uuid.UUID) -> tuple[WorkItem, Decision
 
 
 def _context(tenant: Tenant, correlation_id: str | None = None) -> ActingContext:
-    return system_context(
-        tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=correlation_id or uuid.uuid4().hex
-    )
+    """Threada itself in a job; the job's log lines say so from now on."""
+    correlation_id = correlation_id or uuid.uuid4().hex
+    structlog.contextvars.bind_contextvars(tenant=tenant.slug, correlation_id=correlation_id)
+    return system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=correlation_id)

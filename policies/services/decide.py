@@ -19,6 +19,7 @@ from policies.windows import whole_milliseconds
 from threada_site.kernel import clock, ids
 from threada_site.kernel.canonical import canonical_bytes, sha256_hex
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.tracing import traced
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
 
@@ -41,6 +42,7 @@ class _Answer:
     verdict: Verdict
 
 
+@traced("policy.decide")
 def decide(request: DecisionRequest, *, ctx: ActingContext) -> PolicyDecision:
     """Ask the rulebook in force and keep its answer, with all that is needed to repeat it.
 
@@ -52,6 +54,7 @@ def decide(request: DecisionRequest, *, ctx: ActingContext) -> PolicyDecision:
     return decision
 
 
+@traced("policy.recheck")
 def recheck(request: DecisionRequest, *, ctx: ActingContext) -> Verdict:
     """The same answer, kept nowhere: for the last look right before a call."""
     return _ask(request, ctx=ctx).verdict

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from threada_site.api.correlation import HEADER, correlation_id_for
 from threada_site.api.handlers import bad_request
+from threada_site.kernel import tracing
 
 # Asked by load balancers under whatever name or address they know; the answers hold nothing to protect.
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
@@ -27,13 +28,30 @@ def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
         request.correlation_id = correlation_id  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
-        response = get_response(request)
+        with (
+            tracing.following(request.META.get("HTTP_TRACEPARENT")),
+            tracing.span(
+                f"{request.method} {request.path}", "server", http__request__method=request.method or ""
+            ) as span,
+        ):
+            response = get_response(request)
+            _name(span, request, response)
         response.headers[HEADER] = correlation_id
         if not response.streaming and response.status_code not in _WITHOUT_BODY:
             response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
 
     return middleware
+
+
+def _name(span: tracing.Span, request: HttpRequest, response: HttpResponse) -> None:
+    """Tell the span which route it was: ids in a path would make every name another one."""
+    match = request.resolver_match
+    route = f"/{match.route}" if match and match.route else ""
+    span.rename(f"{request.method} {route or 'no route'}")
+    span.note(http__route=route, http__response__status_code=response.status_code)
+    if response.status_code >= 500:
+        span.fail(str(response.status_code))
 
 
 def known_host(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

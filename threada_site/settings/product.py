@@ -35,6 +35,8 @@ THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"
 # flag, `elevated` for these data classes, `low` else.
 THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})
 THREADA_SENSITIVE_DATA_CLASSES = words("THREADA_SENSITIVE_DATA_CLASSES", "confidential restricted secret personal")
+# Where spans go, by OTLP over HTTP; without one nothing is traced.
+THREADA_OTLP_ENDPOINT = text("THREADA_OTLP_ENDPOINT") or text("OTEL_EXPORTER_OTLP_ENDPOINT")
 THREADA_PUBLIC_URL = text("THREADA_PUBLIC_URL")
 # Web server processes that `up` runs.
 THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import structlog
+
 from threada_site.kernel.context import ActingContext
 
 _acting: ContextVar[ActingContext | None] = ContextVar("threada_acting", default=None)
@@ -26,8 +28,9 @@ def acting(ctx: ActingContext | None) -> Iterator[None]:
 
 
 def now_acting(ctx: ActingContext) -> None:
-    """Say who acts, inside an `acting(None)` that was opened before anybody could know."""
+    """Say who acts, inside an `acting(None)` opened before anybody could know. Log lines say it from now on."""
     _acting.set(ctx)
+    structlog.contextvars.bind_contextvars(tenant=ctx.tenant_slug, actor=ctx.actor)
 
 
 def edit_details(tenant_id: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from policies.services.decide import decide
 from threada_site.kernel import errors, ids
 from threada_site.kernel.canonical import commitment
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.tracing import traceparent
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from threada_site.tenancy.writes import insert_together
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
@@ -79,6 +80,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
         input=request.input,
         undoes_id=undone.id if undone else None,
         correlation_id=ctx.correlation_id,
+        traceparent=traceparent() or "",
     )
     decision = decide(decision_request(item, actor=actor_in(ctx), asked=asked_of(execution)), ctx=ctx)
     if decision.outcome not in ("allow", "require_approval"):

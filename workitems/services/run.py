@@ -20,6 +20,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from psycopg_pool import PoolTimeout
+from structlog.contextvars import bound_contextvars
 
 from integrations import selectors as systems
 from integrations.configuration import host_of, readable_action_of
@@ -37,7 +38,7 @@ from integrations.services.gauges import admit
 from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy
 from policies.services.decide import recheck
-from threada_site.kernel import clock
+from threada_site.kernel import clock, ids, tracing
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -64,32 +65,52 @@ class Errand:
     request: dict[str, Any]
     action: ActionDocument
     host: str
+    target: str
+    correlation_id: str
+    traceparent: str
 
 
 def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
     """Run an execution that is due; one that is not, or that somebody else runs, is left alone."""
-    errand = _begin(tenant, execution_id)
-    if errand is None:
-        return
+    began_ns = tracing.now_ns()
+    public_id = ids.public_id(ids.EXECUTION, execution_id)
+    with bound_contextvars(tenant=tenant.slug, execution=public_id):
+        errand = _begin(tenant, execution_id)
+        if errand is None:
+            return
+        structlog.contextvars.bind_contextvars(correlation_id=errand.correlation_id)
+        about = {"threada__tenant": tenant.slug, "threada__execution": public_id}
+        with (
+            tracing.following(errand.traceparent),
+            tracing.span("execution.run", "consumer", started_ns=began_ns, **about) as span,
+        ):
+            span.note(threada__outcome=_carry_out(tenant, execution_id, errand))
+
+
+def _carry_out(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str:
+    """Call and settle; the status that came of it."""
     connector = connector_named(errand.connector)
     outcome: Outcome | None = None
     if isinstance(connector, OutboundConnector):
         if not connection.in_atomic_block:
             connection.close()  # back to the pool: a call may take minutes
-        with _lease_renewed(tenant, errand.held):
+        with _lease_renewed(tenant, errand.held), tracing.span(f"call {errand.target}", "client") as span:
             outcome = connector.call(errand.request, _terms(tenant, execution_id, errand))
+            if outcome.failure is not None:
+                span.fail(outcome.failure.value)
     with unit_of_work(tenant.id):
         found = _locked(tenant, execution_id)
         if found is None:
-            return
+            return "removed"
         item, execution = found
         if not _is_still_held(execution, errand.held):
             log.warning("late_outcome_ignored", execution=execution.public_id)
-            return
+            return "taken_over"
         settle(
             item, execution, errand.action, errand.request, outcome, held=errand.held, ctx=_context(tenant, execution)
         )
         give_turns(tenant.id, now=clock.now())
+        return execution.status
 
 
 def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
@@ -125,7 +146,16 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
             inputs={"envelope_sha256": execution.envelope.sha256, "attempt": execution.attempts_made},
             outcome={"status": execution.status},
         )
-        return Errand(held, sealed["integration"]["connector"], sealed["request"], action, host_of(execution))
+        return Errand(
+            held,
+            sealed["integration"]["connector"],
+            sealed["request"],
+            action,
+            host=host_of(execution),
+            target=f"{execution.integration}.{execution.action}",
+            correlation_id=ctx.correlation_id,
+            traceparent=execution.traceparent,
+        )
 
 
 def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: ActingContext) -> bool:
@@ -208,6 +238,7 @@ def _terms(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> CallTerms
         timeout_s=errand.action.timeout_s,
         egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
         user_agent=f"Threada/{settings.THREADA_VERSION}",
+        traceparent=tracing.traceparent(),
         stored=partial(reveal, tenant_id=tenant.id, host=errand.host),
     )
 
