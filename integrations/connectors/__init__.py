@@ -4,7 +4,7 @@ from integrations.connectors.chat import ChatConnector
 from integrations.connectors.http import HttpConnector
 from integrations.connectors.mail import MailConnector
 from integrations.connectors.protocol import CallTerms, Connector, OutboundConnector
-from integrations.connectors.registry import connector_named, register
+from integrations.connectors.registry import connector_named, register, register_packages
 from integrations.connectors.webhook import WebhookConnector
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "WebhookConnector",
     "connector_named",
     "register",
+    "register_packages",
 ]

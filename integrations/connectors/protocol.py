@@ -1,4 +1,4 @@
-"""What a connector is. `http` is one; a package of your own may add another and `register` it.
+"""What a connector is. `http` is one; a package of your own may add another, see docs/connectors.md.
 
 A connector has two moments. When an action is asked for, `build_request` renders it into the exact request as JSON,
 which is sealed into the envelope that people approve: it holds no secret, only references, and asks nothing of the
