@@ -30,9 +30,7 @@ def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
         with (
             tracing.following(request.META.get("HTTP_TRACEPARENT")),
-            tracing.span(
-                f"{request.method} {request.path}", "server", http__request__method=request.method or ""
-            ) as span,
+            tracing.span("request", "server", http__request__method=request.method or "") as span,
         ):
             response = get_response(request)
             _name(span, request, response)

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integrations", "0008_turns_and_limits"),
+        ("integrations", "0009_undo_index"),
     ]
 
     operations = [
