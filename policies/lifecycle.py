@@ -1,4 +1,4 @@
-"""The lifecycles of a policy version and of a replay.
+"""The lifecycles of a policy version, of a replay and of a shadow.
 
 A published version never changes; a newer one does not retire it. A replay that was stopped goes on where it was.
 """
@@ -30,7 +30,14 @@ class ReplayStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-_V, _R = PolicyVersionStatus, ReplayStatus
+class ShadowStatus(StrEnum):
+    """Where a shadow stands."""
+
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+_V, _R, _S = PolicyVersionStatus, ReplayStatus, ShadowStatus
 
 POLICY_VERSION: Final = Lifecycle(
     noun="a policy version",
@@ -57,4 +64,10 @@ REPLAY: Final = Lifecycle(
         }
     ),
     ends=frozenset({_R.FINISHED, _R.FAILED, _R.CANCELLED}),
+)
+
+SHADOW: Final = Lifecycle(
+    noun="a shadow",
+    transitions=MappingProxyType({_S.ACTIVE: frozenset({_S.ENDED}), _S.ENDED: frozenset()}),
+    ends=frozenset({_S.ENDED}),
 )

@@ -8,6 +8,7 @@ from django.db import models
 from policies.overlay_documents import OverlayScope
 from policies.pack_models import Pack, PackMember, PackVersion
 from policies.replay_models import PolicyReplay, ReplayFinding
+from policies.shadow_models import PolicyShadow, ShadowResult
 from policies.windows import Window
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
@@ -28,8 +29,10 @@ __all__ = [
     "Policy",
     "PolicyDecision",
     "PolicyReplay",
+    "PolicyShadow",
     "PolicyVersion",
     "ReplayFinding",
+    "ShadowResult",
     "Workflow",
     "WorkflowVersion",
 ]

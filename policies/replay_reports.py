@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import orjson
 from django.template.loader import render_to_string
 
-from policies.models import PolicyReplay, ReplayFinding
+from policies.models import PolicyReplay, PolicyShadow, ReplayFinding, ShadowResult
 from policies.replay_picture import lines_of, picture_of, sentences
 from policies.replay_summary import why_sentence
 from threada_site.kernel import ids
@@ -53,10 +53,30 @@ def represent_replay(replay: PolicyReplay) -> dict[str, Any]:
     }
 
 
+def represent_shadow(shadow: PolicyShadow) -> dict[str, Any]:
+    """A shadow, and what it has found so far."""
+    return {
+        "policy_shadow_id": shadow.public_id,
+        "policy_id": shadow.policy.slug,
+        "policy_version_id": shadow.policy_version.public_id,
+        "document_sha256": shadow.document_sha256,
+        "status": shadow.status,
+        "compared": shadow.compared,
+        "flipped": shadow.flipped,
+        "not_replayable": shadow.not_replayable,
+        "failed": shadow.failed,
+        "summary": {name: value for name, value in shadow.summary.items() if name not in _COUNTS},
+        "started_by": shadow.started_by and ids.public_id(ids.PRINCIPAL, shadow.started_by),
+        "created_at": rfc3339(shadow.created_at),
+        "ends_at": rfc3339(shadow.ends_at),
+        "ended_at": rfc3339(shadow.ended_at) if shadow.ended_at else None,
+    }
+
+
 _COUNTS: Final = ("replayed", "flipped", "not_replayable")
 
 
-def represent_finding(finding: ReplayFinding) -> dict[str, Any]:
+def represent_finding(finding: ReplayFinding | ShadowResult) -> dict[str, Any]:
     """One decision that a replay names."""
     shown = {"policy_decision_id": ids.public_id(ids.POLICY_DECISION, finding.decision_id), **finding.case}
     if finding.kind == "not_replayable":
@@ -116,9 +136,17 @@ def html_report(replay: PolicyReplay) -> str:
     return render_to_string("policies/replay_report.html", {"replay": replay, **report_context(replay)})
 
 
-def report_context(replay: PolicyReplay) -> dict[str, Any]:
+def report_context(replay: PolicyReplay, *, most: int = EXAMPLES) -> dict[str, Any]:
     """What page and report show of what was found, with the first findings as examples. Inside a unit of work."""
-    summary = replay.summary
+    return {
+        **found_context(replay.summary),
+        "examples": list(map(represent_finding, first_findings(replay, "flip", most=most))),
+        "unanswered": list(map(represent_finding, first_findings(replay, "not_replayable", most=most))),
+    }
+
+
+def found_context(summary: dict[str, Any]) -> dict[str, Any]:
+    """What pages show of a summary: sentences, the picture, tables."""
     unanswerable = summary.get("not_replayable_because", {})
     return {
         "sentences": sentences(summary),
@@ -132,6 +160,4 @@ def report_context(replay: PolicyReplay) -> dict[str, Any]:
             (why_sentence(reason), counts["count"], [name for name in counts if name != "count"])
             for reason, counts in unanswerable.items()
         ],
-        "examples": list(map(represent_finding, first_findings(replay, "flip", most=EXAMPLES))),
-        "unanswered": list(map(represent_finding, first_findings(replay, "not_replayable", most=EXAMPLES))),
     }

@@ -27,6 +27,7 @@ from policies.models import (
     Policy,
     PolicyDecision,
     PolicyReplay,
+    PolicyShadow,
     PolicyVersion,
     Workflow,
     WorkflowVersion,
@@ -265,6 +266,12 @@ def finished_replay_of(version: PolicyVersion, *, ctx: ActingContext) -> PolicyR
         policy_id=version.policy_id, document_sha256=version.document_sha256, status=ReplayStatus.FINISHED
     )
     return rows.order_by("-id").first()
+
+
+def shadows(ctx: ActingContext) -> QuerySet[PolicyShadow]:
+    """All shadows with the policies and versions they are about."""
+    rows = PolicyShadow.objects.filter(tenant_id=ctx.tenant_id)
+    return rows.select_related("policy", "policy_version__policy")
 
 
 def calendar_of(tenant_id: uuid.UUID) -> Calendar | None:

@@ -7,8 +7,8 @@ from typing import Final
 
 from django.db.models import Q
 
-from policies.lifecycle import ReplayStatus
-from policies.models import EmergencyPublication, PolicyReplay
+from policies.lifecycle import ReplayStatus, ShadowStatus
+from policies.models import EmergencyPublication, PolicyReplay, PolicyShadow
 from policies.publication import EmergencyStatus
 from policies.services.replays import RUN
 from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, REPLAY_QUEUE, enqueue, live_jobs
@@ -17,6 +17,8 @@ from threada_site.tenancy.roles import platform_role
 BATCH: Final = 500
 END_EMERGENCY: Final = "policies.end_emergency"
 """The task that ends an emergency whose time is over; its argument is `emergency_id`."""
+RUN_SHADOW: Final = "policies.run_shadow"
+"""The task that compares a shadow with what was decided live; its argument is `shadow_id`."""
 
 
 def remind_of_emergencies(*, now: datetime) -> int:
@@ -28,6 +30,17 @@ def remind_of_emergencies(*, now: datetime) -> int:
         for tenant_id, emergency_id in found:
             if str(emergency_id) not in live:
                 enqueue(END_EMERGENCY, tenant_id=tenant_id, queue=MAINTENANCE_QUEUE, emergency_id=str(emergency_id))
+    return len(found)
+
+
+def remind_of_shadows() -> int:
+    """Have every active shadow look at what was decided since it last did, unless a job is about to."""
+    with platform_role():
+        found = list(PolicyShadow.objects.filter(status=ShadowStatus.ACTIVE).values_list("tenant_id", "id")[:BATCH])
+        live = live_jobs(RUN_SHADOW, "shadow_id", [str(shadow_id) for _, shadow_id in found])
+        for tenant_id, shadow_id in found:
+            if str(shadow_id) not in live:
+                enqueue(RUN_SHADOW, tenant_id=tenant_id, queue=REPLAY_QUEUE, shadow_id=str(shadow_id))
     return len(found)
 
 

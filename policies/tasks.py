@@ -10,7 +10,8 @@ from procrastinate.contrib.django import app
 from policies.services import replays
 from policies.services.emergencies import end_overdue_emergency
 from policies.services.replaying import run_replay as run
-from policies.sweeps import END_EMERGENCY, remind_of_emergencies, remind_of_replays
+from policies.services.shadowing import run_shadow as compare_shadow
+from policies.sweeps import END_EMERGENCY, RUN_SHADOW, remind_of_emergencies, remind_of_replays, remind_of_shadows
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, REPLAY_QUEUE
@@ -33,12 +34,19 @@ def run_replay(job: JobContext | None = None, *, tenant_id: str, replay_id: str)
     run(uuid.UUID(replay_id), ctx=_context(tenant_id), is_asked_to_stop=is_asked_to_stop)
 
 
+@app.task(name=RUN_SHADOW, queue=REPLAY_QUEUE)
+def run_shadow(tenant_id: str, shadow_id: str) -> None:
+    """Compare a shadow with what was decided since it last was."""
+    compare_shadow(uuid.UUID(shadow_id), ctx=_context(tenant_id))
+
+
 @app.periodic(cron="* * * * * */5")
 @app.task(name="policies.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="policies.sweep", pass_context=True)
 def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
-    """Every five seconds: emergency publications whose time is over, and replays that nobody runs."""
+    """Every five seconds: emergency publications whose time is over, replays that nobody runs, and shadows."""
     remind_of_emergencies(now=clock.now())
     remind_of_replays(now=clock.now())
+    remind_of_shadows()
 
 
 def _context(tenant_id: str) -> ActingContext:

@@ -5,6 +5,7 @@ from policies.admin.decisions import PolicyDecisionAdmin
 from policies.admin.overlays import OverlayAdmin
 from policies.admin.policies import PolicyAdmin
 from policies.admin.replays import PolicyReplayAdmin
+from policies.admin.shadows import PolicyShadowAdmin
 from policies.admin.versions import PolicyVersionAdmin
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "PolicyAdmin",
     "PolicyDecisionAdmin",
     "PolicyReplayAdmin",
+    "PolicyShadowAdmin",
     "PolicyVersionAdmin",
     "WorkflowAdmin",
 ]

@@ -65,7 +65,7 @@ class PolicyReplayAdmin(TenantAdmin):
             "is_waiting": status in (ReplayStatus.REQUESTED, ReplayStatus.RUNNING),
             "can_cancel": may_write and REPLAY.allows(status, ReplayStatus.CANCELLED),
             "can_resume": may_write and status in (ReplayStatus.CANCELLED, ReplayStatus.FAILED),
-            **report_context(row),
+            **report_context(row, most=10),
         }
 
     def get_urls(self) -> list[URLPattern]:

@@ -1,4 +1,4 @@
-"""Pages of a policy version that change nothing: ask it about one case, replay it over the history."""
+"""Pages of a policy version that change nothing: ask it about one case, replay it over the history, shadow it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from policies import selectors
 from policies.models import PolicyVersion
 from policies.replay_picture import people_sentence
 from policies.services.replays import Against, ReplayRequest, request_replay
+from policies.services.shadows import start_shadow
 from policies.services.simulating import Simulation, simulate
 from policies.services.substituting import candidate_version
 from telemetry.receipts import Subject
@@ -68,6 +69,17 @@ class ReplayForm(ConsoleForm):
         self.initial = {"after": today - timedelta(days=_DAYS), "before": today, "against": Against.IN_FORCE.value}
 
 
+class ShadowForm(ConsoleForm):
+    intro = (
+        "Every live decision of this policy is compared, once it is taken, with what this version would have decided. "
+        "Nothing is enforced and nothing waits for it. It ends by itself."
+    )
+    last_day = forms.DateField(label="Last day (UTC)", widget=forms.DateInput({"type": "date"}))
+
+    def prepare(self) -> None:
+        self.initial = {"last_day": datetime.now(UTC).date() + timedelta(days=7)}
+
+
 class TryingPages:
     """Mixed into the admin of policy versions."""
 
@@ -77,6 +89,7 @@ class TryingPages:
         return [
             path("<str:key>/simulate/", own._own(self._page(SimulateForm, self._simulate)), name=f"{name}_simulate"),
             path("<str:key>/replay/", own._own(self._page(ReplayForm, self._replay)), name=f"{name}_replay"),
+            path("<str:key>/shadow/", own._own(self._page(ShadowForm, self._shadow)), name=f"{name}_shadow"),
             *super().get_urls(),  # type: ignore[misc]
         ]
 
@@ -134,9 +147,18 @@ class TryingPages:
         replay = request_replay(form.row, request, ctx=call.ctx)
         return Done("", html.page_url("policies.policyreplay", replay.public_id))
 
+    def _shadow(self, call: Call, form: ConsoleForm) -> Done:
+        ends_at = _midnight(form.cleaned_data["last_day"] + timedelta(days=1))
+        shadow = start_shadow(form.row, ends_at=ends_at, ctx=call.ctx)
+        return Done("", html.page_url("policies.policyshadow", shadow.public_id))
 
-_TITLES: Final = {SimulateForm: "Ask about one case", ReplayForm: "Replay the history"}
-_SUBMITS: Final = {SimulateForm: "Ask", ReplayForm: "Replay"}
+
+_TITLES: Final = {
+    SimulateForm: "Ask about one case",
+    ReplayForm: "Replay the history",
+    ShadowForm: "Compare with live decisions",
+}
+_SUBMITS: Final = {SimulateForm: "Ask", ReplayForm: "Replay", ShadowForm: "Begin"}
 
 
 def simulation_context(simulation: Simulation) -> dict[str, Any]:

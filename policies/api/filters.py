@@ -8,7 +8,7 @@ import django_filters
 from django.db.models import QuerySet
 
 from policies import selectors
-from policies.lifecycle import PolicyVersionStatus, ReplayStatus
+from policies.lifecycle import PolicyVersionStatus, ReplayStatus, ShadowStatus
 from threada_site.api.filters import CreatedWindow, InstantFilter, SlugFilter
 from threada_site.kernel import clock
 
@@ -62,6 +62,13 @@ class ReplayFilters(CreatedWindow):
 
     policy_id = SlugFilter(field_name="policy__slug")
     status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in ReplayStatus])
+
+
+class ShadowFilters(CreatedWindow):
+    """Filters of shadows."""
+
+    policy_id = SlugFilter(field_name="policy__slug")
+    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in ShadowStatus])
 
 
 class ReportFilters(django_filters.FilterSet):

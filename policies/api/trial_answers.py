@@ -1,11 +1,11 @@
-"""What simulations and replays answer, as schemas for the OpenAPI document."""
+"""What simulations, replays and shadows answer, as schemas for the OpenAPI document."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from policies.api.shapes import SCOPE
-from policies.lifecycle import ReplayStatus
+from policies.lifecycle import ReplayStatus, ShadowStatus
 from policies.rules import Effect
 from policies.services.replays import Against
 from threada_site.api.operations import representation
@@ -106,6 +106,25 @@ POLICY_REPLAY: Final = representation(
         "requested_by": _MAYBE_TEXT,
         "created_at": _INSTANT,
         "finished_at": _MAYBE_INSTANT,
+    },
+)
+POLICY_SHADOW: Final = representation(
+    "PolicyShadow",
+    {
+        "policy_shadow_id": id_schema(ids.POLICY_SHADOW),
+        "policy_id": SLUG,
+        "policy_version_id": id_schema(ids.POLICY_VERSION),
+        "document_sha256": _SHA256,
+        "status": {"enum": [status.value for status in ShadowStatus]},
+        "compared": {"type": "integer", "description": "Live decisions that it was compared with."},
+        "flipped": {"type": "integer", "description": "Those it would have taken otherwise, or for other reasons."},
+        "not_replayable": {"type": "integer", "description": "Those whose facts do not suffice for it."},
+        "failed": {"type": "integer", "description": "Comparisons that broke. What was decided stands."},
+        "summary": POLICY_REPLAY.schema["properties"]["summary"],
+        "started_by": _MAYBE_TEXT,
+        "created_at": _INSTANT,
+        "ends_at": _INSTANT,
+        "ended_at": _MAYBE_INSTANT,
     },
 )
 REPLAY_REPORT: Final = representation(

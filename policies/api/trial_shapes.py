@@ -1,4 +1,4 @@
-"""Request shapes of simulations and replays."""
+"""Request shapes of simulations, replays and shadows."""
 
 from __future__ import annotations
 
@@ -38,4 +38,9 @@ REPLAY: Final = shape(
         },
     },
     example={"created_after": "2026-01-01T00:00:00Z", "created_before": "2026-02-01T00:00:00Z"},
+)
+SHADOW: Final = shape(
+    {"ends_at": {**_DATE_TIME, "description": "It ends by itself then; at most 90 days ahead."}},
+    required=("ends_at",),
+    example={"ends_at": "2026-12-31T00:00:00Z"},
 )

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from policies.api import emergencies, overlays, policies, replays, simulations, workflows
+from policies.api import emergencies, overlays, policies, replays, shadows, simulations, workflows
 
 urlpatterns = [
     path("workflows", workflows.Workflows.as_view()),
@@ -25,6 +25,10 @@ urlpatterns = [
     path("policy-replays/<str:policy_replay_id>/report", replays.PolicyReplayReport.as_view()),
     path("policy-replays/<str:policy_replay_id>/cancel", replays.CancelPolicyReplay.as_view()),
     path("policy-replays/<str:policy_replay_id>/resume", replays.ResumePolicyReplay.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/shadow", shadows.ShadowPolicyVersion.as_view()),
+    path("policy-shadows", shadows.PolicyShadows.as_view()),
+    path("policy-shadows/<str:policy_shadow_id>", shadows.PolicyShadowDetail.as_view()),
+    path("policy-shadows/<str:policy_shadow_id>/end", shadows.EndPolicyShadow.as_view()),
     path("overlays", overlays.Overlays.as_view()),
     path("overlays/<str:overlay_id>", overlays.OverlayDetail.as_view()),
     path("policy-decisions/<str:policy_decision_id>", overlays.PolicyDecisionDetail.as_view()),

@@ -169,7 +169,7 @@ def _note(
         workflow=case["workflow_id"] or "",
         channel=case["channel_id"] or "",
     )
-    told = _finding(compared.found)
+    told = finding_of(compared.found)
     if told is not None:
         kind, found = told
         findings.append(
@@ -179,7 +179,8 @@ def _note(
         )
 
 
-def _finding(found: Comparison | Unanswerable) -> tuple[str, dict[str, Any]] | None:
+def finding_of(found: Comparison | Unanswerable) -> tuple[str, dict[str, Any]] | None:
+    """Kind and content of what is kept of a comparison; None where nothing differs."""
     if isinstance(found, Unanswerable):
         return "not_replayable", {"why": found.why.value, "rules": list(found.rules)}
     if not found.is_flip and found.asking is None:

@@ -43,5 +43,6 @@ def busy_tenant(demo: Demo) -> Busy:
     demo.api("security-1").post("/delegations", {"delegate": "finance-2", "ends_at": ends_at, "reason": "Away"})
     demo.client.post("/telemetry/deliveries", {"delivery_id": "archive", "target": "file"})
     demo.api("admin").post("/policies/payments/versions/1/replay", {"against": "recorded"})
+    demo.api("admin").post("/policies/payments/versions/1/shadow", {"ends_at": ends_at})
     demo.wait()
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

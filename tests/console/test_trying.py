@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.messages import get_messages
 
 from policies.models import PolicyReplay, PolicyVersion
+from policies.sweeps import remind_of_shadows
 from tests.console.people import Console
 from tests.journeys.demo import LARGE, SMALL, Demo
+from threada_site.kernel import clock
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 STRICT = """\
@@ -117,3 +120,22 @@ def test_who_writes_no_policies_tries_none(demo: Demo, console: Console) -> None
         assert browser.post(page + form, {}).status_code == 403
     with unit_of_work(demo.tenant.id):
         assert not PolicyReplay.objects.exists()
+
+
+def test_a_version_is_compared_with_live_decisions(demo: Demo, console: Console) -> None:
+    browser, version = console("admin"), drafted(demo, console)
+    address = version.replace("change/", "shadow/")
+    assert 'name="last_day"' in browser.get(address).content.decode()
+    assert browser.post(address, {"last_day": "2020-01-01"}).status_code == 422
+    soon = (clock.now() + timedelta(days=2)).date().isoformat()
+    page = browser.post(address, {"last_day": soon})["Location"]
+    assert "Nothing has been decided by this policy since it began." in browser.get(page).content.decode()
+    demo.hand_in(SMALL)
+    demo.wait()
+    remind_of_shadows()
+    demo.wait()
+    shown = browser.get(page)
+    assert shown.context["sentences"] == ["1 of 1 decision would be different (100.0 %)."]
+    ended = browser.post(page.replace("change/", "end/"))
+    assert "ended" in str(list(get_messages(ended.wsgi_request))[-1])
+    assert "It ended" in browser.get(page).content.decode()

@@ -61,6 +61,8 @@ def stock(slug: str) -> Stock:
     version = made(admin.post("/policies", {"policy_id": policy, "document": _RULES}))["policy_version_id"]
     made(admin.post(f"/policies/{policy}/versions/{version}/publish", {}))
     replay = made(admin.post(f"/policies/{policy}/versions/{version}/replay", {}))["policy_replay_id"]
+    tomorrow = {"ends_at": rfc3339(clock.now() + timedelta(days=1))}
+    shadow = made(admin.post(f"/policies/{policy}/versions/{version}/shadow", tomorrow))["policy_shadow_id"]
     overlay = made(admin.post("/overlays", {"policy_id": policy, "scope": {"workflow": flow}}))["overlay_id"]
     item = made(admin.post("/work-items", {"workflow_id": flow, "channel_id": channel, "payload": {"of": slug}}))
     action = {"work_item_id": item["work_item_id"], "action_id": "request_approval", "integration_id": system}
@@ -88,6 +90,7 @@ def stock(slug: str) -> Stock:
             "execution_id": execution["execution_id"],
             "policy_decision_id": execution["policy_decision_id"],
             "policy_replay_id": replay,
+            "policy_shadow_id": shadow,
             "overlay_id": overlay,
             "receipt_id": receipt["receipt_id"],
             "freeze_id": freeze["freeze_id"],

@@ -55,6 +55,7 @@ _PUBLIC_IDS: Final = {
     "execution_id": ids.EXECUTION,
     "policy_decision_id": ids.POLICY_DECISION,
     "policy_replay_id": ids.POLICY_REPLAY,
+    "policy_shadow_id": ids.POLICY_SHADOW,
     "overlay_id": ids.OVERLAY,
     "receipt_id": ids.RECEIPT,
     "export_id": ids.EXPORT,

@@ -26,6 +26,7 @@ _GROUPS: Final = (
         (
             ("Policies", "gavel", "policies_policy", _READ),
             ("Replays", "history", "policies_policyreplay", _READ),
+            ("Shadows", "compare", "policies_policyshadow", _READ),
             ("Overlays", "layers", "policies_overlay", _READ),
             ("Packs", "inventory_2", "policies_pack", _READ),
             ("Workflows", "account_tree", "policies_workflow", _READ),

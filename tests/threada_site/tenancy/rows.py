@@ -22,6 +22,7 @@ _CONSTRAINED: dict[str, Any] = {
     "noticemessage.channel": "mail",
     "noticemessage.status": "sent",
     "replayfinding.kind": "flip",
+    "shadowresult.kind": "same",
     "legalhold.workflow": "workflow",
     "datasubject.erased_at": clock.now(),
 }

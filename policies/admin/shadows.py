@@ -1,0 +1,76 @@
+"""Shadows: versions that are compared with live decisions, and decide nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from policies import selectors
+from policies.lifecycle import ShadowStatus
+from policies.models import PolicyShadow, ShadowResult
+from policies.replay_reports import found_context, represent_finding
+from policies.services.shadows import end_shadow
+from telemetry.receipts import Subject
+from threada_site.admin import html
+from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import User
+
+_SHOWN = 10
+
+
+@admin.register(PolicyShadow)
+class PolicyShadowAdmin(TenantAdmin):
+    heading = "Shadows"
+    id_prefix = ids.POLICY_SHADOW
+    key = "-id"
+    columns = (
+        Column("Shadow", lambda shadow: html.code(shadow.public_id)),
+        Column("Version", lambda shadow: str(shadow.policy_version)),
+        Column("Status", lambda shadow: html.badge(shadow.status)),
+        Column("Compared", lambda shadow: f"{shadow.compared:,}"),
+        Column("Different", lambda shadow: f"{shadow.flipped:,}"),
+        Column("Begun", lambda shadow: html.when(shadow.created_at)),
+        Column("Ends", lambda shadow: html.when(shadow.ends_at)),
+    )
+    about = "Versions beside those in force: compared with every live decision of their policy, and never enforced."
+    nothing_yet = "No version is compared with live decisions. Begin on the page of a policy version."
+    page_template = "policies/shadow.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        rows = selectors.shadows(ctx)
+        # They tell of cases of every workflow.
+        return rows if ctx.allows(Scope.WORKITEMS_READ) else rows.none()
+
+    def get_queryset(self, request: Any) -> QuerySet[Any]:
+        return self.rows(request.acting_context).defer("document", "summary")
+
+    def page_title(self, row: PolicyShadow) -> str:
+        return f"shadow {row.policy_version}"
+
+    def page(self, row: PolicyShadow, *, ctx: ActingContext) -> dict[str, Any]:
+        results = ShadowResult.objects.filter(tenant_id=row.tenant_id, shadow=row).order_by("-decision_id")
+        return {
+            "started_by": (row.started_by and User.objects.filter(id=row.started_by).first()) or "the instance",
+            "can_end": row.status == ShadowStatus.ACTIVE and ctx.allows(Scope.POLICIES_WRITE),
+            **found_context(row.summary),
+            "examples": list(map(represent_finding, results.filter(kind="flip")[:_SHOWN])),
+            "unanswered": list(map(represent_finding, results.filter(kind="not_replayable")[:_SHOWN])),
+        }
+
+    @act(Scope.POLICIES_WRITE)
+    def end(self, call: Call) -> Done:
+        """End it before its time."""
+        parsed = ids.parse_public_id(ids.POLICY_SHADOW, call.key)
+        rows = self.rows(call.ctx).select_for_update(of=("self",))
+        shadow: PolicyShadow | None = rows.filter(id=parsed).first() if parsed else None
+        if shadow is None:
+            raise errors.NotFound
+        call.subject = Subject(policy_version_id=shadow.policy_version_id, status=shadow.status)
+        end_shadow(shadow, ctx=call.ctx)
+        return Done("The shadow has ended.")
