@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ class PolicyFile:
 
     def at(self, entry: FieldError, prefix: str = "") -> FieldError:
         """The same problem, with the place in the file instead of a pointer."""
-        place = self.document.place_of(prefix + entry.pointer)
-        return FieldError(f"{self.document.source}:{place.line}:{place.column}:", entry.detail, entry.code)
+        found = self.document.located(replace(entry, pointer=prefix + entry.pointer))
+        return replace(found, pointer=f"{self.document.source}:{found.line}:{found.column}:")
 
 
 def read_value(path: Path) -> Any:

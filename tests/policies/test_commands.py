@@ -61,7 +61,18 @@ def test_validate_says_what_was_checked(book: ActingContext, written: Any) -> No
         "",
     )
     status, out, _ = policy("validate", file, "--tenant", "acme", "--json")
-    assert (status, json.loads(out)) == (0, {"valid": True, "workflows": ["payment_run"], "errors": []})
+    found = json.loads(out)
+    assert (status, found) == (0, {"valid": True, "workflows": ["payment_run"], "errors": [], "warnings": []})
+
+
+def test_validate_warns_about_rules_that_never_decide(book: ActingContext, written: Any) -> None:
+    never = {"id": "never", "when": "false", "effect": "deny", "reason": "NEVER"}
+    file = written(document({"rules": [never, *PAYMENTS["rules"]]}))
+    status, out, err = policy("validate", file, "--tenant", "acme")
+    assert (status, err) == (0, "")
+    (warning,) = out.splitlines()[1:]
+    assert warning.startswith(f"{file}:")
+    assert "warning: Rule never never decides" in warning
 
 
 def test_validate_names_file_line_and_column(book: ActingContext, written: Any) -> None:

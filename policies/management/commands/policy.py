@@ -77,12 +77,18 @@ class Command(TenantCommand):
         policy = selectors.policy_by_slug(file.named_id, ctx=ctx) if file.named_id else None
         found = validate_policy(spec, policy=policy or Policy(tenant_id=ctx.tenant_id), ctx=ctx)
         problems = [file.at(problem, file.prefix) for problem in found.problems]
+        warnings = [file.at(warning, file.prefix) for warning in found.warnings]
         if options["json"]:
-            errors = [problem.as_json() for problem in problems]
-            self._print({"valid": not problems, "workflows": list(found.workflows), "errors": errors})
+            told = {
+                name: [entry.as_json() for entry in entries]
+                for name, entries in (("errors", problems), ("warnings", warnings))
+            }
+            self._print({"valid": not problems, "workflows": list(found.workflows), **told})
         elif not problems:
             reached = ", ".join(found.workflows) or "no workflow yet"
             self.stdout.write(f"It would pass. Its conditions were checked against: {reached}.")
+            for warning in warnings:
+                self.stdout.write(f"{warning.pointer} warning: {warning.detail}")
         if problems:
             lines = [] if options["json"] else [f"{problem.pointer} {problem.detail}" for problem in problems]
             self.refuse(*lines)
