@@ -36,7 +36,7 @@ def busy_tenant(demo: Demo) -> Busy:
     step = demo.step_of(item)
     demo.wait()
     with unit_of_work(demo.tenant.id):
-        FourEyesRule.objects.create(tenant_id=demo.tenant.id, slug=POLICY_FOUR_EYES)
+        FourEyesRule.objects.get_or_create(tenant_id=demo.tenant.id, slug=POLICY_FOUR_EYES)
         services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
     ends_at = rfc3339(clock.now() + timedelta(days=1))
     demo.client.post("/telemetry/exports", {})
