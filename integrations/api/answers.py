@@ -22,6 +22,23 @@ INTEGRATION: Final = representation(
         "created_at": {"type": "string", "format": "date-time"},
     },
 )
+HEALTH: Final = representation(
+    "IntegrationHealth",
+    {
+        "integration_id": SLUG,
+        "state": {"enum": ["well", "failing", "resting", "probing", "frozen"]},
+        "failures_in_a_row": {"type": "integer", "minimum": 0},
+        "waits_until": {**_MAYBE_TEXT, "description": "Nobody calls it before."},
+        "waits_for": {"enum": ["concurrency", "rate", "breaker", None]},
+        "running": {"type": "integer", "description": "Counted to 1,000."},
+        "waiting": {"type": "integer", "description": "Counted to 1,000."},
+        "succeeded": {"type": "integer", "description": "Among the tenant's last 500 executions, as the next two."},
+        "failed": {"type": "integer"},
+        "outcome_unknown": {"type": "integer"},
+        "last_failure": _MAYBE_TEXT,
+        "concurrency": {"type": ["integer", "null"], "description": "Its limit."},
+    },
+)
 PROBE: Final = representation(
     "IntegrationTest",
     {

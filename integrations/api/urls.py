@@ -5,6 +5,7 @@ from integrations.api import deliveries, secrets, views
 urlpatterns = [
     path("integrations", views.Integrations.as_view()),
     path("integrations/<str:integration_id>", views.IntegrationDetail.as_view()),
+    path("integrations/<str:integration_id>/health", views.HealthOfIntegration.as_view()),
     path("integrations/<str:integration_id>/test", views.TestIntegration.as_view()),
     path("secrets", secrets.Secrets.as_view()),
     path("secrets/<str:secret_id>", secrets.SecretDetail.as_view()),

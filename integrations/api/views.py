@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from integrations import selectors
-from integrations.api.answers import INTEGRATION, PROBE
-from integrations.api.representations import represent_integration
+from integrations.api.answers import HEALTH, INTEGRATION, PROBE
+from integrations.api.representations import represent_health, represent_integration
 from integrations.api.shapes import PUT_INTEGRATION
 from integrations.configuration import document_of
+from integrations.health import health_of
 from integrations.models import Integration
 from integrations.services.configure import put_integration
 from integrations.services.probe import probe_integration
@@ -21,7 +22,7 @@ from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_slug
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope
 
 
@@ -64,6 +65,16 @@ class IntegrationDetail(TenantView):
     @operation("readIntegration", "Read an integration", tag="Integrations", answers={200: INTEGRATION})
     def get(self, request: Any, integration_id: str) -> Response:
         return Response(represent_integration(_found(request, integration_id)))
+
+
+class HealthOfIntegration(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation("readIntegrationHealth", "How does an integration fare?", tag="Integrations", answers={200: HEALTH})
+    def get(self, request: Any, integration_id: str) -> Response:
+        """From what its executions met with; nothing is called."""
+        (health,) = health_of([_found(request, integration_id)], now=clock.now(), ctx=request.auth)
+        return Response(represent_health(health))
 
 
 class TestIntegration(TenantView):

@@ -48,6 +48,7 @@ CONTRACT: Final = {
     "POST /freezes": "actions:freeze",
     "GET /freezes/{freeze_id}": "actions:freeze",
     "POST /freezes/{freeze_id}/lift": "integrations:manage",
+    "GET /integrations/{integration_id}/health": "workitems:read",
     "POST /executions/{execution_id}/undo": "actions:execute",
     "POST /executions/replays": "actions:execute",
     "POST /executions/{execution_id}/reconcile": "actions:execute",

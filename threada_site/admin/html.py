@@ -16,15 +16,15 @@ NOTHING: Final = "–"  # noqa: RUF001
 """What stands where a row has nothing to say."""
 _TONES: Final = {
     "good": {"approved", "succeeded", "resolved", "published", "live", "allow", "approve", "active", "ready",
-        "confirmed", "in force", "finished", "sent", "sealed"},
+        "confirmed", "in force", "well", "finished", "sent", "sealed"},
     "bad": {
         "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
-        "worker_lost", "inactive", "nobody can decide", "frozen", "unknown",
+        "worker_lost", "inactive", "nobody can decide", "resting", "frozen", "unknown",
     },
-    "busy": {"executing", "started", "running", "new", "draft", "planned", "due", "sending"},
+    "busy": {"executing", "started", "running", "new", "draft", "planned", "probing", "due", "sending"},
     "waiting": {
         "open", "pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval",
-        "not sealed yet",
+        "failing", "not sealed yet",
     },
 }  # fmt: skip
 _TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in words}

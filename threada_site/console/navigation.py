@@ -37,6 +37,7 @@ _GROUPS: Final = (
     (
         "Systems",
         (
+            ("Operations", "monitor_heart", "integrations_execution_operations", _READ),
             ("Integrations", "hub", "integrations_integration", _READ),
             ("Freezes", "ac_unit", "integrations_freeze", _READ),
             ("Secrets", "password", "integrations_storedsecret", Scope.INTEGRATIONS_MANAGE),
@@ -63,7 +64,7 @@ _GROUPS: Final = (
         ),
     ),
 )
-_PAGES: Final = ("workitems_decisionstep_desk", "summary")
+_PAGES: Final = ("integrations_execution_operations", "workitems_decisionstep_desk", "summary")
 """Links to a page instead of a list."""
 _ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}
 

@@ -8,23 +8,28 @@ import orjson
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
 
 from integrations import selectors as systems
 from integrations.failures import FailureClass
 from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Attempt, Execution
+from integrations.models import Attempt, Execution, IntegrationGauge
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.kernel import errors, ids
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.reasons import REASONS
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.admin.filters import CHANNEL, INTEGRATION, POLICY_VERSION, WORKFLOW
+from workitems.admin.operations import operations_page
 from workitems.api.filters import ExecutionFilters
 from workitems.api.shapes import RECONCILE_EXECUTION
 from workitems.models import DecisionStep, WorkItem
@@ -102,6 +107,16 @@ class ExecutionAdmin(TenantAdmin):
     nothing_yet = "No action has been executed. A work item that is ready takes them: open it in the queue."
     page_template = "workitems/execution.html"
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self._wrap(require_safe(self.operations_view))
+        return [path("operations/", view, name="integrations_execution_operations"), *super().get_urls()]
+
+    def operations_view(self, request: HttpRequest) -> HttpResponse:
+        """The queue, the integrations, and what needs somebody."""
+        ctx = self._require_view(request)
+        frame = {**self.admin_site.each_context(request), "title": "Operations"}
+        return TemplateResponse(request, "workitems/operations.html", {**frame, **operations_page(ctx)})
+
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return selectors.executions(ctx).select_related("envelope", "integration_version__integration")
 
@@ -128,6 +143,7 @@ class ExecutionAdmin(TenantAdmin):
             and status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED)
             and not systems.may_have_acted(row),
             "may_retry": may_execute and only_dead_letters(Execution.objects.filter(id=row.id)).exists(),
+            "gauge": _gauge(row),
             "held_by": row.held_by if row.held_by and row.held_by.lifted_at is None else None,
             "undo": undo_of(row) if may_execute else None,
             "undoes": ids.public_id(ids.EXECUTION, row.undoes_id) if row.undoes_id else "",
@@ -191,3 +207,12 @@ class ExecutionAdmin(TenantAdmin):
         item, execution = locked_execution(parsed, ctx=call.ctx)
         call.subject = subject_of(item, execution=execution)
         return item, execution
+
+
+def _gauge(row: Execution) -> IntegrationGauge | None:
+    """What keeps a waiting execution from its turn."""
+    if row.status != ExecutionStatus.STARTED or not row.waits_for:
+        return None
+    return IntegrationGauge.objects.filter(
+        tenant_id=row.tenant_id, integration__slug=row.integration, waits_until__gt=clock.now()
+    ).first()

@@ -283,6 +283,7 @@ _EXECUTION: Final = {
     "policy_version_id": maybe(id_schema(ids.POLICY_VERSION)),
     "attempts_made": {"type": "integer", "minimum": 0},
     "next_try_at": MAYBE_INSTANT,
+    "waits_for": {"enum": ["concurrency", "rate", "breaker", None], "description": "What it had to wait for."},
     "held_by": {**maybe(id_schema(ids.FREEZE)), "description": "The freeze that holds it."},
     "failure": MAYBE_TEXT,
     "failure_detail": MAYBE_TEXT,

@@ -157,6 +157,7 @@ def represent_execution(execution: Execution, *, attempts: list[Attempt] | None 
         "policy_version_id": _policy_version(execution.policy_version_id),
         "attempts_made": execution.attempts_made,
         "next_try_at": _instant(execution.next_try_at),
+        "waits_for": execution.waits_for or None,
         "held_by": ids.public_id(ids.FREEZE, execution.held_by_id) if execution.held_by_id else None,
         "failure": execution.failure or None,
         "failure_detail": execution.failure_detail or None,

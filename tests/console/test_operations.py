@@ -1,0 +1,138 @@
+"""The console where things go wrong: operations, freezes, dead letters, undoing; and the same through the API."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from integrations.models import Execution, IntegrationGauge
+from tests.console.people import sign_in
+from tests.jobs import run_jobs
+from tests.receivers.fixtures import Receiver, receiver
+from tests.workitems.conftest import bank, office
+from tests.workitems.office import BANK, WORKFLOW, Office
+from threada_site.kernel import clock
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+__all__ = ["bank", "office", "receiver"]
+
+
+@pytest.fixture
+def admin(office: Office) -> Client:
+    office.join("boss", roles=("tenant_admin",))
+    return sign_in(office.people["boss"])
+
+
+def send(browser: Client, page: str, *key: str, **sent: str) -> str:
+    """Send a form; the text of the page it leads to."""
+    answer = browser.post(reverse(f"admin:integrations_{page}", args=key), sent, follow=True)
+    assert answer.status_code == 200, answer.content.decode()
+    return str(answer.content.decode())
+
+
+def broken(office: Office, bank: Receiver) -> Execution:
+    bank.behave(status=422)
+    execution = office.execute(office.decided()).execution
+    run_jobs()
+    bank.behave()
+    return execution
+
+
+def test_operations_show_what_waits_and_why(office: Office, bank: Receiver, admin: Client) -> None:
+    office.put_bank(base_url=bank.url, limits={"concurrency": 2})
+    dead = broken(office, bank)
+    unknown, waiting = (office.execute(office.decided()).execution for _ in range(2))
+    office.set_execution(unknown, status="outcome_unknown")
+    with unit_of_work(office.tenant.id):
+        until = clock.now() + timedelta(minutes=5)
+        IntegrationGauge.objects.update(
+            failures=3, opened_at=clock.now(), open_until=until, waits_until=until, waits_for="breaker"
+        )
+    run_jobs()
+    page = admin.get(reverse("admin:integrations_execution_operations"))
+    assert page.status_code == 200
+    assert {label: value for label, value, _, _ in page.context["figures"] if "second" not in label} == {
+        "wait for their turn": "1",
+        "run": "0",
+        "wait for their next try": "0",
+        "are held by a freeze": "0",
+        "outcome unknown": "1",
+        "dead letters": "1",
+        "freezes in force": "0",
+    }
+    (health,) = page.context["health"]
+    assert (health.slug, health.state, health.limits.concurrency, health.failed, health.unknown, health.waiting) == (
+        "bank", "resting", 2, 1, 1, 1,
+    )  # fmt: skip
+    text = page.content.decode()
+    assert dead.public_id in text
+    assert unknown.public_id in text
+    shown = office.api("boss").get("/integrations/bank/health").json()
+    assert (shown["state"], shown["failures_in_a_row"], shown["waits_for"], shown["last_failure"]) == (
+        "resting", 3, "breaker", "rejected_by_receiver",
+    )  # fmt: skip
+    row = admin.get(reverse("admin:integrations_execution_change", args=[waiting.public_id])).content.decode()
+    assert "bank is not called before" in row
+
+
+def test_an_empty_tenant_has_nothing_to_operate(office: Office, admin: Client) -> None:
+    text = admin.get(reverse("admin:integrations_execution_operations")).content.decode()
+    assert "Nothing waits to be reconciled." in text
+    assert "Nothing has failed for good." in text
+
+
+def test_freezing_and_lifting_by_form(office: Office, bank: Receiver, admin: Client) -> None:
+    execution = office.execute(office.decided()).execution
+    said = send(admin, "freeze_new", scope="/bank/pay", reason="The bank is on fire.")
+    assert "Nothing of it is sent from now on: pay on bank." in said
+    run_jobs()
+    held = office.execution(execution)
+    assert (held.status, bank.requests()) == ("started", [])
+    with unit_of_work(office.tenant.id):
+        assert held.held_by is not None
+        key = held.held_by.public_id
+    assert execution.public_id in admin.get(reverse("admin:integrations_freeze_change", args=[key])).content.decode()
+    page = admin.get(reverse("admin:integrations_execution_change", args=[execution.public_id])).content.decode()
+    assert "Held by a freeze" in page
+    assert "From now on another person lifts" in send(admin, "freeze_four_eyes")
+    refused = admin.post(reverse("admin:integrations_freeze_lift", args=[key]), {"reason": ""})
+    assert refused.status_code == 422
+    assert "second_person_required" in refused.content.decode()
+    office.join("other", roles=("tenant_admin",))
+    assert "It goes on: pay on bank." in send(sign_in(office.people["other"]), "freeze_lift", key, reason="Out")
+    run_jobs()
+    assert office.execution(execution).status == "succeeded"
+
+
+def test_who_may_not_freeze_sees_no_form(office: Office) -> None:
+    browser = sign_in(office.people["wim"])
+    assert browser.get(reverse("admin:integrations_freeze_new")).status_code == 403
+    assert browser.post(reverse("admin:integrations_freeze_new"), {"scope": "//", "reason": "x"}).status_code == 422
+
+
+def test_replaying_by_form(office: Office, bank: Receiver, admin: Client) -> None:
+    first, second = broken(office, bank), broken(office, bank)
+    listed = admin.get(reverse("admin:integrations_execution_changelist") + "?dead_letter=true").content.decode()
+    assert first.public_id in listed
+    said = send(admin, "execution_replay", integration="bank", workflow="", failure="", limit="1")
+    assert "1 are tried again" in said
+    assert "There are more." in said
+    run_jobs()
+    assert [office.execution(run).status for run in (first, second)] == ["succeeded", "failed"]
+
+
+def test_undoing_by_form(office: Office, bank: Receiver, admin: Client) -> None:
+    office.put_workflow(actions=[*WORKFLOW["actions"], "refund"])
+    refund = {"method": "POST", "path": "/refunds", "body": "${undoes.idempotency_key}"}
+    office.put_bank(base_url=bank.url, actions={"pay": {**BANK["actions"]["pay"], "undo": "refund"}, "refund": refund})
+    execution = office.execute(office.decided()).execution
+    run_jobs()
+    page = admin.get(reverse("admin:integrations_execution_change", args=[execution.public_id])).content.decode()
+    assert "Undo it: refund" in page
+    assert "It is being taken back." in send(admin, "execution_undo", execution.public_id, input="{}")
+    run_jobs()
+    assert [call["path"] for call in bank.requests()] == ["/payments", "/refunds"]
+    assert bank.requests()[1]["body"] == f'"{execution.public_id}"'

@@ -1,0 +1,59 @@
+"""What goes out, what waits and why: the queue, the integrations, what stands still and what needs somebody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from integrations import selectors as systems
+from integrations.health import MOST, health_of
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution, Freeze
+from threada_site.admin.html import list_url
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext
+from workitems import selectors
+from workitems.services.dead_letters import only_dead_letters
+
+_SHOWN = 10
+
+
+def operations_page(ctx: ActingContext) -> dict[str, Any]:
+    """Everything is bounded: no count goes beyond 1,000."""
+    now = clock.now()
+    runs = selectors.executions(ctx)
+    started = runs.filter(status=ExecutionStatus.STARTED)
+    due = started.filter(held_by__isnull=True, ready_at__lte=now)
+    oldest = due.order_by("ready_at").values_list("ready_at", flat=True).first()
+    age = f"{(now - oldest).total_seconds():.0f}" if oldest else "0"
+    unknown = runs.filter(status=ExecutionStatus.OUTCOME_UNKNOWN)
+    dead = only_dead_letters(runs)
+    freezes = Freeze.objects.filter(tenant_id=ctx.tenant_id, lifted_at__isnull=True).order_by("id")
+    executions, of_freezes = list_url("integrations.execution"), list_url("integrations.freeze")
+    return {
+        "now": now,
+        "figures": [
+            _figure("wait for their turn", due, f"{executions}?status=started"),
+            ("seconds the oldest of them waits", age, executions, "plain"),
+            _figure("run", runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"),
+            _figure("wait for their next try", started.filter(ready_at__gt=now), f"{executions}?status=started"),
+            _figure("are held by a freeze", started.filter(held_by__isnull=False), f"{executions}?status=started"),
+            _figure("outcome unknown", unknown, f"{executions}?status=outcome_unknown", is_bad=True),
+            _figure("dead letters", dead, f"{executions}?dead_letter=true", is_bad=True),
+            _figure("freezes in force", freezes, f"{of_freezes}?in_force=true", is_bad=True),
+        ],
+        "freezes": freezes[:_SHOWN],
+        "health": health_of(
+            systems.integrations(ctx).filter(~Q(connector="workflow")).order_by("slug")[:200], now=now, ctx=ctx
+        ),
+        "unknown": unknown.order_by("id")[:_SHOWN],
+        "dead": dead.order_by("-id")[:_SHOWN],
+        "dead_url": f"{executions}?dead_letter=true",
+        "unknown_url": f"{executions}?status=outcome_unknown",
+    }
+
+
+def _figure(label: str, rows: QuerySet[Execution] | QuerySet[Freeze], url: str, *, is_bad: bool = False) -> Any:
+    count = rows.order_by()[: MOST + 1].count()
+    return label, f"{MOST}+" if count > MOST else str(count), url, "bad" if is_bad and count else "plain"
