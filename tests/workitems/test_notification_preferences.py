@@ -24,6 +24,8 @@ from threada_site.kernel import clock
 from threada_site.tenancy.models import User
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import NoticeMessage, NotificationPreference
+from workitems.services.erasure import erase_principal
+from workitems.services.subject_export import export_principal
 
 __all__ = ["mail_server"]
 
@@ -291,3 +293,22 @@ def test_an_address_is_encrypted_anew_with_the_other_secrets(
     settings.THREADA_SECRETS_KEY = "w" * 48
     with pytest.raises(SystemExit):
         call_command("rotate_secrets", stderr=io.StringIO())
+
+
+def test_a_person_gets_them_with_what_is_kept_and_is_forgotten_with_them(office: Office, hook: str) -> None:
+    patch(office, "fay", {"mail": {"address": "fay@home.example"}, "chat": {"address": hook}})
+    _, step, _ = office.awaiting()
+    run_jobs()
+    fay = office.people["fay"]
+    with unit_of_work(office.tenant.id):
+        lines = [orjson.loads(line) for line in export_principal(fay, ctx=office.ctx("ada"))]
+        (chosen,) = [line for line in lines if line.get("table") == "notificationpreference"]
+        told = [line for line in lines if line.get("table") == "noticemessage"]
+    assert (chosen["mail_address"], chosen["chat_service"]) == ("fay@home.example", "mattermost")
+    assert {(line["decision_step_id"], line["event"], line["channel"]) for line in told} == {
+        (step.public_id, "assigned", "chat"),
+        (step.public_id, "assigned", "mail"),
+    }
+    with unit_of_work(office.tenant.id):
+        erase_principal(User.objects.get(id=fay.id), ctx=office.ctx("ada"))
+    assert office.count(NotificationPreference) == 0

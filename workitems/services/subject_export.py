@@ -19,7 +19,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy import keyring
 from threada_site.tenancy.models import Credential, DataSubject, Membership, User
 from threada_site.tenancy.unit_of_work import require_unit_of_work
-from workitems.models import Delegation, Vote, WorkItem
+from workitems.models import Delegation, NoticeMessage, NotificationPreference, Vote, WorkItem
 from workitems.retention.case_tables import rows_of, tables_with_contents
 
 FORMAT: Final = "threada-person/1"
@@ -118,6 +118,14 @@ def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, A
     for absence in Delegation.objects.filter(Q(delegator=principal) | Q(delegate=principal), **mine).order_by("id"):
         times = {"starts_at": absence.starts_at, "ends_at": absence.ends_at}
         yield {"table": "delegation", "delegation_id": absence.public_id, **times, "reason": absence.reason}
+    for chosen in NotificationPreference.objects.filter(**mine, membership__user=principal):
+        wishes = ("mail_address", "mail_events", "chat_service", "chat_events", "updated_at")
+        yield {"table": "notificationpreference", **{name: getattr(chosen, name) for name in wishes}}
+    for message in NoticeMessage.objects.filter(**mine, recipient=principal).select_related("notice").order_by("id"):
+        told = {"message_id": message.public_id, "event": message.notice.kind, "channel": message.channel}
+        step_id = ids.public_id(ids.DECISION_STEP, message.notice.step_id)
+        sent = {"decision_step_id": step_id, "status": message.status, "created_at": message.created_at}
+        yield {"table": "noticemessage", **told, **sent}
 
 
 def _columns(row: Any) -> dict[str, Any]:
