@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import exports, intake, lists, memory, sealing, startup, statements
+from tests.benchmarks import decisions, exports, intake, lists, memory, sealing, startup, statements
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.world import make_world
 
-NAMES = ("startup", "memory", "intake", "statements", "lists", "exports", "sealing")
+NAMES = ("startup", "memory", "intake", "statements", "decisions", "lists", "exports", "sealing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ def _measure(name: str, options: Options) -> Iterator[Figure]:
             return intake.measure(world, rounds=options.rounds, seconds=options.seconds)
         case "statements":
             return statements.measure(make_world(options.root / "intake", port=options.port))
+        case "decisions":
+            return decisions.measure(make_world(options.root / "intake", port=options.port))
         case "lists":
             return lists.measure(make_world(options.root / "lists", port=options.port))
         case "exports":

@@ -1,0 +1,147 @@
+"""One decision: 20 rules over a payload of 1 KB, beside the bare engine on the same rules in the same run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.world import World
+
+RULES: Final = 20
+_ROUNDS: Final = 15
+_CALLS: Final = 300
+_CONDITIONS: Final = (
+    "item.payload.amount_minor > {limit}",
+    "item.payload.vendor == 'vendor {limit}'",
+    "item.payload.country in lists.odd && item.payload.amount_minor > {limit}",
+    "item.confidence < 0.{digit} && item.payload.urgent",
+)
+
+
+def measure(world: World) -> Iterator[Figure]:
+    """Evaluation alone, and with everything around it: what applies, read from the database, and the facts built."""
+    from policies.documents import parse_policy
+    from policies.evaluation import RulebookEntry, compile_policy, evaluate
+    from policies.facts import VARIABLES, build_facts
+    from policies.rulebook import rulebook_for
+    from policies.windows import whole_milliseconds
+    from threada_site.kernel import clock
+    from threada_site.tenancy.unit_of_work import unit_of_work
+
+    spec = {"rules": rules()}
+    entries = [RulebookEntry("bench", "pv_bench", "tenant", compile_policy(parse_policy(spec)))]
+    facts = build_facts(point="execute", now=clock.now(), payload=payload(), lists={"odd": ["XX", "YY"]})
+    assert evaluate(entries, facts).reason_codes == ("REST",)
+    bare = bare_engine([rule["when"] for rule in spec["rules"]], VARIABLES, facts)
+    with unit_of_work(uuid.UUID(world.tenant_id)):
+        ctx, request = asked(world, spec)
+
+        def with_resolution() -> Any:
+            now = whole_milliseconds(clock.now())
+            rulebook = rulebook_for(
+                workflow=request.workflow, channel=request.channel, requester_id=request.requester_id, at=now, ctx=ctx
+            )
+            found = request.facts(now=now, lists=rulebook.lists, requester_groups=rulebook.requester_groups)
+            return evaluate(rulebook.entries, found)
+
+        assert with_resolution().reason_codes == ("REST",)
+        alone, beside, resolved = rounds(lambda: evaluate(entries, facts), bare, with_resolution)
+    yield _figure(f"decision over 1 KB, {RULES} rules: evaluation alone", alone, beside, aim=1.5)
+    yield _figure("the same with overlays and versions read from the database", resolved, beside)
+
+
+def rules() -> list[dict[str, Any]]:
+    """19 that do not match, and one that allows."""
+    denying = [
+        {
+            "id": f"r{number}",
+            "when": _CONDITIONS[number % 4].format(limit=2_000_000 + number, digit=number % 4),
+            "effect": "deny",
+            "reason": "NO",
+        }
+        for number in range(RULES - 1)
+    ]
+    return [*denying, {"id": "rest", "when": "true", "effect": "allow", "reason": "REST"}]
+
+
+def payload() -> dict[str, Any]:
+    """About 1 KB of JSON."""
+    lines = [{"sku": f"sku-{number:05}", "quantity": number, "price_minor": 1000 + number} for number in range(15)]
+    return {"vendor": "Hooli", "amount_minor": 4500, "country": "DE", "urgent": True, "lines": lines, "note": "x" * 100}
+
+
+def bare_engine(sources: list[str], variables: tuple[str, ...], facts: dict[str, Any]) -> Callable[[], Any]:
+    """What a program would do that has nothing but cel-expr-python: one activation, each rule asked in turn."""
+    from cel_expr_python import cel
+
+    environment = cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN))
+    programs = [environment.compile(source) for source in sources]
+
+    def ask() -> list[bool]:
+        activation = environment.Activation(facts)
+        return [program.eval(activation).value() is True for program in programs]
+
+    assert ask() == [False] * (RULES - 1) + [True]
+    return ask
+
+
+def asked(world: World, spec: dict[str, Any]) -> tuple[Any, Any]:
+    """The policy in force on a workflow of its own, and a request about it; inside a unit of work."""
+    from policies.decision_request import DecisionRequest
+    from policies.lists import parse_list
+    from policies.overlay_documents import OverlayScope
+    from policies.services.lists import put_list
+    from policies.services.overlays import put_overlay
+    from policies.services.publishing import put_policy
+    from policies.services.workflows import put_workflow
+    from policies.workflow_documents import parse_workflow
+    from tests.factories import acting_system
+    from threada_site.kernel import ids
+    from threada_site.kernel.context import EntryPoint
+    from threada_site.tenancy.models import Tenant
+
+    ctx = acting_system(Tenant.objects.get(id=world.tenant_id), EntryPoint.COMMAND)
+    put_workflow("bench", parse_workflow({"actions": ["pay"]}), ctx=ctx)
+    put_list("odd", parse_list({"items": ["XX", "YY"]}), ctx=ctx)
+    put_policy("bench", spec, ctx=ctx)
+    put_overlay("bench", OverlayScope("workflow", "bench"), ctx=ctx)
+    request = DecisionRequest(
+        point="execute",
+        work_item_id=ids.new_uuid(),
+        workflow="bench",
+        payload=payload(),
+        requester=ids.public_id(ids.PRINCIPAL, ids.new_uuid()),
+        data_class="internal",
+        action="pay",
+        actor="pr_bench",
+        actor_kind="service",
+    )
+    return ctx, request
+
+
+def rounds(*measured: Callable[[], Any]) -> list[list[float]]:
+    """Microseconds per call of each, round by round and in turn, so that what disturbs one disturbs all."""
+    found: list[list[float]] = [[] for _ in measured]
+    for _ in range(_ROUNDS):
+        for place, call in enumerate(measured):
+            began = time.perf_counter()
+            for _ in range(_CALLS):
+                call()
+            found[place].append((time.perf_counter() - began) / _CALLS * 1e6)
+    return found
+
+
+def _figure(name: str, ours: list[float], bare: list[float], *, aim: float | None = None) -> Figure:
+    value, beside = statistics.median(ours), statistics.median(bare)
+    return Figure(
+        name=name,
+        value=f"{value:.0f} µs",
+        beside=f"bare cel-expr-python {beside:.0f} µs",
+        ratio=value / beside,
+        aim=f"≤ {aim}" if aim else "",
+        is_met=value / beside <= aim if aim else None,
+    )
