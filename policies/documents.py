@@ -13,6 +13,7 @@ from policies.approvals import ApprovalRule, parse_approvals
 from policies.facts import VARIABLES, Point
 from policies.heads import read_head, read_slug
 from policies.problems import Problems
+from policies.room import MAX_CONDITION_BYTES, condition_bytes
 from policies.rule_tests import parse_test
 from policies.rules import Effect, PolicyDocument, Rule
 from threada_site.kernel.cel import ExpressionError, compile_expression
@@ -79,6 +80,10 @@ class _Reader:
         rules = self._entries(spec, "rules", base, MAX_RULES)
         if "rules" not in spec:
             self._problems.add(pointer_to(base, "rules"), "A policy has rules.", "required")
+        if (size := condition_bytes({"rules": [rule for rule, _ in rules]})) > MAX_CONDITION_BYTES:
+            said = f"All conditions together have {size} bytes; {MAX_CONDITION_BYTES} may. Use lists for what is alike."
+            self._problems.add(pointer_to(base, "rules"), said, "too_large")
+            rules = []  # none is compiled: that is what would take too long
         tests = self._entries(spec, "tests", base, MAX_TESTS)
         document = PolicyDocument(
             identifier,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -113,9 +113,7 @@ def compile_policy(document: PolicyDocument) -> CompiledPolicy:
     for point in Point:
         rules = tuple(rule for rule in document.rules if point in rule.at)
         looked_at[point] = tuple(rule.id for rule in rules)
-        batches[point] = tuple(
-            _batch(rules[start : start + _TOGETHER], conditions) for start in range(0, len(rules), _TOGETHER)
-        )
+        batches[point] = tuple(_batch(together, conditions) for together in _grouped(rules, conditions))
     read = [condition.lists for condition in conditions.values()]
     return CompiledPolicy(batches, looked_at, None if None in read else frozenset[str]().union(*filter(None, read)))
 
@@ -136,6 +134,22 @@ def _compiled(rule: Rule) -> Expression:
         return compile_expression(rule.when, variables=VARIABLES)
     except ExpressionError as error:
         raise PolicyDocumentInvalid(f"The condition of rule {rule.id} does not compile: {error.message}") from None
+
+
+def _grouped(rules: Iterable[Rule], conditions: Mapping[str, Expression]) -> Iterator[tuple[Rule, ...]]:
+    """Rules to ask in one go. One that loops is asked alone: time is looked at before and after."""
+    together: list[Rule] = []
+    for rule in rules:
+        if conditions[rule.id].loops or len(together) == _TOGETHER:
+            if together:
+                yield tuple(together)
+            together = []
+        if conditions[rule.id].loops:
+            yield (rule,)
+        else:
+            together.append(rule)
+    if together:
+        yield tuple(together)
 
 
 def _batch(rules: tuple[Rule, ...], conditions: Mapping[str, Expression]) -> _Batch:

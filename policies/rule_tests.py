@@ -9,6 +9,7 @@ from typing import Any, Final
 from policies.evaluation import RulebookEntry, Verdict, compile_policy, evaluate
 from policies.facts import CONTEXT_FACTS, ITEM_FACTS, VARIABLES, Point, build_facts
 from policies.problems import Problems
+from policies.room import CHECK_SECONDS, Allowance
 from policies.rules import Effect, PolicyDocument, PolicyTest
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.pointers import pointer_to
@@ -34,20 +35,33 @@ def parse_test(value: Mapping[str, Any], pointer: str, problems: Problems) -> Po
     return PolicyTest(given=given, effect=effect, reason=reason, pointer=pointer, name=name)
 
 
-def run_tests(document: PolicyDocument, *, lists: Mapping[str, Sequence[Any]] | None = None) -> list[FieldError]:
+def run_tests(
+    document: PolicyDocument,
+    *,
+    lists: Mapping[str, Sequence[Any]] | None = None,
+    allowance: Allowance | None = None,
+) -> list[FieldError]:
     """One error for every test of the document that its rules, taken alone, do not pass.
 
     Facts a test does not give have their defaults: confidence 1.0, intake (execute where `ctx.action` is given), the
-    tenant's `lists`, and an empty list for every further one that the rules read.
+    tenant's `lists`, and an empty list for every further one that the rules read. What is left when `allowance` is used
+    up fails.
     """
+    spent = allowance or Allowance(CHECK_SECONDS)
     compiled = compile_policy(document)
     entry = RulebookEntry(document.id or "", "", "tenant", compiled)
     known_lists: dict[str, Sequence[Any]] = {name: [] for name in compiled.lists or ()} | dict(lists or {})
-    return [
-        FieldError(test.pointer, _difference(test, verdict), "test_failed")
-        for test in document.tests
-        if not _passes(test, verdict := evaluate([entry], _facts(test, known_lists)))
-    ]
+    found: list[FieldError] = []
+    for test in document.tests:
+        if spent.is_used_up:
+            said = (
+                f"The checks of this policy take more than {CHECK_SECONDS:.0f} s of processor time. Have fewer tests."
+            )
+            return [*found, FieldError(test.pointer, said, "too_large")]
+        verdict = evaluate([entry], _facts(test, known_lists))
+        if not _passes(test, verdict):
+            found.append(FieldError(test.pointer, _difference(test, verdict), "test_failed"))
+    return found
 
 
 def _check_given(given: Mapping[str, Any], pointer: str, problems: Problems) -> None:

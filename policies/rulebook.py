@@ -18,13 +18,14 @@ from django.db import connection
 from policies.documents import parse_policy
 from policies.evaluation import SCOPES, CompiledPolicy, RulebookEntry, Scope, compile_policy
 from policies.models import ListVersion, PolicyVersion
-from policies.weighted_cache import WeightedCache
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.weighted_cache import WeightedCache
 
 MOST_RULES_KEPT: Final = 20_000
-"""About 8 KB each."""
+"""About 8 KB each, when they are short; `_BYTES_OF_A_RULE` of conditions count as one more."""
+_BYTES_OF_A_RULE: Final = 40
 MOST_ITEMS_KEPT: Final = 500_000
 
 _IN_FORCE: Final = """
@@ -172,7 +173,7 @@ def _compiled(version_id: uuid.UUID, document: Any) -> _Readable:
     try:
         policy = parse_policy(document)
         readable = _Readable(compile_policy(policy))
-        weight = len(policy.rules) + 1
+        weight = 1 + len(policy.rules) + sum(len(rule.when) for rule in policy.rules) // _BYTES_OF_A_RULE
     except ThreadaError as error:
         log.warning("policy_version_unreadable", policy_version_id=str(version_id), detail=error.detail)
         readable, weight = _Readable(None), 1

@@ -34,11 +34,11 @@ from policies.models import (
 )
 from policies.overlay_documents import SCOPE_KINDS, OverlayScope
 from policies.publication import EmergencyStatus
-from policies.weighted_cache import WeightedCache
 from policies.workflow_documents import WorkflowDocument, workflow_from_spec
 from policies.working_time import DEFAULT_CALENDAR, WorkingCalendar
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.models import PeopleGroup
 
 __all__ = ["WorkflowDocument", "WorkflowInForce"]

@@ -7,7 +7,7 @@ from typing import Any
 from policies import selectors
 from policies.models import Channel, Overlay, Policy
 from policies.overlay_documents import OverlayScope
-from policies.services.validation import validate_policy
+from policies.services.validation import check_room, validate_policy
 from policies.windows import ALWAYS, Window
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
@@ -57,6 +57,7 @@ def put_overlay(policy: str, scope: OverlayScope, *, window: Window = ALWAYS, ct
         ends_at=window.ends_at,
         created_by=None if ctx.is_system else ctx.principal_id,
     )
+    check_room(bound, ctx=ctx)
     record(_entry("overlay.added", overlay), ctx=ctx)
     return Put(overlay, Change.CREATED)
 

@@ -18,7 +18,7 @@ from policies.services.drafts import (
 )
 from policies.services.emergencies import RESEAL, note_retired, open_emergency, replace_emergency
 from policies.services.locks import locked_policy_of, locked_version
-from policies.services.validation import validate_policy
+from policies.services.validation import check_room, validate_policy
 from telemetry.services.record import record
 from threada_site.kernel import clock, ids
 from threada_site.kernel.canonical import sha256_hex
@@ -67,6 +67,7 @@ def publish_policy_version(
     published.save(update_fields=["status", "published_by", "published_at", "revision"])
     policy.in_force = published
     policy.save(update_fields=["in_force"])
+    check_room(policy, ctx=ctx)
     published.policy = policy
     outcome: dict[str, Any] = {
         "replaces": ids.public_id(ids.POLICY_VERSION, replaces) if replaces else None,

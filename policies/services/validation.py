@@ -15,6 +15,7 @@ from policies.overlay_documents import OverlayScope
 from policies.overriding import override_problems, policies_overridden
 from policies.problems import MAX_PROBLEMS
 from policies.reachability import rule_warnings
+from policies.room import CHECK_SECONDS, Allowance, room_problems
 from policies.rule_tests import run_tests
 from policies.rules import PolicyDocument
 from threada_site.kernel.cel import check_typed
@@ -72,13 +73,14 @@ def validate_policy(
     `document` is a stored spec, and `pointer` where it stands in what was sent. Raises `PolicyDocumentInvalid` for one
     that cannot be read at all.
     """
+    allowance = Allowance(CHECK_SECONDS)
     parsed = parse_policy(document)
     schemas = schemas_reached_by(policy, ctx=ctx, also_reaching=also_reaching)
     items = {row.slug: row.current_version.items for row in selectors.lists(ctx) if row.current_version}
     return Validation(
         tuple(sorted(schemas)),
-        _at(pointer, _type_problems(parsed, schemas, lists=items.keys())),
-        _at(pointer, run_tests(parsed, lists=items)),
+        _at(pointer, _type_problems(parsed, schemas, lists=items.keys(), allowance=allowance)),
+        _at(pointer, run_tests(parsed, lists=items, allowance=allowance)),
         _at(pointer, rule_warnings(parsed)),
         _at(pointer, override_problems(document, _overridden(document, slug=policy.slug, ctx=ctx))),
     )
@@ -96,6 +98,19 @@ def schemas_reached_by(
 def schemas_of_all(*, ctx: ActingContext) -> dict[str, Any]:
     """The payload schemas of every workflow of the tenant."""
     return _schemas_reached([OverlayScope("tenant", "")], ctx=ctx)
+
+
+def check_room(policy: Policy, *, ctx: ActingContext) -> None:
+    """Refuse to have more apply in the tenant than may: seen with `policy` as it is in force now, where it is bound.
+
+    Raises `PolicyDocumentInvalid`.
+    """
+    bound = Overlay.objects.filter(tenant_id=ctx.tenant_id).values("policy_id")
+    rows = selectors.policies(ctx).filter(Q(id__in=bound), in_force__isnull=False)
+    specs = {row.slug: row.in_force.document for row in rows if row.in_force}
+    problems = room_problems(specs) if policy.slug in specs else []
+    if problems:
+        raise PolicyDocumentInvalid("More would apply in this tenant than may.", errors=problems)
 
 
 def check_overrides(document: Any, *, slug: str, ctx: ActingContext, pointer: str = "") -> None:
@@ -133,11 +148,19 @@ def _schemas_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) ->
     return {row.slug: row.current_version.spec["payload_schema"] for row in rows if row.current_version}
 
 
-def _type_problems(document: PolicyDocument, schemas: dict[str, Any], *, lists: Collection[str]) -> list[FieldError]:
+def _type_problems(
+    document: PolicyDocument, schemas: dict[str, Any], *, lists: Collection[str], allowance: Allowance
+) -> list[FieldError]:
     """Each problem once, with the workflow it was found with; a rule that reads no payload is checked once."""
     found: list[FieldError] = []
     for index, rule in enumerate(document.rules):
         place = pointer_to("", "rules", index, "when")
+        if allowance.is_used_up:
+            said = (
+                f"Checking this policy against the payloads of {len(schemas)} workflows takes more than "
+                f"{CHECK_SECONDS:.0f} s of processor time. Bind it to fewer, or split it."
+            )
+            return [*found, FieldError(place, said, "too_large")]
         reads_payload = "payload" in rule.when
         for workflow, schema in (schemas if reads_payload and schemas else {"": _ANYTHING}).items():
             for problem in check_typed(rule.when, payload_schema=schema, lists=lists):

@@ -17,11 +17,11 @@ from policies.services.decide import decide
 from policies.services.overlays import put_overlay
 from policies.services.publishing import put_policy
 from policies.services.workflows import put_workflow
-from policies.weighted_cache import WeightedCache
 from policies.workflow_documents import parse_workflow
 from tests.factories import acting, make_principal
 from tests.policies.rulebooks import PAYMENTS, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec
 from threada_site.kernel.context import ActingContext, ObjectGrants, Scope
+from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
 

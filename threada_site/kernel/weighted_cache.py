@@ -34,3 +34,14 @@ class WeightedCache[Key: Hashable, Value]:
             while self._weight > self._max_weight and len(self._entries) > 1:
                 _, (_, gone) = self._entries.popitem(last=False)
                 self._weight -= gone
+
+    @property
+    def weight(self) -> int:
+        """Of all that is kept."""
+        return self._weight
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._entries.clear()
+            self._weight = 0

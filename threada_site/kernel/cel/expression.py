@@ -16,6 +16,7 @@ from threada_site.kernel.cel.tree import Tree
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.errors import JsonNotInteroperable
 from threada_site.kernel.interop import check_value
+from threada_site.kernel.weighted_cache import WeightedCache
 
 ENGINE: Final = f"cel-expr-python {version('cel-expr-python')}"
 MAX_LENGTH: Final = 4096
@@ -24,6 +25,11 @@ _BOOL: Final = cel.Type.BOOL
 _DYNAMIC: Final = cel.Type.DYN
 _ERROR: Final = cel.Type.ERROR
 _NEGATION: Final = "-_("
+
+
+_OWN_WEIGHT: Final = 20
+_MOST_KEPT: Final = 400_000
+"""Bytes of source. One takes about 100 bytes of memory when it is compiled."""
 
 
 class ExpressionError(Exception):
@@ -60,6 +66,8 @@ class Expression:
     variables: tuple[str, ...]
     lists: frozenset[str] | None = field(compare=False)
     """The members of the variable `lists` it reads; None when it may read any."""
+    loops: bool = field(compare=False)
+    """Whether it goes over a list or map, so that its cost grows with the facts."""
     may_be_truth: bool = field(compare=False)
     """False when it can never say true or false, as `1 + 1`."""
     _program: cel.Expression = field(repr=False, compare=False)
@@ -117,6 +125,9 @@ class ConditionList:
         return answers
 
 
+_compiled: Final = WeightedCache[tuple[str, tuple[str, ...]], Expression](max_weight=_MOST_KEPT)
+
+
 def compile_expression(source: str, *, variables: tuple[str, ...]) -> Expression:
     """Compile `source` over dynamic `variables`. Raises `ExpressionError` with the first problem's line and column."""
     try:
@@ -146,13 +157,21 @@ def compile_together(conditions: Sequence[Expression]) -> ConditionList | None:
     return ConditionList(len(conditions), program)
 
 
-@lru_cache(maxsize=4096)
 def _compile(source: str, variables: tuple[str, ...]) -> Expression:
+    known = _compiled.get((source, variables))
+    if known is None:
+        known = _compile_anew(source, variables)
+        _compiled.put((source, variables), known, weight=len(source) + _OWN_WEIGHT)
+    return known
+
+
+def _compile_anew(source: str, variables: tuple[str, ...]) -> Expression:
     tree, program, adds_dynamically = _guarded(source, variables)
     return Expression(
         source,
         variables,
         lists=tree.members_of("lists"),
+        loops=tree.loops,
         may_be_truth=program.return_type() in (_BOOL, _DYNAMIC),
         _program=program,
         _adds_dynamically=adds_dynamically,

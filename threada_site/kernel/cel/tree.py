@@ -118,6 +118,11 @@ class Tree:
                     other_uses -= 1
         return None if other_uses else frozenset(names)
 
+    @property
+    def loops(self) -> bool:
+        """Whether it goes over a list or map: such an expression may take seconds, which nothing interrupts."""
+        return any(_kind(node) == "loop" for node, _ in _walk(self.root))
+
     def arithmetic_on_doubles(self) -> Iterator[int]:
         """Offsets of fields that are doubles by their schema and stand in arithmetic without `double(…)` around them.
 
