@@ -148,6 +148,7 @@ class Execution(TenantRow):
     tries_began_at = models.DateTimeField(null=True, help_text="The first try since it was started or retried.")
     next_try_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
+    waiting_until = models.DateTimeField(null=True, help_text="Until when its receiver may call back.")
     fencing_token = models.PositiveBigIntegerField(default=0)
     held_by = models.ForeignKey(
         Freeze, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"

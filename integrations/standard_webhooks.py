@@ -6,11 +6,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 PREFIX: Final = "whsec_"
+TOLERANCE_S: Final = 300
+MOST_SIGNATURES: Final = 8
 _FEWEST_BYTES: Final = 24
 
 
@@ -35,6 +37,18 @@ def signed_headers(body: bytes, *, message_id: str, at: datetime, keys: Sequence
         ("webhook-timestamp", timestamp),
         ("webhook-signature", " ".join(_signature(body, message_id, timestamp, key) for key in keys)),
     )
+
+
+def is_signed(body: bytes, headers: Mapping[str, str], *, keys: Sequence[bytes], now: datetime) -> bool:
+    """Whether the three headers are of this body, signed with one of the keys, not longer than five minutes ago."""
+    message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not message_id or not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+        return False
+    if abs(int(now.timestamp()) - int(timestamp)) > TOLERANCE_S:
+        return False
+    sent = headers.get("webhook-signature", "").split(" ")[:MOST_SIGNATURES]
+    expected = [_signature(body, message_id, timestamp, key).encode() for key in keys]
+    return any(hmac.compare_digest(one.encode(), right) for one in sent for right in expected)
 
 
 def _signature(body: bytes, message_id: str, timestamp: str, key: bytes) -> str:

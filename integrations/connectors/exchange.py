@@ -67,6 +67,8 @@ def outbound_request(
     headers["Idempotency-Key"] = terms.idempotency_key
     if terms.traceparent:
         headers["traceparent"] = terms.traceparent
+    if terms.callback_url:
+        headers["Threada-Callback-Url"] = terms.callback_url
     headers.update(own_headers)
     try:
         return OutboundRequest(request["method"], request["url"], tuple(headers.items()), body)

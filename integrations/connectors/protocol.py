@@ -29,7 +29,7 @@ class CallTerms:
     `idempotency_key` derives from the execution and is the same for every attempt. `timeout_s` bounds the attempt as a
     whole. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent along when given. `now` answers the time,
     which a Retry-After date is held against. `tls` is None for public authorities alone. `stored` reads the tenant's
-    own secrets by name, for the integration's host.
+    own secrets by name, for the integration's host. `callback_url` is where a receiver says later what came of it.
     """
 
     idempotency_key: str
@@ -37,6 +37,7 @@ class CallTerms:
     egress: EgressPolicy
     user_agent: str
     traceparent: str | None = None
+    callback_url: str | None = None
     network: Network = field(default_factory=SystemNetwork)
     tls: ssl.SSLContext | None = None
     environ: Mapping[str, str] | None = field(default=None, repr=False)

@@ -18,6 +18,8 @@
         input_schema: {type: object}
         resolves: true              # success resolves the work item
         undo: refund                # another action of this integration
+        completes: callback         # the receiver says later what came of it, at the address in Threada-Callback-Url,
+        callback_within: PT1H       # signed (Standard Webhooks) with one of the integration's callback_secrets
         # timeout, idempotent, retry: as above, for this action alone
 
 The workflow connector's actions are `request_approval: {question?, approvals?}`, `assign: {to}` and `close: {}`.
@@ -29,7 +31,7 @@ from typing import Any, Final
 
 from integrations.documents.chat_actions import ChatGrammar
 from integrations.documents.fields import Fields
-from integrations.documents.grammar import Destination, Grammar
+from integrations.documents.grammar import Destination, Grammar, read_secrets
 from integrations.documents.http_actions import HttpGrammar
 from integrations.documents.limits import read_limits
 from integrations.documents.mail_actions import MailGrammar
@@ -71,6 +73,8 @@ _grammars: Final[dict[str, Grammar]] = {
 }
 DEFAULT_TIMEOUT_S: Final = 10.0
 LONGEST_TIMEOUT_S: Final = 300.0
+DEFAULT_CALLBACK_S: Final = 3600.0
+LONGEST_CALLBACK_S: Final = 30 * 86400.0
 
 
 def register_grammar(connector: str, grammar: Grammar) -> None:
@@ -109,6 +113,7 @@ def _read(spec: Any, pointer: str, errors: list[FieldError]) -> IntegrationDocum
         origin=destination.origin,
         auth=destination.auth,
         secrets=destination.secrets,
+        callback_secrets=read_secrets(fields, "callback_secrets", most=2) if "callback_secrets" in fields else (),
         settings=destination.settings,
         limits=read_limits(fields),
         actions=_read_actions(fields, errors, connector=connector, grammar=grammar, destination=destination),
@@ -148,9 +153,21 @@ def _read_actions(
             retry=action.retry("retry", retry),
             resolves=action.flag("resolves", default=slug == "close" and connector == "workflow"),
             undo=undo,
+            waits_for_callback_s=_read_callback(action, spec),
             input_schema=_read_schema(action),
         )
     return actions
+
+
+def _read_callback(action: Fields, spec: Fields) -> float | None:
+    """How long the receiver may take, where it answers by callback."""
+    completes = action.choice("completes", ("answer", "callback"))
+    within_s = action.seconds("callback_within", DEFAULT_CALLBACK_S, highest=LONGEST_CALLBACK_S)
+    if completes != "callback":
+        return None
+    if "callback_secrets" not in spec:
+        spec.refuse("is required where an action completes by callback", "callback_secrets", code="required")
+    return within_s
 
 
 def _read_schema(action: Fields) -> dict[str, Any] | None:

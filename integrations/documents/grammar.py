@@ -15,6 +15,9 @@ OUTBOUND_SPEC: Final = frozenset({"connector", "idempotent", "timeout", "retry",
 """Members of a spec that mean the same for every connector that calls somebody."""
 OUTBOUND_ACTION: Final = frozenset({"input_schema", "resolves", "undo", "timeout", "idempotent", "retry"})
 """The same of an action."""
+ANSWERED_LATER_SPEC: Final = frozenset({"callback_secrets"})
+"""What a connector's specs may have besides, when its receivers are told where to call back."""
+ANSWERED_LATER_ACTION: Final = frozenset({"completes", "callback_within"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

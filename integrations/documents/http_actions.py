@@ -6,7 +6,14 @@ from collections.abc import Collection
 from typing import Final
 
 from integrations.documents.fields import Fields
-from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC, Destination, read_secret
+from integrations.documents.grammar import (
+    ANSWERED_LATER_ACTION,
+    ANSWERED_LATER_SPEC,
+    OUTBOUND_ACTION,
+    OUTBOUND_SPEC,
+    Destination,
+    read_secret,
+)
 from integrations.documents.model import Authentication, HttpCall
 from integrations.templates import Parts, Place, Template, climbs
 from integrations.transport.client import FRAMING_HEADERS, is_header_name, is_header_value
@@ -19,6 +26,7 @@ OWN_HEADERS: Final = FRAMING_HEADERS | {
     "cookie",
     "idempotency-key",
     "proxy-authorization",
+    "threada-callback-url",
     "traceparent",
     "tracestate",
     "user-agent",
@@ -31,10 +39,10 @@ _SAMPLE: Final = "x"
 
 
 class HttpGrammar:
-    spec_fields = OUTBOUND_SPEC | {"base_url", "auth"}
+    spec_fields = OUTBOUND_SPEC | ANSWERED_LATER_SPEC | {"base_url", "auth"}
 
     def action_fields(self, slug: str) -> Collection[str]:
-        return OUTBOUND_ACTION | {"method", "path", "query", "headers", "body"}
+        return OUTBOUND_ACTION | ANSWERED_LATER_ACTION | {"method", "path", "query", "headers", "body"}
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = read_base_url(spec)

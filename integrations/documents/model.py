@@ -59,7 +59,9 @@ class ActionDocument:
     """One named operation. What the action leaves out is filled in from its integration.
 
     `call` is what the connector's grammar read. `sha256` is the digest of the action's spec as written; `resolves`:
-    success resolves the work item; `undo` names the action of the same integration that takes this one back.
+    success resolves the work item; `undo` names the action of the same integration that takes this one back;
+    `waits_for_callback_s`: how long its receiver may take to say what came of it, None where the answer to the call
+    says it.
     """
 
     slug: str
@@ -70,6 +72,7 @@ class ActionDocument:
     retry: RetryPolicy
     resolves: bool = False
     undo: str | None = None
+    waits_for_callback_s: float | None = None
     input_schema: Mapping[str, Any] | None = None
 
 
@@ -83,6 +86,7 @@ class IntegrationDocument:
     origin: Target | None = None
     auth: Authentication | None = None
     secrets: tuple[SecretReference, ...] = ()
+    callback_secrets: tuple[SecretReference, ...] = ()
     settings: Any = None
     limits: Limits = UNBOUNDED
     actions: Mapping[str, ActionDocument] = field(default_factory=dict)
@@ -102,4 +106,5 @@ class IntegrationDocument:
     @property
     def secret_references(self) -> tuple[SecretReference, ...]:
         """Every secret that calls will read, for the check against `THREADA_SECRET_REFS`."""
-        return self.secrets if self.auth is None else (self.auth.secret, *self.secrets)
+        own = () if self.auth is None else (self.auth.secret,)
+        return (*own, *self.secrets, *self.callback_secrets)

@@ -18,7 +18,14 @@ from typing import Final
 
 from integrations.documents import http_actions
 from integrations.documents.fields import Fields
-from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC, Destination, read_secrets
+from integrations.documents.grammar import (
+    ANSWERED_LATER_ACTION,
+    ANSWERED_LATER_SPEC,
+    OUTBOUND_ACTION,
+    OUTBOUND_SPEC,
+    Destination,
+    read_secrets,
+)
 from integrations.templates import Place, Template
 
 MOST_KEYS: Final = 2
@@ -35,10 +42,10 @@ class WebhookCall:
 
 
 class WebhookGrammar:
-    spec_fields = OUTBOUND_SPEC | {"base_url", "secrets"}
+    spec_fields = OUTBOUND_SPEC | ANSWERED_LATER_SPEC | {"base_url", "secrets"}
 
     def action_fields(self, slug: str) -> Collection[str]:
-        return OUTBOUND_ACTION | {"path", "type", "data", "headers"}
+        return OUTBOUND_ACTION | ANSWERED_LATER_ACTION | {"path", "type", "data", "headers"}
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = http_actions.read_base_url(spec)

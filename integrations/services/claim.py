@@ -74,6 +74,15 @@ def is_due(execution: Execution, *, now: datetime) -> bool:
     )
 
 
+def waited_in_vain(execution: Execution, *, now: datetime) -> bool:
+    """Whether the receiver has let the time pass that it had to call back."""
+    return (
+        execution.status == ExecutionStatus.RUNNING
+        and execution.waiting_until is not None
+        and execution.waiting_until <= now
+    )
+
+
 def is_abandoned(execution: Execution, *, now: datetime) -> bool:
     """Whether the worker that runs it has let its lease run out."""
     return (

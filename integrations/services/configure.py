@@ -125,6 +125,11 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
         return document
     if document.reached_at is not None:
         _check_reachable(document.reached_at, f"{pointer}/{'server' if document.base_url is None else 'base_url'}")
+    if not settings.THREADA_PUBLIC_URL and any(
+        action.waits_for_callback_s is not None for action in document.actions.values()
+    ):
+        detail = "completes by callback, which needs THREADA_PUBLIC_URL: where this instance is reached"
+        raise DocumentInvalid(errors=[FieldError(f"{pointer}/actions", detail, "unreachable")])
     _check_stored(document, ctx=ctx, pointer=pointer)
     for reference in document.secret_references:
         if not allowed(reference, settings.THREADA_SECRET_REFS, tenant=ctx.tenant_slug):

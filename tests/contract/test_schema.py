@@ -99,6 +99,7 @@ CONTRACT: Final = {
     "POST /integrations": "integrations:manage",
     "GET /integrations/{integration_id}": "workitems:read",
     "POST /integrations/{integration_id}/test": "integrations:manage",
+    "POST /callbacks/{callback_id}": None,
     "GET /secrets": "integrations:manage",
     "POST /secrets": "integrations:manage",
     "GET /secrets/{secret_id}": "integrations:manage",
@@ -158,6 +159,7 @@ def test_it_holds_the_contracts_operations_and_their_scopes() -> None:
         "getHealth",
         "getReadiness",
         "getMetrics",
+        "receiveCallback",
     }
 
 
@@ -197,7 +199,7 @@ def test_an_operation_says_what_it_is(operation: Operation) -> None:
     headers = {entry["name"] for entry in map(resolved, raw["parameters"]) if entry["in"] == "header"}
     expected = {"Threada-Correlation-Id"}
     expected |= set() if operation.is_public else {"Threada-Tenant", "Threada-Role"}
-    expected |= {"Idempotency-Key"} if operation.method == "POST" else set()
+    expected |= {"Idempotency-Key"} if operation.method == "POST" and not operation.is_public else set()
     assert headers - {"If-Match"} == expected
 
 

@@ -197,7 +197,7 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
         ({"retry": {"atempts": 2}}, "/retry/atempts", "Did you mean attempts?"),
         ({"retry": 3}, "/retry", "object"),
         ({"pathh": "/x"}, "/pathh", "Did you mean path?"),
-        ({"completely_other": 1}, "/completely_other", "Known here: body, headers"),
+        ({"wholly_other": 1}, "/wholly_other", "Known here: body, callback_within"),
     ],
 )
 def test_action_problem_is_named_by_pointer(changes: dict[str, Any], pointer: str, said: str) -> None:
@@ -249,3 +249,16 @@ def test_pointer_of_the_surrounding_document_is_kept() -> None:
 def test_large_document_is_read() -> None:
     body = {f"field_{n}": "x" * 1000 for n in range(3000)}
     assert read_integration(with_pay(body=body)).action("pay").call
+
+
+def test_an_action_may_be_answered_later() -> None:
+    whole = {**with_pay(completes="callback", callback_within="PT2H"), "callback_secrets": [{"env": "A"}, {"env": "B"}]}
+    bank = read_integration(whole)
+    assert (bank.action("pay").waits_for_callback_s, bank.action("refund").waits_for_callback_s) == (7200.0, None)
+    assert [str(reference) for reference in bank.secret_references] == ["env:BANK_TOKEN", "env:A", "env:B"]
+    assert read_integration(with_pay(completes="answer")).action("pay").waits_for_callback_s is None
+    assert problems(with_pay(completes="callback")) == {
+        "/spec/callback_secrets": "is required where an action completes by callback"
+    }
+    assert list(problems(with_pay(completes="later"))) == ["/spec/actions/pay/completes"]
+    assert list(problems({**whole, "callback_secrets": []})) == ["/spec/callback_secrets"]

@@ -284,6 +284,7 @@ _EXECUTION: Final = {
     "attempts_made": {"type": "integer", "minimum": 0},
     "next_try_at": MAYBE_INSTANT,
     "waits_for": {"enum": ["concurrency", "rate", "breaker", None], "description": "What it had to wait for."},
+    "waiting_until": {**MAYBE_INSTANT, "description": "Until when the receiver may call back."},
     "held_by": {**maybe(id_schema(ids.FREEZE)), "description": "The freeze that holds it."},
     "failure": MAYBE_TEXT,
     "failure_detail": MAYBE_TEXT,

@@ -158,6 +158,7 @@ def represent_execution(execution: Execution, *, attempts: list[Attempt] | None 
         "attempts_made": execution.attempts_made,
         "next_try_at": _instant(execution.next_try_at),
         "waits_for": execution.waits_for or None,
+        "waiting_until": _instant(execution.waiting_until),
         "held_by": ids.public_id(ids.FREEZE, execution.held_by_id) if execution.held_by_id else None,
         "failure": execution.failure or None,
         "failure_detail": execution.failure_detail or None,

@@ -3,6 +3,7 @@ from django.urls import path
 from workitems.api import (
     actions,
     batches,
+    callbacks,
     changes,
     delegations,
     freezes,
@@ -15,6 +16,7 @@ from workitems.api import (
 )
 
 urlpatterns = [
+    path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
     path("work-items", items.WorkItems.as_view()),
     path("work-items/<str:work_item_id>", items.WorkItemDetail.as_view()),
     path("work-items/<str:work_item_id>/cancel", items.CancelWorkItem.as_view()),

@@ -31,7 +31,7 @@ from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from integrations.outcomes import Outcome
-from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease
+from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease, waited_in_vain
 from integrations.services.dispatch import give_turns
 from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go
 from integrations.services.gauges import admit
@@ -45,12 +45,16 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors
 from workitems.models import WorkItem
 from workitems.services.actors import actor_behind
+from workitems.services.callbacks import callback_id
 from workitems.services.decisions import decision_request
 from workitems.services.execute import asked_of
 from workitems.services.opening import open_to_run
 from workitems.services.receipts import record_item
-from workitems.services.settle import settle
+from workitems.services.settle import settle, settle_answered
 
+NEVER_CALLED_BACK: Final = Outcome(
+    failure=FailureClass.TIMEOUT, ambiguous=True, detail="The receiver did not call back in the time it had."
+)
 RENEW_EVERY: Final = timedelta(seconds=10)
 
 log = structlog.get_logger("threada.executions")
@@ -122,6 +126,8 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
         item, execution = found
         ctx = _context(tenant, execution)
         action = readable_action_of(execution)
+        if waited_in_vain(execution, now=now):
+            settle_answered(item, execution, action, NEVER_CALLED_BACK, ctx=ctx)
         if is_abandoned(execution, now=now):
             _note_lost_worker(item, execution, action, ctx=ctx)
         if not is_due(execution, now=now):
@@ -239,8 +245,15 @@ def _terms(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> CallTerms
         egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
         user_agent=f"Threada/{settings.THREADA_VERSION}",
         traceparent=tracing.traceparent(),
+        callback_url=_callback_url(tenant, execution_id, errand),
         stored=partial(reveal, tenant_id=tenant.id, host=errand.host),
     )
+
+
+def _callback_url(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str | None:
+    if errand.action.waits_for_callback_s is None:
+        return None
+    return f"{settings.THREADA_PUBLIC_URL.rstrip('/')}/callbacks/{callback_id(tenant.id, execution_id)}"
 
 
 def _context(tenant: Tenant, execution: Execution) -> ActingContext:

@@ -59,6 +59,12 @@ def settle(
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail
     execution.result = outcome.response
+    if outcome.succeeded and action.waits_for_callback_s is not None:
+        execution.waiting_until = now + timedelta(seconds=action.waits_for_callback_s)
+        execution.lease_until = None
+        execution.save(update_fields=["waiting_until", "lease_until", "failure", "failure_detail", "result"])
+        _record("execution.accepted", item, execution, ctx=ctx)
+        return
     if outcome.succeeded:
         _succeed(item, execution, action, request, ctx=ctx)
         return
@@ -97,6 +103,26 @@ def settle(
     ):
         carry_item(item, execution, WorkItemStatus.FAILED)
     _record(f"execution.{execution.status}", item, execution, ctx=ctx)
+
+
+def settle_answered(
+    item: WorkItem, execution: Execution, action: ActionDocument, outcome: Outcome, *, ctx: ActingContext
+) -> None:
+    """End a locked execution that waits for its callback, with what the receiver says; `ambiguous`: it said nothing."""
+    execution.waiting_until = None
+    execution.failure = outcome.failure or ""
+    execution.failure_detail = outcome.detail
+    if outcome.response is not None:
+        execution.result = outcome.response
+    execution.save(update_fields=["waiting_until"])
+    if outcome.succeeded:
+        _succeed(item, execution, action, {}, ctx=ctx)
+        return
+    status = ExecutionStatus.OUTCOME_UNKNOWN if outcome.ambiguous else ExecutionStatus.FAILED
+    move_execution(execution, status, "failure", "failure_detail", "result")
+    if status is ExecutionStatus.FAILED:
+        carry_item(item, execution, WorkItemStatus.FAILED)
+    _record(f"execution.{status}", item, execution, ctx=ctx)
 
 
 def _succeed(

@@ -45,6 +45,7 @@ def remind_of_executions(*, now: datetime) -> int:
     """Remind of executions that are in the queue by their rows and have no live job, and of those whose worker died."""
     lost = Q(status=ExecutionStatus.STARTED, dispatched_at__isnull=False, ready_at__lte=now)
     abandoned = Q(status=ExecutionStatus.RUNNING, lease_until__lte=now)
+    abandoned |= Q(status=ExecutionStatus.RUNNING, waiting_until__lte=now)
     with platform_role():
         due = list(Execution.objects.filter(lost | abandoned).values_list("tenant_id", "id", "status")[:BATCH])
         live = live_jobs(RUN_EXECUTION, "execution_id", [str(execution_id) for _, execution_id, _ in due])
