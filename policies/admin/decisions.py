@@ -54,4 +54,5 @@ class PolicyDecisionAdmin(TenantAdmin):
             "work_item": ids.public_id(ids.WORK_ITEM, row.work_item_id),
             "execution": ids.public_id(ids.EXECUTION, row.execution_id) if row.execution_id else "",
             "facts": selectors.stored_facts(row),
+            "explanation": selectors.explanation_of(row),
         }

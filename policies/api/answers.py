@@ -200,6 +200,11 @@ POLICY_DECISION: Final = representation(
         "trace": _OBJECTS,
         "facts": {"type": "object", "description": "What the rules were asked about; lists by version alone."},
         "facts_sha256": _SHA256,
+        "explanation": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "Why it was decided so, in sentences; the outcome first.",
+        },
         "engine": _TEXT,
         "duration_us": {"type": "integer"},
         "created_at": _INSTANT,

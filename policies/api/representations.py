@@ -9,7 +9,7 @@ from typing import Any
 
 from policies.effective import Binding, effective_rules
 from policies.models import Channel, Overlay, Policy, PolicyDecision, PolicyVersion, Workflow, WorkflowVersion
-from policies.selectors import stored_facts
+from policies.selectors import explanation_of, stored_facts
 from policies.services.validation import Validation
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
@@ -144,7 +144,7 @@ def _origin(binding: Binding) -> dict[str, Any]:
 
 
 def represent_decision(decision: PolicyDecision) -> dict[str, Any]:
-    """One evaluation, whole."""
+    """One evaluation, whole, and in sentences."""
     return {
         "policy_decision_id": decision.public_id,
         "work_item_id": ids.public_id(ids.WORK_ITEM, decision.work_item_id),
@@ -162,6 +162,7 @@ def represent_decision(decision: PolicyDecision) -> dict[str, Any]:
         "trace": decision.trace,
         "facts": stored_facts(decision),
         "facts_sha256": decision.facts_sha256,
+        "explanation": explanation_of(decision),
         "engine": decision.engine,
         "duration_us": decision.duration_us,
         "created_at": rfc3339(decision.created_at),

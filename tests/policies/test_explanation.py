@@ -1,0 +1,105 @@
+"""A decision in sentences: what was decided, by which rule, on which facts, and what did not count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from policies import selectors
+from policies.models import PolicyDecision
+from policies.services.decide import decide
+from policies.services.publishing import retire_policy_version
+from tests.client import Api
+from tests.factories import make_principal, make_token
+from tests.policies.rulebooks import PAYMENTS, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.contents import ErasedBytes
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.roles import platform_role
+
+
+@pytest.fixture
+def book(work: ActingContext) -> ActingContext:
+    put_payment_run(work)
+    return work
+
+
+def told(ctx: ActingContext, **request: Any) -> list[str]:
+    """All sentences but the last, which says how long it took."""
+    decision = PolicyDecision.objects.get(id=decide(asking(**request), ctx=ctx).id)
+    sentences = selectors.explanation_of(decision)
+    assert sentences[-1] == f"{decision.engine} took {decision.duration_us} µs."
+    return sentences[:-1]
+
+
+def test_what_decided_and_on_which_facts(book: ActingContext) -> None:
+    put_in_force(PAYMENTS, ctx=book)
+    assert told(book, payload={"vendor": "Hooli", "amount_minor": 5000}, action="pay") == [
+        "People have to approve it first (LARGE).",
+        "At least 1 person has to agree.",
+        (
+            "Rule large of payments version 1 on workflow asks for an approval because ctx.action == 'pay' && "
+            "item.payload.amount_minor > 1000 holds (LARGE)."
+        ),
+        'There, ctx.action is "pay"; item.payload.amount_minor is 5000.',
+        "Held too, and are less strict: payments/within-limits.",
+        (
+            "Asked at execute of payment_run, from web_main: payments version 1 on workflow payment_run; "
+            "3 rules were looked at."
+        ),
+    ]
+
+
+def test_what_holds_always_and_the_authors_words(book: ActingContext) -> None:
+    put_in_force(spec(rule("open", "allow", message="Small sums are nobody's business.")), ctx=book)
+    assert told(book)[:3] == [
+        "It is allowed (OPEN).",
+        "Rule open of payments version 1 on workflow allows it in every case (OPEN).",
+        "Its author says: Small sums are nobody's business.",
+    ]
+
+
+def test_failures_are_told_as_what_they_are(book: ActingContext) -> None:
+    put_in_force(spec(rule("odd", "deny", "item.payload.amount_minor > 10"), rule("yes", "allow")), ctx=book)
+    sentences = told(book, payload={"vendor": "Hooli"})
+    assert sentences[0] == ("It is denied (policy_error): a rule failed, and what cannot be judged is not allowed.")
+    assert sentences[1].startswith("Rule odd of payments failed: Key not found")
+    assert "Held, and could not count: payments/yes." in sentences
+
+
+def test_nothing_in_force_nothing_bound_nothing_matched(book: ActingContext) -> None:
+    assert told(book) == [
+        "It is denied (policy_missing): no version of a policy that applies there is in force.",
+        "Asked at intake of payment_run, from web_main: no policy applied.",
+    ]
+    version = put_in_force(spec(rule("never", "allow", "false")), ctx=book)
+    assert told(book)[0] == "It is denied (no_rule_matched): no rule matched, and what no rule allows is not allowed."
+    retire_policy_version(version, ctx=book)
+    assert "Without a version in force: payments." in told(book)
+
+
+def test_what_was_loosened_is_named(book: ActingContext) -> None:
+    put_in_force(spec(rule("no", "deny", overridable=True)), TENANT, ctx=book, policy="wide")
+    put_in_force(spec(rule("yes", "allow", overrides=["wide/no"])), WEB_MAIN, ctx=book, policy="narrow")
+    assert "Loosened by a narrower rule, where they allow it: wide/no." in told(book)
+
+
+def test_facts_that_are_gone_are_said_to_be_gone(book: ActingContext) -> None:
+    put_in_force(PAYMENTS, ctx=book)
+    decision = decide(asking(payload={"vendor": "Hooli", "amount_minor": 5000}, action="pay"), ctx=book)
+    with platform_role():
+        PolicyDecision.objects.filter(id=decision.id).update(facts=ErasedBytes("retention"))
+    sentences = selectors.explanation_of(PolicyDecision.objects.get(id=decision.id))
+    assert "Retention has removed the facts." in sentences
+    assert not [sentence for sentence in sentences if "5000" in sentence]
+
+
+def test_the_api_tells_it(tenant: Tenant, ctx: ActingContext, api: Callable[..., Api], work: ActingContext) -> None:
+    put_payment_run(ctx)
+    put_in_force(PAYMENTS, ctx=ctx)
+    decision = decide(asking(), ctx=ctx)
+    viewer = api(make_token(tenant, make_principal(tenant, "vera", roles=["viewer"])))
+    body = viewer.get(f"/policy-decisions/{decision.public_id}").json()
+    assert body["explanation"][0] == "It is allowed (WITHIN_LIMITS)."
