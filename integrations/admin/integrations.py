@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from integrations import selectors
 from integrations.configuration import document_of
+from integrations.health import health_of
 from integrations.models import Integration, IntegrationVersion
 from integrations.services.configure import put_integration
 from integrations.services.probe import probe_integration
@@ -20,7 +21,7 @@ from threada_site.admin.documents import as_yaml, one_document, with_lines
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.kernel import errors, ids
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 
 _VERSIONS_SHOWN = 50
@@ -80,6 +81,9 @@ class IntegrationAdmin(TenantAdmin):
             "actions": sorted(row.current_version.spec["actions"].items()),
             "secrets": [str(reference) for reference in document.secret_references],
             "versions": versions.order_by("-number")[:_VERSIONS_SHOWN],
+            "health": None
+            if row.connector == "workflow"
+            else next(iter(health_of([row], now=clock.now(), ctx=ctx)), None),
             "may_test": ctx.allows(Scope.INTEGRATIONS_MANAGE, integration=row.id),
         }
 

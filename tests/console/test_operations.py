@@ -74,6 +74,8 @@ def test_operations_show_what_waits_and_why(office: Office, bank: Receiver, admi
     assert (shown["state"], shown["failures_in_a_row"], shown["waits_for"], shown["last_failure"]) == (
         "resting", 3, "breaker", "rejected_by_receiver",
     )  # fmt: skip
+    page = admin.get(reverse("admin:integrations_integration_change", args=["bank"])).content.decode()
+    assert "3; after 10 it is left alone for 30 s" in page
     row = admin.get(reverse("admin:integrations_execution_change", args=[waiting.public_id])).content.decode()
     assert "bank is not called before" in row
 
