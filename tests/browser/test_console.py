@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 PAGES = [
     "/console/workitems/workitem/", "/console/workitems/decisionstep/", "/console/integrations/execution/",
-    "/console/policies/policy/", "/console/policies/overlay/", "/console/policies/policyreplay/", "/console/policies/policyshadow/", "/console/policies/workflow/",
+    "/console/policies/policy/", "/console/policies/overlay/", "/console/policies/overlay/effective/", "/console/policies/pack/", "/console/policies/policyreplay/", "/console/policies/policyshadow/", "/console/policies/workflow/",
     "/console/policies/channel/", "/console/policies/list/", "/console/integrations/integration/",
     "/console/telemetry/receipt/", "/console/telemetry/telemetryexport/", "/console/telemetry/delivery/", "/console/workitems/noticemessage/",
     "/console/tenancy/membership/",

@@ -73,7 +73,7 @@ def test_its_tests_run_on_the_text(demo: Demo, console: Console) -> None:
     assert answer["tests"] == {"run": 3, "failed": 1}
     (mark,) = answer["marks"]
     assert "expects require_approval AMOUNT_OVER_LIMIT; the rules say require_approval ANOTHER" in mark["detail"]
-    shadowed = text_in(browser.get(NEW_DRAFT)).replace("when: item.confidence < 0.8", "when: 'false'")
+    shadowed = text_in(browser.get(NEW_DRAFT)).replace('when: "item.confidence < 0.8"', "when: 'false'")
     (warning,) = browser.post(CHECK, {"document": shadowed}).json()["marks"]
     assert (warning["kind"], warning["detail"][:36]) == ("warning", "Rule low-confidence never decides: i")
     for broken in ("kind: [", "", "a: 1\n---\nb: 2", "just text", "{" * 100):

@@ -7,32 +7,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-import yaml
-
 from threada_site.kernel import errors
+from threada_site.kernel.document_text import write_document
 from threada_site.kernel.documents import Document, load_documents
 from threada_site.kernel.errors import FieldError, ThreadaError
 
 LINES_SHOWN: Final = 3000
 
 
-class _Dumper(yaml.SafeDumper):
-    """Long strings stay readable, and nothing is written as an alias: documents are read without them."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _write_text)
-
-
 def as_yaml(value: Any) -> str:
     """A JSON value as a YAML document in the order it was written, at most 3,000 lines of it."""
-    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    text = write_document(value)
     lines = text.splitlines()
     if len(lines) > LINES_SHOWN:
         return "\n".join([*lines[:LINES_SHOWN], f"# {len(lines) - LINES_SHOWN} more lines: the API answers them all."])
