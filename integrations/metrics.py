@@ -1,14 +1,24 @@
-"""How many executions are open."""
+"""How many executions are open and have ended, how long calls take, and who is left alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
 
-from django.db.models import Count, Min
+from django.db import connection
+from django.db.models import Count, Min, Sum
 
-from integrations.models import OPEN_EXECUTION_STATUSES, Execution
-from threada_site.kernel import clock
+from integrations.failures import FailureClass
+from integrations.limits import Because
+from integrations.models import OPEN_EXECUTION_STATUSES, Execution, IntegrationGauge
+from telemetry.models import SummaryCount
+from telemetry.summary.measures import EXECUTION_ENDS, Measure
+from threada_site.kernel import clock, ids
 from threada_site.kernel.measurements import Measurement
+
+RECENTLY: Final = timedelta(minutes=10)
+QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
 def execution_measurements() -> Iterator[Measurement]:
@@ -24,3 +34,60 @@ def execution_measurements() -> Iterator[Measurement]:
     age = (clock.now() - oldest).total_seconds() if oldest else 0.0
     yield Measurement("threada_executions_due", "Executions that wait for their turn.", due.count())
     yield Measurement("threada_executions_oldest_due_seconds", "How long the oldest of them has waited.", age)
+
+
+def ended_measurements() -> Iterator[Measurement]:
+    """How executions have ended and why they failed, since the beginning: counts of sealed receipts."""
+    rows = SummaryCount.objects.filter(measure__in=[Measure.EXECUTION, Measure.FAILURE]).values_list("measure", "label")
+    counts = {(measure, label): count for measure, label, count in rows.annotate(Sum("count"))}
+    for outcome in sorted(EXECUTION_ENDS):
+        yield Measurement(
+            "threada_executions_ended",
+            "Executions by how they ended, as far as their receipts are sealed.",
+            counts.get((Measure.EXECUTION, outcome), 0),
+            (("outcome", outcome),),
+        )
+    for failure in FailureClass:
+        yield Measurement(
+            "threada_executions_ended_failures",
+            "Those that failed or whose outcome is unknown, by failure.",
+            counts.get((Measure.FAILURE, failure.value), 0),
+            (("failure", failure.value),),
+        )
+
+
+def call_measurements() -> Iterator[Measurement]:
+    """How long calls took of late, and how many there were. Attempts are found by their time-ordered ids."""
+    since = ids.first_id_at(clock.now() - RECENTLY)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), percentile_disc(%s) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)) "
+            "FROM integrations_attempt WHERE id >= %s AND finished_at IS NOT NULL",
+            [list(QUANTILES), since],
+        )
+        count, seconds = cursor.fetchone()
+    yield Measurement("threada_calls_recent", "Attempts begun within ten minutes that have ended.", count)
+    for quantile, value in zip(QUANTILES, seconds or [0.0] * len(QUANTILES), strict=True):
+        yield Measurement(
+            "threada_call_seconds",
+            "How long they took, from the claim to its end.",
+            float(value or 0.0),
+            (("quantile", f"{quantile:g}"),),
+        )
+
+
+def gauge_measurements() -> Iterator[Measurement]:
+    """Integrations that are left alone because they are ill, and those whose turns wait, by what they wait for."""
+    opened = IntegrationGauge.objects.filter(opened_at__isnull=False).count()
+    yield Measurement("threada_breakers_open", "Integrations whose circuit breaker is open.", opened)
+    waiting = IntegrationGauge.objects.filter(waits_until__gt=clock.now()).values_list("waits_for")
+    counts = dict(waiting.annotate(Count("id")))
+    for because in Because:
+        yield Measurement(
+            "threada_integrations_waiting",
+            "Integrations that nothing is called on for now.",
+            counts.get(because.value, 0),
+            (("for", because.value),),
+        )
+    late = Execution.objects.filter(status="running", waiting_until__isnull=False).count()
+    yield Measurement("threada_executions_awaiting_callback", "Executions whose receivers are to call back.", late)

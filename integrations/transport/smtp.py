@@ -67,7 +67,7 @@ def send_mail(
         detail = f"The mail server did not answer within {timeout_s:g} s."
         raise TransportFailure(FailureClass.TIMEOUT, detail, ambiguous=talk.is_written) from error
     except (httpcore.NetworkError, UnusableAnswer) as error:
-        if not talk.is_connected:
+        if not talk.is_connected and not isinstance(error, UnusableAnswer):
             detail = f"No connection to {route.host}:{route.port}: {error}"
             raise TransportFailure(FailureClass.CONNECTION_REFUSED, detail) from error
         detail = str(error) if isinstance(error, UnusableAnswer) else "The connection to the mail server broke off."

@@ -14,7 +14,7 @@ from telemetry.summary.quantiles import bucket_of
 
 _STEP_ENDS: Final = frozenset({"approved", "rejected", "expired", "cancelled", "superseded"})
 _DECIDED_BY_PEOPLE: Final = frozenset({"approved", "rejected"})
-_EXECUTION_ENDS: Final = frozenset({"succeeded", "failed", "outcome_unknown", "cancelled", "rejected", "expired"})
+EXECUTION_ENDS: Final = frozenset({"succeeded", "failed", "outcome_unknown", "cancelled", "rejected", "expired"})
 _LONGEST_LABEL: Final = 64
 
 
@@ -57,7 +57,7 @@ def measures(
             seconds = outcome().get("open_for_s")
             if participle in _DECIDED_BY_PEOPLE and isinstance(seconds, int | float):
                 yield Measure.DECISION_TIME, str(bucket_of(seconds))
-        case "execution" if participle in _EXECUTION_ENDS:
+        case "execution" if participle in EXECUTION_ENDS:
             yield Measure.EXECUTION, participle
             if participle in ("failed", "outcome_unknown"):
                 yield Measure.FAILURE, str(outcome().get("failure", ""))[:_LONGEST_LABEL]
