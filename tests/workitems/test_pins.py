@@ -179,3 +179,28 @@ def test_a_step_opened_while_the_rules_change_is_decided_anew(office: Office, ch
     if change != "retired":  # with nothing in force the action is refused
         assert steps[1].status == "pending"
         assert steps[1].envelope_sha256 != steps[0].envelope_sha256
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", ["vote", "publish"])
+def test_publishing_and_voting_at_the_same_moment_keep_the_version_that_the_step_pins(
+    office: Office, first: str
+) -> None:
+    """Neither waits for the other; the step is decided by what it was opened under, the next item by what is new."""
+    _, step, execution = office.awaiting()
+    pinned = office.step(step).policy_version_ids
+    office.vote(step, "fay")
+    acts: dict[str, Callable[[], Any]] = {
+        "vote": partial(office.vote, step, "finn"),
+        "publish": partial(publish, office, ASKS_VERA_TOO, *RULES[2:], applies_to_open=False),
+    }
+    with ThreadPoolExecutor(2) as pool:
+        held = Held(pool, partial(unit_of_work, office.tenant.id), acts.pop(first))
+        (other,) = (in_thread(pool, act) for act in acts.values())
+        assert is_done_soon(other)
+        held.commit.set()
+        assert not [error for error in (held.future.result(30), other.result(30)) if isinstance(error, Exception)]
+    assert (office.step(step).status, office.execution(execution).status) == ("approved", "started")
+    assert office.step(step).policy_version_ids == pinned
+    with unit_of_work(office.tenant.id):
+        assert Policy.objects.get().in_force_id not in pinned
