@@ -89,18 +89,20 @@ def may_override(entries: Sequence[RulebookEntry]) -> bool:
     )
 
 
-class GroupsNotRecordedError(Exception):
-    """The facts are older than requester groups are."""
+class ScopeNotRecordedError(Exception):
+    """What the scope is about is not among the facts: a requester's groups in older ones, packs in none."""
 
 
 def scopes_that_hold(scopes: Sequence[OverlayScope], facts: Mapping[str, Any]) -> list[OverlayScope]:
-    """Those of `scopes` that a case lies in. Raises `GroupsNotRecordedError`."""
+    """Those of `scopes` that a case lies in. Raises `ScopeNotRecordedError`."""
     item = facts["item"]
     found = []
     for scope in scopes:
+        if scope.kind == "pack":
+            raise ScopeNotRecordedError
         if scope.kind == "group":
             if "requester_groups" not in item:
-                raise GroupsNotRecordedError
+                raise ScopeNotRecordedError
             holds = scope.slug in item["requester_groups"]
         else:
             holds = scope.kind == "tenant" or scope.slug == item[scope.kind]

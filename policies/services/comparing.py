@@ -24,7 +24,7 @@ from policies.comparison import (
 )
 from policies.evaluation import RulebookEntry, Scope, Verdict
 from policies.overlay_documents import OverlayScope
-from policies.recorded import GroupsNotRecordedError, ListHistory, Recorded, may_override, scopes_that_hold
+from policies.recorded import ListHistory, Recorded, ScopeNotRecordedError, may_override, scopes_that_hold
 from policies.rulebook import Rulebook, compiled_policies, list_items
 from policies.services.decide import verdict_of
 from policies.services.substituting import Candidate, substituted
@@ -160,7 +160,7 @@ class Comparer:
     def _held(self, scopes: Sequence[OverlayScope], facts: Facts) -> list[Scope]:
         try:
             return [cast("Scope", scope.kind) for scope in scopes_that_hold(scopes, facts)]
-        except GroupsNotRecordedError:
+        except ScopeNotRecordedError:
             raise _Unanswerable(NotReplayable.SCOPE_NOT_RECORDED) from None
 
     def _other_entries(self, recorded: Recorded) -> tuple[RulebookEntry, ...]:

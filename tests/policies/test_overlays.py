@@ -13,6 +13,8 @@ from policies.models import Overlay, PolicyVersion
 from policies.overlay_documents import OverlayScope
 from policies.overriding import override_problems
 from policies.problems import Problems
+from policies.recorded import ScopeNotRecordedError, scopes_that_hold
+from policies.rulebook import rulebook_for
 from policies.selectors import requester_groups, stored_facts
 from policies.services import decide as deciding
 from policies.services.decide import decide
@@ -104,10 +106,12 @@ def test_a_policy_bound_to_two_groups_of_one_requester_is_asked_once(book: Actin
 
 def test_what_applies_is_found_in_one_statement(book: ActingContext, ann: User) -> None:
     put_in_force(spec(YES), EMEA, ctx=book)
-    decide(asking(requester=ann.public_id), ctx=book)
-    with CaptureQueriesContext(connection) as asked:
-        decide(asking(requester=ann.public_id), ctx=book)
-    assert len(asked) == 2, "one to find what applies, one to keep the answer"
+    asked = {"workflow": "payment_run", "channel": "web_main", "requester_id": ann.id, "at": NOON}
+    rulebook_for(**asked, ctx=book)
+    with CaptureQueriesContext(connection) as queries:
+        found = rulebook_for(**asked, ctx=book)
+    assert len(queries) == 1
+    assert (found.requester_groups, [entry.on for entry in found.entries]) == (("board", "emea"), [("emea",)])
 
 
 @pytest.mark.parametrize(
@@ -250,3 +254,13 @@ def test_an_unknown_requester_is_in_no_group(book: ActingContext, ann: User) -> 
     put_in_force(spec(YES), TENANT, ctx=book)
     for requester in ("", "pr_someone", ids.public_id(ids.PRINCIPAL, ids.new_uuid())):
         assert outcome(book, requester=requester) == "allow"
+
+
+def test_which_packs_held_a_workflow_then_is_not_guessed() -> None:
+    """A replay says so instead of taking the packs of now."""
+    facts = {"item": {"workflow": "payment_run", "channel": "", "requester_groups": ["emea"]}}
+    assert scopes_that_hold([TENANT, PAYMENT_RUN, WEB_MAIN, EMEA, BOARD], facts) == [TENANT, PAYMENT_RUN, EMEA]
+    with pytest.raises(ScopeNotRecordedError):
+        scopes_that_hold([OverlayScope("pack", "payments")], facts)
+    with pytest.raises(ScopeNotRecordedError):
+        scopes_that_hold([EMEA], {"item": {"workflow": "payment_run", "channel": ""}})
