@@ -44,6 +44,7 @@ PUT_SECRET: Final = shape(
         },
     },
     required=("secret_id", "value", "hosts"),
+    is_secret=True,
     example={"secret_id": "bank_token", "value": "s3cr3t", "hosts": ["bank.example"]},
 )
 

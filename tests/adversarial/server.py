@@ -105,12 +105,12 @@ class Server:
 
 
 @contextmanager
-def running_server(directory: Path) -> Iterator[Server]:
-    """`manage.py up` in `directory`, ready, ended by Ctrl-C afterwards."""
+def running_server(directory: Path, **own: str) -> Iterator[Server]:
+    """`manage.py up` in `directory`, ready, ended by Ctrl-C afterwards. `own`: further variables of its environment."""
     port = _free_port()
     log = directory / "up.log"
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING"}
+    environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING", **own}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(port)],

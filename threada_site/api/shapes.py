@@ -15,10 +15,11 @@ SLUG = {"type": "string", "pattern": f"^{ids.SLUG_PATTERN}$"}
 class Shape:
     """A request body's JSON Schema."""
 
-    def __init__(self, schema: dict[str, Any], *, example: Any = None) -> None:
+    def __init__(self, schema: dict[str, Any], *, example: Any = None, is_secret: bool = False) -> None:
+        """`is_secret`: refusals repeat nothing of what was sent."""
         self.schema = {**schema, **({"examples": [example]} if example is not None else {})}
         self.example = example
-        self._validator: jsonschema_rs.Draft202012Validator = schemas.validator(schema)
+        self._validator: jsonschema_rs.Draft202012Validator = schemas.validator(schema, repeats_values=not is_secret)
 
     def check(self, body: Any) -> dict[str, Any]:
         """`body` itself, when it has this shape. Raises `InvalidRequest` naming every field that has not."""
@@ -28,12 +29,19 @@ class Shape:
         return body
 
 
-def shape(properties: dict[str, Any], *, required: tuple[str, ...] = (), example: Any = None, **more: Any) -> Shape:
+def shape(
+    properties: dict[str, Any],
+    *,
+    required: tuple[str, ...] = (),
+    example: Any = None,
+    is_secret: bool = False,
+    **more: Any,
+) -> Shape:
     """The shape of an object that has these properties and no others."""
     schema = {"type": "object", "properties": properties, "additionalProperties": False, **more}
     if required:
         schema["required"] = list(required)
-    return Shape(schema, example=example)
+    return Shape(schema, example=example, is_secret=is_secret)
 
 
 EMPTY = shape({})

@@ -15,9 +15,15 @@ from threada_site.kernel.pointers import pointer_to
 MAX_ERRORS: Final = 50
 
 
-def validator(schema: dict[str, Any], *, assert_format: bool = False) -> jsonschema_rs.Draft202012Validator:
-    """A compiled validator. Raises `jsonschema_rs.ValidationError` or `ValueError` for an unusable schema."""
-    return jsonschema_rs.Draft202012Validator(schema, validate_formats=assert_format, offline=True)
+def validator(
+    schema: dict[str, Any], *, assert_format: bool = False, repeats_values: bool = True
+) -> jsonschema_rs.Draft202012Validator:
+    """A compiled validator; without `repeats_values` no error says what stood in a field.
+
+    Raises `jsonschema_rs.ValidationError` or `ValueError` for an unusable schema.
+    """
+    mask = None if repeats_values else "What was sent"
+    return jsonschema_rs.Draft202012Validator(schema, validate_formats=assert_format, offline=True, mask=mask)
 
 
 def field_errors(compiled: jsonschema_rs.Draft202012Validator, value: Any, *, prefix: str = "") -> list[FieldError]:

@@ -1,0 +1,147 @@
+"""Planted secrets, in a whole instance under way: they reach their receivers, and nothing else anywhere holds them.
+
+Stored, from the environment and from a file; receivers that repeat them; refusals that could. Searched are the logs of
+all processes at DEBUG, every column of every table, what the API answers, and the export.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.adversarial.server import REPOSITORY, Server, running_server
+from tests.receivers.fixtures import Receiver, receiver
+
+__all__ = ["receiver"]
+pytestmark = pytest.mark.adversarial
+
+STORED, FROM_ENV, FROM_FILE = "canary-stored-6b1f", "canary-env-93ad", "canary-file-07ce"
+REFUSED = "canary-refused-51e0"
+CANARIES = (STORED, FROM_ENV, FROM_FILE, REFUSED)
+REFERENCES: dict[str, dict[str, str]] = {"stored": {"stored": "bank_token"}, "env": {"env": "CANARY_ENV"}}
+
+
+def forms_of(canary: str) -> set[str]:
+    raw = canary.encode()
+    return {canary, raw.hex(), base64.b64encode(raw).decode().rstrip("=")[:-1]}
+
+
+def call(server: Server, method: str, path: str, body: Any = None) -> tuple[int, str]:
+    answer = server.send(method, path, None if body is None else json.dumps(body).encode())
+    return answer.status, answer.body.decode()
+
+
+def manager_of(server: Server, environment: dict[str, str]) -> Server:
+    options = ["--tenant", "demo", "--principal", "ivy", "--kind", "service", "--role", "tenant_admin"]
+    scopes = ["--scopes", "workflow:manage workitems:read workitems:write actions:execute telemetry:read"]
+    token = manage(environment, "create_credential", *options, *scopes).strip()
+    return dataclasses.replace(server, token=token)
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def run_through(server: Server, name: str, reference: dict[str, str], bank: Receiver) -> str:
+    """One action with the secret, to its end; everything the API said on the way."""
+    spec = {
+        "connector": "http",
+        "base_url": bank.url,
+        "auth": {"scheme": "bearer", "secret": reference},
+        "retry": {"attempts": 2, "backoff": 0.1, "max_backoff": 0.2},
+        "actions": {"pay": {"method": "POST", "path": f"/{name}", "body": {"item": "${item.id}"}}},
+    }
+    said = [call(server, "POST", "/integrations", {"integration_id": f"int_{name}", "spec": spec})]
+    said.append(call(server, "POST", f"/integrations/int_{name}/test", {}))
+    payload = {"vendor": "Hooli", "amount_minor": 900}
+    created = call(
+        server, "POST", "/work-items", {"workflow_id": "payment_run", "channel_id": "web_main", "payload": payload}
+    )
+    item = json.loads(created[1])["work_item_id"]
+    body = {"work_item_id": item, "action_id": "pay", "integration_id": f"int_{name}"}
+    started = call(server, "POST", "/actions/execute", body)
+    assert started[0] == 202, started
+    path = f"/executions/{json.loads(started[1])['execution_id']}"
+    ends = time.monotonic() + 60
+    while json.loads((shown := call(server, "GET", path))[1])["status"] in ("started", "running"):
+        assert time.monotonic() < ends, shown
+        time.sleep(0.1)
+    assert [entry["headers"]["authorization"] for entry in bank.requests(f"/{name}")] != []
+    timeline = call(server, "GET", f"/work-items/{item}/timeline")
+    return "\n".join(text for _, text in [*said, created, started, shown, timeline])
+
+
+def every_column(server: Server) -> str:
+    """Every row of every table as COPY writes it."""
+    with psycopg.connect(server.database_url) as database:
+        tables = database.execute("SELECT schemaname, tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        found = []
+        for schema, table in tables:
+            with database.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(schema, table))) as rows:
+                found += [bytes(row).decode("utf-8", "replace") for row in rows]
+    assert len(tables) > 50
+    return "\n".join(found)
+
+
+def test_planted_secrets_are_found_nowhere(tmp_path: Path, receiver: Receiver) -> None:
+    file = tmp_path / "bank_token"
+    file.write_text(FROM_FILE)
+    references = {**REFERENCES, "file": {"file": str(file)}}
+    own = {
+        "THREADA_LOG_LEVEL": "DEBUG",
+        "THREADA_EGRESS_ALLOW": "127.0.0.1/32",
+        "THREADA_SECRET_REFS": f"demo/env:CANARY_ENV demo/file:{file}",
+        "CANARY_ENV": FROM_ENV,
+    }
+    receiver.behave(
+        {
+            "/stored": {"status": 422, "body": {"you": f"Bearer {STORED}"}},
+            "/env": {"status": 500, "body": f"no such token: {FROM_ENV}", "content_type": "text/plain"},
+            "/file": {"status": 200, "headers": {"X-Echo": FROM_FILE}, "body": {"token": FROM_FILE}},
+        }
+    )
+    with running_server(tmp_path, **own) as plain:
+        environment = {**os.environ, **own, "THREADA_DATA_DIR": str(tmp_path / "data")}
+        environment.pop("DATABASE_URL", None)
+        server = manager_of(plain, environment)
+        said = [
+            call(server, "POST", "/secrets", {"secret_id": "bank_token", "value": STORED, "hosts": ["127.0.0.1"]})[1]
+        ]
+        for wrong in (
+            {"secret_id": "refused", "value": f"{REFUSED}\nX: 1", "hosts": ["127.0.0.1"]},
+            {"secret_id": "refused", "value": REFUSED, "hosts": ["not a host"]},
+            {"secret_id": "Not A Slug", "value": REFUSED, "hosts": ["127.0.0.1"]},
+            {"secret_id": "refused", "value": [REFUSED], "hosts": ["127.0.0.1"]},
+        ):
+            status, text = call(server, "POST", "/secrets", wrong)
+            assert status == 422
+            said.append(text)
+        said += [run_through(server, name, reference, receiver) for name, reference in references.items()]
+        said += [call(server, "GET", path)[1] for path in ("/secrets", "/integrations", "/telemetry/events")]
+        said.append(manage(environment, "export_telemetry", "--tenant", "demo"))
+        columns = every_column(server)
+    log = plain.log.read_text()
+    assert len(log) > 1000
+    assert {entry["headers"]["authorization"] for entry in receiver.requests()} == {
+        f"Bearer {canary}" for canary in (STORED, FROM_ENV, FROM_FILE)
+    }
+    for canary in CANARIES:
+        for form in forms_of(canary):
+            places = {"answers": "\n".join(said), "columns": columns, "logs": log}
+            assert [name for name, text in places.items() if form in text] == [], form
