@@ -96,7 +96,8 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         found = validate_policy(version.document, policy=version.policy, ctx=call.ctx)
         found.check()
         reached = ", ".join(found.workflows) or "no workflow yet"
-        return Done(f"It would pass. Its conditions fit what they reach ({reached}), and its tests hold.")
+        warned = "".join(f" {warning.detail}" for warning in found.warnings[:5])
+        return Done(f"It would pass. Its conditions fit what they reach ({reached}), and its tests hold.{warned}")
 
     @act(Scope.POLICIES_PUBLISH)
     def publish(self, call: Call) -> Done:

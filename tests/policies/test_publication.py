@@ -151,12 +151,17 @@ class TestFourEyes:
         assert "policy.published" not in receipt_kinds()
 
 
-def test_apply_makes_drafts_where_two_people_are_needed(tenant: Tenant, tmp_path: Any, ann: ActingContext) -> None:
+def test_apply_makes_drafts_where_two_people_are_needed(
+    tenant: Tenant, tmp_path: Any, ann: ActingContext, capsys: pytest.CaptureFixture[str]
+) -> None:
     with unit_of_work(tenant.id):
         services.require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(tenant))
     file = tmp_path / "payments.yaml"
     file.write_text("kind: Policy\nid: payments\nspec: {rules: [{id: a, when: 'true', effect: allow, reason: OK}]}\n")
     call_command("apply", str(file), tenant="acme")
+    assert "+ Policy payments (created, a draft: another person publishes it)" in capsys.readouterr().out
+    call_command("apply", str(file), tenant="acme")
+    assert "  Policy payments (unchanged, a draft: another person publishes it)" in capsys.readouterr().out
     with unit_of_work(tenant.id):
         version = PolicyVersion.objects.get()
         assert (version.status, version.written_by, Policy.objects.get().in_force) == ("draft", [], None)

@@ -50,4 +50,5 @@ class Command(TenantCommand):
 
 def _line(entry: Applied) -> str:
     mark = {"created": "+", "changed": "~", "unchanged": " "}[entry.change.value]
-    return f"{mark} {entry.kind} {entry.name} ({entry.change.value})"
+    told = f"{entry.change.value}, a draft: another person publishes it" if entry.is_draft else entry.change.value
+    return f"{mark} {entry.kind} {entry.name} ({told})"

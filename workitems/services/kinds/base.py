@@ -20,12 +20,16 @@ type Written = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one document did. `difference` is a unified diff of the spec, for what existed and changed."""
+    """What one document did. `difference` is a unified diff of the spec, for what existed and changed.
+
+    `is_draft`: it is not in force; a second person publishes it.
+    """
 
     kind: str
     name: str
     change: Change
     difference: str = ""
+    is_draft: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from policies import selectors
 from policies.calendar_documents import parse_calendar
 from policies.channel_documents import parse_channel
+from policies.lifecycle import PolicyVersionStatus
 from policies.lists import parse_list
 from policies.models import Overlay
 from policies.overlay_documents import parse_overlay
@@ -103,7 +104,8 @@ def _apply_policy(value: Written, ctx: ActingContext) -> Applied:
     old = before.in_force.document if before and before.in_force else None
     put = put_policy(slug, value, ctx=ctx)
     change = Change.CREATED if old is None and put.change is Change.CHANGED else put.change
-    return Applied("Policy", slug, change, diff(old, put.row.document))
+    is_draft = put.row.status == PolicyVersionStatus.DRAFT
+    return Applied("Policy", slug, change, diff(old, put.row.document), is_draft=is_draft)
 
 
 def _policies(ctx: ActingContext) -> Iterator[Stored]:

@@ -1,0 +1,82 @@
+"""A version that one person put in force alone: what it asked for is asked anew once it is taken back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from policies.models import EmergencyPublication, Policy
+from policies.sweeps import remind_of_emergencies
+from tests.factories import acting_system
+from tests.journeys.demo import LARGE, SMALL, Demo
+from threada_site.identity import services
+from threada_site.kernel import clock
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+EMERGENCY = {"emergency": {"reason": "Finance is away.", "lasts": "PT1H"}}
+ONE_OF_SECURITY = {
+    "rules": [
+        {
+            "id": "ask",
+            "when": "ctx.action == 'pay'",
+            "effect": "require_approval",
+            "reason": "ASK_SECURITY",
+            "approvals": {"role": "security", "count": 1},
+        },
+        {"id": "rest", "when": "true", "effect": "allow", "reason": "REST"},
+    ]
+}
+
+
+@pytest.fixture
+def first(demo: Demo) -> str:
+    """The version that was in force before: `admin` has published another alone."""
+    with unit_of_work(demo.tenant.id):
+        services.require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
+    admin = demo.api("admin")
+    before = admin.get("/policies/payments").json()["policy_version_id"]
+    admin.post("/policies/payments/versions", {"document": ONE_OF_SECURITY})
+    assert admin.post("/policies/payments/versions/2/publish", EMERGENCY).status_code == 200
+    return str(before)
+
+
+def time_is_over(demo: Demo) -> None:
+    with unit_of_work(demo.tenant.id):
+        EmergencyPublication.objects.update(ends_at=clock.now() - timedelta(seconds=1))
+    remind_of_emergencies(now=clock.now())
+    demo.wait()
+
+
+def test_unconfirmed_it_is_as_if_it_had_never_been(demo: Demo, first: str) -> None:
+    large, small = demo.hand_in(LARGE), demo.hand_in(SMALL)
+    demo.execute(large)
+    demo.execute(small)
+    steps = [demo.step_of(item) for item in (large, small)]
+    time_is_over(demo)
+    with unit_of_work(demo.tenant.id):
+        in_force = Policy.objects.select_related("in_force").get(slug="payments").in_force
+        assert in_force is not None
+        assert in_force.public_id == first
+    assert [demo.step_of_id(step["decision_step_id"])["status"] for step in steps] == ["superseded", "superseded"]
+    late = demo.vote("security-1", steps[0])
+    assert (late.status_code, late.json()["reason_code"]) == (409, "envelope_changed")
+    anew = demo.step_of(large)
+    assert anew["policy_version_ids"] == [first]
+    assert demo.vote("finance-1", anew).status_code == 201
+    assert demo.client.get("/decision-steps", {"work_item_id": small, "status": "pending"}).json()["data"] == []
+    assert demo.item(small)["status"] != "awaiting_approval"  # the version before allows it
+    assert demo.check_receipts() > 0
+
+
+def test_confirmed_it_stays(demo: Demo, first: str) -> None:
+    item = demo.hand_in(LARGE)
+    demo.execute(item)
+    step = demo.step_of(item)
+    demo.join("pat", roles=("policy_publisher",))
+    assert demo.api("pat").post("/policies/payments/versions/2/confirm-emergency", {}).status_code == 200
+    time_is_over(demo)
+    assert demo.step_of_id(step["decision_step_id"])["status"] == "pending"
+    assert demo.vote("security-1", step).status_code == 201
+    assert demo.api("admin").get("/policies/payments").json()["version"] == 2
