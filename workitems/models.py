@@ -228,6 +228,11 @@ class DecisionStep(TenantRow):
                 name="decisionstep_urgent_idx",
             ),
             models.Index(
+                fields=["tenant", "batch_key", "id"],
+                condition=models.Q(status__in=["approved", "rejected"]),
+                name="decisionstep_alike_idx",
+            ),
+            models.Index(
                 fields=["tenant", "claimed_by"],
                 condition=models.Q(status="pending", claimed_by__isnull=False),
                 name="decisionstep_claimed_idx",

@@ -108,6 +108,16 @@ def superseded_before(step: DecisionStep) -> DecisionStep | None:
     )
 
 
+def decided_alike(step: DecisionStep, *, ctx: ActingContext, most: int) -> list[DecisionStep]:
+    """The newest steps before `step` that were decided under the same rule about the same action."""
+    if not step.batch_key:
+        return []
+    rows = decision_steps(ctx).filter(
+        batch_key=step.batch_key, status__in=[StepStatus.APPROVED, StepStatus.REJECTED], id__lt=step.id
+    )
+    return list(rows.only("id", "tenant", "status", "closed_at", "work_item").order_by("-id")[:most])
+
+
 def votes_of_people(step: DecisionStep) -> list[Vote]:
     """The votes that can count, as narrow as counting needs them."""
     rows = Vote.objects.filter(tenant_id=step.tenant_id, step=step, voter_kind="human")

@@ -19,8 +19,9 @@ from threada_site.tenancy.models import User
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Vote
 
-STATEMENTS = 20
-"""What a decision page takes at most, session and sign-in included; without an earlier version two fewer."""
+STATEMENTS = 22
+"""What a decision page takes at most, session and sign-in included; without an earlier version two fewer, and one fewer
+where nothing like it was decided before."""
 APPROVE = re.compile(r"<button[^>]*data-key-approve[^>]*>")
 
 
@@ -105,6 +106,23 @@ def test_what_changed_since_the_last_version(demo: Demo, console: Console) -> No
     assert [change.is_absent for change in changes] == [False, True, False, False, False]
     assert "What changed since" not in page_of(browser, old["decision_step_id"]).content.decode()
     assert statements(browser, step["decision_step_id"]) <= STATEMENTS
+
+
+def test_what_was_decided_before_by_the_same_rule(demo: Demo, console: Console) -> None:
+    steps = [ask(demo, {"vendor": f"Vendor {place}", "amount_minor": 2_000_000}) for place in range(8)]
+    for step in steps[:6]:
+        demo.vote("finance-1", step, "reject", reason_code="DUPLICATE")
+    demo.vote("finance-1", steps[6])
+    demo.vote("finance-2", steps[6])
+    browser = console("finance-1")
+    alike = page_of(browser, steps[7]["decision_step_id"]).context["alike"]
+    assert [(one.status, dict(gist)["vendor"]) for one, gist in alike] == [
+        ("approved", "Vendor 6"),
+        *(("rejected", f"Vendor {place}") for place in (5, 4, 3, 2)),
+    ]
+    assert "Decided before" in page_of(browser, steps[7]["decision_step_id"]).content.decode()
+    assert page_of(browser, steps[0]["decision_step_id"]).context["alike"] == []
+    assert statements(browser, steps[7]["decision_step_id"]) <= STATEMENTS
 
 
 def test_unseen_characters_are_written_out_and_told(demo: Demo, console: Console) -> None:

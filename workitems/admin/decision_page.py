@@ -22,7 +22,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.shortening import shorten
 from workitems import selectors, tally
 from workitems.admin.changes import changes_since
-from workitems.admin.gist import gist_of
+from workitems.admin.gist import gist_of, gists_of
 from workitems.admin.sent import what_is_sent
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote
@@ -39,6 +39,7 @@ from workitems.people import (
 from workitems.questions import question_of
 
 VOTES_SHOWN: Final = 10
+ALIKE_SHOWN: Final = 5
 MOST_BYTES: Final = 64 * 1024
 COMMENT_LENGTH: Final = 4000
 _NAMED: Final = 6
@@ -74,6 +75,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "comment_length": COMMENT_LENGTH,
         "asks_password": rule.step_up and not ctx.is_present(clock.now()),
         "reject_reasons": rulebook.workflow_document(step.work_item.workflow_version_id, ctx=ctx).reject_reasons,
+        "alike": _decided_alike(step, ctx=ctx),
         **_people(step, ctx=ctx),
         **_votes(step, query),
         **_rules(step, ctx=ctx),
@@ -159,6 +161,13 @@ def _could_decide(step: DecisionStep, staff: Staff, given: list[Vote], *, workfl
     names = [member.username for member in staff if member.id in counting]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
+
+
+def _decided_alike(step: DecisionStep, *, ctx: ActingContext) -> list[tuple[DecisionStep, list[tuple[str, str]]]]:
+    """What was decided before under the same rule about the same action, the newest first, with what it was about."""
+    found = selectors.decided_alike(step, ctx=ctx, most=ALIKE_SHOWN)
+    gists = gists_of([one.work_item_id for one in found], ctx=ctx) if found else {}
+    return [(one, gists.get(one.work_item_id, [])) for one in found]
 
 
 def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:

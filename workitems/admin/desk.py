@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import Count, F, Func, IntegerField, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 
@@ -18,16 +18,15 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from workitems import selectors
 from workitems.admin.filters import workflow_choices
-from workitems.admin.gist import gist_of
+from workitems.admin.gist import gists_of
 from workitems.batches import RiskLevel
 from workitems.lifecycle import StepKind
-from workitems.models import NEVER, DecisionStep, Vote, WorkItem
+from workitems.models import NEVER, DecisionStep, Vote
 from workitems.questions import question_of
 from workitems.services.batch import cap_of, riskiest_of
 
 PER_PAGE: Final = 50
 _AFTER: Final = "after"
-_LARGEST_GIST: Final = 16_384
 
 type Narrow = Callable[[QuerySet[DecisionStep], str, ActingContext], QuerySet[DecisionStep]]
 
@@ -120,7 +119,7 @@ def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]
     together: dict[str, list[DecisionStep]] = {}
     for step in steps:
         together.setdefault(step.batch_key or step.public_id, []).append(step)
-    gists = _gists(steps, ctx=ctx)
+    gists = gists_of([step.work_item_id for step in steps], ctx=ctx)
     approvals = _approvals(steps, ctx=ctx)
     rules = _rules(steps, ctx=ctx)
     now = clock.now()
@@ -159,14 +158,6 @@ def _row(
         has_deadline=step.urgent_at < NEVER,
         claimed_by_other=str(step.claimed_by) if is_claimed else "",
     )
-
-
-def _gists(steps: list[DecisionStep], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:
-    """The gist of each item; large payloads are not read for it."""
-    stored = Func(F("payload"), function="pg_column_size", output_field=IntegerField())
-    items = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=[step.work_item_id for step in steps])
-    small = items.annotate(stored=stored).filter(stored__lt=_LARGEST_GIST).values_list("id", "payload")
-    return {item_id: gist_of(payload) for item_id, payload in small}
 
 
 def _approvals(steps: list[DecisionStep], *, ctx: ActingContext) -> dict[uuid.UUID, int]:
