@@ -1,0 +1,63 @@
+"""PostgreSQL is killed under a running instance: the worker ends with a status that says so, and `up` starts another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.adversarial.server import Server, running_server
+from threada_site import postgres
+
+pytestmark = [pytest.mark.adversarial, pytest.mark.slow]
+
+WITHIN_S = 60
+
+
+def worker_of(server: Server) -> int | None:
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        if "worker" in process.cmdline():
+            return process.pid
+    return None
+
+
+def eventually_decided(server: Server, item: str) -> str:
+    ends = time.monotonic() + WITHIN_S
+    status = "new"
+    while status == "new" and time.monotonic() < ends:
+        time.sleep(0.3)
+        answer = server.send("GET", f"/work-items/{item}")
+        status = answer.json()["status"] if answer.status == 200 else "new"
+    return status
+
+
+def hand_in(server: Server) -> str:
+    body = b'{"workflow_id": "policy_review", "channel_id": "web_main", "payload": {"question": "May we?"}}'
+    ends = time.monotonic() + WITHIN_S
+    while (answer := server.send("POST", "/work-items", body)).status != 201 and time.monotonic() < ends:
+        time.sleep(0.5)
+    assert answer.status == 201, answer.body
+    return str(answer.json()["work_item_id"])
+
+
+def test_the_worker_says_that_it_lost_its_database_and_is_started_again(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        assert eventually_decided(server, hand_in(server)) != "new"
+        first = worker_of(server)
+        assert first is not None
+        cluster = postgres.status(tmp_path / "data")
+        assert cluster is not None
+        os.kill(cluster.pid, signal.SIGQUIT)  # as pg_ctl -m immediate does
+        item = hand_in(server)
+        assert eventually_decided(server, item) != "new"
+        ends = time.monotonic() + WITHIN_S
+        while (second := worker_of(server)) in (None, first) and time.monotonic() < ends:
+            time.sleep(0.5)
+        assert second not in (None, first)
+        said = server.log.read_text()
+        assert "worker ended with status 1; it is started again." in said
+        assert "The queue was lost. A supervisor should start the worker again." in said
