@@ -10,6 +10,7 @@ import base64
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -137,7 +138,13 @@ def test_planted_secrets_are_found_nowhere(tmp_path: Path, receiver: Receiver) -
         said.append(manage(environment, "export_telemetry", "--tenant", "demo"))
         columns = every_column(server)
     log = plain.log.read_text()
-    assert len(log) > 1000
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    ran = [line for line in lines if line["event"] == "execution_ran"]
+    assert {line["target"] for line in ran} == {"int_stored.pay", "int_env.pay", "int_file.pay"}
+    for line in ran:
+        assert line["tenant"] == "demo"
+        assert line["execution"].startswith("ex_")
+        assert re.fullmatch(r"[0-9a-f]{32}", line["correlation_id"])
     assert {entry["headers"]["authorization"] for entry in receiver.requests()} == {
         f"Bearer {canary}" for canary in (STORED, FROM_ENV, FROM_FILE)
     }

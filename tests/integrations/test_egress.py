@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 
 import pytest
 
@@ -178,3 +179,24 @@ def test_url_must_lie_where_the_integration_points() -> None:
         with pytest.raises(TransportFailure) as refusal:
             NOBODY.check_url(url, **where)  # type: ignore[arg-type]
         assert refusal.value.failure is FailureClass.BLOCKED_ADDRESS
+
+
+LOOPBACK_FORMS = [
+    "127.0.0.1", "127.1", "127.0.1", "0", "0.0.0.0", "2130706433", "0x7f000001", "0x7f.0x0.0x0.0x1", "0x7f.1", "0177.0.0.1",
+    "017700000001", "127.0.0.01", "127.0.0.1.", "127.255.255.254", "localhost", "LOCALHOST", "localhost.", "[::1]", "[::]",
+    "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[::1%25lo]",
+    "example.com@127.0.0.1", "127。0。0。1", "①②⑦.⓪.⓪.①", "%31%32%37.0.0.1", "[fe80::1%25lo]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", LOOPBACK_FORMS)
+def test_no_form_of_loopback_reaches_a_real_listener(form: str) -> None:
+    """With the system's own resolver and sockets: were a form let through, it would arrive."""
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        listener.settimeout(0.05)
+        port = listener.getsockname()[1]
+        with pytest.raises(TransportFailure) as refusal:
+            send(OutboundRequest("GET", f"http://{form}:{port}/"), egress=NOBODY, timeout_s=1, max_body_bytes=100)
+        assert refusal.value.failure in (FailureClass.BLOCKED_ADDRESS, FailureClass.CONNECTION_REFUSED)
+        with pytest.raises(TimeoutError):
+            listener.accept()

@@ -88,7 +88,9 @@ def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
             tracing.following(errand.traceparent),
             tracing.span("execution.run", "consumer", started_ns=began_ns, **about) as span,
         ):
-            span.note(threada__outcome=_carry_out(tenant, execution_id, errand))
+            status = _carry_out(tenant, execution_id, errand)
+            span.note(threada__outcome=status)
+        log.info("execution_ran", status=status, target=errand.target)
 
 
 def _carry_out(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str:
