@@ -15,7 +15,6 @@ from django.db.models import Case, OuterRef, Q, QuerySet, Value, When
 from policies.approvals import ApprovalRule
 from policies.calendar_documents import parse_calendar
 from policies.effective import Binding
-from policies.explanation import Told, explain_decision
 from policies.lifecycle import ReplayStatus
 from policies.models import (
     Calendar,
@@ -40,7 +39,6 @@ from policies.working_time import DEFAULT_CALENDAR, WorkingCalendar
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.weighted_cache import WeightedCache
-from threada_site.tenancy.contents import is_erased
 from threada_site.tenancy.models import PeopleGroup
 
 __all__ = ["WorkflowDocument", "WorkflowInForce"]
@@ -239,37 +237,6 @@ def decision_for(decision_id: uuid.UUID, *, ctx: ActingContext) -> PolicyDecisio
         return decision
     is_readable = workflows(ctx).filter(slug=stored_facts(decision)["item"]["workflow"]).exists()
     return decision if is_readable else None
-
-
-def explanation_of(decision: PolicyDecision) -> list[str]:
-    """Why it was decided so, in sentences."""
-    named = {row["version_id"] for row in decision.versions if row["version_id"]}
-    parsed = {ids.parse_public_id(ids.POLICY_VERSION, name) for name in named}
-    rows = PolicyVersion.objects.filter(tenant_id=decision.tenant_id, id__in=[found for found in parsed if found])
-    versions = list(rows.only("id", "number", "document"))
-    facts_gone, errors_gone = is_erased(decision.facts), is_erased(decision.rule_errors)
-    return explain_decision(
-        Told(
-            point=decision.point,
-            outcome=decision.outcome,
-            reason_codes=decision.reason_codes,
-            matched=decision.matched,
-            errors=[] if errors_gone else decision.rule_errors,
-            versions=decision.versions,
-            trace=decision.trace,
-            approvals=decision.approvals,
-            facts=None if facts_gone else stored_facts(decision),
-            conditions={version.public_id: _conditions(version.document) for version in versions},
-            numbers={version.public_id: version.number for version in versions},
-            engine=decision.engine,
-            duration_us=decision.duration_us,
-        )
-    )
-
-
-def _conditions(document: Any) -> dict[str, str]:
-    rules = document.get("rules") if isinstance(document, dict) else None
-    return {rule["id"]: rule["when"] for rule in rules} if isinstance(rules, list) else {}
 
 
 def latest_decision(

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from policies import selectors
+from policies.explained import explanation_of
 from policies.models import PolicyDecision
 from threada_site.admin import html
 from threada_site.admin.lists import Column
@@ -54,5 +55,5 @@ class PolicyDecisionAdmin(TenantAdmin):
             "work_item": ids.public_id(ids.WORK_ITEM, row.work_item_id),
             "execution": ids.public_id(ids.EXECUTION, row.execution_id) if row.execution_id else "",
             "facts": selectors.stored_facts(row),
-            "explanation": selectors.explanation_of(row),
+            "explanation": explanation_of(row),
         }

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from policies.effective import Binding, effective_rules
+from policies.explained import explanation_of
 from policies.models import Channel, Overlay, Policy, PolicyDecision, PolicyVersion, Workflow, WorkflowVersion
-from policies.selectors import explanation_of, stored_facts
+from policies.selectors import stored_facts
 from policies.services.validation import Validation
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339

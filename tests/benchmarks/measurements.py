@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import decisions, exports, intake, lists, memory, sealing, startup, statements
+from tests.benchmarks import decisions, exports, intake, lists, memory, replays, sealing, startup, statements
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.world import make_world
 
-NAMES = ("startup", "memory", "intake", "statements", "decisions", "lists", "exports", "sealing")
+NAMES = ("startup", "memory", "intake", "statements", "decisions", "lists", "exports", "replays", "sealing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ def _measure(name: str, options: Options) -> Iterator[Figure]:
             return lists.measure(make_world(options.root / "lists", port=options.port))
         case "exports":
             return exports.measure(make_world(options.root / "lists", port=options.port))
+        case "replays":
+            return replays.measure(make_world(options.root / "intake", port=options.port))
         case "sealing":
             world = make_world(options.root / "intake", port=options.port)
             return sealing.measure(world, rounds=options.rounds, seconds=options.seconds)

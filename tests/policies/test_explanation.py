@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from policies import selectors
+from policies.explained import explanation_of
 from policies.models import PolicyDecision
 from policies.services.decide import decide
 from policies.services.publishing import retire_policy_version
@@ -29,7 +29,7 @@ def book(work: ActingContext) -> ActingContext:
 def told(ctx: ActingContext, **request: Any) -> list[str]:
     """All sentences but the last, which says how long it took."""
     decision = PolicyDecision.objects.get(id=decide(asking(**request), ctx=ctx).id)
-    sentences = selectors.explanation_of(decision)
+    sentences = explanation_of(decision)
     assert sentences[-1] == f"{decision.engine} took {decision.duration_us} µs."
     return sentences[:-1]
 
@@ -91,7 +91,7 @@ def test_facts_that_are_gone_are_said_to_be_gone(book: ActingContext) -> None:
     decision = decide(asking(payload={"vendor": "Hooli", "amount_minor": 5000}, action="pay"), ctx=book)
     with platform_role():
         PolicyDecision.objects.filter(id=decision.id).update(facts=ErasedBytes("retention"))
-    sentences = selectors.explanation_of(PolicyDecision.objects.get(id=decision.id))
+    sentences = explanation_of(PolicyDecision.objects.get(id=decision.id))
     assert "Retention has removed the facts." in sentences
     assert not [sentence for sentence in sentences if "5000" in sentence]
 
