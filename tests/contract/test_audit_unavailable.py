@@ -1,0 +1,108 @@
+"""Where receipts cannot be written, every operation that changes anything refuses within two seconds, and nothing of it
+remains: no row, no job, no answer under its idempotency key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+from django.db import connection
+
+from tests.contract.document import Operation, check_problem, in_tenants
+from tests.contract.world import World
+from threada_site.tenancy.roles import APP, OWNER, platform_role
+
+CHANGING = [operation for operation in in_tenants() if operation.method != "GET"]
+ANSWERED_WITHIN_S: Final = 2.0
+# They ask, or find nothing to do here, and change nothing: there is nothing to leave a receipt of.
+ASKING: Final = {"validatePolicyVersion", "testIntegration", "releaseDecisionStep", "replayExecutions"}
+# Bodies of their own, where what the example asks for is so already.
+BODIES: Final = {"putDelivery": {"delivery_id": "one-more", "target": "file"}}
+
+pytestmark = pytest.mark.django_db
+
+
+@contextmanager
+def _revoked() -> Iterator[None]:
+    with _as_owner() as run:
+        run(f"REVOKE INSERT ON telemetry_receipt FROM {APP}")
+    yield
+
+
+@contextmanager
+def _full() -> Iterator[None]:
+    """The ledger refuses rows as one in a full tablespace does: with PostgreSQL's own code for it, 53100."""
+    with _as_owner() as run:
+        run(
+            "CREATE FUNCTION refuse_as_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
+            "'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"
+        )
+        run("CREATE TRIGGER is_full BEFORE INSERT ON telemetry_receipt FOR EACH ROW EXECUTE FUNCTION refuse_as_full()")
+    yield
+
+
+@contextmanager
+def _as_owner() -> Iterator[Any]:
+    """Statements of the schema's owner; the test's transaction takes them back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(f"SET LOCAL ROLE {OWNER}")
+        yield cursor.execute
+        cursor.execute("SET LOCAL ROLE NONE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+def _everything() -> dict[str, Any]:
+    """Every row of every table, and every job, as a number a table; but for when a credential was last used."""
+    tables = sorted(set(connection.introspection.table_names()) - {"django_migrations", "tenancy_credential"})
+    parts = [f'(SELECT (count(*), sum(hashtext(t::text)::bigint))::text FROM "{table}" t)' for table in tables]
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(parts)}")
+        return dict(zip(tables, cursor.fetchone(), strict=True))
+
+
+def _about_home(body: Any, world: World) -> Any:
+    """An example body about what there is in the tenant, so that it would change something."""
+    if isinstance(body, list):
+        return [_about_home(inner, world) for inner in body]
+    if not isinstance(body, dict):
+        return body
+    known = {**world.home.ids, "envelope_sha256": _envelope(world)}
+    return {key: known.get(key) or _about_home(inner, world) for key, inner in body.items()}
+
+
+def _envelope(world: World) -> str:
+    step = world.home.admin.get(f"/decision-steps/{world.home.ids['decision_step_id']}").json()
+    sha256: str = step["envelope_sha256"]
+    return sha256
+
+
+def test_there_are_operations_that_change_something() -> None:
+    assert len(CHANGING) > 50
+    assert {str(operation) for operation in CHANGING} >= ASKING
+
+
+@pytest.mark.parametrize("operation", CHANGING, ids=str)
+@pytest.mark.parametrize("closed", [_revoked, _full])
+def test_nothing_changes(world: World, operation: Operation, closed: Any) -> None:
+    body = BODIES.get(str(operation)) or (_about_home(operation.body, world) if operation.body is not None else None)
+    headers = {"If-Match": "*", "Idempotency-Key": "kept-for-later"}
+    path = operation.at(world.home.ids)
+    with closed():
+        before = _everything()
+        seconds = []
+        while not seconds or (seconds[-1] >= ANSWERED_WITHIN_S and len(seconds) < 3):  # the machine may be busy
+            begun = time.monotonic()
+            answer = world.home.admin.send(operation.method, path, body, headers=headers)
+            seconds.append(time.monotonic() - begun)
+        after = _everything()
+    assert min(seconds) < ANSWERED_WITHIN_S
+    if str(operation) in ASKING and answer.status_code < 300:
+        assert after | {"api_idempotencyrecord": 0} == before | {"api_idempotencyrecord": 0}
+        return
+    assert after == before
+    check_problem(answer, 503, "audit_unavailable", operation=operation)
+    assert answer.headers["Retry-After"]
