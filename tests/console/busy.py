@@ -13,6 +13,10 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule
 from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.retention.rules import parse_retention
+from workitems.services.holds import HoldRequest, set_hold
+from workitems.services.retention import plan_retention
+from workitems.services.retention_rules import put_retention
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,9 @@ def busy_tenant(demo: Demo) -> Busy:
     demo.wait()
     with unit_of_work(demo.tenant.id):
         FourEyesRule.objects.get_or_create(tenant_id=demo.tenant.id, slug=POLICY_FOUR_EYES)
+        put_retention("all", parse_retention({"keep_payload": "P90D"}), ctx=acting_system(demo.tenant))
+        plan_retention(now=clock.now(), ctx=acting_system(demo.tenant))
+        set_hold(HoldRequest(reason="The auditor asked.", workflow="payments"), ctx=acting_system(demo.tenant))
         services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
     ends_at = rfc3339(clock.now() + timedelta(days=1))
     demo.client.post("/telemetry/exports", {})

@@ -51,6 +51,8 @@ _GROUPS: Final = (
             ("Exports", "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
             ("Deliveries", "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
             ("Messages", "mail", "workitems_noticemessage", Scope.TELEMETRY_READ),
+            ("Retention", "auto_delete", "workitems_retentionrun", Scope.TELEMETRY_READ),
+            ("Legal holds", "lock_clock", "workitems_legalhold", Scope.TELEMETRY_READ),
         ),
     ),
     (

@@ -1,4 +1,4 @@
-"""The console's pages of cases: the queue, the desk where people decide, and executions."""
+"""The console's pages of cases: the queue, the desk where people decide, executions, retention."""
 
 from workitems.admin.delegations import DelegationAdmin
 from workitems.admin.executions import ExecutionAdmin
@@ -6,6 +6,7 @@ from workitems.admin.freezes import FreezeAdmin
 from workitems.admin.items import WorkItemAdmin
 from workitems.admin.messages import NoticeMessageAdmin
 from workitems.admin.packs import PackAdmin
+from workitems.admin.retention import LegalHoldAdmin, RetentionRunAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "DelegationAdmin",
     "ExecutionAdmin",
     "FreezeAdmin",
+    "LegalHoldAdmin",
     "NoticeMessageAdmin",
     "PackAdmin",
+    "RetentionRunAdmin",
     "WorkItemAdmin",
 ]

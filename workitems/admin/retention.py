@@ -1,0 +1,102 @@
+"""The console's pages of retention: what rules say, what runs have shown and removed, and what is held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from threada_site.admin import html
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import User
+from workitems.models import LegalHold, RetentionRule, RetentionRun
+
+_FOR_EVER = "for ever"
+
+
+@admin.register(RetentionRun)
+class RetentionRunAdmin(TenantAdmin):
+    heading = "Retention"
+    scope = Scope.TELEMETRY_READ
+    id_prefix = ids.RETENTION_RUN
+    key = "-id"
+    columns = (
+        Column("Run", lambda run: html.code(run.public_id)),
+        Column("Status", lambda run: html.badge(run.status)),
+        Column("Due at", lambda run: html.when(run.as_of)),
+        Column("Shown", lambda run: f"{run.planned_contents:,} contents, {run.planned_cases:,} cases", is_wide=True),
+        Column("Removed", lambda run: f"{run.contents_removed:,} contents, {run.cases_removed:,} cases", is_wide=True),
+        Column("Failure", lambda run: run.failure or html.NOTHING),
+    )
+    about = (
+        "What retention rules let go: first a dry run, which removes nothing, then what it has shown, in batches. Each "
+        "leaves receipts."
+    )
+    nothing_yet = "Nothing is due, or there is no retention rule: then everything is kept for ever."
+    page_template = "workitems/retention.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return RetentionRun.objects.filter(tenant_id=ctx.tenant_id)
+
+    def page_title(self, row: RetentionRun) -> str:
+        return f"retention run {row.public_id}"
+
+    def page(self, row: RetentionRun, *, ctx: ActingContext) -> dict[str, Any]:
+        return {
+            "planned_by": (row.planned_by and User.objects.filter(id=row.planned_by).first()) or "the instance",
+            "in_force": RetentionRule.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False)
+            .select_related("current_version")
+            .order_by("slug"),
+            "for_ever": _FOR_EVER,
+        }
+
+
+@admin.register(LegalHold)
+class LegalHoldAdmin(TenantAdmin):
+    heading = "Legal holds"
+    scope = Scope.TELEMETRY_READ
+    id_prefix = ids.LEGAL_HOLD
+    key = "-id"
+    columns = (
+        Column("Hold", lambda hold: html.code(hold.public_id)),
+        Column("Status", lambda hold: html.badge("lifted" if hold.lifted_at else "in force")),
+        Column("Holds", lambda hold: html.tags(_criteria(hold)), is_wide=True),
+        Column("Reason", lambda hold: hold.reason, is_wide=True),
+        Column("Set", lambda hold: html.when(hold.set_at)),
+    )
+    about = (
+        "What is neither removed nor erased until somebody lifts the hold: manage.py legal_hold sets and lifts them."
+    )
+    nothing_yet = "Nothing is held."
+    page_template = "workitems/hold.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return LegalHold.objects.filter(tenant_id=ctx.tenant_id).select_related("requester")
+
+    def page_title(self, row: LegalHold) -> str:
+        return f"legal hold {row.public_id}"
+
+    def page(self, row: LegalHold, *, ctx: ActingContext) -> dict[str, Any]:
+        people = {user.id: user for user in User.objects.filter(id__in=[row.set_by, row.lifted_by])}
+        return {
+            "criteria": _criteria(row),
+            "set_by": people.get(row.set_by) or "the instance",  # type: ignore[arg-type]
+            "lifted_by": people.get(row.lifted_by) or "the instance",  # type: ignore[arg-type]
+        }
+
+
+def _criteria(hold: LegalHold) -> list[str]:
+    """What a hold covers, in words."""
+    said = {
+        "work item": hold.work_item_id and ids.public_id(ids.WORK_ITEM, hold.work_item_id),
+        "workflow": hold.workflow,
+        "channel": hold.channel,
+        "requester": hold.requester and str(hold.requester),
+        "from": hold.created_after and f"{hold.created_after:%Y-%m-%d}",
+        "before": hold.created_before and f"{hold.created_before:%Y-%m-%d}",
+    }
+    return [f"{name}: {value}" for name, value in said.items() if value]
