@@ -158,7 +158,12 @@ def test_publishing_puts_in_force_and_keeps_the_version_before(work: ActingConte
     assert PolicyVersion.objects.get(id=first.id).status == "published"
     assert (second.published_by, second.published_at is not None) == (work.principal_id, True)
     published = receipts("policy.published")
-    assert published[1]["outcome"] == {"status": "published", "replaces": first.public_id, "applies_to_open": False}
+    assert published[1]["outcome"] == {
+        "status": "published",
+        "replaces": first.public_id,
+        "applies_to_open": False,
+        "replay": None,
+    }
     assert published[1]["policy"]["document_sha256"] == canonical_sha256(DENY)
     assert waiting_reseals() == []
     with pytest.raises(errors.VersionNotDraft):
