@@ -18,6 +18,12 @@ from threada_site.tenancy.models import Tenant
 _found_running = pytest.StashKey[bool]()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs on two processes; single files, faults, races and browsers on one."""
+    whole = config.args == config.getini("testpaths") or not config.args
+    return 2 if whole and config.option.markexpr.startswith("not adversarial") else 0
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.stash[_found_running] = bool(settings.DATABASE_URL) or (
         postgres.status(settings.THREADA_DATA_DIR) is not None
