@@ -207,7 +207,9 @@ def test_claiming(demo: Demo, busy: Busy, console: Console) -> None:
 def test_verifying_a_receipt(demo: Demo, busy: Busy, console: Console) -> None:
     receipt = receipts(demo)[-1]
     said = press(console("admin"), "telemetry_receipt", "verify", receipt.public_id)
-    assert said == [f"The stored bytes hash to {receipt.body_sha256}, as recorded."]
+    assert said == [
+        f"The stored bytes hash to {receipt.body_sha256}, as recorded. The receipt is not sealed yet.",
+    ]
     page = console("admin").get(reverse("admin:telemetry_receipt_change", args=[receipt.public_id])).content.decode()
     for block in ("Actor", "Inputs", "Evidence", "Policy", "Outcome"):
         assert f"<h2>{block}</h2>" in page

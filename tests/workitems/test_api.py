@@ -243,9 +243,16 @@ def test_explaining(office: Office) -> None:
     item, step, _ = office.awaiting()
     shown = office.api("fay").get(f"/work-items/{item}/explain").json()
     assert shown["waiting_for"] == ["2 more people with role finance, other than the requester"]
-    assert shown["you_may"] == ["approve or reject it"]
+    assert shown["you_may"] == [
+        "approve or reject it",
+        "approve it with changes, which asks everybody anew",
+        "claim it",
+        "hand it to somebody it waits for",
+    ]
     office.vote(step, "fay")
-    assert office.api("fay").get(f"/work-items/{item}/explain").json()["you_may"] == []
+    assert office.api("fay").get(f"/work-items/{item}/explain").json()["you_may"] == [
+        "hand it to somebody it waits for"
+    ]
     assert office.api("rita").get(f"/work-items/{item}/explain").json()["you_may"] == [
         "change its payload, which starts it anew",
         "cancel it",

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, ProgrammingError, connection, models, transaction
 
 from tests.threada_site.tenancy.rows import RowMaker, check_constraints_now
-from threada_site.kernel import ids
+from threada_site.kernel import clock, ids
 from threada_site.tenancy.checks import tenant_models
 from threada_site.tenancy.constraints import AppendOnly, TenantForeignKey
 from threada_site.tenancy.models import Tenant
@@ -89,8 +89,7 @@ def test_rows_of_another_tenant_are_neither_changed_nor_deleted_nor_taken(
 def test_a_reference_into_another_tenant_is_refused(
     own: RowMaker, others: RowMaker, model: type[models.Model], field: str
 ) -> None:
-    target = model._meta.get_field(field).related_model
-    references = _references_of(model, own) | {f"{field}_id": others.made[target].id}
+    references = _references_of(model, own) | {f"{field}_id": _abroad(others, model, field)}
     stray = own.build(model, **_unlike_the_first(model, references, but=field))
     with (
         unit_of_work(own.tenant.id),
@@ -140,6 +139,17 @@ def test_the_tenant_itself_cannot_be_deleted_from_under_its_rows(own: RowMaker) 
         Tenant.objects.filter(id=own.tenant.id).delete()
 
 
+def _abroad(others: RowMaker, model: type[models.Model], field: str) -> object:
+    """The id of a row abroad; of one that nothing refers to yet, where only one row may refer to it."""
+    reference = model._meta.get_field(field)
+    if not reference.one_to_one:
+        return others.made[reference.related_model].id
+    with unit_of_work(others.tenant.id):
+        spare = others.build(reference.related_model, slug="spare")
+        spare.save(force_insert=True)
+    return spare.id
+
+
 def _references_of(model: type[models.Model], maker: RowMaker) -> dict[str, object]:
     """Ids of rows that exist already, for every reference that has to be set: nothing else is inserted on the way."""
     return {
@@ -152,6 +162,10 @@ def _references_of(model: type[models.Model], maker: RowMaker) -> dict[str, obje
 def _unlike_the_first(model: type[models.Model], values: dict[str, object], *, but: str) -> dict[str, object]:
     """`values` with other numbers and slugs than the row that exists, so that no unique key speaks first."""
     others = {"slug": "another", "number": 2, "position": 2, "status": "rejected", "data_class": "other"}
+    if model.__name__ == "PackMember":
+        others["name"] = "another"
+    if model.__name__ == "PolicyShadow":
+        others["ended_at"] = clock.now()
     if model.__name__ == "EmergencyPublication":
         others["status"] = "ended"
         if but != "version":
