@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 
 from telemetry.export_files import ExportFile, Written, delete_files
 from telemetry.filters import ReceiptFilters
@@ -181,11 +183,15 @@ def _end(export: TelemetryExport, to: ExportStatus, *, kind: str, ctx: ActingCon
     EXPORT.check_transition(ExportStatus(export.status), to)
     export.status, export.lease_until = to, None
     export.save(update_fields=["status", "lease_until"])
-    try:
-        delete_files(folder_of(export), export.public_id)
-    except OSError as failure:  # the file is of no use any more; it is looked for again once an hour
-        log.warning("export_file_not_deleted", export=export.public_id, error=str(failure))
     record(Entry(kind=kind, inputs={"export_id": export.public_id}), ctx=ctx)
+    transaction.on_commit(partial(_delete_files, folder_of(export), export.public_id))
+
+
+def _delete_files(folder: Path, name: str) -> None:
+    try:
+        delete_files(folder, name)
+    except OSError as failure:  # the file is of no use any more; it is looked for again once an hour
+        log.warning("export_file_not_deleted", export=name, error=str(failure))
 
 
 def _checked(filters: Mapping[str, str]) -> dict[str, Any]:

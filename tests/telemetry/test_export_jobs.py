@@ -176,13 +176,15 @@ def test_a_download_cut_anywhere_and_resumed_equals_the_whole(office: Office) ->
     assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", str(len(content)))
 
 
-def test_cancelling(office: Office) -> None:
+def test_cancelling(office: Office, django_capture_on_commit_callbacks: Any) -> None:
     api = office.api("ada")
     waiting, ready = (api.post("/telemetry/exports", {}).json()["export_id"] for _ in range(2))
     assert api.post(f"/telemetry/exports/{waiting}/cancel", {}).json()["status"] == "cancelled"
     run_jobs()
     assert len(files()) == 1
-    assert api.post(f"/telemetry/exports/{ready}/cancel", {}).json()["status"] == "cancelled"
+    with django_capture_on_commit_callbacks(execute=True):
+        assert api.post(f"/telemetry/exports/{ready}/cancel", {}).json()["status"] == "cancelled"
+        assert len(files()) == 1  # until it is committed
     assert files() == []
     gone = api.get(f"/telemetry/exports/{ready}/download")
     assert (gone.status_code, gone.json()["reason_code"]) == (410, "export_gone")
@@ -311,7 +313,7 @@ def test_a_file_that_is_missing_is_a_typed_failure(office: Office) -> None:
         path.unlink(missing_ok=True)
 
 
-def test_an_export_expires_and_its_file_goes(office: Office) -> None:
+def test_an_export_expires_and_its_file_goes(office: Office, django_capture_on_commit_callbacks: Any) -> None:
     api = office.api("ada")
     exported = api.post("/telemetry/exports", {}).json()
     run_jobs()
@@ -328,7 +330,8 @@ def test_an_export_expires_and_its_file_goes(office: Office) -> None:
     assert again(row).status == "ready"
     change(row, expires_at=clock.now())
     assert sweeps.remind_of_expiry(now=clock.now()) == 1
-    run_jobs()
+    with django_capture_on_commit_callbacks(execute=True):
+        run_jobs()
     assert (again(row).status, files(), queued_jobs()) == ("expired", [], [])
     assert api.get(exported["download_url"]).json()["reason_code"] == "export_gone"
     assert kinds(office.tenant)[-1] == "telemetry.export_expired"
