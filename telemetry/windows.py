@@ -40,7 +40,7 @@ def window(after: datetime | None, before: datetime | None, *, now: datetime, lo
     Raises `WindowTooLarge`, and `InvalidRequest` when it ends before it begins.
     """
     end = before or (now if after is None or now - after < longest else after + longest)
-    start = after or (end - longest if end - _FIRST > longest else _FIRST)
+    start = after or earlier(end, by=longest)
     if start > end:
         raise InvalidRequest(
             "The window ends before it begins.",
@@ -49,3 +49,8 @@ def window(after: datetime | None, before: datetime | None, *, now: datetime, lo
     if end - start > longest:
         raise WindowTooLarge(f"A window of {longest.days} days is the longest there is. Ask for it in parts.")
     return Window(start, end, is_open=before is None and end == now)
+
+
+def earlier(instant: datetime, *, by: timedelta) -> datetime:
+    """`instant - by`, or the first instant that there is."""
+    return instant - by if instant - _FIRST > by else _FIRST

@@ -13,12 +13,14 @@ from django.db.models import QuerySet, Sum
 from telemetry import selectors
 from telemetry.summary.figures import Figures, total_of
 from telemetry.summary_models import SummaryCount
-from telemetry.windows import window
+from telemetry.windows import earlier, window
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 
 LONGEST: Final = timedelta(days=366)
 USUAL: Final = timedelta(days=31)
+_LAST: Final = date.max - timedelta(days=1)
+"""The last day that has an end."""
 MAX_GROUPS: Final = 400
 
 
@@ -55,12 +57,12 @@ def days_of(after: datetime | None, before: datetime | None, *, now: datetime) -
     if after is None and before is None:
         after = now - USUAL + timedelta(days=1)
     elif after is None and before is not None:
-        after = before - USUAL
+        after = earlier(before, by=USUAL)
     chosen = window(after, before, now=now, longest=LONGEST)
     first = chosen.after.astimezone(UTC).date()
     end = chosen.before.astimezone(UTC)
     last = (end - timedelta(microseconds=1)).date() if end > chosen.after else end.date()
-    return first, max(first, last)
+    return min(first, _LAST), min(max(first, last), _LAST)
 
 
 def summarize(

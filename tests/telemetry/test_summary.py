@@ -163,6 +163,14 @@ def test_windows_are_whole_days(after: str | None, before: str | None, days: tup
     assert (first.isoformat(), last.isoformat()) == days
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "0001-01-20T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+@pytest.mark.parametrize("bound", ["created_after", "created_before"])
+@pytest.mark.parametrize("path", ["/telemetry/summary", "/telemetry/summary?group_by=day", "/telemetry/events"])
+def test_the_first_and_the_last_instant_that_there_are(office: Office, path: str, bound: str, at: str) -> None:
+    answer = office.api("ada").get(f"{path}{'&' if '?' in path else '?'}{bound}={at}")
+    assert answer.status_code in (200, 422), answer.content
+
+
 def test_a_window_of_two_years_is_refused() -> None:
     with pytest.raises(errors.WindowTooLarge):
         days_of(
