@@ -1,10 +1,12 @@
-"""Completeness of receipts: every case, execution, attempt, vote, decision and publication has the receipts it must."""
+"""Completeness of receipts: every case, execution, attempt, vote, decision and publication has the receipts it must,
+and so has every act of the table in `acts`."""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -18,8 +20,10 @@ from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 from workitems.completeness import CaseRows, missing_receipts
 from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.services.acts import ACTS, DELETIONS
 
 AT_ONCE: Final = 500
+_CHUNK: Final = 2000
 
 
 _TOLD_BY: Final = {
@@ -38,6 +42,7 @@ def verify_completeness(tenant: Tenant, *, watch: Callable[[], None] = lambda: N
                 yield Finding(tenant.slug, "act_without_receipt", str(act))
     for versions in _batches(PolicyVersion.objects.filter(tenant_id=tenant.id).exclude(status="draft")):
         yield from _unpublished(tenant, versions)
+    yield from _acts_without_receipts(tenant)
 
 
 def case_count(tenant: Tenant) -> int:
@@ -99,6 +104,41 @@ def _unpublished(tenant: Tenant, versions: Sequence[PolicyVersion]) -> Iterator[
             if happened and told.isdisjoint(_TOLD_BY[kind]):
                 message = f"{version.public_id}: there is no receipt that says it was {kind.partition('.')[2]}"
                 yield Finding(tenant.slug, "act_without_receipt", message)
+
+
+def _acts_without_receipts(tenant: Tenant) -> Iterator[Finding]:
+    told = _told(tenant)
+    for act in ACTS:
+        rows = act.model._default_manager.filter(act.happened, **{act.tenant: tenant.id}).order_by("pk")
+        for columns in rows.values_list(*act.columns).iterator(chunk_size=_CHUNK):
+            name = act.name(*columns)
+            if name not in told[act]:
+                yield Finding(tenant.slug, "act_without_receipt", f"{name}: there is no receipt {act.kind}")
+    for deletion in DELETIONS:
+        rows = deletion.model._default_manager.filter(tenant_id=tenant.id)
+        present = {deletion.name(*columns) for columns in rows.values_list(*deletion.columns)}
+        for name in sorted(told[deletion, deletion.made] - told[deletion, deletion.kind] - present):
+            yield Finding(tenant.slug, "act_without_receipt", f"{name}: there is no receipt {deletion.kind}")
+
+
+def _told(tenant: Tenant) -> defaultdict[Any, set[str]]:
+    """The names that receipts tell of: by act, and by deletion and kind."""
+    readers: dict[str, list[tuple[Any, Callable[[Any], str]]]] = defaultdict(list)
+    for act in ACTS:
+        for kind in (act.kind, *act.others):
+            readers[kind].append((act, act.told))
+    for deletion in DELETIONS:
+        for kind in (deletion.kind, deletion.made):
+            readers[kind].append(((deletion, kind), deletion.told))
+    told: defaultdict[Any, set[str]] = defaultdict(set)
+    rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=list(readers)).order_by()
+    for kind, body in rows.values_list("kind", "body").iterator(chunk_size=_CHUNK):
+        with suppress(orjson.JSONDecodeError):
+            decoded = orjson.loads(bytes(body))
+            for about, read in readers[kind]:
+                with suppress(KeyError):
+                    told[about].add(read(decoded))
+    return told
 
 
 def _bodies(rows: Any, prefix: str) -> dict[str, list[Any]]:

@@ -1,0 +1,194 @@
+"""Acts outside of cases: each line of the table is lived once, and misses its receipt when somebody deletes that."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from integrations.freezing import FreezeScope
+from integrations.models import StoredSecret
+from integrations.services.configure import withdraw_integration
+from integrations.services.vault import put_secret, remove_secret
+from policies.calendar_documents import parse_calendar
+from policies.lists import parse_list
+from policies.models import EmergencyPublication, Overlay, PolicyVersion
+from policies.overlay_documents import OverlayScope
+from policies.publication import Emergency
+from policies.services.calendars import put_calendar
+from policies.services.channels import put_channel
+from policies.services.drafts import draft_policy_version
+from policies.services.emergencies import confirm_emergency, end_emergency
+from policies.services.lists import put_list
+from policies.services.overlays import put_overlay, remove_overlay
+from policies.services.publishing import publish_policy_version
+from policies.services.removing import remove_channel, withdraw_list, withdraw_workflow
+from policies.services.replaying import _become_failed, run_replay
+from policies.services.replays import ReplayRequest, cancel_replay, request_replay
+from policies.services.shadows import end_shadow, start_shadow
+from telemetry.models import Receipt, SealQueueEntry, TelemetryExport
+from telemetry.services import deliveries, exports, making
+from telemetry.services.exports import cancel_export, create_export, expire_export
+from tests.policies.rulebooks import rule, spec
+from tests.workitems.archives import cancelled, dry_run, put_rule, run, seal_all
+from tests.workitems.office import Office
+from tests.workitems.people_cases import about_people, ended_case
+from threada_site.identity import services as people
+from threada_site.kernel import clock
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.services.acts import ACTS, DELETIONS
+from workitems.services.completeness import verify_completeness
+from workitems.services.delegations import Absence, delegate, end_delegation
+from workitems.services.erasure import erase_subject
+from workitems.services.freezes import lift_freeze, set_freeze
+from workitems.services.holds import HoldRequest, lift_hold, set_hold
+from workitems.services.packs import remove_pack
+from workitems.services.retention_rules import withdraw_retention
+
+FIRE = Emergency("The bank answers twice.", timedelta(hours=4))
+HOUR = timedelta(hours=1)
+
+
+def _rulebook(office: Office) -> None:
+    ada = office.ctx("ada")
+    put_list("watched", parse_list({"items": ["Hooli"]}), ctx=ada)
+    withdraw_list("watched", ctx=ada)
+    put_calendar(
+        "office", parse_calendar({"time_zone": "Asia/Kathmandu", "hours": {"friday": ["10:00-17:00"]}}), ctx=ada
+    )
+    put_channel("portal", ctx=ada)
+    remove_channel("portal", ctx=ada)
+    office.put_workflow("holidays")
+    withdraw_workflow("holidays", ctx=ada)
+    put_overlay("rules", OverlayScope("workflow", "payments"), ctx=ada)
+    put_overlay("rules", OverlayScope("tenant", ""), ctx=ada)
+    remove_overlay(Overlay.objects.get(scope_kind="workflow"), ctx=ada)
+    for version_rule in ("first", "second"):
+        draft = draft_policy_version("rules", spec(rule(version_rule, "allow")), ctx=ada).row
+        publish_policy_version(draft, ctx=ada, emergency=FIRE)
+        opened = EmergencyPublication.objects.latest("id")
+        end_emergency(opened, ctx=ada) if version_rule == "first" else confirm_emergency(opened, ctx=office.ctx("bo"))
+
+
+def _trials(office: Office) -> None:
+    ada = office.ctx("ada")
+    version = PolicyVersion.objects.filter(status="published").latest("id")
+    end_shadow(start_shadow(version, ends_at=clock.now() + HOUR, ctx=ada), ctx=ada)
+    done, stopped, broken = (request_replay(version, ReplayRequest(), ctx=ada, by_job=False) for _ in range(3))
+    cancel_replay(stopped, ctx=ada)
+    broken.status = "running"
+    _become_failed(broken, "worker_lost", ctx=office.system)
+    run_replay(done.id, ctx=office.system)
+
+
+def _systems(office: Office) -> None:
+    ada = office.ctx("ada")
+    office.put_bank()
+    withdraw_integration("bank", ctx=ada)
+    for name in ("kept", "changed", "gone"):
+        put_secret(name, "Q-VALUE-OF-A-SECRET", hosts=["bank.example"], ctx=ada)
+    put_secret("changed", "Q-VALUE-OF-ANOTHER", hosts=["bank.example"], ctx=ada)
+    remove_secret(StoredSecret.objects.get(slug="gone"), ctx=ada)
+    lift_freeze(set_freeze(FreezeScope(), reason="Look at it.", ctx=ada).freeze.id, ctx=ada)
+
+
+def _people(office: Office) -> None:
+    ada = office.ctx("ada")
+    people.define_group("board", ["fay"], ctx=ada)
+    people.define_group("crew", ["finn"], ctx=ada)
+    people.remove_group("crew", ctx=ada)
+    people.require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
+    people.end_four_eyes(POLICY_FOUR_EYES, ctx=ada)
+    now = clock.now()
+    absence = Absence(delegator=office.people["fay"], delegate=office.people["finn"], ends_at=now + HOUR)
+    end_delegation(delegate(absence, ctx=office.ctx("fay")), ctx=office.ctx("fay"))
+    people.remove_member(office.people["wim"], ctx=ada)
+
+
+def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    ada = office.ctx("ada")
+    monkeypatch.setattr(making, "BEAT_S", 600.0)
+    monkeypatch.setattr(settings, "THREADA_EXPORT_DIR", folder / "exports")
+    expire_export(create_export({}, ctx=ada), now=clock.now() + timedelta(days=90), ctx=office.system)
+    monkeypatch.setattr(exports, "AT_ONCE_ROWS", -1)
+    made, stopped, broken = (create_export({}, ctx=ada) for _ in range(3))
+    cancel_export(stopped, ctx=ada)
+    making.make_export(made.id, ctx=office.system)
+    TelemetryExport.objects.filter(id=broken.id).update(status="running", attempt=5, lease_until=clock.now() - HOUR)
+    making.make_export(broken.id, ctx=office.system)
+    for name in ("paused", "removed"):
+        to: dict[str, Any] = {"target": "file", "url": "", "secret": None, "from_beginning": False}
+        delivery = deliveries.put_delivery(name, **to, ctx=ada).row
+        if name == "paused":
+            deliveries.pause_delivery(delivery, now=clock.now(), ctx=ada)
+        else:
+            deliveries.remove_delivery(delivery, ctx=ada)
+
+
+@pytest.fixture
+def lived_in(office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
+    """An office in which every act of the table has happened."""
+    office.join("bo", roles=("tenant_admin",))
+    office.api("ada")
+    about_people(office)
+    item, _, _ = ended_case(office)
+    with unit_of_work(office.tenant.id):
+        lift_hold(
+            set_hold(HoldRequest(reason="The auditor asked.", work_item_id=item.id), ctx=office.ctx("ada")).id,
+            reason="Done.",
+            ctx=office.ctx("ada"),
+        )
+        assert item.subject_id is not None
+        erase_subject(item.subject_id, now=clock.now(), ctx=office.ctx("ada"))
+    cancelled(office, days=100, payload={"amount": 5, "person": {"mail": "bob@example.org"}})
+    seal_all(office)
+    put_rule(office, keep_payload="P1D", keep_receipts="P90D", then="delete")
+    dry_run(office)
+    run(office)
+    with unit_of_work(office.tenant.id):
+        withdraw_retention("all", ctx=office.ctx("ada"))
+        _rulebook(office)
+        _trials(office)
+        _systems(office)
+        _people(office)
+        _telemetry(office, monkeypatch, tmp_path)
+    pack = {
+        "kind": "Pack",
+        "id": "front",
+        "spec": {"version": "1", "documents": [{"kind": "Channel", "id": "counter"}]},
+    }
+    assert office.api("ada").post("/packs", {"document": pack}).status_code == 201
+    with unit_of_work(office.tenant.id):
+        remove_pack("front", ctx=office.ctx("ada"))
+    return office
+
+
+def named(office: Office) -> list[str]:
+    with unit_of_work(office.tenant.id):
+        return [finding.message for finding in verify_completeness(office.tenant)]
+
+
+def test_each_act_misses_its_receipt(lived_in: Office, subtests: pytest.Subtests) -> None:
+    assert named(lived_in) == []
+    expected = {act.kind for act in ACTS} | {deletion.kind for deletion in DELETIONS}
+    assert len(expected) == len(ACTS) + len(DELETIONS)
+    for kind in sorted(expected):
+        with subtests.test(kind), unit_of_work(lived_in.tenant.id):
+            receipts = list(Receipt.objects.filter(kind=kind))
+            assert receipts
+            with platform_role(), connection.cursor() as cursor:
+                for table in ("sealqueueentry", "receipt"):
+                    cursor.execute(f"DELETE FROM telemetry_{table} WHERE id = ANY(%s)", [[row.id for row in receipts]])
+            found = [finding.message for finding in verify_completeness(lived_in.tenant)]
+            assert found
+            assert [line for line in found if line.endswith(f": there is no receipt {kind}")]
+            for row in receipts:
+                row.save(force_insert=True)
+            SealQueueEntry.objects.bulk_create(SealQueueEntry(id=row.id, tenant_id=row.tenant_id) for row in receipts)
+    assert named(lived_in) == []
