@@ -10,7 +10,16 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from integrations.models import Execution, Freeze
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.lifecycle import StepStatus
-from workitems.models import AwaitedKey, DecisionStep, Delegation, Evidence, NoticeMessage, Vote, WorkItem
+from workitems.models import (
+    AwaitedKey,
+    DecisionStep,
+    Delegation,
+    Evidence,
+    NoticeMessage,
+    SavedView,
+    Vote,
+    WorkItem,
+)
 from workitems.people import held_by
 
 
@@ -151,6 +160,11 @@ def rejections_of(item: WorkItem) -> list[Vote]:
 def delegations(ctx: ActingContext) -> QuerySet[Delegation]:
     """Who stands in for whom, now, then and later."""
     return Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")
+
+
+def saved_views(ctx: ActingContext) -> QuerySet[SavedView]:
+    """The views of the desk that who asks has kept."""
+    return SavedView.objects.filter(tenant_id=ctx.tenant_id, membership__user_id=ctx.principal_id).order_by("name")
 
 
 def notice_messages(ctx: ActingContext) -> QuerySet[NoticeMessage]:

@@ -8,8 +8,9 @@ from typing import Any
 from tests.factories import acting_system
 from tests.journeys.demo import Demo
 from threada_site.identity import services
-from threada_site.tenancy.models import User
+from threada_site.tenancy.models import Membership, User
 from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.models import SavedView
 
 RULES: list[dict[str, Any]] = [
     {"id": "sanctioned-vendor", "when": "item.payload.vendor == 'Initech'", "effect": "deny", "reason": "SANCTIONED"},
@@ -93,6 +94,13 @@ def morning(demo: Demo) -> Scene:
     stuck = demo.hand_in({"vendor": "Soylent", "amount_minor": 1_800_000, "invoice": "R-9"})
     _asked(demo, stuck)
     with unit_of_work(demo.tenant.id):
+        for name, filters in (("Risky, this week", {"due": "week", "risk": "flagged"}), ("Mine", {"claimed": "me"})):
+            SavedView.objects.create(
+                tenant_id=demo.tenant.id,
+                membership=Membership.objects.get(user__username="finance-1"),
+                name=name,
+                filters=filters,
+            )
         services.set_time_zone(User.objects.get(username="finance-1"), "Europe/Berlin", ctx=acting_system(demo.tenant))
     return Scene(changed, hidden, plain, item, stuck)
 

@@ -44,6 +44,7 @@ def pages(scene: Scene) -> dict[str, str]:
     return {
         "dashboard": "/console/",
         "desk": f"{step}desk/",
+        "view": f"{step}desk/?due=week&risk=flagged",
         "decision": f"{step}{scene.changed}/change/",
         "hidden": f"{step}{scene.hidden}/change/",
         "batch": f"{step}batch/?{chosen}",

@@ -20,6 +20,7 @@ from workitems import selectors
 from workitems.admin.filters import workflow_choices
 from workitems.admin.gist import gists_of
 from workitems.batches import RiskLevel
+from workitems.desk.models import NAME_LENGTH
 from workitems.lifecycle import StepKind
 from workitems.models import NEVER, DecisionStep, Vote
 from workitems.questions import question_of
@@ -66,25 +67,48 @@ class DeskGroup:
         return bool(self.key) and len(self.rows) > 1 and any(cap > 1 for _, cap in self.caps)
 
 
+@dataclass(frozen=True)
+class DeskView:
+    """A kept view as the desk offers it."""
+
+    name: str
+    query: str
+    is_shown: bool
+
+
+def filters_in(query: QueryDict) -> dict[str, str]:
+    """The filters that are set."""
+    sent = {name: query.get(name, "").strip()[:80] for name in _FILTERS}
+    return {name: value for name, value in sent.items() if value}
+
+
+def view_url(filters: Mapping[str, str]) -> str:
+    """The address of the desk with these filters."""
+    return reverse("admin:workitems_decisionstep_desk") + _query(filters, "")
+
+
 def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
     """A page of the queue, its groups and filters, and the query of the next page."""
-    sent = {name: query.get(name, "").strip()[:80] for name in _FILTERS}
+    sent = filters_in(query)
     rows = selectors.decision_steps(ctx)
     for name, value in sent.items():
-        if value:
-            rows = _FILTERS[name](rows, value, ctx)
+        rows = _FILTERS[name](rows, value, ctx)
     steps = waiting_most_urgent_first(rows, ctx=ctx, after=query.get(_AFTER, ""), most=PER_PAGE + 1)
     shown = steps[:PER_PAGE]
+    views = selectors.saved_views(ctx)
     further = _cursor(shown[-1]) if len(steps) > PER_PAGE else ""
     return {
         "groups": _groups(shown, ctx=ctx),
         "is_empty": not shown,
         "filters": [
-            ShownFilter("workflow_id", "Workflow", "select", sent["workflow_id"], workflow_choices(ctx)),
-            *(ShownFilter(name, label, "select", sent[name], choices) for name, label, choices in _CHOICES),
+            ShownFilter("workflow_id", "Workflow", "select", sent.get("workflow_id", ""), workflow_choices(ctx)),
+            *(ShownFilter(name, label, "select", sent.get(name, ""), choices) for name, label, choices in _CHOICES),
         ],
-        "together": sent["together"],
-        "is_filtered": any(sent.values()),
+        "together": sent.get("together", ""),
+        "is_filtered": bool(sent),
+        "sent": sent,
+        "views": [DeskView(view.name, _query(view.filters, ""), view.filters == sent) for view in views],
+        "name_length": NAME_LENGTH,
         "further": _query(sent, further) if further else "",
         "is_further": bool(query.get(_AFTER)),
         "first": _query(sent, ""),
@@ -223,7 +247,7 @@ def _cursor(step: DecisionStep) -> str:
 
 def _query(sent: Mapping[str, str], after: str) -> str:
     parameters = QueryDict(mutable=True)
-    parameters.update({**{name: value for name, value in sent.items() if value}, **({_AFTER: after} if after else {})})
+    parameters.update({**sent, **({_AFTER: after} if after else {})})
     return f"?{parameters.urlencode()}"
 
 

@@ -25,6 +25,7 @@ from workitems.admin.batch_page import CHOICE, batch_page, decide_batch
 from workitems.admin.changing import ChangingPages
 from workitems.admin.decision_page import decision_page
 from workitems.admin.desk import desk_page, next_step, step_id_in
+from workitems.admin.desk_views import DeskViewPages
 from workitems.admin.filters import WORKFLOW
 from workitems.admin.handing_on import HandingOnPages
 from workitems.api.filters import DecisionStepFilters
@@ -40,7 +41,7 @@ DESK: Final = "Decision desk"
 
 
 @admin.register(DecisionStep)
-class DecisionStepAdmin(ChangingPages, HandingOnPages, TenantAdmin):
+class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, TenantAdmin):
     heading = "Decisions"
     id_prefix = ids.DECISION_STEP
     key = "-id"

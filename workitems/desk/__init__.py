@@ -1,0 +1,1 @@
+"""What people keep at the desk, and what they leave there."""
