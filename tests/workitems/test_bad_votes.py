@@ -1,5 +1,5 @@
-"""Votes that must not count, through the API and by the console's button: each has its own typed problem, no row of any
-table changes, and a receipt says who tried."""
+"""Votes that must not count, through the API and by the console's button, alone and in a batch behind one that could
+count: each has its own typed problem, no row of any table changes, and a receipt says who tried."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.console.people import sign_in
 from tests.factories import make_principal, make_token
 from tests.workitems.office import Office
 from tests.workitems.test_mutations import undone
+from threada_site.kernel import ids
 from threada_site.kernel.reasons import REASONS
 from threada_site.tenancy.models import Tenant, User
 from threada_site.tenancy.roles import platform_role
@@ -31,16 +32,20 @@ pytestmark = pytest.mark.django_db
 # What a refusal may write: its own receipt, its answer under an idempotency key, and what the console says next.
 MAY_CHANGE = {"telemetry_receipt", "telemetry_sealqueueentry", "api_idempotencyrecord", "django_session"}
 
+# What is wrong with the whole batch is told of its first step.
+OF_ANY_STEP = {"unknown_reason_code", "reason_code_required", "voter_not_eligible", "comment_too_long"}
+
 
 @dataclass
 class Scene:
-    """A payment that waits for two of finance, and who is about to get it wrong."""
+    """A payment that waits for two of finance, another one like it, and who is about to get the first one wrong."""
 
     office: Office
     stranger: User
     abroad: Tenant
     item: WorkItem
     step: DecisionStep
+    good: DecisionStep
     sent: dict[str, str] = field(default_factory=dict)
     by: str = "fay"
 
@@ -58,8 +63,9 @@ def scene(office: Office, other_tenant: Tenant) -> Scene:
     office.join("max", roles=("tenant_admin", "finance"))
     stranger = make_principal(other_tenant, "stranger", roles=("tenant_admin", "approver"))
     item, step, _ = office.awaiting(by="max")
+    _, good, _ = office.awaiting(501)
     sent = {"decision": "approve", "envelope_sha256": step.envelope_sha256}
-    return Scene(office, stranger, other_tenant, item, step, sent)
+    return Scene(office, stranger, other_tenant, item, step, good, sent)
 
 
 def sends(by: str = "fay", **sent: str) -> Callable[[Scene], None]:
@@ -97,10 +103,23 @@ MORE: dict[str, tuple[Callable[[Scene], None], str]] = {
 
 
 def by_api(scene: Scene) -> str:
+    return posted(scene, f"/decision-steps/{scene.step.public_id}/votes", scene.sent)
+
+
+def by_batch_api(scene: Scene) -> str:
+    sent = dict(scene.sent)
+    steps = [
+        {"decision_step_id": scene.good.public_id, "envelope_sha256": scene.good.envelope_sha256},
+        {"decision_step_id": scene.step.public_id, "envelope_sha256": sent.pop("envelope_sha256")},
+    ]
+    return posted(scene, "/decision-steps/batch-votes", {**sent, "steps": steps})
+
+
+def posted(scene: Scene, path: str, body: dict[str, Any]) -> str:
     api = Api(make_token(scene.tenant, scene.person))
     assert api.get("/me").status_code == 200  # which notes that the token was used
-    path, before = f"/decision-steps/{scene.step.public_id}/votes", contents()
-    answer = api.post(path, scene.sent)
+    before = contents()
+    answer = api.post(path, body)
     assert contents() == before
     problem = answer.json()
     assert answer["Content-Type"] == "application/problem+json"
@@ -109,10 +128,23 @@ def by_api(scene: Scene) -> str:
 
 
 def by_button(scene: Scene) -> str:
-    browser = sign_in(scene.person)
-    before = contents()
     sent = dict(scene.sent)
     url = reverse(f"admin:workitems_decisionstep_{sent.pop('decision')}", args=[scene.step.public_id])
+    return pressed(scene, url, sent)
+
+
+def by_batch_button(scene: Scene) -> str:
+    sent = dict(scene.sent)
+    steps = [
+        f"{scene.good.public_id}:{scene.good.envelope_sha256}",
+        f"{scene.step.public_id}:{sent.pop('envelope_sha256')}",
+    ]
+    return pressed(scene, reverse("admin:workitems_decisionstep_batch_vote"), {**sent, "step": steps})
+
+
+def pressed(scene: Scene, url: str, sent: dict[str, Any]) -> str:
+    browser = sign_in(scene.person)
+    before = contents()
     answer = browser.post(url, sent)
     assert contents() == before
     if answer.status_code == 404:
@@ -143,18 +175,22 @@ def refusals(tenant: Tenant) -> list[dict[str, Any]]:
         return [orjson.loads(bytes(row.body)) for row in Receipt.objects.filter(kind="request.refused").order_by("id")]
 
 
-@pytest.mark.parametrize("door", [by_api, by_button], ids=["api", "console"])
+@pytest.mark.parametrize("door", [by_api, by_button, by_batch_api, by_batch_button])
 def test_bad_votes(door: Callable[[Scene], str], scene: Scene, subtests: pytest.Subtests) -> None:
-    for case, (arrange, code) in (CASES | MORE).items():
+    for case, (arrange, expected) in (CASES | MORE).items():
         with subtests.test(case), undone():
             mine = replace(scene, sent=dict(scene.sent))
             arrange(mine)
+            is_batch = door in (by_batch_api, by_batch_button)
+            code = "invalid_request" if is_batch and expected == "not_found" else expected  # named in the body there
             assert door(mine) == code
             (receipt,) = refusals(mine.tenant)
             assert receipt["outcome"]["reason_code"] == code
             assert receipt["actor"]["principal"] == mine.person.public_id
-            assert receipt["actor"]["entry_point"] == ("api" if door is by_api else "console")
-            if code not in ("not_found", "scope_missing", "invalid_request"):
+            assert receipt["actor"]["entry_point"] == ("api" if door in (by_api, by_batch_api) else "console")
+            if is_batch and code in OF_ANY_STEP:
+                assert receipt["subject"]["work_item_id"] == ids.public_id(ids.WORK_ITEM, mine.good.work_item_id)
+            elif code not in ("not_found", "scope_missing", "invalid_request"):
                 assert receipt["subject"]["work_item_id"] == mine.item.public_id
             if mine.tenant != mine.office.tenant:
                 assert refusals(mine.office.tenant) == []
