@@ -167,6 +167,9 @@ class DecisionStep(TenantRow):
     batch_key = models.CharField(
         max_length=64, blank=True, help_text="Steps that share it may be decided together; none: this one stands alone."
     )
+    is_flagged = models.BooleanField(
+        default=False, db_default=False, help_text="Whether its item carries risk flags, which never change."
+    )
     reason_codes = models.JSONField(default=list)
     policy_decision_id = models.UUIDField(null=True)
     policy_version_ids = ArrayField(models.UUIDField(), default=list)
@@ -228,6 +231,11 @@ class DecisionStep(TenantRow):
                 fields=["tenant", "urgent_at", "id"],
                 condition=models.Q(status="pending"),
                 name="decisionstep_urgent_idx",
+            ),
+            models.Index(
+                fields=["tenant", "urgent_at", "id"],
+                condition=models.Q(status="pending", is_flagged=True),
+                name="decisionstep_flagged_idx",
             ),
             models.Index(
                 fields=["tenant", "batch_key", "id"],

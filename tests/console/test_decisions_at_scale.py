@@ -35,6 +35,8 @@ LISTS: Final = (
     "/console/workitems/decisionstep/?status=pending",
     f"{DESK}?due=day&claimed=free",
     f"{DESK}?claimed=me",
+    f"{DESK}?risk=flagged",
+    f"{DESK}?risk=plain",
 )
 
 

@@ -205,8 +205,7 @@ def _due(rows: QuerySet[DecisionStep], value: str, _ctx: ActingContext) -> Query
 
 
 def _risk(rows: QuerySet[DecisionStep], value: str, _ctx: ActingContext) -> QuerySet[DecisionStep]:
-    flagged = Q(work_item__risk_flags__len__gt=0)
-    return rows.filter(flagged if value == "flagged" else ~flagged)
+    return rows.filter(is_flagged=value == "flagged")
 
 
 def _claimed(rows: QuerySet[DecisionStep], value: str, ctx: ActingContext) -> QuerySet[DecisionStep]:

@@ -74,6 +74,7 @@ def open_step(
             rule=to_json(rule),
             matched=decision.matched if decision else (),
         ),
+        is_flagged=bool(item.risk_flags),
         reason_codes=list(decision.reason_codes) if decision else [],
         policy_decision_id=decision.id if decision else None,
         policy_version_ids=pins,
