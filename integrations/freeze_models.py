@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from integrations.freezing import FreezeScope
 from threada_site.kernel import clock, ids
+from threada_site.kernel.canonical import new_salt
 from threada_site.tenancy.constraints import tenant_constraints
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
@@ -18,6 +19,7 @@ class Freeze(TenantRow):
     integration = SlugColumn(blank=True)
     action = SlugColumn(blank=True)
     reason = models.CharField(max_length=1000)
+    reason_salt = models.BinaryField(max_length=16, default=new_salt, help_text="Of the commitments in receipts.")
     set_by = models.UUIDField(null=True, help_text="Null: the instance's operator, by command.")
     set_at = models.DateTimeField(default=clock.now, editable=False)
     lifted_by = models.UUIDField(null=True)

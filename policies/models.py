@@ -11,6 +11,7 @@ from policies.replay_models import PolicyReplay, ReplayFinding
 from policies.shadow_models import PolicyShadow, ShadowResult
 from policies.windows import Window
 from threada_site.kernel import clock, ids
+from threada_site.kernel.canonical import new_salt
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.contents import ContentBytes, ContentJSON
@@ -256,6 +257,7 @@ class EmergencyPublication(TenantRow):
     )
     replaced_version_id = models.UUIDField(null=True)
     reason = models.CharField(max_length=500)
+    reason_salt = models.BinaryField(max_length=16, default=new_salt, help_text="Of the commitment in the receipt.")
     status = models.CharField(max_length=16, default="open")
     published_by = models.UUIDField()
     published_at = models.DateTimeField(default=clock.now, editable=False)

@@ -21,7 +21,7 @@ from policies.services.locks import locked_policy_of, locked_version
 from policies.services.validation import check_room, validate_policy
 from telemetry.services.record import record
 from threada_site.kernel import clock, ids
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.canonical import commitment
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
 from threada_site.tenancy.jobs import enqueue
@@ -81,8 +81,7 @@ def publish_policy_version(
         opened = open_emergency(published, emergency, policy=policy, replaces=replaces, ctx=ctx)
         outcome |= {
             "ends_at": clock.rfc3339(opened.ends_at),
-            # A reason is a sentence and may name somebody: its digest with the row's id tells nothing of it.
-            "reason_sha256": sha256_hex(opened.id.bytes + opened.reason.encode()),
+            "reason_commitment": commitment(bytes(opened.reason_salt), opened.reason),
         }
         record(version_entry("policy.published_in_emergency", published, **outcome), ctx=ctx)
     if applies_to_open:

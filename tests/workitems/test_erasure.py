@@ -9,6 +9,8 @@ import orjson
 import pytest
 from django.core.management import call_command
 
+from integrations.freezing import FreezeScope
+from integrations.models import Freeze
 from tests.factories import acting_system, make_principal, make_tenant
 from tests.workitems.archives import aged, dry_run, put_rule, run
 from tests.workitems.office import Office
@@ -24,13 +26,15 @@ from tests.workitems.people_cases import (
 )
 from threada_site.api.models import IdempotencyRecord
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.canonical import commitment, sha256_hex
 from threada_site.tenancy.contents import is_erased
 from threada_site.tenancy.models import DataSubject, User
 from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.models import WorkItem
+from workitems.models import LegalHold, WorkItem
 from workitems.services.erasure import erase_principal, erase_subject
-from workitems.services.holds import HoldRequest, set_hold
+from workitems.services.freezes import set_freeze
+from workitems.services.holds import HoldRequest, lift_hold, set_hold
+from workitems.services.subject_export import export_principal
 
 KEPT = (
     "workitems_evidence", "workitems_vote", "integrations_envelope", "integrations_execution", "policies_policydecision",
@@ -209,6 +213,29 @@ class TestPrincipals:
         assert body["inputs"] == {"principal": fay.public_id}
         assert body["outcome"] == {"sentences": 1, "account": "erased"}
         assert "decision_step.opened" in office.kinds(item)
+
+    def test_reasons_of_freezes_and_holds_are_committed_to_and_go(self, office: Office) -> None:
+        office.join("bo", roles=("tenant_admin",))
+        with unit_of_work(office.tenant.id):
+            frozen = set_freeze(FreezeScope(), reason="Q-FREEZE", ctx=office.ctx("bo")).freeze
+            hold = set_hold(HoldRequest(reason="Q-HOLD", workflow="payments"), ctx=office.ctx("bo"))
+            lift_hold(hold.id, reason="Q-LIFT", ctx=office.ctx("bo"))
+            assert frozen.reason_salt != hold.reason_salt
+            told = {
+                "freeze.set": commitment(frozen.reason_salt, "Q-FREEZE"),
+                "legal_hold.set": commitment(hold.reason_salt, "Q-HOLD"),
+                "legal_hold.lifted": commitment(hold.reason_salt, "Q-LIFT"),
+            }
+        for kind, expected in told.items():
+            (body,) = office.bodies(kind)
+            assert body["inputs"]["reason_commitment"] == expected
+        with unit_of_work(office.tenant.id):
+            lines = b"".join(export_principal(office.people["bo"], ctx=office.ctx("ada")))
+            assert all(word in lines for word in (b"Q-FREEZE", b"Q-HOLD", b"Q-LIFT"))
+            assert erase_principal(User.objects.get(username="bo"), ctx=office.ctx("ada")) == 3
+            assert {bytes(row.reason_salt) for row in (Freeze.objects.get(), LegalHold.objects.get())} == {b""}
+            assert LegalHold.objects.get().lifted_reason == "[erased: subject]"
+        assert found_in_tables("Q-FREEZE", "Q-HOLD", "Q-LIFT") == set()
 
     def test_an_account_of_two_tenants_is_kept_for_the_other(self, office: Office) -> None:
         make_principal(make_tenant("other"), "wim", roles=("viewer",))

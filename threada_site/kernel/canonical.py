@@ -6,6 +6,7 @@ Whatever is hashed, sealed or compared goes through `canonical_bytes`: equal val
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import Any, Final
 
 import orjson
@@ -59,6 +60,11 @@ def sha256_hex(data: bytes) -> str:
 def canonical_sha256(value: Any) -> str:
     """SHA-256 (hexadecimal) of the canonical bytes of a JSON value."""
     return sha256_hex(canonical_bytes(value))
+
+
+def new_salt() -> bytes:
+    """What a commitment to a value of its own is salted with; kept beside the value, emptied with it."""
+    return secrets.token_bytes(16)
 
 
 def commitment(salt: bytes, value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from threada_site.kernel import clock, ids
+from threada_site.kernel.canonical import new_salt
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.models import SlugColumn, TenantRow, User
 
@@ -80,6 +81,7 @@ class LegalHold(TenantRow):
     created_after = models.DateTimeField(null=True)
     created_before = models.DateTimeField(null=True)
     reason = models.TextField()
+    reason_salt = models.BinaryField(max_length=16, default=new_salt, help_text="Of the commitments in receipts.")
     set_by = models.UUIDField(null=True)
     set_at = models.DateTimeField(default=clock.now, editable=False)
     lifted_by = models.UUIDField(null=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution
 from telemetry.receipts import Entry
@@ -23,13 +23,14 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy import keyring
-from threada_site.tenancy.contents import BY_SUBJECT
+from threada_site.tenancy.contents import BY_SUBJECT, ErasedText
 from threada_site.tenancy.models import DataSubject, User
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from workitems.models import DecisionStep, Delegation, LegalHold, Vote, WorkItem
 from workitems.retention.case_tables import emptied
 from workitems.retention.due import ENDED, held_items
+from workitems.services.reasons import REASONS
 from workitems.services.retention_locks import lock_retention
 
 _FORGET_ANSWERS: Final = """
@@ -108,7 +109,14 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
             votes.update(comment=emptied(Vote._meta.get_field("comment"), by=BY_SUBJECT))
             + ended.update(ended_reason=emptied(WorkItem._meta.get_field("ended_reason"), by=BY_SUBJECT))
             + absences.filter(Q(delegator=principal) | Q(created_by=principal.id)).update(reason="")
+            + sum(_empty_reasons(principal, *written, ctx=ctx) for written in REASONS)
         )
+
+
+def _empty_reasons(principal: User, model: type[Model], author: str, column: str, *, ctx: ActingContext) -> int:
+    """What they gave as reasons of acts outside of cases, and the salt without which receipts tell nothing of it."""
+    rows = model._default_manager.filter(tenant_id=ctx.tenant_id, **{author: principal.id}).exclude(**{column: ""})
+    return rows.update(**{column: ErasedText(BY_SUBJECT), "reason_salt": b""})
 
 
 def _forget_answers(named: Sequence[str], *, ctx: ActingContext) -> None:

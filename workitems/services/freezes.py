@@ -21,7 +21,7 @@ from policies import selectors as rulebook
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.kernel import clock, errors
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.canonical import commitment
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
@@ -71,7 +71,7 @@ def set_freeze(scope: FreezeScope, *, reason: str, ctx: ActingContext) -> Stoppe
     _record(
         "freeze.set",
         freeze,
-        {"in_flight": [execution.public_id for execution in running], "reason_sha256": _digest(freeze, reason)},
+        {"in_flight": [execution.public_id for execution in running], "reason_commitment": _committed(freeze, reason)},
         ctx=ctx,
     )
     return Stopped(freeze, running)
@@ -101,7 +101,7 @@ def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -
         {
             "lasted_s": round((freeze.lifted_at - freeze.set_at).total_seconds(), 3),
             "decision_steps_moved": steps_moved,
-            **({"reason_sha256": _digest(freeze, reason)} if reason else {}),
+            **({"reason_commitment": _committed(freeze, reason)} if reason else {}),
         },
         ctx=ctx,
     )
@@ -223,9 +223,8 @@ def _check_second_person(freeze: Freeze, *, ctx: ActingContext) -> None:
         raise errors.SecondPersonRequired("Another person than the one who set this freeze has to lift it.")
 
 
-def _digest(freeze: Freeze, reason: str) -> str:
-    """The freeze's id is no secret, but a reason is a sentence: its digest with the id tells nothing of it."""
-    return sha256_hex(freeze.id.bytes + reason.encode())
+def _committed(freeze: Freeze, reason: str) -> str:
+    return commitment(bytes(freeze.reason_salt), reason)
 
 
 def _record(kind: str, freeze: Freeze, inputs: dict[str, Any], *, ctx: ActingContext) -> None:

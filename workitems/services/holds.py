@@ -11,7 +11,7 @@ from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.canonical import commitment
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
@@ -113,8 +113,7 @@ def _record(kind: str, hold: LegalHold, criteria: dict[str, Any], reason: str, *
             inputs={
                 "legal_hold_id": hold.public_id,
                 **({"holds": criteria} if criteria else {}),
-                # The hold's id is no secret, but a reason is a sentence: its digest with the id tells nothing of it.
-                "reason_sha256": sha256_hex(hold.id.bytes + reason.encode()),
+                "reason_commitment": commitment(bytes(hold.reason_salt), reason),
             },
             outcome={"in_force": hold.lifted_at is None},
         ),

@@ -21,6 +21,7 @@ from threada_site.tenancy.models import Credential, DataSubject, Membership, Use
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 from workitems.models import Delegation, NoticeMessage, NotificationPreference, Vote, WorkItem
 from workitems.retention.case_tables import rows_of, tables_with_contents
+from workitems.services.reasons import REASONS
 
 FORMAT: Final = "threada-person/1"
 _CASES_AT_ONCE: Final = 100
@@ -118,6 +119,11 @@ def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, A
     for absence in Delegation.objects.filter(Q(delegator=principal) | Q(delegate=principal), **mine).order_by("id"):
         times = {"starts_at": absence.starts_at, "ends_at": absence.ends_at}
         yield {"table": "delegation", "delegation_id": absence.public_id, **times, "reason": absence.reason}
+    for model, author, column in REASONS:
+        for row in (
+            model._default_manager.filter(**mine, **{author: principal.id}).exclude(**{column: ""}).order_by("id")
+        ):
+            yield {"table": model._meta.model_name, "id": row.pk, column: getattr(row, column)}
     for chosen in NotificationPreference.objects.filter(**mine, membership__user=principal):
         wishes = ("mail_address", "mail_events", "chat_service", "chat_events", "updated_at")
         yield {"table": "notificationpreference", **{name: getattr(chosen, name) for name in wishes}}
