@@ -33,7 +33,7 @@ def test_two_people_approve_a_payment(demo: Demo, page: Watched) -> None:
     page.page.get_by_role("link", name="Open the decision").click()
     expect(page.page.get_by_text(busy.envelope_sha256).first).to_be_visible()
     page.page.get_by_text("exact bytes").click()
-    expect(page.page.locator("pre.t-bytes")).to_contain_text('"format":"threada-envelope/1"')
+    expect(page.page.locator("pre.t-bytes")).to_contain_text('"format":"threada-envelope/3"')
     page.page.get_by_label("Comment (optional)").first.fill("Matches the contract.")
     page.page.get_by_role("button", name="Approve").click()
     expect(page.page.get_by_text("Your approval is recorded. Others have still to decide.")).to_be_visible()
