@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,19 @@ class Receiver:
             assert time.monotonic() < ends, f"{len(found)} of {count} requests arrived in {timeout_s} s"
             time.sleep(0.02)
         return found
+
+    @contextmanager
+    def behind_faults(self, faults: dict[str, dict[str, Any]]) -> Iterator[str]:
+        """The base URL of a proxy that passes everything on to this receiver, and spoils its answers as told."""
+        control = self.control_file.with_name("faults.json")
+        control.write_text(json.dumps(faults), encoding="utf-8")
+        command = [sys.executable, "-m", "tests.receivers.fault_proxy", str(control), str(self.port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1]) as proxy:
+            assert proxy.stdout is not None
+            try:
+                yield f"http://127.0.0.1:{int(proxy.stdout.readline())}"
+            finally:
+                proxy.kill()
 
     def stop(self) -> None:
         """End the process; its port then refuses connections."""
