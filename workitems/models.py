@@ -18,7 +18,7 @@ from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.keyring import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
-from workitems.desk.models import SavedView
+from workitems.desk.models import SavedView, StepReading
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 
@@ -33,6 +33,7 @@ __all__ = [
     "RetentionRuleVersion",
     "RetentionRun",
     "SavedView",
+    "StepReading",
     "Vote",
     "WorkItem",
 ]

@@ -17,6 +17,7 @@ PAGES = [
     "/console/policies/policy/", "/console/policies/overlay/", "/console/policies/overlay/effective/", "/console/policies/pack/", "/console/policies/policyreplay/", "/console/policies/policyshadow/", "/console/policies/workflow/",
     "/console/policies/channel/", "/console/policies/list/", "/console/integrations/integration/",
     "/console/telemetry/receipt/", "/console/telemetry/telemetryexport/", "/console/telemetry/delivery/", "/console/workitems/noticemessage/",
+    "/console/workitems/decisionstep/attention/",
     "/console/tenancy/membership/",
     "/console/tenancy/role/", "/console/tenancy/credential/",
 ]  # fmt: skip

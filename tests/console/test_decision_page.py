@@ -19,7 +19,7 @@ from threada_site.tenancy.models import User
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Vote
 
-STATEMENTS = 22
+STATEMENTS = 23
 """What a decision page takes at most, session and sign-in included; without an earlier version two fewer, and one fewer
 where nothing like it was decided before."""
 APPROVE = re.compile(r"<button[^>]*data-key-approve[^>]*>")

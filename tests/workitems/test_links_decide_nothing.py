@@ -25,7 +25,7 @@ from threada_site.kernel import clock
 from threada_site.tenancy.models import User
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.models import DecisionStep
+from workitems.models import DecisionStep, StepReading
 from workitems.sweeps.deadlines import sweep_deadlines
 
 __all__ = ["mail_server"]
@@ -35,6 +35,8 @@ MAY_DIFFER = {
     "django_session",  # who is signed in
     "telemetry_receipt",  # refusals of GET where POST alone acts: counted below
     "telemetry_sealqueueentry",
+    # That a page was shown to whom it asks: looking is noted, and no state depends on it. Asserted below, row by row.
+    "workitems_stepreading",
 }
 AS_IF_TO_DECIDE = {"decision": "approve", "approve": "1", "_method": "POST"}
 
@@ -122,6 +124,9 @@ def test_reading_decides_nothing(
             assert office.api("fay").get(f"/decision-steps/{step}/{act}").status_code == 405
     assert statuses == {200}
     assert everything() == before
+    with unit_of_work(office.tenant.id):
+        looked = StepReading.objects.order_by("reader__username").values_list("step_id", "reader__username")
+        assert list(looked) == [(told.id, "ada"), (told.id, "fay")]  # the open step, who is asked, once each
     assert kinds_of_receipts(office) - receipts == Counter(
         {"request.refused": 10}
     )  # the API's, two steps with five acts

@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.urls import reverse
 
-from threada_site.kernel.context import Scope
+from threada_site.kernel.context import ActingContext, Scope
 
 _READ: Final = Scope.WORKITEMS_READ
 _GROUPS: Final = (
@@ -51,6 +51,12 @@ _GROUPS: Final = (
             ("Exports", "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
             ("Deliveries", "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
             ("Messages", "mail", "workitems_noticemessage", Scope.TELEMETRY_READ),
+            (
+                "How people decide",
+                "visibility",
+                "workitems_decisionstep_attention",
+                (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE),
+            ),
             ("Retention", "auto_delete", "workitems_retentionrun", Scope.TELEMETRY_READ),
             ("Legal holds", "lock_clock", "workitems_legalhold", Scope.TELEMETRY_READ),
         ),
@@ -66,7 +72,12 @@ _GROUPS: Final = (
         ),
     ),
 )
-_PAGES: Final = ("integrations_execution_operations", "workitems_decisionstep_desk", "summary")
+_PAGES: Final = (
+    "integrations_execution_operations",
+    "workitems_decisionstep_desk",
+    "workitems_decisionstep_attention",
+    "summary",
+)
 """Links to a page instead of a list."""
 _ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}
 
@@ -79,10 +90,15 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
     home = {"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}
     shown: list[dict[str, Any]] = [{"title": None, "separator": False, "items": [home]}]
     for title, links in _GROUPS:
-        items = [_item(request, *link[:3]) for link in links if ctx.holds_anywhere(link[3])]
+        items = [_item(request, *link[:3]) for link in links if _may(ctx, link[3])]
         if items:
             shown.append({"title": title, "separator": False, "items": items})
     return shown
+
+
+def _may(ctx: ActingContext, scope: Scope | tuple[Scope, ...]) -> bool:
+    """Whether one of the scopes of a link is held anywhere."""
+    return any(ctx.holds_anywhere(one) for one in (scope if isinstance(scope, tuple) else (scope,)))
 
 
 def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
 from workitems import selectors
+from workitems.admin.attention import AttentionPages
 from workitems.admin.batch_page import CHOICE, batch_page, decide_batch
 from workitems.admin.changing import ChangingPages
 from workitems.admin.decision_page import decision_page
@@ -34,6 +35,7 @@ from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.questions import question_of
 from workitems.services.locks import locked_step
+from workitems.services.readings import note_shown
 from workitems.services.receipts import subject_of
 from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
 
@@ -41,7 +43,7 @@ DESK: Final = "Decision desk"
 
 
 @admin.register(DecisionStep)
-class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, TenantAdmin):
+class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, AttentionPages, TenantAdmin):
     heading = "Decisions"
     id_prefix = ids.DECISION_STEP
     key = "-id"
@@ -127,6 +129,8 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, TenantAdmi
             for sentence in sentences(refusal)[:1]:
                 messages.error(request, sentence)
             return HttpResponseRedirect(desk)
+        if is_looked_at(request):
+            note_shown((row.step for row in page["rows"]), ctx=ctx)
         frame = {**self.admin_site.each_context(request), "title": "Decide together", "desk_url": desk}
         return TemplateResponse(request, "workitems/batch.html", {**frame, **page})
 
@@ -136,6 +140,14 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, TenantAdmi
         back = f"{reverse('admin:workitems_decisionstep_batch')}?{chosen}"
         spec = ActSpec("batch-vote", Scope.DECISIONS_DECIDE)
         return press(Call(request, context_of(request), ""), spec, decide_batch, back=back)
+
+    def row_view(self, request: HttpRequest, key: str) -> HttpResponse:
+        """The page, and that somebody who is asked had it before them."""
+        response: Any = super().row_view(request, key)
+        page = response.context_data
+        if page["may_vote"] and is_looked_at(request):
+            note_shown([page["row"]], ctx=page["ctx"])
+        return response
 
     def page_asked(self, row: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
         page = decision_page(row, query, ctx=ctx)
@@ -183,6 +195,11 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, TenantAdmi
         item, step = locked_step(parsed, ctx=call.ctx)
         call.subject = subject_of(item)
         return item, step
+
+
+def is_looked_at(request: HttpRequest) -> bool:
+    """Whether a page is fetched to be shown: not its head alone, and not by a browser in advance."""
+    return request.method == "GET" and not request.headers.get("Sec-Purpose", "").startswith("prefetch")
 
 
 def _item_id(step: DecisionStep) -> str:

@@ -1,4 +1,4 @@
-"""What a person keeps at the desk: filters by name."""
+"""What a person keeps at the desk, filters by name; and when a decision first stood on their screen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 from threada_site.kernel import clock
 from threada_site.tenancy.constraints import tenant_constraints
-from threada_site.tenancy.models import Membership, TenantRow
+from threada_site.tenancy.models import Membership, TenantRow, User
 
 NAME_LENGTH: Final = 60
 
@@ -31,3 +31,25 @@ class SavedView(TenantRow):
 
     def __str__(self) -> str:
         return self.name
+
+
+class StepReading(TenantRow):
+    """A step stood on a person's screen, with its evidence: when first. It says nothing about whether it was read.
+
+    It goes with the case. No state depends on it.
+    """
+
+    step = models.ForeignKey(
+        "workitems.DecisionStep", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    reader = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+    first_shown_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("stepreading", references=("step",)),
+            models.UniqueConstraint(fields=["tenant", "step", "reader"], name="stepreading_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"by {self.reader_id}"

@@ -1,0 +1,143 @@
+"""Who had a case before them when they decided: noted once by the pages that show it; figures that judge nobody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.urls import reverse
+
+from policies.models import Workflow
+from tests.console.people import Console
+from tests.console.test_desk import BATCH, DESK, ask, choices
+from tests.factories import acting, make_principal
+from tests.journeys.demo import Demo
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ObjectGrants, Scope
+from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.desk.attention import attention_of_people
+from workitems.models import DecisionStep, StepReading, Vote
+from workitems.retention.case_tables import case_tables
+
+PAGE = "/console/workitems/decisionstep/attention/"
+
+
+def address(step: dict[str, Any], act: str = "change") -> str:
+    return reverse(f"admin:workitems_decisionstep_{act}", args=[step["decision_step_id"]])
+
+
+def readings(demo: Demo) -> list[tuple[str, str]]:
+    with unit_of_work(demo.tenant.id):
+        rows = StepReading.objects.order_by("step_id", "reader__username").values_list("step_id", "reader__username")
+        return [(ids.public_id(ids.DECISION_STEP, step), reader) for step, reader in rows]
+
+
+def shown_before_the_vote(demo: Demo, step: dict[str, Any], seconds: int) -> None:
+    """Let a person have opened the page so long before they voted."""
+    step_id = ids.parse_public_id(ids.DECISION_STEP, step["decision_step_id"])
+    with unit_of_work(demo.tenant.id):
+        vote = Vote.objects.get(step=step_id, voter__username="finance-1")
+        StepReading.objects.update_or_create(
+            tenant_id=demo.tenant.id,
+            step=DecisionStep.objects.get(id=step_id),
+            reader=vote.voter,
+            defaults={"first_shown_at": vote.created_at - timedelta(seconds=seconds)},
+        )
+
+
+def test_the_first_opening_is_noted_and_decides_nothing(demo: Demo, console: Console) -> None:
+    step = ask(demo)
+    browser, named = console("finance-1"), step["decision_step_id"]
+    browser.head(address(step))
+    browser.get(address(step), headers={"Sec-Purpose": "prefetch"})
+    browser.get(DESK)
+    console("security-1").get(address(step))  # may read it, is not asked
+    assert readings(demo) == []
+    before = clock.now()
+    browser.get(address(step))
+    after = clock.now()
+    browser.get(address(step), {"whole": "1"})
+    assert readings(demo) == [(named, "finance-1")]
+    with unit_of_work(demo.tenant.id):
+        assert before <= StepReading.objects.get().first_shown_at <= after
+    assert demo.step_of_id(named)["votes"] == []
+    console("finance-2").get(address(step))
+    assert readings(demo) == [(named, "finance-1"), (named, "finance-2")]
+
+
+def test_a_page_of_several_shows_each(demo: Demo, console: Console) -> None:
+    steps = [ask(demo), ask(demo)]
+    browser = console("finance-1")
+    for _ in range(2):
+        assert browser.get(f"{BATCH}?{urlencode([('step', one) for one in choices(*steps)])}").status_code == 200
+    assert readings(demo) == [(step["decision_step_id"], "finance-1") for step in steps]
+
+
+def test_the_figures(demo: Demo, console: Console) -> None:
+    steps = [ask(demo, amount=2_000_000 + place) for place in range(7)]
+    for place, step in enumerate(steps):
+        if place < 5:
+            demo.vote("finance-1", step)
+            shown_before_the_vote(demo, step, (2, 4, 6, 80, 900)[place])
+        else:
+            demo.vote("finance-1", step, "reject", reason_code="DUPLICATE")
+    shown_before_the_vote(demo, steps[5], -3)  # looked only afterwards
+    demo.vote("finance-2", steps[0])
+    demo.join("scout", kind="agent", roles=("approver", "finance"))
+    demo.vote("scout", steps[1])
+    page = console("admin").get(PAGE)
+    assert page.context["people"] == [
+        {"person": "finance-1", "decisions": 7, "rate": "71%", "seconds": "6", "not_shown": 2},
+        {"person": "finance-2", "decisions": 1, "rate": "too few", "seconds": "too few", "not_shown": 1},
+    ]
+    body = page.content.decode()
+    assert "What these figures can tell, and what not" in body
+    assert "page left open over lunch" in body
+    browser = console("admin")
+    assert browser.get(PAGE, {"workflow_id": "policy_review"}).context["people"] == []
+    assert len(browser.get(PAGE, {"workflow_id": "payment_run", "days": "7"}).context["people"]) == 2
+    odd = browser.get(PAGE, {"workflow_id": "nonsense", "days": "x"}).context
+    assert (odd["days"], len(odd["people"])) == ("31", 2)
+
+
+def test_a_time_has_a_beginning(demo: Demo) -> None:
+    demo.vote("finance-1", ask(demo))
+    ctx = acting(demo.tenant, User.objects.get(username="admin"))
+    with unit_of_work(demo.tenant.id):
+        assert len(attention_of_people(ctx, since=clock.now() - timedelta(days=7))) == 1
+        assert attention_of_people(ctx, since=clock.now() + timedelta(seconds=1)) == []
+
+
+def test_who_may_see_one_workflow_sees_its_decisions_alone(demo: Demo) -> None:
+    demo.vote("finance-1", ask(demo))
+    nobody = replace(acting(demo.tenant, User.objects.get(username="admin")), scopes=frozenset())
+    with unit_of_work(demo.tenant.id):
+        for slug, found in (("payment_run", 1), ("policy_review", 0)):
+            workflow = Workflow.objects.get(slug=slug)
+            ctx = replace(nobody, grants=ObjectGrants(workflows={workflow.id: frozenset({Scope.TELEMETRY_READ})}))
+            assert len(attention_of_people(ctx, since=clock.now() - timedelta(days=7))) == found
+        assert attention_of_people(nobody, since=clock.now() - timedelta(days=7)) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "sees"), [("viewer", False), ("requester", False), ("approver", False), ("auditor", True)]
+)
+def test_who_may_see_it(role: str, sees: bool, demo: Demo, console: Console) -> None:
+    make_principal(demo.tenant, "pat", roles=[role])
+    browser = console("pat")
+    assert browser.get(PAGE).status_code == (200 if sees else 403)
+    assert ("How people decide" in browser.get("/console/").content.decode()) is sees
+
+
+def test_other_tenants_are_not_in_it(demo: Demo, console: Console, other_tenant: Tenant) -> None:
+    demo.vote("finance-1", ask(demo))
+    make_principal(other_tenant, "stranger", roles=["tenant_admin"])
+    assert console("stranger").get(PAGE).context["people"] == []
+
+
+def test_it_goes_with_the_case() -> None:
+    assert dict(case_tables())[StepReading] == "step__work_item_id"
