@@ -45,6 +45,8 @@ def test_dashboard(demo: Demo, console: Console) -> None:
         "outcome unknown": "0",
     }  # fmt: skip
     assert [bar.count for bar in page.context["chart"]["bars"]] == [0] * 13 + [2]
+    for bar in page.context["chart"]["bars"]:
+        assert len(browser.get(bar.url).context["rows"]) == bar.count
 
 
 def test_an_empty_tenant_says_what_to_do(demo: Demo) -> None:

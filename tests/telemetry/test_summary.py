@@ -16,6 +16,7 @@ from telemetry import selectors
 from telemetry.models import LogLeaf, Receipt, SealQueueEntry, SummaryCount, SummaryPosition
 from telemetry.services.counting import count_sealed, tenants_to_count
 from telemetry.services.summarize import days_of, summarize
+from telemetry.summary.figures import EXECUTION_ENDS
 from telemetry.summary.measures import Measure
 from telemetry.tasks import count
 from tests.client import Api
@@ -201,6 +202,16 @@ def test_the_page_draws_the_same_figures(worked: Office, client: Any) -> None:
     for chart in page.context["charts"]:
         assert client.get(chart.url).status_code == 200
         assert client.get(chart.bars[-1].url).status_code == 200
+    *_, ended = page.context["charts"]
+    assert [label for label, *_ in ended.legend] == [end.replace("_", " ") for end in EXECUTION_ENDS]
+    for end, (_, _, total, url) in zip(EXECUTION_ENDS, ended.legend, strict=True):
+        assert f"kind=execution.{end}&" in url
+        assert len(client.get(url).context["rows"]) == int(total)
+    links = [(part.label, part.value, part.url) for bar in ended.bars for part in bar.parts]
+    assert links
+    for label, value, url in links:
+        assert f"kind=execution.{label.replace(' ', '_')}&" in url
+        assert len(client.get(url).context["rows"]) == value
     for _, _, url in page.context["rankings"]:
         assert client.get(url).status_code == 200
     assert client.get("/console/summary/", {"days": "0", "by": "x", "workflow_id": "\x00"}).status_code == 200

@@ -6,7 +6,7 @@ A chart is 100 high and as wide as its days; what each bar means stands in its t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 DAY_WIDTH: Final = 20
@@ -16,10 +16,12 @@ _GAP: Final = 3.0
 
 @dataclass(frozen=True)
 class Part:
-    """One stacked piece of a bar. `tone` names its colour."""
+    """One stacked piece of a bar. `tone` names its colour, `url` is the list behind it."""
 
     label: str
     tone: str
+    title: str
+    url: str
     value: float
     y: float
     height: float
@@ -38,13 +40,14 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars over days. `legend` has (label, tone, total as text); `most` is the height of the tallest bar as text."""
+    """Bars over days. `legend` has (label, tone, total as text, the list behind it or ""); `most` is the height of the
+    tallest bar as text."""
 
     title: str
     about: str
     url: str
     bars: tuple[Bar, ...]
-    legend: tuple[tuple[str, str, str], ...]
+    legend: tuple[tuple[str, str, str, str], ...]
     most: str
     is_empty: bool
 
@@ -55,7 +58,7 @@ class Chart:
     @property
     def spoken(self) -> str:
         """The chart for those who hear it."""
-        told = ", ".join(f"{label} {total}" for label, _, total in self.legend)
+        told = ", ".join(f"{label} {total}" for label, _, total, _ in self.legend)
         return f"{self.title}: {told}. {self.most} on the highest day."
 
 
@@ -70,11 +73,13 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Series:
-    """A value per day under one label."""
+    """A value per day under one label. `url` and `day_urls` are lists of it alone, where there are such."""
 
     label: str
     tone: str
     values: Mapping[str, float]
+    url: str = ""
+    day_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 def stacked(
@@ -106,13 +111,21 @@ def stacked(
                 continue
             tall = max(100 * value / most, 1.0)
             parts.append(
-                Part(one.label, one.tone, value, round((ground if stacks else 100.0) - tall, 2), round(tall, 2))
+                Part(
+                    label=one.label,
+                    tone=one.tone,
+                    title=f"{day}: {one.label} {_number(value)}{unit}",
+                    url=one.day_urls.get(day) or day_urls.get(day, url),
+                    value=value,
+                    y=round((ground if stacks else 100.0) - tall, 2),
+                    height=round(tall, 2),
+                )
             )
             ground -= tall
         told = ", ".join(f"{part.label} {_number(part.value)}{unit}" for part in parts) or "none"
         bars.append(Bar(day, f"{day}: {told}", day_urls.get(day, url), place * DAY_WIDTH + _GAP, tuple(parts)))
     legend = tuple(
-        (one.label, one.tone, (totals or {}).get(one.label) or f"{_number(sum(one.values.values()))}{unit}")
+        (one.label, one.tone, (totals or {}).get(one.label) or f"{_number(sum(one.values.values()))}{unit}", one.url)
         for one in series
     )
     return Chart(title, about, url, tuple(bars), legend, f"{_number(most)}{unit}", not most)

@@ -43,6 +43,7 @@ class Bar:
     """One day of the chart, in the units of its drawing."""
 
     day: str
+    url: str
     count: int
     x: float
     y: float
@@ -133,5 +134,6 @@ def _chart(ctx: ActingContext) -> dict[str, Any]:
     bars = []
     for place, (date, count) in enumerate(sorted(counts.items())):
         height = 0 if not most else max(round(100 * count / most, 1), 2.0 if count else 0)
-        bars.append(Bar(date, count, x=place * 20 + 3, y=round(100 - height, 1), height=height))
+        url = f"{list_url('workitems.workitem')}?created_after={date}&created_before={date}"
+        bars.append(Bar(date, url, count, x=place * 20 + 3, y=round(100 - height, 1), height=height))
     return {"bars": bars, "most": f"{CAP}+" if most > CAP else most, "total_is_zero": not most, "width": DAYS * 20}

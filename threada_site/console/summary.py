@@ -85,7 +85,7 @@ class _Behind:
         self._first, self._last, self._filters = first, last, filters
 
     def _list(self, model: str, first: date, last: date, **more: str) -> str:
-        asked = {"created_after": first.isoformat(), "created_before": (last + timedelta(days=1)).isoformat()}
+        asked = {"created_after": first.isoformat(), "created_before": last.isoformat()}
         return f"{list_url(model)}?{urlencode({**more, **self._filters, **asked})}"
 
     def receipts(self, kind: str, day: str | None = None) -> str:
@@ -139,7 +139,16 @@ def _charts(summary: Summary, days: list[str], behind: _Behind) -> list[Chart]:
         stacked(
             "Executions ended",
             days,
-            [Series(_words(e), _TONES[e], over_days(Measure.EXECUTION, e)) for e in EXECUTION_ENDS],
+            [
+                Series(
+                    _words(end),
+                    _TONES[end],
+                    over_days(Measure.EXECUTION, end),
+                    url=behind.receipts(f"execution.{end}"),
+                    day_urls={day: behind.receipts(f"execution.{end}", day) for day in days},
+                )
+                for end in EXECUTION_ENDS
+            ],
             url=behind.receipts("execution.succeeded"),
             day_urls={day: behind.receipts("execution.succeeded", day) for day in days},
         ),
