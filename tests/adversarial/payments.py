@@ -1,0 +1,226 @@
+"""A real instance whose payments go to a real receiver: one bank that deduplicates by Idempotency-Key, one that does not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import psycopg
+
+from tests.adversarial.server import REPOSITORY, Answer, Server, running_server
+from tests.receivers.fixtures import Receiver
+from threada_site import postgres
+from threada_site.kernel import ids
+
+KEEPS: Final = "int_keeps"
+"""The bank that deduplicates: its actions may be repeated."""
+FORGETS: Final = "int_forgets"
+"""The bank that does not: what went out once must not go out again."""
+PATIENCE_S: Final = 90.0
+_TERMINAL: Final = ("execution.succeeded", "execution.failed", "execution.outcome_unknown")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What the database says of one execution. `terminal`: its receipts that say how it ended."""
+
+    public_id: str
+    integration: str
+    status: str
+    failure: str
+    worker_deaths: int
+    terminal: tuple[str, ...]
+
+
+@dataclass
+class Payments:
+    """The instance and the receiver, and what an integrator does with them."""
+
+    server: Server
+    receiver: Receiver
+    data_dir: Path
+    environment: dict[str, str]
+
+    def open_banks(self, folder: Path, **changes: Any) -> None:
+        """Bring both integrations in force. `changes`: of both specs."""
+        path = folder / "banks.yaml"
+        banks = (self._bank(KEEPS, **changes), self._bank(FORGETS, idempotent=False, **changes))
+        path.write_text("\n---\n".join(json.dumps(bank) for bank in banks))
+        self.apply(path)
+
+    def apply(self, path: Path) -> None:
+        self.manage("apply", str(path), "--tenant", "demo")
+
+    def manage(self, *words: str) -> str:
+        """A command against the instance; fails the test unless it exits with 0."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            check=False,
+            cwd=REPOSITORY,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def mortal_workers(self, count: int, *, kill_every_s: float = 1e9) -> Iterator[Callable[[], Counter[str]]]:
+        """Workers that are started again whenever they die, and are killed besides; what is given counts their ends.
+
+        That of `up` sleeps meanwhile (SIGSTOP), and finds itself late when it goes on.
+        """
+        deaths = self.data_dir.with_name("deaths")
+        with asleep(self.own_worker()), deaths.open("wb") as output:
+            keeper = subprocess.Popen(
+                [sys.executable, "-m", "tests.adversarial.forked_worker", str(count), str(kill_every_s)],
+                cwd=REPOSITORY,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                yield lambda: Counter(deaths.read_text().split())
+            finally:
+                keeper.communicate()
+
+    def own_worker(self) -> psutil.Process:
+        """The worker that `up` runs."""
+        ends = time.monotonic() + PATIENCE_S
+        while time.monotonic() < ends:
+            for process in psutil.Process(self.server.process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "worker" in process.cmdline():
+                        return process
+            time.sleep(0.1)
+        raise AssertionError("`up` runs no worker")
+
+    def kill_the_database(self) -> None:
+        cluster = postgres.status(self.data_dir)
+        assert cluster is not None
+        os.kill(cluster.pid, signal.SIGQUIT)  # as pg_ctl -m immediate does
+
+    def hand_in(self, payload: dict[str, Any]) -> str:
+        """The id of a new work item; asks again under the same key for as long as it takes."""
+        body = {"workflow_id": "payment_run", "channel_id": "web_main", "payload": payload}
+        return str(self._insist("/work-items", body, expected=201)["work_item_id"])
+
+    def execute(self, item: str, integration: str) -> str:
+        """The id of the execution; likewise."""
+        body = {"work_item_id": item, "action_id": "pay", "integration_id": integration}
+        return str(self._insist("/actions/execute", body, expected=202)["execution_id"])
+
+    def post(self, path: str, body: dict[str, Any], *, key: str) -> Answer:
+        return self.server.send("POST", path, json.dumps(body).encode(), [("Idempotency-Key", key)])
+
+    def _insist(self, path: str, body: dict[str, Any], *, expected: int) -> dict[str, Any]:
+        key, ends = uuid.uuid4().hex, time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = self.post(path, body, key=key)
+            except OSError:
+                answer = Answer(0, {}, b"")
+            if answer.status == expected:
+                return dict(answer.json())
+            passing = answer.status in (0, 500, 503) or b"idempotency_in_flight" in answer.body
+            assert passing, (answer.status, answer.body)
+            assert time.monotonic() < ends, (answer.status, answer.body)
+            time.sleep(0.2)
+
+    def expire_leases(self, *integrations: str) -> int:
+        """Let the time pass that running executions of these were claimed for; how many there are."""
+        with psycopg.connect(self.server.database_url) as database:
+            return database.execute(
+                "UPDATE integrations_execution SET lease_until = now() - interval '1 second' "
+                "WHERE status = 'running' AND integration = ANY(%s)",
+                [list(integrations)],
+            ).rowcount
+
+    def ended(self) -> list[Ended]:
+        """Every execution of the two banks, with its terminal receipts."""
+        with psycopg.connect(self.server.database_url) as database:
+            rows = database.execute(
+                "SELECT e.id, e.integration, e.status, e.failure, e.worker_deaths, coalesce(r.kinds, '{}') "
+                "FROM integrations_execution e LEFT JOIN (SELECT execution_id, array_agg(kind::text) AS kinds "
+                "FROM telemetry_receipt WHERE kind = ANY(%s) GROUP BY execution_id) r ON r.execution_id = e.id "
+                "WHERE e.integration = ANY(%s)",
+                [list(_TERMINAL), [KEEPS, FORGETS]],
+            ).fetchall()
+        return [Ended(ids.public_id(ids.EXECUTION, row[0]), *row[1:5], tuple(row[5])) for row in rows]
+
+    def open_count(self) -> int:
+        """How many have not ended."""
+        return self._number("SELECT count(*) FROM integrations_execution WHERE status IN ('started', 'running')")
+
+    def overdue_s(self) -> float:
+        """By how many seconds the lease that ran out first has run out; 0 when none has."""
+        return self._number(
+            "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(lease_until))), 0) "
+            "FROM integrations_execution WHERE status = 'running'"
+        )
+
+    def _number(self, query: str) -> Any:
+        with psycopg.connect(self.server.database_url) as database:
+            row = database.execute(query.encode()).fetchone()
+        assert row is not None
+        return row[0]
+
+    def _bank(self, slug: str, **changes: Any) -> dict[str, Any]:
+        pay = {
+            "method": "POST",
+            "path": "/pay/${item.payload.vendor}",
+            "body": {"amount": "${item.payload.amount_minor}", "reference": "${item.id}"},
+            "resolves": True,
+        }
+        spec = {
+            "connector": "http",
+            "base_url": f"{self.receiver.url}/{slug}",
+            "idempotent": True,
+            "timeout": "PT10S",
+            "retry": {"attempts": 10, "backoff": 1, "max_backoff": "PT2S"},
+            "actions": {"pay": pay},
+            **changes,
+        }
+        return {"kind": "Integration", "id": slug, "spec": spec}
+
+
+@contextmanager
+def asleep(process: psutil.Process) -> Iterator[None]:
+    """The process stands still (SIGSTOP), and goes on afterwards."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+@contextmanager
+def running_payments(folder: Path, **own: str) -> Iterator[Payments]:
+    """The instance, its receiver and the two banks."""
+    receiver = Receiver(folder)
+    own = {"THREADA_EGRESS_ALLOW": "127.0.0.1/32", **own}
+    try:
+        with running_server(folder, **own) as server:
+            data_dir = folder / "data"
+            environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+            environment |= {"THREADA_DATA_DIR": str(data_dir), "THREADA_LOG_LEVEL": "WARNING", **own}
+            payments = Payments(server, receiver, data_dir, environment)
+            payments.open_banks(folder)
+            yield payments
+    finally:
+        receiver.stop()
