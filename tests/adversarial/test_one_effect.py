@@ -1,0 +1,214 @@
+"""Two hundred who ask at once, a worker that sleeps past its lease, and a payload that kills every worker that takes it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.adversarial.payments import FORGETS, KEEPS, Ended, Payments, asleep, running_payments
+from tests.adversarial.server import Answer
+
+pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.timeout(600)]
+
+AT_ONCE = 200
+WITHIN_S = 120
+DEATHS = 10
+POISON = "poison"
+CONNECTOR = """
+import os, signal
+from integrations.connectors.exchange import exchange, outbound_request
+from integrations.documents import Destination
+from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC
+from integrations.documents.http_actions import read_base_url
+from integrations.templates import Place, render
+
+
+class FaxGrammar:
+    spec_fields = OUTBOUND_SPEC | {"base_url"}
+
+    def action_fields(self, slug):
+        return OUTBOUND_ACTION | {"text"}
+
+    def read_spec(self, spec):
+        base_url, origin = read_base_url(spec)
+        return Destination(base_url=base_url, origin=origin)
+
+    def read_call(self, slug, action, destination):
+        return action.template("text", Place.TEXT) if action.text("text", required=True) else None
+
+
+class FaxConnector:
+    name = "fax"
+    grammar = FaxGrammar()
+
+    def build_request(self, integration, action, facts):
+        return {"method": "POST", "url": integration.base_url + "/fax", "headers": {}, "text": render(action.call, facts)}
+
+    def call(self, request, terms):
+        if request["text"] == "poison":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return exchange(outbound_request(request, request["text"].encode(), terms, {}), terms, secrets=())
+"""
+
+
+@pytest.fixture(scope="module")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Payments]:
+    """An instance with both banks, and a fax from a package of somebody else's."""
+    folder, package = tmp_path_factory.mktemp("instance"), tmp_path_factory.mktemp("package")
+    (package / "threada_fax.py").write_text(CONNECTOR)
+    metadata = package / "threada_fax-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: threada-fax\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[threada.connectors]\nfax = threada_fax:FaxConnector\n")
+    with running_payments(folder, PYTHONPATH=str(package)) as running:
+        running.receiver.behave({f"/{KEEPS}": {"dedupe": True}})
+        yield running
+
+
+def until_ended(payments: Payments, executions: set[str]) -> dict[str, Ended]:
+    """Those executions, once none of them is open."""
+    ends = time.monotonic() + WITHIN_S
+    while True:
+        found = {each.public_id: each for each in payments.ended() if each.public_id in executions}
+        if all(each.status not in ("started", "running") for each in found.values()):
+            return found
+        assert time.monotonic() < ends, found
+        time.sleep(0.2)
+
+
+def calls_of(payments: Payments, execution: str) -> list[dict[str, Any]]:
+    return [entry for entry in payments.receiver.requests() if entry["headers"]["idempotency-key"] == execution]
+
+
+def wait_for_call(payments: Payments, execution: str) -> None:
+    ends = time.monotonic() + WITHIN_S
+    while not calls_of(payments, execution):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_two_hundred_posts_with_one_key_are_one_execution(payments: Payments) -> None:
+    item = payments.hand_in({"vendor": "Hooli", "amount_minor": 200})
+    body = {"work_item_id": item, "action_id": "pay", "integration_id": FORGETS}
+    barrier, answers, lock = threading.Barrier(AT_ONCE), list[Answer](), threading.Lock()
+
+    def post() -> None:
+        barrier.wait()
+        answer = payments.post("/actions/execute", body, key="the-only-key")
+        with lock:
+            answers.append(answer)
+
+    posts = [threading.Thread(target=post) for _ in range(AT_ONCE)]
+    for each in posts:
+        each.start()
+    for each in posts:
+        each.join()
+    statuses = Counter(answer.status for answer in answers)
+    print(f"\n{AT_ONCE} posts with one key: {dict(statuses)}")
+    assert sum(statuses.values()) == AT_ONCE
+    assert set(statuses) <= {202, 409}
+    assert {answer.json()["reason_code"] for answer in answers if answer.status == 409} <= {"idempotency_in_flight"}
+    (execution,) = {answer.json()["execution_id"] for answer in answers if answer.status == 202}
+    again = payments.post("/actions/execute", body, key="the-only-key")
+    assert (again.status, again.json()["execution_id"]) == (202, execution)
+    (ended,) = until_ended(payments, {execution}).values()
+    assert (ended.status, ended.terminal) == ("succeeded", ("execution.succeeded",))
+    assert len(calls_of(payments, execution)) == 1
+    with psycopg.connect(payments.server.database_url) as database:
+        of_item = database.execute(
+            "SELECT count(*) FROM integrations_execution WHERE work_item_id = "
+            "(SELECT work_item_id FROM integrations_execution WHERE id = "
+            "(SELECT execution_id FROM telemetry_receipt WHERE kind = 'execution.succeeded' ORDER BY id DESC LIMIT 1))"
+        ).fetchone()
+    assert of_item == (1,)
+
+
+def recorded(payments: Payments) -> list[tuple[Any, ...]]:
+    """All that a worker that comes late could change."""
+    with psycopg.connect(payments.server.database_url) as database:
+        attempts = (
+            "SELECT id, outcome, failure, ambiguous, finished_at, fencing_token FROM integrations_attempt ORDER BY id"
+        )
+        executions = (
+            "SELECT id, status, fencing_token, attempts_made, finished_at FROM integrations_execution ORDER BY id"
+        )
+        receipts = "SELECT id, kind FROM telemetry_receipt WHERE execution_id IS NOT NULL ORDER BY id"
+        return [row for query in (attempts, executions, receipts) for row in database.execute(query).fetchall()]
+
+
+def test_a_worker_that_sleeps_past_its_lease_records_no_second_effect(payments: Payments) -> None:
+    slow = {"delay_s": 4.0, "times": 1}
+    payments.receiver.behave({f"/{KEEPS}": {"dedupe": True, **slow}, f"/{FORGETS}": slow})
+    sleeper = payments.own_worker()
+    asked = {
+        bank: payments.execute(payments.hand_in({"vendor": "Stark", "amount_minor": 400}), bank)
+        for bank in (KEEPS, FORGETS)
+    }
+    for execution in asked.values():
+        wait_for_call(payments, execution)
+    with asleep(sleeper):
+        assert payments.expire_leases(KEEPS, FORGETS) == 2
+        with payments.mortal_workers(1):
+            ended = until_ended(payments, set(asked.values()))
+            settled = recorded(payments)
+    time.sleep(6)
+    assert sleeper.is_running()
+    assert recorded(payments) == settled
+    kept, forgotten = ended[asked[KEEPS]], ended[asked[FORGETS]]
+    assert (kept.status, kept.terminal, kept.worker_deaths) == ("succeeded", ("execution.succeeded",), 1)
+    assert (forgotten.status, forgotten.failure) == ("outcome_unknown", "worker_lost")
+    assert forgotten.terminal == ("execution.outcome_unknown",)
+    assert [call["effect"] for call in calls_of(payments, asked[KEEPS])] == [True, False]
+    assert len(calls_of(payments, asked[FORGETS])) == 1
+
+
+def test_a_payload_that_kills_workers_ends_after_ten_and_disturbs_no_other(payments: Payments, tmp_path: Path) -> None:
+    payments.receiver.behave({f"/{KEEPS}": {"dedupe": True}})
+    spec = {
+        "connector": "fax",
+        "base_url": payments.receiver.url,
+        "idempotent": True,
+        "retry": {"attempts": 3, "backoff": 0.1, "max_backoff": 0.1},
+        "actions": {"pay": {"text": "${item.payload.vendor}"}},
+    }
+    document = tmp_path / "fax.yaml"
+    document.write_text(json.dumps({"kind": "Integration", "id": "int_fax", "spec": spec}))
+    payments.apply(document)
+    others, expired = set[str](), 0
+    with payments.mortal_workers(1) as deaths:
+        poisoned = payments.execute(payments.hand_in({"vendor": POISON, "amount_minor": 1}), "int_fax")
+        ends = time.monotonic() + 2 * WITHIN_S
+        while (found := of_fax(payments, poisoned))[0] in ("started", "running"):
+            assert time.monotonic() < ends, found
+            if deaths().total() > len(others):
+                others.add(payments.execute(payments.hand_in({"vendor": "Hooli", "amount_minor": 2}), KEEPS))
+            time.sleep(0.3)
+            if deaths().total() > expired:
+                expired += payments.expire_leases("int_fax")
+        ended = until_ended(payments, others)
+        assert deaths()["killed"] == DEATHS
+    assert found == ("failed", "worker_lost", DEATHS, DEATHS, ["execution.failed"])
+    assert calls_of(payments, poisoned) == []
+    assert {(each.status, each.terminal) for each in ended.values()} == {("succeeded", ("execution.succeeded",))}
+    assert len(others) >= DEATHS - 1
+    assert [sum(call["effect"] for call in calls_of(payments, other)) for other in others] == [1] * len(others)
+
+
+def of_fax(payments: Payments, execution: str) -> tuple[str, str, int, int, list[str]]:
+    """Status, failure, deaths, attempts and terminal receipts of the execution that goes to the fax."""
+    with psycopg.connect(payments.server.database_url) as database:
+        row = database.execute(
+            "SELECT status, failure, worker_deaths, attempts_made, ARRAY(SELECT kind FROM telemetry_receipt r "
+            "WHERE r.execution_id = e.id AND r.kind IN ('execution.succeeded', 'execution.failed', "
+            "'execution.outcome_unknown')) FROM integrations_execution e WHERE integration = 'int_fax'"
+        ).fetchone()
+    assert row is not None, execution
+    return row
