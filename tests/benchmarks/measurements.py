@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import decisions, exports, intake, lists, memory, replays, sealing, startup, statements
+from tests.benchmarks import decisions, effects, exports, intake, lists, memory, replays, sealing, startup, statements
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.world import make_world
 
-NAMES = ("startup", "memory", "intake", "statements", "decisions", "lists", "exports", "replays", "sealing")
+NAMES = ("startup", "memory", "intake", "statements", "decisions", "lists", "exports", "replays", "sealing", "effects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,10 @@ def _measure(name: str, options: Options) -> Iterator[Figure]:
             return startup.measure(options.root, port=options.port)
         case "memory":
             return memory.measure(options.root / "memory", port=options.port)
-        case "intake":
+        case "intake" | "sealing":
             world = make_world(options.root / "intake", port=options.port)
-            return intake.measure(world, rounds=options.rounds, seconds=options.seconds)
+            under_load = intake if name == "intake" else sealing
+            return under_load.measure(world, rounds=options.rounds, seconds=options.seconds)
         case "statements":
             return statements.measure(make_world(options.root / "intake", port=options.port))
         case "decisions":
@@ -47,8 +48,7 @@ def _measure(name: str, options: Options) -> Iterator[Figure]:
             return exports.measure(make_world(options.root / "lists", port=options.port))
         case "replays":
             return replays.measure(make_world(options.root / "intake", port=options.port))
-        case "sealing":
-            world = make_world(options.root / "intake", port=options.port)
-            return sealing.measure(world, rounds=options.rounds, seconds=options.seconds)
+        case "effects":
+            return effects.measure(make_world(options.root / "effects", port=options.port))
         case _:
             raise SystemExit(f"There is no measurement {name}. There are {', '.join(NAMES)}.")

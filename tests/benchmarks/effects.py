@@ -1,0 +1,129 @@
+"""Effects per second and start latency with one worker, beside a bare loop of httpx to the same receiver."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.world import TENANT, World
+from tests.receivers.fixtures import Receiver
+
+if TYPE_CHECKING:
+    from threada_site.kernel.context import ActingContext
+
+QUEUED = 400
+SINGLES = 60
+AIM = 0.5
+ALLOWED = "127.0.0.1/32"
+PAYLOAD: dict[str, Any] = {"vendor": "Hooli", "amount_minor": 900}
+
+
+def measure(world: World) -> Iterator[Figure]:
+    """A queue that is full before the worker starts; then, with nothing else to do, one execution at a time."""
+    with tempfile.TemporaryDirectory(prefix="threada-receiver-") as folder:
+        receiver = Receiver(Path(folder))
+        try:
+            _put_bank(receiver.url)
+            bare = _bare_per_second(receiver)
+            for _ in range(QUEUED):
+                _execute()
+            with _worker():
+                queued = receiver.wait_for(QUEUED, path="/payments", timeout_s=300)
+                ours = _per_second(queued)
+                time.sleep(2)
+                waits = sorted(_single_ms(receiver, before=QUEUED + number) for number in range(SINGLES))
+        finally:
+            receiver.stop()
+    yield Figure(
+        name="effects/s, one worker",
+        value=f"{ours:.0f}/s",
+        beside=f"bare httpx loop {bare:.0f}/s",
+        ratio=ours / bare,
+        aim=f">= {AIM}",
+        is_met=ours / bare >= AIM,
+    )
+    yield Figure(
+        name="start latency, p50 / p95",
+        value=f"{statistics.median(waits):.0f} / {waits[int(len(waits) * 0.95)]:.0f} ms",
+    )
+
+
+def _bare_per_second(receiver: Receiver) -> float:
+    with httpx.Client() as client:
+        for _ in range(QUEUED):
+            headers = {"Idempotency-Key": uuid.uuid4().hex}
+            client.post(f"{receiver.url}/bare", json={"amount_minor": 900}, headers=headers).raise_for_status()
+    return _per_second(receiver.requests("/bare"))
+
+
+def _per_second(requests: list[dict[str, Any]]) -> float:
+    return (len(requests) - 1) / (requests[-1]["at"] - requests[0]["at"])
+
+
+def _single_ms(receiver: Receiver, *, before: int) -> float:
+    """From the commit of one execution until its request has arrived."""
+    _execute()
+    committed_at = time.time()
+    arrived_at = receiver.wait_for(before + 1, path="/payments", timeout_s=30)[-1]["at"]
+    time.sleep(0.1)
+    return (float(arrived_at) - committed_at) * 1000
+
+
+@contextmanager
+def _worker() -> Iterator[None]:
+    """`manage.py worker` as `up` starts it; the environment names the world's database."""
+    environment = {**os.environ, "THREADA_EGRESS_ALLOW": ALLOWED, "THREADA_LOG_LEVEL": "WARNING"}
+    process = subprocess.Popen([sys.executable, "manage.py", "worker"], env=environment)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _context() -> ActingContext:
+    from tests.factories import acting
+    from threada_site.tenancy.models import Tenant, User
+
+    return acting(Tenant.objects.get(slug=TENANT), User.objects.get(username="client"))
+
+
+def _put_bank(url: str) -> None:
+    from integrations.services.configure import put_integration
+    from tests.factories import acting_system
+    from threada_site.kernel.context import EntryPoint
+    from threada_site.tenancy.models import Tenant
+    from threada_site.tenancy.unit_of_work import unit_of_work
+
+    pay = {"method": "POST", "path": "/payments", "body": {"amount_minor": "${item.payload.amount_minor}"}}
+    spec = {"connector": "http", "base_url": url, "idempotent": True, "actions": {"pay": pay}}
+    tenant = Tenant.objects.get(slug=TENANT)
+    with unit_of_work(tenant.id):
+        put_integration("int_bank", spec, ctx=acting_system(tenant, EntryPoint.COMMAND))
+
+
+def _execute() -> None:
+    """One payment, decided and in the queue."""
+    from threada_site.tenancy.unit_of_work import unit_of_work
+    from workitems.services.execute import ActionRequest, execute_action
+    from workitems.services.intake import IntakeRequest, create_work_item
+    from workitems.services.locks import locked_item
+
+    ctx = _context()
+    with unit_of_work(ctx.tenant_id):
+        asked = IntakeRequest(workflow="payment_run", channel="web_main", payload=PAYLOAD)
+        item = create_work_item(asked, ctx=ctx)
+    with unit_of_work(ctx.tenant_id):
+        execute_action(locked_item(item.id, ctx=ctx), ActionRequest(integration="int_bank", action="pay"), ctx=ctx)
