@@ -14,10 +14,18 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
+from telemetry.models import Receipt
 from tests.browser.scene import Scene, morning
 from tests.browser.watched import Watched
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import Demo
+from tests.telemetry.test_summary import counted
+from threada_site.kernel import clock
+from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.retention.rules import parse_retention
+from workitems.services.holds import HoldRequest, set_hold
+from workitems.services.retention import plan_retention
+from workitems.services.retention_rules import put_retention
 
 pytestmark = pytest.mark.browser
 
@@ -81,6 +89,30 @@ def test_nothing_serious_is_wrong_with_figures_of_people(demo: Demo, themed: tup
         demo.vote("finance-1", demo.step_of_id(step))
     watched.sign_in("admin", PASSWORD)
     assert look_over(watched, {"attention": "/console/workitems/decisionstep/attention/"}, look) == {}
+
+
+def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, themed: tuple[Watched, str]) -> None:
+    watched, look = themed
+    morning(demo)
+    ctx = acting_system(demo.tenant)
+    with unit_of_work(demo.tenant.id):
+        put_retention("all", parse_retention({"keep_payload": "P90D", "then": "archive"}), ctx=ctx)
+        run = plan_retention(now=clock.now(), ctx=ctx)
+        set_hold(HoldRequest(reason="The auditor asked for it.", workflow="vendor_security_review"), ctx=ctx)
+        receipt = Receipt.objects.latest("id")
+    counted(demo.tenant, batch=500)
+    watched.sign_in("admin", PASSWORD)
+    kept = {
+        "summary": "/console/summary/",
+        "retention": "/console/workitems/retentionrun/",
+        "run": f"/console/workitems/retentionrun/{run.public_id}/change/",
+        "holds": "/console/workitems/legalhold/",
+        "receipts": "/console/telemetry/receipt/",
+        "receipt": f"/console/telemetry/receipt/{receipt.public_id}/change/",
+        "exports": "/console/telemetry/telemetryexport/",
+        "deliveries": "/console/telemetry/delivery/",
+    }
+    assert look_over(watched, kept, look) == {}
 
 
 def look_over(watched: Watched, addresses: dict[str, str], look: str) -> dict[str, list[str]]:
