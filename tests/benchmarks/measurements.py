@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from tests.benchmarks import decisions, effects, exports, intake, lists, memory, replays, sealing, startup, statements
+from tests.benchmarks import (
+    decisions,
+    effects,
+    exports,
+    intake,
+    lists,
+    memory,
+    replays,
+    sealing,
+    startup,
+    statements,
+    summary,
+)
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.world import make_world
+from tests.benchmarks.world import World, make_world
 
-NAMES = ("startup", "memory", "intake", "statements", "decisions", "lists", "exports", "replays", "sealing", "effects")
+NAMES = (
+    "startup",
+    "memory",
+    "intake",
+    "statements",
+    "decisions",
+    "lists",
+    "exports",
+    "replays",
+    "sealing",
+    "summary",
+    "effects",
+)
+
+
+_WORLDS: Final = {"lists": "lists", "exports": "exports", "effects": "effects"}
+"""Instances that hold rows of their own; the others share one."""
+_IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {"intake": intake.measure, "sealing": sealing.measure}
+_AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
+    "statements": statements.measure,
+    "decisions": decisions.measure,
+    "lists": lists.measure,
+    "exports": exports.measure,
+    "replays": replays.measure,
+    "summary": summary.measure,
+    "effects": effects.measure,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +68,13 @@ def measured(name: str, options: Options) -> list[Figure]:
 
 
 def _measure(name: str, options: Options) -> Iterator[Figure]:
-    match name:
-        case "startup":
-            return startup.measure(options.root, port=options.port)
-        case "memory":
-            return memory.measure(options.root / "memory", port=options.port)
-        case "intake" | "sealing":
-            world = make_world(options.root / "intake", port=options.port)
-            under_load = intake if name == "intake" else sealing
-            return under_load.measure(world, rounds=options.rounds, seconds=options.seconds)
-        case "statements":
-            return statements.measure(make_world(options.root / "intake", port=options.port))
-        case "decisions":
-            return decisions.measure(make_world(options.root / "intake", port=options.port))
-        case "lists":
-            return lists.measure(make_world(options.root / "lists", port=options.port))
-        case "exports":
-            return exports.measure(make_world(options.root / "lists", port=options.port))
-        case "replays":
-            return replays.measure(make_world(options.root / "intake", port=options.port))
-        case "effects":
-            return effects.measure(make_world(options.root / "effects", port=options.port))
-        case _:
-            raise SystemExit(f"There is no measurement {name}. There are {', '.join(NAMES)}.")
+    if name not in NAMES:
+        raise SystemExit(f"There is no measurement {name}. There are {', '.join(NAMES)}.")
+    if name == "startup":
+        return startup.measure(options.root, port=options.port)
+    if name == "memory":
+        return memory.measure(options.root / "memory", port=options.port)
+    world = make_world(options.root / _WORLDS.get(name, "intake"), port=options.port)
+    if name in _IN_ROUNDS:
+        return _IN_ROUNDS[name](world, rounds=options.rounds, seconds=options.seconds)
+    return _AT_ONCE[name](world)

@@ -51,18 +51,31 @@ _RECEIPT = {
 def generate(world: World) -> None:
     """Fill the tenant up, once. Ids carry the time they are for, as if the rows had come in over thirty days."""
     names = {"tenant": world.tenant_id, "workflow": WORKFLOW, "channel": CHANNEL}
-    prepare = _PREPARE.format(total=TOTAL, days=DAYS, versions=POLICY_VERSIONS)
     with psycopg.connect(**world.superuser()) as connection:
         count = "SELECT count(*) FROM workitems_workitem WHERE tenant_id = %(tenant)s"
         if connection.execute(count, names).fetchone() != (0,):
             return
         _hand_in_one(world)
-        connection.execute(prepare, names)
+        connection.execute(_PREPARE.format(total=TOTAL, days=DAYS, versions=POLICY_VERSIONS), names)
         _copy(connection, "workitems_workitem", _WORK_ITEM, one="true")
         _copy(connection, "telemetry_receipt", _RECEIPT, one="kind = 'work_item.created'")
         connection.commit()
         connection.autocommit = True
         connection.execute("VACUUM (ANALYZE) workitems_workitem, telemetry_receipt")
+
+
+def generate_receipts(world: World, total: int) -> None:
+    """Fill a tenant up with `total` receipts alone, once."""
+    names = {"tenant": world.tenant_id, "workflow": WORKFLOW, "channel": CHANNEL}
+    with psycopg.connect(**world.superuser()) as connection:
+        if connection.execute("SELECT count(*) FROM workitems_workitem").fetchone() != (0,):
+            return
+        _hand_in_one(world)
+        connection.execute(_PREPARE.format(total=total, days=DAYS, versions=POLICY_VERSIONS), names)
+        _copy(connection, "telemetry_receipt", _RECEIPT, one="kind = 'work_item.created'")
+        connection.commit()
+        connection.autocommit = True
+        connection.execute("VACUUM (ANALYZE) telemetry_receipt")
 
 
 def _copy(connection: psycopg.Connection[Any], table: str, differing: dict[str, str], *, one: str) -> None:

@@ -58,6 +58,8 @@ def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
     )
     yield Figure(name="oldest unsealed receipt at the end of a round, longest", value=f"{max(ages):.1f} s")
     yield Figure(name="sealer's process under load (PSS)", value=f"{size_mb:.0f} MB")
+    _drain()
+    yield _verified(world)
     yield from _much_at_once(world)
 
 
@@ -75,6 +77,24 @@ def _much_at_once(world: World) -> Iterator[Figure]:
     took = time.perf_counter() - begun
     yield Figure(name=f"sealing {sealed:,} queued receipts", value=f"{sealed / took:,.0f}/s")
     yield from _proofs(world)
+
+
+def _verified(world: World) -> Figure:
+    """What `manage.py verify_receipts` does with the log of the rounds: bodies, columns, leaves, checkpoints."""
+    from telemetry.services.verification import Tally, snapshot, verify_log
+    from threada_site.runtime.seal import sealing_key_file
+    from threada_site.tenancy.models import Tenant
+
+    tenant = Tenant.objects.get(id=world.tenant_id)
+    signing = sealing_key_file().keys()
+    keys = [key.verifier_key(key.name) for key in signing]
+    tally = Tally()
+    begun = time.perf_counter()
+    with snapshot(tenant.id):
+        found = list(verify_log(tenant, keys=keys, older=[], tally=tally))
+    took = time.perf_counter() - begun
+    assert not found, found[:3]
+    return Figure(name=f"verifying {tally.sealed:,} sealed receipts", value=f"{tally.sealed / took:,.0f}/s")
 
 
 def _seal_all() -> int:
