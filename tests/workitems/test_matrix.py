@@ -324,8 +324,9 @@ def test_links_decide_nothing(name: str, staffed: Office) -> None:
     chosen = [("step", f"{one.public_id}:{one.envelope_sha256}") for one in steps]
     batch = reverse("admin:workitems_decisionstep_batch")
     browsers = [sign_in(staffed.people[who]) for who in ("fay", "vera", "ada", "both")]
-    for browser in browsers:
-        browser.get(page)  # a session's first page may note the session
+    for browser in browsers:  # the first page notes the session, and that these steps were shown to whom they ask
+        browser.get(page)
+        browser.get(f"{batch}?{urlencode(chosen)}")
     before = contents()
     for browser in browsers:
         for url in (page, f"{page}?{urlencode(vote)}", f"{batch}?{urlencode([*chosen, *vote.items()])}"):
