@@ -6,6 +6,8 @@ import sys
 
 
 def main() -> None:
+    # Which login of the database this process takes, where the web has one of its own.
+    os.environ["THREADA_PROCESS"] = "web" if sys.argv[1:2] == ["web"] else "platform"
     if sys.argv[1:2] == ["sealer"]:  # holds the signing key, and loads as little as it can: no Django
         from threada_site.runtime.seal import main as seal
 

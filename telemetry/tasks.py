@@ -13,6 +13,7 @@ from telemetry.services import exports, making
 from telemetry.services.counting import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
+from threada_site.tenancy.figures import keep_figures
 from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -57,6 +58,13 @@ def count(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procr
                 counted = count_sealed(tenant_id)
             if counted < BATCH:
                 break
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(name="telemetry.measure", queue=MAINTENANCE_QUEUE, queueing_lock="telemetry.measure", pass_context=True)
+def measure(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+    """Every ten seconds: the figures for `/metrics`, where the web may not measure them."""
+    keep_figures()
 
 
 @app.periodic(cron="17 * * * *")

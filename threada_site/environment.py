@@ -73,6 +73,16 @@ def mail_server(name: str) -> dict[str, Any] | None:
     }
 
 
+def is_web() -> bool:
+    """Whether this process answers requests from outside. Everything that `manage.py` starts says that it does not."""
+    return text("THREADA_PROCESS", "web") == "web"
+
+
+def database_url() -> str:
+    """The login of this process: that of `THREADA_PLATFORM_DATABASE_URL`, where there is one, for all but the web."""
+    return ("" if is_web() else text("THREADA_PLATFORM_DATABASE_URL")) or text("DATABASE_URL")
+
+
 DATA_DIR = Path(text("THREADA_DATA_DIR") or BASE_DIR / ".threada").absolute()
 
 

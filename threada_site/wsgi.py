@@ -8,6 +8,7 @@ from django.urls import get_resolver
 
 from threada_site.api.bodies import reading_undeclared
 
+os.environ["THREADA_PROCESS"] = "web"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "threada_site.settings")
 application = reading_undeclared(get_wsgi_application())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +9,6 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpResponse
-from django.utils.module_loading import import_string
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily
@@ -24,10 +22,9 @@ from threada_site.api.views import TenantView
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from threada_site.kernel.measurements import Measurement, Meter
 from threada_site.tenancy.checks import isolation_problems
+from threada_site.tenancy.figures import figures_to_show
 from threada_site.tenancy.models import Credential
-from threada_site.tenancy.roles import platform_role
 
 ME = representation(
     "Me",
@@ -131,7 +128,7 @@ class Readyz(PublicView):
 class Metrics(PublicView):
     @operation("getMetrics", "Figures for monitoring, as Prometheus reads them", tag="System", answers={200: METRICS})
     def get(self, _request: Any) -> HttpResponse:
-        """Instance-wide, measured at each request, without tenants."""
+        """Instance-wide, without tenants: measured at each request, or by a worker where the web's login may not."""
         registry = CollectorRegistry()
         registry.register(_Measured())
         return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
@@ -142,18 +139,11 @@ class _Measured:
 
     def collect(self) -> list[GaugeMetricFamily]:
         families: dict[str, GaugeMetricFamily] = {}
-        with platform_role():
-            measured: list[Measurement] = [figure for meter in _meters() for figure in meter()]
-        for figure in measured:
+        for figure in figures_to_show():
             names, values = [name for name, _ in figure.labels], [value for _, value in figure.labels]
             family = families.setdefault(figure.name, GaugeMetricFamily(figure.name, figure.description, labels=names))
             family.add_metric(values, figure.value)
         return list(families.values())
-
-
-@cache
-def _meters() -> tuple[Meter, ...]:
-    return tuple(import_string(name) for name in settings.THREADA_METERS)
 
 
 _applied: set[str] = set()

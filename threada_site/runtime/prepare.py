@@ -20,8 +20,8 @@ from threada_site import postgres
 from threada_site.identity import services as identity
 from threada_site.identity.services import founding_context
 from threada_site.kernel.context import DOCUMENTED_SCOPES, ActingContext, PrincipalKind
-from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe
-from threada_site.tenancy.bootstrap import is_superuser, prepare_external
+from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe, refuse_unless_web_is_apart
+from threada_site.tenancy.bootstrap import is_superuser, login_url, prepare_external
 from threada_site.tenancy.models import Tenant, User
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.services.apply import apply_documents, read_documents
@@ -68,6 +68,11 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     Raises `NotSafeToRunError` and `EmbeddedPostgresError`.
     """
     _check_port(host, port)
+    refuse_unless_web_is_apart(
+        login_url(settings.THREADA_WEB_DATABASE_URL, settings.THREADA_DATA_DIR)
+        if settings.THREADA_WEB_DATABASE_URL
+        else ""
+    )
     embedded_root, started = _database(progress)
     progress("bringing the schema up to date")
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
@@ -125,7 +130,11 @@ def _database(progress: Progress) -> tuple[str | None, bool]:
         postgres.ensure_running(root, on_progress=progress)
         return str(root), not running
     progress("connecting to the PostgreSQL that DATABASE_URL names")
-    if settings.DATABASES["default"]["USER"] != "threada_app" and is_superuser(settings.DATABASE_URL):
+    if (
+        not settings.THREADA_HAS_PLATFORM_LOGIN
+        and settings.DATABASES["default"]["USER"] != "threada_app"
+        and is_superuser(settings.DATABASE_URL)
+    ):
         progress("preparing roles and database there")
         prepare_external(settings.DATABASE_URL, settings.THREADA_DATA_DIR)
         _restart_with_new_login()

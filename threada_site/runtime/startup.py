@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+
 from threada_site.kernel.cel import assert_hardened
 from threada_site.tenancy.checks import isolation_problems
+from threada_site.tenancy.logins import roles_in_reach
 
 
 class NotSafeToRunError(RuntimeError):
@@ -16,3 +19,20 @@ def refuse_unless_safe() -> None:
     if problems:
         raise NotSafeToRunError("Threada refuses to run: " + "; ".join(problems) + ".")
     assert_hardened()
+
+
+def refuse_unless_web_is_apart(web_url: str) -> None:
+    """Raise `NotSafeToRunError` when the login that `up` would give the web may do what the other one is for."""
+    if not settings.THREADA_HAS_PLATFORM_LOGIN:
+        return
+    if not web_url:
+        raise NotSafeToRunError(
+            "THREADA_PLATFORM_DATABASE_URL is set and DATABASE_URL is not: the web needs a login on the same server. "
+            "manage.py database_logins makes both."
+        )
+    roles = roles_in_reach(web_url)
+    if roles:
+        raise NotSafeToRunError(
+            f"The web's login (DATABASE_URL) may become {' and '.join(roles)}, although THREADA_PLATFORM_DATABASE_URL "
+            "has a login for that. manage.py database_logins says how to take it away."
+        )

@@ -1,4 +1,7 @@
-"""One PostgreSQL: DATABASE_URL when it is set, the embedded server otherwise."""
+"""One PostgreSQL: DATABASE_URL when it is set, the embedded server otherwise.
+
+Processes that are not the web take the login of THREADA_PLATFORM_DATABASE_URL, where there is one.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,15 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from threada_site.settings.environment import DATA_DIR, number, text
+from threada_site.settings.environment import DATA_DIR, database_url, is_web, number, text
 from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, login_url
 from threada_site.tenancy.roles import APP
 
-DATABASE_URL = text("DATABASE_URL")
+DATABASE_URL = database_url()
+# The web's own login must not be able to become what the other one is for.
+THREADA_HAS_PLATFORM_LOGIN = bool(text("THREADA_PLATFORM_DATABASE_URL"))
+THREADA_WEB_DATABASE_URL = text("DATABASE_URL")
+THREADA_IS_WEB = is_web()
 
 
 def _connection() -> dict[str, Any]:

@@ -1,5 +1,31 @@
 """What settings are read from. It lives outside of this package, for processes that run without Django."""
 
-from threada_site.environment import BASE_DIR, DATA_DIR, flag, key, key_file, mail_server, number, numbers, text, words
+from threada_site.environment import (
+    BASE_DIR,
+    DATA_DIR,
+    database_url,
+    flag,
+    is_web,
+    key,
+    key_file,
+    mail_server,
+    number,
+    numbers,
+    text,
+    words,
+)
 
-__all__ = ["BASE_DIR", "DATA_DIR", "flag", "key", "key_file", "mail_server", "number", "numbers", "text", "words"]
+__all__ = [
+    "BASE_DIR",
+    "DATA_DIR",
+    "database_url",
+    "flag",
+    "is_web",
+    "key",
+    "key_file",
+    "mail_server",
+    "number",
+    "numbers",
+    "text",
+    "words",
+]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from django.apps import apps
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connection, models
 
@@ -74,6 +75,11 @@ def _login_problems() -> Iterator[str]:
             yield f"the role {name} has BYPASSRLS"
         elif name in (OWNER, PLATFORM) and (is_login or is_inherited):
             yield f"the login inherits {name}; it must be NOINHERIT and SET ROLE explicitly"
+        elif name in (OWNER, PLATFORM) and settings.THREADA_IS_WEB and settings.THREADA_HAS_PLATFORM_LOGIN:
+            yield (
+                f"the web's login may become {name}, although THREADA_PLATFORM_DATABASE_URL has a login for that; "
+                "manage.py database_logins says how to take it away"
+            )
 
 
 def _table_problems() -> Iterator[str]:

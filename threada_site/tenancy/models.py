@@ -17,6 +17,9 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.acting import edit_details
 from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.tenancy.instance_models import KeptFigures
+
+__all__ = ["KeptFigures"]  # a model of this app, found here by Django
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
 

@@ -1,4 +1,4 @@
-"""The three PostgreSQL roles. The login owns nothing; owner and platform are taken explicitly, for one block."""
+"""The PostgreSQL roles. The login owns nothing; owner and platform are taken explicitly, for one block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from threada_site.tenancy.role_names import APP, OWNER, PLATFORM
 
-__all__ = ["APP", "OWNER", "PLATFORM", "owner_role", "platform_role"]
+__all__ = ["APP", "OWNER", "PLATFORM", "may_take", "owner_role", "platform_role"]
 
 
 @contextmanager
@@ -25,6 +25,14 @@ def platform_role() -> Iterator[None]:
         finally:
             if not connection.needs_rollback:
                 cursor.execute("SET LOCAL ROLE NONE")
+
+
+def may_take(role: str) -> bool:
+    """Whether this login is a member of `role`. The web's is of none, where the other processes have their own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_has_role(session_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = %s", [role])
+        row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 @contextmanager

@@ -8,12 +8,11 @@ import psutil
 from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import DatabaseError
-from django.utils.module_loading import import_string
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from threada_site import postgres
+from threada_site.tenancy.figures import figures_to_show
 from threada_site.tenancy.management.base import ProductCommand
-from threada_site.tenancy.roles import platform_role
 
 _MANAGE = str(settings.THREADA_BASE_DIR / "manage.py")
 
@@ -78,11 +77,9 @@ def _processes() -> list[dict[str, Any]]:
 def _measured() -> dict[str, Any]:
     """The figures of `/metrics`, without their common prefix; those told apart by labels are added up."""
     totals: dict[str, float] = {}
-    with platform_role():
-        for name in settings.THREADA_METERS:
-            for figure in import_string(name)():
-                key = figure.name.removeprefix("threada_")
-                totals[key] = totals.get(key, 0) + figure.value
+    for figure in figures_to_show():
+        key = figure.name.removeprefix("threada_")
+        totals[key] = totals.get(key, 0) + figure.value
     return {key: round(value, 1) if key.endswith("_seconds") else int(value) for key, value in totals.items()}
 
 

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import connection
 
 from threada_site.tenancy.grants import grant_tables
-from threada_site.tenancy.roles import owner_role
+from threada_site.tenancy.roles import OWNER, may_take, owner_role
 
 
 class Command(migrate.Command):
     """Django's `migrate`, as the schema's owner, followed by the grants of the login and the platform role."""
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not may_take(OWNER):
+            raise CommandError(
+                f"The login may not take the role {OWNER}, so it cannot change the schema. Set "
+                "THREADA_PLATFORM_DATABASE_URL to the login that manage.py database_logins makes for this."
+            )
         with owner_role():
             super().handle(*args, **options)
             grant_tables(connection)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE
+from threada_site.tenancy.logins import login_at, logins_script, new_passwords, scram_verifier
+from threada_site.tenancy.management.base import ProductCommand
+from threada_site.tenancy.role_names import APP, PLATFORM_LOGIN
+
+
+class Command(ProductCommand):
+    help = (
+        "Print a script that gives the web a login of its own, which may take no role, and everything else another. "
+        "Pipe it into psql as a superuser of the server; what to set on which machine is said on standard error. "
+        "Nothing is connected to."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="localhost", help="where machines reach the server (localhost)")
+        parser.add_argument("--port", type=int, default=5432, help="its port (5432)")
+        parser.add_argument("--database", default=EMBEDDED_DATABASE, help=f"its database ({EMBEDDED_DATABASE})")
+        parser.add_argument("--keep-passwords", action="store_true", help="change no password")
+        parser.add_argument(
+            "--keep-memberships",
+            action="store_true",
+            help=f"let {APP} hold its roles for now, while workers and sealers still use it; run it again without",
+        )
+
+    def act(self, **options: Any) -> None:
+        passwords = {} if options["keep_passwords"] else new_passwords()
+        verifiers = {login: scram_verifier(password) for login, password in passwords.items()}
+        self.stdout.write(
+            logins_script(
+                database=options["database"],
+                verifiers=verifiers,
+                takes_memberships=not options["keep_memberships"],
+            ),
+            ending="",
+        )
+        place = {name: options[name] for name in ("host", "port", "database")}
+        for login, password in passwords.items():
+            variable = "THREADA_PLATFORM_DATABASE_URL" if login == PLATFORM_LOGIN else "DATABASE_URL"
+            where = "worker, sealer, commands" if login == PLATFORM_LOGIN else "web"
+            self.stderr.write(f"# {where}\n{variable}={login_at(login, password, **place)}")
