@@ -5,19 +5,17 @@ from __future__ import annotations
 import random
 import uuid
 
-from procrastinate import JobContext
-from procrastinate.contrib.django import app
-
 from integrations import sweeps
 from integrations.services.deliver import run_delivery
 from threada_site.kernel import clock
 from threada_site.kernel.context import system_context
 from threada_site.tenancy.jobs import DELIVERY_QUEUE, MAINTENANCE_QUEUE, enqueue
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
-@app.task(name=sweeps.DELIVER, queue=DELIVERY_QUEUE)
+@task(sweeps.DELIVER, queue=DELIVERY_QUEUE)
 def deliver(tenant_id: str, delivery_id: str) -> None:
     """Send what a continuous delivery lacks."""
     tenant = Tenant.objects.get(id=tenant_id)
@@ -27,8 +25,7 @@ def deliver(tenant_id: str, delivery_id: str) -> None:
             enqueue(sweeps.DELIVER, tenant_id=tenant.id, queue=DELIVERY_QUEUE, delivery_id=delivery_id)
 
 
-@app.periodic(cron="* * * * * */3")
-@app.task(name="integrations.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="integrations.sweep", pass_context=True)
-def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("integrations.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */3")
+def sweep() -> None:
     """Every three seconds: deliveries that lack sealed receipts."""
     sweeps.remind_of_deliveries(now=clock.now())

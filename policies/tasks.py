@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import uuid
-
-from procrastinate import JobContext
-from procrastinate.contrib.django import app
+from collections.abc import Callable
 
 from policies.services import replays
 from policies.services.emergencies import end_overdue_emergency
@@ -16,10 +14,11 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, REPLAY_QUEUE
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
-@app.task(name=END_EMERGENCY, queue=MAINTENANCE_QUEUE)
+@task(END_EMERGENCY, queue=MAINTENANCE_QUEUE)
 def end_emergency(tenant_id: str, emergency_id: str) -> None:
     """End an emergency publication that nobody has confirmed in its time."""
     ctx = _context(tenant_id)
@@ -27,22 +26,20 @@ def end_emergency(tenant_id: str, emergency_id: str) -> None:
         end_overdue_emergency(uuid.UUID(emergency_id), ctx=ctx)
 
 
-@app.task(name=replays.RUN, queue=REPLAY_QUEUE, pass_context=True)
-def run_replay(job: JobContext | None = None, *, tenant_id: str, replay_id: str) -> None:
+@task(replays.RUN, queue=REPLAY_QUEUE, can_stop=True)
+def run_replay(*, tenant_id: str, replay_id: str, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
     """Run a replay to its end. A worker that is stopping leaves the rest to the next one."""
-    is_asked_to_stop = job.should_abort if job is not None else lambda: False
     run(uuid.UUID(replay_id), ctx=_context(tenant_id), is_asked_to_stop=is_asked_to_stop)
 
 
-@app.task(name=RUN_SHADOW, queue=REPLAY_QUEUE)
+@task(RUN_SHADOW, queue=REPLAY_QUEUE)
 def run_shadow(tenant_id: str, shadow_id: str) -> None:
     """Compare a shadow with what was decided since it last was."""
     compare_shadow(uuid.UUID(shadow_id), ctx=_context(tenant_id))
 
 
-@app.periodic(cron="* * * * * */5")
-@app.task(name="policies.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="policies.sweep", pass_context=True)
-def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("policies.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
+def sweep() -> None:
     """Every five seconds: emergency publications whose time is over, replays that nobody runs, and shadows."""
     remind_of_emergencies(now=clock.now())
     remind_of_replays(now=clock.now())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import uuid
-
-from procrastinate import JobContext
-from procrastinate.contrib.django import app
+from collections.abc import Callable
 
 from telemetry import sweeps
 from telemetry.models import TelemetryExport
@@ -16,20 +14,21 @@ from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.figures import keep_figures
 from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
-@app.task(name=exports.MAKE, queue=EXPORT_QUEUE, pass_context=True)
-def make_export(job: JobContext | None = None, *, tenant_id: str, export_id: str) -> None:
+@task(exports.MAKE, queue=EXPORT_QUEUE, can_stop=True)
+def make_export(*, tenant_id: str, export_id: str, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
     """Write the file of an export. A worker that is stopping leaves it to the next one."""
     making.make_export(
         uuid.UUID(export_id),
         ctx=_context(tenant_id),
-        is_asked_to_stop=job.should_abort if job is not None else lambda: False,
+        is_asked_to_stop=is_asked_to_stop,
     )
 
 
-@app.task(name=sweeps.EXPIRE, queue=MAINTENANCE_QUEUE)
+@task(sweeps.EXPIRE, queue=MAINTENANCE_QUEUE)
 def expire_export(tenant_id: str, export_id: str) -> None:
     """Delete the file of an export whose time is over."""
     ctx = _context(tenant_id)
@@ -39,18 +38,16 @@ def expire_export(tenant_id: str, export_id: str) -> None:
             exports.expire_export(found, now=clock.now(), ctx=ctx)
 
 
-@app.periodic(cron="* * * * * */10")
-@app.task(name="telemetry.sweep", queue=MAINTENANCE_QUEUE, queueing_lock="telemetry.sweep", pass_context=True)
-def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("telemetry.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
+def sweep() -> None:
     """Every ten seconds: exports that nobody makes, and those whose time is over."""
     now = clock.now()
     sweeps.remind_of_exports(now=now)
     sweeps.remind_of_expiry(now=now)
 
 
-@app.periodic(cron="* * * * * */5")
-@app.task(name="telemetry.count", queue=MAINTENANCE_QUEUE, queueing_lock="telemetry.count", pass_context=True)
-def count(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("telemetry.count", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
+def count() -> None:
     """Every five seconds: count what has been sealed, some batches of each tenant at a time."""
     for tenant_id in tenants_to_count():
         for _ in range(COUNTED_AT_ONCE):
@@ -60,16 +57,14 @@ def count(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procr
                 break
 
 
-@app.periodic(cron="* * * * * */10")
-@app.task(name="telemetry.measure", queue=MAINTENANCE_QUEUE, queueing_lock="telemetry.measure", pass_context=True)
-def measure(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("telemetry.measure", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
+def measure() -> None:
     """Every ten seconds: the figures for `/metrics`, where the web may not measure them."""
     keep_figures()
 
 
-@app.periodic(cron="17 * * * *")
-@app.task(name="telemetry.tidy", queue=MAINTENANCE_QUEUE, queueing_lock="telemetry.tidy", pass_context=True)
-def tidy(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("telemetry.tidy", queue=MAINTENANCE_QUEUE, cron="17 * * * *")
+def tidy() -> None:
     """Once an hour: files of exports that nobody owns."""
     sweeps.delete_orphans()
 

@@ -2,25 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
-from procrastinate.contrib.django import app
 
 from threada_site.tenancy.jobs import NOTICE_QUEUE
+from threada_site.tenancy.registry import all_tasks, run_task
 from threada_site.tenancy.roles import platform_role
+
+_JOBS = (
+    "SELECT id, queue_name AS queue, task_name AS task, args AS arguments, priority, scheduled_at AS run_at "
+    "FROM procrastinate_jobs WHERE status = 'todo'"
+)
+TABLE = "procrastinate_jobs"
+"""Where jobs are kept, for tests that count rows or copy them."""
+
+
+class Waiting(NamedTuple):
+    """A job that waits, as it was enqueued."""
+
+    queue: str
+    task: str
+    arguments: dict[str, Any]
+    priority: int
+    run_at: datetime | None
+
+
+def waiting_jobs() -> list[Waiting]:
+    """All of them, also those that are not due yet, as they came."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT queue, task, arguments, priority, run_at FROM ({_JOBS}) j ORDER BY id")
+        return [Waiting(row[0], row[1], _loaded(row[2]), row[3], row[4]) for row in cursor.fetchall()]
 
 
 def queued_jobs(*, telling: bool = False) -> list[tuple[str, dict[str, Any]]]:
     """Task name and arguments of every job that waits, also of those that are not due yet. Those that tell people of it
     stand beside the governed loop: they are left out, or are all there is with `telling`."""
-    with connection.cursor() as cursor:
+    return [(job.task, job.arguments) for job in waiting_jobs() if (job.queue == NOTICE_QUEUE) == telling]
+
+
+def lose_all_jobs(task: str = "%") -> None:
+    """The queue may lose whatever it likes; `task`: those whose names are LIKE it."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {TABLE} WHERE id IN (SELECT id FROM ({_JOBS}) j WHERE task LIKE %s)", [task])
+
+
+def lose_workers(task: str, *, heard_of_s_ago: int) -> None:
+    """As when a worker had taken those jobs, and its heart has last beaten so many seconds ago."""
+    with platform_role(), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT task_name, args FROM procrastinate_jobs WHERE status = 'todo' AND (queue_name = %s) = %s ORDER BY id",
-            [NOTICE_QUEUE, telling],
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - %s * interval '1 second') RETURNING id",
+            [heard_of_s_ago],
         )
-        return [(name, _loaded(arguments)) for name, arguments in cursor.fetchall()]
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE task_name LIKE %s",
+            [cursor.fetchone()[0], task],
+        )
+
+
+def finish_first_job() -> None:
+    """As a worker leaves it that has done it."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {TABLE} SET status = 'doing' WHERE id = (SELECT min(id) FROM {TABLE})")
+        cursor.execute(f"UPDATE {TABLE} SET status = 'succeeded' WHERE status = 'doing'")
+
+
+def count_of_jobs() -> int:
+    """Rows of the table, whatever they say."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {TABLE}")
+        return int(cursor.fetchone()[0])
 
 
 def run_jobs(*, ahead_of_time: bool = False) -> list[str]:
@@ -32,8 +85,8 @@ def run_jobs(*, ahead_of_time: bool = False) -> list[str]:
     ran = []
     while (taken := _take(ahead_of_time=ahead_of_time)) is not None:
         name, arguments = taken
-        app.tasks[name].func(**arguments)
-        if app.tasks[name].queue != NOTICE_QUEUE:
+        run_task(name, arguments)
+        if all_tasks()[name].queue != NOTICE_QUEUE:
             ran.append(name)
         assert len(ran) < 1000, f"jobs keep enqueueing jobs: {ran[-5:]}"
     return ran
@@ -42,8 +95,9 @@ def run_jobs(*, ahead_of_time: bool = False) -> list[str]:
 def _take(*, ahead_of_time: bool) -> tuple[str, dict[str, Any]] | None:
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
-            "DELETE FROM procrastinate_jobs WHERE id = (SELECT id FROM procrastinate_jobs WHERE status = 'todo' "
-            "AND (%s OR scheduled_at IS NULL OR scheduled_at <= now()) ORDER BY id LIMIT 1) RETURNING task_name, args",
+            f"WITH next AS (SELECT id, task, arguments FROM ({_JOBS}) j "
+            "WHERE %s OR run_at IS NULL OR run_at <= now() ORDER BY id LIMIT 1), "
+            f"gone AS (DELETE FROM {TABLE} WHERE id IN (SELECT id FROM next)) SELECT task, arguments FROM next",
             [ahead_of_time],
         )
         row = cursor.fetchone()

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from procrastinate import JobContext, RetryStrategy
-from procrastinate.contrib.django import app
 
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, system_context
@@ -24,6 +22,7 @@ from threada_site.tenancy.jobs import (
     enqueue,
 )
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
 from workitems.lifecycle import StepStatus
@@ -39,13 +38,14 @@ from workitems.sweeps.deadlines import sweep_deadlines
 from workitems.sweeps.notices import remind_of_notices
 from workitems.sweeps.weighing import sweep_weights
 
-AGAIN: Final = RetryStrategy(max_attempts=20, linear_wait=5)
+ATTEMPTS: Final = 20
+PAUSE_S: Final = 5
 """For jobs that no sweep over rows would miss: they are repeated until they are done."""
 
 log = structlog.get_logger("threada.jobs")
 
 
-@app.task(name="workitems.decide_intake", queue=DEFAULT_QUEUE)
+@task("workitems.decide_intake", queue=DEFAULT_QUEUE)
 def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> None:
     """Take the intake decision about a new work item, unless `/actions/execute` has taken it already."""
     tenant = Tenant.objects.get(id=tenant_id)
@@ -55,20 +55,20 @@ def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> Non
             take_intake_decision(item, ctx=_context(tenant, correlation_id))
 
 
-@app.task(name="workitems.run_execution", queue=EXECUTION_QUEUE)
+@task("workitems.run_execution", queue=EXECUTION_QUEUE)
 def run_execution(tenant_id: str, execution_id: str) -> None:
     """Run an execution that is due."""
     run.run_execution(Tenant.objects.get(id=tenant_id), uuid.UUID(execution_id))
 
 
-@app.task(name="workitems.reseal", queue=MAINTENANCE_QUEUE, retry=AGAIN)
+@task("workitems.reseal", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
 def reseal(tenant_id: str, policy_version_ids: list[str]) -> None:
     """Decide the open steps that pin any of these policy versions anew."""
     pinned = [uuid.UUID(version_id) for version_id in policy_version_ids]
     _reseal(Tenant.objects.get(id=tenant_id), policy_version_ids__overlap=pinned)
 
 
-@app.task(name="workitems.reseal_executions", queue=MAINTENANCE_QUEUE, retry=AGAIN)
+@task("workitems.reseal_executions", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
 def reseal_executions(tenant_id: str, integration_version_ids: list[str]) -> None:
     """Seal the executions anew that wait for an approval and pin any of these integration versions."""
     pinned = [uuid.UUID(version_id) for version_id in integration_version_ids]
@@ -94,37 +94,33 @@ def _reseal(tenant: Tenant, **which: Any) -> None:
         raise broken
 
 
-@app.periodic(cron="* * * * * *")
-@app.task(name="workitems.turns", queue=SWEEP_QUEUE, queueing_lock="workitems.turns", pass_context=True)
-def turns(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("workitems.turns", queue=SWEEP_QUEUE, cron="* * * * * *")
+def turns() -> None:
     """Every second: give turns to executions that wait in their rows."""
     sweeps.give_all_turns(now=clock.now())
 
 
-@app.periodic(cron="* * * * * */5")
-@app.task(name="workitems.sweep", queue=SWEEP_QUEUE, queueing_lock="workitems.sweep", pass_context=True)
-def sweep(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("workitems.sweep", queue=SWEEP_QUEUE, cron="* * * * * */5")
+def sweep() -> None:
     """Every five seconds: remind workers of what is due, and of what other workers left behind."""
     sweeps.remind_of_executions(now=clock.now())
     sweeps.remind_of_intake(now=clock.now())
     sweeps.revive_reseals()
 
 
-@app.periodic(cron="* * * * * */5")
-@app.task(name="workitems.deadlines", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.deadlines", pass_context=True)
-def deadlines(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("workitems.deadlines", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
+def deadlines() -> None:
     """Every five seconds: remind, escalate and expire what is due."""
     sweep_deadlines(now=clock.now())
 
 
-@app.periodic(cron="* * * * * */10")
-@app.task(name="workitems.weights", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.weights", pass_context=True)
-def weights(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("workitems.weights", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
+def weights() -> None:
     """Every ten seconds: see whether there is anybody who can complete what is pending."""
     sweep_weights()
 
 
-@app.task(name=ADDRESS, queue=NOTICE_QUEUE)
+@task(ADDRESS, queue=NOTICE_QUEUE)
 def address(tenant_id: str, notice_id: str) -> None:
     """Find out whom a notice concerns, and make their messages."""
     tenant = Tenant.objects.get(id=tenant_id)
@@ -132,30 +128,28 @@ def address(tenant_id: str, notice_id: str) -> None:
         address_notice(uuid.UUID(notice_id), now=clock.now(), ctx=_context(tenant))
 
 
-@app.task(name=SEND, queue=NOTICE_QUEUE)
+@task(SEND, queue=NOTICE_QUEUE)
 def send(tenant_id: str, message_id: str) -> None:
     """Send a message to one person."""
     tenant = Tenant.objects.get(id=tenant_id)
     send_message(uuid.UUID(message_id), ctx=_context(tenant), rng=random.SystemRandom())
 
 
-@app.periodic(cron="* * * * * */10")
-@app.task(name="workitems.notices", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.notices", pass_context=True)
-def notices(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("workitems.notices", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
+def notices() -> None:
     """Every ten seconds: notices and messages whose job was lost."""
     remind_of_notices(now=clock.now())
 
 
-@app.periodic(cron="*/10 * * * *")
-@app.task(name="workitems.tidy", queue=MAINTENANCE_QUEUE, queueing_lock="workitems.tidy", pass_context=True)
-def tidy(_context: JobContext, timestamp: int) -> None:  # noqa: ARG001  (procrastinate's signature)
+@periodic("workitems.tidy", queue=MAINTENANCE_QUEUE, cron="*/10 * * * *")
+def tidy() -> None:
     """Every ten minutes: forget finished jobs and old answers, and let retention go on."""
     sweeps.delete_finished_jobs()
     keeping.delete_expired_answers(now=clock.now())
     keeping.remind_of_retention()
 
 
-@app.task(name="workitems.apply_retention", queue=MAINTENANCE_QUEUE)
+@task("workitems.apply_retention", queue=MAINTENANCE_QUEUE)
 def apply_retention(tenant_id: str) -> None:
     """One step of a tenant's automatic retention; what is left is enqueued behind the other tenants'."""
     tenant = Tenant.objects.get(id=tenant_id)

@@ -20,7 +20,9 @@ def load() -> None:
     import django
 
     django.setup()
-    import workitems.tasks  # noqa: F401
+    from threada_site.tenancy.registry import all_tasks
+
+    all_tasks()
 
 
 def live() -> None:

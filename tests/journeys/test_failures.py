@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
 
 from integrations.models import Execution
-from tests.jobs import queued_jobs, run_jobs
+from tests.jobs import lose_all_jobs, queued_jobs, run_jobs
 from tests.journeys.demo import SMALL, Demo
 from tests.receivers.fixtures import Receiver
 from threada_site.kernel import clock
-from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.sweeps import remind_of_executions
 
@@ -21,8 +19,7 @@ def run_ahead(demo: Demo) -> None:
         run_jobs()
         with unit_of_work(demo.tenant.id):
             Execution.objects.filter(next_try_at__isnull=False).update(next_try_at=None)
-        with platform_role(), connection.cursor() as cursor:
-            cursor.execute("DELETE FROM procrastinate_jobs")
+        lose_all_jobs()
         if not remind_of_executions(now=clock.now()):
             return
     raise AssertionError("it never ends")

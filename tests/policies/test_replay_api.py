@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-from django.db import connection
 
 from policies.models import PolicyReplay
 from policies.services.decide import decide
@@ -14,12 +13,11 @@ from policies.services.drafts import draft_policy_version
 from policies.sweeps import remind_of_replays
 from tests.client import Api
 from tests.factories import make_principal, make_token
-from tests.jobs import queued_jobs, run_jobs
+from tests.jobs import lose_all_jobs, queued_jobs, run_jobs
 from tests.policies.rulebooks import PAYMENTS, asking, put_in_force, put_payment_run, rule, spec
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 STRICTER = spec(rule("large", "require_approval", "item.payload.amount_minor > 100", at="both"), rule("rest", "allow"))
@@ -126,8 +124,7 @@ def test_other_scopes_are_sent_along(author: Api) -> None:
 def test_a_sweep_reminds_of_what_nobody_runs(author: Api, tenant: Tenant) -> None:
     where = author.post("/policies/payments/versions/2/replay", {}).headers["Location"]
     assert remind_of_replays(now=clock.now()) == 0
-    with platform_role(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM procrastinate_jobs")
+    lose_all_jobs()
     assert remind_of_replays(now=clock.now()) == 1
     run_jobs()
     assert author.get(where).json()["status"] == "finished"

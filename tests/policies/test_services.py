@@ -5,9 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import orjson
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from policies import selectors
 from policies.lists import parse_list
@@ -21,6 +20,7 @@ from policies.services.publishing import publish_policy_version, put_policy, ret
 from policies.services.validation import validate_policy
 from policies.services.workflows import put_workflow
 from policies.workflow_documents import DEFAULT_REJECT_REASONS, parse_workflow
+from tests.jobs import waiting_jobs
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENT_SCHEMA,
@@ -45,9 +45,7 @@ DENY = spec(rule("no", "deny"))
 
 
 def waiting_reseals() -> list[list[str]]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT args::text FROM procrastinate_jobs WHERE task_name = 'workitems.reseal' ORDER BY id")
-        return [orjson.loads(row[0])["policy_version_ids"] for row in cursor.fetchall()]
+    return [job.arguments["policy_version_ids"] for job in waiting_jobs() if job.task == "workitems.reseal"]
 
 
 def test_a_channel_is_put_once(work: ActingContext) -> None:

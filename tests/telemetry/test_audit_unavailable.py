@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection
 
 from integrations.models import Execution, Integration, IntegrationVersion
 from telemetry.models import Receipt, TelemetryExport
+from tests.jobs import count_of_jobs
 from tests.workitems.office import BANK, Office
 from threada_site.api.models import IdempotencyRecord
 from threada_site.tenancy.roles import APP, OWNER
@@ -65,9 +66,7 @@ def state(office: Office) -> list[Any]:
             *(model.objects.count() for model in (Vote, Receipt, TelemetryExport, Integration, IntegrationVersion)),
             IdempotencyRecord.objects.count(),
         ]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
-        return [*rows, cursor.fetchone()]
+    return [*rows, count_of_jobs()]
 
 
 @pytest.mark.parametrize("closed", [unwritable, full])
@@ -123,7 +122,7 @@ def test_workers_leave_their_work_undone(office: Office) -> None:
     before = state(office)
     with unwritable("telemetry_receipt"):
         with pytest.raises(DatabaseError):
-            decide_intake.func(str(office.tenant.id), str(new.id), new.correlation_id)
+            decide_intake(str(office.tenant.id), str(new.id), new.correlation_id)
         with pytest.raises(DatabaseError):
             run_execution(office.tenant, execution.id)
     assert state(office) == before

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connection
 
 from integrations.models import Execution
+from tests.jobs import TABLE
 from tests.workitems.office import BANK, WORKFLOW, Office
 from threada_site.tenancy.checks import tenant_models
 from threada_site.tenancy.roles import platform_role
@@ -52,7 +53,7 @@ def found_in_tables(*words: str) -> set[tuple[str, str]]:
     """(table, word) wherever a word stands in any row of any tenant, in text or in bytes."""
     found = set()
     tables = [model._meta.db_table for model in tenant_models()]
-    tables += ["tenancy_user", "auditlog_logentry", "procrastinate_jobs"]
+    tables += ["tenancy_user", "auditlog_logentry", TABLE]
     with platform_role(), connection.cursor() as cursor:
         for table in tables:
             for word in words:

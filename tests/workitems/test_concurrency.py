@@ -176,7 +176,7 @@ def test_twenty_work_items_at_once(office: Office) -> None:
 def test_the_intake_decision_is_taken_once(office: Office) -> None:
     item = office.create()
     arguments = (str(office.tenant.id), str(item.id), item.correlation_id)
-    at_once(*(lambda: decide_intake.func(*arguments) for _ in range(4)), lambda: office.execute(item))
+    at_once(*(lambda: decide_intake(*arguments) for _ in range(4)), lambda: office.execute(item))
     assert office.kinds(item).count("policy.decided") == 2
     assert office.count(Execution) == 1
 

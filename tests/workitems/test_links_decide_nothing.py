@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from telemetry.models import Receipt
 from tests.console.people import sign_in
-from tests.jobs import queued_jobs, run_jobs
+from tests.jobs import TABLE, queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import ASKS_TWO, RULES, Office
@@ -47,7 +47,7 @@ def everything() -> dict[str, Any]:
     present = set(connection.introspection.table_names())
     found = {}
     with platform_role(), connection.cursor() as cursor:
-        for table in [*(table for table in tables if table in present), "procrastinate_jobs"]:
+        for table in [*(table for table in tables if table in present), TABLE]:
             cursor.execute(f'SELECT count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM "{table}" t')
             found[table] = cursor.fetchone()
     return found

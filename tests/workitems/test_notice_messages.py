@@ -15,7 +15,7 @@ from django.db import IntegrityError, connection
 from pytest_django import Settings
 
 from tests.factories import acting_system
-from tests.jobs import queued_jobs, run_jobs
+from tests.jobs import lose_all_jobs, queued_jobs, run_jobs
 from tests.journeys.worker import database_url, running_worker, start_worker
 from tests.receivers.mail_server import MailServer, mail_server
 from tests.workitems.office import Office
@@ -48,9 +48,8 @@ def addressed(office: Office) -> NoticeMessage:
     office.awaiting()
     name, arguments = queued_jobs(telling=True)[-1]
     assert name == "workitems.address_notice"
-    address.func(**arguments)
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM procrastinate_jobs WHERE task_name LIKE 'workitems.%'")
+    address(**arguments)
+    lose_all_jobs("workitems.%")
     return message(office)
 
 
@@ -180,7 +179,7 @@ def test_two_workers_at_once_send_it_once(fay: Office, mail_server: MailServer) 
 def run_to_messages() -> None:
     for name, arguments in queued_jobs(telling=True):
         if name == "workitems.address_notice":
-            address.func(**arguments)
+            address(**arguments)
 
 
 def test_two_workers_address_a_notice_once(fay: Office, mail_server: MailServer) -> None:
@@ -191,7 +190,7 @@ def test_two_workers_address_a_notice_once(fay: Office, mail_server: MailServer)
     def worker() -> None:
         barrier.wait(20)
         try:
-            address.func(**arguments)
+            address(**arguments)
         finally:
             connection.close()
 
@@ -262,8 +261,7 @@ def test_a_worker_that_dies_after_it_leaves_the_end_unknown(fay: Office, mail_se
 
 def test_the_sweep_finds_what_no_job_sees_to(fay: Office, mail_server: MailServer) -> None:
     fay.awaiting()
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM procrastinate_jobs")
+    lose_all_jobs()
     assert remind_of_notices(now=clock.now()) == 0  # a moment is left to the job itself
     soon = clock.now() + timedelta(seconds=11)
     assert remind_of_notices(now=soon) == 1

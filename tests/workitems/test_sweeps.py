@@ -5,20 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 
-from tests.jobs import queued_jobs, run_jobs
+from tests.jobs import count_of_jobs, finish_first_job, lose_all_jobs, lose_workers, queued_jobs, run_jobs
 from tests.workitems.office import Office
 from threada_site.kernel import clock
-from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import sweeps
 from workitems.models import WorkItem
-
-
-def lose_all_jobs() -> None:
-    with platform_role(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM procrastinate_jobs")
 
 
 def test_a_lost_intake_is_found_again(office: Office) -> None:
@@ -69,15 +62,7 @@ def test_a_reseal_whose_worker_died_is_taken_up_again(office: Office, heartbeat_
     office.awaiting()
     run_jobs()
     office.put_bank(base_url="http://127.0.0.1:10")
-    with platform_role(), connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - %s * interval '1 second') RETURNING id",
-            [heartbeat_age_s],
-        )
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE task_name LIKE 'workitems.reseal%%'",
-            [cursor.fetchone()[0]],
-        )
+    lose_workers("workitems.reseal%", heard_of_s_ago=heartbeat_age_s)
     sweeps.revive_reseals()
     expected = ["workitems.reseal_executions"] if heartbeat_age_s > 30 else []
     assert [name for name, _ in queued_jobs()] == expected
@@ -86,13 +71,7 @@ def test_a_reseal_whose_worker_died_is_taken_up_again(office: Office, heartbeat_
 def test_finished_jobs_are_deleted_and_others_kept(office: Office) -> None:
     office.create()
     office.create()
-    with platform_role(), connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET status = 'doing' WHERE id = (SELECT min(id) FROM procrastinate_jobs)"
-        )
-        cursor.execute("UPDATE procrastinate_jobs SET status = 'succeeded' WHERE status = 'doing'")
+    finish_first_job()
     waiting = queued_jobs()
     sweeps.delete_finished_jobs()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
-        assert cursor.fetchone() == (len(waiting),)
+    assert count_of_jobs() == len(waiting)

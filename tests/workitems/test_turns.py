@@ -13,7 +13,7 @@ from pytest_django import Settings
 from integrations.models import Attempt, Execution, IntegrationGauge
 from integrations.services.claim import claim
 from integrations.services.dispatch import dispatch, give_turns
-from tests.jobs import run_jobs
+from tests.jobs import lose_all_jobs, run_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office, open_office
 from threada_site.kernel import clock
@@ -26,12 +26,10 @@ from workitems.services.run import run_execution
 
 def reminders() -> list[tuple[str, int, str]]:
     """Queue, priority and execution of what waits in the queue, in the order in which it is taken."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT queue_name, priority, args->>'execution_id' FROM procrastinate_jobs WHERE status = 'todo' "
-            "AND task_name = 'workitems.run_execution' ORDER BY priority DESC, id"
-        )
-        return [(queue, priority, execution_id) for queue, priority, execution_id in cursor.fetchall()]
+    runs = [job for job in waiting_jobs() if job.task == "workitems.run_execution"]
+    return [
+        (job.queue, job.priority, job.arguments["execution_id"]) for job in sorted(runs, key=lambda job: -job.priority)
+    ]
 
 
 def started(office: Office, count: int) -> list[Execution]:
@@ -85,8 +83,7 @@ def test_who_waits_is_given_a_turn_as_others_end(office: Office, bank: Receiver,
 def test_the_sweep_gives_turns_of_all_tenants(office: Office, other_tenant: Tenant, small_window: None) -> None:
     other = open_office(other_tenant)
     first, second = started(office, 2), started(other, 2)
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM procrastinate_jobs")
+    lose_all_jobs()
     for each, runs in ((office, first), (other, second)):
         for run in runs:
             each.set_execution(run, dispatched_at=None)
@@ -106,9 +103,8 @@ def test_a_later_try_takes_no_place_of_one_that_is_due(office: Office, bank: Rec
     for run in runs:
         run_execution(office.tenant, run.id)
     assert {office.execution(run).status for run in runs} == {"started"}
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at > now() + interval '30 seconds'")
-        assert cursor.fetchone() == (6,)
+    soon = clock.now() + timedelta(seconds=30)
+    assert sum(job.run_at is not None and job.run_at > soon for job in waiting_jobs()) == 6
     (more,) = started(office, 1)
     assert office.execution(more).dispatched_at is not None
 

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import structlog
-from procrastinate import App
+from procrastinate import App, JobContext, RetryStrategy
 from procrastinate.contrib.django import app as django_app
 
 from threada_site.tenancy.jobs import (
@@ -21,6 +21,7 @@ from threada_site.tenancy.jobs import (
     REPLAY_QUEUE,
     SWEEP_QUEUE,
 )
+from threada_site.tenancy.registry import Task, all_tasks, run_task
 
 log = structlog.get_logger("threada.worker")
 
@@ -31,10 +32,28 @@ async def work(*, concurrency: int) -> bool:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
+    for each in all_tasks().values():
+        _bind(django_app, each)
     connector = django_app.connector.get_worker_connector()  # type: ignore[attr-defined]
     with django_app.replace_connector(connector) as app:
         await _run_lanes(app, asked, concurrency=concurrency)
     return asked.is_set()
+
+
+def _bind(app: App, bound: Task) -> None:
+    """Have procrastinate know a task of the registry."""
+
+    def carry_out(job: JobContext, **arguments: Any) -> None:
+        if bound.cron:
+            arguments.pop("timestamp", None)  # procrastinate hands periodic tasks the second they are for
+        run_task(bound.name, arguments, is_asked_to_stop=job.should_abort)
+
+    retry = RetryStrategy(max_attempts=bound.attempts - 1, linear_wait=bound.pause_s) if bound.attempts > 1 else False
+    lock = bound.name if bound.cron else None
+    register = app.task(name=bound.name, queue=bound.queue, queueing_lock=lock, retry=retry, pass_context=True)
+    known = register(carry_out)
+    if bound.cron:
+        app.periodic(cron=bound.cron)(known)  # type: ignore[arg-type]
 
 
 async def _run_lanes(app: App, asked: asyncio.Event, *, concurrency: int) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Final
 import orjson
 from django.db import connection
 
+from threada_site.tenancy.engines import Depth, JobTable
+from threada_site.tenancy.engines.procrastinate_jobs import ProcrastinateJobs
 from threada_site.tenancy.writes import Statement
 
 DEFAULT_QUEUE: Final = "default"
@@ -32,10 +34,7 @@ DELIVERY_QUEUE: Final = "deliveries"
 NOTICE_QUEUE: Final = "notices"
 """Jobs that tell people: they wait for mail servers and chat services."""
 
-_DEFER: Final = (
-    "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(%s::varchar, %s::varchar, %s::integer, NULL::text, %s::text, "
-    "%s::jsonb, %s::timestamptz)]::procrastinate_job_to_defer_v1[]))"
-)
+_jobs: Final[JobTable] = ProcrastinateJobs()
 
 
 def job(
@@ -54,7 +53,7 @@ def job(
     taken first. Arguments are JSON values.
     """
     body = orjson.dumps({"tenant_id": str(tenant_id), **arguments}).decode()
-    return Statement(_DEFER, (queue, task, priority, once, body, run_at))
+    return _jobs.insertion(task, queue=queue, priority=priority, once=once, body=body, run_at=run_at)
 
 
 def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
@@ -66,11 +65,19 @@ def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
 
 def live_jobs(task: str, argument: str, values: list[str]) -> set[str]:
     """Which of `values` some job of `task` is about that waits, or runs in a worker whose heart beats."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT j.args->>%s FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id "
-            "WHERE j.task_name = %s AND j.args->>%s = ANY(%s) AND (j.status = 'todo' "
-            "OR (j.status = 'doing' AND w.last_heartbeat > now() - interval '30 seconds'))",
-            [argument, task, argument, values],
-        )
-        return {value for (value,) in cursor.fetchall()}
+    return _jobs.live(task, argument, values)
+
+
+def revive_jobs(*tasks: str) -> None:
+    """Have jobs of these tasks taken up again whose worker died."""
+    _jobs.revive(tasks)
+
+
+def forget_finished_jobs() -> None:
+    """Finished jobs are of no use: rows are the truth."""
+    _jobs.forget_finished()
+
+
+def depth_of_queue() -> Depth:
+    """How many jobs wait and run, and for how long the oldest has been due."""
+    return _jobs.depth()

@@ -12,7 +12,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import RUN_EXECUTION, give_turns, remind_again
 from integrations.services.freezes import free_held
-from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue, live_jobs
+from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue, forget_finished_jobs, live_jobs, revive_jobs
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.lifecycle import WorkItemStatus
@@ -78,19 +78,11 @@ def remind_of_intake(*, now: datetime) -> int:
 
 def revive_reseals() -> None:
     """Have jobs taken up again whose worker died: no row says that a reseal is due, the job alone does."""
-    with platform_role(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT procrastinate_retry_job_v2(j.id, now(), NULL, NULL, NULL) FROM procrastinate_jobs j "
-            "LEFT JOIN procrastinate_workers w ON w.id = j.worker_id "
-            "WHERE j.status = 'doing' AND j.task_name IN ('workitems.reseal', 'workitems.reseal_executions') "
-            "AND (w.id IS NULL OR w.last_heartbeat <= now() - interval '30 seconds')"
-        )
+    with platform_role():
+        revive_jobs("workitems.reseal", "workitems.reseal_executions")
 
 
 def delete_finished_jobs() -> None:
     """Finished jobs are of no use (rows are the truth), and they make deleting a dead worker slow."""
-    with platform_role(), connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs "
-            "WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') LIMIT 20000)"
-        )
+    with platform_role():
+        forget_finished_jobs()

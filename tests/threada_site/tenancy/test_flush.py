@@ -7,6 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from tests.factories import make_tenant
+from tests.jobs import count_of_jobs
 from tests.threada_site.tenancy.rows import RowMaker
 from threada_site.tenancy.checks import tenant_models
 from threada_site.tenancy.jobs import enqueue
@@ -23,8 +24,7 @@ def test_it_leaves_no_row_and_no_open_table() -> None:
     call_command("flush", interactive=False, verbosity=0)
     with platform_role(), connection.cursor() as cursor:
         assert [model for model in tenant_models() if model.objects.exists()] == []
-        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
-        assert cursor.fetchone() == (0,)
+        assert count_of_jobs() == 0
         cursor.execute("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'append_only%' AND tgenabled <> 'O'")
         assert cursor.fetchone() == (0,)
     assert make_tenant().slug == "acme"
