@@ -11,21 +11,24 @@ from threada_site.kernel.measurements import Measurement
 
 
 def delivery_measurements() -> Iterator[Measurement]:
-    """Deliveries by state, how long the longest has been failing, and how many sealed receipts the last one lacks."""
+    """Deliveries by state, how long the longest has been failing, how many sealed receipts the last one lacks, and how
+    many receivers threw away."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
             SELECT d.status, count(*),
                    coalesce(max(extract(epoch FROM now() - d.failing_since)), 0),
                    coalesce(max((SELECT max(l.index) + 1 FROM telemetry_logleaf l WHERE l.tenant_id = d.tenant_id)
-                                - d.next_index), 0)
+                                - d.next_index), 0),
+                   sum(d.rejected)
               FROM telemetry_delivery d WHERE d.status <> 'removed' GROUP BY d.status
             """
         )
         found = {status: figures for status, *figures in cursor.fetchall()}
     for status in (DeliveryStatus.ACTIVE, DeliveryStatus.PAUSED):
-        count, failing, lacking = found.get(status, (0, 0, 0))
+        count, failing, lacking, rejected = found.get(status, (0, 0, 0, 0))
         labels = (("status", status.value),)
         yield Measurement("threada_deliveries", "Continuous deliveries.", count, labels)
         yield Measurement("threada_delivery_failing_seconds", "The longest failing.", float(failing), labels)
         yield Measurement("threada_delivery_behind_receipts", "Sealed, not delivered: the most.", lacking, labels)
+        yield Measurement("threada_delivery_rejected_receipts", "Thrown away by collectors.", float(rejected), labels)

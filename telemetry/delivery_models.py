@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from telemetry.delivery_rules import TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import tenant_constraints
@@ -18,9 +19,10 @@ class Delivery(TenantRow):
     """
 
     slug = SlugColumn()
-    target = models.CharField(max_length=16, choices=[("webhook", "webhook"), ("file", "file")])
+    target = models.CharField(max_length=16, choices=[(kind, kind) for kind in TARGETS])
     url = models.CharField(max_length=2000, blank=True)
-    secret = models.JSONField(null=True, help_text="Where the signing secret lies: {env: …} or {file: …}.")
+    secret = models.JSONField(null=True, help_text="Where its secret lies: {stored: …}, {env: …} or {file: …}.")
+    headers = models.JSONField(default=dict, help_text="Sent to a collector; ${secret} stands for the secret.")
     status = models.CharField(
         max_length=16,
         choices=[(entry.value, entry.value) for entry in DeliveryStatus],
@@ -29,6 +31,7 @@ class Delivery(TenantRow):
     next_index = models.BigIntegerField(default=0)
     batch_end = models.BigIntegerField(null=True)
     file_size = models.BigIntegerField(default=0, help_text="Bytes of the file that are delivered.")
+    rejected = models.BigIntegerField(default=0, help_text="Receipts that a collector took and threw away.")
     attempts = models.IntegerField(default=0, help_text="Failed tries since the last success.")
     next_try_at = models.DateTimeField(null=True)
     failing_since = models.DateTimeField(null=True)
@@ -53,6 +56,9 @@ class Delivery(TenantRow):
             models.CheckConstraint(
                 name="delivery_webhook_is_whole",
                 condition=~models.Q(target="webhook") | ~models.Q(url="") & models.Q(secret__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="delivery_otlp_is_whole", condition=~models.Q(target="otlp") | ~models.Q(url="")
             ),
             models.CheckConstraint(
                 name="delivery_moves_on",

@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
+TARGETS: Final = ("webhook", "file", "otlp")
+"""The kinds of places that a delivery goes to."""
 REFUSALS: Final = frozenset(
     {"rejected_by_receiver", "blocked_address", "credential_unavailable", "export_target_unavailable"}
 )
@@ -13,6 +15,16 @@ REFUSALS: Final = frozenset(
 REFUSED_TRIES: Final = 4
 LONGEST_WAIT_S: Final = 300.0
 LONGEST_ASKED_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One try that the receiver took. `rejected`: how many of the batch's receipts it took and threw away, of its own
+    accord; `detail` is what it says about that. `file_size`: of a file, how long it is now."""
+
+    rejected: int = 0
+    detail: str = ""
+    file_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

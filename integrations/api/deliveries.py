@@ -6,8 +6,10 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
+from integrations.otlp_headers import MOST
 from integrations.services.deliver import configure_delivery
 from telemetry import selectors
+from telemetry.delivery_rules import TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
 from telemetry.services.deliveries import log_size, pause_delivery, remove_delivery, resume_delivery
@@ -28,9 +30,14 @@ DELIVERY: Final = representation(
     "Delivery",
     {
         "delivery_id": SLUG,
-        "target": {"enum": ["webhook", "file"]},
+        "target": {"enum": list(TARGETS)},
         "url": {"type": ["string", "null"]},
-        "secret": {"type": ["object", "null"], "description": "Where the signing secret lies; never the secret."},
+        "secret": {"type": ["object", "null"], "description": "Where its secret lies; never the secret."},
+        "headers": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Sent to a collector; ${secret} stands for the secret.",
+        },
         "status": {"enum": [DeliveryStatus.ACTIVE.value, DeliveryStatus.PAUSED.value]},
         "next_index": {**_PLACE, "description": "Place in the tenant's log of the first receipt not delivered yet."},
         "log_size": {**_PLACE, "description": "How many receipts are sealed."},
@@ -39,6 +46,7 @@ DELIVERY: Final = representation(
             "properties": {"reason_code": {"type": "string"}, "detail": {"type": "string"}},
             "description": "Why the last try failed; of a paused one, why it paused itself.",
         },
+        "rejected": {**_PLACE, "description": "Receipts that a collector took and threw away; not sent again."},
         "attempts": {**_PLACE, "description": "Failed tries since the last success."},
         "failing_since": _MAYBE_INSTANT,
         "next_try_at": _MAYBE_INSTANT,
@@ -50,9 +58,19 @@ DELIVERY: Final = representation(
 PUT_DELIVERY: Final = shape(
     {
         "delivery_id": SLUG,
-        "target": {"enum": ["webhook", "file"]},
+        "target": {"enum": list(TARGETS)},
         "url": {"type": "string", "minLength": 1, "maxLength": 2000},
-        "secret": {"type": "object", "description": "{env: NAME} or {file: /path}: the Standard Webhooks secret."},
+        "secret": {
+            "type": "object",
+            "description": "{stored: name}, {env: NAME} or {file: /path}: a webhook's Standard Webhooks secret; what a "
+            "collector's headers say ${secret} for.",
+        },
+        "headers": {
+            "type": "object",
+            "maxProperties": MOST,
+            "additionalProperties": {"type": "string", "maxLength": 1000},
+            "description": "For a collector. Where there is a secret: Authorization: Bearer ${secret}, unless said.",
+        },
         "from": {
             "enum": ["now", "beginning"],
             "default": "now",
@@ -92,8 +110,8 @@ class Deliveries(TenantView):
     @idempotent
     def post(self, request: Any) -> Response:
         """At least once and in the order of the tenant's log, as CloudEvents whose `sequence` is the place in it: it is
-        dense, so that a gap is visible. A webhook gets batches, signed as Standard Webhooks has it. Needs
-        `telemetry:read` too."""
+        dense, so that a gap is visible. A webhook gets batches, signed as Standard Webhooks has it. An OpenTelemetry
+        collector (`otlp`, the whole address: `https://…/v1/logs`) gets log records. Needs `telemetry:read` too."""
         body = PUT_DELIVERY.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         require(request.auth, Scope.TELEMETRY_READ)
@@ -102,6 +120,7 @@ class Deliveries(TenantView):
             target=body["target"],
             url=body.get("url", ""),
             secret=body.get("secret"),
+            headers=body.get("headers"),
             from_beginning=body.get("from") == "beginning",
             ctx=request.auth,
         )
@@ -179,10 +198,12 @@ def represent_delivery(delivery: Delivery, *, log_size: int) -> dict[str, Any]:
         "target": delivery.target,
         "url": delivery.url or None,
         "secret": delivery.secret,
+        "headers": delivery.headers,
         "status": delivery.status,
         "next_index": delivery.next_index,
         "log_size": log_size,
         "failure": {"reason_code": delivery.failure, "detail": delivery.detail} if delivery.failure else None,
+        "rejected": delivery.rejected,
         "attempts": delivery.attempts,
         "failing_since": delivery.failing_since and rfc3339(delivery.failing_since),
         "next_try_at": delivery.next_try_at and rfc3339(delivery.next_try_at),

@@ -28,6 +28,7 @@ class DeliveryAdmin(TenantAdmin):
     columns = (
         Column("Delivery", lambda row: row.slug),
         Column("Status", lambda row: html.badge(row.status)),
+        Column("Kind", lambda row: row.target),
         Column("To", lambda row: row.url or "a file", is_wide=True),
         Column("Delivered", lambda row: f"{row.next_index:,}"),
         Column("Last", lambda row: html.when(row.delivered_at) or html.NOTHING),

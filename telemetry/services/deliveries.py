@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import connection
 
-from telemetry.delivery_rules import Failure, wait_before_next
+from telemetry.delivery_rules import Failure, Taken, wait_before_next
 from telemetry.lifecycle import DELIVERY, DeliveryStatus
 from telemetry.models import Delivery
 from telemetry.receipts import Entry
@@ -26,6 +26,7 @@ from threada_site.tenancy.puts import Change, Put
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 LEASE: Final = timedelta(seconds=45)
+RECORDS_REJECTED: Final = "records_rejected"
 BATCH_EVENTS: Final = 200
 BATCH_BYTES: Final = 512 * 1024
 
@@ -36,6 +37,7 @@ class SealedReceipt:
 
     index: int
     receipt_id: str
+    written_at: datetime
     leaf_hash: bytes
     body: bytes | None
 
@@ -58,12 +60,13 @@ def put_delivery(
     target: str,
     url: str,
     secret: dict[str, str] | None,
+    headers: dict[str, str],
     from_beginning: bool,
     ctx: ActingContext,
 ) -> Put[Delivery]:
     """The delivery `slug`, going where this says from now on; one that exists keeps its place.
 
-    Raises `Conflict` (webhook and file do not become each other). Whether the address may be called and the secret be
+    Raises `Conflict` (one kind of target does not become another). Whether the address may be called and the secret be
     named is checked by the caller.
     """
     require_unit_of_work(ctx.tenant_id)
@@ -73,6 +76,7 @@ def put_delivery(
         target=target,
         url=url,
         secret=secret,
+        headers=headers,
         next_index=0 if from_beginning else log_size(ctx.tenant_id),
         created_by=None if ctx.is_system else ctx.principal_id,
     )
@@ -83,10 +87,10 @@ def put_delivery(
         return Put(found, Change.CREATED)
     if found.target != target:
         raise errors.Conflict(f"The delivery {slug} goes to a {found.target}. Remove it, or choose another id.")
-    if (found.url, found.secret) == (url, secret):
+    if (found.url, found.secret, found.headers) == (url, secret, headers):
         return Put(found, Change.UNCHANGED)
-    found.url, found.secret = url, secret
-    found.save(update_fields=["url", "secret"])
+    found.url, found.secret, found.headers = url, secret, headers
+    found.save(update_fields=["url", "secret", "headers"])
     _record("telemetry.delivery_configured", found, ctx=ctx, **_place(found))
     return Put(found, Change.CHANGED)
 
@@ -146,17 +150,32 @@ def claim_batch(delivery_id: uuid.UUID, *, now: datetime, ctx: ActingContext) ->
     return Batch(found, receipts)
 
 
-def settle_delivered(batch: Batch, *, now: datetime, ctx: ActingContext, file_size: int = 0) -> bool:
-    """The receiver has it: move on. False when another worker holds the delivery by now; then nothing changes."""
+def settle_delivered(batch: Batch, taken: Taken, *, now: datetime, ctx: ActingContext) -> bool:
+    """The receiver has it: move on. False when another worker holds the delivery by now; then nothing changes.
+
+    What it rejected is not sent again: the row counts it, and a receipt says so once until it takes a whole batch.
+    """
     delivery = _still_ours(batch, ctx=ctx)
     if delivery is None:
         return False
+    was_rejecting = delivery.failure == RECORDS_REJECTED
     delivery.next_index, delivery.batch_end = batch.end, None
     delivery.lease_until = delivery.next_try_at = delivery.failing_since = None
-    delivery.attempts, delivery.delivered_at, delivery.file_size = 0, now, file_size
+    delivery.attempts, delivery.delivered_at, delivery.file_size = 0, now, taken.file_size
+    delivery.rejected += taken.rejected
     if delivery.status == DeliveryStatus.ACTIVE:
-        delivery.failure = delivery.detail = ""
+        delivery.failure, delivery.detail = (RECORDS_REJECTED, taken.detail) if taken.rejected else ("", "")
     delivery.save()
+    if taken.rejected and not was_rejecting:
+        _record(
+            "telemetry.delivery_records_rejected",
+            delivery,
+            ctx=ctx,
+            codes=(RECORDS_REJECTED,),
+            from_index=batch.receipts[0].index,
+            next_index=batch.end,
+            rejected=taken.rejected,
+        )
     return True
 
 
@@ -190,7 +209,11 @@ def sealed_receipts(tenant_id: uuid.UUID, *, start: int, end: int | None) -> lis
         )
         found = [
             SealedReceipt(
-                index, ids.public_id(ids.RECEIPT, leaf_id), bytes(hashed), None if body is None else bytes(body)
+                index,
+                ids.public_id(ids.RECEIPT, leaf_id),
+                ids.instant_of(leaf_id),
+                bytes(hashed),
+                None if body is None else bytes(body),
             )
             for index, leaf_id, hashed, body in cursor.fetchall()
         ]
@@ -238,7 +261,9 @@ def _move(delivery: Delivery, to: DeliveryStatus) -> None:
 
 def _place(delivery: Delivery) -> dict[str, Any]:
     place: dict[str, Any] = {"target": delivery.target}
-    return {**place, "url": delivery.url, "secret": delivery.secret} if delivery.target == "webhook" else place
+    if delivery.target != "file":
+        place |= {"url": delivery.url, "secret": delivery.secret}
+    return place | ({"headers": delivery.headers} if delivery.headers else {})
 
 
 def _record(kind: str, delivery: Delivery, *, ctx: ActingContext, codes: tuple[str, ...] = (), **inputs: Any) -> None:

@@ -16,17 +16,16 @@ from django.conf import settings
 
 from integrations import sweeps
 from integrations.services import deliver
-from integrations.services.deliver import configure_delivery, file_of, run_delivery
+from integrations.services.deliver import configure_delivery
+from integrations.services.senders.file import file_of
 from integrations.standard_webhooks import signing_key
 from telemetry.delivery_metrics import delivery_measurements
-from telemetry.delivery_rules import Failure, wait_before_next
+from telemetry.delivery_rules import Failure, Taken, wait_before_next
 from telemetry.lifecycle import DELIVERY, DeliveryStatus
-from telemetry.models import Delivery, LogLeaf, Receipt, SealQueueEntry
-from telemetry.receipts import Entry
+from telemetry.models import Delivery, LogLeaf, Receipt
 from telemetry.services import deliveries
-from telemetry.services.record import record
-from telemetry.tlog.hashing import leaf_hash
 from tests.factories import acting_system
+from tests.integrations.delivering import again, change, due_now, lose_worker, run, seal, stored, tell
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import open_office
@@ -49,25 +48,6 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
 
 
-def tell(tenant: Tenant, *texts: str) -> None:
-    with unit_of_work(tenant.id):
-        for text in texts:
-            record(Entry(kind="thing.told", inputs={"text": text}), ctx=acting_system(tenant))
-
-
-def seal(tenant: Tenant) -> int:
-    """Give every queued receipt its place, as the sealer does; how many the log holds then."""
-    with platform_role():
-        start = LogLeaf.objects.filter(tenant_id=tenant.id).count()
-        queued = list(SealQueueEntry.objects.filter(tenant_id=tenant.id).order_by("id").values_list("id", flat=True))
-        stored = dict(Receipt.objects.filter(id__in=queued).values_list("id", "body"))
-        for place, receipt_id in enumerate(queued, start):
-            hashed = leaf_hash(bytes(stored[receipt_id]))
-            LogLeaf.objects.create(id=receipt_id, tenant_id=tenant.id, index=place, hash=hashed)
-        SealQueueEntry.objects.filter(id__in=queued).delete()
-    return start + len(queued)
-
-
 def webhook(tenant: Tenant, receiver: Receiver, slug: str = "siem", **options: Any) -> Delivery:
     with unit_of_work(tenant.id):
         put = configure_delivery(
@@ -86,42 +66,12 @@ def to_file(tenant: Tenant, slug: str = "archive", **options: Any) -> Delivery:
         return configure_delivery(slug, target="file", ctx=acting_system(tenant), **options).row
 
 
-def run(delivery: Delivery) -> bool:
-    tenant = Tenant.objects.get(id=delivery.tenant_id)
-    return run_delivery(delivery.id, ctx=acting_system(tenant), rng=random.Random(1))
-
-
-def again(delivery: Delivery) -> Delivery:
-    with unit_of_work(delivery.tenant_id):
-        return Delivery.objects.get(id=delivery.id)
-
-
-def change(delivery: Delivery, **columns: Any) -> None:
-    with unit_of_work(delivery.tenant_id):
-        Delivery.objects.filter(id=delivery.id).update(**columns)
-
-
-def due_now(delivery: Delivery) -> None:
-    change(delivery, next_try_at=None)
-
-
-def lose_worker(delivery: Delivery) -> None:
-    change(delivery, lease_until=clock.now() - timedelta(seconds=1))
-
-
 def events(receiver: Receiver) -> list[dict[str, Any]]:
     return [event for call in receiver.requests("/hook") for event in json.loads(call["body"])]
 
 
 def sequence(found: list[dict[str, Any]]) -> list[int]:
     return [int(event["sequence"]) for event in found]
-
-
-def stored(tenant: Tenant) -> list[bytes]:
-    with unit_of_work(tenant.id):
-        places = LogLeaf.objects.order_by("index").values_list("id", flat=True)
-        bodies = dict(Receipt.objects.values_list("id", "body"))
-        return [bytes(bodies[place]) for place in places]
 
 
 def test_the_lifecycle_allows_exactly_this() -> None:
@@ -247,7 +197,7 @@ def test_who_lost_the_lease_settles_nothing(tenant: Tenant, receiver: Receiver) 
     run(delivery)
     moved = again(delivery).next_index
     with unit_of_work(tenant.id):
-        assert deliveries.settle_delivered(stale, now=clock.now(), ctx=ctx) is False
+        assert deliveries.settle_delivered(stale, Taken(), now=clock.now(), ctx=ctx) is False
         deliveries.settle_failed(stale, Failure("timeout", ""), now=clock.now(), ctx=ctx, rng=random.Random(1))
     assert (again(delivery).next_index, again(delivery).attempts, again(delivery).failure) == (moved, 0, "")
 

@@ -21,13 +21,16 @@ TLS_SERVER = HERE / "tls" / "server.pem"  # for the name receiver.test
 class Receiver:
     """A running receiver: what it was sent, and how it behaves."""
 
-    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+    def __init__(self, folder: Path, *, tls: bool = False, kind: str = "http_receiver") -> None:
         self.log_file = folder / "requests.ndjson"
         self.control_file = folder / "behaviour.json"
         self._scheme = "https" if tls else "http"
-        command = [sys.executable, str(HERE / "http_receiver.py"), str(self.log_file), str(self.control_file)]
+        command = [sys.executable, "-m", f"tests.receivers.{kind}", str(self.log_file), str(self.control_file)]
         self.process = subprocess.Popen(
-            [*command, "--tls", str(TLS_SERVER)] if tls else command, stdout=subprocess.PIPE, text=True
+            [*command, "--tls", str(TLS_SERVER)] if tls else command,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=HERE.parents[1],
         )
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
@@ -92,5 +95,13 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
 def tls_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
     """The same over TLS, with a certificate for `receiver.test` by the authority in `TLS_AUTHORITY`."""
     running = Receiver(tmp_path_factory.mktemp("tls_receiver"), tls=True)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """An OTLP collector on loopback in its own process."""
+    running = Receiver(tmp_path_factory.mktemp("collector"), kind="otlp_collector")
     yield running
     running.stop()

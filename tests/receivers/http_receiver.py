@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
                 "method": self.command,
                 "path": self.path,
                 "headers": {name.lower(): value for name, value in self.headers.items()},
-                "body": body.decode("utf-8", "replace"),
+                "body": self.text_of(body),
                 "effect": not repeated,
                 "at": time.time(),
             }
@@ -70,6 +70,10 @@ class Handler(BaseHTTPRequestHandler):
             FAULTS[fault](self, behaviour) if fault else self._send(behaviour)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - names of the base class
+
+    def text_of(self, body: bytes) -> str:
+        """What the log says of a body."""
+        return body.decode("utf-8", "replace")
 
     def _behaviour(self) -> dict[str, Any]:
         try:
@@ -224,9 +228,9 @@ class Server(ThreadingHTTPServer):
         """A caller that went away is no news here."""
 
 
-def main() -> None:
-    Handler.log_file, Handler.control_file = Path(sys.argv[1]), Path(sys.argv[2])
-    server = Server(("127.0.0.1", 0), Handler)
+def main(handler: type[Handler] = Handler) -> None:
+    handler.log_file, handler.control_file = Path(sys.argv[1]), Path(sys.argv[2])
+    server = Server(("127.0.0.1", 0), handler)
     if "--tls" in sys.argv:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[sys.argv.index("--tls") + 1])

@@ -96,13 +96,7 @@ _TABLE: Final = (
         "A receipt is not what was sealed",
         "Run verify_receipts and ask who changed it. Nothing was removed.",
     ),
-    Reason(
-        "archive_unavailable",
-        _E,
-        503,
-        "The archive cannot be written",
-        "Nothing was removed. Set THREADA_ARCHIVE_DIR, or make room in it.",
-    ),
+    Reason("archive_unavailable", _E, 503, "The archive cannot be used", "Nothing was removed. Mend what detail says."),
     # Configuration
     Reason("document_invalid", _V, 422, "The document is not valid", "Mend what errors names."),
     Reason("policy_document_invalid", _V, 422, "The policy document is not valid", "Mend what errors names."),
@@ -389,6 +383,7 @@ _TABLE: Final = (
         "The folder of exports cannot be used",
         "Mend THREADA_EXPORT_DIR (room, rights, the shared folder); then retry the export.",
     ),
+    Reason("records_rejected", _E, None, "The collector rejected receipts", "They are not sent again: export them."),
     # The instance itself
     Reason("audit_unavailable", _E, 503, "Receipts cannot be written", "Nothing was changed. Retry later."),
     Reason("service_unavailable", _E, 503, "The database does not answer", "Nothing was changed. Retry in a moment."),

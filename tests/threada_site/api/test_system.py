@@ -123,6 +123,7 @@ class TestMetrics:
             "threada_deliveries",
             "threada_delivery_behind_receipts",
             "threada_delivery_failing_seconds",
+            "threada_delivery_rejected_receipts",
             "threada_work_items_nobody_can_decide",
             "threada_policy_emergencies_unconfirmed",
         }

@@ -1,0 +1,17 @@
+"""Receipts as CloudEvents, for deliveries."""
+
+from __future__ import annotations
+
+from telemetry.formats.cloudevents import deleted_event_bytes, event_bytes
+from telemetry.models import Delivery
+from telemetry.services.deliveries import SealedReceipt
+from threada_site.kernel import ids
+
+
+def event_of(receipt: SealedReceipt, delivery: Delivery) -> bytes:
+    """A place of the log, as file and webhook get it. `sequence` is that place: dense, so that a gap is visible."""
+    sequence = str(receipt.index)
+    if receipt.body is None:
+        tenant = ids.public_id(ids.TENANT, delivery.tenant_id)
+        return deleted_event_bytes(receipt.receipt_id, tenant=tenant, leaf_hash=receipt.leaf_hash, sequence=sequence)
+    return event_bytes(receipt.body, sequence=sequence)

@@ -1,0 +1,65 @@
+"""A delivery to a file: CloudEvents in structured mode, one a line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+from django.conf import settings
+
+from integrations.services.senders.events import event_of
+from telemetry.delivery_rules import Failure, Taken
+from telemetry.models import Delivery
+from telemetry.services.deliveries import Batch
+
+log = structlog.get_logger("threada.deliveries")
+
+
+def write_to_file(batch: Batch) -> Taken | Failure:
+    """One try."""
+    try:
+        return Taken(file_size=_append(batch))
+    except OSError as error:
+        log.warning("delivery_file_failed", delivery=batch.delivery.slug, error=str(error))
+        detail = f"The file cannot be written: {error.strerror or type(error).__name__}."
+        return Failure("export_target_unavailable", detail)
+
+
+def file_of(delivery: Delivery) -> Path:
+    """Where a delivery to a file goes; another delivery of the same name gets another file."""
+    folder: Path = settings.THREADA_DELIVERY_DIR
+    return folder / str(delivery.tenant_id) / f"{delivery.slug}.{delivery.public_id}.ndjson"
+
+
+def _append(batch: Batch) -> int:
+    """Write the batch behind what is delivered, one event a line, and say how long the file is then.
+
+    What a try that was never settled left behind is cut off first, so the file holds each receipt once. A file that
+    is shorter than was delivered has been taken away or emptied by its reader: it goes on at its end.
+    """
+    data = b"".join(event_of(receipt, batch.delivery) + b"\n" for receipt in batch.receipts)
+    path = file_of(batch.delivery)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(path) as file:
+        begin = min(os.fstat(file).st_size, batch.delivery.file_size)
+        os.ftruncate(file, begin)
+        left, at = memoryview(data), begin
+        while left:
+            written = os.pwrite(file, left, at)
+            left, at = left[written:], at + written
+        os.fsync(file)
+    return begin + len(data)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield file
+    finally:
+        os.close(file)

@@ -1,0 +1,151 @@
+"""A delivery to an OpenTelemetry collector: OTLP/HTTP, logs, protobuf and gzip
+(https://opentelemetry.io/docs/specs/otlp/).
+
+What an answer means, as the specification has it:
+
+| answer | |
+|---|---|
+| 2xx, empty or an `ExportLogsServiceResponse` | taken; records that it rejects are counted and not sent again |
+| 2xx with anything else (a page of some proxy) | not taken: tried again |
+| 429, 502, 503, 504 | tried again, after `Retry-After` |
+| any other status | the delivery pauses at once: a person must look |
+| no answer | tried again |
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from typing import Final
+
+import structlog
+from django.conf import settings
+
+from integrations.answers import outcome_of_answer, outcome_of_status
+from integrations.failures import FailureClass, TransportFailure
+from integrations.otlp_headers import filled
+from integrations.services.senders.ways_out import post, secret_of
+from integrations.transport import OutboundAnswer
+from telemetry.delivery_rules import Failure, Taken
+from telemetry.services.deliveries import Batch
+from threada_site.kernel import clock, ids
+
+RETRYABLE: Final = frozenset({429, 502, 503, 504})
+PROTOBUF: Final = "application/x-protobuf"
+_MOST_SAID: Final = 200
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+log = structlog.get_logger("threada.deliveries")
+
+
+def send_to_collector(batch: Batch) -> Taken | Failure:
+    """One try."""
+    delivery = batch.delivery
+    try:
+        reference, secret = (None, "")
+        if delivery.secret is not None:
+            reference, held = secret_of(delivery)
+            secret = held.reveal()
+        try:
+            headers = filled(delivery.headers, secret)
+        except ValueError as error:
+            detail = f"The secret {reference} {error}."
+            raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail) from None
+        answer = post(
+            delivery.url,
+            (
+                ("Content-Type", PROTOBUF),
+                ("Content-Encoding", "gzip"),
+                ("User-Agent", f"Threada/{settings.THREADA_VERSION}"),
+                *headers,
+            ),
+            gzip.compress(_message(batch), compresslevel=6, mtime=0),
+        )
+    except TransportFailure as failure:
+        return _of_failure(failure)
+    if 200 <= answer.status < 300:
+        return _taken(answer, batch, secret)
+    judged = outcome_of_answer(answer, now=clock.now())
+    said = _printable(_status_message(answer), secret)
+    return Failure(
+        (judged.failure or FailureClass.BAD_RESPONSE).value,
+        f"{judged.detail} It says: {said}" if said else judged.detail,
+        judged.retry_after_s,
+        is_final=answer.status not in RETRYABLE,
+    )
+
+
+def _message(batch: Batch) -> bytes:
+    from telemetry.formats.otlp_logs import deleted_record, log_record, request_bytes
+
+    now = clock.now()
+    tenant_id = ids.public_id(ids.TENANT, batch.delivery.tenant_id)
+    records = [
+        log_record(receipt.body, sequence=receipt.index, observed_at=now)
+        if receipt.body is not None
+        else deleted_record(
+            receipt.receipt_id,
+            written_at=receipt.written_at,
+            leaf_hash=receipt.leaf_hash,
+            sequence=receipt.index,
+            observed_at=now,
+        )
+        for receipt in batch.receipts
+    ]
+    return request_bytes(
+        records, tenant_id=tenant_id, tenant=batch.delivery.tenant.slug, version=settings.THREADA_VERSION
+    )
+
+
+def _of_failure(failure: TransportFailure) -> Failure:
+    """No answer, or one whose body is of no use: then its status decides, unless it says taken."""
+    if failure.status is not None and not 200 <= failure.status < 300:
+        judged = outcome_of_status(failure.status)
+        word = judged.failure or FailureClass.BAD_RESPONSE
+        return Failure(word.value, judged.detail, is_final=failure.status not in RETRYABLE)
+    return Failure(failure.failure.value, failure.detail, failure.retry_after_s)
+
+
+def _taken(answer: OutboundAnswer, batch: Batch, secret: str) -> Taken | Failure:
+    """A 2xx answer. Empty is the message of a full success."""
+    from google.protobuf.json_format import Parse, ParseError
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+
+    said = ExportLogsServiceResponse()
+    media_type = (answer.header("content-type") or PROTOBUF).partition(";")[0].strip().lower()
+    try:
+        if media_type == PROTOBUF:
+            said.ParseFromString(answer.body)
+        elif media_type == "application/json" and answer.body.strip():
+            Parse(answer.body, said, ignore_unknown_fields=True)
+        elif answer.body.strip():
+            return Failure(FailureClass.BAD_RESPONSE.value, f"{_NO_COLLECTOR} ({answer.status}, {media_type[:80]}).")
+    except (DecodeError, ParseError, UnicodeDecodeError):
+        return Failure(FailureClass.BAD_RESPONSE.value, f"{_NO_COLLECTOR} ({answer.status}, {media_type[:80]}).")
+    rejected = min(max(said.partial_success.rejected_log_records, 0), len(batch.receipts))
+    words = _printable(said.partial_success.error_message, secret)
+    if rejected or words:
+        log.warning("delivery_partly_taken", delivery=batch.delivery.slug, rejected=rejected, said=words)
+    return Taken(rejected=rejected, detail=words)
+
+
+_NO_COLLECTOR: Final = "The answer is not that of an OTLP collector"
+
+
+def _status_message(answer: OutboundAnswer) -> str:
+    """The words of a `google.rpc.Status`, which collectors answer failures with."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status
+
+    if (answer.header("content-type") or "").partition(";")[0].strip().lower() != PROTOBUF:
+        return ""
+    try:
+        return str(Status.FromString(answer.body).message)
+    except DecodeError:
+        return ""
+
+
+def _printable(text: str, secret: str) -> str:
+    plain = text.replace(secret, "[redacted]") if secret else text
+    return _UNPRINTABLE.sub(" ", plain)[:_MOST_SAID].strip()

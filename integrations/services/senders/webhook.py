@@ -1,0 +1,59 @@
+"""A delivery to a webhook: CloudEvents in the JSON batch format, signed as Standard Webhooks has it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from integrations.answers import outcome_of_answer, outcome_of_status
+from integrations.failures import FailureClass, TransportFailure
+from integrations.outcomes import Outcome
+from integrations.services.senders.events import event_of
+from integrations.services.senders.ways_out import post, secret_of
+from integrations.standard_webhooks import signed_headers, signing_key
+from telemetry.delivery_rules import Failure, Taken
+from telemetry.models import Delivery
+from telemetry.services.deliveries import Batch
+from threada_site.kernel import clock
+
+
+def send_to_webhook(batch: Batch) -> Taken | Failure:
+    """One try."""
+    outcome = _sent(batch)
+    if outcome.failure is None:
+        return Taken()
+    is_final = (outcome.response or {}).get("status") == 410
+    return Failure(outcome.failure.value, outcome.detail, outcome.retry_after_s, is_final)
+
+
+def _sent(batch: Batch) -> Outcome:
+    """The message id names the delivery and the places."""
+    body = b"[" + b",".join(event_of(receipt, batch.delivery) for receipt in batch.receipts) + b"]"
+    message_id = f"{batch.delivery.public_id}.{batch.delivery.next_index}-{batch.end - 1}"
+    now = clock.now()
+    try:
+        headers = signed_headers(body, message_id=message_id, at=now, keys=[_key(batch.delivery)])
+        answer = post(
+            batch.delivery.url,
+            (
+                ("Content-Type", "application/cloudevents-batch+json"),
+                ("User-Agent", f"Threada/{settings.THREADA_VERSION}"),
+                *headers,
+            ),
+            body,
+        )
+    except TransportFailure as failure:
+        judged = None if failure.status is None else outcome_of_status(failure.status)
+        if judged is not None and (judged.succeeded or not judged.ambiguous):
+            return judged  # the status alone says enough; the rest of the answer is of no use here
+        return Outcome.of_failure(failure)
+    judged = outcome_of_status(answer.status)
+    return judged if judged.succeeded else outcome_of_answer(answer, now=now)
+
+
+def _key(delivery: Delivery) -> bytes:
+    reference, secret = secret_of(delivery)
+    try:
+        return signing_key(secret.reveal())
+    except ValueError as error:
+        detail = f"The secret {reference} {error}."
+        raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail) from None
