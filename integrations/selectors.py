@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from django.db import connection
 from django.db.models import QuerySet
 
 from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Envelope, Execution, Integration, StoredSecret
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.reads import PreparedRead
 
 
 def integrations(ctx: ActingContext) -> QuerySet[Integration]:
@@ -33,11 +35,16 @@ def action_of(integration: Integration, slug: str) -> Action | None:
 
 def execution_for_update(execution_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
     """The locked row. Lock its work item first: every service takes the two in this order."""
-    return (
+    return _locked_execution.first(execution_id, tenant_id)
+
+
+_locked_execution: Final = PreparedRead(
+    lambda execution, tenant: (
         Execution.objects.select_for_update(of=("self",))
-        .filter(tenant_id=tenant_id, id=execution_id)
+        .filter(tenant_id=tenant, id=execution)
         .select_related("envelope", "integration_version")
-    ).first()
+    )
+)
 
 
 def open_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:

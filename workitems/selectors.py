@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
+from typing import Final
 
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from integrations.models import Execution, Freeze
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.reads import PreparedRead
 from workitems.lifecycle import StepStatus
 from workitems.models import (
     AwaitedKey,
@@ -43,16 +45,32 @@ def work_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem | None
 
 def work_item_for_update(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> WorkItem | None:
     """The locked row: the first lock of every service that changes anything about the case."""
-    return (
-        WorkItem.objects.select_for_update(of=("self",))
-        .filter(tenant_id=tenant_id, id=work_item_id)
-        .select_related("workflow_version", "requester")
-        .first()
+    return _locked_item.first(work_item_id, tenant_id)
+
+
+def work_item_of_execution_for_update(execution_id: uuid.UUID, *, tenant_id: uuid.UUID) -> WorkItem | None:
+    """The locked row of the case that an execution is about."""
+    return _locked_item_of_execution.first(execution_id, tenant_id)
+
+
+_locked_items: Final = WorkItem.objects.select_for_update(of=("self",)).select_related("workflow_version", "requester")
+_locked_item: Final = PreparedRead(lambda item, tenant: _locked_items.filter(tenant_id=tenant, id=item))
+_locked_item_of_execution: Final = PreparedRead(
+    lambda execution, tenant: _locked_items.filter(
+        tenant_id=tenant,
+        id=Execution.objects.filter(tenant_id=tenant, id=execution).values("work_item_id")[:1],
     )
+)
 
 
 def evidence_of(item: WorkItem) -> list[Evidence]:
-    return list(Evidence.objects.filter(tenant_id=item.tenant_id, work_item=item).order_by("position"))
+    """The evidence of a case, in order."""
+    return _evidence(item.id, item.tenant_id)
+
+
+_evidence: Final = PreparedRead(
+    lambda item, tenant: Evidence.objects.filter(tenant_id=tenant, work_item_id=item).order_by("position")
+)
 
 
 def decision_steps(ctx: ActingContext) -> QuerySet[DecisionStep]:

@@ -14,6 +14,7 @@ from typing import Final
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Attempt, Execution
 from threada_site.kernel import clock
+from threada_site.tenancy.writes import insert_together, update_row
 
 LEASE: Final = timedelta(seconds=30)
 
@@ -37,24 +38,24 @@ def claim(execution: Execution, *, now: datetime) -> Claim:
     execution.next_try_at = None
     execution.waits_for = ""
     execution.tries_began_at = execution.tries_began_at or now
-    execution.save(
-        update_fields=[
-            "status",
-            "fencing_token",
-            "attempts_made",
-            "lease_until",
-            "next_try_at",
-            "tries_began_at",
-            "waits_for",
-        ]
+    update_row(
+        execution,
+        "status",
+        "fencing_token",
+        "attempts_made",
+        "lease_until",
+        "next_try_at",
+        "tries_began_at",
+        "waits_for",
     )
-    attempt = Attempt.objects.create(
+    attempt = Attempt(
         tenant_id=execution.tenant_id,
         execution=execution,
         number=execution.attempts_made,
         fencing_token=execution.fencing_token,
         started_at=now,
     )
+    insert_together([attempt])
     return Claim(execution.id, attempt.id, execution.fencing_token)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.db import connection
@@ -24,20 +24,20 @@ RUN_EXECUTION: Final = "workitems.run_execution"
 
 _MARK: Final = """
     WITH there AS (
-        SELECT count(*) FILTER (WHERE ready_at <= %(now)s) AS due, count(*) AS whole
+        SELECT count(*) FILTER (WHERE ready_at <= $2::timestamptz) AS due, count(*) AS whole
           FROM (SELECT ready_at FROM integrations_execution
-                 WHERE tenant_id = %(tenant)s AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
-                 LIMIT %(window)s * 3) o)
-    UPDATE integrations_execution x SET dispatched_at = %(now)s FROM there
-     WHERE x.id = %(execution)s AND x.tenant_id = %(tenant)s AND x.status = 'started'
-       AND CASE WHEN %(is_later)s THEN there.whole < %(window)s * 2 ELSE there.due < %(window)s END
-    RETURNING CASE WHEN %(is_later)s THEN there.whole ELSE there.due END
+                 WHERE tenant_id = $1::uuid AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
+                 LIMIT $3::int * 3) o)
+    UPDATE integrations_execution x SET dispatched_at = $2::timestamptz FROM there
+     WHERE x.id = $4::uuid AND x.tenant_id = $1::uuid AND x.status = 'started'
+       AND CASE WHEN $5::boolean THEN there.whole < $3::int * 2 ELSE there.due < $3::int END
+    RETURNING CASE WHEN $5::boolean THEN there.whole ELSE there.due END
 """
 _TURNS: Final = """
     WITH there AS (
         SELECT integration, count(*) AS n FROM integrations_execution
-         WHERE tenant_id = %(tenant)s AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
-           AND ready_at <= %(now)s GROUP BY integration),
+         WHERE tenant_id = $1::uuid AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
+           AND ready_at <= $2::timestamptz GROUP BY integration),
     whole AS (SELECT coalesce(sum(n), 0)::int AS n FROM there),
     next AS (
         SELECT e.id FROM integrations_integration i
@@ -47,18 +47,18 @@ _TURNS: Final = """
             SELECT w.id, w.ready_at, row_number() OVER (ORDER BY w.ready_at, w.id) AS turn FROM (
                 SELECT id, ready_at FROM integrations_execution
                  WHERE tenant_id = i.tenant_id AND integration = i.slug AND status = 'started'
-                   AND dispatched_at IS NULL AND held_by_id IS NULL AND ready_at <= %(now)s
+                   AND dispatched_at IS NULL AND held_by_id IS NULL AND ready_at <= $2::timestamptz
                  ORDER BY ready_at, id
-                 LIMIT GREATEST(0, LEAST(%(window)s, g.concurrency - coalesce(t.n, 0), g.rate_calls,
+                 LIMIT GREATEST(0, LEAST($3::int, g.concurrency - coalesce(t.n, 0), g.rate_calls,
                                          CASE WHEN g.opened_at IS NOT NULL THEN 1 END))) w) e
-         WHERE i.tenant_id = %(tenant)s AND (g.waits_until IS NULL OR g.waits_until <= %(now)s)
+         WHERE i.tenant_id = $1::uuid AND (g.waits_until IS NULL OR g.waits_until <= $2::timestamptz)
          ORDER BY e.turn, e.ready_at
-         LIMIT (SELECT GREATEST(0, %(window)s - n) FROM whole)),
+         LIMIT (SELECT GREATEST(0, $3::int - n) FROM whole)),
     free AS (
         SELECT x.id FROM integrations_execution x
          WHERE x.id = ANY(ARRAY(SELECT id FROM next)) AND x.status = 'started' AND x.dispatched_at IS NULL
          ORDER BY x.ready_at, x.id FOR UPDATE SKIP LOCKED)
-    UPDATE integrations_execution x SET dispatched_at = %(now)s FROM free, whole
+    UPDATE integrations_execution x SET dispatched_at = $2::timestamptz FROM free, whole
      WHERE x.id = free.id
     RETURNING x.id, whole.n
 """
@@ -67,14 +67,8 @@ _TURNS: Final = """
 def dispatch(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, run_at: datetime | None = None) -> None:
     """Have `run_execution` called for a `started` execution, not before `run_at`, as soon as it has its turn; part of
     the transaction."""
-    parameters: dict[str, Any] = {
-        "tenant": tenant_id,
-        "execution": execution_id,
-        "now": clock.now(),
-        "window": settings.THREADA_TENANT_WINDOW,
-        "is_later": run_at is not None,
-    }
-    with connection.cursor() as cursor:
+    parameters = [tenant_id, clock.now(), settings.THREADA_TENANT_WINDOW, execution_id, run_at is not None]
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(_MARK, parameters)
         row = cursor.fetchone()
     if row is not None:
@@ -86,8 +80,8 @@ def give_turns(tenant_id: uuid.UUID, *, now: datetime) -> int:
 
     Rows that somebody else holds are passed over, so it may be called with any locks held.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_TURNS, {"tenant": tenant_id, "now": now, "window": settings.THREADA_TENANT_WINDOW})
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(_TURNS, [tenant_id, now, settings.THREADA_TENANT_WINDOW])
         rows = cursor.fetchall()
     for place, (execution_id, before) in enumerate(rows):
         _remind(tenant_id, execution_id, before=before + place)

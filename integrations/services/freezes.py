@@ -17,6 +17,7 @@ from django.db.models import Q, QuerySet
 from integrations.freezing import FreezeScope
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
+from threada_site.tenancy.reads import PreparedRead
 
 _AT_ONCE: Final = 1000
 _FREE_HELD: Final = """
@@ -37,7 +38,12 @@ def lock_claims_out(tenant_id: uuid.UUID) -> None:
 
 def freezes_in_force(tenant_id: uuid.UUID) -> list[Freeze]:
     """The freezes of a tenant that have not been lifted, the oldest first."""
-    return list(Freeze.objects.filter(tenant_id=tenant_id, lifted_at__isnull=True).order_by("id"))
+    return _in_force(tenant_id)
+
+
+_in_force: Final = PreparedRead(
+    lambda tenant: Freeze.objects.filter(tenant_id=tenant, lifted_at__isnull=True).order_by("id")
+)
 
 
 def freeze_right_before_a_claim(execution: Execution) -> Freeze | None:

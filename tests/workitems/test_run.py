@@ -16,7 +16,7 @@ from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office
 from threada_site.kernel import clock
 from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services import run as running
+from workitems.services import leases
 from workitems.services.run import run_execution
 from workitems.sweeps import remind_of_executions
 
@@ -157,11 +157,11 @@ def test_a_live_lease_is_respected(office: Office, bank: Receiver) -> None:
 def test_the_lease_is_renewed_while_the_receiver_thinks(
     office: Office, bank: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "RENEW_EVERY", timedelta(seconds=0.1))
+    monkeypatch.setattr(leases, "RENEW_EVERY", timedelta(seconds=0.1))
     monkeypatch.setattr(claims, "LEASE", timedelta(seconds=0.5))
     bank.behave(delay_s=1.5)
     execution = started(office)
-    threads_before = threading.active_count()
+    before = {thread.name for thread in threading.enumerate()}
     worker = threading.Thread(target=_run_and_close, args=(office, execution))
     worker.start()
     bank.wait_for(1)
@@ -174,7 +174,27 @@ def test_the_lease_is_renewed_while_the_receiver_thinks(
     worker.join(10)
     assert len(seen) > 3
     assert office.execution(execution).status == "succeeded"
-    assert threading.active_count() == threads_before
+    assert {thread.name for thread in threading.enumerate()} - before <= {"leases"}
+    assert office.execution(execution).lease_until is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_locked_row_keeps_no_other_lease_from_being_renewed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "RENEW_EVERY", timedelta(seconds=0.1))
+    first, second = started(office), started(office)
+    with unit_of_work(office.tenant.id):
+        locked, free = (
+            claims.claim(Execution.objects.select_for_update().get(id=each.id), now=clock.now())
+            for each in (first, second)
+        )
+    was = office.execution(second).lease_until
+    with leases.lease_renewed(office.tenant, locked), leases.lease_renewed(office.tenant, free):
+        with unit_of_work(office.tenant.id):
+            Execution.objects.select_for_update().get(id=first.id)
+            time.sleep(1.8)
+            assert Execution.objects.get(id=second.id).lease_until > was
+        time.sleep(1.5)
+    assert office.execution(first).lease_until > was
 
 
 def _run_and_close(office: Office, execution: Execution) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 from django.db import connection
@@ -28,25 +29,25 @@ class Member:
         return self.rights.scopes | self.rights.grants.workflows.get(workflow_id, frozenset())
 
 
+_MEMBERS: Final = """
+    SELECT u.id, u.username, u.display_name, u.kind,
+           (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename))
+              FROM threada_grants(u.id, m.tenant_id) g)
+      FROM tenancy_membership m
+      JOIN tenancy_user u ON u.id = m.user_id
+     WHERE m.tenant_id = $1 AND u.is_active
+       AND ($2::uuid[] IS NULL OR u.id = ANY($2::uuid[]))
+       AND (NOT $3::boolean OR u.kind = 'human')
+     ORDER BY u.username
+"""
+
+
 def members(
     tenant_id: uuid.UUID, *, among: Collection[uuid.UUID] | None = None, humans_only: bool = False
 ) -> list[Member]:
     """Active members, or those of `among`."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT u.id, u.username, u.display_name, u.kind,
-                   (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename))
-                      FROM threada_grants(u.id, m.tenant_id) g)
-              FROM tenancy_membership m
-              JOIN tenancy_user u ON u.id = m.user_id
-             WHERE m.tenant_id = %s AND u.is_active
-               AND (%s::uuid[] IS NULL OR u.id = ANY(%s::uuid[]))
-               AND (NOT %s OR u.kind = 'human')
-             ORDER BY u.username
-            """,
-            [tenant_id, list(among) if among is not None else None, list(among or ()), humans_only],
-        )
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(_MEMBERS, [tenant_id, list(among) if among is not None else None, humans_only])
         rows = cursor.fetchall()
     return [
         Member(

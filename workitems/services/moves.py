@@ -5,6 +5,7 @@ from __future__ import annotations
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Execution
 from threada_site.kernel import clock
+from threada_site.tenancy.writes import update_row
 from workitems.lifecycle import DECISION_STEP, WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 
@@ -17,7 +18,7 @@ def move_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
     WORK_ITEM.check_transition(WorkItemStatus(item.status), status)
     item.status = status
     item.updated_at = clock.now()
-    item.save(update_fields=["status", "updated_at", *also])
+    update_row(item, "status", "updated_at", *also)
 
 
 def carry_item(item: WorkItem, execution: Execution | None, status: WorkItemStatus, *also: str) -> None:
@@ -38,7 +39,7 @@ def move_execution(execution: Execution, status: ExecutionStatus, *also: str) ->
         execution.lease_until = None
         execution.next_try_at = None
         fields += ["finished_at", "lease_until", "next_try_at"]
-    execution.save(update_fields=fields)
+    update_row(execution, *fields)
 
 
 def move_step(step: DecisionStep, status: StepStatus) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from integrations.configuration import check_intact, document_of
 from integrations.envelope import check_agrees, mismatch, open_envelope
 from integrations.models import Execution
 from policies.models import PolicyDecision
 from threada_site.kernel.canonical import canonical_sha256
+from threada_site.tenancy.reads import PreparedRead
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.services.sealing import seal_request
@@ -29,7 +30,7 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
     if not isinstance(sealed.get("request"), dict):
         raise mismatch("The envelope seals no request.")
     decided = execution.policy_decision_id
-    decision = PolicyDecision.objects.filter(tenant_id=item.tenant_id, id=decided).first() if decided else None
+    decision = _decision.first(item.tenant_id, decided) if decided else None
     document = document_of(execution.integration_version)
     now = seal_request(
         item,
@@ -47,15 +48,24 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
 def _check_approved(execution: Execution, decision: PolicyDecision | None) -> None:
     """Where an approval was asked for, it was given, by votes that name these bytes."""
     sha256 = execution.envelope.sha256
-    asked = DecisionStep.objects.filter(
-        tenant_id=execution.tenant_id, execution_id=execution.id, envelope_id=execution.envelope_id
-    )
-    if not ((decision is not None and decision.outcome == "require_approval") or asked.exists()):
+    asked = _steps(execution.tenant_id, execution.id, execution.envelope_id)
+    if not asked and (decision is None or decision.outcome != "require_approval"):
         return
-    steps = asked.filter(
-        envelope_sha256=sha256, status=StepStatus.APPROVED, policy_version_ids=pinned_versions(decision)
-    )
+    pins = pinned_versions(decision)
+    steps = [
+        step
+        for step in asked
+        if (step.envelope_sha256, step.status, step.policy_version_ids) == (sha256, StepStatus.APPROVED, pins)
+    ]
     votes = Vote.objects.filter(tenant_id=execution.tenant_id, step__in=steps, counted=True, decision="approve")
     named = set(votes.values_list("envelope_sha256", flat=True))
     if named != {sha256}:
         raise mismatch("What would run is not what was approved.")
+
+
+_decision: Final = PreparedRead(lambda tenant, decision: PolicyDecision.objects.filter(tenant_id=tenant, id=decision))
+_steps: Final = PreparedRead(
+    lambda tenant, execution, envelope: DecisionStep.objects.filter(
+        tenant_id=tenant, execution_id=execution, envelope_id=envelope
+    )
+)

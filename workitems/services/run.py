@@ -7,19 +7,15 @@ came of it, unless somebody else has taken over.
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
-from psycopg_pool import PoolTimeout
+from django.db import connection
 from structlog.contextvars import bound_contextvars
 
 from integrations import selectors as systems
@@ -31,7 +27,7 @@ from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from integrations.outcomes import Outcome
-from integrations.services.claim import Claim, claim, is_abandoned, is_due, renew_lease, waited_in_vain
+from integrations.services.claim import Claim, claim, is_abandoned, is_due, waited_in_vain
 from integrations.services.dispatch import give_turns
 from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go
 from integrations.services.gauges import admit
@@ -48,6 +44,7 @@ from workitems.services.actors import actor_behind
 from workitems.services.callbacks import callback_id
 from workitems.services.decisions import decision_request
 from workitems.services.execute import asked_of
+from workitems.services.leases import lease_renewed
 from workitems.services.opening import open_to_run
 from workitems.services.receipts import record_item
 from workitems.services.settle import settle, settle_answered
@@ -55,7 +52,6 @@ from workitems.services.settle import settle, settle_answered
 NEVER_CALLED_BACK: Final = Outcome(
     failure=FailureClass.TIMEOUT, ambiguous=True, detail="The receiver did not call back in the time it had."
 )
-RENEW_EVERY: Final = timedelta(seconds=10)
 
 log = structlog.get_logger("threada.executions")
 
@@ -100,7 +96,7 @@ def _carry_out(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str:
     if isinstance(connector, OutboundConnector):
         if not connection.in_atomic_block:
             connection.close()  # back to the pool: a call may take minutes
-        with _lease_renewed(tenant, errand.held), tracing.span(f"call {errand.target}", "client") as span:
+        with lease_renewed(tenant, errand.held), tracing.span(f"call {errand.target}", "client") as span:
             outcome = connector.call(errand.request, _terms(tenant, execution_id, errand))
             if outcome.failure is not None:
                 span.fail(outcome.failure.value)
@@ -228,10 +224,7 @@ def _note_lost_worker(item: WorkItem, execution: Execution, action: ActionDocume
 
 
 def _locked(tenant: Tenant, execution_id: uuid.UUID) -> tuple[WorkItem, Execution] | None:
-    found = (
-        Execution.objects.filter(tenant_id=tenant.id, id=execution_id).values_list("work_item_id", flat=True).first()
-    )
-    item = selectors.work_item_for_update(found, tenant_id=tenant.id) if found else None
+    item = selectors.work_item_of_execution_for_update(execution_id, tenant_id=tenant.id)
     execution = systems.execution_for_update(execution_id, tenant_id=tenant.id)
     return None if item is None or execution is None else (item, execution)
 
@@ -262,36 +255,3 @@ def _context(tenant: Tenant, execution: Execution) -> ActingContext:
     return system_context(
         tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=execution.correlation_id or uuid.uuid4().hex
     )
-
-
-@contextmanager
-def _lease_renewed(tenant: Tenant, held: Claim) -> Iterator[None]:
-    """Renew the lease every ten seconds while the receiver is being waited for."""
-    done = threading.Event()
-
-    def renew() -> None:
-        try:
-            while not done.wait(RENEW_EVERY.total_seconds()):
-                if not _renewed(tenant, held):
-                    return
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _renewed(tenant: Tenant, held: Claim) -> bool:
-    """Renew once; False when somebody else has taken over. A database that is away for a moment is asked again."""
-    try:
-        with unit_of_work(tenant.id):
-            return renew_lease(held)
-    except (DatabaseError, InterfaceError, PoolTimeout):
-        log.warning("lease_not_renewed", execution=str(held.execution_id), exc_info=True)
-        connection.close()
-        return True

@@ -20,6 +20,7 @@ from policies.approvals import REVIEW_DEFAULT, from_json
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
+from threada_site.tenancy.writes import update_row
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import WorkItem
 from workitems.services.moves import carry_item, move_execution
@@ -43,7 +44,8 @@ def settle(
     if outcome is None:
         outcome = _act(item, request, ctx=ctx)
     now = clock.now()
-    ambiguous_before = systems.may_have_acted(execution)
+    is_first_try = execution.attempts_made <= execution.attempts_before + 1
+    ambiguous_before = not is_first_try and systems.may_have_acted(execution)
     attempt = Attempt(
         id=held.attempt_id,
         tenant_id=execution.tenant_id,
@@ -54,7 +56,7 @@ def settle(
         ambiguous=outcome.ambiguous,
         response=outcome.response,
     )
-    attempt.save(force_update=True, update_fields=["finished_at", "outcome", "failure", "ambiguous", "response"])
+    update_row(attempt, "finished_at", "outcome", "failure", "ambiguous", "response")
     note_outcome(execution, outcome.failure, held=held, now=now, ctx=ctx)
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail

@@ -1,0 +1,70 @@
+"""Prepared reads and updates find and change what Django's own would."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
+
+from integrations import selectors as systems
+from integrations.models import Execution
+from tests.workitems.office import Office
+from threada_site.tenancy.reads import PreparedRead
+from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.tenancy.writes import update_row
+from workitems import selectors
+from workitems.models import WorkItem
+
+
+def _columns(row: Execution | WorkItem) -> dict[str, object]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def test_the_locked_rows_are_those_that_django_reads(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    with unit_of_work(office.tenant.id):
+        for _ in range(2):  # compiled, then prepared
+            item = selectors.work_item_of_execution_for_update(execution.id, tenant_id=office.tenant.id)
+            again = systems.execution_for_update(execution.id, tenant_id=office.tenant.id)
+            assert item is not None
+            assert again is not None
+            plain = Execution.objects.get(id=execution.id)
+            assert _columns(again) == _columns(plain)
+            assert _columns(item) == _columns(WorkItem.objects.get(id=execution.work_item_id))
+            with CaptureQueriesContext(
+                connection,
+            ) as queries:
+                assert _columns(again.envelope) == _columns(plain.envelope)
+                assert item.workflow_version.id == item.workflow_version_id
+            assert len(queries) == 1, "only the plain one's envelope is asked for"
+
+
+def test_another_key_finds_nothing_and_another_tenant_neither(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    with unit_of_work(office.tenant.id):
+        assert systems.execution_for_update(uuid.uuid4(), tenant_id=office.tenant.id) is None
+        assert systems.execution_for_update(execution.id, tenant_id=uuid.uuid4()) is None
+
+
+def test_texts_and_ids_are_bound_where_they_stand(office: Office) -> None:
+    read = PreparedRead(
+        lambda channel, tenant: WorkItem.objects.filter(tenant_id=tenant, channel=channel).order_by("id")
+    )
+    first, second = office.decided(), office.decided()
+    with unit_of_work(office.tenant.id):
+        assert [row.id for row in read(first.channel, office.tenant.id)] == [first.id, second.id]
+        assert read("no' OR true --", office.tenant.id) == []
+
+
+def test_an_update_changes_what_it_names_and_nothing_else(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    with unit_of_work(office.tenant.id):
+        execution.failure, execution.failure_detail, execution.attempts_made = "timeout", "It's late: 100 %", 7
+        update_row(execution, "failure", "failure_detail")
+        found = Execution.objects.get(id=execution.id)
+        assert (found.failure, found.failure_detail, found.attempts_made) == ("timeout", "It's late: 100 %", 0)
+        Execution.objects.filter(id=execution.id).update(status="cancelled")
+        with pytest.raises(DatabaseError, match="is not there to be changed"):
+            update_row(Execution(id=uuid.uuid4()), "failure")
