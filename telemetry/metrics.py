@@ -7,7 +7,7 @@ from typing import Final
 
 from django.db import connection
 
-from telemetry.models import CheckpointTarget, LogAlarm, SealQueueEntry
+from telemetry.models import CheckpointTarget, InstanceAlarm, LogAlarm, SealQueueEntry
 from threada_site.kernel import clock, ids
 from threada_site.kernel.measurements import Measurement
 
@@ -41,8 +41,9 @@ def seal_measurements() -> Iterator[Measurement]:
     )
     yield Measurement(
         "threada_logs_broken",
-        "Logs that are not the ones that were signed: nothing of these tenants is sealed.",
-        LogAlarm.objects.filter(acknowledged_at__isnull=True).count(),
+        "Logs, the instance's among them, that are not the ones that were signed: nothing more goes into them.",
+        LogAlarm.objects.filter(acknowledged_at__isnull=True).count()
+        + InstanceAlarm.objects.filter(acknowledged_at__isnull=True).count(),
     )
     yield Measurement(
         "threada_checkpoint_targets_failing",

@@ -9,6 +9,13 @@ from django.db import models
 
 from telemetry.delivery_models import Delivery
 from telemetry.formats import file_extension
+from telemetry.instance_models import (
+    InstanceAlarm,
+    InstanceCheckpoint,
+    InstanceEntry,
+    InstanceNode,
+    InstanceQueueEntry,
+)
 from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
 from telemetry.removals import RemovedReceipt
@@ -21,6 +28,11 @@ __all__ = [
     "Checkpoint",
     "CheckpointTarget",
     "Delivery",
+    "InstanceAlarm",
+    "InstanceCheckpoint",
+    "InstanceEntry",
+    "InstanceNode",
+    "InstanceQueueEntry",
     "LogAlarm",
     "LogLeaf",
     "LogNode",

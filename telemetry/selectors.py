@@ -14,7 +14,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Checkpoint, Delivery, LogLeaf, Receipt, TelemetryExport
-from telemetry.sealing.log_rows import node_reader
+from telemetry.sealing.log_rows import instance_log_size as size_of_instance_log
+from telemetry.sealing.log_rows import instance_node_reader, node_reader
 from telemetry.summary_models import SummaryCount, SummaryPosition
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof
@@ -77,13 +78,22 @@ def proof_of(receipt: Receipt) -> TlogProof:
 
 def log_nodes(tenant_id: uuid.UUID) -> NodeReader:
     """The nodes of the tenant's log, for proofs and roots; reading raises `LogIncomplete` where rows are missing."""
+    return node_reader(_fetch, tenant_id)
 
-    def fetch(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(query, parameters)
-            return cursor.fetchall()
 
-    return node_reader(fetch, tenant_id)
+def instance_nodes() -> NodeReader:
+    """As `log_nodes`, of the instance's log: hashes alone, which tell nothing of whose they are."""
+    return instance_node_reader(_fetch)
+
+
+def instance_log_size() -> int:
+    return size_of_instance_log(_fetch)
+
+
+def _fetch(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters or None)
+        return cursor.fetchall()
 
 
 def sealing_alarms(ctx: ActingContext) -> list[str]:

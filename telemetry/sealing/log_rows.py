@@ -30,6 +30,15 @@ SELECT n.level, n."index", n.hash
     ON n.tenant_id = %s AND n.level = w.level AND n."index" >= w.first AND n."index" < w.before
 """
 _SIZE: Final = 'SELECT coalesce(max("index") + 1, 0) FROM telemetry_logleaf WHERE tenant_id = %s'
+_READ_INSTANCE: Final = """
+SELECT n.level, n."index", n.hash
+  FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS w (level, first, before)
+  JOIN telemetry_instancenode n ON n.level = w.level AND n."index" >= w.first AND n."index" < w.before
+"""
+_INSTANCE_SIZE: Final = 'SELECT coalesce(max("index") + 1, 0) FROM telemetry_instancenode WHERE level = 0'
+
+type _Kept = tuple[int, int, int]
+"""A kept level, and the first of its nodes and the one after the last."""
 
 
 class LogIncomplete(Exception):
@@ -45,11 +54,10 @@ def log_size(fetch: Fetch, tenant_id: uuid.UUID) -> int:
 def node_reader(fetch: Fetch, tenant_id: uuid.UUID) -> NodeReader:
     """What proofs and roots of the tenant's log are made from. Reading raises `LogIncomplete`."""
 
-    def read(wanted: Sequence[NodeId]) -> Mapping[NodeId, bytes]:
-        ranges = {node: _kept_range(node) for node in wanted}
-        leaves = [kept for kept in ranges.values() if kept[0] == 0]
-        nodes = [kept for kept in ranges.values() if kept[0] > 0]
-        rows = fetch(
+    def rows_of(ranges: Sequence[_Kept]) -> Sequence[tuple[Any, ...]]:
+        leaves = [kept for kept in ranges if kept[0] == 0]
+        nodes = [kept for kept in ranges if kept[0] > 0]
+        return fetch(
             _READ,
             [
                 *([kept[place] for kept in leaves] for place in (1, 2)),
@@ -58,13 +66,35 @@ def node_reader(fetch: Fetch, tenant_id: uuid.UUID) -> NodeReader:
                 tenant_id,
             ],
         )
-        kept = {(level, index): bytes(value) for level, index, value in rows}
+
+    return _reader(rows_of)
+
+
+def instance_log_size(fetch: Fetch) -> int:
+    """How many leaves the instance's log has."""
+    [(size,)] = fetch(_INSTANCE_SIZE, [])
+    return int(size)
+
+
+def instance_node_reader(fetch: Fetch) -> NodeReader:
+    """As `node_reader`, of the instance's log."""
+
+    def rows_of(ranges: Sequence[_Kept]) -> Sequence[tuple[Any, ...]]:
+        return fetch(_READ_INSTANCE, [[kept[place] for kept in ranges] for place in (0, 1, 2)])
+
+    return _reader(rows_of)
+
+
+def _reader(rows_of: Callable[[Sequence[_Kept]], Sequence[tuple[Any, ...]]]) -> NodeReader:
+    def read(wanted: Sequence[NodeId]) -> Mapping[NodeId, bytes]:
+        ranges = {node: _kept_range(node) for node in wanted}
+        kept = {(level, index): bytes(value) for level, index, value in rows_of(list(ranges.values()))}
         return {node: _hashed(kept, level, first, before) for node, (level, first, before) in ranges.items()}
 
     return read
 
 
-def _kept_range(node: NodeId) -> tuple[int, int, int]:
+def _kept_range(node: NodeId) -> _Kept:
     """The kept level at or below the node, and which of its nodes lie under it."""
     level = node.level - node.level % LEVELS_APART
     span = 1 << (node.level - level)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
+from telemetry.sealing.heads import SignedHead
 from telemetry.sealing.log_rows import LEVELS_APART, log_size, node_reader
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
@@ -72,9 +73,14 @@ _LOGS: Final = """
 SELECT t.id FROM tenancy_tenant t
  WHERE EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = t.id) ORDER BY t.id
 """
+# What says something new goes on into the log of the instance; so does the first of a log that is not in it yet.
 _SIGNED: Final = """
-INSERT INTO telemetry_checkpoint (id, tenant_id, size, root, note, verifier_keys, signed_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+WITH signed AS (
+    INSERT INTO telemetry_checkpoint (id, tenant_id, size, root, note, verifier_keys, signed_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id, tenant_id)
+INSERT INTO telemetry_instancequeueentry (id)
+SELECT id FROM signed
+ WHERE %s OR NOT EXISTS (SELECT FROM telemetry_instanceentry e WHERE e.log_id = signed.tenant_id)
 """
 _ALARM: Final = """
 INSERT INTO telemetry_logalarm (id, tenant_id, kind, signed_size, signed_root, found_size, found_root, found_at, reason)
@@ -121,10 +127,10 @@ class LogStore:
             yield
 
     @contextmanager
-    def locked(self, tenant_id: uuid.UUID, *, waits: bool = False) -> Iterator[bool]:
-        """A transaction that alone may change the tenant's log; False when another sealer is at it."""
+    def locked(self, log: uuid.UUID | str, *, waits: bool = False) -> Iterator[bool]:
+        """A transaction that alone may change the log of a tenant, or the instance's; False when another is at it."""
         with self.acting():
-            row = self.connection.execute(LOCK_FOR_SEALING if waits else _LOCK, [str(tenant_id)]).fetchone()
+            row = self.connection.execute(LOCK_FOR_SEALING if waits else _LOCK, [str(log)]).fetchone()
             yield waits or row == (True,)
 
     def waiting_tenants(self) -> list[uuid.UUID]:
@@ -164,11 +170,10 @@ class LogStore:
         row = self.connection.execute(_NEWEST, [tenant_id]).fetchone()
         return NewestCheckpoint(*row) if row else None
 
-    def add_checkpoint(
-        self, tenant_id: uuid.UUID, *, size: int, root: bytes, note: str, keys: list[str], at: datetime
-    ) -> None:
-        new_id = uuid_utils.compat.uuid7()
-        self.connection.execute(_SIGNED, [new_id, tenant_id, size, root, note, keys, at])
+    def add_checkpoint(self, tenant_id: uuid.UUID, head: SignedHead, *, says_new: bool) -> None:
+        """Keep a signed head. One that says nothing new, a heartbeat, is no leaf of the instance's log."""
+        values = [uuid_utils.compat.uuid7(), tenant_id, head.size, head.root, head.note, head.verifier_keys, head.at]
+        self.connection.execute(_SIGNED, [*values, says_new])
 
     def raise_alarm(
         self,

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Final
 
+from telemetry.sealing.heads import Published
+from telemetry.sealing.instance_store import InstanceStore
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publishing import Publisher, Target, TargetState
-from telemetry.sealing.sealer import Published
+from telemetry.tlog.checkpoint import INSTANCE
 from threada_site.kernel import ids
 
 _WRITTEN_DOWN_S: Final = 10.0
@@ -27,6 +29,8 @@ class Publication:
         store.forget_targets(but=[target.name for target in targets])
         for tenant_id, size, note, at in store.newest_notes() if targets else ():
             self.offer(Published(ids.public_id(ids.TENANT, tenant_id), size, note, at))
+        if targets and (newest := InstanceStore(store).newest_note()):
+            self.offer(Published(INSTANCE, *newest))
         for publisher in self._publishers:
             publisher.start()
 

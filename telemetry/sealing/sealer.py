@@ -9,44 +9,24 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from telemetry.sealing.anchor import Anchor, Anchored
+from telemetry.sealing.anchor import Anchor
+from telemetry.sealing.heads import MATCHES_AGAIN, NotTheSignedLog, OnSigned, Published, checked_tree, signed_head
+from telemetry.sealing.instance import InstanceSealer
+from telemetry.sealing.instance_store import InstanceStore
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import Log
-from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.sealing.log_store import LogStore
-from telemetry.tlog.checkpoint import Checkpoint, log_origin
-from telemetry.tlog.cosignature import cosigned
-from telemetry.tlog.note import Signer
-from telemetry.tlog.proofs import tree_root
-from telemetry.tlog.tree import CompactRange, complete_nodes
+from telemetry.tlog.checkpoint import log_origin
+from telemetry.tlog.tree import CompactRange
 from threada_site.kernel import ids
 
 BATCH: Final = 2_000
 HEARTBEAT: Final = timedelta(minutes=10)
 _LOOKED_FOR_UNSIGNED_S: Final = 10.0
 _SAID_AGAIN_S: Final = 60.0
-
-ROLLED_BACK: Final = "rolled_back"
-FORKED: Final = "forked"
-MATCHES_AGAIN: Final = "The database holds the signed log again."
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A checkpoint that was signed."""
-
-    tenant: str
-    size: int
-    note: str
-    at: datetime
-
-
-type OnSigned = Callable[[Published], None]
 
 
 class Sealer:
@@ -73,6 +53,14 @@ class Sealer:
         self._looked_at = float("-inf")
         self._said: dict[str, float] = {}
         self._known_calm: set[uuid.UUID] = set()
+        self.instance = InstanceSealer(
+            InstanceStore(store),
+            key_file=key_file,
+            anchor=anchor,
+            say=self._say_at_times,
+            on_signed=on_signed,
+            heartbeat=heartbeat,
+        )
 
     def round(self, *, seconds: float = 1.0) -> int:
         """Seal what is queued, for at most `seconds`, and sign the heads of what grew or has rested for long.
@@ -98,8 +86,8 @@ class Sealer:
                 if taken == self._batch:
                     full.append(tenant_id)
             waiting = full if time.monotonic() < ends_at else []
-        for tenant_id in to_sign:
-            self.sign(tenant_id)
+        signed = [self.sign(tenant_id) for tenant_id in to_sign]
+        self.instance.round(has_new=any(signed))
         return sealed
 
     def seal(self, tenant_id: uuid.UUID) -> int:
@@ -126,19 +114,10 @@ class Sealer:
             is_current = newest is not None and (newest.size, newest.origin) == (tree.size, origin)
             if newest and is_current and not always and at - newest.signed_at < self._heartbeat:
                 return None
-            head = Checkpoint(origin, tree.size, tree.root())
-            note = head.sign([Signer(origin, key.private_key) for key in keys])
-            text = str(cosigned(note, keys[-1].name, keys[-1].private_key, at=at))
-            self._anchor.keep_checkpoint(tenant, text, at=at)
-            self._store.add_checkpoint(
-                tenant_id,
-                size=head.size,
-                root=head.root,
-                note=text,
-                keys=[str(key.verifier_key(origin)) for key in keys],
-                at=at,
-            )
-        published = Published(tenant, head.size, text, at)
+            head = signed_head(tree, origin=origin, keys=keys, at=at)
+            self._anchor.keep_checkpoint(tenant, head.note, at=at)
+            self._store.add_checkpoint(tenant_id, head, says_new=always or not is_current)
+        published = Published(tenant, head.size, head.note, at)
         self._on_signed(published)
         return published
 
@@ -159,23 +138,10 @@ class Sealer:
     def _checked_tree(self, tenant_id: uuid.UUID) -> CompactRange | None:
         """The log as the database has it, if it is the one that was signed or has grown out of it; None otherwise."""
         kept = self._anchor.last(ids.public_id(ids.TENANT, tenant_id))
-        size = self._store.size(tenant_id)
-        read = self._store.reader(tenant_id)
         try:
-            places = complete_nodes(0, size)
-            found = read(places) if places else {}
-            tree = CompactRange(size, [found[place] for place in places])
-            if kept is None:
-                return tree
-            if kept.size > size:
-                self._refuse(tenant_id, ROLLED_BACK, kept, (size, None))
-                return None
-            root = tree.root() if kept.size == size else tree_root(kept.size, read)
-        except LogIncomplete as error:
-            self._refuse(tenant_id, FORKED, kept or Anchored("", 0, b""), (size, None), detail=str(error))
-            return None
-        if root != kept.root:
-            self._refuse(tenant_id, FORKED, kept, (size, root))
+            tree = checked_tree(kept, size=self._store.size(tenant_id), read=self._store.reader(tenant_id))
+        except NotTheSignedLog as broken:
+            self._refuse(tenant_id, broken)
             return None
         if tenant_id not in self._known_calm:
             if self._store.calm(tenant_id, reason=MATCHES_AGAIN, at=datetime.now(UTC)):
@@ -183,22 +149,21 @@ class Sealer:
             self._known_calm.add(tenant_id)
         return tree
 
-    def _refuse(
-        self, tenant_id: uuid.UUID, kind: str, kept: Anchored, found: tuple[int, bytes | None], *, detail: str = ""
-    ) -> None:
+    def _refuse(self, tenant_id: uuid.UUID, broken: NotTheSignedLog) -> None:
         """Seal and sign nothing of this tenant, and say so where it is heard."""
         self._known_calm.discard(tenant_id)
+        kept, found = broken.kept, broken.found
         signed = (kept.size, kept.root)
-        self._store.raise_alarm(tenant_id, kind, signed=signed, found=found, at=datetime.now(UTC))
+        self._store.raise_alarm(tenant_id, broken.kind, signed=signed, found=found, at=datetime.now(UTC))
         self._say_at_times(
             "error",
-            f"log_{kind}",
+            f"log_{broken.kind}",
             tenant=ids.public_id(ids.TENANT, tenant_id),
             signed_size=kept.size,
             signed_root=kept.root.hex(),
             found_size=found[0],
             found_root=found[1].hex() if found[1] else None,
-            detail=detail
+            detail=broken.detail
             or "Nothing of this tenant is sealed or signed until the signed log is restored, or until an "
             "operator goes on from what is there: manage.py acknowledge_log.",
         )

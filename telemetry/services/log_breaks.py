@@ -7,16 +7,18 @@ from typing import Final
 
 from django.db import connection
 
-from telemetry.models import LogAlarm, LogLeaf
+from telemetry.models import InstanceAlarm, LogAlarm, LogLeaf
 from telemetry.receipts import Entry
 from telemetry.sealing.anchor import Anchor, Anchored
 from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.sealing.log_store import LOCK_FOR_SEALING
-from telemetry.selectors import log_nodes
+from telemetry.selectors import instance_log_size, instance_nodes, log_nodes
 from telemetry.services.record import record
-from telemetry.tlog.proofs import tree_root
+from telemetry.tlog.checkpoint import INSTANCE
+from telemetry.tlog.proofs import NodeReader, tree_root
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 _RESTORED: Final = re.compile(r"(?P<instance>.+)/restored-(?P<times>[0-9]+)")
@@ -32,12 +34,39 @@ def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Ancho
     with connection.cursor() as cursor:
         cursor.execute(LOCK_FOR_SEALING, [str(ctx.tenant_id)])
     tenant = ids.public_id(ids.TENANT, ctx.tenant_id)
-    kept = anchor.last(tenant)
+    newest = LogLeaf.objects.filter(tenant_id=ctx.tenant_id).order_by("-index").first()
+    kept, head = _going_on(anchor, tenant, size=newest.index + 1 if newest else 0, read=log_nodes(ctx.tenant_id))
+    alarms = LogAlarm.objects.filter(tenant_id=ctx.tenant_id, acknowledged_at__isnull=True)
+    alarms.update(acknowledged_at=clock.now(), reason=reason)
+    record(
+        Entry(
+            kind="log.acknowledged",
+            inputs={"signed_size": kept.size, "signed_root": kept.root.hex(), "signed_origin": kept.origin},
+            outcome={"size": head.size, "root": head.root.hex(), "origin": head.origin},
+        ),
+        ctx=ctx,
+    )
+    anchor.keep_acknowledgement(tenant, head, reason=reason, at=clock.now())
+    return head
+
+
+def acknowledge_instance_log(anchor: Anchor, *, reason: str) -> Anchored:
+    """As `acknowledge_log`, of the instance's log: it goes on under another name. Raises `Conflict`."""
+    with platform_role():
+        with connection.cursor() as cursor:
+            cursor.execute(LOCK_FOR_SEALING, [INSTANCE])
+        _, head = _going_on(anchor, INSTANCE, size=instance_log_size(), read=instance_nodes())
+        alarms = InstanceAlarm.objects.filter(acknowledged_at__isnull=True)
+        alarms.update(acknowledged_at=clock.now(), reason=reason)
+        anchor.keep_acknowledgement(INSTANCE, head, reason=reason, at=clock.now())
+    return head
+
+
+def _going_on(anchor: Anchor, name: str, *, size: int, read: NodeReader) -> tuple[Anchored, Anchored]:
+    """What was kept of the log, and the head that it goes on from. Raises `Conflict`."""
+    kept = anchor.last(name)
     if kept is None:
         raise errors.Conflict("Nothing of this log was signed on this machine. Run the command where the sealer runs.")
-    newest = LogLeaf.objects.filter(tenant_id=ctx.tenant_id).order_by("-index").first()
-    size = newest.index + 1 if newest else 0
-    read = log_nodes(ctx.tenant_id)
     try:
         root = tree_root(size, read)
         is_signed_one = kept.size <= size and tree_root(kept.size, read) == kept.root
@@ -45,19 +74,7 @@ def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Ancho
         raise errors.Conflict(f"The log cannot go on: {error}. Restore the database from a backup.") from None
     if is_signed_one:
         raise errors.Conflict("The log is the one that was signed. There is nothing to acknowledge.")
-    head = Anchored(origin_after_break(kept.origin), size, root, is_acknowledgement=True)
-    alarms = LogAlarm.objects.filter(tenant_id=ctx.tenant_id, acknowledged_at__isnull=True)
-    alarms.update(acknowledged_at=clock.now(), reason=reason)
-    record(
-        Entry(
-            kind="log.acknowledged",
-            inputs={"signed_size": kept.size, "signed_root": kept.root.hex(), "signed_origin": kept.origin},
-            outcome={"size": size, "root": root.hex(), "origin": head.origin},
-        ),
-        ctx=ctx,
-    )
-    anchor.keep_acknowledgement(tenant, head, reason=reason, at=clock.now())
-    return head
+    return kept, Anchored(origin_after_break(kept.origin), size, root, is_acknowledgement=True)
 
 
 def origin_after_break(origin: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from telemetry.tlog.hashing import HASH_BYTES
 from telemetry.tlog.note import SignedNote, Signer, VerifierKey, checked_name, checked_text, sign
 from telemetry.tlog.texts import MalformedText, decimal, decoded, encoded
+
+INSTANCE: Final = "instance"
+"""What stands in the place of a tenant's public id in the name of the instance's own log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,8 @@ def log_origin(instance: str, tenant: str) -> str:
     `instance` looks like a schema-less address and must never change, wherever the instance is reached.
     """
     return checked_name(f"{instance}/{tenant}")
+
+
+def instance_origin(instance: str) -> str:
+    """The origin line, and the name of the key, of the log whose leaves are the tenants' checkpoints."""
+    return log_origin(instance, INSTANCE)

@@ -18,8 +18,17 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from telemetry.models import Checkpoint, LogLeaf, Receipt, SealQueueEntry
+from telemetry.models import (
+    Checkpoint,
+    InstanceCheckpoint,
+    InstanceEntry,
+    InstanceQueueEntry,
+    LogLeaf,
+    Receipt,
+    SealQueueEntry,
+)
 from telemetry.sealing.key_file import KeyFile
+from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.checkpoint import Checkpoint as Head
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.tree import CompactRange
@@ -28,6 +37,7 @@ from tests.journeys.worker import database_url
 from tests.telemetry.sealed import NAME, bodies_in_order, write_receipts
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 KILLS = int(os.environ.get("THREADA_TEST_KILLS", "200"))
@@ -112,6 +122,34 @@ def assert_sealed_once_and_for_all(tenant: Tenant, kept: Path) -> tuple[int, int
     return len(bodies), len(signed)
 
 
+def assert_instance_log_holds(kept: Path, *tenants: Tenant) -> int:
+    """Every head of the tenants that said something new is a leaf, once, and each head of the log itself is of one log;
+    leaves."""
+    with platform_role():
+        assert InstanceQueueEntry.objects.count() == 0
+        entries = list(InstanceEntry.objects.order_by("index"))
+        named = {entry.checkpoint_id: entry.note for entry in entries}
+        for tenant in tenants:
+            heads = Checkpoint.objects.filter(tenant=tenant).order_by("id")
+            grown = [head for head in heads if head.id in named]
+            assert [head.note for head in grown] == [named[head.id] for head in grown]
+            assert {head.size for head in grown} == set(heads.values_list("size", flat=True))
+    assert [entry.index for entry in entries] == list(range(len(entries))) == list(range(len(named)))
+    tree = aics_tlog.MerkleTree([entry.note.encode() for entry in entries])
+    heads_of_it = list(InstanceCheckpoint.objects.order_by("id"))
+    assert heads_of_it[-1].size == len(entries)
+    notes = {head.note for head in heads_of_it}
+    lines = [line for file in sorted((kept / INSTANCE).glob("*.ndjson")) for line in file.read_text().splitlines()]
+    assert notes <= {json.loads(line)["note"] for line in lines}
+    sizes = []
+    for line in lines:
+        head = Head.parse(SignedNote.parse(json.loads(line)["note"]).text)
+        assert head.root == tree.root(head.size)
+        sizes.append(head.size)
+    assert sizes == sorted(sizes)
+    return len(entries)
+
+
 def test_killed_under_load_it_leaves_no_gap_and_no_duplicate(
     tenant: Tenant, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -127,6 +165,7 @@ def test_killed_under_load_it_leaves_no_gap_and_no_duplicate(
         assert receipts > KILLS
         assert heads > 2
         print(f"{each.slug}: {receipts} receipts, {heads} heads signed, {KILLS} kills")
+    print(f"instance: {assert_instance_log_holds(tmp_path / 'checkpoints', tenant, other)} leaves")
 
 
 def test_a_receipt_that_is_held_for_long_is_sealed_afterwards(

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import connection, transaction
 
 from telemetry.models import LogLeaf
 from tests.telemetry.sealed import SealingRoom, write_receipts
@@ -17,6 +17,7 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 
 TABLES = (
     "telemetry_receipt", "telemetry_logleaf", "telemetry_lognode", "telemetry_checkpoint", "telemetry_sealqueueentry",
+    "telemetry_instancenode", "telemetry_instanceentry", "telemetry_instancecheckpoint",
 )  # fmt: skip
 
 
@@ -84,8 +85,19 @@ def found(verify: Verify, *arguments: str) -> list[str]:
     return said.lines[:-1]
 
 
-def back_to(sealed: Sealed, size: int) -> list[str]:
-    """The state of the database when `size` receipts had been sealed."""
+def back_to(size: int) -> list[str]:
+    """The state of the whole database when the one tenant had `size` receipts sealed: as from a dump."""
+    cut = f"(SELECT min(index) FROM telemetry_instanceentry WHERE split_part(note, chr(10), 2)::bigint > {size})"
+    return [
+        f'DELETE FROM telemetry_instancenode WHERE ("index" + 1) << level > {cut}',
+        f"DELETE FROM telemetry_instancecheckpoint WHERE size > {cut}",
+        f"DELETE FROM telemetry_instanceentry WHERE index >= {cut}",
+        *tenant_back_to(size),
+    ]
+
+
+def tenant_back_to(size: int) -> list[str]:
+    """Only the tenant's log as it was then; that of the instance is left alone."""
     later = f'SELECT id FROM telemetry_logleaf WHERE "index" >= {size}'
     return [
         f"DELETE FROM telemetry_receipt WHERE id IN ({later})",
@@ -93,3 +105,23 @@ def back_to(sealed: Sealed, size: int) -> list[str]:
         f'DELETE FROM telemetry_lognode WHERE ("index" + 1) << level > {size}',
         f'DELETE FROM telemetry_logleaf WHERE "index" >= {size}',
     ]
+
+
+def drop_tenant(tenant: Tenant) -> None:
+    """Every row of the tenant and the tenant itself, in one transaction, as who may do everything."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name FROM information_schema.columns JOIN information_schema.tables USING (table_name) "
+            "WHERE column_name = 'tenant_id' AND columns.table_schema = 'public' AND table_type = 'BASE TABLE'"
+        )
+        tables = [name for (name,) in cursor.fetchall()]
+        cursor.execute(f"SET ROLE {OWNER}")
+        for verb in ("DISABLE", "ENABLE"):
+            for table in tables:
+                cursor.execute(f"ALTER TABLE {table} {verb} TRIGGER USER")
+            if verb == "DISABLE":
+                with transaction.atomic():
+                    for table in tables:
+                        cursor.execute(f"DELETE FROM {table} WHERE tenant_id = %s", [tenant.id])
+                    cursor.execute("DELETE FROM tenancy_tenant WHERE id = %s", [tenant.id])
+        cursor.execute("RESET ROLE")

@@ -16,12 +16,12 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from telemetry.models import CheckpointTarget
+from telemetry.sealing.heads import Published
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publication import Publication
 from telemetry.sealing.publishing import Publisher, PublishFailure, Target
-from telemetry.sealing.sealer import Published
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401  (a fixture)
-from tests.telemetry.sealed import Said, SealingRoom, newest, own_connection, write_receipts
+from tests.telemetry.sealed import NAME, Said, SealingRoom, newest, own_connection, write_receipts
 from threada_site.kernel import ids
 from threada_site.runtime.checkpoint_targets import Webhook, checkpoint_targets, read_target
 from threada_site.tenancy.models import Tenant
@@ -205,9 +205,13 @@ def test_sealing_goes_on_while_a_target_hangs_and_another_fails(tenant: Tenant, 
     assert states[failing.name].failure == "unwritable"
     assert states[failing.name].failing_since is not None
     assert states[good.name].failing_since is None
-    for note in notes(tmp_path / "heads.ndjson"):
-        checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(note), aics_tlog.parse_vkey(head.verifier_keys[0]))
+    key = room.key_file.keys()[0]
+    told = notes(tmp_path / "heads.ndjson")
+    for note in told:
+        vkey = str(key.verifier_key(note.partition("\n")[0]))
+        checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(note), aics_tlog.parse_vkey(vkey))
         assert checked.ok, checked.error
+    assert {note.partition("\n")[0] for note in told} == {head.origin, f"{NAME}/instance"}
     assert head.origin.endswith(ids.public_id(ids.TENANT, tenant.id))
 
 

@@ -36,7 +36,7 @@ def test_a_fork_from_an_older_dump(verify: Verify, sealed: Sealed, tmp_path: Pat
     size = sealed.size
     saved = tmp_path / "saved.txt"
     saved.write_text(newest(sealed.tenant).note)
-    by_sql(*back_to(sealed, size - 200))
+    by_sql(*back_to(size - 200))
     (tmp_path / "checkpoints").rename(tmp_path / "lost")
     write_receipts(sealed.tenant, 250)
     SealingRoom(tmp_path).seal()

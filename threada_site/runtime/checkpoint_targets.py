@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from telemetry.sealing.heads import Published
 from telemetry.sealing.publishing import PublishFailure, Target
-from telemetry.sealing.sealer import Published
 from telemetry.sealing.targets import AppendOnlyFile, GitDirectory, as_json
 from threada_site.environment import number, text, words
 

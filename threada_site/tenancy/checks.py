@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connection, models
 
-from threada_site.tenancy.constraints import RowLevelSecurity, TenantForeignKey
+from threada_site.tenancy.constraints import InstanceRows, RowLevelSecurity, TenantForeignKey
 from threada_site.tenancy.models import TenantRow
 from threada_site.tenancy.roles import OWNER, PLATFORM
 
@@ -54,7 +54,7 @@ def isolation_problems() -> Sequence[str]:
 
     Asked at the start of every process (`web`, `worker`), by `/readyz` and by `check_tenancy`.
     """
-    return [*_login_problems(), *_table_problems()]
+    return [*_login_problems(), *_table_problems(), *_instance_table_problems()]
 
 
 def _login_problems() -> Iterator[str]:
@@ -116,3 +116,26 @@ def _table_problems() -> Iterator[str]:
             yield f"the login owns the table {table}"
         for policy in stray_policies:
             yield f"the table {table} has the policy {policy}, which may show other tenants' rows"
+
+
+def _instance_table_problems() -> Iterator[str]:
+    """Tables of the instance's own rows: forced security, and no policy but the two that their models name."""
+    tables = [
+        model._meta.db_table
+        for model in apps.get_models()
+        if any(isinstance(constraint, InstanceRows) for constraint in model._meta.constraints)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'public' AND c.relname = ANY(%s) AND NOT (
+                   c.relrowsecurity AND c.relforcerowsecurity AND pg_get_userbyid(c.relowner) <> current_user
+                   AND (SELECT coalesce(array_agg(polname::text ORDER BY polname), '{}') FROM pg_policy
+                         WHERE polrelid = c.oid) = '{platform_rows,readable_rows}')
+             ORDER BY c.relname
+            """,
+            [tables],
+        )
+        for (table,) in cursor.fetchall():
+            yield f"the table {table} of the instance is not closed to tenants"

@@ -60,6 +60,40 @@ class RowLevelSecurity(_SchemaConstraint):
         )
 
 
+class InstanceRows(_SchemaConstraint):
+    """Rows of the instance, not of a tenant: the platform alone writes them. `readable` says who else may read:
+    `nobody`, `everybody`, or the `tenant` that the column `log_id` names, in its own transaction."""
+
+    _READABLE: Final = {"nobody": "false", "everybody": "true", "tenant": f"log_id = {CURRENT_TENANT}"}
+
+    def __init__(self, *, name: str, readable: str = "nobody") -> None:
+        self.readable = readable
+        super().__init__(name=name)
+
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; "
+            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY; "
+            f"CREATE POLICY readable_rows ON {table} FOR SELECT USING ({self._READABLE[self.readable]}); "
+            f"CREATE POLICY platform_rows ON {table} TO {OWNER}, {PLATFORM} USING (true) WITH CHECK (true)"
+        )
+
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(
+            f"DROP POLICY readable_rows ON {table}; DROP POLICY platform_rows ON {table}; "
+            f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY; ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
+        )
+
+    def deconstruct(self) -> Any:
+        path, args, kwargs = super().deconstruct()
+        return path, tuple(args), {**kwargs, "readable": self.readable}
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name, self.readable)
+
+
 class AppendOnly(_SchemaConstraint):
     """A trigger refuses UPDATE, DELETE and TRUNCATE; retention alone, which takes the platform's role, may delete rows,
     and may empty the columns named in `emptied`, never change them otherwise."""

@@ -4,8 +4,20 @@ Reads in one snapshot and in streams, so that sealing goes on and memory stays f
 """
 
 from telemetry.services.verification.heads import KeptHead
+from telemetry.services.verification.instance import newest_entry, verify_instance
 from telemetry.services.verification.log import Tally, log_size, verify_log
 from telemetry.services.verification.single import Verified, verify_receipt
-from telemetry.services.verification.snapshot import snapshot
+from telemetry.services.verification.snapshot import instance_snapshot, snapshot
 
-__all__ = ["KeptHead", "Tally", "Verified", "log_size", "snapshot", "verify_log", "verify_receipt"]
+__all__ = [
+    "KeptHead",
+    "Tally",
+    "Verified",
+    "instance_snapshot",
+    "log_size",
+    "newest_entry",
+    "snapshot",
+    "verify_instance",
+    "verify_log",
+    "verify_receipt",
+]

@@ -1,4 +1,4 @@
-"""The signed heads of a log: those in the database, and those that were kept elsewhere."""
+"""The signed heads of a log, a tenant's or the instance's: those in the database, and those kept elsewhere."""
 
 from __future__ import annotations
 
@@ -25,6 +25,26 @@ _OLDEST_FIRST: Final = """
 SELECT id, size, root FROM telemetry_checkpoint
  WHERE tenant_id = %s AND split_part(note, chr(10), 1) = %s ORDER BY size, id
 """
+_NODES: Final = """
+SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s ORDER BY "index"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRows:
+    """Which log: its name in findings, what its leaves are, and the queries of its heads and kept nodes."""
+
+    name: str
+    things: str
+    newest_first: str
+    oldest_first: str
+    nodes: str
+    parameters: tuple[Any, ...] = ()
+
+
+def tenant_rows(tenant: Tenant) -> LogRows:
+    """The log of a tenant."""
+    return LogRows(tenant.slug, "receipts", _NEWEST_FIRST, _OLDEST_FIRST, _NODES, (tenant.id,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +56,11 @@ class KeptHead:
 
 
 class Heads:
-    """What was signed of one tenant's log, compared with the tree as it grows."""
+    """What was signed of one log, compared with the tree as it grows."""
 
-    def __init__(self, tenant: Tenant, *, older: Sequence[KeptHead]) -> None:
-        self._tenant = tenant
+    def __init__(self, rows: LogRows, *, older: Sequence[KeptHead]) -> None:
+        self._rows = rows
+        self._things = rows.things
         self._kept = older
         self._older: list[Checkpoint] = []
         self._origin: str | None = None
@@ -58,8 +79,8 @@ class Heads:
         """
         trusted = {key.public_key: key for key in keys}
         earlier = 0
-        for checkpoint_id, size, root, text, listed in stream(_NEWEST_FIRST, [self._tenant.id]):
-            where = f"checkpoint {ids.public_id(ids.CHECKPOINT, checkpoint_id)} of {size} receipts"
+        for checkpoint_id, size, root, text, listed in stream(self._rows.newest_first, self._rows.parameters):
+            where = f"checkpoint {ids.public_id(ids.CHECKPOINT, checkpoint_id)} of {size} {self._things}"
             try:
                 note = SignedNote.parse(text)
                 head = Checkpoint.parse(note.text)
@@ -85,7 +106,7 @@ class Heads:
                 f"{earlier} checkpoints are of an earlier log, from before it was acknowledged that it broke off."
             )
         if self._origin is not None:
-            self._signed = stream(_OLDEST_FIRST, [self._tenant.id, self._origin])
+            self._signed = stream(self._rows.oldest_first, [*self._rows.parameters, self._origin])
             self._ahead = next(self._signed, None)
         yield from self._checked_older([VerifierKey("", public) for public in trusted])
 
@@ -93,7 +114,7 @@ class Heads:
         """Keep those of the older heads that are of this log and signed."""
         for kept in self._kept:
             head = kept.head
-            what = f"the older checkpoint of {head.size} receipts"
+            what = f"the older checkpoint of {head.size} {self._things}"
             try:
                 if kept.note is not None:
                     kept.note.verified_by([VerifierKey(head.origin, key.public_key) for key in trusted])
@@ -118,7 +139,7 @@ class Heads:
                 self._is_broken = True  # everything signed later is over the same leaf
                 yield self._finding(
                     "root_differs",
-                    f"the first {size} receipts are not the ones that checkpoint "
+                    f"the first {size} {self._things} are not the ones that checkpoint "
                     f"{ids.public_id(ids.CHECKPOINT, checkpoint_id)} was signed over; the first {self._agreed} are",
                     sequence=self._agreed,
                 )
@@ -126,7 +147,7 @@ class Heads:
             head = self._older.pop(0)
             if head.root != tree.root():
                 yield self._finding(
-                    "forked", f"forked: its first {head.size} receipts are not the ones that were sealed then"
+                    "forked", f"forked: its first {head.size} {self._things} are not the ones that were sealed then"
                 )
 
     def not_reached(self, tree: CompactRange) -> Iterator[Finding]:
@@ -137,11 +158,11 @@ class Heads:
             self.count += 1
             if self._ahead is None:  # the largest names what is missing
                 named = ids.public_id(ids.CHECKPOINT, checkpoint_id)
-                message = f"checkpoint {named} was signed over {size} receipts, and the log has {tree.size}"
+                message = f"checkpoint {named} was signed over {size} {self._things}, and the log has {tree.size}"
                 yield self._finding("leaf_missing", message, sequence=tree.size)
         for head in self._older[-1:]:
-            message = f"rolled back: {head.size} receipts were sealed then, and the log has {tree.size} now"
+            message = f"rolled back: {head.size} {self._things} were sealed then, and the log has {tree.size} now"
             yield self._finding("rolled_back", message, sequence=tree.size)
 
     def _finding(self, code: str, message: str, sequence: int | None = None) -> Finding:
-        return Finding(self._tenant.slug, code, message, sequence=sequence)
+        return Finding(self._rows.name, code, message, sequence=sequence)

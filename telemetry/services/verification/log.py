@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from telemetry.findings import Finding
 from telemetry.projections import StoredReceipt, projection_problems
-from telemetry.sealing.log_rows import LEVELS_APART
-from telemetry.services.verification.heads import Heads, KeptHead
+from telemetry.services.verification.heads import Heads, KeptHead, tenant_rows
+from telemetry.services.verification.nodes import KeptNodes
 from telemetry.services.verification.snapshot import stream
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import VerifierKey
-from telemetry.tlog.tree import CompactRange, Node
+from telemetry.tlog.tree import CompactRange
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 
@@ -40,9 +40,6 @@ SELECT q.id FROM telemetry_sealqueueentry q
  WHERE q.tenant_id = %s
    AND NOT EXISTS (SELECT FROM telemetry_receipt r WHERE r.tenant_id = q.tenant_id AND r.id = q.id)
  ORDER BY q.id
-"""
-_NODES: Final = """
-SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s ORDER BY "index"
 """
 
 
@@ -70,9 +67,10 @@ def verify_log(
     `keys` are trusted to sign; without any, those that the newest checkpoint names are, and `tally.notes` says so.
     `older` are heads of this tenant that were kept elsewhere. `watch` is called for every receipt.
     """
-    heads = Heads(tenant, older=older)
+    rows = tenant_rows(tenant)
+    heads = Heads(rows, older=older)
     yield from heads.check_signatures(keys, tally_of=tally)
-    tree, nodes, is_whole = CompactRange(), KeptNodes(tenant), True
+    tree, nodes, is_whole = CompactRange(), KeptNodes(rows), True
     yield from heads.grown_to(tree)
     for index, leaf_id, value, *columns in stream(_SEALED, [tenant.id]):
         watch()
@@ -135,39 +133,3 @@ def _check_unsealed(tenant: Tenant, tally: Tally, watch: Callable[[], None]) -> 
     for (receipt_id,) in stream(_QUEUED_WITHOUT, [tenant.id]):
         message = "queued to be sealed, and not in the database any more"
         yield Finding(tenant.slug, "receipt_missing", message, receipt=ids.public_id(ids.RECEIPT, receipt_id))
-
-
-class KeptNodes:
-    """The kept nodes of a log, each level read as the tree completes them."""
-
-    def __init__(self, tenant: Tenant) -> None:
-        self._tenant = tenant
-        self._levels: dict[int, Iterator[tuple[Any, ...]]] = {}
-
-    def check(self, completed: Sequence[Node]) -> Iterator[Finding]:
-        for node in completed:
-            level, position = node.id
-            if level == 0 or level % LEVELS_APART:
-                continue
-            if self._next(level) != (position, node.hash):
-                first, last = position << level, ((position + 1) << level) - 1
-                yield Finding(
-                    self._tenant.slug,
-                    "node_differs",
-                    f"the kept hash over sequences {first} to {last} is missing or not that of their leaves",
-                    sequence=first,
-                )
-
-    def left_over(self) -> Iterator[Finding]:
-        """Nodes over leaves that are not there."""
-        for level in sorted(self._levels) or [LEVELS_APART]:
-            if (extra := self._next(level)) is not None:
-                first = extra[0] << level
-                message = f"a hash is kept over sequences from {first} on, whose leaves are not all in the log"
-                yield Finding(self._tenant.slug, "leaf_missing", message, sequence=first)
-
-    def _next(self, level: int) -> tuple[int, bytes] | None:
-        if level not in self._levels:
-            self._levels[level] = stream(_NODES, [self._tenant.id, level])
-        row = next(self._levels[level], None)
-        return None if row is None else (row[0], bytes(row[1]))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.db import connection, transaction
 
+from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 ROWS_AT_ONCE: Final = 2_000
@@ -20,13 +21,25 @@ def snapshot(tenant_id: uuid.UUID) -> Iterator[None]:
 
     Inside a transaction that has begun (a test) it sees what that one sees.
     """
+    with _one_instant(), unit_of_work(tenant_id):
+        yield
+
+
+@contextmanager
+def instance_snapshot() -> Iterator[None]:
+    """As `snapshot`, of the rows of all tenants and of the instance."""
+    with _one_instant(), platform_role():
+        yield
+
+
+@contextmanager
+def _one_instant() -> Iterator[None]:
     is_outermost = not connection.in_atomic_block
     with transaction.atomic():
         if is_outermost:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        with unit_of_work(tenant_id):
-            yield
+        yield
 
 
 def stream(query: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:

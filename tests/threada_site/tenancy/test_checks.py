@@ -57,6 +57,14 @@ def test_a_migrated_database_has_no_problems() -> None:
             "CREATE TABLE public.notes (id int, tenant_id uuid)",
             "the table notes has no forced row-level security policy",
         ),
+        (
+            "ALTER TABLE telemetry_instanceentry DISABLE ROW LEVEL SECURITY",
+            "the table telemetry_instanceentry of the instance is not closed to tenants",
+        ),
+        (
+            "CREATE POLICY everything ON telemetry_instanceentry USING (true)",
+            "the table telemetry_instanceentry of the instance is not closed to tenants",
+        ),
     ],
 )
 def test_an_open_table_is_found(fault: str, problem: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from telemetry.services.log_breaks import acknowledge_log
+from telemetry.services.log_breaks import acknowledge_instance_log, acknowledge_log
 from threada_site.runtime.seal import sealing_anchor
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -17,12 +17,18 @@ class Command(TenantCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--tenant", required=True)
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("--tenant", help="whose log")
+        which.add_argument("--instance", action="store_true", help="the log of the tenants' checkpoints")
         parser.add_argument("--reason", required=True, help="why; kept with the log")
 
     def act(self, **options: Any) -> None:
         if not options["reason"].strip():
             self.misuse("--reason must say why.")
+        if options["instance"]:
+            head = acknowledge_instance_log(sealing_anchor(), reason=options["reason"].strip())
+            self.stdout.write(f"{head.origin} goes on from {head.size} checkpoints.")
+            return
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
             head = acknowledge_log(sealing_anchor(), reason=options["reason"].strip(), ctx=ctx)

@@ -47,6 +47,9 @@ class Command(TenantCommand):
             sealer = Sealer(store, key_file=key_file, anchor=sealing_anchor(), log=line_log())
             logs = store.tenants_with_logs()
             broken = [tenant_id for tenant_id in logs if sealer.sign(tenant_id, always=True) is None]
+            sealer.instance.append()
+            if logs and sealer.instance.sign(always=True) is None:
+                self.refuse("The log of the instance is not the one that was signed. Mend that, then run this again.")
         keys = {"old": str(old.verifier_key(name)), "new": str(new.verifier_key(name))}
         self._tell_tenants("announced", keys)
         if broken:

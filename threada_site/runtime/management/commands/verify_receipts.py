@@ -12,8 +12,18 @@ from django.core.management.base import CommandParser
 
 from telemetry.findings import Finding
 from telemetry.sealing.key_file import KeyFileProblem
-from telemetry.services.verification import KeptHead, Tally, log_size, snapshot, verify_log
-from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.selectors import newest_checkpoint
+from telemetry.services.verification import (
+    KeptHead,
+    Tally,
+    instance_snapshot,
+    log_size,
+    newest_entry,
+    snapshot,
+    verify_instance,
+    verify_log,
+)
+from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
 from telemetry.tlog.note import VerifierKey, notes_in
 from telemetry.tlog.texts import MalformedText
 from threada_site.kernel import ids
@@ -28,8 +38,8 @@ MOST_NAMED: Final = 200
 class Command(ProductCommand):
     help = (
         "Hash every receipt's stored bytes again and compare them with the log, the columns that pages show with the "
-        "bytes, the log with its signed checkpoints, and the receipts with the work that must have left them. Prints "
-        "what does not hold; exit status 1 if anything does not."
+        "bytes, the log with its signed checkpoints, the checkpoints with the instance's log, and the receipts with "
+        "the work that must have left them. Prints what does not hold; exit status 1 if anything does not."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,6 +61,7 @@ class Command(ProductCommand):
         keys = self._keys(options["key"])
         wrong = sum(self._verify(tenant, keys, older) for tenant in tenants)
         if not options["tenant"]:
+            wrong += self._verify_instance(keys, older)
             wrong += self._dropped(older, tenants)
         if wrong:
             self.refuse(f"{wrong} found.")
@@ -58,13 +69,14 @@ class Command(ProductCommand):
     def _verify(self, tenant: Tenant, keys: list[VerifierKey], older: list[KeptHead]) -> int:
         """Verify one tenant, saying what is found as it is found; how much."""
         mine = ids.public_id(ids.TENANT, tenant.id)
-        kept = sealing_anchor().last(mine)
-        heads = [kept for kept in older if _tenant_of(kept) == mine]
-        if kept is not None and kept.size:
-            heads.append(KeptHead(Checkpoint(kept.origin, kept.size, kept.root)))
+        heads = self._kept_heads(mine, older)
         tally, found = Tally(), Counter[str]()
         with Progress(tenant.slug) as progress, snapshot(tenant.id):
             progress.of("receipts", log_size(tenant))
+            newest = newest_checkpoint(tenant.id)
+            entry = newest_entry(tenant, origin=newest.origin if newest else "")
+            if entry and entry.head not in [head.head for head in heads]:
+                heads.append(entry)
             log = verify_log(tenant, keys=keys, older=heads, tally=tally, watch=progress.step)
             self._say(log, found, progress)
             progress.of("cases", case_count(tenant))
@@ -82,6 +94,29 @@ class Command(ProductCommand):
         )
         return found.total()
 
+    def _verify_instance(self, keys: list[VerifierKey], older: list[KeptHead]) -> int:
+        """Verify the log whose leaves are the tenants' checkpoints; how much is found."""
+        tally, found = Tally(), Counter[str]()
+        with Progress(INSTANCE) as progress, instance_snapshot():
+            heads = self._kept_heads(INSTANCE, older)
+            self._say(verify_instance(keys=keys, older=heads, tally=tally, watch=progress.step), found, progress)
+        for note in tally.notes:
+            self.stderr.write(f"{INSTANCE}: {note}")
+        verdict = "every one holds" if not found else f"{found.total()} found"
+        self.stdout.write(
+            f"{INSTANCE}: {tally.sealed} checkpoints of tenants sealed, {tally.waiting} waiting, "
+            f"{tally.checkpoints} checkpoints of its own: {verdict}"
+        )
+        return found.total()
+
+    def _kept_heads(self, name: str, older: list[KeptHead]) -> list[KeptHead]:
+        """The heads of one log that were kept elsewhere: those handed in, and what the sealer here kept last."""
+        heads = [kept for kept in older if _tenant_of(kept) == name]
+        kept = sealing_anchor().last(name)
+        if kept is not None and kept.size:
+            heads.append(KeptHead(Checkpoint(kept.origin, kept.size, kept.root)))
+        return heads
+
     def _say(self, findings: Iterator[Finding], found: Counter[str], progress: Progress) -> None:
         for finding in findings:
             found[finding.code] += 1
@@ -91,7 +126,7 @@ class Command(ProductCommand):
 
     def _dropped(self, older: list[KeptHead], tenants: Any) -> int:
         """Logs that were signed once and whose tenant is gone."""
-        known = {ids.public_id(ids.TENANT, tenant.id) for tenant in tenants}
+        known = {INSTANCE, *(ids.public_id(ids.TENANT, tenant.id) for tenant in tenants)}
         gone = {kept.head.origin: kept.head.size for kept in older if _tenant_of(kept) not in known}
         for origin, size in gone.items():
             self.stdout.write(f"{origin}: {size} receipts were sealed, and the tenant is not in the database any more")

@@ -1,0 +1,85 @@
+"""What sealing a tenant's log and the instance's have in common: is it the log that was signed, and its signed head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from telemetry.sealing.anchor import Anchored
+from telemetry.sealing.key_file import SigningKey
+from telemetry.sealing.log_rows import LogIncomplete
+from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.tlog.cosignature import cosigned
+from telemetry.tlog.note import Signer
+from telemetry.tlog.proofs import NodeReader, tree_root
+from telemetry.tlog.tree import CompactRange, complete_nodes
+
+ROLLED_BACK: Final = "rolled_back"
+FORKED: Final = "forked"
+MATCHES_AGAIN: Final = "The database holds the signed log again."
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A checkpoint that was signed. `tenant` is a public id, or the name of the instance's log."""
+
+    tenant: str
+    size: int
+    note: str
+    at: datetime
+
+
+type OnSigned = Callable[[Published], None]
+
+
+class NotTheSignedLog(Exception):
+    """The rows are not the log that was signed, nor one that has grown out of it."""
+
+    def __init__(self, kind: str, kept: Anchored, found: tuple[int, bytes | None], *, detail: str = "") -> None:
+        self.kind = kind
+        self.kept = kept
+        self.found = found
+        self.detail = detail
+        super().__init__(kind)
+
+
+def checked_tree(kept: Anchored | None, *, size: int, read: NodeReader) -> CompactRange:
+    """The tree of `size` leaves as the rows have it, if it continues what was kept of it elsewhere.
+
+    Raises `NotTheSignedLog`.
+    """
+    try:
+        places = complete_nodes(0, size)
+        found = read(places) if places else {}
+        tree = CompactRange(size, [found[place] for place in places])
+        if kept is None:
+            return tree
+        if kept.size > size:
+            raise NotTheSignedLog(ROLLED_BACK, kept, (size, None))
+        root = tree.root() if kept.size == size else tree_root(kept.size, read)
+    except LogIncomplete as error:
+        raise NotTheSignedLog(FORKED, kept or Anchored("", 0, b""), (size, None), detail=str(error)) from error
+    if root != kept.root:
+        raise NotTheSignedLog(FORKED, kept, (size, root))
+    return tree
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A head as it is kept: what it says, the note, and the public keys that signed it."""
+
+    size: int
+    root: bytes
+    note: str
+    verifier_keys: list[str]
+    at: datetime
+
+
+def signed_head(tree: CompactRange, *, origin: str, keys: Sequence[SigningKey], at: datetime) -> SignedHead:
+    """The head of `tree`, signed by every key under the log's name, and cosigned with the second by the newest."""
+    head = Checkpoint(origin, tree.size, tree.root())
+    note = head.sign([Signer(origin, key.private_key) for key in keys])
+    text = str(cosigned(note, keys[-1].name, keys[-1].private_key, at=at))
+    return SignedHead(head.size, head.root, text, [str(key.verifier_key(origin)) for key in keys], at)

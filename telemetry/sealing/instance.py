@@ -1,0 +1,123 @@
+"""The log of the instance: every tenant's new checkpoint is a leaf, so that a tenant that is dropped is missed.
+
+Sealed in the rounds of the sealer, after the tenants' heads and by the same rules as their logs: compared with what was
+kept outside of the database, leaves committed, head signed, kept outside, written. A checkpoint is queued by the very
+statement that writes it, so a crash in between loses none and doubles none.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from telemetry.sealing.anchor import Anchor
+from telemetry.sealing.heads import MATCHES_AGAIN, NotTheSignedLog, OnSigned, Published, checked_tree, signed_head
+from telemetry.sealing.instance_store import InstanceStore
+from telemetry.sealing.key_file import KeyFile
+from telemetry.tlog.checkpoint import INSTANCE, instance_origin
+from telemetry.tlog.tree import CompactRange
+
+BATCH: Final = 2_000
+_LOOKED_S: Final = 10.0
+
+
+class Say(Protocol):
+    """Says what lasts once a minute, not every second."""
+
+    def __call__(self, level: str, event: str, **fields: object) -> None: ...
+
+
+class InstanceSealer:
+    """Seals the instance's log by the sealer's connection. Several at once are harmless."""
+
+    def __init__(
+        self,
+        store: InstanceStore,
+        *,
+        key_file: KeyFile,
+        anchor: Anchor,
+        say: Say,
+        on_signed: OnSigned,
+        heartbeat: timedelta,
+    ) -> None:
+        self._store = store
+        self._key_file = key_file
+        self._anchor = anchor
+        self._say = say
+        self._on_signed = on_signed
+        self._heartbeat = heartbeat
+        self._looked_at = float("-inf")
+        self._is_known_calm = False
+
+    def round(self, *, has_new: bool) -> None:
+        """Append what is queued and sign. Without anything new of this sealer's own, it looks every few seconds."""
+        is_time = time.monotonic() - self._looked_at >= _LOOKED_S
+        if not has_new and not is_time:
+            return
+        if is_time:
+            self._looked_at = time.monotonic()
+        while self.append() == BATCH:
+            pass
+        self.sign()
+
+    def append(self) -> int:
+        """Move at most one batch of queued checkpoints into the log; how many."""
+        with self._store.locked() as is_mine:
+            tree = self._checked_tree() if is_mine else None
+            if tree is None:
+                return 0
+            hashes = self._store.take(size=tree.size, limit=BATCH)
+            self._store.keep_nodes([node for value in hashes for node in tree.append(value)])
+        return len(hashes)
+
+    def sign(self, *, always: bool = False) -> Published | None:
+        """Sign the head, if the log grew, if its last checkpoint is a heartbeat old, or `always`."""
+        with self._store.locked(waits=always) as is_mine:
+            tree = self._checked_tree() if is_mine else None
+            if tree is None or tree.size == 0:
+                return None
+            at = datetime.now(UTC)
+            newest = self._store.newest_checkpoint()
+            keys = self._key_file.keys()
+            known = self._anchor.last(INSTANCE) or newest
+            origin = known.origin if known else instance_origin(keys[-1].name)
+            is_current = newest is not None and (newest.size, newest.origin) == (tree.size, origin)
+            if newest and is_current and not always and at - newest.signed_at < self._heartbeat:
+                return None
+            head = signed_head(tree, origin=origin, keys=keys, at=at)
+            self._anchor.keep_checkpoint(INSTANCE, head.note, at=at)
+            self._store.add_checkpoint(head)
+        published = Published(INSTANCE, head.size, head.note, at)
+        self._on_signed(published)
+        return published
+
+    def _checked_tree(self) -> CompactRange | None:
+        """The log, if it is the one that was signed; None otherwise, said loudly."""
+        try:
+            tree = checked_tree(self._anchor.last(INSTANCE), size=self._store.size(), read=self._store.reader())
+        except NotTheSignedLog as broken:
+            self._is_known_calm = False
+            kept, (size, root) = broken.kept, broken.found
+            self._store.raise_alarm(broken.kind, signed=(kept.size, kept.root), found=broken.found, at=_now())
+            self._say(
+                "error",
+                f"instance_log_{broken.kind}",
+                signed_size=kept.size,
+                signed_root=kept.root.hex(),
+                found_size=size,
+                found_root=root.hex() if root else None,
+                detail=broken.detail
+                or "The tenants' logs go on. The log of the instance does not, until the signed one is restored, or "
+                "until an operator goes on from what is there: manage.py acknowledge_log --instance.",
+            )
+            return None
+        if not self._is_known_calm:
+            if self._store.calm(reason=MATCHES_AGAIN, at=_now()):
+                self._say("warning", "instance_log_matches_again")
+            self._is_known_calm = True
+        return tree
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

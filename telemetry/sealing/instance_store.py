@@ -1,0 +1,111 @@
+"""The statements about the instance's log. Each belongs inside `locked`, its transaction, unless it says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+import uuid_utils.compat
+
+from telemetry.sealing.heads import SignedHead
+from telemetry.sealing.log_rows import LEVELS_APART, instance_log_size, instance_node_reader
+from telemetry.sealing.log_store import LogStore, NewestCheckpoint
+from telemetry.tlog.checkpoint import INSTANCE
+from telemetry.tlog.proofs import NodeReader
+from telemetry.tlog.tree import Node
+
+# Taken off the queue, kept word for word, and hashed: one statement. An entry whose checkpoint somebody deleted stays.
+_TAKE: Final = """
+WITH due AS (
+    SELECT q.id FROM telemetry_instancequeueentry q
+     WHERE EXISTS (SELECT FROM telemetry_checkpoint c WHERE c.id = q.id)
+     ORDER BY q.id LIMIT %(limit)s),
+taken AS (DELETE FROM telemetry_instancequeueentry q USING due WHERE q.id = due.id RETURNING q.id),
+entered AS (
+    INSERT INTO telemetry_instanceentry ("index", log_id, checkpoint_id, note)
+    SELECT %(size)s::bigint + row_number() OVER (ORDER BY c.id) - 1, c.tenant_id, c.id, c.note
+      FROM taken JOIN telemetry_checkpoint c ON c.id = taken.id
+    RETURNING "index", note),
+sealed AS (
+    INSERT INTO telemetry_instancenode (level, "index", hash)
+    SELECT 0, "index", sha256(decode('00', 'hex') || convert_to(note, 'UTF8')) FROM entered
+    RETURNING "index", hash)
+SELECT hash FROM sealed ORDER BY "index"
+"""
+_KEEP: Final = """
+INSERT INTO telemetry_instancenode (level, "index", hash)
+SELECT n.* FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[]) AS n
+"""
+_NEWEST: Final = "SELECT size, note, signed_at FROM telemetry_instancecheckpoint ORDER BY id DESC LIMIT 1"
+_SIGNED: Final = """
+INSERT INTO telemetry_instancecheckpoint (id, size, root, note, verifier_keys, signed_at)
+VALUES (%s, %s, %s, %s, %s, %s)
+"""
+_ALARM: Final = """
+INSERT INTO telemetry_instancealarm (id, kind, signed_size, signed_root, found_size, found_root, found_at, reason)
+VALUES (%s, %s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING
+"""
+_CALM: Final = "UPDATE telemetry_instancealarm SET acknowledged_at = %s, reason = %s WHERE acknowledged_at IS NULL"
+
+
+class InstanceStore:
+    """The sealer's connection, for the instance's log."""
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+
+    @property
+    def _connection(self) -> psycopg.Connection[Any]:
+        return self._store.connection
+
+    def locked(self, *, waits: bool = False) -> AbstractContextManager[bool]:
+        """A transaction that alone may change the log; False when another sealer is at it."""
+        return self._store.locked(INSTANCE, waits=waits)
+
+    def size(self) -> int:
+        return instance_log_size(self._fetch)
+
+    def reader(self) -> NodeReader:
+        return instance_node_reader(self._fetch)
+
+    def take(self, *, size: int, limit: int) -> list[bytes]:
+        """Put the oldest queued checkpoints behind the `size` leaves there are; their leaf hashes in order."""
+        rows = self._connection.execute(_TAKE, {"size": size, "limit": limit}).fetchall()
+        return [row[0] for row in rows]
+
+    def keep_nodes(self, nodes: Sequence[Node]) -> None:
+        """Keep those of the completed nodes that stand on a kept level."""
+        kept = [node for node in nodes if node.id.level and node.id.level % LEVELS_APART == 0]
+        if kept:
+            levels, places = [node.id.level for node in kept], [node.id.position for node in kept]
+            self._connection.execute(_KEEP, [levels, places, [node.hash for node in kept]])
+
+    def newest_checkpoint(self) -> NewestCheckpoint | None:
+        rows = self._fetch(_NEWEST, ())
+        return NewestCheckpoint(rows[0][0], rows[0][1].partition("\n")[0], rows[0][2]) if rows else None
+
+    def newest_note(self) -> tuple[int, str, datetime] | None:
+        """Size, note and instant of the newest head. Opens a transaction of its own."""
+        with self._store.acting():
+            rows = self._fetch(_NEWEST, ())
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+    def add_checkpoint(self, head: SignedHead) -> None:
+        values = [uuid_utils.compat.uuid7(), head.size, head.root, head.note, head.verifier_keys, head.at]
+        self._connection.execute(_SIGNED, values)
+
+    def raise_alarm(
+        self, kind: str, *, signed: tuple[int, bytes], found: tuple[int, bytes | None], at: datetime
+    ) -> None:
+        """One open alarm, however often it is raised."""
+        self._connection.execute(_ALARM, [uuid_utils.compat.uuid7(), kind, *signed, *found, at])
+
+    def calm(self, *, reason: str, at: datetime) -> bool:
+        """Close the open alarm; whether there was one."""
+        return self._connection.execute(_CALM, [at, reason]).rowcount > 0
+
+    def _fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query, parameters or None).fetchall()

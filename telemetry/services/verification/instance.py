@@ -1,0 +1,170 @@
+"""The instance's log from the inside: its leaves, its heads, and that every log it knows of is still there.
+
+An entry is a tenant's signed checkpoint, word for word, and its hash stands in a tree that was signed. So an entry
+whose tenant is gone, or whose checkpoint is, tells what was taken out of the database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from telemetry.findings import Finding
+from telemetry.models import InstanceEntry
+from telemetry.services.verification.heads import Heads, KeptHead, LogRows
+from telemetry.services.verification.log import Tally
+from telemetry.services.verification.nodes import KeptNodes
+from telemetry.services.verification.snapshot import stream
+from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
+from telemetry.tlog.hashing import leaf_hash
+from telemetry.tlog.note import SignedNote, VerifierKey
+from telemetry.tlog.texts import MalformedText
+from telemetry.tlog.tree import CompactRange
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+
+_ROWS: Final = LogRows(
+    INSTANCE,
+    "checkpoints",
+    "SELECT id, size, root, note, verifier_keys FROM telemetry_instancecheckpoint ORDER BY id DESC",
+    "SELECT id, size, root FROM telemetry_instancecheckpoint WHERE split_part(note, chr(10), 1) = %s ORDER BY size, id",
+    'SELECT "index", hash FROM telemetry_instancenode WHERE level = %s ORDER BY "index"',
+)
+_ENTRIES: Final = """
+SELECT n."index", n.hash, e.note, e.log_id, c.id IS NOT NULL AND c.note = e.note
+  FROM telemetry_instancenode n
+  LEFT JOIN telemetry_instanceentry e ON e."index" = n."index"
+  LEFT JOIN telemetry_checkpoint c ON c.id = e.checkpoint_id AND c.tenant_id = e.log_id
+ WHERE n.level = 0 ORDER BY n."index"
+"""
+_QUEUED: Final = """
+SELECT q.id, EXISTS (SELECT FROM telemetry_checkpoint c WHERE c.id = q.id)
+  FROM telemetry_instancequeueentry q ORDER BY q.id
+"""
+_RESTORED: Final = re.compile(r"/restored-([0-9]+)/")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the log says of one tenant: its newest entry, and the entries whose checkpoints are gone."""
+
+    newest: Checkpoint
+    gone: list[tuple[int, Checkpoint]] = field(default_factory=list)
+
+
+def verify_instance(
+    *,
+    keys: Sequence[VerifierKey],
+    older: Sequence[KeptHead],
+    tally: Tally,
+    watch: Callable[[], None] = lambda: None,
+) -> Iterator[Finding]:
+    """Everything that does not hold. Belongs inside `instance_snapshot`.
+
+    The tenants' own logs are not looked into: `verify_log` does, and `newest_entry` hands it what this log says.
+    """
+    heads = Heads(_ROWS, older=older)
+    yield from heads.check_signatures(keys, tally_of=tally)
+    tree, nodes, is_whole = CompactRange(), KeptNodes(_ROWS), True
+    known: dict[str, _Known] = {}
+    yield from heads.grown_to(tree)
+    for row in stream(_ENTRIES, []):
+        watch()
+        tally.sealed += 1
+        yield from _entry(row, known)
+        index, value, *_ = row
+        if is_whole and index != tree.size:
+            yield _wrong("leaf_missing", "the log has no leaf for it: it was taken out", tree.size)
+            is_whole = False
+        if is_whole:
+            yield from nodes.check(tree.append(bytes(value)))
+            yield from heads.grown_to(tree)
+    if is_whole:
+        yield from nodes.left_over()
+        yield from heads.not_reached(tree)
+    tally.checkpoints = heads.count
+    yield from _queued(tally)
+    yield from _tenants(known, tally)
+
+
+def newest_entry(tenant: Tenant, *, origin: str) -> KeptHead | None:
+    """What the instance's log says of the tenant's, to hold it to, if its newest checkpoint is one of `origin`.
+
+    None as well where the entry is of an earlier log, from before a break was acknowledged. Belongs inside `snapshot`.
+    """
+    entry = InstanceEntry.objects.filter(log_id=tenant.id).order_by("-index").first()
+    try:
+        note = SignedNote.parse(entry.note) if entry else None
+        head = Checkpoint.parse(note.text) if note else None
+    except MalformedText:
+        return None  # the instance's own verification names it
+    if head is None or _times_restored(head.origin) < _times_restored(origin):
+        return None
+    return KeptHead(head, note)
+
+
+def _entry(row: Sequence[Any], known: dict[str, _Known]) -> Iterator[Finding]:
+    """One leaf and what it is the hash of."""
+    index, leaf, note, log_id, has_checkpoint = row
+    if note is None:
+        yield _wrong("entry_missing", "the leaf is there, and what it is the hash of is not", index)
+        return
+    if leaf_hash(note.encode()) != bytes(leaf):
+        yield _wrong("bytes_differ", "the entry is not the one that was sealed", index)
+        return
+    try:
+        head = Checkpoint.parse(SignedNote.parse(note).text)
+    except MalformedText as error:
+        yield _wrong("unreadable", f"the entry is no checkpoint: {error}", index)
+        return
+    tenant = head.origin.rpartition("/")[2]
+    if ids.parse_public_id(ids.TENANT, tenant) != log_id:
+        yield _wrong("column_differs", f"the entry is of {head.origin}, and its column says another tenant", index)
+    seen = known.setdefault(tenant, _Known(head))
+    seen.newest = head
+    if not has_checkpoint:
+        seen.gone.append((index, head))
+
+
+def _tenants(known: dict[str, _Known], tally: Tally) -> Iterator[Finding]:
+    """Tenants that are gone, and checkpoints that are, but for those of logs that an operator went on from."""
+    slugs = {ids.public_id(ids.TENANT, tenant.id): tenant.slug for tenant in Tenant.objects.all()}
+    earlier = 0
+    for name, seen in known.items():
+        newest = seen.newest
+        if name not in slugs:
+            message = f"{newest.size} receipts were sealed, and the tenant is not in the database any more"
+            yield Finding(newest.origin, "tenant_dropped", message)
+            continue
+        now = _times_restored(newest.origin)
+        gone = [(index, head) for index, head in seen.gone if _times_restored(head.origin) == now]
+        earlier += len(seen.gone) - len(gone)
+        if gone:
+            index, head = gone[-1]
+            more = f", and {len(gone) - 1} more are not" if len(gone) > 1 else ""
+            message = (
+                f"entry {index} of the instance's log is its checkpoint of {head.size} receipts, which is not in the "
+                f"database any more{more}"
+            )
+            yield Finding(slugs[name], "checkpoint_missing", message)
+    if earlier:
+        tally.notes.append(f"{earlier} entries are of logs that broke off, as was acknowledged.")
+
+
+def _queued(tally: Tally) -> Iterator[Finding]:
+    for checkpoint_id, is_there in stream(_QUEUED, []):
+        tally.waiting += is_there
+        if not is_there:
+            named = ids.public_id(ids.CHECKPOINT, checkpoint_id)
+            yield _wrong("checkpoint_missing", f"checkpoint {named} is queued, and not in the database any more")
+
+
+def _times_restored(origin: str) -> int:
+    found = _RESTORED.search(origin)
+    return int(found[1]) if found else 0
+
+
+def _wrong(code: str, message: str, index: int | None = None) -> Finding:
+    return Finding(INSTANCE, code, message, sequence=index)

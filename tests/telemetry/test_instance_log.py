@@ -1,0 +1,281 @@
+"""The instance's log: every tenant's new checkpoint is a leaf, once, and a tenant that is taken out is missed."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import aics_tlog
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from telemetry.models import (
+    Checkpoint,
+    InstanceAlarm,
+    InstanceCheckpoint,
+    InstanceEntry,
+    InstanceNode,
+    InstanceQueueEntry,
+)
+from tests.telemetry.sealed import NAME, SealingRoom, newest, origin, own_connection, write_receipts
+from tests.telemetry.tampering import Verify, back_to, by_sql, drop_tenant, tenant_back_to
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealingRoom:
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "sealing_key"))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "checkpoints"))
+    return SealingRoom(tmp_path)
+
+
+def entries() -> list[InstanceEntry]:
+    with platform_role():
+        found = list(InstanceEntry.objects.order_by("index"))
+        assert InstanceQueueEntry.objects.count() == 0
+    assert [entry.index for entry in found] == list(range(len(found)))
+    return found
+
+
+def head() -> InstanceCheckpoint:
+    return InstanceCheckpoint.objects.latest("id")
+
+
+def assert_instance_verifies(room: SealingRoom, *, name: str = f"{NAME}/instance") -> list[InstanceEntry]:
+    """Its newest head verifies, and its root is that of the tenants' checkpoints, as an independent reader sees it."""
+    found, newest_head = entries(), head()
+    vkey = str(room.key_file.keys()[-1].verifier_key(name))
+    result = aics_tlog.verify_checkpoint(
+        aics_tlog.parse_note(newest_head.note), aics_tlog.parse_vkey(vkey), expected_origin=name
+    )
+    assert result.ok, result.error
+    tree = aics_tlog.MerkleTree([entry.note.encode() for entry in found])
+    assert (result.size, result.root) == (tree.size, tree.root())
+    with platform_role():
+        checkpoints = dict(Checkpoint.objects.values_list("id", "note"))
+    for entry in found:
+        assert checkpoints[entry.checkpoint_id] == entry.note
+    return found
+
+
+def test_every_new_checkpoint_is_a_leaf_and_a_heartbeat_is_not(
+    tenant: Tenant, other_tenant: Tenant, room: SealingRoom
+) -> None:
+    for _ in range(3):
+        write_receipts(tenant, 2)
+        room.seal()
+    write_receipts(other_tenant, 1)
+    room.seal()
+    found = assert_instance_verifies(room)
+    assert [entry.note.partition("\n")[0] for entry in found].count(origin(tenant)) == 3
+    assert [entry.note.partition("\n")[0] for entry in found].count(origin(other_tenant)) == 2
+    before = head().size
+    room.heartbeat()
+    assert len(assert_instance_verifies(room)) == before == head().size
+    with unit_of_work(tenant.id):
+        assert Checkpoint.objects.count() == 4
+    assert InstanceCheckpoint.objects.count() == 5  # the heartbeat is its own newest head
+
+
+def test_hundreds_of_leaves_keep_their_nodes(tenant: Tenant, room: SealingRoom, verify: Verify) -> None:
+    with room.sealer() as sealer:
+        for _ in range(258):
+            write_receipts(tenant, 1)
+            sealer.seal(tenant.id)
+            sealer.sign(tenant.id)
+        sealer.round()
+    assert len(assert_instance_verifies(room)) == 258
+    assert InstanceNode.objects.filter(level=8).count() == 1
+    assert verify().lines[-1].startswith("instance: 258 checkpoints of tenants sealed, 0 waiting, 1 checkpoints of its")
+
+
+def test_a_crash_after_the_tenants_checkpoint_loses_none_and_doubles_none(tenant: Tenant, room: SealingRoom) -> None:
+    room.seal()
+    write_receipts(tenant, 2)
+    with room.sealer() as sealer:
+        sealer.seal(tenant.id)
+        sealer.sign(tenant.id)
+    with platform_role():
+        assert InstanceQueueEntry.objects.count() == 1
+    with room.sealer() as sealer:
+        assert sealer.instance.append() == 1  # and dies before it signs
+    assert head().size == 1
+    room.seal()
+    assert len(assert_instance_verifies(room)) == 2
+    by_sql("DELETE FROM telemetry_instancecheckpoint")  # signed, kept outside, and not written
+    room.seal()
+    assert len(assert_instance_verifies(room)) == 2
+
+
+def test_a_log_from_before_is_taken_in_with_its_next_heartbeat(tenant: Tenant, room: SealingRoom) -> None:
+    with room.sealer() as sealer:
+        sealer.seal(tenant.id)
+        sealer.sign(tenant.id)
+    by_sql("DELETE FROM telemetry_instancequeueentry")
+    room.heartbeat()
+    assert [entry.note for entry in assert_instance_verifies(room)] == [newest(tenant).note]
+
+
+def test_several_sealers_at_once_are_harmless(tenant: Tenant, other_tenant: Tenant, room: SealingRoom) -> None:
+    def work() -> None:
+        with room.sealer(batch=20, heartbeat=timedelta(0)) as sealer:
+            for _ in range(10):
+                sealer.round()
+
+    write_receipts(tenant, 300)
+    write_receipts(other_tenant, 300)
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    room.seal()
+    assert_instance_verifies(room)
+
+
+def test_a_tenant_that_was_dropped_by_sql(
+    tenant: Tenant, other_tenant: Tenant, room: SealingRoom, verify: Verify, tmp_path: Path
+) -> None:
+    write_receipts(tenant, 5)
+    write_receipts(other_tenant, 5)
+    room.seal()
+    assert verify().code == 0
+    size, saved = newest(other_tenant).size, tmp_path / "saved.txt"
+    saved.write_text(head().note)
+    drop_tenant(other_tenant)
+    said = verify()
+    assert said.code == 1
+    assert said.lines[-2:] == [
+        f"{origin(other_tenant)}: {size} receipts were sealed, and the tenant is not in the database any more",
+        "instance: 2 checkpoints of tenants sealed, 0 waiting, 1 checkpoints of its own: 1 found",
+    ]
+    # And without any trace of it in the instance's log, it is not the log that was signed.
+    by_sql(
+        "DELETE FROM telemetry_instancenode", "DELETE FROM telemetry_instanceentry",
+        "DELETE FROM telemetry_instancecheckpoint",
+    )  # fmt: skip
+    rolled_back = "instance: sequence 0: rolled back: 2 checkpoints were sealed then, and the log has 0 now"
+    assert rolled_back in verify().lines
+    (room.directory / "checkpoints").rename(room.directory / "lost")
+    assert verify().code == 0
+    assert rolled_back in verify("--against", str(saved)).lines
+
+
+def test_a_tenant_that_was_rolled_back_alone(
+    tenant: Tenant, room: SealingRoom, verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own anchor is lost too: the log of the instance alone tells."""
+    sizes = []
+    for _ in range(3):
+        write_receipts(tenant, 4)
+        room.seal()
+        sizes.append(newest(tenant).size)
+    by_sql(*tenant_back_to(sizes[0]))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(room.directory / "lost"))
+    assert verify("--tenant", "acme").lines[0] == (
+        f"acme: sequence {sizes[0]}: rolled back: {sizes[2]} receipts were sealed then, and the log has {sizes[0]} now"
+    )
+    assert (
+        f"acme: entry 2 of the instance's log is its checkpoint of {sizes[2]} receipts, which is not in the database "
+        "any more, and 1 more are not" in verify().lines
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("DELETE FROM telemetry_instancenode WHERE index > 1", "rolled_back"),
+        ("UPDATE telemetry_instancenode SET hash = sha256('other'::bytea) WHERE index = 1", "forked"),
+        ("DELETE FROM telemetry_instancenode WHERE index = 1", "forked"),
+    ],
+)
+def test_it_signs_no_other_log_than_the_signed_one(
+    tenant: Tenant, room: SealingRoom, verify: Verify, statement: str, kind: str
+) -> None:
+    for _ in range(3):
+        write_receipts(tenant, 1)
+        room.seal()
+    signed = head()
+    by_sql(statement)
+    write_receipts(tenant, 1)
+    assert room.seal() == 1  # the tenant's own log goes on
+    assert f"instance_log_{kind}" in room.said.events
+    assert head().id == signed.id
+    with platform_role():
+        alarm = InstanceAlarm.objects.get()
+        assert InstanceQueueEntry.objects.count() == 1
+    assert (alarm.kind, alarm.signed_size, alarm.acknowledged_at) == (kind, 3, None)
+    assert verify().code == 1
+
+
+def test_an_entry_that_was_changed(tenant: Tenant, room: SealingRoom, verify: Verify) -> None:
+    room.seal()
+    by_sql("UPDATE telemetry_instanceentry SET note = replace(note, chr(10), '')")
+    assert "instance: sequence 0: the entry is not the one that was sealed" in verify().lines
+
+
+def test_the_signed_log_restored_goes_on(tenant: Tenant, room: SealingRoom) -> None:
+    for _ in range(2):
+        write_receipts(tenant, 1)
+        room.seal()
+    by_sql(
+        "CREATE TABLE kept AS SELECT * FROM telemetry_instancenode WHERE index = 1",
+        "DELETE FROM telemetry_instancenode WHERE index = 1",
+    )
+    write_receipts(tenant, 1)
+    room.seal()
+    by_sql("INSERT INTO telemetry_instancenode SELECT * FROM kept", "DROP TABLE kept")
+    room.seal()
+    assert len(assert_instance_verifies(room)) == 3
+    with platform_role():
+        assert InstanceAlarm.objects.get().acknowledged_at is not None
+
+
+def test_tenants_read_their_own_entries_and_write_nothing(
+    tenant: Tenant, other_tenant: Tenant, room: SealingRoom
+) -> None:
+    room.seal()
+    with unit_of_work(tenant.id):
+        [mine] = InstanceEntry.objects.all()
+        assert mine.note.startswith(origin(tenant))
+        assert InstanceQueueEntry.objects.count() == InstanceAlarm.objects.count() == 0
+        assert InstanceNode.objects.count() == 2
+    with own_connection() as plain:
+        assert plain.execute("SELECT count(*) FROM telemetry_instanceentry").fetchone() == (0,)
+    row = {"checkpoint_id": ids.new_uuid(), "note": "x"}
+    for model, values in (
+        (InstanceEntry, {"index": 9, "log_id": tenant.id, **row}),
+        (InstanceNode, {"level": 0, "index": 9, "hash": b"x"}),
+        (InstanceQueueEntry, {"id": ids.new_uuid()}),
+    ):
+        refused = pytest.raises(DatabaseError, match="row-level security")
+        with unit_of_work(tenant.id), refused, transaction.atomic():
+            model.objects.create(**values)
+    with unit_of_work(tenant.id), pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM telemetry_instancenode")
+
+
+def test_the_whole_database_from_an_older_dump_goes_on_once_it_is_acknowledged(
+    tenant: Tenant, room: SealingRoom, verify: Verify
+) -> None:
+    from django.core.management import call_command
+
+    for _ in range(2):
+        write_receipts(tenant, 3)
+        room.seal()
+    by_sql(*back_to(newest(tenant).size - 3))
+    call_command("acknowledge_log", tenant="acme", reason="restored from a backup")
+    call_command("acknowledge_log", instance=True, reason="restored from a backup")
+    room.seal()
+    found = assert_instance_verifies(room, name=f"{NAME}/restored-1/instance")
+    assert [entry.note.partition("\n")[0] for entry in found] == [
+        origin(tenant),
+        origin(tenant).replace(NAME, f"{NAME}/restored-1"),
+    ]
+    assert verify().code == 0
