@@ -22,6 +22,7 @@ from threada_site.tenancy.jobs import (
     enqueue,
 )
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.reads import PreparedRead
 from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
@@ -48,7 +49,7 @@ log = structlog.get_logger("threada.jobs")
 @task("workitems.decide_intake", queue=DEFAULT_QUEUE)
 def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> None:
     """Take the intake decision about a new work item, unless `/actions/execute` has taken it already."""
-    tenant = Tenant.objects.get(id=tenant_id)
+    tenant = _tenant(tenant_id)
     with unit_of_work(tenant.id):
         item = selectors.work_item_for_update(uuid.UUID(work_item_id), tenant_id=tenant.id)
         if item is not None:
@@ -58,7 +59,7 @@ def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> Non
 @task("workitems.run_execution", queue=EXECUTION_QUEUE)
 def run_execution(tenant_id: str, execution_id: str) -> None:
     """Run an execution that is due."""
-    run.run_execution(Tenant.objects.get(id=tenant_id), uuid.UUID(execution_id))
+    run.run_execution(_tenant(tenant_id), uuid.UUID(execution_id))
 
 
 @task("workitems.reseal", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
@@ -172,6 +173,17 @@ def _locked_step(tenant: Tenant, step_id: uuid.UUID) -> tuple[WorkItem, Decision
     item = selectors.work_item_for_update(found, tenant_id=tenant.id) if found else None
     step = DecisionStep.objects.select_for_update().filter(tenant_id=tenant.id, id=step_id).first()
     return None if item is None or step is None else (item, step)
+
+
+_tenants: Final = PreparedRead(lambda tenant: Tenant.objects.filter(id=tenant))
+
+
+def _tenant(tenant_id: str) -> Tenant:
+    """For the jobs that every case has; raises `Tenant.DoesNotExist`."""
+    found = _tenants.first(uuid.UUID(tenant_id))
+    if found is None:
+        raise Tenant.DoesNotExist(f"There is no tenant {tenant_id}.")
+    return found
 
 
 def _context(tenant: Tenant, correlation_id: str | None = None) -> ActingContext:

@@ -71,8 +71,8 @@ def require_unit_of_work(tenant_id: uuid.UUID) -> None:
 
 
 def _set(tenant_id: uuid.UUID | None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant_id) if tenant_id else ""])
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute("SELECT set_config('app.tenant', $1, true)", [str(tenant_id) if tenant_id else ""])
     connection.threada_tenant = tenant_id  # type: ignore[attr-defined]
 
 
