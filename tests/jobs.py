@@ -6,18 +6,26 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
+from django.conf import settings
 from django.db import connection
 
 from threada_site.tenancy.jobs import NOTICE_QUEUE
 from threada_site.tenancy.registry import all_tasks, run_task
 from threada_site.tenancy.roles import platform_role
 
-_JOBS = (
-    "SELECT id, queue_name AS queue, task_name AS task, args AS arguments, priority, scheduled_at AS run_at "
-    "FROM procrastinate_jobs WHERE status = 'todo'"
-)
-TABLE = "procrastinate_jobs"
-"""Where jobs are kept, for tests that count rows or copy them."""
+_TABLES = {
+    "procrastinate": (
+        "procrastinate_jobs",
+        """SELECT id, queue_name AS queue, task_name AS task, args AS arguments, priority, scheduled_at AS run_at
+             FROM procrastinate_jobs WHERE status = 'todo'""",
+    ),
+    "celery": (
+        "tenancy_job",
+        "SELECT id, queue, task, arguments, priority, run_at FROM tenancy_job WHERE taken_at IS NULL",
+    ),
+}
+TABLE, _JOBS = _TABLES[settings.THREADA_ENGINE]
+"""Where the engine of this run keeps jobs, for tests that count rows or copy them; and those that wait there."""
 
 
 class Waiting(NamedTuple):
@@ -52,6 +60,13 @@ def lose_all_jobs(task: str = "%") -> None:
 def lose_workers(task: str, *, heard_of_s_ago: int) -> None:
     """As when a worker had taken those jobs, and its heart has last beaten so many seconds ago."""
     with platform_role(), connection.cursor() as cursor:
+        if settings.THREADA_ENGINE == "celery":
+            cursor.execute(
+                "UPDATE tenancy_job SET lane = 'default', published_at = now(), taken_at = now(), taken_by = 'lost', "
+                "beat_at = now() - %s * interval '1 second' WHERE task LIKE %s",
+                [heard_of_s_ago, task],
+            )
+            return
         cursor.execute(
             "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - %s * interval '1 second') RETURNING id",
             [heard_of_s_ago],
@@ -65,6 +80,9 @@ def lose_workers(task: str, *, heard_of_s_ago: int) -> None:
 def finish_first_job() -> None:
     """As a worker leaves it that has done it."""
     with platform_role(), connection.cursor() as cursor:
+        if settings.THREADA_ENGINE == "celery":
+            cursor.execute(f"DELETE FROM {TABLE} WHERE id = (SELECT min(id) FROM {TABLE})")
+            return
         cursor.execute(f"UPDATE {TABLE} SET status = 'doing' WHERE id = (SELECT min(id) FROM {TABLE})")
         cursor.execute(f"UPDATE {TABLE} SET status = 'succeeded' WHERE status = 'doing'")
 

@@ -107,6 +107,7 @@ def sweep() -> None:
     sweeps.remind_of_executions(now=clock.now())
     sweeps.remind_of_intake(now=clock.now())
     sweeps.revive_reseals()
+    sweeps.adopt_jobs_of_another_engine()
 
 
 @periodic("workitems.deadlines", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")

@@ -21,6 +21,7 @@ import psutil
 import psycopg
 
 from tests.adversarial.server import REPOSITORY, Answer, Server, running_server
+from tests.broker import engine_environment
 from tests.receivers.fixtures import Receiver
 from threada_site import postgres
 from threada_site.kernel import ids
@@ -213,7 +214,7 @@ def asleep(process: psutil.Process) -> Iterator[None]:
 def running_payments(folder: Path, **own: str) -> Iterator[Payments]:
     """The instance, its receiver and the two banks."""
     receiver = Receiver(folder)
-    own = {"THREADA_EGRESS_ALLOW": "127.0.0.1/32", **own}
+    own = {"THREADA_EGRESS_ALLOW": "127.0.0.1/32", **engine_environment(), **own}
     try:
         with running_server(folder, **own) as server:
             data_dir = folder / "data"

@@ -21,6 +21,8 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from tests.broker import engine_environment
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -110,7 +112,8 @@ def running_server(directory: Path, **own: str) -> Iterator[Server]:
     port = _free_port()
     log = directory / "up.log"
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING", **own}
+    environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING"}
+    environment |= engine_environment() | own
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(port)],

@@ -13,6 +13,8 @@ from urllib.parse import quote, urlencode
 from django.conf import settings
 from django.db import connection
 
+from tests.broker import engine_environment
+
 
 def database_url() -> str:
     """The URL of the database that this test uses."""
@@ -26,7 +28,7 @@ def start_worker(**environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "manage.py", "worker", "--concurrency", "2"],
         cwd=settings.THREADA_BASE_DIR,
-        env={**os.environ, "DATABASE_URL": database_url(), **environment},
+        env={**os.environ, **engine_environment(), "DATABASE_URL": database_url(), **environment},
     )
 
 

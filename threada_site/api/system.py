@@ -23,6 +23,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.checks import isolation_problems
+from threada_site.tenancy.engines.choice import engine_problem
 from threada_site.tenancy.figures import figures_to_show
 from threada_site.tenancy.models import Credential
 
@@ -119,6 +120,9 @@ class Readyz(PublicView):
             raise errors.InstanceStarting(headers={"Retry-After": "1"})
         if not migrations_are_applied():
             raise errors.InstanceNotReady("Migrations are missing. Run manage.py migrate.")
+        problem = engine_problem()
+        if problem:
+            raise errors.InstanceNotReady(f"{problem}.")
         problems = isolation_problems()
         if problems:
             raise errors.InstanceNotReady("Tenants are not isolated: " + "; ".join(problems) + ".")

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from threada_site.kernel.cel import assert_hardened
 from threada_site.tenancy.checks import isolation_problems
+from threada_site.tenancy.engines.choice import engine_problem
 from threada_site.tenancy.logins import roles_in_reach
 
 
@@ -14,7 +15,11 @@ class NotSafeToRunError(RuntimeError):
 
 
 def refuse_unless_safe() -> None:
-    """Raise `NotSafeToRunError` when the login could see other tenants' rows or the rule engine is not hardened."""
+    """Raise `NotSafeToRunError` when the settings of the engine cannot be right, the login could see other tenants'
+    rows, or the rule engine is not hardened."""
+    problem = engine_problem()
+    if problem:
+        raise NotSafeToRunError(f"Threada refuses to run: {problem}.")
     problems = list(isolation_problems())
     if problems:
         raise NotSafeToRunError("Threada refuses to run: " + "; ".join(problems) + ".")

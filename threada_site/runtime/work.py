@@ -1,4 +1,4 @@
-"""The worker: runs jobs in lanes, so that sweeps never wait behind long calls, and calls never behind exports."""
+"""The worker of the engine inside PostgreSQL: procrastinate, one of its workers for each lane."""
 
 from __future__ import annotations
 
@@ -10,17 +10,7 @@ import structlog
 from procrastinate import App, JobContext, RetryStrategy
 from procrastinate.contrib.django import app as django_app
 
-from threada_site.tenancy.jobs import (
-    DEFAULT_QUEUE,
-    DELIVERY_QUEUE,
-    EXECUTION_QUEUE,
-    EXPORT_QUEUE,
-    FIRST_QUEUE,
-    MAINTENANCE_QUEUE,
-    NOTICE_QUEUE,
-    REPLAY_QUEUE,
-    SWEEP_QUEUE,
-)
+from threada_site.runtime.lanes import all_lanes
 from threada_site.tenancy.registry import Task, all_tasks, run_task
 
 log = structlog.get_logger("threada.worker")
@@ -59,15 +49,8 @@ def _bind(app: App, bound: Task) -> None:
 async def _run_lanes(app: App, asked: asyncio.Event, *, concurrency: int) -> None:
     async with app.open_async():
         lanes = [
-            asyncio.create_task(_lane(app, [FIRST_QUEUE, EXECUTION_QUEUE], concurrency), name="executions"),
-            asyncio.create_task(_lane(app, [FIRST_QUEUE], 2), name="first"),
-            asyncio.create_task(_lane(app, [DEFAULT_QUEUE], 2), name="default"),
-            asyncio.create_task(_lane(app, [SWEEP_QUEUE], 1), name="sweeps"),
-            asyncio.create_task(_lane(app, [MAINTENANCE_QUEUE], 1), name="maintenance"),
-            asyncio.create_task(_lane(app, [EXPORT_QUEUE], 1), name="exports"),
-            asyncio.create_task(_lane(app, [REPLAY_QUEUE], 1), name="replays"),
-            asyncio.create_task(_lane(app, [DELIVERY_QUEUE], 2), name="deliveries"),
-            asyncio.create_task(_lane(app, [NOTICE_QUEUE], 2), name="notices"),
+            asyncio.create_task(_lane(app, list(lane.queues), lane.slots), name=lane.name)
+            for lane in all_lanes(concurrency)
         ]
         stop = asyncio.create_task(asked.wait())
         await asyncio.wait([*lanes, stop], return_when=asyncio.FIRST_COMPLETED)

@@ -47,6 +47,9 @@ LOGGING = {
         "django": {"level": "WARNING"},
         "django.request": {"level": "ERROR", "filters": ["news"]},
         "procrastinate": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+        "amqp": {"level": "WARNING"},
         "apprise": {"level": "CRITICAL"},  # it would log addresses that hold tokens; outcomes say what failed
     },
 }

@@ -29,6 +29,11 @@ THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
 THREADA_TENANT_WINDOW = number("THREADA_TENANT_WINDOW", 64)
 # Executions that one worker process runs side by side.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
+# What runs jobs: `procrastinate`, inside PostgreSQL, or `celery`, on the RabbitMQ of the URL; and what begins the names
+# of the queues there, where several instances share a broker.
+THREADA_ENGINE = text("THREADA_ENGINE") or "procrastinate"
+THREADA_BROKER_URL = text("THREADA_BROKER_URL")
+THREADA_BROKER_PREFIX = text("THREADA_BROKER_PREFIX") or "threada"
 # Who records refusals: the API layer must not import the ledger above it.
 THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"
 # How many decision steps one act may decide together (200 at most), by the risk of the riskiest: `high` with any risk

@@ -13,8 +13,8 @@ from typing import Any, Final
 import orjson
 from django.db import connection
 
-from threada_site.tenancy.engines import Depth, JobTable
-from threada_site.tenancy.engines.procrastinate_jobs import ProcrastinateJobs
+from threada_site.tenancy.engines import Depth
+from threada_site.tenancy.engines.choice import jobs_table
 from threada_site.tenancy.writes import Statement
 
 DEFAULT_QUEUE: Final = "default"
@@ -34,8 +34,6 @@ DELIVERY_QUEUE: Final = "deliveries"
 NOTICE_QUEUE: Final = "notices"
 """Jobs that tell people: they wait for mail servers and chat services."""
 
-_jobs: Final[JobTable] = ProcrastinateJobs()
-
 
 def job(
     task: str,
@@ -53,7 +51,7 @@ def job(
     taken first. Arguments are JSON values.
     """
     body = orjson.dumps({"tenant_id": str(tenant_id), **arguments}).decode()
-    return _jobs.insertion(task, queue=queue, priority=priority, once=once, body=body, run_at=run_at)
+    return jobs_table().insertion(task, queue=queue, priority=priority, once=once, body=body, run_at=run_at)
 
 
 def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
@@ -65,19 +63,24 @@ def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
 
 def live_jobs(task: str, argument: str, values: list[str]) -> set[str]:
     """Which of `values` some job of `task` is about that waits, or runs in a worker whose heart beats."""
-    return _jobs.live(task, argument, values)
+    return jobs_table().live(task, argument, values)
 
 
 def revive_jobs(*tasks: str) -> None:
     """Have jobs of these tasks taken up again whose worker died."""
-    _jobs.revive(tasks)
+    jobs_table().revive(tasks)
 
 
 def forget_finished_jobs() -> None:
     """Finished jobs are of no use: rows are the truth."""
-    _jobs.forget_finished()
+    jobs_table().forget_finished()
+
+
+def adopt_jobs() -> int:
+    """Take over what was left with the engine that this instance ran on before. How many."""
+    return jobs_table().adopt()
 
 
 def depth_of_queue() -> Depth:
     """How many jobs wait and run, and for how long the oldest has been due."""
-    return _jobs.depth()
+    return jobs_table().depth()

@@ -12,7 +12,14 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import RUN_EXECUTION, give_turns, remind_again
 from integrations.services.freezes import free_held
-from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, enqueue, forget_finished_jobs, live_jobs, revive_jobs
+from threada_site.tenancy.jobs import (
+    MAINTENANCE_QUEUE,
+    adopt_jobs,
+    enqueue,
+    forget_finished_jobs,
+    live_jobs,
+    revive_jobs,
+)
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.lifecycle import WorkItemStatus
@@ -80,6 +87,12 @@ def revive_reseals() -> None:
     """Have jobs taken up again whose worker died: no row says that a reseal is due, the job alone does."""
     with platform_role():
         revive_jobs("workitems.reseal", "workitems.reseal_executions")
+
+
+def adopt_jobs_of_another_engine() -> None:
+    """Take over what waits with the engine that the instance ran on before, once it is switched."""
+    with platform_role():
+        adopt_jobs()
 
 
 def delete_finished_jobs() -> None:

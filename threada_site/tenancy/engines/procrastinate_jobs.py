@@ -63,6 +63,24 @@ class ProcrastinateJobs:
                 "WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') LIMIT 20000)"
             )
 
+    def adopt(self) -> int:
+        """Of what runs in the outbox, only what lost its worker; the clock enqueues periodic tasks anew."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                WITH left_behind AS (
+                    SELECT id FROM tenancy_job WHERE taken_at IS NULL OR beat_at <= now() - interval '30 seconds'
+                     ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED),
+                gone AS (
+                    DELETE FROM tenancy_job j USING left_behind l WHERE j.id = l.id
+                    RETURNING j.id, j.queue, j.task, j.priority, j.arguments, j.run_at, j.once)
+                SELECT unnest(procrastinate_defer_jobs_v1(array_agg(ROW(queue, task, priority, NULL::text, NULL::text,
+                           arguments, run_at)::procrastinate_job_to_defer_v1 ORDER BY id)))
+                  FROM gone WHERE once IS NULL HAVING count(*) > 0
+                """
+            )
+            return len(cursor.fetchall())
+
     def depth(self) -> Depth:
         with connection.cursor() as cursor:
             cursor.execute(_DEPTH)

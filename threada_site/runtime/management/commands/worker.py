@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe
-from threada_site.runtime.work import work
+from threada_site.tenancy.engines.choice import CELERY
 
 
 class Command(BaseCommand):
@@ -26,5 +26,16 @@ class Command(BaseCommand):
             refuse_unless_safe()
         except NotSafeToRunError as error:
             raise CommandError(str(error)) from None
-        if not asyncio.run(work(concurrency=options["concurrency"])):
+        if not _work(options["concurrency"]):
             raise CommandError("The queue was lost. A supervisor should start the worker again.", returncode=1)
+
+
+def _work(concurrency: int) -> bool:
+    """On the engine that was chosen; the other is not loaded."""
+    if settings.THREADA_ENGINE == CELERY:
+        from threada_site.runtime.crew import Crew
+
+        return Crew(concurrency).run()
+    from threada_site.runtime.work import work
+
+    return asyncio.run(work(concurrency=concurrency))

@@ -21,7 +21,7 @@ class Command(flush.Command):
             try:
                 super().handle(**options)
                 if not options["interactive"]:
-                    self._execute("TRUNCATE procrastinate_jobs CASCADE")
+                    self._execute("TRUNCATE procrastinate_jobs, tenancy_job, tenancy_worker, tenancy_relay CASCADE")
             finally:
                 self._switch_triggers("ENABLE")
 

@@ -1,0 +1,91 @@
+"""The engine is a setting: what it refuses to start with, when periodic tasks are due, and what each worker is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.conf import settings as product
+from pytest_django import Settings
+
+from tests.journeys.worker import database_url
+from threada_site.runtime.lanes import all_lanes
+from threada_site.runtime.relay import Clock
+from threada_site.tenancy.engines.choice import engine_problem
+from threada_site.tenancy.registry import all_tasks, task
+
+
+@pytest.mark.parametrize(
+    ("engine", "url", "problem"),
+    [
+        ("procrastinate", "", None),
+        ("celery", "amqp://u:p@broker:5672/threada", None),
+        ("celery", "amqps://broker", None),
+        ("redis", "", "THREADA_ENGINE must be procrastinate or celery, not 'redis'"),
+        ("celery", "", "THREADA_ENGINE=celery needs THREADA_BROKER_URL, e.g. amqp://user:password@host:5672/threada"),
+        (
+            "celery",
+            "redis://u:secret@broker",
+            "THREADA_BROKER_URL must be amqp:// or amqps://[user:password@]host[:port][/virtual host]",
+        ),
+        (
+            "celery",
+            "amqp://u:secret@broker:port",
+            "THREADA_BROKER_URL must be amqp:// or amqps://[user:password@]host[:port][/virtual host]",
+        ),
+    ],
+)
+def test_what_cannot_be_right_is_refused(engine: str, url: str, problem: str | None, settings: Settings) -> None:
+    settings.THREADA_ENGINE, settings.THREADA_BROKER_URL = engine, url
+    assert engine_problem() == problem
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("engine", ["celery", "redis"])
+def test_a_worker_says_why_it_does_not_start(engine: str) -> None:
+    environment = {**os.environ, "DATABASE_URL": database_url(), "THREADA_ENGINE": engine, "THREADA_BROKER_URL": ""}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "worker"],
+        check=False,
+        cwd=Path(product.THREADA_BASE_DIR),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("CommandError: Threada refuses to run: THREADA_ENGINE")
+    assert "Traceback" not in done.stderr
+
+
+def test_each_periodic_task_is_due_once_however_many_ticks_have_passed() -> None:
+    start = datetime(2026, 11, 25, 12, 0, 0, 500_000, UTC).timestamp()
+    ticks = Clock(start)
+    assert ticks.due(start) == []
+    assert ticks.pause(start) == pytest.approx(0.5)
+    assert ticks.due(start + 0.5) == [("workitems.turns", "sweeps")]
+    assert ticks.due(start + 0.6) == []
+    names = [name for name, _ in ticks.due(start + 60)]
+    assert len(names) == len(set(names))
+    assert {"workitems.sweep", "workitems.turns", "workitems.deadlines"} <= set(names)
+    assert "telemetry.tidy" not in names
+
+
+def test_every_task_belongs_to_a_queue_that_some_lane_works_off() -> None:
+    worked_off = {queue for lane in all_lanes(4) for queue in lane.queues}
+    assert {each.queue for each in all_tasks().values()} <= worked_off
+    assert len(all_tasks()) > 15
+
+
+def test_a_name_is_given_once() -> None:
+    with pytest.raises(ValueError, match=r"Two tasks are called workitems\.sweep"):
+        task("workitems.sweep", queue="sweeps")(lambda: None)
+
+
+def test_pauses_grow() -> None:
+    reseal = all_tasks()["workitems.reseal"]
+    assert [reseal.pause_after(failures) for failures in (1, 2, 3)] == [0, 5, 10]

@@ -1,0 +1,256 @@
+"""Rows of the outbox: enqueued once, published as far as there is room, taken by one, and back when that is lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from threada_site.kernel import clock
+from threada_site.tenancy.engines.outbox_jobs import (
+    LOSSES,
+    OutboxJobs,
+    Taken,
+    beat,
+    finish,
+    put_back,
+    release,
+    sign_off,
+    take,
+)
+from threada_site.tenancy.engines.procrastinate_jobs import ProcrastinateJobs
+from threada_site.tenancy.engines.publication import (
+    Due,
+    Room,
+    due_jobs,
+    hold_relay,
+    leave_relay,
+    mark_published,
+    places,
+    planned,
+    unmark,
+    unmark_lost,
+)
+
+pytestmark = pytest.mark.django_db
+
+LANES = {"first": ("first",), "executions": ("first", "executions")}
+OF_A_WORKER = {"first": {"slots": 2, "room": 2}, "executions": {"slots": 2, "room": 4}}
+
+
+def insert(number: int = 0, *, queue: str = "executions", into: Any = None, **changes: Any) -> None:
+    options = {"priority": 0, "once": None, "run_at": None, **changes}
+    statement = (into or OutboxJobs()).insertion(
+        "workitems.decide_intake", queue=queue, body=f'{{"number": {number}}}', **options
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement.sql, statement.params)
+
+
+def rows(columns: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {columns} FROM tenancy_job ORDER BY id")
+        return list(cursor.fetchall())
+
+
+def publish() -> list[str]:
+    """One round of the relay; the tokens of what it would send."""
+    rooms = places(LANES)
+    return [errand.token for errand in mark_published(planned(rooms, due_jobs(rooms)))]
+
+
+def let_pass(seconds: int) -> None:
+    with connection.cursor() as cursor:
+        for table, column in (
+            ("tenancy_job", "beat_at"),
+            ("tenancy_job", "published_at"),
+            ("tenancy_worker", "beat_at"),
+            ("tenancy_relay", "held_until"),
+        ):
+            cursor.execute(f"UPDATE {table} SET {column} = {column} - %s * interval '1 second'", [seconds])
+
+
+def taken(token: str, worker: str = "a") -> Taken:
+    found = take(token, worker=worker)
+    assert found is not None
+    return found
+
+
+def test_lanes_take_the_highest_of_their_queues_and_the_oldest_of_those() -> None:
+    due = [
+        Due(1, "executions", -1),
+        Due(2, "executions", 0),
+        Due(3, "first", 0),
+        Due(4, "first", 0),
+        Due(5, "first", 0),
+    ]
+    rooms = [Room("first", ("first",), 2), Room("executions", ("first", "executions"), 2)]
+    assert planned(rooms, due) == {"first": [3, 4], "executions": [2, 5]}
+    assert planned([Room("first", ("first",), -1)], due) == {"first": []}
+
+
+def test_no_more_is_published_than_living_workers_have_room_for() -> None:
+    for number in range(9):
+        insert(number)
+    assert publish() == []
+    beat("a", lanes=OF_A_WORKER, running=[])
+    assert len(publish()) == 4
+    assert publish() == []
+    assert rows("lane") == [("executions",)] * 4 + [(None,)] * 5
+    beat("b", lanes=OF_A_WORKER, running=[])
+    assert len(publish()) == 4
+    let_pass(16)
+    assert places(LANES) == [Room("first", LANES["first"], 0), Room("executions", LANES["executions"], -8)]
+
+
+def test_what_is_for_later_is_not_due() -> None:
+    beat("a", lanes=OF_A_WORKER, running=[])
+    insert(run_at=clock.now() + timedelta(seconds=60))
+    assert publish() == []
+
+
+def test_a_message_is_taken_once_and_its_row_goes_with_the_job() -> None:
+    beat("a", lanes=OF_A_WORKER, running=[])
+    insert(7)
+    ((token,),) = rows("token::text")
+    assert take(token, worker="a") is None  # nobody has published it
+    assert publish() == [token]
+    job = taken(token)
+    assert (job.task, job.arguments, job.attempts) == ("workitems.decide_intake", {"number": 7}, 1)
+    assert take(token, worker="b") is None
+    finish(job, worker="b")
+    assert rows("taken_by") == [("a",)]
+    finish(job, worker="a")
+    assert rows("id") == []
+
+
+def test_what_failed_waits_for_its_pause() -> None:
+    beat("a", lanes=OF_A_WORKER, running=[])
+    insert()
+    (token,) = publish()
+    put_back(taken(token), worker="a", pause_s=0)
+    assert take(token, worker="a") is None
+    assert publish() == [token]
+    again = taken(token)
+    assert again.attempts == 2
+    put_back(again, worker="a", pause_s=30)
+    assert publish() == []
+
+
+def test_what_a_lost_worker_had_taken_waits_again() -> None:
+    beat("a", lanes=OF_A_WORKER, running=[])
+    insert(once="workitems.tidy")
+    job = taken(*publish())
+    assert release() == []
+    assert rows("taken_by, losses") == [("a", 0)]
+    let_pass(14)
+    beat("a", lanes=OF_A_WORKER, running=[job.id])
+    let_pass(14)
+    release()
+    assert rows("taken_by, losses") == [("a", 0)]
+    let_pass(2)
+    insert(once="workitems.tidy")
+    release()
+    assert rows("taken_by, once, losses") == [(None, None, 1), (None, "workitems.tidy", 0)]
+    finish(job, worker="a")
+    put_back(job, worker="a", pause_s=0)
+    assert len(rows("id")) == 2
+
+
+def test_one_that_signs_off_gives_back_at_once_and_only_its_own() -> None:
+    insert(1)
+    insert(2)
+    beat("a", lanes=OF_A_WORKER, running=[])
+    first, second = publish()
+    taken(first, "a")
+    taken(second, "b")
+    sign_off("a")
+    assert rows("taken_by, losses") == [(None, 1), ("b", 0)]
+    assert places(LANES)[1].places == -1
+
+
+def test_a_job_that_costs_worker_after_worker_is_given_up() -> None:
+    beat("a", lanes=OF_A_WORKER, running=[])
+    insert()
+    for loss in range(1, LOSSES):
+        taken(*publish())
+        assert release(of="a") == []
+        assert rows("losses") == [(loss,)]
+    taken(*publish())
+    assert release(of="a") == ["workitems.decide_intake"]
+    assert rows("id") == []
+
+
+def test_a_message_that_nobody_takes_although_a_worker_is_free_is_sent_again() -> None:
+    beat("a", lanes=OF_A_WORKER, running=[])
+    for number in range(4):
+        insert(number)
+    tokens = publish()
+    assert unmark_lost() == 0
+    jobs = [taken(token) for token in tokens[:2]]
+    let_pass(16)
+    beat("a", lanes=OF_A_WORKER, running=[job.id for job in jobs])
+    assert unmark_lost() == 0  # both slots are busy: the other two wait for them
+    finish(jobs[0], worker="a")
+    assert unmark_lost() == 2
+    assert sorted(publish()) == sorted(tokens[2:])
+
+
+def test_what_could_not_be_sent_is_not_published() -> None:
+    beat("a", lanes=OF_A_WORKER, running=[])
+    insert(1)
+    insert(2)
+    first, second = publish()
+    taken(first)
+    unmark([row[0] for row in rows("id")])
+    assert rows("published_at IS NULL") == [(False,), (True,)]
+    assert take(second, worker="a") is None
+
+
+def test_one_relay_at_a_time() -> None:
+    assert hold_relay("a")
+    assert not hold_relay("b")
+    assert hold_relay("a")
+    let_pass(6)
+    assert hold_relay("b")
+    assert not hold_relay("a")
+    leave_relay("a")
+    assert not hold_relay("a")
+    leave_relay("b")
+    assert hold_relay("a")
+
+
+def test_at_most_one_waits_that_is_to_wait_once() -> None:
+    beat("a", lanes=OF_A_WORKER, running=[])
+    insert(1, once="x")
+    insert(2, once="x")
+    assert len(rows("id")) == 1
+    taken(*publish())
+    insert(3, once="x")
+    assert len(rows("id")) == 2
+
+
+def test_what_waits_with_one_engine_is_adopted_by_the_other() -> None:
+    later = clock.now() + timedelta(seconds=60)
+    beat("a", lanes=OF_A_WORKER, running=[])
+    insert(1, priority=1)
+    taken(*publish())
+    for number, changes in ((2, {"priority": -3}), (3, {"run_at": later}), (4, {"once": "a.sweep"})):
+        insert(number, **changes)
+    assert ProcrastinateJobs().adopt() == 2  # what runs is finished by whoever runs it; the clock brings sweeps
+    assert rows("taken_by") == [("a",)]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT args->>'number', priority, scheduled_at FROM procrastinate_jobs ORDER BY id")
+        moved = cursor.fetchall()
+    assert [(number, priority) for number, priority, _ in moved] == [("2", -3), ("3", 0)]
+    assert moved[1][2] == later
+    assert ProcrastinateJobs().adopt() == 0
+    assert OutboxJobs().adopt() == 2
+    assert rows("arguments->>'number', priority, taken_by, run_at = '%s'" % later)[1:] == [  # noqa: UP031
+        ("2", -3, None, False),
+        ("3", 0, None, True),
+    ]
+    assert ProcrastinateJobs().depth().waiting == 0
+    assert OutboxJobs().depth()[:2] == (2, 1)

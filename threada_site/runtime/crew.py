@@ -1,0 +1,142 @@
+"""The worker of the engine with a broker: a relay and one Celery worker for each group of lanes, forked from here.
+
+Everything is loaded once and shared; this process opens no connection and runs no thread, so it may fork at any time.
+A child that dies is followed by another, which first gives back what the dead one had taken.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+from django.db import connection
+
+from threada_site.runtime.celery_app import DATABASE_AWAY, celery_app
+from threada_site.runtime.celery_lane import work_lanes
+from threada_site.runtime.lanes import Lane, all_lanes
+from threada_site.runtime.relay import relay
+from threada_site.tenancy.engines import outbox_jobs as outbox
+
+SECONDS_TO_END: Final = 12.0
+RESTART_AFTER_S: Final = 1.0
+RELAY: Final = "relay"
+_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG, of Linux
+
+log = structlog.get_logger("threada.worker")
+
+
+class Crew:
+    """The children of one worker, by what they do."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._lanes = all_lanes(concurrency)
+        self._app: Celery = celery_app(self._lanes)
+        self._app.finalize()
+        self._own = os.getpid()
+        self._kinds = [RELAY, *dict.fromkeys(lane.process for lane in self._lanes)]
+        self._living: dict[int, str] = {}
+        self._started_at: dict[str, float] = {}
+        self._names: dict[str, str] = {}
+        self._is_asked = False
+
+    def run(self) -> bool:
+        """Until a signal asks to stop; True then."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]
+        while not self._is_asked:
+            for kind in self._kinds:
+                lived_s = time.monotonic() - self._started_at.get(kind, float("-inf"))
+                if kind not in self._living.values() and lived_s >= RESTART_AFTER_S:
+                    self._start(kind)
+            self._reap()
+            time.sleep(0.1)
+        self._end()
+        return True
+
+    def _ask(self, *_signal: Any) -> None:
+        self._is_asked = True
+
+    def _start(self, kind: str) -> None:
+        before = self._names.get(kind, "")
+        name = f"{socket.gethostname()[:60]}:{self._own}:{kind}:{uuid.uuid4().hex[:12]}"
+        self._names[kind] = name
+        self._started_at[kind] = time.monotonic()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child:
+            self._living[child] = kind
+            return
+        status = 1
+        try:
+            status = self._live(kind, name, before)
+        except BaseException:
+            log.exception("child_failed", child=kind)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _live(self, kind: str, name: str, before: str) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        _die_with_parent()
+        if not self._is_parent_there():
+            return 1
+        if before:
+            _give_back(before)
+        if kind == RELAY:
+            return relay(self._app, self._lanes, parent_is_there=self._is_parent_there)
+        return work_lanes(self._app, self._lanes_of(kind), name=name, parent=self._own)
+
+    def _lanes_of(self, kind: str) -> list[Lane]:
+        return [lane for lane in self._lanes if lane.process == kind]
+
+    def _is_parent_there(self) -> bool:
+        return os.getppid() == self._own
+
+    def _reap(self) -> None:
+        for child, kind in list(self._living.items()):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                del self._living[child]
+                if not self._is_asked:
+                    log.error("child_ended", child=kind, status=os.waitstatus_to_exitcode(status))
+
+    def _end(self) -> None:
+        for child in self._living:
+            os.kill(child, signal.SIGTERM)
+        ends = time.monotonic() + SECONDS_TO_END
+        while self._living and time.monotonic() < ends:
+            self._reap()
+            time.sleep(0.05)
+        for child in self._living:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _give_back(worker: str) -> None:
+    try:
+        outbox.sign_off(worker)
+    except DATABASE_AWAY:
+        log.warning("left_to_its_lease", worker=worker)
+    finally:
+        connection.close()
+
+
+def _die_with_parent() -> None:
+    """At once, where the system can; a child looks for itself besides."""
+    if sys.platform == "linux":
+        prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_DIE_WITH_PARENT, signal.SIGKILL)
