@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.adversarial, pytest.mark.django_db(transaction=True)]
 
 SIZE = "3m"
 MOST_CALLS = 200
-LEDGER = ("telemetry_receipt", "telemetry_sealqueueentry")
+LEDGER = (f"telemetry_receipt_{datetime.now(UTC):%Y_%m}", "telemetry_sealqueueentry")
 
 
 @pytest.fixture

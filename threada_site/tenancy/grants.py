@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.db import transaction
 
 from threada_site.tenancy.constraints import AppendOnly
 from threada_site.tenancy.roles import APP, PLATFORM
@@ -19,16 +20,29 @@ def append_only_tables() -> list[str]:
     ]
 
 
+def partitions(connection: Any) -> list[str]:
+    """The partitions of all tables. They are reached through their tables, and by nobody's name but the owner's."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' "
+            "AND relnamespace = 'public'::regnamespace"
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
 def grant_tables(connection: Any) -> None:
-    """Grant the login and the platform role their rights on all tables; take change and deletion off append-only ones.
+    """Grant the login and the platform role their rights on all tables; take change and deletion off append-only ones,
+    and everything off partitions.
 
     Run as the owner. Idempotent.
     """
     present = set(connection.introspection.table_names())
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"GRANT USAGE ON SCHEMA public TO {APP}, {PLATFORM}")
         cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APP}, {PLATFORM}")
         cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {APP}, {PLATFORM}")
         for table in append_only_tables():
             if table in present:
                 cursor.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM {APP}')
+        for partition in partitions(connection):
+            cursor.execute(f'REVOKE ALL ON "{partition}" FROM {APP}, {PLATFORM}')

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.commands import flush
 from django.db import connection
 
-from threada_site.tenancy.grants import append_only_tables
+from threada_site.tenancy.grants import append_only_tables, partitions
 from threada_site.tenancy.roles import owner_role
 
 
@@ -26,7 +26,7 @@ class Command(flush.Command):
                 self._switch_triggers("ENABLE")
 
     def _switch_triggers(self, verb: str) -> None:
-        for table in append_only_tables():
+        for table in [*append_only_tables(), *partitions(connection)]:
             self._execute(f'ALTER TABLE "{table}" {verb} TRIGGER USER')
 
     def _execute(self, statement: str) -> None:

@@ -1,0 +1,14 @@
+from django.db import migrations
+
+from threada_site.tenancy.partitioning import PartitionByMonth
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [
+        ("telemetry", "0008_instance_log"),
+        ("tenancy", "0010_partitions"),
+    ]
+
+    operations = [PartitionByMonth("receipt")]

@@ -1,0 +1,19 @@
+from pathlib import Path
+
+from django.db import migrations
+
+SQL = Path(__file__).resolve().parent.parent / "sql" / "partitions.sql"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("tenancy", "0009_outbox")]
+
+    operations = [
+        migrations.RunSQL(
+            SQL.read_text(),
+            "DROP FUNCTION threada_join_months(text); DROP FUNCTION threada_partition_by_month(text, integer); DROP FUNCTION threada_add_months(text, integer); "
+            "DROP FUNCTION threada_add_partition(text, text, uuid, uuid); DROP FUNCTION threada_seclude(text); "
+            "DROP FUNCTION threada_partitions(text); DROP FUNCTION threada_instant(uuid); "
+            "DROP FUNCTION threada_first_id(timestamp);",
+        )
+    ]

@@ -1,0 +1,138 @@
+"""Tables by month: making one of a plain table while it is in use, and making months ahead.
+
+What is done lies in `sql/partitions.sql`; here is when, and how often it is tried. Everything that needs a table for
+itself asks for it for half a second at a time, so that nobody waits longer behind it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from django.db import OperationalError, connection, transaction
+from django.db.migrations.operations.base import Operation
+from psycopg import errors, sql
+
+from threada_site.kernel import ids
+
+MONTHS_AHEAD: Final = 3
+"""Whole months that are made behind the present one."""
+LOCK_TIMEOUT: Final = "500ms"
+TRIES: Final = 240
+SECONDS_BETWEEN: Final = 0.5
+
+_NEAR: Final = timedelta(days=7)
+
+
+class PartitionByMonth(Operation):
+    """Make the table of a model one by month, online: for a migration with `atomic = False`.
+
+    Each step is a transaction and leaves the table whole; a migration that was killed is run again and goes on.
+    Backwards it copies what was written after the table had been partitioned, and nobody writes meanwhile.
+    """
+
+    reduces_to_sql = False
+    reversible = True
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """The model stays as it is."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        table = to_state.apps.get_model(app_label, self.model)._meta.db_table
+        partition_by_month(table, now=datetime.now(UTC))
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        table = from_state.apps.get_model(app_label, self.model)._meta.db_table
+        if _is_partitioned(table):
+            patiently("SELECT threada_join_months(%s)", [table])
+
+    def describe(self) -> str:
+        return f"Partition {self.model} by month"
+
+
+def partition_by_month(table: str, *, now: datetime) -> None:
+    """As the owner. Idempotent."""
+    if not _is_partitioned(table):
+        bound(table, now=now)
+        patiently("SELECT threada_partition_by_month(%s, %s)", [table, MONTHS_AHEAD])
+    for child, constraint in _unvalidated_references(table):
+        _alter("ALTER TABLE {} VALIDATE CONSTRAINT {}", child, constraint)
+
+
+def patiently(statement: Any, parameters: Sequence[Any] = (), *, tries: int = TRIES) -> Any:
+    """Run a statement that needs a table for itself, in a transaction of its own; what it returns in its first column.
+
+    Whoever holds the table keeps it: this one steps back after half a second and asks again. Raises
+    `OperationalError` when it was never let in.
+    """
+    for left in range(tries - 1, -1, -1):
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                cursor.execute(statement, parameters)
+                row = cursor.fetchone() if cursor.description else None
+                cursor.execute("SET LOCAL lock_timeout = 0")
+            return row[0] if row else None
+        except OperationalError as error:
+            if not left or not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
+                raise
+            time.sleep(SECONDS_BETWEEN)
+    raise AssertionError("unreachable")
+
+
+def bound(table: str, *, now: datetime) -> None:
+    """Prove that every row lies before the first of some month, without keeping anybody from writing.
+
+    The month after next: what is written until the end has to lie before it too. A bound that a killed migration left
+    long ago is drawn anew before it comes into anybody's way.
+    """
+    name = f"{table}_before"
+    known = _value(
+        "SELECT substring(pg_get_constraintdef(oid) FROM '([0-9a-f-]{36})')::uuid FROM pg_constraint "
+        "WHERE conrelid = %s::regclass AND conname = %s",
+        [table, name],
+    )
+    if known is not None and ids.instant_of(known) < now + _NEAR:
+        _alter("ALTER TABLE {} DROP CONSTRAINT {}", table, name)
+        known = None
+    if known is None:
+        if not _value(_composed("SELECT EXISTS (SELECT FROM {})", table)):
+            return
+        month = now.year * 12 + now.month + 1  # counted from 0
+        bound = ids.first_id_at(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC))
+        _alter("ALTER TABLE {} ADD CONSTRAINT {} CHECK (id < " + f"'{bound}') NOT VALID", table, name)
+    _alter("ALTER TABLE {} VALIDATE CONSTRAINT {}", table, name)
+
+
+def _unvalidated_references(table: str) -> list[tuple[str, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname, r.conname FROM pg_constraint r JOIN pg_class c ON c.oid = r.conrelid "
+            "WHERE r.confrelid = %s::regclass AND r.contype = 'f' AND r.conparentid = 0 AND NOT r.convalidated",
+            [table],
+        )
+        return cursor.fetchall()
+
+
+def _is_partitioned(table: str) -> bool:
+    return bool(_value("SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", [table]))
+
+
+def _alter(statement: str, *names: str) -> None:
+    patiently(_composed(statement, *names))
+
+
+def _composed(statement: str, *names: str) -> Any:
+    return sql.SQL(statement).format(*(sql.Identifier(name) for name in names))  # type: ignore[arg-type]
+
+
+def _value(statement: Any, parameters: Sequence[Any] = ()) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        row = cursor.fetchone()
+    return row[0] if row else None
