@@ -33,6 +33,7 @@ from workitems.services.addressing import SEND, address_notice
 from workitems.services.decisions import take_intake_decision
 from workitems.services.notices import ADDRESS
 from workitems.services.reseal import reseal as reseal_step
+from workitems.services.retention_batches import take_batch
 from workitems.services.sending import send_message
 from workitems.sweeps import keeping
 from workitems.sweeps.deadlines import sweep_deadlines
@@ -158,7 +159,8 @@ def apply_retention(tenant_id: str) -> None:
     notice = timedelta(hours=settings.THREADA_RETENTION_NOTICE_HOURS)
     try:
         with unit_of_work(tenant.id):
-            is_more = retention.advance(now=clock.now(), notice=notice, ctx=_context(tenant))
+            is_time = retention.prepare(now=clock.now(), notice=notice, ctx=_context(tenant))
+        is_more = is_time and not take_batch(now=clock.now(), ctx=_context(tenant)).is_last
     except RetentionStandsStill as failure:
         log.error("retention_stands_still", tenant=tenant.slug, detail=failure.detail)  # noqa: TRY400
         with unit_of_work(tenant.id):

@@ -65,38 +65,41 @@ def open_evidence(export: TelemetryExport) -> Download:
         "Content-Disposition": f'attachment; filename="{name}.zip"',
         "Cache-Control": "private, no-store",
     }
-    return Download(200, headers, _archive(name, export, path, head))
+    evidence = evidence_of(path, name=name, head=head, compression=export.compression)
+    return Download(200, headers, evidence)
 
 
-def _archive(name: str, export: TelemetryExport, path: Path, head: Checkpoint) -> Iterator[bytes]:
+def evidence_of(
+    file: Path, *, name: str, head: Checkpoint, compression: str = "none", whole_log: int | None = None
+) -> Iterator[bytes]:
+    """The zip `name`, for receipts that are the lines of `file`. Opens units of work of its own."""
     archive = Archive(name)
     words = readme(archive=f"{name}.zip", origin=head.note.partition("\n")[0], verifier_keys=list(head.verifier_keys))
     yield archive.add(README_FILE, words.encode())
     yield archive.add(CHECKPOINT_FILE, head.note.encode())
-    with archive.member(RECEIPTS_FILE) as out, _receipts(export, path) as file:
-        while block := file.read(_READ_BYTES):
+    with archive.member(RECEIPTS_FILE) as out, _receipts(file, compression) as lines:
+        while block := lines.read(_READ_BYTES):
             out.write(block)
             yield archive.taken()
     touched: set[int] = set()
-    with archive.member(POSITIONS_FILE) as out, _receipts(export, path) as file:
-        for lines in batched(file, _LINES_AT_ONCE):
-            places = _places(lines, head)
+    with archive.member(POSITIONS_FILE) as out, _receipts(file, compression) as stream:
+        for lines_read in batched(stream, _LINES_AT_ONCE):
+            places = _places(lines_read, head)
             touched.update(place // TILE_HASHES for place in places if place is not None)
             out.write("".join("-\n" if place is None else f"{place}\n" for place in places).encode())
             yield archive.taken()
-    for tiles in batched(_tiles(head.size, touched), 256):
-        with unit_of_work(export.tenant_id):
-            found = [(tile, _hashes(tile, export.tenant_id)) for tile in tiles]
+    for tiles in batched(_tiles(head.size, touched, whole_log=WHOLE_LOG if whole_log is None else whole_log), 256):
+        with unit_of_work(head.tenant_id):
+            found = [(tile, _hashes(tile, head.tenant_id)) for tile in tiles]
         for tile, hashes in found:
             yield archive.add(tile.path(), hashes, compressed=False)
     yield archive.finish()
 
 
 @contextmanager
-def _receipts(export: TelemetryExport, path: Path) -> Iterator[IO[bytes]]:
-    """The lines of the export's file."""
-    with path.open("rb") as raw:
-        yield gzip.GzipFile(fileobj=raw) if export.compression == "gzip" else raw  # type: ignore[misc]
+def _receipts(file: Path, compression: str) -> Iterator[IO[bytes]]:
+    with file.open("rb") as raw:
+        yield gzip.GzipFile(fileobj=raw) if compression == "gzip" else raw  # type: ignore[misc]
 
 
 def _places(lines: tuple[bytes, ...], head: Checkpoint) -> list[int | None]:
@@ -109,11 +112,12 @@ def _places(lines: tuple[bytes, ...], head: Checkpoint) -> list[int | None]:
     return [found.get(receipt) for receipt in named]
 
 
-def _tiles(size: int, touched: set[int]) -> Iterator[TileId]:
-    """The tiles that lead from the leaf tiles `touched` to the root: all above the leaves, and the right edge."""
+def _tiles(size: int, touched: set[int], *, whole_log: int) -> Iterator[TileId]:
+    """The tiles that lead from the leaf tiles `touched` to the root: all above the leaves, and the right edge. Of a log
+    of at most `whole_log` receipts, all."""
     for level in levels(size):
         for tile in tiles_of(level, size):
-            if level or size <= WHOLE_LOG or tile.width < TILE_HASHES or tile.number in touched:
+            if level or size <= whole_log or tile.width < TILE_HASHES or tile.number in touched:
                 yield tile
 
 

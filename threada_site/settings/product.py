@@ -64,3 +64,7 @@ THREADA_READY_FILE = text("THREADA_READY_FILE")
 THREADA_RETENTION_NOTICE_HOURS = number("THREADA_RETENTION_NOTICE_HOURS", 24)
 # Where `then: archive` puts what it takes out of the database; without one, such rules remove nothing.
 THREADA_ARCHIVE_DIR = text("THREADA_ARCHIVE_DIR")
+# Or an address that fsspec knows, a JSON file with its options, and where archives are made before they are sent there.
+THREADA_ARCHIVE_URL = text("THREADA_ARCHIVE_URL")
+THREADA_ARCHIVE_OPTIONS_FILE = text("THREADA_ARCHIVE_OPTIONS_FILE")
+THREADA_ARCHIVE_SPOOL_DIR = Path(text("THREADA_ARCHIVE_SPOOL_DIR") or DATA_DIR / "archiving").absolute()

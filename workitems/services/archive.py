@@ -1,9 +1,10 @@
 """Archiving what retention is about to remove: files that are whole and on disk before anything is deleted.
 
 Below `THREADA_ARCHIVE_DIR`, one folder a tenant and run: `<batch>-rows.ndjson` holds the rows of the cases as they are
-stored, `<batch>-receipts.ndjson` the bodies of their receipts byte for byte, `<batch>-manifest.json` the digests of
-both. A file appears under its name only when it is complete; one left by a batch that did not commit is written over by
-the next try.
+stored, `<batch>-receipts.ndjson` the bodies of their receipts byte for byte, `<batch>-evidence.zip` the same receipts
+with their proof (what threada_verify.py checks), `<batch>-manifest.json` the digests of all. A file appears under its
+name only when it is complete, the manifest last; one left by a batch that did not commit is written over by the next
+try. Archives on other machines: `archive_ahead`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from django.conf import settings
 from django.db import connection, models
 
 from telemetry.models import Receipt
+from telemetry.selectors import newest_checkpoint
+from telemetry.services.evidence import evidence_of
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from workitems.models import RetentionRun, WorkItem
 from workitems.retention.case_tables import case_tables, rows_of
+from workitems.retention.due import Phase
 
 FORMAT: Final = "threada-archive/1"
 
@@ -37,62 +40,40 @@ class ArchivedFile:
     name: str
     sha256: str
     size: int
-    lines: int
+    lines: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        lines = {} if self.lines is None else {"lines": self.lines}
+        return {"name": self.name, "sha256": self.sha256, "size": self.size, **lines}
 
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """The files of one batch."""
+    """The files of one batch. `target` is the address of another machine, without secrets."""
 
     folder: str
     files: tuple[ArchivedFile, ...]
+    target: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
+            **({"target": self.target} if self.target else {}),
             "folder": self.folder,
             "files": [{"name": file.name, "sha256": file.sha256, "size": file.size} for file in self.files],
         }
 
 
-def require_archive(ctx: ActingContext) -> Path:
-    """The tenant's folder. Raises `ArchiveUnavailable` where the instance has none."""
-    if not settings.THREADA_ARCHIVE_DIR:
-        raise errors.ArchiveUnavailable("A rule says archive, and THREADA_ARCHIVE_DIR is not set. Nothing was removed.")
-    return Path(settings.THREADA_ARCHIVE_DIR) / ctx.tenant_slug
-
-
-def archive_contents(folder: Path, run: RetentionRun, items: Sequence[WorkItem], *, ctx: ActingContext) -> Archived:
-    """The rows of these cases, before their contents are emptied."""
-    return _archive(folder, run, {"rows": _rows([item.id for item in items], ctx=ctx)}, cases=len(items), ctx=ctx)
-
-
-def archive_cases(folder: Path, run: RetentionRun, items: Sequence[WorkItem], *, ctx: ActingContext) -> Archived:
-    """The rows and the receipts of these cases, before they are deleted."""
-    item_ids = [item.id for item in items]
-    parts = {"rows": _rows(item_ids, ctx=ctx), "receipts": _receipts(item_ids, ctx=ctx)}
-    return _archive(folder, run, parts, cases=len(items), ctx=ctx)
-
-
-def _archive(
-    folder: Path, run: RetentionRun, parts: dict[str, Iterator[bytes]], *, cases: int, ctx: ActingContext
+def archive_batch(
+    folder: Path, run: RetentionRun, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext
 ) -> Archived:
+    """What is about to go of these cases, in the tenant's folder on this machine. Raises `ArchiveUnavailable`."""
     place = folder / run.public_id
-    number = f"{run.batches + 1:06d}"
+    number = number_of(run)
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        files = [_write(place / f"{number}-{name}.ndjson", lines) for name, lines in parts.items()]
-        manifest = {
-            "format": FORMAT,
-            "tenant": ids.public_id(ids.TENANT, ctx.tenant_id),
-            "retention_run_id": run.public_id,
-            "as_of": rfc3339(run.as_of),
-            "rules": run.rules,
-            "cases": cases,
-            "files": [
-                {"name": file.name, "sha256": file.sha256, "size": file.size, "lines": file.lines} for file in files
-            ],
-        }
-        files.append(_write(place / f"{number}-manifest.json", [orjson.dumps(manifest, option=orjson.OPT_INDENT_2)]))
+        files = write_parts(place, f"{number}-", phase, items, ctx=ctx)
+        manifest = manifest_of(run, files, cases=len(items), ctx=ctx)
+        files.append(_write(place / f"{number}-manifest.json", [manifest]))
         for level in (place, folder, folder.parent):
             _sync(level)
     except OSError as error:
@@ -102,16 +83,69 @@ def _archive(
     return Archived(f"{ctx.tenant_slug}/{run.public_id}", tuple(files))
 
 
-def _write(path: Path, lines: Iterable[bytes]) -> ArchivedFile:
+def number_of(run: RetentionRun) -> str:
+    """The number of the batch that comes next, as names of files have it."""
+    return f"{run.batches + 1:06d}"
+
+
+def write_parts(
+    place: Path, prefix: str, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext
+) -> list[ArchivedFile]:
+    """Every file of a batch but its manifest, in a folder of this machine. Raises `OSError`."""
+    files = []
+    for name, lines in parts_of(phase, items, ctx=ctx).items():
+        files.append(_write(place / f"{prefix}{name}.ndjson", lines, has_lines=True))
+    head = newest_checkpoint(ctx.tenant_id)
+    if phase == "keep_receipts" and head is not None and head.note:
+        evidence = evidence_of(place / files[-1].name, name=f"{prefix}evidence", head=head, whole_log=0)
+        files.append(_write(place / f"{prefix}evidence.zip", evidence))
+    return files
+
+
+def parts_of(phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> dict[str, Iterator[bytes]]:
+    """The lines of each part: the rows of these cases, and where the cases go, their receipts."""
+    item_ids = [item.id for item in items]
+    parts = {"rows": _rows(item_ids, ctx=ctx)}
+    return parts | ({"receipts": _receipts(item_ids, ctx=ctx)} if phase == "keep_receipts" else {})
+
+
+def manifest_of(run: RetentionRun, files: Sequence[ArchivedFile], *, cases: int, ctx: ActingContext) -> bytes:
+    """What is written last: a batch is there when its manifest is."""
+    manifest = {
+        "format": FORMAT,
+        "tenant": ids.public_id(ids.TENANT, ctx.tenant_id),
+        "retention_run_id": run.public_id,
+        "as_of": rfc3339(run.as_of),
+        "rules": run.rules,
+        "cases": cases,
+        "files": [file.as_json() for file in files],
+    }
+    return orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def digest_of(lines: Iterable[bytes]) -> str:
+    """The SHA-256 of the file that these lines make."""
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line)
+    return digest.hexdigest()
+
+
+def write_bytes(path: Path, data: bytes) -> ArchivedFile:
+    """A small file, whole. Raises `OSError`."""
+    return _write(path, [data])
+
+
+def _write(path: Path, chunks: Iterable[bytes], *, has_lines: bool = False) -> ArchivedFile:
     """Write, force to disk, read back, and only then let it appear under its name."""
     partial = path.with_name(f".{path.name}.partial")
     digest, size, count = hashlib.sha256(), 0, 0
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            for line in lines:
-                file.write(line + b"\n")
-                digest.update(line + b"\n")
-                size += len(line) + 1
+            for chunk in chunks:
+                file.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
                 count += 1
             file.flush()
             os.fsync(file.fileno())
@@ -123,7 +157,7 @@ def _write(path: Path, lines: Iterable[bytes]) -> ArchivedFile:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    return ArchivedFile(path.name, digest.hexdigest(), size, count)
+    return ArchivedFile(path.name, digest.hexdigest(), size, count if has_lines else None)
 
 
 def _sync(folder: Path) -> None:
@@ -136,7 +170,7 @@ def _sync(folder: Path) -> None:
 
 
 def _rows(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> Iterator[bytes]:
-    """`{"table": …, "row": {…}}` for every row of the cases, as PostgreSQL writes it: contents are not opened."""
+    """A line `{"table": …, "row": {…}}` a row of the cases, as PostgreSQL writes it: contents are not opened."""
     tables: list[tuple[type[models.Model], Any]] = [
         (WorkItem, WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids))
     ]
@@ -148,11 +182,11 @@ def _rows(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> Iterator[byte
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             for (row,) in cursor:
-                yield b'{"table":"%s","row":%s}' % (table.encode(), row.encode())
+                yield b'{"table":"%s","row":%s}\n' % (table.encode(), row.encode())
 
 
 def _receipts(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> Iterator[bytes]:
     """The stored bodies, oldest first: canonical JSON holds no line break, so a line is a receipt."""
     rows = Receipt.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=item_ids).order_by("id")
     for body in rows.values_list("body", flat=True):
-        yield bytes(body)
+        yield bytes(body) + b"\n"

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from telemetry.models import Receipt
@@ -20,6 +21,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors.retention import ArchiveOutdated
 from threada_site.tenancy.contents import BY_RETENTION
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import require_unit_of_work
@@ -27,7 +29,8 @@ from workitems.models import RetentionRuleVersion, RetentionRun, WorkItem
 from workitems.retention.case_tables import case_tables, emptied, has_contents, rows_of, tables_with_contents
 from workitems.retention.due import Phase, count_due, due_items, rules_in_force
 from workitems.retention.rules import Rule, rule_for, rule_from_spec
-from workitems.services.archive import Archived, archive_cases, archive_contents, require_archive
+from workitems.services.archive import Archived, archive_batch
+from workitems.services.archive_ahead import Ahead, archive_target
 from workitems.services.retention_locks import lock_retention
 
 BATCH: Final = 100
@@ -71,10 +74,10 @@ def plan_retention(*, now: datetime, ctx: ActingContext) -> RetentionRun:
     return run
 
 
-def advance(*, now: datetime, notice: timedelta, ctx: ActingContext) -> bool:
-    """What the automatic run does next, if anything: a dry run, or a batch of one that has stood for `notice`.
+def prepare(*, now: datetime, notice: timedelta, ctx: ActingContext) -> bool:
+    """What the automatic run does before it removes anything: a dry run, if something is due; without, none.
 
-    Whether there is more to do at once. Without anything due there is no dry run either.
+    Whether there is one that has stood for `notice`, so that a batch of it may be taken.
     """
     run = open_run(ctx.tenant_id)
     if run is None:
@@ -82,9 +85,7 @@ def advance(*, now: datetime, notice: timedelta, ctx: ActingContext) -> bool:
         if (latest is None or latest.created_at <= now - notice) and anything_due(now=now, ctx=ctx):
             plan_retention(now=now, ctx=ctx)
         return False
-    if run.status == "planned" and run.as_of > now - notice:
-        return False
-    return not apply_batch(now=now, ctx=ctx).is_last
+    return run.status == "running" or run.as_of <= now - notice
 
 
 def anything_due(*, now: datetime, ctx: ActingContext) -> bool:
@@ -99,10 +100,20 @@ def open_run(tenant_id: uuid.UUID) -> RetentionRun | None:
     return RetentionRun.objects.filter(tenant_id=tenant_id, status__in=["planned", "running"]).first()
 
 
-def apply_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH) -> Batch:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The cases that the next batch takes, and those among them that a rule says to archive first."""
+
+    phase: Phase
+    items: list[WorkItem]
+    archived: list[WorkItem]
+
+
+def apply_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH, ahead: Ahead | None = None) -> Batch:
     """Take the next batch of what the dry run has shown: first contents, then whole cases with their receipts.
 
-    Raises `PermissionDenied`, `RetentionNotShown`, `ArchiveUnavailable` (nothing has changed then).
+    `ahead`: its archive, where that lies on another machine. Raises `PermissionDenied`, `RetentionNotShown`,
+    `ArchiveUnavailable` and `ArchiveOutdated` (nothing has changed then).
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -110,13 +121,24 @@ def apply_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH) -> Batc
     run = open_run(ctx.tenant_id)
     if run is None:
         raise errors.RetentionNotShown
-    shown, in_force = shown_rules(run), rules_in_force(ctx.tenant_id)
-    for phase, take in (("keep_payload", _take_contents), ("keep_receipts", _take_cases)):
-        items = _next_items(run, shown, in_force, phase, now=now, size=size)  # type: ignore[arg-type]
+    due = due_batch(run, now=now, size=size)
+    if due is None:
+        _finish(run, now=now, ctx=ctx)
+        return Batch(is_last=True)
+    kept = _archived(run, due, ahead, ctx=ctx)
+    take = _take_contents if due.phase == "keep_payload" else _take_cases
+    return take(run, due.items, kept, now=now, ctx=ctx)
+
+
+def due_batch(run: RetentionRun, *, now: datetime, size: int) -> Due | None:
+    """What the next batch takes, locked; None when nothing that the dry run has shown is left."""
+    shown, in_force = shown_rules(run), rules_in_force(run.tenant_id)
+    phases: tuple[Phase, ...] = ("keep_payload", "keep_receipts")
+    for phase in phases:
+        items = _next_items(run, shown, in_force, phase, now=now, size=size)
         if items:
-            return take(run, items, _archived_among(items, shown, in_force), now=now, ctx=ctx)
-    _finish(run, now=now, ctx=ctx)
-    return Batch(is_last=True)
+            return Due(phase, items, _archived_among(items, shown, in_force))
+    return None
 
 
 def note_failure(detail: str, *, ctx: ActingContext) -> None:
@@ -164,9 +186,8 @@ def _archived_among(items: Sequence[WorkItem], *versions: Sequence[Rule]) -> lis
 
 
 def _take_contents(
-    run: RetentionRun, items: Sequence[WorkItem], archived: Sequence[WorkItem], *, now: datetime, ctx: ActingContext
+    run: RetentionRun, items: Sequence[WorkItem], kept: Archived | None, *, now: datetime, ctx: ActingContext
 ) -> Batch:
-    kept = _archive(run, archived, archive_contents, ctx=ctx)
     item_ids = [item.id for item in items]
     empty_contents(item_ids, by=BY_RETENTION, ctx=ctx)
     WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids).update(contents_removed_at=now, external_ref="")
@@ -176,9 +197,8 @@ def _take_contents(
 
 
 def _take_cases(
-    run: RetentionRun, items: Sequence[WorkItem], archived: Sequence[WorkItem], *, now: datetime, ctx: ActingContext
+    run: RetentionRun, items: Sequence[WorkItem], kept: Archived | None, *, now: datetime, ctx: ActingContext
 ) -> Batch:
-    kept = _archive(run, archived, archive_cases, ctx=ctx)
     item_ids = [item.id for item in items]
     receipts = Receipt.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=item_ids)
     receipt_ids = list(receipts.values_list("id", flat=True))
@@ -203,12 +223,15 @@ def empty_contents(item_ids: Sequence[uuid.UUID], *, by: str, ctx: ActingContext
             rows.filter(has_contents(fields)).update(**{field.attname: emptied(field, by=by) for field in fields})
 
 
-def _archive(run: RetentionRun, items: Sequence[WorkItem], write: Any, *, ctx: ActingContext) -> Archived | None:
-    if not items:
+def _archived(run: RetentionRun, due: Due, ahead: Ahead | None, *, ctx: ActingContext) -> Archived | None:
+    if not due.archived:
         return None
-    folder = require_archive(ctx)
-    archived: Archived = write(folder, run, items, ctx=ctx)
-    return archived
+    target = archive_target(ctx)
+    if isinstance(target, Path):
+        return archive_batch(target, run, due.phase, due.archived, ctx=ctx)
+    if ahead is None or not ahead.holds(run, due.phase, due.archived, ctx=ctx):
+        raise ArchiveOutdated("The cases are not archived as they are now. Nothing was removed; try again.")
+    return ahead.archived
 
 
 def _applied(

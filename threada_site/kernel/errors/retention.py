@@ -23,5 +23,9 @@ class ArchiveUnavailable(RetentionStandsStill):
     reason_code = "archive_unavailable"
 
 
+class ArchiveOutdated(ArchiveUnavailable):
+    """What was sent to the archive is not what is about to be removed any more."""
+
+
 class ReceiptMismatch(RetentionStandsStill):
     reason_code = "receipt_mismatch"

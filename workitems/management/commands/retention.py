@@ -11,7 +11,8 @@ from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import RetentionRun
-from workitems.services.retention import apply_batch, note_failure, open_run, plan_retention
+from workitems.services.retention import note_failure, open_run, plan_retention
+from workitems.services.retention_batches import take_batch
 
 
 class Command(TenantCommand):
@@ -57,8 +58,7 @@ class Command(TenantCommand):
             run = open_run(ctx.tenant_id)
         while True:
             try:
-                with unit_of_work(ctx.tenant_id):
-                    batch = apply_batch(now=clock.now(), ctx=ctx)
+                batch = take_batch(now=clock.now(), ctx=ctx)
             except RetentionStandsStill as failure:
                 with unit_of_work(ctx.tenant_id):
                     note_failure(failure.detail, ctx=ctx)
