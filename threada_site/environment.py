@@ -91,6 +91,11 @@ def key(name: str) -> str:
     return text(f"THREADA_{name.upper()}") or key_file(name).read_text().strip()
 
 
+def keys(name: str) -> list[str]:
+    """Likewise, where several may stand, separated by white space: the first one is used, all are known."""
+    return list(dict.fromkeys(key(name).split()))
+
+
 def key_file(name: str) -> Path:
     """`<data dir>/keys/<name>`, holding a key since its first use.
 

@@ -145,6 +145,12 @@ def encrypted_with_older_keys() -> int:
         return StoredSecret.objects.exclude(key_id=current).count()
 
 
+def encrypted_with_unknown_keys() -> int:
+    """How many secrets of all tenants no key of this machine opens."""
+    with platform_role():
+        return StoredSecret.objects.exclude(key_id__in=keyring().key_ids).count()
+
+
 def _checked(value: str, hosts: Sequence[str]) -> list[str]:
     errors = []
     if not _PLAIN.fullmatch(value) or len(value.encode()) > MAX_SECRET_BYTES:

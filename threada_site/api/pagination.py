@@ -54,7 +54,11 @@ def _binding(request: Any) -> bytes:
 
 
 def _sealed(last_id: uuid.UUID, binding: bytes) -> str:
-    return base64.urlsafe_b64encode(last_id.bytes + _signature(last_id.bytes, binding)).rstrip(b"=").decode()
+    return (
+        base64.urlsafe_b64encode(last_id.bytes + _signature(last_id.bytes, binding, settings.THREADA_CURSOR_KEYS[0]))
+        .rstrip(b"=")
+        .decode()
+    )
 
 
 def _opened(cursor: str, binding: bytes) -> uuid.UUID:
@@ -63,11 +67,13 @@ def _opened(cursor: str, binding: bytes) -> uuid.UUID:
     except ValueError:
         raw = b""
     last_id, signature = raw[:16], raw[16:]
-    if len(raw) != 16 + _SIGNATURE_BYTES or not hmac.compare_digest(signature, _signature(last_id, binding)):
+    is_ours = any(
+        hmac.compare_digest(signature, _signature(last_id, binding, key)) for key in settings.THREADA_CURSOR_KEYS
+    )
+    if len(raw) != 16 + _SIGNATURE_BYTES or not is_ours:
         raise errors.InvalidCursor("The cursor belongs to another tenant, list or set of filters. Start without one.")
     return uuid.UUID(bytes=last_id)
 
 
-def _signature(last_id: bytes, binding: bytes) -> bytes:
-    key = settings.THREADA_CURSOR_KEY.encode()
-    return hmac.new(key, last_id + binding, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+def _signature(last_id: bytes, binding: bytes, key: str) -> bytes:
+    return hmac.new(key.encode(), last_id + binding, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

@@ -22,9 +22,11 @@ from threada_site.api.views import TenantView
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.measurements import Measurement
 from threada_site.tenancy.checks import isolation_problems
 from threada_site.tenancy.engines.choice import engine_problem
 from threada_site.tenancy.figures import figures_to_show
+from threada_site.tenancy.instance import clock_skew, difference, differing_facts
 from threada_site.tenancy.models import Credential
 
 ME = representation(
@@ -112,10 +114,13 @@ class Readyz(PublicView):
         "Can the instance do its work?",
         tag="System",
         answers={200: READY},
-        reasons=("starting", "not_ready"),
+        reasons=("starting", "stopping", "not_ready"),
     )
     def get(self, _request: Any) -> Response:
-        """Ready: started, the database answers, all migrations are applied, tenants are isolated."""
+        """Ready: started and not about to stop, the database answers, all migrations are applied, tenants are isolated,
+        keys and settings are those of the other machines."""
+        if settings.THREADA_STOPPING_FILE and Path(settings.THREADA_STOPPING_FILE).exists():
+            raise errors.InstanceStopping
         if settings.THREADA_READY_FILE and not Path(settings.THREADA_READY_FILE).exists():
             raise errors.InstanceStarting(headers={"Retry-After": "1"})
         if not migrations_are_applied():
@@ -126,6 +131,9 @@ class Readyz(PublicView):
         problems = isolation_problems()
         if problems:
             raise errors.InstanceNotReady("Tenants are not isolated: " + "; ".join(problems) + ".")
+        differing = facts_that_differ()
+        if differing:
+            raise errors.InstanceNotReady("This machine does not join: " + "; ".join(map(difference, differing)) + ".")
         return Response({"status": "ready"})
 
 
@@ -143,14 +151,34 @@ class _Measured:
 
     def collect(self) -> list[GaugeMetricFamily]:
         families: dict[str, GaugeMetricFamily] = {}
-        for figure in figures_to_show():
+        for figure in (*figures_to_show(), _skew()):
             names, values = [name for name, _ in figure.labels], [value for _, value in figure.labels]
             family = families.setdefault(figure.name, GaugeMetricFamily(figure.name, figure.description, labels=names))
             family.add_metric(values, figure.value)
         return list(families.values())
 
 
+def _skew() -> Measurement:
+    return Measurement(
+        "threada_clock_skew_seconds",
+        "How far the clock of this web's machine is ahead of the database's.",
+        clock_skew(),
+    )
+
+
 _applied: set[str] = set()
+_same: set[str] = set()
+
+
+def facts_that_differ() -> list[str]:
+    """Keys and settings that are not those of the other machines. Once there are none, that holds for this process."""
+    name = connection.settings_dict["NAME"]
+    if name not in _same:
+        differing = differing_facts(with_settings=True)
+        if differing:
+            return differing
+        _same.add(name)
+    return []
 
 
 def migrations_are_applied() -> bool:

@@ -388,6 +388,9 @@ _TABLE: Final = (
     Reason("audit_unavailable", _E, 503, "Receipts cannot be written", "Nothing was changed. Retry later."),
     Reason("service_unavailable", _E, 503, "The database does not answer", "Nothing was changed. Retry in a moment."),
     Reason("starting", _E, 503, "The instance is starting", "Ask again in a moment."),
+    Reason(
+        "stopping", _E, 503, "This web process is about to stop", "Ask another one; it still answers what comes in."
+    ),
     Reason("not_ready", _E, 503, "The instance is not ready to serve", "Mend what detail names."),
     Reason("internal_error", _E, 500, "Something broke here", "Report the correlation id to the instance's operator."),
 )

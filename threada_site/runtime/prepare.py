@@ -20,8 +20,14 @@ from threada_site import postgres
 from threada_site.identity import services as identity
 from threada_site.identity.services import founding_context
 from threada_site.kernel.context import DOCUMENTED_SCOPES, ActingContext, PrincipalKind
-from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe, refuse_unless_web_is_apart
+from threada_site.runtime.startup import (
+    NotSafeToRunError,
+    refuse_unless_of_this_instance,
+    refuse_unless_safe,
+    refuse_unless_web_is_apart,
+)
 from threada_site.tenancy.bootstrap import is_superuser, login_url, prepare_external
+from threada_site.tenancy.instance import SETTINGS, accept_facts, differing_facts
 from threada_site.tenancy.models import Tenant, User
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.services.apply import apply_documents, read_documents
@@ -77,6 +83,8 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     progress("bringing the schema up to date")
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
     refuse_unless_safe()
+    _take_settings_over(progress)
+    refuse_unless_of_this_instance()
     made: DemoSecrets | None = None
     if with_demo and not Tenant.objects.filter(slug=DEMO).exists():
         progress("seeding the tenant demo")
@@ -139,6 +147,14 @@ def _database(progress: Progress) -> tuple[str | None, bool]:
         prepare_external(settings.DATABASE_URL, settings.THREADA_DATA_DIR)
         _restart_with_new_login()
     return None, False
+
+
+def _take_settings_over(progress: Progress) -> None:
+    """`up` is where an instance is set up: its settings are those that hold from now on. Its keys are compared."""
+    changed = [name for name in differing_facts(with_settings=True) if name in SETTINGS]
+    if changed:
+        progress(f"taking over what was changed: {', '.join(changed)}")
+        accept_facts(changed)
 
 
 def _restart_with_new_login() -> None:

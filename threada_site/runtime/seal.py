@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.key_file import KeyFile
+from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import LineLog
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publication import Publication
@@ -27,7 +28,9 @@ from telemetry.sealing.sealer import Sealer
 from threada_site.environment import DATA_DIR, text
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.runtime.checkpoint_targets import checkpoint_targets
+from threada_site.runtime.sealing_key import OtherSealingKey, clock_skew, make_first_key, settle_sealing_key
 from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, ensure_embedded_database, login_url
+from threada_site.tenancy.instance_record import SKEW_TOLERATED_S
 from threada_site.tenancy.role_names import APP
 
 INTERVAL_S: Final = 1.0
@@ -74,6 +77,7 @@ class SealerProcess:
         self._key_file = sealing_key_file()
         self._anchor = sealing_anchor()
         self._is_lost = False
+        self._is_compared = False
         self._targets = checkpoint_targets()
 
     def stop(self, *_signal: Any) -> None:
@@ -88,6 +92,9 @@ class SealerProcess:
                 ) as connection:
                     if self._serve(LogStore(connection), interval_s=interval_s, once=once):
                         return 0
+            except OtherSealingKey as error:
+                self._log("error", "sealing_key_differs", detail=str(error))
+                return 1
             except (psycopg.Error, EmbeddedPostgresError) as error:
                 if once:
                     self._log("error", "sealing_failed", detail=_first_line(error))
@@ -100,6 +107,7 @@ class SealerProcess:
 
     def _serve(self, store: LogStore, *, interval_s: float, once: bool) -> bool:
         self._make_first_key(store)
+        self._look_at_the_clock(store)
         publication = Publication(self._targets, store=store, log=self._log)
         try:
             return self._rounds(store, publication, interval_s=interval_s, once=once)
@@ -110,6 +118,7 @@ class SealerProcess:
         sealer = Sealer(store, key_file=self._key_file, anchor=self._anchor, log=self._log, on_signed=publication.offer)
         while not self._stop.is_set():
             begun = time.monotonic()
+            self._compare_keys(store)
             sealed = sealer.round(seconds=interval_s)
             publication.write_down(store)
             if self._is_lost:
@@ -123,9 +132,21 @@ class SealerProcess:
 
     def _make_first_key(self, store: LogStore) -> None:
         """Only where nothing was ever signed: a key that is lost is not replaced in silence."""
-        if not self._key_file.exists() and self._anchor.is_empty() and not store.was_ever_signed():
-            self._key_file.create(instance_name())
+        is_new = not self._key_file.exists() and self._anchor.is_empty() and not store.was_ever_signed()
+        if is_new and make_first_key(store.connection, self._key_file, name=instance_name()):
             self._log("info", "sealing_key_made", path=str(self._key_file.path))
+
+    def _compare_keys(self, store: LogStore) -> None:
+        """Once, before anything is signed. Without a usable key nothing is, and the sealer says so itself."""
+        if not self._is_compared:
+            with contextlib.suppress(KeyFileProblem):
+                settle_sealing_key(store.connection, self._key_file)
+                self._is_compared = True
+
+    def _look_at_the_clock(self, store: LogStore) -> None:
+        ahead = clock_skew(store.connection)
+        if abs(ahead) > SKEW_TOLERATED_S:
+            self._log("warning", "clock_differs", seconds_ahead_of_database=round(ahead, 1))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import structlog
 from django.conf import settings
 
 from threada_site.kernel.cel import assert_hardened
 from threada_site.tenancy.checks import isolation_problems
 from threada_site.tenancy.engines.choice import engine_problem
+from threada_site.tenancy.instance import SKEW_TOLERATED_S, clock_skew, difference, differing_facts
 from threada_site.tenancy.logins import roles_in_reach
+
+log = structlog.get_logger("threada.startup")
 
 
 class NotSafeToRunError(RuntimeError):
@@ -24,6 +28,17 @@ def refuse_unless_safe() -> None:
     if problems:
         raise NotSafeToRunError("Threada refuses to run: " + "; ".join(problems) + ".")
     assert_hardened()
+
+
+def refuse_unless_of_this_instance() -> None:
+    """Raise `NotSafeToRunError` when a key or a setting differs from that of the other machines; warn of a clock that
+    does."""
+    differing = differing_facts(with_settings=True)
+    if differing:
+        raise NotSafeToRunError("\n".join(["This machine does not join:", *map(difference, differing)]))
+    ahead = clock_skew()
+    if abs(ahead) > SKEW_TOLERATED_S:
+        log.warning("clock_differs", seconds_ahead_of_database=round(ahead, 1))
 
 
 def refuse_unless_web_is_apart(web_url: str) -> None:

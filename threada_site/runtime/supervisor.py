@@ -30,7 +30,8 @@ _STEADY_S: Final = 30.0
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """What to run. `embedded_root` is the data directory of the embedded server, when that is in use;
-    `stops_database`: this `up` started it, so it ends it. `banner` is printed once the web process answers."""
+    `stops_database`: this `up` started it, so it ends it. `drain_s`: the web takes as long before
+    it ends. `banner` is printed once the web process answers."""
 
     commands: dict[str, list[str]]
     health_url: str
@@ -38,6 +39,7 @@ class Assignment:
     ready_file: str
     embedded_root: str | None
     stops_database: bool
+    drain_s: float = 0.0
 
 
 class Supervisor:
@@ -112,7 +114,7 @@ class Supervisor:
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()
-        deadline = time.monotonic() + SECONDS_TO_END
+        deadline = time.monotonic() + SECONDS_TO_END + self._assignment.drain_s
         for process in self._processes.values():
             try:
                 process.wait(max(deadline - time.monotonic(), 0.1))

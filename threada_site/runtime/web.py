@@ -6,21 +6,16 @@ import sys
 
 
 def web_command(
-    *, host: str, port: int, processes: int, application: str = "threada_site.wsgi:application"
+    *, host: str, port: int, processes: int, application: str = "threada_site.wsgi:application", drain_s: float = 0.0
 ) -> list[str]:
-    """The command line of the web server."""
+    """The command line of the web server. `drain_s`: how long it goes on serving once it is asked to stop."""
     return [
         sys.executable,
         "-m",
-        "granian",
-        "--interface=wsgi",
+        "threada_site.runtime.granian_server",
         f"--host={host}",
         f"--port={port}",
         f"--workers={processes}",
-        "--blocking-threads=4",
-        "--backlog=512",
-        "--workers-kill-timeout=10",
-        "--respawn-failed-workers",
-        "--log-level=warning",
+        f"--drain={drain_s:g}",
         application,
     ]

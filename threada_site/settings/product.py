@@ -60,6 +60,11 @@ THREADA_METERS = [
 ]
 # The web process is ready once this file exists; without a name it need not wait for one.
 THREADA_READY_FILE = text("THREADA_READY_FILE")
+# Its server makes this file once it is asked to stop: from then on it is not ready, and still serves for a while.
+THREADA_STOPPING_FILE = text("THREADA_STOPPING_FILE")
+# For how long, in seconds: a balancer has to notice. `up` waits a second unless told otherwise.
+THREADA_DRAIN_SECONDS = number("THREADA_DRAIN_SECONDS", 5)
+THREADA_DRAIN_SECONDS_OF_UP = number("THREADA_DRAIN_SECONDS", 1)
 # How long a dry run stands before the automatic run acts on it, in hours.
 THREADA_RETENTION_NOTICE_HOURS = number("THREADA_RETENTION_NOTICE_HOURS", 24)
 # Where `then: archive` puts what it takes out of the database; without one, such rules remove nothing.

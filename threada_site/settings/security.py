@@ -2,11 +2,12 @@
 
 from urllib.parse import urlsplit
 
-from threada_site.settings.environment import flag, key, key_file, text, words
+from threada_site.settings.environment import flag, key, key_file, keys, text, words
 
 DEBUG = False
-SECRET_KEY = key("secret_key")
-THREADA_CURSOR_KEY = key("cursor_key")
+# While one of these two is changed, several stand there, separated by white space: the first is used, all are known.
+SECRET_KEY, *SECRET_KEY_FALLBACKS = keys("secret_key")
+THREADA_CURSOR_KEYS = keys("cursor_key")
 THREADA_PEOPLE_KEY = key("people_key")
 # Secrets at rest: keys separated by white space, the first one encrypts; or a file with one a line.
 THREADA_SECRETS_KEY = text("THREADA_SECRETS_KEY")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from threada_site.kernel import clock
+
 
 class KeptFigures(models.Model):
     """The figures for `/metrics` as a worker last measured them, for a web whose login sees no tenant's rows by itself.
@@ -20,3 +22,21 @@ class KeptFigures(models.Model):
 
     def __str__(self) -> str:
         return f"measured at {self.measured_at}"
+
+
+class Instance(models.Model):
+    """What all machines must agree on, as the first one wrote it down: fingerprints of keys, and settings.
+
+    One row at most: `id` is 1.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    salt = models.BinaryField(editable=False)
+    facts = models.JSONField(default=dict, editable=False)
+    made_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="instance_one_row", condition=models.Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"since {self.made_at}"

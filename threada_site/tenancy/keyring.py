@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import connection
 
 from threada_site.kernel import errors, ids
-from threada_site.kernel.blobs import close_blob, derived_key, keyed_digest, new_key, open_blob
+from threada_site.kernel.blobs import BlobUnreadableError, close_blob, derived_key, keyed_digest, new_key, open_blob
+from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import current_tenant_id, when_forgotten
 
 _KEY: Final = "tenancy_datasubject.sealed_key"
@@ -27,6 +28,8 @@ INSERT INTO tenancy_datasubject (id, tenant_id, lookup, reference, sealed_key, c
 VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (tenant_id, lookup) DO NOTHING RETURNING id
 """
 _READ: Final = "SELECT sealed_key FROM tenancy_datasubject WHERE id = %s"
+
+_NEWEST: Final = "SELECT sealed_key FROM tenancy_datasubject WHERE sealed_key IS NOT NULL ORDER BY id DESC LIMIT 1"
 
 
 @dataclass(slots=True)
@@ -121,6 +124,17 @@ def subject_of_case(case: uuid.UUID) -> uuid.UUID | None:
 def forget(subject: uuid.UUID) -> None:
     """The key was erased in this transaction."""
     _ring().keys[subject] = None
+
+
+def opens_a_key() -> bool:
+    """Whether the instance's `people_key` opens the newest person's key, of all tenants; also when there is nobody."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(_NEWEST)
+        row = cursor.fetchone()
+    try:
+        return row is None or bool(open_blob(bytes(row[0]), _wrapping_key(), place=_KEY))
+    except BlobUnreadableError:
+        return False
 
 
 def _tenant() -> uuid.UUID:

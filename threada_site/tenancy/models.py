@@ -17,9 +17,9 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.acting import edit_details
 from threada_site.tenancy.constraints import tenant_constraints
-from threada_site.tenancy.instance_models import KeptFigures
+from threada_site.tenancy.instance_models import Instance, KeptFigures
 
-__all__ = ["KeptFigures"]  # a model of this app, found here by Django
+__all__ = ["Instance", "KeptFigures"]  # models of this app, found here by Django
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
 

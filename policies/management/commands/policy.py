@@ -25,6 +25,7 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):
+    uses_keys = True
     help = (
         "Check, try, compare, publish and retire policies. Exit codes: 0 done, 1 refused or found wrong, 2 wrong use."
     )

@@ -13,6 +13,7 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):
+    uses_keys = True
     help = "Write a tenant's receipts to standard output; NDJSON is byte for byte what was hashed."
 
     def add_arguments(self, parser: CommandParser) -> None:

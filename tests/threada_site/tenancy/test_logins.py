@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import http.client
+import json
 import os
 import re
 import shutil
@@ -20,6 +22,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from telemetry.sealing.key_file import KeyFile
 from threada_site.environment import BASE_DIR
 from threada_site.postgres import Cluster, ensure_running, stop
 from threada_site.postgres.binaries import locate
@@ -168,11 +171,12 @@ def test_the_web_works_with_its_own_login_and_shows_what_a_worker_measured(insta
     with running_web(instance.both) as url:
         assert get(f"{url}/readyz") == (200, '{"status":"ready"}')
         assert get(f"{url}/work-items", issued.stdout.strip())[0] == 200
-        assert get(f"{url}/metrics") == (200, "")
+        status, figures = get(f"{url}/metrics")
+        assert (status, re.findall(r"^(threada_\w+)", figures, re.MULTILINE)) == (200, ["threada_clock_skew_seconds"])
         worker = subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=BASE_DIR, env=instance.platform)
         try:
             ends = time.monotonic() + 40
-            while not (figures := get(f"{url}/metrics")[1]):
+            while "threada_jobs_waiting" not in (figures := get(f"{url}/metrics")[1]):
                 assert time.monotonic() < ends
                 time.sleep(0.3)
         finally:
@@ -180,6 +184,70 @@ def test_the_web_works_with_its_own_login_and_shows_what_a_worker_measured(insta
             assert worker.wait(30) == 0
     assert re.search(r"^threada_figures_age_seconds [0-9.e-]+$", figures, re.MULTILINE)
     assert re.search(r"^threada_jobs_waiting \d", figures, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("process", "variable"),
+    [
+        (("worker",), "THREADA_CURSOR_KEY"),
+        (("worker",), "THREADA_SECRETS_KEY"),
+        (("web", "--port", "0"), "THREADA_CURSOR_KEY"),
+        (("rotate_secrets",), "THREADA_SECRETS_KEY"),
+        (("up", "--no-demo"), "THREADA_PEOPLE_KEY"),
+        (("instance", "check"), "THREADA_SECRET_KEY"),
+    ],
+)
+def test_a_machine_with_another_key_does_not_join(instance: Instance, process: tuple[str, ...], variable: str) -> None:
+    assert manage(instance.platform, "instance", "check").returncode == 0
+    words = (*process, "--port", str(free_port())) if process[0] == "up" else process
+    refused = manage({**instance.both, variable: "another-key-of-at-least-thirty-two-characters"}, *words)
+    assert refused.returncode == 1
+    assert f"{variable} is not the key that this instance was started with: " in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_sealer_with_another_key_does_not_join(instance: Instance, tmp_path: Path) -> None:
+    sealed = manage(instance.platform, "sealer", "--once")
+    assert sealed.returncode == 0, sealed.stderr
+    other = tmp_path / "sealing_key"
+    KeyFile(other).create("elsewhere")
+    elsewhere = {**instance.platform, "THREADA_SEALING_KEY_FILE": str(other)}
+    refused = manage(elsewhere, "sealer", "--once")
+    assert refused.returncode == 1
+    assert "is not the one that this instance is sealed with" in refused.stderr
+    missing = {**elsewhere, "THREADA_SEALING_KEY_FILE": str(tmp_path / "none"), "THREADA_ANCHOR_DIR": str(tmp_path)}
+    manage(missing, "sealer", "--once")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_web_that_is_asked_to_stop_serves_on_and_is_not_ready(instance: Instance) -> None:
+    port = free_port()
+    command = [sys.executable, "manage.py", "web", "--port", str(port), "--processes", "1", "--drain", "3"]
+    process = subprocess.Popen(command, cwd=BASE_DIR, env=instance.web)
+    try:
+        ends = time.monotonic() + 60
+        while get(f"http://127.0.0.1:{port}/readyz")[0] != 200:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        kept.request("GET", "/healthz")
+        assert kept.getresponse().read() == b'{"status":"alive"}'
+        process.terminate()
+        asked = time.monotonic()
+        time.sleep(0.2)
+        statuses = []
+        while time.monotonic() - asked < 2.5:
+            kept.request("GET", "/readyz")
+            answer = kept.getresponse()
+            statuses.append((answer.status, json.loads(answer.read()).get("reason_code")))
+            assert get(f"http://127.0.0.1:{port}/healthz")[0] == 200
+            time.sleep(0.1)
+        assert set(statuses) == {(503, "stopping")}
+        assert process.wait(20) == 0
+        assert time.monotonic() - asked > 3
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_without_the_other_login_the_schema_is_not_changed(instance: Instance) -> None:

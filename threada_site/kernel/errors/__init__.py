@@ -70,6 +70,7 @@ from threada_site.kernel.errors.executions import (
     FreezeLifted,
     InstanceNotReady,
     InstanceStarting,
+    InstanceStopping,
     InternalError,
     ServiceUnavailable,
 )

@@ -47,6 +47,10 @@ class InstanceStarting(ThreadaError):
     reason_code = "starting"
 
 
+class InstanceStopping(ThreadaError):
+    reason_code = "stopping"
+
+
 class InstanceNotReady(ThreadaError):
     reason_code = "not_ready"
 

@@ -15,6 +15,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.errors import ThreadaError
 from threada_site.postgres import EmbeddedPostgresError
+from threada_site.tenancy.instance import difference, differing_facts
 from threada_site.tenancy.models import Tenant
 
 
@@ -22,9 +23,12 @@ class ProductCommand(BaseCommand):
     """Subclasses write `act`; what it raises as `ThreadaError` becomes a message and exit status 1."""
 
     requires_system_checks: list[str] = []
+    uses_keys = False  # whether it reads or writes what is encrypted: then the keys must be those of the instance
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
+            if self.uses_keys and (differing := differing_facts(with_settings=False)):
+                self.refuse(*map(difference, differing))
             self.act(**options)
         except ThreadaError as error:
             self.refuse(error.detail, *(f"{entry.pointer} {entry.detail}" for entry in error.errors))

@@ -16,6 +16,7 @@ from workitems.services.retention_batches import take_batch
 
 
 class Command(TenantCommand):
+    uses_keys = True
     help = (
         "Remove what the tenant's retention rules let go. --dry-run shows it and removes nothing; without it, what the "
         "last dry run has shown is removed, batch by batch. It may be stopped anywhere and run again."

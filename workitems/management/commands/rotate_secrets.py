@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from integrations.keyring import KeyringProblem, keys_in, write_keys
 from integrations.services.vault import encrypt_anew, encrypted_with_older_keys, keyring
+from threada_site.tenancy.instance import SECRETS_KEY, accept_facts
 from threada_site.tenancy.management.base import ProductCommand
 from workitems.services.preferences import encrypt_addresses_anew
 
@@ -19,6 +20,7 @@ GRACE_S: Final = 2.0
 
 
 class Command(ProductCommand):
+    uses_keys = True
     help = (
         "Encrypt every stored secret and chat address with the first key, in batches, while everything runs; may be "
         "ended and run again. Where the keys are in a file, --new-key makes one and puts it first, and --finish takes "
@@ -63,6 +65,7 @@ class Command(ProductCommand):
         left = encrypted_with_older_keys() + unreadable
         if left:
             self.refuse(f"{total} encrypted anew; {left} could not be: no key opens them, or others were at them.")
+        accept_facts([SECRETS_KEY])  # from now on a machine without this key does not join
         self.stdout.write(f"{total} encrypted anew with key {keyring().key_ids[0]}.")
 
     def _key_file(self) -> Path:

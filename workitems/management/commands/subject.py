@@ -19,6 +19,7 @@ from workitems.services.subject_export import export_principal, export_subject
 
 
 class Command(TenantCommand):
+    uses_keys = True
     help = (
         "Print everything that is kept about one person (JSON Lines), or erase it. A person is whom cases are about, "
         "as requests name them, or a principal. Erasing cannot be undone; receipts and proofs stay as they are."

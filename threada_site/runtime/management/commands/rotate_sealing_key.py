@@ -10,6 +10,7 @@ from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
 from telemetry.services.key_changes import record_key_change
 from threada_site.runtime.seal import instance_name, line_log, sealer_conninfo, sealing_anchor, sealing_key_file
+from threada_site.runtime.sealing_key import settle_sealing_key
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -63,6 +64,7 @@ class Command(TenantCommand):
         if len(keys) < 2:
             self.refuse("No change of keys has begun. manage.py rotate_sealing_key begins one.")
         key_file.finish_rotation()
+        self._hold_to(key_file)
         name = keys[-1].name
         said = {"old": str(keys[0].verifier_key(name)), "new": str(keys[-1].verifier_key(name))}
         self._tell_tenants("retired", said)
@@ -72,9 +74,16 @@ class Command(TenantCommand):
         if key_file.exists():
             self.refuse(f"There is a key in {key_file.path}. Without --lost, it is changed in good order.")
         key_file.create(instance_name())
+        self._hold_to(key_file)
         key = key_file.keys()[0]
         self._tell_tenants("replaced", {"new": str(key.verifier_key(key.name))})
         self.stdout.write(f"{key.verifier_key(key.name)} signs. Nothing signed by the lost key vouches for it.")
+
+    @staticmethod
+    def _hold_to(key_file: KeyFile) -> None:
+        """From now on a sealer without this key does not join."""
+        with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
+            settle_sealing_key(connection, key_file, accepted=True)
 
     def _tell_tenants(self, step: str, keys: dict[str, str]) -> None:
         for tenant in Tenant.objects.order_by("id"):

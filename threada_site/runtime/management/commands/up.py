@@ -42,7 +42,12 @@ def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment
     probe_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return Assignment(
         commands={
-            "web": web_command(host=host, port=port, processes=settings.THREADA_WEB_PROCESSES),
+            "web": web_command(
+                host=host,
+                port=port,
+                processes=settings.THREADA_WEB_PROCESSES,
+                drain_s=settings.THREADA_DRAIN_SECONDS_OF_UP,
+            ),
             "worker": [sys.executable, manage, "worker"],
             "sealer": [sys.executable, manage, "sealer"],
         },
@@ -51,4 +56,5 @@ def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment
         ready_file=str(settings.THREADA_DATA_DIR / f"ready-{port}"),
         embedded_root=preparation.embedded_root,
         stops_database=preparation.started_database,
+        drain_s=settings.THREADA_DRAIN_SECONDS_OF_UP,
     )

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe
+from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance, refuse_unless_safe
 from threada_site.tenancy.engines.choice import CELERY
 
 
@@ -24,6 +24,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             refuse_unless_safe()
+            refuse_unless_of_this_instance()
         except NotSafeToRunError as error:
             raise CommandError(str(error)) from None
         if not _work(options["concurrency"]):

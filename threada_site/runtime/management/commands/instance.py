@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.core.management.base import CommandParser
+
+from integrations.keyring import Undecryptable
+from integrations.services.vault import encrypted_with_unknown_keys
+from telemetry.sealing.key_file import KeyFileProblem
+from threada_site.runtime.seal import sealer_conninfo, sealing_key_file
+from threada_site.runtime.sealing_key import SEALING_KEY, settle_sealing_key
+from threada_site.tenancy.instance import (
+    KEYS,
+    SECRETS_KEY,
+    SETTINGS,
+    SKEW_TOLERATED_S,
+    accept_facts,
+    clock_skew,
+    difference,
+    differing_facts,
+)
+from threada_site.tenancy.keyring import opens_a_key
+from threada_site.tenancy.management.base import ProductCommand
+
+
+class Command(ProductCommand):
+    help = "Whether this machine's keys, settings and clock are those of the instance; accept what was changed here."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        acts = parser.add_subparsers(dest="does", required=True)
+        acts.add_parser("check", help="compare; exit status 1 when something differs")
+        accept = acts.add_parser("accept", help="let what this machine has hold for all of them from now on")
+        accept.add_argument("names", nargs="+", choices=[*KEYS, *SETTINGS, SEALING_KEY], metavar="NAME")
+        accept.add_argument(
+            "--although-unreadable",
+            action="store_true",
+            help="also a key that does not open what is kept, which nobody can then read any more",
+        )
+
+    def act(self, **options: Any) -> None:
+        if options["does"] == "accept":
+            self._accept(options["names"], although_unreadable=options["although_unreadable"])
+            return
+        differing = differing_facts(with_settings=True)
+        ahead = clock_skew()
+        if abs(ahead) > SKEW_TOLERATED_S:
+            self.stdout.write(f"This machine's clock is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'}.")
+        if differing:
+            self.refuse(*map(difference, differing))
+        self.stdout.write("Keys and settings are those of the instance.")
+
+    def _accept(self, names: list[str], *, although_unreadable: bool) -> None:
+        if not although_unreadable:
+            problems = [problem for name in names if (problem := _unreadable(name))]
+            if problems:
+                self.refuse(*problems)
+        if SEALING_KEY in names:
+            self._accept_sealing_key()
+        left = accept_facts(names)
+        self.stdout.write(f"From now on every machine must have this machine's {', '.join(names)}.")
+        if left:
+            self.refuse(*map(difference, left))
+
+    def _accept_sealing_key(self) -> None:
+        try:
+            with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
+                settle_sealing_key(connection, sealing_key_file(), accepted=True)
+        except KeyFileProblem as error:
+            self.refuse(str(error))
+
+
+def _unreadable(name: str) -> str:
+    """What could not be read any more under this machine's key, or nothing."""
+    if name == SECRETS_KEY:
+        try:
+            count = encrypted_with_unknown_keys()
+        except Undecryptable as error:
+            return str(error)
+        return f"{count} stored secrets are encrypted with keys that are not here." if count else ""
+    if name == "THREADA_PEOPLE_KEY" and not opens_a_key():
+        return "This THREADA_PEOPLE_KEY does not open the keys of people in cases."
+    return ""

@@ -1,0 +1,111 @@
+"""What all machines must agree on, as the first of them wrote it down. Pure but for the cursor it is given.
+
+Of keys, a slow salted fingerprint is kept, from which no key follows; settings stand there as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+SKEW_TOLERATED_S: Final = 2.0
+"""More than this, and times in ids and of leases tell different stories on different machines."""
+
+_KEY: Final = "scrypt:"
+_SETTING: Final = "is:"
+_READ: Final = "SELECT salt, facts::text FROM tenancy_instance WHERE id = 1"
+_BEGIN: Final = (
+    "INSERT INTO tenancy_instance (id, salt, facts, made_at) VALUES (1, %s, '{}', now()) ON CONFLICT (id) DO NOTHING"
+)
+
+
+class Fact(NamedTuple):
+    """One thing to agree on, under the name of its variable.
+
+    `values`: what this machine can work with; the first of them is what it uses. Several while a key is changed.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    is_key: bool = True
+
+
+def settle(cursor: Any, facts: Sequence[Fact], *, accepted: Collection[str] = ()) -> list[str]:
+    """Write down what nobody has written down yet, and name the facts in which this machine differs.
+
+    Belongs inside a transaction. Of machines that are the first at the same moment, one writes and the others compare.
+    Facts named in `accepted` are written down as this machine has them.
+    """
+    row = _read(cursor)
+    if row is None:
+        cursor.execute(_BEGIN, [secrets.token_bytes(32)])
+        row = _read(cursor)
+    written, differing = _compared(row, facts, accepted)
+    if written:
+        cursor.execute(_READ + " FOR UPDATE")
+        row = _parsed(cursor.fetchone())
+        written, differing = _compared(row, facts, accepted)
+        cursor.execute(
+            "UPDATE tenancy_instance SET facts = facts || %s::jsonb WHERE id = 1 AND %s <> '{}'",
+            [json.dumps(written), json.dumps(written)],
+        )
+    return differing
+
+
+def is_recorded(cursor: Any, name: str) -> bool:
+    """Whether somebody has written this fact down. The row stays locked until the transaction ends."""
+    cursor.execute(_BEGIN, [secrets.token_bytes(32)])
+    cursor.execute(_READ + " FOR UPDATE")
+    return name in _parsed(cursor.fetchone())[1]
+
+
+def skew(before: float, theirs: float, after: float) -> float:
+    """By how much our clock is ahead of one that said `theirs` between `before` and `after` on ours; 0 if it need not
+    be."""
+    if theirs < before:
+        return before - theirs
+    return min(after - theirs, 0.0)
+
+
+def fingerprint(value: str, *, name: str, salt: bytes) -> str:
+    """A key told by something it cannot be computed back from, nor be guessed fast."""
+    digest = hashlib.scrypt(value.encode(), salt=salt + name.encode(), n=2**13, r=8, p=1, dklen=16)
+    return _KEY + digest.hex()
+
+
+def _compared(
+    row: tuple[bytes, Mapping[str, str]], facts: Sequence[Fact], accepted: Collection[str]
+) -> tuple[dict[str, str], list[str]]:
+    """What is to be written down, and which facts differ."""
+    salt, recorded = row
+    written: dict[str, str] = {}
+    differing = []
+    for fact in facts:
+        known = recorded.get(fact.name)
+        if not fact.values:
+            differing.append(fact.name)
+            continue
+        if known is None or known == _SETTING or fact.name in accepted:
+            new = _written(fact, fact.values[0], salt)
+            if new != known:
+                written[fact.name] = new
+        elif not any(_written(fact, value, salt) == known for value in fact.values):
+            differing.append(fact.name)
+    return written, differing
+
+
+def _written(fact: Fact, value: str, salt: bytes) -> str:
+    return fingerprint(value, name=fact.name, salt=salt) if fact.is_key else _SETTING + value
+
+
+def _read(cursor: Any) -> Any:
+    cursor.execute(_READ)
+    row = cursor.fetchone()
+    return None if row is None else _parsed(row)
+
+
+def _parsed(row: Any) -> tuple[bytes, dict[str, str]]:
+    return bytes(row[0]), json.loads(row[1])
