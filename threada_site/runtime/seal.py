@@ -29,7 +29,7 @@ from threada_site.environment import DATA_DIR, text
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.runtime.checkpoint_targets import checkpoint_targets
 from threada_site.runtime.sealing_key import OtherSealingKey, clock_skew, make_first_key, settle_sealing_key
-from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, ensure_embedded_database, login_url
+from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, connection_parameters, ensure_embedded_database
 from threada_site.tenancy.instance_record import SKEW_TOLERATED_S
 from threada_site.tenancy.role_names import APP
 
@@ -57,7 +57,7 @@ def sealer_conninfo() -> str:
     """Where the sealer connects: a login of its own where there is one, otherwise the product's."""
     url = text("THREADA_PLATFORM_DATABASE_URL") or text("DATABASE_URL")
     if url:
-        return login_url(url, DATA_DIR)
+        return make_conninfo(**connection_parameters(url, DATA_DIR))
     address = ensure_embedded_database(DATA_DIR)
     return make_conninfo(host=address.host, port=address.port, user=APP, dbname=EMBEDDED_DATABASE)
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from psycopg.conninfo import conninfo_to_dict
-
 from threada_site.settings.environment import DATA_DIR, database_url, is_web, number, text
-from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, login_url
+from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, connection_parameters
 from threada_site.tenancy.roles import APP
 
 DATABASE_URL = database_url()
@@ -23,7 +21,7 @@ THREADA_IS_WEB = is_web()
 def _connection() -> dict[str, Any]:
     if not DATABASE_URL:
         return {"NAME": EMBEDDED_DATABASE, "USER": APP, "EMBEDDED_ROOT": str(DATA_DIR), "OPTIONS": {}}
-    parts = dict(conninfo_to_dict(login_url(DATABASE_URL, DATA_DIR)))
+    parts = connection_parameters(DATABASE_URL, DATA_DIR)
     named = {
         "NAME": parts.pop("dbname", None) or EMBEDDED_DATABASE,
         "USER": parts.pop("user", ""),

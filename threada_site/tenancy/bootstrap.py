@@ -23,6 +23,16 @@ from threada_site.tenancy.role_names import APP, OWNER, PLATFORM
 
 EMBEDDED_DATABASE: Final = "threada"
 _LOGINS_FILE: Final = "database-logins.json"
+# Ten seconds of silence, with nothing acknowledged, end a connection. `options`: the server's end, for this session.
+_PATIENCE: Final = {
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
+    "-c tcp_user_timeout=10000",
+}
 
 _prepared: set[Path] = set()
 
@@ -109,6 +119,15 @@ def login_url(url: str, data_dir: Path) -> str:
     path = data_dir / _LOGINS_FILE
     password = json.loads(path.read_text()).get(_fingerprint(url)) if path.exists() else None
     return make_conninfo(url, user=APP, password=password) if password else url
+
+
+def connection_parameters(url: str, data_dir: Path) -> dict[str, Any]:
+    """What to connect with: `login_url`, and how soon a machine that was cut off is given up, on both ends.
+
+    Without that, PostgreSQL would keep the locks of such a machine for hours. What the URL itself says comes first; a
+    pooler that takes no `options` is satisfied by an empty one.
+    """
+    return {**_PATIENCE, **conninfo_to_dict(login_url(url, data_dir))}
 
 
 def _fingerprint(url: str) -> str:
