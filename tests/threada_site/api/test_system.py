@@ -126,6 +126,7 @@ class TestMetrics:
             "threada_delivery_rejected_receipts",
             "threada_work_items_nobody_can_decide",
             "threada_policy_emergencies_unconfirmed",
+            "threada_clock_skew_seconds",
         }
         assert {status for name, status in figures if name == "threada_executions_open"} == {
             "awaiting_approval",
