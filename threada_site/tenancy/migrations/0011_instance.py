@@ -5,7 +5,7 @@ import threada_site.kernel.clock
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenancy", "0009_outbox"),
+        ("tenancy", "0010_partitions"),
     ]
 
     operations = [
