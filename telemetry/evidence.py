@@ -4,6 +4,7 @@
     <name>/receipts.ndjson    the export, byte for byte
     <name>/positions.txt      line n: the sequence of receipt n (its leaf in the log, from 0), or `-` if not sealed yet
     <name>/checkpoint.txt     the signed head of the log (C2SP tlog-checkpoint)
+    <name>/instance.tlog-proof  that checkpoint.txt is a leaf of the instance's log (C2SP tlog-proof), where it is one
     <name>/tile/…             hashes of the log (C2SP tlog-tiles): those that lead from the receipts to the checkpoint
 
 Positions are only where to look: whatever they say, a receipt holds only if its hash is in a tile that leads to the
@@ -21,6 +22,7 @@ README_FILE: Final = "README.txt"
 RECEIPTS_FILE: Final = "receipts.ndjson"
 POSITIONS_FILE: Final = "positions.txt"
 CHECKPOINT_FILE: Final = "checkpoint.txt"
+INSTANCE_PROOF_FILE: Final = "instance.tlog-proof"
 MEDIA_TYPE: Final = "application/zip"
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 
@@ -39,6 +41,8 @@ receipts.ndjson   the receipts, one JSON object a line, byte for byte as they we
 positions.txt     line n: the place of receipt n in the log, counted from 0
 checkpoint.txt    the signed head of the log (https://c2sp.org/tlog-checkpoint)
 tile/             hashes of the log (https://c2sp.org/tlog-tiles, RFC 6962)
+instance.tlog-proof  that checkpoint.txt, byte for byte, is a leaf of the log of the whole instance
+                  (https://c2sp.org/tlog-proof): what others hold of that log holds this one too
 
 Keep checkpoint.txt: with --against it shows, at any later time, that the log was only added to since.
 """

@@ -8,7 +8,7 @@ import django_filters
 from django.db.models import QuerySet
 
 from telemetry.summary.figures import DIMENSIONS
-from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter
+from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
 from threada_site.kernel import ids
 
 
@@ -27,6 +27,12 @@ class ReceiptFilters(django_filters.FilterSet):
 
     def leave(self, queryset: QuerySet[Any], _name: str, _value: Any) -> QuerySet[Any]:
         return queryset
+
+
+class InstanceLogFilters(django_filters.FilterSet):
+    """`since`: how many leaves the log had that is to be continued."""
+
+    since = WholeNumberFilter(field_name="size", lookup_expr="gte")
 
 
 class SummaryFilters(django_filters.FilterSet):

@@ -13,13 +13,21 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from telemetry.lifecycle import DeliveryStatus
-from telemetry.models import Checkpoint, Delivery, LogLeaf, Receipt, TelemetryExport
+from telemetry.models import (
+    Checkpoint,
+    Delivery,
+    InstanceCheckpoint,
+    InstanceEntry,
+    LogLeaf,
+    Receipt,
+    TelemetryExport,
+)
 from telemetry.sealing.log_rows import instance_log_size as size_of_instance_log
 from telemetry.sealing.log_rows import instance_node_reader, node_reader
 from telemetry.summary_models import SummaryCount, SummaryPosition
 from telemetry.tlog.note import SignedNote
-from telemetry.tlog.proof_text import TlogProof
-from telemetry.tlog.proofs import NodeReader, inclusion_proof
+from telemetry.tlog.proof_text import TlogProof, consistency_text
+from telemetry.tlog.proofs import NodeReader, consistency_proof, inclusion_proof
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
@@ -74,6 +82,41 @@ def proof_of(receipt: Receipt) -> TlogProof:
         raise errors.ReceiptNotSealed(headers={"Retry-After": "1"})
     path = inclusion_proof(leaf.index, head.size, log_nodes(receipt.tenant_id))
     return TlogProof(leaf.index, tuple(path), SignedNote.parse(head.note))
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceProof:
+    """That a tenant's checkpoint, the entry, is in the log of the instance under its newest head."""
+
+    entry: InstanceEntry
+    head: InstanceCheckpoint
+    proof: TlogProof
+
+
+def instance_heads() -> QuerySet[InstanceCheckpoint]:
+    """All signed heads of the instance's log."""
+    return InstanceCheckpoint.objects.all()
+
+
+def instance_proof(tenant_id: uuid.UUID, *, among: QuerySet[InstanceCheckpoint] | None = None) -> InstanceProof | None:
+    """For the tenant's newest checkpoint that is in the instance's log, under its newest head (of those `among`).
+
+    None when none is yet. Raises `LogIncomplete` where rows of the log are missing.
+    """
+    head = (instance_heads() if among is None else among).order_by("-id").first()
+    if head is None:
+        return None
+    entry = InstanceEntry.objects.filter(log_id=tenant_id, index__lt=head.size).order_by("-index").first()
+    if entry is None:
+        return None
+    path = inclusion_proof(entry.index, head.size, instance_nodes())
+    return InstanceProof(entry, head, TlogProof(entry.index, tuple(path), SignedNote.parse(head.note)))
+
+
+def instance_consistency(old_size: int, head: InstanceCheckpoint) -> str:
+    """That the log of `old_size` leaves is how the one of `head` began. Raises `LogIncomplete`, as above."""
+    path = consistency_proof(old_size, head.size, instance_nodes())
+    return consistency_text(old_size, path, SignedNote.parse(head.note))
 
 
 def log_nodes(tenant_id: uuid.UUID) -> NodeReader:

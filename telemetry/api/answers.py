@@ -51,6 +51,32 @@ CHECKPOINT: Final = representation(
         },
     },
 )
+INSTANCE_PROOF: Final = representation(
+    "InstanceProof",
+    {
+        "origin": {"type": "string", "description": "The name of the instance's log."},
+        "tree_size": {"type": "integer", "description": "How many checkpoints the log holds, of all tenants."},
+        "root_hash": {"type": "string", "description": "RFC 6962 tree hash, base64."},
+        "signed_at": _INSTANT,
+        "checkpoint": {"type": "string", "description": "Its signed head, verbatim (c2sp.org/tlog-checkpoint)."},
+        "verifier_keys": {"type": "array", "items": _TEXT, "description": "The public keys that signed."},
+        "entry": {
+            "type": "object",
+            "required": ["checkpoint_id", "checkpoint", "index", "proof"],
+            "properties": {
+                "checkpoint_id": id_schema(ids.CHECKPOINT),
+                "checkpoint": {"type": "string", "description": "Your signed note: its exact bytes are the leaf."},
+                "index": {"type": "integer", "description": "Its place in the instance's log, from 0."},
+                "proof": {"type": "string", "description": "That it is there, as c2sp.org/tlog-proof has it."},
+            },
+        },
+        "consistency": {
+            **_MAYBE_TEXT,
+            "description": "With `since`: that the log of so many leaves is how this one began, as the body of "
+            "add-checkpoint in c2sp.org/tlog-witness. `threada_verify.py --consistency` reads it.",
+        },
+    },
+)
 PROOF: Final = Representation(
     "InclusionProof",
     {
@@ -106,8 +132,8 @@ EVIDENCE: Final = Representation(
     "Evidence",
     {
         "type": "string",
-        "description": "A zip of README.txt, receipts.ndjson, positions.txt, checkpoint.txt and tile/… "
-        "(c2sp.org/tlog-tiles).",
+        "description": "A zip of README.txt, receipts.ndjson, positions.txt, checkpoint.txt, tile/… "
+        "(c2sp.org/tlog-tiles), and instance.tlog-proof where the checkpoint is in the instance's log.",
     },
     media_type="application/zip",
 )

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from telemetry.models import Checkpoint, Receipt, TelemetryExport
+from telemetry.selectors import InstanceProof
 from telemetry.services.summarize import Summary
 from telemetry.summary.figures import EFFECTS, EXECUTION_ENDS, STEP_ENDS, Figures
 from telemetry.summary.measures import Measure
@@ -46,6 +47,26 @@ def represent_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         "signed_at": rfc3339(checkpoint.signed_at),
         "checkpoint": checkpoint.note,
         "verifier_keys": checkpoint.verifier_keys,
+    }
+
+
+def represent_instance_proof(found: InstanceProof, *, consistency: str | None) -> dict[str, Any]:
+    """The head of the instance's log, and where the tenant's own checkpoint stands in it."""
+    head, entry = found.head, found.entry
+    return {
+        "origin": head.origin,
+        "tree_size": head.size,
+        "root_hash": base64.b64encode(bytes(head.root)).decode(),
+        "signed_at": rfc3339(head.signed_at),
+        "checkpoint": head.note,
+        "verifier_keys": head.verifier_keys,
+        "entry": {
+            "checkpoint_id": ids.public_id(ids.CHECKPOINT, entry.checkpoint_id),
+            "checkpoint": entry.note,
+            "index": entry.index,
+            "proof": str(found.proof),
+        },
+        "consistency": consistency,
     }
 
 

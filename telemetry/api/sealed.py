@@ -8,8 +8,9 @@ from django.http import HttpResponse
 from rest_framework.response import Response
 
 from telemetry import selectors
-from telemetry.api.answers import CHECKPOINT, PROOF
-from telemetry.api.representations import represent_checkpoint
+from telemetry.api.answers import CHECKPOINT, INSTANCE_PROOF, PROOF
+from telemetry.api.representations import represent_checkpoint, represent_instance_proof
+from telemetry.filters import InstanceLogFilters
 from telemetry.tlog import proof_text
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.operations import operation, page_of
@@ -57,3 +58,28 @@ class Checkpoints(TenantView):
     def get(self, request: Any) -> Response:
         rows = apply_filters(CreatedWindow, selectors.checkpoints(request.auth), request)
         return Response(paginate(rows, request, represent=represent_checkpoint))
+
+
+class InstanceLog(TenantView):
+    """One log whose leaves are the checkpoints of all tenants: so that one who is dropped is missed."""
+
+    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+
+    @operation(
+        "readInstanceProof",
+        "Prove that the tenant's newest checkpoint is in the instance's log",
+        tag="Telemetry",
+        answers={200: INSTANCE_PROOF},
+        filters=InstanceLogFilters,
+        reasons=("checkpoint_not_sealed",),
+    )
+    def get(self, request: Any) -> Response:
+        """Keep the head: whoever holds it can tell later that no tenant's log was dropped or rolled back. The proof is
+        of hashes, and tells nothing of other tenants."""
+        heads = apply_filters(InstanceLogFilters, selectors.instance_heads(), request)
+        found = selectors.instance_proof(request.auth.tenant_id, among=heads)
+        if found is None:
+            raise errors.CheckpointNotSealed(headers={"Retry-After": "1"})
+        since = request.query_params.get("since")
+        consistency = selectors.instance_consistency(int(since), found.head) if since else None
+        return Response(represent_instance_proof(found, consistency=consistency))

@@ -15,4 +15,5 @@ urlpatterns = [
     path("receipts/<str:receipt_id>", views.ReceiptDetail.as_view()),
     path("receipts/<str:receipt_id>/proof", sealed.ReceiptProof.as_view()),
     path("checkpoints", sealed.Checkpoints.as_view()),
+    path("checkpoints/instance", sealed.InstanceLog.as_view()),
 ]

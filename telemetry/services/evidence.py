@@ -19,6 +19,7 @@ from django.db import connection
 
 from telemetry.evidence import (
     CHECKPOINT_FILE,
+    INSTANCE_PROOF_FILE,
     MEDIA_TYPE,
     POSITIONS_FILE,
     README_FILE,
@@ -27,7 +28,8 @@ from telemetry.evidence import (
     readme,
 )
 from telemetry.models import Checkpoint, LogLeaf, TelemetryExport
-from telemetry.selectors import newest_checkpoint
+from telemetry.sealing.log_rows import LogIncomplete
+from telemetry.selectors import InstanceProof, instance_proof, newest_checkpoint
 from telemetry.services.downloads import Download, open_file
 from telemetry.tlog.tiles import TILE_HASHES, TILE_LEVELS, TileId, levels, tiles_of
 from threada_site.kernel import errors, ids
@@ -69,6 +71,17 @@ def open_evidence(export: TelemetryExport) -> Download:
     return Download(200, headers, evidence)
 
 
+def _over(head: Checkpoint) -> InstanceProof | None:
+    """That what `head` says is in the log of the instance; None while it is not. A heartbeat says it again."""
+    try:
+        found = instance_proof(head.tenant_id)
+    except LogIncomplete:
+        return None  # its alarm is raised; the tenant's own log is proven all the same
+    if found is None or found.entry.note.partition("\n\n")[0] != head.note.partition("\n\n")[0]:
+        return None
+    return found
+
+
 def evidence_of(
     file: Path, *, name: str, head: Checkpoint, compression: str = "none", whole_log: int | None = None
 ) -> Iterator[bytes]:
@@ -76,7 +89,11 @@ def evidence_of(
     archive = Archive(name)
     words = readme(archive=f"{name}.zip", origin=head.note.partition("\n")[0], verifier_keys=list(head.verifier_keys))
     yield archive.add(README_FILE, words.encode())
-    yield archive.add(CHECKPOINT_FILE, head.note.encode())
+    with unit_of_work(head.tenant_id):
+        over = _over(head)
+    yield archive.add(CHECKPOINT_FILE, (over.entry.note if over else head.note).encode())
+    if over:
+        yield archive.add(INSTANCE_PROOF_FILE, str(over.proof).encode())
     with archive.member(RECEIPTS_FILE) as out, _receipts(file, compression) as lines:
         while block := lines.read(_READ_BYTES):
             out.write(block)

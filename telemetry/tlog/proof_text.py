@@ -66,3 +66,9 @@ class TlogProof:
         if not inclusion_holds(leaf_hash(entry), self.index, checkpoint.size, self.path, checkpoint.root):
             raise ProofDoesNotHold(f"the entry is not leaf {self.index} of the log of {checkpoint.size} leaves")
         return checkpoint
+
+
+def consistency_text(old_size: int, path: Iterable[bytes], checkpoint: SignedNote) -> str:
+    """That a log of `old_size` leaves is how the one of `checkpoint` began, as the body of `add-checkpoint` in
+    https://c2sp.org/tlog-witness."""
+    return "".join(f"{line}\n" for line in (f"old {old_size}", *map(encoded, path), "")) + str(checkpoint)

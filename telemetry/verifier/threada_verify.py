@@ -11,13 +11,17 @@ needs neither the system that wrote the receipts nor its database.
       One receipt and its proof.
   threada_verify.py --key KEY log.ndjson --checkpoint checkpoint.txt
       A whole log: line n is the receipt of sequence n - 1, from the first one on.
+  threada_verify.py --key KEY instance-log.zip
+      The instance's log from "manage.py export_instance_log": every checkpoint of a tenant that was sealed into it, and
+      that each of these logs still is there and continues them. With --against, an older head of it.
   ... --against older-checkpoint.txt
       And the log of today continues the log of that day: nothing that was sealed then was changed, taken out or put
       somewhere else since. This is what finds a log that was rolled back or rewritten as a whole, so keep checkpoints
       of your own. With a single receipt, --consistency names the proof between the two.
 
 KEY is the public key of the log (name+id+key) or a file of such lines. Get it from the people responsible, not from the
-evidence: the key is what you trust, and everything else is checked.
+evidence: the key is what you trust, and everything else is checked. The same key signs all logs of an instance, that of
+the instance itself (name/instance) too, so the key of any of them will do for it.
 
 What is shown: the bytes of each receipt, its place (sequence), its tenant, and that all of it was so when the
 checkpoint was signed. What is not: that the receipts tell the truth about the world, or that an export holds all there
@@ -62,6 +66,7 @@ LONGEST_TEXT = 1_000_000
 LONGEST_LINE = 16_000_000
 MOST_NAMED = 200
 PROOF_LINE = "c2sp.org/tlog-proof@v1"
+INSTANCE = "instance"
 DASH = "\N{EM DASH} "
 
 
@@ -216,31 +221,71 @@ class Checkpoint:
     def tenant(self) -> str:
         return self.origin.rpartition("/")[2]
 
+    @property
+    def things(self) -> str:
+        """What the leaves of the log are."""
+        return "checkpoints" if self.tenant == INSTANCE else "receipts"
+
+    @property
+    def restored(self) -> int:
+        """How often an operator let the log go on from an older state, which its name says."""
+        found = re.search(r"/restored-([0-9]+)/", self.origin)
+        return int(found.group(1)) if found else 0
+
     @classmethod
     def open(cls, note: str, keys: list[Key]) -> Checkpoint:
         """Read a signed note and check it: one of the keys for this log must have signed, and none of them wrongly."""
-        text, separator, below = note.rpartition("\n\n")
-        text += "\n"
-        if not separator or not below.endswith("\n") or any(ord(char) < 32 and char != "\n" for char in note):
-            raise Wrong("the checkpoint is not a signed note")
+        text, below = parts_of(note, "the checkpoint")
+        origin, size, root = cls.read(text)
+        if origin.endswith(f"/{INSTANCE}"):
+            keys = named_keys(origin, keys)
+        known = {(key.name, key.id): key for key in keys if key.name == origin}
+        if not known:
+            raise Wrong(f"the checkpoint is of {origin}, and none of the keys given is for that log")
+        return cls(origin, size, root, signed_by(below, text, known, f"the checkpoint of {origin}"))
+
+    @staticmethod
+    def read(text: str) -> tuple[str, int, bytes]:
+        """Origin, size and root, as a text says them; nothing vouches for them."""
         lines = text.removesuffix("\n").split("\n")
         if len(lines) < 3 or not all(lines):
             raise Wrong("the checkpoint does not say origin, size and root")
         root = unbase64(lines[2], "the root of the checkpoint")
         if len(root) != HASH:
             raise Wrong(f"the root of the checkpoint does not have {HASH} bytes")
-        origin, size = lines[0], decimal(lines[1], "the size of the checkpoint")
+        size = decimal(lines[1], "the size of the checkpoint")
         if size == 0 and root != EMPTY_ROOT:
             raise Wrong("the checkpoint says that an empty log has something in it")
-        known = {(key.name, key.id): key for key in keys if key.name == origin}
-        if not known:
-            raise Wrong(f"the checkpoint is of {origin}, and none of the keys given is for that log")
-        good = list(_signers(below, text, known))
-        if len(good) != len(set(good)):
-            raise Wrong("a key signed the checkpoint twice")
-        if not good:
-            raise Wrong(f"no key given for {origin} signed the checkpoint")
-        return cls(origin, size, root, ", ".join(sorted({key_id.hex() for _, key_id in good})))
+        return lines[0], size, root
+
+
+def parts_of(note: str, what: str) -> tuple[str, str]:
+    """The text of a signed note, and the signature lines under it."""
+    text, separator, below = note.rpartition("\n\n")
+    if not separator or not below.endswith("\n") or any(ord(char) < 32 and char != "\n" for char in note):
+        raise Wrong(f"{what} is not a signed note")
+    return text + "\n", below
+
+
+def signed_by(below: str, text: str, known: dict[tuple[str, bytes], Key], what: str) -> str:
+    """The ids of the known keys that signed, at least one, none of them wrongly and none twice."""
+    good = list(_signers(below, text, known))
+    if len(good) != len(set(good)):
+        raise Wrong("a key signed the checkpoint twice")
+    if not good:
+        names = ", ".join(sorted({name for name, _ in known}))
+        raise Wrong(f"no key given for {names} signed {what.partition(' of ')[0]}")
+    return ", ".join(sorted({key_id.hex() for _, key_id in good}))
+
+
+def instance_name(origin: str) -> str:
+    """The name of the instance in the name of one of its logs or keys: all but the last part, without restorations."""
+    return re.sub(r"/restored-[0-9]+$", "", origin.rpartition("/")[0])
+
+
+def named_keys(name: str, keys: list[Key]) -> list[Key]:
+    """The keys given under another name of the same instance: it signs everything with one."""
+    return [Key(name, key.public) for key in keys if instance_name(key.name) == instance_name(name)]
 
 
 def _signers(below: str, text: str, known: dict[tuple[str, bytes], Key]) -> Iterator[tuple[str, bytes]]:
@@ -262,18 +307,27 @@ def _signers(below: str, text: str, known: dict[tuple[str, bytes], Key]) -> Iter
 
 def notes_in(text: str) -> list[str]:
     """The signed notes of a file that holds one or, appended to one another, many."""
-    notes: list[str] = []
+    return list(_notes(iter(text.removesuffix("\n").split("\n"))))
+
+
+def notes_among(lines: Iterator[bytes]) -> Iterator[str]:
+    """As `notes_in`, one after the other, so that none of the others is kept."""
+    return _notes(decoded(line, "a note") for line in lines)
+
+
+def _notes(lines: Iterator[str]) -> Iterator[str]:
     current: list[str] = []
     signed = False
-    for line in text.removesuffix("\n").split("\n"):
+    for line in lines:
         if signed and not line.startswith(DASH):
-            notes.append("".join(current))
+            yield "".join(current)
             current, signed = [], False
             if not line:
                 continue
         current.append(f"{line}\n")
         signed = signed or (line.startswith(DASH) and len(current) > 1 and current[-2] == "\n")
-    return [*notes, "".join(current)] if current else notes
+    if current:
+        yield "".join(current)
 
 
 # ----- C2SP tlog-tiles: the hashes of a log, read only as far as they prove to belong to the checkpoint ---------------
@@ -391,7 +445,9 @@ class Report:
 
     log: str = ""
     tenant: str = ""
+    things: str = "receipts"
     checkpoint: dict[str, Any] = field(default_factory=dict)
+    instance: dict[str, Any] = field(default_factory=dict)
     receipts: int = 0
     first_sequence: int | None = None
     last_sequence: int | None = None
@@ -401,29 +457,34 @@ class Report:
     number_of_findings: int = 0
 
     def begin(self, head: Checkpoint) -> None:
-        self.log, self.tenant = head.origin, head.tenant
+        self.log, self.tenant, self.things = head.origin, head.tenant, head.things
         self.checkpoint = {"size": head.size, "root": base64.b64encode(head.root).decode(), "signed_by": head.signed_by}
 
     def found(self, code: str, message: str, **where: Any) -> None:
         self.number_of_findings += 1
         if len(self.findings) < MOST_NAMED:
-            self.findings.append(Finding(code, message, tenant=self.tenant, **where))
+            self.findings.append(Finding(code, message, **{"tenant": self.tenant, **where}))
 
     def lines(self) -> Iterator[str]:
         if self.checkpoint:
             yield f"Log         {self.log}"
             yield (
-                f"Checkpoint  {self.checkpoint['size']} receipts, root {self.checkpoint['root']}, "
+                f"Checkpoint  {self.checkpoint['size']} {self.things}, root {self.checkpoint['root']}, "
                 f"signed with key {self.checkpoint['signed_by']}"
+            )
+        if self.instance:
+            yield (
+                f"Instance    leaf {self.instance['index']} of {self.instance['size']} in {self.instance['log']}, "
+                f"root {self.instance['root']}"
             )
         if self.receipts:
             span = ""
             if self.first_sequence is not None:
                 span = f", sequences {self.first_sequence} to {self.last_sequence}"
                 span += f", {self.absent_between} between them not in this file" if self.absent_between else ""
-            yield f"Receipts    {self.receipts} read{span}"
+            yield f"{self.things.capitalize():<11} {self.receipts} read{span}"
         for older in self.against:
-            yield f"Against     the checkpoint of {older['size']} receipts: {older['outcome']}"
+            yield f"Against     the checkpoint of {older['size']} {older['things']}: {older['outcome']}"
         for finding in self.findings:
             yield f"WRONG       {finding}"
         if self.number_of_findings > len(self.findings):
@@ -469,8 +530,10 @@ class Seen:
 
 def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
     """Every receipt against the leaf at its place, every tile used against the checkpoint."""
-    head = Checkpoint.open(source.text("checkpoint.txt"), keys)
+    note = source.text("checkpoint.txt")
+    head = Checkpoint.open(note, keys)
     report.begin(head)
+    over = check_instance_proof(source, note, head, keys, report)
     tiles = Tiles(source.tile, head)
     seen, last = Seen(head.size), ""
     with source.lines("positions.txt") as positions, source.lines("receipts.ndjson") as lines:
@@ -488,8 +551,102 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
                 "receipts_cut_off", f"{left} more positions are listed than there are receipts: cut off, or taken out"
             )
     seen.summarize(report, complete_log=options.complete)
-    for old in older_checkpoints(options, keys, head, report):
+    mine, of_instance = notes_against(options, head), notes_against(options, over) if over else []
+    if options.against and not mine and not of_instance:
+        raise Misused(f"{options.against} holds no checkpoint of {head.origin}")
+    for old in opened_older(mine, options, keys, report):
         compare(head, old, lambda old=old: tiles.root_at(old.size), report)  # type: ignore[misc]
+    if over and of_instance:
+        compare_by_proof(over, opened_older(of_instance, options, keys, report), options, keys, report)
+
+
+def check_instance_proof(
+    source: Evidence, note: str, head: Checkpoint, keys: list[Key], report: Report
+) -> Checkpoint | None:
+    """That the checkpoint of the evidence, byte for byte, is a leaf of the instance's log; the head of that log."""
+    if not source.has("instance.tlog-proof"):
+        return None
+    index, siblings, over_note = proof_in(source.text("instance.tlog-proof"))
+    over = Checkpoint.open(over_note, keys)
+    if over.tenant != INSTANCE or instance_name(over.origin) != instance_name(head.origin):
+        raise Wrong(f"instance.tlog-proof is of {over.origin}, which is not the log of this instance")
+    root = base64.b64encode(over.root).decode()
+    report.instance = {"log": over.origin, "index": index, "size": over.size, "root": root}
+    if not inclusion_holds(leaf_hash(note.encode()), index, over.size, siblings, over.root):
+        report.found("instance_proof_does_not_hold", f"its checkpoint is not leaf {index} of {over.origin}")
+    return over
+
+
+def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
+    """The instance's log: its entries make its root, and every log that they are heads of goes on from them."""
+    head = Checkpoint.open(source.text("checkpoint.txt"), keys)
+    report.begin(head)
+    if head.tenant != INSTANCE:
+        raise Wrong(f"entries.txt is under a checkpoint of {head.origin}, which is not the log of an instance")
+    older = older_checkpoints(options, keys, head, report)
+    tree, roots, last = Growing(), {0: EMPTY_ROOT}, {}
+    wanted = {old.size for old in older} | {head.size}
+    with source.lines("entries.txt") as lines:
+        for number, note in watched(notes_among(lines)):
+            report.receipts = number
+            entry = Checkpoint(*Checkpoint.read(parts_of(note, f"entry {number - 1}")[0]), "")
+            last[entry.tenant] = (number - 1, entry)
+            tree.append(leaf_hash(note.encode()))
+            if tree.size in wanted:
+                roots[tree.size] = tree.root()
+    if tree.size != head.size or roots[head.size] != head.root:
+        report.found(
+            "root_differs",
+            f"the {tree.size} entries do not make the root of the checkpoint of {head.size}: one was changed, put in "
+            "or taken out",
+        )
+    for old in older:
+        if old.size <= tree.size:
+            compare(head, old, lambda old=old: roots[old.size], report)  # type: ignore[misc]
+        else:
+            compare(head, old, lambda: None, report)
+    now = {old.tenant: old for old in heads_now(source, keys, report)}
+    for tenant, (index, entry) in last.items():
+        judge_tenant(index, entry, now.get(tenant), report)
+
+
+def heads_now(source: Evidence, keys: list[Key], report: Report) -> Iterator[Checkpoint]:
+    """The heads that the tenants' logs have, as the database of the day said; each has to be signed."""
+    with source.lines("heads.txt") as lines:
+        for note in notes_among(lines):
+            origin = note.partition("\n")[0]
+            try:
+                yield Checkpoint.open(note, named_keys(origin, keys))
+            except Wrong as wrong:
+                report.found("head_unusable", f"the head of {origin}: {wrong}")
+
+
+def judge_tenant(index: int, entry: Checkpoint, now: Checkpoint | None, report: Report) -> None:
+    """Whether the log that entry `index` is the head of still is there, and goes on from it."""
+    named, said = {"tenant": entry.tenant}, f"entry {index} is the head of {entry.size} receipts"
+    if now is None:
+        report.found("tenant_dropped", f"{said}, and the tenant is not in the database any more", **named)
+    elif (now.restored, now.size) < (entry.restored, entry.size):
+        report.found("rolled_back", f"{said}, and the log has {now.size} now", **named)
+    elif now.origin == entry.origin and now.size == entry.size and now.root != entry.root:
+        report.found("forked", f"{said}, and these are not its receipts any more", **named)
+
+
+class Growing:
+    """A tree that leaves are appended to: its peaks."""
+
+    def __init__(self) -> None:
+        self.size, self._peaks = 0, []  # type: ignore[var-annotated]
+
+    def append(self, value: bytes) -> None:
+        at = self.size
+        while at & 1:
+            value, at = node_hash(self._peaks.pop(), value), at >> 1
+        self._peaks.append(value)
+        self.size += 1
+
+    def root(self) -> bytes:
+        return joined(self._peaks)
 
 
 def check_place(
@@ -525,8 +682,7 @@ def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: 
     older = older_checkpoints(options, keys, head, report)
     wanted = {old.size for old in older} | {head.size}
     roots = {0: EMPTY_ROOT}
-    peaks: list[bytes] = []
-    size = 0
+    tree, size = Growing(), 0
     with opened(path) as lines:
         for number, body in watched(lines):
             receipt = identified(body, report, line=number)
@@ -538,13 +694,10 @@ def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: 
                     sequence=size,
                     receipt=receipt,
                 )
-            value, at = leaf_hash(body), size
-            while at & 1:
-                value, at = node_hash(peaks.pop(), value), at >> 1
-            peaks.append(value)
-            size += 1
+            tree.append(leaf_hash(body))
+            size = tree.size
             if size in wanted:
-                roots[size] = joined(peaks)
+                roots[size] = tree.root()
     report.first_sequence, report.last_sequence = (0, size - 1) if size else (None, None)
     if size < head.size:
         message = f"the file ends here, the checkpoint has {head.size} receipts"
@@ -569,16 +722,7 @@ def check_receipt(path: Path, keys: list[Key], options: argparse.Namespace, repo
 
 def judge_proof(text: str, body: bytes, keys: list[Key], report: Report) -> Checkpoint:
     """A C2SP tlog-proof of the bytes of one receipt."""
-    above, separator, note = text.partition("\n\n")
-    lines = above.split("\n")
-    if not separator or lines.pop(0) != PROOF_LINE:
-        raise Wrong(f"the proof does not begin with the line {PROOF_LINE}")
-    if lines and lines[0].startswith("extra "):
-        unbase64(lines.pop(0).removeprefix("extra "), "the extra data of the proof")
-    if not lines or not lines[0].startswith("index "):
-        raise Wrong("the proof does not say an index")
-    index = decimal(lines.pop(0).removeprefix("index "), "the index of the proof")
-    siblings = hashes_in(lines, "the proof")
+    index, siblings, note = proof_in(text)
     head = Checkpoint.open(note, keys)
     report.begin(head)
     report.receipts, report.first_sequence, report.last_sequence = 1, index, index
@@ -589,8 +733,28 @@ def judge_proof(text: str, body: bytes, keys: list[Key], report: Report) -> Chec
     return head
 
 
+def proof_in(text: str) -> tuple[int, list[bytes], str]:
+    """The index, the hashes and the checkpoint of a C2SP tlog-proof."""
+    above, separator, note = text.partition("\n\n")
+    lines = above.split("\n")
+    if not separator or lines.pop(0) != PROOF_LINE:
+        raise Wrong(f"the proof does not begin with the line {PROOF_LINE}")
+    if lines and lines[0].startswith("extra "):
+        unbase64(lines.pop(0).removeprefix("extra "), "the extra data of the proof")
+    if not lines or not lines[0].startswith("index "):
+        raise Wrong("the proof does not say an index")
+    index = decimal(lines.pop(0).removeprefix("index "), "the index of the proof")
+    return index, hashes_in(lines, "the proof"), note
+
+
 def check_consistency(keys: list[Key], options: argparse.Namespace, report: Report, head: Checkpoint) -> None:
     """Older checkpoints against `head`, over a C2SP tlog-witness add-checkpoint body where their sizes differ."""
+    compare_by_proof(head, older_checkpoints(options, keys, head, report), options, keys, report)
+
+
+def compare_by_proof(
+    head: Checkpoint, older: list[Checkpoint], options: argparse.Namespace, keys: list[Key], report: Report
+) -> None:
     proven: dict[int, list[bytes]] = {}
     if options.consistency:
         above, _, note = text_of(options.consistency).partition("\n\n")
@@ -599,11 +763,11 @@ def check_consistency(keys: list[Key], options: argparse.Namespace, report: Repo
             raise Wrong(f"{options.consistency} does not begin with the old size")
         newer = Checkpoint.open(note, keys)
         if (newer.origin, newer.size, newer.root) != (head.origin, head.size, head.root):
-            raise Wrong(f"{options.consistency} leads to another checkpoint (of {newer.size} receipts)")
+            raise Wrong(f"{options.consistency} leads to another checkpoint (of {newer.size} {newer.things})")
         proven[decimal(first.removeprefix("old "), "the old size")] = hashes_in(lines, "the consistency proof")
-    for old in older_checkpoints(options, keys, head, report):
+    for old in older:
         if old.size < head.size and old.size not in proven:
-            raise Misused(f"--consistency has to name a proof from {old.size} to {head.size} receipts")
+            raise Misused(f"--consistency has to name a proof from {old.size} to {head.size} {head.things}")
         if old.size > head.size or consistency_holds(
             old.size, old.root, head.size, head.root, proven.get(old.size, [])
         ):
@@ -615,25 +779,35 @@ def check_consistency(keys: list[Key], options: argparse.Namespace, report: Repo
 def compare(head: Checkpoint, old: Checkpoint, root_then: Callable[[], bytes | None], report: Report) -> None:
     """Whether the log of `head` continues the log of `old`."""
     if old.size > head.size:
-        outcome = f"rolled back: {old.size} receipts were sealed then, and the log has {head.size} now"
+        outcome = f"rolled back: {old.size} {old.things} were sealed then, and the log has {head.size} now"
         report.found("rolled_back", outcome)
     elif root_then() != old.root:
-        outcome = f"forked: its first {old.size} receipts are not the ones that were sealed then"
+        outcome = f"forked: its first {old.size} {old.things} are not the ones that were sealed then"
         report.found("forked", outcome)
     else:
         outcome = "this log continues it" if old.size < head.size else "the same"
-    report.against.append({"size": old.size, "root": base64.b64encode(old.root).decode(), "outcome": outcome})
+    root = base64.b64encode(old.root).decode()
+    report.against.append({"size": old.size, "root": root, "things": old.things, "outcome": outcome})
 
 
 def older_checkpoints(
     options: argparse.Namespace, keys: list[Key], head: Checkpoint, report: Report
 ) -> list[Checkpoint]:
     """The checkpoints of this log in the file of --against; each has to be signed as well."""
+    notes = notes_against(options, head)
+    if options.against and not notes:
+        raise Misused(f"{options.against} holds no checkpoint of {head.origin}")
+    return opened_older(notes, options, keys, report)
+
+
+def notes_against(options: argparse.Namespace, head: Checkpoint) -> list[str]:
+    """The notes of one log in the file of --against."""
     if not options.against:
         return []
-    notes = [note for note in notes_in(text_of(options.against, most=1 << 30)) if note.startswith(f"{head.origin}\n")]
-    if not notes:
-        raise Misused(f"{options.against} holds no checkpoint of {head.origin}")
+    return [note for note in notes_in(text_of(options.against, most=1 << 30)) if note.startswith(f"{head.origin}\n")]
+
+
+def opened_older(notes: list[str], options: argparse.Namespace, keys: list[Key], report: Report) -> list[Checkpoint]:
     opened_ones = []
     for note in notes:
         try:
@@ -700,6 +874,13 @@ class Evidence:
     def text(self, name: str) -> str:
         return decoded(self._read(name, LONGEST_TEXT), name)
 
+    def has(self, name: str) -> bool:
+        try:
+            self._open(name).close()
+        except Wrong:
+            return False
+        return True
+
     def tile(self, name: str) -> bytes | None:
         try:
             return self._read(name, TILE * HASH)
@@ -757,7 +938,7 @@ def decoded(data: bytes, name: str) -> str:
         raise Wrong(f"{name} is not UTF-8") from None
 
 
-def watched(lines: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+def watched(lines: Iterator[Any]) -> Iterator[tuple[int, Any]]:
     """The lines with their numbers; on a terminal, the number is shown as it grows."""
     shown = sys.stderr.isatty()
     for number, line in enumerate(lines, 1):
@@ -827,7 +1008,8 @@ def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None
     elif options.checkpoint:
         check_log(options.file, keys, options, report)
     elif options.file.is_dir() or zipfile.is_zipfile(options.file):
-        check_evidence(Evidence(options.file, stack), keys, options, report)
+        source = Evidence(options.file, stack)
+        (check_instance if source.has("entries.txt") else check_evidence)(source, keys, options, report)
     else:
         raise Misused(f"{options.file} is not evidence: a receipt needs --proof, and a whole log needs --checkpoint")
 

@@ -123,6 +123,7 @@ CONTRACT: Final = {
     "GET /receipts/{receipt_id}": "telemetry:read",
     "GET /receipts/{receipt_id}/proof": "telemetry:read",
     "GET /checkpoints": "telemetry:read",
+    "GET /checkpoints/instance": "telemetry:read",
     "GET /four-eyes": "workitems:read",
     "POST /four-eyes": "workflow:manage",
     "GET /me": None,

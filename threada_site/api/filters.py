@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +38,17 @@ def read_instant(text: str | None) -> datetime | None:
     return InstantField(required=False).clean(text) if text else None
 
 
+class WholeNumberField(forms.Field):
+    """A whole number from 0 in ASCII digits."""
+
+    def to_python(self, value: Any) -> int | None:
+        if not value:
+            return None
+        if re.fullmatch(r"0|[1-9][0-9]{0,17}", value):
+            return int(value)
+        raise forms.ValidationError("must be a whole number")
+
+
 class PublicIdField(forms.Field):
     """A public id with a given prefix."""
 
@@ -62,6 +74,10 @@ class SlugFilter(django_filters.CharFilter):
 
 class InstantFilter(django_filters.Filter):
     field_class = InstantField
+
+
+class WholeNumberFilter(django_filters.Filter):
+    field_class = WholeNumberField
 
 
 class PublicIdFilter(django_filters.Filter):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import django_filters
 
-from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter
+from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
 from threada_site.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from threada_site.api.shapes import SLUG, id_schema
 from threada_site.kernel import ids
@@ -94,6 +94,8 @@ def _query(name: str, schema: dict[str, Any], description: str = "") -> dict[str
 def _filter_schema(field: django_filters.Filter) -> dict[str, Any]:
     if isinstance(field, InstantFilter):
         return {"type": "string", "format": "date-time"}
+    if isinstance(field, WholeNumberFilter):
+        return {"type": "integer", "minimum": 0}
     if isinstance(field, PublicIdFilter):
         return id_schema(field.extra["prefix"])
     if isinstance(field, SlugFilter):

@@ -366,6 +366,7 @@ _TABLE: Final = (
         "The receipt is not sealed yet",
         "Receipts are sealed about once a second. Ask again in a moment; if it lasts, the operator should look.",
     ),
+    Reason("checkpoint_not_sealed", _V, 409, "No checkpoint is in the instance's log yet", "Ask again in a moment."),
     # Taking receipts along
     Reason("export_not_ready", _E, 409, "The export is not ready", "Read it again after Retry-After, then download."),
     Reason(

@@ -78,6 +78,7 @@ from threada_site.kernel.errors.exports import ExportGone, ExportNotReady, Expor
 from threada_site.kernel.errors.requests import (
     BadRequest,
     ChannelRequired,
+    CheckpointNotSealed,
     Conflict,
     IdempotencyInFlight,
     IdempotencyKeyReused,

@@ -103,6 +103,10 @@ class ReceiptNotSealed(ThreadaError):
     reason_code = "receipt_not_sealed"
 
 
+class CheckpointNotSealed(ThreadaError):
+    reason_code = "checkpoint_not_sealed"
+
+
 class ReceiptDoesNotHold(ThreadaError):
     reason_code = "receipt_does_not_hold"
 

@@ -1,0 +1,181 @@
+"""The instance's log, as an outsider checks it: a leaf of it in a tenant's evidence, and all of it from its operator."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from telemetry.tlog.note import Signer
+from telemetry.tlog.proof_text import TlogProof, consistency_text
+from tests.telemetry.tlog.logs import Log, key
+from tests.telemetry.verifier.conftest import Run
+from tests.telemetry.verifier.evidence import KEY, ORIGIN, SIGNER, checkpoint, verifier, whole, zipped
+from tests.telemetry.verifier.test_mutated_proofs import bit_of_text, character, line, other_hash, other_index
+
+OTHER = "threada.test/tn_01kb4x00000000000000000001"
+THEIRS = Signer(OTHER, key(1))
+INSTANCE = Signer("threada.test/instance", key(1))
+
+
+def note_of(log: Log, size: int, origin: str = ORIGIN) -> str:
+    return checkpoint(log, size, signer=SIGNER if origin == ORIGIN else THEIRS)
+
+
+@pytest.fixture
+def over(log: Log) -> Log:
+    """Leaves in turn: this tenant's checkpoint of 30 n receipts, then another's."""
+    heads = [note_of(log, 30 * turn, origin) for turn in range(1, 21) for origin in (ORIGIN, OTHER)]
+    return Log.of([head.encode() for head in heads])
+
+
+def evidence(folder: Path, log: Log, over: Log, *, index: int = 38, size: int = 40) -> Path:
+    """Evidence under the tenant's head of 600 receipts, with the proof that it is leaf 38."""
+    whole(folder, log)
+    (folder / "instance.tlog-proof").write_text(str(over.proof(index, size, signer=INSTANCE)))
+    return folder
+
+
+def test_evidence_names_its_place_in_the_instances_log(run: Run, log: Log, over: Log, tmp_path: Path) -> None:
+    for made in (evidence(tmp_path / "evidence", log, over), zipped(tmp_path / "evidence")):
+        said = run(made)
+        assert (said.code, said.findings) == (0, [])
+        assert said.report["instance"]["log"] == "threada.test/instance"
+        assert (said.report["instance"]["index"], said.report["instance"]["size"]) == (38, 40)
+    assert "Instance    leaf 38 of 40 in threada.test/instance" in run(made, as_json=False).out
+
+
+def test_two_tenants_are_shown_to_be_in_one_log(run: Run, log: Log, over: Log, tmp_path: Path) -> None:
+    """The other's evidence was under the head of 36 leaves; a proof leads from it to this one's."""
+    made = evidence(tmp_path / "evidence", log, over)
+    theirs, between = tmp_path / "theirs.txt", tmp_path / "between.txt"
+    theirs.write_text(checkpoint(over, 36, signer=INSTANCE))
+    head = over.checkpoint(40, origin="threada.test/instance").sign([INSTANCE])
+    between.write_text(consistency_text(36, over.consistency(36, 40), head))
+    said = run(made, "--against", theirs, "--consistency", between)
+    assert (said.code, said.findings) == (0, [])
+    assert [(one["size"], one["things"], one["outcome"]) for one in said.report["against"]] == [
+        (36, "checkpoints", "this log continues it")
+    ]
+    assert run(made, "--against", theirs).code == 2
+    fork = Log.of([b"another", *over.entries[1:36]])
+    theirs.write_text(checkpoint(fork, 36, signer=INSTANCE))
+    said = run(made, "--against", theirs, "--consistency", between)
+    assert (said.code, said.findings) == (1, [("forked", None, None)])
+    head_alone = tmp_path / "head.txt"
+    head_alone.write_text(str(head))
+    theirs.write_text(checkpoint(over, 36, signer=INSTANCE))
+    assert run("--checkpoint", head_alone, "--against", theirs, "--consistency", between).code == 0
+
+
+def test_a_proof_that_is_not_of_this_checkpoint(run: Run, log: Log, over: Log, tmp_path: Path) -> None:
+    made = evidence(tmp_path / "evidence", log, over, index=36)
+    assert run(made).findings == [("instance_proof_does_not_hold", None, None)]
+    stranger = Signer("threada.test/instance", key(9))
+    (made / "instance.tlog-proof").write_text(str(over.proof(38, 40, signer=stranger)))
+    assert run(made).findings == [("cannot_be_checked", None, None)]
+    elsewhere = Signer("else.where/instance", key(1))
+    (made / "instance.tlog-proof").write_text(str(over.proof(38, 40, signer=elsewhere)))
+    assert run(made).findings == [("cannot_be_checked", None, None)]
+
+
+def test_no_mutated_instance_proof_is_accepted(log: Log, over: Log, tmp_path: Path) -> None:
+    file = verifier()
+    made = evidence(tmp_path / "evidence", log, over)
+    note = (made / "checkpoint.txt").read_text()
+    keys = [file.Key.parse(KEY)]
+    head = file.Checkpoint.open(note, keys)
+
+    class Member:
+        def has(self, _name: str) -> bool:
+            return True
+
+        def text(self, _name: str) -> str:
+            return self.proof
+
+    source = Member()
+
+    def accepted(proof: str, note: str) -> bool:
+        source.proof = proof
+        report = file.Report()
+        try:
+            file.check_instance_proof(source, note, head, keys, report)
+        except (file.Wrong, UnicodeEncodeError):
+            return False
+        return not report.number_of_findings
+
+    good = (made / "instance.tlog-proof").read_text()
+    assert accepted(good, note)
+    dice, tried = random.Random(6962), 0
+    while tried < 3000:
+        mutation = dice.choice([bit_of_text, character, line, other_hash, other_index])
+        if dice.random() < 0.2:
+            proof, changed = (
+                good,
+                mutation(dice, over, (note, b""))[0] if mutation in {bit_of_text, line} else note + " ",
+            )
+        else:
+            proof, changed = mutation(dice, over, (good, b""))[0], note
+        if (proof, changed) == (good, note):
+            continue
+        tried += 1
+        assert not accepted(proof, changed), (mutation.__name__, proof, changed)
+    assert TlogProof.parse(good).index == 38
+
+
+def archive(folder: Path, over: Log, heads: list[str], *, size: int | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "checkpoint.txt").write_text(checkpoint(over, size, signer=INSTANCE))
+    (folder / "entries.txt").write_bytes(b"".join(over.entries))
+    (folder / "heads.txt").write_text("".join(heads))
+    return folder
+
+
+def test_the_whole_log_of_the_instance(run: Run, log: Log, over: Log, tmp_path: Path) -> None:
+    made = archive(tmp_path / "instance", over, [note_of(log, 600), note_of(log, 600, OTHER)])
+    saved = tmp_path / "saved.txt"
+    saved.write_text(checkpoint(over, 17, signer=INSTANCE) + checkpoint(over, 40, signer=INSTANCE))
+    for one in (made, zipped(made)):
+        said = run(one, "--against", saved)
+        assert (said.code, said.findings, said.report["receipts"]) == (0, [], 40)
+        assert [one["outcome"] for one in said.report["against"]] == ["this log continues it", "the same"]
+    assert "Checkpoints 40 read" in run(made, as_json=False).out
+
+
+def test_a_tenant_that_was_dropped_or_rolled_back_is_named(run: Run, log: Log, over: Log, tmp_path: Path) -> None:
+    made = archive(tmp_path / "instance", over, [note_of(log, 600)])
+    said = run(made)
+    assert [(one["code"], one["tenant"]) for one in said.report["findings"]] == [("tenant_dropped", OTHER[13:])]
+    archive(made, over, [note_of(log, 600), note_of(log, 570, OTHER)])
+    said = run(made)
+    assert [(one["code"], one["tenant"]) for one in said.report["findings"]] == [("rolled_back", OTHER[13:])]
+    fork = Log.of([b"another", *log.entries[1:]])
+    archive(made, over, [note_of(log, 600), note_of(fork, 600, OTHER)])
+    assert [one["code"] for one in run(made).report["findings"]] == ["forked"]
+    forged = note_of(log, 600, OTHER).replace("\n600\n", "\n601\n")
+    archive(made, over, [note_of(log, 600), forged])
+    assert [one["code"] for one in run(made).report["findings"]] == ["head_unusable", "tenant_dropped"]
+
+
+def test_a_log_without_any_trace_of_it_is_not_the_one_that_was_kept(
+    run: Run, log: Log, over: Log, tmp_path: Path
+) -> None:
+    """All that a forger can do who holds the key: another log. A head that somebody kept tells."""
+    own = Log.of([entry for entry in over.entries if entry.startswith(ORIGIN.encode())])
+    made = archive(tmp_path / "instance", own, [note_of(log, 600)])
+    assert run(made).code == 0
+    saved = tmp_path / "saved.txt"
+    for size, code in ((40, "rolled_back"), (17, "forked")):
+        saved.write_text(checkpoint(over, size, signer=INSTANCE))
+        said = run(made, "--against", saved)
+        assert (said.code, said.findings) == (1, [(code, None, None)])
+
+
+def test_entries_that_are_not_the_logs(run: Run, log: Log, over: Log, tmp_path: Path) -> None:
+    heads = [note_of(log, 600), note_of(log, 600, OTHER)]
+    made = archive(tmp_path / "instance", over, heads)
+    (made / "entries.txt").write_bytes(b"".join(over.entries[1:]))
+    assert [one["code"] for one in run(made).report["findings"]] == ["root_differs"]
+    (made / "entries.txt").write_bytes(b"".join([over.entries[1], over.entries[0], *over.entries[2:]]))
+    assert [one["code"] for one in run(made).report["findings"]] == ["root_differs"]
