@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
@@ -31,6 +30,7 @@ from telemetry.tlog.proofs import NodeReader, consistency_proof, inclusion_proof
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.routing import read_connection
 
 _SEALING_STATE: Final = """
 SELECT (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1),
@@ -134,14 +134,14 @@ def instance_log_size() -> int:
 
 
 def _fetch(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(query, parameters or None)
         return cursor.fetchall()
 
 
 def sealing_alarms(ctx: ActingContext) -> list[str]:
     """What people of the tenant should know about its log; usually nothing."""
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(_SEALING_STATE, {"tenant": ctx.tenant_id})
         oldest, is_broken = cursor.fetchone()
     said = (

@@ -31,6 +31,7 @@ class TelemetrySummary(TenantView):
         ),
         answers={200: SUMMARY},
         filters=SummaryFilters,
+        is_read_from_replica=True,
         reasons=("window_too_large",),
     )
     def get(self, request: Any) -> Response:

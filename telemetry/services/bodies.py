@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Final
 
 import orjson
-from django.db import connection
 from django.db.models import QuerySet
 from psycopg import sql
 
@@ -15,6 +14,7 @@ from telemetry.export_files import Packer
 from telemetry.filters import ReceiptFilters
 from telemetry.formats import FORMATS
 from telemetry.models import Receipt, TelemetryExport
+from threada_site.tenancy.routing import read_connection
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 BATCH_BYTES: Final = 262_144
@@ -42,9 +42,10 @@ def bodies_of(rows: QuerySet[Receipt]) -> Iterator[list[bytes | memoryview]]:
 
     `COPY … (FORMAT BINARY)` hands the stored bytes over as they are; its text format would corrupt JSON that holds
     backslashes. libpq delivers one row a message, so a value is what follows its row's six bytes. Raises
-    `RuntimeError` when fewer came than the server says it sent.
+    `DatabaseError`, and `RuntimeError` when fewer came than the server says it sent.
     """
-    with connection.cursor() as cursor:
+    connection = read_connection()
+    with connection.wrap_database_errors, connection.cursor() as cursor:
         raw = cursor.connection.cursor()
         with raw.copy(_copy_of(rows)) as copy:
             messages = iter(copy)

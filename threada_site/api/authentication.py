@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
+from django.conf import settings
 from django.db import connection
 from rest_framework.authentication import BaseAuthentication
 
@@ -12,9 +13,12 @@ from threada_site.kernel import errors, ids, tokens
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind
 from threada_site.tenancy.acting import now_acting
 from threada_site.tenancy.grants_held import effective_rights
+from threada_site.tenancy.reading import POSITION
 from threada_site.tenancy.unit_of_work import mark_entered
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada"'}
+_ENTER: Final = "SELECT * FROM threada_enter($1, $2)"
+_ENTER_AND_LOCATE: Final = f"SELECT entered.*, {POSITION} FROM threada_enter($1, $2) AS entered"
 _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
     "revoked": errors.CredentialRevoked,
     "expired": errors.CredentialExpired,
@@ -34,11 +38,11 @@ class CredentialAuthentication(BaseAuthentication):
         if tenant is not None and not ids.is_slug(tenant):
             raise errors.TenantMismatch("Threada-Tenant does not name a tenant.")
         with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-            cursor.execute("SELECT * FROM threada_enter($1, $2)", [tokens.digest(token), tenant])
+            cursor.execute(_ENTER_AND_LOCATE if settings.THREADA_REPLICAS else _ENTER, [tokens.digest(token), tenant])
             row = cursor.fetchone()
         if row is None:
             raise errors.CredentialInvalid(headers=_CHALLENGE)
-        state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants = row
+        state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, *position = row
         mark_entered(tenant_id)
         rights = effective_rights(_loaded(grants) or [], tenant_id=tenant_id, asked=_loaded(scopes), role=role)
         context = ActingContext(
@@ -56,6 +60,7 @@ class CredentialAuthentication(BaseAuthentication):
             correlation_id=request._request.correlation_id,
         )
         request._request.acting_context = context
+        request._request.read_since = position[0] if position else None
         now_acting(context)
         if state != "ok":
             refusal = _REFUSALS[state]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import django_filters
 
 from threada_site.api.shapes import Shape
+from threada_site.tenancy.reading import read
 
 ATTRIBUTE = "threada_operation"
 
@@ -71,6 +73,7 @@ def operation(
     body: Shape | None = None,
     filters: type[django_filters.FilterSet] | None = None,
     is_paged: bool = False,
+    is_read_from_replica: bool = False,
     takes_if_match: bool = False,
     reasons: Sequence[str] = (),
     headers: Sequence[str] = (),
@@ -80,6 +83,7 @@ def operation(
     `answers`: what each success status carries; None for an empty body. `reasons`: the reason codes it may refuse with,
     beyond those that follow from what else is declared (scopes, body, path, filters, idempotency). `headers`: names of
     response headers such as `Location` and `ETag`. `body`: its shape; the description defaults to the docstring.
+    Pages, and what else says so, are read from a replica where there is one: such a handler writes nothing.
     """
 
     def declare(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,6 +101,17 @@ def operation(
             headers=headers,
         )
         setattr(handler, ATTRIBUTE, declared)
-        return handler
+        return _read_from_replica(handler) if is_paged or is_read_from_replica else handler
 
     return declare
+
+
+def _read_from_replica(handler: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(handler)
+    def wrapper(view: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        since = getattr(request._request, "read_since", None)
+        if since is None:
+            return handler(view, request, *args, **kwargs)
+        return read(request.auth.tenant_id, lambda: handler(view, request, *args, **kwargs), since=since)
+
+    return wrapper

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.urls import reverse
 
@@ -16,6 +15,7 @@ from threada_site.admin.html import list_url
 from threada_site.admin.notices import policy_notices
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.routing import read_connection
 from workitems import selectors
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep
@@ -100,7 +100,7 @@ def _capped(wanted: dict[str, QuerySet[Any]]) -> dict[str, int]:
         some, values = rows.order_by("-id").values("id")[: CAP + 1].query.sql_with_params()
         parts.append(f"SELECT %s, (SELECT count(*) FROM ({some}) AS found)")
         parameters += [name, *values]
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), parameters)
         return dict(cursor.fetchall())
 
@@ -127,7 +127,7 @@ def _chart(ctx: ActingContext) -> dict[str, Any]:
         some, values = window.values("id")[: CAP + 1].query.sql_with_params()
         parts.append(f"SELECT %s, (SELECT count(*) FROM ({some}) AS found)")
         parameters += [day.date().isoformat(), *values]
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), parameters)
         counts: dict[str, int] = dict(cursor.fetchall())
     most = max(counts.values(), default=0)

@@ -19,10 +19,21 @@ from threada_site.console.policies import CONSOLE
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
 from threada_site.console.time_zone import zone_of
 from threada_site.tenancy.acting import acting
+from threada_site.tenancy.reading import position_now, read
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 # What a person without a tenant may still reach.
 _TENANTLESS: Final = frozenset({"login", "logout", "jsi18n", CHOOSE_TENANT})
+# Besides the lists: what is read from a replica where there is one.
+_READ_FROM_REPLICA: Final = frozenset(
+    {
+        "index",
+        "summary",
+        "workitems_decisionstep_desk",
+        "workitems_decisionstep_attention",
+        "integrations_execution_operations",
+    }
+)
 # U+202A to U+202E and U+2066 to U+2069, as UTF-8: they show a text in another order than the one that is sealed.
 _TURNS_TEXT: Final = re.compile(rb"\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
 
@@ -58,16 +69,29 @@ class ConsoleMiddleware:
             return None if name in _TENANTLESS or not request.user.is_authenticated else _to_choice(request)
         if getattr(view, OWN_UNIT_OF_WORK, False) or name in _TENANTLESS:
             return None
-        with unit_of_work(context.tenant_id), acting(context):
-            response: Any = view(request, *args, **kwargs)
-            if hasattr(response, "render") and not response.is_rendered:
-                response = response.render()
-        return response
+        with acting(context):
+            if _is_read_from_replica(request, name):
+                return read(context.tenant_id, lambda: _rendered(view(request, *args, **kwargs)), since=position_now())
+            with unit_of_work(context.tenant_id):
+                return _rendered(view(request, *args, **kwargs))
 
     def _with_context(self, request: HttpRequest) -> HttpResponse:
         request.acting_context = console_context_of(request)  # type: ignore[attr-defined]
         with timezone.override(zone_of(request)):
             return self._get_response(request)
+
+
+def _rendered(response: Any) -> HttpResponse:
+    """Templates read too: render them while the unit of work is open."""
+    rendered: HttpResponse = response
+    if hasattr(response, "render") and not response.is_rendered:
+        rendered = response.render()
+    return rendered
+
+
+def _is_read_from_replica(request: HttpRequest, name: str | None) -> bool:
+    is_one = name is not None and (name.endswith("_changelist") or name in _READ_FROM_REPLICA)
+    return is_one and request.method in ("GET", "HEAD")
 
 
 def _in_reading_order(response: HttpResponse) -> HttpResponse:

@@ -10,6 +10,7 @@ from threada_site.tenancy.checks import isolation_problems
 from threada_site.tenancy.engines.choice import engine_problem
 from threada_site.tenancy.instance import SKEW_TOLERATED_S, clock_skew, difference, differing_facts
 from threada_site.tenancy.logins import roles_in_reach
+from threada_site.tenancy.replicas import replica_problems
 
 log = structlog.get_logger("threada.startup")
 
@@ -20,11 +21,11 @@ class NotSafeToRunError(RuntimeError):
 
 def refuse_unless_safe() -> None:
     """Raise `NotSafeToRunError` when the settings of the engine cannot be right, the login could see other tenants'
-    rows, or the rule engine is not hardened."""
+    rows, a replica is none, or the rule engine is not hardened."""
     problem = engine_problem()
     if problem:
         raise NotSafeToRunError(f"Threada refuses to run: {problem}.")
-    problems = list(isolation_problems())
+    problems = [*isolation_problems(), *replica_problems()]
     if problems:
         raise NotSafeToRunError("Threada refuses to run: " + "; ".join(problems) + ".")
     assert_hardened()

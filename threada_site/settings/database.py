@@ -1,11 +1,14 @@
-"""One PostgreSQL: DATABASE_URL when it is set, the embedded server otherwise.
+"""One PostgreSQL: DATABASE_URL when it is set, the embedded server otherwise. And replicas that lists are read from.
 
 Processes that are not the web take the login of THREADA_PLATFORM_DATABASE_URL, where there is one.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
 
 from threada_site.settings.environment import DATA_DIR, database_url, is_web, number, text
 from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, connection_parameters
@@ -21,9 +24,28 @@ THREADA_IS_WEB = is_web()
 def _connection() -> dict[str, Any]:
     if not DATABASE_URL:
         return {"NAME": EMBEDDED_DATABASE, "USER": APP, "EMBEDDED_ROOT": str(DATA_DIR), "OPTIONS": {}}
-    parts = connection_parameters(DATABASE_URL, DATA_DIR)
+    named = _named(connection_parameters(DATABASE_URL, DATA_DIR))
+    return {**named, "NAME": named["NAME"] or EMBEDDED_DATABASE}
+
+
+def _replica(url: str) -> dict[str, Any]:
+    """What the URL leaves out of database, user and password is the primary's: a replica has the same."""
+    named = _named(dict(conninfo_to_dict(url)))
+    for name in ("NAME", "USER", "PASSWORD") if not named["USER"] else ("NAME",):
+        named[name] = named[name] or _database.get(name, "")
+    # A host that is cut off must not hold a request for the minutes that TCP would.
+    named["OPTIONS"] = {"connect_timeout": 2, "tcp_user_timeout": 3000, **named["OPTIONS"]}
+    return {
+        "ENGINE": "threada_site.tenancy.backend",
+        "TEST": {"MIRROR": "default"},
+        "CONN_MAX_AGE": 60,  # kept by each thread, without a pool: where nobody listens, that is known at once
+        **named,
+    }
+
+
+def _named(parts: dict[str, Any]) -> dict[str, Any]:
     named = {
-        "NAME": parts.pop("dbname", None) or EMBEDDED_DATABASE,
+        "NAME": parts.pop("dbname", None) or "",
         "USER": parts.pop("user", ""),
         "PASSWORD": parts.pop("password", ""),
         "HOST": parts.pop("host", ""),
@@ -50,4 +72,15 @@ DATABASES = {
         **_database,
     }
 }
+_replicas = {
+    f"replica_{number}": _replica(url)
+    for number, url in enumerate(
+        filter(None, re.split(r"[\s,]+(?=postgres(?:ql)?://)", text("THREADA_REPLICA_DATABASE_URL"))), start=1
+    )
+}
+DATABASES |= _replicas
+DATABASE_ROUTERS = ["threada_site.tenancy.routing.ReadingRouter"]
+THREADA_REPLICAS = list(_replicas)
+# How long a request waits for a replica to have replayed what was written before it, in milliseconds.
+THREADA_REPLICA_WAIT_MS = number("THREADA_REPLICA_WAIT_MS", 100)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

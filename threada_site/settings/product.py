@@ -48,6 +48,7 @@ THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)
 # Who measures for `/metrics`: each names the figures of its own layer.
 THREADA_METERS = [
     "threada_site.tenancy.metrics.queue_measurements",
+    "threada_site.tenancy.replicas.replica_measurements",
     "telemetry.metrics.seal_measurements",
     "telemetry.delivery_metrics.delivery_measurements",
     "integrations.metrics.execution_measurements",

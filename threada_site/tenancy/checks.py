@@ -54,10 +54,11 @@ def isolation_problems() -> Sequence[str]:
 
     Asked at the start of every process (`web`, `worker`), by `/readyz` and by `check_tenancy`.
     """
-    return [*_login_problems(), *_table_problems(), *_instance_table_problems()]
+    return [*login_problems(connection), *_table_problems(), *_instance_table_problems()]
 
 
-def _login_problems() -> Iterator[str]:
+def login_problems(connection: Any) -> Iterator[str]:
+    """What would let the login of this connection pass by row-level security."""
     with connection.cursor() as cursor:
         cursor.execute(
             """

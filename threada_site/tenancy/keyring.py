@@ -18,6 +18,7 @@ from django.db import connection
 from threada_site.kernel import errors, ids
 from threada_site.kernel.blobs import BlobUnreadableError, close_blob, derived_key, keyed_digest, new_key, open_blob
 from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.routing import read_connection
 from threada_site.tenancy.unit_of_work import current_tenant_id, when_forgotten
 
 _KEY: Final = "tenancy_datasubject.sealed_key"
@@ -84,7 +85,7 @@ def key_of(subject: uuid.UUID) -> bytes | None:
     """The key of a person, or None when it was erased."""
     ring = _ring()
     if subject not in ring.keys:
-        with connection.cursor() as cursor:
+        with read_connection().cursor() as cursor:
             cursor.execute(_READ, [subject])
             row = cursor.fetchone()
         if row is None:

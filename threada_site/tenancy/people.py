@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from django.db import connection
 
 from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.grants_held import Rights, effective_rights
+from threada_site.tenancy.routing import read_connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def members(
     tenant_id: uuid.UUID, *, among: Collection[uuid.UUID] | None = None, humans_only: bool = False
 ) -> list[Member]:
     """Active members, or those of `among`."""
-    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+    with read_connection().prepared_cursor() as cursor:
         cursor.execute(_MEMBERS, [tenant_id, list(among) if among is not None else None, humans_only])
         rows = cursor.fetchall()
     return [

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import transaction
+
+from threada_site.tenancy.routing import read_alias, read_connection
 
 _forgetting: Final[list[Callable[[], None]]] = []
 
@@ -34,7 +36,7 @@ def unit_of_work(tenant_id: uuid.UUID) -> Iterator[None]:
     outer = current_tenant_id()
     if outer is not None and outer != tenant_id:
         raise NestedTenantError(f"a unit of work of tenant {tenant_id} was opened inside one of {outer}")
-    with transaction.atomic():
+    with transaction.atomic(using=read_alias()):
         _set(tenant_id)
         with _restored(outer):
             yield
@@ -44,7 +46,7 @@ def unit_of_work(tenant_id: uuid.UUID) -> Iterator[None]:
 def entered_unit_of_work() -> Iterator[None]:
     """A transaction whose tenant `enter` sets once the credential is known: the API's outermost block."""
     outer = current_tenant_id()
-    with transaction.atomic(), _restored(outer):
+    with transaction.atomic(using=read_alias()), _restored(outer):
         yield
 
 
@@ -56,39 +58,41 @@ def when_forgotten(forget: Callable[[], None]) -> Callable[[], None]:
 
 def mark_entered(tenant_id: uuid.UUID) -> None:
     """Note that SQL has already set the tenant of this transaction."""
-    connection.threada_tenant = tenant_id  # type: ignore[attr-defined]
+    read_connection().threada_tenant = tenant_id
 
 
 def current_tenant_id() -> uuid.UUID | None:
     """The tenant of the unit of work that is open on this connection, or None."""
-    return getattr(connection, "threada_tenant", None)
+    return getattr(read_connection(), "threada_tenant", None)
 
 
 def require_unit_of_work(tenant_id: uuid.UUID) -> None:
     """Refuse to go on unless a unit of work of `tenant_id` is open."""
-    if current_tenant_id() != tenant_id or not connection.in_atomic_block:
+    if current_tenant_id() != tenant_id or not read_connection().in_atomic_block:
         raise OutsideUnitOfWorkError(f"no unit of work of tenant {tenant_id} is open")
 
 
 def _set(tenant_id: uuid.UUID | None) -> None:
-    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+    connection = read_connection()
+    with connection.prepared_cursor() as cursor:
         cursor.execute("SELECT set_config('app.tenant', $1, true)", [str(tenant_id) if tenant_id else ""])
-    connection.threada_tenant = tenant_id  # type: ignore[attr-defined]
+    connection.threada_tenant = tenant_id
 
 
 @contextmanager
 def _restored(outer: uuid.UUID | None) -> Iterator[None]:
     """Hand the outer tenant back. A rollback undoes the setting by itself; a commit ends it with the transaction; only
     inside an outer transaction (a nested unit, a test) does it have to be set back."""
+    connection = read_connection()
     try:
         yield
     except BaseException:
-        connection.threada_tenant = outer  # type: ignore[attr-defined]
+        connection.threada_tenant = outer
         _forget()
         raise
     if connection.savepoint_ids and not connection.needs_rollback:
         _set(outer)
-    connection.threada_tenant = outer  # type: ignore[attr-defined]
+    connection.threada_tenant = outer
     if outer is None:
         _forget()
 

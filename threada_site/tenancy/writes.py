@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, models
 
+from threada_site.tenancy.routing import refuse_while_reading
+
 
 class Statement(NamedTuple):
     """SQL that returns at least one row, and its parameters: something else to run in the same round trip."""
@@ -27,6 +29,7 @@ def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] =
     """
     if not rows and not also:
         return
+    refuse_while_reading(type(rows[0]).__name__ if rows else "a statement")
     database = connections[DEFAULT_DB_ALIAS]  # itself, not the proxy that looks it up at every use
     params: list[Any] = []
     for row in rows:

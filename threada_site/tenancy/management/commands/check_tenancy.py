@@ -4,13 +4,14 @@ from typing import Any
 
 from threada_site.tenancy.checks import isolation_problems, tenant_models
 from threada_site.tenancy.management.base import ProductCommand
+from threada_site.tenancy.replicas import replica_problems
 
 
 class Command(ProductCommand):
     help = "Check in the live database that the login cannot see other tenants' rows, and no tenant table is open."
 
     def act(self, **_options: Any) -> None:
-        problems = isolation_problems()
+        problems = [*isolation_problems(), *replica_problems()]
         if problems:
             self.refuse(*problems)
         self.stdout.write(f"Tenants are isolated: {len(tenant_models())} tables under forced row-level security.")

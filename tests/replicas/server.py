@@ -1,0 +1,102 @@
+"""A streaming replica of the embedded server: a copy by `pg_basebackup`, on a socket of its own, deleted afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import psycopg
+
+from threada_site import postgres
+from threada_site.postgres.account import account_for, environment
+from threada_site.postgres.binaries import binaries_for
+
+PORT: Final = 5433
+SECONDS: Final = 60.0
+
+
+class Replica:
+    """`start`, `stop` and `kill` it; ask its superuser by `sql`."""
+
+    def __init__(self, root: Path, *, dbname: str) -> None:
+        cluster = postgres.status(root)
+        assert cluster is not None
+        self._primary, self._dbname = cluster, dbname
+        self._account = account_for(cluster.data_dir)
+        self._programs = binaries_for(self._account, cluster.data_dir.parent).install / "bin"
+        self.directory = Path(tempfile.mkdtemp(prefix="threada-replica-", dir="/tmp"))
+        self._account.own(self.directory)
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> dict[str, Any]:
+        return {"host": str(self.directory), "port": PORT}
+
+    def make(self) -> None:
+        """Copy the primary as it is now, set to follow it."""
+        where = ["-h", self._primary.socket_dir, "-p", str(self._primary.port), "-U", self._primary.superuser]
+        copy = [self._programs / "pg_basebackup", "-D", self.directory / "data", "-R", "-X", "stream", "-c", "fast"]
+        subprocess.run([*copy, "--no-sync", *where], check=True, cwd="/", env=environment(), **self._account.identity)
+
+    def start(self) -> None:
+        """Begin to follow, and wait until questions are taken."""
+        command = [
+            self._programs / "postgres", "-D", self.directory / "data", "-k", self.directory, "-h", "",
+            "-c", f"port={PORT}", "-c", "max_standby_streaming_delay=1s",
+        ]  # fmt: skip
+        deadline = time.monotonic() + SECONDS
+        while True:  # until the processes of a server killed before are gone
+            self._server = subprocess.Popen(
+                command, cwd="/", env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True, **self._account.identity,
+            )  # fmt: skip
+            while self._server.poll() is None:
+                with suppress(psycopg.OperationalError):
+                    self.sql("SELECT 1")
+                    return
+                assert time.monotonic() < deadline, "the replica does not answer"
+                time.sleep(0.05)
+            assert time.monotonic() < deadline, "the replica does not start"
+            time.sleep(0.1)
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(
+            **self.address, user=self._primary.superuser, dbname=self._dbname, autocommit=True
+        ) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def stop(self) -> None:
+        if self._server is not None and self._server.poll() is None:
+            psutil.Process(self._server.pid).send_signal(2)  # SIGINT: a fast shutdown
+            self._server.wait(SECONDS)
+
+    def kill(self) -> None:
+        """Every process of it at once, as when its machine goes down."""
+        assert self._server is not None
+        server = psutil.Process(self._server.pid)
+        for process in [server, *server.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._server.wait(SECONDS)
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def catch_up(self) -> None:
+        """Wait until it has replayed what the primary has written."""
+        primary = self._primary.conninfo(user=self._primary.superuser, dbname=self._dbname)
+        with psycopg.connect(**primary) as connection:  # type: ignore[arg-type]
+            position = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+        assert position is not None
+        deadline = time.monotonic() + SECONDS
+        while self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{position[0]}'::pg_lsn") != [(True,)]:
+            assert time.monotonic() < deadline, "the replica does not follow"
+            time.sleep(0.01)

@@ -1,0 +1,271 @@
+"""Lists of the API read from a replica that has seen all there was, and from the primary otherwise."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from django.conf import settings as product
+from django.db import OperationalError, connection, connections
+from pytest_django import Settings
+
+from tests.client import Api
+from tests.factories import acting_system, make_principal, make_tenant, make_token
+from tests.replicas.conftest import ALIAS, known_as
+from tests.replicas.server import Replica
+from threada_site.identity import services as identity
+from threada_site.tenancy import reading, replicas
+from threada_site.tenancy.models import Credential, Tenant
+from threada_site.tenancy.reading import position_now, read
+from threada_site.tenancy.routing import WriteWhileReadingError, read_connection
+from threada_site.tenancy.unit_of_work import NestedTenantError, current_tenant_id, unit_of_work
+
+
+@pytest.fixture
+def acme(replica: Replica) -> Tenant:
+    return make_tenant("acme")
+
+
+@pytest.fixture
+def client(acme: Tenant) -> Api:
+    return Api(make_token(acme, make_principal(acme, "ada", roles=["tenant_admin"])))
+
+
+def add_channel(client: Api, name: str) -> None:
+    answer = client.post("/channels", {"channel_id": name})
+    assert answer.status_code == 201, answer.content
+
+
+def channels(client: Api) -> list[str]:
+    answer = client.get("/channels")
+    assert answer.status_code == 200, answer.content
+    return [row["channel_id"] for row in answer.json()["data"]]
+
+
+def test_a_list_is_read_from_the_replica_and_the_credential_from_the_primary(client: Api, asked: Any) -> None:
+    add_channel(client, "web")
+    with asked() as first:
+        assert channels(client) == ["web"]
+    with asked() as statements:
+        assert channels(client) == ["web"]
+    assert len(statements.primary) == 1
+    assert statements.primary[0].startswith("SELECT entered.*, pg_current_wal_flush_lsn()::text FROM threada_enter(")
+    assert len([sql for sql in statements.replica if 'FROM "policies_channel"' in sql]) == 1
+    assert [sql for sql in statements.replica if "policies_channel" not in sql and "pg_lsn" not in sql] == []
+    assert any("pg_control_system" in sql for sql in first.replica)  # it was asked once what it is
+
+
+def test_without_a_replica_no_statement_is_added(client: Api, asked: Any, settings: Settings) -> None:
+    settings.THREADA_REPLICAS = []
+    with asked() as statements:
+        assert channels(client) == []
+    assert statements.replica == []
+    assert [sql.partition("(")[0].split(" WHERE ")[0][:40] for sql in statements.primary] == [
+        "SELECT * FROM threada_enter",
+        'SELECT "policies_channel"."id", "policies_channel"."tenant_id"'[:40],
+    ]
+
+
+def test_a_single_row_and_what_writes_stay_on_the_primary(client: Api, asked: Any) -> None:
+    with asked() as statements:
+        client.get("/me")
+        add_channel(client, "web")
+    assert statements.replica == []
+
+
+@pytest.mark.parametrize("wait_ms", [0, 60])
+def test_a_read_after_a_write_sees_it_while_the_replica_stands_still(
+    wait_ms: int, client: Api, replica: Replica, asked: Any, settings: Settings
+) -> None:
+    settings.THREADA_REPLICA_WAIT_MS = wait_ms
+    add_channel(client, "web")
+    assert channels(client) == ["web"]
+    replica.sql("SELECT pg_wal_replay_pause()")
+    add_channel(client, "mail")
+    with asked() as statements:
+        begun = time.monotonic()
+        assert channels(client) == ["mail", "web"]
+        took = time.monotonic() - begun
+    assert wait_ms / 1000 <= took < wait_ms / 1000 + 1
+    assert [sql for sql in statements.replica if "policies_channel" in sql] == []
+    assert len([sql for sql in statements.primary if "policies_channel" in sql]) == 1
+    with asked() as statements:  # and is left alone for a second
+        assert channels(client) == ["mail", "web"]
+    assert statements.replica == []
+    replica.sql("SELECT pg_wal_replay_resume()")
+    replica.catch_up()
+    time.sleep(replicas.BEHIND_REST_S)
+    with asked() as statements:
+        assert channels(client) == ["mail", "web"]
+    assert len([sql for sql in statements.replica if "policies_channel" in sql]) == 1
+
+
+def test_many_writes_are_each_seen_by_the_read_that_follows(client: Api, asked: Any) -> None:
+    """As fast as one client can: the replica is waited for, mostly a few milliseconds."""
+    with asked() as statements:
+        for number in range(20):
+            add_channel(client, f"c-{number:02}")
+            assert channels(client)[0] == f"c-{number:02}"
+    from_replica = len([sql for sql in statements.replica if ' ORDER BY "policies_channel"."id" DESC' in sql])
+    from_primary = len([sql for sql in statements.primary if ' ORDER BY "policies_channel"."id" DESC' in sql])
+    assert from_replica + from_primary == 20
+    assert from_replica >= 15
+
+
+def test_a_revoked_credential_is_refused_before_the_replica_knows(
+    client: Api, acme: Tenant, replica: Replica, asked: Any
+) -> None:
+    assert channels(client) == []
+    replica.sql("SELECT pg_wal_replay_pause()")
+    with unit_of_work(acme.id):
+        credential = Credential.objects.get(tenant_id=acme.id)
+        identity.revoke_credential(credential, ctx=acting_system(acme))
+    with asked() as statements:
+        answer = client.get("/channels")
+    assert (answer.status_code, answer.json()["reason_code"]) == (401, "credential_revoked")
+    assert statements.replica == []
+
+
+def test_tenants_are_apart_on_the_replica(client: Api, acme: Tenant, replica: Replica, asked: Any) -> None:
+    globex = make_tenant("globex")
+    other = Api(make_token(globex, make_principal(globex, "gus", roles=["tenant_admin"])))
+    add_channel(client, "web")
+    add_channel(other, "theirs")
+    with asked() as statements:
+        assert channels(client) == ["web"]
+        assert channels(other) == ["theirs"]
+    assert len([sql for sql in statements.replica if 'FROM "policies_channel"' in sql]) == 2
+
+    def every_channel() -> list[str]:
+        with read_connection().cursor() as cursor:
+            cursor.execute("SELECT slug, pg_is_in_recovery() FROM policies_channel")
+            rows = cursor.fetchall()
+        assert [recovering for _, recovering in rows] == [True] * len(rows)
+        return [slug for slug, _ in rows]
+
+    assert read(acme.id, every_channel, since=position_now()) == ["web"]
+    assert read(globex.id, every_channel, since=position_now()) == ["theirs"]
+    with connections[ALIAS].cursor() as cursor:  # nothing of a tenant stays behind on the connection
+        cursor.execute("SELECT slug FROM policies_channel")
+        assert cursor.fetchall() == []
+    assert current_tenant_id() is None
+
+
+def test_nothing_is_written_in_a_block_that_reads(acme: Tenant, client: Api) -> None:
+    def by_model() -> None:
+        Tenant.objects.filter(id=acme.id).update(name="changed")
+
+    def by_sql_on_the_replica() -> None:
+        with read_connection().cursor() as cursor:
+            cursor.execute("UPDATE tenancy_tenant SET name = 'changed'")
+
+    def by_sql_on_the_primary() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE tenancy_tenant SET name = 'changed'")
+
+    def by_service() -> None:
+        identity.create_tenant("new", "", ctx=acting_system(acme))
+
+    for write in (by_model, by_sql_on_the_replica, by_sql_on_the_primary):
+        with pytest.raises(WriteWhileReadingError):
+            read(acme.id, write, since=position_now())
+    with pytest.raises((WriteWhileReadingError, NestedTenantError)):
+        read(acme.id, by_service, since=position_now())
+    assert list(Tenant.objects.values_list("name", flat=True)) == [acme.name]
+    assert channels(client) == []
+
+
+def test_a_write_meant_for_the_replica_is_refused_where_the_address_is_the_primarys(acme: Tenant) -> None:
+    """Also when somebody has promoted it: the transaction is read-only on any server."""
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(reading._ENTER, [str(acme.id), "0/0"])
+        with pytest.raises(Exception, match="read-only transaction"):
+            cursor.execute("UPDATE tenancy_tenant SET name = 'changed'")
+        cursor.execute("ROLLBACK")
+
+
+def test_an_error_of_the_question_itself_is_the_primarys(acme: Tenant) -> None:
+    calls = []
+
+    def wrong() -> None:
+        calls.append(read_connection().alias)
+        with read_connection().cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
+
+    with pytest.raises(Exception, match="division by zero"):
+        read(acme.id, wrong, since=position_now())
+    assert calls == [ALIAS, "default"]
+
+
+def test_a_conflict_with_recovery_sends_the_read_to_the_primary_and_the_next_one_back(acme: Tenant) -> None:
+    calls = []
+
+    def cancelled() -> str:
+        calls.append(read_connection().alias)
+        if len(calls) == 1:
+            with read_connection().cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = 20")
+                cursor.execute("SELECT pg_sleep(5)")
+        return "answered"
+
+    assert read(acme.id, cancelled, since=position_now()) == "answered"
+    assert read(acme.id, cancelled, since=position_now()) == "answered"
+    assert calls == [ALIAS, "default", ALIAS]
+
+
+def test_a_refusal_is_answered_as_without_a_replica(client: Api, asked: Any) -> None:
+    with asked() as statements:
+        answer = client.get("/work-items", {"cursor": "bad"})
+    assert (answer.status_code, answer.json()["reason_code"]) == (400, "invalid_cursor")
+    assert [sql for sql in statements.primary if sql.startswith("INSERT") or "WITH r0" in sql] != []  # its receipt
+
+
+def test_what_is_no_replica_is_never_read_from(acme: Tenant, client: Api, settings: Settings) -> None:
+    settings.THREADA_REPLICAS = ["self"]
+    primary = {"host": connection.settings_dict["HOST"], "port": connection.settings_dict["PORT"]}
+    with known_as("self", primary):
+        assert replicas.replica_problems() == ["self is no replica: it is not in recovery"]
+        add_channel(client, "web")
+        assert channels(client) == ["web"]
+        calls: list[str] = []
+        read(acme.id, lambda: calls.append(read_connection().alias), since=position_now())
+        assert calls == ["default"]
+
+
+def test_a_login_that_sees_all_tenants_is_refused(replica: Replica, settings: Settings) -> None:
+    superuser = str(replica.sql("SELECT current_user")[0][0])
+    connections.settings[ALIAS]["USER"] = superuser
+    connections[ALIAS].close()
+    del connections[ALIAS]
+    problems = replicas.replica_problems()
+    assert f"on {ALIAS}, the login is the superuser {superuser}" in problems
+
+
+def test_a_replica_that_is_down_is_no_problem(client: Api, settings: Settings) -> None:
+    settings.THREADA_REPLICAS = ["gone"]
+    with known_as("gone", {"host": "/nowhere", "port": 1}):
+        assert replicas.replica_problems() == []
+        add_channel(client, "web")
+        assert channels(client) == ["web"]
+        assert [(m.name, m.value) for m in replicas.replica_measurements()] == [("threada_replica_up", 0.0)]
+        with pytest.raises(OperationalError):
+            connections["gone"].ensure_connection()
+
+
+def test_two_replicas_take_turns(client: Api, replica: Replica, settings: Settings, acme: Tenant) -> None:
+    with known_as("second", replica.address):
+        settings.THREADA_REPLICAS = [ALIAS, "second"]
+        calls: list[str] = []
+        for _ in range(4):
+            read(acme.id, lambda: calls.append(read_connection().alias), since=position_now())
+        assert sorted(calls) == [ALIAS, ALIAS, "second", "second"]
+
+
+def test_figures_of_the_replica(client: Api, replica: Replica) -> None:
+    replica.catch_up()
+    text = client.get("/metrics").content.decode()
+    assert f'threada_replica_up{{replica="{ALIAS}"}} 1.0' in text
+    assert f'threada_replica_behind_bytes{{replica="{ALIAS}"}}' in text
+    assert product.THREADA_REPLICAS == [ALIAS]
