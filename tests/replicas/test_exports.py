@@ -1,0 +1,98 @@
+"""Exports are read from the replica: the same bytes, also when it is lost in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as product
+from pytest_django import Settings
+
+from telemetry.models import TelemetryExport
+from telemetry.services import bodies, exports, making
+from telemetry.services.making import make_export
+from tests.factories import acting_system, make_tenant
+from tests.replicas.conftest import ALIAS
+from tests.replicas.server import Replica
+from tests.telemetry.test_exports import AWKWARD, record_all, settle_clock
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.routing import read_connection
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+
+@pytest.fixture
+def acme(replica: Replica, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tenant:
+    monkeypatch.setattr(exports, "AT_ONCE_ROWS", -1)
+    monkeypatch.setattr(making, "REPLICA_PATIENCE_S", 0.3)
+    monkeypatch.setattr(product, "THREADA_EXPORT_DIR", tmp_path / "exports")
+    tenant = make_tenant("acme")
+    record_all(tenant, AWKWARD * 20)
+    other = make_tenant("globex")
+    record_all(other, ["theirs"])
+    settle_clock()
+    return tenant
+
+
+def requested(tenant: Tenant) -> TelemetryExport:
+    with unit_of_work(tenant.id):
+        return exports.create_export({"kind": "thing.told"}, ctx=acting_system(tenant))
+
+
+def made(export: TelemetryExport) -> tuple[str, int, bytes]:
+    make_export(export.id, ctx=acting_system(Tenant.objects.get(id=export.tenant_id)))
+    with unit_of_work(export.tenant_id):
+        again = TelemetryExport.objects.get(id=export.id)
+    return again.status, again.rows, exports.path_of(again).read_bytes()
+
+
+def on_primary(tenant: Tenant, settings: Settings) -> tuple[str, int, bytes]:
+    settings.THREADA_REPLICAS = []
+    return made(requested(tenant))
+
+
+def test_the_bytes_are_those_of_the_primary(acme: Tenant, asked: Any, settings: Settings) -> None:
+    export = requested(acme)
+    with asked() as statements:
+        from_replica = made(export)
+    assert [sql for sql in statements.replica if "pg_lsn" in sql] != []
+    assert from_replica[:2] == ("ready", 100)
+    assert from_replica == on_primary(acme, settings)
+    assert b"theirs" not in from_replica[2]
+
+
+def test_a_replica_lost_in_the_middle_costs_no_byte(
+    acme: Tenant, replica: Replica, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_from = []
+    read_bodies = bodies.bodies_of
+
+    def losing(rows: Any) -> Iterator[Any]:
+        read_from.append(read_connection().alias)
+        for batch in read_bodies(rows):
+            yield batch
+            if len(read_from) == 1:
+                replica.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%'")
+
+    record_all(acme, ["x" * 100_000] * 40)  # more than fits into the buffers on the way
+    settle_clock()
+    monkeypatch.setattr(making, "bodies_of", losing)
+    made_anew = made(requested(acme))
+    assert read_from == [ALIAS, "default"]
+    assert made_anew[:2] == ("ready", 140)
+    monkeypatch.setattr(making, "bodies_of", read_bodies)
+    assert made_anew == on_primary(acme, settings)
+
+
+def test_one_that_stands_still_is_not_waited_for(
+    acme: Tenant, replica: Replica, asked: Any, settings: Settings
+) -> None:
+    replica.sql("SELECT pg_wal_replay_pause()")
+    record_all(acme, ["late"])
+    settle_clock()
+    export = requested(acme)
+    with asked() as statements:
+        status, rows, content = made(export)
+    assert (status, rows, content.count(b'"late"')) == ("ready", 101, 1)
+    assert [sql for sql in statements.replica if "COPY" in sql] == []
