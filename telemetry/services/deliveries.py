@@ -23,6 +23,7 @@ from telemetry.services.record import record
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.puts import Change, Put
+from threada_site.tenancy.routing import read_connection
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 LEASE: Final = timedelta(seconds=45)
@@ -224,7 +225,7 @@ def sealed_receipts(tenant_id: uuid.UUID, *, start: int, end: int | None) -> lis
 
 def log_size(tenant_id: uuid.UUID) -> int:
     """How many receipts are sealed."""
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(
             "SELECT index + 1 FROM telemetry_logleaf WHERE tenant_id = %s ORDER BY index DESC LIMIT 1", [tenant_id]
         )

@@ -34,7 +34,8 @@ def _replica(url: str) -> dict[str, Any]:
     for name in ("NAME", "USER", "PASSWORD") if not named["USER"] else ("NAME",):
         named[name] = named[name] or _database.get(name, "")
     # A host that is cut off must not hold a request for the minutes that TCP would.
-    named["OPTIONS"] = {"connect_timeout": 2, "tcp_user_timeout": 3000, **named["OPTIONS"]}
+    patience = {"connect_timeout": 2, "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
+    named["OPTIONS"] = {**patience, "tcp_user_timeout": 3000, **named["OPTIONS"], "prepare_threshold": 3}
     return {
         "ENGINE": "threada_site.tenancy.backend",
         "TEST": {"MIRROR": "default"},

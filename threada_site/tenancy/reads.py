@@ -11,9 +11,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, QuerySet
 from django.db.models.query import ModelIterable
+
+from threada_site.tenancy.routing import read_connection
 
 type Key = uuid.UUID | str
 
@@ -63,7 +65,7 @@ class _Compiled:
         bound = list(self._parameters)
         for place, key in self._places:
             bound[place] = keys[key]
-        with connections[DEFAULT_DB_ALIAS].prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        with read_connection().prepared_cursor() as cursor:
             cursor.execute(self._sql, bound)
             rows = cursor.fetchall()
         return list(ModelIterable(_answered(self._rows, self._compiler, rows))) if rows else []

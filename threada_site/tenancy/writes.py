@@ -50,6 +50,7 @@ def update_row(row: models.Model, *fields: str) -> None:
     No signal is sent, so it is for rows whose changes receipts record. Columns that the database generates are read
     anew when they are asked for. Raises `django.db.DatabaseError` when the row is gone.
     """
+    refuse_while_reading(type(row).__name__)
     database = connections[DEFAULT_DB_ALIAS]
     changed = _columns_named(type(row), fields)
     params = [field.get_db_prep_save(field.pre_save(row, False), database) for field in changed]
