@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 from procrastinate import App, JobContext, RetryStrategy
 from procrastinate.contrib.django import app as django_app
+from procrastinate.worker import Worker
 
-from threada_site.runtime.lanes import all_lanes
+from threada_site.runtime.lanes import Lane, all_lanes
+from threada_site.tenancy.jobs import SWEEP_QUEUE
 from threada_site.tenancy.registry import Task, all_tasks, run_task
 
 log = structlog.get_logger("threada.worker")
@@ -48,10 +50,7 @@ def _bind(app: App, bound: Task) -> None:
 
 async def _run_lanes(app: App, asked: asyncio.Event, *, concurrency: int) -> None:
     async with app.open_async():
-        lanes = [
-            asyncio.create_task(_lane(app, list(lane.queues), lane.slots), name=lane.name)
-            for lane in all_lanes(concurrency)
-        ]
+        lanes = [asyncio.create_task(worker_of(lane, app).run(), name=lane.name) for lane in all_lanes(concurrency)]
         stop = asyncio.create_task(asked.wait())
         await asyncio.wait([*lanes, stop], return_when=asyncio.FIRST_COMPLETED)
         for lane in lanes:
@@ -62,13 +61,24 @@ async def _run_lanes(app: App, asked: asyncio.Event, *, concurrency: int) -> Non
         stop.cancel()
 
 
-async def _lane(app: App, queues: list[str], concurrency: int) -> Any:
-    return await app.run_worker_async(
-        queues=queues,
-        concurrency=concurrency,
+def worker_of(lane: Lane, app: App) -> Worker:
+    """What carries out the jobs of one lane. The sweeps' alone keeps the time: nine that each ask the database every
+    second whether a periodic job is due cost it more than the jobs."""
+    kind = Worker if SWEEP_QUEUE in lane.queues else _WithoutClock
+    return kind(
+        app=app,
+        queues=list(lane.queues),
+        concurrency=lane.slots,
         install_signal_handlers=False,
         listen_notify=True,
         fetch_job_polling_interval=1.0,
         delete_jobs="successful",
         shutdown_graceful_timeout=12.0,
     )
+
+
+class _WithoutClock(Worker):
+    """Enqueues no periodic jobs. A side task that returned would end the watch over the others, so this one waits."""
+
+    async def _periodic_deferrer(self) -> None:
+        await asyncio.Event().wait()
