@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
 
 import django_filters
 from django.db.models import QuerySet
@@ -48,3 +50,23 @@ class SummaryFilters(django_filters.FilterSet):
 
     def leave(self, queryset: QuerySet[Any], _name: str, _value: Any) -> QuerySet[Any]:
         return queryset
+
+
+_DIMENSIONS: Final = {
+    "channel_id": "channel",
+    "workflow_id": "workflow",
+    "policy_version_id": "policy_version",
+    "integration_id": "integration",
+}
+
+
+def chosen_dimensions(bound: SummaryFilters) -> Mapping[str, str] | None:
+    """The value that the filters ask for by dimension, as counts hold it; None where they cannot be understood."""
+    if not bound.is_valid():
+        return None
+    asked = bound.form.cleaned_data
+    return {dimension: _held(asked[name]) for name, dimension in _DIMENSIONS.items() if asked.get(name)}
+
+
+def _held(value: Any) -> str:
+    return str(value) if isinstance(value, uuid.UUID) else value

@@ -19,7 +19,7 @@ from telemetry.instance_models import (
 from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
 from telemetry.removals import RemovedReceipt
-from telemetry.summary_models import SummaryCount, SummaryPosition
+from telemetry.summary_models import SummaryCount, SummaryPosition, SummaryRollup
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.models import TenantRow
@@ -41,6 +41,7 @@ __all__ = [
     "SealQueueEntry",
     "SummaryCount",
     "SummaryPosition",
+    "SummaryRollup",
     "TelemetryExport",
 ]
 

@@ -23,7 +23,7 @@ from telemetry.models import (
 )
 from telemetry.sealing.log_rows import instance_log_size as size_of_instance_log
 from telemetry.sealing.log_rows import instance_node_reader, node_reader
-from telemetry.summary_models import SummaryCount, SummaryPosition
+from telemetry.summary_models import SummaryCount, SummaryPosition, SummaryRollup
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof, consistency_text
 from telemetry.tlog.proofs import NodeReader, consistency_proof, inclusion_proof
@@ -180,3 +180,7 @@ def summary_reach(ctx: ActingContext) -> Reach:
 
 def summary_counts(ctx: ActingContext) -> QuerySet[SummaryCount]:
     return SummaryCount.objects.filter(tenant_id=ctx.tenant_id)
+
+
+def summary_rollups(ctx: ActingContext) -> QuerySet[SummaryRollup]:
+    return SummaryRollup.objects.filter(tenant_id=ctx.tenant_id)

@@ -43,6 +43,31 @@ class SummaryCount(TenantRow):
         return f"{self.day} {self.measure} {self.label}: {self.count}"
 
 
+class SummaryRollup(TenantRow):
+    """The sums of a day's counts by one dimension (`telemetry.summary.rollups`), or over all (`dimension` empty).
+
+    Triggers of `SummaryCount` keep them: written by nothing else.
+    """
+
+    day = models.DateField()
+    dimension = models.CharField(max_length=16, blank=True)
+    key = models.CharField(max_length=63, blank=True)
+    measure = models.CharField(max_length=24)
+    label = models.CharField(max_length=64, blank=True)
+    count = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("summaryrollup"),
+            models.UniqueConstraint(
+                fields=["tenant", "dimension", "day", "key", "measure", "label"], name="summaryrollup_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.dimension} {self.key} {self.measure} {self.label}: {self.count}"
+
+
 class SummaryPosition(TenantRow):
     """How far into the tenant's log the counts reach; the row's lock lets one job count at a time."""
 

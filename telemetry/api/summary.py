@@ -35,11 +35,13 @@ class TelemetrySummary(TenantView):
         reasons=("window_too_large",),
     )
     def get(self, request: Any) -> Response:
-        rows = apply_filters(SummaryFilters, selectors.summary_counts(request.auth), request)
+        counts = selectors.summary_counts(request.auth)
+        apply_filters(SummaryFilters, counts, request)
         asked = request.query_params
         first, last = days_of(
             read_instant(asked.get("created_after")), read_instant(asked.get("created_before")), now=clock.now()
         )
         group_by = asked.get("group_by") or None
-        summary = summarize(rows, first, last, ctx=request.auth, group_by=group_by)
+        bound = SummaryFilters(data=request.query_params, queryset=counts)
+        summary = summarize(bound, first, last, ctx=request.auth, group_by=group_by)
         return Response(represent_summary(summary, group_by=group_by))

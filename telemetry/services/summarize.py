@@ -11,8 +11,9 @@ from typing import Any, Final
 from django.db.models import QuerySet, Sum
 
 from telemetry import selectors
+from telemetry.filters import SummaryFilters, chosen_dimensions
 from telemetry.summary.figures import Figures, total_of
-from telemetry.summary_models import SummaryCount
+from telemetry.summary.rollups import slice_for
 from telemetry.windows import earlier, window
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
@@ -66,11 +67,11 @@ def days_of(after: datetime | None, before: datetime | None, *, now: datetime) -
 
 
 def summarize(
-    rows: QuerySet[SummaryCount], first: date, last: date, *, ctx: ActingContext, group_by: str | None = None
+    bound: SummaryFilters, first: date, last: date, *, ctx: ActingContext, group_by: str | None = None
 ) -> Summary:
-    """The figures of `rows` on the days from `first` to `last`; `group_by` is one of `DIMENSIONS`. Two statements."""
-    rows = rows.filter(day__range=(first, last))
-    total, groups = total_of(_grouped(rows, group_by))
+    """The figures of what `bound` chooses among the tenant's counts, on the days from `first` to `last`; `group_by` is
+    one of `DIMENSIONS`. Two statements."""
+    total, groups = total_of(_grouped(bound, first, last, group_by, ctx=ctx))
     if group_by is None:
         groups = {}
     reach = selectors.summary_reach(ctx)
@@ -87,14 +88,27 @@ def summarize(
     )
 
 
-def _grouped(rows: QuerySet[SummaryCount], group_by: str | None) -> Iterator[tuple[str, str, str, int]]:
-    column = "policy_version_id" if group_by == "policy_version" else group_by
+def _grouped(
+    bound: SummaryFilters, first: date, last: date, group_by: str | None, *, ctx: ActingContext
+) -> Iterator[tuple[str, str, str, int]]:
+    """From the fewest rows that answer it: the sums by one dimension, or the counts of every combination."""
+    chosen = chosen_dimensions(bound)
+    kept = None if chosen is None else slice_for(chosen, group_by)
+    rows: QuerySet[Any]
+    if kept is None:
+        rows = bound.qs
+        column = "policy_version_id" if group_by == "policy_version" else group_by
+    else:
+        rows = selectors.summary_rollups(ctx).filter(dimension=kept.dimension)
+        rows = rows if kept.key is None else rows.filter(key=kept.key)
+        column = "day" if group_by == "day" else group_by and "key"
     columns = ("measure", "label", column) if column else ("measure", "label")
-    for row in rows.order_by().values(*columns).annotate(found=Sum("count")):
-        yield _key(row[column]) if column else "", row["measure"], row["label"], row["found"]
+    found = rows.filter(day__range=(first, last)).order_by().values(*columns).annotate(found=Sum("count"))
+    for row in found.filter(found__gt=0):
+        yield _key(row[column], group_by) if column else "", row["measure"], row["label"], row["found"]
 
 
-def _key(value: Any) -> str:
-    if isinstance(value, uuid.UUID):
-        return ids.public_id(ids.POLICY_VERSION, value)
+def _key(value: Any, group_by: str | None) -> str:
+    if group_by == "policy_version" and value:
+        return ids.public_id(ids.POLICY_VERSION, uuid.UUID(str(value)))
     return "" if value is None else str(value)

@@ -26,6 +26,7 @@ _MAY_GROW: Final = {
     "telemetry_lognode",
     "telemetry_checkpoint",
     "telemetry_summarycount",
+    "telemetry_summaryrollup",
     "api_idempotencyrecord",
 }
 # What the HTTP server itself refuses before any of ours runs: with a bare status, and a closed connection.

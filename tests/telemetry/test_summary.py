@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import random
 import uuid
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from telemetry import selectors
-from telemetry.models import LogLeaf, Receipt, SealQueueEntry, SummaryCount, SummaryPosition
+from telemetry.filters import SummaryFilters
+from telemetry.models import LogLeaf, Receipt, SealQueueEntry, SummaryCount, SummaryPosition, SummaryRollup
+from telemetry.services import counting
+from telemetry.services import summarize as summarize_module
 from telemetry.services.counting import count_sealed, tenants_to_count
 from telemetry.services.summarize import days_of, summarize
 from telemetry.summary.figures import EXECUTION_ENDS
 from telemetry.summary.measures import Measure
+from telemetry.summary.rollups import Slice, slice_for
 from telemetry.tasks import count
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.telemetry.sealed import SealingRoom
 from tests.workitems.office import Office, open_office
-from threada_site.kernel import clock, errors
+from threada_site.kernel import clock, errors, ids
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
@@ -184,7 +193,9 @@ def test_tenants_are_counted_apart(worked: Office) -> None:
     ctx = acting_system(other)
     with unit_of_work(other.id):
         today = clock.now().date()
-        summary = summarize(selectors.summary_counts(ctx), today - timedelta(days=1), today, ctx=ctx)
+        summary = summarize(
+            SummaryFilters({}, queryset=selectors.summary_counts(ctx)), today - timedelta(days=1), today, ctx=ctx
+        )
     assert not any(summary.total.counts.values())
 
 
@@ -233,3 +244,99 @@ def test_what_the_sealer_seals_is_what_is_counted(tenant: Tenant, tmp_path: Path
     with unit_of_work(tenant.id):
         assert SummaryPosition.objects.get().counted == receipts
     assert totals(tenant)["received", ""] == 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "group_by", "kept"),
+    [
+        ({}, None, Slice("")),
+        ({}, "day", Slice("")),
+        ({}, "workflow", Slice("workflow")),
+        ({"workflow": "a"}, None, Slice("workflow", "a")),
+        ({"workflow": "a"}, "day", Slice("workflow", "a")),
+        ({"workflow": "a"}, "workflow", Slice("workflow", "a")),
+        ({"workflow": "a"}, "channel", None),
+        ({"workflow": "a", "channel": "b"}, "day", None),
+    ],
+)
+def test_which_sums_answer(chosen: dict[str, str], group_by: str | None, kept: Slice | None) -> None:
+    assert slice_for(chosen, group_by) == kept
+
+
+def combined(tenant: Tenant, *, seed: int) -> None:
+    """Counts of many combinations, added to twice."""
+    rng = random.Random(seed)
+    today = clock.now().date()
+    versions = [ids.new_uuid() for _ in range(3)] + [None]
+    cells = [
+        (today - timedelta(days=rng.randrange(4)), rng.choice(["", "a", "b"]), rng.choice(["", "m", "w"]),
+         rng.choice(["", "bank"]), rng.choice(versions), *rng.choice([("decided", "deny"), ("step", "approved"),
+         ("decision_time", "40"), ("received", "")]))
+        for _ in range(200)
+    ]  # fmt: skip
+    with unit_of_work(tenant.id):
+        for part in (cells[:150], cells[100:]):
+            counting._add(tenant.id, Counter(counting._Cell(*cell) for cell in part))
+
+
+def sums(tenant: Tenant) -> dict[tuple[Any, ...], int]:
+    """What the sums must be, from the counts themselves."""
+    found: Counter[tuple[Any, ...]] = Counter()
+    with unit_of_work(tenant.id):
+        for row in SummaryCount.objects.all():
+            keys = [("", ""), ("workflow", row.workflow), ("channel", row.channel), ("integration", row.integration),
+                    ("policy_version", str(row.policy_version_id or ""))]  # fmt: skip
+            for dimension, key in keys:
+                found[row.day, dimension, key, row.measure, row.label] += row.count
+    return dict(found)
+
+
+def kept_sums(tenant: Tenant) -> dict[tuple[Any, ...], int]:
+    with unit_of_work(tenant.id):
+        rows = SummaryRollup.objects.values_list("day", "dimension", "key", "measure", "label", "count")
+        return {tuple(row): count for *row, count in rows}
+
+
+def test_the_sums_follow_every_count(tenant: Tenant, other_tenant: Tenant) -> None:
+    combined(tenant, seed=1)
+    combined(other_tenant, seed=2)
+    for each in (tenant, other_tenant):
+        assert kept_sums(each) == sums(each)
+    with unit_of_work(tenant.id):
+        SummaryCount.objects.filter(workflow="a").update(count=F("count") + 5)
+        SummaryCount.objects.filter(channel="m", workflow="a").update(workflow="c")
+        SummaryCount.objects.filter(workflow="b").delete()
+    after = kept_sums(tenant)
+    assert {cell: count for cell, count in after.items() if count} == sums(tenant)
+    assert min(after.values()) == 0
+    assert kept_sums(other_tenant) == sums(other_tenant)
+
+
+def test_what_was_counted_before_is_summed_by_the_migration(tenant: Tenant) -> None:
+    combined(tenant, seed=3)
+    fill = (Path(settings.BASE_DIR) / "telemetry/sql/summary_rollup.sql").read_text().rpartition("INSERT INTO")
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM telemetry_summaryrollup")
+        cursor.execute(fill[1] + fill[2])
+    assert kept_sums(tenant) == sums(tenant)
+
+
+@pytest.mark.parametrize("group_by", [None, "day", "workflow", "channel", "policy_version", "integration"])
+@pytest.mark.parametrize("asked", [{}, {"workflow_id": "a"}, {"policy_version_id": "one"}, {"channel_id": "none"}])
+def test_sums_and_counts_answer_alike(tenant: Tenant, asked: dict[str, str], group_by: str | None) -> None:
+    combined(tenant, seed=4)
+    ctx = acting_system(tenant)
+    today = clock.now().date()
+    with unit_of_work(tenant.id):
+        version = SummaryCount.objects.exclude(policy_version_id=None).values_list("policy_version_id", flat=True)[0]
+        query = {name: ids.public_id(ids.POLICY_VERSION, version) if value == "one" else value
+                 for name, value in asked.items()}  # fmt: skip
+        bound = SummaryFilters(query, queryset=selectors.summary_counts(ctx))
+        answers = []
+        for slices in (slice_for, lambda *_: None):
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(summarize_module, "slice_for", slices)
+                answers.append(summarize(bound, today - timedelta(days=2), today, ctx=ctx, group_by=group_by))
+    kept, counted_anew = answers
+    assert kept == counted_anew
+    assert any(kept.total.counts.values()) == ("channel_id" not in asked)

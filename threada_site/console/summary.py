@@ -48,9 +48,9 @@ def summary_page(request: HttpRequest, ctx: ActingContext) -> dict[str, Any]:
     last = clock.now().date()
     first = last - timedelta(days=days - 1)
     filters = {name: query[name] for name, _ in _FIELDS if query.get(name)}
-    rows = SummaryFilters(data=_query(filters), queryset=selectors.summary_counts(ctx)).qs
-    by_day = summarize(rows, first, last, ctx=ctx, group_by="day")
-    by_group = summarize(rows, first, last, ctx=ctx, group_by=by)
+    bound = SummaryFilters(data=_query(filters), queryset=selectors.summary_counts(ctx))
+    by_day = summarize(bound, first, last, ctx=ctx, group_by="day")
+    by_group = summarize(bound, first, last, ctx=ctx, group_by=by)
     total = by_day.total
     behind = _Behind(first, last, filters)
     return {
