@@ -202,12 +202,16 @@ class Payments:
 
 @contextmanager
 def asleep(process: psutil.Process) -> Iterator[None]:
-    """The process stands still (SIGSTOP), and goes on afterwards."""
+    """The process and its children stand still (SIGSTOP), and go on afterwards."""
     process.suspend()
+    children = process.children(recursive=True)
+    for each in children:
+        each.suspend()
     try:
         yield
     finally:
-        process.resume()
+        for each in (*children, process):
+            each.resume()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from threada_site.runtime.celery_lane import work_lanes
 from threada_site.runtime.lanes import Lane, all_lanes
 from threada_site.runtime.relay import relay
 from threada_site.tenancy.engines import outbox_jobs as outbox
+from threada_site.tenancy.engines import publication
 
 SECONDS_TO_END: Final = 12.0
 RESTART_AFTER_S: Final = 1.0
@@ -69,18 +70,18 @@ class Crew:
 
     def _start(self, kind: str) -> None:
         before = self._names.get(kind, "")
-        name = f"{socket.gethostname()[:60]}:{self._own}:{kind}:{uuid.uuid4().hex[:12]}"
-        self._names[kind] = name
+        salt = uuid.uuid4().hex[:12]
         self._started_at[kind] = time.monotonic()
         sys.stdout.flush()
         sys.stderr.flush()
         child = os.fork()
         if child:
             self._living[child] = kind
+            self._names[kind] = _name(child, kind, salt)
             return
         status = 1
         try:
-            status = self._live(kind, name, before)
+            status = self._live(kind, _name(os.getpid(), kind, salt), before)
         except BaseException:
             log.exception("child_failed", child=kind)
         finally:
@@ -95,9 +96,9 @@ class Crew:
         if not self._is_parent_there():
             return 1
         if before:
-            _give_back(before)
+            _give_back(before, is_relay=kind == RELAY)
         if kind == RELAY:
-            return relay(self._app, self._lanes, parent_is_there=self._is_parent_there)
+            return relay(self._app, self._lanes, name=name, parent_is_there=self._is_parent_there)
         return work_lanes(self._app, self._lanes_of(kind), name=name, parent=self._own)
 
     def _lanes_of(self, kind: str) -> list[Lane]:
@@ -126,11 +127,20 @@ class Crew:
             os.waitpid(child, 0)
 
 
-def _give_back(worker: str) -> None:
+def _name(pid: int, kind: str, salt: str) -> str:
+    """What a child is called in the rows that it holds; the salt tells it from another with a number used again."""
+    return f"{socket.gethostname()[:60]}:{pid}:{kind}:{salt}"
+
+
+def _give_back(name: str, *, is_relay: bool) -> None:
+    """What a dead child held: its part as relay, or the jobs that it had taken."""
     try:
-        outbox.sign_off(worker)
+        if is_relay:
+            publication.leave_relay(name)
+        else:
+            outbox.sign_off(name)
     except DATABASE_AWAY:
-        log.warning("left_to_its_lease", worker=worker)
+        log.warning("left_to_its_lease", child=name)
     finally:
         connection.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -129,10 +128,10 @@ class Clock:
 class Relay:
     """Looks, publishes, waits; whatever it loses it connects to again."""
 
-    def __init__(self, app: Celery, lanes: Sequence[Lane]) -> None:
+    def __init__(self, app: Celery, lanes: Sequence[Lane], *, name: str) -> None:
         self._lanes = {lane.name: lane.queues for lane in lanes}
         self._post = Post(app)
-        self._name = uuid.uuid4().hex
+        self._name = name
         self._stop = threading.Event()
         self._clock: Clock | None = None
         self._looked_at = 0.0
@@ -227,9 +226,9 @@ def _enqueue(name: str, queue: str) -> None:
         cursor.execute(statement.sql, statement.params)
 
 
-def relay(app: Celery, lanes: Sequence[Lane], *, parent_is_there: Any) -> int:
+def relay(app: Celery, lanes: Sequence[Lane], *, name: str, parent_is_there: Any) -> int:
     """Be a relay, in a process of its own."""
-    own = Relay(app, lanes)
+    own = Relay(app, lanes, name=name)
     signal.signal(signal.SIGTERM, own.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return own.run(parent_is_there)
