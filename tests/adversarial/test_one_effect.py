@@ -55,7 +55,7 @@ class FaxConnector:
     def call(self, request, terms):
         if request["text"] == "poison":
             with open(os.environ["POISONED"], "a") as deaths:
-                deaths.write("killed\n")
+                print("killed", file=deaths)
             os.kill(os.getpid(), signal.SIGKILL)
         return exchange(outbound_request(request, request["text"].encode(), terms, {}), terms, secrets=())
 """
