@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.benchmarks.figures import Figure, table
-from tests.benchmarks.measurements import NAMES, Options, measured
+from tests.benchmarks.measurements import LONG, NAMES, Options, measured
 from threada_site import postgres
 
 
@@ -27,14 +27,16 @@ def main() -> None:
                     print(f"{name}:", flush=True)
                     figures += processes.submit(measured, name, options).result()
         finally:
-            for world in ("intake", "lists", "exports", "effects"):
+            for world in ("intake", "lists", "exports", "effects", "scale"):
                 postgres.stop(options.root / world)
             print("", table(figures), sep="\n", flush=True)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all unless said")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all of these unless said; {', '.join(LONG)}"
+    )
     parser.add_argument("--port", type=int, default=8100, help="this port and the next are used (8100)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of intake, each of both servers (7)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of load in each round (4)")

@@ -15,6 +15,7 @@ from tests.benchmarks import (
     lists,
     memory,
     replays,
+    scale,
     sealing,
     startup,
     statements,
@@ -36,9 +37,10 @@ NAMES = (
     "summary",
     "effects",
 )
+LONG: Final = ("scale",)
+"""Half an hour and more: only where they are named."""
 
-
-_WORLDS: Final = {"lists": "lists", "exports": "exports", "effects": "effects"}
+_WORLDS: Final = {"lists": "lists", "exports": "exports", "effects": "effects", "scale": "scale"}
 """Instances that hold rows of their own; the others share one."""
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {"intake": intake.measure, "sealing": sealing.measure}
 _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
@@ -49,6 +51,7 @@ _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
     "replays": replays.measure,
     "summary": summary.measure,
     "effects": effects.measure,
+    "scale": scale.measure,
 }
 
 
@@ -68,8 +71,8 @@ def measured(name: str, options: Options) -> list[Figure]:
 
 
 def _measure(name: str, options: Options) -> Iterator[Figure]:
-    if name not in NAMES:
-        raise SystemExit(f"There is no measurement {name}. There are {', '.join(NAMES)}.")
+    if name not in NAMES + LONG:
+        raise SystemExit(f"There is no measurement {name}. There are {', '.join(NAMES + LONG)}.")
     if name == "startup":
         return startup.measure(options.root, port=options.port)
     if name == "memory":

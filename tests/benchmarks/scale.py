@@ -1,0 +1,232 @@
+"""What one list page, create, export and console page costs from 10,000 work items to ten million.
+
+One instance is filled up from size to size; the tenant that is looked at holds seven tenths of the rows. Times are those
+of the fastest tenth, since other work on the machine only adds to them, with the median beside; ratios are to the smallest
+size. `/me`, which knows no list, tells how alike the conditions were. Where a page is not flat, the plan of its slowest
+statement is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import psycopg
+
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.history import grow, size_of
+from tests.benchmarks.load import Connection, request_bytes
+from tests.benchmarks.rows import a_policy_version
+from tests.benchmarks.servers import PRODUCT, web_server
+from tests.benchmarks.world import TENANT, WORKFLOW, World
+
+SIZES: Final = (10_000, 100_000, 1_000_000, 10_000_000)
+REPEATS: Final = 60
+WARMING: Final = 5
+CREATES: Final = 200
+EXPORTED: Final = 200_000
+EXPORTS: Final = 3
+FLAT: Final = 1.5
+DEPTH: Final = 0.9
+CONTROL: Final = "/me, for comparison"
+_PERSON: Final = "scale-admin"
+
+
+def measure(world: World) -> Iterator[Figure]:
+    """Every size in turn; `THREADA_SCALE_SIZES` names others."""
+    sizes = [int(text) for text in os.environ.get("THREADA_SCALE_SIZES", "").replace(",", " ").split()] or list(SIZES)
+    baseline: dict[str, float] = {}
+    for size in sizes:
+        took = grow(world, size)
+        yield from _disk(world, size, took)
+        with web_server(PRODUCT, port=world.port, processes=1):
+            for name, cost, shown in _measured(world, size):
+                ratio = cost / baseline.setdefault(name, cost)
+                yield Figure(
+                    name=f"{size:>10,} {name}",
+                    value=shown,
+                    beside=f"at {sizes[0]:,}",
+                    ratio=ratio,
+                    aim="" if name == CONTROL else f"<= {FLAT}",
+                    is_met=None if name == CONTROL else ratio <= FLAT,
+                )
+                if ratio > FLAT and name in _PAGES:
+                    _print_plan(world, name, size)
+        print(f"  {size:,}: load average {os.getloadavg()[0]:.1f}", flush=True)
+
+
+def _disk(world: World, size: int, took: float) -> Iterator[Figure]:
+    on_disk = size_of(world)
+    for table, count in on_disk.bytes_by_table.items():
+        print(f"    {table}: {count / 1e6:,.0f} MB", flush=True)
+    total = sum(on_disk.bytes_by_table.values())
+    yield Figure(
+        name=f"{size:>10,} on disk (a receipt each, an execution per 10)",
+        value=f"{total / 1e9:.2f} GB",
+        beside=f"generated in {took:.0f} s",
+    )
+
+
+def _measured(world: World, size: int) -> Iterator[tuple[str, float, str]]:
+    """Name, cost, and how to show it."""
+    connection = Connection(world.port)
+    for name, path in {CONTROL: "/me", **_pages(world)}.items():
+        yield name, *_timed(connection, request_bytes("GET", path, _headers(world, path), ""))
+    create = request_bytes("POST", "/work-items", world.headers, world.body)
+    yield "create a work item", *_timed(connection, create, expected=201, repeats=CREATES)
+    speed = max(_export(min(size, EXPORTED)) for _ in range(EXPORTS))
+    yield "export, NDJSON", 1 / speed, f"{speed:,.0f} rows/s"
+
+
+_PAGES: Final = (
+    "list, first page", "list, deep page", "list of failed ones", "list of failed ones, deep", "list by policy version",
+    "events, first page", "events by workflow", "console: dashboard", "console: queue", "console: queue, deep",
+    "console: queue of one workflow", "console: desk", "console: receipts", "console: executions",
+)  # fmt: skip
+
+
+def _pages(world: World) -> dict[str, str]:
+    """Addresses by name. Deep pages begin nine tenths down."""
+    deep = _id_at(world, DEPTH)
+    older = urlencode({"older": str(deep)})
+    paths = [
+        "/work-items",
+        _deep("/work-items", {}, deep, world),
+        "/work-items?status=failed",
+        _deep("/work-items", {"status": "failed"}, deep, world),
+        f"/work-items?policy_version_id={a_policy_version(world)}",
+        "/telemetry/events",
+        f"/telemetry/events?workflow_id={WORKFLOW}",
+        "/console/",
+        "/console/workitems/workitem/",
+        f"/console/workitems/workitem/?{older}",
+        f"/console/workitems/workitem/?workflow_id={WORKFLOW}",
+        "/console/workitems/decisionstep/desk/",
+        "/console/telemetry/receipt/",
+        "/console/integrations/execution/",
+    ]
+    return dict(zip(_PAGES, paths, strict=True))
+
+
+def _deep(path: str, filters: dict[str, str], last_id: uuid.UUID, world: World) -> str:
+    """The address of the page after `last_id`: walking there would take hours."""
+    from threada_site.api import pagination
+
+    asked: Any = SimpleNamespace(
+        query_params=filters, path=path, auth=SimpleNamespace(tenant_id=uuid.UUID(world.tenant_id))
+    )
+    cursor = pagination._sealed(last_id, pagination._binding(asked))
+    return f"{path}?{urlencode({**filters, 'cursor': cursor})}"
+
+
+def _id_at(world: World, depth: float) -> uuid.UUID:
+    """Of the half year, the id that so much lies behind."""
+    from tests.benchmarks.history import DAYS
+
+    with psycopg.connect(**world.superuser()) as connection:
+        row = connection.execute(
+            "SELECT id FROM workitems_workitem WHERE tenant_id = %s AND id < uuidv7(%s::interval) "
+            "ORDER BY id DESC LIMIT 1",
+            [world.tenant_id, f"{-DAYS * depth} days"],
+        ).fetchone()
+    assert row is not None
+    return uuid.UUID(str(row[0]))
+
+
+def _headers(world: World, path: str) -> dict[str, str]:
+    return {"Cookie": _cookie()} if path.startswith("/console/") else world.headers
+
+
+_cookies: dict[str, str] = {}
+
+
+def _cookie() -> str:
+    """The session of an administrator who also decides."""
+    if not _cookies:
+        from django.test import Client
+
+        from tests.factories import make_principal
+        from threada_site.tenancy.models import Tenant
+
+        person = make_principal(Tenant.objects.get(slug=TENANT), _PERSON, roles=("tenant_admin", "approver"))
+        client = Client()
+        client.force_login(person)
+        _cookies.update({name: morsel.value for name, morsel in client.cookies.items()})
+    return "; ".join(f"{name}={value}" for name, value in _cookies.items())
+
+
+def _timed(connection: Connection, request: bytes, *, expected: int = 200, repeats: int = REPEATS) -> tuple[float, str]:
+    """Milliseconds of the fastest tenth, after a few requests to warm up; and that with the median, to be shown."""
+    times: list[float] = []
+    for _ in range(repeats + WARMING):
+        begun = time.perf_counter()
+        status, body = connection.exchange(request)
+        times.append((time.perf_counter() - begun) * 1000)
+        assert status == expected, (status, body[:500])
+    times = sorted(times[WARMING:])
+    fast = times[len(times) // 10]
+    return fast, f"{fast:.1f} ms (median {statistics.median(times):.1f})"
+
+
+def _export(rows: int) -> float:
+    """Rows per second of the newest, as they are handed on."""
+    command = [sys.executable, "-m", "tests.benchmarks.export_maker", TENANT, str(rows), "stream"]
+    count, seconds, *_ = subprocess.check_output(command, text=True).split()
+    return int(count) / float(seconds)
+
+
+def _print_plan(world: World, name: str, size: int) -> None:
+    """The plan of the slowest statement of a page, asked in this process."""
+    from django.db import connection as database
+    from django.test import Client
+
+    from threada_site.tenancy.unit_of_work import unit_of_work
+
+    path = _pages(world)[name]
+    taken: list[tuple[float, str, Any]] = []
+
+    def timed(execute: Any, statement: str, params: Any, many: bool, context: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return execute(statement, params, many, context)
+        finally:
+            taken.append((time.perf_counter() - begun, statement, params))
+
+    with database.execute_wrapper(timed):
+        Client(headers=_headers(world, path), SERVER_NAME="127.0.0.1").get(path)
+    if not taken:
+        return
+    seconds, statement, params = max(taken, key=lambda each: each[0])
+    print(f"  not flat at {size:,}: {name}; its slowest of {len(taken)} statements, {seconds * 1000:.1f} ms:")
+    print(f"    {statement[:700]}")
+    if not statement.startswith(("SELECT", "WITH")) or "$1" in statement:
+        return
+    with unit_of_work(uuid.UUID(world.tenant_id)), database.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", params)
+        (plan,) = cursor.fetchone()
+    root = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+    for line in _lines(root, root["Actual Total Time"] / 10):
+        print(f"    {line}", flush=True)
+
+
+def _lines(node: dict[str, Any], least_ms: float, depth: int = 0) -> Iterator[str]:
+    """A line for each node that takes a tenth of the time."""
+    if node["Actual Total Time"] * node["Actual Loops"] < least_ms:
+        return
+    index = f" on {node['Index Name']}" if "Index Name" in node else ""
+    removed = f", {node['Rows Removed by Filter']} removed" if "Rows Removed by Filter" in node else ""
+    yield (
+        f"{'  ' * depth}{node['Node Type']}{index}: {node['Actual Rows']:g} rows of {node['Plan Rows']} expected{removed}, "
+        f"{node['Actual Total Time']:.2f} ms, {node.get('Shared Read Blocks', 0)} blocks read"
+    )
+    for child in node.get("Plans", []):
+        yield from _lines(child, least_ms, depth + 1)
