@@ -113,3 +113,22 @@ class InstanceAlarm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.signed_size}"
+
+
+class PromiseKey(models.Model):
+    """That the sealer vouches for a key which promises are signed with. The newest row of a key is signed by the keys
+    that seal now."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
+    public_key = models.BinaryField()
+    note = models.TextField(help_text="The signed note.")
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            InstanceRows(name="promisekey_rls", readable="everybody"),
+            AppendOnly(name="promisekey_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return self.note.partition("\n")[0]

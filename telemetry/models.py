@@ -15,6 +15,7 @@ from telemetry.instance_models import (
     InstanceEntry,
     InstanceNode,
     InstanceQueueEntry,
+    PromiseKey,
 )
 from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
@@ -36,6 +37,7 @@ __all__ = [
     "LogAlarm",
     "LogLeaf",
     "LogNode",
+    "PromiseKey",
     "Receipt",
     "RemovedReceipt",
     "SealQueueEntry",

@@ -8,6 +8,7 @@ from policies.api.shapes import SCOPE
 from policies.lifecycle import PolicyVersionStatus
 from policies.publication import EmergencyStatus
 from policies.rules import Effect
+from telemetry.api.answers import RECEIPT_PROMISE
 from threada_site.api.operations import representation
 from threada_site.api.shapes import SLUG, id_schema
 from threada_site.kernel import ids
@@ -95,6 +96,11 @@ POLICY_VERSION: Final = representation(
         "retired_by": _MAYBE_TEXT,
         "retired_at": _MAYBE_INSTANT,
     },
+    optional=("document",),
+)
+PUBLISHED_VERSION: Final = representation(
+    "PublishedVersion",
+    {**POLICY_VERSION.schema["properties"], "receipt_promise": RECEIPT_PROMISE},
     optional=("document",),
 )
 VALIDATION: Final = representation(

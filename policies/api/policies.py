@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.api.answers import POLICY, POLICY_VERSION, VALIDATION
+from policies.api.answers import POLICY, POLICY_VERSION, PUBLISHED_VERSION, VALIDATION
 from policies.api.filters import PolicyVersionFilters
 from policies.api.representations import represent_policy, represent_policy_version, represent_validation
 from policies.api.sent_policies import sent_emergency, sent_policy
@@ -17,7 +17,9 @@ from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.locks import locked_policy_of, locked_version
 from policies.services.publishing import publish_policy_version, retire_policy_version
 from policies.services.validation import validate_policy
+from telemetry.promises import noting_receipts
 from telemetry.receipts import Subject
+from telemetry.services.promises import receipt_promise
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of
@@ -182,7 +184,7 @@ class PublishPolicyVersion(TenantView):
         "Put a draft in force",
         tag="Policies",
         body=PUBLISH_VERSION,
-        answers={200: POLICY_VERSION},
+        answers={200: PUBLISHED_VERSION},
         takes_if_match=True,
         reasons=(
             "policy_document_invalid",
@@ -206,13 +208,16 @@ class PublishPolicyVersion(TenantView):
         locked_policy_of(found, ctx=request.auth)
         draft = locked_version(found, ctx=request.auth)
         check_if_match(request, _etag(draft))
-        published = publish_policy_version(
-            draft,
-            ctx=request.auth,
-            applies_to_open=body.get("applies_to_open", False),
-            emergency=sent_emergency(body),
-        )
-        return answer_version(published)
+        with noting_receipts() as noted:
+            published = publish_policy_version(
+                draft,
+                ctx=request.auth,
+                applies_to_open=body.get("applies_to_open", False),
+                emergency=sent_emergency(body),
+            )
+        response = answer_version(published)
+        response.data["receipt_promise"] = receipt_promise(noted, ctx=request.auth)
+        return response
 
 
 class RetirePolicyVersion(TenantView):

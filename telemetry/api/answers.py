@@ -51,6 +51,25 @@ CHECKPOINT: Final = representation(
         },
     },
 )
+RECEIPT_PROMISE: Final[dict[str, Any]] = {
+    "type": ["object", "null"],
+    "required": ["promise", "promise_key", "due_at", "receipt_ids"],
+    "properties": {
+        "promise": {
+            "type": "string",
+            "description": "A signed note (c2sp.org/signed-note): the receipts that this call wrote, each with the "
+            "hash of its leaf, will be in the tenant's log by the time it says. Keep it: `threada_verify.py promise` "
+            "shows whether it was kept.",
+        },
+        "promise_key": {
+            "type": "string",
+            "description": "A signed note of the sealer, which vouches for the key of the promise.",
+        },
+        "due_at": _INSTANT,
+        "receipt_ids": {"type": "array", "items": id_schema(ids.RECEIPT)},
+    },
+    "description": "Null until the sealer has vouched for the key, some seconds after the first start.",
+}
 INSTANCE_PROOF: Final = representation(
     "InstanceProof",
     {

@@ -19,6 +19,7 @@ from telemetry.sealing.instance_store import InstanceStore
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.log_store import LogStore
+from telemetry.sealing.vouching import Voucher
 from telemetry.tlog.checkpoint import log_origin
 from telemetry.tlog.tree import CompactRange
 from threada_site.kernel import ids
@@ -42,6 +43,7 @@ class Sealer:
         on_signed: OnSigned = lambda _published: None,
         heartbeat: timedelta = HEARTBEAT,
         batch: int = BATCH,
+        promise_key: bytes | None = None,
     ) -> None:
         self._store = store
         self._key_file = key_file
@@ -61,6 +63,7 @@ class Sealer:
             on_signed=on_signed,
             heartbeat=heartbeat,
         )
+        self._voucher = Voucher(store, key_file=key_file, promise_key=promise_key)
 
     def round(self, *, seconds: float = 1.0) -> int:
         """Seal what is queued, for at most `seconds`, and sign the heads of what grew or has rested for long.
@@ -73,6 +76,8 @@ class Sealer:
             self._say_at_times("error", "sealing_key_unusable", detail=str(error))
             return 0
         ends_at = time.monotonic() + seconds
+        if self._voucher.look():
+            self._log("info", "promise_key_vouched_for")
         to_sign = set(self._unsigned())
         waiting = self._store.waiting_tenants()
         sealed = 0

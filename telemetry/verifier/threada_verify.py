@@ -14,6 +14,9 @@ needs neither the system that wrote the receipts nor its database.
   threada_verify.py --key KEY instance-log.zip
       The instance's log from "manage.py export_instance_log": every checkpoint of a tenant that was sealed into it, and
       that each of these logs still is there and continues them. With --against, an older head of it.
+  threada_verify.py promise answer.json --key KEY [evidence.zip | receipt.json --proof ... | log --checkpoint ...]
+      A promise from the answer of a call (receipt_promise), that its receipts will be sealed: that it was given, and
+      with a log at hand whether it was kept, is not due yet, or was broken: the log is later and has them not.
   ... --against older-checkpoint.txt
       And the log of today continues the log of that day: nothing that was sealed then was changed, taken out or put
       somewhere else since. This is what finds a log that was rolled back or rewritten as a whole, so keep checkpoints
@@ -27,11 +30,11 @@ What is shown: the bytes of each receipt, its place (sequence), its tenant, and 
 checkpoint was signed. What is not: that the receipts tell the truth about the world, or that an export holds all there
 is. With --complete, every sequence of the log has to be there.
 
-Exit status: 0 everything holds; 1 something does not, and each finding is named; 2 the command was not understood or a
-file is missing.
+Exit status: 0 everything holds; 1 something does not (a promise that was broken, say), and each finding is named; 2 the
+command was not understood, a file is missing, or what there is cannot tell.
 
 Formats, all public: RFC 6962 (trees and proofs), https://c2sp.org/signed-note, /tlog-checkpoint, /tlog-proof,
-/tlog-tiles, and for --consistency the request body of /tlog-witness (add-checkpoint).
+/tlog-tiles, /tlog-cosignature, and for --consistency the request body of /tlog-witness (add-checkpoint).
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -448,6 +452,7 @@ class Report:
     things: str = "receipts"
     checkpoint: dict[str, Any] = field(default_factory=dict)
     instance: dict[str, Any] = field(default_factory=dict)
+    promise: dict[str, Any] = field(default_factory=dict)
     receipts: int = 0
     first_sequence: int | None = None
     last_sequence: int | None = None
@@ -455,6 +460,7 @@ class Report:
     against: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     number_of_findings: int = 0
+    undecided: bool = False
 
     def begin(self, head: Checkpoint) -> None:
         self.log, self.tenant, self.things = head.origin, head.tenant, head.things
@@ -483,13 +489,21 @@ class Report:
                 span = f", sequences {self.first_sequence} to {self.last_sequence}"
                 span += f", {self.absent_between} between them not in this file" if self.absent_between else ""
             yield f"{self.things.capitalize():<11} {self.receipts} read{span}"
+        yield from self._promised()
         for older in self.against:
             yield f"Against     the checkpoint of {older['size']} {older['things']}: {older['outcome']}"
         for finding in self.findings:
             yield f"WRONG       {finding}"
         if self.number_of_findings > len(self.findings):
             yield f"WRONG       and {self.number_of_findings - len(self.findings)} more"
-        yield "VERIFIED" if not self.number_of_findings else f"NOT VERIFIED: {self.number_of_findings} found"
+        held = "CANNOT TELL" if self.undecided else "VERIFIED"
+        yield held if not self.number_of_findings else f"NOT VERIFIED: {self.number_of_findings} found"
+
+    def _promised(self) -> Iterator[str]:
+        if self.promise:
+            yield f"Promise     for {self.promise['log']}, given {self.promise['given']}, due {self.promise['due']}"
+            for receipt, outcome in self.promise["receipts"].items():
+                yield f"            {receipt}: {outcome}"
 
 
 class Seen:
@@ -830,6 +844,164 @@ def identified(body: bytes, report: Report, *, line: int | None = None) -> str |
     return named
 
 
+# ----- Promises that a receipt will be sealed (RFC 6962, section 3.2: signed certificate timestamps) ------------------
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What was promised: leaves of the log `origin`, by receipt, from `due` on."""
+
+    origin: str
+    given: str
+    due: str
+    leaves: dict[str, bytes]
+
+    @classmethod
+    def open(cls, note: str, key_note: str, keys: list[Key]) -> Promise:
+        """Check that a key given vouches for the key of promises, and that this one signed the promise."""
+        text, below = parts_of(key_note, "the note about the key of promises")
+        lines = text.removesuffix("\n").split("\n")
+        instance, _, kind = lines[0].rpartition("/")
+        if kind != "promise-key" or len(lines) != 2:
+            raise Wrong("the note about the key of promises does not say which it is")
+        known = {(key.name, key.id): key for key in named_keys(lines[0], keys)}
+        if not known:
+            raise Wrong(f"the promise is of {instance}, and none of the keys given is of that instance")
+        signed_by(below, text, known, "the note about the key of promises")
+        signer = Key.parse(lines[1])
+        if signer.name != f"{instance}/promises":
+            raise Wrong(f"the key of promises is called {signer.name}, not {instance}/promises")
+        text, below = parts_of(note, "the promise")
+        signed_by(below, text, {(signer.name, signer.id): signer}, "the promise")
+        return cls._read(text, instance)
+
+    @classmethod
+    def _read(cls, text: str, instance: str) -> Promise:
+        first, log, given, due, *lines = [*text.removesuffix("\n").split("\n"), *[""] * max(0, 4 - text.count("\n"))]
+        said = {}
+        for line, word in ((log, "log "), (given, "given "), (due, "due ")):
+            if not line.startswith(word):
+                raise Wrong(f"the promise does not say {word.strip()!r} where it has to")
+            said[word.strip()] = line.removeprefix(word)
+        if first != f"{instance}/promises" or instance_name(said["log"]) != instance or not lines:
+            raise Wrong("the promise is not of this instance, or promises nothing")
+        instant(said["given"]), instant(said["due"])
+        leaves = {}
+        for line in lines:
+            word, receipt, value = [*line.split(" "), "", ""][:3]
+            leaf = unbase64(value, "the leaf of a receipt")
+            if word != "receipt" or len(leaf) != HASH or line.count(" ") != 2:
+                raise Wrong("a line of the promise is not that of a receipt")
+            leaves[receipt] = leaf
+        return cls(said["log"], said["given"], said["due"], leaves)
+
+
+def instant(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise Wrong(f"{text!r} is no instant") from None
+
+
+def promise_in(path: Path) -> tuple[str, str]:
+    """The promise and the note about its key: of an answer in JSON, or both notes in one file."""
+    text = text_of(path)
+    if text.lstrip().startswith("{"):
+        try:
+            answer = json.loads(text)
+            found = answer.get("receipt_promise", answer)
+            return str(found["promise"]), str(found["promise_key"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise Wrong(f"{path} holds no receipt_promise") from None
+    notes = {note.partition("\n")[0].rpartition("/")[2]: note for note in notes_in(text)}
+    if set(notes) != {"promises", "promise-key"}:
+        raise Wrong(f"{path} holds no promise with the note about its key")
+    return notes["promises"], notes["promise-key"]
+
+
+def signed_at(note: str, keys: list[Key], origin: str) -> datetime | None:
+    """When the instance says it signed a checkpoint: its timestamped cosignature (C2SP tlog-cosignature, v1)."""
+    text, below = parts_of(note, "the checkpoint")
+    name = instance_name(origin)
+    for key in keys:
+        key_id = hashlib.sha256(name.encode() + b"\n\x04" + key.public).digest()[:4]
+        for line in below.removesuffix("\n").split("\n"):
+            who, _, material = line.removeprefix(DASH).partition(" ")
+            value = unbase64(material, "a signature")
+            if who != name or value[:4] != key_id or len(value) != 76:
+                continue
+            seconds = int.from_bytes(value[4:12], "big")
+            if seconds < 1 << 36 and key.signed(f"cosignature/v1\ntime {seconds}\n{text}", value[12:]):
+                return datetime.fromtimestamp(seconds, UTC)
+    return None
+
+
+def check_promise(options: argparse.Namespace, keys: list[Key], report: Report, stack: ExitStack) -> None:
+    """A promise, and with a log at hand what became of it."""
+    promise = Promise.open(*promise_in(options.promise), keys)
+    outcomes = dict.fromkeys(promise.leaves, "promised")
+    report.promise = {"log": promise.origin, "given": promise.given, "due": promise.due, "receipts": outcomes}
+    if options.file is None:
+        return
+    note, found, is_whole = promised_leaves(options, keys, report, stack)
+    head = Checkpoint.open(note, keys)
+    if (head.tenant, instance_name(head.origin)) != (promise.origin.rpartition("/")[2], instance_name(promise.origin)):
+        raise Wrong(f"the promise is for {promise.origin}, and this is the log {head.origin}")
+    at = signed_at(note, keys, head.origin)
+    for receipt, leaf in promise.leaves.items():
+        if leaf in found:
+            outcomes[receipt] = "kept: it is in the log"
+        elif not is_whole:
+            outcomes[receipt] = "not looked for: what was handed in does not hold the whole log"
+        elif at is None:
+            outcomes[receipt] = "not in the log, of which no one says when it was signed"
+        elif at <= instant(promise.due):
+            outcomes[receipt] = f"not due yet when the log was signed ({at:%Y-%m-%dT%H:%M:%SZ})"
+        else:
+            outcomes[receipt] = "BROKEN"
+            report.found(
+                "promise_broken",
+                f"was promised by {promise.due}, and the log signed at {at:%Y-%m-%dT%H:%M:%SZ} does not hold it",
+                tenant=head.tenant,
+                receipt=receipt,
+            )
+    if not any(outcome.startswith(("kept", "not due", "BROKEN")) for outcome in outcomes.values()):
+        report.undecided = True
+
+
+def promised_leaves(
+    options: argparse.Namespace, keys: list[Key], report: Report, stack: ExitStack
+) -> tuple[str, set[bytes], bool]:
+    """The checkpoint's note, the leaves that were shown to be in its log, and whether they are all there are."""
+    if options.proof:
+        text = text_of(options.proof)
+        body = bytes_of(options.file, LONGEST_LINE).removesuffix(b"\n")
+        judge_proof(text, body, keys, report)
+        return proof_in(text)[2], set() if report.number_of_findings else {leaf_hash(body)}, False
+    if options.checkpoint:
+        check_log(options.file, keys, options, report)
+        with opened(options.file) as lines:
+            leaves = {leaf_hash(body) for body in lines}
+        return (
+            text_of(options.checkpoint),
+            set() if report.number_of_findings else leaves,
+            not report.number_of_findings,
+        )
+    source = Evidence(options.file, stack)
+    note = source.text("checkpoint.txt")
+    head = Checkpoint.open(note, keys)
+    report.begin(head)
+    check_instance_proof(source, note, head, keys, report)
+    tiles, leaves, is_whole = Tiles(source.tile, head), set(), True
+    for number in range(-(-head.size // TILE)):
+        width = min(TILE, head.size - number * TILE)
+        if not source.has(tile_name(0, number, width)):
+            is_whole = False
+            continue
+        leaves |= {tiles.leaf(number * TILE + at) for at in range(width)}
+    return note, leaves, is_whole
+
+
 # ----- Files ----------------------------------------------------------------------------------------------------------
 
 
@@ -986,6 +1158,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--checkpoint", type=Path, help="the checkpoint of the whole log in FILE")
     made.add_argument("--against", type=Path, help="an older checkpoint, or a file of many appended to one another")
     made.add_argument("--consistency", type=Path, help="the proof from the older checkpoint to the one of --proof")
+    made.add_argument("--promise", type=Path, help="a promise: the answer that it came in, or its notes")
     made.add_argument("--complete", action="store_true", help="evidence must hold every sequence of the log")
     made.add_argument("--json", action="store_true", help="print the report as one JSON object")
     return made
@@ -997,6 +1170,9 @@ def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None
         raise Misused(f"{options.file}: no such file")
     if options.consistency and not options.against:
         raise Misused("--consistency goes with --against")
+    if options.promise:
+        check_promise(options, keys, report, stack)
+        return
     if options.file is None:
         if not options.checkpoint or not options.against:
             raise Misused("say which file to check (see --help)")
@@ -1015,6 +1191,9 @@ def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None
 
 
 def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["promise"]:
+        arguments = ["--promise", *arguments[1:]]
     options = parser().parse_args(arguments)
     if Ed25519PublicKey is None:
         sys.stderr.write("The package `cryptography` is missing: pip install cryptography\n")
@@ -1029,10 +1208,12 @@ def main(arguments: list[str] | None = None) -> int:
         except (Wrong, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
             report.found("cannot_be_checked", str(wrong) or type(wrong).__name__)
     if options.json:
-        sys.stdout.write(json.dumps({"verified": not report.number_of_findings, **asdict(report)}) + "\n")
+        sys.stdout.write(
+            json.dumps({"verified": not (report.number_of_findings or report.undecided), **asdict(report)}) + "\n"
+        )
     else:
         sys.stdout.write("\n".join(report.lines()) + "\n")
-    return 1 if report.number_of_findings else 0
+    return 1 if report.number_of_findings else 2 if report.undecided else 0
 
 
 if __name__ == "__main__":

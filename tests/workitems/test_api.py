@@ -76,7 +76,7 @@ def test_answers_have_the_published_shapes(office: Office) -> None:
     fits(answers.STEP, fay.post(f"/decision-steps/{step}/release", {}).json())
     sha = accepted.json()["decision_steps"][0]["envelope_sha256"]
     vote = fay.post(f"/decision-steps/{step}/votes", {"decision": "approve", "envelope_sha256": sha})
-    fits(answers.VOTE_CAST, vote.json())
+    fits(answers.VOTE_ANSWER, vote.json())
     (listed,) = fay.get("/decision-steps").json()["data"]
     fits(answers.STEP, listed)
     execution = accepted.json()["execution_id"]

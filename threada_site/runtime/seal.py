@@ -19,13 +19,14 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from telemetry.promises import promise_public_key
 from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import LineLog
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publication import Publication
 from telemetry.sealing.sealer import Sealer
-from threada_site.environment import DATA_DIR, text
+from threada_site.environment import DATA_DIR, key, text
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.runtime.checkpoint_targets import checkpoint_targets
 from threada_site.runtime.sealing_key import OtherSealingKey, clock_skew, make_first_key, settle_sealing_key
@@ -115,7 +116,14 @@ class SealerProcess:
             publication.stop()
 
     def _rounds(self, store: LogStore, publication: Publication, *, interval_s: float, once: bool) -> bool:
-        sealer = Sealer(store, key_file=self._key_file, anchor=self._anchor, log=self._log, on_signed=publication.offer)
+        sealer = Sealer(
+            store,
+            key_file=self._key_file,
+            anchor=self._anchor,
+            log=self._log,
+            on_signed=publication.offer,
+            promise_key=self._promise_key(),
+        )
         while not self._stop.is_set():
             begun = time.monotonic()
             self._compare_keys(store)
@@ -129,6 +137,14 @@ class SealerProcess:
             if not once:
                 self._stop.wait(max(interval_s - (time.monotonic() - begun), 0.01))
         return True
+
+    def _promise_key(self) -> bytes | None:
+        """The public half of what the web signs promises with; None, said, where this account may not read it."""
+        try:
+            return promise_public_key(key("promise_key"))
+        except OSError as error:
+            self._log("warning", "promise_key_unusable", detail=f"{error}. No promise is given without it.")
+            return None
 
     def _make_first_key(self, store: LogStore) -> None:
         """Only where nothing was ever signed: a key that is lost is not replaced in silence."""

@@ -2,13 +2,16 @@
 
 from urllib.parse import urlsplit
 
-from threada_site.settings.environment import flag, key, key_file, keys, text, words
+from threada_site.settings.environment import flag, key, key_file, keys, number, text, words
 
 DEBUG = False
 # While one of these two is changed, several stand there, separated by white space: the first is used, all are known.
 SECRET_KEY, *SECRET_KEY_FALLBACKS = keys("secret_key")
 THREADA_CURSOR_KEYS = keys("cursor_key")
 THREADA_PEOPLE_KEY = key("people_key")
+# Signs the promises in answers that receipts will be sealed; the sealer vouches for it and has to be given it too.
+THREADA_PROMISE_KEY = key("promise_key")
+THREADA_PROMISE_SECONDS = number("THREADA_PROMISE_SECONDS", 86_400)
 # Secrets at rest: keys separated by white space, the first one encrypts; or a file with one a line.
 THREADA_SECRETS_KEY = text("THREADA_SECRETS_KEY")
 THREADA_SECRETS_KEY_FILE = text("THREADA_SECRETS_KEY_FILE") or ("" if THREADA_SECRETS_KEY else key_file("secrets_key"))

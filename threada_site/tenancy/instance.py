@@ -28,6 +28,7 @@ KEYS: Final = {
     "THREADA_CURSOR_KEY": "cursors of lists would not be read on the other machines",
     SECRETS_KEY: "stored secrets could not be decrypted",
     "THREADA_PEOPLE_KEY": "contents of cases about people could not be read",
+    "THREADA_PROMISE_KEY": "promises of receipts would be signed with a key that the sealer does not vouch for",
 }
 SETTINGS: Final = {
     "THREADA_PUBLIC_URL": "links and callbacks would lead elsewhere",
@@ -75,6 +76,7 @@ def facts_here(*, with_settings: bool) -> list[Fact]:
         Fact("THREADA_CURSOR_KEY", tuple(settings.THREADA_CURSOR_KEYS)),
         Fact(SECRETS_KEY, _secrets_keys()),
         Fact("THREADA_PEOPLE_KEY", (settings.THREADA_PEOPLE_KEY,)),
+        Fact("THREADA_PROMISE_KEY", (settings.THREADA_PROMISE_KEY,)),
     ]
     if with_settings and settings.DATABASE_URL:
         facts += [Fact(name, (_text(getattr(settings, name, "")),), is_key=False) for name in SETTINGS]

@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from integrations.models import Attempt
+from integrations.models import Attempt, Execution
+from telemetry.promises import noting_receipts
+from telemetry.services.promises import receipt_promise
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import Claim, idempotent
 from threada_site.api.operations import operation, page_of
@@ -23,7 +25,7 @@ from workitems.api.filters import ExecutionFilters
 from workitems.api.representations import represent_execution
 from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
 from workitems.models import WorkItem
-from workitems.services.execute import ActionRequest, ActionStarted, execute_action
+from workitems.services.execute import ActionRequest, execute_action
 from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
 from workitems.services.locks import locked_execution, locked_item
 from workitems.services.receipts import subject_of
@@ -57,18 +59,13 @@ class ExecuteAction(TenantView):
         body = EXECUTE_ACTION.check(request.data)
         item = _item_named(body["work_item_id"], ctx=request.auth)
         self.subject = subject_of(item)
-        started = execute_action(
-            item,
-            ActionRequest(
-                integration=body["integration_id"],
-                action=body["action_id"],
-                input=body.get("input", {}),
-                idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
-            ),
-            ctx=request.auth,
+        asked = ActionRequest(
+            integration=body["integration_id"],
+            action=body["action_id"],
+            input=body.get("input", {}),
+            idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
         )
-        execution = started.execution
-        response = accepted(started, item)
+        response, execution = started_action(item, asked, ctx=request.auth)
         if "HTTP_IDEMPOTENCY_KEY" not in request.META:
             # The key made here is as good as one sent along: with it the call may be repeated.
             Claim(request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)).remember(
@@ -166,8 +163,10 @@ class ReconcileExecution(TenantView):
         return Response(shown_execution(execution.id, ctx=request.auth))
 
 
-def accepted(started: ActionStarted, item: WorkItem) -> Response:
-    """The answer to a request that an action be carried out."""
+def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) -> tuple[Response, Execution]:
+    """Start an action; the answer, with the promise that what it has recorded will be sealed, and the execution."""
+    with noting_receipts() as noted:
+        started = execute_action(item, asked, ctx=ctx)
     execution = started.execution
     answer = {
         "execution_id": execution.public_id,
@@ -186,9 +185,10 @@ def accepted(started: ActionStarted, item: WorkItem) -> Response:
         ]
         if started.step
         else [],
+        "receipt_promise": receipt_promise(noted, ctx=ctx),
     }
     headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
-    return Response(answer, status=202, headers=headers)
+    return Response(answer, status=202, headers=headers), execution
 
 
 def _item_named(text: str, *, ctx: ActingContext) -> WorkItem:

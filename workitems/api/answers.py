@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from integrations.lifecycle import ExecutionStatus
+from telemetry.api.answers import RECEIPT_PROMISE
 from threada_site.api.operations import representation
 from threada_site.api.shapes import SLUG, id_schema
 from threada_site.kernel import ids
@@ -142,7 +143,12 @@ VOTE_CAST: Final = representation(
         "work_item_status": words(WorkItemStatus),
     },
 )
-VOTES_CAST: Final = representation("VotesCast", {"votes": {"type": "array", "items": VOTE_CAST}})
+VOTE_ANSWER: Final = representation(
+    "VoteAnswer", {**VOTE_CAST.schema["properties"], "receipt_promise": RECEIPT_PROMISE}
+)
+VOTES_CAST: Final = representation(
+    "VotesCast", {"votes": {"type": "array", "items": VOTE_CAST}, "receipt_promise": RECEIPT_PROMISE}
+)
 STEP: Final = representation(
     "DecisionStep",
     {
@@ -239,6 +245,7 @@ ACTION_ACCEPTED: Final = representation(
                 "required": ["decision_step_id", "kind", "status", "envelope_sha256", "rule"],
             },
         },
+        "receipt_promise": RECEIPT_PROMISE,
     },
     example={
         "execution_id": "ex_01k9zq7a5we8hs2r3t4v5w6x7y",
@@ -247,6 +254,16 @@ ACTION_ACCEPTED: Final = representation(
         "work_item_id": "wi_01k9zq6w4ve9qtr1n5m2d3c4b5",
         "work_item_status": "executing",
         "decision_steps": [],
+        "receipt_promise": {
+            "promise": "threada.example.org/promises\nlog threada.example.org/tn_01k9zq5m3te5hvj6n8p9q0r1s2\n"
+            "given 2026-11-25T09:30:00Z\ndue 2026-11-26T09:30:00Z\n"
+            "receipt rc_01k9zq7a6xfj9t3s4v5w6x7y8z 5tVbZK9CJ0q9gmh2vVxXHfvEhJtG1Qm1jS0Yt2V9m3E=\n\n"
+            "— threada.example.org/promises 9xqk…\n",
+            "promise_key": "threada.example.org/promise-key\nthreada.example.org/promises+3f7b21aa+AQ…\n\n"
+            "— threada.example.org/promise-key J0c2…\n",
+            "due_at": "2026-11-26T09:30:00.000Z",
+            "receipt_ids": ["rc_01k9zq7a6xfj9t3s4v5w6x7y8z"],
+        },
     },
 )
 EXECUTIONS_REPLAYED: Final = representation(

@@ -12,11 +12,11 @@ from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
-from workitems.api.actions import accepted
+from workitems.api.actions import started_action
 from workitems.api.answers import ACTION_ACCEPTED, EXECUTIONS_REPLAYED
 from workitems.api.shapes import REPLAY_EXECUTIONS, UNDO_EXECUTION
 from workitems.services.dead_letters import Criteria, named, replay_dead_letters, replay_executions
-from workitems.services.execute import ActionRequest, execute_action
+from workitems.services.execute import ActionRequest
 from workitems.services.locks import locked_execution
 from workitems.services.receipts import subject_of
 from workitems.services.undoing import undo_of
@@ -63,7 +63,8 @@ class UndoExecution(TenantView):
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
             undoes=execution.id,
         )
-        return accepted(execute_action(item, asked, ctx=request.auth), item)
+        response, _ = started_action(item, asked, ctx=request.auth)
+        return response
 
 
 class ReplayExecutions(TenantView):

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
+from telemetry.promises import noting_receipts
+from telemetry.services.promises import receipt_promise
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of
@@ -15,7 +17,7 @@ from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors, tally
-from workitems.api.answers import STEP, VOTE_CAST
+from workitems.api.answers import STEP, VOTE_ANSWER
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.representations import represent_step, represent_vote_cast
 from workitems.api.shapes import CAST_VOTE
@@ -66,7 +68,7 @@ class DecisionStepVotes(TenantView):
         "Approve or reject what the envelope seals",
         tag="Decisions",
         body=CAST_VOTE,
-        answers={201: VOTE_CAST},
+        answers={201: VOTE_ANSWER},
         reasons=(
             "step_closed",
             "voter_excluded",
@@ -85,18 +87,16 @@ class DecisionStepVotes(TenantView):
         body = CAST_VOTE.check(request.data)
         item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
         self.subject = subject_of(item)
-        vote = cast_vote(
-            item,
-            step,
-            Ballot(
-                decision=body["decision"],
-                envelope_sha256=body["envelope_sha256"],
-                reason_code=body.get("reason_code", ""),
-                comment=body.get("comment", ""),
-            ),
-            ctx=request.auth,
+        ballot = Ballot(
+            decision=body["decision"],
+            envelope_sha256=body["envelope_sha256"],
+            reason_code=body.get("reason_code", ""),
+            comment=body.get("comment", ""),
         )
-        return Response(represent_vote_cast(vote, step=step, item=item), status=201)
+        with noting_receipts() as noted:
+            vote = cast_vote(item, step, ballot, ctx=request.auth)
+        promise = receipt_promise(noted, ctx=request.auth)
+        return Response({**represent_vote_cast(vote, step=step, item=item), "receipt_promise": promise}, status=201)
 
 
 class ClaimDecisionStep(TenantView):

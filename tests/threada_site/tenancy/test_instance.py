@@ -38,12 +38,14 @@ def test_what_is_kept_tells_no_key(settings: Settings) -> None:
         settings.SECRET_KEY,
         settings.THREADA_CURSOR_KEYS[0],
         settings.THREADA_PEOPLE_KEY,
+        settings.THREADA_PROMISE_KEY,
         settings.THREADA_SECRETS_KEY,
     ]
     assert not any(key in text for key in keys)
     assert sorted(name for name, value in row.facts.items() if value.startswith("scrypt:")) == [
         "THREADA_CURSOR_KEY",
         "THREADA_PEOPLE_KEY",
+        "THREADA_PROMISE_KEY",
         "THREADA_SECRETS_KEY",
         "THREADA_SECRET_KEY",
     ]
@@ -62,6 +64,7 @@ def test_what_is_kept_tells_no_key(settings: Settings) -> None:
         ("THREADA_CURSOR_KEYS", [OTHER], "THREADA_CURSOR_KEY"),
         ("THREADA_SECRETS_KEY", OTHER, "THREADA_SECRETS_KEY"),
         ("THREADA_PEOPLE_KEY", OTHER, "THREADA_PEOPLE_KEY"),
+        ("THREADA_PROMISE_KEY", OTHER, "THREADA_PROMISE_KEY"),
         ("THREADA_BATCH_CAPS", {"low": 1, "elevated": 1, "high": 1}, "THREADA_BATCH_CAPS"),
         ("THREADA_SENSITIVE_DATA_CLASSES", [], "THREADA_SENSITIVE_DATA_CLASSES"),
     ],

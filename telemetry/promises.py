@@ -1,0 +1,96 @@
+"""Promises that receipts will be sealed: what a signed certificate timestamp is to Certificate Transparency (RFC 6962,
+section 3.2). Pure.
+
+A promise is a signed note (https://c2sp.org/signed-note) of the key `<instance>/promises`:
+
+    <instance>/promises
+    log <the tenant's log: its origin before any restoration>
+    given <RFC 3339, whole seconds>
+    due <RFC 3339, whole seconds>
+    receipt <id> <base64 of the RFC 6962 leaf hash of its bytes>        (one line a receipt, at least one)
+
+The key is the web's. The sealer, whose key the web never sees, vouches for it by a note of `<instance>/promise-key`:
+
+    <instance>/promise-key
+    <verifier key of <instance>/promises>
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from telemetry.tlog.checkpoint import log_origin
+from telemetry.tlog.hashing import leaf_hash
+from telemetry.tlog.note import SignedNote, Signer, VerifierKey, sign
+from telemetry.tlog.texts import encoded
+
+PROMISES: Final = "promises"
+PROMISE_KEY: Final = "promise-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A receipt that was just written."""
+
+    receipt_id: str
+    leaf: bytes
+
+
+_noted: ContextVar[list[Noted] | None] = ContextVar("noted_receipts", default=None)
+
+
+@contextmanager
+def noting_receipts() -> Iterator[list[Noted]]:
+    """Every receipt that is made within, in order."""
+    noted: list[Noted] = []
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
+
+
+def note_receipt(receipt_id: str, body: bytes) -> None:
+    """Tell whoever notes receipts of this one."""
+    noted = _noted.get()
+    if noted is not None:
+        noted.append(Noted(receipt_id, leaf_hash(body)))
+
+
+@lru_cache(maxsize=4)
+def promise_private_key(secret: str) -> Ed25519PrivateKey:
+    """The key that `secret` stands for: long and random, the same on every machine."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"threada promise key\n{secret}".encode()).digest())
+
+
+def promise_public_key(secret: str) -> bytes:
+    """Its public half."""
+    return promise_private_key(secret).public_key().public_bytes_raw()
+
+
+def promise_key_text(instance: str, public_key: bytes) -> str:
+    """What the sealer signs, so that its public key alone makes promises verifiable."""
+    return f"{instance}/{PROMISE_KEY}\n{VerifierKey(f'{instance}/{PROMISES}', public_key)}\n"
+
+
+def signed_promise(
+    receipts: Sequence[Noted], *, instance: str, tenant: str, secret: str, given: datetime, due: datetime
+) -> SignedNote:
+    """That these receipts of `tenant` (a public id) will be in its log by `due`."""
+    lines = (
+        f"{instance}/{PROMISES}",
+        f"log {log_origin(instance, tenant)}",
+        f"given {given:%Y-%m-%dT%H:%M:%SZ}",
+        f"due {due:%Y-%m-%dT%H:%M:%SZ}",
+        *(f"receipt {receipt.receipt_id} {encoded(receipt.leaf)}" for receipt in receipts),
+    )
+    return sign("".join(f"{line}\n" for line in lines), [Signer(lines[0], promise_private_key(secret))])

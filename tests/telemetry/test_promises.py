@@ -1,0 +1,280 @@
+"""Promises in answers: signed by the web, vouched for by the sealer, kept, due, or broken for everybody to see."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aics_tlog
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from telemetry.models import PromiseKey, Receipt
+from telemetry.promises import noting_receipts, promise_public_key
+from telemetry.services.promises import forget_promise_key, receipt_promise
+from telemetry.tlog.hashing import leaf_hash
+from telemetry.tlog.note import SignedNote, Signer, sign
+from tests.client import Api
+from tests.factories import make_principal, make_token
+from tests.telemetry.sealed import NAME, SealingRoom, origin, write_receipts
+from tests.telemetry.tampering import by_sql
+from tests.workitems.office import Office
+from threada_site.kernel import ids
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+VERIFIER = Path(__file__).resolve().parents[2] / "telemetry" / "verifier" / "threada_verify.py"
+
+
+@pytest.fixture
+def room(tmp_path: Path, settings: Any) -> Iterator[SealingRoom]:
+    """A sealer that has vouched for the key of this process."""
+    room = SealingRoom(tmp_path)
+    vouch(room, settings)
+    yield room
+    forget_promise_key()
+
+
+def vouch(room: SealingRoom, settings: Any) -> None:
+    room.seal(promise_key=promise_public_key(settings.THREADA_PROMISE_KEY))
+    forget_promise_key()
+
+
+def verified(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
+    """The file that is handed out, in a process of its own."""
+    command = [sys.executable, str(VERIFIER), *map(str, arguments), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
+
+
+def kept_answer(answer: Any, folder: Path, name: str = "answer.json") -> Path:
+    file = folder / name
+    file.write_bytes(answer.content)
+    return file
+
+
+def vkey(room: SealingRoom, office: Office) -> str:
+    """The public key of the tenant's log, which is all that an outsider was given."""
+    return str(room.key_file.keys()[-1].verifier_key(origin(office.tenant)))
+
+
+def evidence(office: Office, room: SealingRoom, folder: Path) -> Path:
+    api = office.api("ada")
+    made = api.post("/telemetry/exports", {}).json()
+    room.seal()
+    archive = folder / f"{made['export_id']}.zip"
+    answer = api.get(f"/telemetry/exports/{made['export_id']}/evidence")
+    archive.write_bytes(b"".join(answer.streaming_content))  # type: ignore[attr-defined]
+    return archive
+
+
+def executed(office: Office, **headers: str) -> Any:
+    item = office.create(500)
+    body = {"work_item_id": item.public_id, "action_id": "pay", "integration_id": "bank"}
+    answer = office.api("rita").post("/actions/execute", body, headers=headers)
+    assert answer.status_code == 202, answer.content
+    return answer
+
+
+def recorded(office: Office, kinds: set[str]) -> dict[str, bytes]:
+    """Bodies of the receipts of these kinds, by public id."""
+    with unit_of_work(office.tenant.id):
+        rows = Receipt.objects.filter(kind__in=kinds)
+        return {row.public_id: bytes(row.body) for row in rows}
+
+
+def test_an_execution_is_promised_what_it_recorded_and_the_promise_is_kept(
+    office: Office, room: SealingRoom, tmp_path: Path
+) -> None:
+    answer = executed(office)
+    promise = answer.json()["receipt_promise"]
+    bodies = recorded(office, {"policy.decided", "execution.proposed", "decision_step.opened"})
+    named = {line.split(" ")[1]: line.split(" ")[2] for line in promise["promise"].split("\n") if "receipt rc_" in line}
+    assert list(named) == promise["receipt_ids"]
+    proposed = recorded(office, {"execution.proposed"})
+    assert len(proposed) == 1
+    assert set(proposed) < set(named)
+    assert len(bodies.keys() & named.keys()) >= 2
+    result = aics_tlog.parse_note(promise["promise"])
+    assert result.text.startswith(f"{NAME}/promises\nlog {origin(office.tenant)}\ngiven ")
+    file = kept_answer(answer, tmp_path)
+    code, report = verified("promise", file, "--key", vkey(room, office))
+    assert (code, set(report["promise"]["receipts"].values())) == (0, {"promised"})
+    code, report = verified("promise", file, evidence(office, room, tmp_path), "--key", vkey(room, office))
+    assert (code, set(report["promise"]["receipts"].values())) == (0, {"kept: it is in the log"})
+    [(receipt, body)] = proposed.items()
+    (tmp_path / "receipt.json").write_bytes(body)
+    proof = office.api("ada").get(f"/receipts/{receipt}/proof").content
+    (tmp_path / "receipt.tlog-proof").write_bytes(proof)
+    single = ("promise", file, tmp_path / "receipt.json", "--proof", tmp_path / "receipt.tlog-proof")
+    code, report = verified(*single, "--key", vkey(room, office))
+    assert (code, report["promise"]["receipts"][receipt]) == (0, "kept: it is in the log")
+
+
+def test_votes_and_publications_are_promised_too(office: Office, room: SealingRoom, tmp_path: Path) -> None:
+    step = executed(office).json()["decision_steps"][0]
+    ballot = {"decision": "approve", "envelope_sha256": step["envelope_sha256"]}
+    voted = office.api("fay").post(f"/decision-steps/{step['decision_step_id']}/votes", ballot)
+    assert voted.status_code == 201, voted.content
+    assert set(recorded(office, {"vote.recorded"})) == set(voted.json()["receipt_promise"]["receipt_ids"])
+    named = {"decision_step_id": step["decision_step_id"], "envelope_sha256": step["envelope_sha256"]}
+    batch = {"decision": "approve", "steps": [named]}
+    both = office.api("finn").post("/decision-steps/batch-votes", batch)
+    assert both.status_code == 201, both.content
+    assert set(recorded(office, {"vote.recorded"})) & set(both.json()["receipt_promise"]["receipt_ids"])
+    api = office.api("ada")
+    rules = {"rules": [{"id": "fine", "when": "true", "effect": "allow", "reason": "FINE"}]}
+    made = api.post("/policies", {"policy_id": "other", "document": rules}).json()
+    published = api.post(f"/policies/other/versions/{made['version']}/publish", {})
+    assert published.status_code == 200, published.content
+    assert set(recorded(office, {"policy.published"})) & set(published.json()["receipt_promise"]["receipt_ids"])
+    archive = evidence(office, room, tmp_path)
+    for name, answer in (("voted", voted), ("both", both), ("published", published)):
+        file = kept_answer(answer, tmp_path, f"{name}.json")
+        code, report = verified("promise", file, archive, "--key", vkey(room, office))
+        assert (code, set(report["promise"]["receipts"].values())) == (0, {"kept: it is in the log"})
+
+
+def test_a_receipt_that_is_dropped_before_it_is_sealed_breaks_its_promise(
+    office: Office, room: SealingRoom, tmp_path: Path, settings: Any
+) -> None:
+    settings.THREADA_PROMISE_SECONDS = 2
+    answer = executed(office)
+    file = kept_answer(answer, tmp_path)
+    [receipt] = recorded(office, {"execution.proposed"})
+    row = f"id = '{ids.parse_public_id(ids.RECEIPT, receipt)}'"
+    by_sql(f"DELETE FROM telemetry_sealqueueentry WHERE {row}", f"DELETE FROM telemetry_receipt WHERE {row}")
+    code, report = verified("promise", file, evidence(office, room, tmp_path), "--key", vkey(room, office))
+    assert code == 0
+    assert report["promise"]["receipts"][receipt].startswith("not due yet when the log was signed")
+    time.sleep(3)
+    archive = evidence(office, room, tmp_path)
+    code, report = verified("promise", file, archive, "--key", vkey(room, office))
+    assert (code, report["promise"]["receipts"][receipt]) == (1, "BROKEN")
+    assert [(one["code"], one["receipt"]) for one in report["findings"]] == [("promise_broken", receipt)]
+    others = {outcome for name, outcome in report["promise"]["receipts"].items() if name != receipt}
+    assert others == {"kept: it is in the log"}
+
+
+def test_without_the_whole_log_it_does_not_say_more_than_it_knows(
+    office: Office, room: SealingRoom, tmp_path: Path
+) -> None:
+    file = kept_answer(executed(office), tmp_path)
+    room.seal()
+    with unit_of_work(office.tenant.id):
+        first = Receipt.objects.earliest("id")
+    (tmp_path / "receipt.json").write_bytes(bytes(first.body))
+    (tmp_path / "proof").write_bytes(office.api("ada").get(f"/receipts/{first.public_id}/proof").content)
+    arguments = ("promise", file, tmp_path / "receipt.json", "--proof", tmp_path / "proof")
+    code, report = verified(*arguments, "--key", vkey(room, office))
+    assert (code, report["undecided"], report["verified"]) == (2, True, False)
+
+
+def test_forged_edited_and_foreign_promises_are_not_accepted(
+    office: Office, room: SealingRoom, tmp_path: Path, other_tenant: Any
+) -> None:
+    promise = executed(office).json()["receipt_promise"]
+    note, key_note = promise["promise"], promise["promise_key"]
+    key = vkey(room, office)
+    mallory = Ed25519PrivateKey.from_private_bytes(b"m" * 32)
+    theirs = Signer(f"{NAME}/promises", mallory)
+    own = sign(SignedNote.parse(note).text, [theirs])
+    text = f"{NAME}/promise-key\n{theirs.verifier_key}\n"
+    cases = {
+        "edited": (note.replace("receipt rc_", "receipt rc_0", 1), key_note),
+        "later": (note.replace("due 20", "due 21", 1), key_note),
+        "other tenant": (note.replace(origin(office.tenant), origin(other_tenant)), key_note),
+        "own key": (str(own), key_note),
+        "own key, own voucher": (str(own), str(sign(text, [Signer(f"{NAME}/promise-key", mallory)]))),
+        "own key, under the sealer's signature": (str(own), key_note.replace(key_note.split("\n")[1], text.split("\n")[1])),
+        "swapped": (key_note, note),
+        "cut": (note[:-40], key_note),
+    }  # fmt: skip
+    for name, (a_promise, a_key) in cases.items():
+        file = tmp_path / "forged.json"
+        file.write_text(json.dumps({"receipt_promise": {"promise": a_promise, "promise_key": a_key}}))
+        code, report = verified("promise", file, "--key", key)
+        assert (code, [one["code"] for one in report["findings"]]) == (1, ["cannot_be_checked"]), name
+    good = tmp_path / "good.txt"
+    good.write_text(note + key_note)
+    assert verified("promise", good, "--key", key)[0] == 0
+    stranger = str(SealingRoom(tmp_path / "stranger").key_file.keys()[0].verifier_key(origin(office.tenant)))
+    assert verified("promise", good, "--key", stranger)[0] == 1
+    # And it is of this tenant's log alone.
+    write_receipts(other_tenant, 3)
+    room.seal()
+    api = Api(make_token(other_tenant, make_principal(other_tenant, "aud", roles=("auditor", "operator"))))
+    made = api.post("/telemetry/exports", {}).json()
+    room.seal()
+    archive = tmp_path / "theirs.zip"
+    sent = api.get(f"/telemetry/exports/{made['export_id']}/evidence")
+    archive.write_bytes(b"".join(sent.streaming_content))  # type: ignore[attr-defined]
+    code, report = verified("promise", good, archive, "--key", key, "--key", str(
+        room.key_file.keys()[0].verifier_key(origin(other_tenant))
+    ))  # fmt: skip
+    assert code == 1
+    assert "and this is the log" in report["findings"][0]["message"]
+
+
+def test_a_repeated_call_gets_the_same_promise_byte_for_byte(office: Office, room: SealingRoom) -> None:
+    item = office.create(500)
+    body = {"work_item_id": item.public_id, "action_id": "pay", "integration_id": "bank"}
+    api = office.api("rita")
+    first = api.post("/actions/execute", body, headers={"Idempotency-Key": "one"})
+    again = api.post("/actions/execute", body, headers={"Idempotency-Key": "one"})
+    assert first.json()["receipt_promise"] is not None
+    assert (again.content, again.headers["Idempotent-Replayed"]) == (first.content, "true")
+    made = executed(office)
+    made_key = made.json()["idempotency_key"]
+    named = {**body, "work_item_id": made.json()["work_item_id"]}
+    assert api.post("/actions/execute", named, headers={"Idempotency-Key": made_key}).content == made.content
+
+
+def test_it_costs_no_statement_and_is_null_until_the_sealer_vouched(
+    office: Office, tmp_path: Path, settings: Any
+) -> None:
+    forget_promise_key()
+    assert executed(office).json()["receipt_promise"] is None
+    vouch(SealingRoom(tmp_path), settings)
+    assert executed(office).json()["receipt_promise"] is not None
+    with unit_of_work(office.tenant.id), CaptureQueriesContext(connection) as statements:
+        with noting_receipts() as noted:
+            pass
+        assert receipt_promise(noted, ctx=office.system) is None
+    assert len(statements) == 0
+    forget_promise_key()
+
+
+def test_after_a_change_of_the_sealing_key_the_new_one_vouches(
+    office: Office, room: SealingRoom, tmp_path: Path, settings: Any
+) -> None:
+    room.key_file.begin_rotation()
+    vouch(room, settings)
+    both = executed(office)
+    room.key_file.finish_rotation()
+    vouch(room, settings)
+    new = executed(office)
+    assert PromiseKey.objects.count() == 3
+    vouch(room, settings)
+    assert PromiseKey.objects.count() == 3
+    for name, answer in (("both", both), ("new", new)):
+        assert verified("promise", kept_answer(answer, tmp_path, name), "--key", vkey(room, office))[0] == 0
+
+
+def test_the_leaf_is_the_hash_of_the_stored_bytes(office: Office, room: SealingRoom) -> None:
+    promise = executed(office).json()["receipt_promise"]
+    for line in promise["promise"].split("\n"):
+        if line.startswith("receipt "):
+            _, receipt, leaf = line.split(" ")
+            with unit_of_work(office.tenant.id):
+                row = Receipt.objects.get(id=ids.parse_public_id(ids.RECEIPT, receipt))
+            assert base64.b64decode(leaf) == leaf_hash(bytes(row.body))
