@@ -29,8 +29,9 @@ PASSWORD: Final = "guest-of-the-tests"  # to be found in no log
 class Broker:
     """One node, which a test may kill and start again; what it has confirmed is still there then."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, address: str = "127.0.0.1") -> None:
         self._folder = folder
+        self._address = address
         self._port, self._epmd = _free_port(), _free_port()
         self._distribution = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -38,7 +39,7 @@ class Broker:
 
     @property
     def url(self) -> str:
-        return f"amqp://threada:{PASSWORD}@127.0.0.1:{self._port}//"
+        return f"amqp://threada:{PASSWORD}@{self._address}:{self._port}//"
 
     def environment(self) -> dict[str, str]:
         """For the processes of one instance: queues of its own."""
@@ -89,7 +90,7 @@ class Broker:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self._port), 1) as connection:
+            with socket.create_connection((self._address, self._port), 1) as connection:
                 connection.sendall(b"AMQP\x00\x00\x09\x01")
                 connection.settimeout(2)
                 return connection.recv(1) == b"\x01"  # a method frame: connection.start
@@ -98,7 +99,7 @@ class Broker:
 
     def _write_configuration(self) -> None:
         (self._folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self._port}\n"
+            f"listeners.tcp.1 = {self._address}:{self._port}\n"
             f"default_user = threada\ndefault_pass = {PASSWORD}\n"
             "disk_free_limit.absolute = 50MB\nlog.console = false\n"
         )
@@ -109,7 +110,7 @@ class Broker:
         return {
             "RABBITMQ_NODENAME": f"threada{self._port}@localhost",
             "RABBITMQ_NODE_PORT": str(self._port),
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_IP_ADDRESS": self._address,
             "RABBITMQ_DIST_PORT": str(self._distribution),
             "RABBITMQ_MNESIA_BASE": str(base / "mnesia"),
             "RABBITMQ_LOG_BASE": str(base / "log"),

@@ -21,11 +21,15 @@ TLS_SERVER = HERE / "tls" / "server.pem"  # for the name receiver.test
 class Receiver:
     """A running receiver: what it was sent, and how it behaves."""
 
-    def __init__(self, folder: Path, *, tls: bool = False, kind: str = "http_receiver") -> None:
+    def __init__(
+        self, folder: Path, *, tls: bool = False, kind: str = "http_receiver", host: str = "127.0.0.1"
+    ) -> None:
         self.log_file = folder / "requests.ndjson"
         self.control_file = folder / "behaviour.json"
         self._scheme = "https" if tls else "http"
+        self._host = host
         command = [sys.executable, "-m", f"tests.receivers.{kind}", str(self.log_file), str(self.control_file)]
+        command += ["--host", host] if host != "127.0.0.1" else []
         self.process = subprocess.Popen(
             [*command, "--tls", str(TLS_SERVER)] if tls else command,
             stdout=subprocess.PIPE,
@@ -38,7 +42,7 @@ class Receiver:
     @property
     def url(self) -> str:
         """The base URL, without a slash at its end."""
-        return f"{self._scheme}://127.0.0.1:{self.port}"
+        return f"{self._scheme}://{self._host}:{self.port}"
 
     def behave(self, behaviours: dict[str, dict[str, Any]] | None = None, **rest: Any) -> None:
         """Behaviours by path prefix; keyword arguments are the behaviour of every other path. Takes effect at once."""

@@ -1,9 +1,10 @@
-"""A receiver of HTTP requests in its own process: `python http_receiver.py LOG_FILE CONTROL_FILE [--tls PEM]`.
+"""A receiver of HTTP requests in its own process: `python http_receiver.py LOG_FILE CONTROL_FILE [--tls PEM] [--host H]`.
 
-Prints its port on one line, then serves on 127.0.0.1 until it is killed. Standard library only.
+Prints its port on one line, then serves on 127.0.0.1 (or H) until it is killed. Standard library only.
 
 Every request is appended to LOG_FILE as one JSON line, before it is answered:
-`{"method", "path", "headers" (names lower-case), "body" (text), "effect" (bool), "at" (seconds since the epoch)}`.
+`{"method", "path", "headers" (names lower-case), "body" (text), "effect" (bool), "at" (seconds since the epoch),
+"from" (the caller's address)}`.
 `effect` says whether a receiver would have acted: False for a repeated Idempotency-Key where `dedupe` is on.
 
 CONTROL_FILE, read anew for every request, holds JSON: a mapping of path prefix to behaviour, `*` for the rest. The
@@ -61,6 +62,7 @@ class Handler(BaseHTTPRequestHandler):
                 "body": self.text_of(body),
                 "effect": not repeated,
                 "at": time.time(),
+                "from": self.client_address[0],
             }
             with self.log_file.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(entry) + "\n")
@@ -230,7 +232,8 @@ class Server(ThreadingHTTPServer):
 
 def main(handler: type[Handler] = Handler) -> None:
     handler.log_file, handler.control_file = Path(sys.argv[1]), Path(sys.argv[2])
-    server = Server(("127.0.0.1", 0), handler)
+    host = sys.argv[sys.argv.index("--host") + 1] if "--host" in sys.argv else "127.0.0.1"
+    server = Server((host, 0), handler)
     if "--tls" in sys.argv:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[sys.argv.index("--tls") + 1])
