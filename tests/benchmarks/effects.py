@@ -1,4 +1,4 @@
-"""Effects per second and start latency with one worker, beside a bare loop of httpx to the same receiver."""
+"""Effects per second and start latency with one worker on either engine, beside a bare loop of httpx to the same receiver."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import httpx
 
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.world import TENANT, World
+from tests.broker import PROGRAM, Broker
 from tests.receivers.fixtures import Receiver
 
 if TYPE_CHECKING:
@@ -31,23 +32,33 @@ PAYLOAD: dict[str, Any] = {"vendor": "Hooli", "amount_minor": 900}
 
 
 def measure(world: World) -> Iterator[Figure]:
-    """A queue that is full before the worker starts; then, with nothing else to do, one execution at a time."""
+    """On either engine: a queue that is full before the worker starts; then, with nothing else to do, one at a time."""
     with tempfile.TemporaryDirectory(prefix="threada-receiver-") as folder:
         receiver = Receiver(Path(folder))
         try:
             _put_bank(receiver.url)
             bare = _bare_per_second(receiver)
-            for _ in range(QUEUED):
-                _execute()
-            with _worker():
-                queued = receiver.wait_for(QUEUED, path="/payments", timeout_s=300)
-                ours = _per_second(queued)
-                time.sleep(2)
-                waits = sorted(_single_ms(receiver, before=QUEUED + number) for number in range(SINGLES))
+            yield from _figures(receiver, bare, environment={}, named="one worker")
+            if not PROGRAM.exists():
+                yield Figure(name="effects/s, one worker on Celery", value="not measured: RabbitMQ is not installed")
+                return
+            with _celery(Path(folder)) as environment:
+                yield from _figures(receiver, bare, environment=environment, named="one worker on Celery")
         finally:
             receiver.stop()
+
+
+def _figures(receiver: Receiver, bare: float, *, environment: dict[str, str], named: str) -> Iterator[Figure]:
+    before = len(receiver.requests("/payments"))
+    for _ in range(QUEUED):
+        _execute()
+    with _worker(environment):
+        arrived = receiver.wait_for(before + QUEUED, path="/payments", timeout_s=300)
+        ours = _per_second(arrived[before:])
+        time.sleep(2)
+        waits = sorted(_single_ms(receiver, before=before + QUEUED + number) for number in range(SINGLES))
     yield Figure(
-        name="effects/s, one worker",
+        name=f"effects/s, {named}",
         value=f"{ours:.0f}/s",
         beside=f"bare httpx loop {bare:.0f}/s",
         ratio=ours / bare,
@@ -55,9 +66,25 @@ def measure(world: World) -> Iterator[Figure]:
         is_met=ours / bare >= AIM,
     )
     yield Figure(
-        name="start latency, p50 / p95",
+        name=f"start latency, {named}, p50 / p95",
         value=f"{statistics.median(waits):.0f} / {waits[int(len(waits) * 0.95)]:.0f} ms",
     )
+
+
+@contextmanager
+def _celery(folder: Path) -> Iterator[dict[str, str]]:
+    """A RabbitMQ, and jobs into the outbox; what a worker's environment needs for both."""
+    from django.conf import settings
+
+    broker = Broker(folder)
+    broker.start()
+    before = settings.THREADA_ENGINE
+    settings.THREADA_ENGINE = "celery"
+    try:
+        yield broker.environment()
+    finally:
+        settings.THREADA_ENGINE = before
+        broker.stop()
 
 
 def _bare_per_second(receiver: Receiver) -> float:
@@ -82,9 +109,9 @@ def _single_ms(receiver: Receiver, *, before: int) -> float:
 
 
 @contextmanager
-def _worker() -> Iterator[None]:
+def _worker(own: dict[str, str]) -> Iterator[None]:
     """`manage.py worker` as `up` starts it; the environment names the world's database."""
-    environment = {**os.environ, "THREADA_EGRESS_ALLOW": ALLOWED, "THREADA_LOG_LEVEL": "WARNING"}
+    environment = {**os.environ, "THREADA_EGRESS_ALLOW": ALLOWED, "THREADA_LOG_LEVEL": "WARNING", **own}
     process = subprocess.Popen([sys.executable, "manage.py", "worker"], env=environment)
     try:
         yield

@@ -11,7 +11,7 @@ import structlog
 from celery import Celery, Task, signals
 from celery.worker import state
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 from kombu import Exchange, Queue
 from psycopg_pool import PoolTimeout
 
@@ -56,7 +56,7 @@ class Bench:
         except DATABASE_AWAY:
             log.exception("job_left_to_its_lease", token=token)
         finally:
-            connection.close()
+            connections.close_all()
 
     def _run(self, job: outbox.Taken) -> None:
         try:

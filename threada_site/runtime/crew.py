@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import structlog
 from celery import Celery
-from django.db import connection
+from django.db import connection, connections
 
 from threada_site.runtime.celery_app import DATABASE_AWAY, celery_app
 from threada_site.runtime.celery_lane import work_lanes
@@ -53,8 +53,9 @@ class Crew:
         """Until a signal asks to stop; True then."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]
+        for each in connections.all(initialized_only=True):
+            each.close()
+            each.close_pool()  # type: ignore[attr-defined]
         while not self._is_asked:
             for kind in self._kinds:
                 lived_s = time.monotonic() - self._started_at.get(kind, float("-inf"))
