@@ -8,6 +8,7 @@ DEBUG = False
 # While one of these two is changed, several stand there, separated by white space: the first is used, all are known.
 SECRET_KEY, *SECRET_KEY_FALLBACKS = keys("secret_key")
 THREADA_CURSOR_KEYS = keys("cursor_key")
+# Likewise, as the text it is: the first wraps the keys of people in cases, all open them (`rotate_people_key`).
 THREADA_PEOPLE_KEY = key("people_key")
 # Signs the promises in answers that receipts will be sealed; the sealer vouches for it and has to be given it too.
 THREADA_PROMISE_KEY = key("promise_key")

@@ -23,11 +23,12 @@ __all__ = [
 ]
 
 SECRETS_KEY: Final = "THREADA_SECRETS_KEY"
+PEOPLE_KEY: Final = "THREADA_PEOPLE_KEY"
 KEYS: Final = {
     "THREADA_SECRET_KEY": "sessions of the console would not be known on the other machines",
     "THREADA_CURSOR_KEY": "cursors of lists would not be read on the other machines",
     SECRETS_KEY: "stored secrets could not be decrypted",
-    "THREADA_PEOPLE_KEY": "contents of cases about people could not be read",
+    PEOPLE_KEY: "contents of cases about people could not be read",
     "THREADA_PROMISE_KEY": "promises of receipts would be signed with a key that the sealer does not vouch for",
 }
 SETTINGS: Final = {
@@ -75,7 +76,7 @@ def facts_here(*, with_settings: bool) -> list[Fact]:
         Fact("THREADA_SECRET_KEY", (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)),
         Fact("THREADA_CURSOR_KEY", tuple(settings.THREADA_CURSOR_KEYS)),
         Fact(SECRETS_KEY, _secrets_keys()),
-        Fact("THREADA_PEOPLE_KEY", (settings.THREADA_PEOPLE_KEY,)),
+        Fact(PEOPLE_KEY, tuple(dict.fromkeys(settings.THREADA_PEOPLE_KEY.split()))),
         Fact("THREADA_PROMISE_KEY", (settings.THREADA_PROMISE_KEY,)),
     ]
     if with_settings and settings.DATABASE_URL:

@@ -1,15 +1,17 @@
 """The keys of the people that cases are about, as one unit of work needs them.
 
 A key is read once a unit of work, and forgotten at its end: a key erased anywhere is gone everywhere with the next
-request. Keys lie in their rows wrapped under the instance's `people_key`.
+request. Keys lie in their rows wrapped under the instance's `people_key`. While that is changed there are several: the
+first wraps, all open (`rewrapping`).
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from django.conf import settings
@@ -23,11 +25,12 @@ from threada_site.tenancy.unit_of_work import current_tenant_id, when_forgotten
 
 _KEY: Final = "tenancy_datasubject.sealed_key"
 _REFERENCE: Final = "tenancy_datasubject.reference"
-_FIND: Final = "SELECT id, sealed_key FROM tenancy_datasubject WHERE tenant_id = %s AND lookup = %s FOR KEY SHARE"
+_FIND: Final = "SELECT id, sealed_key FROM tenancy_datasubject WHERE tenant_id = %s AND lookup = ANY(%s) FOR KEY SHARE"
 _MAKE: Final = """
 INSERT INTO tenancy_datasubject (id, tenant_id, lookup, reference, sealed_key, created_at)
 VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (tenant_id, lookup) DO NOTHING RETURNING id
 """
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _READ: Final = "SELECT sealed_key FROM tenancy_datasubject WHERE id = %s"
 
 _NEWEST: Final = "SELECT sealed_key FROM tenancy_datasubject WHERE sealed_key IS NOT NULL ORDER BY id DESC LIMIT 1"
@@ -57,28 +60,62 @@ def subject_for(reference: str) -> uuid.UUID:
     The row stays locked against erasure until the transaction ends.
     """
     tenant_id = _tenant()
-    lookup = keyed_digest(f"{tenant_id} {reference}", _lookup_key())
+    lookups = lookups_of(reference)
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, [tenant_id, lookup])
+        cursor.execute(_FIND, [tenant_id, lookups])
         row = cursor.fetchone()
+        if row is None and len(lookups) > 1:
+            # Machines may put the keys in another order: then no unique key tells that two of them make one person.
+            cursor.execute(_ONE_AT_A_TIME, [f"subject:{min(lookups).hex()}"])
+            cursor.execute(_FIND, [tenant_id, lookups])
+            row = cursor.fetchone()
         if row is None:
             subject, key = ids.new_uuid(), new_key()
-            wrapped = close_blob(key, _wrapping_key(), subject=subject, place=_KEY)
             sealed = close_blob(reference.encode(), key, subject=subject, place=_REFERENCE)
-            cursor.execute(_MAKE, [subject, tenant_id, lookup, sealed, wrapped])
+            cursor.execute(_MAKE, [subject, tenant_id, lookups[0], sealed, wrapped(key, subject=subject)])
             if cursor.fetchone():
                 _ring().keys[subject] = key
                 return subject
-            cursor.execute(_FIND, [tenant_id, lookup])  # somebody else has just made it
+            cursor.execute(_FIND, [tenant_id, lookups])  # somebody else has just made it
             row = cursor.fetchone()
-    subject, wrapped = row
-    _ring().keys[subject] = open_blob(bytes(wrapped), _wrapping_key(), place=_KEY)
+    subject, sealed_key = row
+    _ring().keys[subject] = unwrapped(bytes(sealed_key))
     return subject
 
 
-def lookup_of(reference: str) -> bytes:
-    """What `DataSubject.lookup` holds for `reference` in this unit of work's tenant."""
-    return keyed_digest(f"{_tenant()} {reference}", _lookup_key())
+def lookups_of(reference: str) -> list[bytes]:
+    """What `DataSubject.lookup` may hold for `reference` in this unit of work's tenant; what is written comes first."""
+    return [lookup_under(number, reference, tenant_id=_tenant()) for number in range(people_keys())]
+
+
+def lookup_under(number: int, reference: str, *, tenant_id: uuid.UUID) -> bytes:
+    """The same under one of the instance's keys."""
+    return keyed_digest(f"{tenant_id} {reference}", _keys(settings.THREADA_PEOPLE_KEY)[number].lookup)
+
+
+def people_keys() -> int:
+    """How many keys the instance knows."""
+    return len(_keys(settings.THREADA_PEOPLE_KEY))
+
+
+def wrapped(key: bytes, *, subject: uuid.UUID) -> bytes:
+    """A person's key as its row holds it, under the instance's first."""
+    return close_blob(key, _keys(settings.THREADA_PEOPLE_KEY)[0].wrapping, subject=subject, place=_KEY)
+
+
+def unwrapped(sealed_key: bytes, *, by_first: bool = False) -> bytes:
+    """A person's key, opened with whichever of the instance's keys opens it, or with the first alone. Raises
+    `BlobUnreadableError`."""
+    keys = _keys(settings.THREADA_PEOPLE_KEY)[: 1 if by_first else None]
+    for key in keys[:-1]:
+        with suppress(BlobUnreadableError):
+            return open_blob(sealed_key, key.wrapping, place=_KEY)
+    return open_blob(sealed_key, keys[-1].wrapping, place=_KEY)
+
+
+def opened_reference(sealed: bytes, key: bytes) -> str:
+    """The reference that a person was made for, by that person's own key."""
+    return open_blob(sealed, key, place=_REFERENCE).decode()
 
 
 def key_of(subject: uuid.UUID) -> bytes | None:
@@ -90,7 +127,7 @@ def key_of(subject: uuid.UUID) -> bytes | None:
             row = cursor.fetchone()
         if row is None:
             raise RuntimeError(f"There is no data subject {subject} here.")
-        ring.keys[subject] = None if row[0] is None else open_blob(bytes(row[0]), _wrapping_key(), place=_KEY)
+        ring.keys[subject] = None if row[0] is None else unwrapped(bytes(row[0]))
     return ring.keys[subject]
 
 
@@ -105,7 +142,7 @@ def close_for(subject: uuid.UUID, value: bytes, *, place: str) -> bytes:
 def reference_of(subject: uuid.UUID, sealed: bytes) -> str:
     """The reference that a live subject was made for."""
     key = key_of(subject)
-    return "" if key is None else open_blob(sealed, key, place=_REFERENCE).decode()
+    return "" if key is None else opened_reference(sealed, key)
 
 
 def note_case(case: uuid.UUID, subject: uuid.UUID | None) -> None:
@@ -133,7 +170,7 @@ def opens_a_key() -> bool:
         cursor.execute(_NEWEST)
         row = cursor.fetchone()
     try:
-        return row is None or bool(open_blob(bytes(row[0]), _wrapping_key(), place=_KEY))
+        return row is None or bool(unwrapped(bytes(row[0])))
     except BlobUnreadableError:
         return False
 
@@ -159,11 +196,18 @@ def _empty() -> None:
     connection.threada_keyring = None  # type: ignore[attr-defined]
 
 
-@cache
-def _wrapping_key() -> bytes:
-    return derived_key(settings.THREADA_PEOPLE_KEY, purpose="threada keys of data subjects")
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    wrapping: bytes
+    lookup: bytes
 
 
-@cache
-def _lookup_key() -> bytes:
-    return derived_key(settings.THREADA_PEOPLE_KEY, purpose="threada references of data subjects")
+@lru_cache(maxsize=4)
+def _keys(text: str) -> tuple[_Keys, ...]:
+    return tuple(
+        _Keys(
+            derived_key(key, purpose="threada keys of data subjects"),
+            derived_key(key, purpose="threada references of data subjects"),
+        )
+        for key in dict.fromkeys(text.split())
+    )

@@ -96,7 +96,7 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
 
 def subject_named(reference: str) -> uuid.UUID | None:
     """The person in this tenant that requests name by `reference`, if there is one who was not erased."""
-    return DataSubject.objects.filter(lookup=keyring.lookup_of(reference)).values_list("id", flat=True).first()
+    return DataSubject.objects.filter(lookup__in=keyring.lookups_of(reference)).values_list("id", flat=True).first()
 
 
 def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:

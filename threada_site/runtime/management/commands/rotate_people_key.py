@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from threada_site.tenancy.instance import PEOPLE_KEY, accept_facts
+from threada_site.tenancy.management.base import ProductCommand
+from threada_site.tenancy.rewrapping import wrap_anew
+
+BATCH: Final = 200
+PASSES: Final = 20
+PAUSE_S: Final = 0.5
+
+
+class Command(ProductCommand):
+    uses_keys = True
+    help = (
+        "Wrap the key of every person in cases under the first key of THREADA_PEOPLE_KEY (or of its file), in batches, "
+        "while everything runs; may be ended and run again. Once it is done, the older keys can be taken away."
+    )
+
+    def act(self, **_options: Any) -> None:
+        total = 0
+        for _ in range(PASSES):
+            wrapped, in_use, broken = self._pass()
+            total += wrapped
+            if not in_use:
+                break
+            time.sleep(PAUSE_S)
+        if in_use or broken:
+            self.refuse(
+                f"{total} keys wrapped anew; {in_use} were in use: run it again. {broken} could not be: no key opens "
+                "them, or the person has been made twice."
+            )
+        accept_facts([PEOPLE_KEY])  # from now on a machine without this key does not join
+        self.stdout.write(f"{total} keys wrapped anew.")
+
+    def _pass(self) -> tuple[int, int, int]:
+        after = None
+        wrapped = in_use = broken = 0
+        while True:
+            found = wrap_anew(after=after, most=BATCH)
+            after = found.last
+            wrapped, in_use, broken = wrapped + found.wrapped, in_use + found.in_use, broken + found.broken
+            if after is None:
+                return wrapped, in_use, broken
