@@ -20,6 +20,7 @@ from tests.benchmarks import (
     startup,
     statements,
     summary,
+    workers,
 )
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.world import World, make_world
@@ -37,12 +38,16 @@ NAMES = (
     "summary",
     "effects",
 )
-LONG: Final = ("scale",)
+LONG: Final = ("scale", "workers")
 """Half an hour and more: only where they are named."""
 
-_WORLDS: Final = {"lists": "lists", "exports": "exports", "effects": "effects", "scale": "scale"}
+_WORLDS: Final = {"lists": "lists", "exports": "exports", "effects": "effects", "scale": "scale", "workers": "workers"}
 """Instances that hold rows of their own; the others share one."""
-_IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {"intake": intake.measure, "sealing": sealing.measure}
+_IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
+    "intake": intake.measure,
+    "sealing": sealing.measure,
+    "workers": workers.measure,
+}
 _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
     "statements": statements.measure,
     "decisions": decisions.measure,

@@ -51,6 +51,7 @@ def measure(world: World) -> Iterator[Figure]:
         with web_server(PRODUCT, port=world.port, processes=1):
             for name, cost, shown in _measured(world, size):
                 ratio = cost / baseline.setdefault(name, cost)
+                print(f"    {size:,} {name}: {shown}, {ratio:.2f}", flush=True)
                 yield Figure(
                     name=f"{size:>10,} {name}",
                     value=shown,
