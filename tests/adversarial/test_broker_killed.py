@@ -6,6 +6,7 @@ The receiver's log is the witness. THREADA_BROKER_STORM says how many executions
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -126,6 +127,23 @@ def test_nothing_is_lost_and_nothing_done_twice(site: Site, kill: Callable[[Site
         if bank == FORGETS or not loses_calls:
             assert {key: len(entries) for key, entries in calls.items()} == dict.fromkeys(calls, 1)
     assert jobs_left(payments) == set()
+
+
+def test_the_web_works_without_a_broker_and_jobs_wait_for_it(site: Site) -> None:
+    payments = site.payments
+    site.broker.kill()
+    items = [payments.hand_in({"vendor": "Hooli", "amount_minor": number}) for number in range(1, 6)]
+    facts = json.loads(payments.manage("status", "--json"))
+    worker = payments.own_worker()
+    shown = {entry["pid"] for entry in facts["processes"] if entry["kind"] == "worker"}
+    assert facts["engine"] == "celery"
+    assert shown & {worker.pid, *(child.pid for child in worker.children())} == {worker.pid}
+    assert facts["jobs_waiting"] >= 5
+    site.broker.start()
+    ends = time.monotonic() + DRAINED_WITHIN_S
+    while any(payments.server.send("GET", f"/work-items/{item}").json()["status"] == "new" for item in items):
+        assert time.monotonic() < ends
+        time.sleep(0.3)
 
 
 def jobs_left(payments: Payments) -> set[str]:

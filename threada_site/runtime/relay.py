@@ -28,6 +28,7 @@ BUSY_PAUSE_S: Final = 0.01
 IDLE_PAUSE_S: Final = 0.5
 LOOK_FOR_LOST_EVERY_S: Final = 2.0
 RENEW_EVERY_S: Final = 1.0
+STAND_BY_S: Final = 1.0
 FULL_PAUSE_S: Final = 0.1
 BROKER_AWAY: Final = (OSError, AMQPError, KombuError)
 
@@ -136,6 +137,7 @@ class Relay:
         self._clock: Clock | None = None
         self._looked_at = 0.0
         self._held_at = float("-inf")
+        self._is_broker_away = False
         self._pause_s = BUSY_PAUSE_S
 
     def stop(self, *_signal: Any) -> None:
@@ -145,32 +147,29 @@ class Relay:
         """Until asked to stop, or its parent is gone."""
         while not self._stop.is_set() and parent_is_there():
             try:
+                if not self._is_holder():
+                    self._stand_by()
+                    continue
                 pause_s = self._round()
                 if pause_s > BUSY_PAUSE_S:
                     self._listen(pause_s)
                 else:
                     self._stop.wait(pause_s)
-            except DATABASE_AWAY:
-                log.warning("database_away", exc_info=True)
+            except DATABASE_AWAY as error:
+                log.warning("database_away", error=type(error).__name__)
                 self._held_at = float("-inf")
                 self._forget_database()
             except BROKER_AWAY as error:
-                log.warning("broker_away", error=type(error).__name__)
-                self._post.close()
-                self._stop.wait(1.0)
-        try:
-            publication.leave_relay(self._name)
-        except DATABASE_AWAY:
-            log.warning("relay_not_left", exc_info=True)
-        self._post.close()
+                if not self._is_broker_away:
+                    log.warning("broker_away", error=type(error).__name__)
+                self._is_broker_away = True
+                self._leave()
+                self._stop.wait(STAND_BY_S * 1.5)  # longer than another stands by, which may reach it
+        self._leave()
         return 0
 
     def _round(self) -> float:
         """Publish what there is room for; how many seconds may pass until the next look."""
-        if not self._is_holder():
-            self._clock = None
-            self._post.close()
-            return 1.0
         now = time.time()
         self._clock = self._clock or Clock(now)
         for name, queue in self._clock.due(now):
@@ -186,6 +185,9 @@ class Relay:
             except BaseException:
                 publication.unmark([errand.id for errand in errands])
                 raise
+            if self._is_broker_away:
+                self._is_broker_away = False
+                log.warning("broker_back")
         is_full = any(room.places <= 0 for room in rooms)
         self._pause_s = BUSY_PAUSE_S if errands else min(self._pause_s * 2, FULL_PAUSE_S if is_full else IDLE_PAUSE_S)
         return min(self._pause_s, self._clock.pause(time.time()))
@@ -195,6 +197,21 @@ class Relay:
         if time.monotonic() - self._held_at > RENEW_EVERY_S:
             self._held_at = time.monotonic() if publication.hold_relay(self._name) else float("-inf")
         return self._held_at > 0
+
+    def _stand_by(self) -> None:
+        self._clock = None
+        self._post.close()
+        self._stop.wait(STAND_BY_S)
+
+    def _leave(self) -> None:
+        """Let another be the relay."""
+        self._post.close()
+        self._held_at = float("-inf")
+        try:
+            publication.leave_relay(self._name)
+        except DATABASE_AWAY:
+            log.warning("relay_not_left", exc_info=True)
+            connection.close()
 
     def _look_for_lost(self) -> None:
         if time.monotonic() - self._looked_at < LOOK_FOR_LOST_EVERY_S:

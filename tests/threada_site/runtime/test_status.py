@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 
 from threada_site.tenancy.jobs import enqueue
@@ -21,6 +22,7 @@ def test_it_says_how_deep_the_queue_is(tenant: Tenant, capsys: pytest.CaptureFix
     facts = json.loads(capsys.readouterr().out)
     assert facts["jobs_waiting"] == 1
     assert facts["jobs_running"] == 0
+    assert facts["engine"] == settings.THREADA_ENGINE
     assert facts["decision_steps_pending"] == 0
     assert facts["executions_open"] == 0
     assert facts["receipts_unsealed"] > 0

@@ -49,9 +49,9 @@ def planned(rooms: Sequence[Room], due: Sequence[Due]) -> dict[str, list[int]]:
     left = sorted(due, key=lambda job: (-job.priority, job.id))
     plan: dict[str, list[int]] = {}
     for room in rooms:
-        taken = [job for job in left if job.queue in room.queues][: max(room.places, 0)]
-        plan[room.lane] = [job.id for job in taken]
-        left = [job for job in left if job not in taken]
+        plan[room.lane] = [job.id for job in left if job.queue in room.queues][: max(room.places, 0)]
+        taken = set(plan[room.lane])
+        left = [job for job in left if job.id not in taken]
     return plan
 
 

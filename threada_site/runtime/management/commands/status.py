@@ -24,7 +24,11 @@ class Command(ProductCommand):
         parser.add_argument("--json", action="store_true", help="as one JSON object")
 
     def act(self, **options: Any) -> None:
-        facts: dict[str, Any] = {"processes": _processes(), "database": _database_place()}
+        facts: dict[str, Any] = {
+            "processes": _processes(),
+            "database": _database_place(),
+            "engine": settings.THREADA_ENGINE,
+        }
         if not settings.DATABASE_URL and facts["database"] == "embedded, stopped":
             facts["problem"] = "The embedded PostgreSQL does not run. Start everything with: manage.py up"
         else:
@@ -57,21 +61,23 @@ def _database_place() -> str:
 
 
 def _processes() -> list[dict[str, Any]]:
-    """Processes of this checkout, told by their command lines."""
+    """Processes of this checkout, told by their command lines; a worker with its children is one."""
     kinds = {
         "worker": "worker",
         "sealer": "sealer",
         "threada_site.wsgi:application": "web",
         "threada_site.runtime.supervisor": "up",
     }
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline", "cwd", "create_time"]):
+    found: dict[int, tuple[str, int]] = {}
+    for process in psutil.process_iter(["pid", "ppid", "cmdline", "cwd"]):
         line = process.info["cmdline"] or []
         kind = next((name for word, name in kinds.items() if word in line), None)
         is_ours = _MANAGE in line or process.info["cwd"] == str(settings.THREADA_BASE_DIR)
         if kind and is_ours:
-            found.append({"kind": kind, "pid": process.info["pid"]})
-    return sorted(found, key=lambda entry: (entry["kind"], entry["pid"]))
+            found[process.info["pid"]] = (kind, process.info["ppid"])
+    workers = {pid for pid, (kind, _) in found.items() if kind == "worker"}
+    shown = [(kind, pid) for pid, (kind, parent) in found.items() if pid not in workers or parent not in workers]
+    return [{"kind": kind, "pid": pid} for kind, pid in sorted(shown)]
 
 
 def _measured() -> dict[str, Any]:
