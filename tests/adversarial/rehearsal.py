@@ -26,8 +26,8 @@ from tests.adversarial.server import REPOSITORY
 from tests.broker import Broker, require_broker
 from tests.receivers.fixtures import Receiver
 from threada_site.postgres.binaries import locate
+from threada_site.tenancy.instance import KEYS
 
-KEYS: Final = ("THREADA_SECRET_KEY", "THREADA_CURSOR_KEY", "THREADA_SECRETS_KEY", "THREADA_PEOPLE_KEY")
 OWN: Final = ("DATABASE_URL", "THREADA_PLATFORM_DATABASE_URL", "THREADA_PROCESS", "THREADA_DATA_DIR")
 
 
