@@ -9,8 +9,9 @@ import aics_tlog
 import pytest
 from django.core.management import call_command
 
-from telemetry.models import Checkpoint, LogAlarm, Receipt
+from telemetry.models import Checkpoint, InstanceCheckpoint, LogAlarm, Receipt
 from telemetry.services.log_breaks import origin_after_break
+from telemetry.tlog.note import VerifierKey
 from tests.journeys.worker import database_url
 from tests.telemetry.sealed import NAME, SealingRoom, assert_verifies, newest, origin, write_receipts
 from tests.telemetry.test_sealing import as_owner
@@ -101,6 +102,12 @@ def test_a_new_key_is_vouched_for_by_the_old_one(
     for key in (old, new):
         checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(both.note), aics_tlog.parse_vkey(key))
         assert checked.ok, checked.error
+    instance = InstanceCheckpoint.objects.latest("id")
+    assert [VerifierKey.parse(key).public_key for key in instance.verifier_keys] == [
+        VerifierKey.parse(key).public_key for key in (old, new)
+    ]
+    for key in instance.verifier_keys:
+        assert aics_tlog.verify_checkpoint(aics_tlog.parse_note(instance.note), aics_tlog.parse_vkey(key)).ok
     assert kinds(tenant)[0] == "sealing_key.announced"
     assert run("sealing_keys", "--tenant", "acme", capsys=capsys).split() == [old, new]
     run("rotate_sealing_key", capsys=capsys)  # again: goes on with the same new key

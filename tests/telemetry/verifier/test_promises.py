@@ -1,0 +1,86 @@
+"""Promises as an outsider checks them, without the system that gave them: nothing that was changed is one."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from telemetry.promises import Noted, promise_key_text, promise_private_key, promise_public_key, signed_promise
+from telemetry.tlog.hashing import leaf_hash
+from telemetry.tlog.note import Signer, sign
+from tests.telemetry.tlog.logs import Log, key
+from tests.telemetry.verifier.evidence import KEY, TENANT, body, receipt_id, verifier
+from tests.telemetry.verifier.test_mutated_proofs import bit_of_text, character, line
+
+GIVEN = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SECRET = "a secret of this test"
+KEY_NOTE = str(
+    sign(promise_key_text("threada.test", promise_public_key(SECRET)), [Signer("threada.test/promise-key", key(1))])
+)
+
+
+def promise(*numbers: int, tenant: str = TENANT, secret: str = SECRET) -> str:
+    receipts = [Noted(receipt_id(number), leaf_hash(body(number))) for number in numbers]
+    due = GIVEN + timedelta(days=1)
+    return str(signed_promise(receipts, instance="threada.test", tenant=tenant, secret=secret, given=GIVEN, due=due))
+
+
+def opened(note: str, key_note: str = KEY_NOTE) -> object:
+    file = verifier()
+    return file.Promise.open(note, key_note, [file.Key.parse(KEY)])
+
+
+def test_it_says_what_was_promised() -> None:
+    found = verifier().Promise.open(promise(3, 4), KEY_NOTE, [verifier().Key.parse(KEY)])
+    assert found.leaves == {receipt_id(number): leaf_hash(body(number)) for number in (3, 4)}
+    assert (found.origin, found.given, found.due) == (
+        f"threada.test/{TENANT}", "2026-11-25T12:00:00Z", "2026-11-26T12:00:00Z",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "given 2026-11-25T12:00:00Z\ndue 2026-11-26T12:00:00Z\n",
+        "log threada.test/tn_x\ngiven 2026-11-25T12:00:00Z\ndue 2026-11-26T12:00:00Z\n",
+        "log else.where/tn_x\ngiven 2026-11-25T12:00:00Z\ndue 2026-11-26T12:00:00Z\nreceipt rc_1 AA==\n",
+        "log threada.test/tn_x\ngiven yesterday\ndue 2026-11-26T12:00:00Z\nreceipt rc_1 AA==\n",
+        "log threada.test/tn_x\ngiven 2026-11-25T12:00:00Z\ndue 2026-11-26T12:00:00Z\nreceipt rc_1 AA==\n",
+    ],
+)
+def test_a_note_of_the_right_key_that_is_no_promise(text: str) -> None:
+
+    note = sign(f"threada.test/promises\n{text}", [Signer("threada.test/promises", promise_private_key(SECRET))])
+    with pytest.raises(verifier().Wrong):
+        opened(str(note))
+
+
+def test_a_key_that_nobody_vouches_for() -> None:
+    with pytest.raises(verifier().Wrong, match=r"no key given for threada\.test/promises"):
+        opened(promise(1, secret="another"))
+    own = sign(
+        promise_key_text("threada.test", promise_public_key("own")), [Signer("threada.test/promise-key", key(9))]
+    )
+    with pytest.raises(verifier().Wrong, match=r"no key given for threada\.test/promise-key"):
+        opened(promise(1, secret="own"), str(own))
+
+
+def test_no_mutated_promise_is_accepted() -> None:
+    file, good, log, dice = verifier(), promise(1, 2), Log.of([body(1)]), random.Random(2026)
+    tried = 0
+    while tried < 3000:
+        mutation = dice.choice([bit_of_text, character, line])
+        notes = [good, KEY_NOTE]
+        at = dice.randrange(2)
+        notes[at] = mutation(dice, log, (notes[at], b""))[0]
+        if notes == [good, KEY_NOTE]:
+            continue
+        tried += 1
+        try:
+            opened(*notes)
+        except (file.Wrong, UnicodeEncodeError):
+            continue
+        raise AssertionError(f"{mutation.__name__} was accepted: {notes}")
