@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from telemetry.models import Receipt
+from telemetry.models import Delivery, Receipt
 from tests.browser.scene import Scene, morning
 from tests.browser.watched import Watched
 from tests.factories import PASSWORD, acting_system
@@ -100,6 +100,17 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
         run = plan_retention(now=clock.now(), ctx=ctx)
         set_hold(HoldRequest(reason="The auditor asked for it.", workflow="vendor_security_review"), ctx=ctx)
         receipt = Receipt.objects.latest("id")
+        Delivery.objects.create(
+            tenant_id=demo.tenant.id,
+            slug="siem",
+            target="otlp",
+            url="https://collector.observability.example.org/otlp/v1/logs",
+            secret={"stored": "collector"},
+            headers={"X-Scope-OrgID": "acme", "Authorization": "Basic ${secret}"},
+            failure="records_rejected",
+            detail="entries older than seven days are not taken",
+            rejected=12,
+        )
     counted(demo.tenant, batch=500)
     watched.sign_in("admin", PASSWORD)
     kept = {
@@ -111,6 +122,7 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
         "receipt": f"/console/telemetry/receipt/{receipt.public_id}/change/",
         "exports": "/console/telemetry/telemetryexport/",
         "deliveries": "/console/telemetry/delivery/",
+        "delivery": "/console/telemetry/delivery/siem/change/",
     }
     assert look_over(watched, kept, look) == {}
 
