@@ -112,11 +112,16 @@ def _carried(world: World, receiver: Receiver) -> Iterator[Figure]:
     """What one create, and one create with its effect, cost PostgreSQL. Sealing comes to it: two rows a receipt."""
     with effects._worker({}):
         _wait_until_idle(world)
-        begun = _wal(world)
+        written, begun = _wal(world), time.monotonic()
+        time.sleep(_SECONDS_TO_SETTLE)
+        idle = (_wal(world) - written) / (time.monotonic() - begun)
+        written, begun = _wal(world), time.monotonic()
         _pay(receiver, SAMPLE)
+        bytes_written = _wal(world) - written - idle * (time.monotonic() - begun)
         yield Figure(
             name="WAL of a create with decision, execution and effect",
-            value=f"{(_wal(world) - begun) / SAMPLE / 1000:.1f} kB",
+            value=f"{bytes_written / SAMPLE / 1000:.1f} kB",
+            beside=f"an idle worker writes {idle / 1000:.1f} kB/s",
         )
     yield from _statements(world, receiver)
     request = request_bytes("POST", "/work-items", world.headers, world.body)
