@@ -30,3 +30,21 @@ def broken_logs_alarm(count: int) -> str | None:
         f"{which} signed: the database was rolled back or changed. Nothing more is sealed there until it is "
         "restored, or an operator goes on from what is there (manage.py acknowledge_log)."
     )
+
+
+FEWEST_MONTHS_AHEAD: Final = 2
+
+
+def months_alarm(ahead: int, beyond: int) -> str | None:
+    """What to say when months are not made ahead, or rows lie behind the last one."""
+    if beyond:
+        return (
+            "Rows lie behind the last month of a table, in its partition `…_later`: no more months are made there. Was "
+            "a clock ahead? Nothing is lost; see docs/operations.md, Tables by month."
+        )
+    if ahead < FEWEST_MONTHS_AHEAD:
+        return (
+            f"The months that are made ahead are down to {ahead}. Work goes on, but the job telemetry.months has not "
+            "come through: look at the worker, or run manage.py migrate."
+        )
+    return None

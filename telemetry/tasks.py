@@ -14,7 +14,9 @@ from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.figures import keep_figures
 from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.partitioning import make_months
 from threada_site.tenancy.registry import periodic, task
+from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 
@@ -67,6 +69,13 @@ def measure() -> None:
 def tidy() -> None:
     """Once an hour: files of exports that nobody owns."""
     sweeps.delete_orphans()
+
+
+@periodic("telemetry.months", queue=MAINTENANCE_QUEUE, cron="41 * * * *")
+def months() -> None:
+    """Once an hour: months ahead for the tables that are partitioned by month."""
+    with platform_role():
+        make_months()
 
 
 def _context(tenant_id: str) -> ActingContext:

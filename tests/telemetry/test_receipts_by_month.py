@@ -3,86 +3,52 @@ past its table."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Self
 
 import pytest
-from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, OperationalError, ProgrammingError, connection, transaction
 
+from telemetry.alarms import months_alarm
 from telemetry.models import Receipt
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from telemetry.tasks import months
+from tests.by_month import (
+    LONGEST_WAIT_S,
+    Writer,
+    join_months,
+    kind,
+    partition_under,
+    parts,
+    renew,
+    shape,
+    stray_indexes,
+    value,
+)
 from tests.factories import acting_system
 from tests.telemetry.sealed import own_connection, write_receipts
 from threada_site.kernel import ids
 from threada_site.tenancy.checks import isolation_problems
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.partitioning import bound, partition_by_month, patiently
+from threada_site.tenancy.partitioning import bound, month_measurements, partition_by_month, patiently
 from threada_site.tenancy.roles import APP, OWNER, PLATFORM, owner_role, platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 TABLE = "telemetry_receipt"
 ROWS = 50_000
-LONGEST_WAIT_S = 5.0
-"""The longest that a writer may wait; about 0.3 s were seen."""
-
-
-def value(statement: str, *parameters: object) -> object:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchone()[0]
-
-
-def kind() -> object:
-    return value("SELECT relkind FROM pg_class WHERE relname = %s", TABLE)
-
-
-def parts() -> list[tuple[str, uuid.UUID | None, uuid.UUID | None]]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM threada_partitions(%s)", [TABLE])
-        return cursor.fetchall()
-
-
-def shape() -> list[tuple[str, ...]]:
-    """All that hangs on the table, as PostgreSQL writes it."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint "
-            "WHERE conrelid = %(t)s::regclass AND contype <> 'n' UNION ALL "
-            "SELECT 'index', indexrelid::regclass::text, regexp_replace(pg_get_indexdef(indexrelid), ' ONLY ', ' ') "
-            "FROM pg_index WHERE indrelid = %(t)s::regclass UNION ALL "
-            "SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger "
-            "WHERE tgrelid = %(t)s::regclass AND NOT tgisinternal UNION ALL "
-            "SELECT 'policy', polname, pg_get_expr(polqual, polrelid) FROM pg_policy "
-            "WHERE polrelid = %(t)s::regclass UNION ALL "
-            "SELECT 'column', attname, format_type(atttypid, atttypmod) || attnotnull FROM pg_attribute "
-            "WHERE attrelid = %(t)s::regclass AND attnum > 0 UNION ALL "
-            "SELECT 'right', pg_get_userbyid(grantee), string_agg(privilege_type, ' ' ORDER BY privilege_type) "
-            "FROM pg_class, aclexplode(relacl) WHERE oid = %(t)s::regclass GROUP BY grantee ORDER BY 1, 2",
-            {"t": TABLE},
-        )
-        return cursor.fetchall()
 
 
 @pytest.fixture
 def plain(tenant: Tenant) -> Iterator[Tenant]:
     """The table as it was before there were partitions; afterwards as it has to be."""
-    with owner_role():
-        if kind() == "p":
-            patiently("SELECT threada_join_months(%s)", [TABLE])
+    join_months(TABLE)
     yield tenant
-    call_command("flush", interactive=False, verbosity=0)
-    with owner_role():
-        if kind() == "p":
-            patiently("SELECT threada_join_months(%s)", [TABLE])
-        partition_by_month(TABLE, now=datetime.now(UTC))
+    renew(TABLE)
 
 
 def fill(tenant: Tenant, rows: int) -> int:
@@ -100,61 +66,27 @@ def fill(tenant: Tenant, rows: int) -> int:
         return Receipt.objects.count()
 
 
-@dataclass
-class Writer:
-    """Records receipts as a process of the product does, on a connection of its own, until told to stop."""
-
-    tenant: Tenant
-    waits: list[float] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _write(self) -> None:
-        while not self._stop.is_set():
-            begun = time.monotonic()
-            try:
-                with unit_of_work(self.tenant.id):
-                    record(Entry(kind="thing.done"), ctx=acting_system(self.tenant))
-                    assert Receipt.objects.order_by("-id").first() is not None
-            except Exception as error:  # noqa: BLE001  (whatever it is, it is a failed write)
-                self.failures.append(repr(error))
-            self.waits.append(time.monotonic() - begun)
-        connection.close()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_the_table_is_partitioned_under_writers(plain: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
-    before = shape()
+    before = shape(TABLE)
     there = fill(plain, ROWS)
-    with Writer(plain) as one, Writer(plain) as two:
-        time.sleep(0.5)
-        written = len(one.waits) + len(two.waits)
-        with owner_role():
-            partition_by_month(TABLE, now=datetime.now(UTC))
-        assert len(one.waits) + len(two.waits) > written
-        time.sleep(0.5)
-    assert one.failures + two.failures == []
-    longest = max(*one.waits, *two.waits)
+    one, two = (Writer(plain, lambda: written(plain)) for _ in range(2))
+    longest = partition_under(one, two, TABLE)
     with capsys.disabled():
         print(f" {len(one.waits) + len(two.waits)} writes, the longest waited {longest * 1000:.0f} ms ", end="")
     assert longest < LONGEST_WAIT_S
-    assert shape() == before
+    assert shape(TABLE) == before
+    assert stray_indexes() == []
     with platform_role():
         assert Receipt.objects.count() == there + len(one.waits) + len(two.waits)
     with owner_role():
         assert value(f"SELECT count(*) FROM {TABLE}_before") == there + len(one.waits) + len(two.waits)
     assert list(isolation_problems()) == []
+
+
+def written(tenant: Tenant) -> None:
+    record(Entry(kind="thing.done"), ctx=acting_system(tenant))
+    assert Receipt.objects.order_by("-id").first() is not None
 
 
 def _killed_while_it_waits() -> None:
@@ -191,12 +123,12 @@ def test_a_migration_that_was_killed_goes_on(plain: Tenant, is_bounded: bool) ->
     with own_connection() as busy, busy.transaction():
         busy.execute(f"SELECT count(*) FROM {TABLE}")
         _killed_while_it_waits()
-        assert kind() == "r"
+        assert kind(TABLE) == "r"
     write_receipts(plain, 1)
     with owner_role():
         partition_by_month(TABLE, now=datetime.now(UTC))
         partition_by_month(TABLE, now=datetime.now(UTC))
-    assert kind() == "p"
+    assert kind(TABLE) == "p"
     with platform_role():
         assert Receipt.objects.count() == there + 1
 
@@ -209,14 +141,14 @@ def test_a_bound_left_long_ago_is_drawn_anew(plain: Tenant) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {TABLE} ADD CONSTRAINT {TABLE}_before CHECK (id < '{near}') NOT VALID")
         partition_by_month(TABLE, now=datetime.now(UTC))
-    first = parts()[0]
+    first = parts(TABLE)[0]
     assert first[:2] == (f"{TABLE}_before", None)
     assert ids.instant_of(first[2]) > datetime.now(UTC) + timedelta(days=28)  # type: ignore[arg-type]
 
 
 @pytest.mark.django_db
 def test_months_follow_each_other_without_a_gap() -> None:
-    found = parts()
+    found = parts(TABLE)
     assert (found[0][0], found[0][1]) == (f"{TABLE}_before", None)
     assert (found[-1][0], found[-1][2]) == (f"{TABLE}_later", None)
     assert [end for _, _, end in found[:-1]] == [first for _, first, _ in found[1:]]
@@ -238,7 +170,7 @@ def test_nobody_reaches_a_partition_past_its_table(tenant: Tenant, role: str) ->
     with unit_of_work(tenant.id), connection.cursor() as cursor:
         if role == PLATFORM:
             cursor.execute(f"SET LOCAL ROLE {PLATFORM}")
-        for name, *_ in parts():
+        for name, *_ in parts(TABLE):
             for statement in ("SELECT FROM {}", "INSERT INTO {} DEFAULT VALUES", "DELETE FROM {}", "TRUNCATE {}"):
                 with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
                     cursor.execute(statement.format(name))
@@ -301,3 +233,87 @@ def test_no_clock_is_refused(tenant: Tenant, instant: datetime) -> None:
     with owner_role():
         last = value(f"SELECT count(*) FROM {TABLE}_{'before' if instant.year < 2026 else 'later'}")
     assert last == 1
+
+
+@pytest.mark.django_db
+def test_missing_months_are_made_ahead(tenant: Tenant) -> None:
+    before = parts(TABLE)
+    drop_last_months(2)
+    assert figures() == {"threada_months_ahead": 1, "threada_tables_beyond_months": 0}
+    months()
+    assert parts(TABLE) == before
+    assert figures() == {"threada_months_ahead": 3, "threada_tables_beyond_months": 0}
+    months()
+    assert parts(TABLE) == before
+    assert list(isolation_problems()) == []
+
+
+@pytest.mark.django_db
+def test_rows_behind_the_last_month_stay_and_raise_an_alarm(tenant: Tenant) -> None:
+    drop_last_months(2)
+    with unit_of_work(tenant.id):
+        record(Entry(kind="thing.done"), ctx=acting_system(tenant))
+        row = Receipt.objects.latest("id")
+        late = [ids.first_id_at(datetime.now(UTC) + timedelta(days=days)) for days in (80, 150)]
+        for row.id in late:
+            row.save(force_insert=True)
+    before = parts(TABLE)
+    months()
+    assert parts(TABLE) == before
+    assert figures() == {"threada_months_ahead": 1, "threada_tables_beyond_months": 1}
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    with owner_role():
+        assert value("SELECT threada_move_late(%s, 3)", TABLE) == 2
+        assert value(f"SELECT count(*) FROM {TABLE}_later") == 1
+        assert value("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'append_only%%' AND tgenabled <> 'O'") == 0
+    assert figures() == {"threada_months_ahead": 3, "threada_tables_beyond_months": 1}
+    with unit_of_work(tenant.id):
+        assert Receipt.objects.filter(id__in=late).count() == 2
+
+
+def test_the_alarm_says_what_to_do() -> None:
+    assert months_alarm(2, 0) is None
+    assert "down to 1." in str(months_alarm(1, 0))
+    assert "telemetry.months" in str(months_alarm(0, 0))
+    assert "…_later" in str(months_alarm(3, 1))
+
+
+@pytest.mark.django_db
+def test_the_login_makes_no_months(tenant: Tenant) -> None:
+    with unit_of_work(tenant.id), pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+        value("SELECT threada_add_months(%s, 12)", TABLE)
+
+
+def figures() -> dict[str, float]:
+    with platform_role():
+        return {figure.name: figure.value for figure in month_measurements()}
+
+
+def drop_last_months(count: int) -> None:
+    """As it is when the job has not come through for a while."""
+    first = parts(TABLE)[-1 - count][1]
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    with owner_role(), connection.cursor() as cursor:
+        for name, *_ in parts(TABLE)[-1 - count :]:
+            cursor.execute(f"DROP TABLE {name}")
+        cursor.execute("SELECT threada_add_partition(%s, 'later', %s, NULL)", [TABLE, first])
+
+
+@pytest.mark.django_db
+def test_a_list_walks_the_months_in_order_and_skips_what_lies_outside(tenant: Tenant) -> None:
+    with unit_of_work(tenant.id), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for bound, scanned in (
+            ("true", {name for name, *_ in parts(TABLE)}),
+            (f"id < '{parts(TABLE)[1][2]}'", {f"{TABLE}_before", parts(TABLE)[1][0]}),
+        ):
+            cursor.execute(
+                f"EXPLAIN SELECT id FROM {TABLE} WHERE tenant_id = %s AND {bound} ORDER BY id DESC LIMIT 50",
+                [tenant.id],
+            )
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "Sort" not in plan
+            assert "Merge Append" not in plan
+            assert set(re.findall(rf" on ({TABLE}_\w+)", plan)) == scanned

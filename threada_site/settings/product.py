@@ -50,6 +50,7 @@ THREADA_METERS = [
     "threada_site.tenancy.metrics.queue_measurements",
     "threada_site.tenancy.replicas.replica_measurements",
     "telemetry.metrics.seal_measurements",
+    "threada_site.tenancy.partitioning.month_measurements",
     "telemetry.delivery_metrics.delivery_measurements",
     "integrations.metrics.execution_measurements",
     "integrations.metrics.ended_measurements",

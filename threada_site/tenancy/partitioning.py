@@ -7,7 +7,7 @@ itself asks for it for half a second at a time, so that nobody waits longer behi
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,13 +16,19 @@ from django.db.migrations.operations.base import Operation
 from psycopg import errors, sql
 
 from threada_site.kernel import ids
+from threada_site.kernel.measurements import Measurement
 
 MONTHS_AHEAD: Final = 3
 """Whole months that are made behind the present one."""
 LOCK_TIMEOUT: Final = "500ms"
 TRIES: Final = 240
+TRIES_TO_ADD: Final = 20
 SECONDS_BETWEEN: Final = 0.5
 
+_TABLES: Final = (
+    "SELECT c.relname FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid "
+    "WHERE c.relnamespace = 'public'::regnamespace ORDER BY c.relname"
+)
 _NEAR: Final = timedelta(days=7)
 
 
@@ -64,6 +70,50 @@ def partition_by_month(table: str, *, now: datetime) -> None:
         _alter("ALTER TABLE {} VALIDATE CONSTRAINT {}", child, constraint)
 
 
+def make_months() -> int:
+    """Make the months ahead that are missing, of every table by month; how many were made. As owner or platform.
+
+    A table that somebody holds for minutes (an export) is left for the next time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TABLES)
+        tables = [name for (name,) in cursor.fetchall()]
+    made = 0
+    for table in tables:
+        made += patiently("SELECT threada_add_months(%s, %s)", [table, MONTHS_AHEAD], tries=TRIES_TO_ADD)
+    return made
+
+
+def has_months() -> bool:
+    """Whether the functions for it are installed: not while the schema is being built or taken back."""
+    return bool(_value("SELECT to_regprocedure('threada_add_months(text, integer)') IS NOT NULL"))
+
+
+def month_measurements() -> Iterator[Measurement]:
+    """How many whole months there are still ahead, of the table that has the fewest, and what lies behind them."""
+    now = datetime.now(UTC)
+    ahead, beyond = [], 0
+    with connection.cursor() as cursor:
+        cursor.execute(_TABLES)
+        for (table,) in cursor.fetchall():
+            cursor.execute("SELECT first_id FROM threada_partitions(%s) WHERE end_id IS NULL", [table])
+            [end] = cursor.fetchone()
+            cursor.execute(_composed("SELECT EXISTS (SELECT FROM {} WHERE id >= ", table) + sql.SQL("%s)"), [end])
+            beyond += cursor.fetchone() == (True,)
+            until = ids.instant_of(end)
+            ahead.append((until.year - now.year) * 12 + until.month - now.month - 1)
+    yield Measurement(
+        "threada_months_ahead",
+        "Months behind the present one that have a partition, in the table that has the fewest.",
+        max(min(ahead, default=MONTHS_AHEAD), 0),
+    )
+    yield Measurement(
+        "threada_tables_beyond_months",
+        "Tables by month with rows behind their last month.",
+        beyond,
+    )
+
+
 def patiently(statement: Any, parameters: Sequence[Any] = (), *, tries: int = TRIES) -> Any:
     """Run a statement that needs a table for itself, in a transaction of its own; what it returns in its first column.
 
@@ -74,7 +124,7 @@ def patiently(statement: Any, parameters: Sequence[Any] = (), *, tries: int = TR
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-                cursor.execute(statement, parameters)
+                cursor.execute(statement, parameters or None)
                 row = cursor.fetchone() if cursor.description else None
                 cursor.execute("SET LOCAL lock_timeout = 0")
             return row[0] if row else None
@@ -133,6 +183,6 @@ def _composed(statement: str, *names: str) -> Any:
 
 def _value(statement: Any, parameters: Sequence[Any] = ()) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(statement, parameters or None)
         row = cursor.fetchone()
     return row[0] if row else None

@@ -95,8 +95,11 @@ class TestMetrics:
 
     def test_nothing_yet_is_zero_everywhere(self, db: None) -> None:
         figures = self.figures()
-        assert set(figures.values()) == {0.0}
+        assert figures["threada_months_ahead", ""] == 3
+        assert {value for (name, _), value in figures.items() if name != "threada_months_ahead"} == {0.0}
         assert {name for name, _ in figures} == {
+            "threada_months_ahead",
+            "threada_tables_beyond_months",
             "threada_jobs_waiting",
             "threada_jobs_running",
             "threada_jobs_oldest_due_seconds",

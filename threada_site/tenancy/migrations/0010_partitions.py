@@ -11,6 +11,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(
             SQL.read_text(),
+            "DROP FUNCTION IF EXISTS threada_move_late(text, integer); DROP FUNCTION IF EXISTS threada_lock_around(text); "
             "DROP FUNCTION threada_join_months(text); DROP FUNCTION threada_partition_by_month(text, integer); DROP FUNCTION threada_add_months(text, integer); "
             "DROP FUNCTION threada_add_partition(text, text, uuid, uuid); DROP FUNCTION threada_seclude(text); "
             "DROP FUNCTION threada_partitions(text); DROP FUNCTION threada_instant(uuid); "

@@ -4,17 +4,17 @@
 -- order of the others away from lists.
 
 -- The smallest id of an instant (UTC).
-CREATE FUNCTION threada_first_id(at timestamp) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION threada_first_id(at timestamp) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
     SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $$;
 
 -- The instant (UTC) of an id.
-CREATE FUNCTION threada_instant(id uuid) RETURNS timestamp LANGUAGE sql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION threada_instant(id uuid) RETURNS timestamp LANGUAGE sql IMMUTABLE AS $$
     SELECT to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0) AT TIME ZONE 'UTC'
 $$;
 
 -- The partitions of a table in the order of their ids; the first has no lower bound, the last no upper one.
-CREATE FUNCTION threada_partitions(parent text)
+CREATE OR REPLACE FUNCTION threada_partitions(parent text)
 RETURNS TABLE (name text, first_id uuid, end_id uuid) LANGUAGE sql STABLE AS $$
     SELECT c.relname::text, substring(bound FROM 'FROM \(''([0-9a-f-]{36})''')::uuid,
            substring(bound FROM 'TO \(''([0-9a-f-]{36})''')::uuid
@@ -26,7 +26,7 @@ RETURNS TABLE (name text, first_id uuid, end_id uuid) LANGUAGE sql STABLE AS $$
 $$;
 
 -- Row-level security as every tenant table has it (tenancy/constraints.py).
-CREATE FUNCTION threada_seclude(relation text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION threada_seclude(relation text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', relation);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', relation);
@@ -40,7 +40,7 @@ END
 $$;
 
 -- A new, empty partition: as secluded as its parent, and nobody's to name but the owner's.
-CREATE FUNCTION threada_add_partition(parent text, suffix text, first_id uuid, end_id uuid)
+CREATE OR REPLACE FUNCTION threada_add_partition(parent text, suffix text, first_id uuid, end_id uuid)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     part text := parent || '_' || suffix;
@@ -59,10 +59,29 @@ BEGIN
 END
 $$;
 
+-- Take a table for oneself: first what it refers to, then itself, then what refers to it, as those who write go about it.
+CREATE OR REPLACE FUNCTION threada_lock_around(relation text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    other regclass;
+BEGIN
+    FOR other IN SELECT DISTINCT confrelid::regclass FROM pg_constraint
+                  WHERE conrelid = format('%I', relation)::regclass AND contype = 'f' AND conparentid = 0
+    LOOP
+        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', other);
+    END LOOP;
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', relation);
+    FOR other IN SELECT DISTINCT conrelid::regclass FROM pg_constraint
+                  WHERE confrelid = format('%I', relation)::regclass AND contype = 'f' AND conparentid = 0
+    LOOP
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', other);
+    END LOOP;
+END
+$$;
+
 -- Make a plain table one by month, with all that it holds as its first partition. Its rows are neither copied nor read:
 -- the check `<table>_before` (id below the first of a month) was validated before, or the table is empty. Whoever
 -- writes meanwhile waits until the end of the transaction. References to the table come back as NOT VALID.
-CREATE FUNCTION threada_partition_by_month(relation text, ahead integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION threada_partition_by_month(relation text, ahead integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     old regclass := format('%I', relation)::regclass;
     part text := relation || '_before';
@@ -72,12 +91,13 @@ DECLARE
     makes text[];
     guards text[];
     refers text[];
+    late text[];
     entry record;
 BEGIN
     IF (SELECT relkind FROM pg_class WHERE oid = old) = 'p' THEN
         RETURN;
     END IF;
-    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', relation);
+    PERFORM threada_lock_around(relation);
     SELECT substring(pg_get_constraintdef(oid) FROM '([0-9a-f-]{36})')::uuid INTO boundary
       FROM pg_constraint WHERE conrelid = old AND conname = part AND convalidated;
     has_check := FOUND;
@@ -89,17 +109,17 @@ BEGIN
         boundary := threada_first_id(date_trunc('month', now() AT TIME ZONE 'UTC'));
     END IF;
 
-    -- What the table has, as statements that make it anew. Names move to the new table, so the old ones step aside.
-    SELECT array_agg(format('ALTER TABLE %I ADD CONSTRAINT %I %s', relation, conname, pg_get_constraintdef(oid))
-                     ORDER BY contype DESC, conname)
-      INTO makes FROM pg_constraint WHERE conrelid = old AND contype IN ('p', 'u', 'f', 'c') AND conname <> part;
-    makes := makes || ARRAY(
-        SELECT pg_get_indexdef(indexrelid) FROM pg_index i
-         WHERE indrelid = old AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND conrelid = old)
-         ORDER BY indexrelid);
+    -- References to other partitioned tables get a name that sorts last until the old table is attached: it takes them
+    -- over in the order of their names, and these lose their parts, after which PostgreSQL 18.6 finds no other any more.
+    late := ARRAY(SELECT conname FROM pg_constraint JOIN pg_class c ON c.oid = confrelid
+                   WHERE conrelid = old AND contype = 'f' AND conparentid = 0 AND c.relkind = 'p');
+    makes := ARRAY(SELECT format('ALTER TABLE %I ADD CONSTRAINT %I %s', relation,
+                                 CASE WHEN conname = ANY (late) THEN 'zz_' || conname ELSE conname END,
+                                 pg_get_constraintdef(oid))
+                     FROM pg_constraint WHERE conrelid = old AND contype = 'f' AND conparentid = 0 ORDER BY conname);
     guards := ARRAY(SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = old AND NOT tgisinternal ORDER BY oid);
     FOR entry IN SELECT conname, conrelid::regclass AS child, pg_get_constraintdef(oid) AS definition
-                 FROM pg_constraint WHERE confrelid = old AND contype = 'f'
+                 FROM pg_constraint WHERE confrelid = old AND contype = 'f' AND conparentid = 0
     LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', entry.child, entry.conname);
         refers := refers || format('ALTER TABLE %s ADD CONSTRAINT %I %s NOT VALID', entry.child, entry.conname,
@@ -111,12 +131,17 @@ BEGIN
     FOR entry IN SELECT indexrelid::regclass AS name, c.relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid
                 WHERE indrelid = old
     LOOP
-        EXECUTE format('ALTER INDEX %s RENAME TO %I', entry.name, left(entry.relname, 56) || '_before');
+        EXECUTE format('ALTER INDEX %s RENAME TO %I', entry.name, entry.relname || '_before');
     END LOOP;
     EXECUTE format('ALTER TABLE %I RENAME TO %I', relation, part);
 
-    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE) '
-                   'PARTITION BY RANGE (id)', relation, part);
+    -- LIKE copies conditions of indexes as they are; written out and read again, some would not be equal any more, and
+    -- the old table would get its indexes twice.
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE '
+                   'INCLUDING CONSTRAINTS INCLUDING INDEXES) PARTITION BY RANGE (id)', relation, part);
+    IF has_check THEN
+        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', relation, part);
+    END IF;
     FOR i IN 1 .. cardinality(makes) LOOP
         EXECUTE makes[i];
     END LOOP;
@@ -131,6 +156,15 @@ BEGIN
         EXECUTE format('REVOKE %s ON %I FROM %I', entry.privilege_type, part, entry.grantee);
     END LOOP;
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (MINVALUE) TO (%L)', relation, part, boundary);
+    FOR entry IN SELECT p.relname, left(c.relname, -7) AS name FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+                   JOIN pg_class p ON p.oid = inhparent JOIN pg_index i ON i.indexrelid = c.oid
+                  WHERE i.indrelid = old AND p.relname <> left(c.relname, -7)
+    LOOP
+        EXECUTE format('ALTER INDEX %I RENAME TO %I', entry.relname, entry.name);
+    END LOOP;
+    FOR i IN 1 .. cardinality(late) LOOP
+        EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I', relation, 'zz_' || late[i], late[i]);
+    END LOOP;
     IF has_check THEN
         EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', part, part);
     END IF;
@@ -145,7 +179,7 @@ $$;
 -- Make months until there are `ahead` whole ones behind the present one; how many were made. Each takes its range off
 -- the last partition, which must be empty for it: one that is not, is left alone, and nothing is made.
 -- Takes the whole table for a moment; whoever calls it sets a short lock_timeout and tries again.
-CREATE FUNCTION threada_add_months(parent text, ahead integer) RETURNS integer
+CREATE OR REPLACE FUNCTION threada_add_months(parent text, ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     part text := parent || '_later';
@@ -162,13 +196,14 @@ BEGIN
     IF threada_instant(boundary) > until THEN
         RETURN 0;
     END IF;
-    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent);
+    PERFORM threada_lock_around(parent);
     SELECT first_id INTO STRICT boundary FROM threada_partitions(parent) WHERE name = part;  -- as it is under the lock
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I)', part) INTO is_empty;
     IF NOT is_empty OR threada_instant(boundary) > until THEN
         RETURN 0;
     END IF;
     EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, part);
+    EXECUTE format('DROP TABLE %I', part);
     WHILE threada_instant(boundary) <= until LOOP
         ends_at := threada_instant(boundary) + interval '1 month';
         PERFORM threada_add_partition(parent, to_char(threada_instant(boundary), 'YYYY_MM'), boundary,
@@ -176,15 +211,34 @@ BEGIN
         boundary := threada_first_id(ends_at);
         made := made + 1;
     END LOOP;
-    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (MAXVALUE)', parent, part, boundary);
+    PERFORM threada_add_partition(parent, 'later', boundary, NULL);
     RETURN made;
 END
 $$;
 REVOKE ALL ON FUNCTION threada_add_months(text, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION threada_add_months(text, integer) TO threada_platform;
 
+-- For the owner's hands, when rows lie behind the last month: make the months that are missing and put the rows into them.
+-- What lies behind these as well stays there. How many months were made.
+CREATE OR REPLACE FUNCTION threada_move_late(parent text, ahead integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    made integer;
+BEGIN
+    PERFORM threada_lock_around(parent);
+    EXECUTE format('ALTER TABLE %I DISABLE TRIGGER USER', parent);
+    EXECUTE format('CREATE TEMPORARY TABLE late ON COMMIT DROP AS SELECT * FROM %I', parent || '_later');
+    EXECUTE format('DELETE FROM %I', parent || '_later');
+    made := threada_add_months(parent, ahead);
+    EXECUTE format('INSERT INTO %I SELECT * FROM late', parent);
+    SET CONSTRAINTS ALL IMMEDIATE;
+    EXECUTE format('ALTER TABLE %I ENABLE TRIGGER USER', parent);
+    DROP TABLE late;
+    RETURN made;
+END
+$$;
+
 -- Back to a plain table: the first partition takes the rows of all others. Nobody writes meanwhile.
-CREATE FUNCTION threada_join_months(relation text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION threada_join_months(relation text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     parent regclass := format('%I', relation)::regclass;
     part text := relation || '_before';
@@ -194,7 +248,7 @@ DECLARE
     refers text[];
     entry record;
 BEGIN
-    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', relation);
+    PERFORM threada_lock_around(relation);
     guards := ARRAY(SELECT pg_get_triggerdef(oid) FROM pg_trigger
                      WHERE tgrelid = parent AND NOT tgisinternal AND tgtype & 1 = 1);
     FOR entry IN SELECT conname, conrelid::regclass AS child, pg_get_constraintdef(oid) AS definition

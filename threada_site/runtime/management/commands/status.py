@@ -9,10 +9,11 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import DatabaseError
 
-from telemetry.alarms import broken_logs_alarm, unsealed_alarm
+from telemetry.alarms import broken_logs_alarm, months_alarm, unsealed_alarm
 from threada_site import postgres
 from threada_site.tenancy.figures import figures_to_show
 from threada_site.tenancy.management.base import ProductCommand
+from threada_site.tenancy.partitioning import MONTHS_AHEAD
 
 _MANAGE = str(settings.THREADA_BASE_DIR / "manage.py")
 
@@ -47,9 +48,13 @@ class Command(ProductCommand):
 
 
 def _alarm(facts: dict[str, Any]) -> dict[str, str]:
-    """What is wrong with sealing, if anything is."""
+    """What is wrong with sealing or with the months ahead, if anything is."""
     age = timedelta(seconds=facts["receipts_unsealed_oldest_seconds"])
-    alarm = broken_logs_alarm(facts["logs_broken"]) or unsealed_alarm(age)
+    alarm = (
+        broken_logs_alarm(facts["logs_broken"])
+        or unsealed_alarm(age)
+        or months_alarm(facts.get("months_ahead", MONTHS_AHEAD), facts.get("tables_beyond_months", 0))
+    )
     return {"problem": alarm} if alarm else {}
 
 

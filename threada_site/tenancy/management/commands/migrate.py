@@ -7,11 +7,13 @@ from django.core.management.commands import migrate
 from django.db import connection
 
 from threada_site.tenancy.grants import grant_tables
+from threada_site.tenancy.partitioning import has_months, make_months
 from threada_site.tenancy.roles import OWNER, may_take, owner_role
 
 
 class Command(migrate.Command):
-    """Django's `migrate`, as the schema's owner, followed by the grants of the login and the platform role."""
+    """Django's `migrate`, as the schema's owner, followed by the grants of the login and the platform role, and by
+    the months ahead that are missing."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not may_take(OWNER):
@@ -22,3 +24,5 @@ class Command(migrate.Command):
         with owner_role():
             super().handle(*args, **options)
             grant_tables(connection)
+            if not options.get("plan") and not options.get("check_unapplied") and has_months():
+                make_months()

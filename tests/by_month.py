@@ -1,0 +1,134 @@
+"""Tables by month: what they look like, and writers to partition them under."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+from django.core.management import call_command
+from django.db import connection
+
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.partitioning import partition_by_month, patiently
+from threada_site.tenancy.roles import owner_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+LONGEST_WAIT_S = 5.0
+"""The longest that a writer may wait; 0.1 to 0.3 s were seen."""
+
+
+def value(statement: str, *parameters: object) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()[0]
+
+
+def kind(table: str) -> object:
+    return value("SELECT relkind FROM pg_class WHERE relname = %s", table)
+
+
+def parts(table: str) -> list[tuple[str, uuid.UUID | None, uuid.UUID | None]]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM threada_partitions(%s)", [table])
+        return cursor.fetchall()
+
+
+def shape(table: str) -> list[tuple[str, ...]]:
+    """All that hangs on the table, as PostgreSQL writes it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE conrelid = %(t)s::regclass AND contype <> 'n' AND conparentid = 0 UNION ALL "
+            "SELECT 'index', indexrelid::regclass::text, regexp_replace(pg_get_indexdef(indexrelid), ' ONLY ', ' ') "
+            "FROM pg_index WHERE indrelid = %(t)s::regclass UNION ALL "
+            "SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger "
+            "WHERE tgrelid = %(t)s::regclass AND NOT tgisinternal UNION ALL "
+            "SELECT 'policy', polname, pg_get_expr(polqual, polrelid) FROM pg_policy "
+            "WHERE polrelid = %(t)s::regclass UNION ALL "
+            "SELECT 'column', attname, format_type(atttypid, atttypmod) || attnotnull FROM pg_attribute "
+            "WHERE attrelid = %(t)s::regclass AND attnum > 0 UNION ALL "
+            "SELECT 'right', pg_get_userbyid(grantee), string_agg(privilege_type, ' ' ORDER BY privilege_type) "
+            "FROM pg_class, aclexplode(relacl) WHERE oid = %(t)s::regclass GROUP BY grantee ORDER BY 1, 2",
+            {"t": table},
+        )
+        return cursor.fetchall()
+
+
+def stray_indexes() -> list[str]:
+    """Indexes of partitions that are not part of one of their table: ATTACH had to build its own beside them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid "
+            "WHERE c.relispartition AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid)"
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
+@dataclass
+class Writer:
+    """Does one piece of work after the other in units of work of a tenant, on a connection of its own, until told to
+    stop."""
+
+    tenant: Tenant
+    work: Callable[[], object]
+    waits: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            try:
+                with unit_of_work(self.tenant.id):
+                    self.work()
+            except Exception as error:  # noqa: BLE001  (whatever it is, it is a failed write)
+                self.failures.append(repr(error))
+            self.waits.append(time.monotonic() - begun)
+        connection.close()
+
+
+def partition_under(one: Writer, two: Writer, *tables: str) -> float:
+    """Partition the tables while both write. No write may fail; how long the longest took, in seconds."""
+    with one, two:
+        time.sleep(0.5)
+        written = len(one.waits) + len(two.waits)
+        with owner_role():
+            for table in tables:
+                partition_by_month(table, now=datetime.now(UTC))
+        assert len(one.waits) + len(two.waits) > written
+        time.sleep(0.5)
+    assert one.failures + two.failures == []
+    return max(*one.waits, *two.waits)
+
+
+def join_months(*tables: str) -> None:
+    """Plain tables, as they were before there were partitions."""
+    with owner_role():
+        for table in tables:
+            if kind(table) == "p":
+                patiently("SELECT threada_join_months(%s)", [table])
+
+
+def renew(*tables: str) -> None:
+    """Empty tables by month, as a new instance has them."""
+    call_command("flush", interactive=False, verbosity=0)
+    join_months(*reversed(tables))
+    with owner_role():
+        for table in tables:
+            partition_by_month(table, now=datetime.now(UTC))
