@@ -18,7 +18,7 @@ from threada_site.tenancy.partitioning import partition_by_month, patiently
 from threada_site.tenancy.roles import owner_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 
-LONGEST_WAIT_S = 5.0
+LONGEST_WAIT_S = 20.0
 """The longest that a writer may wait; 0.1 to 0.3 s were seen."""
 
 
