@@ -1,7 +1,7 @@
 """Tables by month: making one of a plain table while it is in use, and making months ahead.
 
 What is done lies in `sql/partitions.sql`; here is when, and how often it is tried. Everything that needs a table for
-itself asks for it for half a second at a time, so that nobody waits longer behind it.
+itself asks for it for a second and a half at a time, so that nobody waits longer behind it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from threada_site.kernel.measurements import Measurement
 
 MONTHS_AHEAD: Final = 3
 """Whole months that are made behind the present one."""
-LOCK_TIMEOUT: Final = "500ms"
+LOCK_TIMEOUT: Final = "1500ms"
+"""Longer than deadlock_timeout (one second), after which PostgreSQL ends an autovacuum that is in the way."""
 TRIES: Final = 240
 TRIES_TO_ADD: Final = 20
 SECONDS_BETWEEN: Final = 0.5
@@ -117,7 +118,7 @@ def month_measurements() -> Iterator[Measurement]:
 def patiently(statement: Any, parameters: Sequence[Any] = (), *, tries: int = TRIES) -> Any:
     """Run a statement that needs a table for itself, in a transaction of its own; what it returns in its first column.
 
-    Whoever holds the table keeps it: this one steps back after half a second and asks again. Raises
+    Whoever holds the table keeps it: this one steps back after a second and a half and asks again. Raises
     `OperationalError` when it was never let in.
     """
     for left in range(tries - 1, -1, -1):
