@@ -39,6 +39,7 @@ def replica(
     # A test may use the databases that were there when it began; this one comes to it.
     with django_db_blocker.unblock(), known_as(ALIAS, replica_server.address):
         settings.THREADA_REPLICAS = [ALIAS]
+        settings.THREADA_REPLICA_WAIT_MS = 5000  # other tests write to the same primary all the while
         replica_server.catch_up()
         yield replica_server
         replica_server.sql("SELECT pg_wal_replay_resume()")

@@ -93,10 +93,11 @@ def test_the_page_of_a_row_and_what_a_button_does_stay_on_the_primary(demo: Demo
     assert statements.replica == []
 
 
-def test_after_a_button_the_list_shows_what_it_did(demo: Demo, replica: Replica) -> None:
+def test_after_a_button_the_list_shows_what_it_did(demo: Demo, replica: Replica, settings: Settings) -> None:
     busy = busy_tenant(demo)
     browser = sign_in(User.objects.get(username="admin"))
     assert len(browser.get("/console/workitems/workitem/?status=cancelled").context["rows"]) == 0
+    settings.THREADA_REPLICA_WAIT_MS = 60
     replica.sql("SELECT pg_wal_replay_pause()")
     cancel = reverse("admin:workitems_workitem_cancel", args=[demo.hand_in({"vendor": "A", "amount_minor": 5})])
     assert browser.post(cancel, {"reason": "A test."}).status_code == 302

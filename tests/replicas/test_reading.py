@@ -93,6 +93,7 @@ def test_a_read_after_a_write_sees_it_while_the_replica_stands_still(
     with asked() as statements:  # and is left alone for a second
         assert channels(client) == ["mail", "web"]
     assert statements.replica == []
+    settings.THREADA_REPLICA_WAIT_MS = 5000
     replica.sql("SELECT pg_wal_replay_resume()")
     replica.catch_up()
     time.sleep(replicas.BEHIND_REST_S)

@@ -123,7 +123,7 @@ def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
     TelemetryExport.objects.filter(id=broken.id).update(status="running", attempt=5, lease_until=clock.now() - HOUR)
     making.make_export(broken.id, ctx=office.system)
     for name in ("paused", "removed"):
-        to: dict[str, Any] = {"target": "file", "url": "", "secret": None, "from_beginning": False}
+        to: dict[str, Any] = {"target": "file", "url": "", "secret": None, "headers": {}, "from_beginning": False}
         delivery = deliveries.put_delivery(name, **to, ctx=ada).row
         if name == "paused":
             deliveries.pause_delivery(delivery, now=clock.now(), ctx=ada)
