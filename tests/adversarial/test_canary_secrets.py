@@ -94,7 +94,9 @@ def every_column(server: Server) -> str:
         tables = database.execute("SELECT schemaname, tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         found = []
         for schema, table in tables:
-            with database.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(schema, table))) as rows:
+            with database.cursor().copy(
+                sql.SQL("COPY (SELECT * FROM {}) TO STDOUT").format(sql.Identifier(schema, table))
+            ) as rows:
                 found += [bytes(row).decode("utf-8", "replace") for row in rows]
     assert len(tables) > 50
     return "\n".join(found)
