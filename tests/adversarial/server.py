@@ -83,9 +83,11 @@ class Server:
     def rows(self) -> dict[str, int]:
         """How many rows every table of the database has."""
         with psycopg.connect(self.database_url) as database:
-            names = [
-                name for (name,) in database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-            ]
+            tables = database.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
+                "AND NOT relispartition"
+            )
+            names = [name for (name,) in tables]
             return {name: self._count(database, name) for name in names}
 
     @staticmethod

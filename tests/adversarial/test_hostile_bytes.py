@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(600)]
 
 # Refusals leave these behind: their receipts, what sealing makes of those, and their answers under an idempotency key.
 _MAY_GROW: Final = {
+    "telemetry_instancecheckpoint",
+    "telemetry_instanceentry",
+    "telemetry_instancenode",
     "telemetry_receipt",
     "telemetry_sealqueueentry",
     "telemetry_logleaf",
