@@ -8,7 +8,16 @@ from typing import Final
 from django.db import connection
 from django.db.models import QuerySet
 
-from integrations.models import OPEN_EXECUTION_STATUSES, Action, Attempt, Envelope, Execution, Integration, StoredSecret
+from integrations.models import (
+    OPEN_EXECUTION_STATUSES,
+    Action,
+    Attempt,
+    Envelope,
+    Execution,
+    Integration,
+    IntegrationGauge,
+    StoredSecret,
+)
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.reads import PreparedRead
 
@@ -44,6 +53,26 @@ _locked_execution: Final = PreparedRead(
         .filter(tenant_id=tenant, id=execution)
         .select_related("envelope", "integration_version")
     )
+)
+
+
+def integration_of(execution: Execution) -> Integration | None:
+    """The integration of an execution as it is now, with its version in force and its gauge."""
+    return _integration.first(execution.tenant_id, execution.integration)
+
+
+def gauge_of(execution: Execution) -> IntegrationGauge | None:
+    """What was noted of the integration of an execution, if anything was."""
+    return _gauge.first(execution.tenant_id, execution.integration)
+
+
+_integration: Final = PreparedRead(
+    lambda tenant, slug: Integration.objects.filter(tenant_id=tenant, slug=slug).select_related(
+        "current_version", "gauge"
+    )
+)
+_gauge: Final = PreparedRead(
+    lambda tenant, slug: IntegrationGauge.objects.filter(tenant_id=tenant, integration__slug=slug)
 )
 
 

@@ -40,6 +40,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.models import PeopleGroup
+from threada_site.tenancy.reads import PreparedRead
 
 __all__ = ["WorkflowDocument", "WorkflowInForce"]
 
@@ -283,3 +284,11 @@ def working_calendar(rule: ApprovalRule, *, tenant_id: uuid.UUID) -> WorkingCale
     """What the rule's working time is counted by; looked up only where it has any."""
     calendar = calendar_of(tenant_id) if rule.working_time else None
     return DEFAULT_CALENDAR if calendar is None else parse_calendar(calendar.document).calendar
+
+
+def policy_decision(decision_id: uuid.UUID, *, tenant_id: uuid.UUID) -> PolicyDecision | None:
+    """One decision that was taken."""
+    return _decision.first(tenant_id, decision_id)
+
+
+_decision: Final = PreparedRead(lambda tenant, decision: PolicyDecision.objects.filter(tenant_id=tenant, id=decision))

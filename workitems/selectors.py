@@ -63,6 +63,18 @@ _locked_item_of_execution: Final = PreparedRead(
 )
 
 
+def steps_about(execution: Execution) -> list[DecisionStep]:
+    """The steps at which an execution was decided about, as it is sealed now."""
+    return _steps_about(execution.tenant_id, execution.id, execution.envelope_id)
+
+
+_steps_about: Final = PreparedRead(
+    lambda tenant, execution, envelope: DecisionStep.objects.filter(
+        tenant_id=tenant, execution_id=execution, envelope_id=envelope
+    )
+)
+
+
 def evidence_of(item: WorkItem) -> list[Evidence]:
     """The evidence of a case, in order."""
     return _evidence(item.id, item.tenant_id)

@@ -12,12 +12,12 @@ from integrations.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 from integrations.limits import Because, Limits, calls_within, is_well, rate_opens_at
 from integrations.models import Execution, Integration, IntegrationGauge
+from integrations.selectors import gauge_of, integration_of
 from integrations.services.claim import LEASE, Claim
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.reads import PreparedRead
 
 LOOK_AGAIN: Final = timedelta(seconds=5)
 """After so long a place may be free although nobody said so: its worker was lost."""
@@ -62,7 +62,7 @@ def note_outcome(
     execution: Execution, failure: FailureClass | None, *, held: Claim, now: datetime, ctx: ActingContext
 ) -> None:
     """Keep what an attempt tells of its receiver; a breaker opens or closes with a receipt."""
-    gauge = _gauge.first(execution.tenant_id, execution.integration)
+    gauge = gauge_of(execution)
     well = is_well(failure)
     if gauge is None and well is not False:
         return
@@ -154,7 +154,7 @@ def _has_nothing_to_learn(gauge: IntegrationGauge) -> bool:
 
 def _current(execution: Execution) -> tuple[Integration, Limits] | None:
     """The integration, and the limits that it has now: not those of the version that an envelope pins."""
-    integration = _integration.first(execution.tenant_id, execution.integration)
+    integration = integration_of(execution)
     if integration is None or integration.current_version is None:
         return None
     try:
@@ -162,16 +162,6 @@ def _current(execution: Execution) -> tuple[Integration, Limits] | None:
     except ThreadaError:
         return None
     return None if document.connector == "workflow" else (integration, document.limits)
-
-
-_gauge: Final = PreparedRead(
-    lambda tenant, slug: IntegrationGauge.objects.filter(tenant_id=tenant, integration__slug=slug)
-)
-_integration: Final = PreparedRead(
-    lambda tenant, slug: Integration.objects.filter(tenant_id=tenant, slug=slug).select_related(
-        "current_version", "gauge"
-    )
-)
 
 
 def _locked(integration: Integration) -> IntegrationGauge:

@@ -19,14 +19,18 @@ class Shape:
         """`is_secret`: refusals repeat nothing of what was sent."""
         self.schema = {**schema, **({"examples": [example]} if example is not None else {})}
         self.example = example
+        self._whole = [name for name, of in schema.get("properties", {}).items() if of.get("type") == "integer"]
         self._validator: jsonschema_rs.Draft202012Validator = schemas.validator(schema, repeats_values=not is_secret)
 
     def check(self, body: Any) -> dict[str, Any]:
-        """`body` itself, when it has this shape. Raises `InvalidRequest` naming every field that has not."""
+        """`body`, when it has this shape. Raises `InvalidRequest` naming every field that has not.
+
+        JSON knows no integers: 2.0 is one to a schema, and becomes one here.
+        """
         problems = schemas.field_errors(self._validator, body)
         if problems:
             raise InvalidRequest("The body does not have the shape this needs.", errors=problems)
-        return body
+        return {**body, **{name: int(body[name]) for name in self._whole if isinstance(body.get(name), float)}}
 
 
 def shape(

@@ -7,7 +7,7 @@ does not check foreign keys. `AppendOnly` lets rows be inserted and read, never 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.db import models
 from django.db.backends.ddl_references import Statement
@@ -39,52 +39,53 @@ class _SchemaConstraint(models.BaseConstraint):
         return hash((type(self), *self._identity()))
 
 
-class RowLevelSecurity(_SchemaConstraint):
-    """Rows are visible and writable in the transaction's tenant alone; owner and platform see all."""
+class _RowPolicies(_SchemaConstraint):
+    """Forced row-level security: owner and platform see all; what others do, `policy` says by the rule `_rule`."""
+
+    policy: ClassVar[str]
+
+    def _rule(self) -> str:
+        raise NotImplementedError
 
     def create_sql(self, model: Any, schema_editor: Any) -> Any:
         table = schema_editor.quote_name(model._meta.db_table)
         return Statement(
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; "
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY; "
-            f"CREATE POLICY tenant_rows ON {table} "
-            f"USING (tenant_id = {CURRENT_TENANT}) WITH CHECK (tenant_id = {CURRENT_TENANT}); "
+            f"CREATE POLICY {self.policy} ON {table} {self._rule()}; "
             f"CREATE POLICY platform_rows ON {table} TO {OWNER}, {PLATFORM} USING (true) WITH CHECK (true)"
         )
 
     def remove_sql(self, model: Any, schema_editor: Any) -> Any:
         table = schema_editor.quote_name(model._meta.db_table)
         return Statement(
-            f"DROP POLICY tenant_rows ON {table}; DROP POLICY platform_rows ON {table}; "
+            f"DROP POLICY {self.policy} ON {table}; DROP POLICY platform_rows ON {table}; "
             f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY; ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
         )
 
 
-class InstanceRows(_SchemaConstraint):
+class RowLevelSecurity(_RowPolicies):
+    """Rows are visible and writable in the transaction's tenant alone; owner and platform see all."""
+
+    policy = "tenant_rows"
+
+    def _rule(self) -> str:
+        return f"USING (tenant_id = {CURRENT_TENANT}) WITH CHECK (tenant_id = {CURRENT_TENANT})"
+
+
+class InstanceRows(_RowPolicies):
     """Rows of the instance, not of a tenant: the platform alone writes them. `readable` says who else may read:
     `nobody`, `everybody`, or the `tenant` that the column `log_id` names, in its own transaction."""
 
+    policy = "readable_rows"
     _READABLE: Final = {"nobody": "false", "everybody": "true", "tenant": f"log_id = {CURRENT_TENANT}"}
 
     def __init__(self, *, name: str, readable: str = "nobody") -> None:
         self.readable = readable
         super().__init__(name=name)
 
-    def create_sql(self, model: Any, schema_editor: Any) -> Any:
-        table = schema_editor.quote_name(model._meta.db_table)
-        return Statement(
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; "
-            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY; "
-            f"CREATE POLICY readable_rows ON {table} FOR SELECT USING ({self._READABLE[self.readable]}); "
-            f"CREATE POLICY platform_rows ON {table} TO {OWNER}, {PLATFORM} USING (true) WITH CHECK (true)"
-        )
-
-    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
-        table = schema_editor.quote_name(model._meta.db_table)
-        return Statement(
-            f"DROP POLICY readable_rows ON {table}; DROP POLICY platform_rows ON {table}; "
-            f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY; ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
-        )
+    def _rule(self) -> str:
+        return f"FOR SELECT USING ({self._READABLE[self.readable]})"
 
     def deconstruct(self) -> Any:
         path, args, kwargs = super().deconstruct()

@@ -71,8 +71,9 @@ def _update_sql(model: type[models.Model], fields: tuple[str, ...]) -> str:
         f"{quote(str(field.column))} = ${number}::{field.cast_db_type(connection)}"
         for number, field in enumerate(changed, start=1)
     )
-    key = quote(str(model._meta.pk.column))
-    return f"UPDATE {quote(model._meta.db_table)} SET {', '.join(pairs)} WHERE {key} = ${len(changed) + 1}::uuid"
+    key = model._meta.pk
+    named = f"{quote(str(key.column))} = ${len(changed) + 1}::{key.cast_db_type(connection)}"
+    return f"UPDATE {quote(model._meta.db_table)} SET {', '.join(pairs)} WHERE {named}"
 
 
 @lru_cache(maxsize=256)

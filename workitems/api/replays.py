@@ -96,7 +96,7 @@ class ReplayExecutions(TenantView):
         if named_ids is not None:
             done = replay_executions([path_id(ids.EXECUTION, text) for text in named_ids], ctx=request.auth)
         else:
-            done = replay_dead_letters(criteria, limit=int(body.get("limit", 200)), ctx=request.auth)
+            done = replay_dead_letters(criteria, limit=body.get("limit", 200), ctx=request.auth)
         answer = {
             "replayed": [ids.public_id(ids.EXECUTION, value) for value in done.replayed],
             "refused": [

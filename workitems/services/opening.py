@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from integrations.configuration import check_intact, document_of
 from integrations.envelope import check_agrees, mismatch, open_envelope
 from integrations.models import Execution
 from policies.models import PolicyDecision
+from policies.selectors import policy_decision
 from threada_site.kernel.canonical import canonical_sha256
-from threada_site.tenancy.reads import PreparedRead
+from workitems import selectors
 from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.models import Vote, WorkItem
 from workitems.services.sealing import seal_request
 from workitems.services.steps import pinned_versions
 
@@ -30,7 +31,7 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
     if not isinstance(sealed.get("request"), dict):
         raise mismatch("The envelope seals no request.")
     decided = execution.policy_decision_id
-    decision = _decision.first(item.tenant_id, decided) if decided else None
+    decision = policy_decision(decided, tenant_id=item.tenant_id) if decided else None
     document = document_of(execution.integration_version)
     now = seal_request(
         item,
@@ -48,7 +49,7 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
 def _check_approved(execution: Execution, decision: PolicyDecision | None) -> None:
     """Where an approval was asked for, it was given, by votes that name these bytes."""
     sha256 = execution.envelope.sha256
-    asked = _steps(execution.tenant_id, execution.id, execution.envelope_id)
+    asked = selectors.steps_about(execution)
     if not asked and (decision is None or decision.outcome != "require_approval"):
         return
     pins = pinned_versions(decision)
@@ -61,11 +62,3 @@ def _check_approved(execution: Execution, decision: PolicyDecision | None) -> No
     named = set(votes.values_list("envelope_sha256", flat=True))
     if named != {sha256}:
         raise mismatch("What would run is not what was approved.")
-
-
-_decision: Final = PreparedRead(lambda tenant, decision: PolicyDecision.objects.filter(tenant_id=tenant, id=decision))
-_steps: Final = PreparedRead(
-    lambda tenant, execution, envelope: DecisionStep.objects.filter(
-        tenant_id=tenant, execution_id=execution, envelope_id=envelope
-    )
-)
