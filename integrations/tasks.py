@@ -8,9 +8,8 @@ import uuid
 from integrations import sweeps
 from integrations.services.deliver import run_delivery
 from threada_site.kernel import clock
-from threada_site.kernel.context import system_context
+from threada_site.tenancy.job_context import job_context, tenant_of_job
 from threada_site.tenancy.jobs import DELIVERY_QUEUE, MAINTENANCE_QUEUE, enqueue
-from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.unit_of_work import unit_of_work
 
@@ -18,9 +17,8 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 @task(sweeps.DELIVER, queue=DELIVERY_QUEUE)
 def deliver(tenant_id: str, delivery_id: str) -> None:
     """Send what a continuous delivery lacks."""
-    tenant = Tenant.objects.get(id=tenant_id)
-    ctx = system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=uuid.uuid4().hex)
-    if run_delivery(uuid.UUID(delivery_id), ctx=ctx, rng=random.SystemRandom()):
+    tenant = tenant_of_job(tenant_id)
+    if run_delivery(uuid.UUID(delivery_id), ctx=job_context(tenant), rng=random.SystemRandom()):
         with unit_of_work(tenant.id):
             enqueue(sweeps.DELIVER, tenant_id=tenant.id, queue=DELIVERY_QUEUE, delivery_id=delivery_id)
 

@@ -11,9 +11,8 @@ from policies.services.replaying import run_replay as run
 from policies.services.shadowing import run_shadow as compare_shadow
 from policies.sweeps import END_EMERGENCY, RUN_SHADOW, remind_of_emergencies, remind_of_replays, remind_of_shadows
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext, system_context
+from threada_site.tenancy.job_context import job_context, tenant_of_job
 from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, REPLAY_QUEUE
-from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.unit_of_work import unit_of_work
 
@@ -21,7 +20,7 @@ from threada_site.tenancy.unit_of_work import unit_of_work
 @task(END_EMERGENCY, queue=MAINTENANCE_QUEUE)
 def end_emergency(tenant_id: str, emergency_id: str) -> None:
     """End an emergency publication that nobody has confirmed in its time."""
-    ctx = _context(tenant_id)
+    ctx = job_context(tenant_of_job(tenant_id))
     with unit_of_work(ctx.tenant_id):
         end_overdue_emergency(uuid.UUID(emergency_id), ctx=ctx)
 
@@ -29,13 +28,13 @@ def end_emergency(tenant_id: str, emergency_id: str) -> None:
 @task(replays.RUN, queue=REPLAY_QUEUE, can_stop=True)
 def run_replay(*, tenant_id: str, replay_id: str, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
     """Run a replay to its end. A worker that is stopping leaves the rest to the next one."""
-    run(uuid.UUID(replay_id), ctx=_context(tenant_id), is_asked_to_stop=is_asked_to_stop)
+    run(uuid.UUID(replay_id), ctx=job_context(tenant_of_job(tenant_id)), is_asked_to_stop=is_asked_to_stop)
 
 
 @task(RUN_SHADOW, queue=REPLAY_QUEUE)
 def run_shadow(tenant_id: str, shadow_id: str) -> None:
     """Compare a shadow with what was decided since it last was."""
-    compare_shadow(uuid.UUID(shadow_id), ctx=_context(tenant_id))
+    compare_shadow(uuid.UUID(shadow_id), ctx=job_context(tenant_of_job(tenant_id)))
 
 
 @periodic("policies.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
@@ -44,8 +43,3 @@ def sweep() -> None:
     remind_of_emergencies(now=clock.now())
     remind_of_replays(now=clock.now())
     remind_of_shadows()
-
-
-def _context(tenant_id: str) -> ActingContext:
-    tenant = Tenant.objects.get(id=tenant_id)
-    return system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=uuid.uuid4().hex)

@@ -18,6 +18,7 @@ from telemetry.models import (
     InstanceCheckpoint,
     InstanceEntry,
     LogLeaf,
+    PromiseKey,
     Receipt,
     TelemetryExport,
 )
@@ -117,6 +118,12 @@ def instance_consistency(old_size: int, head: InstanceCheckpoint) -> str:
     """That the log of `old_size` leaves is how the one of `head` began. Raises `LogIncomplete`, as above."""
     path = consistency_proof(old_size, head.size, instance_nodes())
     return consistency_text(old_size, path, SignedNote.parse(head.note))
+
+
+def note_of_promise_key(public_key: bytes) -> str | None:
+    """What the sealer said last of this key of a web's promises; None where it has not vouched for it yet."""
+    rows = PromiseKey.objects.filter(public_key=public_key).order_by("-id")
+    return rows.values_list("note", flat=True).first()
 
 
 def log_nodes(tenant_id: uuid.UUID) -> NodeReader:

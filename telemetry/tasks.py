@@ -10,10 +10,9 @@ from telemetry.models import TelemetryExport
 from telemetry.services import exports, making
 from telemetry.services.counting import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.figures import keep_figures
+from threada_site.tenancy.job_context import job_context, tenant_of_job
 from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
-from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.partitioning import make_months
 from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.roles import platform_role
@@ -25,7 +24,7 @@ def make_export(*, tenant_id: str, export_id: str, is_asked_to_stop: Callable[[]
     """Write the file of an export. A worker that is stopping leaves it to the next one."""
     making.make_export(
         uuid.UUID(export_id),
-        ctx=_context(tenant_id),
+        ctx=job_context(tenant_of_job(tenant_id)),
         is_asked_to_stop=is_asked_to_stop,
     )
 
@@ -33,7 +32,7 @@ def make_export(*, tenant_id: str, export_id: str, is_asked_to_stop: Callable[[]
 @task(sweeps.EXPIRE, queue=MAINTENANCE_QUEUE)
 def expire_export(tenant_id: str, export_id: str) -> None:
     """Delete the file of an export whose time is over."""
-    ctx = _context(tenant_id)
+    ctx = job_context(tenant_of_job(tenant_id))
     with unit_of_work(ctx.tenant_id):
         found = TelemetryExport.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=export_id).first()
         if found is not None:
@@ -76,8 +75,3 @@ def months() -> None:
     """Once an hour: months ahead for the tables that are partitioned by month."""
     with platform_role():
         make_months()
-
-
-def _context(tenant_id: str) -> ActingContext:
-    tenant = Tenant.objects.get(id=tenant_id)
-    return system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=uuid.uuid4().hex)

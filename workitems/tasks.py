@@ -11,8 +11,8 @@ import structlog
 from django.conf import settings
 
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext, system_context
 from threada_site.kernel.errors.retention import RetentionStandsStill
+from threada_site.tenancy.job_context import job_context, tenant_of_job
 from threada_site.tenancy.jobs import (
     DEFAULT_QUEUE,
     EXECUTION_QUEUE,
@@ -22,7 +22,6 @@ from threada_site.tenancy.jobs import (
     enqueue,
 )
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.reads import PreparedRead
 from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
@@ -50,31 +49,31 @@ log = structlog.get_logger("threada.jobs")
 @task("workitems.decide_intake", queue=DEFAULT_QUEUE)
 def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> None:
     """Take the intake decision about a new work item, unless `/actions/execute` has taken it already."""
-    tenant = _tenant(tenant_id)
+    tenant = tenant_of_job(tenant_id)
     with unit_of_work(tenant.id):
         item = selectors.work_item_for_update(uuid.UUID(work_item_id), tenant_id=tenant.id)
         if item is not None:
-            take_intake_decision(item, ctx=_context(tenant, correlation_id))
+            take_intake_decision(item, ctx=job_context(tenant, correlation_id))
 
 
 @task("workitems.run_execution", queue=EXECUTION_QUEUE)
 def run_execution(tenant_id: str, execution_id: str) -> None:
     """Run an execution that is due."""
-    run.run_execution(_tenant(tenant_id), uuid.UUID(execution_id))
+    run.run_execution(tenant_of_job(tenant_id), uuid.UUID(execution_id))
 
 
 @task("workitems.reseal", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
 def reseal(tenant_id: str, policy_version_ids: list[str]) -> None:
     """Decide the open steps that pin any of these policy versions anew."""
     pinned = [uuid.UUID(version_id) for version_id in policy_version_ids]
-    _reseal(Tenant.objects.get(id=tenant_id), policy_version_ids__overlap=pinned)
+    _reseal(tenant_of_job(tenant_id), policy_version_ids__overlap=pinned)
 
 
 @task("workitems.reseal_executions", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
 def reseal_executions(tenant_id: str, integration_version_ids: list[str]) -> None:
     """Seal the executions anew that wait for an approval and pin any of these integration versions."""
     pinned = [uuid.UUID(version_id) for version_id in integration_version_ids]
-    _reseal(Tenant.objects.get(id=tenant_id), execution__integration_version_id__in=pinned)
+    _reseal(tenant_of_job(tenant_id), execution__integration_version_id__in=pinned)
 
 
 def _reseal(tenant: Tenant, **which: Any) -> None:
@@ -88,7 +87,7 @@ def _reseal(tenant: Tenant, **which: Any) -> None:
             with unit_of_work(tenant.id):
                 found = _locked_step(tenant, step_id)
                 if found is not None:
-                    reseal_step(*found, ctx=_context(tenant))
+                    reseal_step(*found, ctx=job_context(tenant))
         except Exception as error:  # raised below, once the others are done
             log.exception("reseal_failed", step=str(step_id))
             broken = error
@@ -126,16 +125,16 @@ def weights() -> None:
 @task(ADDRESS, queue=NOTICE_QUEUE)
 def address(tenant_id: str, notice_id: str) -> None:
     """Find out whom a notice concerns, and make their messages."""
-    tenant = Tenant.objects.get(id=tenant_id)
+    tenant = tenant_of_job(tenant_id)
     with unit_of_work(tenant.id):
-        address_notice(uuid.UUID(notice_id), now=clock.now(), ctx=_context(tenant))
+        address_notice(uuid.UUID(notice_id), now=clock.now(), ctx=job_context(tenant))
 
 
 @task(SEND, queue=NOTICE_QUEUE)
 def send(tenant_id: str, message_id: str) -> None:
     """Send a message to one person."""
-    tenant = Tenant.objects.get(id=tenant_id)
-    send_message(uuid.UUID(message_id), ctx=_context(tenant), rng=random.SystemRandom())
+    tenant = tenant_of_job(tenant_id)
+    send_message(uuid.UUID(message_id), ctx=job_context(tenant), rng=random.SystemRandom())
 
 
 @periodic("workitems.notices", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
@@ -155,16 +154,17 @@ def tidy() -> None:
 @task("workitems.apply_retention", queue=MAINTENANCE_QUEUE)
 def apply_retention(tenant_id: str) -> None:
     """One step of a tenant's automatic retention; what is left is enqueued behind the other tenants'."""
-    tenant = Tenant.objects.get(id=tenant_id)
+    tenant = tenant_of_job(tenant_id)
+    ctx = job_context(tenant)
     notice = timedelta(hours=settings.THREADA_RETENTION_NOTICE_HOURS)
     try:
         with unit_of_work(tenant.id):
-            is_time = retention.prepare(now=clock.now(), notice=notice, ctx=_context(tenant))
-        is_more = is_time and not take_batch(now=clock.now(), ctx=_context(tenant)).is_last
+            is_time = retention.prepare(now=clock.now(), notice=notice, ctx=ctx)
+        is_more = is_time and not take_batch(now=clock.now(), ctx=ctx).is_last
     except RetentionStandsStill as failure:
         log.error("retention_stands_still", tenant=tenant.slug, detail=failure.detail)  # noqa: TRY400
         with unit_of_work(tenant.id):
-            retention.note_failure(failure.detail, ctx=_context(tenant))
+            retention.note_failure(failure.detail, ctx=ctx)
         return
     if is_more:
         with unit_of_work(tenant.id):
@@ -176,21 +176,3 @@ def _locked_step(tenant: Tenant, step_id: uuid.UUID) -> tuple[WorkItem, Decision
     item = selectors.work_item_for_update(found, tenant_id=tenant.id) if found else None
     step = DecisionStep.objects.select_for_update().filter(tenant_id=tenant.id, id=step_id).first()
     return None if item is None or step is None else (item, step)
-
-
-_tenants: Final = PreparedRead(lambda tenant: Tenant.objects.filter(id=tenant))
-
-
-def _tenant(tenant_id: str) -> Tenant:
-    """For the jobs that every case has; raises `Tenant.DoesNotExist`."""
-    found = _tenants.first(uuid.UUID(tenant_id))
-    if found is None:
-        raise Tenant.DoesNotExist(f"There is no tenant {tenant_id}.")
-    return found
-
-
-def _context(tenant: Tenant, correlation_id: str | None = None) -> ActingContext:
-    """Threada itself in a job; the job's log lines say so from now on."""
-    correlation_id = correlation_id or uuid.uuid4().hex
-    structlog.contextvars.bind_contextvars(tenant=tenant.slug, correlation_id=correlation_id)
-    return system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=correlation_id)

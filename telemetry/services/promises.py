@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from telemetry.models import PromiseKey
 from telemetry.promises import PROMISE_KEY, Noted, promise_public_key, signed_promise
+from telemetry.selectors import note_of_promise_key
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
@@ -66,7 +66,6 @@ def _key_note() -> str | None:
     now = time.monotonic()
     if now >= _vouched.until:
         public_key = promise_public_key(settings.THREADA_PROMISE_KEY)
-        rows = PromiseKey.objects.filter(public_key=public_key).order_by("-id")
-        _vouched.note = rows.values_list("note", flat=True).first()
+        _vouched.note = note_of_promise_key(public_key)
         _vouched.until = now + (_KNOWN_S if _vouched.note else _MISSED_S)
     return _vouched.note
