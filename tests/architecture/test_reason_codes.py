@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from threada_site.kernel import errors
 from threada_site.kernel.errors import ThreadaError
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.reasons import REASONS, TABLES
+
+
+def test_no_code_stands_in_two_tables() -> None:
+    codes = [reason.code for table in TABLES for reason in table]
+    assert [code for code in codes if codes.count(code) > 1] == []
+    assert list(REASONS) == codes
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
