@@ -125,7 +125,7 @@ class Readyz(PublicView):
             raise errors.InstanceStarting(headers={"Retry-After": "1"})
         if not migrations_are_applied():
             raise errors.InstanceNotReady("Migrations are missing. Run manage.py migrate.")
-        problem = engine_problem()
+        problem = engine_problem(works=False)
         if problem:
             raise errors.InstanceNotReady(f"{problem}.")
         problems = isolation_problems()

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
+from amqp.exceptions import AMQPError
 from celery import Celery, Task, signals
 from celery.worker import state
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 from kombu import Exchange, Queue
+from kombu.exceptions import KombuError
 from psycopg_pool import PoolTimeout
 
 from threada_site.runtime.lanes import Lane
@@ -20,6 +22,7 @@ from threada_site.tenancy.engines import outbox_jobs as outbox
 from threada_site.tenancy.registry import all_tasks, run_task
 
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
+BROKER_AWAY: Final = (OSError, AMQPError, KombuError)
 PATIENCE_S: Final = 20.0
 """For as long a worker asks again for a database that is away, before it leaves a job to its lease."""
 TRIES_WITHOUT_DATABASE: Final = 10

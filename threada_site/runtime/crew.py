@@ -20,6 +20,7 @@ import structlog
 from celery import Celery
 from django.db import connection, connections
 
+from threada_site.runtime.broker_place import join
 from threada_site.runtime.celery_app import DATABASE_AWAY, celery_app
 from threada_site.runtime.celery_lane import work_lanes
 from threada_site.runtime.lanes import Lane, all_lanes
@@ -47,12 +48,15 @@ class Crew:
         self._living: dict[int, str] = {}
         self._started_at: dict[str, float] = {}
         self._names: dict[str, str] = {}
+        self._mark = ""
         self._is_asked = False
 
     def run(self) -> bool:
-        """Until a signal asks to stop; True then."""
+        """Until a signal asks to stop; True then. Raises `NotSafeToRunError` when others work on another broker."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
+        name = _name(self._own, "joining", uuid.uuid4().hex[:12])
+        self._mark = join(self._app, name=name, is_asked_to_stop=lambda: self._is_asked) or ""
         for each in connections.all(initialized_only=True):
             each.close()
             each.close_pool()  # type: ignore[attr-defined]
@@ -99,7 +103,7 @@ class Crew:
         if before:
             _give_back(before, is_relay=kind == RELAY)
         if kind == RELAY:
-            return relay(self._app, self._lanes, name=name, parent_is_there=self._is_parent_there)
+            return relay(self._app, self._lanes, name=name, mark=self._mark, parent_is_there=self._is_parent_there)
         return work_lanes(self._app, self._lanes_of(kind), name=name, parent=self._own)
 
     def _lanes_of(self, kind: str) -> list[Lane]:

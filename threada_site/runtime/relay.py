@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from amqp.exceptions import AMQPError
 from celery import Celery
 from croniter import croniter
 from django.db import connection, transaction
 from kombu import Producer
-from kombu.exceptions import KombuError
 
-from threada_site.runtime.celery_app import DATABASE_AWAY, queue_name
+from threada_site.runtime.broker_place import put_mark
+from threada_site.runtime.celery_app import BROKER_AWAY, DATABASE_AWAY, queue_name
 from threada_site.runtime.lanes import Lane
 from threada_site.tenancy.engines import outbox_jobs as outbox
 from threada_site.tenancy.engines import publication
@@ -30,16 +29,17 @@ LOOK_FOR_LOST_EVERY_S: Final = 2.0
 RENEW_EVERY_S: Final = 1.0
 STAND_BY_S: Final = 1.0
 FULL_PAUSE_S: Final = 0.1
-BROKER_AWAY: Final = (OSError, AMQPError, KombuError)
 
 log = structlog.get_logger("threada.relay")
 
 
 class Post:
-    """A channel of the broker that confirms what it has taken over."""
+    """A channel of the broker that confirms what it has taken over. `mark`: of the place where this instance works,
+    put there again where the broker has lost it."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, *, mark: str) -> None:
         self._app = app
+        self._mark = mark
         self._connection: Any = None
         self._producer: Any = None
         self._last_tag = 0
@@ -86,6 +86,7 @@ class Post:
         )
         self._connection.connect()
         channel = self._connection.channel()
+        put_mark(channel, self._mark)
         channel.confirm_select()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
@@ -129,9 +130,9 @@ class Clock:
 class Relay:
     """Looks, publishes, waits; whatever it loses it connects to again."""
 
-    def __init__(self, app: Celery, lanes: Sequence[Lane], *, name: str) -> None:
+    def __init__(self, app: Celery, lanes: Sequence[Lane], *, name: str, mark: str) -> None:
         self._lanes = {lane.name: lane.queues for lane in lanes}
-        self._post = Post(app)
+        self._post = Post(app, mark=mark)
         self._name = name
         self._stop = threading.Event()
         self._clock: Clock | None = None
@@ -243,9 +244,9 @@ def _enqueue(name: str, queue: str) -> None:
         cursor.execute(statement.sql, statement.params)
 
 
-def relay(app: Celery, lanes: Sequence[Lane], *, name: str, parent_is_there: Any) -> int:
+def relay(app: Celery, lanes: Sequence[Lane], *, name: str, mark: str, parent_is_there: Any) -> int:
     """Be a relay, in a process of its own."""
-    own = Relay(app, lanes, name=name)
+    own = Relay(app, lanes, name=name, mark=mark)
     signal.signal(signal.SIGTERM, own.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return own.run(parent_is_there)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from telemetry.sealing.key_file import KeyFile
-from threada_site.tenancy.instance_record import Fact, is_recorded, settle, skew
+from threada_site.tenancy.instance_record import Fact, recorded, settle, skew
 from threada_site.tenancy.role_names import PLATFORM
 
 SEALING_KEY: Final = "THREADA_SEALING_KEY_FILE"
@@ -42,7 +42,7 @@ def make_first_key(connection: psycopg.Connection[Any], key_file: KeyFile, *, na
     """A key for an instance that has none; whether it was made. Of two machines that start at once, one makes it."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {PLATFORM}")
-        if is_recorded(cursor, SEALING_KEY):
+        if recorded(cursor, SEALING_KEY) is not None:
             return False
         key_file.create(name)
         settle(cursor, [Fact(SEALING_KEY, (str(key_file.keys()[0].verifier_key(name)),), is_key=False)])

@@ -19,10 +19,10 @@ class NotSafeToRunError(RuntimeError):
     """The instance must not run like this; the message says why."""
 
 
-def refuse_unless_safe() -> None:
+def refuse_unless_safe(*, works: bool = True) -> None:
     """Raise `NotSafeToRunError` when the settings of the engine cannot be right, the login could see other tenants'
-    rows, a replica is none, or the rule engine is not hardened."""
-    problem = engine_problem()
+    rows, a replica is none, or the rule engine is not hardened. `works`: whether this process is to run jobs."""
+    problem = engine_problem(works=works)
     if problem:
         raise NotSafeToRunError(f"Threada refuses to run: {problem}.")
     problems = [*isolation_problems(), *replica_problems()]

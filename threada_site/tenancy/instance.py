@@ -36,6 +36,10 @@ SETTINGS: Final = {
     "THREADA_ENGINE": "jobs would wait where no worker looks",
     "THREADA_BATCH_CAPS": "what may be decided together would depend on the machine that is asked",
     "THREADA_SENSITIVE_DATA_CLASSES": "what may be decided together would depend on the machine that is asked",
+    "THREADA_SECRET_REFS": "which secrets a tenant may name would depend on the machine that is asked",
+    "THREADA_EGRESS_ALLOW": "which receivers may be called would depend on the machine that works",
+    "THREADA_IDEMPOTENCY_HOURS": "how long a repeated request is known would depend on the machine that is asked",
+    "THREADA_RETENTION_NOTICE_HOURS": "what was announced to be removed would be removed sooner or later elsewhere",
 }
 
 

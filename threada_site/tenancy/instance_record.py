@@ -55,11 +55,12 @@ def settle(cursor: Any, facts: Sequence[Fact], *, accepted: Collection[str] = ()
     return differing
 
 
-def is_recorded(cursor: Any, name: str) -> bool:
-    """Whether somebody has written this fact down. The row stays locked until the transaction ends."""
+def recorded(cursor: Any, name: str) -> str | None:
+    """The setting of this name as somebody has written it down. The row stays locked until the transaction ends."""
     cursor.execute(_BEGIN, [secrets.token_bytes(32)])
     cursor.execute(_READ + " FOR UPDATE")
-    return name in _parsed(cursor.fetchone())[1]
+    known = _parsed(cursor.fetchone())[1].get(name)
+    return None if known is None else known.removeprefix(_SETTING)
 
 
 def skew(before: float, theirs: float, after: float) -> float:

@@ -45,6 +45,15 @@ def test_what_cannot_be_right_is_refused(engine: str, url: str, problem: str | N
     assert engine_problem() == problem
 
 
+def test_what_runs_no_jobs_needs_no_broker(settings: Settings) -> None:
+    settings.THREADA_ENGINE, settings.THREADA_BROKER_URL = "celery", ""
+    assert engine_problem(works=False) is None
+    settings.THREADA_BROKER_URL = "redis://broker"
+    assert engine_problem(works=False) is not None
+    settings.THREADA_ENGINE, settings.THREADA_BROKER_URL = "redis", ""
+    assert engine_problem(works=False) == "THREADA_ENGINE must be procrastinate or celery, not 'redis'"
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("engine", ["celery", "redis"])
 def test_a_worker_says_why_it_does_not_start(engine: str) -> None:

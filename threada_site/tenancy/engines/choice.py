@@ -21,12 +21,17 @@ def jobs_table() -> JobTable:
     return _TABLES[settings.THREADA_ENGINE]
 
 
-def engine_problem() -> str | None:
-    """Why no process may start with these settings; None when all is well. Names no password."""
+def engine_problem(*, works: bool = True) -> str | None:
+    """Why no process may start with these settings; None when all is well. Names no password.
+
+    `works`: whether it is one that runs jobs; the others need no broker.
+    """
     if settings.THREADA_ENGINE not in _TABLES:
         return f"THREADA_ENGINE must be {' or '.join(_TABLES)}, not {settings.THREADA_ENGINE!r}"
     if settings.THREADA_ENGINE == CELERY:
         if not settings.THREADA_BROKER_URL:
+            if not works:
+                return None
             return "THREADA_ENGINE=celery needs THREADA_BROKER_URL, e.g. amqp://user:password@host:5672/threada"
         try:
             parts = urlsplit(settings.THREADA_BROKER_URL)

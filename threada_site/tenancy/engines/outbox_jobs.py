@@ -150,6 +150,15 @@ def beat(worker: str, *, lanes: dict[str, dict[str, int]], running: Collection[i
             )
 
 
+def living_workers() -> int:
+    """How many processes of workers were heard of lately."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM tenancy_worker WHERE beat_at > now() - %s * interval '1 second'", [LEASE_S]
+        )
+        return int(cursor.fetchone()[0])
+
+
 def sign_off(worker: str) -> None:
     """This worker is gone, or was found dead: what it had taken waits again."""
     with connection.cursor() as cursor:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.core.management.base import CommandParser
 
 from integrations.keyring import Undecryptable
@@ -10,6 +11,7 @@ from integrations.services.vault import encrypted_with_unknown_keys
 from telemetry.sealing.key_file import KeyFileProblem
 from threada_site.runtime.seal import sealer_conninfo, sealing_key_file
 from threada_site.runtime.sealing_key import SEALING_KEY, settle_sealing_key
+from threada_site.tenancy.engines.choice import CELERY
 from threada_site.tenancy.instance import (
     KEYS,
     SECRETS_KEY,
@@ -48,7 +50,20 @@ class Command(ProductCommand):
             self.stdout.write(f"This machine's clock is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'}.")
         if differing:
             self.refuse(*map(difference, differing))
+        if settings.THREADA_ENGINE == CELERY and settings.THREADA_BROKER_URL:
+            self._check_broker()
         self.stdout.write("Keys and settings are those of the instance.")
+
+    def _check_broker(self) -> None:
+        from threada_site.runtime.broker_place import ELSEWHERE, is_elsewhere
+        from threada_site.runtime.celery_app import BROKER_AWAY, celery_app
+        from threada_site.runtime.lanes import all_lanes
+
+        try:
+            if is_elsewhere(celery_app(all_lanes(1))):
+                self.refuse(f"{ELSEWHERE}.")
+        except BROKER_AWAY as error:
+            self.stdout.write(f"The broker does not answer ({type(error).__name__}): where it leads is not compared.")
 
     def _accept(self, names: list[str], *, although_unreadable: bool) -> None:
         if not although_unreadable:

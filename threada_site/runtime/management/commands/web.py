@@ -31,7 +31,7 @@ class Command(ProductCommand):
 
     def act(self, **options: Any) -> None:
         try:
-            refuse_unless_safe()
+            refuse_unless_safe(works=False)
             refuse_unless_of_this_instance()
         except NotSafeToRunError as error:
             raise CommandError(str(error)) from None

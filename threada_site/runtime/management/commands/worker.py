@@ -25,9 +25,10 @@ class Command(BaseCommand):
         try:
             refuse_unless_safe()
             refuse_unless_of_this_instance()
+            is_done = _work(options["concurrency"])
         except NotSafeToRunError as error:
             raise CommandError(str(error)) from None
-        if not _work(options["concurrency"]):
+        if not is_done:
             raise CommandError("The queue was lost. A supervisor should start the worker again.", returncode=1)
 
 

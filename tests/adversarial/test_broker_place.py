@@ -1,0 +1,207 @@
+"""Workers of one instance meet on one broker, under one prefix: whoever would work elsewhere does not join."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from django.conf import settings as product
+from django.db import connection
+from pytest_django import Settings
+
+from tests.broker import PASSWORD, Broker, require_broker, shared_broker
+from tests.journeys.worker import database_url
+from threada_site.runtime import broker_place
+from threada_site.runtime.broker_place import BROKER, is_elsewhere, join
+from threada_site.runtime.celery_app import celery_app
+from threada_site.runtime.lanes import all_lanes
+from threada_site.runtime.relay import Post
+from threada_site.runtime.startup import NotSafeToRunError
+from threada_site.tenancy.engines import outbox_jobs as outbox
+from threada_site.tenancy.instance_models import Instance
+
+pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
+LANES = all_lanes(2)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One that has these two settings."""
+
+    settings: Settings
+    url: str
+    prefix: str = "threada-meeting"
+
+    def app(self) -> Celery:
+        self.settings.THREADA_ENGINE = "celery"
+        self.settings.THREADA_BROKER_URL, self.settings.THREADA_BROKER_PREFIX = self.url, self.prefix
+        return celery_app(LANES)
+
+    def joins(self, name: str) -> str | None:
+        return join(self.app(), name=name, is_asked_to_stop=lambda: False)
+
+
+@pytest.fixture
+def machine(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(broker_place, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(broker_place, "_PAUSE_S", 0.1)
+    return Machine(settings, shared_broker().url)
+
+
+@pytest.fixture(scope="module")
+def other_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    require_broker()
+    broker = Broker(tmp_path_factory.mktemp("other-broker"))
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+def all_fall_silent() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tenancy_worker SET beat_at = beat_at - interval '16 seconds'")
+
+
+def test_the_same_broker_by_another_name_is_the_same(machine: Machine) -> None:
+    mark = machine.joins("a")
+    assert mark is not None
+    assert len(mark) == 16
+    assert replace(machine, url=machine.url.replace("127.0.0.1", "localhost")).joins("b") == mark
+    assert Instance.objects.get().facts == {BROKER: f"is:{mark}"}
+    assert outbox.living_workers() == 2
+
+
+def test_who_would_work_elsewhere_does_not_join(machine: Machine, other_broker: Broker) -> None:
+    mark = machine.joins("a")
+    for stranger in (replace(machine, prefix="threada-elsewhere"), replace(machine, url=other_broker.url)):
+        with pytest.raises(NotSafeToRunError, match="THREADA_BROKER_URL and THREADA_BROKER_PREFIX lead to") as refused:
+            stranger.joins("b")
+        assert PASSWORD not in str(refused.value)
+        assert is_elsewhere(stranger.app())
+    assert Instance.objects.get().facts == {BROKER: f"is:{mark}"}
+    assert outbox.living_workers() == 1
+    assert not is_elsewhere(machine.app())
+    assert machine.joins("b") == mark
+
+
+def test_once_nobody_works_the_first_decides_anew(machine: Machine, other_broker: Broker) -> None:
+    moved = replace(machine, url=other_broker.url)
+    first = machine.joins("a")
+    all_fall_silent()
+    assert not is_elsewhere(moved.app())
+    second = moved.joins("b")
+    assert second not in (None, first)
+    assert moved.joins("c") == second
+    with pytest.raises(NotSafeToRunError):
+        machine.joins("a")  # the old mark is still there, and no longer the one
+    all_fall_silent()
+    assert machine.joins("a") not in (None, first, second)
+
+
+def test_others_may_turn_out_to_be_dead(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_place, "PATIENCE_S", 30.0)
+    first = machine.joins("a")
+    death = threading.Timer(1.0, lambda: (all_fall_silent(), connection.close()))
+    death.start()
+    began = time.monotonic()
+    assert replace(machine, prefix="threada-elsewhere").joins("b") not in (None, first)
+    assert 1.0 <= time.monotonic() - began < 10.0
+    death.join()
+
+
+def test_a_broker_that_has_lost_everything_gets_its_mark_back(machine: Machine) -> None:
+    mark = machine.joins("a")
+    assert mark is not None
+    app = machine.app()
+    with app.connection_for_write() as broker:
+        broker.channel().exchange_delete(f"{machine.prefix}.instance.{mark}")
+    assert is_elsewhere(app)
+    post = Post(app, mark=mark)
+    post.send([])
+    post.close()
+    assert not is_elsewhere(app)
+    assert machine.joins("b") == mark
+
+
+def test_of_two_that_are_first_one_decides(machine: Machine, other_broker: Broker) -> None:
+    for _ in range(5):
+        Instance.objects.all().delete()
+        all_fall_silent()
+        apps = [machine.app(), replace(machine, url=other_broker.url).app()]
+        barrier, outcomes = threading.Barrier(2), list[str | None]()
+
+        def start(app: Celery, barrier: threading.Barrier = barrier, outcomes: list[str | None] = outcomes) -> None:
+            barrier.wait()
+            try:
+                outcomes.append(join(app, name=str(id(app)), is_asked_to_stop=lambda: False))
+            except NotSafeToRunError:
+                outcomes.append("refused")
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=start, args=[app]) for app in apps]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (mark,) = [outcome for outcome in outcomes if outcome != "refused"]
+        assert outcomes.count("refused") == 1
+        assert Instance.objects.get().facts == {BROKER: f"is:{mark}"}
+
+
+def test_a_worker_waits_for_its_broker_and_leaves_when_asked(machine: Machine, other_broker: Broker) -> None:
+    other_broker.kill()
+    away = replace(machine, url=other_broker.url)
+    asked = threading.Event()
+    threading.Timer(1.0, asked.set).start()
+    assert join(away.app(), name="a", is_asked_to_stop=asked.is_set) is None
+    assert outbox.living_workers() == 0
+    threading.Timer(1.0, other_broker.start).start()
+    assert away.joins("a") is not None
+
+
+@pytest.mark.parametrize("words", [["worker"], ["instance", "check"]])
+def test_commands_say_why(machine: Machine, words: list[str]) -> None:
+    machine.joins("a")
+    keep_alive = threading.Event()
+
+    def beat() -> None:
+        while not keep_alive.wait(2.0):
+            outbox.beat("a", lanes={}, running=[])
+        connection.close()
+
+    heart = threading.Thread(target=beat)
+    heart.start()
+    try:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            check=False,
+            cwd=Path(product.THREADA_BASE_DIR),
+            env={
+                **os.environ,
+                "DATABASE_URL": database_url(),
+                "THREADA_ENGINE": "celery",
+                "THREADA_BROKER_URL": machine.url,
+                "THREADA_BROKER_PREFIX": "threada-elsewhere",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        keep_alive.set()
+        heart.join()
+    assert done.returncode == 1
+    assert "THREADA_BROKER_URL and THREADA_BROKER_PREFIX lead to a place where the other workers" in done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
