@@ -1,4 +1,7 @@
-"""The web server's main process: granian, with an end that loses no request. Holds no Django; its workers do.
+"""The web server's main process: granian, with an end that loses no request.
+
+It loads the application and serves nothing itself: its workers are forks of it, so that what is loaded once lies in
+memory once. It opens no connection, and nothing of the application runs in it.
 
 Asked to stop, it first says so at /readyz and goes on serving, so that a balancer sends its requests elsewhere before
 the connections are closed.
@@ -7,6 +10,8 @@ the connections are closed.
 from __future__ import annotations
 
 import argparse
+import importlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -57,6 +62,8 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="threada-web-") as folder:
         stopping = Path(folder) / "stopping"
         os.environ["THREADA_STOPPING_FILE"] = str(stopping)
+        multiprocessing.set_start_method("fork")
+        importlib.import_module(options.application.partition(":")[0])
         Server(
             drain_s=options.drain,
             stopping=stopping,
