@@ -1,21 +1,33 @@
-"""Receipts to deliver, and one run of a delivery at a time."""
+"""Deliveries, receipts for them, and one run of a delivery at a time."""
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 from datetime import timedelta
 from typing import Any
 
-from integrations.services.deliver import run_delivery
+import pytest
+
+from integrations.services import deliver
+from integrations.services.deliver import configure_delivery, run_delivery
+from integrations.services.senders.file import file_of
+from telemetry.delivery_metrics import delivery_measurements
 from telemetry.models import Delivery, LogLeaf, Receipt, SealQueueEntry
 from telemetry.receipts import Entry
 from telemetry.services.record import record
 from telemetry.tlog.hashing import leaf_hash
 from tests.factories import acting_system
+from tests.receivers.fixtures import Receiver
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
+
+KEY = bytes(range(32))
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+PATH = "/telemetry/deliveries"
 
 
 def tell(tenant: Tenant, *texts: str) -> None:
@@ -65,3 +77,59 @@ def stored(tenant: Tenant) -> list[bytes]:
         places = LogLeaf.objects.order_by("index").values_list("id", flat=True)
         bodies = dict(Receipt.objects.values_list("id", "body"))
         return [bytes(bodies[place]) for place in places]
+
+
+def webhook(tenant: Tenant, receiver: Receiver, slug: str = "siem", **options: Any) -> Delivery:
+    with unit_of_work(tenant.id):
+        put = configure_delivery(
+            slug,
+            target="webhook",
+            url=f"{receiver.url}/hook",
+            secret={"env": "HOOK_SECRET"},
+            ctx=acting_system(tenant),
+            **options,
+        )
+    return put.row
+
+
+def to_file(tenant: Tenant, slug: str = "archive", **options: Any) -> Delivery:
+    with unit_of_work(tenant.id):
+        return configure_delivery(slug, target="file", ctx=acting_system(tenant), **options).row
+
+
+def events(receiver: Receiver) -> list[dict[str, Any]]:
+    return [event for call in receiver.requests("/hook") for event in json.loads(call["body"])]
+
+
+def sequence(found: list[dict[str, Any]]) -> list[int]:
+    return [int(event["sequence"]) for event in found]
+
+
+def lines(delivery: Delivery) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file_of(delivery).read_bytes().splitlines()]
+
+
+def killed_before_settling(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run, as of a worker that dies once a batch is sent and before that is written down."""
+
+    def killed(*_: Any, **__: Any) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deliver, "settle_delivered", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(delivery)
+
+
+def delete_receipt(tenant: Tenant, index: int) -> LogLeaf:
+    """Delete the receipt at a place of the tenant's log, as retention does; the leaf that stays."""
+    with platform_role():
+        leaf = LogLeaf.objects.get(tenant_id=tenant.id, index=index)
+        Receipt.objects.filter(id=leaf.id).delete()
+    return leaf
+
+
+def figures() -> dict[tuple[str, Any], float]:
+    """What `/metrics` would say about deliveries, by name and labels."""
+    with platform_role():
+        return {(found.name, found.labels): found.value for found in delivery_measurements()}

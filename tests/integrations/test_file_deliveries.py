@@ -1,0 +1,94 @@
+"""Delivery into files: every receipt once, also after a kill, a torn line and a full disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from integrations.services.senders.file import file_of
+from telemetry.models import Delivery
+from telemetry.services import deliveries
+from tests.factories import acting_system
+from tests.integrations.delivering import (
+    again,
+    delete_receipt,
+    due_now,
+    killed_before_settling,
+    lines,
+    lose_worker,
+    run,
+    seal,
+    sequence,
+    stored,
+    tell,
+    to_file,
+)
+from threada_site.kernel.canonical import canonical_bytes
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.usefixtures("way_out")
+
+
+def test_a_file_holds_every_receipt_once(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = to_file(tenant, from_beginning=True)
+    tell(tenant, "one")
+    seal(tenant)
+    run(delivery)
+    tell(tenant, "two")
+    size = seal(tenant)
+    killed_before_settling(delivery, monkeypatch)
+    assert len(lines(delivery)) == size
+    with file_of(delivery).open("ab") as file:
+        file.write(b'{"torn')
+    tell(tenant, "three")
+    size = seal(tenant)
+    lose_worker(delivery)
+    run(delivery)
+    assert sequence(lines(delivery)) == list(range(size))
+    assert [canonical_bytes(event["data"]) for event in lines(delivery)] == stored(tenant)
+    assert oct(file_of(delivery).stat().st_mode)[-3:] == "600"
+
+
+def test_a_file_taken_away_is_begun_anew(tenant: Tenant) -> None:
+    delivery = to_file(tenant, from_beginning=True)
+    size = seal(tenant)
+    run(delivery)
+    file_of(delivery).rename(file_of(delivery).with_suffix(".1"))
+    tell(tenant, "after")
+    seal(tenant)
+    run(delivery)
+    assert sequence(lines(delivery)) == [size]
+
+
+def test_a_file_that_cannot_be_written(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    delivery = to_file(tenant, from_beginning=True)
+    size = seal(tenant)
+    (tmp_path / "blocked").write_text("")
+    with monkeypatch.context() as patched:
+        patched.setattr(settings, "THREADA_DELIVERY_DIR", tmp_path / "blocked")
+        for _ in range(5):
+            due_now(delivery)
+            run(delivery)
+    found = again(delivery)
+    assert (found.status, found.failure, found.attempts) == ("paused", "export_target_unavailable", 4)
+    with unit_of_work(tenant.id):
+        deliveries.resume_delivery(Delivery.objects.get(), ctx=acting_system(tenant))
+    run(delivery)
+    assert sequence(lines(delivery)) == list(range(size))
+
+
+def test_what_retention_deleted_keeps_its_place(tenant: Tenant) -> None:
+    delivery = to_file(tenant, from_beginning=True)
+    tell(tenant, "one", "two")
+    size = seal(tenant)
+    place = delete_receipt(tenant, index=1)
+    run(delivery)
+    got = lines(delivery)
+    assert sequence(got) == list(range(size))
+    assert got[1] == {
+        "specversion": "1.0", "id": str(place).partition(" ")[0], "source": got[0]["source"],
+        "type": "threada.receipt.deleted", "leafhash": bytes(place.hash).hex(), "sequence": "1",
+    }  # fmt: skip
