@@ -14,10 +14,9 @@ from integrations.services import deliver
 from integrations.services.deliver import configure_delivery, run_delivery
 from integrations.services.senders.file import file_of
 from telemetry.delivery_metrics import delivery_measurements
-from telemetry.models import Delivery, LogLeaf, Receipt, SealQueueEntry
+from telemetry.models import Delivery, LogLeaf, Receipt
 from telemetry.receipts import Entry
 from telemetry.services.record import record
-from telemetry.tlog.hashing import leaf_hash
 from tests.factories import acting_system
 from tests.receivers.fixtures import Receiver
 from threada_site.kernel import clock
@@ -34,19 +33,6 @@ def tell(tenant: Tenant, *texts: str) -> None:
     with unit_of_work(tenant.id):
         for text in texts:
             record(Entry(kind="thing.told", inputs={"text": text}), ctx=acting_system(tenant))
-
-
-def seal(tenant: Tenant) -> int:
-    """Give every queued receipt its place, as the sealer does; how many the log holds then."""
-    with platform_role():
-        start = LogLeaf.objects.filter(tenant_id=tenant.id).count()
-        queued = list(SealQueueEntry.objects.filter(tenant_id=tenant.id).order_by("id").values_list("id", flat=True))
-        stored = dict(Receipt.objects.filter(id__in=queued).values_list("id", "body"))
-        for place, receipt_id in enumerate(queued, start):
-            hashed = leaf_hash(bytes(stored[receipt_id]))
-            LogLeaf.objects.create(id=receipt_id, tenant_id=tenant.id, index=place, hash=hashed)
-        SealQueueEntry.objects.filter(id__in=queued).delete()
-    return start + len(queued)
 
 
 def run(delivery: Delivery) -> bool:

@@ -23,7 +23,6 @@ from tests.integrations.delivering import (
     lines,
     lose_worker,
     run,
-    seal,
     sequence,
     tell,
     to_file,
@@ -31,6 +30,7 @@ from tests.integrations.delivering import (
 )
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
+from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import open_office
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
@@ -46,12 +46,12 @@ def test_the_lifecycle_allows_exactly_this() -> None:
 
 def test_it_begins_now_unless_told(tenant: Tenant, receiver: Receiver) -> None:
     tell(tenant, "before")
-    before = seal(tenant)
+    before = seal_queued(tenant)
     delivery = webhook(tenant, receiver)
     assert run(delivery) is False
     assert receiver.requests() == []
     tell(tenant, "after")
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     assert sequence(events(receiver)) == [before, before + 1]  # its own receipt is the first
     assert events(receiver)[0]["type"] == "threada.telemetry.delivery_configured"
@@ -59,7 +59,7 @@ def test_it_begins_now_unless_told(tenant: Tenant, receiver: Receiver) -> None:
 
 def test_who_lost_the_lease_settles_nothing(tenant: Tenant, receiver: Receiver) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
-    seal(tenant)
+    seal_queued(tenant)
     ctx = acting_system(tenant)
     with unit_of_work(tenant.id):
         stale = deliveries.claim_batch(delivery.id, now=clock.now(), ctx=ctx)
@@ -159,7 +159,7 @@ def test_tenants_are_apart(tenant: Tenant, other_tenant: Tenant) -> None:
     tell(tenant, "ours")
     tell(other_tenant, "theirs")
     for each in (tenant, other_tenant):
-        seal(each)
+        seal_queued(each)
     assert sweeps.remind_of_deliveries(now=clock.now()) == 2
     assert sweeps.remind_of_deliveries(now=clock.now()) == 0
     run_jobs()
@@ -171,7 +171,7 @@ def test_tenants_are_apart(tenant: Tenant, other_tenant: Tenant) -> None:
 def test_a_busy_delivery_lets_others_have_their_turn(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliver, "BUDGET_S", 0.0)
     delivery = to_file(tenant, from_beginning=True)
-    seal(tenant)
+    seal_queued(tenant)
     assert run(delivery) is True
     assert not file_of(delivery).exists()
 

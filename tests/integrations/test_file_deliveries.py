@@ -19,12 +19,12 @@ from tests.integrations.delivering import (
     lines,
     lose_worker,
     run,
-    seal,
     sequence,
     stored,
     tell,
     to_file,
 )
+from tests.telemetry.sealed import seal_queued
 from threada_site.kernel.canonical import canonical_bytes
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -35,16 +35,16 @@ pytestmark = pytest.mark.usefixtures("way_out")
 def test_a_file_holds_every_receipt_once(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     delivery = to_file(tenant, from_beginning=True)
     tell(tenant, "one")
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     tell(tenant, "two")
-    size = seal(tenant)
+    size = seal_queued(tenant)
     killed_before_settling(delivery, monkeypatch)
     assert len(lines(delivery)) == size
     with file_of(delivery).open("ab") as file:
         file.write(b'{"torn')
     tell(tenant, "three")
-    size = seal(tenant)
+    size = seal_queued(tenant)
     lose_worker(delivery)
     run(delivery)
     assert sequence(lines(delivery)) == list(range(size))
@@ -54,18 +54,18 @@ def test_a_file_holds_every_receipt_once(tenant: Tenant, monkeypatch: pytest.Mon
 
 def test_a_file_taken_away_is_begun_anew(tenant: Tenant) -> None:
     delivery = to_file(tenant, from_beginning=True)
-    size = seal(tenant)
+    size = seal_queued(tenant)
     run(delivery)
     file_of(delivery).rename(file_of(delivery).with_suffix(".1"))
     tell(tenant, "after")
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     assert sequence(lines(delivery)) == [size]
 
 
 def test_a_file_that_cannot_be_written(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     delivery = to_file(tenant, from_beginning=True)
-    size = seal(tenant)
+    size = seal_queued(tenant)
     (tmp_path / "blocked").write_text("")
     with monkeypatch.context() as patched:
         patched.setattr(settings, "THREADA_DELIVERY_DIR", tmp_path / "blocked")
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_written(tenant: Tenant, monkeypatch: pytest.Monke
 def test_what_retention_deleted_keeps_its_place(tenant: Tenant) -> None:
     delivery = to_file(tenant, from_beginning=True)
     tell(tenant, "one", "two")
-    size = seal(tenant)
+    size = seal_queued(tenant)
     place = delete_receipt(tenant, index=1)
     run(delivery)
     got = lines(delivery)

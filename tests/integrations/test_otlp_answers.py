@@ -17,11 +17,11 @@ from tests.integrations.delivering import (
     due_now,
     figures,
     run,
-    seal,
     tell,
 )
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
+from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import open_office
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("way_out")
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_what_may_be_tried_again(status: int, tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
-    size = seal(tenant)
+    size = seal_queued(tenant)
     collector.behave(status=status, headers={"Retry-After": "100"}, times=1)
     run(delivery)
     found = again(delivery)
@@ -63,7 +63,7 @@ def test_what_may_be_tried_again(status: int, tenant: Tenant, collector: Receive
 def test_every_other_status_pauses_at_once(status: int, failure: str, tenant: Tenant, collector: Receiver) -> None:
     office = open_office(tenant)
     delivery = to_collector(tenant, collector, from_beginning=True, secret={"env": "COLLECTOR_TOKEN"})
-    seal(tenant)
+    seal_queued(tenant)
     collector.behave(status=status, message=f"no,\nnot with {TOKEN}", headers={"Location": "/elsewhere"})
     run(delivery)
     found = again(delivery)
@@ -75,7 +75,7 @@ def test_every_other_status_pauses_at_once(status: int, failure: str, tenant: Te
     assert [call["path"] for call in collector.requests()] == [LOGS]
     collector.behave()
     assert office.api("ada").post(f"{PATH}/siem/resume", {}).json()["status"] == "active"
-    size = seal(tenant)
+    size = seal_queued(tenant)
     assert sweeps.remind_of_deliveries(now=clock.now()) == 1
     run_jobs()
     assert sequence([entry for message in messages(collector)[1:] for entry in records_of(message)]) == [*range(size)]
@@ -97,7 +97,7 @@ def test_an_answer_that_no_collector_gives_is_no_yes(
     behaviour: dict[str, Any], tenant: Tenant, collector: Receiver
 ) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
-    seal(tenant)
+    seal_queued(tenant)
     collector.behave(**behaviour)
     run(delivery)
     found = again(delivery)
@@ -116,7 +116,7 @@ def test_an_answer_that_no_collector_gives_is_no_yes(
 )
 def test_what_counts_as_taken(behaviour: dict[str, Any], tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
-    size = seal(tenant)
+    size = seal_queued(tenant)
     collector.behave(**behaviour)
     run(delivery)
     found = again(delivery)
@@ -136,7 +136,7 @@ def test_rejected_records_are_counted_said_once_and_not_sent_again(
     office = open_office(tenant)
     api, browser = office.api("ada"), sign_in(office.people["ada"])
     delivery = to_collector(tenant, collector, from_beginning=True, secret={"env": "COLLECTOR_TOKEN"})
-    size = seal(tenant)
+    size = seal_queued(tenant)
     collector.behave(**behaviour)
     run(delivery)
     shown = api.get(f"{PATH}/siem").json()
@@ -145,23 +145,23 @@ def test_rejected_records_are_counted_said_once_and_not_sent_again(
     (told,) = office.bodies("telemetry.delivery_records_rejected")
     assert told["inputs"] == {"delivery_id": "siem", "from_index": 0, "next_index": size, "rejected": 2}
     assert told["outcome"] == {"reason_codes": ["records_rejected"]}
-    more = seal(tenant)  # the receipt about it
+    more = seal_queued(tenant)  # the receipt about it
     assert more == size + 1
     run(delivery)  # it is rejected too: counted, and no further receipt
     assert again(delivery).rejected == 3
-    assert seal(tenant) == more
+    assert seal_queued(tenant) == more
     assert figures()["threada_delivery_rejected_receipts", (("status", "active"),)] == 3
     page = browser.get("/console/telemetry/delivery/siem/change/").content.decode()
     assert "The collector rejected receipts of the last batch; they are not sent again: too old" in page
     collector.behave()
     tell(tenant, "taken")
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     assert (again(delivery).failure, again(delivery).rejected) == ("", 3)
     assert sequence(records(collector)) == list(range(more + 1))
     collector.behave(rejected=10**6)
     tell(tenant, "rejected")
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     assert again(delivery).rejected == 4
     assert len(office.bodies("telemetry.delivery_records_rejected")) == 2
@@ -169,7 +169,7 @@ def test_rejected_records_are_counted_said_once_and_not_sent_again(
 
 def test_a_collector_that_is_gone_and_comes_back(tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
-    size = seal(tenant)
+    size = seal_queued(tenant)
     there = delivery.url
     change(delivery, url="http://127.0.0.1:9/v1/logs")
     run(delivery)
@@ -182,7 +182,7 @@ def test_a_collector_that_is_gone_and_comes_back(tenant: Tenant, collector: Rece
 
 def test_a_secret_that_is_gone_is_said(tenant: Tenant, collector: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True, secret={"env": "COLLECTOR_TOKEN"})
-    seal(tenant)
+    seal_queued(tenant)
     for value, said in (("", "is not set or empty"), ("no header: \u4e2d", "can stand in no header")):
         monkeypatch.setenv("COLLECTOR_TOKEN", value)
         due_now(delivery)

@@ -26,11 +26,11 @@ from tests.integrations.delivering import (
     killed_before_settling,
     lose_worker,
     run,
-    seal,
     stored,
     tell,
 )
 from tests.receivers.fixtures import Receiver
+from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import open_office
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import Tenant
@@ -62,7 +62,7 @@ def test_a_collector_gets_every_sealed_receipt_as_a_log_record(tenant: Tenant, c
             ),
             ctx=replace(acting_system(tenant), correlation_id=TRACE),
         )
-    size = seal(tenant)
+    size = seal_queued(tenant)
     before = clock.now()
     assert run(delivery) is False
     (call,) = collector.requests(LOGS)
@@ -117,7 +117,7 @@ def test_who_acted_is_said(tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
     office.api("ada").post(f"{PATH}/siem/pause", {})
     office.api("ada").post(f"{PATH}/siem/resume", {})
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     (paused,) = [entry for entry in records(collector) if entry.event_name == "threada.telemetry.delivery_paused"]
     said = attributes(paused)
@@ -165,7 +165,7 @@ def test_what_is_a_trace_id() -> None:
 def test_what_retention_deleted_keeps_its_place(tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
     tell(tenant, "one", "two")
-    size = seal(tenant)
+    size = seal_queued(tenant)
     place = delete_receipt(tenant, index=1)
     run(delivery)
     got = records(collector)
@@ -183,11 +183,11 @@ def test_what_retention_deleted_keeps_its_place(tenant: Tenant, collector: Recei
 def test_headers_carry_the_secret(tenant: Tenant, collector: Receiver) -> None:
     plain = {"X-Scope-OrgID": "acme", "api-key": "${secret}"}
     delivery = to_collector(tenant, collector, from_beginning=True, secret={"env": "COLLECTOR_TOKEN"}, headers=plain)
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     usual = to_collector(tenant, collector, secret={"env": "COLLECTOR_TOKEN"})
     assert (usual.id, usual.headers) == (delivery.id, {"Authorization": "Bearer ${secret}"})
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     first, second = (call["headers"] for call in collector.requests(LOGS))
     assert (first["x-scope-orgid"], first["api-key"], first.get("authorization")) == ("acme", TOKEN, None)
@@ -200,10 +200,10 @@ def test_killed_between_sending_and_settling_the_same_records_come_again(
 ) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
     tell(tenant, "one")
-    size = seal(tenant)
+    size = seal_queued(tenant)
     killed_before_settling(delivery, monkeypatch)
     tell(tenant, "two")
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)  # the lease still runs
     lose_worker(delivery)
     run(delivery)
@@ -218,7 +218,7 @@ def test_batches_are_bounded(tenant: Tenant, collector: Receiver, monkeypatch: p
     monkeypatch.setattr(deliveries, "BATCH_EVENTS", 3)
     delivery = to_collector(tenant, collector, from_beginning=True)
     tell(tenant, *"abcdefg")
-    size = seal(tenant)
+    size = seal_queued(tenant)
     run(delivery)
     assert max(len(records_of(message)) for message in messages(collector)) == 3
     assert sequence(records(collector)) == list(range(size))

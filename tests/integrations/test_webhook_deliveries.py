@@ -25,7 +25,6 @@ from tests.integrations.delivering import (
     killed_before_settling,
     lose_worker,
     run,
-    seal,
     sequence,
     stored,
     tell,
@@ -33,6 +32,7 @@ from tests.integrations.delivering import (
 )
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
+from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import open_office
 from threada_site.kernel import clock
 from threada_site.kernel.canonical import canonical_bytes
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("way_out")
 def test_a_webhook_gets_every_sealed_receipt_in_order(tenant: Tenant, receiver: Receiver) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
     tell(tenant, "one", "two")
-    size = seal(tenant)
+    size = seal_queued(tenant)
     tell(tenant, "not sealed yet")
     assert run(delivery) is False
     got = events(receiver)
@@ -54,7 +54,7 @@ def test_a_webhook_gets_every_sealed_receipt_in_order(tenant: Tenant, receiver: 
     found = again(delivery)
     assert (found.next_index, found.batch_end, found.lease_until, found.attempts) == (size, None, None, 0)
     assert found.delivered_at is not None
-    seal(tenant)
+    seal_queued(tenant)
     run(delivery)
     assert sequence(events(receiver)) == list(range(size + 1))
     assert events(receiver)[-1]["data"]["inputs"] == {"text": "not sealed yet"}
@@ -62,7 +62,7 @@ def test_a_webhook_gets_every_sealed_receipt_in_order(tenant: Tenant, receiver: 
 
 def test_messages_are_signed_as_standard_webhooks(tenant: Tenant, receiver: Receiver) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
-    size = seal(tenant)
+    size = seal_queued(tenant)
     run(delivery)
     (call,) = receiver.requests("/hook")
     headers = call["headers"]
@@ -102,7 +102,7 @@ def test_batches_are_bounded_and_the_sequence_is_dense(
     monkeypatch.setattr(deliveries, "BATCH_BYTES", 1200)
     delivery = webhook(tenant, receiver, from_beginning=True)
     tell(tenant, *("x" * length for length in (10, 10, 10, 10, 900, 2000, 10)))
-    size = seal(tenant)
+    size = seal_queued(tenant)
     run(delivery)
     calls = [json.loads(call["body"]) for call in receiver.requests("/hook")]
     assert sequence([event for call in calls for event in call]) == list(range(size))
@@ -115,10 +115,10 @@ def test_killed_between_sending_and_settling_the_same_message_comes_again(
 ) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
     tell(tenant, "one")
-    size = seal(tenant)
+    size = seal_queued(tenant)
     killed_before_settling(delivery, monkeypatch)
     tell(tenant, "two")
-    seal(tenant)
+    seal_queued(tenant)
     assert run(delivery) is False  # the lease still runs: nobody sends beside it
     assert len(receiver.requests("/hook")) == 1
     lose_worker(delivery)
@@ -130,7 +130,7 @@ def test_killed_between_sending_and_settling_the_same_message_comes_again(
 
 def test_a_receiver_that_is_gone_and_comes_back(tenant: Tenant, receiver: Receiver) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
-    size = seal(tenant)
+    size = seal_queued(tenant)
     change(delivery, url="http://127.0.0.1:9/hook")
     run(delivery)
     found = again(delivery)
@@ -154,7 +154,7 @@ def test_a_receiver_that_is_gone_and_comes_back(tenant: Tenant, receiver: Receiv
 def test_it_pauses_itself_says_so_and_goes_on_where_it_stopped(receiver: Receiver, tenant: Tenant) -> None:
     office = open_office(tenant)
     delivery = webhook(tenant, receiver, from_beginning=True)
-    sealed = seal(tenant)
+    sealed = seal_queued(tenant)
     receiver.behave(status=403, body={"error": "who are you"})
     for _ in range(6):
         due_now(delivery)
@@ -176,7 +176,7 @@ def test_it_pauses_itself_says_so_and_goes_on_where_it_stopped(receiver: Receive
     receiver.behave()
     tell(tenant, "meanwhile")
     assert office.api("ada").post(f"{PATH}/siem/resume", {}).json()["status"] == "active"
-    size = seal(tenant)
+    size = seal_queued(tenant)
     assert sweeps.remind_of_deliveries(now=clock.now()) == 1
     run_jobs()
     got = [event for call in receiver.requests("/hook")[4:] for event in json.loads(call["body"])]
@@ -199,7 +199,7 @@ def test_what_answers_mean(
     behaviour: dict[str, Any], failure: str, status: str, tenant: Tenant, receiver: Receiver
 ) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
-    seal(tenant)
+    seal_queued(tenant)
     receiver.behave(**behaviour)
     run(delivery)
     found = again(delivery)
@@ -215,7 +215,7 @@ def test_what_answers_mean(
 )
 def test_a_status_that_says_taken_is_enough(behaviour: dict[str, Any], tenant: Tenant, receiver: Receiver) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
-    size = seal(tenant)
+    size = seal_queued(tenant)
     receiver.behave(**behaviour)
     run(delivery)
     assert (again(delivery).next_index, len(receiver.requests("/hook"))) == (size, 1)
@@ -223,7 +223,7 @@ def test_a_status_that_says_taken_is_enough(behaviour: dict[str, Any], tenant: T
 
 def test_a_secret_that_is_gone_is_said(tenant: Tenant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
-    seal(tenant)
+    seal_queued(tenant)
     for value, said in (("", "is not set or empty"), ("too short", "is shorter than 24 bytes")):
         monkeypatch.setenv("HOOK_SECRET", value)
         due_now(delivery)

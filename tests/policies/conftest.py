@@ -4,7 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from policies.models import Overlay
+from policies.services.decide import decide
+from tests.client import Api
 from tests.factories import acting, make_principal
+from tests.policies.over_http import client
+from tests.policies.rulebooks import PAYMENTS, asking, put_in_force, put_payment_run
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -21,3 +26,19 @@ def work(ctx: ActingContext) -> Iterator[ActingContext]:
     """A unit of work that is open for the whole test, and who acts in it."""
     with unit_of_work(ctx.tenant_id):
         yield ctx
+
+
+@pytest.fixture
+def admin(tenant: Tenant) -> Api:
+    return client(tenant, "ada", "tenant_admin")
+
+
+@pytest.fixture
+def rulebook(ctx: ActingContext) -> dict[str, str]:
+    """A rulebook in force; the names by which paths refer to it."""
+    with unit_of_work(ctx.tenant_id):
+        put_payment_run(ctx)
+        version = put_in_force(PAYMENTS, ctx=ctx)
+        overlay = Overlay.objects.get()
+        decision = decide(asking(), ctx=ctx)
+    return {"version": version.public_id, "overlay": overlay.public_id, "decision": decision.public_id}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from telemetry.models import Checkpoint, LogLeaf, Receipt, SealQueueEntry
-from telemetry.tlog.hashing import leaf_hash
+from telemetry.models import Checkpoint
+from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import Office
 from threada_site.kernel import clock
 from threada_site.tenancy.roles import platform_role
@@ -43,20 +43,11 @@ def aged(office: Office, item: WorkItem, *, days: float) -> WorkItem:
 
 
 def seal_all(office: Office) -> None:
-    """As if the sealer had sealed everything, in the test's own transaction, which it could not see."""
-    tenant_id = office.tenant.id
+    """As if the sealer had sealed everything."""
+    size = seal_queued(office.tenant)
     with platform_role():
-        size = LogLeaf.objects.filter(tenant_id=tenant_id).count()
-        waiting = SealQueueEntry.objects.filter(tenant_id=tenant_id)
-        queued = Receipt.objects.filter(id__in=waiting.values("id")).order_by("id").values_list("id", "body")
-        leaves = [
-            LogLeaf(id=receipt_id, tenant_id=tenant_id, index=index, hash=leaf_hash(bytes(body)))
-            for index, (receipt_id, body) in enumerate(queued, start=size)
-        ]
-        LogLeaf.objects.bulk_create(leaves)
-        waiting.delete()
         Checkpoint.objects.create(
-            tenant_id=tenant_id, size=size + len(leaves), root=b"", note="", verifier_keys=[], signed_at=clock.now()
+            tenant_id=office.tenant.id, size=size, root=b"", note="", verifier_keys=[], signed_at=clock.now()
         )
 
 

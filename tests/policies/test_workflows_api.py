@@ -1,0 +1,54 @@
+"""Workflows and channels over HTTP."""
+
+from __future__ import annotations
+
+from policies.models import Channel
+from tests.client import Api
+from tests.policies.over_http import pointers, refusal
+from tests.policies.rulebooks import (
+    PAYMENT_SCHEMA,
+    receipt_kinds,
+    receipts,
+)
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+PAYMENT_RUN = {"workflow_id": "payment_run", "name": "Payment run", "spec": {"payload_schema": PAYMENT_SCHEMA}}
+
+
+def test_a_workflow_is_created_once_and_versioned(admin: Api, tenant: Tenant) -> None:
+    created = admin.post("/workflows", PAYMENT_RUN)
+    assert (created.status_code, created["Location"]) == (201, "/workflows/payment_run")
+    assert created.json()["spec"]["payload_schema"] == PAYMENT_SCHEMA
+    assert refusal(admin.post("/workflows", PAYMENT_RUN)) == (409, "conflict")
+    changed = {"spec": {"payload_schema": PAYMENT_SCHEMA, "channel_required": True}}
+    answers = [admin.post("/workflows/payment_run/versions", changed) for _ in range(2)]
+    assert [(answer.status_code, answer.json()["version"]) for answer in answers] == [(201, 2), (200, 2)]
+    read = admin.get("/workflows/payment_run").json()
+    assert (read["version"], read["name"], read["channel_required"]) == (2, "Payment run", True)
+    assert [row["version"] for row in admin.get("/workflows/payment_run/versions").json()["data"]] == [2, 1]
+    assert [row["workflow_id"] for row in admin.get("/workflows").json()["data"]] == ["payment_run"]
+    with unit_of_work(tenant.id):
+        added = receipts("workflow.version_added")
+        assert [entry["actor"]["entry_point"] for entry in added] == ["api", "api"]
+
+
+def test_what_is_wrong_with_a_workflow_points_into_the_body(admin: Api) -> None:
+    bad_schema = {"workflow_id": "x", "spec": {"payload_schema": {"type": "strnig"}, "reject_reasons": ["no"]}}
+    answer = admin.post("/workflows", bad_schema)
+    assert refusal(answer) == (422, "document_invalid")
+    assert pointers(answer) == ["/spec/payload_schema/type", "/spec/reject_reasons/0"]
+    answer = admin.post("/workflows", {"workflow_id": "X y", "spec": {"actoins": []}})
+    assert refusal(answer) == (422, "invalid_request")
+    assert sorted(pointers(answer)) == ["/spec/actoins", "/workflow_id"]
+    assert admin.get("/workflows").json()["data"] == []
+
+
+def test_channels(admin: Api, tenant: Tenant) -> None:
+    created = admin.post("/channels", {"channel_id": "web_main", "name": "Web form"})
+    assert (created.status_code, created["Location"]) == (201, "/channels/web_main")
+    assert admin.get("/channels/web_main").json() == created.json()
+    assert refusal(admin.post("/channels", {"channel_id": "web_main", "name": "Other"})) == (409, "conflict")
+    with unit_of_work(tenant.id):
+        assert Channel.objects.get().name == "Web form"
+        assert receipt_kinds()[-2:] == ["channel.created", "request.refused"]
