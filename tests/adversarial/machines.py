@@ -19,15 +19,14 @@ from typing import Any, Final
 
 import psycopg
 
+from tests.adversarial.banks import KEEPS
 from tests.adversarial.network import Network
 from tests.adversarial.server import REPOSITORY
+from tests.adversarial.waiting import PATIENCE_S, until
 from tests.receivers.fixtures import Receiver
 
 PORT: Final = 8000
 TENANT: Final = "acme"
-KEEPS: Final = "int_keeps"
-FORGETS: Final = "int_forgets"
-PATIENCE_S: Final = 120.0
 
 
 class Kept:
@@ -181,12 +180,3 @@ class Site:
         assert leaves == places == last
         assert leaves == receipts
         self.workers[0].manage("verify_receipts", "--tenant", TENANT)
-
-
-def until(is_so: Callable[[], Any], *, seconds: float = PATIENCE_S) -> float:
-    """Wait for it; how long it took."""
-    began = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began < seconds, f"not within {seconds:g} s"
-        time.sleep(0.1)
-    return time.monotonic() - began

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,16 +17,12 @@ from typing import Any, Final
 import psutil
 import psycopg
 
+from tests.adversarial.banks import FORGETS, KEEPS, bank_documents
 from tests.adversarial.server import REPOSITORY, Answer, Server, running_server
-from tests.broker import engine_environment
+from tests.adversarial.waiting import until
 from tests.receivers.fixtures import Receiver
-from threada_site import postgres
 from threada_site.kernel import ids
 
-KEEPS: Final = "int_keeps"
-"""The bank that deduplicates: its actions may be repeated."""
-FORGETS: Final = "int_forgets"
-"""The bank that does not: what went out once must not go out again."""
 PATIENCE_S: Final = 90.0
 _TERMINAL: Final = ("execution.succeeded", "execution.failed", "execution.outcome_unknown")
 
@@ -52,32 +45,16 @@ class Payments:
 
     server: Server
     receiver: Receiver
-    data_dir: Path
-    environment: dict[str, str]
+    folder: Path
 
     def open_banks(self, folder: Path, **changes: Any) -> None:
         """Bring both integrations in force. `changes`: of both specs."""
         path = folder / "banks.yaml"
-        banks = (self._bank(KEEPS, **changes), self._bank(FORGETS, idempotent=False, **changes))
-        path.write_text("\n---\n".join(json.dumps(bank) for bank in banks))
+        path.write_text(bank_documents(self.receiver.url, **changes))
         self.apply(path)
 
     def apply(self, path: Path) -> None:
-        self.manage("apply", str(path), "--tenant", "demo")
-
-    def manage(self, *words: str) -> str:
-        """A command against the instance; fails the test unless it exits with 0."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            check=False,
-            cwd=REPOSITORY,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        self.server.manage("apply", str(path), "--tenant", "demo")
 
     @contextmanager
     def mortal_workers(self, count: int, *, kill_every_s: float = 1e9) -> Iterator[Callable[[], Counter[str]]]:
@@ -85,12 +62,12 @@ class Payments:
 
         That of `up` sleeps meanwhile (SIGSTOP), and finds itself late when it goes on.
         """
-        deaths = self.data_dir.with_name("deaths")
+        deaths = self.folder / "deaths"
         with asleep(self.own_worker()), deaths.open("wb") as output:
             keeper = subprocess.Popen(
                 [sys.executable, "-m", "tests.adversarial.forked_worker", str(count), str(kill_every_s)],
                 cwd=REPOSITORY,
-                env=self.environment,
+                env=self.server.environment,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.DEVNULL,
@@ -101,20 +78,11 @@ class Payments:
                 keeper.communicate()
 
     def own_worker(self) -> psutil.Process:
-        """The worker that `up` runs."""
-        ends = time.monotonic() + PATIENCE_S
-        while time.monotonic() < ends:
-            for process in psutil.Process(self.server.process.pid).children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    if "worker" in process.cmdline():
-                        return process
-            time.sleep(0.1)
-        raise AssertionError("`up` runs no worker")
-
-    def kill_the_database(self) -> None:
-        cluster = postgres.status(self.data_dir)
-        assert cluster is not None
-        os.kill(cluster.pid, signal.SIGQUIT)  # as pg_ctl -m immediate does
+        """The worker that `up` runs, once it does."""
+        until(self.server.own_worker, seconds=PATIENCE_S)
+        worker = self.server.own_worker()
+        assert worker is not None
+        return worker
 
     def hand_in(self, payload: dict[str, Any]) -> str:
         """The id of a new work item; asks again under the same key for as long as it takes."""
@@ -181,24 +149,6 @@ class Payments:
         assert row is not None
         return row[0]
 
-    def _bank(self, slug: str, **changes: Any) -> dict[str, Any]:
-        pay = {
-            "method": "POST",
-            "path": "/pay/${item.payload.vendor}",
-            "body": {"amount": "${item.payload.amount_minor}", "reference": "${item.id}"},
-            "resolves": True,
-        }
-        spec = {
-            "connector": "http",
-            "base_url": f"{self.receiver.url}/{slug}",
-            "idempotent": True,
-            "timeout": "PT10S",
-            "retry": {"attempts": 10, "backoff": 1, "max_backoff": "PT2S"},
-            "actions": {"pay": pay},
-            **changes,
-        }
-        return {"kind": "Integration", "id": slug, "spec": spec}
-
 
 @contextmanager
 def asleep(process: psutil.Process) -> Iterator[None]:
@@ -218,13 +168,10 @@ def asleep(process: psutil.Process) -> Iterator[None]:
 def running_payments(folder: Path, **own: str) -> Iterator[Payments]:
     """The instance, its receiver and the two banks."""
     receiver = Receiver(folder)
-    own = {"THREADA_EGRESS_ALLOW": "127.0.0.1/32", **engine_environment(), **own}
+    own = {"THREADA_EGRESS_ALLOW": "127.0.0.1/32", **own}
     try:
         with running_server(folder, **own) as server:
-            data_dir = folder / "data"
-            environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-            environment |= {"THREADA_DATA_DIR": str(data_dir), "THREADA_LOG_LEVEL": "WARNING", **own}
-            payments = Payments(server, receiver, data_dir, environment)
+            payments = Payments(server, receiver, folder)
             payments.open_banks(folder)
             yield payments
     finally:

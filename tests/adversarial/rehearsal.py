@@ -5,7 +5,6 @@ On Celery (THREADA_ENGINE), RabbitMQ has a host of its own.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -20,9 +19,11 @@ from typing import Any, Final
 import psycopg
 
 from telemetry.sealing.key_file import KeyFile
-from tests.adversarial.machines import FORGETS, KEEPS, PORT, TENANT, Machine, Site, until
+from tests.adversarial.banks import bank_documents
+from tests.adversarial.machines import PORT, TENANT, Machine, Site
 from tests.adversarial.network import SUBNET, Network
 from tests.adversarial.server import REPOSITORY
+from tests.adversarial.waiting import until
 from tests.broker import Broker, require_broker
 from tests.receivers.fixtures import Receiver
 from threada_site.postgres.binaries import locate
@@ -191,8 +192,7 @@ def _founded(machine: Machine, folder: Path, receiver: Receiver) -> tuple[str, d
     documents.mkdir()
     for document in (REPOSITORY / "threada_site" / "runtime" / "demo").glob("*.yaml"):
         (documents / document.name).write_text(document.read_text())
-    banks = [_bank(KEEPS, receiver.url), _bank(FORGETS, receiver.url, idempotent=False)]
-    (documents / "9-banks.yaml").write_text("\n---\n".join(json.dumps(bank) for bank in banks))
+    (documents / "9-banks.yaml").write_text(bank_documents(receiver.url))
     machine.manage("apply", str(documents), "--tenant", TENANT)
     token = _credential(
         machine, "client", "service", ["tenant_admin"],
@@ -210,21 +210,3 @@ def _credential(machine: Machine, name: str, kind: str, roles: list[str], scopes
     return machine.manage(
         "create_credential", "--tenant", TENANT, "--principal", name, "--kind", kind, *words, "--scopes", scopes
     ).strip()
-
-
-def _bank(slug: str, url: str, *, idempotent: bool = True) -> dict[str, Any]:
-    pay = {
-        "method": "POST",
-        "path": "/pay/${item.payload.vendor}",
-        "body": {"amount": "${item.payload.amount_minor}", "reference": "${item.id}"},
-        "resolves": True,
-    }
-    spec = {
-        "connector": "http",
-        "base_url": f"{url}/{slug}",
-        "idempotent": idempotent,
-        "timeout": "PT10S",
-        "retry": {"attempts": 10, "backoff": 1, "max_backoff": "PT2S"},
-        "actions": {"pay": pay},
-    }
-    return {"kind": "Integration", "id": slug, "spec": spec}

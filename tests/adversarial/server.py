@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ import psycopg
 from psycopg import sql
 
 from tests.broker import engine_environment
+from threada_site import postgres
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -47,6 +49,7 @@ class Server:
     token: str
     database_url: str
     log: Path
+    environment: dict[str, str]
 
     def send(
         self,
@@ -79,6 +82,23 @@ class Server:
             except OSError:
                 pass  # refused before all was sent: the answer says why
             return _read(connection)
+
+    def manage(self, *words: str) -> str:
+        """A command against the instance; fails the test unless it exits with 0."""
+        return _manage(self.environment, *words)
+
+    def own_worker(self) -> psutil.Process | None:
+        """The worker that `up` runs now."""
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "worker" in process.cmdline():
+                    return process
+        return None
+
+    def kill_the_database(self) -> None:
+        cluster = postgres.status(Path(self.environment["THREADA_DATA_DIR"]))
+        assert cluster is not None
+        os.kill(cluster.pid, signal.SIGQUIT)  # as pg_ctl -m immediate does
 
     def rows(self) -> dict[str, int]:
         """How many rows every table of the database has."""
@@ -130,17 +150,25 @@ def running_server(directory: Path, **own: str) -> Iterator[Server]:
         _wait_until_ready(process, port, log)
         match = re.search(r"token (thr_\w+)", log.read_text())
         assert match is not None, log.read_text()
-        yield Server(process, port, match[1], _database_url(environment), log)
+        url = _manage(environment, "database_url", "--superuser").strip()
+        yield Server(process, port, match[1], url, log, environment)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
 
 
-def _database_url(environment: dict[str, str]) -> str:
-    command = [sys.executable, "manage.py", "database_url", "--superuser"]
-    return subprocess.run(
-        command, cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True, timeout=60
-    ).stdout.strip()
+def _manage(environment: dict[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *words],
+        check=False,
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

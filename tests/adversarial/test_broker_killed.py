@@ -19,8 +19,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from tests.adversarial.payments import FORGETS, KEEPS, Payments, running_payments
+from tests.adversarial.banks import FORGETS, KEEPS
+from tests.adversarial.payments import Payments, running_payments
 from tests.adversarial.test_storm import DELAYS, ask_for_all, effects, still_open
+from tests.adversarial.waiting import until
 from tests.broker import PASSWORD, Broker, require_broker
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -104,14 +106,12 @@ def test_nothing_is_lost_and_nothing_done_twice(site: Site, kill: Callable[[Site
         kill(site)
     clients.join(DRAINED_WITHIN_S)
     over_at = time.monotonic()
-    while still_open(payments)[0]:
-        assert time.monotonic() - over_at < DRAINED_WITHIN_S, still_open(payments)
-        time.sleep(0.3)
+    took = until(lambda: not still_open(payments)[0], seconds=DRAINED_WITHIN_S, pause_s=0.3)
     ended = [each for each in payments.ended() if each.public_id in asked]
     statuses = Counter(f"{each.integration} {each.status}" for each in ended)
     print(
         f"\n{COUNT} executions, killed {KILLS} times: asked in {over_at - began_at:.0f} s, all ended "
-        f"{time.monotonic() - over_at:.0f} s later; {dict(statuses)}"
+        f"{took:.0f} s later; {dict(statuses)}"
     )
     assert len(asked) == len(ended) == COUNT
     assert [each for each in ended if each.terminal != (f"execution.{each.status}",)] == []
@@ -133,17 +133,18 @@ def test_the_web_works_without_a_broker_and_jobs_wait_for_it(site: Site) -> None
     payments = site.payments
     site.broker.kill()
     items = [payments.hand_in({"vendor": "Hooli", "amount_minor": number}) for number in range(1, 6)]
-    facts = json.loads(payments.manage("status", "--json"))
+    facts = json.loads(payments.server.manage("status", "--json"))
     worker = payments.own_worker()
     shown = {entry["pid"] for entry in facts["processes"] if entry["kind"] == "worker"}
     assert facts["engine"] == "celery"
     assert shown & {worker.pid, *(child.pid for child in worker.children())} == {worker.pid}
     assert facts["jobs_waiting"] >= 5
     site.broker.start()
-    ends = time.monotonic() + DRAINED_WITHIN_S
-    while any(payments.server.send("GET", f"/work-items/{item}").json()["status"] == "new" for item in items):
-        assert time.monotonic() < ends
-        time.sleep(0.3)
+    paths = [f"/work-items/{item}" for item in items]
+    until(
+        lambda: all(payments.server.send("GET", path).json()["status"] != "new" for path in paths),
+        seconds=DRAINED_WITHIN_S,
+    )
 
 
 def jobs_left(payments: Payments) -> set[str]:

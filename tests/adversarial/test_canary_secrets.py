@@ -9,10 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.adversarial.server import REPOSITORY, Server, running_server
+from tests.adversarial.server import Server, running_server
 from tests.receivers.fixtures import Receiver, receiver
 
 __all__ = ["receiver"]
@@ -43,20 +40,11 @@ def call(server: Server, method: str, path: str, body: Any = None) -> tuple[int,
     return answer.status, answer.body.decode()
 
 
-def manager_of(server: Server, environment: dict[str, str]) -> Server:
+def manager_of(server: Server) -> Server:
     options = ["--tenant", "demo", "--principal", "ivy", "--kind", "service", "--role", "tenant_admin"]
     scopes = ["--scopes", "workflow:manage workitems:read workitems:write actions:execute telemetry:read"]
-    token = manage(environment, "create_credential", *options, *scopes).strip()
+    token = server.manage("create_credential", *options, *scopes).strip()
     return dataclasses.replace(server, token=token)
-
-
-def manage(environment: dict[str, str], *arguments: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
 
 
 def run_through(server: Server, name: str, reference: dict[str, str], bank: Receiver) -> str:
@@ -120,9 +108,7 @@ def test_planted_secrets_are_found_nowhere(tmp_path: Path, receiver: Receiver) -
         }
     )
     with running_server(tmp_path, **own) as plain:
-        environment = {**os.environ, **own, "THREADA_DATA_DIR": str(tmp_path / "data")}
-        environment.pop("DATABASE_URL", None)
-        server = manager_of(plain, environment)
+        server = manager_of(plain)
         said = [
             call(server, "POST", "/secrets", {"secret_id": "bank_token", "value": STORED, "hosts": ["127.0.0.1"]})[1]
         ]
@@ -137,7 +123,7 @@ def test_planted_secrets_are_found_nowhere(tmp_path: Path, receiver: Receiver) -
             said.append(text)
         said += [run_through(server, name, reference, receiver) for name, reference in references.items()]
         said += [call(server, "GET", path)[1] for path in ("/secrets", "/integrations", "/telemetry/events")]
-        said.append(manage(environment, "export_telemetry", "--tenant", "demo"))
+        said.append(server.manage("export_telemetry", "--tenant", "demo"))
         columns = every_column(server)
     log = plain.log.read_text()
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]

@@ -4,26 +4,17 @@ with a broker, it connects again."""
 from __future__ import annotations
 
 import os
-import signal
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.adversarial.server import Server, running_server
-from threada_site import postgres
+from tests.adversarial.waiting import until
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow]
 
 WITHIN_S = 60
-
-
-def worker_of(server: Server) -> int | None:
-    for process in psutil.Process(server.process.pid).children(recursive=True):
-        if "worker" in process.cmdline():
-            return process.pid
-    return None
 
 
 def eventually_decided(server: Server, item: str) -> str:
@@ -48,21 +39,16 @@ def hand_in(server: Server) -> str:
 def test_the_worker_says_that_it_lost_its_database_and_is_started_again(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         assert eventually_decided(server, hand_in(server)) != "new"
-        first = worker_of(server)
+        first = server.own_worker()
         assert first is not None
-        cluster = postgres.status(tmp_path / "data")
-        assert cluster is not None
-        os.kill(cluster.pid, signal.SIGQUIT)  # as pg_ctl -m immediate does
+        server.kill_the_database()
         item = hand_in(server)
         assert eventually_decided(server, item) != "new"
         if os.environ.get("THREADA_ENGINE") == "celery":
-            assert worker_of(server) == first  # its processes have connected again
+            assert server.own_worker() == first  # its processes have connected again
             assert eventually_decided(server, hand_in(server)) != "new"
             return
-        ends = time.monotonic() + WITHIN_S
-        while (second := worker_of(server)) in (None, first) and time.monotonic() < ends:
-            time.sleep(0.5)
-        assert second not in (None, first)
+        until(lambda: server.own_worker() not in (None, first), seconds=WITHIN_S)
         said = server.log.read_text()
         assert "worker ended with status 1; it is started again." in said
         assert "The queue was lost. A supervisor should start the worker again." in said

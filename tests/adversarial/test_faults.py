@@ -6,13 +6,13 @@ and a person has to say what came of it.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from integrations.models import Attempt, Execution
 from integrations.services.configure import put_integration
+from tests.adversarial.waiting import until
 from tests.factories import acting_system
 from tests.journeys.worker import running_worker
 from tests.receivers.fixtures import Receiver, receiver
@@ -79,10 +79,12 @@ def test_every_fault_after_the_effect(tenant: Tenant, receiver: Receiver) -> Non
             for bank, fault, times in cases
         }
         with running_worker(THREADA_EGRESS_ALLOW="127.0.0.1/32", THREADA_LOG_LEVEL="WARNING"):
-            ends = time.monotonic() + WITHIN_S
-            while any(office.execution(each).status in ("started", "running") for each in executions.values()):
-                assert time.monotonic() < ends
-                time.sleep(0.2)
+            until(
+                lambda: all(
+                    office.execution(each).status not in ("started", "running") for each in executions.values()
+                ),
+                seconds=WITHIN_S,
+            )
     for (bank, fault, times), execution in executions.items():
         failed = ("failed", FAULTS[fault][1], True)
         calls = receiver.requests(f"/{bank}/{fault}-{times}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
@@ -11,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.adversarial.server import Answer, Server, running_server
+from tests.adversarial.waiting import until
 from tests.contract.document import PROBLEM_MEMBERS, PROBLEM_TYPE, Operation, operations, resolved
 from tests.contract.hostile import GARBAGE, MEGABYTE, MISSHAPEN, STATUS, UNREADABLE
 from threada_site.kernel.context import DOCUMENTED_SCOPES, with_implied
@@ -78,10 +78,7 @@ def rows(server: Server) -> dict[str, int]:
 
 def settle(server: Server) -> None:
     """Wait until what the demo handed in was decided."""
-    deadline = time.monotonic() + 60
-    while server.send("GET", "/work-items?status=new").json()["data"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: not server.send("GET", "/work-items?status=new").json()["data"], seconds=60)
 
 
 def check_that_it_still_works(server: Server) -> None:

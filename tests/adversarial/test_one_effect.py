@@ -13,8 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.adversarial.payments import FORGETS, KEEPS, Ended, Payments, asleep, running_payments
+from tests.adversarial.banks import FORGETS, KEEPS
+from tests.adversarial.payments import Ended, Payments, asleep, running_payments
 from tests.adversarial.server import Answer
+from tests.adversarial.waiting import until
+from tests.fax_package import FAX, install
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -22,42 +25,13 @@ AT_ONCE = 200
 WITHIN_S = 120
 DEATHS = 10
 POISON = "poison"
-CONNECTOR = """
-import os, signal
-from integrations.connectors.exchange import exchange, outbound_request
-from integrations.documents import Destination
-from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC
-from integrations.documents.http_actions import read_base_url
-from integrations.templates import Place, render
-
-
-class FaxGrammar:
-    spec_fields = OUTBOUND_SPEC | {"base_url"}
-
-    def action_fields(self, slug):
-        return OUTBOUND_ACTION | {"text"}
-
-    def read_spec(self, spec):
-        base_url, origin = read_base_url(spec)
-        return Destination(base_url=base_url, origin=origin)
-
-    def read_call(self, slug, action, destination):
-        return action.template("text", Place.TEXT) if action.text("text", required=True) else None
-
-
-class FaxConnector:
-    name = "fax"
-    grammar = FaxGrammar()
-
-    def build_request(self, integration, action, facts):
-        return {"method": "POST", "url": integration.base_url + "/fax", "headers": {}, "text": render(action.call, facts)}
-
-    def call(self, request, terms):
+CALLS = "        return exchange("
+DIES_OF_POISON = """\
         if request["text"] == "poison":
+            import os, signal
             with open(os.environ["POISONED"], "a") as deaths:
                 print("killed", file=deaths)
             os.kill(os.getpid(), signal.SIGKILL)
-        return exchange(outbound_request(request, request["text"].encode(), terms, {}), terms, secrets=())
 """
 
 
@@ -65,11 +39,7 @@ class FaxConnector:
 def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Payments]:
     """An instance with both banks, and a fax from a package of somebody else's."""
     folder, package = tmp_path_factory.mktemp("instance"), tmp_path_factory.mktemp("package")
-    (package / "threada_fax.py").write_text(CONNECTOR)
-    metadata = package / "threada_fax-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: threada-fax\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[threada.connectors]\nfax = threada_fax:FaxConnector\n")
+    install(package, FAX.replace(CALLS, DIES_OF_POISON + CALLS))
     (package / "poisoned").touch()
     with running_payments(folder, PYTHONPATH=str(package), POISONED=str(package / "poisoned")) as running:
         running.receiver.behave({f"/{KEEPS}": {"dedupe": True}})
@@ -92,10 +62,7 @@ def calls_of(payments: Payments, execution: str) -> list[dict[str, Any]]:
 
 
 def wait_for_call(payments: Payments, execution: str) -> None:
-    ends = time.monotonic() + WITHIN_S
-    while not calls_of(payments, execution):
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    until(lambda: calls_of(payments, execution), seconds=WITHIN_S, pause_s=0.05)
 
 
 def test_two_hundred_posts_with_one_key_are_one_execution(payments: Payments) -> None:
@@ -186,7 +153,7 @@ def test_a_payload_that_kills_workers_ends_after_ten_and_disturbs_no_other(payme
     document.write_text(json.dumps({"kind": "Integration", "id": "int_fax", "spec": spec}))
     payments.apply(document)
     others, expired = set[str](), 0
-    poisoned_log = Path(payments.environment["POISONED"])
+    poisoned_log = Path(payments.server.environment["POISONED"])
     with payments.mortal_workers(1):
         poisoned = payments.execute(payments.hand_in({"vendor": POISON, "amount_minor": 1}), "int_fax")
         ends = time.monotonic() + 2 * WITHIN_S

@@ -26,10 +26,12 @@ from typing import Any
 
 import pytest
 
-from tests.adversarial.machines import FORGETS, KEEPS, PORT, Machine, Site, until
+from tests.adversarial.banks import FORGETS, KEEPS
+from tests.adversarial.machines import PORT, Machine, Site
 from tests.adversarial.network import why_not
 from tests.adversarial.rehearsal import running_site
 from tests.adversarial.server import REPOSITORY
+from tests.adversarial.waiting import until
 
 CUT_S = float(os.environ.get("THREADA_TEST_CUT_SECONDS", "60"))
 BALANCER = "10.77.0.5"

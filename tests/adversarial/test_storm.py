@@ -18,7 +18,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.adversarial.payments import FORGETS, KEEPS, PATIENCE_S, Payments, running_payments
+from tests.adversarial.banks import FORGETS, KEEPS
+from tests.adversarial.payments import PATIENCE_S, Payments, running_payments
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -103,7 +104,7 @@ def weathered(payments: Payments, folder: Path, plan: list[tuple[int, str, str]]
             time.sleep(0.5)
             if not is_database_killed and deaths()["killed"] >= database_at:
                 is_database_killed = True
-                payments.kill_the_database()
+                payments.server.kill_the_database()
             left, overdue = still_open(payments)
             overdue_s = max(overdue_s, overdue)
         clients.join(PATIENCE_S)
@@ -128,7 +129,7 @@ def test_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
         )
         weather = weathered(payments, tmp_path, plan, database_at=rng.randint(4, 7))
         ended = payments.ended()
-        payments.manage("verify_receipts", "--tenant", "demo")
+        payments.server.manage("verify_receipts", "--tenant", "demo")
         kept, forgotten = effects(payments, KEEPS), effects(payments, FORGETS)
     statuses = Counter(f"{each.integration} {each.status}" for each in ended)
     print(

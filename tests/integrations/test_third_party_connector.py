@@ -11,40 +11,9 @@ import pytest
 from django.conf import settings
 
 from integrations.connectors import registry
+from tests.fax_package import FAX, install
 from tests.receivers.fixtures import Receiver
 
-PACKAGE = """
-from integrations.connectors.exchange import exchange, outbound_request
-from integrations.documents import Destination
-from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC
-from integrations.documents.http_actions import read_base_url
-from integrations.templates import Place, render
-
-
-class FaxGrammar:
-    spec_fields = OUTBOUND_SPEC | {"base_url"}
-
-    def action_fields(self, slug):
-        return OUTBOUND_ACTION | {"text"}
-
-    def read_spec(self, spec):
-        base_url, origin = read_base_url(spec)
-        return Destination(base_url=base_url, origin=origin)
-
-    def read_call(self, slug, action, destination):
-        return action.template("text", Place.TEXT) if action.text("text", required=True) else None
-
-
-class FaxConnector:
-    name = "fax"
-    grammar = FaxGrammar()
-
-    def build_request(self, integration, action, facts):
-        return {"method": "POST", "url": integration.base_url + "/fax", "headers": {}, "text": render(action.call, facts)}
-
-    def call(self, request, terms):
-        return exchange(outbound_request(request, request["text"].encode(), terms, {}), terms, secrets=())
-"""
 PROGRAM = """
 import sys, django
 django.setup()
@@ -58,16 +27,6 @@ request = fax.build_request(document, document.action("send"), {"item": {"id": "
 terms = CallTerms(idempotency_key="ex_1", timeout_s=5, egress=EgressPolicy(["127.0.0.1"]), user_agent="Threada/test")
 print(fax.call(request, terms).succeeded, request["text"])
 """
-
-
-def install(folder: Path, code: str, target: str = "threada_fax:FaxConnector") -> Path:
-    """A package as `pip install` leaves it: a module, and metadata with an entry point."""
-    (folder / "threada_fax.py").write_text(code)
-    metadata = folder / "threada_fax-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: threada-fax\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[threada.connectors]\nfax = {target}\n")
-    return folder
 
 
 def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -87,7 +46,7 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_is_found_read_sealed_and_called(tmp_path: Path, receiver: Receiver) -> None:
-    ran = start(install(tmp_path, PACKAGE), receiver.url)
+    ran = start(install(tmp_path, FAX), receiver.url)
     assert (ran.returncode, ran.stdout) == (0, "True To wi_1\n"), ran.stderr
     (call,) = receiver.requests("/fax")
     assert (call["body"], call["headers"]["idempotency-key"]) == ("To wi_1", "ex_1")
@@ -97,9 +56,9 @@ def test_it_is_found_read_sealed_and_called(tmp_path: Path, receiver: Receiver) 
     ("code", "target"),
     [
         ("raise RuntimeError('broken')", "threada_fax:FaxConnector"),
-        (PACKAGE, "threada_fax:Nothing"),
-        (PACKAGE.replace('name = "fax"', 'name = "http"'), "threada_fax:FaxConnector"),
-        (PACKAGE.replace('name = "fax"', 'name = "workflow"'), "threada_fax:FaxConnector"),
+        (FAX, "threada_fax:Nothing"),
+        (FAX.replace('name = "fax"', 'name = "http"'), "threada_fax:FaxConnector"),
+        (FAX.replace('name = "fax"', 'name = "workflow"'), "threada_fax:FaxConnector"),
         ("class FaxConnector:\n    name = 'fax'", "threada_fax:FaxConnector"),
     ],
 )

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from telemetry.models import Checkpoint
+from django.conf import settings
+
+from telemetry.models import Checkpoint, Receipt
+from tests.journeys.worker import database_url
 from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import Office
 from threada_site.kernel import clock
+from threada_site.tenancy.contents import is_erased
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import RetentionRun, WorkItem
@@ -64,3 +72,60 @@ def run(office: Office, *, size: int = 100) -> int:
             if apply_batch(now=clock.now(), ctx=office.system, size=size).is_last:
                 return batches
         batches += 1
+
+
+def bodies_of_cases(office: Office) -> set[bytes]:
+    """The receipts of work items that are in the database."""
+    with unit_of_work(office.tenant.id):
+        bodies = Receipt.objects.exclude(work_item_id=None).values_list("body", flat=True)
+        return {bytes(body) for body in bodies}
+
+
+def payloads_left(office: Office) -> int:
+    """How many work items still have their payload."""
+    with unit_of_work(office.tenant.id):
+        return sum(not is_erased(item.payload) for item in WorkItem.objects.all())
+
+
+STEPS: Final = {
+    "write": ("workitems.services.archive", "_write"),
+    "put": ("workitems.services.archive_target:Target", "_put"),
+    "verify": ("workitems.services.archive_target", "_verify"),
+    "empty": ("workitems.services.retention", "empty_contents"),
+    "remove": ("workitems.services.retention", "remove_receipts"),
+    "applied": ("workitems.services.retention", "_applied"),
+}
+_KILLED: Final = """
+import os, signal, sys
+from pkgutil import resolve_name
+import django
+django.setup()
+from django.core.management import call_command
+owner, name, calls = resolve_name(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+step = getattr(owner, name)
+def killing(*args, **kwargs):
+    global calls
+    calls -= 1
+    if calls < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*args, **kwargs)
+setattr(owner, name, killing)
+call_command("retention", tenant="acme")
+"""
+
+
+def kill_retention(step: str, calls: int, **environment: str) -> None:
+    """`manage.py retention` in a process of its own, which is killed when it comes to this step after `calls` times."""
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, *STEPS[step], str(calls)],
+        cwd=settings.THREADA_BASE_DIR,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "threada_site.settings",
+            "DATABASE_URL": database_url(),
+            **environment,
+        },
+        check=False,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL

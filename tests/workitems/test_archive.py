@@ -6,9 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,16 @@ from django.db import connection
 
 from telemetry.models import Receipt
 from tests.jobs import run_jobs
-from tests.workitems.archives import dry_run, ended, put_rule, run, seal_all
+from tests.workitems.archives import (
+    bodies_of_cases,
+    dry_run,
+    ended,
+    kill_retention,
+    payloads_left,
+    put_rule,
+    run,
+    seal_all,
+)
 from tests.workitems.office import Office
 from threada_site.kernel import errors
 from threada_site.tenancy.contents import is_erased
@@ -122,32 +128,6 @@ def _on_dev_full(path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
     return _open("/dev/full", os.O_WRONLY) if str(path).endswith(".partial") else _open(path, flags, mode, **more)
 
 
-KILLED = """
-import os, signal, sys
-import django
-django.setup()
-from django.conf import settings
-from django.db import connection
-settings.THREADA_ARCHIVE_DIR = sys.argv[1]
-settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
-from workitems.services import archive, retention
-where, calls = sys.argv[3], int(sys.argv[4])
-def killing(function):
-    def wrapped(*args, **kwargs):
-        global calls
-        calls -= 1
-        if calls < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-    return wrapped
-owner, name = {"write": (archive, "_write"), "empty": (retention, "empty_contents"),
-               "remove": (retention, "remove_receipts"), "applied": (retention, "_applied")}[where]
-setattr(owner, name, killing(getattr(owner, name)))
-from django.core.management import call_command
-call_command("retention", tenant="acme")
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
@@ -160,24 +140,14 @@ def test_a_kill_loses_nothing(office: Office, archive: Path, where: str, calls: 
     put_rule(office, keep_payload="P90D", keep_receipts="P2Y", then="archive")
     dry_run(office)
     seal_all(office)
-    with unit_of_work(office.tenant.id):
-        bodies = {bytes(body) for body in Receipt.objects.exclude(work_item_id=None).values_list("body", flat=True)}
-    database = str(connection.settings_dict["NAME"])
-    arguments = [sys.executable, "-c", KILLED, str(archive.parent), database, where, str(calls)]
-    killed = subprocess.run(
-        arguments, env={**os.environ, "DJANGO_SETTINGS_MODULE": "threada_site.settings"}, check=False, timeout=120
-    )
-    assert killed.returncode == -signal.SIGKILL
-    payloads = 0
-    with unit_of_work(office.tenant.id):
-        rows = list(WorkItem.objects.all())
-        payloads = sum(not is_erased(item.payload) for item in rows)
-        left = {bytes(body) for body in Receipt.objects.exclude(work_item_id=None).values_list("body", flat=True)}
+    bodies = bodies_of_cases(office)
+    kill_retention(where, calls, THREADA_ARCHIVE_DIR=str(archive.parent))
+    payloads = payloads_left(office)
     if payloads == 0:
         archived = [row for file in archive.rglob("000001-rows.ndjson") for row in lines(file)]
         assert sum(row["table"] == "workitems_workitem" for row in archived) == len(items)
     assert payloads in (0, len(items))
-    assert left == bodies
+    assert bodies_of_cases(office) == bodies
     _wait_for_locks()
     run(office)
     assert office.count(WorkItem) == 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from telemetry.models import Receipt
 from tests.jobs import run_jobs
 from tests.receivers.ftp_server import PASSWORD, USER
 from tests.telemetry.sealed import SealingRoom
-from tests.workitems.archives import dry_run, ended, put_rule, seal_all
+from tests.workitems.archives import bodies_of_cases, dry_run, ended, kill_retention, payloads_left, put_rule, seal_all
 from tests.workitems.office import Office
 from threada_site.kernel import clock, errors
 from threada_site.kernel.errors.retention import ArchiveOutdated
@@ -96,9 +93,7 @@ def due(office: Office, *, items: int = 1) -> tuple[list[WorkItem], set[bytes]]:
     put_rule(office, keep_payload="P90D", keep_receipts="P2Y", then="archive")
     dry_run(office)
     seal_all(office)
-    with unit_of_work(office.tenant.id):
-        bodies = Receipt.objects.exclude(work_item_id=None).values_list("body", flat=True)
-        return found, {bytes(body) for body in bodies}
+    return found, bodies_of_cases(office)
 
 
 def nothing_is_removed(office: Office, items: list[WorkItem]) -> None:
@@ -350,58 +345,28 @@ def test_what_lies_there_verifies_after_download(office: Office, server: Server,
     assert (done.returncode, report["receipts"], report["findings"]) == (0, len(bodies), [])
 
 
-KILLED = """
-import os, signal, sys
-import django
-django.setup()
-from django.conf import settings
-from django.db import connection
-settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[1]
-where, calls = sys.argv[2], int(sys.argv[3])
-from workitems.services import archive, archive_target, retention
-def killing(function):
-    def wrapped(*args, **kwargs):
-        global calls
-        calls -= 1
-        if calls < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-    return wrapped
-owner, name = {"spool": (archive, "_write"), "verify": (archive_target, "_verify"), "put": (archive_target.Target, "_put"),
-               "empty": (retention, "empty_contents"), "applied": (retention, "_applied")}[where]
-setattr(owner, name, killing(getattr(owner, name)))
-from django.core.management import call_command
-call_command("retention", tenant="acme")
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("where", "calls"),
-    [("spool", 0), ("put", 0), ("verify", 0), ("put", 1), ("verify", 1), ("empty", 0), ("put", 3), ("applied", 1)],
+    [("write", 0), ("put", 0), ("verify", 0), ("put", 1), ("verify", 1), ("empty", 0), ("put", 3), ("applied", 1)],
 )
 def test_a_kill_loses_nothing(office: Office, server: Server, settings: Any, where: str, calls: int) -> None:
     """`kill -9` at each step: afterwards every case is whole in the database or whole in the archive."""
     items, bodies = due(office, items=3)
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "threada_site.settings",
-        "THREADA_ARCHIVE_URL": settings.THREADA_ARCHIVE_URL,
-        "THREADA_ARCHIVE_OPTIONS_FILE": settings.THREADA_ARCHIVE_OPTIONS_FILE,
-        "THREADA_ARCHIVE_SPOOL_DIR": str(settings.THREADA_ARCHIVE_SPOOL_DIR),
-    }
-    arguments = [sys.executable, "-c", KILLED, str(connection.settings_dict["NAME"]), where, str(calls)]
-    killed = subprocess.run(arguments, env=environment, cwd=ROOT, check=False, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
-    with unit_of_work(office.tenant.id):
-        payloads = sum(not is_erased(item.payload) for item in WorkItem.objects.all())
-        left = {bytes(body) for body in Receipt.objects.exclude(work_item_id=None).values_list("body", flat=True)}
+    kill_retention(
+        where,
+        calls,
+        THREADA_ARCHIVE_URL=settings.THREADA_ARCHIVE_URL,
+        THREADA_ARCHIVE_OPTIONS_FILE=settings.THREADA_ARCHIVE_OPTIONS_FILE,
+        THREADA_ARCHIVE_SPOOL_DIR=str(settings.THREADA_ARCHIVE_SPOOL_DIR),
+    )
+    payloads = payloads_left(office)
     assert payloads in (0, len(items))
     if payloads == 0:
         rows = archived_rows(server.files(), "000001")
         assert sum(row["table"] == "workitems_workitem" for row in rows) == len(items)
-    assert left == bodies
+    assert bodies_of_cases(office) == bodies
     run(office)
     assert office.count(WorkItem) == 0
     files = server.files()
