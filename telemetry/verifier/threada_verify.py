@@ -45,6 +45,7 @@ import binascii
 import gzip
 import hashlib
 import json
+import os
 import re
 import sys
 import zipfile
@@ -53,7 +54,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -246,7 +247,7 @@ class Checkpoint:
         known = {(key.name, key.id): key for key in keys if key.name == origin}
         if not known:
             raise Wrong(f"the checkpoint is of {origin}, and none of the keys given is for that log")
-        return cls(origin, size, root, signed_by(below, text, known, f"the checkpoint of {origin}"))
+        return cls(origin, size, root, signed_by(below, text, known, "the checkpoint"))
 
     @staticmethod
     def read(text: str) -> tuple[str, int, bytes]:
@@ -273,12 +274,12 @@ def parts_of(note: str, what: str) -> tuple[str, str]:
 
 def signed_by(below: str, text: str, known: dict[tuple[str, bytes], Key], what: str) -> str:
     """The ids of the known keys that signed, at least one, none of them wrongly and none twice."""
-    good = list(_signers(below, text, known))
+    good = list(_signers(below, text, known, what))
     if len(good) != len(set(good)):
-        raise Wrong("a key signed the checkpoint twice")
+        raise Wrong(f"a key signed {what} twice")
     if not good:
         names = ", ".join(sorted({name for name, _ in known}))
-        raise Wrong(f"no key given for {names} signed {what.partition(' of ')[0]}")
+        raise Wrong(f"no key given for {names} signed {what}")
     return ", ".join(sorted({key_id.hex() for _, key_id in good}))
 
 
@@ -292,20 +293,20 @@ def named_keys(name: str, keys: list[Key]) -> list[Key]:
     return [Key(name, key.public) for key in keys if instance_name(key.name) == instance_name(name)]
 
 
-def _signers(below: str, text: str, known: dict[tuple[str, bytes], Key]) -> Iterator[tuple[str, bytes]]:
+def _signers(below: str, text: str, known: dict[tuple[str, bytes], Key], what: str) -> Iterator[tuple[str, bytes]]:
     lines = below.removesuffix("\n").split("\n")
     if len(lines) > 100:
-        raise Wrong("the checkpoint has more than 100 signatures")
+        raise Wrong(f"{what} has more than 100 signatures")
     for line in lines:
         name, _, material = line.removeprefix(DASH).partition(" ")
         value = unbase64(material, "a signature")
         if not line.startswith(DASH) or not name or len(value) < 5:
-            raise Wrong("a signature line of the checkpoint cannot be read")
+            raise Wrong(f"a signature line of {what} cannot be read")
         key = known.get((name, value[:4]))
         if key is None:
             continue  # another key or a witness: not ours to judge
         if not key.signed(text, value[4:]):
-            raise Wrong(f"the signature of key {key.id.hex()} under the checkpoint of {key.name} does not verify")
+            raise Wrong(f"the signature of key {key.id.hex()} under {what} of {key.name} does not verify")
         yield (name, value[:4])
 
 
@@ -615,11 +616,8 @@ def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespac
             "or taken out",
         )
     for old in older:
-        if old.size <= tree.size:
-            compare(head, old, lambda old=old: roots[old.size], report)  # type: ignore[misc]
-        else:
-            compare(head, old, lambda: None, report)
-    now = {old.tenant: old for old in heads_now(source, keys, report)}
+        compare(head, old, lambda old=old: roots.get(old.size), report)  # type: ignore[misc]
+    now = {found.tenant: found for found in heads_now(source, keys, report)}
     for tenant, (index, entry) in last.items():
         judge_tenant(index, entry, now.get(tenant), report)
 
@@ -723,7 +721,7 @@ def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: 
             "out (evidence says which)",
         )
     for old in older:
-        if old.size <= size:
+        if old.size <= size or old.size > head.size:  # between the two, the file does not reach: said above
             compare(head, old, lambda old=old: roots[old.size], report)  # type: ignore[misc]
 
 
@@ -826,7 +824,7 @@ def opened_older(notes: list[str], options: argparse.Namespace, keys: list[Key],
     for note in notes:
         try:
             opened_ones.append(Checkpoint.open(note, keys))
-        except Wrong as wrong:
+        except Wrong as wrong:  # noqa: PERF203  (costs nothing since Python 3.11)
             report.found("older_checkpoint_unusable", f"a checkpoint in {options.against}: {wrong}")
     return opened_ones
 
@@ -877,17 +875,18 @@ class Promise:
 
     @classmethod
     def _read(cls, text: str, instance: str) -> Promise:
-        first, log, given, due, *lines = [*text.removesuffix("\n").split("\n"), *[""] * max(0, 4 - text.count("\n"))]
+        lines = text.removesuffix("\n").split("\n")
         said = {}
-        for line, word in ((log, "log "), (given, "given "), (due, "due ")):
-            if not line.startswith(word):
-                raise Wrong(f"the promise does not say {word.strip()!r} where it has to")
-            said[word.strip()] = line.removeprefix(word)
-        if first != f"{instance}/promises" or instance_name(said["log"]) != instance or not lines:
+        for word, line in zip(("log", "given", "due"), [*lines, "", "", ""][1:4], strict=True):
+            if not line.startswith(f"{word} "):
+                raise Wrong(f"the promise does not say {word!r} where it has to")
+            said[word] = line.removeprefix(f"{word} ")
+        if lines[0] != f"{instance}/promises" or instance_name(said["log"]) != instance or len(lines) == 4:
             raise Wrong("the promise is not of this instance, or promises nothing")
-        instant(said["given"]), instant(said["due"])
+        for word in ("given", "due"):
+            instant(said[word])
         leaves = {}
-        for line in lines:
+        for line in lines[4:]:
             word, receipt, value = [*line.split(" "), "", ""][:3]
             leaf = unbase64(value, "the leaf of a receipt")
             if word != "receipt" or len(leaf) != HASH or line.count(" ") != 2:
@@ -898,7 +897,7 @@ class Promise:
 
 def instant(text: str) -> datetime:
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     except ValueError:
         raise Wrong(f"{text!r} is no instant") from None
 
@@ -932,8 +931,13 @@ def signed_at(note: str, keys: list[Key], origin: str) -> datetime | None:
                 continue
             seconds = int.from_bytes(value[4:12], "big")
             if seconds < 1 << 36 and key.signed(f"cosignature/v1\ntime {seconds}\n{text}", value[12:]):
-                return datetime.fromtimestamp(seconds, UTC)
+                return datetime.fromtimestamp(seconds, timezone.utc)
     return None
+
+
+BROKEN = "BROKEN"
+NOT_LOOKED_FOR = "not looked for: what was handed in does not hold the whole log"
+NEVER_SIGNED = "not in the log, of which no one says when it was signed"
 
 
 def check_promise(options: argparse.Namespace, keys: list[Key], report: Report, stack: ExitStack) -> None:
@@ -949,24 +953,26 @@ def check_promise(options: argparse.Namespace, keys: list[Key], report: Report, 
         raise Wrong(f"the promise is for {promise.origin}, and this is the log {head.origin}")
     at = signed_at(note, keys, head.origin)
     for receipt, leaf in promise.leaves.items():
-        if leaf in found:
-            outcomes[receipt] = "kept: it is in the log"
-        elif not is_whole:
-            outcomes[receipt] = "not looked for: what was handed in does not hold the whole log"
-        elif at is None:
-            outcomes[receipt] = "not in the log, of which no one says when it was signed"
-        elif at <= instant(promise.due):
-            outcomes[receipt] = f"not due yet when the log was signed ({at:%Y-%m-%dT%H:%M:%SZ})"
-        else:
-            outcomes[receipt] = "BROKEN"
+        outcomes[receipt] = (
+            "kept: it is in the log" if leaf in found else outcome_without(promise, at, is_whole=is_whole)
+        )
+        if outcomes[receipt] == BROKEN:
             report.found(
                 "promise_broken",
                 f"was promised by {promise.due}, and the log signed at {at:%Y-%m-%dT%H:%M:%SZ} does not hold it",
                 tenant=head.tenant,
                 receipt=receipt,
             )
-    if not any(outcome.startswith(("kept", "not due", "BROKEN")) for outcome in outcomes.values()):
-        report.undecided = True
+    report.undecided = set(outcomes.values()) <= {NOT_LOOKED_FOR, NEVER_SIGNED}
+
+
+def outcome_without(promise: Promise, at: datetime | None, *, is_whole: bool) -> str:
+    """What became of the promise of a receipt that was not found in the log, which was signed at `at`."""
+    if not is_whole:
+        return NOT_LOOKED_FOR
+    if at is None:
+        return NEVER_SIGNED
+    return BROKEN if at > instant(promise.due) else f"not due yet when the log was signed ({at:%Y-%m-%dT%H:%M:%SZ})"
 
 
 def promised_leaves(
@@ -987,7 +993,7 @@ def promised_leaves(
             set() if report.number_of_findings else leaves,
             not report.number_of_findings,
         )
-    source = Evidence(options.file, stack)
+    source = evidence_at(options.file, stack)
     note = source.text("checkpoint.txt")
     head = Checkpoint.open(note, keys)
     report.begin(head)
@@ -1034,7 +1040,7 @@ class Evidence:
         if self._folder is None:
             try:
                 self._archive = stack.enter_context(zipfile.ZipFile(path))
-            except (zipfile.BadZipFile, OSError):
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
                 raise Wrong(f"{path} is not a complete archive") from None
             heads = [name for name in self._archive.namelist() if name.rpartition("/")[2] == "checkpoint.txt"]
             if len(heads) != 1:
@@ -1074,9 +1080,20 @@ class Evidence:
             if self._folder is not None:
                 return (self._folder / name).open("rb")
             assert self._archive is not None  # noqa: S101  (one of the two)
-            return self._archive.open(self._top + name)
+            member = self._archive.getinfo(self._top + name)
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise NotImplementedError
+            return self._archive.open(member)
+        except RuntimeError:  # also under a password, or packed in a way that zipfile does not know
+            raise Wrong(f"{name} is packed in a way that evidence is not") from None
         except (KeyError, OSError):
             raise Wrong(f"{name} is not in the evidence") from None
+
+
+def evidence_at(path: Path, stack: ExitStack) -> Evidence:
+    if not path.is_dir() and not zipfile.is_zipfile(path):
+        raise Misused(f"{path} is not evidence: a receipt needs --proof, and a whole log needs --checkpoint")
+    return Evidence(path, stack)
 
 
 def opened(path: Path) -> Lines:
@@ -1115,7 +1132,7 @@ def watched(lines: Iterator[Any]) -> Iterator[tuple[int, Any]]:
     shown = sys.stderr.isatty()
     for number, line in enumerate(lines, 1):
         if shown and number % 5000 == 0:
-            sys.stderr.write(f"\r{number} receipts")
+            sys.stderr.write(f"\r{number} read")
             sys.stderr.flush()
         yield number, line
     if shown:
@@ -1130,7 +1147,7 @@ def keys_of(values: list[str]) -> list[Key]:
     keys = []
     for value in values:
         lines = [value]
-        if "+" not in value or Path(value).is_file():
+        if "+" not in value or os.path.isfile(value):  # noqa: PTH113  (a name may be too long for Path)
             lines = [line.strip() for line in text_of(Path(value)).splitlines()]
         try:
             keys += [Key.parse(line) for line in lines if line and not line.startswith("#")]
@@ -1166,7 +1183,7 @@ def parser() -> argparse.ArgumentParser:
 
 def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None:
     keys = keys_of(options.key)
-    if options.file is not None and not options.file.exists():
+    if options.file is not None and not os.path.exists(options.file):  # noqa: PTH110  (likewise)
         raise Misused(f"{options.file}: no such file")
     if options.consistency and not options.against:
         raise Misused("--consistency goes with --against")
@@ -1183,11 +1200,9 @@ def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None
         check_receipt(options.file, keys, options, report)
     elif options.checkpoint:
         check_log(options.file, keys, options, report)
-    elif options.file.is_dir() or zipfile.is_zipfile(options.file):
-        source = Evidence(options.file, stack)
-        (check_instance if source.has("entries.txt") else check_evidence)(source, keys, options, report)
     else:
-        raise Misused(f"{options.file} is not evidence: a receipt needs --proof, and a whole log needs --checkpoint")
+        source = evidence_at(options.file, stack)
+        (check_instance if source.has("entries.txt") else check_evidence)(source, keys, options, report)
 
 
 def main(arguments: list[str] | None = None) -> int:

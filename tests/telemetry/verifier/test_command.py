@@ -66,6 +66,19 @@ def test_it_imports_the_standard_library_and_cryptography_alone_and_reads_as_pyt
     assert "typing" in modules  # the names imported from it are older than 3.10
     assert {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "typing"
             for alias in node.names} == {"IO", "Any"}  # fmt: skip
+    assert {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "datetime"
+            for alias in node.names} == {"datetime", "timezone"}  # fmt: skip
+
+
+def test_it_runs_on_python_3_10(tmp_path: Path) -> None:
+    """It has to say what it can: with the package where that Python has it, and how to get it where not."""
+    found = [Path("/usr/bin/python3.10"), *Path("~/.pyenv/versions").expanduser().glob("3.10.*/bin/python")]
+    oldest = next((path for path in found if path.is_file()), None)
+    if oldest is None:
+        pytest.skip("Python 3.10 is not installed here")
+    done = subprocess.run([oldest, "-I", FILE, "--help"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--key KEY evidence.zip" in done.stdout
 
 
 def test_help_says_how_and_what_for(tmp_path: Path) -> None:
@@ -109,7 +122,7 @@ def test_wrong_use(run: Run, tmp_path: Path, log: Log) -> None:
         assert (said.code, said.out, said.err) == (2, "", f"threada_verify.py: {message}\n")
     said = run(e, key=None)
     assert (said.code, "say with --key which key you trust" in said.err) == (2, True)
-    for wrong in (KEY[:-1], KEY.replace("+", "+0", 1), "name", "a+b+c"):
+    for wrong in (KEY[:-1], KEY.replace("+", "+0", 1), "name", "a+b+c", "x" * 5000):
         said = run(e, key=wrong)
         assert (said.code, said.out) == (2, "")
     with pytest.raises(SystemExit) as stopped:

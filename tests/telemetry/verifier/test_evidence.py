@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,35 @@ def test_an_archive_that_is_cut_or_is_none(run: Run, folder: Path) -> None:
     assert (
         run(zipped(folder)).report["findings"][0]["message"].endswith("holds no checkpoint.txt, so it is not evidence")
     )
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 99])
+@pytest.mark.parametrize("name", ["checkpoint.txt", "receipts.ndjson"])
+def test_an_archive_that_was_packed_by_others(run: Run, folder: Path, name: str, method: int) -> None:
+    """In a way that evidence is not: it is said, whatever the packer did."""
+    archive = zipped(folder)
+    data = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as members:
+        infos = [info for info in members.infolist() if info.filename.endswith(name)]
+    (info,) = infos
+    data[info.header_offset + 8 : info.header_offset + 10] = method.to_bytes(2, "little")
+    entry = data.rindex(info.filename.encode()) - 46
+    data[entry + 10 : entry + 12] = method.to_bytes(2, "little")
+    archive.write_bytes(data)
+    said = run(archive)
+    assert (said.code, said.findings) == (1, [("cannot_be_checked", None, None)])
+    assert said.report["findings"][0]["message"] == f"{name} is packed in a way that evidence is not"
+
+
+def test_an_archive_under_a_password(run: Run, folder: Path) -> None:
+    archive = zipped(folder)
+    data = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as members:
+        (info,) = (info for info in members.infolist() if info.filename.endswith("checkpoint.txt"))
+    data[data.rindex(info.filename.encode()) - 46 + 8] |= 1
+    archive.write_bytes(data)
+    said = run(archive).report["findings"]
+    assert [one["message"] for one in said] == ["checkpoint.txt is packed in a way that evidence is not"]
 
 
 def test_against_older_checkpoints(run: Run, folder: Path, tmp_path: Path, log: Log) -> None:

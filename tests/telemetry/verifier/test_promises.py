@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from telemetry.promises import Noted, promise_key_text, promise_private_key, pro
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import Signer, sign
 from tests.telemetry.tlog.logs import Log, key
+from tests.telemetry.verifier.conftest import Run
 from tests.telemetry.verifier.evidence import KEY, TENANT, body, receipt_id, verifier
 from tests.telemetry.verifier.test_mutated_proofs import bit_of_text, character, line
 
@@ -56,6 +58,15 @@ def test_a_note_of_the_right_key_that_is_no_promise(text: str) -> None:
     note = sign(f"threada.test/promises\n{text}", [Signer("threada.test/promises", promise_private_key(SECRET))])
     with pytest.raises(verifier().Wrong):
         opened(str(note))
+
+
+def test_a_receipt_without_its_proof_is_wrong_use(run: Run, tmp_path: Path) -> None:
+    given, receipt = tmp_path / "promise.txt", tmp_path / "receipt.json"
+    given.write_text(promise(1) + KEY_NOTE)
+    receipt.write_bytes(body(1))
+    said = run("--promise", given, receipt)
+    message = f"{receipt} is not evidence: a receipt needs --proof, and a whole log needs --checkpoint"
+    assert (said.code, said.out, said.err) == (2, "", f"threada_verify.py: {message}\n")
 
 
 def test_a_key_that_nobody_vouches_for() -> None:

@@ -141,6 +141,19 @@ def test_a_whole_log_in_order(run: Run, tmp_path: Path, log: Log) -> None:
     assert run(packed, "--checkpoint", head).findings == [("cannot_be_checked", None, None)]
 
 
+def test_a_log_that_was_rolled_back(run: Run, tmp_path: Path, log: Log) -> None:
+    """It holds by itself, and is shorter than it was: what was sealed in between is gone."""
+    head, old = tmp_path / "head", tmp_path / "old"
+    head.write_text(checkpoint(log, 300))
+    old.write_text(checkpoint(log, 300) + checkpoint(log, 600))
+    said = run(write_log(tmp_path / "log.ndjson", log.entries[:300]), "--checkpoint", head, "--against", old)
+    assert (said.code, said.findings) == (1, [("rolled_back", None, None)])
+    assert [one["outcome"] for one in said.report["against"]] == [
+        "the same",
+        "rolled back: 600 receipts were sealed then, and the log has 300 now",
+    ]
+
+
 def _edited(entries: list[bytes]) -> list[bytes]:
     return [*entries[:17], entries[17].replace(b"done", b"dome"), *entries[18:]]
 
