@@ -15,7 +15,6 @@ from pytest_django import Settings
 from tests.journeys.worker import database_url
 from threada_site.runtime.lanes import all_lanes
 from threada_site.runtime.relay import Clock
-from threada_site.runtime.work import worker_of
 from threada_site.tenancy.engines.choice import engine_problem
 from threada_site.tenancy.registry import all_tasks, task
 
@@ -99,12 +98,3 @@ def test_a_name_is_given_once() -> None:
 def test_pauses_grow() -> None:
     reseal = all_tasks()["workitems.reseal"]
     assert [reseal.pause_after(failures) for failures in (1, 2, 3)] == [0, 5, 10]
-
-
-def test_one_lane_of_a_worker_keeps_the_time() -> None:
-    from procrastinate.contrib.django import app
-    from procrastinate.worker import Worker
-
-    workers = {lane.name: worker_of(lane, app) for lane in all_lanes(4)}
-    assert [name for name, worker in workers.items() if type(worker) is Worker] == ["sweeps"]
-    assert len(workers) == 9
