@@ -1,4 +1,4 @@
-"""When sealing needs somebody's attention, in words for status and console. Pure."""
+"""When sealing, the tables by month or the jobs need somebody's attention, in words for status and console. Pure."""
 
 from __future__ import annotations
 
@@ -48,3 +48,18 @@ def months_alarm(ahead: int, beyond: int) -> str | None:
             "come through: look at the worker, or run manage.py migrate."
         )
     return None
+
+
+LEFT_TOO_LONG_S: Final = 60.0
+"""A worker takes over what was left within seconds; half a minute later where another one was killed."""
+
+
+def left_behind_alarm(count: int, oldest_due_s: float) -> str | None:
+    """What to say when nobody takes over what waits with the engine that this instance does not run on any more."""
+    if not count or oldest_due_s < LEFT_TOO_LONG_S:
+        return None
+    jobs = "A job waits" if count == 1 else f"{count} jobs wait"
+    return (
+        f"{jobs} with the engine that THREADA_ENGINE does not name, and nobody takes them over: look at the worker. "
+        "One that is started with this THREADA_ENGINE does so within seconds."
+    )

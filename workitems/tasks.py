@@ -104,10 +104,10 @@ def turns() -> None:
 @periodic("workitems.sweep", queue=SWEEP_QUEUE, cron="* * * * * */5")
 def sweep() -> None:
     """Every five seconds: remind workers of what is due, and of what other workers left behind."""
+    sweeps.adopt_jobs_of_another_engine()  # first: what is adopted needs no reminder
     sweeps.remind_of_executions(now=clock.now())
     sweeps.remind_of_intake(now=clock.now())
     sweeps.revive_reseals()
-    sweeps.adopt_jobs_of_another_engine()
 
 
 @periodic("workitems.deadlines", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")

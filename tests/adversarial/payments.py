@@ -165,14 +165,17 @@ def asleep(process: psutil.Process) -> Iterator[None]:
 
 
 @contextmanager
-def running_payments(folder: Path, **own: str) -> Iterator[Payments]:
-    """The instance, its receiver and the two banks."""
-    receiver = Receiver(folder)
+def running_payments(folder: Path, *, again: Receiver | None = None, **own: str) -> Iterator[Payments]:
+    """The instance, its receiver and the two banks. `again`: the receiver that the instance has had before, which
+    outlives it."""
+    receiver = again or Receiver(folder)
     own = {"THREADA_EGRESS_ALLOW": "127.0.0.1/32", **own}
     try:
         with running_server(folder, **own) as server:
             payments = Payments(server, receiver, folder)
-            payments.open_banks(folder)
+            if again is None:
+                payments.open_banks(folder)
             yield payments
     finally:
-        receiver.stop()
+        if again is None:
+            receiver.stop()

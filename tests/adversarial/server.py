@@ -130,13 +130,14 @@ class Server:
 
 @contextmanager
 def running_server(directory: Path, **own: str) -> Iterator[Server]:
-    """`manage.py up` in `directory`, ready, ended by Ctrl-C afterwards. `own`: further variables of its environment."""
+    """`manage.py up` in `directory`, ready, ended by Ctrl-C afterwards, unless it has ended before. Again in the same
+    directory it is the same instance. `own`: further variables of its environment."""
     port = _free_port()
     log = directory / "up.log"
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING"}
     environment |= engine_environment() | own
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(port)],
             cwd=REPOSITORY,
@@ -153,7 +154,8 @@ def running_server(directory: Path, **own: str) -> Iterator[Server]:
         url = _manage(environment, "database_url", "--superuser").strip()
         yield Server(process, port, match[1], url, log, environment)
     finally:
-        process.send_signal(signal.SIGINT)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
         process.wait(60)
 
 

@@ -27,7 +27,9 @@ from threada_site.runtime.startup import (
     refuse_unless_web_is_apart,
 )
 from threada_site.tenancy.bootstrap import is_superuser, login_url, prepare_external
+from threada_site.tenancy.engines.choice import other_engine
 from threada_site.tenancy.instance import SETTINGS, accept_facts, differing_facts
+from threada_site.tenancy.jobs import depth_left_behind
 from threada_site.tenancy.models import Tenant, User
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.services.apply import apply_documents, read_documents
@@ -85,6 +87,7 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     refuse_unless_safe()
     _take_settings_over(progress)
     refuse_unless_of_this_instance()
+    _tell_of_jobs_left(progress)
     made: DemoSecrets | None = None
     if with_demo and not Tenant.objects.filter(slug=DEMO).exists():
         progress("seeding the tenant demo")
@@ -155,6 +158,13 @@ def _take_settings_over(progress: Progress) -> None:
     if changed:
         progress(f"taking over what was changed: {', '.join(changed)}")
         accept_facts(changed)
+
+
+def _tell_of_jobs_left(progress: Progress) -> None:
+    """After a switch of the engine: what waits with the other one is taken over by the worker."""
+    left = depth_left_behind()
+    if left.waiting or left.running:
+        progress(f"{left.waiting + left.running} jobs were left with {other_engine()}: the worker takes them over")
 
 
 def _restart_with_new_login() -> None:

@@ -61,6 +61,8 @@ _database["OPTIONS"] |= {
         "min_size": 1,
         "max_size": number("THREADA_DATABASE_POOL", 16),
         "timeout": 10,
+        # Then the next request tries at once; the pauses of the pool double for as long as the server is away.
+        "reconnect_timeout": 5,
         "max_idle": 10,  # seconds; each connection at rest costs PostgreSQL some 5 MB
     },
     "prepare_threshold": 3,

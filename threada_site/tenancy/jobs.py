@@ -14,7 +14,7 @@ import orjson
 from django.db import connection
 
 from threada_site.tenancy.engines import Depth
-from threada_site.tenancy.engines.choice import jobs_table
+from threada_site.tenancy.engines.choice import jobs_table, other_jobs_table
 from threada_site.tenancy.writes import Statement
 
 DEFAULT_QUEUE: Final = "default"
@@ -79,6 +79,11 @@ def forget_finished_jobs() -> None:
 def adopt_jobs() -> int:
     """Take over what was left with the engine that this instance ran on before. How many."""
     return jobs_table().adopt()
+
+
+def depth_left_behind() -> Depth:
+    """The same of what was left with the other engine; what the clock enqueues anew is not counted."""
+    return other_jobs_table().depth(with_periodic=False)
 
 
 def depth_of_queue() -> Depth:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from django.db import connection
 from django.db.models import Q
 
@@ -12,6 +13,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import RUN_EXECUTION, give_turns, remind_again
 from integrations.services.freezes import free_held
+from threada_site.tenancy.engines.choice import other_engine
 from threada_site.tenancy.jobs import (
     MAINTENANCE_QUEUE,
     adopt_jobs,
@@ -27,6 +29,8 @@ from workitems.models import WorkItem
 
 BATCH: Final = 500
 INTAKE_OVERDUE: Final = timedelta(seconds=30)
+
+log = structlog.get_logger("threada.worker")
 
 
 def give_all_turns(*, now: datetime) -> int:
@@ -92,7 +96,9 @@ def revive_reseals() -> None:
 def adopt_jobs_of_another_engine() -> None:
     """Take over what waits with the engine that the instance ran on before, once it is switched."""
     with platform_role():
-        adopt_jobs()
+        adopted = adopt_jobs()
+    if adopted:
+        log.warning("jobs_adopted", count=adopted, engine=other_engine())
 
 
 def delete_finished_jobs() -> None:

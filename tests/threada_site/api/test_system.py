@@ -103,6 +103,8 @@ class TestMetrics:
             "threada_jobs_waiting",
             "threada_jobs_running",
             "threada_jobs_oldest_due_seconds",
+            "threada_jobs_left_behind",
+            "threada_jobs_left_behind_oldest_due_seconds",
             "threada_receipts_unsealed",
             "threada_receipts_unsealed_oldest_seconds",
             "threada_receipts_sealed",

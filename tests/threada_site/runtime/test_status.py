@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
-from django.conf import settings
+from django.conf import settings as product
 from django.core.management import call_command
+from pytest_django import Settings
 
+from telemetry.alarms import left_behind_alarm
+from threada_site.kernel import clock
+from threada_site.tenancy.engines.choice import other_engine
 from threada_site.tenancy.jobs import enqueue
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.sweeps import adopt_jobs_of_another_engine
 
 pytestmark = pytest.mark.django_db
 
@@ -22,11 +28,37 @@ def test_it_says_how_deep_the_queue_is(tenant: Tenant, capsys: pytest.CaptureFix
     facts = json.loads(capsys.readouterr().out)
     assert facts["jobs_waiting"] == 1
     assert facts["jobs_running"] == 0
-    assert facts["engine"] == settings.THREADA_ENGINE
+    assert facts["engine"] == product.THREADA_ENGINE
     assert facts["decision_steps_pending"] == 0
     assert facts["executions_open"] == 0
     assert facts["receipts_unsealed"] > 0
     assert "problem" not in facts
+
+
+def test_it_says_what_nobody_takes_over(tenant: Tenant, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.THREADA_ENGINE = other_engine()
+    with unit_of_work(tenant.id):
+        enqueue("workitems.expire_step", tenant_id=tenant.id, step_id="x", run_at=clock.now() - timedelta(minutes=3))
+        enqueue("workitems.sweep", tenant_id=tenant.id, once="workitems.sweep")  # the clock makes it anew
+    settings.THREADA_ENGINE = other_engine()
+    with pytest.raises(SystemExit) as ended:
+        call_command("status", json=True)
+    assert ended.value.code == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["jobs_waiting"], facts["jobs_left_behind"]) == (0, 1)
+    assert 179 < facts["jobs_left_behind_oldest_due_seconds"] < 240
+    assert facts["problem"].startswith("A job waits with the engine that THREADA_ENGINE does not name")
+    adopt_jobs_of_another_engine()
+    call_command("status", json=True)
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["jobs_waiting"], facts["jobs_left_behind"]) == (1, 0)
+    assert "problem" not in facts
+
+
+def test_a_minute_is_given_to_take_over() -> None:
+    assert left_behind_alarm(0, 0.0) is None
+    assert left_behind_alarm(3, 59.9) is None
+    assert str(left_behind_alarm(3, 60.0)).startswith("3 jobs wait with the engine that THREADA_ENGINE does not name")
 
 
 def test_it_can_be_read(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:

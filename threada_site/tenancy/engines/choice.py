@@ -21,6 +21,15 @@ def jobs_table() -> JobTable:
     return _TABLES[settings.THREADA_ENGINE]
 
 
+def other_engine() -> str:
+    """The one that this instance may have run on before."""
+    return CELERY if settings.THREADA_ENGINE == PROCRASTINATE else PROCRASTINATE
+
+
+def other_jobs_table() -> JobTable:
+    return _TABLES[other_engine()]
+
+
 def engine_problem(*, works: bool = True) -> str | None:
     """Why no process may start with these settings; None when all is well. Names no password.
 

@@ -32,7 +32,7 @@ _DEPTH: Final = """
            count(*) FILTER (WHERE taken_at IS NOT NULL),
            coalesce(extract(epoch FROM now() - min(run_at) FILTER (
                WHERE taken_at IS NULL AND run_at <= now())), 0)::float
-      FROM tenancy_job
+      FROM tenancy_job WHERE %s OR once IS NULL
 """
 _WAITS_AGAIN: Final = "taken_at = NULL, taken_by = NULL, beat_at = NULL, published_at = NULL, lane = NULL, once = NULL"
 _RELEASE: Final = f"""
@@ -92,9 +92,9 @@ class OutboxJobs:
             )
             return int(cursor.rowcount)
 
-    def depth(self) -> Depth:
+    def depth(self, *, with_periodic: bool = True) -> Depth:
         with connection.cursor() as cursor:
-            cursor.execute(_DEPTH)
+            cursor.execute(_DEPTH, [with_periodic])
             return Depth(*cursor.fetchone())
 
 

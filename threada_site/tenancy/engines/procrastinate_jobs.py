@@ -23,7 +23,7 @@ _DEPTH: Final = """
                WHERE j.status = 'todo' AND coalesce(j.scheduled_at, now()) <= now())), 0)::float
       FROM procrastinate_jobs j
       LEFT JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
-     WHERE j.status IN ('todo', 'doing')
+     WHERE j.status IN ('todo', 'doing') AND (%s OR j.queueing_lock IS NULL)
 """
 
 
@@ -81,7 +81,7 @@ class ProcrastinateJobs:
             )
             return len(cursor.fetchall())
 
-    def depth(self) -> Depth:
+    def depth(self, *, with_periodic: bool = True) -> Depth:
         with connection.cursor() as cursor:
-            cursor.execute(_DEPTH)
+            cursor.execute(_DEPTH, [with_periodic])
             return Depth(*cursor.fetchone())

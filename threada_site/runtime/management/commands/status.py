@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import DatabaseError
 
-from telemetry.alarms import broken_logs_alarm, months_alarm, unsealed_alarm
+from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, unsealed_alarm
 from threada_site import postgres
 from threada_site.tenancy.figures import figures_to_show
 from threada_site.tenancy.management.base import ProductCommand
@@ -48,12 +48,13 @@ class Command(ProductCommand):
 
 
 def _alarm(facts: dict[str, Any]) -> dict[str, str]:
-    """What is wrong with sealing or with the months ahead, if anything is."""
+    """What is wrong with sealing, the months ahead or the jobs, if anything is."""
     age = timedelta(seconds=facts["receipts_unsealed_oldest_seconds"])
     alarm = (
         broken_logs_alarm(facts["logs_broken"])
         or unsealed_alarm(age)
         or months_alarm(facts.get("months_ahead", MONTHS_AHEAD), facts.get("tables_beyond_months", 0))
+        or left_behind_alarm(facts.get("jobs_left_behind", 0), facts.get("jobs_left_behind_oldest_due_seconds", 0))
     )
     return {"problem": alarm} if alarm else {}
 

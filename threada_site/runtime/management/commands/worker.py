@@ -3,11 +3,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance, refuse_unless_safe
-from threada_site.tenancy.engines.choice import CELERY
+from threada_site.tenancy.engines.choice import CELERY, other_engine
+from threada_site.tenancy.jobs import depth_left_behind
+
+log = structlog.get_logger("threada.worker")
 
 
 class Command(BaseCommand):
@@ -25,11 +29,18 @@ class Command(BaseCommand):
         try:
             refuse_unless_safe()
             refuse_unless_of_this_instance()
+            _tell_of_jobs_left()
             is_done = _work(options["concurrency"])
         except NotSafeToRunError as error:
             raise CommandError(str(error)) from None
         if not is_done:
             raise CommandError("The queue was lost. A supervisor should start the worker again.", returncode=1)
+
+
+def _tell_of_jobs_left() -> None:
+    left = depth_left_behind()
+    if left.waiting or left.running:
+        log.warning("jobs_left_behind", engine=other_engine(), waiting=left.waiting, running=left.running)
 
 
 def _work(concurrency: int) -> bool:
