@@ -114,6 +114,11 @@ def instance_proof(tenant_id: uuid.UUID, *, among: QuerySet[InstanceCheckpoint] 
     return InstanceProof(entry, head, TlogProof(entry.index, tuple(path), SignedNote.parse(head.note)))
 
 
+def instance_entry_of(checkpoint: Checkpoint) -> InstanceEntry | None:
+    """Where the checkpoint stands in the instance's log. None for a heartbeat, and while it is queued."""
+    return InstanceEntry.objects.filter(log_id=checkpoint.tenant_id, checkpoint_id=checkpoint.id).first()
+
+
 def instance_consistency(old_size: int, head: InstanceCheckpoint) -> str:
     """That the log of `old_size` leaves is how the one of `head` began. Raises `LogIncomplete`, as above."""
     path = consistency_proof(old_size, head.size, instance_nodes())

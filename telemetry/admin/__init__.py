@@ -1,7 +1,8 @@
 """The console's pages of the ledger."""
 
+from telemetry.admin.checkpoints import CheckpointAdmin
 from telemetry.admin.deliveries import DeliveryAdmin
 from telemetry.admin.exports import TelemetryExportAdmin
 from telemetry.admin.receipts import ReceiptAdmin
 
-__all__ = ["DeliveryAdmin", "ReceiptAdmin", "TelemetryExportAdmin"]
+__all__ = ["CheckpointAdmin", "DeliveryAdmin", "ReceiptAdmin", "TelemetryExportAdmin"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -11,6 +13,7 @@ from telemetry import selectors
 from telemetry.api.answers import CHECKPOINT, INSTANCE_PROOF, PROOF
 from telemetry.api.representations import represent_checkpoint, represent_instance_proof
 from telemetry.filters import InstanceLogFilters
+from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.tlog import proof_text
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.operations import operation, page_of
@@ -18,6 +21,15 @@ from threada_site.api.pagination import paginate
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
+
+
+@contextmanager
+def of_a_whole_log() -> Iterator[None]:
+    """What is proven inside needs rows of a log; where some are missing, `LogDoesNotHold`."""
+    try:
+        yield
+    except LogIncomplete as missing:
+        raise errors.LogDoesNotHold(f"It cannot be proven: {missing}.") from missing
 
 
 class ReceiptProof(TenantView):
@@ -28,15 +40,17 @@ class ReceiptProof(TenantView):
         "Prove that a receipt is in the tenant's log",
         tag="Telemetry",
         answers={200: PROOF},
-        reasons=("receipt_not_sealed",),
+        reasons=("receipt_not_sealed", "log_does_not_hold"),
     )
     def get(self, request: Any, receipt_id: str) -> HttpResponse:
         """Under the newest checkpoint. Keep it with the receipt: it stays valid, whatever happens here."""
         receipt = selectors.receipts(request.auth).filter(id=path_id(ids.RECEIPT, receipt_id)).first()
         if receipt is None:
             raise errors.NotFound
+        with of_a_whole_log():
+            proof = selectors.proof_of(receipt)
         return HttpResponse(
-            str(selectors.proof_of(receipt)),
+            str(proof),
             content_type=proof_text.MEDIA_TYPE,
             headers={"Content-Disposition": f'inline; filename="{receipt.public_id}{proof_text.SUFFIX}"'},
         )
@@ -71,15 +85,16 @@ class InstanceLog(TenantView):
         tag="Telemetry",
         answers={200: INSTANCE_PROOF},
         filters=InstanceLogFilters,
-        reasons=("checkpoint_not_sealed",),
+        reasons=("checkpoint_not_sealed", "log_does_not_hold"),
     )
     def get(self, request: Any) -> Response:
         """Keep the head: whoever holds it can tell later that no tenant's log was dropped or rolled back. The proof is
         of hashes, and tells nothing of other tenants."""
         heads = apply_filters(InstanceLogFilters, selectors.instance_heads(), request)
-        found = selectors.instance_proof(request.auth.tenant_id, among=heads)
-        if found is None:
-            raise errors.CheckpointNotSealed(headers={"Retry-After": "1"})
         since = request.query_params.get("since")
-        consistency = selectors.instance_consistency(int(since), found.head) if since else None
+        with of_a_whole_log():
+            found = selectors.instance_proof(request.auth.tenant_id, among=heads)
+            if found is None:
+                raise errors.CheckpointNotSealed(headers={"Retry-After": "1"})
+            consistency = selectors.instance_consistency(int(since), found.head) if since else None
         return Response(represent_instance_proof(found, consistency=consistency))

@@ -14,11 +14,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from telemetry.models import Delivery, Receipt
+from telemetry.models import Checkpoint, Delivery, Receipt
 from tests.browser.scene import Scene, morning
 from tests.browser.watched import Watched
 from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import Demo
+from tests.telemetry.sealed import sign_in_place
 from tests.telemetry.test_summary import counted
 from threada_site.kernel import clock
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -112,6 +113,9 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
             rejected=12,
         )
     counted(demo.tenant, batch=500)
+    sign_in_place(demo.tenant)
+    with unit_of_work(demo.tenant.id):
+        checkpoint = Checkpoint.objects.latest("id")
     watched.sign_in("admin", PASSWORD)
     kept = {
         "summary": "/console/summary/",
@@ -120,6 +124,9 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
         "holds": "/console/workitems/legalhold/",
         "receipts": "/console/telemetry/receipt/",
         "receipt": f"/console/telemetry/receipt/{receipt.public_id}/change/",
+        "checkpoints": "/console/telemetry/checkpoint/",
+        "checkpoint": f"/console/telemetry/checkpoint/{checkpoint.public_id}/change/",
+        "instance-log": "/console/telemetry/checkpoint/instance/",
         "exports": "/console/telemetry/telemetryexport/",
         "deliveries": "/console/telemetry/delivery/",
         "delivery": "/console/telemetry/delivery/siem/change/",

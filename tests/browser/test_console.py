@@ -16,7 +16,7 @@ PAGES = [
     "/console/workitems/workitem/", "/console/workitems/decisionstep/", "/console/integrations/execution/",
     "/console/policies/policy/", "/console/policies/overlay/", "/console/policies/overlay/effective/", "/console/policies/pack/", "/console/policies/policyreplay/", "/console/policies/policyshadow/", "/console/policies/workflow/",
     "/console/policies/channel/", "/console/policies/list/", "/console/integrations/integration/",
-    "/console/telemetry/receipt/", "/console/telemetry/telemetryexport/", "/console/telemetry/delivery/", "/console/workitems/noticemessage/",
+    "/console/telemetry/receipt/", "/console/telemetry/checkpoint/", "/console/telemetry/checkpoint/instance/", "/console/telemetry/telemetryexport/", "/console/telemetry/delivery/", "/console/workitems/noticemessage/",
     "/console/workitems/decisionstep/attention/",
     "/console/tenancy/membership/",
     "/console/tenancy/role/", "/console/tenancy/credential/",

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
+from tests.telemetry.sealed import sign_in_place
 from threada_site.identity import services
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
@@ -56,4 +57,5 @@ def busy_tenant(demo: Demo) -> Busy:
     stopped = demo.api("admin").post("/freezes", {"scope": {}, "reason": "A drill."}).json()["freeze_id"]
     assert demo.api("admin").post(f"/freezes/{stopped}/lift", {}).status_code == 200
     demo.wait()
+    sign_in_place(demo.tenant)
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

@@ -13,16 +13,27 @@ import aics_tlog
 import psycopg
 from django.db import connection
 
-from telemetry.models import Checkpoint, LogLeaf, Receipt, SealQueueEntry
+from telemetry.models import (
+    Checkpoint,
+    InstanceCheckpoint,
+    InstanceEntry,
+    InstanceNode,
+    LogLeaf,
+    Receipt,
+    SealQueueEntry,
+)
 from telemetry.receipts import Entry
 from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.key_file import KeyFile
+from telemetry.sealing.heads import SignedHead, signed_head
+from telemetry.sealing.key_file import KeyFile, SigningKey
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
 from telemetry.services.record import record
+from telemetry.tlog.checkpoint import instance_origin
 from telemetry.tlog.hashing import leaf_hash
+from telemetry.tlog.tree import CompactRange
 from tests.factories import acting_system
-from threada_site.kernel import ids
+from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -88,6 +99,36 @@ def seal_queued(tenant: Tenant) -> int:
         LogLeaf.objects.bulk_create(leaves)
         waiting.delete()
     return start + len(leaves)
+
+
+def sign_in_place(tenant: Tenant) -> None:
+    """Seal what is queued and sign both heads, the tenant's and the instance's, in the test's own transaction.
+
+    For one tenant, whose checkpoints are then all that the instance's log has.
+    """
+    seal_queued(tenant)
+    keys = [SigningKey.new(NAME)]
+    with platform_role():
+        tree = CompactRange()
+        for value in LogLeaf.objects.filter(tenant_id=tenant.id).order_by("index").values_list("hash", flat=True):
+            tree.append(bytes(value))
+        head = signed_head(tree, origin=origin(tenant), keys=keys, at=clock.now())
+        checkpoint = Checkpoint.objects.create(tenant_id=tenant.id, **_columns(head))
+        place, leaf = InstanceEntry.objects.count(), leaf_hash(head.note.encode())
+        InstanceEntry.objects.create(index=place, log_id=tenant.id, checkpoint_id=checkpoint.id, note=head.note)
+        InstanceNode.objects.create(level=0, index=place, hash=leaf)
+        over = CompactRange()
+        for value in InstanceNode.objects.filter(level=0).order_by("index").values_list("hash", flat=True):
+            over.append(bytes(value))
+        InstanceCheckpoint.objects.create(
+            **_columns(signed_head(over, origin=instance_origin(NAME), keys=keys, at=clock.now()))
+        )
+
+
+def _columns(head: SignedHead) -> dict[str, Any]:
+    return {
+        "size": head.size, "root": head.root, "note": head.note, "verifier_keys": head.verifier_keys, "signed_at": head.at,
+    }  # fmt: skip
 
 
 def own_connection() -> psycopg.Connection[Any]:

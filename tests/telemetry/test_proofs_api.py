@@ -13,6 +13,7 @@ from telemetry.tlog.proof_text import TlogProof
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.telemetry.sealed import SealingRoom, origin, write_receipts
+from tests.telemetry.tampering import by_sql
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
@@ -51,6 +52,17 @@ def test_every_receipt_is_proven_by_a_text_that_needs_nothing_else(
         assert checked.ok
         assert aics_tlog.verify_leaf_inclusion(body, proof.index, checked.size, proof.path, checked.root)
         assert not aics_tlog.verify_leaf_inclusion(body + b" ", proof.index, checked.size, proof.path, checked.root)
+
+
+def test_a_log_with_holes_proves_nothing_and_says_so(tenant: Tenant, room: SealingRoom, auditor: Api) -> None:
+    write_receipts(tenant, 3)
+    room.seal()
+    with unit_of_work(tenant.id):
+        newest = Receipt.objects.latest("id")
+    by_sql("DELETE FROM telemetry_logleaf WHERE index = 0")
+    answer = auditor.get(f"/receipts/{newest.public_id}/proof")
+    assert (answer.status_code, answer.json()["reason_code"]) == (409, "log_does_not_hold")
+    assert answer.json()["detail"] == "It cannot be proven: node (0, 0) of the log is missing."
 
 
 def test_what_is_not_sealed_yet_says_when_to_ask_again(tenant: Tenant, room: SealingRoom, auditor: Api) -> None:

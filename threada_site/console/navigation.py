@@ -48,6 +48,8 @@ _GROUPS: Final = (
         (
             ("Figures", "monitoring", "summary", Scope.TELEMETRY_READ),
             ("Receipts", "receipt_long", "telemetry_receipt", Scope.TELEMETRY_READ),
+            ("Checkpoints", "verified", "telemetry_checkpoint", Scope.TELEMETRY_READ),
+            ("Instance log", "fact_check", "telemetry_checkpoint_instance", Scope.TELEMETRY_READ),
             ("Exports", "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
             ("Deliveries", "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
             ("Messages", "mail", "workitems_noticemessage", Scope.TELEMETRY_READ),
@@ -76,6 +78,7 @@ _PAGES: Final = (
     "integrations_execution_operations",
     "workitems_decisionstep_desk",
     "workitems_decisionstep_attention",
+    "telemetry_checkpoint_instance",
     "summary",
 )
 """Links to a page instead of a list."""

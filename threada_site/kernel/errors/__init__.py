@@ -85,6 +85,7 @@ from threada_site.kernel.errors.requests import (
     InvalidCursor,
     InvalidRequest,
     JsonNotInteroperable,
+    LogDoesNotHold,
     MalformedJson,
     MethodNotAllowed,
     NotAcceptable,

@@ -111,5 +111,9 @@ class ReceiptDoesNotHold(ThreadaError):
     reason_code = "receipt_does_not_hold"
 
 
+class LogDoesNotHold(ThreadaError):
+    reason_code = "log_does_not_hold"
+
+
 class RangeNotSatisfiable(ThreadaError):
     reason_code = "range_not_satisfiable"

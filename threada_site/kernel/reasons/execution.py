@@ -91,6 +91,12 @@ EXECUTION: Final = reasons_of(
             "The receipt is not what was sealed",
             "Somebody has changed the database. Keep it as it is, and run manage.py verify_receipts.",
         ),
+        (
+            "log_does_not_hold",
+            409,
+            "The log is not the one that was sealed",
+            "Somebody has changed the database. Keep it as it is, and run manage.py verify_receipts.",
+        ),
         # Taking receipts along
         ("export_not_ready", 409, "The export is not ready", "Read it again after Retry-After, then download."),
         ("export_gone", 410, "The export's file is gone", "Make the export anew."),

@@ -1,0 +1,120 @@
+"""The console's pages of what was signed: the heads of the tenant's log, and its place in the log of the instance.
+
+Of the instance's log everybody who reads telemetry sees what `GET /checkpoints/instance` gives them: its heads, and the
+entry that is their own tenant's. Other tenants' entries are nowhere here; row-level security keeps them away besides.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
+
+from telemetry import selectors
+from telemetry.models import Checkpoint, InstanceCheckpoint
+from telemetry.sealing.log_rows import LogIncomplete
+from telemetry.tlog import proof_text
+from threada_site.admin import html
+from threada_site.admin.lists import Column, created_window
+from threada_site.admin.model_admin import TenantAdmin, context_of
+from threada_site.api.filters import CreatedWindow
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext, Scope
+
+MOST_HEADS: Final = 20
+_NAME: Final = "telemetry_checkpoint"
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(TenantAdmin):
+    scope = Scope.TELEMETRY_READ
+    id_prefix = ids.CHECKPOINT
+    key = "-id"
+    columns = (
+        Column("Checkpoint", lambda head: html.code(head.public_id)),
+        Column("Receipts", lambda head: f"{head.size:,}"),
+        Column("Signed", lambda head: html.when(head.signed_at)),
+        Column("Root", lambda head: html.code(root_of(head)), is_wide=True),
+    )
+    filters = created_window()
+    filterset = CreatedWindow
+    about = (
+        "Signed heads of this tenant's log. Whoever keeps one can tell later whether anything before it was changed."
+    )
+    nothing_yet = "Nothing is sealed yet. The sealer signs about a second after the first receipt."
+    page_template = "telemetry/checkpoint.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return selectors.checkpoints(ctx)
+
+    def page(self, row: Checkpoint, *, ctx: ActingContext) -> dict[str, Any]:
+        return {"root": root_of(row), "entry": selectors.instance_entry_of(row)}
+
+    def get_urls(self) -> list[URLPattern]:
+        pages = [
+            path("instance/", self._wrap(require_safe(self.instance_view)), name=f"{_NAME}_instance"),
+            path("instance/head/", self._wrap(require_safe(self.instance_head)), name=f"{_NAME}_instance_head"),
+            path("instance/proof/", self._wrap(require_safe(self.instance_proof)), name=f"{_NAME}_instance_proof"),
+        ]
+        return [*pages, *super().get_urls()]
+
+    def instance_view(self, request: HttpRequest) -> HttpResponse:
+        """The log whose leaves are the checkpoints of all tenants."""
+        frame = {**self.admin_site.each_context(request), "title": "Instance log"}
+        return TemplateResponse(
+            request, "telemetry/instance_log.html", {**frame, **instance_page(self._require_view(request))}
+        )
+
+    def instance_head(self, request: HttpRequest) -> HttpResponse:
+        """Its newest head, to be kept."""
+        self._require_view(request)
+        head = selectors.instance_heads().order_by("-id").first()
+        if head is None:
+            raise Http404("Nothing is in the log of the instance yet.")
+        return _text(head.note, f"instance-{head.size}.txt")
+
+    def instance_proof(self, request: HttpRequest) -> HttpResponse:
+        """That the tenant's newest checkpoint is in it."""
+        self._require_view(request)
+        try:
+            found = selectors.instance_proof(context_of(request).tenant_id)
+        except LogIncomplete as error:
+            raise Http404(f"It cannot be proven: {error}.") from error
+        if found is None:
+            raise Http404("No checkpoint of this tenant is in the log of the instance yet.")
+        name = ids.public_id(ids.CHECKPOINT, found.entry.checkpoint_id)
+        return _text(str(found.proof), f"{name}{proof_text.SUFFIX}")
+
+
+def instance_page(ctx: ActingContext) -> dict[str, Any]:
+    """What the page of the instance's log shows a tenant."""
+    heads = list(selectors.instance_heads().order_by("-id")[:MOST_HEADS])
+    try:
+        found, holes = selectors.instance_proof(ctx.tenant_id), ""
+    except LogIncomplete as error:
+        found, holes = None, str(error)
+    head = found.head if found else heads[0] if heads else None
+    return {
+        "head": head,
+        "root": root_of(head) if head else "",
+        "entry": found.entry if found else None,
+        "entry_id": ids.public_id(ids.CHECKPOINT, found.entry.checkpoint_id) if found else "",
+        "heads": [(each, root_of(each)) for each in heads],
+        "holes": holes,
+    }
+
+
+def root_of(head: Checkpoint | InstanceCheckpoint) -> str:
+    """The root hash as the signed text has it."""
+    return base64.b64encode(bytes(head.root)).decode()
+
+
+def _text(text: str, name: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(text, content_type=proof_text.MEDIA_TYPE, headers=headers)

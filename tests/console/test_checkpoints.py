@@ -1,0 +1,131 @@
+"""What was signed, in the console: the tenant's heads and its place in the instance's log, and nothing of other tenants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aics_tlog
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from telemetry.models import Checkpoint, InstanceEntry
+from telemetry.tlog.proof_text import TlogProof
+from tests.client import Api
+from tests.console.people import sign_in
+from tests.factories import make_principal, make_token
+from tests.telemetry.sealed import NAME, SealingRoom, origin, write_receipts
+from tests.telemetry.tampering import by_sql
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.roles import platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+INSTANCE = reverse("admin:telemetry_checkpoint_instance")
+HEAD = reverse("admin:telemetry_checkpoint_instance_head")
+PROOF = reverse("admin:telemetry_checkpoint_instance_proof")
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> SealingRoom:
+    return SealingRoom(tmp_path)
+
+
+@pytest.fixture
+def auditor(tenant: Tenant) -> Client:
+    return sign_in(make_principal(tenant, "aud", roles=["auditor"]))
+
+
+def seal_both(tenant: Tenant, other_tenant: Tenant, room: SealingRoom) -> None:
+    for _ in range(3):
+        write_receipts(tenant, 2)
+        write_receipts(other_tenant, 2)
+        room.seal()
+
+
+def test_it_shows_what_the_api_says(tenant: Tenant, other_tenant: Tenant, room: SealingRoom, auditor: Client) -> None:
+    seal_both(tenant, other_tenant, room)
+    said = Api(make_token(tenant, make_principal(tenant, "bot", roles=["auditor"]))).get("/checkpoints/instance").json()
+    page = auditor.get(INSTANCE)
+    head, entry = page.context["head"], page.context["entry"]
+    assert (head.note, head.size, page.context["root"]) == (said["checkpoint"], said["tree_size"], said["root_hash"])
+    assert (entry.index, page.context["entry_id"]) == (said["entry"]["index"], said["entry"]["checkpoint_id"])
+    assert [each.size for each, _ in page.context["heads"]] == sorted(
+        {each.size for each, _ in page.context["heads"]}, reverse=True
+    )
+    assert auditor.get(HEAD).content.decode() == said["checkpoint"]
+    assert auditor.get(PROOF).content.decode() == said["entry"]["proof"]
+    kept = auditor.get(HEAD)
+    assert kept["Content-Disposition"] == f'attachment; filename="instance-{head.size}.txt"'
+    proof, key = TlogProof.parse(said["entry"]["proof"]), aics_tlog.parse_vkey(head.verifier_keys[0])
+    checked = aics_tlog.verify_checkpoint(
+        aics_tlog.parse_note(kept.content.decode()), key, expected_origin=f"{NAME}/instance"
+    )
+    assert checked.ok, checked.error
+    leaf = entry.note.encode()
+    assert aics_tlog.verify_leaf_inclusion(leaf, proof.index, checked.size, list(proof.path), checked.root)
+
+
+def test_nothing_of_other_tenants_is_shown(
+    tenant: Tenant, other_tenant: Tenant, room: SealingRoom, auditor: Client
+) -> None:
+    seal_both(tenant, other_tenant, room)
+    with platform_role():
+        theirs = list(InstanceEntry.objects.filter(log_id=other_tenant.id))
+        [*_, checkpoint] = Checkpoint.objects.filter(tenant_id=other_tenant.id).order_by("id")
+    assert len(theirs) == 3
+    own = reverse("admin:telemetry_checkpoint_changelist")
+    pages = [auditor.get(address) for address in (INSTANCE, HEAD, PROOF, own)]
+    pages += [auditor.get(url) for url, _ in pages[-1].context["rows"]]
+    shown = "".join(page.content.decode() for page in pages)
+    assert origin(tenant) in shown
+    for secret in (
+        other_tenant.slug,
+        ids.public_id(ids.TENANT, other_tenant.id),
+        *(ids.public_id(ids.CHECKPOINT, entry.checkpoint_id) for entry in theirs),
+        *(entry.note.split("\n")[2] for entry in theirs),
+    ):
+        assert secret not in shown
+    assert auditor.get(reverse("admin:telemetry_checkpoint_change", args=[checkpoint.public_id])).status_code == 404
+
+
+def test_a_checkpoint_says_where_it_stands(tenant: Tenant, room: SealingRoom, auditor: Client) -> None:
+    write_receipts(tenant, 2)
+    room.seal()
+    room.heartbeat()
+    with unit_of_work(tenant.id):
+        first, beat = Checkpoint.objects.order_by("id")
+        (entry,) = InstanceEntry.objects.all()
+    assert (entry.checkpoint_id, beat.size) == (first.id, first.size)
+    for checkpoint, said in ((first, "It is entry 0."), (beat, "It is no entry of its own")):
+        page = auditor.get(reverse("admin:telemetry_checkpoint_change", args=[checkpoint.public_id])).content.decode()
+        assert said in page
+        assert f"{first.origin}\n{first.size}\n" in page
+
+
+def test_before_anything_is_sealed(tenant: Tenant, auditor: Client) -> None:
+    assert "Nothing is in the log of the instance yet." in auditor.get(INSTANCE).content.decode()
+    assert (auditor.get(HEAD).status_code, auditor.get(PROOF).status_code) == (404, 404)
+
+
+def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, room: SealingRoom, auditor: Client) -> None:
+    seal_both(tenant, other_tenant, room)
+    by_sql("DELETE FROM telemetry_instancenode WHERE level = 0 AND index = 0")
+    page = auditor.get(INSTANCE).content.decode()
+    assert "This log is not whole: node (0, 0) of the log is missing." in page
+    assert "It cannot be proven." in page
+    assert auditor.get(PROOF).status_code == 404
+    api = Api(make_token(tenant, make_principal(tenant, "bot", roles=["auditor"])))
+    answer = api.get("/checkpoints/instance")
+    assert (answer.status_code, answer.json()["reason_code"]) == (409, "log_does_not_hold")
+    assert "node (0, 0) of the log is missing" in answer.json()["detail"]
+
+
+def test_only_who_reads_telemetry_sees_it(tenant: Tenant, room: SealingRoom) -> None:
+    approver = sign_in(make_principal(tenant, "eve", roles=["approver"]))
+    for address in (INSTANCE, HEAD, PROOF, reverse("admin:telemetry_checkpoint_changelist")):
+        assert approver.get(address).status_code == 403
+        assert approver.post(address).status_code in (403, 405)
+    assert "Instance log" not in approver.get("/console/").content.decode()
