@@ -25,6 +25,7 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.writes import insert_together
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"
@@ -42,50 +43,41 @@ class Claim:
     key: str
     body_sha256: str
 
-    def stored(self) -> IdempotencyRecord | None:
-        """The first answer under this key, if there is one. Raises `IdempotencyKeyReused` when its body was another."""
-        record = IdempotencyRecord.objects.filter(
-            tenant_id=self.context.tenant_id, principal_id=self.context.principal_id, path=self.path, key=self.key
-        ).first()
-        if record is None:
-            return None
-        if record.expires_at <= clock.now():
-            record.delete()
-            return None
-        if record.body_sha256 != self.body_sha256:
-            raise errors.IdempotencyKeyReused("This Idempotency-Key was sent with another body. Use a new key.")
-        return record
+    def take(self) -> IdempotencyRecord | None:
+        """Hold the key until the transaction ends; the first answer under it, if there is one. One statement.
 
-    def lock(self) -> bool:
-        """Hold the key until the transaction ends; False when somebody else does."""
-        name = f"{self.context.tenant_id}:{self.context.principal_id}:{self.path}:{self.key}"
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
-            row = cursor.fetchone()
-        return bool(row and row[0])
+        Raises `IdempotencyInFlight` when somebody else holds it, `IdempotencyKeyReused` when its body was another.
+        """
+        with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute(
+                "SELECT * FROM threada_claim_key($1, $2, $3, $4)",
+                [self.context.tenant_id, self.context.principal_id, self.path, self.key],
+            )
+            is_held, record_id, body_sha256, status, headers, answer, expires_at = cursor.fetchone()
+        if not is_held:
+            raise errors.IdempotencyInFlight(headers={"Retry-After": "1"})
+        if record_id is None:
+            return None
+        if expires_at <= clock.now():
+            IdempotencyRecord.objects.filter(tenant_id=self.context.tenant_id, id=record_id).delete()
+            return None
+        if body_sha256 != self.body_sha256:
+            raise errors.IdempotencyKeyReused("This Idempotency-Key was sent with another body. Use a new key.")
+        return self._record(status=status, headers=orjson.loads(headers), response=answer, expires_at=expires_at)
 
     def remember(self, response: Response) -> None:
-        """Keep `response` as the answer. A record that exists already stays."""
-        IdempotencyRecord.objects.bulk_create(
-            [
-                IdempotencyRecord(
-                    tenant_id=self.context.tenant_id,
-                    principal_id=self.context.principal_id,
-                    path=self.path,
-                    key=self.key,
-                    body_sha256=self.body_sha256,
-                    status=response.status_code,
-                    headers={
-                        **{name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
-                        # Not rendered yet, its header still names Django's default.
-                        "Content-Type": response.content_type or "application/json",
-                    },
-                    response=orjson.dumps(response.data),
-                    expires_at=clock.now() + timedelta(hours=settings.THREADA_IDEMPOTENCY_HOURS),
-                )
-            ],
-            ignore_conflicts=True,
+        """Keep `response` as the answer under a key that was taken and had none."""
+        record = self._record(
+            status=response.status_code,
+            headers={
+                **{name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
+                # Not rendered yet, its header still names Django's default.
+                "Content-Type": response.content_type or "application/json",
+            },
+            response=orjson.dumps(response.data),
+            expires_at=clock.now() + timedelta(hours=settings.THREADA_IDEMPOTENCY_HOURS),
         )
+        insert_together([record])
 
     def remember_refusal(self, response: Response) -> IdempotencyRecord | None:
         """Keep a refusal, in a transaction after the one that was rolled back.
@@ -93,12 +85,23 @@ class Claim:
         In between, another request may have taken the key: its answer, if it has one by now, is returned and stands;
         while it is still at work, nothing is kept.
         """
-        if not self.lock():
+        try:
+            first = self.take()
+        except errors.IdempotencyInFlight:
             return None
-        first = self.stored()
         if first is None:
             self.remember(response)
         return first
+
+    def _record(self, **answer: Any) -> IdempotencyRecord:
+        return IdempotencyRecord(
+            tenant_id=self.context.tenant_id,
+            principal_id=self.context.principal_id,
+            path=self.path,
+            key=self.key,
+            body_sha256=self.body_sha256,
+            **answer,
+        )
 
 
 def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,9 +120,7 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
         if len(request.path) > _LONGEST_PATH or "\x00" in request.path:
             raise errors.NotFound  # no id is that long, and a record could not name it
         claim = Claim(request.auth, request.path, key, _digest(request.data, is_secret=view.body_is_secret))
-        if not claim.lock():
-            raise errors.IdempotencyInFlight(headers={"Retry-After": "1"})
-        record = claim.stored()
+        record = claim.take()
         if record is not None:
             return replay(record)
         view.claim = claim

@@ -71,6 +71,15 @@ class TestSameKey:
         assert timedelta(hours=23, minutes=59) < remaining <= timedelta(hours=24)
 
 
+@pytest.mark.django_db
+def test_an_answer_is_looked_for_once_the_lock_is_held() -> None:
+    """Only a volatile function begins each of its queries with a fresh look at what has been committed: a stable one
+    would miss the answer of whoever held the key until just now, and the work would be done twice."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT provolatile FROM pg_proc WHERE proname = 'threada_claim_key'")
+        assert cursor.fetchall() == [("v",)]
+
+
 class TestScopeOfAKey:
     def test_another_principal_has_keys_of_its_own(self, tenant: Tenant, client: Api) -> None:
         client.post("/channels", {"slug": "web"}, headers=KEY)
