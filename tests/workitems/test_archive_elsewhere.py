@@ -278,6 +278,9 @@ def test_what_is_there_already_is_not_sent_again(
         ("/just/a/folder", "is no address that keeps files"),
         ("nonsense://kept", "Protocol not known: nonsense"),
         ("https://archive.example.org/kept", "is no address that keeps files"),
+        ("file://srv/archive", "names no folder of this machine: write file:/// and its whole path"),
+        ("local://srv/archive", "names no folder of this machine: write file:/// and its whole path"),
+        ("ftp://[::1/kept", "cannot be understood: Invalid IPv6 URL"),
     ],
 )
 def test_targets_that_cannot_be_used_are_said(

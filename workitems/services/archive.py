@@ -31,6 +31,7 @@ from workitems.retention.case_tables import case_tables, rows_of
 from workitems.retention.due import Phase
 
 FORMAT: Final = "threada-archive/1"
+RECEIPTS: Final = "receipts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,19 @@ def archive_batch(
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         files = write_parts(place, f"{number}-", phase, items, ctx=ctx)
         manifest = manifest_of(run, files, cases=len(items), ctx=ctx)
-        files.append(_write(place / f"{number}-manifest.json", [manifest]))
+        files.append(write_bytes(place / f"{number}-manifest.json", manifest))
         for level in (place, folder, folder.parent):
             _sync(level)
     except OSError as error:
         raise errors.ArchiveUnavailable(
             f"The archive {place} cannot be written: {error.strerror or error}. Nothing was removed."
         ) from error
-    return Archived(f"{ctx.tenant_slug}/{run.public_id}", tuple(files))
+    return Archived(folder_of(run, ctx=ctx), tuple(files))
+
+
+def folder_of(run: RetentionRun, *, ctx: ActingContext) -> str:
+    """Where the files of a run lie, below the archive."""
+    return f"{ctx.tenant_slug}/{run.public_id}"
 
 
 def number_of(run: RetentionRun) -> str:
@@ -92,12 +98,12 @@ def write_parts(
     place: Path, prefix: str, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext
 ) -> list[ArchivedFile]:
     """Every file of a batch but its manifest, in a folder of this machine. Raises `OSError`."""
-    files = []
-    for name, lines in parts_of(phase, items, ctx=ctx).items():
-        files.append(_write(place / f"{prefix}{name}.ndjson", lines, has_lines=True))
+    parts = parts_of(phase, items, ctx=ctx)
+    files = [_write(place / f"{prefix}{name}.ndjson", lines, has_lines=True) for name, lines in parts.items()]
     head = newest_checkpoint(ctx.tenant_id)
-    if phase == "keep_receipts" and head is not None and head.note:
-        evidence = evidence_of(place / files[-1].name, name=f"{prefix}evidence", head=head, whole_log=0)
+    if RECEIPTS in parts and head is not None and head.note:
+        receipts = place / f"{prefix}{RECEIPTS}.ndjson"
+        evidence = evidence_of(receipts, name=f"{prefix}evidence", head=head, whole_log=0)
         files.append(_write(place / f"{prefix}evidence.zip", evidence))
     return files
 
@@ -106,7 +112,7 @@ def parts_of(phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> 
     """The lines of each part: the rows of these cases, and where the cases go, their receipts."""
     item_ids = [item.id for item in items]
     parts = {"rows": _rows(item_ids, ctx=ctx)}
-    return parts | ({"receipts": _receipts(item_ids, ctx=ctx)} if phase == "keep_receipts" else {})
+    return parts | ({RECEIPTS: _receipts(item_ids, ctx=ctx)} if phase == "keep_receipts" else {})
 
 
 def manifest_of(run: RetentionRun, files: Sequence[ArchivedFile], *, cases: int, ctx: ActingContext) -> bytes:

@@ -32,6 +32,7 @@ from workitems.services.archive import (
     Archived,
     ArchivedFile,
     digest_of,
+    folder_of,
     manifest_of,
     number_of,
     parts_of,
@@ -113,14 +114,13 @@ def spool(
     except OSError as error:
         raise _no_room(error) from error
     files.append((own / last.name, replace(last, name=prefix + last.name)))
-    folder = f"{ctx.tenant_slug}/{run.public_id}"
     return Ahead(
         run_id=run.id,
         number=number,
         phase=phase,
         parts={file.name.removesuffix(".ndjson"): file.sha256 for file in written if file.name.endswith(".ndjson")},
         files=tuple(files),
-        archived=Archived(folder, tuple(file for _, file in files), target.shown),
+        archived=Archived(folder_of(run, ctx=ctx), tuple(file for _, file in files), target.shown),
         scratch=own,
     )
 

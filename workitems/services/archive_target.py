@@ -1,4 +1,4 @@
-"""Archives on other machines: any target that fsspec knows (`s3://`, `sftp://`, `ftp://`, `webdav+https://` …).
+"""Archives on other machines: any target that fsspec knows (`s3://`, `sftp://`, `ftp://`, `smb://` …).
 
 The address and its options are the operator's. Neither a password in the address nor a value of the options is ever
 shown: `Target.shown` is the address without them, and what a file system says is told with them cut out.
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from threada_site.kernel import errors
 from workitems.services.archive import ArchivedFile
@@ -27,6 +27,8 @@ RENAMING: Final = frozenset({"ftp", "sftp", "ssh", "smb", "hdfs", "arrow_hdfs", 
 KEEPING_NOTHING: Final = frozenset(
     {"memory", "data", "http", "https", "cached", "blockcache", "filecache", "simplecache"}
 )
+OF_THIS_MACHINE: Final = frozenset({"file", "local"})
+"""What fsspec would write wherever the process happens to stand."""
 _USUAL: Final[dict[str, dict[str, Any]]] = {"ftp": {"block_size": 1 << 23, "timeout": 60}}
 _SHORTEST_SECRET: Final = 4
 _MOST_SAID: Final = 200
@@ -38,14 +40,12 @@ class Target:
     def __init__(self, url: str, options_file: str = "") -> None:
         """Raises `ArchiveUnavailable` where the address or the options cannot be understood."""
         self._url = url
-        parts = urlsplit(url)
+        parts = _parts(url)
         self.protocol = parts.scheme
         place = parts.netloc.rpartition("@")[2]
         self.shown = f"{parts.scheme}://{place}{parts.path}".rstrip("/")
-        if not parts.scheme or "::" in url or parts.scheme in KEEPING_NOTHING:
-            raise errors.ArchiveUnavailable(
-                f"THREADA_ARCHIVE_URL ({self.shown[:100]}) is no address that keeps files. Nothing was removed."
-            )
+        if problem := _problem(url, self.protocol):
+            raise errors.ArchiveUnavailable(f"THREADA_ARCHIVE_URL ({self.shown[:100]}) {problem}. Nothing was removed.")
         self._options = _options(options_file)
         held = [text for text in (parts.password, parts.username) if text]
         self._secrets = sorted(
@@ -130,6 +130,24 @@ def _verify(system: Any, path: str, file: ArchivedFile, scratch: Path) -> None:
         copy.unlink(missing_ok=True)
     if found != file.sha256:
         raise OSError(f"{file.name} reads back as {found}, not as {file.sha256}")
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise errors.ArchiveUnavailable(
+            f"THREADA_ARCHIVE_URL cannot be understood: {error}. Nothing was removed."
+        ) from None
+
+
+def _problem(url: str, protocol: str) -> str:
+    """Why nothing can be archived there, if so."""
+    if protocol in OF_THIS_MACHINE:
+        return "names no folder of this machine: write file:/// and its whole path"
+    if not protocol or "::" in url or protocol in KEEPING_NOTHING:
+        return "is no address that keeps files"
+    return ""
 
 
 def _options(file: str) -> dict[str, Any]:
