@@ -24,9 +24,10 @@ from django.conf import settings
 from integrations.answers import outcome_of_answer, outcome_of_status
 from integrations.failures import FailureClass, TransportFailure
 from integrations.otlp_headers import filled
-from integrations.services.senders.ways_out import post, secret_of
+from integrations.services.senders.ways_out import post, with_secret
 from integrations.transport import OutboundAnswer
 from telemetry.delivery_rules import Failure, Taken
+from telemetry.models import Delivery
 from telemetry.services.deliveries import Batch
 from threada_site.kernel import clock, ids
 
@@ -42,15 +43,7 @@ def send_to_collector(batch: Batch) -> Taken | Failure:
     """One try."""
     delivery = batch.delivery
     try:
-        reference, secret = (None, "")
-        if delivery.secret is not None:
-            reference, held = secret_of(delivery)
-            secret = held.reveal()
-        try:
-            headers = filled(delivery.headers, secret)
-        except ValueError as error:
-            detail = f"The secret {reference} {error}."
-            raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail) from None
+        secret, headers = _secret_and_headers(delivery)
         answer = post(
             delivery.url,
             (
@@ -73,6 +66,13 @@ def send_to_collector(batch: Batch) -> Taken | Failure:
         judged.retry_after_s,
         is_final=answer.status not in RETRYABLE,
     )
+
+
+def _secret_and_headers(delivery: Delivery) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The secret, "" where there is none, and the headers with it. Raises `TransportFailure`."""
+    if delivery.secret is None:
+        return "", filled(delivery.headers, "")
+    return with_secret(delivery, lambda secret: (secret, filled(delivery.headers, secret)))
 
 
 def _message(batch: Batch) -> bytes:
@@ -113,16 +113,17 @@ def _taken(answer: OutboundAnswer, batch: Batch, secret: str) -> Taken | Failure
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
     said = ExportLogsServiceResponse()
-    media_type = (answer.header("content-type") or PROTOBUF).partition(";")[0].strip().lower()
+    media_type = _media_type(answer, default=PROTOBUF)
     try:
         if media_type == PROTOBUF:
             said.ParseFromString(answer.body)
         elif media_type == "application/json" and answer.body.strip():
             Parse(answer.body, said, ignore_unknown_fields=True)
         elif answer.body.strip():
-            return Failure(FailureClass.BAD_RESPONSE.value, f"{_NO_COLLECTOR} ({answer.status}, {media_type[:80]}).")
+            raise DecodeError(media_type)
     except (DecodeError, ParseError, UnicodeDecodeError):
-        return Failure(FailureClass.BAD_RESPONSE.value, f"{_NO_COLLECTOR} ({answer.status}, {media_type[:80]}).")
+        detail = f"The answer is not that of an OTLP collector ({answer.status}, {media_type[:80]})."
+        return Failure(FailureClass.BAD_RESPONSE.value, detail)
     rejected = min(max(said.partial_success.rejected_log_records, 0), len(batch.receipts))
     words = _printable(said.partial_success.error_message, secret)
     if rejected or words:
@@ -130,20 +131,21 @@ def _taken(answer: OutboundAnswer, batch: Batch, secret: str) -> Taken | Failure
     return Taken(rejected=rejected, detail=words)
 
 
-_NO_COLLECTOR: Final = "The answer is not that of an OTLP collector"
-
-
 def _status_message(answer: OutboundAnswer) -> str:
     """The words of a `google.rpc.Status`, which collectors answer failures with."""
     from google.protobuf.message import DecodeError
     from google.rpc.status_pb2 import Status
 
-    if (answer.header("content-type") or "").partition(";")[0].strip().lower() != PROTOBUF:
+    if _media_type(answer) != PROTOBUF:
         return ""
     try:
         return str(Status.FromString(answer.body).message)
     except DecodeError:
         return ""
+
+
+def _media_type(answer: OutboundAnswer, *, default: str = "") -> str:
+    return (answer.header("content-type") or default).partition(";")[0].strip().lower()
 
 
 def _printable(text: str, secret: str) -> str:

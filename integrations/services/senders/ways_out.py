@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from django.conf import settings
 
+from integrations.failures import FailureClass, TransportFailure
 from integrations.secrets import Secret, SecretReference, parse_reference, resolve
 from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy, OutboundAnswer, OutboundRequest, read_url, send
@@ -25,9 +27,20 @@ def post(url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Outboun
     )
 
 
-def secret_of(delivery: Delivery) -> tuple[SecretReference, Secret]:
-    """The secret as it is now, and where it lies. Raises `TransportFailure` (`credential_unavailable`)."""
+def with_secret[T](delivery: Delivery, use: Callable[[str], T]) -> T:
+    """What `use` makes of the secret as it is now; a `ValueError` of its says what is wrong with it.
+
+    Raises `TransportFailure` (`credential_unavailable`).
+    """
     reference = parse_reference(delivery.secret)
+    secret = _secret(reference, delivery)
+    try:
+        return use(secret.reveal())
+    except ValueError as error:
+        raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, f"The secret {reference} {error}.") from None
+
+
+def _secret(reference: SecretReference, delivery: Delivery) -> Secret:
     if reference.source == "stored":
-        return reference, reveal(reference.name, tenant_id=delivery.tenant_id, host=read_url(delivery.url).host)
-    return reference, resolve(reference)
+        return reveal(reference.name, tenant_id=delivery.tenant_id, host=read_url(delivery.url).host)
+    return resolve(reference)

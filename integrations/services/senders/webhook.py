@@ -5,13 +5,12 @@ from __future__ import annotations
 from django.conf import settings
 
 from integrations.answers import outcome_of_answer, outcome_of_status
-from integrations.failures import FailureClass, TransportFailure
+from integrations.failures import TransportFailure
 from integrations.outcomes import Outcome
 from integrations.services.senders.events import event_of
-from integrations.services.senders.ways_out import post, secret_of
+from integrations.services.senders.ways_out import post, with_secret
 from integrations.standard_webhooks import signed_headers, signing_key
 from telemetry.delivery_rules import Failure, Taken
-from telemetry.models import Delivery
 from telemetry.services.deliveries import Batch
 from threada_site.kernel import clock
 
@@ -31,7 +30,8 @@ def _sent(batch: Batch) -> Outcome:
     message_id = f"{batch.delivery.public_id}.{batch.delivery.next_index}-{batch.end - 1}"
     now = clock.now()
     try:
-        headers = signed_headers(body, message_id=message_id, at=now, keys=[_key(batch.delivery)])
+        key = with_secret(batch.delivery, signing_key)
+        headers = signed_headers(body, message_id=message_id, at=now, keys=[key])
         answer = post(
             batch.delivery.url,
             (
@@ -48,12 +48,3 @@ def _sent(batch: Batch) -> Outcome:
         return Outcome.of_failure(failure)
     judged = outcome_of_status(answer.status)
     return judged if judged.succeeded else outcome_of_answer(answer, now=now)
-
-
-def _key(delivery: Delivery) -> bytes:
-    reference, secret = secret_of(delivery)
-    try:
-        return signing_key(secret.reveal())
-    except ValueError as error:
-        detail = f"The secret {reference} {error}."
-        raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail) from None
