@@ -24,6 +24,7 @@ from telemetry.models import (
 )
 from telemetry.sealing.log_rows import instance_log_size as size_of_instance_log
 from telemetry.sealing.log_rows import instance_node_reader, node_reader
+from telemetry.sealing.log_rows import log_size as size_of_log
 from telemetry.summary_models import SummaryCount, SummaryPosition, SummaryRollup
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof, consistency_text
@@ -139,6 +140,11 @@ def log_nodes(tenant_id: uuid.UUID) -> NodeReader:
 def instance_nodes() -> NodeReader:
     """As `log_nodes`, of the instance's log: hashes alone, which tell nothing of whose they are."""
     return instance_node_reader(_fetch)
+
+
+def log_size(tenant_id: uuid.UUID) -> int:
+    """How many leaves the tenant's log has."""
+    return size_of_log(_fetch, tenant_id)
 
 
 def instance_log_size() -> int:

@@ -12,7 +12,7 @@ from telemetry import selectors
 from telemetry.delivery_rules import TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
-from telemetry.services.deliveries import log_size, pause_delivery, remove_delivery, resume_delivery
+from telemetry.services.deliveries import pause_delivery, remove_delivery, resume_delivery
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of, representation
@@ -95,7 +95,7 @@ class Deliveries(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(NoFilters, selectors.deliveries(request.auth), request)
-        size = log_size(request.auth.tenant_id)
+        size = selectors.log_size(request.auth.tenant_id)
         return Response(paginate(rows, request, represent=lambda row: represent_delivery(row, log_size=size)))
 
     @operation(
@@ -214,7 +214,7 @@ def represent_delivery(delivery: Delivery, *, log_size: int) -> dict[str, Any]:
 
 
 def _shown(request: Any, delivery: Delivery) -> dict[str, Any]:
-    return represent_delivery(delivery, log_size=log_size(request.auth.tenant_id))
+    return represent_delivery(delivery, log_size=selectors.log_size(request.auth.tenant_id))
 
 
 def _locked(request: Any, delivery_id: str) -> Delivery:

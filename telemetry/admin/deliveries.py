@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from telemetry import selectors
 from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
-from telemetry.services.deliveries import log_size, pause_delivery, remove_delivery, resume_delivery
+from telemetry.services.deliveries import pause_delivery, remove_delivery, resume_delivery
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
 from threada_site.admin.lists import Column
@@ -42,7 +42,7 @@ class DeliveryAdmin(TenantAdmin):
         return selectors.deliveries(ctx)
 
     def page(self, row: Delivery, *, ctx: ActingContext) -> dict[str, Any]:
-        size = log_size(ctx.tenant_id)
+        size = selectors.log_size(ctx.tenant_id)
         return {
             "log_size": size,
             "lacks": max(size - row.next_index, 0),

@@ -19,11 +19,11 @@ from telemetry.delivery_rules import Failure, Taken, wait_before_next
 from telemetry.lifecycle import DELIVERY, DeliveryStatus
 from telemetry.models import Delivery
 from telemetry.receipts import Entry
+from telemetry.selectors import log_size
 from telemetry.services.record import record
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.routing import read_connection
 from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 LEASE: Final = timedelta(seconds=45)
@@ -221,16 +221,6 @@ def sealed_receipts(tenant_id: uuid.UUID, *, start: int, end: int | None) -> lis
     if [receipt.index for receipt in found] != list(range(start, start + len(found))):
         raise RuntimeError(f"the log of tenant {tenant_id} has a gap after {start}")
     return found if end is not None else _within(found)
-
-
-def log_size(tenant_id: uuid.UUID) -> int:
-    """How many receipts are sealed."""
-    with read_connection().cursor() as cursor:
-        cursor.execute(
-            "SELECT index + 1 FROM telemetry_logleaf WHERE tenant_id = %s ORDER BY index DESC LIMIT 1", [tenant_id]
-        )
-        row = cursor.fetchone()
-    return int(row[0]) if row else 0
 
 
 def _within(receipts: list[SealedReceipt]) -> list[SealedReceipt]:

@@ -3,7 +3,7 @@
 <name>/README.txt       how to check it, in words
 <name>/checkpoint.txt   the newest signed head of the instance's log
 <name>/entries.txt      its leaves in order: the tenants' signed checkpoints, appended to one another
-<name>/heads.txt        for each tenant that is there, the newest signed head that its rows still lead to
+<name>/heads.txt        for each tenant that is there, the newest signed head, where its rows still lead to it
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from typing import Final
 from telemetry.evidence import CHECKPOINT_FILE, README_FILE, Archive
 from telemetry.models import Checkpoint, InstanceCheckpoint, InstanceEntry
 from telemetry.sealing.log_rows import LogIncomplete
-from telemetry.selectors import instance_heads, log_nodes
+from telemetry.selectors import instance_heads, log_nodes, log_size
 from telemetry.services.verification.snapshot import instance_snapshot, stream
+from telemetry.tlog.checkpoint import Checkpoint as Head
+from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proofs import tree_root
+from telemetry.tlog.texts import MalformedText
 from threada_site.kernel import errors
 from threada_site.tenancy.models import Tenant
 
@@ -26,7 +29,6 @@ ENTRIES_FILE: Final = "entries.txt"
 HEADS_FILE: Final = "heads.txt"
 _LINES_AT_ONCE: Final = 2000
 _ENTRIES: Final = 'SELECT note FROM telemetry_instanceentry WHERE "index" < %s ORDER BY "index"'
-_SIZE: Final = 'SELECT coalesce(max("index") + 1, 0) FROM telemetry_logleaf WHERE tenant_id = %s'
 _README: Final = """\
 The log of a Threada instance: the signed heads of its tenants' logs, in the order they were sealed.
 
@@ -68,14 +70,23 @@ def _archive(name: str, head: InstanceCheckpoint) -> Iterator[bytes]:
 
 
 def _head_of(tenant_id: uuid.UUID, head: InstanceCheckpoint) -> str | None:
-    """The newest head of the tenant, not past its newest entry, whose root the tenant's rows make today."""
+    """The newest head of the tenant that is not past its newest entry, if the tenant's rows make its root today."""
     entry = InstanceEntry.objects.filter(log_id=tenant_id, index__lt=head.size).order_by("-index").first()
-    [(size,)] = stream(_SIZE, [tenant_id])
-    most = min(size, int(entry.note.split("\n")[1])) if entry else size
-    for newest in Checkpoint.objects.filter(tenant_id=tenant_id, size__lte=most).order_by("-id")[:1]:
-        try:
-            if tree_root(newest.size, log_nodes(tenant_id)) == bytes(newest.root):
-                return newest.note
-        except LogIncomplete:
-            pass
-    return None
+    size = log_size(tenant_id)
+    most = min(size, _size_said(entry, default=size)) if entry else size
+    newest = Checkpoint.objects.filter(tenant_id=tenant_id, size__lte=most).order_by("-id").first()
+    if newest is None:
+        return None
+    try:
+        is_whole = tree_root(newest.size, log_nodes(tenant_id)) == bytes(newest.root)
+    except LogIncomplete:
+        is_whole = False
+    return newest.note if is_whole else None
+
+
+def _size_said(entry: InstanceEntry, *, default: int) -> int:
+    """How many receipts the log had then; an entry that somebody has changed may say nothing that can be read."""
+    try:
+        return Head.parse(SignedNote.parse(entry.note).text).size
+    except MalformedText:
+        return default

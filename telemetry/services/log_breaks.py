@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from django.db import connection
 
-from telemetry.models import InstanceAlarm, LogAlarm, LogLeaf
+from telemetry.models import InstanceAlarm, LogAlarm
 from telemetry.receipts import Entry
 from telemetry.sealing.anchor import Anchor, Anchored
 from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.sealing.log_store import LOCK_FOR_SEALING
-from telemetry.selectors import instance_log_size, instance_nodes, log_nodes
+from telemetry.selectors import instance_log_size, instance_nodes, log_nodes, log_size
 from telemetry.services.record import record
-from telemetry.tlog.checkpoint import INSTANCE
+from telemetry.tlog.checkpoint import INSTANCE, origin_after_break
 from telemetry.tlog.proofs import NodeReader, tree_root
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import require_unit_of_work
-
-_RESTORED: Final = re.compile(r"(?P<instance>.+)/restored-(?P<times>[0-9]+)")
 
 
 def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Anchored:
@@ -34,8 +29,7 @@ def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Ancho
     with connection.cursor() as cursor:
         cursor.execute(LOCK_FOR_SEALING, [str(ctx.tenant_id)])
     tenant = ids.public_id(ids.TENANT, ctx.tenant_id)
-    newest = LogLeaf.objects.filter(tenant_id=ctx.tenant_id).order_by("-index").first()
-    kept, head = _going_on(anchor, tenant, size=newest.index + 1 if newest else 0, read=log_nodes(ctx.tenant_id))
+    kept, head = _going_on(anchor, tenant, size=log_size(ctx.tenant_id), read=log_nodes(ctx.tenant_id))
     alarms = LogAlarm.objects.filter(tenant_id=ctx.tenant_id, acknowledged_at__isnull=True)
     alarms.update(acknowledged_at=clock.now(), reason=reason)
     record(
@@ -75,12 +69,3 @@ def _going_on(anchor: Anchor, name: str, *, size: int, read: NodeReader) -> tupl
     if is_signed_one:
         raise errors.Conflict("The log is the one that was signed. There is nothing to acknowledge.")
     return kept, Anchored(origin_after_break(kept.origin), size, root, is_acknowledgement=True)
-
-
-def origin_after_break(origin: str) -> str:
-    """The name of the log that goes on: `x/tn_…`, then `x/restored-1/tn_…`, `x/restored-2/tn_…`."""
-    instance, _, tenant = origin.rpartition("/")
-    before = _RESTORED.fullmatch(instance)
-    if before is None:
-        return f"{instance}/restored-1/{tenant}"
-    return f"{before['instance']}/restored-{int(before['times']) + 1}/{tenant}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
@@ -12,6 +13,7 @@ from telemetry.tlog.texts import MalformedText, decimal, decoded, encoded
 
 INSTANCE: Final = "instance"
 """What stands in the place of a tenant's public id in the name of the instance's own log."""
+_RESTORED: Final = re.compile(r"(?P<instance>.+)/restored-(?P<times>[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +73,16 @@ def log_origin(instance: str, tenant: str) -> str:
 def instance_origin(instance: str) -> str:
     """The origin line, and the name of the key, of the log whose leaves are the tenants' checkpoints."""
     return log_origin(instance, INSTANCE)
+
+
+def times_restored(origin: str) -> int:
+    """How often an operator let the log go on from another state than the signed one, as its name says."""
+    found = _RESTORED.fullmatch(origin.rpartition("/")[0])
+    return int(found["times"]) if found else 0
+
+
+def origin_after_break(origin: str) -> str:
+    """The name of the log that goes on: `x/tn_…`, then `x/restored-1/tn_…`, `x/restored-2/tn_…`."""
+    instance, _, tenant = origin.rpartition("/")
+    before = _RESTORED.fullmatch(instance)
+    return f"{before['instance'] if before else instance}/restored-{times_restored(origin) + 1}/{tenant}"

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 
 from telemetry.models import Checkpoint, InstanceCheckpoint, LogAlarm, Receipt
-from telemetry.services.log_breaks import origin_after_break
+from telemetry.tlog.checkpoint import origin_after_break, times_restored
 from telemetry.tlog.note import VerifierKey
 from tests.journeys.worker import database_url
 from tests.telemetry.sealed import NAME, SealingRoom, assert_verifies, newest, origin, write_receipts
@@ -88,6 +88,7 @@ def test_a_log_that_was_signed_needs_no_acknowledgement(
 def test_names_after_breaks() -> None:
     assert origin_after_break("a.example/tn_1") == "a.example/restored-1/tn_1"
     assert origin_after_break("a.example/restored-9/tn_1") == "a.example/restored-10/tn_1"
+    assert [times_restored(origin) for origin in ("a.example/tn_1", "a.example/restored-10/tn_1")] == [0, 10]
 
 
 def test_a_new_key_is_vouched_for_by_the_old_one(

@@ -5,7 +5,7 @@ Reads in one snapshot and in streams, so that sealing goes on and memory stays f
 
 from telemetry.services.verification.heads import KeptHead
 from telemetry.services.verification.instance import newest_entry, verify_instance
-from telemetry.services.verification.log import Tally, log_size, verify_log
+from telemetry.services.verification.log import Tally, verify_log
 from telemetry.services.verification.single import Verified, verify_receipt
 from telemetry.services.verification.snapshot import instance_snapshot, snapshot
 
@@ -14,7 +14,6 @@ __all__ = [
     "Tally",
     "Verified",
     "instance_snapshot",
-    "log_size",
     "newest_entry",
     "snapshot",
     "verify_instance",

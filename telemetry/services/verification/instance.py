@@ -6,7 +6,6 @@ whose tenant is gone, or whose checkpoint is, tells what was taken out of the da
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,7 +16,7 @@ from telemetry.services.verification.heads import Heads, KeptHead, LogRows
 from telemetry.services.verification.log import Tally
 from telemetry.services.verification.nodes import KeptNodes
 from telemetry.services.verification.snapshot import stream
-from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
+from telemetry.tlog.checkpoint import INSTANCE, Checkpoint, times_restored
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
@@ -43,7 +42,6 @@ _QUEUED: Final = """
 SELECT q.id, EXISTS (SELECT FROM telemetry_checkpoint c WHERE c.id = q.id)
   FROM telemetry_instancequeueentry q ORDER BY q.id
 """
-_RESTORED: Final = re.compile(r"/restored-([0-9]+)/")
 
 
 @dataclass(slots=True)
@@ -100,7 +98,7 @@ def newest_entry(tenant: Tenant, *, origin: str) -> KeptHead | None:
         head = Checkpoint.parse(note.text) if note else None
     except MalformedText:
         return None  # the instance's own verification names it
-    if head is None or _times_restored(head.origin) < _times_restored(origin):
+    if head is None or times_restored(head.origin) < times_restored(origin):
         return None
     return KeptHead(head, note)
 
@@ -138,8 +136,8 @@ def _tenants(known: dict[str, _Known], tally: Tally) -> Iterator[Finding]:
             message = f"{newest.size} receipts were sealed, and the tenant is not in the database any more"
             yield Finding(newest.origin, "tenant_dropped", message)
             continue
-        now = _times_restored(newest.origin)
-        gone = [(index, head) for index, head in seen.gone if _times_restored(head.origin) == now]
+        now = times_restored(newest.origin)
+        gone = [(index, head) for index, head in seen.gone if times_restored(head.origin) == now]
         earlier += len(seen.gone) - len(gone)
         if gone:
             index, head = gone[-1]
@@ -159,11 +157,6 @@ def _queued(tally: Tally) -> Iterator[Finding]:
         if not is_there:
             named = ids.public_id(ids.CHECKPOINT, checkpoint_id)
             yield _wrong("checkpoint_missing", f"checkpoint {named} is queued, and not in the database any more")
-
-
-def _times_restored(origin: str) -> int:
-    found = _RESTORED.search(origin)
-    return int(found[1]) if found else 0
 
 
 def _wrong(code: str, message: str, index: int | None = None) -> Finding:

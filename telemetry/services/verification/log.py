@@ -27,7 +27,6 @@ SELECT l."index", l.id, l.hash, {_COLUMNS}
   FROM telemetry_logleaf l LEFT JOIN telemetry_receipt r ON r.tenant_id = l.tenant_id AND r.id = l.id
  WHERE l.tenant_id = %s ORDER BY l."index"
 """
-_SIZE: Final = 'SELECT coalesce(max("index") + 1, 0) FROM telemetry_logleaf WHERE tenant_id = %s'
 _UNSEALED: Final = f"""
 SELECT EXISTS (SELECT FROM telemetry_sealqueueentry q WHERE q.tenant_id = r.tenant_id AND q.id = r.id), {_COLUMNS}
   FROM telemetry_receipt r
@@ -88,11 +87,6 @@ def verify_log(
         yield from heads.not_reached(tree)
     tally.checkpoints = heads.count
     yield from _check_unsealed(tenant, tally, watch)
-
-
-def log_size(tenant: Tenant) -> int:
-    """How many receipts are sealed, for telling how far a verification is."""
-    return next((int(size) for (size,) in stream(_SIZE, [tenant.id])), 0)
 
 
 def _gap(tenant: Tenant, expected: int, found: int) -> Iterator[Finding]:

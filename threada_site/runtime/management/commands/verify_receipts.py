@@ -12,12 +12,11 @@ from django.core.management.base import CommandParser
 
 from telemetry.findings import Finding
 from telemetry.sealing.key_file import KeyFileProblem
-from telemetry.selectors import newest_checkpoint
+from telemetry.selectors import log_size, newest_checkpoint
 from telemetry.services.verification import (
     KeptHead,
     Tally,
     instance_snapshot,
-    log_size,
     newest_entry,
     snapshot,
     verify_instance,
@@ -72,7 +71,7 @@ class Command(ProductCommand):
         heads = self._kept_heads(mine, older)
         tally, found = Tally(), Counter[str]()
         with Progress(tenant.slug) as progress, snapshot(tenant.id):
-            progress.of("receipts", log_size(tenant))
+            progress.of("receipts", log_size(tenant.id))
             newest = newest_checkpoint(tenant.id)
             entry = newest_entry(tenant, origin=newest.origin if newest else "")
             if entry and entry.head not in [head.head for head in heads]:
