@@ -20,6 +20,7 @@ __all__ = [
     "Attempt",
     "Envelope",
     "Execution",
+    "ExecutionSlot",
     "Freeze",
     "Integration",
     "IntegrationGauge",
@@ -122,7 +123,10 @@ class Envelope(TenantRow):
 
 
 class Execution(TenantRow):
-    """One governed run of an action. The row is the truth; the queue only reminds workers of it."""
+    """One governed run of an action. The row is the truth; the queue only reminds workers of it.
+
+    By month (ADR 0027): what only one execution at a time may have, it has by an `ExecutionSlot`.
+    """
 
     work_item_id = models.UUIDField()
     workflow = models.CharField(max_length=63)
@@ -171,18 +175,13 @@ class Execution(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("execution", references=("integration_version", "envelope", "held_by")),
-            models.UniqueConstraint(
-                fields=["tenant", "work_item_id"],
-                condition=models.Q(status__in=OPEN_EXECUTION_STATUSES),
-                name="execution_one_open_per_item",
-            ),
-            models.UniqueConstraint(
-                fields=["tenant", "undoes_id"],
-                condition=models.Q(undoes_id__isnull=False, status__in=[*OPEN_EXECUTION_STATUSES, "succeeded"]),
-                name="execution_undone_once",
-            ),
         ]
         indexes = [
+            models.Index(
+                fields=["tenant", "undoes_id"],
+                condition=models.Q(undoes_id__isnull=False),
+                name="execution_undoes_idx",
+            ),
             models.Index(fields=["tenant", "work_item_id", "id"], name="execution_item_idx"),
             models.Index(fields=["tenant", "status", "id"], name="execution_status_idx"),
             models.Index(fields=["tenant", "workflow", "id"], name="execution_workflow_idx"),
@@ -223,10 +222,29 @@ class Execution(TenantRow):
         return ids.public_id(ids.EXECUTION, self.id)
 
 
+class ExecutionSlot(TenantRow):
+    """What only one execution at a time may have: being the open one of its work item, or taking back another one.
+
+    The id is that of the work item, or of the execution taken back. Triggers write it (`sql/slots.sql`).
+    """
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="slots"
+    )
+
+    class Meta:
+        constraints = [*tenant_constraints("executionslot", references=("execution",))]
+        indexes = [models.Index(fields=["tenant", "execution"], name="executionslot_execution_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.execution} {self.id}"
+
+
 class Attempt(TenantRow):
-    """One try at an execution: what came of it, never what secret it used."""
+    """One try at an execution: what came of it, never what secret it used. It lies in the month of its execution."""
 
     content_parent = "execution"
+    month_field = "execution"
 
     execution = models.ForeignKey(
         Execution, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="attempts"
@@ -242,7 +260,7 @@ class Attempt(TenantRow):
 
     class Meta:
         constraints = [
-            *tenant_constraints("attempt", references=("execution",)),
+            *tenant_constraints("attempt", references=("execution",), month_field="execution"),
             models.UniqueConstraint(fields=["tenant", "execution", "number"], name="attempt_number_once"),
         ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+import structlog
+
 from telemetry import sweeps
 from telemetry.models import TelemetryExport
 from telemetry.services import exports, making
@@ -13,10 +15,12 @@ from threada_site.kernel import clock
 from threada_site.tenancy.figures import keep_figures
 from threada_site.tenancy.job_context import job_context, tenant_of_job
 from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
-from threada_site.tenancy.partitioning import make_months
+from threada_site.tenancy.partitioning import drop_months, make_months
 from threada_site.tenancy.registry import periodic, task
 from threada_site.tenancy.roles import platform_role
 from threada_site.tenancy.unit_of_work import unit_of_work
+
+log = structlog.get_logger("threada.jobs")
 
 
 @task(exports.MAKE, queue=EXPORT_QUEUE, can_stop=True)
@@ -72,6 +76,8 @@ def tidy() -> None:
 
 @periodic("telemetry.months", queue=MAINTENANCE_QUEUE, cron="41 * * * *")
 def months() -> None:
-    """Once an hour: months ahead for the tables that are partitioned by month."""
+    """Once an hour: months ahead for the tables that are by month; and those go that retention has emptied."""
     with platform_role():
         make_months()
+        for step in drop_months():
+            log.info("month_dropped", step=step)

@@ -13,6 +13,8 @@ from typing import Self
 from django.core.management import call_command
 from django.db import connection
 
+from tests.threada_site.tenancy.rows import check_constraints_now
+from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.partitioning import partition_by_month, patiently
 from threada_site.tenancy.roles import owner_role
@@ -103,6 +105,15 @@ class Writer:
         connection.close()
 
 
+KEYS = {"integrations_attempt": "execution_id"}
+"""By the ids of which column a table goes, where it is not by its own."""
+
+
+def partition_now(table: str) -> None:
+    """As its migration does. As the owner."""
+    partition_by_month(table, key=KEYS.get(table, "id"), now=datetime.now(UTC))
+
+
 def partition_under(one: Writer, two: Writer, *tables: str) -> float:
     """Partition the tables while both write. No write may fail; how long the longest took, in seconds."""
     with one, two:
@@ -110,11 +121,38 @@ def partition_under(one: Writer, two: Writer, *tables: str) -> float:
         written = len(one.waits) + len(two.waits)
         with owner_role():
             for table in tables:
-                partition_by_month(table, now=datetime.now(UTC))
+                partition_now(table)
         assert len(one.waits) + len(two.waits) > written
         time.sleep(0.5)
     assert one.failures + two.failures == []
     return max(*one.waits, *two.waits)
+
+
+def month_before(ago: int) -> datetime:
+    """The first instant of the month so many months ago, in UTC."""
+    now = datetime.now(UTC)
+    year, month = divmod(now.year * 12 + now.month - 1 - ago, 12)
+    return datetime(year, month + 1, 1, tzinfo=UTC)
+
+
+def id_in_month(ago: int) -> uuid.UUID:
+    """A new id as if it had been made in that month."""
+    return uuid.UUID(int=ids.first_id_at(month_before(ago)).int | (uuid.uuid4().int & (2**74 - 1)))
+
+
+def add_past_months(table: str, count: int) -> None:
+    """Months before the first one, of a table that holds nothing there: as if it had been partitioned long ago."""
+    check_constraints_now()
+    with owner_role(), connection.cursor() as cursor:
+        cursor.execute("SELECT threada_drop_partition(%s, %s)", [table, f"{table}_before"])
+        for ago in range(count, 0, -1):
+            first, end = (ids.first_id_at(month_before(months)) for months in (ago, ago - 1))
+            cursor.execute(
+                "SELECT threada_add_partition(%s, %s, %s, %s)", [table, f"{month_before(ago):%Y_%m}", first, end]
+            )
+        cursor.execute(
+            "SELECT threada_add_partition(%s, 'before', NULL, %s)", [table, ids.first_id_at(month_before(count))]
+        )
 
 
 def join_months(*tables: str) -> None:
@@ -131,4 +169,4 @@ def renew(*tables: str) -> None:
     join_months(*reversed(tables))
     with owner_role():
         for table in tables:
-            partition_by_month(table, now=datetime.now(UTC))
+            partition_now(table)

@@ -40,7 +40,7 @@ from threada_site.tenancy.roles import APP, OWNER, PLATFORM, owner_role, platfor
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 TABLE = "telemetry_receipt"
-ROWS = 50_000
+ROWS = 20_000
 
 
 @pytest.fixture

@@ -157,10 +157,16 @@ class TenantForeignKey(_SchemaConstraint):
         return (self.name, self.field)
 
 
-def tenant_constraints(table: str, *, references: tuple[str, ...] = ()) -> list[models.BaseConstraint]:
-    """The constraints of a tenant table: row-level security, `(tenant_id, id)`, and its references to tenant tables."""
+def tenant_constraints(
+    table: str, *, references: tuple[str, ...] = (), month_field: str = ""
+) -> list[models.BaseConstraint]:
+    """The constraints of a tenant table: row-level security, `(tenant_id, id)`, and its references to tenant tables.
+
+    `month_field`: the row that it lies beside, in a table by month, whose unique keys have to hold that row's id.
+    """
+    key = ["tenant", month_field, "id"] if month_field else ["tenant", "id"]
     return [
         RowLevelSecurity(name=f"{table}_rls"),
-        models.UniqueConstraint(fields=["tenant", "id"], name=f"{table}_tenant_id_key"),
+        models.UniqueConstraint(fields=key, name=f"{table}_tenant_id_key"),
         *(TenantForeignKey(field=field, name=f"{table}_{field}_fk") for field in references),
     ]

@@ -47,6 +47,8 @@ def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] =
 def update_row(row: models.Model, *fields: str) -> None:
     """Save `fields` of a row that is there, by its primary key: `save(update_fields=…)` with a prepared statement.
 
+    In a table by month, the row is looked for in its month alone.
+
     No signal is sent, so it is for rows whose changes receipts record. Columns that the database generates are read
     anew when they are asked for. Raises `django.db.DatabaseError` when the row is gone.
     """
@@ -55,7 +57,9 @@ def update_row(row: models.Model, *fields: str) -> None:
     changed = _columns_named(type(row), fields)
     params = [field.get_db_prep_save(field.pre_save(row, False), database) for field in changed]
     with database.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(_update_sql(type(row), fields), [*params, row.pk])
+        cursor.execute(
+            _update_sql(type(row), fields), [*params, *(getattr(row, key.attname) for key in _keys(type(row)))]
+        )
         if cursor.rowcount != 1:
             raise DatabaseError(f"{type(row).__name__} {row.pk} is not there to be changed.")
     for field in row._meta.local_concrete_fields:
@@ -67,13 +71,19 @@ def update_row(row: models.Model, *fields: str) -> None:
 def _update_sql(model: type[models.Model], fields: tuple[str, ...]) -> str:
     quote = connection.ops.quote_name
     changed = _columns_named(model, fields)
-    pairs = (
+    pairs = [
         f"{quote(str(field.column))} = ${number}::{field.cast_db_type(connection)}"
-        for number, field in enumerate(changed, start=1)
-    )
-    key = model._meta.pk
-    named = f"{quote(str(key.column))} = ${len(changed) + 1}::{key.cast_db_type(connection)}"
-    return f"UPDATE {quote(model._meta.db_table)} SET {', '.join(pairs)} WHERE {named}"
+        for number, field in enumerate([*changed, *_keys(model)], start=1)
+    ]
+    named = " AND ".join(pairs[len(changed) :])
+    return f"UPDATE {quote(model._meta.db_table)} SET {', '.join(pairs[: len(changed)])} WHERE {named}"
+
+
+@lru_cache(maxsize=256)
+def _keys(model: type[models.Model]) -> list[models.Field[Any, Any]]:
+    """The primary key, and in a table that goes by the month of another row, that row's."""
+    month_field = getattr(model, "month_field", "")
+    return [model._meta.pk, *_columns_named(model, (month_field,) if month_field else ())]
 
 
 @lru_cache(maxsize=256)

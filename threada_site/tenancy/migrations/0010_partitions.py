@@ -12,7 +12,10 @@ class Migration(migrations.Migration):
         migrations.RunSQL(
             SQL.read_text(),
             "DROP FUNCTION IF EXISTS threada_move_late(text, integer); DROP FUNCTION IF EXISTS threada_lock_around(text); "
-            "DROP FUNCTION threada_join_months(text); DROP FUNCTION threada_partition_by_month(text, integer); DROP FUNCTION threada_add_months(text, integer); "
+            "DROP FUNCTION threada_join_months(text); DROP FUNCTION threada_partition_by_month(text, integer, text); "
+            "DROP FUNCTION IF EXISTS threada_drop_month(text, integer); DROP FUNCTION IF EXISTS threada_count_to(text, integer); "
+            "DROP FUNCTION threada_month_key(text); DROP FUNCTION threada_copy_rows(text, text); "
+            "DROP FUNCTION threada_add_months(text, integer); "
             "DROP FUNCTION threada_add_partition(text, text, uuid, uuid); DROP FUNCTION threada_seclude(text); "
             "DROP FUNCTION threada_partitions(text); DROP FUNCTION threada_instant(uuid); "
             "DROP FUNCTION threada_first_id(timestamp);",

@@ -1,0 +1,153 @@
+"""Months that are over and that retention has emptied, or all but emptied, are dropped; no row and no id is lost by it."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import IntegrityError, ProgrammingError, connection, transaction
+
+from telemetry.models import Receipt
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from telemetry.tasks import months
+from tests.by_month import (
+    Writer,
+    add_past_months,
+    id_in_month,
+    month_before,
+    parts,
+    renew,
+    shape,
+    stray_indexes,
+    value,
+)
+from tests.factories import acting_system
+from tests.threada_site.tenancy.rows import check_constraints_now
+from threada_site.kernel import ids
+from threada_site.tenancy import partitioning
+from threada_site.tenancy.checks import isolation_problems
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.partitioning import drop_months
+from threada_site.tenancy.roles import owner_role, platform_role
+from threada_site.tenancy.unit_of_work import unit_of_work
+
+TABLE = "telemetry_receipt"
+
+
+def fill(tenant: Tenant, **rows: int) -> dict[uuid.UUID, bytes]:
+    """Receipts of past months: `m3=5` makes five of the month three months ago. Their bodies."""
+    with unit_of_work(tenant.id):
+        record(Entry(kind="thing.done"), ctx=acting_system(tenant))
+        row = Receipt.objects.latest("id")
+        made = {}
+        for ago, count in rows.items():
+            for _ in range(count):
+                row.id = id_in_month(int(ago[1:]))
+                row.save(force_insert=True)
+                made[row.id] = bytes(row.body)
+    check_constraints_now()
+    return made
+
+
+def names() -> list[str]:
+    return [name.removeprefix(f"{TABLE}_") for name, *_ in parts(TABLE)]
+
+
+def named(ago: int) -> str:
+    return f"{month_before(ago):%Y_%m}"
+
+
+@pytest.fixture
+def years(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Tenant:
+    """A table of receipts with six past months, and a job that moves eight rows at most."""
+    monkeypatch.setattr(partitioning, "MOST_ROWS_MOVED", 8)
+    add_past_months(TABLE, 6)
+    return tenant
+
+
+@pytest.mark.django_db
+def test_what_is_left_of_months_is_kept_together_and_they_go(years: Tenant) -> None:
+    kept = fill(years, m6=5, m4=3, m3=9)
+    before = shape(TABLE)
+    months()
+    assert names()[:4] == ["before", named(3), named(2), named(1)], "nine are too many"
+    with owner_role():
+        assert value(f"SELECT count(*) FROM {TABLE}_before") == 8
+    with unit_of_work(years.id):
+        there = Receipt.objects.filter(id__in=kept).values_list("id", "body")
+        assert {row_id: bytes(body) for row_id, body in there} == kept
+    for change in (f"UPDATE {TABLE}_before SET kind = 'x'", f"DELETE FROM {TABLE}", f"TRUNCATE {TABLE}_before"):
+        with (
+            owner_role(),
+            pytest.raises(IntegrityError, match="append-only"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(change)
+    assert shape(TABLE) == before
+    assert stray_indexes() == []
+    assert list(isolation_problems()) == []
+    months()
+    assert names()[:4] == ["before", named(3), named(2), named(1)]
+    remove(next(row_id for row_id in kept if row_id > ids.first_id_at(month_before(3))))
+    months()
+    assert names()[:3] == ["before", named(3), named(1)], "last month may still be written"
+
+
+def remove(receipt_id: uuid.UUID) -> None:
+    with platform_role():
+        rows = Receipt.objects.filter(id=receipt_id)
+        rows._raw_delete(rows.db)
+
+
+@pytest.mark.django_db
+def test_nothing_is_refused_afterwards(years: Tenant) -> None:
+    months()
+    assert names()[:2] == ["before", named(1)]
+    kept = fill(years, m6=1, m5=1, m2=1, m0=1)
+    with unit_of_work(years.id):
+        assert Receipt.objects.filter(id__in=kept).count() == 4
+    found = parts(TABLE)
+    assert [end for _, _, end in found[:-1]] == [first for _, first, _ in found[1:]]
+
+
+@pytest.mark.django_db
+def test_it_says_what_it_did(years: Tenant) -> None:
+    fill(years, m6=2, m5=2, m4=5)
+    with platform_role():
+        assert drop_months() == [
+            f"{TABLE}: dropped what lay before {month_before(5):%Y-%m-%d}, but for 2 rows",
+            f"{TABLE}: dropped what lay before {month_before(4):%Y-%m-%d}, but for 4 rows",
+            f"{TABLE}: dropped what lay before {month_before(2):%Y-%m-%d}, but for 5 rows",
+            f"{TABLE}: dropped what lay before {month_before(1):%Y-%m-%d}, but for 5 rows",
+        ]
+        assert drop_months() == []
+
+
+@pytest.mark.django_db
+def test_the_login_drops_no_month(years: Tenant) -> None:
+    with unit_of_work(years.id), pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+        value("SELECT threada_drop_month(%s, 8)", TABLE)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_months_go_while_receipts_are_written(tenant: Tenant) -> None:
+    add_past_months(TABLE, 6)
+    try:
+        kept = fill(tenant, m6=500, m5=1000)
+
+        def write() -> None:
+            record(Entry(kind="thing.done"), ctx=acting_system(tenant))
+            assert Receipt.objects.order_by("-id")[:20]
+
+        one, two = (Writer(tenant, write) for _ in range(2))
+        with one, two:
+            months()
+        assert "\n".join(one.failures + two.failures) == ""
+        assert names()[:2] == ["before", named(1)]
+        with platform_role():
+            written = Receipt.objects.filter(kind="thing.done").count()
+        assert written == len(kept) + 1 + len(one.waits) + len(two.waits)
+    finally:
+        renew(TABLE)
