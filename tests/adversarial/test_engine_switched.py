@@ -9,9 +9,10 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,7 +23,9 @@ import pytest
 from kombu import Connection
 
 from integrations.standard_webhooks import signed_headers
-from tests.adversarial.payments import FORGETS, KEEPS, Payments, running_payments
+from tests.adversarial import waiting
+from tests.adversarial.banks import FORGETS, KEEPS
+from tests.adversarial.payments import Payments, running_payments
 from tests.broker import require_broker, shared_broker
 from tests.receivers.fixtures import Receiver
 from tests.receivers.mail_server import MailServer
@@ -310,8 +313,4 @@ def number(payments: Payments, query: str) -> int:
     return int(rows(payments, query)[0][0])
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + DONE_WITHIN_S
-    while not is_so():
-        assert time.monotonic() < ends, f"not within {DONE_WITHIN_S:g} s"
-        time.sleep(0.1)
+until = partial(waiting.until, seconds=DONE_WITHIN_S)

@@ -167,6 +167,22 @@ def test_a_tenant_that_was_dropped_by_sql(
     assert rolled_back in verify("--against", str(saved)).lines
 
 
+def test_what_is_not_named_is_counted(
+    tenant: Tenant, room: SealingRoom, verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("threada_site.runtime.management.commands.verify_receipts.MOST_NAMED", 2)
+    for _ in range(4):
+        write_receipts(tenant, 1)
+        room.seal()
+    by_sql("DELETE FROM telemetry_instanceentry WHERE index > 0")
+    assert verify().lines[-4:] == [
+        "instance: sequence 1: the leaf is there, and what it is the hash of is not",
+        "instance: sequence 2: the leaf is there, and what it is the hash of is not",
+        "instance: and 1 more",
+        "instance: 4 checkpoints of tenants sealed, 0 waiting, 4 checkpoints of its own: 3 found",
+    ]
+
+
 def test_a_tenant_that_was_rolled_back_alone(
     tenant: Tenant, room: SealingRoom, verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:

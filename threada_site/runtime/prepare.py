@@ -31,6 +31,7 @@ from threada_site.tenancy.engines.choice import other_engine
 from threada_site.tenancy.instance import SETTINGS, accept_facts, differing_facts
 from threada_site.tenancy.jobs import depth_left_behind
 from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.role_names import APP
 from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.services.apply import apply_documents, read_documents
 from workitems.services.intake import IntakeRequest, create_work_item
@@ -143,7 +144,7 @@ def _database(progress: Progress) -> tuple[str | None, bool]:
     progress("connecting to the PostgreSQL that DATABASE_URL names")
     if (
         not settings.THREADA_HAS_PLATFORM_LOGIN
-        and settings.DATABASES["default"]["USER"] != "threada_app"
+        and settings.DATABASES["default"]["USER"] != APP
         and is_superuser(settings.DATABASE_URL)
     ):
         progress("preparing roles and database there")

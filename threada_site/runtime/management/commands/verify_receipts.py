@@ -80,18 +80,9 @@ class Command(ProductCommand):
             self._say(log, found, progress)
             progress.of("cases", case_count(tenant))
             self._say(verify_completeness(tenant, watch=progress.step), found, progress)
-        for note in tally.notes:
-            self.stderr.write(f"{tenant.slug}: {note}")
-        unnamed = found.total() - MOST_NAMED
-        if unnamed > 0:
-            self.stdout.write(f"{tenant.slug}: and {unnamed} more")
         signed = f", signed with {', '.join(tally.signed_by)}" if tally.signed_by else ""
-        verdict = "every one holds" if not found else f"{found.total()} found"
-        self.stdout.write(
-            f"{tenant.slug}: {tally.sealed} receipts sealed, {tally.waiting} waiting, "
-            f"{tally.checkpoints} checkpoints{signed}: {verdict}"
-        )
-        return found.total()
+        counted = f"{tally.sealed} receipts sealed, {tally.waiting} waiting, {tally.checkpoints} checkpoints{signed}"
+        return self._sum_up(tenant.slug, counted, tally, found)
 
     def _verify_instance(self, keys: list[VerifierKey], older: list[KeptHead]) -> int:
         """Verify the log whose leaves are the tenants' checkpoints; how much is found."""
@@ -99,13 +90,21 @@ class Command(ProductCommand):
         with Progress(INSTANCE) as progress, instance_snapshot():
             heads = self._kept_heads(INSTANCE, older)
             self._say(verify_instance(keys=keys, older=heads, tally=tally, watch=progress.step), found, progress)
-        for note in tally.notes:
-            self.stderr.write(f"{INSTANCE}: {note}")
-        verdict = "every one holds" if not found else f"{found.total()} found"
-        self.stdout.write(
-            f"{INSTANCE}: {tally.sealed} checkpoints of tenants sealed, {tally.waiting} waiting, "
-            f"{tally.checkpoints} checkpoints of its own: {verdict}"
+        counted = (
+            f"{tally.sealed} checkpoints of tenants sealed, {tally.waiting} waiting, "
+            f"{tally.checkpoints} checkpoints of its own"
         )
+        return self._sum_up(INSTANCE, counted, tally, found)
+
+    def _sum_up(self, name: str, counted: str, tally: Tally, found: Counter[str]) -> int:
+        """The last lines about one log; how much was found."""
+        for note in tally.notes:
+            self.stderr.write(f"{name}: {note}")
+        unnamed = found.total() - MOST_NAMED
+        if unnamed > 0:
+            self.stdout.write(f"{name}: and {unnamed} more")
+        verdict = "every one holds" if not found else f"{found.total()} found"
+        self.stdout.write(f"{name}: {counted}: {verdict}")
         return found.total()
 
     def _kept_heads(self, name: str, older: list[KeptHead]) -> list[KeptHead]:
