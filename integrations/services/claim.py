@@ -14,7 +14,7 @@ from typing import Final
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Attempt, Execution
 from threada_site.kernel import clock
-from threada_site.tenancy.writes import insert_together, update_row
+from threada_site.tenancy.writes import insert_together, update_row, written_together
 
 LEASE: Final = timedelta(seconds=30)
 
@@ -38,16 +38,6 @@ def claim(execution: Execution, *, now: datetime) -> Claim:
     execution.next_try_at = None
     execution.waits_for = ""
     execution.tries_began_at = execution.tries_began_at or now
-    update_row(
-        execution,
-        "status",
-        "fencing_token",
-        "attempts_made",
-        "lease_until",
-        "next_try_at",
-        "tries_began_at",
-        "waits_for",
-    )
     attempt = Attempt(
         tenant_id=execution.tenant_id,
         execution=execution,
@@ -55,7 +45,18 @@ def claim(execution: Execution, *, now: datetime) -> Claim:
         fencing_token=execution.fencing_token,
         started_at=now,
     )
-    insert_together([attempt])
+    with written_together():
+        update_row(
+            execution,
+            "status",
+            "fencing_token",
+            "attempts_made",
+            "lease_until",
+            "next_try_at",
+            "tries_began_at",
+            "waits_for",
+        )
+        insert_together([attempt])
     return Claim(execution.id, attempt.id, execution.fencing_token)
 
 

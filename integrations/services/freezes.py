@@ -27,8 +27,8 @@ _FREE_HELD: Final = """
          WHERE f.lifted_at IS NOT NULL AND (%(tenant)s::uuid IS NULL OR f.tenant_id = %(tenant)s::uuid)
          LIMIT %(most)s FOR UPDATE OF e SKIP LOCKED)
 """
-_SHARED: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))"
-_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+_SHARED: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
+_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
 def lock_claims_out(tenant_id: uuid.UUID) -> None:
@@ -100,5 +100,5 @@ def free_held(*, tenant_id: uuid.UUID | None = None) -> int:
 
 
 def _lock(statement: str, tenant_id: uuid.UUID) -> None:
-    with connection.cursor() as cursor:
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(statement, [f"freeze:{tenant_id}"])

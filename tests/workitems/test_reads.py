@@ -10,10 +10,11 @@ from django.test.utils import CaptureQueriesContext
 
 from integrations import selectors as systems
 from integrations.models import Execution
+from policies.models import Channel
 from tests.workitems.office import Office
 from threada_site.tenancy.reads import PreparedRead
 from threada_site.tenancy.unit_of_work import unit_of_work
-from threada_site.tenancy.writes import update_row
+from threada_site.tenancy.writes import insert_together, update_row, written_together
 from workitems import selectors
 from workitems.models import WorkItem
 
@@ -68,3 +69,42 @@ def test_an_update_changes_what_it_names_and_nothing_else(office: Office) -> Non
         Execution.objects.filter(id=execution.id).update(status="cancelled")
         with pytest.raises(DatabaseError, match="is not there to be changed"):
             update_row(Execution(id=uuid.uuid4()), "failure")
+
+
+def test_what_is_written_in_one_block_is_one_statement(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    channel = Channel(tenant_id=office.tenant.id, slug="written-together")
+    with unit_of_work(office.tenant.id):
+        item = WorkItem.objects.get(id=execution.work_item_id)
+        with CaptureQueriesContext(connection) as queries, written_together():
+            item.external_ref, execution.failure = "100 % mine", "timeout"
+            update_row(item, "external_ref")
+            insert_together([channel])
+            update_row(execution, "failure")
+            item.external_ref = "changed afterwards"
+        assert len(queries) == 1
+        assert WorkItem.objects.get(id=item.id).external_ref == "100 % mine"
+        assert Execution.objects.get(id=execution.id).failure == "timeout"
+        assert Channel.objects.get(slug="written-together").id == channel.id
+
+
+def test_a_row_is_changed_once_in_a_block_and_a_block_that_raises_writes_nothing(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    with unit_of_work(office.tenant.id), CaptureQueriesContext(connection) as queries:
+        with pytest.raises(ValueError, match="is changed twice by one statement"):
+            _change_together((execution, "failure"), (execution, "failure_detail"))
+        _change_together()
+        assert len(queries) == 0
+
+
+def test_a_block_says_which_row_is_gone(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    gone = Execution(id=uuid.uuid4())
+    with unit_of_work(office.tenant.id), pytest.raises(DatabaseError, match=f"Execution {gone.id} is not there"):
+        _change_together((execution, "failure"), (gone, "failure"))
+
+
+def _change_together(*changes: tuple[Execution, str]) -> None:
+    with written_together():
+        for row, field in changes:
+            update_row(row, field)

@@ -11,11 +11,10 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
-from django.db import connection
 
 from threada_site.tenancy.engines import Depth
 from threada_site.tenancy.engines.choice import jobs_table, other_jobs_table
-from threada_site.tenancy.writes import Statement
+from threada_site.tenancy.writes import Statement, insert_together
 
 DEFAULT_QUEUE: Final = "default"
 MAINTENANCE_QUEUE: Final = "maintenance"
@@ -56,9 +55,7 @@ def job(
 
 def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
     """Enqueue `task` now, in the open transaction."""
-    statement = job(task, tenant_id=tenant_id, **options)
-    with connection.cursor() as cursor:
-        cursor.execute(statement.sql, statement.params)
+    insert_together([], also=[job(task, tenant_id=tenant_id, **options)])
 
 
 def live_jobs(task: str, argument: str, values: list[str]) -> set[str]:

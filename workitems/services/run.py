@@ -33,11 +33,13 @@ from integrations.services.freezes import freeze_right_before_a_claim, hold, let
 from integrations.services.gauges import admit
 from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy
+from policies.evaluation import Verdict
 from policies.services.decide import recheck
 from threada_site.kernel import clock, ids, tracing
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.tenancy.writes import written_together
 from workitems import selectors
 from workitems.models import WorkItem
 from workitems.services.actors import actor_behind
@@ -137,19 +139,21 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
         try:
             _check_in_time(execution, action, now=now)
             sealed = open_to_run(item, execution)
-            _recheck(item, execution, ctx=ctx)
+            verdict = _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
             settle(item, execution, action, {}, Outcome.of_failure(failure), held=held, ctx=ctx)
             give_turns(tenant.id, now=now)
             return None
-        record_item(
-            "execution.executed",
-            item,
-            ctx=ctx,
-            execution=execution,
-            inputs={"envelope_sha256": execution.envelope.sha256, "attempt": execution.attempts_made},
-            outcome={"status": execution.status},
-        )
+        with written_together():
+            _record_recheck(item, execution, verdict, ctx=ctx)
+            record_item(
+                "execution.executed",
+                item,
+                ctx=ctx,
+                execution=execution,
+                inputs={"envelope_sha256": execution.envelope.sha256, "attempt": execution.attempts_made},
+                outcome={"status": execution.status},
+            )
         return Errand(
             held,
             sealed["integration"]["connector"],
@@ -194,10 +198,20 @@ def _check_in_time(execution: Execution, action: ActionDocument, *, now: datetim
         raise TransportFailure(FailureClass.DEADLINE_PASSED, "Its turn came after the time there is for all tries.")
 
 
-def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    """Ask the rules in force once more, right before the call. Only a denial stops it."""
+def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Verdict:
+    """Ask the rules in force once more, right before the call. Only a denial stops it; the receipt of any other answer
+    is the caller's."""
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     verdict = recheck(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
+    if str(verdict.outcome) == "deny":
+        _record_recheck(item, execution, verdict, ctx=ctx)
+        raise TransportFailure(
+            FailureClass.POLICY_DENIED, f"The policies in force refuse it now: {', '.join(verdict.reason_codes)}."
+        )
+    return verdict
+
+
+def _record_recheck(item: WorkItem, execution: Execution, verdict: Verdict, *, ctx: ActingContext) -> None:
     record_item(
         "policy.rechecked",
         item,
@@ -207,10 +221,6 @@ def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Non
         outcome={"effect": str(verdict.outcome)},
         reason_codes=tuple(verdict.reason_codes),
     )
-    if str(verdict.outcome) == "deny":
-        raise TransportFailure(
-            FailureClass.POLICY_DENIED, f"The policies in force refuse it now: {', '.join(verdict.reason_codes)}."
-        )
 
 
 def _note_lost_worker(item: WorkItem, execution: Execution, action: ActionDocument, *, ctx: ActingContext) -> None:

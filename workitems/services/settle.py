@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from integrations import selectors as systems
@@ -20,7 +20,7 @@ from policies.approvals import REVIEW_DEFAULT, from_json
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
-from threada_site.tenancy.writes import update_row
+from threada_site.tenancy.writes import update_row, written_together
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import WorkItem
 from workitems.services.moves import carry_item, move_execution
@@ -56,55 +56,23 @@ def settle(
         ambiguous=outcome.ambiguous,
         response=outcome.response,
     )
-    update_row(attempt, "finished_at", "outcome", "failure", "ambiguous", "response")
     note_outcome(execution, outcome.failure, held=held, now=now, ctx=ctx)
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail
     execution.result = outcome.response
-    if outcome.succeeded and action.waits_for_callback_s is not None:
-        execution.waiting_until = now + timedelta(seconds=action.waits_for_callback_s)
-        execution.lease_until = None
-        execution.save(update_fields=["waiting_until", "lease_until", "failure", "failure_detail", "result"])
-        _record("execution.accepted", item, execution, ctx=ctx)
-        return
-    if outcome.succeeded:
-        _succeed(item, execution, action, request, ctx=ctx)
-        return
-    assert outcome.failure is not None  # noqa: S101  (an outcome that did not succeed has a failure)
-    ambiguous = outcome.ambiguous or ambiguous_before
-    following = next_try(
-        outcome.failure,
-        ambiguous=ambiguous,
-        attempts=execution.attempts_made - execution.attempts_before - execution.worker_deaths,
-        policy=action.retry,
-        idempotent=action.idempotent,
-        retry_after_s=outcome.retry_after_s,
-        worker_deaths=execution.worker_deaths,
-        elapsed_s=(now - (execution.tries_began_at or now)).total_seconds(),
-        rng=_rng,
-    )
-    if isinstance(following, Retry):
-        execution.next_try_at = now + timedelta(seconds=following.after_s)
-        execution.lease_until = execution.dispatched_at = None
-        move_execution(
-            execution,
-            ExecutionStatus.STARTED,
-            "next_try_at",
-            "lease_until",
-            "dispatched_at",
-            "failure",
-            "failure_detail",
-            "result",
-        )
+    with written_together():
+        update_row(attempt, "finished_at", "outcome", "failure", "ambiguous", "response")
+        if outcome.succeeded and action.waits_for_callback_s is not None:
+            _await_callback(item, execution, within_s=action.waits_for_callback_s, now=now, ctx=ctx)
+        elif outcome.succeeded:
+            _succeed(item, execution, action, request, ctx=ctx)
+        else:
+            ambiguous = outcome.ambiguous or ambiguous_before
+            _fail(item, execution, action, outcome, ambiguous=ambiguous, now=now, ctx=ctx)
+    if execution.status == ExecutionStatus.STARTED:
         dispatch(execution.tenant_id, execution.id, run_at=execution.next_try_at)
-        _record("execution.postponed", item, execution, ctx=ctx)
-        return
-    move_execution(execution, ExecutionStatus(following.status), "failure", "failure_detail", "result")
-    if execution.status == ExecutionStatus.FAILED and WORK_ITEM.allows(
-        WorkItemStatus(item.status), WorkItemStatus.FAILED
-    ):
-        carry_item(item, execution, WorkItemStatus.FAILED)
-    _record(f"execution.{execution.status}", item, execution, ctx=ctx)
+    elif outcome.succeeded and request.get("operation") == "request_approval":
+        _open_step_asked_for(item, execution, request, ctx=ctx)
 
 
 def settle_answered(
@@ -117,14 +85,25 @@ def settle_answered(
     if outcome.response is not None:
         execution.result = outcome.response
     execution.save(update_fields=["waiting_until"])
-    if outcome.succeeded:
-        _succeed(item, execution, action, {}, ctx=ctx)
-        return
-    status = ExecutionStatus.OUTCOME_UNKNOWN if outcome.ambiguous else ExecutionStatus.FAILED
-    move_execution(execution, status, "failure", "failure_detail", "result")
-    if status is ExecutionStatus.FAILED:
-        carry_item(item, execution, WorkItemStatus.FAILED)
-    _record(f"execution.{status}", item, execution, ctx=ctx)
+    with written_together():
+        if outcome.succeeded:
+            _succeed(item, execution, action, {}, ctx=ctx)
+        else:
+            _end_badly(
+                item,
+                execution,
+                ExecutionStatus.OUTCOME_UNKNOWN if outcome.ambiguous else ExecutionStatus.FAILED,
+                ctx=ctx,
+            )
+
+
+def _await_callback(
+    item: WorkItem, execution: Execution, *, within_s: float, now: datetime, ctx: ActingContext
+) -> None:
+    execution.waiting_until = now + timedelta(seconds=within_s)
+    execution.lease_until = None
+    update_row(execution, "waiting_until", "lease_until", "failure", "failure_detail", "result")
+    _record("execution.accepted", item, execution, ctx=ctx)
 
 
 def _succeed(
@@ -136,16 +115,58 @@ def _succeed(
     else:
         carry_item(item, execution, WorkItemStatus.RESOLVED if action.resolves else WorkItemStatus.READY)
     _record("execution.succeeded", item, execution, ctx=ctx)
-    if request.get("operation") == "request_approval":
-        open_step(
-            item,
-            kind=StepKind.APPROVAL,
-            rule=from_json(request["approvals"]) if "approvals" in request else REVIEW_DEFAULT,
-            decision=None,
-            ctx=ctx,
-            asked_by=execution.requested_by,
-            question=request.get("question", ""),
-        )
+
+
+def _fail(
+    item: WorkItem,
+    execution: Execution,
+    action: ActionDocument,
+    outcome: Outcome,
+    *,
+    ambiguous: bool,
+    now: datetime,
+    ctx: ActingContext,
+) -> None:
+    """Have it tried again, when it may be; or end it."""
+    assert outcome.failure is not None  # noqa: S101  (an outcome that did not succeed has a failure)
+    following = next_try(
+        outcome.failure,
+        ambiguous=ambiguous,
+        attempts=execution.attempts_made - execution.attempts_before - execution.worker_deaths,
+        policy=action.retry,
+        idempotent=action.idempotent,
+        retry_after_s=outcome.retry_after_s,
+        worker_deaths=execution.worker_deaths,
+        elapsed_s=(now - (execution.tries_began_at or now)).total_seconds(),
+        rng=_rng,
+    )
+    if not isinstance(following, Retry):
+        _end_badly(item, execution, ExecutionStatus(following.status), ctx=ctx)
+        return
+    execution.next_try_at = now + timedelta(seconds=following.after_s)
+    execution.lease_until = execution.dispatched_at = None
+    when = ("next_try_at", "lease_until", "dispatched_at")
+    move_execution(execution, ExecutionStatus.STARTED, *when, "failure", "failure_detail", "result")
+    _record("execution.postponed", item, execution, ctx=ctx)
+
+
+def _end_badly(item: WorkItem, execution: Execution, status: ExecutionStatus, *, ctx: ActingContext) -> None:
+    move_execution(execution, status, "failure", "failure_detail", "result")
+    if status is ExecutionStatus.FAILED and WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.FAILED):
+        carry_item(item, execution, WorkItemStatus.FAILED)
+    _record(f"execution.{status}", item, execution, ctx=ctx)
+
+
+def _open_step_asked_for(item: WorkItem, execution: Execution, request: dict[str, Any], *, ctx: ActingContext) -> None:
+    open_step(
+        item,
+        kind=StepKind.APPROVAL,
+        rule=from_json(request["approvals"]) if "approvals" in request else REVIEW_DEFAULT,
+        decision=None,
+        ctx=ctx,
+        asked_by=execution.requested_by,
+        question=request.get("question", ""),
+    )
 
 
 def _act(item: WorkItem, request: dict[str, Any], *, ctx: ActingContext) -> Outcome:
