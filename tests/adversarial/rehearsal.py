@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,8 @@ def running_site(folder: Path) -> Iterator[Site]:
     database: subprocess.Popen[bytes] | None = None
     receiver: Receiver | None = None
     broker: Broker | None = None
+    # Not below pytest's folder, which every other run of pytest closes to all accounts but its own.
+    home = Path(tempfile.mkdtemp(prefix="threada-postgres-"))
     try:
         addresses = {
             name: network.add(name, number)
@@ -48,7 +52,7 @@ def running_site(folder: Path) -> Iterator[Site]:
         if os.environ.get("THREADA_ENGINE") == "celery":
             broker = _broker(network, folder / "broker")
             engine = broker.environment()
-        database, superuser_url = _database(network, folder / "postgres", addresses["db"])
+        database, superuser_url = _database(network, home, addresses["db"])
         with network.inside("edge"):
             receiver = Receiver(folder, host=addresses["edge"])
             urls = _logins(network, folder, addresses["db"], superuser_url)
@@ -102,17 +106,14 @@ def running_site(folder: Path) -> Iterator[Site]:
         if database is not None:
             database.send_signal(signal.SIGQUIT)
             database.wait(30)
+        shutil.rmtree(home, ignore_errors=True)
         network.close()
 
 
 def _database(network: Network, folder: Path, address: str) -> tuple[subprocess.Popen[bytes], str]:
     """PostgreSQL that listens on the network and asks for passwords, under an unprivileged account."""
     programs = locate().install / "bin"
-    folder.mkdir()
     folder.chmod(0o777)
-    for each in folder.parents:  # the account has to reach it
-        if each.stat().st_uid == os.geteuid() and str(each).startswith("/tmp/"):
-            each.chmod(0o755)
     password = secrets.token_urlsafe(16)
     given = folder / "password"
     given.write_text(password)
