@@ -44,6 +44,16 @@ class NotTheSignedLog(Exception):
         self.detail = detail
         super().__init__(kind)
 
+    def as_fields(self) -> dict[str, object]:
+        """What was signed and what is there, for a line of the log."""
+        size, root = self.found
+        return {
+            "signed_size": self.kept.size,
+            "signed_root": self.kept.root.hex(),
+            "found_size": size,
+            "found_root": root.hex() if root else None,
+        }
+
 
 def checked_tree(kept: Anchored | None, *, size: int, read: NodeReader) -> CompactRange:
     """The tree of `size` leaves as the rows have it, if it continues what was kept of it elsewhere.

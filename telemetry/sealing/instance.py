@@ -77,7 +77,7 @@ class InstanceSealer:
             tree = self._checked_tree() if is_mine else None
             if tree is None or tree.size == 0:
                 return None
-            at = datetime.now(UTC)
+            at = _now()
             newest = self._store.newest_checkpoint()
             keys = self._key_file.keys()
             known = self._anchor.last(INSTANCE) or newest
@@ -98,15 +98,12 @@ class InstanceSealer:
             tree = checked_tree(self._anchor.last(INSTANCE), size=self._store.size(), read=self._store.reader())
         except NotTheSignedLog as broken:
             self._is_known_calm = False
-            kept, (size, root) = broken.kept, broken.found
-            self._store.raise_alarm(broken.kind, signed=(kept.size, kept.root), found=broken.found, at=_now())
+            signed = (broken.kept.size, broken.kept.root)
+            self._store.raise_alarm(broken.kind, signed=signed, found=broken.found, at=_now())
             self._say(
                 "error",
                 f"instance_log_{broken.kind}",
-                signed_size=kept.size,
-                signed_root=kept.root.hex(),
-                found_size=size,
-                found_root=root.hex() if root else None,
+                **broken.as_fields(),
                 detail=broken.detail
                 or "The tenants' logs go on. The log of the instance does not, until the signed one is restored, or "
                 "until an operator goes on from what is there: manage.py acknowledge_log --instance.",

@@ -11,7 +11,7 @@ import psycopg
 import uuid_utils.compat
 
 from telemetry.sealing.heads import SignedHead
-from telemetry.sealing.log_rows import LEVELS_APART, instance_log_size, instance_node_reader
+from telemetry.sealing.log_rows import instance_log_size, instance_node_reader, kept_nodes
 from telemetry.sealing.log_store import LogStore, NewestCheckpoint
 from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.proofs import NodeReader
@@ -78,10 +78,9 @@ class InstanceStore:
 
     def keep_nodes(self, nodes: Sequence[Node]) -> None:
         """Keep those of the completed nodes that stand on a kept level."""
-        kept = [node for node in nodes if node.id.level and node.id.level % LEVELS_APART == 0]
-        if kept:
-            levels, places = [node.id.level for node in kept], [node.id.position for node in kept]
-            self._connection.execute(_KEEP, [levels, places, [node.hash for node in kept]])
+        levels, places, hashes = kept_nodes(nodes)
+        if levels:
+            self._connection.execute(_KEEP, [levels, places, hashes])
 
     def newest_checkpoint(self) -> NewestCheckpoint | None:
         rows = self._fetch(_NEWEST, ())

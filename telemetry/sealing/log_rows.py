@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from telemetry.tlog.hashing import node_hash
 from telemetry.tlog.proofs import NodeReader
-from telemetry.tlog.tree import NodeId
+from telemetry.tlog.tree import Node, NodeId
 
 LEVELS_APART: Final = 8
 
@@ -39,6 +39,12 @@ _INSTANCE_SIZE: Final = 'SELECT coalesce(max("index") + 1, 0) FROM telemetry_ins
 
 type _Kept = tuple[int, int, int]
 """A kept level, and the first of its nodes and the one after the last."""
+
+
+def kept_nodes(nodes: Sequence[Node]) -> tuple[list[int], list[int], list[bytes]]:
+    """Levels, places and hashes of those that are kept as rows beside the leaves."""
+    kept = [node for node in nodes if node.id.level and node.id.level % LEVELS_APART == 0]
+    return [node.id.level for node in kept], [node.id.position for node in kept], [node.hash for node in kept]
 
 
 class LogIncomplete(Exception):

@@ -13,7 +13,7 @@ import psycopg
 import uuid_utils.compat
 
 from telemetry.sealing.heads import SignedHead
-from telemetry.sealing.log_rows import LEVELS_APART, log_size, node_reader
+from telemetry.sealing.log_rows import kept_nodes, log_size, node_reader
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 from threada_site.tenancy.role_names import PLATFORM
@@ -161,10 +161,9 @@ class LogStore:
 
     def keep_nodes(self, tenant_id: uuid.UUID, nodes: Sequence[Node]) -> None:
         """Keep those of the completed nodes that stand on a kept level."""
-        kept = [node for node in nodes if node.id.level and node.id.level % LEVELS_APART == 0]
-        if kept:
-            levels, places = [node.id.level for node in kept], [node.id.position for node in kept]
-            self.connection.execute(_KEEP, [tenant_id, levels, places, [node.hash for node in kept]])
+        levels, places, hashes = kept_nodes(nodes)
+        if levels:
+            self.connection.execute(_KEEP, [tenant_id, levels, places, hashes])
 
     def newest_checkpoint(self, tenant_id: uuid.UUID) -> NewestCheckpoint | None:
         row = self.connection.execute(_NEWEST, [tenant_id]).fetchone()

@@ -157,17 +157,13 @@ class Sealer:
     def _refuse(self, tenant_id: uuid.UUID, broken: NotTheSignedLog) -> None:
         """Seal and sign nothing of this tenant, and say so where it is heard."""
         self._known_calm.discard(tenant_id)
-        kept, found = broken.kept, broken.found
-        signed = (kept.size, kept.root)
-        self._store.raise_alarm(tenant_id, broken.kind, signed=signed, found=found, at=datetime.now(UTC))
+        signed = (broken.kept.size, broken.kept.root)
+        self._store.raise_alarm(tenant_id, broken.kind, signed=signed, found=broken.found, at=datetime.now(UTC))
         self._say_at_times(
             "error",
             f"log_{broken.kind}",
             tenant=ids.public_id(ids.TENANT, tenant_id),
-            signed_size=kept.size,
-            signed_root=kept.root.hex(),
-            found_size=found[0],
-            found_root=found[1].hex() if found[1] else None,
+            **broken.as_fields(),
             detail=broken.detail
             or "Nothing of this tenant is sealed or signed until the signed log is restored, or until an "
             "operator goes on from what is there: manage.py acknowledge_log.",
