@@ -174,7 +174,7 @@ def _manage(environment: dict[str, str], *words: str) -> str:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240  # the schema alone takes a minute where others work
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

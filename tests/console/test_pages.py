@@ -15,6 +15,8 @@ from django.urls import reverse
 from tests.console.busy import busy_tenant
 from tests.console.people import Console
 from tests.journeys.demo import SMALL, Demo
+from threada_site.console.look_up import address_of
+from threada_site.kernel import ids
 
 LISTS = sorted(f"{model._meta.app_label}_{model._meta.model_name}" for model in site._registry)
 BIG = ("workitems_workitem", "workitems_decisionstep", "integrations_execution", "telemetry_receipt")
@@ -156,6 +158,16 @@ def test_filter_by_policy_version_and_search_by_id(demo: Demo, console: Console)
         "admin:workitems_decisionstep_change", args=[busy.step]
     )
     assert browser.get("/console/find/?q=rubbish")["Location"] == "/console/"
+
+
+def test_every_id_leads_to_its_page() -> None:
+    named = {admin.id_prefix: model for model, admin in site._registry.items() if admin.id_prefix}
+    assert {ids.WORK_ITEM, ids.FREEZE, ids.CHECKPOINT} <= named.keys()
+    for prefix, model in named.items():
+        some = ids.public_id(prefix, ids.new_uuid())
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
+        assert address_of(some) == reverse(name, args=[some])
+    assert [address_of(text) for text in ("", "_", "xx_01jz0000000000000000000000", "wi_x")] == [None] * 4
 
 
 @pytest.mark.parametrize("query", ["status=nonsense", "created_after=tomorrow", "policy_version_id=x", "older=x"])
