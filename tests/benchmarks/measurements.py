@@ -14,6 +14,7 @@ from tests.benchmarks import (
     intake,
     lists,
     memory,
+    months,
     replays,
     scale,
     sealing,
@@ -38,10 +39,10 @@ NAMES = (
     "summary",
     "effects",
 )
-LONG: Final = ("scale", "workers")
-"""Half an hour and more: only where they are named."""
+LONG: Final = ("months", "scale", "workers")
+"""Many minutes: only where they are named."""
 
-_WORLDS: Final = {"lists": "lists", "exports": "exports", "effects": "effects", "scale": "scale", "workers": "workers"}
+_WORLDS: Final = {name: name for name in ("lists", "exports", "effects", "months", "scale", "workers")}
 """Instances that hold rows of their own; the others share one."""
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "intake": intake.measure,
@@ -53,6 +54,7 @@ _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
     "decisions": decisions.measure,
     "lists": lists.measure,
     "exports": exports.measure,
+    "months": months.measure,
     "replays": replays.measure,
     "summary": summary.measure,
     "effects": effects.measure,
