@@ -214,17 +214,19 @@ def test_a_rolling_restart_fails_no_request(site: Site, tmp_path: Path) -> None:
         clients = [threading.Thread(target=load, args=[number]) for number in range(4)]
         for client in clients:
             client.start()
-        time.sleep(2.0)
-        for web in site.webs:
-            web.running["web"].restart()
-            until(web.is_ready)
+        try:
             time.sleep(2.0)
-        for working in site.workers:
-            working.running["worker"].restart()
-        time.sleep(2.0)
-        stop.set()
-        for client in clients:
-            client.join()
+            for web in site.webs:
+                web.running["web"].restart()
+                until(web.is_ready)
+                time.sleep(2.0)
+            for working in site.workers:
+                working.running["worker"].restart()
+            time.sleep(2.0)
+        finally:
+            stop.set()
+            for client in clients:
+                client.join()
     print(f"\nrolling restart under load: {outcomes.total()} requests, {len(posted)} of them POST; {dict(outcomes)}")
     assert set(outcomes) == {"good"}
     assert outcomes["good"] > 100
