@@ -16,6 +16,7 @@ from tests.console.people import Console
 from tests.factories import make_principal
 from tests.journeys.demo import LARGE, SMALL, Demo
 from tests.receivers.fixtures import Receiver, receiver
+from tests.telemetry.sealed import write_receipts
 from threada_site.tenancy.unit_of_work import unit_of_work
 
 __all__ = ["receiver"]
@@ -205,9 +206,13 @@ def test_claiming(demo: Demo, busy: Busy, console: Console) -> None:
 
 
 def test_verifying_a_receipt(demo: Demo, busy: Busy, console: Console) -> None:
+    sealed = receipts(demo)
+    [said] = press(console("admin"), "telemetry_receipt", "verify", sealed[-1].public_id)
+    place = f"as recorded, and are receipt {len(sealed)} of {len(sealed)} in the log that was signed at "
+    assert said.startswith(f"The stored bytes hash to {sealed[-1].body_sha256}, {place}")
+    write_receipts(demo.tenant, 1)
     receipt = receipts(demo)[-1]
-    said = press(console("admin"), "telemetry_receipt", "verify", receipt.public_id)
-    assert said == [
+    assert press(console("admin"), "telemetry_receipt", "verify", receipt.public_id) == [
         f"The stored bytes hash to {receipt.body_sha256}, as recorded. The receipt is not sealed yet.",
     ]
     page = console("admin").get(reverse("admin:telemetry_receipt_change", args=[receipt.public_id])).content.decode()
