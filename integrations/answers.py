@@ -24,7 +24,7 @@ from integrations.failures import FailureClass
 from integrations.outcomes import Outcome
 from integrations.transport import OutboundAnswer
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
-from threada_site.kernel.interop import parse_json
+from threada_site.kernel.json.strict import parse_json
 
 MAX_RECORDED_BYTES: Final = 16 * 1024
 

@@ -10,8 +10,8 @@ from integrations.documents import ActionDocument, IntegrationDocument, Workflow
 from integrations.envelope import mismatch
 from integrations.models import Execution, IntegrationVersion
 from integrations.retry import RetryPolicy
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.json.canonical import canonical_sha256
 
 
 def document_of(version: IntegrationVersion) -> IntegrationDocument:

@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from integrations.failures import FailureClass, TransportFailure
-from threada_site.kernel.canonical import canonical_bytes, sha256_hex
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
-from threada_site.kernel.interop import parse_json
+from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+from threada_site.kernel.json.strict import parse_json
 
 FORMAT: Final = "threada-envelope/3"
 _LACKING: Final[Mapping[str, tuple[str, ...]]] = {

@@ -6,9 +6,9 @@ from django.db import models
 from django.db.models import Q
 
 from integrations.freezing import FreezeScope
+from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import clock, ids
-from threada_site.kernel.canonical import new_salt
-from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.kernel.json.canonical import new_salt
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.database.constraints import tenant_constraints
 from threada_site.tenancy.models import TenantRow
 
 

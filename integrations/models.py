@@ -8,10 +8,10 @@ from django.db.models.functions import Coalesce
 from integrations.freeze_models import Freeze
 from integrations.gauge_models import IntegrationGauge
 from integrations.secret_models import StoredSecret
+from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
-from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
-from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
+from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
 __all__ = [

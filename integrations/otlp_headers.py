@@ -11,7 +11,7 @@ from typing import Final
 
 from integrations.transport.client import FRAMING_HEADERS, is_header_name, is_header_value
 from threada_site.kernel.errors import FieldError
-from threada_site.kernel.pointers import pointer_to
+from threada_site.kernel.json.pointers import pointer_to
 
 PLACE: Final = "${secret}"
 USUAL: Final = {"Authorization": f"Bearer {PLACE}"}

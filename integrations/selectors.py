@@ -18,8 +18,8 @@ from integrations.models import (
     IntegrationGauge,
     StoredSecret,
 )
+from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.reads import PreparedRead
 
 
 def integrations(ctx: ActingContext) -> QuerySet[Integration]:

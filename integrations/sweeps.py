@@ -7,8 +7,8 @@ from typing import Final
 
 from django.db import connection
 
-from threada_site.tenancy.jobs import DELIVERY_QUEUE, enqueue, live_jobs
-from threada_site.tenancy.roles import platform_role
+from threada_site.database.roles import platform_role
+from threada_site.jobs.enqueue import DELIVERY_QUEUE, enqueue, live_jobs
 
 BATCH: Final = 500
 DELIVER: Final = "integrations.deliver"

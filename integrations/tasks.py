@@ -7,11 +7,11 @@ import uuid
 
 from integrations import sweeps
 from integrations.services.deliver import run_delivery
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.context import job_context, tenant_of_job
+from threada_site.jobs.enqueue import DELIVERY_QUEUE, MAINTENANCE_QUEUE, enqueue
+from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
-from threada_site.tenancy.job_context import job_context, tenant_of_job
-from threada_site.tenancy.jobs import DELIVERY_QUEUE, MAINTENANCE_QUEUE, enqueue
-from threada_site.tenancy.registry import periodic, task
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @task(sweeps.DELIVER, queue=DELIVERY_QUEUE)

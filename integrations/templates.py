@@ -16,10 +16,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from integrations.transport.client import is_header_value
-from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.cel import Expression, ExpressionError, compile_expression
 from threada_site.kernel.errors import DocumentInvalid, ExpressionFailed, FieldError
-from threada_site.kernel.pointers import pointer_to
+from threada_site.kernel.json.canonical import canonical_bytes
+from threada_site.kernel.json.pointers import pointer_to
 
 VARIABLES: Final = ("item", "ctx", "input", "undoes")
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from policies.overlay_documents import OverlayScope
+from policies.documents.overlay import OverlayScope
+from policies.language.time_window import Window
 from policies.pack_models import Pack, PackMember, PackVersion
-from policies.replay_models import PolicyReplay, ReplayFinding
-from policies.shadow_models import PolicyShadow, ShadowResult
-from policies.windows import Window
+from policies.replay.models import PolicyReplay, ReplayFinding
+from policies.replay.shadow_models import PolicyShadow, ShadowResult
+from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
-from threada_site.kernel.canonical import new_salt
 from threada_site.kernel.context import Scope
-from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
-from threada_site.tenancy.contents import ContentBytes, ContentJSON
+from threada_site.kernel.json.canonical import new_salt
+from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
 __all__ = [

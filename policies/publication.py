@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from policies.durations import format_duration
+from policies.language.durations import format_duration
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import (
     EmergencyOver,

@@ -1,4 +1,4 @@
-"""Reading the rulebook, always inside one tenant. What decides a case is loaded by `policies.rulebook`."""
+"""Reading the rulebook, always inside one tenant. What decides a case is loaded by `policies.deciding.rulebook`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import orjson
 from django.db import connection
 from django.db.models import Case, OuterRef, Q, QuerySet, Value, When
 
-from policies.approvals import ApprovalRule
-from policies.calendar_documents import parse_calendar
-from policies.effective import Binding
+from policies.deciding.effective_rules import Binding
+from policies.documents.calendar import parse_calendar
+from policies.documents.overlay import SCOPE_KINDS, OverlayScope
+from policies.documents.workflow import WorkflowDocument, workflow_from_spec
+from policies.language.approvals import ApprovalRule
+from policies.language.working_time import DEFAULT_CALENDAR, WorkingCalendar
 from policies.lifecycle import ReplayStatus
 from policies.models import (
     Calendar,
@@ -32,15 +35,12 @@ from policies.models import (
     Workflow,
     WorkflowVersion,
 )
-from policies.overlay_documents import SCOPE_KINDS, OverlayScope
 from policies.publication import EmergencyStatus
-from policies.workflow_documents import WorkflowDocument, workflow_from_spec
-from policies.working_time import DEFAULT_CALENDAR, WorkingCalendar
+from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.models import PeopleGroup
-from threada_site.tenancy.reads import PreparedRead
 
 __all__ = ["WorkflowDocument", "WorkflowInForce"]
 

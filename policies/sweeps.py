@@ -10,9 +10,9 @@ from django.db.models import Q
 from policies.lifecycle import ReplayStatus, ShadowStatus
 from policies.models import EmergencyPublication, PolicyReplay, PolicyShadow
 from policies.publication import EmergencyStatus
-from policies.services.replays import RUN
-from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, REPLAY_QUEUE, enqueue, live_jobs
-from threada_site.tenancy.roles import platform_role
+from policies.replay.request import RUN
+from threada_site.database.roles import platform_role
+from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, REPLAY_QUEUE, enqueue, live_jobs
 
 BATCH: Final = 500
 END_EMERGENCY: Final = "policies.end_emergency"

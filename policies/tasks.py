@@ -5,16 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from policies.services import replays
+from policies.replay import request as replays
+from policies.replay.run import run_replay as run
+from policies.replay.shadow_run import run_shadow as compare_shadow
 from policies.services.emergencies import end_overdue_emergency
-from policies.services.replaying import run_replay as run
-from policies.services.shadowing import run_shadow as compare_shadow
 from policies.sweeps import END_EMERGENCY, RUN_SHADOW, remind_of_emergencies, remind_of_replays, remind_of_shadows
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.context import job_context, tenant_of_job
+from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, REPLAY_QUEUE
+from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
-from threada_site.tenancy.job_context import job_context, tenant_of_job
-from threada_site.tenancy.jobs import MAINTENANCE_QUEUE, REPLAY_QUEUE
-from threada_site.tenancy.registry import periodic, task
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @task(END_EMERGENCY, queue=MAINTENANCE_QUEUE)

@@ -6,8 +6,8 @@ from django.db import models
 
 from telemetry.delivery_rules import TARGETS
 from telemetry.lifecycle import DeliveryStatus
+from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.constraints import tenant_constraints
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
 

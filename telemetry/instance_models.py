@@ -9,8 +9,8 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from threada_site.database.constraints import AppendOnly, InstanceRows
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.constraints import AppendOnly, InstanceRows
 
 
 class InstanceQueueEntry(models.Model):

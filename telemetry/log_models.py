@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from threada_site.database.constraints import AppendOnly, RowLevelSecurity, tenant_constraints
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.constraints import AppendOnly, RowLevelSecurity, tenant_constraints
 from threada_site.tenancy.models import TenantRow
 
 

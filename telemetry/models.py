@@ -21,8 +21,8 @@ from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
 from telemetry.removals import RemovedReceipt
 from telemetry.summary_models import SummaryCount, SummaryPosition, SummaryRollup
+from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.models import TenantRow
 
 __all__ = [

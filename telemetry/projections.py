@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from threada_site.kernel import ids
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.json.canonical import sha256_hex
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from threada_site.kernel import ids
-from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import canonical_bytes
 
 FORMAT: Final = "threada-receipt/1"
 

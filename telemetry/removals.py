@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from django.db import models
 
+from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
 from threada_site.tenancy.models import TenantRow
 
 

@@ -29,10 +29,10 @@ from telemetry.summary_models import SummaryCount, SummaryPosition, SummaryRollu
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof, consistency_text
 from telemetry.tlog.proofs import NodeReader, consistency_proof, inclusion_proof
+from threada_site.database.router import read_connection
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.routing import read_connection
 
 _SEALING_STATE: Final = """
 SELECT (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1),

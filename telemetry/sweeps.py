@@ -13,9 +13,9 @@ from django.db.models import Q
 from telemetry.lifecycle import ExportStatus
 from telemetry.models import TelemetryExport
 from telemetry.services.exports import MAKE
+from threada_site.database.roles import platform_role
+from threada_site.jobs.enqueue import EXPORT_QUEUE, MAINTENANCE_QUEUE, enqueue, live_jobs
 from threada_site.kernel import ids
-from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE, enqueue, live_jobs
-from threada_site.tenancy.roles import platform_role
 
 BATCH: Final = 500
 EXPIRE: Final = "telemetry.expire_export"

@@ -11,14 +11,14 @@ from telemetry import sweeps
 from telemetry.models import TelemetryExport
 from telemetry.services import exports, making
 from telemetry.services.counting import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
+from threada_site.database.partitioning import drop_months, make_months
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.context import job_context, tenant_of_job
+from threada_site.jobs.enqueue import EXPORT_QUEUE, MAINTENANCE_QUEUE
+from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
 from threada_site.tenancy.figures import keep_figures
-from threada_site.tenancy.job_context import job_context, tenant_of_job
-from threada_site.tenancy.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
-from threada_site.tenancy.partitioning import drop_months, make_months
-from threada_site.tenancy.registry import periodic, task
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 log = structlog.get_logger("threada.jobs")
 

@@ -14,11 +14,11 @@ from django.core.management import call_command
 from django.db import connection
 
 from tests.threada_site.tenancy.rows import check_constraints_now
+from threada_site.database.partitioning import partition_by_month, patiently
+from threada_site.database.roles import owner_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.partitioning import partition_by_month, patiently
-from threada_site.tenancy.roles import owner_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 LONGEST_WAIT_S = 20.0
 """The longest that a writer may wait; 0.1 to 0.3 s were seen."""

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from django.db import connection
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.identity.selectors import rights_of_principal, scopes_somewhere
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, system_context
-from threada_site.tenancy.grants_held import effective_rights
+from threada_site.tenancy.effective_rights import effective_rights
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 PASSWORD = "correct horse battery staple"
 

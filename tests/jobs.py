@@ -9,9 +9,9 @@ import orjson
 from django.conf import settings
 from django.db import connection
 
-from threada_site.tenancy.jobs import NOTICE_QUEUE
-from threada_site.tenancy.registry import all_tasks, run_task
-from threada_site.tenancy.roles import platform_role
+from threada_site.database.roles import platform_role
+from threada_site.jobs.enqueue import NOTICE_QUEUE
+from threada_site.jobs.registry import all_tasks, run_task
 
 _TABLES = {
     "procrastinate": (

@@ -6,8 +6,8 @@ class WorkitemsConfig(AppConfig):
 
     def ready(self) -> None:
         from integrations.connectors import register, register_packages
-        from threada_site.tenancy.keyring import register_case_lookup
-        from workitems.connector import WorkflowConnector
+        from threada_site.personal_data.subject_keys import register_case_lookup
+        from workitems.executions.workflow_connector import WorkflowConnector
         from workitems.selectors import subject_of_case
 
         register(WorkflowConnector())

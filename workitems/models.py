@@ -13,10 +13,10 @@ from django.db.models.functions import Coalesce, Greatest, Least
 
 from integrations.models import Envelope, Execution
 from policies.models import WorkflowVersion
+from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
-from threada_site.tenancy.contents import ContentBytes, ContentJSON, ContentText
-from threada_site.tenancy.keyring import note_case
+from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
+from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.desk.models import SavedView, StepReading
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference

@@ -9,8 +9,9 @@ from typing import Final
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from integrations.models import Execution, Freeze
+from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from threada_site.tenancy.reads import PreparedRead
+from workitems.approvers.eligibility import held_by
 from workitems.lifecycle import StepStatus
 from workitems.models import (
     AwaitedKey,
@@ -22,7 +23,6 @@ from workitems.models import (
     Vote,
     WorkItem,
 )
-from workitems.people import held_by
 
 
 def work_items(ctx: ActingContext) -> QuerySet[WorkItem]:

@@ -10,10 +10,9 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 
-from threada_site.kernel import clock
-from threada_site.kernel.errors.retention import RetentionStandsStill
-from threada_site.tenancy.job_context import job_context, tenant_of_job
-from threada_site.tenancy.jobs import (
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.context import job_context, tenant_of_job
+from threada_site.jobs.enqueue import (
     DEFAULT_QUEUE,
     EXECUTION_QUEUE,
     MAINTENANCE_QUEUE,
@@ -21,23 +20,25 @@ from threada_site.tenancy.jobs import (
     SWEEP_QUEUE,
     enqueue,
 )
+from threada_site.jobs.registry import periodic, task
+from threada_site.kernel import clock
+from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.registry import periodic, task
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors, sweeps
+from workitems.executions import run_execution as run
+from workitems.executions.reseal import reseal as reseal_step
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.services import retention, run
-from workitems.services.addressing import SEND, address_notice
-from workitems.services.decisions import take_intake_decision
-from workitems.services.notices import ADDRESS
-from workitems.services.reseal import reseal as reseal_step
-from workitems.services.retention_batches import take_batch
-from workitems.services.sending import send_message
-from workitems.sweeps import keeping
-from workitems.sweeps.deadlines import sweep_deadlines
-from workitems.sweeps.notices import remind_of_notices
-from workitems.sweeps.weighing import sweep_weights
+from workitems.notices.addressing import SEND, address_notice
+from workitems.notices.enqueue import ADDRESS
+from workitems.notices.sending import send_message
+from workitems.notices.sweep import remind_of_notices
+from workitems.retention import run as retention
+from workitems.retention import sweep as keeping
+from workitems.retention.batches import take_batch
+from workitems.steps.deadline_sweep import sweep_deadlines
+from workitems.steps.policy_decision import take_intake_decision
+from workitems.steps.reachability_sweep import sweep_weights
 
 ATTEMPTS: Final = 20
 PAUSE_S: Final = 5

@@ -13,8 +13,8 @@ from integrations.failures import FailureClass, TransportFailure
 from integrations.outcomes import Outcome
 from integrations.templates import Template, render
 from integrations.transport import OutboundRequest, UnusableUrl, read_url, send
-from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.errors import ExpressionFailed
+from threada_site.kernel.json.canonical import canonical_bytes
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 

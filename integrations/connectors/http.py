@@ -24,7 +24,7 @@ from integrations.failures import FailureClass, TransportFailure
 from integrations.outcomes import Outcome
 from integrations.secrets import parse_reference
 from integrations.templates import render
-from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.json.canonical import canonical_bytes
 
 
 class HttpConnector:

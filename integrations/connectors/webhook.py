@@ -23,7 +23,7 @@ from integrations.outcomes import Outcome
 from integrations.secrets import parse_reference
 from integrations.standard_webhooks import signed_headers, signing_key
 from integrations.templates import render
-from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.json.canonical import canonical_bytes
 
 
 class WebhookConnector:

@@ -45,11 +45,11 @@ from integrations.documents.model import (
 from integrations.documents.webhook_actions import WebhookGrammar
 from integrations.documents.workflow_actions import WorkflowGrammar
 from integrations.retry import RetryPolicy
-from threada_site.kernel import schemas
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
 from threada_site.kernel.ids import is_slug
-from threada_site.kernel.interop import check_value
+from threada_site.kernel.json import schemas
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.kernel.json.strict import check_value
 
 __all__ = [
     "ActionDocument",

@@ -10,7 +10,7 @@ from typing import Any, Final
 from integrations.retry import RetryPolicy
 from integrations.templates import Place, Template, compile_template
 from threada_site.kernel.errors import DocumentInvalid, FieldError
-from threada_site.kernel.pointers import pointer_to
+from threada_site.kernel.json.pointers import pointer_to
 
 _DURATION: Final = re.compile(
     r"P(?:(?P<days>\d{1,4})D)?(?:T(?=\d)(?:(?P<hours>\d{1,5})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,7}(?:\.\d{1,3})?)S)?)?",

@@ -2,9 +2,9 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -289,7 +289,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="envelope",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="envelope_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="envelope_rls"),
         ),
         migrations.AddConstraint(
             model_name="envelope",
@@ -297,11 +297,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="envelope",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="envelope_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="envelope_append_only"),
         ),
         migrations.AddConstraint(
             model_name="attempt",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="attempt_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="attempt_rls"),
         ),
         migrations.AddConstraint(
             model_name="attempt",
@@ -309,7 +309,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="attempt",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="execution", name="attempt_execution_fk"
             ),
         ),
@@ -319,7 +319,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="integrationversion",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="integrationversion_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="integrationversion_rls"),
         ),
         migrations.AddConstraint(
             model_name="integrationversion",
@@ -327,7 +327,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="integrationversion",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="integration", name="integrationversion_integration_fk"
             ),
         ),
@@ -339,11 +339,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="integrationversion",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="integrationversion_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="integrationversion_append_only"),
         ),
         migrations.AddConstraint(
             model_name="integration",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="integration_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="integration_rls"),
         ),
         migrations.AddConstraint(
             model_name="integration",
@@ -351,7 +351,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="integration",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="current_version", name="integration_current_version_fk"
             ),
         ),
@@ -389,7 +389,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="execution",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="execution_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="execution_rls"),
         ),
         migrations.AddConstraint(
             model_name="execution",
@@ -397,13 +397,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="execution",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="integration_version", name="execution_integration_version_fk"
             ),
         ),
         migrations.AddConstraint(
             model_name="execution",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="envelope", name="execution_envelope_fk"
             ),
         ),
@@ -417,7 +417,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="action",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="action_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="action_rls"),
         ),
         migrations.AddConstraint(
             model_name="action",
@@ -425,7 +425,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="action",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="integration_version", name="action_integration_version_fk"
             ),
         ),
@@ -437,6 +437,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="action",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="action_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="action_append_only"),
         ),
     ]

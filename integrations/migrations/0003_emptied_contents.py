@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-import threada_site.tenancy.constraints
+import threada_site.database.constraints
 
 
 class Migration(migrations.Migration):
@@ -18,6 +18,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="envelope",
-            constraint=threada_site.tenancy.constraints.AppendOnly(emptied=("body",), name="envelope_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(emptied=("body",), name="envelope_append_only"),
         ),
     ]

@@ -4,9 +4,9 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="execution",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="held_by", name="execution_held_by_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="held_by", name="execution_held_by_fk"),
         ),
         migrations.AddIndex(
             model_name="freeze",
@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="freeze",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="freeze_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="freeze_rls"),
         ),
         migrations.AddConstraint(
             model_name="freeze",

@@ -2,9 +2,9 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "secret",
                 "indexes": [models.Index(fields=["key_id", "id"], name="storedsecret_key_idx")],
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="storedsecret_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="storedsecret_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="storedsecret_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="storedsecret_slug_once"),
                 ],

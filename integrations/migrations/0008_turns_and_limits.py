@@ -5,8 +5,8 @@ import django.db.models.deletion
 import django.db.models.functions.comparison
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -106,7 +106,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="integrationgauge",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="integrationgauge_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="integrationgauge_rls"),
         ),
         migrations.AddConstraint(
             model_name="integrationgauge",
@@ -114,7 +114,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="integrationgauge",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="integration", name="integrationgauge_integration_fk"
             ),
         ),

@@ -1,8 +1,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -45,9 +45,9 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["tenant", "execution"], name="executionslot_execution_idx")],
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="executionslot_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="executionslot_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="executionslot_tenant_id_key"),
-                    threada_site.tenancy.constraints.TenantForeignKey(
+                    threada_site.database.constraints.TenantForeignKey(
                         field="execution", name="executionslot_execution_fk"
                     ),
                 ],

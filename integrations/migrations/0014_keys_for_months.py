@@ -2,7 +2,7 @@ from pathlib import Path
 
 from django.db import migrations, models
 
-from threada_site.tenancy.partitioning import BuildIndex, Patiently
+from threada_site.database.partitioning import BuildIndex, Patiently
 
 SLOTS = Path(__file__).resolve().parent.parent / "sql" / "slots.sql"
 

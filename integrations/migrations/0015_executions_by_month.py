@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from threada_site.tenancy.partitioning import PartitionByMonth
+from threada_site.database.partitioning import PartitionByMonth
 
 
 class Migration(migrations.Migration):

@@ -13,8 +13,8 @@ from typing import Final
 
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Attempt, Execution
+from threada_site.database.batched_writes import insert_together, update_row, written_together
 from threada_site.kernel import clock
-from threada_site.tenancy.writes import insert_together, update_row, written_together
 
 LEASE: Final = timedelta(seconds=30)
 

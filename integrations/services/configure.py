@@ -21,8 +21,9 @@ from integrations.secrets import allowed
 from integrations.transport import EgressPolicy
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import ids
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.kernel.errors import (
     Conflict,
@@ -32,9 +33,8 @@ from threada_site.kernel.errors import (
     NotFound,
     SecretReferenceNotAllowed,
 )
-from threada_site.tenancy.jobs import enqueue
-from threada_site.tenancy.puts import Change, Put, next_number
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.upsert import Change, Put, next_number
 
 _MOST_NAMED: Final = 10
 RESEAL: Final = "workitems.reseal_executions"

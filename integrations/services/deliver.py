@@ -26,11 +26,11 @@ from integrations.transport import EgressPolicy, OutboundRequest
 from telemetry.delivery_rules import Failure, Taken
 from telemetry.models import Delivery
 from telemetry.services.deliveries import Batch, claim_batch, put_delivery, settle_delivered, settle_failed
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.kernel.errors import FieldError, InvalidRequest, SecretReferenceNotAllowed
-from threada_site.tenancy.puts import Put
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.tenancy.upsert import Put
 
 SENDERS: Final[Mapping[str, Callable[[Batch], Taken | Failure]]] = MappingProxyType(
     {"webhook": send_to_webhook, "file": write_to_file, "otlp": send_to_collector}

@@ -17,8 +17,8 @@ from typing import Final
 from django.conf import settings
 from django.db import connection
 
+from threada_site.jobs.enqueue import EXECUTION_QUEUE, FIRST_QUEUE, enqueue
 from threada_site.kernel import clock
-from threada_site.tenancy.jobs import EXECUTION_QUEUE, FIRST_QUEUE, enqueue
 
 RUN_EXECUTION: Final = "workitems.run_execution"
 

@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from integrations.freezing import FreezeScope
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
-from threada_site.tenancy.reads import PreparedRead
+from threada_site.database.prepared_reads import PreparedRead
 
 _AT_ONCE: Final = 1000
 _FREE_HELD: Final = """

@@ -21,12 +21,12 @@ from integrations.transport.urls import UnusableUrl, read_url
 from telemetry.models import Delivery
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InUse, InvalidRequest
-from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import require_unit_of_work, unit_of_work
+from threada_site.tenancy.upsert import Change, Put
 
 MOST_HOSTS: Final = 10
 _PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f]+")

@@ -9,7 +9,7 @@ from django.http import QueryDict
 from policies import selectors
 from policies.admin.texts import document_text
 from policies.models import Policy, PolicyVersion
-from policies.side_by_side import side_by_side
+from policies.replay.text_diff import side_by_side
 
 _OFFERED: Final = 200
 

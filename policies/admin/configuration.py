@@ -9,12 +9,12 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from policies import selectors
-from policies.lists import parse_list
+from policies.documents.list import parse_list
+from policies.documents.workflow import parse_workflow
 from policies.models import Channel, List, ListVersion, Workflow
 from policies.services.channels import put_channel
 from policies.services.lists import put_list
 from policies.services.workflows import put_workflow
-from policies.workflow_documents import parse_workflow
 from telemetry.receipts import Subject
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done

@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from policies import selectors
-from policies.explained import explanation_of
 from policies.models import PolicyDecision
+from policies.services.explain_decision import explanation_of
 from threada_site.admin import html
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin

@@ -11,11 +11,11 @@ from django.urls import reverse
 
 from policies import selectors
 from policies.admin.texts import document_text
-from policies.approvals.documents import MAX_COUNT
-from policies.common_rules import COMPARISONS, CommonRule, Fact, facts_of, rule_from, with_rule
-from policies.documents import REASON_PATTERN
+from policies.documents.policy import REASON_PATTERN
+from policies.documents.rule_templates import COMPARISONS, CommonRule, Fact, facts_of, rule_from, with_rule
+from policies.language.approvals.documents import MAX_COUNT
+from policies.language.rules import Effect
 from policies.models import Policy, PolicyVersion
-from policies.rules import Effect
 from policies.services.checking import TextCheck, check_policy_text
 from policies.services.validation import schemas_of_all, schemas_reached_by
 from threada_site.admin.forms import CodeArea, ConsoleForm

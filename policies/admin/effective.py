@@ -9,9 +9,9 @@ from typing import Any, Final
 from django.http import QueryDict
 
 from policies import selectors
-from policies.effective import EffectiveRule, effective_rules
-from policies.problems import Problems
-from policies.windows import read_window
+from policies.deciding.effective_rules import EffectiveRule, effective_rules
+from policies.language.problems import Problems
+from policies.language.time_window import read_window
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import PeopleGroup

@@ -14,11 +14,11 @@ from django.views.decorators.http import require_safe
 
 from policies import selectors
 from policies.admin.effective import asked_effective
+from policies.documents.overlay import OverlayScope
+from policies.language.problems import Problems
+from policies.language.time_window import read_window
 from policies.models import Overlay
-from policies.overlay_documents import OverlayScope
-from policies.problems import Problems
 from policies.services.overlays import put_overlay, remove_overlay
-from policies.windows import read_window
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act
 from threada_site.admin.forms import ConsoleForm, form_page
@@ -27,7 +27,7 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import PeopleGroup, User
-from threada_site.tenancy.puts import Change
+from threada_site.tenancy.upsert import Change
 
 _WINDOW_HELP: Final = "For a time only: e.g. 2026-12-24T00:00:00+01:00. Empty: always."
 _SAID: Final = {

@@ -15,8 +15,8 @@ from policies import selectors
 from policies.api.replays import report_of
 from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import PolicyReplay
-from policies.replay_reports import report_context
-from policies.services.replays import cancel_replay, resume_replay
+from policies.replay.reports import report_context
+from policies.replay.request import cancel_replay, resume_replay
 from telemetry.receipts import Subject
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act

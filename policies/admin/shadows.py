@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from policies import selectors
 from policies.lifecycle import ShadowStatus
 from policies.models import PolicyShadow, ShadowResult
-from policies.replay_reports import found_context, represent_finding
-from policies.services.shadows import end_shadow
+from policies.replay.reports import found_context, represent_finding
+from policies.replay.shadows import end_shadow
 from telemetry.receipts import Subject
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, act

@@ -16,19 +16,19 @@ from django.views.decorators.http import require_http_methods
 
 from policies import selectors
 from policies.models import PolicyVersion
-from policies.replay_picture import people_sentence
-from policies.services.replays import Against, ReplayRequest, request_replay
-from policies.services.shadows import start_shadow
-from policies.services.simulating import Simulation, simulate
-from policies.services.substituting import candidate_version
+from policies.replay.candidate import candidate_version
+from policies.replay.report_view import people_sentence
+from policies.replay.request import Against, ReplayRequest, request_replay
+from policies.replay.shadows import start_shadow
+from policies.replay.simulate import Simulation, simulate
 from telemetry.receipts import Subject
 from threada_site.admin import html
 from threada_site.admin.acts import Call, Done, carry_out, sentences
 from threada_site.admin.documents import as_yaml, one_document
 from threada_site.admin.forms import CodeArea, ConsoleForm
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 _DAYS: Final = 30
 

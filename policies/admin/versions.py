@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from policies.admin.editor import DraftForm
 from policies.admin.texts import document_text
 from policies.admin.trying import TryingPages
-from policies.durations import parse_duration
+from policies.language.durations import parse_duration
 from policies.models import EmergencyPublication, PolicyVersion
 from policies.publication import MAX_REASON, Emergency, EmergencyStatus, check_may_publish
 from policies.services.attached import attached_to

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from policies.api.shapes import SCOPE
+from policies.language.rules import Effect
 from policies.lifecycle import PolicyVersionStatus
 from policies.publication import EmergencyStatus
-from policies.rules import Effect
 from telemetry.api.answers import RECEIPT_PROMISE
 from threada_site.api.operations import representation
 from threada_site.api.shapes import SLUG, id_schema

@@ -15,11 +15,11 @@ from policies.api.filters import ReplayFilters, ReportFilters
 from policies.api.simulations import found_version
 from policies.api.trial_answers import POLICY_REPLAY, REPLAY_REPORT
 from policies.api.trial_shapes import REPLAY
+from policies.documents.overlay import parse_overlay
 from policies.lifecycle import ReplayStatus
 from policies.models import PolicyReplay
-from policies.overlay_documents import parse_overlay
-from policies.replay_reports import html_report, json_report, represent_replay
-from policies.services.replays import Against, ReplayRequest, cancel_replay, request_replay, resume_replay
+from policies.replay.reports import html_report, json_report, represent_replay
+from policies.replay.request import Against, ReplayRequest, cancel_replay, request_replay, resume_replay
 from telemetry.receipts import Subject
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from policies.effective import Binding, effective_rules
-from policies.explained import explanation_of
+from policies.deciding.effective_rules import Binding, effective_rules
 from policies.models import Channel, Overlay, Policy, PolicyDecision, PolicyVersion, Workflow, WorkflowVersion
 from policies.selectors import stored_facts
+from policies.services.explain_decision import explanation_of
 from policies.services.validation import Validation
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
-from threada_site.tenancy.contents import is_erased
+from threada_site.personal_data.erasable_fields import is_erased
 
 
 def represent_workflow(workflow: Workflow, *, whole: bool = False) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from policies.durations import parse_duration
+from policies.language.durations import parse_duration
 from policies.publication import Emergency
-from threada_site.kernel.documents import Document, load_documents
+from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import (
     DocumentInvalid,
     FieldError,

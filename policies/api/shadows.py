@@ -14,8 +14,8 @@ from policies.api.simulations import found_version
 from policies.api.trial_answers import POLICY_SHADOW
 from policies.api.trial_shapes import SHADOW
 from policies.models import PolicyShadow
-from policies.replay_reports import represent_shadow
-from policies.services.shadows import end_shadow, start_shadow
+from policies.replay.reports import represent_shadow
+from policies.replay.shadows import end_shadow, start_shadow
 from telemetry.receipts import Subject
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from policies.overlay_documents import SCOPE_KINDS
-from policies.publication import MAX_REASON
-from policies.rules import Effect
-from policies.workflow_documents import (
+from policies.documents.overlay import SCOPE_KINDS
+from policies.documents.workflow import (
     DEFAULT_DATA_CLASS,
     DEFAULT_MAX_PAYLOAD_BYTES,
     MAX_DESCRIPTION,
@@ -15,6 +13,8 @@ from policies.workflow_documents import (
     MOST_PAYLOAD_BYTES,
     ON_REJECT,
 )
+from policies.language.rules import Effect
+from policies.publication import MAX_REASON
 from threada_site.api.shapes import SLUG, shape
 
 _INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "maxLength": 40}

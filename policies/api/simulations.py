@@ -10,8 +10,8 @@ from policies import selectors
 from policies.api.trial_answers import SIMULATION
 from policies.api.trial_shapes import SIMULATE
 from policies.models import PolicyVersion
-from policies.services.simulating import simulate
-from policies.services.substituting import candidate_version
+from policies.replay.candidate import candidate_version
+from policies.replay.simulate import simulate
 from telemetry.receipts import Subject
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation

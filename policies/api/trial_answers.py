@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from policies.api.shapes import SCOPE
+from policies.language.rules import Effect
 from policies.lifecycle import ReplayStatus, ShadowStatus
-from policies.rules import Effect
-from policies.services.replays import Against
+from policies.replay.request import Against
 from threada_site.api.operations import representation
 from threada_site.api.shapes import SLUG, id_schema
 from threada_site.kernel import ids

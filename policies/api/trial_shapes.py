@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from policies.api.shapes import SCOPE
-from policies.given_facts import FACTS_SCHEMA
-from policies.services.replays import Against
+from policies.language.given_facts import FACTS_SCHEMA
+from policies.replay.request import Against
 from threada_site.api.shapes import shape
 
 SIMULATE: Final = shape(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from threada_site.kernel.documents import Document, load_documents
+from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import DocumentInvalid, FieldError, ThreadaError
 
 _STANDARD_INPUT = Path("-")

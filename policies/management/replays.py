@@ -14,14 +14,12 @@ import orjson
 from django.core.management.base import CommandParser
 
 from policies import selectors
+from policies.documents.overlay import parse_overlay
 from policies.lifecycle import ReplayStatus
 from policies.management.policy_files import read_overlays, read_policy
 from policies.models import Policy, PolicyReplay, PolicyVersion
-from policies.overlay_documents import parse_overlay
-from policies.replay_reports import list_json
-from policies.replay_summary import why_sentence
-from policies.services.replaying import run_replay
-from policies.services.replays import (
+from policies.replay.reports import list_json
+from policies.replay.request import (
     Against,
     ReplayRequest,
     cancel_replay,
@@ -29,10 +27,12 @@ from policies.services.replays import (
     request_replay,
     resume_replay,
 )
+from policies.replay.run import run_replay
+from policies.replay.summary import why_sentence
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 _POLL_S: Final = 1.0
 

@@ -2,9 +2,9 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -404,7 +404,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="channel",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="channel_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="channel_rls"),
         ),
         migrations.AddConstraint(
             model_name="channel",
@@ -416,7 +416,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="listversion",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="listversion_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="listversion_rls"),
         ),
         migrations.AddConstraint(
             model_name="listversion",
@@ -424,7 +424,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="listversion",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="list", name="listversion_list_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="list", name="listversion_list_fk"),
         ),
         migrations.AddConstraint(
             model_name="listversion",
@@ -432,11 +432,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="listversion",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="listversion_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="listversion_append_only"),
         ),
         migrations.AddConstraint(
             model_name="list",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="list_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="list_rls"),
         ),
         migrations.AddConstraint(
             model_name="list",
@@ -444,7 +444,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="list",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="current_version", name="list_current_version_fk"
             ),
         ),
@@ -454,7 +454,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="overlay",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="overlay_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="overlay_rls"),
         ),
         migrations.AddConstraint(
             model_name="overlay",
@@ -462,7 +462,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="overlay",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="policy", name="overlay_policy_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="policy", name="overlay_policy_fk"),
         ),
         migrations.AddConstraint(
             model_name="overlay",
@@ -482,7 +482,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policydecision",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="policydecision_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="policydecision_rls"),
         ),
         migrations.AddConstraint(
             model_name="policydecision",
@@ -490,11 +490,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policydecision",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="policydecision_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="policydecision_append_only"),
         ),
         migrations.AddConstraint(
             model_name="policyversion",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="policyversion_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="policyversion_rls"),
         ),
         migrations.AddConstraint(
             model_name="policyversion",
@@ -502,7 +502,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policyversion",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="policy", name="policyversion_policy_fk"
             ),
         ),
@@ -518,7 +518,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policy",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="policy_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="policy_rls"),
         ),
         migrations.AddConstraint(
             model_name="policy",
@@ -526,7 +526,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policy",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="in_force", name="policy_in_force_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="in_force", name="policy_in_force_fk"),
         ),
         migrations.AddConstraint(
             model_name="policy",
@@ -534,7 +534,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="workflowversion",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="workflowversion_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="workflowversion_rls"),
         ),
         migrations.AddConstraint(
             model_name="workflowversion",
@@ -542,7 +542,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="workflowversion",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="workflow", name="workflowversion_workflow_fk"
             ),
         ),
@@ -554,11 +554,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="workflowversion",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="workflowversion_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="workflowversion_append_only"),
         ),
         migrations.AddConstraint(
             model_name="workflow",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="workflow_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="workflow_rls"),
         ),
         migrations.AddConstraint(
             model_name="workflow",
@@ -566,7 +566,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="workflow",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="current_version", name="workflow_current_version_fk"
             ),
         ),

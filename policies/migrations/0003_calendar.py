@@ -2,9 +2,9 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="calendar_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="calendar_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="calendar_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant",), name="calendar_once"),
                 ],

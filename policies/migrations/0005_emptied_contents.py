@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-import threada_site.tenancy.constraints
+import threada_site.database.constraints
 
 
 class Migration(migrations.Migration):
@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policydecision",
-            constraint=threada_site.tenancy.constraints.AppendOnly(
+            constraint=threada_site.database.constraints.AppendOnly(
                 emptied=("facts", "rule_errors"), name="policydecision_append_only"
             ),
         ),

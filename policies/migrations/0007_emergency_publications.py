@@ -2,9 +2,9 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -78,12 +78,12 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="emergencypublication_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="emergencypublication_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="emergencypublication_tenant_id_key"),
-                    threada_site.tenancy.constraints.TenantForeignKey(
+                    threada_site.database.constraints.TenantForeignKey(
                         field="policy", name="emergencypublication_policy_fk"
                     ),
-                    threada_site.tenancy.constraints.TenantForeignKey(
+                    threada_site.database.constraints.TenantForeignKey(
                         field="version", name="emergencypublication_version_fk"
                     ),
                     models.UniqueConstraint(fields=("tenant", "version"), name="emergencypublication_version_once"),

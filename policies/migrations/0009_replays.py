@@ -3,9 +3,9 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -175,7 +175,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policyreplay",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="policyreplay_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="policyreplay_rls"),
         ),
         migrations.AddConstraint(
             model_name="policyreplay",
@@ -183,17 +183,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policyreplay",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="policy", name="policyreplay_policy_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(
+                field="policy", name="policyreplay_policy_fk"
+            ),
         ),
         migrations.AddConstraint(
             model_name="policyreplay",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="policy_version", name="policyreplay_policy_version_fk"
             ),
         ),
         migrations.AddConstraint(
             model_name="policyreplay",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="baseline", name="policyreplay_baseline_fk"
             ),
         ),
@@ -208,7 +210,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="replayfinding",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="replayfinding_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="replayfinding_rls"),
         ),
         migrations.AddConstraint(
             model_name="replayfinding",
@@ -216,7 +218,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="replayfinding",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="replay", name="replayfinding_replay_fk"
             ),
         ),
@@ -232,6 +234,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="replayfinding",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="replayfinding_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="replayfinding_append_only"),
         ),
     ]

@@ -4,9 +4,9 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -170,7 +170,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="packmember",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="packmember_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="packmember_rls"),
         ),
         migrations.AddConstraint(
             model_name="packmember",
@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="packmember",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="pack", name="packmember_pack_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="pack", name="packmember_pack_fk"),
         ),
         migrations.AddConstraint(
             model_name="packmember",
@@ -186,7 +186,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="packversion",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="packversion_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="packversion_rls"),
         ),
         migrations.AddConstraint(
             model_name="packversion",
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="packversion",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="pack", name="packversion_pack_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="pack", name="packversion_pack_fk"),
         ),
         migrations.AddConstraint(
             model_name="packversion",
@@ -202,11 +202,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="packversion",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="packversion_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="packversion_append_only"),
         ),
         migrations.AddConstraint(
             model_name="pack",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="pack_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="pack_rls"),
         ),
         migrations.AddConstraint(
             model_name="pack",
@@ -214,7 +214,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="pack",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="current_version", name="pack_current_version_fk"
             ),
         ),

@@ -3,9 +3,9 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policyshadow",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="policyshadow_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="policyshadow_rls"),
         ),
         migrations.AddConstraint(
             model_name="policyshadow",
@@ -135,11 +135,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policyshadow",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="policy", name="policyshadow_policy_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(
+                field="policy", name="policyshadow_policy_fk"
+            ),
         ),
         migrations.AddConstraint(
             model_name="policyshadow",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="policy_version", name="policyshadow_policy_version_fk"
             ),
         ),
@@ -160,7 +162,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="shadowresult",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="shadowresult_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="shadowresult_rls"),
         ),
         migrations.AddConstraint(
             model_name="shadowresult",
@@ -168,7 +170,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="shadowresult",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="shadow", name="shadowresult_shadow_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(
+                field="shadow", name="shadowresult_shadow_fk"
+            ),
         ),
         migrations.AddConstraint(
             model_name="shadowresult",
@@ -183,6 +187,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="shadowresult",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="shadowresult_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="shadowresult_append_only"),
         ),
     ]

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-import threada_site.kernel.canonical
+import threada_site.kernel.json.canonical
 
 
 class Migration(migrations.Migration):
@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             model_name="emergencypublication",
             name="reason_salt",
             field=models.BinaryField(
-                default=threada_site.kernel.canonical.new_salt,
+                default=threada_site.kernel.json.canonical.new_salt,
                 help_text="Of the commitment in the receipt.",
                 max_length=16,
             ),

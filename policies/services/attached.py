@@ -7,8 +7,8 @@ from django.db.models import Q
 from policies.lifecycle import ReplayStatus
 from policies.models import PolicyVersion
 from policies.publication import Attached, Report
-from policies.replay_models import PolicyReplay
-from policies.services.replays import Against
+from policies.replay.models import PolicyReplay
+from policies.replay.request import Against
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from policies.calendar_documents import CalendarDocument
+from policies.documents.calendar import CalendarDocument
 from policies.models import Calendar
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.upsert import Change, Put
 
 
 def put_calendar(slug: str, document: CalendarDocument, *, ctx: ActingContext) -> Put[Calendar]:

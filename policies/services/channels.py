@@ -6,9 +6,9 @@ from policies.models import Channel
 from policies.services.locks import locked_by_slug
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.upsert import Change, Put
 
 
 def put_channel(slug: str, *, ctx: ActingContext, name: str = "") -> Put[Channel]:

@@ -8,18 +8,18 @@ from typing import Any, Final
 
 from django.db.models import Max
 
-from policies.documents import parse_policy
+from policies.documents.policy import parse_policy
 from policies.lifecycle import PolicyVersionStatus
 from policies.models import Policy, PolicyVersion
 from policies.services.locks import locked_by_slug, locked_version
 from policies.services.validation import check_overrides, validate_policy
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
-from threada_site.kernel.canonical import canonical_sha256
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, VersionNotDraft
-from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.upsert import Change, Put
 
 RESERVED: Final = frozenset({"effective"})
 """`/policies/effective` is no policy."""

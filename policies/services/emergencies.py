@@ -15,12 +15,12 @@ from policies.publication import Emergency, EmergencyStatus, check_may_confirm
 from policies.services.drafts import version_entry
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import EmergencyPending, TransitionNotAllowed
-from threada_site.tenancy.jobs import enqueue
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 RESEAL: Final = "workitems.reseal"
 """The task that supersedes the open steps that pin any of `policy_version_ids` (UUIDs as text) and decides anew."""

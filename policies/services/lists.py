@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from policies.lists import ListDocument
+from policies.documents.list import ListDocument
 from policies.models import List, ListVersion
 from policies.services.locks import locked_by_slug
 from telemetry.receipts import Entry
 from telemetry.services.record import record
-from threada_site.kernel.canonical import canonical_sha256
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change, Put, next_number
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.upsert import Change, Put, next_number
 
 
 def put_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Put[List]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from policies import selectors
+from policies.documents.overlay import OverlayScope
+from policies.language.time_window import ALWAYS, Window
 from policies.models import Channel, Overlay, Policy
-from policies.overlay_documents import OverlayScope
 from policies.services.validation import check_room, validate_policy
-from policies.windows import ALWAYS, Window
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import (
     DocumentInvalid,
@@ -22,8 +23,7 @@ from threada_site.kernel.errors import (
     UnknownPack,
     UnknownWorkflow,
 )
-from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.upsert import Change, Put
 
 
 def put_overlay(policy: str, scope: OverlayScope, *, window: Window = ALWAYS, ctx: ActingContext) -> Put[Overlay]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from policies.documents.pack import PackDocument
 from policies.models import Pack, PackMember, PackVersion
-from policies.pack_documents import PackDocument
 from policies.services.locks import locked_by_slug
 from policies.services.removing import check_not_bound
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import DocumentInvalid, FieldError, NotFound
-from threada_site.tenancy.puts import Change, Put, next_number
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.upsert import Change, Put, next_number
 
 
 def put_pack(document: PackDocument, *, ctx: ActingContext) -> Put[Pack]:

@@ -20,13 +20,13 @@ from policies.services.emergencies import RESEAL, note_retired, open_emergency, 
 from policies.services.locks import locked_policy_of, locked_version
 from policies.services.validation import check_room, validate_policy
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock, ids
-from threada_site.kernel.canonical import commitment
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
-from threada_site.tenancy.jobs import enqueue
-from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.upsert import Change, Put
 
 
 def publish_policy_version(

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from policies import selectors
-from policies.approvals import leaves_of
-from policies.documents import parse_policy
-from policies.evaluation import compile_policy
+from policies.documents.policy import parse_policy
+from policies.language.approvals import leaves_of
+from policies.language.evaluation import compile_policy
 from policies.models import Calendar, Channel, List, Overlay, Policy, Workflow
 from policies.services.locks import locked_by_slug, locked_policy_of
 from policies.services.publishing import retire_policy_version
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InUse, NotFound, ThreadaError
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 _NAMED: Final = 10
 

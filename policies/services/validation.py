@@ -9,19 +9,19 @@ from typing import Any, Final
 from django.db.models import Q
 
 from policies import selectors
-from policies.documents import parse_policy
+from policies.documents.overlay import OverlayScope
+from policies.documents.policy import parse_policy
+from policies.language.budget import CHECK_SECONDS, Allowance, room_problems
+from policies.language.overriding import override_problems, policies_overridden
+from policies.language.problems import MAX_PROBLEMS
+from policies.language.reachability import rule_warnings
+from policies.language.rule_tests import run_tests
+from policies.language.rules import PolicyDocument
 from policies.models import Overlay, Policy
-from policies.overlay_documents import OverlayScope
-from policies.overriding import override_problems, policies_overridden
-from policies.problems import MAX_PROBLEMS
-from policies.reachability import rule_warnings
-from policies.room import CHECK_SECONDS, Allowance, room_problems
-from policies.rule_tests import run_tests
-from policies.rules import PolicyDocument
 from threada_site.kernel.cel import check_typed
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, PolicyTestsFailed
-from threada_site.kernel.pointers import pointer_to
+from threada_site.kernel.json.pointers import pointer_to
 
 _ANYTHING: Final = True
 """The JSON Schema that every value fits: nothing is known about the payload."""

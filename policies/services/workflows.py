@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from policies.documents.workflow import WorkflowDocument
 from policies.models import Workflow, WorkflowVersion
 from policies.services.locks import locked_by_slug
-from policies.workflow_documents import WorkflowDocument
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change, Put, next_number
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.upsert import Change, Put, next_number
 
 
 def put_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -> Put[Workflow]:

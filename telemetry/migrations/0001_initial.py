@@ -2,9 +2,9 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -154,7 +154,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="receipt",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="receipt_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="receipt_rls"),
         ),
         migrations.AddConstraint(
             model_name="receipt",
@@ -162,11 +162,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="receipt",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="receipt_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="receipt_append_only"),
         ),
         migrations.AddConstraint(
             model_name="sealqueueentry",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="sealqueueentry_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="sealqueueentry_rls"),
         ),
         migrations.AddConstraint(
             model_name="sealqueueentry",
@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="telemetryexport",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="telemetryexport_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="telemetryexport_rls"),
         ),
         migrations.AddConstraint(
             model_name="telemetryexport",

@@ -4,9 +4,9 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -65,9 +65,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="checkpoint_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="checkpoint_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="checkpoint_tenant_id_key"),
-                    threada_site.tenancy.constraints.AppendOnly(name="checkpoint_append_only"),
+                    threada_site.database.constraints.AppendOnly(name="checkpoint_append_only"),
                 ],
             },
         ),
@@ -107,7 +107,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="logalarm_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="logalarm_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="logalarm_tenant_id_key"),
                     models.UniqueConstraint(
                         condition=models.Q(("acknowledged_at__isnull", True)),
@@ -141,10 +141,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="logleaf_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="logleaf_rls"),
                     models.UniqueConstraint(fields=("tenant", "index"), name="logleaf_index_key"),
                     models.CheckConstraint(condition=models.Q(("index__gte", 0)), name="logleaf_index_counts"),
-                    threada_site.tenancy.constraints.AppendOnly(name="logleaf_append_only"),
+                    threada_site.database.constraints.AppendOnly(name="logleaf_append_only"),
                 ],
             },
         ),
@@ -173,9 +173,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="lognode_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="lognode_rls"),
                     models.UniqueConstraint(fields=("tenant", "level", "index"), name="lognode_place_key"),
-                    threada_site.tenancy.constraints.AppendOnly(name="lognode_append_only"),
+                    threada_site.database.constraints.AppendOnly(name="lognode_append_only"),
                 ],
             },
         ),

@@ -1,8 +1,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="summarycount_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="summarycount_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="summarycount_tenant_id_key"),
                     models.UniqueConstraint(
                         fields=(
@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="summaryposition_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="summaryposition_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="summaryposition_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant",), name="summaryposition_one_per_tenant"),
                 ],

@@ -2,9 +2,9 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="delivery_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="delivery_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="delivery_tenant_id_key"),
                     models.UniqueConstraint(
                         condition=models.Q(("status", "removed"), _negated=True),

@@ -3,9 +3,9 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -41,9 +41,9 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["tenant", "batch_id", "id"], name="removedreceipt_batch_idx")],
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="removedreceipt_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="removedreceipt_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="removedreceipt_tenant_id_key"),
-                    threada_site.tenancy.constraints.AppendOnly(name="removedreceipt_append_only"),
+                    threada_site.database.constraints.AppendOnly(name="removedreceipt_append_only"),
                 ],
             },
         ),

@@ -3,9 +3,9 @@
 import django.contrib.postgres.fields
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.InstanceRows(name="instancealarm_rls", readable="nobody"),
+                    threada_site.database.constraints.InstanceRows(name="instancealarm_rls", readable="nobody"),
                     models.UniqueConstraint(
                         condition=models.Q(("acknowledged_at__isnull", True)),
                         fields=("acknowledged_at",),
@@ -66,8 +66,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.InstanceRows(name="instancecheckpoint_rls", readable="everybody"),
-                    threada_site.tenancy.constraints.AppendOnly(name="instancecheckpoint_append_only"),
+                    threada_site.database.constraints.InstanceRows(name="instancecheckpoint_rls", readable="everybody"),
+                    threada_site.database.constraints.AppendOnly(name="instancecheckpoint_append_only"),
                 ],
             },
         ),
@@ -85,8 +85,8 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["log_id", "index"], name="instanceentry_log_idx")],
                 "constraints": [
-                    threada_site.tenancy.constraints.InstanceRows(name="instanceentry_rls", readable="tenant"),
-                    threada_site.tenancy.constraints.AppendOnly(name="instanceentry_append_only"),
+                    threada_site.database.constraints.InstanceRows(name="instanceentry_rls", readable="tenant"),
+                    threada_site.database.constraints.AppendOnly(name="instanceentry_append_only"),
                 ],
             },
         ),
@@ -105,8 +105,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.InstanceRows(name="instancenode_rls", readable="everybody"),
-                    threada_site.tenancy.constraints.AppendOnly(name="instancenode_append_only"),
+                    threada_site.database.constraints.InstanceRows(name="instancenode_rls", readable="everybody"),
+                    threada_site.database.constraints.AppendOnly(name="instancenode_append_only"),
                 ],
             },
         ),
@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.InstanceRows(name="instancequeueentry_rls", readable="nobody")
+                    threada_site.database.constraints.InstanceRows(name="instancequeueentry_rls", readable="nobody")
                 ],
             },
         ),

@@ -1,8 +1,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="summaryrollup_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="summaryrollup_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="summaryrollup_tenant_id_key"),
                     models.UniqueConstraint(
                         fields=("tenant", "dimension", "day", "key", "measure", "label"), name="summaryrollup_once"

@@ -2,8 +2,8 @@
 
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -27,8 +27,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.InstanceRows(name="promisekey_rls", readable="everybody"),
-                    threada_site.tenancy.constraints.AppendOnly(name="promisekey_append_only"),
+                    threada_site.database.constraints.InstanceRows(name="promisekey_rls", readable="everybody"),
+                    threada_site.database.constraints.AppendOnly(name="promisekey_append_only"),
                 ],
             },
         ),

@@ -16,7 +16,7 @@ from telemetry.sealing.heads import SignedHead
 from telemetry.sealing.log_rows import kept_nodes, log_size, node_reader
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
-from threada_site.tenancy.role_names import PLATFORM
+from threada_site.database.role_names import PLATFORM
 
 # Plans go by index, whatever the statistics of a queue that fills and empties say. A commit is on disk before its head
 # is signed: a log whose last leaves a crash took would look rolled back.

@@ -14,8 +14,8 @@ from telemetry.export_files import Packer
 from telemetry.filters import ReceiptFilters
 from telemetry.formats import FORMATS
 from telemetry.models import Receipt, TelemetryExport
-from threada_site.tenancy.routing import read_connection
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.router import read_connection
+from threada_site.database.unit_of_work import unit_of_work
 
 BATCH_BYTES: Final = 262_144
 _FIRST_BATCH: Final = 128

@@ -19,10 +19,10 @@ from django.db.models import Model
 from telemetry import selectors
 from telemetry.models import LogLeaf, Receipt, SummaryCount, SummaryPosition
 from telemetry.summary.measures import measures
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 BATCH: Final = 2_000
 COUNTED_AT_ONCE: Final = 5

@@ -21,10 +21,10 @@ from telemetry.models import Delivery
 from telemetry.receipts import Entry
 from telemetry.selectors import log_size
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.upsert import Change, Put
 
 LEASE: Final = timedelta(seconds=45)
 RECORDS_REJECTED: Final = "records_rejected"

@@ -32,8 +32,8 @@ from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.selectors import InstanceProof, instance_proof, newest_checkpoint
 from telemetry.services.downloads import Download, open_file
 from telemetry.tlog.tiles import TILE_HASHES, TILE_LEVELS, TileId, levels, tiles_of
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 WHOLE_LOG: Final = 1 << 18
 """Of a log of so many receipts all hashes go along (8 MB): any older checkpoint can be compared with it."""

@@ -21,12 +21,12 @@ from telemetry.receipts import Entry
 from telemetry.services.bodies import bodies_of, expected, selected_receipts
 from telemetry.services.record import record
 from telemetry.windows import Window, window
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import EXPORT_QUEUE, enqueue
 from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InvalidRequest
-from threada_site.tenancy.jobs import EXPORT_QUEUE, enqueue
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 MAKE: Final = "telemetry.make_export"
 """The task that makes an export; its argument is `export_id`."""

@@ -13,10 +13,10 @@ from telemetry.selectors import instance_log_size, instance_nodes, log_nodes, lo
 from telemetry.services.record import record
 from telemetry.tlog.checkpoint import INSTANCE, origin_after_break
 from telemetry.tlog.proofs import NodeReader, tree_root
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 
 def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Anchored:

@@ -24,10 +24,10 @@ from telemetry.receipts import Entry
 from telemetry.services.bodies import bodies_of, expected, selected_receipts
 from telemetry.services.exports import become_ready, outcome_of, path_of
 from telemetry.services.record import record
+from threada_site.database.replica_reads import position_now, read
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.reading import position_now, read
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 LEASE: Final = timedelta(seconds=30)
 BEAT_S: Final = 1.0

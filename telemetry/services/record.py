@@ -5,11 +5,11 @@ from __future__ import annotations
 from telemetry.models import Receipt, SealQueueEntry
 from telemetry.promises import note_receipt
 from telemetry.receipts import Entry, body_bytes
+from threada_site.database.batched_writes import insert_together
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
-from threada_site.kernel.canonical import sha256_hex
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.unit_of_work import require_unit_of_work
-from threada_site.tenancy.writes import insert_together
+from threada_site.kernel.json.canonical import sha256_hex
 
 
 def receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry]:

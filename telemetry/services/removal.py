@@ -11,11 +11,11 @@ from telemetry.models import LogLeaf, Receipt, RemovedReceipt
 from telemetry.removals import removal_sha256
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.hashing import leaf_hash
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.canonical import sha256_hex
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.kernel.json.canonical import sha256_hex
 
 
 def signed_leaves(tenant_id: uuid.UUID) -> QuerySet[LogLeaf]:

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from threada_site.runtime.seal import main
+from threada_site.runtime.sealer.process import main
 
 LONGEST_LIFE_S = 0.35
 

@@ -20,7 +20,7 @@ def load() -> None:
     import django
 
     django.setup()
-    from threada_site.tenancy.registry import all_tasks
+    from threada_site.jobs.registry import all_tasks
 
     all_tasks()
 

@@ -29,7 +29,7 @@ from tests.adversarial.waiting import until
 from tests.broker import Broker, require_broker
 from tests.receivers.fixtures import Receiver
 from threada_site.postgres.binaries import locate
-from threada_site.tenancy.instance import KEYS
+from threada_site.tenancy.instance_membership import KEYS
 
 OWN: Final = ("DATABASE_URL", "THREADA_PLATFORM_DATABASE_URL", "THREADA_PROCESS", "THREADA_DATA_DIR")
 

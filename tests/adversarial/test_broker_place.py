@@ -19,13 +19,13 @@ from pytest_django import Settings
 
 from tests.broker import PASSWORD, Broker, require_broker, shared_broker
 from tests.journeys.worker import database_url
-from threada_site.runtime import broker_place
-from threada_site.runtime.broker_place import BROKER, is_elsewhere, join
-from threada_site.runtime.celery_app import celery_app
-from threada_site.runtime.lanes import all_lanes
-from threada_site.runtime.relay import Post
+from threada_site.jobs.engines import outbox_jobs as outbox
 from threada_site.runtime.startup import NotSafeToRunError
-from threada_site.tenancy.engines import outbox_jobs as outbox
+from threada_site.runtime.workers import broker_check as broker_place
+from threada_site.runtime.workers.broker_check import BROKER, is_elsewhere, join
+from threada_site.runtime.workers.celery_app import celery_app
+from threada_site.runtime.workers.lanes import all_lanes
+from threada_site.runtime.workers.relay import Post
 from threada_site.tenancy.instance_models import Instance
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]

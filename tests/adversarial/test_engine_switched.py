@@ -30,9 +30,9 @@ from tests.broker import require_broker, shared_broker
 from tests.receivers.fixtures import Receiver
 from tests.receivers.mail_server import MailServer
 from threada_site import postgres
+from threada_site.database.bootstrap import EMBEDDED_DATABASE
 from threada_site.kernel import ids
-from threada_site.runtime.lanes import all_lanes
-from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE
+from threada_site.runtime.workers.lanes import all_lanes
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.timeout(900)]
 

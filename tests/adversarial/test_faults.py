@@ -17,9 +17,9 @@ from tests.factories import acting_system
 from tests.journeys.worker import running_worker
 from tests.receivers.fixtures import Receiver, receiver
 from tests.workitems.office import Office, open_office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 __all__ = ["receiver"]
 

@@ -39,17 +39,17 @@ from tests.factories import acting_system, make_tenant
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, receiver
 from tests.workitems.office import ASKS_TWO, BANK, open_office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import EntryPoint
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions import run_execution as running
+from workitems.executions.close_item import cancel_work_item, edit_payload
+from workitems.executions.freezes import lift_freeze, set_freeze
+from workitems.executions.operator_actions import cancel_execution, retry_execution
 from workitems.models import DecisionStep, WorkItem
-from workitems.services import run as running
-from workitems.services.closing import cancel_work_item, edit_payload
-from workitems.services.executions import cancel_execution, retry_execution
-from workitems.services.freezes import lift_freeze, set_freeze
+from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.sweeps import give_all_turns, remind_of_executions
-from workitems.sweeps.deadlines import sweep_deadlines
 
 __all__ = ["receiver"]
 

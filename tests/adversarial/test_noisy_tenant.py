@@ -12,8 +12,8 @@ from integrations.models import Execution
 from tests.journeys.worker import running_worker
 from tests.receivers.fixtures import Receiver, receiver
 from tests.workitems.office import BANK, Office, open_office
+from threada_site.database.roles import owner_role, platform_role
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import owner_role, platform_role
 from workitems.models import WorkItem
 
 __all__ = ["receiver"]

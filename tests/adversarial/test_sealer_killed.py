@@ -35,10 +35,10 @@ from telemetry.tlog.tree import CompactRange
 from tests.factories import make_tenant
 from tests.journeys.worker import database_url
 from tests.telemetry.sealed import NAME, bodies_in_order, write_receipts
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 KILLS = int(os.environ.get("THREADA_TEST_KILLS", "200"))
 HELD_S = float(os.environ.get("THREADA_TEST_HELD_SECONDS", "30"))

@@ -24,13 +24,13 @@ _CONDITIONS: Final = (
 
 def measure(world: World) -> Iterator[Figure]:
     """Evaluation alone, and with everything around it: what applies, read from the database, and the facts built."""
-    from policies.documents import parse_policy
-    from policies.evaluation import RulebookEntry, compile_policy, evaluate
-    from policies.facts import VARIABLES, build_facts
-    from policies.rulebook import rulebook_for
-    from policies.windows import whole_milliseconds
+    from policies.deciding.rulebook import rulebook_for
+    from policies.documents.policy import parse_policy
+    from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
+    from policies.language.facts import VARIABLES, build_facts
+    from policies.language.time_window import whole_milliseconds
+    from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel import clock
-    from threada_site.tenancy.unit_of_work import unit_of_work
 
     spec = {"rules": rules()}
     entries = [RulebookEntry("bench", "pv_bench", "tenant", compile_policy(parse_policy(spec)))]
@@ -91,14 +91,14 @@ def bare_engine(sources: list[str], variables: tuple[str, ...], facts: dict[str,
 
 def asked(world: World, spec: dict[str, Any]) -> tuple[Any, Any]:
     """The policy in force on a workflow of its own, and a request about it; inside a unit of work."""
-    from policies.decision_request import DecisionRequest
-    from policies.lists import parse_list
-    from policies.overlay_documents import OverlayScope
+    from policies.documents.list import parse_list
+    from policies.documents.overlay import OverlayScope
+    from policies.documents.workflow import parse_workflow
+    from policies.language.request import DecisionRequest
     from policies.services.lists import put_list
     from policies.services.overlays import put_overlay
     from policies.services.publishing import put_policy
     from policies.services.workflows import put_workflow
-    from policies.workflow_documents import parse_workflow
     from tests.factories import acting_system
     from threada_site.kernel import ids
     from threada_site.kernel.context import EntryPoint

@@ -130,9 +130,9 @@ def _context() -> ActingContext:
 def _put_bank(url: str) -> None:
     from integrations.services.configure import put_integration
     from tests.factories import acting_system
+    from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel.context import EntryPoint
     from threada_site.tenancy.models import Tenant
-    from threada_site.tenancy.unit_of_work import unit_of_work
 
     pay = {"method": "POST", "path": "/payments", "body": {"amount_minor": "${item.payload.amount_minor}"}}
     spec = {"connector": "http", "base_url": url, "idempotent": True, "actions": {"pay": pay}}
@@ -143,10 +143,10 @@ def _put_bank(url: str) -> None:
 
 def _execute() -> None:
     """One payment, decided and in the queue."""
-    from threada_site.tenancy.unit_of_work import unit_of_work
-    from workitems.services.execute import ActionRequest, execute_action
-    from workitems.services.intake import IntakeRequest, create_work_item
-    from workitems.services.locks import locked_item
+    from threada_site.database.unit_of_work import unit_of_work
+    from workitems.executions.request_action import ActionRequest, execute_action
+    from workitems.items.intake import IntakeRequest, create_work_item
+    from workitems.items.locks import locked_item
 
     ctx = _context()
     with unit_of_work(ctx.tenant_id):

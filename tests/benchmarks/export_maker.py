@@ -23,8 +23,8 @@ def main(slug: str, rows: int, way: str) -> None:
     from telemetry.services.exports import new_export, record_export
     from telemetry.services.making import make_export
     from tests.factories import acting_system
+    from threada_site.database.unit_of_work import unit_of_work
     from threada_site.tenancy.models import Credential, Tenant
-    from threada_site.tenancy.unit_of_work import unit_of_work
 
     tenant = Tenant.objects.get(slug=slug)
     ctx = acting_system(tenant)

@@ -100,7 +100,7 @@ def _plan(world: World, path: str, query: dict[str, str]) -> str:
     from django.db import connection as database
     from django.test import Client
 
-    from threada_site.tenancy.unit_of_work import unit_of_work
+    from threada_site.database.unit_of_work import unit_of_work
 
     statements: list[tuple[str, Any]] = []
 

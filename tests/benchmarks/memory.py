@@ -14,7 +14,7 @@ from tests.benchmarks.instance import running_instance
 from tests.benchmarks.load import Connection, request_bytes
 from tests.benchmarks.world import BODY
 from threada_site import postgres
-from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE
+from threada_site.database.bootstrap import EMBEDDED_DATABASE
 
 AIM_MB = 400
 SECONDS_AT_REST = 15

@@ -18,8 +18,8 @@ def main(slug: str, seconds: float) -> None:
     from telemetry.receipts import Entry
     from telemetry.services.record import record
     from tests.factories import acting_system
+    from threada_site.database.unit_of_work import unit_of_work
     from threada_site.tenancy.models import Tenant
-    from threada_site.tenancy.unit_of_work import unit_of_work
 
     tenant = Tenant.objects.get(slug=slug)
     ctx = acting_system(tenant)

@@ -17,11 +17,11 @@ def main(slug: str, policy: str, day: str) -> None:
     django.setup()
     from policies import selectors
     from policies.models import PolicyReplay
-    from policies.services.replaying import run_replay
-    from policies.services.replays import ReplayRequest, request_replay
+    from policies.replay.request import ReplayRequest, request_replay
+    from policies.replay.run import run_replay
     from tests.factories import acting_system
+    from threada_site.database.unit_of_work import unit_of_work
     from threada_site.tenancy.models import Tenant
-    from threada_site.tenancy.unit_of_work import unit_of_work
 
     tenant = Tenant.objects.get(slug=slug)
     ctx = acting_system(tenant)

@@ -75,16 +75,16 @@ def _rules(effect: str) -> list[dict[str, Any]]:
 
 def _prepare(world: World) -> None:
     """A policy that applies to the workflow, and decisions of all kinds by it."""
-    from policies.decision_request import DecisionRequest
-    from policies.overlay_documents import OverlayScope
-    from policies.services.decide import decide
+    from policies.deciding.decide import decide
+    from policies.documents.overlay import OverlayScope
+    from policies.language.request import DecisionRequest
     from policies.services.drafts import draft_policy_version
     from policies.services.overlays import put_overlay
     from policies.services.publishing import put_policy
     from tests.factories import acting_system
+    from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel import ids
     from threada_site.tenancy.models import Tenant
-    from threada_site.tenancy.unit_of_work import unit_of_work
 
     tenant = Tenant.objects.get(slug=TENANT)
     ctx = acting_system(tenant)

@@ -222,7 +222,7 @@ def _asked(world: World, path: str) -> list[Asked]:
     from django.db import connection as database
     from django.test import Client
 
-    from threada_site.tenancy.unit_of_work import unit_of_work
+    from threada_site.database.unit_of_work import unit_of_work
 
     taken: list[tuple[str, Any]] = []
 

@@ -82,7 +82,7 @@ def _much_at_once(world: World) -> Iterator[Figure]:
 def _verified(world: World) -> Figure:
     """What `manage.py verify_receipts` does with the log of the rounds: bodies, columns, leaves, checkpoints."""
     from telemetry.services.verification import Tally, snapshot, verify_log
-    from threada_site.runtime.seal import sealing_key_file
+    from threada_site.runtime.sealer.process import sealing_key_file
     from threada_site.tenancy.models import Tenant
 
     tenant = Tenant.objects.get(id=world.tenant_id)
@@ -102,7 +102,7 @@ def _seal_all() -> int:
     from telemetry.sealing.log_lines import LineLog
     from telemetry.sealing.log_store import LogStore
     from telemetry.sealing.sealer import Sealer
-    from threada_site.runtime.seal import sealer_conninfo, sealing_anchor, sealing_key_file
+    from threada_site.runtime.sealer.process import sealer_conninfo, sealing_anchor, sealing_key_file
 
     with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
         sealer = Sealer(LogStore(connection), key_file=sealing_key_file(), anchor=sealing_anchor(), log=LineLog())
@@ -118,7 +118,7 @@ def _proofs(world: World) -> Iterator[Figure]:
 
     from telemetry.models import LogLeaf, Receipt
     from telemetry.selectors import proof_of
-    from threada_site.tenancy.unit_of_work import unit_of_work
+    from threada_site.database.unit_of_work import unit_of_work
 
     with unit_of_work(uuid.UUID(world.tenant_id)):
         size = LogLeaf.objects.latest("index").index + 1
@@ -178,7 +178,7 @@ def _drain() -> None:
 
 def _oldest_unsealed_s() -> float:
     from telemetry.metrics import seal_measurements
-    from threada_site.tenancy.roles import platform_role
+    from threada_site.database.roles import platform_role
 
     with platform_role():
         found = {figure.name: figure.value for figure in seal_measurements()}

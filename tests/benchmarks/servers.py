@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from threada_site.runtime.web import web_command
+from threada_site.runtime.web.options import web_command
 
 PRODUCT = "threada_site.wsgi:application"
 BARE = "tests.benchmarks.bare.wsgi:application"

@@ -56,11 +56,11 @@ def make_world(data_dir: Path, *, port: int) -> World:
     from django.core.management import call_command
 
     from tests.factories import acting_system, make_principal, make_tenant, make_token
+    from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel.context import EntryPoint
     from threada_site.runtime.prepare import DEMO_DOCUMENTS
     from threada_site.tenancy.models import Tenant
-    from threada_site.tenancy.unit_of_work import unit_of_work
-    from workitems.services.apply import apply_documents, read_documents
+    from workitems.configuration.apply import apply_documents, read_documents
 
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
     token = data_dir / "benchmark-token"

@@ -20,11 +20,11 @@ from tests.browser.watched import Watched
 from tests.factories import PASSWORD, acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.runtime.management.commands.up import web_command
 from threada_site.runtime.prepare import DEMO_PEOPLE, seed_demo
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 CHROMIUM = os.environ.get("THREADA_TEST_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [

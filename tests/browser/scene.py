@@ -7,9 +7,9 @@ from typing import Any
 
 from tests.factories import acting_system
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.tenancy.models import Membership, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import SavedView
 
 RULES: list[dict[str, Any]] = [

@@ -21,12 +21,12 @@ from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import Demo
 from tests.telemetry.sealed import sign_in_place
 from tests.telemetry.test_summary import counted
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.retention.legal_holds import HoldRequest, set_hold
+from workitems.retention.put_rule import put_retention
 from workitems.retention.rules import parse_retention
-from workitems.services.holds import HoldRequest, set_hold
-from workitems.services.retention import plan_retention
-from workitems.services.retention_rules import put_retention
+from workitems.retention.run import plan_retention
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.watched import Watched
 from tests.factories import PASSWORD
 from tests.journeys.demo import Demo
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.unit_of_work import unit_of_work
 from workitems.models import NotificationPreference
 
 pytestmark = pytest.mark.browser

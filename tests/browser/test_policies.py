@@ -12,9 +12,9 @@ from tests.browser.watched import Watched
 from tests.console.busy import busy_tenant
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.browser
 

@@ -8,16 +8,16 @@ from datetime import timedelta
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
 from tests.telemetry.sealed import sign_in_place
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.retention.legal_holds import HoldRequest, set_hold
+from workitems.retention.put_rule import put_retention
 from workitems.retention.rules import parse_retention
-from workitems.services.holds import HoldRequest, set_hold
-from workitems.services.retention import plan_retention
-from workitems.services.retention_rules import put_retention
+from workitems.retention.run import plan_retention
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.factories import make_principal
 from tests.journeys.demo import LARGE, SMALL, Demo
 from tests.receivers.fixtures import Receiver, receiver
 from tests.telemetry.sealed import write_receipts
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.unit_of_work import unit_of_work
 
 __all__ = ["receiver"]
 

@@ -15,10 +15,10 @@ from tests.console.people import Console
 from tests.console.test_desk import BATCH, DESK, ask, choices
 from tests.factories import acting, make_principal
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ObjectGrants, Scope
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.desk.attention import attention_of_people
 from workitems.models import DecisionStep, StepReading, Vote
 from workitems.retention.case_tables import case_tables

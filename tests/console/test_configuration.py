@@ -17,8 +17,8 @@ from tests.console.busy import busy_tenant
 from tests.console.people import Console
 from tests.factories import PASSWORD, make_principal
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 DRAFT = """\
 kind: Policy

@@ -14,9 +14,9 @@ from django.urls import reverse
 from tests.console.busy import busy_tenant
 from tests.console.people import Console
 from tests.journeys.demo import LARGE, Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Vote
 
 STATEMENTS = 23

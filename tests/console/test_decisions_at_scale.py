@@ -18,9 +18,9 @@ from tests.console.busy import busy_tenant
 from tests.console.people import Console
 from tests.console.test_decision_page import STATEMENTS, address, advise
 from tests.journeys.demo import Demo
+from threada_site.database.roles import owner_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.tenancy.roles import owner_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import AwaitedKey, DecisionStep, WorkItem
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -14,8 +14,8 @@ from pytest_django import Settings
 from tests.console.people import Console
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep
 
 DESK = "/console/workitems/decisionstep/desk/"

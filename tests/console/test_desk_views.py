@@ -13,10 +13,10 @@ from tests.console.people import Console
 from tests.console.test_desk import DESK, ask, named, shown
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Membership, Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.desk.saved_views import MOST_VIEWS
 from workitems.models import SavedView
-from workitems.services.saved_views import MOST_VIEWS
 
 SAVE, DELETE = f"{DESK}save-view/", f"{DESK}delete-view/"
 

@@ -9,9 +9,9 @@ from telemetry.models import Receipt
 from tests.console.people import Console
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.journeys.demo import DEMO_CLIENT, Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @pytest.fixture

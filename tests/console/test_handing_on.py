@@ -16,10 +16,10 @@ from tests.console.busy import Busy, busy_tenant
 from tests.console.people import Console
 from tests.factories import acting_system
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Delegation
 
 NEW_ABSENCE = "/console/workitems/delegation/new/"
@@ -195,7 +195,7 @@ def test_who_manages_arranges_absences_for_others(demo: Demo, console: Console) 
 
 
 def test_a_departed_approver_is_seen_at_once_on_the_pages(demo: Demo, busy: Busy, console: Console) -> None:
-    from workitems.sweeps.weighing import sweep_weights
+    from workitems.steps.reachability_sweep import sweep_weights
 
     with unit_of_work(demo.tenant.id):
         services.remove_member(User.objects.get(username="finance-2"), ctx=acting_system(demo.tenant))

@@ -14,9 +14,9 @@ from tests.console.test_acts import press
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
 from tests.receivers.mail_server import MailServer, mail_server
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import NoticeMessage
 
 __all__ = ["mail_server"]

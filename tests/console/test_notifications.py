@@ -10,8 +10,8 @@ from pytest_django import Settings
 from telemetry.models import Receipt
 from tests.console.people import Console
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import NotificationPreference
 
 PAGE = "/console/notifications/"

@@ -14,8 +14,8 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, receiver
 from tests.workitems.conftest import bank, office
 from tests.workitems.office import BANK, WORKFLOW, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 __all__ = ["bank", "office", "receiver"]
 

@@ -9,9 +9,9 @@ from tests.console.people import Console
 from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 NEW_DRAFT = "/console/policies/policy/payments/new-draft/"
 CHECK = "/console/policies/policy/check/?policy=payments"

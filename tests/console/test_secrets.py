@@ -7,7 +7,7 @@ from integrations.services.vault import reveal
 from tests.console.people import Console
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.unit_of_work import unit_of_work
 
 CANARY = "canary-9d1c-value"
 LIST = "/console/integrations/storedsecret/"

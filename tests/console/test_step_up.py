@@ -15,10 +15,10 @@ from tests.console.people import Console
 from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import LARGE, Demo
 from threada_site.admin.presence import MOST_WRONG
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 APPROVE = "admin:workitems_decisionstep_approve"
 GUARDED = {

@@ -14,8 +14,8 @@ from tests.console.people import Console, sign_in
 from tests.factories import make_principal, make_tenant
 from tests.journeys.demo import Demo
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 MODELS = sorted(site._registry, key=lambda model: model._meta.label_lower)
 

@@ -12,9 +12,9 @@ from tests.console.busy import Busy, busy_tenant
 from tests.console.people import Console
 from tests.journeys.demo import Demo
 from threada_site.console.time_zone import COOKIE
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep
 
 ZONE = "/console/time-zone/"

@@ -13,8 +13,8 @@ from policies.models import PolicyReplay, PolicyVersion
 from policies.sweeps import remind_of_shadows
 from tests.console.people import Console
 from tests.journeys.demo import LARGE, SMALL, Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 STRICT = """\
 kind: Policy

@@ -13,7 +13,7 @@ from django.db import connection
 
 from tests.contract.document import Operation, check_problem, in_tenants
 from tests.contract.world import World
-from threada_site.tenancy.roles import APP, OWNER, platform_role
+from threada_site.database.roles import APP, OWNER, platform_role
 
 CHANGING = [operation for operation in in_tenants() if operation.method != "GET"]
 ANSWERED_WITHIN_S: Final = 2.0

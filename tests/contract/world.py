@@ -13,13 +13,13 @@ from django.db import connection
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import revoke_credential, withdraw_role
 from threada_site.kernel import clock, tokens
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ALL_SCOPES, Scope, with_implied
 from threada_site.tenancy.models import Credential, Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 # What a refusal may write: its own receipt, and its answer under an idempotency key.
 _MAY_GROW: Final = {"telemetry_receipt", "telemetry_sealqueueentry", "api_idempotencyrecord"}

@@ -12,8 +12,8 @@ from integrations.services.deliver import configure_delivery
 from telemetry.models import Delivery
 from tests.factories import acting_system
 from tests.receivers.fixtures import Receiver
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 LOGS = "/v1/logs"
 TOKEN = "s3cr3t-of-the-collector"

@@ -19,10 +19,10 @@ from telemetry.receipts import Entry
 from telemetry.services.record import record
 from tests.factories import acting_system
 from tests.receivers.fixtures import Receiver
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

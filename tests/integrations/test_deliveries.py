@@ -32,9 +32,9 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import open_office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.usefixtures("way_out")
 

@@ -11,9 +11,9 @@ import pytest
 from integrations.documents import Authentication, HttpCall, read_integration
 from integrations.retry import RetryPolicy
 from integrations.secrets import SecretReference
-from threada_site.kernel.canonical import canonical_sha256
-from threada_site.kernel.documents import load_documents
+from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid, UnknownAction
+from threada_site.kernel.json.canonical import canonical_sha256
 
 BANK = """
 connector: http

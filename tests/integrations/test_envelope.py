@@ -10,7 +10,7 @@ import pytest
 
 from integrations.envelope import FORMAT, check_agrees, open_envelope, seal
 from integrations.failures import FailureClass, TransportFailure
-from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.json.canonical import canonical_bytes
 
 PAY: dict[str, Any] = {
     "salt": "e" * 64,

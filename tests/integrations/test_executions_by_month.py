@@ -30,12 +30,12 @@ from tests.by_month import (
     value,
 )
 from tests.threada_site.tenancy.rows import RowMaker, check_constraints_now
+from threada_site.database.isolation_checks import isolation_problems
+from threada_site.database.partitioning import partition_by_month
+from threada_site.database.roles import owner_role, platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.tenancy.checks import isolation_problems
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.partitioning import partition_by_month
-from threada_site.tenancy.roles import owner_role, platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, WorkItem
 
 TABLES = ("integrations_execution", "integrations_attempt")

@@ -25,9 +25,9 @@ from tests.integrations.delivering import (
     to_file,
 )
 from tests.telemetry.sealed import seal_queued
-from threada_site.kernel.canonical import canonical_bytes
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import canonical_bytes
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.usefixtures("way_out")
 

@@ -16,8 +16,8 @@ from integrations.outcomes import Outcome
 from integrations.transport import EgressPolicy
 from tests.integrations.recorders import RecordingNetwork
 from tests.receivers.fixtures import Receiver
-from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.errors import ExpressionFailed
+from threada_site.kernel.json.canonical import canonical_bytes
 
 LOOPBACK = EgressPolicy(["127.0.0.0/8"])
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)

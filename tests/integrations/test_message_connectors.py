@@ -24,8 +24,8 @@ from integrations.failures import FailureClass
 from integrations.transport import EgressPolicy, verifying_context
 from tests.integrations.recorders import RecordingNetwork
 from tests.receivers.fixtures import TLS_AUTHORITY, TLS_SERVER, Receiver
-from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.errors import ExpressionFailed
+from threada_site.kernel.json.canonical import canonical_bytes
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 NEW, OLD = b"n" * 24, b"o" * 32

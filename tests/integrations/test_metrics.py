@@ -12,8 +12,8 @@ from telemetry.models import SummaryCount
 from tests.client import Api
 from tests.factories import make_tenant
 from tests.threada_site.tenancy.rows import RowMaker
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db
 

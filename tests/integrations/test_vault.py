@@ -23,9 +23,9 @@ from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from threada_site.api.models import IdempotencyRecord
-from threada_site.kernel.canonical import canonical_sha256
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 CANARY = "canary-7f3a-value"
 BODY = {"secret_id": "bank_token", "value": CANARY, "hosts": ["Bank.Example", "127.0.0.1"]}

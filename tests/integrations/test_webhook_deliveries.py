@@ -35,7 +35,7 @@ from tests.receivers.fixtures import Receiver
 from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import open_office
 from threada_site.kernel import clock
-from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.json.canonical import canonical_bytes
 from threada_site.tenancy.models import Tenant
 
 pytestmark = pytest.mark.usefixtures("way_out")

@@ -9,10 +9,10 @@ from telemetry.services.verification import Tally, verify_log
 from tests.jobs import run_jobs
 from tests.journeys.demo import BANK_TOKEN, Demo
 from tests.receivers.fixtures import Receiver, receiver
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.runtime.prepare import seed_demo
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.completeness import verify_completeness
+from workitems.completeness.verify import verify_completeness
 
 __all__ = ["receiver"]
 

@@ -15,11 +15,11 @@ from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_token
 from tests.jobs import run_jobs
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import EntryPoint
+from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.runtime.prepare import DEMO_CLIENT, DemoSecrets
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 BANK_TOKEN = "s3cret-of-the-bank"
 LARGE = {"vendor": "Hooli", "amount_minor": 2_000_000}

@@ -15,10 +15,10 @@ from integrations.models import Execution
 from integrations.standard_webhooks import signed_headers
 from tests.journeys.demo import SMALL, Demo
 from tests.receivers.fixtures import Receiver
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.callbacks import callback_id
+from workitems.executions.callbacks import callback_id
 from workitems.sweeps import remind_of_executions
 
 KEY, OTHER = "k" * 32, "o" * 32

@@ -10,10 +10,10 @@ from policies.models import EmergencyPublication, Policy
 from policies.sweeps import remind_of_emergencies
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, SMALL, Demo
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import clock
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 EMERGENCY = {"emergency": {"reason": "Finance is away.", "lasts": "PT1H"}}
 ONE_OF_SECURITY = {

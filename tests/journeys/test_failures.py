@@ -8,8 +8,8 @@ from integrations.models import Execution
 from tests.jobs import lose_all_jobs, queued_jobs, run_jobs
 from tests.journeys.demo import SMALL, Demo
 from tests.receivers.fixtures import Receiver
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.sweeps import remind_of_executions
 
 

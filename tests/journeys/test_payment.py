@@ -7,7 +7,7 @@ import json
 
 from tests.journeys.demo import BANK_TOKEN, LARGE, SMALL, Demo, envelope_bytes
 from tests.receivers.fixtures import Receiver
-from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.json.canonical import canonical_bytes
 
 
 def test_two_from_finance_approve_and_the_bank_is_called_once(demo: Demo, bank: Receiver) -> None:

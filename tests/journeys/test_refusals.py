@@ -7,8 +7,8 @@ import pytest
 from tests.client import Api
 from tests.journeys.demo import LARGE, SMALL, Demo
 from tests.receivers.fixtures import Receiver
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import WorkItem
 
 SANCTIONED = {"vendor": "Initech", "amount_minor": 5}

@@ -10,7 +10,7 @@ from policies.services.publishing import publish_policy_version, retire_policy_v
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, SMALL, Demo
 from tests.receivers.fixtures import Receiver
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.unit_of_work import unit_of_work
 
 STOP = {"id": "stop", "when": "true", "at": "both", "effect": "deny", "reason": "STOPPED"}
 ALLOW = {"id": "fine", "when": "true", "effect": "allow", "reason": "FINE"}

@@ -6,7 +6,7 @@ from django.db import connection
 
 from tests.journeys.demo import BANK_TOKEN, SMALL, Demo
 from tests.receivers.fixtures import Receiver
-from threada_site.tenancy.roles import platform_role
+from threada_site.database.roles import platform_role
 
 STORED = "stored-canary-5512"
 AUTH = {"scheme": "bearer", "secret": {"stored": "bank_token"}}

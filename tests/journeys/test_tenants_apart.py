@@ -9,8 +9,8 @@ from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.journeys.demo import LARGE, Demo
 from tests.receivers.fixtures import Receiver
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @pytest.fixture

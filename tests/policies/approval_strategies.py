@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from policies.approvals import EXCLUSIONS, AllOf, AnyOf, ApprovalRule, InOrder, Leaf, Node
+from policies.language.approvals import EXCLUSIONS, AllOf, AnyOf, ApprovalRule, InOrder, Leaf, Node
 
 ROLES = ("finance", "legal", "risk")
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from policies.deciding.decide import decide
 from policies.models import Overlay
-from policies.services.decide import decide
 from tests.client import Api
 from tests.factories import acting, make_principal
 from tests.policies.over_http import client
 from tests.policies.rulebooks import PAYMENTS, asking, put_in_force, put_payment_run
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @pytest.fixture

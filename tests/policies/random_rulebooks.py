@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from policies.documents import parse_policy
-from policies.evaluation import SCOPES, RulebookEntry, Verdict, compile_policy
-from policies.facts import build_facts
+from policies.documents.policy import parse_policy
+from policies.language.evaluation import SCOPES, RulebookEntry, Verdict, compile_policy
+from policies.language.facts import build_facts
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 EFFECTS = ("deny", "require_approval", "review", "allow")
@@ -225,7 +225,7 @@ def _loosened(held: list[tuple[int, str, dict[str, Any]]]) -> set[int]:
 
 def told(verdict: Verdict) -> Said:
     """The same parts of what the evaluator said."""
-    from policies.approvals import leaves_of
+    from policies.language.approvals import leaves_of
 
     leaves = leaves_of(verdict.approvals.tree) if verdict.approvals else ()
     return Said(

@@ -6,17 +6,17 @@ from typing import Any
 
 import orjson
 
-from policies.decision_request import DecisionRequest
-from policies.facts import Point
-from policies.lists import parse_list
+from policies.documents.list import parse_list
+from policies.documents.overlay import OverlayScope
+from policies.documents.workflow import parse_workflow
+from policies.language.facts import Point
+from policies.language.request import DecisionRequest
 from policies.models import PolicyVersion
-from policies.overlay_documents import OverlayScope
 from policies.services.channels import put_channel
 from policies.services.lists import put_list
 from policies.services.overlays import put_overlay
 from policies.services.publishing import put_policy
 from policies.services.workflows import put_workflow
-from policies.workflow_documents import parse_workflow
 from telemetry.models import Receipt
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext

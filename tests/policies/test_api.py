@@ -10,9 +10,9 @@ from policies.models import Overlay, PolicyVersion, WorkflowVersion
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.policies.over_http import DENY, client, refusal
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 ENDPOINTS = [
     ("GET", "/workflows", "workitems:read"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.approvals import (
+from policies.language.approvals import (
     REVIEW_DEFAULT,
     AllOf,
     AnyOf,
@@ -25,7 +25,7 @@ from policies.approvals import (
     tracks,
     whole,
 )
-from policies.approvals.stages import canonical_tree
+from policies.language.approvals.stages import canonical_tree
 from tests.policies import approval_strategies as strategies
 from threada_site.kernel.errors import PolicyDocumentInvalid
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from policies.approvals import from_json, merge, parse_approvals, to_json
-from policies.calendar_documents import parse_calendar
-from policies.working_time import MIDNIGHT
+from policies.documents.calendar import parse_calendar
+from policies.language.approvals import from_json, merge, parse_approvals, to_json
+from policies.language.working_time import MIDNIGHT
 from threada_site.kernel.errors import DocumentInvalid, PolicyDocumentInvalid
 
 SPEC: dict[str, Any] = {

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from policies.common_rules import CommonRule, facts_of, rule_from, with_rule
-from policies.documents import parse_policy
-from threada_site.kernel.documents import load_documents
+from policies.documents.policy import parse_policy
+from policies.documents.rule_templates import CommonRule, facts_of, rule_from, with_rule
+from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid
 
 SCHEMA = {

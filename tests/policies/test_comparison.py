@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from policies.approvals import parse_approvals, to_json
-from policies.comparison import Answer, Asking, NotReplayable, Unanswerable, compare, people_asked, why_not
-from policies.evaluation import RuleError, Verdict
-from policies.rules import Effect
+from policies.deciding.comparison import Answer, Asking, NotReplayable, Unanswerable, compare, people_asked, why_not
+from policies.language.approvals import parse_approvals, to_json
+from policies.language.evaluation import RuleError, Verdict
+from policies.language.rules import Effect
 
 
 def asking(document: Any) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from policies.deciding.decide import decide
+from policies.documents.overlay import OverlayScope
+from policies.documents.workflow import parse_workflow
 from policies.models import (
     Channel,
     EmergencyPublication,
@@ -21,22 +24,19 @@ from policies.models import (
     PolicyVersion,
     WorkflowVersion,
 )
-from policies.overlay_documents import OverlayScope
 from policies.publication import Emergency
 from policies.services.channels import put_channel
-from policies.services.decide import decide
 from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
 from policies.services.overlays import put_overlay, remove_overlay
 from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
 from policies.services.workflows import put_workflow
-from policies.workflow_documents import parse_workflow
 from tests.factories import acting, make_principal
 from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, receipts, rule, spec
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

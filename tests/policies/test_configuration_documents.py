@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from policies.channel_documents import parse_channel
-from policies.overlay_documents import parse_overlay
-from policies.workflow_documents import parse_workflow
+from policies.documents.channel import parse_channel
+from policies.documents.overlay import parse_overlay
+from policies.documents.workflow import parse_workflow
 from tests.policies.rulebooks import PAYMENT_RUN
 from threada_site.kernel import errors
 

@@ -9,14 +9,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from policies import rulebook, selectors
-from policies.approvals import from_json
-from policies.evaluation import RulebookEntry, Verdict, evaluate
-from policies.lists import parse_list
+from policies import selectors
+from policies.deciding import decide as deciding
+from policies.deciding import rulebook
+from policies.deciding.decide import decide, recheck
+from policies.documents.list import parse_list
+from policies.documents.overlay import OverlayScope
+from policies.language.approvals import from_json
+from policies.language.evaluation import RulebookEntry, Verdict, evaluate
 from policies.models import PolicyDecision, PolicyVersion
-from policies.overlay_documents import OverlayScope
-from policies.services import decide as deciding
-from policies.services.decide import decide, recheck
 from policies.services.lists import put_list
 from policies.services.overlays import put_overlay, remove_overlay
 from policies.services.publishing import put_policy, retire_policy_version
@@ -31,11 +32,11 @@ from tests.policies.rulebooks import (
     rule,
     spec,
 )
+from threada_site.database.unit_of_work import OutsideUnitOfWorkError
 from threada_site.kernel import ids
-from threada_site.kernel.canonical import sha256_hex
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.keyring import note_case
-from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError
+from threada_site.kernel.json.canonical import sha256_hex
+from threada_site.personal_data.subject_keys import note_case
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from policies.approvals import Leaf
-from policies.documents import MAX_RULES, parse_policy
-from policies.facts import Point
-from policies.lists import MAX_ITEMS, parse_list
-from policies.rules import Effect
+from policies.documents.list import MAX_ITEMS, parse_list
+from policies.documents.policy import MAX_RULES, parse_policy
+from policies.language.approvals import Leaf
+from policies.language.facts import Point
+from policies.language.rules import Effect
 from threada_site.kernel.errors import DocumentInvalid, PolicyDocumentInvalid
 
 RULE = {"id": "r", "when": "true", "effect": "allow", "reason": "FINE"}

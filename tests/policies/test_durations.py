@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.durations import LONGEST, format_duration, parse_duration
+from policies.language.durations import LONGEST, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from policies.effective import Binding, effective_rules
-from policies.overlay_documents import TENANT_SCOPE, OverlayScope
-from policies.windows import ALWAYS
+from policies.deciding.effective_rules import Binding, effective_rules
+from policies.documents.overlay import TENANT_SCOPE, OverlayScope
+from policies.language.time_window import ALWAYS
 from tests.policies.rulebooks import rule
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.approvals import REVIEW_DEFAULT, AllOf, Leaf, merge, parse_approvals
-from policies.documents import parse_policy
-from policies.evaluation import (
+from policies.documents.policy import parse_policy
+from policies.language.approvals import REVIEW_DEFAULT, AllOf, Leaf, merge, parse_approvals
+from policies.language.evaluation import (
     SCOPES,
     CompiledPolicy,
     RulebookEntry,
@@ -22,8 +22,8 @@ from policies.evaluation import (
     compile_policy,
     evaluate,
 )
-from policies.facts import build_facts
-from policies.rules import Effect, PolicyDocument, Rule
+from policies.language.facts import build_facts
+from policies.language.rules import Effect, PolicyDocument, Rule
 from threada_site.kernel.cel import ENGINE
 from threada_site.kernel.errors import PolicyDocumentInvalid
 from threada_site.kernel.reasons import REASONS

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from policies.explained import explanation_of
+from policies.deciding.decide import decide
 from policies.models import PolicyDecision
-from policies.services.decide import decide
+from policies.services.explain_decision import explanation_of
 from policies.services.publishing import retire_policy_version
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.policies.rulebooks import PAYMENTS, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec
+from threada_site.database.roles import platform_role
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.contents import ErasedBytes
+from threada_site.personal_data.erasable_fields import ErasedBytes
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
 
 
 @pytest.fixture

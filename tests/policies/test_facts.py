@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
-from policies.facts import CONTEXT_FACTS, ITEM_FACTS, VARIABLES, Point, build_facts
-from threada_site.kernel.canonical import canonical_bytes
+from policies.language.facts import CONTEXT_FACTS, ITEM_FACTS, VARIABLES, Point, build_facts
+from threada_site.kernel.json.canonical import canonical_bytes
 
 NOW = datetime(2026, 1, 31, 10, 30, tzinfo=timezone(timedelta(hours=1)))
 

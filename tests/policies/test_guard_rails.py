@@ -8,25 +8,26 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from policies import room, rule_tests
-from policies.documents import parse_policy
-from policies.evaluation import RulebookEntry, compile_policy, evaluate
-from policies.facts import build_facts
+from policies.deciding.decide import decide
+from policies.documents.policy import parse_policy
+from policies.language import budget as room
+from policies.language import rule_tests
+from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
+from policies.language.facts import build_facts
+from policies.language.rule_tests import run_tests
 from policies.models import Policy, PolicyVersion
-from policies.rule_tests import run_tests
-from policies.services.decide import decide
 from policies.services.overlays import put_overlay
 from policies.services.publishing import put_policy
 from policies.services.validation import validate_policy
 from tests.factories import acting, make_principal
 from tests.policies.random_rulebooks import NOW
 from tests.policies.rulebooks import PAYMENT_RUN, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.cel import compile_expression
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.documents import load_documents
+from threada_site.kernel.documents.reader import load_documents
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 LONG = " || ".join(f"item.payload.amount_minor == {number}" for number in range(100))
 

@@ -9,19 +9,19 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from policies.deciding import decide as deciding
+from policies.deciding.decide import decide
+from policies.deciding.rulebook import rulebook_for
+from policies.documents.overlay import OverlayScope
+from policies.language.overriding import override_problems
+from policies.language.problems import Problems
+from policies.language.time_window import ALWAYS, Window, read_window, whole_milliseconds
 from policies.models import Overlay, PolicyVersion
-from policies.overlay_documents import OverlayScope
-from policies.overriding import override_problems
-from policies.problems import Problems
-from policies.recorded import ScopeNotRecordedError, scopes_that_hold
-from policies.rulebook import rulebook_for
+from policies.replay.recorded_decisions import ScopeNotRecordedError, scopes_that_hold
 from policies.selectors import requester_groups, stored_facts
-from policies.services import decide as deciding
-from policies.services.decide import decide
 from policies.services.drafts import draft_policy_version
 from policies.services.overlays import put_overlay
 from policies.services.publishing import publish_policy_version, put_policy
-from policies.windows import ALWAYS, Window, read_window, whole_milliseconds
 from tests.factories import make_principal
 from tests.policies.rulebooks import (
     PAYMENT_RUN,

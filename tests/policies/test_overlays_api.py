@@ -11,10 +11,10 @@ from tests.policies.over_http import ALLOW, pointers, refusal
 from tests.policies.rulebooks import (
     receipt_kinds,
 )
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_group
 from threada_site.kernel.context import system_context
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 def test_overlays_are_added_listed_and_removed(admin: Api, rulebook: dict[str, str], tenant: Tenant) -> None:

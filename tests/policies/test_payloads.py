@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.payloads import MAX_ERRORS, check_schema, payload_schema, validate
+from policies.documents.payload_schema import MAX_ERRORS, check_schema, payload_schema, validate
 from threada_site.kernel.errors import DocumentInvalid
 
 PAYMENT = {

@@ -15,8 +15,8 @@ from tests.policies.rulebooks import (
     rule,
     spec,
 )
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 def test_a_policy_from_draft_to_retirement(admin: Api, tenant: Tenant) -> None:

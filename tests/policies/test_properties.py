@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.approvals import merge
-from policies.evaluation import SCOPES, RulebookEntry, Verdict, evaluate
+from policies.language.approvals import merge
+from policies.language.evaluation import SCOPES, RulebookEntry, Verdict, evaluate
 from tests.policies.random_rulebooks import (
     EFFECTS,
     RandomRulebook,

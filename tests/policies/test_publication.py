@@ -13,23 +13,23 @@ from django.db import IntegrityError, transaction
 from policies.metrics import emergency_measurements
 from policies.models import EmergencyPublication, Policy, PolicyReplay, PolicyVersion
 from policies.publication import Emergency
+from policies.replay.request import Against, ReplayRequest, request_replay
+from policies.replay.run import run_replay
 from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
 from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
-from policies.services.replaying import run_replay
-from policies.services.replays import Against, ReplayRequest, request_replay
 from policies.sweeps import remind_of_emergencies
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
 from tests.jobs import queued_jobs, run_jobs
 from tests.policies.rulebooks import receipt_kinds, receipts, rule, spec
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 ALLOW, DENY, REVIEW = spec(rule("yes", "allow")), spec(rule("no", "deny")), spec(rule("look", "review"))
 FIRE = Emergency("The bank's system answers twice.", timedelta(hours=4))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.documents import parse_policy
-from policies.evaluation import RulebookEntry, Verdict, compile_policy, evaluate
-from policies.facts import build_facts
-from policies.reachability import SHADOWED, UNREACHABLE, rule_warnings
+from policies.documents.policy import parse_policy
+from policies.language.evaluation import RulebookEntry, Verdict, compile_policy, evaluate
+from policies.language.facts import build_facts
+from policies.language.reachability import SHADOWED, UNREACHABLE, rule_warnings
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 

@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
+from policies.deciding.decide import decide
 from policies.models import PolicyReplay
-from policies.services.decide import decide
 from policies.services.drafts import draft_policy_version
 from policies.sweeps import remind_of_replays
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.jobs import lose_all_jobs, queued_jobs, run_jobs
 from tests.policies.rulebooks import PAYMENTS, asking, put_in_force, put_payment_run, rule, spec
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 STRICTER = spec(rule("large", "require_approval", "item.payload.amount_minor > 100", at="both"), rule("rest", "allow"))
 

@@ -9,19 +9,15 @@ from typing import Any
 import pytest
 
 from policies import selectors
-from policies.evaluation import evaluate
-from policies.lists import parse_list
+from policies.deciding import decide as deciding
+from policies.deciding.decide import decide
+from policies.documents.list import parse_list
+from policies.documents.overlay import OverlayScope
+from policies.language.evaluation import evaluate
 from policies.models import PolicyDecision, PolicyReplay, ReplayFinding
-from policies.overlay_documents import OverlayScope
-from policies.recorded import ListHistory
-from policies.services import decide as deciding
-from policies.services import replaying
-from policies.services.decide import decide
-from policies.services.lists import put_list
-from policies.services.overlays import put_overlay
-from policies.services.publishing import put_policy, retire_policy_version
-from policies.services.replaying import run_replay
-from policies.services.replays import (
+from policies.replay import run as replaying
+from policies.replay.recorded_decisions import ListHistory
+from policies.replay.request import (
     Against,
     ReplayRequest,
     cancel_replay,
@@ -29,6 +25,10 @@ from policies.services.replays import (
     request_replay,
     resume_replay,
 )
+from policies.replay.run import run_replay
+from policies.services.lists import put_list
+from policies.services.overlays import put_overlay
+from policies.services.publishing import put_policy, retire_policy_version
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENTS,
@@ -41,10 +41,10 @@ from tests.policies.rulebooks import (
     rule,
     spec,
 )
+from threada_site.database.roles import platform_role
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.contents import ErasedBytes
-from threada_site.tenancy.roles import platform_role
+from threada_site.personal_data.erasable_fields import ErasedBytes
 
 YES, NO = rule("yes", "allow"), rule("no", "deny")
 SMALL, LARGE = {"vendor": "Hooli", "amount_minor": 5}, {"vendor": "Hooli", "amount_minor": 5000}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from policies.documents import parse_policy
-from policies.rule_tests import run_tests
+from policies.documents.policy import parse_policy
+from policies.language.rule_tests import run_tests
 
 RULES = [
     {

@@ -12,17 +12,17 @@ from typing import Any, Final
 import pytest
 from django.conf import settings
 
-from policies.documents import parse_policy
-from policies.evaluation import RulebookEntry, compile_policy, evaluate
-from policies.facts import build_facts
-from policies.services.decide import decide
+from policies.deciding.decide import decide
+from policies.documents.policy import parse_policy
+from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
+from policies.language.facts import build_facts
 from policies.services.publishing import put_policy
 from tests.factories import acting_system, make_tenant
 from tests.journeys.worker import database_url
 from tests.policies.rulebooks import TENANT, asking, put_in_force, put_payment_run, rule, spec
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.kernel.canonical import canonical_sha256
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
 
 STORED: Final = 10_000
 WIDE: Final = spec(

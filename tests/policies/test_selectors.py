@@ -10,20 +10,20 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from policies import selectors
+from policies.deciding.decide import decide
+from policies.documents.overlay import OverlayScope
+from policies.documents.workflow import parse_workflow
 from policies.models import Workflow
-from policies.overlay_documents import OverlayScope
 from policies.services.channels import put_channel
-from policies.services.decide import decide
 from policies.services.overlays import put_overlay
 from policies.services.publishing import put_policy
 from policies.services.workflows import put_workflow
-from policies.workflow_documents import parse_workflow
 from tests.factories import acting, make_principal
 from tests.policies.rulebooks import PAYMENTS, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, ObjectGrants, Scope
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 def granted_only(ctx: ActingContext, workflow: Workflow) -> ActingContext:

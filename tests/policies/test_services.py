@@ -9,9 +9,10 @@ import pytest
 from django.db import transaction
 
 from policies import selectors
-from policies.lists import parse_list
+from policies.documents.list import parse_list
+from policies.documents.overlay import OverlayScope
+from policies.documents.workflow import DEFAULT_REJECT_REASONS, parse_workflow
 from policies.models import Channel, ListVersion, Overlay, Policy, PolicyVersion, WorkflowVersion
-from policies.overlay_documents import OverlayScope
 from policies.services.channels import put_channel
 from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.lists import put_list
@@ -19,7 +20,6 @@ from policies.services.overlays import put_overlay, remove_overlay
 from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
 from policies.services.validation import validate_policy
 from policies.services.workflows import put_workflow
-from policies.workflow_documents import DEFAULT_REJECT_REASONS, parse_workflow
 from tests.jobs import waiting_jobs
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
@@ -34,11 +34,11 @@ from tests.policies.rulebooks import (
     rule,
     spec,
 )
+from threada_site.database.unit_of_work import OutsideUnitOfWorkError
 from threada_site.kernel import errors, ids
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.puts import Change
-from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.upsert import Change
 
 ALLOW = spec(rule("yes", "allow"))
 DENY = spec(rule("no", "deny"))

@@ -11,23 +11,23 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from policies.deciding.decide import decide
 from policies.models import PolicyDecision, PolicyShadow, ShadowResult
-from policies.services import shadowing
-from policies.services.comparing import Comparer
-from policies.services.decide import decide
+from policies.replay import shadow_run as shadowing
+from policies.replay.comparing import Comparer
+from policies.replay.shadow_run import LATE, run_shadow
+from policies.replay.shadows import MOST_ACTIVE, end_shadow, start_shadow
 from policies.services.drafts import draft_policy_version, edit_draft
-from policies.services.shadowing import LATE, run_shadow
-from policies.services.shadows import MOST_ACTIVE, end_shadow, start_shadow
 from policies.sweeps import remind_of_shadows
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.jobs import run_jobs
 from tests.policies.rulebooks import PAYMENTS, asking, put_in_force, put_payment_run, receipts, rule, spec
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 STRICTER = spec(rule("large", "deny", "item.payload.amount_minor > 100"), rule("rest", "allow", reason="WITHIN_LIMITS"))
 

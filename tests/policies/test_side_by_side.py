@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.side_by_side import Row, Side, side_by_side
+from policies.replay.text_diff import Row, Side, side_by_side
 
 
 def text_of(rows: list[Row], side: str) -> str:

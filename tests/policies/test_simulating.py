@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from policies.decision_request import DecisionRequest
-from policies.lists import parse_list
+from policies.deciding.decide import decide, errors_json, versions_json
+from policies.documents.list import parse_list
+from policies.language.request import DecisionRequest
 from policies.models import PolicyDecision
-from policies.services.decide import decide, errors_json, versions_json
+from policies.replay.candidate import candidate_of, candidate_version
+from policies.replay.simulate import Simulation, simulate
 from policies.services.drafts import draft_policy_version
 from policies.services.lists import put_list
 from policies.services.publishing import put_policy, retire_policy_version
-from policies.services.simulating import Simulation, simulate
-from policies.services.substituting import candidate_of, candidate_version
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENTS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.approvals import (
+from policies.language.approvals import (
     AllOf,
     AnyOf,
     ApprovalRule,

@@ -10,8 +10,8 @@ from tests.policies.rulebooks import (
     receipt_kinds,
     receipts,
 )
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 PAYMENT_RUN = {"workflow_id": "payment_run", "name": "Payment run", "spec": {"payload_schema": PAYMENT_SCHEMA}}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.durations import LONGEST
-from policies.working_time import DEFAULT_CALENDAR, MIDNIGHT, Hours, WorkingCalendar, add_working_time
+from policies.language.durations import LONGEST
+from policies.language.working_time import DEFAULT_CALENDAR, MIDNIGHT, Hours, WorkingCalendar, add_working_time
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NINE_TO_FIVE: tuple[Hours, ...] = ((time(9), time(17)),)

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.replicas.server import Replica
-from threada_site.tenancy import replicas
+from threada_site.database import replicas
 
 ALIAS = "replica_1"
 

@@ -12,7 +12,7 @@ from django.db import connections
 from tests.client import Api
 from tests.factories import make_principal, make_tenant, make_token
 from tests.replicas.server import Replica
-from threada_site.tenancy import replicas
+from threada_site.database import replicas
 
 CLIENTS = 4
 BEFORE_S, GONE_S, AFTER_S = 2.0, 3.0, 8.0

@@ -14,12 +14,13 @@ from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.replicas.conftest import ALIAS, known_as
 from tests.replicas.server import Replica
+from threada_site.database import replica_reads as reading
+from threada_site.database import replicas
+from threada_site.database.replica_reads import position_now, read
+from threada_site.database.router import WriteWhileReadingError, read_connection
+from threada_site.database.unit_of_work import NestedTenantError, current_tenant_id, unit_of_work
 from threada_site.identity import services as identity
-from threada_site.tenancy import reading, replicas
 from threada_site.tenancy.models import Credential, Tenant
-from threada_site.tenancy.reading import position_now, read
-from threada_site.tenancy.routing import WriteWhileReadingError, read_connection
-from threada_site.tenancy.unit_of_work import NestedTenantError, current_tenant_id, unit_of_work
 
 
 @pytest.fixture

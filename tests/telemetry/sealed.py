@@ -33,10 +33,10 @@ from telemetry.tlog.checkpoint import instance_origin
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.tree import CompactRange
 from tests.factories import acting_system
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 NAME = "log.example.org"
 

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 
 from telemetry.models import LogLeaf
 from tests.telemetry.sealed import SealingRoom, write_receipts
+from threada_site.database.roles import OWNER
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import OWNER
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 TABLES = (
     "telemetry_receipt", "telemetry_logleaf", "telemetry_lognode", "telemetry_checkpoint", "telemetry_sealqueueentry",

@@ -10,9 +10,9 @@ from telemetry.models import Receipt, TelemetryExport
 from tests.client import Api
 from tests.factories import make_token
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from telemetry.models import Receipt, TelemetryExport
 from tests.jobs import count_of_jobs
 from tests.workitems.office import BANK, Office
 from threada_site.api.models import IdempotencyRecord
-from threada_site.tenancy.roles import APP, OWNER
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.roles import APP, OWNER
+from threada_site.database.unit_of_work import unit_of_work
+from workitems.executions.run_execution import run_execution
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.services.run import run_execution
 from workitems.tasks import decide_intake
 
 ANSWERED_WITHIN_S = 2.0

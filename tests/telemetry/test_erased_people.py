@@ -13,9 +13,9 @@ from tests.telemetry.sealed import SealingRoom
 from tests.telemetry.tampering import Verify
 from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.erasure import erase_subject
+from workitems.retention.erasure import erase_subject
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

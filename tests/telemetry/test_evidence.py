@@ -20,7 +20,7 @@ from tests.console.people import sign_in
 from tests.telemetry.sealed import SealingRoom, write_receipts
 from tests.telemetry.tampering import by_sql
 from tests.workitems.office import Office
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -25,10 +25,10 @@ from tests.factories import acting_system
 from tests.jobs import queued_jobs, run_jobs
 from tests.telemetry.test_exports import bodies, fill, record_all, settle_clock
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.errors import TransitionNotAllowed
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 LONG_AGO = 10 * 365 * 86_400
 

@@ -18,10 +18,10 @@ from telemetry.services.exports import create_export, new_export
 from telemetry.services.record import receipt_rows, record
 from tests.factories import acting_system
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import current_tenant_id, unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import current_tenant_id, unit_of_work
 
 AWKWARD = [
     "back\\slash and \\n and \\N and \\.",

@@ -16,7 +16,7 @@ from telemetry.formats import FORMATS, file_extension, media_type, parquet
 from telemetry.formats.cloudevents import event_bytes
 from telemetry.formats.columns import COLUMNS
 from telemetry.formats.delimited import neutralised
-from threada_site.kernel.canonical import canonical_bytes
+from threada_site.kernel.json.canonical import canonical_bytes
 
 # The attributes of the CloudEvents 1.0.2 JSON schema, for events whose data is JSON.
 CLOUD_EVENT: dict[str, Any] = {

@@ -20,10 +20,10 @@ from telemetry.models import (
 )
 from tests.telemetry.sealed import NAME, SealingRoom, newest, origin, own_connection, write_receipts
 from tests.telemetry.tampering import Verify, back_to, by_sql, drop_tenant, tenant_back_to
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

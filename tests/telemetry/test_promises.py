@@ -27,8 +27,8 @@ from tests.factories import make_principal, make_token
 from tests.telemetry.sealed import NAME, SealingRoom, origin, write_receipts
 from tests.telemetry.tampering import by_sql
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

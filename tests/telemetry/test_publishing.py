@@ -23,7 +23,7 @@ from telemetry.sealing.publishing import Publisher, PublishFailure, Target
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401  (a fixture)
 from tests.telemetry.sealed import NAME, Said, SealingRoom, newest, own_connection, write_receipts
 from threada_site.kernel import ids
-from threada_site.runtime.checkpoint_targets import Webhook, checkpoint_targets, read_target
+from threada_site.runtime.sealer.checkpoint_targets import Webhook, checkpoint_targets, read_target
 from threada_site.tenancy.models import Tenant
 
 AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)

@@ -12,11 +12,11 @@ from telemetry.receipts import Entry, Subject, body_bytes
 from telemetry.services.record import record
 from tests.factories import acting_system
 from tests.workitems.office import Office
+from threada_site.database.roles import OWNER, PLATFORM
+from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from threada_site.kernel import clock, ids
-from threada_site.kernel.canonical import canonical_bytes, sha256_hex
+from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import OWNER, PLATFORM
-from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 
 WHOLE = Subject(
     work_item_id=ids.new_uuid(),

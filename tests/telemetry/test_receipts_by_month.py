@@ -32,12 +32,12 @@ from tests.by_month import (
 )
 from tests.factories import acting_system
 from tests.telemetry.sealed import own_connection, write_receipts
+from threada_site.database.isolation_checks import isolation_problems
+from threada_site.database.partitioning import bound, month_measurements, partition_by_month, patiently
+from threada_site.database.roles import APP, OWNER, PLATFORM, owner_role, platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.tenancy.checks import isolation_problems
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.partitioning import bound, month_measurements, partition_by_month, patiently
-from threada_site.tenancy.roles import APP, OWNER, PLATFORM, owner_role, platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 TABLE = "telemetry_receipt"
 ROWS = 20_000

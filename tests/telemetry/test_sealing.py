@@ -24,10 +24,10 @@ from tests.telemetry.sealed import (
     own_connection,
     write_receipts,
 )  # fmt: skip
+from threada_site.database.roles import OWNER, platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import OWNER, platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,9 +15,9 @@ from tests.client import Api
 from tests.console.people import sign_in
 from tests.factories import make_principal
 from tests.telemetry.sealed import SealingRoom, write_receipts
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @pytest.mark.parametrize(

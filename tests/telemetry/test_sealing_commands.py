@@ -15,9 +15,9 @@ from telemetry.tlog.note import VerifierKey
 from tests.journeys.worker import database_url
 from tests.telemetry.sealed import NAME, SealingRoom, assert_verifies, newest, origin, write_receipts
 from tests.telemetry.test_sealing import as_owner
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -30,10 +30,10 @@ from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.telemetry.sealed import SealingRoom
 from tests.workitems.office import Office, open_office
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 def seal_all(tenant: Tenant) -> None:

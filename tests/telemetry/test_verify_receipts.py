@@ -16,8 +16,8 @@ from telemetry.models import Receipt
 from tests.factories import make_tenant
 from tests.telemetry.sealed import SealingRoom, newest, write_receipts
 from tests.telemetry.tampering import Sealed, Verify, back_to, by_sql, found
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.django_db
 

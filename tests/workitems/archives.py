@@ -15,15 +15,15 @@ from telemetry.models import Checkpoint, Receipt
 from tests.journeys.worker import database_url
 from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import Office
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.contents import is_erased
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.personal_data.erasable_fields import is_erased
+from workitems.executions.close_item import cancel_work_item
 from workitems.models import RetentionRun, WorkItem
+from workitems.retention.put_rule import put_retention
 from workitems.retention.rules import parse_retention
-from workitems.services.closing import cancel_work_item
-from workitems.services.retention import apply_batch, plan_retention
-from workitems.services.retention_rules import put_retention
+from workitems.retention.run import apply_batch, plan_retention
 
 
 def put_rule(office: Office, slug: str = "all", **spec: Any) -> None:
@@ -88,12 +88,12 @@ def payloads_left(office: Office) -> int:
 
 
 STEPS: Final = {
-    "write": ("workitems.services.archive", "_write"),
-    "put": ("workitems.services.archive_target:Target", "_put"),
-    "verify": ("workitems.services.archive_target", "_verify"),
-    "empty": ("workitems.services.retention", "empty_contents"),
-    "remove": ("workitems.services.retention", "remove_receipts"),
-    "applied": ("workitems.services.retention", "_applied"),
+    "write": ("workitems.retention.archive", "_write"),
+    "put": ("workitems.retention.archive_target:Target", "_put"),
+    "verify": ("workitems.retention.archive_target", "_verify"),
+    "empty": ("workitems.retention.run", "empty_contents"),
+    "remove": ("workitems.retention.run", "remove_receipts"),
+    "applied": ("workitems.retention.run", "_applied"),
 }
 _KILLED: Final = """
 import os, signal, sys

@@ -9,27 +9,27 @@ import orjson
 
 from integrations.models import Execution
 from integrations.services.configure import put_integration
-from policies.overlay_documents import OverlayScope
+from policies.documents.overlay import OverlayScope
+from policies.documents.workflow import parse_workflow
 from policies.services.channels import put_channel
 from policies.services.overlays import put_overlay
 from policies.services.publishing import put_policy
 from policies.services.workflows import put_workflow
-from policies.workflow_documents import parse_workflow
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_role
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors
+from workitems.executions.request_action import ActionRequest, ActionStarted, execute_action
+from workitems.items.intake import IntakeRequest, create_work_item
+from workitems.items.locks import locked_execution, locked_item, locked_step
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.services.decisions import take_intake_decision
-from workitems.services.execute import ActionRequest, ActionStarted, execute_action
-from workitems.services.intake import IntakeRequest, create_work_item
-from workitems.services.locks import locked_execution, locked_item, locked_step
-from workitems.services.voting import Ballot, cast_vote
+from workitems.steps.policy_decision import take_intake_decision
+from workitems.steps.voting import Ballot, cast_vote
 
 WORKFLOW: dict[str, Any] = {
     "payload_schema": {

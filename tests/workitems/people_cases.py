@@ -9,11 +9,11 @@ from django.db import connection
 from integrations.models import Execution
 from tests.jobs import TABLE
 from tests.workitems.office import BANK, WORKFLOW, Office
-from threada_site.tenancy.checks import tenant_models
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.isolation_checks import tenant_models
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from workitems.executions.close_item import cancel_work_item
 from workitems.models import DecisionStep, WorkItem
-from workitems.services.closing import cancel_work_item
 
 ALICE = "alice@example.org"
 SECRETS = ("Q-PAYLOAD", "Q-EVIDENCE", "Q-INPUT", "Q-COMMENT", "Q-REASON", ALICE)

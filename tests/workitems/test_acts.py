@@ -14,11 +14,14 @@ from integrations.freezing import FreezeScope
 from integrations.models import StoredSecret
 from integrations.services.configure import withdraw_integration
 from integrations.services.vault import put_secret, remove_secret
-from policies.calendar_documents import parse_calendar
-from policies.lists import parse_list
+from policies.documents.calendar import parse_calendar
+from policies.documents.list import parse_list
+from policies.documents.overlay import OverlayScope
 from policies.models import EmergencyPublication, Overlay, PolicyVersion
-from policies.overlay_documents import OverlayScope
 from policies.publication import Emergency
+from policies.replay.request import ReplayRequest, cancel_replay, request_replay
+from policies.replay.run import _become_failed, run_replay
+from policies.replay.shadows import end_shadow, start_shadow
 from policies.services.calendars import put_calendar
 from policies.services.channels import put_channel
 from policies.services.drafts import draft_policy_version
@@ -27,9 +30,6 @@ from policies.services.lists import put_list
 from policies.services.overlays import put_overlay, remove_overlay
 from policies.services.publishing import publish_policy_version
 from policies.services.removing import remove_channel, withdraw_list, withdraw_workflow
-from policies.services.replaying import _become_failed, run_replay
-from policies.services.replays import ReplayRequest, cancel_replay, request_replay
-from policies.services.shadows import end_shadow, start_shadow
 from telemetry.models import Receipt, SealQueueEntry, TelemetryExport
 from telemetry.services import deliveries, exports, making
 from telemetry.services.exports import cancel_export, create_export, expire_export
@@ -37,19 +37,19 @@ from tests.policies.rulebooks import rule, spec
 from tests.workitems.archives import cancelled, dry_run, put_rule, run, seal_all
 from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services as people
 from threada_site.kernel import clock
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.acts import ACTS, DELETIONS
-from workitems.services.completeness import verify_completeness
-from workitems.services.delegations import Absence, delegate, end_delegation
-from workitems.services.erasure import erase_subject
-from workitems.services.freezes import lift_freeze, set_freeze
-from workitems.services.holds import HoldRequest, lift_hold, set_hold
-from workitems.services.packs import remove_pack
-from workitems.services.retention_rules import withdraw_retention
+from workitems.completeness.expected_receipts import ACTS, DELETIONS
+from workitems.completeness.verify import verify_completeness
+from workitems.configuration.packs import remove_pack
+from workitems.executions.freezes import lift_freeze, set_freeze
+from workitems.retention.erasure import erase_subject
+from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
+from workitems.retention.put_rule import withdraw_retention
+from workitems.steps.delegations import Absence, delegate, end_delegation
 
 FIRE = Emergency("The bank answers twice.", timedelta(hours=4))
 HOUR = timedelta(hours=1)

@@ -15,7 +15,7 @@ from tests.factories import make_token
 from tests.jobs import run_jobs
 from tests.workitems.office import Office
 from threada_site.api.operations import Representation
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.unit_of_work import unit_of_work
 from workitems.api import answers
 from workitems.models import DecisionStep, Vote, WorkItem
 

@@ -15,10 +15,10 @@ from integrations.models import Integration, IntegrationVersion
 from policies.models import Channel, List, ListVersion, Overlay, Policy, PolicyVersion, Workflow, WorkflowVersion
 from telemetry.models import Receipt
 from tests.factories import make_principal
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.selectors import group_member_names
 from threada_site.runtime.prepare import DEMO_DOCUMENTS
 from threada_site.tenancy.models import Role, Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 MODELS = (
     Channel,

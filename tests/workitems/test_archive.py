@@ -26,11 +26,11 @@ from tests.workitems.archives import (
     seal_all,
 )
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from threada_site.tenancy.contents import is_erased
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.personal_data.erasable_fields import is_erased
 from workitems.models import RetentionRun, WorkItem
-from workitems.sweeps import keeping
+from workitems.retention import sweep as keeping
 
 
 @pytest.fixture

@@ -19,16 +19,16 @@ from tests.receivers.ftp_server import PASSWORD, USER
 from tests.telemetry.sealed import SealingRoom
 from tests.workitems.archives import bodies_of_cases, dry_run, ended, kill_retention, payloads_left, put_rule, seal_all
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
 from threada_site.kernel.errors.retention import ArchiveOutdated
-from threada_site.tenancy.contents import is_erased
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.personal_data.erasable_fields import is_erased
 from workitems.models import RetentionRun, WorkItem
-from workitems.services import retention_batches
-from workitems.services.archive_target import Target
-from workitems.services.retention import apply_batch
-from workitems.services.retention_batches import take_batch
-from workitems.sweeps import keeping
+from workitems.retention import batches as retention_batches
+from workitems.retention import sweep as keeping
+from workitems.retention.archive_target import Target
+from workitems.retention.batches import take_batch
+from workitems.retention.run import apply_batch
 
 ROOT = Path(__file__).resolve().parents[2]
 VERIFIER = ROOT / "telemetry" / "verifier" / "threada_verify.py"
@@ -255,7 +255,7 @@ def test_what_is_there_already_is_not_sent_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("workitems.services.archive_ahead.Ahead.holds", killed)
+        patched.setattr("workitems.retention.archive_ahead.Ahead.holds", killed)
         with pytest.raises(KeyboardInterrupt):
             run(office)
     first = server.files()

@@ -20,11 +20,11 @@ from tests.console.people import sign_in
 from tests.factories import make_principal, make_token
 from tests.workitems.office import Office
 from tests.workitems.test_mutations import undone
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.reasons import REASONS
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, WorkItem
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ from pytest_django import Settings
 from telemetry.models import Receipt
 from tests.jobs import queued_jobs
 from tests.workitems.office import ASKS_TWO, RULES, Office
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Vote
 
 PATH = "/decision-steps/batch-votes"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workitems.batches import RiskLevel, batch_key, risk_level, riskiest
+from workitems.steps.batch_limits import RiskLevel, batch_key, risk_level, riskiest
 
 STEP: dict[str, Any] = {
     "kind": "approval", "workflow": "payments", "integration": "bank", "action": "pay", "question": "",

@@ -13,12 +13,12 @@ from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from tests.workitems.test_api import fits
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.api import answers
+from workitems.executions.amend_input import Change, Changed, change_input
+from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.services.changes import Change, Changed, change_input
-from workitems.services.locks import locked_step
 
 pytestmark = pytest.mark.django_db
 

@@ -7,11 +7,11 @@ import pytest
 
 from tests.jobs import run_jobs
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from threada_site.kernel.canonical import canonical_sha256
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import canonical_sha256
+from workitems.executions.close_item import cancel_work_item, edit_payload, resolve_work_item
 from workitems.models import WorkItem
-from workitems.services.closing import cancel_work_item, edit_payload, resolve_work_item
 
 
 def edit(item: WorkItem, *, ctx: Any, payload: Any = None) -> None:

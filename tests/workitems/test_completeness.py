@@ -14,12 +14,12 @@ from telemetry.models import Receipt
 from telemetry.services.verification import Tally, verify_log
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services import completeness
-from workitems.services.closing import cancel_work_item, resolve_work_item
-from workitems.services.completeness import verify_completeness
-from workitems.services.run import run_execution
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from workitems.completeness import verify as completeness
+from workitems.completeness.verify import verify_completeness
+from workitems.executions.close_item import cancel_work_item, resolve_work_item
+from workitems.executions.run_execution import run_execution
 
 
 @pytest.fixture

@@ -20,16 +20,16 @@ from telemetry.models import Receipt
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.close_item import cancel_work_item, edit_payload
+from workitems.executions.operator_actions import cancel_execution
+from workitems.executions.reseal import reseal
+from workitems.executions.run_execution import run_execution
+from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.services.closing import cancel_work_item, edit_payload
-from workitems.services.deadlines import expire_step
-from workitems.services.executions import cancel_execution
-from workitems.services.locks import locked_step
-from workitems.services.reseal import reseal
-from workitems.services.run import run_execution
+from workitems.steps.deadlines import expire_step
 from workitems.tasks import decide_intake
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,11 +12,11 @@ from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.closing import cancel_work_item
-from workitems.services.dead_letters import Criteria, dead_letters, replay_dead_letters, replay_executions
+from workitems.executions.close_item import cancel_work_item
+from workitems.executions.dead_letters import Criteria, dead_letters, replay_dead_letters, replay_executions
 
 
 def failed(office: Office, bank: Receiver, count: int) -> list[Execution]:

@@ -11,8 +11,8 @@ from tests.workitems.office import RULES, Office, open_office
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
 from workitems.models import DecisionStep, WorkItem
-from workitems.sweeps import deadlines
-from workitems.sweeps.deadlines import due_steps, sweep_deadlines
+from workitems.steps import deadline_sweep as deadlines
+from workitems.steps.deadline_sweep import due_steps, sweep_deadlines
 
 
 def put_deadline(office: Office) -> None:

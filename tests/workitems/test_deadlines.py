@@ -7,12 +7,12 @@ import pytest
 
 from tests.jobs import run_jobs
 from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.items.locks import locked_step
 from workitems.models import DecisionStep
-from workitems.services.deadlines import expire_step
-from workitems.services.locks import locked_step
-from workitems.sweeps.deadlines import sweep_deadlines
+from workitems.steps.deadline_sweep import sweep_deadlines
+from workitems.steps.deadlines import expire_step
 
 
 def put_deadline(office: Office, **rule: Any) -> None:

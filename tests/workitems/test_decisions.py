@@ -5,12 +5,12 @@ import orjson
 from policies.models import PolicyDecision
 from tests.jobs import run_jobs
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.close_item import edit_payload
+from workitems.items.locks import locked_item
 from workitems.models import DecisionStep
-from workitems.services.closing import edit_payload
-from workitems.services.decisions import take_intake_decision
-from workitems.services.locks import locked_item
+from workitems.steps.policy_decision import take_intake_decision
 
 
 def test_each_effect_moves_the_item(office: Office) -> None:

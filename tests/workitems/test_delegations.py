@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.workitems.office import RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import Delegation
-from workitems.services.delegations import Absence, delegate, end_delegation, locked_delegation
-from workitems.sweeps.weighing import sweep_weights
+from workitems.steps.delegations import Absence, delegate, end_delegation, locked_delegation
+from workitems.steps.reachability_sweep import sweep_weights
 
 DAY = timedelta(days=1)
 

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from policies.approvals import parse_approvals
-from policies.calendar_documents import parse_calendar
+from policies.documents.calendar import parse_calendar
+from policies.language.approvals import parse_approvals
+from policies.language.working_time import DEFAULT_CALENDAR, add_working_time
 from policies.services.calendars import put_calendar
-from policies.working_time import DEFAULT_CALENDAR, add_working_time
 from tests.workitems.office import ASKS_TWO, RULES, Office
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.due import due_dates
-from workitems.sweeps.deadlines import sweep_deadlines
+from threada_site.database.unit_of_work import unit_of_work
+from workitems.steps.deadline_sweep import sweep_deadlines
+from workitems.steps.due_dates import due_dates
 
 FRIDAY = datetime(2026, 3, 6, 16, tzinfo=UTC)
 KATHMANDU = {"time_zone": "Asia/Kathmandu", "hours": {"sunday": ["10:00-17:00"], "friday": ["10:00-17:00"]}}

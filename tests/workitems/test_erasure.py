@@ -25,16 +25,16 @@ from tests.workitems.people_cases import (
     waiting_case,
 )
 from threada_site.api.models import IdempotencyRecord
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.canonical import commitment, sha256_hex
-from threada_site.tenancy.contents import is_erased
+from threada_site.kernel.json.canonical import commitment, sha256_hex
+from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.models import DataSubject, User
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.freezes import set_freeze
 from workitems.models import LegalHold, WorkItem
-from workitems.services.erasure import erase_principal, erase_subject
-from workitems.services.freezes import set_freeze
-from workitems.services.holds import HoldRequest, lift_hold, set_hold
-from workitems.services.subject_export import export_principal
+from workitems.retention.erasure import erase_principal, erase_subject
+from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
+from workitems.retention.subject_export import export_principal
 
 KEPT = (
     "workitems_evidence", "workitems_vote", "integrations_envelope", "integrations_execution", "policies_policydecision",

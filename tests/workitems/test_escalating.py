@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from policies.approvals import Leaf
+from policies.language.approvals import Leaf
 from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Notice
-from workitems.services.escalating import escalate_step
-from workitems.services.locks import locked_step
-from workitems.sweeps.deadlines import sweep_deadlines
+from workitems.steps.deadline_sweep import sweep_deadlines
+from workitems.steps.escalation import escalate_step
 
 
 @pytest.fixture

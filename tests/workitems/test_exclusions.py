@@ -15,11 +15,11 @@ from tests.client import Api
 from tests.factories import make_token
 from tests.jobs import run_jobs
 from tests.workitems.office import RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_group, grant_role, remove_member, set_owner
 from threada_site.kernel import clock, errors
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.close_item import edit_payload
 from workitems.models import DecisionStep, Delegation, Vote
-from workitems.services.closing import edit_payload
 
 ANYBODY = {"scope": "decisions:decide", "count": 2}
 

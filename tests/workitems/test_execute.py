@@ -8,10 +8,10 @@ import pytest
 from integrations.models import Envelope, Execution
 from policies.models import PolicyDecision
 from tests.workitems.office import BANK, RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
-from threada_site.kernel.canonical import sha256_hex
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import sha256_hex
 
 
 def counts(office: Office) -> tuple[int, ...]:

@@ -9,11 +9,11 @@ from integrations.services.claim import claim
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.closing import resolve_work_item
-from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
-from workitems.services.run import run_execution
+from workitems.executions.close_item import resolve_work_item
+from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
+from workitems.executions.run_execution import run_execution
 
 
 def failed(office: Office, bank: Receiver) -> Execution:

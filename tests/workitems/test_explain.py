@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from integrations.lifecycle import ExecutionStatus
-from policies.approvals import Leaf
-from workitems.explain import (
+from policies.language.approvals import Leaf
+from workitems.approvers.count_votes import Eligibility, Need
+from workitems.explain.wording import (
     DecisionFacts,
     ExecutionFacts,
     ExplainInput,
@@ -17,7 +18,6 @@ from workitems.explain import (
     explain,
 )
 from workitems.lifecycle import StepKind, WorkItemStatus
-from workitems.tally import Eligibility, Need
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FINANCE = Leaf("role", "finance", 2)

@@ -11,16 +11,16 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from tests.workitems.test_weighing import leave
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_role
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.close_item import cancel_work_item, resolve_work_item
+from workitems.items.locks import locked_step
 from workitems.models import WorkItem
-from workitems.services.closing import cancel_work_item, resolve_work_item
-from workitems.services.locks import locked_step
-from workitems.services.reassigning import reassign_step
-from workitems.services.voting import claim_step
-from workitems.sweeps.deadlines import sweep_deadlines
+from workitems.steps.deadline_sweep import sweep_deadlines
+from workitems.steps.reassignment import reassign_step
+from workitems.steps.voting import claim_step
 
 pytestmark = pytest.mark.django_db
 

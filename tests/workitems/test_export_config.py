@@ -15,13 +15,13 @@ from integrations.models import IntegrationVersion
 from policies.models import Channel, ListVersion, Policy, PolicyVersion, WorkflowVersion
 from telemetry.models import Receipt
 from tests.factories import acting, make_principal
-from threada_site.kernel.documents import load_documents
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.documents.reader import load_documents
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.configuration.export import configuration_files
+from workitems.configuration.kinds import KINDS
+from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.models import RetentionRuleVersion
-from workitems.services.export_config import configuration_files
-from workitems.services.intake import IntakeRequest, create_work_item
-from workitems.services.kinds import KINDS
 
 EVERYTHING = """\
 kind: Role

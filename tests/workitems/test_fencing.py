@@ -14,10 +14,10 @@ from integrations.services.claim import Claim, claim, renew_lease
 from telemetry.models import Receipt
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.run_execution import run_execution
 from workitems.models import WorkItem
-from workitems.services.run import run_execution
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

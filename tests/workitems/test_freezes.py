@@ -18,18 +18,18 @@ from integrations.services.claim import claim
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import require_four_eyes
 from threada_site.kernel import clock, errors
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.freezes import lift_freeze, set_freeze
+from workitems.executions.operator_actions import cancel_execution
+from workitems.executions.run_execution import run_execution
+from workitems.explain.gather import explain_work_item
 from workitems.models import DecisionStep
-from workitems.services.executions import cancel_execution
-from workitems.services.explaining import explain_work_item
-from workitems.services.freezes import lift_freeze, set_freeze
-from workitems.services.run import run_execution
+from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.sweeps import remind_of_executions
-from workitems.sweeps.deadlines import sweep_deadlines
 
 SCOPES = [
     FreezeScope(),

@@ -10,12 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from telemetry.models import Receipt, SealQueueEntry
 from tests.jobs import queued_jobs
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from threada_site.kernel import errors
-from threada_site.kernel.canonical import commitment
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError, unit_of_work
+from threada_site.kernel.json.canonical import commitment
+from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.models import Evidence, WorkItem
-from workitems.services.intake import IntakeRequest, create_work_item
 
 
 def test_item_evidence_receipt_queue_row_and_job_appear_together(office: Office) -> None:

@@ -21,12 +21,12 @@ from tests.jobs import TABLE, queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, StepReading
-from workitems.sweeps.deadlines import sweep_deadlines
+from workitems.steps.deadline_sweep import sweep_deadlines
 
 __all__ = ["mail_server"]
 

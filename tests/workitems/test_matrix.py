@@ -18,21 +18,21 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
-from policies.approvals import Leaf
+from policies.language.approvals import Leaf
 from tests.console.people import sign_in
 from tests.factories import PASSWORD
 from tests.workitems.office import RULES, Office
 from tests.workitems.test_bad_votes import contents
 from tests.workitems.test_delegations import let_stand_in
 from tests.workitems.test_escalating import escalate
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_group, define_role
 from threada_site.kernel import clock
 from threada_site.kernel.context import Scope
 from threada_site.kernel.reasons import REASONS
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.sweeps.deadlines import sweep_deadlines
-from workitems.sweeps.weighing import sweep_weights
+from workitems.steps.deadline_sweep import sweep_deadlines
+from workitems.steps.reachability_sweep import sweep_weights
 
 pytestmark = pytest.mark.django_db
 

@@ -19,12 +19,12 @@ from policies.models import PolicyDecision
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
+from threada_site.database.roles import owner_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.kernel.canonical import canonical_bytes, sha256_hex
-from threada_site.tenancy.roles import owner_role
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+from workitems.executions.run_execution import run_execution
 from workitems.models import DecisionStep, Evidence, Vote, WorkItem
-from workitems.services.run import run_execution
 
 pytestmark = pytest.mark.django_db
 

@@ -19,14 +19,14 @@ from tests.jobs import lose_all_jobs, queued_jobs, run_jobs
 from tests.journeys.worker import database_url, running_worker, start_worker
 from tests.receivers.mail_server import MailServer, mail_server
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import Notice, NoticeMessage
+from workitems.notices.messages import mark_handed_over, settle_failed, settle_sent, take_message
 from workitems.notices.rules import LEASE, SendFailure
-from workitems.services.messages import mark_handed_over, settle_failed, settle_sent, take_message
-from workitems.services.sending import send_message
-from workitems.sweeps.notices import remind_of_notices
+from workitems.notices.sending import send_message
+from workitems.notices.sweep import remind_of_notices
 from workitems.tasks import address
 
 __all__ = ["mail_server"]

@@ -13,21 +13,21 @@ from integrations.services.configure import put_integration
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import remove_member
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.close_item import cancel_work_item
+from workitems.executions.request_action import ActionRequest, execute_action
+from workitems.items.locks import locked_item, locked_step
 from workitems.metrics import notice_measurements
 from workitems.models import Notice, NoticeMessage
-from workitems.services.addressing import address_notice
-from workitems.services.closing import cancel_work_item
-from workitems.services.delegations import Absence, delegate
-from workitems.services.escalating import escalate_step
-from workitems.services.execute import ActionRequest, execute_action
-from workitems.services.locks import locked_item, locked_step
-from workitems.services.reassigning import reassign_step
-from workitems.sweeps.deadlines import sweep_deadlines
+from workitems.notices.addressing import address_notice
+from workitems.steps.deadline_sweep import sweep_deadlines
+from workitems.steps.delegations import Absence, delegate
+from workitems.steps.escalation import escalate_step
+from workitems.steps.reassignment import reassign_step
 
 __all__ = ["mail_server"]
 

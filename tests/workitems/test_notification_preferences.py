@@ -19,13 +19,13 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import remove_member
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import NoticeMessage, NotificationPreference
-from workitems.services.erasure import erase_principal
-from workitems.services.subject_export import export_principal
+from workitems.retention.erasure import erase_principal
+from workitems.retention.subject_export import export_principal
 
 __all__ = ["mail_server"]
 

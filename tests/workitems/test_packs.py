@@ -10,18 +10,18 @@ import pytest
 import yaml
 from django.core.management import call_command
 
+from policies.deciding.decide import decide
+from policies.documents.pack import parse_pack
 from policies.models import Channel, Overlay, Pack, PackMember, PackVersion, Policy, Workflow
-from policies.pack_documents import parse_pack
-from policies.services.decide import decide
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.console.people import sign_in
 from tests.factories import acting, make_principal, make_token
 from tests.policies.rulebooks import asking, rule, spec
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 CHANNEL = {"kind": "Channel", "id": "portal"}
 WORKFLOW: dict[str, Any] = {

@@ -12,14 +12,14 @@ from django.db import connection
 
 from tests.workitems.office import Office
 from tests.workitems.people_cases import ALICE, about_people, ended_case, payload
-from threada_site.kernel.blobs import BlobUnreadableError
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.personal_data import subject_keys as keyring
+from threada_site.personal_data.encrypted_blob import BlobUnreadableError
 from threada_site.runtime.management.commands import rotate_people_key
-from threada_site.tenancy import keyring
 from threada_site.tenancy.models import DataSubject
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import WorkItem
-from workitems.services.erasure import subject_named
+from workitems.retention.erasure import subject_named
 
 OLD, NEW, OTHER = "the-old-key-of-people", "the-new-key-of-people", "a-key-of-somewhere-else"
 BOB = "bob@example.org"

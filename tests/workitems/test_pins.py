@@ -18,8 +18,8 @@ from policies.services.publishing import publish_policy_version, retire_policy_v
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Vote
 
 pytestmark = pytest.mark.django_db

@@ -23,11 +23,11 @@ from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from tests.workitems.test_changes import change
 from tests.workitems.test_concurrency import at_once, edit
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from threada_site.kernel.canonical import canonical_bytes
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import canonical_bytes
+from workitems.executions.run_execution import run_execution
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.services.run import run_execution
 
 ROUNDS: Final = int(os.environ.get("THREADA_RACE_ROUNDS", "40"))
 SEED: Final = int(os.environ.get("THREADA_SEED") or random.SystemRandom().randrange(2**32))

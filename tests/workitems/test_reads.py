@@ -12,9 +12,9 @@ from integrations import selectors as systems
 from integrations.models import Execution
 from policies.models import Channel
 from tests.workitems.office import Office
-from threada_site.tenancy.reads import PreparedRead
-from threada_site.tenancy.unit_of_work import unit_of_work
-from threada_site.tenancy.writes import insert_together, update_row, written_together
+from threada_site.database.batched_writes import insert_together, update_row, written_together
+from threada_site.database.prepared_reads import PreparedRead
+from threada_site.database.unit_of_work import unit_of_work
 from workitems import selectors
 from workitems.models import WorkItem
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Notice
-from workitems.services.locks import locked_step
-from workitems.services.reassigning import reassign_step
-from workitems.services.voting import claim_step
+from workitems.steps.reassignment import reassign_step
+from workitems.steps.voting import claim_step
 
 
 def reassign(office: Office, step: DecisionStep, to: str, by: str = "fay", **more: Any) -> None:

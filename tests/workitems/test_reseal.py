@@ -8,11 +8,11 @@ from policies.models import Policy
 from policies.services.publishing import retire_policy_version
 from tests.jobs import queued_jobs, run_jobs
 from tests.workitems.office import BANK, RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import tasks
-from workitems.services.locks import locked_step
-from workitems.services.reseal import reseal
+from workitems.executions.reseal import reseal
+from workitems.items.locks import locked_step
 
 ASK_VERA = {**RULES[1], "approvals": {"role": "approver"}}
 

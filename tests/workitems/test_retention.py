@@ -22,16 +22,16 @@ from tests.jobs import queued_jobs, run_jobs
 from tests.threada_site.tenancy.rows import check_constraints_now
 from tests.workitems.archives import aged, cancelled, dry_run, ended, put_rule, run, seal_all
 from tests.workitems.office import Office, open_office
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.canonical import sha256_hex
-from threada_site.tenancy.contents import ErasedJSON, is_erased
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import sha256_hex
+from threada_site.personal_data.erasable_fields import ErasedJSON, is_erased
 from workitems.models import DecisionStep, Evidence, RetentionRun, Vote, WorkItem
+from workitems.retention import sweep as keeping
 from workitems.retention.case_tables import case_tables
-from workitems.services.holds import HoldRequest, lift_hold, set_hold
-from workitems.services.retention import apply_batch
-from workitems.sweeps import keeping
+from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
+from workitems.retention.run import apply_batch
 
 CASE = (WorkItem, Evidence, DecisionStep, Vote, Execution, Envelope, PolicyDecision, Receipt)
 
@@ -202,7 +202,7 @@ def test_only_what_has_ended_goes(office: Office) -> None:
 
 def test_the_narrowest_rule_holds_whole(office: Office) -> None:
     office.put_workflow("payroll", data_class="personal")
-    from policies.overlay_documents import OverlayScope
+    from policies.documents.overlay import OverlayScope
     from policies.services.overlays import put_overlay
 
     with unit_of_work(office.tenant.id):
@@ -351,9 +351,9 @@ def test_the_commands_show_then_do(office: Office, capsys: Any) -> None:
 
 
 def test_only_a_tenant_admin_sets_rules_and_holds(office: Office) -> None:
+    from workitems.retention.put_rule import put_retention
     from workitems.retention.rules import parse_retention
-    from workitems.services.retention import plan_retention
-    from workitems.services.retention_rules import put_retention
+    from workitems.retention.run import plan_retention
 
     ctx = office.ctx("fay")
     acts = (
@@ -410,6 +410,6 @@ def test_nobody_can_send_a_marker_in(office: Office, value: Any) -> None:
     item = office.item(office.create(payload=value, external_ref="x"))
     assert (item.payload, is_erased(item.payload)) == (value, False)
     office.on_item(
-        item, __import__("workitems.services.closing", fromlist=["x"]).cancel_work_item, reason="threada:erased:x"
+        item, __import__("workitems.executions.close_item", fromlist=["x"]).cancel_work_item, reason="threada:erased:x"
     )
     assert office.item(item).ended_reason == "threada:erased:x"

@@ -14,10 +14,10 @@ from integrations.services import claim as claims
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services import leases
-from workitems.services.run import run_execution
+from workitems.executions import leases
+from workitems.executions.run_execution import run_execution
 from workitems.sweeps import remind_of_executions
 
 

@@ -9,12 +9,12 @@ from policies.models import Workflow
 from tests.client import Api
 from tests.factories import make_token
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors
-from workitems.services.locks import locked_execution, locked_item, locked_step
+from workitems.items.locks import locked_execution, locked_item, locked_step
 
 
 def grant(office: Office, name: str, workflow: str, *scopes: Scope) -> None:

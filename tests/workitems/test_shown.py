@@ -10,8 +10,8 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, RULES, Office
 from threada_site.kernel import errors
+from workitems.executions.close_item import edit_payload
 from workitems.models import DecisionStep, Vote
-from workitems.services.closing import edit_payload
 
 pytestmark = pytest.mark.django_db
 

@@ -23,12 +23,12 @@ from tests.workitems.people_cases import (
     payload,
     waiting_case,
 )
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
-from threada_site.kernel.blobs import BlobUnreadableError
-from threada_site.kernel.canonical import canonical_bytes, sha256_hex
-from threada_site.kernel.interop import parse_json
+from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+from threada_site.kernel.json.strict import parse_json
+from threada_site.personal_data.encrypted_blob import BlobUnreadableError
 from threada_site.tenancy.models import DataSubject
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import Vote, WorkItem
 
 

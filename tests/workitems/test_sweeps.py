@@ -8,8 +8,8 @@ import pytest
 
 from tests.jobs import count_of_jobs, finish_first_job, lose_all_jobs, lose_workers, queued_jobs, run_jobs
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import sweeps
 from workitems.models import WorkItem
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.approvals import REVIEW_DEFAULT, AllOf, AnyOf, ApprovalRule, Leaf, Node
+from policies.language.approvals import REVIEW_DEFAULT, AllOf, AnyOf, ApprovalRule, Leaf, Node
 from tests.policies import approval_strategies as strategies
 from threada_site.kernel.context import PrincipalKind
-from workitems.tally import Eligibility, Need, Outcome, Person, Tally, Vote, eligibility, tally
+from workitems.approvers.count_votes import Eligibility, Need, Outcome, Person, Tally, Vote, eligibility, tally
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FINANCE, LEGAL = Leaf("role", "finance"), Leaf("role", "legal")

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.approvals import AllOf, ApprovalRule, Leaf, Node
+from policies.language.approvals import AllOf, ApprovalRule, Leaf, Node
 from tests.policies import approval_strategies as strategies
 from tests.workitems.test_tally import PEOPLE, _satisfied, counted, person, some_excluded, some_votes, vote
 from threada_site.kernel.context import PrincipalKind
-from workitems.tally import Eligibility, Outcome, Person, Vote, barred, eligibility, tally
+from workitems.approvers.count_votes import Eligibility, Outcome, Person, Vote, barred, eligibility, tally
 
 FINANCE, LEGAL = Leaf("role", "finance"), Leaf("role", "legal")
 FAY, LEA, DAN = person(1, "finance"), person(2, "legal"), person(3)

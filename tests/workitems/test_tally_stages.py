@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from hypothesis import given, settings
 
-from policies.approvals import AllOf, AnyOf, ApprovalRule, InOrder, Leaf, merge, opened_part
+from policies.language.approvals import AllOf, AnyOf, ApprovalRule, InOrder, Leaf, merge, opened_part
 from tests.policies import approval_strategies as strategies
 from tests.workitems.test_tally import NOON, PEOPLE, _satisfied, counted, person, some_excluded, some_votes, vote
 from threada_site.kernel.context import PrincipalKind
-from workitems.tally import Eligibility, Need, Outcome, Vote, eligibility, tally
+from workitems.approvers.count_votes import Eligibility, Need, Outcome, Vote, eligibility, tally
 
 FINANCE, LEGAL, CFO = Leaf("role", "finance"), Leaf("role", "legal"), Leaf("role", "cfo")
 FAY, FINN = person(1, "finance"), person(2, "finance")

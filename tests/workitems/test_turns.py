@@ -16,12 +16,12 @@ from integrations.services.dispatch import dispatch, give_turns
 from tests.jobs import lose_all_jobs, run_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office, open_office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import sweeps
-from workitems.services.executions import retry_execution
-from workitems.services.run import run_execution
+from workitems.executions.operator_actions import retry_execution
+from workitems.executions.run_execution import run_execution
 
 
 def reminders() -> list[tuple[str, int, str]]:

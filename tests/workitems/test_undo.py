@@ -10,14 +10,14 @@ from integrations.models import Execution
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, RULES, WORKFLOW, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.executions.operator_actions import cancel_execution, retry_execution
+from workitems.executions.undo import undo_of
+from workitems.explain.gather import explain_work_item
+from workitems.items.locks import locked_execution
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import WorkItem
-from workitems.services.executions import cancel_execution, retry_execution
-from workitems.services.explaining import explain_work_item
-from workitems.services.locks import locked_execution
-from workitems.services.undoing import undo_of
 
 REFUND: dict[str, Any] = {
     "method": "POST",

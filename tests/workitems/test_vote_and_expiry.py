@@ -20,10 +20,10 @@ from telemetry.models import Receipt
 from tests.workitems.office import RULES, Office
 from tests.workitems.test_concurrency import at_once
 from tests.workitems.test_race_for_the_call import a_little_later
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import AwaitedKey, Notice, Vote
-from workitems.sweeps.deadlines import sweep_deadlines
+from workitems.steps.deadline_sweep import sweep_deadlines
 
 RACES: Final = int(os.environ.get("THREADA_RACES", "60"))
 SEED: Final = int(os.environ.get("THREADA_SEED") or random.SystemRandom().randrange(2**32))

@@ -10,15 +10,15 @@ from integrations.services.configure import put_integration
 from tests.factories import acting_system
 from tests.jobs import queued_jobs
 from tests.workitems.office import ASKS_TWO, BANK, RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import withdraw_role
 from threada_site.kernel import clock, errors
-from threada_site.kernel.canonical import commitment
 from threada_site.kernel.context import EntryPoint
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.kernel.json.canonical import commitment
+from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Vote
-from workitems.services.locks import locked_step
-from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
+from workitems.steps.voting import Ballot, cast_vote, claim_step, release_step
 
 
 def test_the_last_vote_dispatches(office: Office) -> None:

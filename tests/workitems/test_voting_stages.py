@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.workitems.office import RULES, Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import DecisionStep, Delegation, Notice, Vote, WorkItem
 
 IN_ORDER = {"stages": [{"role": "finance", "count": 2}, {"user": "vera"}], "exclude": ["requester"]}

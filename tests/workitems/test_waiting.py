@@ -7,11 +7,11 @@ from datetime import timedelta
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from policies.approvals import Leaf
+from policies.language.approvals import Leaf
 from tests.workitems.office import RULES, Office
 from tests.workitems.test_escalating import escalate
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems import selectors
 from workitems.models import AwaitedKey, DecisionStep, Delegation
 

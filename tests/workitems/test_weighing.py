@@ -6,12 +6,12 @@ import pytest
 
 from tests.client import Api
 from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import WorkItem
-from workitems.sweeps import weighing
-from workitems.sweeps.weighing import sweep_weights
+from workitems.steps import reachability_sweep as weighing
+from workitems.steps.reachability_sweep import sweep_weights
 
 
 def leave(office: Office, name: str) -> None:

@@ -15,11 +15,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.module_loading import import_string
 
 from threada_site.api.problems import as_threada_error
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.acting import acting
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.tenancy.current_actor import acting
 
 OWN_UNIT_OF_WORK: Final = "opens_own_unit_of_work"
 """Marks views that open their unit of work themselves: the middleware leaves them alone."""

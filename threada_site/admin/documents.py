@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from threada_site.kernel import errors
-from threada_site.kernel.document_text import write_document
-from threada_site.kernel.documents import Document, load_documents
+from threada_site.kernel.documents.reader import Document, load_documents
+from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.errors import FieldError, ThreadaError
 
 LINES_SHOWN: Final = 3000

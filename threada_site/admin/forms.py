@@ -14,8 +14,8 @@ from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.acts import Call, Done, carry_out, sentences
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 FORM_SPEC: Final = "form_spec"
 

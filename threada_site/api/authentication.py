@@ -9,12 +9,12 @@ from django.conf import settings
 from django.db import connection
 from rest_framework.authentication import BaseAuthentication
 
+from threada_site.database.replica_reads import POSITION
+from threada_site.database.unit_of_work import mark_entered
 from threada_site.kernel import errors, ids, tokens
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind
-from threada_site.tenancy.acting import now_acting
-from threada_site.tenancy.grants_held import effective_rights
-from threada_site.tenancy.reading import POSITION
-from threada_site.tenancy.unit_of_work import mark_entered
+from threada_site.tenancy.current_actor import now_acting
+from threada_site.tenancy.effective_rights import effective_rights
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada"'}
 _ENTER: Final = "SELECT * FROM threada_enter($1, $2)"

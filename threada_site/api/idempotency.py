@@ -21,11 +21,11 @@ from django.http import HttpResponse
 from rest_framework.response import Response
 
 from threada_site.api.models import IdempotencyRecord
+from threada_site.database.batched_writes import insert_together
 from threada_site.kernel import clock, errors
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
-from threada_site.tenancy.writes import insert_together
+from threada_site.kernel.json.canonical import canonical_sha256
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"

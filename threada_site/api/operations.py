@@ -10,7 +10,7 @@ from typing import Any
 import django_filters
 
 from threada_site.api.shapes import Shape
-from threada_site.tenancy.reading import read
+from threada_site.database.replica_reads import read
 
 ATTRIBUTE = "threada_operation"
 

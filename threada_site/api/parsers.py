@@ -9,7 +9,7 @@ from rest_framework.parsers import BaseParser
 
 from threada_site.api.bodies import UNDECLARED
 from threada_site.kernel.errors import PayloadTooLarge
-from threada_site.kernel.interop import parse_json
+from threada_site.kernel.json.strict import parse_json
 
 
 class StrictJSONParser(BaseParser):

@@ -6,8 +6,9 @@ from typing import Any
 
 import jsonschema_rs
 
-from threada_site.kernel import ids, schemas
+from threada_site.kernel import ids
 from threada_site.kernel.errors import InvalidRequest
+from threada_site.kernel.json import schemas
 
 SLUG = {"type": "string", "pattern": f"^{ids.SLUG_PATTERN}$"}
 

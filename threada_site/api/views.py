@@ -16,11 +16,11 @@ from rest_framework.views import APIView
 
 from threada_site.api.idempotency import Claim, replay
 from threada_site.api.problems import as_threada_error, problem_response
+from threada_site.database.unit_of_work import entered_unit_of_work, unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.acting import acting
-from threada_site.tenancy.unit_of_work import entered_unit_of_work, unit_of_work
+from threada_site.tenancy.current_actor import acting
 
 
 class TenantView(APIView):

@@ -13,13 +13,13 @@ from integrations.lifecycle import EXECUTION, ExecutionStatus
 from telemetry.selectors import sealing_alarms
 from threada_site.admin.html import list_url
 from threada_site.admin.notices import policy_notices
+from threada_site.database.router import read_connection
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.routing import read_connection
 from workitems import selectors
+from workitems.items.questions import question_of
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep
-from workitems.questions import question_of
 
 CAP: Final = 1000
 """No figure is counted beyond this: "1000+" tells as much."""

@@ -6,9 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from telemetry.services.refusals import record_refusal
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 (Django says why)

@@ -18,9 +18,9 @@ from threada_site.admin.acts import OWN_UNIT_OF_WORK
 from threada_site.console.policies import CONSOLE
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
 from threada_site.console.time_zone import zone_of
-from threada_site.tenancy.acting import acting
-from threada_site.tenancy.reading import position_now, read
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.replica_reads import position_now, read
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.tenancy.current_actor import acting
 
 # What a person without a tenant may still reach.
 _TENANTLESS: Final = frozenset({"login", "logout", "jsi18n", CHOOSE_TENANT})

@@ -13,10 +13,10 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.acts import Call, Done, carry_out, sentences
 from threada_site.admin.forms import ConsoleForm
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
+from workitems.notices.preferences import UNCHANGED, Change, change_preferences, is_set_up, preferences_of, zone_of
 from workitems.notices.rules import Channel, Event
-from workitems.services.preferences import UNCHANGED, Change, change_preferences, is_set_up, preferences_of, zone_of
 
 _EVENTS = [
     (Event.ASSIGNED.value, "A decision waits for me"),

@@ -16,7 +16,7 @@ from guardian.models import GroupObjectPermission
 
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope
-from threada_site.tenancy.grants_held import Rights, effective_rights
+from threada_site.tenancy.effective_rights import Rights, effective_rights
 from threada_site.tenancy.models import Credential, Membership, PeopleGroup, Role, Tenant, User
 
 

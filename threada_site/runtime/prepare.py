@@ -17,8 +17,13 @@ from django.core.management import call_command
 from django.db import connection
 
 from threada_site import postgres
+from threada_site.database.bootstrap import is_superuser, login_url, prepare_external
+from threada_site.database.role_names import APP
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services as identity
 from threada_site.identity.services import founding_context
+from threada_site.jobs.engines.choice import other_engine
+from threada_site.jobs.enqueue import depth_left_behind
 from threada_site.kernel.context import DOCUMENTED_SCOPES, ActingContext, PrincipalKind
 from threada_site.runtime.startup import (
     NotSafeToRunError,
@@ -26,15 +31,10 @@ from threada_site.runtime.startup import (
     refuse_unless_safe,
     refuse_unless_web_is_apart,
 )
-from threada_site.tenancy.bootstrap import is_superuser, login_url, prepare_external
-from threada_site.tenancy.engines.choice import other_engine
-from threada_site.tenancy.instance import SETTINGS, accept_facts, differing_facts
-from threada_site.tenancy.jobs import depth_left_behind
+from threada_site.tenancy.instance_membership import SETTINGS, accept_facts, differing_facts
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.role_names import APP
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.apply import apply_documents, read_documents
-from workitems.services.intake import IntakeRequest, create_work_item
+from workitems.configuration.apply import apply_documents, read_documents
+from workitems.items.intake import IntakeRequest, create_work_item
 
 DEMO: Final = "demo"
 DEMO_DOCUMENTS: Final = Path(__file__).parent / "demo"

@@ -10,9 +10,9 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters
+from threada_site.database.roles import APP
 from threada_site.settings.environment import DATA_DIR, database_url, is_web, number, text
-from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, connection_parameters
-from threada_site.tenancy.roles import APP
 
 DATABASE_URL = database_url()
 # The web's own login must not be able to become what the other one is for.
@@ -37,7 +37,7 @@ def _replica(url: str) -> dict[str, Any]:
     patience = {"connect_timeout": 2, "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
     named["OPTIONS"] = {**patience, "tcp_user_timeout": 3000, **named["OPTIONS"], "prepare_threshold": 3}
     return {
-        "ENGINE": "threada_site.tenancy.backend",
+        "ENGINE": "threada_site.database.backend",
         "TEST": {"MIRROR": "default"},
         "CONN_MAX_AGE": 60,  # kept by each thread, without a pool: where nobody listens, that is known at once
         **named,
@@ -70,7 +70,7 @@ _database["OPTIONS"] |= {
 
 DATABASES = {
     "default": {
-        "ENGINE": "threada_site.tenancy.backend",
+        "ENGINE": "threada_site.database.backend",
         "TEST": {"NAME": text("THREADA_TEST_DATABASE") or "test_threada"},
         **_database,
     }
@@ -82,7 +82,7 @@ _replicas = {
     )
 }
 DATABASES |= _replicas
-DATABASE_ROUTERS = ["threada_site.tenancy.routing.ReadingRouter"]
+DATABASE_ROUTERS = ["threada_site.database.router.ReadingRouter"]
 THREADA_REPLICAS = list(_replicas)
 # How long a request waits for a replica to have replayed what was written before it, in milliseconds.
 THREADA_REPLICA_WAIT_MS = number("THREADA_REPLICA_WAIT_MS", 100)

@@ -47,10 +47,10 @@ THREADA_PUBLIC_URL = text("THREADA_PUBLIC_URL")
 THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)
 # Who measures for `/metrics`: each names the figures of its own layer.
 THREADA_METERS = [
-    "threada_site.tenancy.metrics.queue_measurements",
-    "threada_site.tenancy.replicas.replica_measurements",
+    "threada_site.jobs.metrics.queue_measurements",
+    "threada_site.database.replicas.replica_measurements",
     "telemetry.metrics.seal_measurements",
-    "threada_site.tenancy.partitioning.month_measurements",
+    "threada_site.database.partitioning.month_measurements",
     "telemetry.delivery_metrics.delivery_measurements",
     "integrations.metrics.execution_measurements",
     "integrations.metrics.ended_measurements",

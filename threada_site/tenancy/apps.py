@@ -10,7 +10,6 @@ class TenancyConfig(AppConfig):
     verbose_name = "Tenancy"
 
     def ready(self) -> None:
-        from threada_site.tenancy import checks  # noqa: F401  (registers the system checks)
 
         # Without this the pool's threads are waited for, five seconds each, when a command ends.
         atexit.register(_close_pool)

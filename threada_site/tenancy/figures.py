@@ -11,10 +11,10 @@ from functools import cache
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from threada_site.database.roles import PLATFORM, may_take, platform_role
 from threada_site.kernel import clock
 from threada_site.kernel.measurements import Measurement, Meter
 from threada_site.tenancy.instance_models import KeptFigures
-from threada_site.tenancy.roles import PLATFORM, may_take, platform_role
 
 
 def measured() -> list[Measurement]:

@@ -13,10 +13,10 @@ from django.contrib.auth.models import Group, PermissionsMixin
 from django.core.validators import RegexValidator
 from django.db import models
 
+from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
-from threada_site.tenancy.acting import edit_details
-from threada_site.tenancy.constraints import tenant_constraints
+from threada_site.tenancy.current_actor import edit_details
 from threada_site.tenancy.instance_models import Instance, KeptFigures
 
 __all__ = ["Instance", "KeptFigures"]  # models of this app, found here by Django

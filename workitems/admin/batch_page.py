@@ -11,7 +11,7 @@ from django.db.models import Prefetch
 from django.urls import reverse
 
 from policies import selectors as rulebook
-from policies.approvals import from_json
+from policies.language.approvals import from_json
 from threada_site.admin.acts import Call, Done
 from threada_site.admin.fields import entries, plainly
 from threada_site.admin.presence import confirm
@@ -19,17 +19,17 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.characters import unseen_in
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
-from threada_site.kernel.shortening import shorten
+from threada_site.kernel.json.truncate import shorten
 from workitems import selectors
 from workitems.admin.decision_page import COMMENT_LENGTH
 from workitems.admin.sent import what_is_sent
 from workitems.api.shapes import CAST_BATCH_VOTES
-from workitems.batches import MOST_IN_A_BATCH
+from workitems.items.questions import question_of
+from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep, Evidence
-from workitems.questions import question_of
-from workitems.services.batch import Chosen, cast_votes, check_together, locked_batch, step_refused
-from workitems.services.receipts import subject_of
-from workitems.services.voting import Ballot
+from workitems.steps.batch_limits import MOST_IN_A_BATCH
+from workitems.steps.batch_voting import Chosen, cast_votes, check_together, locked_batch, step_refused
+from workitems.steps.voting import Ballot
 
 CHOICE: Final = "step"
 

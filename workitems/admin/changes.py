@@ -9,9 +9,9 @@ import orjson
 
 from policies.models import PolicyDecision
 from threada_site.admin.fields import plainly
-from threada_site.kernel.canonical import canonical_bytes
-from threada_site.kernel.differences import difference
-from threada_site.kernel.shortening import shorten
+from threada_site.kernel.json.canonical import canonical_bytes
+from threada_site.kernel.json.differences import difference
+from threada_site.kernel.json.truncate import shorten
 from workitems.admin.sent import what_is_sent
 from workitems.models import DecisionStep
 

@@ -12,12 +12,12 @@ from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
-from threada_site.kernel.interop import parse_json
+from threada_site.kernel.json.strict import parse_json
 from workitems.api.shapes import CHANGE_STEP
+from workitems.executions.amend_input import Change, change_input
+from workitems.items.locks import locked_step
+from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep
-from workitems.services.changes import Change, change_input
-from workitems.services.locks import locked_step
-from workitems.services.receipts import subject_of
 
 
 class ChangeForm(ConsoleForm):

@@ -14,19 +14,18 @@ import orjson
 from django.http import QueryDict
 
 from policies import selectors as rulebook
-from policies.approvals import from_json
+from policies.language.approvals import from_json
 from policies.models import PolicyDecision, PolicyVersion
 from threada_site.kernel import clock, ids
 from threada_site.kernel.characters import code_point, name_of, turns_text, unseen_in
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.shortening import shorten
-from workitems import selectors, tally
+from threada_site.kernel.json.truncate import shorten
+from workitems import selectors
 from workitems.admin.changes import changes_since
 from workitems.admin.gist import gist_of, gists_of
 from workitems.admin.sent import what_is_sent
-from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep, Vote
-from workitems.people import (
+from workitems.approvers import count_votes as tally
+from workitems.approvers.eligibility import (
     Staff,
     eligibility_on,
     eligible_on,
@@ -36,7 +35,9 @@ from workitems.people import (
     standing_on,
     tally_on,
 )
-from workitems.questions import question_of
+from workitems.items.questions import question_of
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, Vote
 
 VOTES_SHOWN: Final = 10
 ALIKE_SHOWN: Final = 5

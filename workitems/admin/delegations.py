@@ -19,10 +19,10 @@ from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.api.filters import DelegationFilters
+from workitems.approvers.eligibility import staff_of
 from workitems.models import Delegation
-from workitems.people import staff_of
-from workitems.services.delegations import Absence, delegate, end_delegation, locked_delegation
-from workitems.services.reassigning import named_principal
+from workitems.steps.delegations import Absence, delegate, end_delegation, locked_delegation
+from workitems.steps.reassignment import named_principal
 
 MOST_CHOICES: Final = 300
 

@@ -19,12 +19,12 @@ from threada_site.kernel.context import ActingContext
 from workitems import selectors
 from workitems.admin.filters import workflow_choices
 from workitems.admin.gist import gists_of
-from workitems.batches import RiskLevel
 from workitems.desk.models import NAME_LENGTH
+from workitems.items.questions import question_of
 from workitems.lifecycle import StepKind
 from workitems.models import NEVER, DecisionStep, Vote
-from workitems.questions import question_of
-from workitems.services.batch import cap_of, riskiest_of
+from workitems.steps.batch_limits import RiskLevel
+from workitems.steps.batch_voting import cap_of, riskiest_of
 
 PER_PAGE: Final = 50
 _AFTER: Final = "after"

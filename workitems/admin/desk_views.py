@@ -12,7 +12,7 @@ from threada_site.admin.acts import ActSpec, Call, Done, Handler, press
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.kernel.context import Scope
 from workitems.admin.desk import filters_in, view_url
-from workitems.services.saved_views import delete_view, save_view
+from workitems.desk.saved_views import delete_view, save_view
 
 _NAME: Final = "workitems_decisionstep"
 

@@ -32,13 +32,13 @@ from workitems.admin.filters import CHANNEL, INTEGRATION, POLICY_VERSION, WORKFL
 from workitems.admin.operations import operations_page
 from workitems.api.filters import ExecutionFilters
 from workitems.api.shapes import RECONCILE_EXECUTION
+from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, named, only_dead_letters, replay_dead_letters
+from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
+from workitems.executions.request_action import ActionRequest, execute_action
+from workitems.executions.undo import undo_of, undoing_of
+from workitems.items.locks import locked_execution
+from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep, WorkItem
-from workitems.services.dead_letters import MOST_AT_ONCE, Criteria, named, only_dead_letters, replay_dead_letters
-from workitems.services.execute import ActionRequest, execute_action
-from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
-from workitems.services.locks import locked_execution
-from workitems.services.receipts import subject_of
-from workitems.services.undoing import undo_of, undoing_of
 
 
 class UndoForm(ConsoleForm):

@@ -25,7 +25,7 @@ from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, requires_four_eyes
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.api.freezes import FreezeFilters
-from workitems.services.freezes import held_by, in_flight, lift_freeze, set_freeze
+from workitems.executions.freezes import held_by, in_flight, lift_freeze, set_freeze
 
 _MOST = 300
 

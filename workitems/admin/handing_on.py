@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from django import forms
 
-from policies.approvals import Leaf, LeafKind, from_json
+from policies.language.approvals import Leaf, LeafKind, from_json
 from threada_site.admin.acts import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.identity.selectors import groups_of_tenant, roles_of_tenant
@@ -15,12 +15,12 @@ from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 from workitems import selectors
 from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
+from workitems.approvers.eligibility import eligible_on, staff_of
+from workitems.items.locks import locked_step
+from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep, WorkItem
-from workitems.people import eligible_on, staff_of
-from workitems.services.escalating import escalate_step
-from workitems.services.locks import locked_step
-from workitems.services.reassigning import named_principal, reassign_step
-from workitems.services.receipts import subject_of
+from workitems.steps.escalation import escalate_step
+from workitems.steps.reassignment import named_principal, reassign_step
 
 MOST_CHOICES: Final = 300
 """Of more people than this, none is listed: the name is typed."""

@@ -21,18 +21,18 @@ from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.interop import parse_json
+from threada_site.kernel.json.strict import parse_json
 from workitems import selectors
 from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
 from workitems.api.filters import WorkItemFilters
 from workitems.api.shapes import CLOSE_WORK_ITEM, EXECUTE_ACTION
+from workitems.executions.close_item import cancel_work_item, resolve_work_item
+from workitems.executions.request_action import ActionRequest, execute_action
+from workitems.explain.gather import explain_work_item
+from workitems.items.locks import locked_item
+from workitems.items.receipts import subject_of
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.services.closing import cancel_work_item, resolve_work_item
-from workitems.services.execute import ActionRequest, execute_action
-from workitems.services.explaining import explain_work_item
-from workitems.services.locks import locked_item
-from workitems.services.receipts import subject_of
 
 TIMELINE_SHOWN = 50
 _LISTED = 50

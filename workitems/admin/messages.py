@@ -17,8 +17,8 @@ from threada_site.kernel.reasons import REASONS
 from workitems import selectors
 from workitems.api.filters import NoticeMessageFilters
 from workitems.models import NoticeMessage
+from workitems.notices.messages import send_again
 from workitems.notices.rules import Channel, Event, MessageStatus
-from workitems.services.messages import send_again
 
 
 @admin.register(NoticeMessage)

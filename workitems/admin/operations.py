@@ -14,7 +14,7 @@ from threada_site.admin.html import list_url
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from workitems import selectors
-from workitems.services.dead_letters import only_dead_letters
+from workitems.executions.dead_letters import only_dead_letters
 
 _SHOWN = 10
 

@@ -17,7 +17,7 @@ from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel.context import ActingContext, Scope
-from workitems.services.packs import install_pack, remove_pack
+from workitems.configuration.packs import install_pack, remove_pack
 
 _NEW = """\
 kind: Pack

@@ -31,13 +31,13 @@ from workitems.admin.filters import WORKFLOW
 from workitems.admin.handing_on import HandingOnPages
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.shapes import CAST_VOTE
+from workitems.desk.readings import note_shown
+from workitems.items.locks import locked_step
+from workitems.items.questions import question_of
+from workitems.items.receipts import subject_of
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.questions import question_of
-from workitems.services.locks import locked_step
-from workitems.services.readings import note_shown
-from workitems.services.receipts import subject_of
-from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
+from workitems.steps.voting import Ballot, cast_vote, claim_step, release_step
 
 DESK: Final = "Decision desk"
 

@@ -16,19 +16,19 @@ from threada_site.api.pagination import paginate
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
-from threada_site.kernel.canonical import canonical_sha256
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import canonical_sha256
 from workitems import selectors
 from workitems.api.answers import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATTEMPTS
 from workitems.api.filters import ExecutionFilters
 from workitems.api.representations import represent_execution
 from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
+from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
+from workitems.executions.request_action import ActionRequest, execute_action
+from workitems.items.locks import locked_execution, locked_item
+from workitems.items.receipts import subject_of
 from workitems.models import WorkItem
-from workitems.services.execute import ActionRequest, execute_action
-from workitems.services.executions import cancel_execution, reconcile_execution, retry_execution
-from workitems.services.locks import locked_execution, locked_item
-from workitems.services.receipts import subject_of
 
 
 class ExecuteAction(TenantView):

@@ -16,9 +16,9 @@ from threada_site.kernel.errors import ThreadaError
 from workitems.api.answers import VOTES_CAST
 from workitems.api.representations import represent_vote_cast
 from workitems.api.shapes import CAST_BATCH_VOTES
-from workitems.services.batch import Chosen, cast_votes, locked_batch, step_refused
-from workitems.services.receipts import subject_of
-from workitems.services.voting import Ballot
+from workitems.items.receipts import subject_of
+from workitems.steps.batch_voting import Chosen, cast_votes, locked_batch, step_refused
+from workitems.steps.voting import Ballot
 
 
 class BatchVotes(TenantView):

@@ -11,8 +11,8 @@ from threada_site.api.shapes import shape
 from threada_site.api.system import PublicView
 from threada_site.kernel import clock
 from threada_site.kernel.errors import PayloadTooLarge
-from threada_site.kernel.interop import parse_json
-from workitems.services.callbacks import Answer, named_execution, take_answer
+from threada_site.kernel.json.strict import parse_json
+from workitems.executions.callbacks import Answer, named_execution, take_answer
 
 MAX_BODY_BYTES: Final = 64 * 1024
 SIGNATURE_HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")

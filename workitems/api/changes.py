@@ -14,9 +14,9 @@ from threada_site.kernel.context import Scope
 from workitems.api.answers import STEP_CHANGED
 from workitems.api.shapes import CHANGE_STEP
 from workitems.api.steps import shown_step
-from workitems.services.changes import Change, change_input
-from workitems.services.locks import locked_step
-from workitems.services.receipts import subject_of
+from workitems.executions.amend_input import Change, change_input
+from workitems.items.locks import locked_step
+from workitems.items.receipts import subject_of
 
 
 class ChangeDecisionStep(TenantView):

@@ -23,8 +23,8 @@ from workitems.api.answers import DELEGATION
 from workitems.api.filters import DelegationFilters
 from workitems.api.representations import represent_delegation
 from workitems.api.shapes import DELEGATE
-from workitems.services.delegations import Absence, delegate, end_delegation, locked_delegation
-from workitems.services.reassigning import named_principal
+from workitems.steps.delegations import Absence, delegate, end_delegation, locked_delegation
+from workitems.steps.reassignment import named_principal
 
 
 class Delegations(TenantView):

@@ -11,9 +11,9 @@ from integrations.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter
 from threada_site.kernel import clock, ids
+from workitems.executions.dead_letters import only_dead_letters
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.notices.rules import Channel, Event, MessageStatus
-from workitems.services.dead_letters import only_dead_letters
 
 
 class WorkItemFilters(CreatedWindow):

@@ -23,7 +23,7 @@ from workitems import selectors
 from workitems.api.answers import FREEZE, FREEZE_WITH_EXECUTIONS
 from workitems.api.representations import represent_freeze
 from workitems.api.shapes import LIFT_FREEZE, SET_FREEZE
-from workitems.services.freezes import held_by, in_flight, lift_freeze, set_freeze
+from workitems.executions.freezes import held_by, in_flight, lift_freeze, set_freeze
 
 
 class FreezeFilters(CreatedWindow):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
-from policies.approvals import Leaf, LeafKind
+from policies.language.approvals import Leaf, LeafKind
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_id
@@ -16,10 +16,10 @@ from threada_site.kernel.errors import FieldError
 from workitems.api.answers import STEP
 from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
 from workitems.api.steps import shown_step
-from workitems.services.escalating import escalate_step
-from workitems.services.locks import locked_step
-from workitems.services.reassigning import named_principal, reassign_step
-from workitems.services.receipts import subject_of
+from workitems.items.locks import locked_step
+from workitems.items.receipts import subject_of
+from workitems.steps.escalation import escalate_step
+from workitems.steps.reassignment import named_principal, reassign_step
 
 _KINDS: Final[tuple[LeafKind, ...]] = ("role", "group", "user")
 

@@ -22,12 +22,12 @@ from workitems.api.answers import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.api.filters import WorkItemFilters
 from workitems.api.representations import represent_work_item
 from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM
+from workitems.executions.close_item import cancel_work_item, edit_payload, resolve_work_item
+from workitems.explain.gather import explain_work_item
+from workitems.items.intake import IntakeRequest, create_work_item
+from workitems.items.locks import locked_item
+from workitems.items.receipts import subject_of
 from workitems.models import WorkItem
-from workitems.services.closing import cancel_work_item, edit_payload, resolve_work_item
-from workitems.services.explaining import explain_work_item
-from workitems.services.intake import IntakeRequest, create_work_item
-from workitems.services.locks import locked_item
-from workitems.services.receipts import subject_of
 
 
 class WorkItems(TenantView):

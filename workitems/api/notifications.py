@@ -13,8 +13,8 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import User
 from workitems.models import NotificationPreference
+from workitems.notices.preferences import UNCHANGED, Change, change_preferences, is_set_up, preferences_of, zone_of
 from workitems.notices.rules import Channel, Event
-from workitems.services.preferences import UNCHANGED, Change, change_preferences, is_set_up, preferences_of, zone_of
 
 _EVENTS: Final[dict[str, Any]] = {
     "type": "array",

@@ -8,8 +8,8 @@ import orjson
 from rest_framework.response import Response
 
 from policies import selectors
+from policies.documents.pack import MAX_VERSION, PACKED_KINDS
 from policies.models import Pack, PackVersion
-from policies.pack_documents import MAX_VERSION, PACKED_KINDS
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of, representation
@@ -19,9 +19,9 @@ from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
-from threada_site.kernel.documents import Document, load_documents
+from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import FieldError
-from workitems.services.packs import install_pack, remove_pack
+from workitems.configuration.packs import install_pack, remove_pack
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}

@@ -15,11 +15,11 @@ from threada_site.kernel.errors import FieldError
 from workitems.api.actions import started_action
 from workitems.api.answers import ACTION_ACCEPTED, EXECUTIONS_REPLAYED
 from workitems.api.shapes import REPLAY_EXECUTIONS, UNDO_EXECUTION
-from workitems.services.dead_letters import Criteria, named, replay_dead_letters, replay_executions
-from workitems.services.execute import ActionRequest
-from workitems.services.locks import locked_execution
-from workitems.services.receipts import subject_of
-from workitems.services.undoing import undo_of
+from workitems.executions.dead_letters import Criteria, named, replay_dead_letters, replay_executions
+from workitems.executions.request_action import ActionRequest
+from workitems.executions.undo import undo_of
+from workitems.items.locks import locked_execution
+from workitems.items.receipts import subject_of
 
 
 class UndoExecution(TenantView):

@@ -12,9 +12,9 @@ from integrations.idempotency import receiver_key
 from integrations.models import Attempt, Execution, Freeze
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
+from workitems.approvers.count_votes import Need, Tally
+from workitems.items.erasable_fields import erased_by
 from workitems.models import DecisionStep, Delegation, Vote, WorkItem
-from workitems.services.contents import erased_by
-from workitems.tally import Need, Tally
 
 
 def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any]:

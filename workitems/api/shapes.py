@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from threada_site.api.shapes import SLUG, id_schema, shape
 from threada_site.kernel import ids
-from workitems.batches import MOST_IN_A_BATCH
+from workitems.steps.batch_limits import MOST_IN_A_BATCH
 
 _TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 4000}
 _CITATION: Final[dict[str, Any]] = {

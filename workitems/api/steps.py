@@ -16,17 +16,18 @@ from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from workitems import selectors, tally
+from workitems import selectors
 from workitems.api.answers import STEP, VOTE_ANSWER
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.representations import represent_step, represent_vote_cast
 from workitems.api.shapes import CAST_VOTE
+from workitems.approvers import count_votes as tally
+from workitems.approvers.eligibility import Staff, staff_of, tally_on
+from workitems.items.locks import locked_step
+from workitems.items.receipts import subject_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
-from workitems.people import Staff, staff_of, tally_on
-from workitems.services.locks import locked_step
-from workitems.services.receipts import subject_of
-from workitems.services.voting import Ballot, cast_vote, claim_step, release_step
+from workitems.steps.voting import Ballot, cast_vote, claim_step, release_step
 
 
 class DecisionSteps(TenantView):

@@ -6,8 +6,8 @@ from typing import Final
 
 from django.db import models
 
+from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import clock
-from threada_site.tenancy.constraints import tenant_constraints
 from threada_site.tenancy.models import Membership, TenantRow, User
 
 NAME_LENGTH: Final = 60

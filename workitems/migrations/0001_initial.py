@@ -3,9 +3,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -293,14 +293,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="vote_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="vote_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="vote_tenant_id_key"),
-                    threada_site.tenancy.constraints.TenantForeignKey(field="step", name="vote_step_fk"),
+                    threada_site.database.constraints.TenantForeignKey(field="step", name="vote_step_fk"),
                     models.UniqueConstraint(fields=("tenant", "step", "voter"), name="vote_once"),
                     models.CheckConstraint(
                         condition=models.Q(("decision__in", ["approve", "reject"])), name="vote_decision_known"
                     ),
-                    threada_site.tenancy.constraints.AppendOnly(name="vote_append_only"),
+                    threada_site.database.constraints.AppendOnly(name="vote_append_only"),
                 ],
             },
         ),
@@ -326,7 +326,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="workitem",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="workitem_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="workitem_rls"),
         ),
         migrations.AddConstraint(
             model_name="workitem",
@@ -334,13 +334,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="workitem",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="workflow_version", name="workitem_workflow_version_fk"
             ),
         ),
         migrations.AddConstraint(
             model_name="evidence",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="evidence_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="evidence_rls"),
         ),
         migrations.AddConstraint(
             model_name="evidence",
@@ -348,7 +348,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="evidence",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="work_item", name="evidence_work_item_fk"
             ),
         ),
@@ -367,7 +367,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="evidence",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="evidence_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="evidence_append_only"),
         ),
         migrations.AddIndex(
             model_name="decisionstep",
@@ -387,7 +387,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="decisionstep",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="decisionstep_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="decisionstep_rls"),
         ),
         migrations.AddConstraint(
             model_name="decisionstep",
@@ -395,19 +395,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="decisionstep",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="work_item", name="decisionstep_work_item_fk"
             ),
         ),
         migrations.AddConstraint(
             model_name="decisionstep",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="execution", name="decisionstep_execution_fk"
             ),
         ),
         migrations.AddConstraint(
             model_name="decisionstep",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="envelope", name="decisionstep_envelope_fk"
             ),
         ),

@@ -4,9 +4,9 @@ import django.db.models.functions.comparison
 from django.conf import settings
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -290,7 +290,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="awaitedkey",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="awaitedkey_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="awaitedkey_rls"),
         ),
         migrations.AddConstraint(
             model_name="awaitedkey",
@@ -298,7 +298,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="awaitedkey",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="step", name="awaitedkey_step_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="step", name="awaitedkey_step_fk"),
         ),
         migrations.AddConstraint(
             model_name="awaitedkey",
@@ -314,7 +314,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="delegation",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="delegation_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="delegation_rls"),
         ),
         migrations.AddConstraint(
             model_name="delegation",
@@ -334,7 +334,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="notice",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="notice_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="notice_rls"),
         ),
         migrations.AddConstraint(
             model_name="notice",
@@ -342,7 +342,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="notice",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="step", name="notice_step_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="step", name="notice_step_fk"),
         ),
         migrations.AddConstraint(
             model_name="notice",
@@ -357,7 +357,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="roster",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="roster_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="roster_rls"),
         ),
         migrations.AddConstraint(
             model_name="roster",

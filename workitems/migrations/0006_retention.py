@@ -5,9 +5,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -126,11 +126,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="evidence",
-            constraint=threada_site.tenancy.constraints.AppendOnly(emptied=("content",), name="evidence_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(emptied=("content",), name="evidence_append_only"),
         ),
         migrations.AddConstraint(
             model_name="vote",
-            constraint=threada_site.tenancy.constraints.AppendOnly(emptied=("comment",), name="vote_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(emptied=("comment",), name="vote_append_only"),
         ),
         migrations.AddField(
             model_name="legalhold",
@@ -218,7 +218,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="legalhold",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="legalhold_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="legalhold_rls"),
         ),
         migrations.AddConstraint(
             model_name="legalhold",
@@ -240,7 +240,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="retentionruleversion",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="retentionruleversion_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="retentionruleversion_rls"),
         ),
         migrations.AddConstraint(
             model_name="retentionruleversion",
@@ -248,7 +248,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="retentionruleversion",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="rule", name="retentionruleversion_rule_fk"
             ),
         ),
@@ -260,11 +260,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="retentionruleversion",
-            constraint=threada_site.tenancy.constraints.AppendOnly(name="retentionruleversion_append_only"),
+            constraint=threada_site.database.constraints.AppendOnly(name="retentionruleversion_append_only"),
         ),
         migrations.AddConstraint(
             model_name="retentionrule",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="retentionrule_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="retentionrule_rls"),
         ),
         migrations.AddConstraint(
             model_name="retentionrule",
@@ -272,7 +272,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="retentionrule",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="current_version", name="retentionrule_current_version_fk"
             ),
         ),
@@ -288,7 +288,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="retentionrun",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="retentionrun_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="retentionrun_rls"),
         ),
         migrations.AddConstraint(
             model_name="retentionrun",

@@ -4,9 +4,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="noticemessage",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="noticemessage_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="noticemessage_rls"),
         ),
         migrations.AddConstraint(
             model_name="noticemessage",
@@ -108,7 +108,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="noticemessage",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="notice", name="noticemessage_notice_fk"
             ),
         ),

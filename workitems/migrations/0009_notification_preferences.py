@@ -4,9 +4,9 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -64,9 +64,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="notificationpreference_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="notificationpreference_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="notificationpreference_tenant_id_key"),
-                    threada_site.tenancy.constraints.TenantForeignKey(
+                    threada_site.database.constraints.TenantForeignKey(
                         field="membership", name="notificationpreference_membership_fk"
                     ),
                     models.UniqueConstraint(fields=("tenant", "membership"), name="notificationpreference_once"),

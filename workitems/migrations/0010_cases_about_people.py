@@ -4,7 +4,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-import threada_site.tenancy.constraints
+import threada_site.database.constraints
 
 
 class Migration(migrations.Migration):
@@ -37,6 +37,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="workitem",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(field="subject", name="workitem_subject_fk"),
+            constraint=threada_site.database.constraints.TenantForeignKey(field="subject", name="workitem_subject_fk"),
         ),
     ]

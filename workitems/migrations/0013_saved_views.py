@@ -3,9 +3,9 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -50,9 +50,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="savedview_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="savedview_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="savedview_tenant_id_key"),
-                    threada_site.tenancy.constraints.TenantForeignKey(
+                    threada_site.database.constraints.TenantForeignKey(
                         field="membership", name="savedview_membership_fk"
                     ),
                     models.UniqueConstraint(fields=("tenant", "membership", "name"), name="savedview_name_once"),

@@ -4,9 +4,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -59,9 +59,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="stepreading_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="stepreading_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="stepreading_tenant_id_key"),
-                    threada_site.tenancy.constraints.TenantForeignKey(field="step", name="stepreading_step_fk"),
+                    threada_site.database.constraints.TenantForeignKey(field="step", name="stepreading_step_fk"),
                     models.UniqueConstraint(fields=("tenant", "step", "reader"), name="stepreading_once"),
                 ],
             },

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
-from threada_site.kernel.canonical import new_salt
-from threada_site.tenancy.constraints import AppendOnly, tenant_constraints
+from threada_site.kernel.json.canonical import new_salt
 from threada_site.tenancy.models import SlugColumn, TenantRow, User
 
 

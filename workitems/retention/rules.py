@@ -19,11 +19,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from policies.heads import read_head
-from policies.problems import Problems
+from policies.language.header import read_head
+from policies.language.problems import Problems
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
-from threada_site.kernel.pointers import pointer_to
+from threada_site.kernel.json.pointers import pointer_to
 from workitems.retention.periods import Period, parse_period
 
 THEN: Final = ("delete", "archive")

@@ -13,8 +13,10 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import RUN_EXECUTION, give_turns, remind_again
 from integrations.services.freezes import free_held
-from threada_site.tenancy.engines.choice import other_engine
-from threada_site.tenancy.jobs import (
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.engines.choice import other_engine
+from threada_site.jobs.enqueue import (
     MAINTENANCE_QUEUE,
     adopt_jobs,
     enqueue,
@@ -22,8 +24,6 @@ from threada_site.tenancy.jobs import (
     live_jobs,
     revive_jobs,
 )
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import WorkItem
 

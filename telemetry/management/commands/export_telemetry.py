@@ -8,8 +8,8 @@ from django.core.management.base import CommandParser
 from telemetry.formats import FORMATS
 from telemetry.services.bodies import stream
 from telemetry.services.exports import new_export, record_export
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):

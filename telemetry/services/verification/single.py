@@ -10,7 +10,7 @@ from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.selectors import newest_checkpoint, proof_of
 from telemetry.tlog.note import VerifierKey
 from threada_site.kernel import errors
-from threada_site.kernel.canonical import sha256_hex
+from threada_site.kernel.json.canonical import sha256_hex
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from django.db import connection, transaction
 
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 
 ROWS_AT_ONCE: Final = 2_000
 

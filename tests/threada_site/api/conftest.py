@@ -12,8 +12,8 @@ from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from threada_site.api import documentation
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,11 @@ from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_token
 from tests.threada_site.api.conftest import assert_problem, refusals_of
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import clock, tokens
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.models import Credential, Tenant, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.urls("tests.threada_site.api.shelf")
 

@@ -9,8 +9,8 @@ import pytest
 from telemetry.models import Receipt
 from tests.client import Api
 from threada_site.api.correlation import correlation_id_for
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

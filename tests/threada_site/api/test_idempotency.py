@@ -14,9 +14,9 @@ from tests.factories import make_principal, make_token
 from tests.threada_site.api import shelf
 from tests.threada_site.api.conftest import assert_problem, channels_of, refusals_of
 from threada_site.api.models import IdempotencyRecord
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.urls("tests.threada_site.api.shelf")
 KEY = {"Idempotency-Key": "k-1"}
@@ -197,7 +197,7 @@ class TestInFlight:
 
         from tests.factories import acting
         from threada_site.api.idempotency import Claim
-        from threada_site.kernel.canonical import canonical_sha256
+        from threada_site.kernel.json.canonical import canonical_sha256
 
         body = {"slug": "web", "then": "wait"}
         refused = Claim(acting(tenant, requester), "/channels", "k-1", canonical_sha256(body))

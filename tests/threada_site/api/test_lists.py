@@ -13,10 +13,10 @@ from policies.models import Channel
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.threada_site.api.conftest import assert_problem
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.urls("tests.threada_site.api.shelf")
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,11 +11,11 @@ from telemetry.models import Receipt
 from tests.client import Api
 from tests.threada_site.api.conftest import assert_problem, channels_of, refusals_of
 from threada_site.api import problems
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.reasons import REASONS
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.urls("tests.threada_site.api.shelf")
 

@@ -13,11 +13,11 @@ from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.threada_site.api.conftest import assert_problem
 from threada_site.api import system
+from threada_site.database.roles import owner_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.jobs import enqueue
 from threada_site.tenancy.models import Credential, Tenant
-from threada_site.tenancy.roles import owner_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.urls("tests.threada_site.api.shelf")
 

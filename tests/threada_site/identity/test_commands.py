@@ -15,11 +15,11 @@ from django.core.management import ManagementUtility
 
 from telemetry.models import Receipt
 from tests.factories import make_principal, make_token
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.selectors import rights_of_principal, tenant_by_slug
 from threada_site.kernel import clock, tokens
 from threada_site.tenancy.models import Credential, Membership, Tenant, User
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Said(NamedTuple):

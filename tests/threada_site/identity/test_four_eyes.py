@@ -11,12 +11,12 @@ from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
 from tests.threada_site.identity.test_commands import Manage, Said, manage
 from tests.threada_site.identity.test_services import kinds, last_body
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
 from threada_site.tenancy.models import FourEyesRule, Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 __all__ = ["manage"]
 

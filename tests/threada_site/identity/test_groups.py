@@ -9,14 +9,14 @@ from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
 from tests.threada_site.identity.test_services import kinds, last_body
+from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from threada_site.identity import services
 from threada_site.identity.selectors import console_context, group_member_names, rights_of_principal
 from threada_site.identity.services import groups
 from threada_site.kernel import errors
+from threada_site.tenancy.members import members
 from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember, Tenant, User
-from threada_site.tenancy.people import members
-from threada_site.tenancy.puts import Change
-from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError, unit_of_work
+from threada_site.tenancy.upsert import Change
 
 
 @pytest.fixture

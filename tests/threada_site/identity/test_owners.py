@@ -7,10 +7,10 @@ import pytest
 from tests.factories import acting, acting_system, make_principal
 from tests.threada_site.identity.test_commands import Manage, Said, credential, manage
 from tests.threada_site.identity.test_services import kinds, last_body
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import errors
 from threada_site.tenancy.models import Membership, Tenant, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 __all__ = ["manage"]
 

@@ -9,12 +9,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.factories import acting_system, make_principal, make_token
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import selectors
 from threada_site.identity.default_roles import DEFAULT_ROLES
 from threada_site.kernel import errors
 from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.models import Credential, Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 def test_tenant_by_slug(tenant: Tenant) -> None:

@@ -11,13 +11,13 @@ from django.contrib.auth.models import Group
 from policies.models import Workflow
 from telemetry.models import Receipt, SealQueueEntry
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant, make_token
+from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from threada_site.identity import services
 from threada_site.identity.default_roles import DEFAULT_ROLES
 from threada_site.identity.selectors import rights_of_principal, tenants_of_person
 from threada_site.kernel import clock, errors, tokens
 from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.models import Credential, Membership, Role, Tenant, User
-from threada_site.tenancy.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 
 
 def kinds(tenant: Tenant) -> list[str]:

@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threada_site.kernel.canonical import canonical_bytes, canonical_sha256, commitment, sha256_hex
+from threada_site.kernel.json.canonical import canonical_bytes, canonical_sha256, commitment, sha256_hex
 
 
 @pytest.mark.parametrize(

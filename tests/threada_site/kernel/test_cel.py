@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.facts import CONTEXT_FACTS, ITEM_FACTS
+from policies.language.facts import CONTEXT_FACTS, ITEM_FACTS
 from threada_site.kernel.cel import (
     ENGINE,
     MAX_LENGTH,
@@ -20,7 +20,7 @@ from threada_site.kernel.cel import (
     expression,
     typed,
 )
-from threada_site.kernel.interop import MAX_INTEGER
+from threada_site.kernel.json.strict import MAX_INTEGER
 
 VARIABLES = ("item", "ctx", "input", "lists")
 FACTS = {

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threada_site.kernel.canonical import canonical_bytes, canonical_sha256
-from threada_site.kernel.differences import MOST_BYTES, MOST_CHANGES, difference
+from threada_site.kernel.json.canonical import canonical_bytes, canonical_sha256
+from threada_site.kernel.json.differences import MOST_BYTES, MOST_CHANGES, difference
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from threada_site.kernel.document_text import write_document
-from threada_site.kernel.documents import load_documents
-from threada_site.kernel.interop import MAX_INTEGER
+from threada_site.kernel.documents.reader import load_documents
+from threada_site.kernel.documents.writer import write_document
+from threada_site.kernel.json.strict import MAX_INTEGER
 
 _ODD = st.sampled_from(
     ["yes", "No", "on", "null", "~", "1e5", "0o17", "0x1f", "1_000", "12:30:45", "2026-01-01", ".inf", "=", "<<", "- a",

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threada_site.kernel.documents import load_documents
+from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid
-from threada_site.kernel.interop import MAX_INTEGER, check_value
+from threada_site.kernel.json.strict import MAX_INTEGER, check_value
 
 
 def load(text: str) -> Any:

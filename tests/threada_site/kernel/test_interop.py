@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
-from threada_site.kernel.interop import MAX_DEPTH, MAX_INTEGER, check_strings, check_value, parse_json
+from threada_site.kernel.json.canonical import canonical_bytes
+from threada_site.kernel.json.strict import MAX_DEPTH, MAX_INTEGER, check_strings, check_value, parse_json
 
 
 class TestParse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from threada_site.kernel.documents import load_documents
+from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import FieldError
 
 

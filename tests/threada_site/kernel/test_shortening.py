@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threada_site.kernel.shortening import LONGEST_TEXT, MOST_CHARACTERS, MOST_PARTS, shorten
+from threada_site.kernel.json.truncate import LONGEST_TEXT, MOST_CHARACTERS, MOST_PARTS, shorten
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),

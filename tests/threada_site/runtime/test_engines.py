@@ -13,10 +13,10 @@ from django.conf import settings as product
 from pytest_django import Settings
 
 from tests.journeys.worker import database_url
-from threada_site.runtime.lanes import all_lanes
-from threada_site.runtime.relay import Clock
-from threada_site.tenancy.engines.choice import engine_problem
-from threada_site.tenancy.registry import all_tasks, task
+from threada_site.jobs.engines.choice import engine_problem
+from threada_site.jobs.registry import all_tasks, task
+from threada_site.runtime.workers.lanes import all_lanes
+from threada_site.runtime.workers.relay import Clock
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from telemetry.alarms import left_behind_alarm
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.engines.choice import other_engine
+from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock
-from threada_site.tenancy.engines.choice import other_engine
-from threada_site.tenancy.jobs import enqueue
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.sweeps import adopt_jobs_of_another_engine
 
 pytestmark = pytest.mark.django_db

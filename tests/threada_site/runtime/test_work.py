@@ -13,9 +13,9 @@ from django.db import connection
 
 from tests.factories import make_tenant
 from tests.journeys.worker import running_worker
+from threada_site.jobs.engines.choice import PROCRASTINATE
+from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock
-from threada_site.tenancy.engines.choice import PROCRASTINATE
-from threada_site.tenancy.jobs import enqueue
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.db import connection, models
 
+from threada_site.database.isolation_checks import tenant_models
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.checks import tenant_models
 from threada_site.tenancy.models import Tenant, TenantRow, User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 # What a check constraint demands and the field itself does not say.
 _CONSTRAINED: dict[str, Any] = {

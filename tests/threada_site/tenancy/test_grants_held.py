@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from threada_site.kernel.context import ALL_SCOPES, INSIDE_WORKFLOW_MANAGE, Scope
-from threada_site.tenancy.grants_held import Rights, effective_rights
+from threada_site.tenancy.effective_rights import Rights, effective_rights
 
 TENANT = uuid.UUID(int=1)
 WORKFLOW = uuid.UUID(int=2)

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from tests.client import Api
 from threada_site.api import system
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance
-from threada_site.tenancy.instance import accept_facts, differing_facts
+from threada_site.tenancy.instance_membership import accept_facts, differing_facts
 from threada_site.tenancy.instance_models import Instance
 from threada_site.tenancy.instance_record import Fact, fingerprint, settle, skew
 

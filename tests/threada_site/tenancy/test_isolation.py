@@ -6,12 +6,12 @@ import pytest
 from django.db import DatabaseError, IntegrityError, ProgrammingError, connection, models, transaction
 
 from tests.threada_site.tenancy.rows import RowMaker, check_constraints_now
+from threada_site.database.constraints import AppendOnly, TenantForeignKey
+from threada_site.database.isolation_checks import tenant_models
+from threada_site.database.roles import owner_role, platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.checks import tenant_models
-from threada_site.tenancy.constraints import AppendOnly, TenantForeignKey
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.roles import owner_role, platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 TABLES = tenant_models()
 APPEND_ONLY = [model for model in TABLES if any(isinstance(c, AppendOnly) for c in model._meta.constraints)]

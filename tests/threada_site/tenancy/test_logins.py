@@ -23,12 +23,12 @@ import pytest
 from psycopg import sql
 
 from telemetry.sealing.key_file import KeyFile
+from threada_site.database.logins import scram_verifier
 from threada_site.environment import BASE_DIR
 from threada_site.postgres import Cluster, ensure_running, stop
 from threada_site.postgres.binaries import locate
 from threada_site.postgres.home import service_home
-from threada_site.runtime.web import web_command
-from threada_site.tenancy.logins import scram_verifier
+from threada_site.runtime.web.options import web_command
 
 pytestmark = pytest.mark.slow
 

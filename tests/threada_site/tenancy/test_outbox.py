@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from threada_site.kernel import clock
-from threada_site.tenancy.engines.outbox_jobs import (
+from threada_site.jobs.engines.outbox_jobs import (
     LOSSES,
     OutboxJobs,
     Taken,
@@ -20,8 +19,8 @@ from threada_site.tenancy.engines.outbox_jobs import (
     sign_off,
     take,
 )
-from threada_site.tenancy.engines.procrastinate_jobs import ProcrastinateJobs
-from threada_site.tenancy.engines.publication import (
+from threada_site.jobs.engines.procrastinate_jobs import ProcrastinateJobs
+from threada_site.jobs.engines.publication import (
     Due,
     Room,
     due_jobs,
@@ -33,6 +32,7 @@ from threada_site.tenancy.engines.publication import (
     unmark,
     unmark_lost,
 )
+from threada_site.kernel import clock
 
 pytestmark = pytest.mark.django_db
 

@@ -7,9 +7,8 @@ import uuid
 import pytest
 from django.db import connection, transaction
 
-from threada_site.tenancy.models import Role, Tenant
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import (
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import (
     NestedTenantError,
     OutsideUnitOfWorkError,
     current_tenant_id,
@@ -18,6 +17,7 @@ from threada_site.tenancy.unit_of_work import (
     require_unit_of_work,
     unit_of_work,
 )
+from threada_site.tenancy.models import Role, Tenant
 
 DEFAULT_ROLES = 9
 

@@ -1,8 +1,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="idempotencyrecord",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="idempotencyrecord_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="idempotencyrecord_rls"),
         ),
         migrations.AddConstraint(
             model_name="idempotencyrecord",

@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.selectors import rights_of_principal, scopes_somewhere
 from threada_site.identity.stewardship import is_steward, require_steward_or_self
 from threada_site.kernel import clock, errors, ids, tokens
 from threada_site.kernel.context import ActingContext, Scope, with_implied
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Credential, Membership, User
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 LONGEST_LIFE: Final = timedelta(days=3660)
 _HINT_LENGTH: Final = 10

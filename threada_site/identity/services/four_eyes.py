@@ -7,12 +7,12 @@ from typing import Final
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.four_eyes import FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 ASKED_LASTS: Final = timedelta(days=7)
 """After so long somebody has to ask again: what was meant then may not be meant now."""

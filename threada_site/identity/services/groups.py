@@ -7,14 +7,14 @@ from typing import Final
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember
-from threada_site.tenancy.puts import Change, Put
-from threada_site.tenancy.unit_of_work import require_unit_of_work
+from threada_site.tenancy.upsert import Change, Put
 
 MOST_MEMBERS: Final = 10_000
 _MOST_PROBLEMS: Final = 50

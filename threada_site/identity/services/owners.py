@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.selectors import principal_of_tenant
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Membership, User
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 
 def set_owner(principal: User, owner: str, *, ctx: ActingContext) -> None:

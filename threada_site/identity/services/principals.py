@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.services.roles import withdraw_scopes_on_objects
 from threada_site.identity.slugs import require_slug
@@ -18,7 +19,6 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Credential, Membership, Role, User
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 
 def ensure_principal(

@@ -14,13 +14,13 @@ from guardian.models import GroupObjectPermission, UserObjectPermission
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Membership, Role, Tenant, TenantRow, User
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 _MOST_NAMED: Final = 10
 

@@ -6,13 +6,13 @@ from django.db import IntegrityError, transaction
 
 from telemetry.receipts import Entry
 from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.default_roles import DEFAULT_ROLES
 from threada_site.identity.services.roles import write_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import require_unit_of_work
 
 
 def founding_context(slug: str, *, entry_point: EntryPoint = EntryPoint.COMMAND) -> ActingContext:

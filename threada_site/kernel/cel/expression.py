@@ -15,7 +15,7 @@ from threada_site.kernel.cel.environment import new_environment, position, read_
 from threada_site.kernel.cel.tree import Tree
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.errors import JsonNotInteroperable
-from threada_site.kernel.interop import check_value
+from threada_site.kernel.json.strict import check_value
 from threada_site.kernel.weighted_cache import WeightedCache
 
 ENGINE: Final = f"cel-expr-python {version('cel-expr-python')}"

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from cel_expr_python import cel
 
-from threada_site.kernel.canonical import canonical_bytes
 from threada_site.kernel.cel.environment import ExpressionProblem, new_environment, position, read_problems
 from threada_site.kernel.cel.expression import ExpressionError, compile_expression
 from threada_site.kernel.cel.shapes import DYNAMIC, MAX_FIELDS, PACKAGE, Shape, Shapes
 from threada_site.kernel.cel.tree import Tree
+from threada_site.kernel.json.canonical import canonical_bytes
 
 CONDITION_VARIABLES: Final = ("item", "ctx", "input", "lists")
 

@@ -15,7 +15,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.errors import ThreadaError
 from threada_site.postgres import EmbeddedPostgresError
-from threada_site.tenancy.instance import difference, differing_facts
+from threada_site.tenancy.instance_membership import difference, differing_facts
 from threada_site.tenancy.models import Tenant
 
 

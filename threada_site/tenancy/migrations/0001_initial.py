@@ -5,9 +5,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 SQL = Path(__file__).resolve().parent.parent / "sql" / "triggers.sql"
@@ -250,7 +250,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="role",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="role_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="role_rls"),
         ),
         migrations.AddConstraint(
             model_name="role",
@@ -262,7 +262,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="membership",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="membership_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="membership_rls"),
         ),
         migrations.AddConstraint(
             model_name="membership",
@@ -274,7 +274,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="credential",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="credential_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="credential_rls"),
         ),
         migrations.AddConstraint(
             model_name="credential",

@@ -5,9 +5,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="peoplegroup",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="peoplegroup_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="peoplegroup_rls"),
         ),
         migrations.AddConstraint(
             model_name="peoplegroup",
@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="peoplegroupmember",
-            constraint=threada_site.tenancy.constraints.RowLevelSecurity(name="peoplegroupmember_rls"),
+            constraint=threada_site.database.constraints.RowLevelSecurity(name="peoplegroupmember_rls"),
         ),
         migrations.AddConstraint(
             model_name="peoplegroupmember",
@@ -134,13 +134,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="peoplegroupmember",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="group", name="peoplegroupmember_group_fk"
             ),
         ),
         migrations.AddConstraint(
             model_name="peoplegroupmember",
-            constraint=threada_site.tenancy.constraints.TenantForeignKey(
+            constraint=threada_site.database.constraints.TenantForeignKey(
                 field="membership", name="peoplegroupmember_membership_fk"
             ),
         ),

@@ -2,9 +2,9 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 import threada_site.tenancy.models
 
 
@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "rule of two people",
                 "verbose_name_plural": "rules of two people",
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="foureyesrule_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="foureyesrule_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="foureyesrule_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="foureyesrule_once"),
                     models.CheckConstraint(

@@ -3,9 +3,9 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
-import threada_site.tenancy.constraints
 
 
 class Migration(migrations.Migration):
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.tenancy.constraints.RowLevelSecurity(name="datasubject_rls"),
+                    threada_site.database.constraints.RowLevelSecurity(name="datasubject_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="datasubject_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "lookup"), name="datasubject_lookup_once"),
                     models.CheckConstraint(

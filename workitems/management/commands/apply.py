@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.apply import Applied, Outcome, apply_documents, read_documents
+from workitems.configuration.apply import Applied, Outcome, apply_documents, read_documents
 
 
 class Command(TenantCommand):

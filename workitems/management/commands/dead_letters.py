@@ -5,12 +5,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.dead_letters import MOST_AT_ONCE, Criteria, dead_letters, named, replay_executions
+from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, dead_letters, named, replay_executions
 
 
 class Command(TenantCommand):

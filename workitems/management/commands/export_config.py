@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.export_config import configuration_files, write_configuration
+from workitems.configuration.export import configuration_files, write_configuration
 
 
 class Command(TenantCommand):

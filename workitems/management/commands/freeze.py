@@ -6,11 +6,11 @@ from django.core.management.base import CommandParser
 
 from integrations.freezing import FreezeScope
 from integrations.models import Freeze
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.freezes import lift_freeze, set_freeze
+from workitems.executions.freezes import lift_freeze, set_freeze
 
 
 class Command(TenantCommand):

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import Membership
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import LegalHold
-from workitems.services.holds import HoldRequest, lift_hold, set_hold
+from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
 
 
 class Command(TenantCommand):

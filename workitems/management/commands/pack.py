@@ -7,11 +7,11 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from policies import selectors
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.packs import install_pack, read_pack, remove_pack
+from workitems.configuration.packs import install_pack, read_pack, remove_pack
 
 
 class Command(TenantCommand):

@@ -5,14 +5,14 @@ from typing import Any
 import orjson
 from django.core.management.base import CommandParser
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
 from workitems.models import RetentionRun
-from workitems.services.retention import note_failure, open_run, plan_retention
-from workitems.services.retention_batches import take_batch
+from workitems.retention.batches import take_batch
+from workitems.retention.run import note_failure, open_run, plan_retention
 
 
 class Command(TenantCommand):

@@ -10,9 +10,9 @@ from django.core.management.base import CommandParser
 
 from integrations.keyring import KeyringProblem, keys_in, write_keys
 from integrations.services.vault import encrypt_anew, encrypted_with_older_keys, keyring
-from threada_site.tenancy.instance import SECRETS_KEY, accept_facts
+from threada_site.tenancy.instance_membership import SECRETS_KEY, accept_facts
 from threada_site.tenancy.management.base import ProductCommand
-from workitems.services.preferences import encrypt_addresses_anew
+from workitems.notices.preferences import encrypt_addresses_anew
 
 BATCH: Final = 200
 PATIENCE: Final = 10_000

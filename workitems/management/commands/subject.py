@@ -9,13 +9,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
-from workitems.services.erasure import erase_principal, erase_subject, subject_named
-from workitems.services.subject_export import export_principal, export_subject
+from workitems.retention.erasure import erase_principal, erase_subject, subject_named
+from workitems.retention.subject_export import export_principal, export_subject
 
 
 class Command(TenantCommand):

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.management.arguments import duration, scopes
 from threada_site.identity.services import add_member, ensure_principal, grant_role, issue_credential, set_owner
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import User
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.selectors import credential_of_tenant
 from threada_site.identity.services import revoke_credential
 from threada_site.kernel import ids, tokens
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import Credential
-from threada_site.tenancy.roles import platform_role
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Place(NamedTuple):

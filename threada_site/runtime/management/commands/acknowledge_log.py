@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from telemetry.services.log_breaks import acknowledge_instance_log, acknowledge_log
-from threada_site.runtime.seal import sealing_anchor
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.runtime.sealer.process import sealing_anchor
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):

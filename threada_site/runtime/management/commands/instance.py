@@ -9,10 +9,11 @@ from django.core.management.base import CommandParser
 from integrations.keyring import Undecryptable
 from integrations.services.vault import encrypted_with_unknown_keys
 from telemetry.sealing.key_file import KeyFileProblem
-from threada_site.runtime.seal import sealer_conninfo, sealing_key_file
-from threada_site.runtime.sealing_key import SEALING_KEY, settle_sealing_key
-from threada_site.tenancy.engines.choice import CELERY
-from threada_site.tenancy.instance import (
+from threada_site.jobs.engines.choice import CELERY
+from threada_site.personal_data.subject_keys import opens_a_key
+from threada_site.runtime.sealer.key import SEALING_KEY, settle_sealing_key
+from threada_site.runtime.sealer.process import sealer_conninfo, sealing_key_file
+from threada_site.tenancy.instance_membership import (
     KEYS,
     SECRETS_KEY,
     SETTINGS,
@@ -22,7 +23,6 @@ from threada_site.tenancy.instance import (
     difference,
     differing_facts,
 )
-from threada_site.tenancy.keyring import opens_a_key
 from threada_site.tenancy.management.base import ProductCommand
 
 
@@ -55,9 +55,9 @@ class Command(ProductCommand):
         self.stdout.write("Keys and settings are those of the instance.")
 
     def _check_broker(self) -> None:
-        from threada_site.runtime.broker_place import ELSEWHERE, is_elsewhere
-        from threada_site.runtime.celery_app import BROKER_AWAY, celery_app
-        from threada_site.runtime.lanes import all_lanes
+        from threada_site.runtime.workers.broker_check import ELSEWHERE, is_elsewhere
+        from threada_site.runtime.workers.celery_app import BROKER_AWAY, celery_app
+        from threada_site.runtime.workers.lanes import all_lanes
 
         try:
             if is_elsewhere(celery_app(all_lanes(1))):

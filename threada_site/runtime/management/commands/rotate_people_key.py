@@ -3,9 +3,9 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from threada_site.tenancy.instance import PEOPLE_KEY, accept_facts
+from threada_site.personal_data.rotate_people_key import wrap_anew
+from threada_site.tenancy.instance_membership import PEOPLE_KEY, accept_facts
 from threada_site.tenancy.management.base import ProductCommand
-from threada_site.tenancy.rewrapping import wrap_anew
 
 BATCH: Final = 200
 PASSES: Final = 20

@@ -9,11 +9,17 @@ from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
 from telemetry.services.key_changes import record_key_change
-from threada_site.runtime.seal import instance_name, line_log, sealer_conninfo, sealing_anchor, sealing_key_file
-from threada_site.runtime.sealing_key import settle_sealing_key
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.runtime.sealer.key import settle_sealing_key
+from threada_site.runtime.sealer.process import (
+    instance_name,
+    line_log,
+    sealer_conninfo,
+    sealing_anchor,
+    sealing_key_file,
+)
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from threada_site.runtime.seal import main
+from threada_site.runtime.sealer.process import main
 
 
 class Command(BaseCommand):

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from telemetry.selectors import newest_checkpoint
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.unit_of_work import unit_of_work
 
 
 class Command(TenantCommand):

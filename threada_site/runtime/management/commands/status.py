@@ -11,9 +11,9 @@ from django.db import DatabaseError
 
 from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, unsealed_alarm
 from threada_site import postgres
+from threada_site.database.partitioning import MONTHS_AHEAD
 from threada_site.tenancy.figures import figures_to_show
 from threada_site.tenancy.management.base import ProductCommand
-from threada_site.tenancy.partitioning import MONTHS_AHEAD
 
 _MANAGE = str(settings.THREADA_BASE_DIR / "manage.py")
 

@@ -11,7 +11,7 @@ from threada_site import postgres
 from threada_site.runtime.prepare import Preparation, prepare
 from threada_site.runtime.startup import NotSafeToRunError
 from threada_site.runtime.supervisor import Assignment, take_over
-from threada_site.runtime.web import web_command
+from threada_site.runtime.web.options import web_command
 
 
 class Command(BaseCommand):

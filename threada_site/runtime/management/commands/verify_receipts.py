@@ -26,10 +26,10 @@ from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
 from telemetry.tlog.note import VerifierKey, notes_in
 from telemetry.tlog.texts import MalformedText
 from threada_site.kernel import ids
-from threada_site.runtime.seal import sealing_anchor, sealing_key_file
+from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
 from threada_site.tenancy.management.base import ProductCommand
 from threada_site.tenancy.models import Tenant
-from workitems.services.completeness import case_count, verify_completeness
+from workitems.completeness.verify import case_count, verify_completeness
 
 MOST_NAMED: Final = 200
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import connection
 
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance, refuse_unless_safe
-from threada_site.runtime.web import web_command
+from threada_site.runtime.web.options import web_command
 from threada_site.tenancy.management.base import ProductCommand
 
 

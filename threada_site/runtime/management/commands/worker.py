@@ -7,9 +7,9 @@ import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from threada_site.jobs.engines.choice import CELERY, other_engine
+from threada_site.jobs.enqueue import depth_left_behind
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance, refuse_unless_safe
-from threada_site.tenancy.engines.choice import CELERY, other_engine
-from threada_site.tenancy.jobs import depth_left_behind
 
 log = structlog.get_logger("threada.worker")
 
@@ -46,9 +46,9 @@ def _tell_of_jobs_left() -> None:
 def _work(concurrency: int) -> bool:
     """On the engine that was chosen; the other is not loaded."""
     if settings.THREADA_ENGINE == CELERY:
-        from threada_site.runtime.crew import Crew
+        from threada_site.runtime.workers.celery_supervisor import Crew
 
         return Crew(concurrency).run()
-    from threada_site.runtime.work import work
+    from threada_site.runtime.workers.procrastinate_worker import work
 
     return asyncio.run(work(concurrency=concurrency))

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from threada_site.tenancy.checks import isolation_problems, tenant_models
+from threada_site.database.isolation_checks import isolation_problems, tenant_models
+from threada_site.database.replicas import replica_problems
 from threada_site.tenancy.management.base import ProductCommand
-from threada_site.tenancy.replicas import replica_problems
 
 
 class Command(ProductCommand):

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE
-from threada_site.tenancy.logins import login_at, logins_script, new_passwords, scram_verifier
+from threada_site.database.bootstrap import EMBEDDED_DATABASE
+from threada_site.database.logins import login_at, logins_script, new_passwords, scram_verifier
+from threada_site.database.role_names import APP, PLATFORM_LOGIN
 from threada_site.tenancy.management.base import ProductCommand
-from threada_site.tenancy.role_names import APP, PLATFORM_LOGIN
 
 
 class Command(ProductCommand):

@@ -9,9 +9,9 @@ from django.core.management.base import CommandParser
 from psycopg.conninfo import conninfo_to_dict
 
 from threada_site import postgres
-from threada_site.tenancy.bootstrap import EMBEDDED_DATABASE, is_superuser, login_url
+from threada_site.database.bootstrap import EMBEDDED_DATABASE, is_superuser, login_url
+from threada_site.database.roles import APP
 from threada_site.tenancy.management.base import ProductCommand
-from threada_site.tenancy.roles import APP
 
 
 class Command(ProductCommand):

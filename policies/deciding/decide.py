@@ -1,0 +1,169 @@
+"""Deciding: the rulebook in force is asked about one case. Whatever goes wrong is a deny that says why."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from policies.deciding.rulebook import Rulebook, rulebook_for
+from policies.language.approvals import to_json
+from policies.language.evaluation import MatchedRule, RuleError, Verdict, evaluate
+from policies.language.request import DecisionRequest
+from policies.language.rules import Effect
+from policies.language.time_window import whole_milliseconds
+from policies.models import PolicyDecision
+from threada_site.database.batched_writes import insert_together
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+from threada_site.kernel.tracing import traced
+
+__all__ = ["DecisionRequest", "decide", "recheck", "verdict_of"]
+
+FAILURES: Final = frozenset(
+    {"policy_missing", "policy_error", "policy_malformed", "policy_too_slow", "no_rule_matched"}
+)
+"""Reason codes of a deny that no rule asked for."""
+
+log = structlog.get_logger("threada.policies")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was asked, by what, and what it said."""
+
+    facts: dict[str, Any]
+    rulebook: Rulebook
+    verdict: Verdict
+
+
+@traced("policy.decide")
+def decide(request: DecisionRequest, *, ctx: ActingContext) -> PolicyDecision:
+    """Ask the rulebook in force and keep its answer, with all that is needed to repeat it.
+
+    Two statements; a process that does not know a version or list yet reads it first. The receipt is the caller's.
+    """
+    answer = _ask(request, ctx=ctx)
+    decision = _decision(request, answer, ctx=ctx)
+    insert_together([decision])
+    return decision
+
+
+@traced("policy.recheck")
+def recheck(request: DecisionRequest, *, ctx: ActingContext) -> Verdict:
+    """The same answer, kept nowhere: for the last look right before a call."""
+    return _ask(request, ctx=ctx).verdict
+
+
+def deciding_rules(verdict: Verdict) -> tuple[MatchedRule, ...]:
+    """The rules behind the outcome: those of the winning effect; none where the deny comes from a failure."""
+    if FAILURES.intersection(verdict.reason_codes):
+        return ()
+    return tuple(match for match in verdict.matched if match.effect is verdict.outcome)
+
+
+def _ask(request: DecisionRequest, *, ctx: ActingContext) -> _Answer:
+    require_unit_of_work(ctx.tenant_id)
+    now = whole_milliseconds(clock.now())
+    rulebook = rulebook_for(
+        workflow=request.workflow,
+        channel=request.channel,
+        requester_id=request.requester_id,
+        requester_groups=request.requester_groups,
+        at=now,
+        ctx=ctx,
+    )
+    facts = request.facts(now=now, lists=rulebook.lists, requester_groups=rulebook.requester_groups)
+    return _Answer(facts, rulebook, verdict_of(rulebook, facts))
+
+
+def verdict_of(rulebook: Rulebook, facts: dict[str, Any]) -> Verdict:
+    """What `rulebook` says about complete facts. The one way to an answer: live, simulated, replayed or beside."""
+    if rulebook.missing:
+        missing = [RuleError(slug, "", "It has no version in force.") for slug in rulebook.missing]
+        return _deny("policy_missing", missing)
+    try:
+        return evaluate(rulebook.entries, facts)
+    except Exception as error:  # a defect of the engine must end as a refusal, never as an item that nothing decides
+        log.exception("evaluation_failed")
+        return _deny("policy_error", [RuleError("", "", f"The evaluation broke: {type(error).__name__}.")])
+
+
+def _deny(reason_code: str, errors: list[RuleError]) -> Verdict:
+    return Verdict(outcome=Effect.DENY, reason_codes=(reason_code,), errors=tuple(errors), trace=[], duration_us=0)
+
+
+def _decision(request: DecisionRequest, answer: _Answer, *, ctx: ActingContext) -> PolicyDecision:
+    verdict, rulebook = answer.verdict, answer.rulebook
+    # Lists are kept by version: their items may be many, and never change.
+    facts = canonical_bytes({name: value for name, value in answer.facts.items() if name != "lists"})
+    deciding = deciding_rules(verdict)
+    return PolicyDecision(
+        tenant_id=ctx.tenant_id,
+        work_item_id=request.work_item_id,
+        execution_id=request.execution_id,
+        point=str(request.point),
+        outcome=str(verdict.outcome),
+        reason_codes=list(verdict.reason_codes),
+        matched=[rule_json(match) for match in deciding],
+        rule_errors=errors_json(verdict),
+        versions=versions_json(rulebook),
+        list_versions={name: str(version_id) for name, version_id in rulebook.list_versions.items()},
+        approvals=to_json(verdict.approvals) if verdict.approvals else None,
+        trace=trace_of(verdict),
+        facts=facts,
+        facts_sha256=sha256_hex(request.salt + facts),
+        policy_version_id=_deciding_version(deciding, answer),
+        engine=verdict.engine,
+        duration_us=verdict.duration_us,
+    )
+
+
+def _deciding_version(deciding: tuple[MatchedRule, ...], answer: _Answer) -> uuid.UUID | None:
+    """The version of the first rule that decided, or of the first that failed."""
+    if deciding:
+        return ids.parse_public_id(ids.POLICY_VERSION, deciding[0].version_id)
+    failed = {error.policy for error in answer.verdict.errors}
+    named = (entry.version_id for entry in answer.rulebook.entries if entry.policy in failed)
+    first = next(named, None)
+    return ids.parse_public_id(ids.POLICY_VERSION, first) if first else None
+
+
+def rule_json(match: MatchedRule) -> dict[str, Any]:
+    """A rule as decisions name it."""
+    return {
+        "policy": match.policy,
+        "version_id": match.version_id,
+        "rule": match.rule,
+        "effect": str(match.effect),
+        "reason": match.reason,
+        "scope": match.scope,
+        **({"message": match.message} if match.message else {}),
+    }
+
+
+def errors_json(verdict: Verdict) -> list[dict[str, Any]]:
+    """The rules that failed, and why."""
+    return [{"policy": error.policy, "rule": error.rule, "message": error.message} for error in verdict.errors]
+
+
+def versions_json(rulebook: Rulebook) -> list[dict[str, Any]]:
+    """What was asked and where each is bound; of a policy without a version in force, that it has none."""
+    asked = [
+        {"policy": entry.policy, "version_id": entry.version_id, "scope": entry.scope, "on": list(entry.on)}
+        for entry in rulebook.entries
+    ]
+    return [*asked, *({"policy": slug, "version_id": None, "scope": None, "on": []} for slug in rulebook.missing)]
+
+
+def trace_of(verdict: Verdict) -> list[dict[str, Any]]:
+    """The trace, with the rules that a narrower one loosened."""
+    overridden: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for match in verdict.overridden:
+        overridden[match.policy, match.scope].append(match.rule)
+    return [{**entry, "overridden": overridden[entry["policy"], entry["scope"]]} for entry in verdict.trace]

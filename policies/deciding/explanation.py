@@ -1,0 +1,170 @@
+"""A decision told in sentences: what was asked, which rules said what and why, what follows. Pure.
+
+Everything is taken from the record: facts, versions, trace. Conditions are those of the versions that were asked, and
+stand beside what the facts said about what they read. What is gone is said to be gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from policies.deciding.comparison import people_asked
+
+MOST_SAID: Final = 8
+"""Rules, and facts of one rule, that are named one by one."""
+_LONGEST_VALUE: Final = 80
+_STRINGS: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_PATH: Final = re.compile(r"\b(?:item|ctx|input)(?:\.[A-Za-z_]\w*)+")
+_EFFECTS: Final = {
+    "allow": "It is allowed",
+    "review": "People have to review it first",
+    "require_approval": "People have to approve it first",
+    "deny": "It is denied",
+}
+_FAILURES: Final = {
+    "policy_missing": "no version of a policy that applies there is in force",
+    "policy_error": "a rule failed, and what cannot be judged is not allowed",
+    "policy_malformed": "a version that applies there cannot be read",
+    "policy_too_slow": "the rules took too long",
+    "no_rule_matched": "no rule matched, and what no rule allows is not allowed",
+}
+_SAYS: Final = {
+    "allow": "allows it",
+    "review": "asks for a review",
+    "require_approval": "asks for an approval",
+    "deny": "denies it",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A decision as it was recorded. `facts` None: they are gone. `conditions`: version id → rule id → its text."""
+
+    point: str
+    outcome: str
+    reason_codes: Sequence[str]
+    matched: Sequence[Mapping[str, Any]]
+    errors: Sequence[Mapping[str, Any]]
+    versions: Sequence[Mapping[str, Any]]
+    trace: Sequence[Mapping[str, Any]]
+    approvals: Mapping[str, Any] | None
+    facts: Mapping[str, Any] | None
+    conditions: Mapping[str, Mapping[str, str]]
+    numbers: Mapping[str, int]
+    engine: str
+    duration_us: int
+
+
+def explain_decision(told: Told) -> list[str]:
+    """The sentences, the outcome first."""
+    return [*_outcome(told), *_rules(told), *_failures(told), *_beside(told), *_asked(told)]
+
+
+def _outcome(told: Told) -> Iterator[str]:
+    reasons = ", ".join(told.reason_codes)
+    failure = next((_FAILURES[code] for code in told.reason_codes if code in _FAILURES), "")
+    yield f"{_EFFECTS.get(told.outcome, told.outcome)} ({reasons})" + (f": {failure}." if failure else ".")
+    people = people_asked(told.approvals)
+    if people:
+        yield f"At least {people} {'person has' if people == 1 else 'people have'} to agree."
+
+
+def _rules(told: Told) -> Iterator[str]:
+    for rule in told.matched[:MOST_SAID]:
+        condition = told.conditions.get(rule["version_id"], {}).get(rule["rule"])
+        name = f"Rule {rule['rule']} of {_version(told, rule)}"
+        because = f" because {condition} holds" if condition and condition != "true" else ""
+        always = " in every case" if condition == "true" else ""
+        yield f"{name} {_SAYS.get(rule['effect'], rule['effect'])}{always}{because} ({rule['reason']})."
+        if condition:
+            facts = _facts_read(condition, told.facts)
+            if facts:
+                yield f"There, {'; '.join(facts)}."
+        if rule.get("message"):
+            yield f"Its author says: {rule['message']}"
+    if len(told.matched) > MOST_SAID:
+        yield f"{len(told.matched) - MOST_SAID} more rules say the same."
+
+
+def _failures(told: Told) -> Iterator[str]:
+    for error in told.errors[:MOST_SAID]:
+        where = (
+            f"Rule {error['rule']} of {error['policy']}" if error.get("rule") else error.get("policy") or "The engine"
+        )
+        yield f"{where} failed: {error['message']}"
+
+
+def _beside(told: Told) -> Iterator[str]:
+    """Rules that held and did not decide: weaker ones, and those that a narrower rule loosened."""
+    deciding = {(rule["policy"], rule["rule"]) for rule in told.matched}
+    loosened = [f"{row['policy']}/{rule}" for row in told.trace for rule in row.get("overridden", ())]
+    weaker = [
+        f"{row['policy']}/{rule}"
+        for row in told.trace
+        for rule in row.get("matched", ())
+        if (row["policy"], rule) not in deciding and f"{row['policy']}/{rule}" not in loosened
+    ]
+    if loosened:
+        yield f"Loosened by a narrower rule, where they allow it: {_listed(loosened)}."
+    if weaker and told.matched:
+        yield f"Held too, and are less strict: {_listed(weaker)}."
+    elif weaker:
+        yield f"Held, and could not count: {_listed(weaker)}."
+
+
+def _asked(told: Told) -> Iterator[str]:
+    asked = [_version(told, row) for row in told.versions if row["version_id"]]
+    without = [row["policy"] for row in told.versions if not row["version_id"]]
+    looked_at = sum(len(row.get("looked_at", ())) for row in told.trace)
+    item = told.facts.get("item", {}) if told.facts else {}
+    place = f" of {item['workflow']}" if item.get("workflow") else ""
+    place += f", from {item['channel']}" if item.get("channel") else ""
+    if asked:
+        yield f"Asked at {told.point}{place}: {_listed(asked)}; {looked_at} rules were looked at."
+    else:
+        yield f"Asked at {told.point}{place}: no policy applied."
+    if without:
+        yield f"Without a version in force: {_listed(without)}."
+    if told.facts is None:
+        yield "Retention has removed the facts."
+    yield f"{told.engine} took {told.duration_us} µs."
+
+
+def _version(told: Told, row: Mapping[str, Any]) -> str:
+    number = told.numbers.get(row["version_id"])
+    on = ", ".join(row.get("on") or ())
+    scope = f" on {row['scope']} {on}".rstrip() if row.get("scope") else ""
+    return f"{row['policy']}{f' version {number}' if number else ''}{scope}"
+
+
+def _facts_read(condition: str, facts: Mapping[str, Any] | None) -> list[str]:
+    """`path is value` for what a condition reads, as far as it is plain; nothing where facts are gone."""
+    if facts is None:
+        return []
+    paths = dict.fromkeys(_PATH.findall(_STRINGS.sub("''", condition)))
+    found = []
+    for path in paths:
+        value: Any = facts
+        for name in path.split("."):
+            if not isinstance(value, Mapping) or name not in value:
+                break
+            value = value[name]
+        else:
+            if not isinstance(value, Mapping):
+                found.append(f"{path} is {_short(value)}")
+    return found[:MOST_SAID]
+
+
+def _short(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MOST_SAID
+    return ", ".join(names[:MOST_SAID]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""Documents of the policies app: parsing and validation. Pure."""

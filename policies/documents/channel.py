@@ -1,0 +1,41 @@
+"""`kind: Channel` documents: where requests come in. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from policies.language.header import read_head
+from policies.language.problems import Problems
+from threada_site.kernel.errors import DocumentInvalid
+
+MAX_NAME: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDocument:
+    """A channel as written. `id` is None where only its spec was given."""
+
+    id: str | None
+    name: str = ""
+
+
+def parse_channel(value: Any) -> ChannelDocument:
+    """Read a whole document (`kind`, `id`, and a `spec` that may be left out) or a bare spec (`name`).
+
+    Raises `DocumentInvalid` with a `FieldError` for every problem.
+    """
+    if not isinstance(value, Mapping):
+        raise DocumentInvalid("A channel is an object. Write {kind: Channel, id: web_main}.")
+    problems = Problems()
+    whole = {"spec": {}, **value} if "kind" in value else value
+    identifier, spec, base = read_head(whole, "Channel", problems)
+    problems.known_fields(spec, ("name",), base)
+    name = spec.get("name", "")
+    if not isinstance(name, str) or len(name) > MAX_NAME:
+        problems.add(f"{base}/name", f"name is text of at most {MAX_NAME} characters.")
+        name = ""
+    if problems.found:
+        raise DocumentInvalid(errors=problems.found)
+    return ChannelDocument(identifier, name)

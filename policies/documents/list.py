@@ -1,0 +1,56 @@
+"""`kind: List` documents: named values that rules ask for with `x in lists.name`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from policies.language.header import read_head
+from policies.language.problems import Problems
+from threada_site.kernel.errors import DocumentInvalid
+from threada_site.kernel.json.pointers import pointer_to
+
+MAX_ITEMS: Final = 10_000
+"""A decision hands every list its rules name to the engine: about a millisecond for this many items."""
+MAX_ITEM_LENGTH: Final = 1024
+
+type Item = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class ListDocument:
+    """A list as written. `id` is None where only its spec was given."""
+
+    id: str | None
+    items: tuple[Item, ...]
+
+
+def parse_list(value: Any) -> ListDocument:
+    """Read a whole document (`kind`, `id`, `spec`) or a bare spec (`items`).
+
+    Raises `DocumentInvalid` with a `FieldError` per problem.
+    """
+    problems = Problems()
+    if not isinstance(value, Mapping):
+        raise DocumentInvalid("A list is an object with items. Write {items: [...]}.")
+    identifier, spec, base = read_head(value, "List", problems)
+    problems.known_fields(spec, ("items",), base)
+    _check_items(spec.get("items"), pointer_to(base, "items"), problems)
+    if problems.found:
+        raise DocumentInvalid(errors=problems.found)
+    return ListDocument(identifier, tuple(spec["items"]))
+
+
+def _check_items(items: Any, pointer: str, problems: Problems) -> None:
+    if not isinstance(items, list):
+        problems.add(pointer, "items is a list of texts or numbers.", "wrong_type")
+        return
+    if len(items) > MAX_ITEMS:
+        problems.add(pointer, f"A list holds at most {MAX_ITEMS} items. Split it.", "too_large")
+        return
+    for index, item in enumerate(items):
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            problems.add(pointer_to(pointer, index), "An item is text or a number. Quote it.", "wrong_type")
+        elif isinstance(item, str) and len(item) > MAX_ITEM_LENGTH:
+            problems.add(pointer_to(pointer, index), f"An item has at most {MAX_ITEM_LENGTH} characters.", "too_large")

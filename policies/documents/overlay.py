@@ -1,0 +1,88 @@
+"""`kind: Overlay` documents: where a policy applies. Pure.
+
+kind: Overlay
+policy: payments
+scope: {workflow: payment_run}   # or {pack: …}, {channel: …}, {group: …} (of whom it is for), {tenant: true}
+starts_at: "2026-12-24T00:00:00Z"   # from then on; left out: always
+ends_at: "2027-01-02T00:00:00Z"     # until just before then; left out: for ever
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from policies.language.problems import Problems
+from policies.language.time_window import ALWAYS, Window, read_window
+from threada_site.kernel.errors import DocumentInvalid
+from threada_site.kernel.ids import is_slug
+
+SCOPE_KINDS: Final = ("tenant", "pack", "workflow", "channel", "group")
+"""The widest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayScope:
+    """Where a policy applies: the tenant (`slug` is ""), the workflows of a pack, one workflow or channel, or requests
+    for the members of a group."""
+
+    kind: str
+    slug: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As documents and the API write it."""
+        return {self.kind: self.slug or True}
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.slug}".rstrip()
+
+
+TENANT_SCOPE: Final = OverlayScope("tenant")
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayDocument:
+    """An overlay as written."""
+
+    policy: str
+    scope: OverlayScope
+    window: Window = ALWAYS
+
+
+def parse_overlay(value: Any) -> OverlayDocument:
+    """Read a document. Raises `DocumentInvalid` with a `FieldError` for every problem."""
+    if not isinstance(value, Mapping):
+        raise DocumentInvalid("An overlay is an object. Write {policy: payments, scope: {workflow: payment_run}}.")
+    problems = Problems()
+    problems.known_fields(value, ("kind", "policy", "scope", "starts_at", "ends_at"), "")
+    if "kind" in value:
+        problems.one_of(value["kind"], ("Overlay",), "/kind", "kind of document here")
+    policy = value.get("policy")
+    if not isinstance(policy, str) or not is_slug(policy):
+        problems.add("/policy", "Name a policy by its id.", "invalid" if "policy" in value else "required")
+    scope = read_scope(value.get("scope"), "/scope", problems)
+    window = read_window(value, "", problems)
+    if problems.found:
+        raise DocumentInvalid(errors=problems.found)
+    return OverlayDocument(str(policy), scope, window)
+
+
+def read_scope(value: Any, pointer: str, problems: Problems) -> OverlayScope:
+    """The scope in `{tenant: true}` or `{kind: slug}`; what is wrong is added to `problems`."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        problems.add(
+            pointer, "Name one scope: {tenant: true}, {pack: …}, {workflow: …}, {channel: …} or {group: …}.", "required"
+        )
+        return TENANT_SCOPE
+    ((kind, named),) = value.items()
+    if not problems.one_of(kind, SCOPE_KINDS, f"{pointer}/{kind}", "scope"):
+        return TENANT_SCOPE
+    if kind == "tenant":
+        if named is not True:
+            problems.add(f"{pointer}/tenant", "Write {tenant: true}.")
+        return TENANT_SCOPE
+    if not isinstance(named, str) or not is_slug(named):
+        problems.add(f"{pointer}/{kind}", f"Name a {kind} by its id.")
+        return TENANT_SCOPE
+    return OverlayScope(kind, named)

@@ -1,0 +1,121 @@
+"""`kind: Pack` documents: a named bundle of documents for one kind of case. Pure.
+
+kind: Pack
+id: payments
+spec:
+  name: Payments
+  version: "1.2.0"
+  documents:
+    - {kind: Workflow, id: payment_run, spec: {…}}
+    - {kind: Overlay, policy: payments, scope: {pack: payments}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from policies.documents.overlay import parse_overlay
+from policies.language.header import read_head
+from policies.language.problems import Problems
+from threada_site.kernel.errors import DocumentInvalid
+from threada_site.kernel.ids import is_slug
+from threada_site.kernel.json.pointers import pointer_to
+
+MAX_DOCUMENTS: Final = 500
+MAX_NAME: Final = 200
+MAX_VERSION: Final = 64
+PACKED_KINDS: Final = ("Channel", "List", "Workflow", "Integration", "Policy", "Overlay")
+"""What a pack may hold. Who may act (roles, groups), when people work and how long things are kept is the tenant's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackDocument:
+    """A pack as written. `documents` are those of its contents, each readable as far as its kind and name."""
+
+    id: str
+    name: str
+    version: str
+    documents: tuple[Mapping[str, Any], ...]
+
+    @property
+    def members(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of everything that it holds."""
+        return tuple((document["kind"], member_name(document)) for document in self.documents)
+
+    def as_spec(self) -> dict[str, Any]:
+        """What a version stores."""
+        return {
+            **({"name": self.name} if self.name else {}),
+            "version": self.version,
+            "documents": [dict(document) for document in self.documents],
+        }
+
+
+def parse_pack(value: Any) -> PackDocument:
+    """Read a whole document. Raises `DocumentInvalid` with a `FieldError` for every problem.
+
+    What the documents in it say is read by those who apply them.
+    """
+    problems = Problems()
+    if not isinstance(value, Mapping):
+        raise DocumentInvalid("A pack is an object. Write {kind: Pack, id: payments, spec: {…}}.")
+    identifier, spec, base = read_head({"kind": None, **value}, "Pack", problems)
+    problems.known_fields(spec, ("name", "version", "documents"), base)
+    name = _text(spec, "name", base, MAX_NAME, problems, default="")
+    version = _text(spec, "version", base, MAX_VERSION, problems)
+    documents = spec.get("documents")
+    place = pointer_to(base, "documents")
+    if not isinstance(documents, list) or not documents:
+        problems.add(place, "A pack holds documents: a list with at least one.", "required")
+        documents = []
+    if len(documents) > MAX_DOCUMENTS:
+        problems.add(place, f"A pack holds at most {MAX_DOCUMENTS} documents. Split it.", "too_large")
+        documents = []
+    seen: set[tuple[str, str]] = set()
+    for index, document in enumerate(documents):
+        _check(document, pointer_to(place, index), seen, problems)
+    if problems.found:
+        raise DocumentInvalid(errors=problems.found)
+    return PackDocument(str(identifier), name, version, tuple(documents))
+
+
+def member_name(document: Mapping[str, Any]) -> str:
+    """What plans call a document's subject: its id, of an overlay `payments on pack payments`."""
+    if document["kind"] != "Overlay":
+        return str(document["id"])
+    overlay = parse_overlay(document)
+    return f"{overlay.policy} on {overlay.scope}"
+
+
+def _check(document: Any, pointer: str, seen: set[tuple[str, str]], problems: Problems) -> None:
+    if not isinstance(document, Mapping):
+        problems.add(pointer, "Each document is an object with its kind.", "wrong_type")
+        return
+    if not problems.one_of(document.get("kind"), PACKED_KINDS, pointer_to(pointer, "kind"), "kind that a pack holds"):
+        return
+    slug = document.get("id")
+    if document["kind"] != "Overlay" and not (isinstance(slug, str) and is_slug(slug)):
+        problems.add(pointer_to(pointer, "id"), "Give it an id.", "required")
+        return
+    try:
+        member = (str(document["kind"]), member_name(document))
+    except DocumentInvalid as error:
+        for entry in error.errors:
+            problems.add(pointer + entry.pointer, entry.detail, entry.code)
+        return
+    if member in seen:
+        problems.add(pointer, f"{' '.join(member)} stands in this pack already.", "repeated")
+    seen.add(member)
+
+
+def _text(
+    spec: Mapping[str, Any], field: str, base: str, longest: int, problems: Problems, *, default: str | None = None
+) -> str:
+    text = spec.get(field, default)
+    if isinstance(text, str) and len(text) <= longest and (text or default is not None):
+        return text
+    code = "invalid" if field in spec else "required"
+    problems.add(pointer_to(base, field), f"{field} is text of 1 to {longest} characters, in quotes.", code)
+    return ""

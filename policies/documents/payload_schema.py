@@ -1,0 +1,231 @@
+"""Payload schemas: whether a JSON Schema may be used at all, and what in a payload does not fit it.
+
+Schemas are JSON Schema 2020-12 unless `$schema` names draft 2019-09 or 7. `format` is an annotation unless a workflow
+asserts it, as the specification has it. Patterns are matched in linear time, so look-around and back-references are
+refused. Messages never repeat a payload's values: they end up in answers and receipts.
+"""
+
+from __future__ import annotations
+
+import functools
+import graphlib
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import jsonschema_rs
+
+from policies.documents.schema_graph import SchemaGraph
+from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
+from threada_site.kernel.json import strict as interop
+from threada_site.kernel.json.pointers import pointer_to
+
+MAX_ERRORS: Final = 50
+MAX_SCHEMA_BYTES: Final = 256 * 1024
+MIN_VALUE_DEPTH: Final = 8
+
+_DEFAULT_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+_DRAFTS: Final[dict[str, type[jsonschema_rs.Validator]]] = {
+    _DEFAULT_DRAFT: jsonschema_rs.Draft202012Validator,
+    "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
+    "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
+}
+_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=1024 * 1024)
+_CACHED_SCHEMAS: Final = 256
+_MAX_DETAIL: Final = 300
+_MAX_SEARCH: Final = 20_000
+
+_DETAILS: Final = {
+    "required": "This property is required.",
+    "additionalProperties": "There is no such property here.",
+    "unevaluatedProperties": "There is no such property here.",
+    "falseSchema": "Nothing may stand here.",
+    "contains": "None of the items is as `contains` asks.",
+    "not": "The value is what it must not be.",
+}
+
+
+def check_schema(schema: Any, *, pointer: str = "") -> list[FieldError]:
+    """Why `schema` cannot be a payload schema; empty when it can. `pointer` is where it stands in its document."""
+    return [
+        FieldError(pointer + problem.pointer, problem.detail, problem.code)
+        for problem in _schema_problems(schema)[:MAX_ERRORS]
+    ]
+
+
+def validate(schema: Any, payload: Any, *, pointer: str = "/payload", assert_format: bool = False) -> list[FieldError]:
+    """What in `payload` does not fit `schema`: at most 50 problems, each with the pointer of the field it is about.
+
+    A missing property is named by the pointer it would have. Of a payload with thousands of values only the first
+    problem is looked for. Raises `DocumentInvalid` for an unusable schema.
+    """
+    return payload_schema(schema, assert_format=assert_format).errors(payload, pointer=pointer)
+
+
+def payload_schema(schema: Any, *, assert_format: bool = False) -> PayloadSchema:
+    """The compiled schema; equal schemas are compiled once per process. Raises `DocumentInvalid` for a bad one."""
+    return _compiled(json.dumps(schema, sort_keys=True, separators=(",", ":")), assert_format=assert_format)
+
+
+class PayloadSchema:
+    """A compiled schema. Holders of a workflow version may keep it; it never changes."""
+
+    __slots__ = ("_evaluations", "_has_alternatives", "_validator")
+
+    def __init__(self, schema: Any, *, assert_format: bool) -> None:
+        problems = check_schema(schema)
+        if problems:
+            raise DocumentInvalid("The payload schema cannot be used. Mend what errors names.", errors=problems)
+        graph = SchemaGraph(schema)
+        self._evaluations = graph.evaluations()
+        self._has_alternatives = graph.has_alternatives
+        self._validator = _build(schema, assert_format=assert_format)
+
+    def errors(self, payload: Any, *, pointer: str = "/payload") -> list[FieldError]:
+        """See `validate`. `payload` is a JSON value that `kernel.interop` has let through."""
+        deepest = len(self._evaluations) - 1
+        if deepest < interop.MAX_DEPTH and _depth_and_size(payload)[0] > deepest:
+            detail = f"This schema takes values nested at most {deepest} levels deep. Flatten the value."
+            return [FieldError(pointer, detail, "too_deep")]
+        if self._validator.is_valid(payload):
+            return []
+        depth, size = _depth_and_size(payload)
+        if size * self._evaluations[min(depth, deepest)] > _MAX_SEARCH:
+            return self._first_error(payload, pointer)
+        return _distinct(self._validator.iter_errors(payload), pointer)
+
+    def _first_error(self, payload: Any, pointer: str) -> list[FieldError]:
+        """For a large payload: the engine makes every error before it hands out the first.
+
+        For one failed `anyOf` it makes all errors of all alternatives (gigabytes, measured), so there it is not asked.
+        """
+        if self._has_alternatives:
+            detail = "The payload does not fit its schema, and holds too many values to say where. Try with fewer."
+            return [FieldError(pointer, detail, "too_large")]
+        try:
+            self._validator.validate(payload)
+        except jsonschema_rs.ValidationError as error:
+            return _distinct(iter([error]), pointer)
+        return []
+
+
+@functools.lru_cache(maxsize=_CACHED_SCHEMAS)
+def _compiled(text: str, *, assert_format: bool) -> PayloadSchema:
+    return PayloadSchema(json.loads(text), assert_format=assert_format)
+
+
+def _schema_problems(schema: Any) -> list[FieldError]:
+    """Each check relies on those before it, so the first that finds something ends the search."""
+    if not isinstance(schema, dict):
+        return [FieldError("", "A payload schema is an object, e.g. {type: object, properties: {…}}.", "type")]
+    try:
+        interop.check_value(schema)
+    except JsonNotInteroperable as error:
+        return [FieldError("", error.detail, error.reason_code)]
+    if len(json.dumps(schema, ensure_ascii=False).encode()) > MAX_SCHEMA_BYTES:
+        return [FieldError("", f"A payload schema has at most {MAX_SCHEMA_BYTES // 1024} KB.", "too_large")]
+    draft = _draft(schema)
+    if draft not in _DRAFTS:
+        named = " or ".join(_DRAFTS)
+        return [FieldError("/$schema", f"This draft is not supported. Use {named}, or leave it out.", "draft")]
+    misshapen = _distinct(_meta_validator(draft).iter_errors(schema), "")
+    return misshapen or _graph_problems(schema) or _build_problems(schema)
+
+
+def _graph_problems(schema: dict[str, Any]) -> list[FieldError]:
+    graph = SchemaGraph(schema)
+    if graph.problems:
+        return graph.problems
+    try:
+        evaluations = graph.evaluations()
+    except graphlib.CycleError as error:
+        place = error.args[1][0]
+        return [FieldError(place, "It refers to itself without going into the value.", "endless_reference")]
+    if len(evaluations) <= MIN_VALUE_DEPTH:
+        detail = "Its references multiply: checking one value would take too long. Use fewer of them side by side."
+        return [FieldError("", detail, "too_large")]
+    return []
+
+
+def _build_problems(schema: dict[str, Any]) -> list[FieldError]:
+    try:
+        _build(schema, assert_format=False)
+    except jsonschema_rs.ValidationError as error:
+        detail = error.message
+        if error.kind.name == "format":
+            detail = "This is no regular expression that runs in linear time: no look-around, no back-reference."
+        return [FieldError(pointer_to("", *error.instance_path), detail[:_MAX_DETAIL], error.kind.name)]
+    return []
+
+
+def _draft(schema: dict[str, Any]) -> str:
+    return str(schema.get("$schema", _DEFAULT_DRAFT)).removesuffix("#")
+
+
+def _build(schema: dict[str, Any], *, assert_format: bool) -> jsonschema_rs.Validator:
+    return _DRAFTS[_draft(schema)](
+        schema, validate_formats=assert_format, pattern_options=_PATTERNS, mask="The value", offline=True
+    )
+
+
+@functools.cache
+def _meta_validator(draft: str) -> jsonschema_rs.Validator:
+    return _DRAFTS[draft]({"$ref": draft}, validate_formats=False, offline=True)
+
+
+def _distinct(errors: Iterator[jsonschema_rs.ValidationError], pointer: str) -> list[FieldError]:
+    found: dict[FieldError, None] = {}
+    for error in errors:
+        for problem in _field_errors(error, pointer):
+            found[problem] = None
+            if len(found) == MAX_ERRORS:
+                return list(found)
+    return list(found)
+
+
+def _field_errors(error: jsonschema_rs.ValidationError, pointer: str) -> Iterator[FieldError]:
+    """One error of the engine as problems, each at the narrowest place it is about."""
+    place = pointer_to(pointer, *error.instance_path)
+    kinds = jsonschema_rs.ValidationErrorKind
+    match error.kind:
+        case kinds.Required(property=name):
+            places = [pointer_to(place, name)]
+        case kinds.AdditionalProperties(unexpected=names) | kinds.UnevaluatedProperties(unexpected=names):
+            places = [pointer_to(place, name) for name in names[:MAX_ERRORS]]
+        case kinds.AnyOf(context=branches) | kinds.OneOfNotValid(context=branches):
+            meant = [branch for branch in branches if not _is_another_kind(branch, error)]
+            if len(meant) == 1:
+                for inner in meant[0]:
+                    yield from _field_errors(inner, pointer)
+                return
+            places = [place]
+        case kinds.FalseSchema() if error.schema_path[-1:] == ["additionalProperties"]:
+            yield FieldError(place, "This object takes no properties.", "additionalProperties")
+            return
+        case _:
+            places = [place]
+    code = "false_schema" if error.kind.name == "falseSchema" else error.kind.name
+    for each in places:
+        yield FieldError(each, _DETAILS.get(error.kind.name, error.message)[:_MAX_DETAIL], code)
+
+
+def _is_another_kind(branch: list[jsonschema_rs.ValidationError], error: jsonschema_rs.ValidationError) -> bool:
+    """Whether an alternative is about another kind of value altogether, so that its details would only confuse."""
+    return any(
+        inner.kind.name in ("type", "const", "enum") and inner.instance_path == error.instance_path for inner in branch
+    )
+
+
+def _depth_and_size(value: Any) -> tuple[int, int]:
+    """How deeply a JSON value is nested (0: a scalar) and how many values it holds, itself included."""
+    level, depth, size = [value], -1, 0
+    while level:
+        depth += 1
+        size += len(level)
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+    return depth, size

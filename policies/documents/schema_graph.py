@@ -1,0 +1,171 @@
+"""What a JSON Schema refers to and how much work it can cause, found without running it.
+
+A reference may only point into the same document: nothing is ever fetched. And because references can multiply (twice
+at each level is 2^64 evaluations at the deepest), the number of evaluations is bounded before a schema is accepted.
+"""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote
+
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.pointers import pointer_to
+from threada_site.kernel.json.strict import MAX_DEPTH
+
+MAX_SCHEMAS: Final = 5_000
+MAX_EVALUATIONS: Final = 1_000
+
+_IN_PLACE_ONE: Final = ("not", "if", "then", "else")
+_IN_PLACE_LIST: Final = ("allOf", "anyOf", "oneOf")
+_IN_PLACE_MAP: Final = ("dependentSchemas", "dependencies")
+_DEFINITIONS: Final = ("$defs", "definitions")
+_PROPERTIES_ALL: Final = ("additionalProperties", "unevaluatedProperties", "propertyNames")
+_ITEMS_ALL: Final = ("items", "additionalItems", "unevaluatedItems", "contains")
+_NOT_SUPPORTED: Final = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef")
+
+
+@dataclass(slots=True)
+class _Children:
+    """Schemas below one: of `one_of` a single one applies to a given child, of `each` all may."""
+
+    one_of: list[str] = field(default_factory=list)
+    each: list[str] = field(default_factory=list)
+
+    def cost(self, costs: Mapping[str, int]) -> int:
+        return max((costs[place] for place in self.one_of), default=0) + sum(costs[place] for place in self.each)
+
+
+@dataclass(slots=True)
+class _Schema:
+    """One (sub)schema: what else applies to the same value, and what applies to its children."""
+
+    in_place: list[str] = field(default_factory=list)
+    properties: _Children = field(default_factory=_Children)
+    items: _Children = field(default_factory=_Children)
+
+
+class SchemaGraph:
+    """All schemas of one document by their place in it (a JSON pointer), and the problems with their references.
+
+    `has_alternatives` tells whether it uses `anyOf` or `oneOf` anywhere.
+    """
+
+    def __init__(self, document: Any) -> None:
+        self.problems: list[FieldError] = []
+        self.has_alternatives = False
+        self._document = document
+        self._schemas: dict[str, _Schema] = {}
+        self._pending: list[tuple[str, Any]] = [("", document)]
+        while self._pending:
+            place, schema = self._pending.pop()
+            if place in self._schemas:
+                continue
+            if len(self._schemas) >= MAX_SCHEMAS:
+                self._problem("", f"It holds more than {MAX_SCHEMAS} schemas. Make it smaller.", "too_large")
+                return
+            self._schemas[place] = self._read(place, schema) if isinstance(schema, dict) else _Schema()
+
+    def evaluations(self) -> tuple[int, ...]:
+        """How many schemas may be evaluated on one path into a value, by how deeply nested the value is (0: a scalar).
+
+        It ends where the number would pass 1,000, so deeper values must not be checked; where references do not
+        multiply, it reaches to 64, as deep as any value can be.
+        Raises `graphlib.CycleError` when a schema refers to itself without going into the value.
+        """
+        order = list(
+            graphlib.TopologicalSorter(
+                {place: schema.in_place for place, schema in self._schemas.items()}
+            ).static_order()
+        )
+        costs: dict[str, int] = {}
+        found: list[int] = []
+        for depth in range(MAX_DEPTH + 1):
+            below, costs = costs, {}
+            for place in order:
+                schema = self._schemas[place]
+                cost = 1 + sum(costs[other] for other in schema.in_place)
+                if depth:
+                    cost += max(schema.properties.cost(below), schema.items.cost(below))
+                costs[place] = min(cost, MAX_EVALUATIONS + 1)
+            if costs[""] > MAX_EVALUATIONS:
+                break
+            if costs == below:
+                found.extend([costs[""]] * (MAX_DEPTH + 1 - depth))
+                break
+            found.append(costs[""])
+        return tuple(found)
+
+    def _problem(self, place: str, detail: str, code: str = "invalid") -> None:
+        self.problems.append(FieldError(place, detail, code))
+
+    def _read(self, place: str, schema: dict[str, Any]) -> _Schema:
+        for keyword in _NOT_SUPPORTED:
+            if keyword in schema:
+                self._problem(pointer_to(place, keyword), f"{keyword} is not supported. Use $ref with #/$defs/….")
+        for keyword in ("$id", "$schema"):
+            if place and keyword in schema:
+                self._problem(pointer_to(place, keyword), f"{keyword} may only stand at the top of the schema.")
+        found = _Schema()
+        if isinstance(schema.get("$ref"), str):
+            found.in_place.extend(self._reference(pointer_to(place, "$ref"), schema["$ref"]))
+        found.in_place.extend(self._ones(place, schema, _IN_PLACE_ONE))
+        self.has_alternatives = self.has_alternatives or "anyOf" in schema or "oneOf" in schema
+        for keyword in _IN_PLACE_LIST:
+            found.in_place.extend(self._several(place, schema, keyword))
+        for keyword in _IN_PLACE_MAP:
+            found.in_place.extend(self._several(place, schema, keyword))
+        for keyword in _DEFINITIONS:
+            list(self._several(place, schema, keyword))
+        found.properties.one_of.extend(self._several(place, schema, "properties"))
+        found.properties.each.extend(self._several(place, schema, "patternProperties"))
+        found.properties.each.extend(self._ones(place, schema, _PROPERTIES_ALL))
+        found.items.one_of.extend(self._several(place, schema, "prefixItems"))
+        if isinstance(schema.get("items"), list):  # how drafts before 2020-12 write prefixItems
+            found.items.one_of.extend(self._several(place, schema, "items"))
+        found.items.each.extend(self._ones(place, schema, _ITEMS_ALL))
+        return found
+
+    def _ones(self, place: str, schema: dict[str, Any], keywords: tuple[str, ...]) -> Iterator[str]:
+        for keyword in keywords:
+            if isinstance(schema.get(keyword), dict | bool):
+                yield self._visit(pointer_to(place, keyword), schema[keyword])
+
+    def _several(self, place: str, schema: dict[str, Any], keyword: str) -> Iterator[str]:
+        """The schemas in a list or a map under `keyword`; what is neither, the meta-schema complains about."""
+        held = schema.get(keyword)
+        entries = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ()
+        for key, entry in entries:
+            if isinstance(entry, dict | bool):
+                yield self._visit(pointer_to(place, keyword, key), entry)
+
+    def _visit(self, place: str, schema: Any) -> str:
+        self._pending.append((place, schema))
+        return place
+
+    def _reference(self, place: str, reference: str) -> Iterator[str]:
+        target = unquote(reference[1:])
+        if not reference.startswith("#") or (target and not target.startswith("/")):
+            self._problem(
+                place,
+                f"{reference[:100]!r} points out of this schema. Nothing is fetched: copy it into $defs and refer to "
+                "#/$defs/….",
+                "reference_not_local",
+            )
+            return
+        schema: Any = self._document
+        canonical = ""
+        for token in target.split("/")[1:]:
+            key = token.replace("~1", "/").replace("~0", "~")
+            canonical = pointer_to(canonical, key)
+            if isinstance(schema, dict) and key in schema:
+                schema = schema[key]
+            elif isinstance(schema, list) and key.isascii() and key.isdigit() and int(key[:6]) < len(schema):
+                schema = schema[int(key[:6])]
+            else:
+                self._problem(place, f"{reference[:100]!r} points at nothing in this schema.", "reference_not_found")
+                return
+        yield self._visit(canonical, schema)

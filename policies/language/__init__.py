@@ -1,0 +1,1 @@
+"""The policy language: rules, conditions, approval trees and their evaluation. Pure."""

@@ -1,0 +1,62 @@
+"""Approval rules: who has to agree before something happens, as data. No Django, no clock, no people.
+
+`trees` holds the demand itself, `stages` its order, `rules` what surrounds it, `documents` reads it out of a policy
+document.
+"""
+
+from policies.language.approvals.documents import parse_approvals
+from policies.language.approvals.rules import (
+    EXCLUSIONS,
+    REVIEW_DEFAULT,
+    ApprovalRule,
+    Exclusion,
+    OnExpiry,
+    from_json,
+    merge,
+    to_json,
+)
+from policies.language.approvals.stages import (
+    InOrder,
+    Opened,
+    Together,
+    Tree,
+    has_stages,
+    leaves_of,
+    opened_part,
+    ranks,
+    stage_of,
+    tracks,
+    whole,
+)
+from policies.language.approvals.trees import AllOf, AnyOf, Demand, Leaf, LeafKind, Node, demands, leaves
+
+__all__ = [
+    "EXCLUSIONS",
+    "REVIEW_DEFAULT",
+    "AllOf",
+    "AnyOf",
+    "ApprovalRule",
+    "Demand",
+    "Exclusion",
+    "InOrder",
+    "Leaf",
+    "LeafKind",
+    "Node",
+    "OnExpiry",
+    "Opened",
+    "Together",
+    "Tree",
+    "demands",
+    "from_json",
+    "has_stages",
+    "leaves",
+    "leaves_of",
+    "merge",
+    "opened_part",
+    "parse_approvals",
+    "ranks",
+    "stage_of",
+    "to_json",
+    "tracks",
+    "whole",
+]

@@ -1,0 +1,149 @@
+"""Approval rules: who has to agree before something happens, who may not, and what happens when nobody answers.
+
+The rule of several matched policy rules is their `merge`; the rule stored on a step is its `to_json`. Counting votes
+against a rule is not done here but in `workitems.approvers.count_votes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from policies.language.approvals.stages import Tree, canonical_tree, together, tree_from_json, tree_to_json, whole
+from policies.language.approvals.trees import Leaf, demands
+from policies.language.durations import format_duration, format_working_time, parse_duration, parse_working_time
+from threada_site.kernel.context import Scope
+
+type Exclusion = Literal["requester", "last_editor", "policy_author", "agent_owner"]
+type OnExpiry = Literal["reject", "escalate"]
+
+DURATION_FIELDS: Final = ("respond_within", "remind_after", "escalate_after", "expires_after")
+EXCLUSIONS: Final[tuple[Exclusion, ...]] = ("requester", "last_editor", "policy_author", "agent_owner")
+DEFAULT_EXCLUDE: Final[frozenset[Exclusion]] = frozenset({"requester"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRule:
+    """What one step asks for.
+
+    `exclude` names groups of people by their part in the case; without a word on it a document excludes the requester,
+    and only an explicit `exclude: []` lifts that. Durations run from the moment the step opens; `expires_after` None
+    means no deadline, and `on_expiry` says nothing then. `working_time` holds durations by the same names that pass
+    only while the tenant works; where both are given, the earlier instant holds. `veto` is the number of counted
+    rejects that ends the step.
+    """
+
+    tree: Tree
+    exclude: frozenset[Exclusion] = DEFAULT_EXCLUDE
+    respond_within: timedelta | None = None
+    remind_after: timedelta | None = None
+    escalate_after: timedelta | None = None
+    escalate_to: tuple[Leaf, ...] = ()
+    expires_after: timedelta | None = None
+    working_time: tuple[tuple[str, timedelta], ...] = ()
+    on_expiry: OnExpiry = "reject"
+    step_up: bool = False
+    veto: int = 1
+
+    @property
+    def expires(self) -> bool:
+        """Whether there is a deadline at all."""
+        return self.expires_after is not None or "expires_after" in dict(self.working_time)
+
+
+REVIEW_DEFAULT: Final = ApprovalRule(tree=Leaf("scope", Scope.DECISIONS_DECIDE.value))
+"""A review without a rule of its own: one vote of anybody with `decisions:decide` on the workflow but the requester."""
+
+
+def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
+    """The rule under which all `rules` hold together; their order makes no difference.
+
+    Trees are and-ed (identical leaves: the larger count) and keep the order of their stages, excludes and escalation
+    targets are united, durations the shortest and none longer than until the deadline, reject beats escalate among the
+    rules that expire at all, step-up if any asks it, the smallest veto. Raises `PolicyDocumentInvalid` when together
+    they leave too many ways to choose from (see `demands`).
+    """
+    if not rules:
+        raise ValueError("There is no rule to merge.")
+    tree = together([rule.tree for rule in rules])
+    demands(whole(tree))
+    targets = {target for rule in rules for target in rule.escalate_to}
+    deadline = _shortest(rule.expires_after for rule in rules)
+    on_expiry = {rule.on_expiry for rule in rules if rule.expires}
+    return ApprovalRule(
+        tree=tree,
+        exclude=frozenset[Exclusion]().union(*(rule.exclude for rule in rules)),
+        respond_within=_cut(_shortest(rule.respond_within for rule in rules), deadline),
+        remind_after=_unless_past(_shortest(rule.remind_after for rule in rules), deadline),
+        escalate_after=_unless_past(_shortest(rule.escalate_after for rule in rules), deadline),
+        escalate_to=tuple(sorted(targets, key=lambda target: (target.kind, target.name))),
+        expires_after=deadline,
+        working_time=_shortest_each(rule.working_time for rule in rules),
+        on_expiry="escalate" if on_expiry == {"escalate"} else "reject",
+        step_up=any(rule.step_up for rule in rules),
+        veto=min(rule.veto for rule in rules),
+    )
+
+
+def _shortest(durations: Iterable[timedelta | None]) -> timedelta | None:
+    return min((duration for duration in durations if duration is not None), default=None)
+
+
+def _cut(duration: timedelta | None, deadline: timedelta | None) -> timedelta | None:
+    """Time to answer ends with the deadline."""
+    return min(duration, deadline) if duration and deadline else duration
+
+
+def _unless_past(duration: timedelta | None, deadline: timedelta | None) -> timedelta | None:
+    """What one rule would do after the deadline of another never comes about."""
+    return None if duration and deadline and duration > deadline else duration
+
+
+def _shortest_each(rules: Iterable[tuple[tuple[str, timedelta], ...]]) -> tuple[tuple[str, timedelta], ...]:
+    """As above, for durations in working time: each is compared with its likes alone."""
+    shortest: dict[str, timedelta] = {}
+    for durations in rules:
+        for name, duration in durations:
+            shortest[name] = min(duration, shortest.get(name, duration))
+    deadline = shortest.get("expires_after")
+    kept = {name: _unless_past(duration, deadline) for name, duration in shortest.items()}
+    if "respond_within" in shortest:
+        kept["respond_within"] = _cut(shortest["respond_within"], deadline)
+    return tuple(sorted((name, duration) for name, duration in kept.items() if duration is not None))
+
+
+def to_json(rule: ApprovalRule) -> dict[str, Any]:
+    """The rule in one canonical form, which is also a valid document: what steps store and the API shows as `rule`."""
+    value: dict[str, Any] = tree_to_json(canonical_tree(rule.tree))
+    value["exclude"] = sorted(rule.exclude)
+    for name in DURATION_FIELDS:
+        duration: timedelta | None = getattr(rule, name)
+        if duration is not None:
+            value[name] = format_duration(duration)
+    if rule.working_time:
+        value["working_time"] = {name: format_working_time(duration) for name, duration in rule.working_time}
+    if rule.expires:
+        value["on_expiry"] = rule.on_expiry
+    if rule.escalate_to:
+        value["escalate_to"] = [{target.kind: target.name} for target in rule.escalate_to]
+    return value | {"step_up": rule.step_up, "veto": rule.veto}
+
+
+def from_json(value: Mapping[str, Any]) -> ApprovalRule:
+    """What `to_json` wrote. For stored rules alone: documents are read by `parse_approvals`."""
+    return ApprovalRule(
+        tree=tree_from_json(value),
+        exclude=frozenset(value["exclude"]),
+        **{name: parse_duration(value[name]) for name in DURATION_FIELDS if name in value},
+        working_time=tuple(
+            sorted((name, parse_working_time(text)) for name, text in value.get("working_time", {}).items())
+        ),
+        escalate_to=tuple(
+            Leaf(target_kind, name) for target in value.get("escalate_to", ()) for target_kind, name in target.items()
+        ),
+        on_expiry=value.get("on_expiry", "reject"),
+        step_up=value["step_up"],
+        veto=value["veto"],
+    )

@@ -1,0 +1,297 @@
+"""What the rulebook says about one case: pure, from facts to a verdict. Whatever goes wrong is a deny that says why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from policies.language.approvals import REVIEW_DEFAULT, ApprovalRule, merge
+from policies.language.facts import VARIABLES, Point
+from policies.language.rules import Effect, PolicyDocument, Rule
+from threada_site.kernel.cel import (
+    ENGINE,
+    BoundFacts,
+    ConditionList,
+    Expression,
+    ExpressionError,
+    compile_expression,
+    compile_together,
+)
+from threada_site.kernel.errors import PolicyDocumentInvalid
+
+type Scope = Literal["tenant", "pack", "workflow", "channel", "group"]
+
+SCOPES: Final[tuple[Scope, ...]] = ("tenant", "pack", "workflow", "channel", "group")
+"""Widest first. A rule may loosen another only from a narrower scope."""
+CPU_LIMIT_SECONDS: Final = 0.5
+_TOGETHER: Final = 20
+"""Rules asked in one go: time is looked at in between, and one that fails makes its batch be asked one by one."""
+_STRICTEST_FIRST: Final = tuple(Effect)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rules asked in one go. `together` is None where the engine cannot take them at once."""
+
+    rules: tuple[Rule, ...]
+    conditions: tuple[Expression, ...]
+    together: ConditionList | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A policy ready to be asked, any number of times. `lists` are the list names its rules read; None is any."""
+
+    batches: Mapping[Point, tuple[_Batch, ...]]
+    looked_at: Mapping[Point, tuple[str, ...]]
+    lists: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RulebookEntry:
+    """One policy version in force, as overlays of one scope bind it. `document` None is a version that cannot be read.
+
+    `on` names the workflow, the channel or the groups that it is bound to; nothing for the whole tenant.
+    """
+
+    policy: str
+    version_id: str
+    scope: Scope
+    document: CompiledPolicy | None
+    on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedRule:
+    """A rule whose condition held."""
+
+    policy: str
+    version_id: str
+    rule: str
+    effect: Effect
+    reason: str
+    scope: Scope
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleError:
+    """A rule that could not be evaluated (`rule` is "" where the whole policy is meant)."""
+
+    policy: str
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the rules say.
+
+    `reason_codes` are those of the matched rules of the winning effect, or one code of the product for a deny that no
+    rule asked for. `approvals` is what all winning rules ask together, for reviews and approvals. `matched` are the
+    rules that hold, `overridden` those that matched and were loosened: widest scope first, then by policy and rule.
+    """
+
+    outcome: Effect
+    reason_codes: tuple[str, ...]
+    matched: tuple[MatchedRule, ...] = ()
+    overridden: tuple[MatchedRule, ...] = ()
+    errors: tuple[RuleError, ...] = ()
+    approvals: ApprovalRule | None = None
+    trace: list[dict[str, Any]]
+    engine: str = ENGINE
+    duration_us: int
+
+
+def compile_policy(document: PolicyDocument) -> CompiledPolicy:
+    """Compile every condition once. Raises `PolicyDocumentInvalid` for one that does not compile."""
+    conditions = {rule.id: _compiled(rule) for rule in document.rules}
+    batches: dict[Point, tuple[_Batch, ...]] = {}
+    looked_at: dict[Point, tuple[str, ...]] = {}
+    for point in Point:
+        rules = tuple(rule for rule in document.rules if point in rule.at)
+        looked_at[point] = tuple(rule.id for rule in rules)
+        batches[point] = tuple(_batch(together, conditions) for together in _grouped(rules, conditions))
+    read = [condition.lists for condition in conditions.values()]
+    return CompiledPolicy(batches, looked_at, None if None in read else frozenset[str]().union(*filter(None, read)))
+
+
+def evaluate(
+    entries: Sequence[RulebookEntry], facts: Mapping[str, Any], *, cpu_limit: float = CPU_LIMIT_SECONDS
+) -> Verdict:
+    """The verdict of all policies that apply, for complete facts (`build_facts`).
+
+    Rules are looked at for `facts["ctx"]["point"]`. The strictest effect of the matched rules wins; a deny follows
+    without any policy, without any match, from any rule that fails, and past `cpu_limit` seconds of this thread.
+    """
+    return _Evaluation(entries, facts, cpu_limit).verdict()
+
+
+def _compiled(rule: Rule) -> Expression:
+    try:
+        return compile_expression(rule.when, variables=VARIABLES)
+    except ExpressionError as error:
+        raise PolicyDocumentInvalid(f"The condition of rule {rule.id} does not compile: {error.message}") from None
+
+
+def _grouped(rules: Iterable[Rule], conditions: Mapping[str, Expression]) -> Iterator[tuple[Rule, ...]]:
+    """Rules to ask in one go. One that loops is asked alone: time is looked at before and after."""
+    together: list[Rule] = []
+    for rule in rules:
+        if conditions[rule.id].loops or len(together) == _TOGETHER:
+            if together:
+                yield tuple(together)
+            together = []
+        if conditions[rule.id].loops:
+            yield (rule,)
+        else:
+            together.append(rule)
+    if together:
+        yield tuple(together)
+
+
+def _batch(rules: tuple[Rule, ...], conditions: Mapping[str, Expression]) -> _Batch:
+    chosen = tuple(conditions[rule.id] for rule in rules)
+    return _Batch(rules, chosen, compile_together(chosen))
+
+
+type _Place = tuple[int, str, str]
+"""Scope (0 is the widest), policy and rule: the order in which matched rules are told."""
+
+
+class _TooSlowError(Exception):
+    """The evaluation has used up its time."""
+
+
+class _Evaluation:
+    """One run over the rulebook: collects what matched and what failed, then combines it."""
+
+    def __init__(self, entries: Sequence[RulebookEntry], facts: Mapping[str, Any], cpu_limit: float) -> None:
+        self._started_ns = time.perf_counter_ns()
+        self._cpu_end = time.thread_time() + cpu_limit
+        self._entries = entries
+        self._point = Point(facts["ctx"]["point"])
+        self._facts = BoundFacts(facts, variables=VARIABLES)
+        self._matched: dict[_Place, tuple[MatchedRule, Rule]] = {}
+        self._errors: list[RuleError] = []
+        self._trace: list[dict[str, Any]] = []
+
+    def verdict(self) -> Verdict:
+        if not self._entries:
+            return self._deny("policy_missing")
+        unreadable = [entry for entry in self._entries if entry.document is None]
+        if unreadable:
+            self._errors += [RuleError(entry.policy, "", f"{entry.version_id} cannot be read.") for entry in unreadable]
+            return self._deny("policy_malformed")
+        try:
+            for entry in self._entries:
+                self._ask(entry)
+        except _TooSlowError:
+            return self._deny("policy_too_slow")
+        if self._errors:
+            return self._deny("policy_error")
+        return self._combine() if self._matched else self._deny("no_rule_matched")
+
+    def _ask(self, entry: RulebookEntry) -> None:
+        assert entry.document is not None  # noqa: S101 - the others ended the evaluation
+        scope = SCOPES.index(entry.scope)
+        matched: list[str] = []
+        errors_before = len(self._errors)
+        for batch in entry.document.batches[self._point]:
+            for rule, holds in zip(batch.rules, self._answers(entry, batch), strict=True):
+                if holds:
+                    matched.append(rule.id)
+                    self._matched[scope, entry.policy, rule.id] = _matched(entry, rule), rule
+        self._trace.append(
+            {
+                "policy": entry.policy,
+                "version_id": entry.version_id,
+                "scope": entry.scope,
+                "looked_at": list(entry.document.looked_at[self._point]),
+                "matched": matched,
+                "failed": [error.rule for error in self._errors[errors_before:]],
+            }
+        )
+
+    def _answers(self, entry: RulebookEntry, batch: _Batch) -> list[bool]:
+        self._check_time()
+        answers = batch.together.truths(self._facts) if batch.together else None
+        return answers if answers is not None else self._answers_one_by_one(entry, batch)
+
+    def _answers_one_by_one(self, entry: RulebookEntry, batch: _Batch) -> list[bool]:
+        answers = []
+        for rule, condition in zip(batch.rules, batch.conditions, strict=True):
+            self._check_time()
+            try:
+                answers.append(condition.truth(self._facts))
+            except ExpressionError as error:
+                self._errors.append(RuleError(entry.policy, rule.id, error.message))
+                answers.append(False)
+        return answers
+
+    def _check_time(self) -> None:
+        if time.thread_time() > self._cpu_end:
+            raise _TooSlowError
+
+    def _combine(self) -> Verdict:
+        places = sorted(self._matched)
+        overridden = self._overridden(places)
+        holding = [self._matched[place] for place in places if place not in overridden]
+        outcome = min((rule.effect for _, rule in holding), key=_STRICTEST_FIRST.index)
+        winners = [(match, rule) for match, rule in holding if rule.effect is outcome]
+        approvals = None
+        if outcome in (Effect.REQUIRE_APPROVAL, Effect.REVIEW):
+            try:
+                approvals = _asked_together([rule.approvals or REVIEW_DEFAULT for _, rule in winners])
+            except PolicyDocumentInvalid as error:
+                self._errors += [RuleError(match.policy, match.rule, error.detail) for match, _ in winners]
+                return self._deny("policy_error")
+        return self._say(
+            outcome,
+            tuple(dict.fromkeys(match.reason for match, _ in winners)),
+            matched=tuple(match for match, _ in holding),
+            overridden=tuple(self._matched[place][0] for place in places if place in overridden),
+            approvals=approvals,
+        )
+
+    def _overridden(self, places: Sequence[_Place]) -> set[_Place]:
+        """The matched rules that a matched rule of a narrower scope loosens, and may; the narrowest speak first."""
+        found: set[_Place] = set()
+        for narrower in reversed(places):
+            names = self._matched[narrower][1].overrides
+            if names and narrower not in found:
+                found.update(
+                    wider
+                    for wider in places
+                    if wider[0] < narrower[0]
+                    and f"{wider[1]}/{wider[2]}" in names
+                    and self._matched[wider][1].overridable
+                )
+        return found
+
+    def _deny(self, reason_code: str) -> Verdict:
+        matched = tuple(self._matched[place][0] for place in sorted(self._matched))
+        return self._say(Effect.DENY, (reason_code,), matched=matched)
+
+    def _say(self, outcome: Effect, reason_codes: tuple[str, ...], **found: Any) -> Verdict:
+        return Verdict(
+            outcome=outcome,
+            reason_codes=reason_codes,
+            errors=tuple(self._errors),
+            trace=self._trace,
+            duration_us=(time.perf_counter_ns() - self._started_ns) // 1000,
+            **found,
+        )
+
+
+def _asked_together(rules: Sequence[ApprovalRule]) -> ApprovalRule:
+    different = list(dict.fromkeys(rules))
+    return different[0] if len(different) == 1 else merge(different)
+
+
+def _matched(entry: RulebookEntry, rule: Rule) -> MatchedRule:
+    return MatchedRule(
+        entry.policy, entry.version_id, rule.id, rule.effect, rule.reason, entry.scope, message=rule.message
+    )

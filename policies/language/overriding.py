@@ -1,0 +1,59 @@
+"""Rules that a narrower scope may loosen: only rules it names, and only where the named rule allows it. Pure.
+
+`policies.language.evaluation` enforces this again for each decision, whatever was checked when the rules were saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from policies.language.problems import MAX_PROBLEMS, suggestion
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.pointers import pointer_to
+
+type Spec = Mapping[str, Any]
+"""What a policy version stores: `rules`, each with its `id`, and `overrides` and `overridable` where they are said."""
+
+
+def policies_overridden(spec: Spec) -> set[str]:
+    """The policies whose rules this one names in `overrides`."""
+    return {name.partition("/")[0] for _, name in _named(spec)}
+
+
+def override_problems(spec: Spec, in_force: Mapping[str, Spec], *, is_draft: bool = False) -> list[FieldError]:
+    """What is wrong with the `overrides` of a readable policy, seen with what the policies they name say.
+
+    `in_force` holds those by slug. A draft may name a policy that is not in force yet.
+    """
+    known = {slug: _rules(other) for slug, other in in_force.items()}
+    found: list[FieldError] = []
+    for place, name in _named(spec):
+        policy, _, rule = name.partition("/")
+        rules = known.get(policy)
+        if rules is None and is_draft:
+            continue
+        if rules is None:
+            said = f"There is no policy {policy} in force whose rules could be overridden. Publish it first."
+            found.append(FieldError(place, said, "unknown"))
+        elif rule not in rules:
+            found.append(
+                FieldError(place, f"{policy} has no rule {rule} in force.{suggestion(rule, rules)}", "unknown")
+            )
+        elif not rules[rule]:
+            said = f"{name} does not say overridable: true, so no narrower rule loosens it."
+            found.append(FieldError(place, said, "not_overridable"))
+        if len(found) == MAX_PROBLEMS:
+            break
+    return found
+
+
+def _named(spec: Spec) -> Iterator[tuple[str, str]]:
+    rules: Sequence[Mapping[str, Any]] = spec.get("rules", [])
+    for index, rule in enumerate(rules):
+        for position, name in enumerate(rule.get("overrides", [])):
+            yield pointer_to("", "rules", index, "overrides", position), name
+
+
+def _rules(spec: Spec) -> dict[str, bool]:
+    return {rule["id"]: rule.get("overridable") is True for rule in spec.get("rules", [])}

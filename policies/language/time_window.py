@@ -1,0 +1,65 @@
+"""When an overlay applies: from an instant on, until another, each as far as it is said. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from policies.language.problems import Problems
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.json.pointers import pointer_to
+
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,3})?(?:[Zz]|[+-]\d\d:\d\d)")
+_ADVICE: Final = "Write an RFC 3339 instant with its offset, in quotes, e.g. 2026-12-24T00:00:00Z."
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Half-open: `starts_at` belongs to it, `ends_at` does not; None is no limit on that side."""
+
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    def holds(self, instant: datetime) -> bool:
+        """Whether `instant` lies in it."""
+        return (self.starts_at is None or self.starts_at <= instant) and (
+            self.ends_at is None or instant < self.ends_at
+        )
+
+    def as_json(self) -> dict[str, str | None]:
+        return {
+            "starts_at": rfc3339(self.starts_at) if self.starts_at else None,
+            "ends_at": rfc3339(self.ends_at) if self.ends_at else None,
+        }
+
+
+ALWAYS: Final = Window()
+
+
+def whole_milliseconds(instant: datetime) -> datetime:
+    """`instant` as facts write it, so that a decision repeated from its facts finds the same windows."""
+    return instant.astimezone(UTC).replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def read_window(value: Any, pointer: str, problems: Problems) -> Window:
+    """The window in the `starts_at` and `ends_at` of an object; what is wrong is added to `problems`."""
+    starts_at = _instant(value.get("starts_at"), pointer_to(pointer, "starts_at"), problems)
+    ends_at = _instant(value.get("ends_at"), pointer_to(pointer, "ends_at"), problems)
+    if starts_at and ends_at and ends_at <= starts_at:
+        problems.add(pointer_to(pointer, "ends_at"), "It ends before it starts. Write a later instant.")
+        return ALWAYS
+    return Window(starts_at, ends_at)
+
+
+def _instant(text: Any, pointer: str, problems: Problems) -> datetime | None:
+    if text is None:
+        return None
+    if isinstance(text, str) and _INSTANT.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    problems.add(pointer, _ADVICE)
+    return None

@@ -1,0 +1,1 @@
+"""Replay of recorded decisions under other rules: simulations, replays and shadows."""

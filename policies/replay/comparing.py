@@ -1,0 +1,220 @@
+"""Taking recorded decisions again with another version in the place of one policy: by the live check's own evaluation.
+
+Everything else is as it was then: facts, the versions of the other policies, lists. What the record does not say is not
+guessed (`Unanswerable`). See docs/adr/0012-replay.md.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import orjson
+
+from policies.deciding.comparison import (
+    Answer,
+    Comparison,
+    NotReplayable,
+    Unanswerable,
+    answer_of,
+    compare,
+    why_not,
+)
+from policies.deciding.decide import verdict_of
+from policies.deciding.rulebook import Rulebook, compiled_policies, list_items
+from policies.documents.overlay import OverlayScope
+from policies.language.evaluation import RulebookEntry, Scope, Verdict
+from policies.replay.candidate import Candidate, substituted
+from policies.replay.recorded_decisions import (
+    ListHistory,
+    Recorded,
+    ScopeNotRecordedError,
+    may_override,
+    scopes_that_hold,
+)
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
+from threada_site.personal_data.erasable_fields import is_erased
+
+_MOST_RULEBOOKS: Final = 2000
+_CLOCK_STOPPED: Final = ("policy_too_slow",)
+
+type Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """What is compared with what.
+
+    `baseline` None: the candidate with what was decided. Else: with what the baseline would have decided on the same
+    facts. `scopes` None: each on the scopes on which its policy was asked then; else the candidate on `scopes`, and the
+    baseline on `baseline_scopes`.
+    """
+
+    candidate: Candidate
+    baseline: Candidate | None = None
+    scopes: tuple[OverlayScope, ...] | None = None
+    baseline_scopes: tuple[OverlayScope, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of one decision, and the facts it was about (None where they are gone)."""
+
+    found: Comparison | Unanswerable
+    facts: Facts | None
+
+
+class _Unanswerable(Exception):
+    def __init__(self, why: NotReplayable, rules: tuple[str, ...] = ()) -> None:
+        self.found = Unanswerable(why, rules)
+        super().__init__(why)
+
+
+class Comparer:
+    """Compares decisions of one tenant, one after the other. Lists are read as they stand when it is made."""
+
+    def __init__(self, contest: Contest, *, ctx: ActingContext) -> None:
+        self._contest = contest
+        self._policy = contest.candidate.policy
+        self._ctx = ctx
+        self._history = ListHistory(ctx)
+        self._others: dict[tuple[Any, ...], tuple[RulebookEntry, ...]] = {}
+
+    def compare(self, recorded: Recorded) -> Compared | None:
+        """None where the policy has no say, before and after."""
+        facts: Facts | None = None
+        try:
+            if is_erased(recorded.facts):
+                if self._contest.scopes is None and not self._placed_then(recorded):
+                    return None
+                raise _Unanswerable(NotReplayable.FACTS_REMOVED)
+            facts = orjson.loads(recorded.facts)
+            return self._compare(recorded, facts)
+        except _Unanswerable as error:
+            return Compared(error.found, facts)
+
+    def _compare(self, recorded: Recorded, facts: Facts) -> Compared | None:
+        contest = self._contest
+        placed_then = self._placed_then(recorded)
+        if contest.scopes is None:
+            if not placed_then:
+                return None
+            before_on = after_on = self._scopes_then(recorded, placed_then)
+        else:
+            before_on = self._held(contest.baseline_scopes, facts)
+            after_on = self._held(contest.scopes, facts)
+            if not after_on and not (placed_then if contest.baseline is None else before_on):
+                return None
+        before, of_before = self._before(recorded, facts, placed_then, before_on)
+        verdict = self._verdict(recorded, facts, contest.candidate, after_on)
+        comparison = compare(before, answer_of(verdict))
+        if comparison.is_flip:
+            unanswerable = of_before or why_not(verdict, _errors(recorded))
+            if unanswerable is not None:
+                return Compared(unanswerable, facts)
+        return Compared(comparison, facts)
+
+    def _before(
+        self, recorded: Recorded, facts: Facts, placed_then: list[Mapping[str, Any]], scopes: Sequence[Scope]
+    ) -> tuple[Answer, Unanswerable | None]:
+        """What the candidate is compared with, and why that would be no answer."""
+        baseline = self._contest.baseline
+        as_recorded = baseline is None or (
+            bool(placed_then)
+            and all(row["version_id"] == baseline.version_id for row in placed_then)
+            and {row["scope"] for row in placed_then} == set(scopes)
+        )
+        if as_recorded:
+            # The clock, or the machine, stopped it: no property of the rules, so nothing to compare with.
+            if tuple(recorded.reason_codes) == _CLOCK_STOPPED:
+                return recorded.answer, Unanswerable(NotReplayable.TOO_SLOW)
+            broke = any(not error.get("policy") for error in _errors(recorded))
+            return recorded.answer, Unanswerable(NotReplayable.EVALUATION_FAILED) if broke else None
+        assert baseline is not None  # noqa: S101 - without one, it is as recorded
+        verdict = self._verdict(recorded, facts, baseline, scopes)
+        return answer_of(verdict), why_not(verdict, _errors(recorded))
+
+    def _verdict(self, recorded: Recorded, facts: Facts, candidate: Candidate, scopes: Sequence[Scope]) -> Verdict:
+        others = self._other_entries(recorded)
+        entries = substituted(others, candidate, scopes)
+        missing = tuple(
+            row["policy"]
+            for row in recorded.versions
+            if row["version_id"] is None and row["policy"] != candidate.policy
+        )
+        versions = self._lists(recorded, entries)
+        items = list_items(versions.values(), ctx=self._ctx)
+        lists = {name: items[version_id] for name, version_id in versions.items() if version_id in items}
+        return verdict_of(Rulebook(entries, missing, versions, lists), {**facts, "lists": lists})
+
+    def _placed_then(self, recorded: Recorded) -> list[Mapping[str, Any]]:
+        return [row for row in recorded.versions if row["policy"] == self._policy]
+
+    def _scopes_then(self, recorded: Recorded, placed_then: Sequence[Mapping[str, Any]]) -> list[Scope]:
+        """Where the policy was asked. Of one that had no version in force, the record may not say."""
+        scopes = [row["scope"] for row in placed_then]
+        if None not in scopes:
+            return cast("list[Scope]", scopes)
+        entries = substituted(self._other_entries(recorded), self._contest.candidate, ["tenant"])
+        if may_override(entries):
+            raise _Unanswerable(NotReplayable.SCOPE_NOT_RECORDED)
+        return ["tenant"]  # no rule loosens another, so every scope gives the same answer
+
+    def _held(self, scopes: Sequence[OverlayScope], facts: Facts) -> list[Scope]:
+        try:
+            return [cast("Scope", scope.kind) for scope in scopes_that_hold(scopes, facts)]
+        except ScopeNotRecordedError:
+            raise _Unanswerable(NotReplayable.SCOPE_NOT_RECORDED) from None
+
+    def _other_entries(self, recorded: Recorded) -> tuple[RulebookEntry, ...]:
+        """The other policies as they were asked then."""
+        key = tuple(
+            (row["policy"], row["version_id"], row["scope"])
+            for row in recorded.versions
+            if row["version_id"] is not None and row["policy"] != self._policy
+        )
+        found = self._others.get(key)
+        if found is None:
+            parsed = {name: ids.parse_public_id(ids.POLICY_VERSION, name) for _, name, _ in key}
+            compiled = compiled_policies([found for found in parsed.values() if found], ctx=self._ctx)
+            found = tuple(
+                RulebookEntry(slug, name, scope, compiled.get(cast("uuid.UUID", parsed[name])))
+                for slug, name, scope in key
+            )
+            if len(self._others) >= _MOST_RULEBOOKS:
+                self._others.clear()
+            self._others[key] = found
+        return found
+
+    def _lists(self, recorded: Recorded, entries: Sequence[RulebookEntry]) -> dict[str, uuid.UUID]:
+        """The version of every list that the rules read, as the record says or history does with certainty."""
+        known = {name: uuid.UUID(version_id) for name, version_id in recorded.list_versions.items()}
+        found, unsure = {}, []
+        for name in self._lists_read(entries):
+            if name in known:
+                found[name] = known[name]
+                continue
+            version_id, is_certain = self._history.at(name, recorded.created_at)
+            if not is_certain:
+                unsure.append(f"lists.{name}")
+            elif version_id is not None:
+                found[name] = version_id
+        if unsure:
+            raise _Unanswerable(NotReplayable.LIST_NOT_RECORDED, tuple(sorted(unsure)))
+        return found
+
+    def _lists_read(self, entries: Sequence[RulebookEntry]) -> set[str]:
+        named: set[str] = set()
+        for entry in entries:
+            if entry.document is not None:
+                if entry.document.lists is None:
+                    return self._history.names()
+                named |= entry.document.lists
+        return named
+
+
+def _errors(recorded: Recorded) -> list[Mapping[str, Any]]:
+    return [] if is_erased(recorded.rule_errors) else recorded.rule_errors

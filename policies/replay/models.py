@@ -1,0 +1,140 @@
+"""What another version would have decided about recorded cases: how far a replay is, and what it found."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+
+from policies.lifecycle import ReplayStatus
+from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.models import TenantRow
+
+
+class PolicyReplay(TenantRow):
+    """One document (and, where said, other scopes) against the decisions of a window.
+
+    The document and the version it is compared with are fixed when the replay is asked for. `cursor` is the last
+    decision that was looked at: counts, findings and cursor of a batch are committed together, so whoever goes on
+    counts nothing twice. `attempt` is the fence: who holds an older one changes nothing.
+    """
+
+    policy = models.ForeignKey(
+        "policies.Policy", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    policy_version = models.ForeignKey(
+        "policies.PolicyVersion",
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        related_name="+",
+        help_text="The stored version that says what was replayed; none for a document from a file.",
+    )
+    document = models.JSONField()
+    document_sha256 = models.CharField(max_length=64)
+    scopes = models.JSONField(null=True, help_text="Where it is taken to apply; null: wherever its policy was asked.")
+    against = models.CharField(max_length=16, default="in_force")
+    baseline = models.ForeignKey(
+        "policies.PolicyVersion",
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        related_name="+",
+        help_text="The version in force that it is compared with; none: with what was decided.",
+    )
+    baseline_scopes = models.JSONField(null=True, help_text="Where that one applied when the replay was asked for.")
+    from_id = models.UUIDField(help_text="The first decision id of the window.")
+    before_id = models.UUIDField(help_text="The first decision id after the window.")
+    requested_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    status = models.CharField(
+        max_length=16,
+        choices=[(entry.value, entry.value) for entry in ReplayStatus],
+        default=ReplayStatus.REQUESTED,
+    )
+    attempt = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, help_text="Until when whoever runs it is believed alive.")
+    lost = models.PositiveIntegerField(default=0, help_text="Workers that died since the last batch was done.")
+    cursor = models.UUIDField(null=True)
+    replayed = models.BigIntegerField(default=0)
+    flipped = models.BigIntegerField(default=0)
+    not_replayable = models.BigIntegerField(default=0)
+    summary = models.JSONField(default=dict)
+    failure = models.CharField(max_length=64, blank=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "policy replay"
+        constraints = [
+            *tenant_constraints("policyreplay", references=("policy", "policy_version", "baseline")),
+            models.CheckConstraint(
+                name="policyreplay_finished_is_dated",
+                condition=~models.Q(status=ReplayStatus.FINISHED) | models.Q(finished_at__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["status", "lease_until"],
+                name="policyreplay_open_idx",
+                condition=models.Q(status__in=[ReplayStatus.REQUESTED, ReplayStatus.RUNNING]),
+            ),
+            models.Index(fields=["tenant", "document_sha256"], name="policyreplay_document_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.POLICY_REPLAY, self.id)
+
+    @property
+    def created_after(self) -> datetime:
+        """Where the window begins."""
+        return ids.instant_of(self.from_id)
+
+    @property
+    def created_before(self) -> datetime:
+        """Where the window ends, not included."""
+        return ids.instant_of(self.before_id)
+
+    @property
+    def percent(self) -> int:
+        """How much of the window's time lies behind it."""
+        if self.status == ReplayStatus.FINISHED:
+            return 100
+        if self.cursor is None:
+            return 0
+        whole = (self.created_before - self.created_after).total_seconds()
+        done = (ids.instant_of(self.cursor) - self.created_after).total_seconds()
+        return min(99, max(0, int(100 * done / whole))) if whole > 0 else 0
+
+
+class ReplayFinding(TenantRow):
+    """One decision that would be another, would ask other people, or cannot be replayed. Holds no contents."""
+
+    replay = models.ForeignKey(
+        PolicyReplay, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="findings"
+    )
+    decision_id = models.UUIDField()
+    kind = models.CharField(max_length=16)
+    case = models.JSONField(help_text="Work item, execution, workflow, channel and point, by name and id.")
+    found = models.JSONField()
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("replayfinding", references=("replay",)),
+            models.UniqueConstraint(fields=["tenant", "replay", "decision_id"], name="replayfinding_once"),
+            models.CheckConstraint(
+                name="replayfinding_kind_known",
+                condition=models.Q(kind__in=["flip", "asking", "not_replayable"]),
+            ),
+            AppendOnly(name="replayfinding_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {ids.public_id(ids.POLICY_DECISION, self.decision_id)}"

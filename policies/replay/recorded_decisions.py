@@ -1,0 +1,137 @@
+"""Decisions as they were recorded: everything needed to take them again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Final, NamedTuple
+
+from django.db.models import QuerySet
+
+from policies.deciding.comparison import Answer
+from policies.documents.overlay import OverlayScope
+from policies.language.evaluation import RulebookEntry
+from policies.models import List, ListVersion, PolicyDecision
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
+
+AT_ONCE: Final = 50
+"""Rows that are fetched together: facts may be a quarter of a megabyte each."""
+_COLUMNS: Final = (
+    "id",
+    "work_item_id",
+    "execution_id",
+    "point",
+    "outcome",
+    "reason_codes",
+    "rule_errors",
+    "versions",
+    "list_versions",
+    "approvals",
+    "facts",
+    "created_at",
+)
+
+
+class Recorded(NamedTuple):
+    """One stored decision, without what replays do not read."""
+
+    id: uuid.UUID
+    work_item_id: uuid.UUID
+    execution_id: uuid.UUID | None
+    point: str
+    outcome: str
+    reason_codes: list[str]
+    rule_errors: Any
+    versions: list[dict[str, Any]]
+    list_versions: dict[str, str]
+    approvals: dict[str, Any] | None
+    facts: bytes
+    created_at: datetime
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.POLICY_DECISION, self.id)
+
+    @property
+    def answer(self) -> Answer:
+        """What was decided."""
+        return Answer(self.outcome, tuple(self.reason_codes), self.approvals)
+
+    def case(self, facts: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Which case it was about, by ids and names alone."""
+        item = facts["item"] if facts else {}
+        return {
+            "work_item_id": ids.public_id(ids.WORK_ITEM, self.work_item_id),
+            "execution_id": ids.public_id(ids.EXECUTION, self.execution_id) if self.execution_id else None,
+            "workflow_id": item.get("workflow") or None,
+            "channel_id": item.get("channel") or None,
+            "point": self.point,
+        }
+
+
+def recorded_decisions(rows: QuerySet[PolicyDecision]) -> Iterator[Recorded]:
+    """`rows` one after the other, by a cursor on the server: memory does not grow with how many there are."""
+    for values in rows.values_list(*_COLUMNS).iterator(chunk_size=AT_ONCE):
+        yield Recorded(*values)
+
+
+def may_override(entries: Sequence[RulebookEntry]) -> bool:
+    """Whether any rule may loosen another, so that it matters on which scope each policy stands."""
+    return any(
+        rule.overrides
+        for entry in entries
+        if entry.document is not None
+        for batches in entry.document.batches.values()
+        for batch in batches
+        for rule in batch.rules
+    )
+
+
+class ScopeNotRecordedError(Exception):
+    """What the scope is about is not among the facts: a requester's groups in older ones, packs in none."""
+
+
+def scopes_that_hold(scopes: Sequence[OverlayScope], facts: Mapping[str, Any]) -> list[OverlayScope]:
+    """Those of `scopes` that a case lies in. Raises `ScopeNotRecordedError`."""
+    item = facts["item"]
+    found = []
+    for scope in scopes:
+        if scope.kind == "pack":
+            raise ScopeNotRecordedError
+        if scope.kind == "group":
+            if "requester_groups" not in item:
+                raise ScopeNotRecordedError
+            holds = scope.slug in item["requester_groups"]
+        else:
+            holds = scope.kind == "tenant" or scope.slug == item[scope.kind]
+        if holds:
+            found.append(scope)
+    return found
+
+
+class ListHistory:
+    """Which version of which list was in use when. Read once: versions are added, and never change or go."""
+
+    SETTLES_S: ClassVar = 5
+    """So long after it was written, a version is certainly visible to whoever decides."""
+
+    def __init__(self, ctx: ActingContext) -> None:
+        slugs = dict(List.objects.filter(tenant_id=ctx.tenant_id).values_list("id", "slug"))
+        self._versions: dict[str, list[tuple[datetime, uuid.UUID]]] = {slug: [] for slug in slugs.values()}
+        rows = ListVersion.objects.filter(tenant_id=ctx.tenant_id).order_by("number")
+        for list_id, version_id, created_at in rows.values_list("list_id", "id", "created_at"):
+            self._versions[slugs[list_id]].append((created_at, version_id))
+
+    def names(self) -> set[str]:
+        return set(self._versions)
+
+    def at(self, name: str, instant: datetime) -> tuple[uuid.UUID | None, bool]:
+        """The version at that instant (None: there was none yet), and whether that is certain."""
+        found, is_certain = None, True
+        for created_at, version_id in self._versions.get(name, ()):
+            if created_at > instant:
+                break
+            found, is_certain = version_id, (instant - created_at).total_seconds() >= self.SETTLES_S
+        return found, is_certain

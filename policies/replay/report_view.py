@@ -1,0 +1,215 @@
+"""A replay for people: sentences, and a picture of what becomes what. Pure; the templates draw it.
+
+The picture has the answers before on the left and after on the right, as tall as they are many; bands lead from one to
+the other. What stays as it is is pale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from policies.deciding.comparison import people_asked
+
+WIDTH: Final = 720
+_COLUMN: Final = 14
+_LEFT: Final = 150
+_RIGHT: Final = WIDTH - _LEFT - _COLUMN
+_TALL: Final = 260.0
+_GAP: Final = 26.0
+_LEAST: Final = 4.0
+_TONES: Final = {"allow": "good", "review": "busy", "require_approval": "waiting", "deny": "bad"}
+_NAMES: Final = {"allow": "allowed", "review": "reviewed", "require_approval": "approval", "deny": "denied"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """All cases with one answer, before or after."""
+
+    label: str
+    count: str
+    tone: str
+    x: int
+    y: float
+    height: float
+
+    @property
+    def text_y(self) -> float:
+        return round(self.y + self.height / 2, 1)
+
+
+@dataclass(frozen=True)
+class Band:
+    """The cases that had one answer and would have another, or the same."""
+
+    title: str
+    path: str
+    tone: str
+    is_change: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Bars on both sides and the bands between them. `spoken` is for those who hear it."""
+
+    before: tuple[Bar, ...]
+    after: tuple[Bar, ...]
+    bands: tuple[Band, ...]
+    height: int
+    spoken: str
+    width: int = WIDTH
+    column: int = _COLUMN
+
+
+@dataclass(frozen=True)
+class Line:
+    """How much of one workflow or channel would be different; `share` in per cent of what was replayed there."""
+
+    label: str
+    replayed: int
+    flipped: int
+    appears: int
+    vanishes: int
+    people: int
+    not_replayable: int
+    share: float
+
+
+def sentences(summary: Mapping[str, Any]) -> list[str]:
+    """What was found, in words; the most important first."""
+    replayed, flipped = summary.get("replayed", 0), summary.get("flipped", 0)
+    not_replayable = summary.get("not_replayable", 0)
+    if not replayed and not not_replayable:
+        return ["No decision in this window was this policy's."]
+    told = []
+    if not replayed:
+        told.append("None of the decisions in this window could be replayed.")
+    elif not flipped:
+        told.append(f"None of {_count(replayed, 'decision')} would be different.")
+    else:
+        told.append(f"{flipped:,} of {_count(replayed, 'decision')} would be different ({_share(flipped, replayed)}).")
+    asking, people = summary.get("approvals", {}), summary.get("people", {})
+    if asking.get("appears"):
+        told.append(f"{_count(asking['appears'], 'case')} would wait for people and did not.")
+    if asking.get("vanishes"):
+        told.append(f"{_count(asking['vanishes'], 'case')} would no longer wait for anybody.")
+    if asking.get("changes"):
+        told.append(f"{_count(asking['changes'], 'case')} would wait for other or more people.")
+    if people.get("more") or people.get("fewer"):
+        told.append(f"Approvals asked of people, in all: {people['more']:,} more, {people['fewer']:,} fewer.")
+    if not_replayable:
+        told.append(f"{_count(not_replayable, 'decision')} cannot be replayed: what was recorded does not suffice.")
+    return told
+
+
+def people_sentence(approvals: Mapping[str, Any] | None) -> str:
+    """How many people at least are asked; nothing where nobody is."""
+    people = people_asked(approvals)
+    return f"At least {people} {'person has' if people == 1 else 'people have'} to agree." if people else ""
+
+
+def picture_of(summary: Mapping[str, Any]) -> Picture | None:
+    """The picture, or None when nothing was replayed."""
+    flows = {
+        (before, after): count
+        for before, counts in summary.get("outcomes", {}).items()
+        for after, count in counts.items()
+        if count
+    }
+    total = sum(flows.values())
+    if not total:
+        return None
+    before, height_before = _bars(flows, side=0, total=total)
+    after, height_after = _bars(flows, side=1, total=total)
+    told = [f"{count:,} {_name(a)} would be {_name(b)}" for (a, b), count in sorted(flows.items()) if a != b]
+    return Picture(
+        tuple(before.values()),
+        tuple(after.values()),
+        tuple(_bands(flows, before, after)),
+        height=int(max(height_before, height_after)) + 1,
+        spoken="Answers before and after: " + ("; ".join(told) or "no effect would be different") + ".",
+    )
+
+
+def lines_of(places: Mapping[str, Mapping[str, int]], *, most: int = 50) -> list[Line]:
+    """Workflows or channels, those with the most flips first."""
+    found = [_line(label, counts) for label, counts in places.items()]
+    return sorted(found, key=lambda line: (-line.flipped, -line.replayed, line.label))[:most]
+
+
+def _line(label: str, counts: Mapping[str, int]) -> Line:
+    replayed, flipped = counts.get("replayed", 0), counts.get("flipped", 0)
+    return Line(
+        label or "none",
+        replayed=replayed,
+        flipped=flipped,
+        appears=counts.get("appears", 0),
+        vanishes=counts.get("vanishes", 0),
+        people=counts.get("people", 0),
+        not_replayable=counts.get("not_replayable", 0),
+        share=round(100 * flipped / replayed, 1) if replayed else 0.0,
+    )
+
+
+def _bars(flows: Mapping[tuple[str, str], int], *, side: int, total: int) -> tuple[dict[str, Bar], float]:
+    found: dict[str, Bar] = {}
+    y = 0.0
+    for effect in _TONES:
+        count = sum(amount for pair, amount in flows.items() if pair[side] == effect)
+        if count:
+            parts = sum(1 for pair in flows if pair[side] == effect)
+            tall = max(_TALL * count / total, _LEAST * parts)
+            found[effect] = Bar(
+                _name(effect), f"{count:,}", _TONES[effect], _RIGHT if side else _LEFT, round(y, 1), round(tall, 1)
+            )
+            y += tall + _GAP
+    return found, y - _GAP
+
+
+def _bands(flows: Mapping[tuple[str, str], int], before: Mapping[str, Bar], after: Mapping[str, Bar]) -> list[Band]:
+    starts, ends = _parts(flows, before, side=0), _parts(flows, after, side=1)
+    bands = []
+    middle = (_LEFT + _COLUMN + _RIGHT) / 2
+    for pair in sorted(flows, key=lambda pair: pair[0] != pair[1]):  # what stays is drawn first, below
+        (y0, h0), (y1, h1) = starts[pair], ends[pair]
+        x0, x1 = _LEFT + _COLUMN, _RIGHT
+        path = (
+            f"M{x0} {y0:.1f}C{middle:.0f} {y0:.1f} {middle:.0f} {y1:.1f} {x1} {y1:.1f}"
+            f"V{y1 + h1:.1f}C{middle:.0f} {y1 + h1:.1f} {middle:.0f} {y0 + h0:.1f} {x0} {y0 + h0:.1f}Z"
+        )
+        a, b = pair
+        title = f"{flows[pair]:,} " + (f"stay {_name(a)}" if a == b else f"{_name(a)} would be {_name(b)}")
+        bands.append(Band(title, path, _TONES[b], a != b))
+    return bands
+
+
+def _parts(
+    flows: Mapping[tuple[str, str], int], bars: Mapping[str, Bar], *, side: int
+) -> dict[tuple[str, str], tuple[float, float]]:
+    """Where each band leaves or reaches its bar: y and height, which fill the bar, none of them invisible."""
+    order = list(_TONES)
+    found = {}
+    for effect, bar in bars.items():
+        pairs = sorted((pair for pair in flows if pair[side] == effect), key=lambda pair: order.index(pair[1 - side]))
+        count = sum(flows[pair] for pair in pairs)
+        spare = bar.height - _LEAST * len(pairs)
+        y = bar.y
+        for pair in pairs:
+            tall = _LEAST + spare * flows[pair] / count
+            found[pair] = (y, tall)
+            y += tall
+    return found
+
+
+def _name(effect: str) -> str:
+    return _NAMES.get(effect, effect)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _share(part: int, whole: int) -> str:
+    share = 100 * part / whole
+    return "less than 0.1 %" if share < 0.1 else f"{share:.1f} %"

@@ -1,0 +1,163 @@
+"""The report of a replay, to read and to keep: as JSON with everything it found, as HTML with a picture and examples.
+
+JSON is made piece by piece, in units of work of its own, so a long list of findings needs no memory.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import orjson
+from django.template.loader import render_to_string
+
+from policies.models import PolicyReplay, PolicyShadow, ReplayFinding, ShadowResult
+from policies.replay.report_view import lines_of, picture_of, sentences
+from policies.replay.summary import why_sentence
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import ids
+from threada_site.kernel.clock import rfc3339
+
+type Kind = Literal["flip", "asking", "not_replayable"]
+
+KINDS: Final[tuple[Kind, ...]] = ("flip", "asking", "not_replayable")
+EXAMPLES: Final = 50
+_AT_ONCE: Final = 1000
+_FIRST: Final = uuid.UUID(int=0)
+_HEADINGS: Final = {"flip": "flips", "asking": "other_approvals", "not_replayable": "not_replayable_decisions"}
+
+
+def represent_replay(replay: PolicyReplay) -> dict[str, Any]:
+    """A replay: what was asked, how far it is, and what it has found so far."""
+    return {
+        "policy_replay_id": replay.public_id,
+        "policy_id": replay.policy.slug,
+        "policy_version_id": replay.policy_version_id and ids.public_id(ids.POLICY_VERSION, replay.policy_version_id),
+        "document_sha256": replay.document_sha256,
+        "scopes": replay.scopes,
+        "against": replay.against,
+        "baseline_version_id": replay.baseline_id and ids.public_id(ids.POLICY_VERSION, replay.baseline_id),
+        "created_after": rfc3339(replay.created_after),
+        "created_before": rfc3339(replay.created_before),
+        "status": replay.status,
+        "percent": replay.percent,
+        "replayed": replay.replayed,
+        "flipped": replay.flipped,
+        "not_replayable": replay.not_replayable,
+        "summary": {name: value for name, value in replay.summary.items() if name not in _COUNTS},
+        "failure": replay.failure or None,
+        "requested_by": replay.requested_by and ids.public_id(ids.PRINCIPAL, replay.requested_by),
+        "created_at": rfc3339(replay.created_at),
+        "finished_at": rfc3339(replay.finished_at) if replay.finished_at else None,
+    }
+
+
+def represent_shadow(shadow: PolicyShadow) -> dict[str, Any]:
+    """A shadow, and what it has found so far."""
+    return {
+        "policy_shadow_id": shadow.public_id,
+        "policy_id": shadow.policy.slug,
+        "policy_version_id": shadow.policy_version.public_id,
+        "document_sha256": shadow.document_sha256,
+        "status": shadow.status,
+        "compared": shadow.compared,
+        "flipped": shadow.flipped,
+        "not_replayable": shadow.not_replayable,
+        "failed": shadow.failed,
+        "summary": {name: value for name, value in shadow.summary.items() if name not in _COUNTS},
+        "started_by": shadow.started_by and ids.public_id(ids.PRINCIPAL, shadow.started_by),
+        "created_at": rfc3339(shadow.created_at),
+        "ends_at": rfc3339(shadow.ends_at),
+        "ended_at": rfc3339(shadow.ended_at) if shadow.ended_at else None,
+    }
+
+
+_COUNTS: Final = ("replayed", "flipped", "not_replayable")
+
+
+def represent_finding(finding: ReplayFinding | ShadowResult) -> dict[str, Any]:
+    """One decision that a replay names."""
+    shown = {"policy_decision_id": ids.public_id(ids.POLICY_DECISION, finding.decision_id), **finding.case}
+    if finding.kind == "not_replayable":
+        why = finding.found["why"]
+        return {**shown, "why": why, "detail": why_sentence(why), "rules": finding.found["rules"]}
+    before, after = finding.found["from"], finding.found["to"]
+    return {
+        **shown,
+        "from": before["effect"],
+        "from_reasons": before["reasons"],
+        "to": after["effect"],
+        "to_reasons": after["reasons"],
+        "people": finding.found["people"],
+    }
+
+
+def findings(replay: PolicyReplay, kind: Kind) -> Iterator[ReplayFinding]:
+    """What a replay found of one kind, the oldest decision first. Opens units of work of its own."""
+    last = _FIRST
+    while True:
+        with unit_of_work(replay.tenant_id):
+            batch = first_findings(replay, kind, most=_AT_ONCE, after=last)
+        yield from batch
+        if len(batch) < _AT_ONCE:
+            return
+        last = batch[-1].decision_id
+
+
+def first_findings(replay: PolicyReplay, kind: Kind, *, most: int, after: uuid.UUID = _FIRST) -> list[ReplayFinding]:
+    """The first findings of one kind about decisions later than `after`."""
+    rows = ReplayFinding.objects.filter(tenant_id=replay.tenant_id, replay_id=replay.id, kind=kind)
+    return list(rows.filter(decision_id__gt=after).order_by("decision_id")[:most])
+
+
+def list_json(replay: PolicyReplay, kind: Kind) -> Iterator[str]:
+    """All findings of one kind as a JSON array, piece by piece."""
+    separator = "["
+    for finding in findings(replay, kind):
+        yield separator + orjson.dumps(represent_finding(finding)).decode()
+        separator = ","
+    yield "[]" if separator == "[" else "]"
+
+
+def json_report(replay: PolicyReplay) -> Iterator[bytes]:
+    """Everything: the replay as the API shows it, its document, and every decision it names."""
+    head = {**represent_replay(replay), "document": replay.document}
+    yield orjson.dumps(head)[:-1]
+    for kind in KINDS:
+        yield f',"{_HEADINGS[kind]}":'.encode()
+        for piece in list_json(replay, kind):
+            yield piece.encode()
+    yield b"}"
+
+
+def html_report(replay: PolicyReplay) -> str:
+    """A page that stands by itself: no script, nothing loaded. Inside a unit of work."""
+    return render_to_string("policies/replay_report.html", {"replay": replay, **report_context(replay)})
+
+
+def report_context(replay: PolicyReplay, *, most: int = EXAMPLES) -> dict[str, Any]:
+    """What page and report show of what was found, with the first findings as examples. Inside a unit of work."""
+    return {
+        **found_context(replay.summary),
+        "examples": list(map(represent_finding, first_findings(replay, "flip", most=most))),
+        "unanswered": list(map(represent_finding, first_findings(replay, "not_replayable", most=most))),
+    }
+
+
+def found_context(summary: dict[str, Any]) -> dict[str, Any]:
+    """What pages show of a summary: sentences, the picture, tables."""
+    unanswerable = summary.get("not_replayable_because", {})
+    return {
+        "sentences": sentences(summary),
+        "picture": picture_of(summary),
+        "flips": summary.get("flips", []),
+        "places": [
+            (title, lines_of(summary.get(name, {})))
+            for title, name in (("By workflow", "workflows"), ("By channel", "channels"))
+        ],
+        "reasons": [
+            (why_sentence(reason), counts["count"], [name for name in counts if name != "count"])
+            for reason, counts in unanswerable.items()
+        ],
+    }

@@ -1,0 +1,191 @@
+"""Replays: another version, or other scopes, against what was decided. Asking for one, stopping it, going on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from policies import selectors
+from policies.documents.overlay import OverlayScope
+from policies.lifecycle import REPLAY, ReplayStatus
+from policies.models import Policy, PolicyDecision, PolicyReplay, PolicyVersion
+from policies.services.drafts import policy_spec
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import REPLAY_QUEUE, enqueue
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import canonical_sha256
+
+RUN: Final = "policies.run_replay"
+"""The task that runs a replay; its argument is `replay_id`."""
+
+
+class Against(StrEnum):
+    """What a replay is compared with: what the version in force would decide, or what was decided."""
+
+    IN_FORCE = "in_force"
+    RECORDED = "recorded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayRequest:
+    """What to replay. The window is half-open; without one, it is the whole history.
+
+    `scopes` None: wherever the policy was asked. Else where it would apply instead of where it applies now.
+    """
+
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    against: Against = Against.IN_FORCE
+    scopes: tuple[OverlayScope, ...] | None = None
+
+
+def request_replay(
+    version: PolicyVersion, request: ReplayRequest, *, ctx: ActingContext, by_job: bool = True
+) -> PolicyReplay:
+    """Replay a stored version, whatever its status. Raises as `request_document_replay`."""
+    return _request(version.policy, version.document, request, ctx=ctx, version=version, by_job=by_job)
+
+
+def request_document_replay(
+    policy: Policy, document: Any, request: ReplayRequest, *, ctx: ActingContext, by_job: bool = True
+) -> PolicyReplay:
+    """Replay a document that need not be stored. Receipt: `policy.replay_requested`.
+
+    Raises `PolicyDocumentInvalid`, and `InvalidRequest` for a window that ends before it begins.
+    """
+    spec = policy_spec(document, slug=policy.slug)
+    same = PolicyVersion.objects.filter(
+        tenant_id=ctx.tenant_id, policy=policy, document_sha256=canonical_sha256(spec)
+    ).order_by("-number")
+    return _request(policy, spec, request, ctx=ctx, version=same.first(), by_job=by_job)
+
+
+def cancel_replay(replay: PolicyReplay, *, ctx: ActingContext) -> None:
+    """Stop it where it is. `replay` is locked. Receipt: `policy.replay_cancelled`. Raises `TransitionNotAllowed`."""
+    require_unit_of_work(ctx.tenant_id)
+    REPLAY.check_transition(ReplayStatus(replay.status), ReplayStatus.CANCELLED)
+    replay.status, replay.lease_until = ReplayStatus.CANCELLED, None
+    replay.save(update_fields=["status", "lease_until"])
+    record_replay("policy.replay_cancelled", replay, ctx=ctx)
+
+
+def resume_replay(replay: PolicyReplay, *, ctx: ActingContext, by_job: bool = True) -> None:
+    """Go on with one that was cancelled or failed, from where it was. `replay` is locked.
+
+    Receipt: `policy.replay_resumed`. Raises `TransitionNotAllowed`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if replay.status in (ReplayStatus.RUNNING, ReplayStatus.REQUESTED):
+        raise errors.TransitionNotAllowed("The replay goes on by itself.")
+    REPLAY.check_transition(ReplayStatus(replay.status), ReplayStatus.REQUESTED)
+    replay.status, replay.failure, replay.lost = ReplayStatus.REQUESTED, "", 0
+    replay.save(update_fields=["status", "failure", "lost"])
+    record_replay("policy.replay_resumed", replay, ctx=ctx)
+    if by_job:
+        enqueue_replay(replay)
+
+
+def enqueue_replay(replay: PolicyReplay) -> None:
+    """Have a worker run it, once the open transaction commits."""
+    enqueue(RUN, tenant_id=replay.tenant_id, queue=REPLAY_QUEUE, replay_id=str(replay.id))
+
+
+def record_replay(kind: str, replay: PolicyReplay, *, ctx: ActingContext, reason_codes: tuple[str, ...] = ()) -> None:
+    """The receipt of an act upon a replay: which document, over which window, and how far it came."""
+    record(
+        Entry(
+            kind=kind,
+            subject=Subject(policy_version_id=replay.policy_version_id, status=replay.status),
+            inputs={
+                "policy_replay_id": replay.public_id,
+                "created_after": rfc3339(replay.created_after),
+                "created_before": rfc3339(replay.created_before),
+                "against": replay.against,
+                **({"scopes": replay.scopes} if replay.scopes is not None else {}),
+            },
+            policy={
+                "policy": replay.policy.slug,
+                "document_sha256": replay.document_sha256,
+                "baseline": replay.baseline_id and ids.public_id(ids.POLICY_VERSION, replay.baseline_id),
+            },
+            outcome={
+                "replayed": replay.replayed,
+                "flipped": replay.flipped,
+                "not_replayable": replay.not_replayable,
+            },
+            reason_codes=reason_codes,
+        ),
+        ctx=ctx,
+    )
+
+
+def _request(
+    policy: Policy,
+    spec: Any,
+    request: ReplayRequest,
+    *,
+    ctx: ActingContext,
+    version: PolicyVersion | None,
+    by_job: bool,
+) -> PolicyReplay:
+    require_unit_of_work(ctx.tenant_id)
+    from_id, before_id = _window(request, ctx=ctx)
+    baseline = policy.in_force if request.against == Against.IN_FORCE else None
+    replay = PolicyReplay(
+        tenant_id=ctx.tenant_id,
+        policy=policy,
+        policy_version=version,
+        document=spec,
+        document_sha256=canonical_sha256(spec),
+        scopes=None if request.scopes is None else scopes_json(request.scopes),
+        against=request.against,
+        baseline=baseline,
+        baseline_scopes=None if request.scopes is None else scopes_json(_scopes_now(policy, ctx=ctx)),
+        from_id=from_id,
+        before_id=before_id,
+        requested_by=None if ctx.is_system else ctx.principal_id,
+    )
+    replay.save(force_insert=True)
+    record_replay("policy.replay_requested", replay, ctx=ctx)
+    if by_job:
+        enqueue_replay(replay)
+    return replay
+
+
+def scopes_json(scopes: Sequence[OverlayScope]) -> list[dict[str, Any]]:
+    return [scope.as_json() for scope in scopes]
+
+
+def scopes_from_json(value: Sequence[dict[str, Any]]) -> tuple[OverlayScope, ...]:
+    """What `scopes_json` wrote."""
+    return tuple(OverlayScope(kind, "" if named is True else named) for scope in value for kind, named in scope.items())
+
+
+def _scopes_now(policy: Policy, *, ctx: ActingContext) -> list[OverlayScope]:
+    bound = selectors.overlays(ctx).filter(policy=policy).order_by("scope_kind", "scope_slug")
+    now = clock.now()
+    return [overlay.scope for overlay in bound if overlay.window.holds(now)]
+
+
+def _window(request: ReplayRequest, *, ctx: ActingContext) -> tuple[Any, Any]:
+    """The first decision id, and the first after it. What is decided from now on is none of the replay's business."""
+    now = clock.now()
+    before = min(request.created_before or now, now)
+    after = request.created_after
+    if after is not None and request.created_before is not None and request.created_before <= after:
+        problem = FieldError("/created_before", "must be later than created_after", "invalid")
+        raise errors.InvalidRequest("The window ends before it begins.", errors=[problem])
+    end = ids.first_id_at(before)
+    rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id__lt=end)
+    if after is not None:
+        rows = rows.filter(id__gte=ids.first_id_at(after))
+    first = rows.order_by("id").values_list("id", flat=True).first()
+    return first or end, end

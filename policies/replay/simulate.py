@@ -1,0 +1,160 @@
+"""Asking a version that need not be in force about one set of facts: what it would say, and why. Nothing is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from policies import selectors
+from policies.deciding.decide import (
+    deciding_rules,
+    errors_json,
+    rule_json,
+    trace_of,
+    verdict_of,
+    versions_json,
+)
+from policies.deciding.rulebook import Rulebook
+from policies.documents import payload_schema as payloads
+from policies.documents.workflow import WorkflowDocument
+from policies.language.approvals import to_json
+from policies.language.evaluation import Verdict
+from policies.language.facts import Point
+from policies.language.given_facts import check_given
+from policies.language.request import DecisionRequest
+from policies.language.time_window import whole_milliseconds
+from policies.models import Channel
+from policies.replay.candidate import Candidate, rulebook_alone, rulebook_with
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What was asked and answered.
+
+    `verdict` is what the live check would say, were the candidate in force now. Where no overlay brings it to bear
+    (`applies` False), that is the answer without it. `alone` is the candidate's word with no other policy beside it.
+    """
+
+    facts: dict[str, Any]
+    rulebook: Rulebook
+    verdict: Verdict
+    alone: Verdict
+    applies: bool
+
+    @property
+    def matched(self) -> list[dict[str, Any]]:
+        """The rules that decide."""
+        return [rule_json(match) for match in deciding_rules(self.verdict)]
+
+    def as_json(self) -> dict[str, Any]:
+        """As API and command answer it."""
+        verdict = self.verdict
+        return {
+            "outcome": str(verdict.outcome),
+            "reason_codes": list(verdict.reason_codes),
+            "applies": self.applies,
+            "matched": self.matched,
+            "errors": errors_json(verdict),
+            "approvals": to_json(verdict.approvals) if verdict.approvals else None,
+            "trace": self.trace,
+            "versions": versions_json(self.rulebook),
+            "alone": {
+                "outcome": str(self.alone.outcome),
+                "reason_codes": list(self.alone.reason_codes),
+                "errors": errors_json(self.alone),
+                "trace": trace_of(self.alone),
+            },
+            "facts": self.facts,
+            "engine": verdict.engine,
+            "duration_us": verdict.duration_us,
+        }
+
+    @property
+    def trace(self) -> list[dict[str, Any]]:
+        """Which rules were looked at, which held, failed or were loosened."""
+        return trace_of(self.verdict)
+
+
+def simulate(
+    candidate: Candidate, given: Mapping[str, Any], *, ctx: ActingContext, now: datetime | None = None
+) -> Simulation:
+    """Ask as the live check asks, with the candidate as its policy's version in force.
+
+    `given` holds facts as a policy's tests do: `item` (with at least `workflow`), `ctx`, `input`. What the live check
+    would never be asked is refused: `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `ActionNotAllowed`,
+    `PayloadSchemaViolation`; facts that are none: `InvalidRequest`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    request = _request_that_may_be_asked(check_given(given), ctx=ctx)
+    instant = whole_milliseconds(now or clock.now())
+    asked = rulebook_with(candidate, request, at=instant, ctx=ctx)
+    alone = rulebook_alone(candidate, ctx=ctx)
+    groups = asked.rulebook.requester_groups
+    facts = request.facts(now=instant, lists=asked.rulebook.lists, requester_groups=groups)
+    return Simulation(
+        facts={name: value for name, value in facts.items() if name != "lists"},
+        rulebook=asked.rulebook,
+        verdict=verdict_of(asked.rulebook, facts),
+        alone=verdict_of(alone, request.facts(now=instant, lists=alone.lists, requester_groups=groups)),
+        applies=asked.applies,
+    )
+
+
+def _request_that_may_be_asked(given: Mapping[str, Any], *, ctx: ActingContext) -> DecisionRequest:
+    """What intake and execute refuse before any policy is asked is no case for a policy, and refused here too."""
+    slug = given["item"]["workflow"]
+    workflow = selectors.all_workflows(ctx).filter(slug=slug).first()
+    if workflow is None or workflow.current_version_id is None:
+        unknown = FieldError("/facts/item/workflow", "names no workflow", "unknown")
+        raise errors.UnknownWorkflow("Name the workflow that the facts are of.", errors=[unknown])
+    document = selectors.workflow_document(workflow.current_version_id, ctx=ctx)
+    request = _request(given, document, ctx=ctx)
+    if request.channel and not Channel.objects.filter(tenant_id=ctx.tenant_id, slug=request.channel).exists():
+        raise errors.UnknownChannel(errors=[FieldError("/facts/item/channel", "names no channel", "unknown")])
+    if document.channel_required and not request.channel:
+        raise errors.ChannelRequired(errors=[FieldError("/facts/item/channel", "is required", "required")])
+    if request.action and request.action not in document.actions:
+        raise errors.ActionNotAllowed(f"The workflow {slug} does not allow the action {request.action}.")
+    problems = payloads.validate(
+        document.payload_schema, request.payload, pointer="/facts/item/payload", assert_format=document.assert_format
+    )
+    if problems:
+        raise errors.PayloadSchemaViolation("Intake would refuse this payload.", errors=problems)
+    return request
+
+
+def _request(given: Mapping[str, Any], document: WorkflowDocument, *, ctx: ActingContext) -> DecisionRequest:
+    item, context = given["item"], given.get("ctx", {})
+    action = context.get("action", "")
+    point = context.get("point") or (Point.EXECUTE if action else Point.INTAKE)
+    if (point == Point.EXECUTE) != bool(action):
+        problem = FieldError("/facts/ctx/action", "is named at execute, and empty at intake", "invalid")
+        raise errors.InvalidRequest("Point and action do not go together.", errors=[problem])
+    work_item_id = ids.parse_public_id(ids.WORK_ITEM, item["id"]) if "id" in item else ids.new_uuid()
+    if work_item_id is None:
+        raise errors.InvalidRequest(errors=[FieldError("/facts/item/id", "is no id of a work item", "invalid")])
+    return DecisionRequest(
+        point=point,
+        work_item_id=work_item_id,
+        workflow=item["workflow"],
+        channel=item.get("channel", ""),
+        payload=item.get("payload", {}),
+        confidence=item.get("confidence"),
+        risk_flags=tuple(item.get("risk_flags", ())),
+        requester=item.get("requester", ctx.actor),
+        requester_groups=item.get("requester_groups"),
+        data_class=item.get("data_class", document.data_class),
+        item_version=item.get("version", 1),
+        action=action,
+        integration=context.get("integration", ""),
+        input=given.get("input", {}),
+        actor=context.get("actor", ctx.actor),
+        actor_kind=context.get("actor_kind", ctx.principal_kind.value),
+        roles=tuple(context.get("roles", sorted(ctx.roles))),
+    )

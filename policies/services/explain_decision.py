@@ -1,0 +1,42 @@
+"""Telling why a stored decision was taken: the record, and the conditions of the versions that were asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from policies.deciding.explanation import Told, explain_decision
+from policies.models import PolicyDecision, PolicyVersion
+from policies.selectors import stored_facts
+from threada_site.kernel import ids
+from threada_site.personal_data.erasable_fields import is_erased
+
+
+def explanation_of(decision: PolicyDecision) -> list[str]:
+    """Why it was decided so, in sentences."""
+    named = {row["version_id"] for row in decision.versions if row["version_id"]}
+    parsed = {ids.parse_public_id(ids.POLICY_VERSION, name) for name in named}
+    rows = PolicyVersion.objects.filter(tenant_id=decision.tenant_id, id__in=[found for found in parsed if found])
+    versions = list(rows.only("id", "number", "document"))
+    facts_gone, errors_gone = is_erased(decision.facts), is_erased(decision.rule_errors)
+    return explain_decision(
+        Told(
+            point=decision.point,
+            outcome=decision.outcome,
+            reason_codes=decision.reason_codes,
+            matched=decision.matched,
+            errors=[] if errors_gone else decision.rule_errors,
+            versions=decision.versions,
+            trace=decision.trace,
+            approvals=decision.approvals,
+            facts=None if facts_gone else stored_facts(decision),
+            conditions={version.public_id: _conditions(version.document) for version in versions},
+            numbers={version.public_id: version.number for version in versions},
+            engine=decision.engine,
+            duration_us=decision.duration_us,
+        )
+    )
+
+
+def _conditions(document: Any) -> dict[str, str]:
+    rules = document.get("rules") if isinstance(document, dict) else None
+    return {rule["id"]: rule["when"] for rule in rules} if isinstance(rules, list) else {}

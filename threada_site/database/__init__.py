@@ -1,0 +1,1 @@
+"""Database access: backend, roles, row-level security, constraints and SQL helpers."""

@@ -1,0 +1,180 @@
+"""Several rows in one round trip.
+
+A request's time goes mostly to statements, so the rows that belong together (a work item, its evidence, its receipt,
+the queue row, the job) are written by one statement: a `WITH` of plain INSERTs and UPDATEs that Django's own fields
+prepare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, models
+
+from threada_site.database.router import refuse_while_reading
+
+
+class Statement(NamedTuple):
+    """SQL that returns at least one row, and its parameters: something else to run in the same round trip."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+
+def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] = ()) -> None:
+    """Insert `rows` (of any models, ids set by their defaults) and run `also`, in one statement.
+
+    Foreign keys among them hold: constraints are checked at its end. Raises `django.db.IntegrityError` as `save` does.
+    """
+    if not rows and not also:
+        return
+    refuse_while_reading(type(rows[0]).__name__ if rows else "a statement")
+    with written_together() as writes:
+        writes.insert(rows)
+        writes.add(also)
+
+
+def update_row(row: models.Model, *fields: str) -> None:
+    """Save `fields` of a row that is there, by its primary key: `save(update_fields=…)` with a prepared statement.
+
+    In a table by month, the row is looked for in its month alone.
+
+    No signal is sent, so it is for rows whose changes receipts record. Columns that the database generates are read
+    anew when they are asked for. Raises `django.db.DatabaseError` when the row is gone.
+    """
+    refuse_while_reading(type(row).__name__)
+    with written_together() as writes:
+        writes.change(row, fields)
+
+
+@contextmanager
+def written_together() -> Iterator[_Writes]:
+    """What `insert_together` and `update_row` write inside of the block goes out at its end, in one statement.
+
+    For blocks that only write: what is read inside is as it was before. A row may be changed once in a block. One that
+    raises writes nothing.
+    """
+    outer = _open.get()
+    if outer is not None:
+        yield outer
+        return
+    writes = _Writes()
+    token = _open.set(writes)
+    try:
+        yield writes
+    finally:
+        _open.reset(token)
+    writes.run()
+
+
+class _Writes:
+    """What one statement writes. Values are those that rows have when they are named."""
+
+    def __init__(self) -> None:
+        self._database = connections[DEFAULT_DB_ALIAS]  # itself, not the proxy that looks it up at every use
+        self._inserted: list[models.Model] = []
+        self._changed: list[tuple[models.Model, tuple[str, ...]]] = []
+        self._also: list[str] = []
+        self._params: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+
+    def insert(self, rows: Sequence[models.Model]) -> None:
+        for row in rows:
+            self._inserted.append(row)
+            self._params[0].extend(
+                field.get_db_prep_save(field.pre_save(row, True), self._database) for field in _columns(type(row))
+            )
+
+    def change(self, row: models.Model, fields: tuple[str, ...]) -> None:
+        if any(row == other for other, _ in self._changed):
+            raise ValueError(f"{type(row).__name__} {row.pk} is changed twice by one statement.")
+        self._changed.append((row, fields))
+        self._params[1].extend(
+            field.get_db_prep_save(field.pre_save(row, False), self._database)
+            for field in _columns_named(type(row), fields)
+        )
+        self._params[1].extend(getattr(row, key.attname) for key in _keys(type(row)))
+
+    def add(self, statements: Sequence[Statement]) -> None:
+        for statement in statements:
+            self._also.append(statement.sql)
+            self._params[2].extend(statement.params)
+
+    def run(self) -> None:
+        if not (self._inserted or self._changed or self._also):
+            return
+        sql = _together(
+            tuple(type(row) for row in self._inserted),
+            tuple((type(row), fields) for row, fields in self._changed),
+            tuple(self._also),
+        )
+        with self._database.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute(sql, [value for values in self._params for value in values])
+            found = cursor.fetchone()
+        for row in self._inserted:
+            row._state.adding = False
+            row._state.db = DEFAULT_DB_ALIAS
+        for (row, _), count in zip(self._changed, found, strict=False):
+            if count != 1:
+                raise DatabaseError(f"{type(row).__name__} {row.pk} is not there to be changed.")
+            for field in row._meta.local_concrete_fields:
+                if field.generated:
+                    row.__dict__.pop(field.attname, None)
+
+
+_open: Final[ContextVar[_Writes | None]] = ContextVar("writes", default=None)
+
+
+@lru_cache(maxsize=256)
+def _keys(model: type[models.Model]) -> list[models.Field[Any, Any]]:
+    """The primary key, and in a table that goes by the month of another row, that row's."""
+    month_field = getattr(model, "month_field", "")
+    return [model._meta.pk, *_columns_named(model, (month_field,) if month_field else ())]
+
+
+@lru_cache(maxsize=256)
+def _columns_named(model: type[models.Model], fields: tuple[str, ...]) -> list[models.Field[Any, Any]]:
+    return [field for field in map(model._meta.get_field, fields) if isinstance(field, models.Field)]
+
+
+@lru_cache(maxsize=256)
+def _together(
+    inserted: tuple[type[models.Model], ...],
+    changed: tuple[tuple[type[models.Model], tuple[str, ...]], ...],
+    also: tuple[str, ...],
+) -> str:
+    """The text of one statement: it is the same whenever rows of the same models are written together. It answers how
+    many rows each UPDATE has found, in their order."""
+    parts = [f"r{number} AS ({_insert_sql(model)})" for number, model in enumerate(inserted)]
+    parts += [f"u{number} AS ({_update_sql(model, fields)})" for number, (model, fields) in enumerate(changed)]
+    parts += [f"s{number} AS MATERIALIZED ({sql})" for number, sql in enumerate(also)]
+    counted = [f"u{number}" for number in range(len(changed))] + [f"s{number}" for number in range(len(also))]
+    counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in counted) or "1"
+    first, *rest = f"WITH {', '.join(parts)} SELECT {counts}".split("%s")
+    return first + "".join(f"${number}{text}" for number, text in enumerate(rest, start=1))
+
+
+def _update_sql(model: type[models.Model], fields: tuple[str, ...]) -> str:
+    quote = connection.ops.quote_name
+    pairs = ", ".join(f"{quote(str(field.column))} = {_placeholder(field)}" for field in _columns_named(model, fields))
+    named = " AND ".join(f"{quote(str(key.column))} = {_placeholder(key)}" for key in _keys(model))
+    return f"UPDATE {quote(model._meta.db_table)} SET {pairs} WHERE {named} RETURNING 1"
+
+
+def _insert_sql(model: type[models.Model]) -> str:
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(str(field.column)) for field in _columns(model))
+    values = ", ".join(_placeholder(field) for field in _columns(model))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"
+
+
+def _columns(model: type[models.Model]) -> list[models.Field[Any, Any]]:
+    return [field for field in model._meta.local_concrete_fields if not field.generated]
+
+
+def _placeholder(field: models.Field[Any, Any]) -> str:
+    """Inside `WITH`, PostgreSQL does not infer parameter types from the column, so say it."""
+    return f"%s::{field.cast_db_type(connection)}"

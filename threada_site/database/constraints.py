@@ -1,0 +1,172 @@
+"""What every tenant table promises, as constraints of its model, so that migrations carry it.
+
+`tenant_constraints()` gives a table row-level security and the unique key `(tenant_id, id)`; `TenantForeignKey` gives a
+reference between two tenant tables the composite key `(tenant_id, x_id) → (tenant_id, id)`, because row-level security
+does not check foreign keys. `AppendOnly` lets rows be inserted and read, never changed or deleted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from django.db import models
+from django.db.backends.ddl_references import Statement
+
+from threada_site.database.roles import OWNER, PLATFORM
+
+CURRENT_TENANT: Final = "(SELECT NULLIF(current_setting('app.tenant', true), '')::uuid)"
+
+
+class _SchemaConstraint(models.BaseConstraint):
+    """A constraint that the database alone checks: nothing to validate in forms."""
+
+    def validate(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
+
+    def constraint_sql(self, model: Any, schema_editor: Any) -> Any:
+        """Emitted after CREATE TABLE, since none of these can stand inside it."""
+        statement = self.create_sql(model, schema_editor)
+        if statement is not None:
+            schema_editor.deferred_sql.append(statement)
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name,)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._identity() == other._identity()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._identity()))
+
+
+class _RowPolicies(_SchemaConstraint):
+    """Forced row-level security: owner and platform see all; what others do, `policy` says by the rule `_rule`."""
+
+    policy: ClassVar[str]
+
+    def _rule(self) -> str:
+        raise NotImplementedError
+
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; "
+            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY; "
+            f"CREATE POLICY {self.policy} ON {table} {self._rule()}; "
+            f"CREATE POLICY platform_rows ON {table} TO {OWNER}, {PLATFORM} USING (true) WITH CHECK (true)"
+        )
+
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(
+            f"DROP POLICY {self.policy} ON {table}; DROP POLICY platform_rows ON {table}; "
+            f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY; ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
+        )
+
+
+class RowLevelSecurity(_RowPolicies):
+    """Rows are visible and writable in the transaction's tenant alone; owner and platform see all."""
+
+    policy = "tenant_rows"
+
+    def _rule(self) -> str:
+        return f"USING (tenant_id = {CURRENT_TENANT}) WITH CHECK (tenant_id = {CURRENT_TENANT})"
+
+
+class InstanceRows(_RowPolicies):
+    """Rows of the instance, not of a tenant: the platform alone writes them. `readable` says who else may read:
+    `nobody`, `everybody`, or the `tenant` that the column `log_id` names, in its own transaction."""
+
+    policy = "readable_rows"
+    _READABLE: Final = {"nobody": "false", "everybody": "true", "tenant": f"log_id = {CURRENT_TENANT}"}
+
+    def __init__(self, *, name: str, readable: str = "nobody") -> None:
+        self.readable = readable
+        super().__init__(name=name)
+
+    def _rule(self) -> str:
+        return f"FOR SELECT USING ({self._READABLE[self.readable]})"
+
+    def deconstruct(self) -> Any:
+        path, args, kwargs = super().deconstruct()
+        return path, tuple(args), {**kwargs, "readable": self.readable}
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name, self.readable)
+
+
+class AppendOnly(_SchemaConstraint):
+    """A trigger refuses UPDATE, DELETE and TRUNCATE; retention alone, which takes the platform's role, may delete rows,
+    and may empty the columns named in `emptied`, never change them otherwise."""
+
+    def __init__(self, *, name: str, emptied: tuple[str, ...] = ()) -> None:
+        self.emptied = emptied
+        super().__init__(name=name)
+
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
+        table = schema_editor.quote_name(model._meta.db_table)
+        columns = ", ".join(schema_editor.quote_value(model._meta.get_field(name).column) for name in self.emptied)
+        return Statement(
+            f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION threada_refuse_change({columns}); "
+            f"CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION threada_refuse_change()"
+        )
+
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return Statement(f"DROP TRIGGER append_only ON {table}; DROP TRIGGER append_only_truncate ON {table}")
+
+    def deconstruct(self) -> Any:
+        path, args, kwargs = super().deconstruct()
+        return path, tuple(args), {**kwargs, **({"emptied": tuple(self.emptied)} if self.emptied else {})}
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name, tuple(self.emptied))
+
+
+class TenantForeignKey(_SchemaConstraint):
+    """The composite foreign key behind a `ForeignKey(db_constraint=False)` between tenant tables."""
+
+    def __init__(self, *, field: str, name: str) -> None:
+        self.field = field
+        super().__init__(name=name)
+
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
+        """Emitted at the end of the migration: the target's `(tenant_id, id)` may be created later in the same one."""
+        quote = schema_editor.quote_name
+        field = model._meta.get_field(self.field)
+        target = field.related_model._meta.db_table  # type: ignore[union-attr]
+        schema_editor.deferred_sql.append(
+            Statement(
+                f"ALTER TABLE {quote(model._meta.db_table)} ADD CONSTRAINT {quote(self.name)} "
+                f"FOREIGN KEY (tenant_id, {quote(field.column)}) "  # type: ignore[union-attr]
+                f"REFERENCES {quote(target)} (tenant_id, id) DEFERRABLE INITIALLY DEFERRED"
+            )
+        )
+
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
+        quote = schema_editor.quote_name
+        return Statement(f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)}")
+
+    def deconstruct(self) -> Any:
+        path, args, kwargs = super().deconstruct()
+        return path, tuple(args), {**kwargs, "field": self.field}
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name, self.field)
+
+
+def tenant_constraints(
+    table: str, *, references: tuple[str, ...] = (), month_field: str = ""
+) -> list[models.BaseConstraint]:
+    """The constraints of a tenant table: row-level security, `(tenant_id, id)`, and its references to tenant tables.
+
+    `month_field`: the row that it lies beside, in a table by month, whose unique keys have to hold that row's id.
+    """
+    key = ["tenant", month_field, "id"] if month_field else ["tenant", "id"]
+    return [
+        RowLevelSecurity(name=f"{table}_rls"),
+        models.UniqueConstraint(fields=key, name=f"{table}_tenant_id_key"),
+        *(TenantForeignKey(field=field, name=f"{table}_{field}_fk") for field in references),
+    ]

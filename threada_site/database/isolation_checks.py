@@ -1,0 +1,142 @@
+"""Start-up checks: the login must not be able to pass by row-level security, and no tenant table may lack it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connection, models
+
+from threada_site.database.constraints import InstanceRows, RowLevelSecurity, TenantForeignKey
+from threada_site.database.roles import OWNER, PLATFORM
+from threada_site.tenancy.models import TenantRow
+
+# How PostgreSQL prints `tenant_id = <the transaction's tenant>`; with anything beside it, it would begin otherwise.
+_OWN_ROWS: Final = "(tenant_id = ( SELECT (NULLIF(current_setting('app.tenant'::text, true)"
+
+
+@register(Tags.models)
+def tenant_models_carry_constraints(**_kwargs: Any) -> list[CheckMessage]:
+    """Every tenant model declares row-level security, and every reference between tenant tables its composite key."""
+    problems: list[CheckMessage] = []
+    for model in tenant_models():
+        constraints = model._meta.constraints
+        if not any(isinstance(constraint, RowLevelSecurity) for constraint in constraints):
+            problems.append(
+                Error("has no row-level security", hint="Use tenant_constraints().", obj=model, id="tenancy.E001")
+            )
+        covered = {constraint.field for constraint in constraints if isinstance(constraint, TenantForeignKey)}
+        for field in model._meta.local_fields:
+            if not isinstance(field, models.ForeignKey) or not issubclass(field.related_model, TenantRow):
+                continue
+            if field.name not in covered or getattr(field, "db_constraint", True):
+                problems.append(
+                    Error(
+                        f"{field.name} has no composite foreign key",
+                        hint="Set db_constraint=False and name the field in tenant_constraints(references=…).",
+                        obj=model,
+                        id="tenancy.E002",
+                    )
+                )
+    return problems
+
+
+def tenant_models() -> list[type[models.Model]]:
+    """All concrete tenant tables."""
+    return [model for model in apps.get_models() if issubclass(model, TenantRow)]
+
+
+def isolation_problems() -> Sequence[str]:
+    """What in the live database would let the login see other tenants' rows; empty when all is well.
+
+    Asked at the start of every process (`web`, `worker`), by `/readyz` and by `check_tenancy`.
+    """
+    return [*login_problems(connection), *_table_problems(), *_instance_table_problems()]
+
+
+def login_problems(connection: Any) -> Iterator[str]:
+    """What would let the login of this connection pass by row-level security."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT r.rolname, r.rolsuper, r.rolbypassrls, r.rolname = current_user,
+                   pg_has_role(current_user, r.oid, 'USAGE')
+              FROM pg_roles r
+             WHERE pg_has_role(current_user, r.oid, 'MEMBER') AND r.rolname !~ '^pg_'
+            """
+        )
+        rows = cursor.fetchall()
+    for name, is_superuser, bypasses, is_login, is_inherited in rows:
+        if is_superuser:
+            yield f"the login {'is' if is_login else 'may become'} the superuser {name}"
+        elif bypasses:
+            yield f"the role {name} has BYPASSRLS"
+        elif name in (OWNER, PLATFORM) and (is_login or is_inherited):
+            yield f"the login inherits {name}; it must be NOINHERIT and SET ROLE explicitly"
+        elif name in (OWNER, PLATFORM) and settings.THREADA_IS_WEB and settings.THREADA_HAS_PLATFORM_LOGIN:
+            yield (
+                f"the web's login may become {name}, although THREADA_PLATFORM_DATABASE_URL has a login for that; "
+                "manage.py database_logins says how to take it away"
+            )
+
+
+def _table_problems() -> Iterator[str]:
+    """Tables of tenant models, and any other with a `tenant_id`: forced security, the two known policies, no more."""
+    tables = [model._meta.db_table for model in tenant_models()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity, pg_get_userbyid(c.relowner) = current_user,
+                   coalesce(array_agg(p.polname::text) FILTER (WHERE p.polname = 'tenant_rows'
+                       AND starts_with(pg_get_expr(p.polqual, c.oid), %(own)s)
+                       AND starts_with(pg_get_expr(p.polwithcheck, c.oid), %(own)s)), '{}'),
+                   coalesce(array_agg(p.polname::text ORDER BY p.polname) FILTER (WHERE p.polname <> 'tenant_rows'
+                       AND NOT (p.polname = 'platform_rows' AND p.polroles <@ (
+                           SELECT array_agg(oid) FROM pg_roles WHERE rolname IN (%(owner)s, %(platform)s)))), '{}')
+              FROM pg_class c
+              JOIN pg_namespace n ON n.oid = c.relnamespace
+              LEFT JOIN pg_policy p ON p.polrelid = c.oid
+             WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
+               AND (c.relname = ANY(%(tables)s) OR EXISTS (
+                    SELECT 1 FROM pg_attribute a
+                     WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
+             GROUP BY c.oid, c.relname
+            """,
+            {"tables": tables, "own": _OWN_ROWS, "owner": OWNER, "platform": PLATFORM},
+        )
+        rows = sorted(cursor.fetchall())
+    for table in sorted(set(tables) - {row[0] for row in rows}):
+        yield f"the table {table} does not exist; run manage.py migrate"
+    for table, is_forced, is_owned, own_policies, stray_policies in rows:
+        if not (is_forced and own_policies):
+            yield f"the table {table} has no forced row-level security policy"
+        if is_owned:
+            yield f"the login owns the table {table}"
+        for policy in stray_policies:
+            yield f"the table {table} has the policy {policy}, which may show other tenants' rows"
+
+
+def _instance_table_problems() -> Iterator[str]:
+    """Tables of the instance's own rows: forced security, and no policy but the two that their models name."""
+    tables = [
+        model._meta.db_table
+        for model in apps.get_models()
+        if any(isinstance(constraint, InstanceRows) for constraint in model._meta.constraints)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'public' AND c.relname = ANY(%s) AND NOT (
+                   c.relrowsecurity AND c.relforcerowsecurity AND pg_get_userbyid(c.relowner) <> current_user
+                   AND (SELECT coalesce(array_agg(polname::text ORDER BY polname), '{}') FROM pg_policy
+                         WHERE polrelid = c.oid) = '{platform_rows,readable_rows}')
+             ORDER BY c.relname
+            """,
+            [tables],
+        )
+        for (table,) in cursor.fetchall():
+            yield f"the table {table} of the instance is not closed to tenants"

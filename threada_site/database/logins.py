@@ -1,0 +1,98 @@
+"""Two logins: the web's, which may take no role, and the platform's, for everything that `manage.py` starts.
+
+Written as a script for psql, so that whoever runs the PostgreSQL server can read what it does before it does it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from typing import Final
+from urllib.parse import quote
+
+import psycopg
+
+from threada_site.database.role_names import APP, OWNER, PLATFORM, PLATFORM_GATE, PLATFORM_LOGIN
+
+_ITERATIONS: Final = 4096
+
+
+def logins_script(*, database: str, verifiers: dict[str, str], takes_memberships: bool = True) -> str:
+    """For psql and a superuser, in any database of the server. May be run again.
+
+    `verifiers`: what PostgreSQL keeps of the passwords of the two logins; those left out keep theirs.
+    `takes_memberships`: the web's login loses the roles that it holds where it is the only one.
+    """
+    lines = [
+        "\\set ON_ERROR_STOP on",
+        _role(OWNER, "NOLOGIN CREATEDB"),
+        _role(PLATFORM, "NOLOGIN"),
+        _role(APP, "LOGIN NOINHERIT"),
+        # It takes roles and inherits none of them; the login inherits from it, so nothing.
+        _role(PLATFORM_GATE, "NOLOGIN NOINHERIT"),
+        _role(PLATFORM_LOGIN, "LOGIN INHERIT"),
+        f"GRANT {OWNER}, {PLATFORM} TO {PLATFORM_GATE};",
+        f"GRANT {APP}, {PLATFORM_GATE} TO {PLATFORM_LOGIN};",
+    ]
+    for login in (APP, PLATFORM_LOGIN):
+        lines.append(f"ALTER ROLE {login} SET random_page_cost = 1.1;")
+        if login in verifiers:
+            lines.append(f"ALTER ROLE {login} PASSWORD '{verifiers[login]}';")
+    if takes_memberships:
+        lines.append(f"REVOKE {OWNER}, {PLATFORM} FROM {APP};")
+    name = '"' + database.replace('"', '""') + '"'
+    text = "'" + database.replace("'", "''") + "'"
+    lines += [
+        _unless_found(
+            f"format('CREATE DATABASE %I OWNER {OWNER}', {text})", f"SELECT FROM pg_database WHERE datname = {text}"
+        ),
+        f"GRANT ALL ON DATABASE {name} TO {OWNER};",
+        f"\\connect {name}",
+        f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def new_passwords() -> dict[str, str]:
+    """A password for each of the two logins."""
+    return {login: secrets.token_urlsafe(24) for login in (APP, PLATFORM_LOGIN)}
+
+
+def login_at(login: str, password: str, *, host: str, port: int, database: str) -> str:
+    """The URL that a process connects with."""
+    place = f"[{host}]" if ":" in host else host
+    return f"postgresql://{login}:{quote(password, safe='')}@{place}:{port}/{quote(database, safe='')}"
+
+
+def roles_in_reach(url: str) -> list[str]:
+    """Which of the two roles that see all tenants the login in `url` may take."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(current_user, oid, 'MEMBER') "
+            "ORDER BY rolname",
+            [[OWNER, PLATFORM]],
+        ).fetchall()
+    return [name for (name,) in rows]
+
+
+def scram_verifier(password: str, *, salt: bytes | None = None) -> str:
+    """What PostgreSQL keeps of a password (RFC 5803), so that the password itself stands in no statement and no log."""
+    salt = secrets.token_bytes(16) if salt is None else salt
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    return f"SCRAM-SHA-256${_ITERATIONS}:{_base64(salt)}${_base64(stored)}:{_base64(server)}"
+
+
+def _role(name: str, options: str) -> str:
+    return _unless_found(f"'CREATE ROLE {name} {options}'", f"SELECT FROM pg_roles WHERE rolname = '{name}'")
+
+
+def _unless_found(statement: str, found: str) -> str:
+    return f"SELECT {statement} WHERE NOT EXISTS ({found}) \\gexec"
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()

@@ -1,0 +1,120 @@
+"""Answering a question from a replica that has seen everything the primary had, and from the primary otherwise.
+
+A replica is behind by a little, and nobody shall notice: the primary says how far its log was when the question came,
+and a replica answers only once it has replayed as much. So a read sees what was written before it, by whomever, and a
+replica that is slow, gone or cut off costs time and never an answer.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from django import db
+from django.conf import settings
+from django.db import connection, connections
+
+from threada_site.database.replicas import (
+    BEHIND_REST_S,
+    FAILED_REST_S,
+    WRONG_REST_S,
+    Replica,
+    UnfitReplicaError,
+    replica_to_read,
+)
+from threada_site.database.router import WriteWhileReadingError, reading_from
+from threada_site.database.unit_of_work import current_tenant_id, entered_unit_of_work, mark_entered, unit_of_work
+
+POSITION: Final = "pg_current_wal_flush_lsn()::text"
+"""SQL for how far the primary's log is: everything whose commit was answered lies before it."""
+_ENTER: Final = (
+    "SELECT set_config('app.tenant', %s, true), set_config('transaction_read_only', 'on', true), "
+    "pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= %s::pg_lsn"
+)
+_LOOK: Final = "SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= %s::pg_lsn"
+_FIRST_PAUSE_S: Final = 0.001
+_LONGEST_PAUSE_S: Final = 0.05
+# Recovery on the replica needs what the read holds on to; statement timeouts and locks. The next read may succeed.
+_PASSING: Final = frozenset({"40001", "40P01", "55P03", "57014"})
+_READ_ONLY: Final = "25006"
+
+
+class BehindError(Exception):
+    """The replica has not replayed enough in time."""
+
+
+def position_now() -> str | None:
+    """How far the primary's log is: what `read` shall see. One statement; None, and none, without replicas."""
+    if not settings.THREADA_REPLICAS:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {POSITION}")
+        position: str = cursor.fetchone()[0]
+    return position
+
+
+def read[T](tenant_id: uuid.UUID, answer: Callable[[], T], *, since: str | None, patience_s: float | None = None) -> T:
+    """What `answer` returns in a unit of work on a replica that has replayed `since`, else in one on the primary.
+
+    `answer` only reads, and may be called twice. Without `since` the primary is asked. Waits for the replica
+    `patience_s` at most (a setting's unless said). Raises what `answer` raises, and `WriteWhileReadingError`.
+    """
+    replica = replica_to_read() if since is not None else None
+    if replica is not None and since is not None:
+        patience = settings.THREADA_REPLICA_WAIT_MS / 1000 if patience_s is None else patience_s
+        try:
+            replica.admit()
+            with _unit_of_work_on(replica.alias, tenant_id, since, patience):
+                return answer()
+        except (BehindError, UnfitReplicaError, db.Error, psycopg.Error) as error:
+            _leave(replica, error)
+    if current_tenant_id() == tenant_id:
+        return answer()
+    with unit_of_work(tenant_id):
+        return answer()
+
+
+@contextmanager
+def _unit_of_work_on(alias: str, tenant_id: uuid.UUID, since: str, patience_s: float) -> Iterator[None]:
+    with reading_from(alias), entered_unit_of_work():
+        _enter(alias, tenant_id, since, patience_s)
+        yield
+
+
+def _enter(alias: str, tenant_id: uuid.UUID, since: str, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    pause = _FIRST_PAUSE_S
+    with connections[alias].cursor() as cursor:
+        cursor.execute(_ENTER, [str(tenant_id), since])
+        is_there = cursor.fetchone()[2]
+        while not is_there:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise BehindError
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            cursor.execute(_LOOK, [since])
+            is_there = cursor.fetchone()[0]
+    mark_entered(tenant_id)
+
+
+def _leave(replica: Replica, error: Exception) -> None:
+    """Note why a read leaves the replica. A write in it is a defect, and raised."""
+    if isinstance(error, BehindError):
+        replica.leave("behind", rest_s=BEHIND_REST_S)
+        return
+    if isinstance(error, UnfitReplicaError):
+        replica.leave("unfit", rest_s=WRONG_REST_S, error=error)
+        return
+    state = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
+    if state == _READ_ONLY:
+        raise WriteWhileReadingError("nothing is written inside a block that reads from a replica") from error
+    is_broken = isinstance(error, db.OperationalError | db.InterfaceError | psycopg.OperationalError)
+    if is_broken:
+        connections[replica.alias].close()
+    rest_s = FAILED_REST_S if is_broken and state not in _PASSING else 0.0
+    replica.leave("failed" if rest_s else "cancelled", rest_s=rest_s, error=error)

@@ -1,0 +1,1 @@
+"""Background jobs: the engine-neutral interface and its engines."""

@@ -1,0 +1,52 @@
+"""Which engine this instance runs on: one setting, read at every use."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from threada_site.jobs.engines import JobTable
+from threada_site.jobs.engines.outbox_jobs import OutboxJobs
+from threada_site.jobs.engines.procrastinate_jobs import ProcrastinateJobs
+
+PROCRASTINATE: Final = "procrastinate"
+CELERY: Final = "celery"
+_TABLES: Final[dict[str, JobTable]] = {PROCRASTINATE: ProcrastinateJobs(), CELERY: OutboxJobs()}
+
+
+def jobs_table() -> JobTable:
+    """Where this instance's jobs are rows."""
+    return _TABLES[settings.THREADA_ENGINE]
+
+
+def other_engine() -> str:
+    """The one that this instance may have run on before."""
+    return CELERY if settings.THREADA_ENGINE == PROCRASTINATE else PROCRASTINATE
+
+
+def other_jobs_table() -> JobTable:
+    return _TABLES[other_engine()]
+
+
+def engine_problem(*, works: bool = True) -> str | None:
+    """Why no process may start with these settings; None when all is well. Names no password.
+
+    `works`: whether it is one that runs jobs; the others need no broker.
+    """
+    if settings.THREADA_ENGINE not in _TABLES:
+        return f"THREADA_ENGINE must be {' or '.join(_TABLES)}, not {settings.THREADA_ENGINE!r}"
+    if settings.THREADA_ENGINE == CELERY:
+        if not settings.THREADA_BROKER_URL:
+            if not works:
+                return None
+            return "THREADA_ENGINE=celery needs THREADA_BROKER_URL, e.g. amqp://user:password@host:5672/threada"
+        try:
+            parts = urlsplit(settings.THREADA_BROKER_URL)
+            is_right = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            is_right = False
+        if not is_right:
+            return "THREADA_BROKER_URL must be amqp:// or amqps://[user:password@]host[:port][/virtual host]"
+    return None

@@ -1,0 +1,87 @@
+"""Jobs as rows of procrastinate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from django.db import connection
+
+from threada_site.database.batched_writes import Statement
+from threada_site.jobs.engines import Depth
+
+TABLE: Final = "procrastinate_jobs"
+_DEFER: Final = (
+    "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(%s::varchar, %s::varchar, %s::integer, NULL::text, %s::text, "
+    "%s::jsonb, %s::timestamptz)]::procrastinate_job_to_defer_v1[]))"
+)
+_DEPTH: Final = """
+    SELECT count(*) FILTER (WHERE j.status = 'todo'),
+           count(*) FILTER (WHERE j.status = 'doing'),
+           coalesce(extract(epoch FROM now() - min(coalesce(j.scheduled_at, e.at)) FILTER (
+               WHERE j.status = 'todo' AND coalesce(j.scheduled_at, now()) <= now())), 0)::float
+      FROM procrastinate_jobs j
+      LEFT JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
+     WHERE j.status IN ('todo', 'doing') AND (%s OR j.queueing_lock IS NULL)
+"""
+
+
+class ProcrastinateJobs:
+    """A worker that died shows by its heart, which stops; stalled jobs are taken up by nobody on their own."""
+
+    def insertion(
+        self, task: str, *, queue: str, priority: int, once: str | None, body: str, run_at: datetime | None
+    ) -> Statement:
+        return Statement(_DEFER, (queue, task, priority, once, body, run_at))
+
+    def live(self, task: str, argument: str, values: Collection[str]) -> set[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT j.args->>%s FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id "
+                "WHERE j.task_name = %s AND j.args->>%s = ANY(%s) AND (j.status = 'todo' "
+                "OR (j.status = 'doing' AND w.last_heartbeat > now() - interval '30 seconds'))",
+                [argument, task, argument, list(values)],
+            )
+            return {value for (value,) in cursor.fetchall()}
+
+    def revive(self, tasks: Collection[str]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT procrastinate_retry_job_v2(j.id, now(), NULL, NULL, NULL) FROM procrastinate_jobs j "
+                "LEFT JOIN procrastinate_workers w ON w.id = j.worker_id "
+                "WHERE j.status = 'doing' AND j.task_name = ANY(%s) "
+                "AND (w.id IS NULL OR w.last_heartbeat <= now() - interval '30 seconds')",
+                [list(tasks)],
+            )
+
+    def forget_finished(self) -> None:
+        """They make deleting a dead worker slow."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs "
+                "WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') LIMIT 20000)"
+            )
+
+    def adopt(self) -> int:
+        """Of what runs in the outbox, only what lost its worker; the clock enqueues periodic tasks anew."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                WITH left_behind AS (
+                    SELECT id FROM tenancy_job WHERE taken_at IS NULL OR beat_at <= now() - interval '30 seconds'
+                     ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED),
+                gone AS (
+                    DELETE FROM tenancy_job j USING left_behind l WHERE j.id = l.id
+                    RETURNING j.id, j.queue, j.task, j.priority, j.arguments, j.run_at, j.once)
+                SELECT unnest(procrastinate_defer_jobs_v1(array_agg(ROW(queue, task, priority, NULL::text, NULL::text,
+                           arguments, run_at)::procrastinate_job_to_defer_v1 ORDER BY id)))
+                  FROM gone WHERE once IS NULL HAVING count(*) > 0
+                """
+            )
+            return len(cursor.fetchall())
+
+    def depth(self, *, with_periodic: bool = True) -> Depth:
+        with connection.cursor() as cursor:
+            cursor.execute(_DEPTH, [with_periodic])
+            return Depth(*cursor.fetchone())

@@ -1,0 +1,154 @@
+"""Which jobs the broker is told of, and when: what the relay reads and writes.
+
+The broker holds few messages at a time, as many as the workers that live can run and a little ahead. So what is taken
+next is decided here, by priority, and no queue of the broker needs to know of priorities, delays or tenants.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from django.db import connection
+
+from threada_site.jobs.engines.outbox_jobs import LEASE_S
+
+RELAY_LEASE_S: Final = 5
+_MOST_AT_ONCE: Final = 500
+
+
+class Room(NamedTuple):
+    """A lane, the queues whose jobs it takes, and how many more messages it has room for."""
+
+    lane: str
+    queues: tuple[str, ...]
+    places: int
+
+
+class Due(NamedTuple):
+    """A job that nobody has published."""
+
+    id: int
+    queue: str
+    priority: int
+
+
+class Errand(NamedTuple):
+    """A message to be sent."""
+
+    id: int
+    token: str
+    task: str
+    lane: str
+
+
+def planned(rooms: Sequence[Room], due: Sequence[Due]) -> dict[str, list[int]]:
+    """Which jobs go to which lane: each lane takes the highest of its queues first, the oldest of those; a lane that
+    comes earlier takes before the others."""
+    left = sorted(due, key=lambda job: (-job.priority, job.id))
+    plan: dict[str, list[int]] = {}
+    for room in rooms:
+        plan[room.lane] = [job.id for job in left if job.queue in room.queues][: max(room.places, 0)]
+        taken = set(plan[room.lane])
+        left = [job for job in left if job.id not in taken]
+    return plan
+
+
+def hold_relay(holder: str) -> bool:
+    """Be the relay for some seconds; False while another is."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tenancy_relay (holder, held_until) VALUES (%(me)s, clock_timestamp() + %(lease)s * interval "
+            "'1 second') ON CONFLICT (is_only) DO UPDATE SET holder = %(me)s, held_until = excluded.held_until "
+            "WHERE tenancy_relay.holder = %(me)s OR tenancy_relay.held_until < clock_timestamp() RETURNING 1",
+            {"me": holder, "lease": RELAY_LEASE_S},
+        )
+        return cursor.fetchone() is not None
+
+
+def leave_relay(holder: str) -> None:
+    """Let the next one begin at once."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM tenancy_relay WHERE holder = %s", [holder])
+
+
+def places(lanes: Mapping[str, tuple[str, ...]]) -> list[Room]:
+    """Room of each lane: what the workers that live have, less what is published and not done."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT l.key, sum((l.value->>'room')::int) FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l "
+            "WHERE w.beat_at > now() - %s * interval '1 second' GROUP BY l.key",
+            [LEASE_S],
+        )
+        rooms: dict[str, int] = defaultdict(int, {lane: int(room) for lane, room in cursor.fetchall()})
+        cursor.execute("SELECT lane, count(*) FROM tenancy_job WHERE published_at IS NOT NULL GROUP BY lane")
+        out = dict(cursor.fetchall())
+    return [Room(lane, queues, rooms[lane] - out.get(lane, 0)) for lane, queues in lanes.items()]
+
+
+def due_jobs(rooms: Sequence[Room]) -> list[Due]:
+    """Of each queue as many as all the lanes that take from it have room for."""
+    wanted: dict[str, int] = defaultdict(int)
+    for room in rooms:
+        for queue in room.queues if room.places > 0 else ():
+            wanted[queue] = min(wanted[queue] + room.places, _MOST_AT_ONCE)
+    if not wanted:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT j.id, j.queue, j.priority FROM unnest(%s::text[], %s::int[]) AS q(queue, most) CROSS JOIN LATERAL ("
+            "SELECT id, queue, priority FROM tenancy_job WHERE queue = q.queue AND published_at IS NULL "
+            "AND run_at <= now() ORDER BY priority DESC, id LIMIT q.most) j",
+            [list(wanted), list(wanted.values())],
+        )
+        return [Due(*row) for row in cursor.fetchall()]
+
+
+def mark_published(plan: Mapping[str, Sequence[int]]) -> list[Errand]:
+    """The messages to be sent, in order. Marked before they are sent: a worker that takes one finds it published."""
+    lanes = {job: lane for lane, jobs in plan.items() for job in jobs}
+    if not lanes:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE tenancy_job j SET published_at = now(), lane = p.lane FROM unnest(%s::bigint[], %s::text[]) "
+            "AS p(id, lane) WHERE j.id = p.id AND j.published_at IS NULL RETURNING j.id, j.token::text, j.task, j.lane",
+            [list(lanes), list(lanes.values())],
+        )
+        marked = {row[0]: Errand(*row) for row in cursor.fetchall()}
+    return [marked[job] for job in lanes if job in marked]
+
+
+def unmark(jobs: Sequence[int]) -> None:
+    """These could not be sent."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE tenancy_job SET published_at = NULL, lane = NULL WHERE id = ANY(%s) AND taken_at IS NULL",
+            [list(jobs)],
+        )
+
+
+def unmark_lost() -> int:
+    """Messages that nobody takes although a worker of their lane is free: they are to be sent again. How many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH there AS (
+                SELECT l.key AS lane, sum((l.value->>'slots')::int) AS slots
+                  FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l
+                 WHERE w.beat_at > now() - %(lease)s * interval '1 second' GROUP BY l.key),
+            busy AS (SELECT lane, count(*) AS n FROM tenancy_job WHERE taken_at IS NOT NULL GROUP BY lane)
+            UPDATE tenancy_job j SET published_at = NULL, lane = NULL FROM there t LEFT JOIN busy b ON b.lane = t.lane
+             WHERE j.lane = t.lane AND coalesce(b.n, 0) < t.slots AND j.taken_at IS NULL
+               AND j.published_at <= now() - %(lease)s * interval '1 second'
+            """,
+            {"lease": LEASE_S},
+        )
+        return int(cursor.rowcount)
+
+
+def forget_workers() -> None:
+    """Those that are long dead."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM tenancy_worker WHERE beat_at < now() - interval '10 minutes'")

@@ -1,0 +1,1 @@
+"""YAML documents: reader with positions, and writer. Pure."""

@@ -1,0 +1,1 @@
+"""JSON: canonical bytes, strict reading, pointers, schemas and differences. Pure."""

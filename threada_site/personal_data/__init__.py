@@ -1,0 +1,1 @@
+"""Personal data: encrypted columns, erasable fields and keys per person."""

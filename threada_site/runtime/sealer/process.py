@@ -1,0 +1,184 @@
+"""The sealer's process. Runs without Django: it holds the signing key and little else.
+
+`manage.py sealer` comes here straight away, before Django is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from telemetry.promises import promise_public_key
+from telemetry.sealing.anchor import Anchor
+from telemetry.sealing.key_file import KeyFile, KeyFileProblem
+from telemetry.sealing.log_lines import LineLog
+from telemetry.sealing.log_store import LogStore
+from telemetry.sealing.publication import Publication
+from telemetry.sealing.sealer import Sealer
+from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, ensure_embedded_database
+from threada_site.database.role_names import APP
+from threada_site.environment import DATA_DIR, key, text
+from threada_site.postgres import EmbeddedPostgresError
+from threada_site.runtime.sealer.checkpoint_targets import checkpoint_targets
+from threada_site.runtime.sealer.key import OtherSealingKey, clock_skew, make_first_key, settle_sealing_key
+from threada_site.tenancy.instance_record import SKEW_TOLERATED_S
+
+INTERVAL_S: Final = 1.0
+RECONNECT_AFTER_S: Final = 1.0
+NAME_WITHOUT_PUBLIC_URL: Final = "threada.localhost"
+
+
+def sealing_key_file() -> KeyFile:
+    """Where the signing key lies."""
+    return KeyFile(Path(text("THREADA_SEALING_KEY_FILE") or DATA_DIR / "keys" / "sealing_key"))
+
+
+def sealing_anchor() -> Anchor:
+    """What was signed, outside of the database."""
+    return Anchor(Path(text("THREADA_ANCHOR_DIR") or DATA_DIR / "checkpoints"))
+
+
+def instance_name() -> str:
+    """What the logs of a new instance are called; later it stands in the key file and never changes."""
+    return text("THREADA_LOG_NAME") or urlsplit(text("THREADA_PUBLIC_URL")).hostname or NAME_WITHOUT_PUBLIC_URL
+
+
+def sealer_conninfo() -> str:
+    """Where the sealer connects: a login of its own where there is one, otherwise the product's."""
+    url = text("THREADA_PLATFORM_DATABASE_URL") or text("DATABASE_URL")
+    if url:
+        return make_conninfo(**connection_parameters(url, DATA_DIR))
+    address = ensure_embedded_database(DATA_DIR)
+    return make_conninfo(host=address.host, port=address.port, user=APP, dbname=EMBEDDED_DATABASE)
+
+
+def line_log() -> LineLog:
+    """The sealer's log lines, as the settings of logs say."""
+    readable = text("THREADA_LOG_FORMAT", "text" if sys.stderr.isatty() else "json") == "text"
+    return LineLog(sys.stderr, level=text("THREADA_LOG_LEVEL", "INFO").upper(), readable=readable)
+
+
+class SealerProcess:
+    """Seals by one connection, makes a new one when that is lost, and goes on."""
+
+    def __init__(self, log: LineLog) -> None:
+        self._log = log
+        self._stop = threading.Event()
+        self._key_file = sealing_key_file()
+        self._anchor = sealing_anchor()
+        self._is_lost = False
+        self._is_compared = False
+        self._targets = checkpoint_targets()
+
+    def stop(self, *_signal: Any) -> None:
+        self._stop.set()
+
+    def run(self, *, interval_s: float, once: bool) -> int:
+        """Until asked to stop; with `once`, until the queue is empty."""
+        while not self._stop.is_set():
+            try:
+                with psycopg.connect(
+                    sealer_conninfo(), autocommit=True, application_name="threada-sealer"
+                ) as connection:
+                    if self._serve(LogStore(connection), interval_s=interval_s, once=once):
+                        return 0
+            except OtherSealingKey as error:
+                self._log("error", "sealing_key_differs", detail=str(error))
+                return 1
+            except (psycopg.Error, EmbeddedPostgresError) as error:
+                if once:
+                    self._log("error", "sealing_failed", detail=_first_line(error))
+                    return 1
+                if not self._is_lost:
+                    self._log("error", "sealing_interrupted", detail=_first_line(error))
+                    self._is_lost = True
+                self._stop.wait(RECONNECT_AFTER_S)
+        return 0
+
+    def _serve(self, store: LogStore, *, interval_s: float, once: bool) -> bool:
+        self._make_first_key(store)
+        self._look_at_the_clock(store)
+        publication = Publication(self._targets, store=store, log=self._log)
+        try:
+            return self._rounds(store, publication, interval_s=interval_s, once=once)
+        finally:
+            publication.stop()
+
+    def _rounds(self, store: LogStore, publication: Publication, *, interval_s: float, once: bool) -> bool:
+        sealer = Sealer(
+            store,
+            key_file=self._key_file,
+            anchor=self._anchor,
+            log=self._log,
+            on_signed=publication.offer,
+            promise_key=self._promise_key(),
+        )
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            self._compare_keys(store)
+            sealed = sealer.round(seconds=interval_s)
+            publication.write_down(store)
+            if self._is_lost:
+                self._log("info", "sealing_resumed")
+                self._is_lost = False
+            if once and not sealed:
+                return True
+            if not once:
+                self._stop.wait(max(interval_s - (time.monotonic() - begun), 0.01))
+        return True
+
+    def _promise_key(self) -> bytes | None:
+        """The public half of what the web signs promises with; None, said, where this account may not read it."""
+        try:
+            return promise_public_key(key("promise_key"))
+        except OSError as error:
+            self._log("warning", "promise_key_unusable", detail=f"{error}. No promise is given without it.")
+            return None
+
+    def _make_first_key(self, store: LogStore) -> None:
+        """Only where nothing was ever signed: a key that is lost is not replaced in silence."""
+        is_new = not self._key_file.exists() and self._anchor.is_empty() and not store.was_ever_signed()
+        if is_new and make_first_key(store.connection, self._key_file, name=instance_name()):
+            self._log("info", "sealing_key_made", path=str(self._key_file.path))
+
+    def _compare_keys(self, store: LogStore) -> None:
+        """Once, before anything is signed. Without a usable key nothing is, and the sealer says so itself."""
+        if not self._is_compared:
+            with contextlib.suppress(KeyFileProblem):
+                settle_sealing_key(store.connection, self._key_file)
+                self._is_compared = True
+
+    def _look_at_the_clock(self, store: LogStore) -> None:
+        ahead = clock_skew(store.connection)
+        if abs(ahead) > SKEW_TOLERATED_S:
+            self._log("warning", "clock_differs", seconds_ahead_of_database=round(ahead, 1))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`manage.py sealer`."""
+    parser = argparse.ArgumentParser(
+        prog="manage.py sealer",
+        description="Seal receipts about once a second and sign checkpoints. Two at once, anywhere, are harmless.",
+    )
+    parser.add_argument("--once", action="store_true", help="seal what is queued, sign, and end")
+    parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds between rounds (1)")
+    options = parser.parse_args(arguments)
+    process = SealerProcess(line_log())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, process.stop)
+    return process.run(interval_s=options.interval, once=options.once)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

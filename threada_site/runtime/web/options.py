@@ -1,0 +1,21 @@
+"""How the web server is started. Pure, like whoever starts it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def web_command(
+    *, host: str, port: int, processes: int, application: str = "threada_site.wsgi:application", drain_s: float = 0.0
+) -> list[str]:
+    """The command line of the web server. `drain_s`: how long it goes on serving once it is asked to stop."""
+    return [
+        sys.executable,
+        "-m",
+        "threada_site.runtime.web.server",
+        f"--host={host}",
+        f"--port={port}",
+        f"--workers={processes}",
+        f"--drain={drain_s:g}",
+        application,
+    ]

@@ -1,0 +1,157 @@
+"""The worker of the engine with a broker: a relay and one Celery worker for each group of lanes, forked from here.
+
+Everything is loaded once and shared; this process opens no connection and runs no thread, so it may fork at any time.
+A child that dies is followed by another, which first gives back what the dead one had taken.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+from django.db import connection, connections
+
+from threada_site.jobs.engines import outbox_jobs as outbox
+from threada_site.jobs.engines import publication
+from threada_site.runtime.workers.broker_check import join
+from threada_site.runtime.workers.celery_app import DATABASE_AWAY, celery_app
+from threada_site.runtime.workers.celery_worker import work_lanes
+from threada_site.runtime.workers.lanes import Lane, all_lanes
+from threada_site.runtime.workers.relay import relay
+
+SECONDS_TO_END: Final = 12.0
+RESTART_AFTER_S: Final = 1.0
+RELAY: Final = "relay"
+_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG, of Linux
+
+log = structlog.get_logger("threada.worker")
+
+
+class Crew:
+    """The children of one worker, by what they do."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._lanes = all_lanes(concurrency)
+        self._app: Celery = celery_app(self._lanes)
+        self._app.finalize()
+        self._own = os.getpid()
+        self._kinds = [RELAY, *dict.fromkeys(lane.process for lane in self._lanes)]
+        self._living: dict[int, str] = {}
+        self._started_at: dict[str, float] = {}
+        self._names: dict[str, str] = {}
+        self._mark = ""
+        self._is_asked = False
+
+    def run(self) -> bool:
+        """Until a signal asks to stop; True then. Raises `NotSafeToRunError` when others work on another broker."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+        name = _name(self._own, "joining", uuid.uuid4().hex[:12])
+        self._mark = join(self._app, name=name, is_asked_to_stop=lambda: self._is_asked) or ""
+        for each in connections.all(initialized_only=True):
+            each.close()
+            each.close_pool()  # type: ignore[attr-defined]
+        while not self._is_asked:
+            for kind in self._kinds:
+                lived_s = time.monotonic() - self._started_at.get(kind, float("-inf"))
+                if kind not in self._living.values() and lived_s >= RESTART_AFTER_S:
+                    self._start(kind)
+            self._reap()
+            time.sleep(0.1)
+        self._end()
+        return True
+
+    def _ask(self, *_signal: Any) -> None:
+        self._is_asked = True
+
+    def _start(self, kind: str) -> None:
+        before = self._names.get(kind, "")
+        salt = uuid.uuid4().hex[:12]
+        self._started_at[kind] = time.monotonic()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child:
+            self._living[child] = kind
+            self._names[kind] = _name(child, kind, salt)
+            return
+        status = 1
+        try:
+            status = self._live(kind, _name(os.getpid(), kind, salt), before)
+        except BaseException:
+            log.exception("child_failed", child=kind)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _live(self, kind: str, name: str, before: str) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        _die_with_parent()
+        if not self._is_parent_there():
+            return 1
+        if before:
+            _give_back(before, is_relay=kind == RELAY)
+        if kind == RELAY:
+            return relay(self._app, self._lanes, name=name, mark=self._mark, parent_is_there=self._is_parent_there)
+        return work_lanes(self._app, self._lanes_of(kind), name=name, parent=self._own)
+
+    def _lanes_of(self, kind: str) -> list[Lane]:
+        return [lane for lane in self._lanes if lane.process == kind]
+
+    def _is_parent_there(self) -> bool:
+        return os.getppid() == self._own
+
+    def _reap(self) -> None:
+        for child, kind in list(self._living.items()):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                del self._living[child]
+                if not self._is_asked:
+                    log.error("child_ended", child=kind, status=os.waitstatus_to_exitcode(status))
+
+    def _end(self) -> None:
+        for child in self._living:
+            os.kill(child, signal.SIGTERM)
+        ends = time.monotonic() + SECONDS_TO_END
+        while self._living and time.monotonic() < ends:
+            self._reap()
+            time.sleep(0.05)
+        for child in self._living:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _name(pid: int, kind: str, salt: str) -> str:
+    """What a child is called in the rows that it holds; the salt tells it from another with a number used again."""
+    return f"{socket.gethostname()[:60]}:{pid}:{kind}:{salt}"
+
+
+def _give_back(name: str, *, is_relay: bool) -> None:
+    """What a dead child held: its part as relay, or the jobs that it had taken."""
+    try:
+        if is_relay:
+            publication.leave_relay(name)
+        else:
+            outbox.sign_off(name)
+    except DATABASE_AWAY:
+        log.warning("left_to_its_lease", child=name)
+    finally:
+        connection.close()
+
+
+def _die_with_parent() -> None:
+    """At once, where the system can; a child looks for itself besides."""
+    if sys.platform == "linux":
+        prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_DIE_WITH_PARENT, signal.SIGKILL)

@@ -1,0 +1,92 @@
+"""One process of a worker: a Celery worker with threads, for the lanes that run here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+from celery.apps.worker import Worker
+from celery.exceptions import SecurityWarning
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from django.db import connection
+
+from threada_site.jobs.engines import outbox_jobs as outbox
+from threada_site.runtime.workers.celery_app import DATABASE_AWAY, bench, queue_name
+from threada_site.runtime.workers.lanes import Lane
+
+BEAT_EVERY_S: Final = 3.0
+
+log = structlog.get_logger("threada.worker")
+
+
+class LaneConsumer(Consumer):
+    """Celery's, without what it would make of quorum queues to delay messages: when a job is due, the outbox knows."""
+
+    class Blueprint(Consumer.Blueprint):
+        default_steps = [
+            step for step in Consumer.Blueprint.default_steps if not step.endswith((":DelayedDelivery", ":Agent"))
+        ]
+
+
+class LaneWorker(Worker):
+    """Celery's, with the signals of a child: SIGTERM ends it once its jobs are done."""
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        signal.signal(signal.SIGTERM, _ask_to_stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def work_lanes(app: Celery, lanes: Sequence[Lane], *, name: str, parent: int) -> int:
+    """Work until asked to stop; the exit status. `name`: what this process is called in the rows that it takes."""
+    bench.worker = name
+    heart = threading.Thread(target=_beat, args=(lanes, parent), name="heart", daemon=True)
+    heart.start()
+    # It warns of root for the sake of messages that run code; ours are read as JSON alone, and name a job.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    worker = LaneWorker(
+        app=app,
+        hostname=f"{lanes[0].process}.{os.getpid()}@{socket.gethostname()}",
+        queues=[queue_name(lane.name) for lane in lanes],
+        pool="threads",
+        concurrency=sum(lane.room for lane in lanes) if len(lanes) > 1 else lanes[0].slots,
+        without_mingle=True,
+        without_gossip=True,
+        without_heartbeat=True,
+        quiet=True,
+        loglevel="WARNING",
+    )
+    worker.start()
+    _try(lambda: outbox.sign_off(name))
+    return int(worker.exitcode or 0)
+
+
+def _ask_to_stop(*_signal: Any) -> None:
+    state.should_stop = 0
+
+
+def _beat(lanes: Sequence[Lane], parent: int) -> None:
+    """Say every few seconds that this process lives, and what it runs. Without its parent it ends."""
+    told = {lane.name: {"slots": lane.slots, "room": lane.room} for lane in lanes}
+    pause = threading.Event()
+    while True:
+        if os.getppid() != parent:
+            os._exit(1)
+        _try(lambda: outbox.beat(bench.worker, lanes=told, running=bench.running()))
+        pause.wait(BEAT_EVERY_S)
+
+
+def _try(act: Any) -> None:
+    try:
+        act()
+    except DATABASE_AWAY:
+        log.warning("heart_not_heard", exc_info=True)
+    finally:
+        connection.close()

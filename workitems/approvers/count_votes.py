@@ -1,0 +1,271 @@
+"""Counting votes against an approval rule: the one place that decides who counts and whether it is enough.
+
+API, console and jobs all ask here. Only humans count: a service or an agent may advise, and no rule can change that.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from policies.language.approvals import (
+    AllOf,
+    ApprovalRule,
+    Demand,
+    Leaf,
+    LeafKind,
+    Node,
+    Opened,
+    Tree,
+    demands,
+    leaves,
+    leaves_of,
+    opened_part,
+    ranks,
+    stage_of,
+    tracks,
+    whole,
+)
+from threada_site.kernel.context import PrincipalKind
+from workitems.approvers.matching import Candidate, Filling, Person, fill, hands, sharing
+
+__all__ = [
+    "Eligibility",
+    "Need",
+    "Outcome",
+    "Person",
+    "Tally",
+    "Vote",
+    "barred",
+    "eligibility",
+    "represented",
+    "tally",
+]
+
+type StandsFor = Mapping[uuid.UUID, Collection[uuid.UUID]]
+"""Whose delegate each person is: person id → ids of the people they stand for."""
+
+
+class Eligibility(StrEnum):
+    """Whether one principal's decision counts on a step. `not_yet`: it will, once a later stage has opened."""
+
+    COUNTS = "counts"
+    EXCLUDED = "excluded"
+    NOT_ELIGIBLE = "not_eligible"
+    NOT_YET = "not_yet"
+
+
+class Outcome(StrEnum):
+    """What the votes so far amount to."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One decision on the step. `kind` is the principal's when it voted."""
+
+    person_id: uuid.UUID
+    kind: PrincipalKind
+    decision: Literal["approve", "reject"]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """How many more people a leaf waits for."""
+
+    leaf: Leaf
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The outcome and what it rests on.
+
+    `counted` says at which leaf each counted approval stands; an approval beyond what is needed stands at none.
+    `waiting_for` is what is still missing in the stages that are open, in the alternative that can be reached with the
+    fewest votes, and empty once decided; `missing` is how many votes are missing in all. `nobody_can_decide`: it waits,
+    and the people there are cannot complete any alternative. `opened` says which stages are open (`approvals.tracks`),
+    `stage` and `stages` the same for people: 1 of 1 for a rule without stages.
+    """
+
+    outcome: Outcome
+    waiting_for: tuple[Need, ...]
+    counted: Mapping[uuid.UUID, Leaf]
+    rejected_by: tuple[uuid.UUID, ...]
+    nobody_can_decide: bool
+    missing: int = 0
+    opened: Opened = (1,)
+    stage: int = 1
+    stages: int = 1
+
+
+def barred(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
+    """`excluded`, whoever an excluded person stands for, and whoever stands for any of these."""
+    out = set(represented(excluded, stands_for))
+    while more := {person for person, others in stands_for.items() if not out.isdisjoint(others)} - out:
+        out |= more
+    return frozenset(out)
+
+
+def represented(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
+    """`excluded`, and whoever an excluded person stands for."""
+    return frozenset(excluded).union(*(stands_for.get(person, ()) for person in excluded))
+
+
+def eligibility(
+    rule: ApprovalRule,
+    person: Person,
+    excluded: Collection[uuid.UUID],
+    *,
+    delegators: Iterable[Person] = (),
+    stand_ins: Collection[Leaf] = (),
+    opened: Opened | None = None,
+) -> Eligibility:
+    """Whether this person's decision counts under the rule; `excluded` are the people its `exclude` stands for here.
+
+    `delegators` are the people whose delegate they are: they stand where those would, and are excluded with them.
+    People at one of `stand_ins` stand at any leaf. Without `opened`, all stages are looked at.
+    """
+    if person.kind is not PrincipalKind.HUMAN:
+        return Eligibility.NOT_ELIGIBLE
+    faces = (person, *delegators)
+    if any(face.id in excluded for face in faces):
+        return Eligibility.EXCLUDED
+    candidate = Candidate(person.id, faces)
+    now = opened_part(rule.tree, opened) if opened is not None else whole(rule.tree)
+    if any(candidate.stands_at(leaf, stand_ins) for leaf in leaves(now)):
+        return Eligibility.COUNTS
+    if opened is not None and any(candidate.stands_at(leaf, stand_ins) for leaf in leaves_of(rule.tree)):
+        return Eligibility.NOT_YET
+    return Eligibility.NOT_ELIGIBLE
+
+
+def tally(
+    rule: ApprovalRule,
+    votes: Sequence[Vote],
+    people: Iterable[Person],
+    now: datetime | None = None,
+    *,
+    excluded: Collection[uuid.UUID] = (),
+    stands_for: StandsFor = MappingProxyType({}),
+    stand_ins: Collection[Leaf] = (),
+) -> Tally:
+    """What `votes` amount to under `rule`. Their order makes no difference.
+
+    `people` are all who could still decide and all who voted; a vote of anybody else does not count, nor one given
+    after `now` (None: all count). If a person's votes disagree, the reject stands. `stands_for` says whose delegate
+    somebody is (of who voted: was, at that moment); people at one of `stand_ins` may fill any leaf. A delegate counts
+    instead of the person they stand for, never beside them.
+    """
+    count = _Count(rule, people, barred(excluded, stands_for), stands_for, stand_ins)
+    return count.result([vote for vote in votes if now is None or vote.at <= now])
+
+
+class _Count:
+    """One counting: who counts, then what their votes fill."""
+
+    def __init__(
+        self,
+        rule: ApprovalRule,
+        people: Iterable[Person],
+        excluded: frozenset[uuid.UUID],
+        stands_for: StandsFor,
+        stand_ins: Collection[Leaf],
+    ) -> None:
+        self._rule = rule
+        self._stand_ins = stand_ins
+        known = {person.id: person for person in people}
+        self._deciders: dict[uuid.UUID, Candidate] = {}
+        for person in sorted(known.values(), key=lambda person: person.id):
+            others = sorted(other for other in stands_for.get(person.id, ()) if other in known and other != person.id)
+            delegators = tuple(known[other] for other in others)
+            standing = eligibility(rule, person, excluded, delegators=delegators, stand_ins=stand_ins)
+            if standing is Eligibility.COUNTS:
+                self._deciders[person.id] = Candidate(person.id, (person, *delegators))
+        self._shared = sharing(self._deciders.values())
+
+    def result(self, votes: Sequence[Vote]) -> Tally:
+        human = [vote for vote in votes if vote.kind is PrincipalKind.HUMAN and vote.person_id in self._deciders]
+        rejecting = {vote.person_id for vote in human if vote.decision == "reject"}
+        approving = {vote.person_id for vote in human if vote.decision == "approve"}
+        approving -= rejecting | self._sharing_with(rejecting)
+        rejecters = self._among(rejecting)
+        approvers = self._among(approving)
+        others = self._left(approving | rejecting)
+        opened = self._opened(approvers)
+        best = self._best(whole(self._rule.tree), approvers, others)
+        if rejecters and max(map(len, hands(rejecters))) >= self._rule.veto:
+            outcome = Outcome.REJECTED
+        else:
+            outcome = Outcome.WAITING if best.missing else Outcome.APPROVED
+        waiting = outcome is Outcome.WAITING
+        asked = opened_part(self._rule.tree, opened)
+        asking = best if asked is self._rule.tree else self._best(asked, approvers, others)
+        stage, stages = stage_of(self._rule.tree, opened)
+        return Tally(
+            outcome=outcome,
+            waiting_for=_needs(asking) if waiting else (),
+            counted=MappingProxyType(dict(best.counted)),
+            rejected_by=tuple(candidate.id for candidate in rejecters),
+            nobody_can_decide=waiting and not best.reachable,
+            missing=best.missing if waiting else 0,
+            opened=opened,
+            stage=stage,
+            stages=stages,
+        )
+
+    def _among(self, ids: Collection[uuid.UUID]) -> list[Candidate]:
+        return [candidate for candidate in self._deciders.values() if candidate.id in ids]
+
+    def _sharing_with(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Who shares a human with somebody of `ids`."""
+        return {other for person in ids for other in self._shared.get(person, ())}
+
+    def _left(self, voted: set[uuid.UUID]) -> list[Candidate]:
+        """Who has not voted and still may: not beside a delegate or delegator who has, nor in a place that is taken."""
+        taken = {face.id for candidate in self._among(voted) for face in candidate.faces}
+        return [
+            Candidate(one.id, tuple(face for face in one.faces if face.id not in taken))
+            for one in self._deciders.values()
+            if one.id not in taken and voted.isdisjoint(face.id for face in one.faces)
+        ]
+
+    def _best(self, node: Node, approvers: Sequence[Candidate], others: Sequence[Candidate]) -> Filling:
+        """The alternative that can be reached with the fewest votes."""
+        order = ranks(self._rule.tree)
+        fillings = (fill(_by_stage(way, order), approvers, others, self._stand_ins) for way in demands(node))
+        return min(fillings, key=lambda filling: (not filling.reachable, filling.missing))
+
+    def _opened(self, approvers: Sequence[Candidate]) -> Opened:
+        """Of each sequence of stages, how many are open: those that the approvals fill, and the one after them."""
+        return tuple(self._opened_of(track, approvers) for track in tracks(self._rule.tree))
+
+    def _opened_of(self, track: Sequence[Node], approvers: Sequence[Candidate]) -> int:
+        for count in range(1, len(track)):
+            if self._best(whole(AllOf(tuple(track[:count]))), approvers, ()).missing:
+                return count
+        return len(track)
+
+
+def _by_stage(demand: Demand, order: Mapping[tuple[LeafKind, str], int]) -> Demand:
+    return tuple(sorted(demand, key=lambda leaf: (order.get((leaf.kind, leaf.name), 0), leaf.kind, leaf.name)))
+
+
+def _needs(filling: Filling) -> tuple[Need, ...]:
+    standing = list(filling.counted.values())
+    needs = (Need(leaf, leaf.count - standing.count(leaf)) for leaf in filling.demand)
+    return tuple(need for need in needs if need.missing)
+
+
+def asked_leaves(tree: Tree, opened: Opened) -> tuple[Leaf, ...]:
+    """The leaves of the stages that are open: whom a step asks now."""
+    return leaves(opened_part(tree, opened))

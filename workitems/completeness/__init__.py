@@ -1,0 +1,1 @@
+"""Completeness of the receipts: compares what happened with what was recorded."""

@@ -1,0 +1,228 @@
+"""Configuration as documents: a folder is brought in force whole, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from django.db import transaction
+
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.documents.reader import Document, load_documents
+from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest, ThreadaError
+from threada_site.tenancy.upsert import Change
+from workitems.configuration.kinds import KINDS, Applied, in_force
+from workitems.configuration.pack_contents import (
+    PackedBefore,
+    Placed,
+    note_contents_of_packs,
+    with_contents_of_packs,
+)
+
+__all__ = ["Applied", "Outcome", "apply_documents", "read_documents"]
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+MAX_REVISION: Final = 100
+_MOST_RECORDED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Something that is in force, by kind and name."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the documents did. `left` is in force and stands in none of them; `removed` stood in none, and is gone."""
+
+    applied: list[Applied]
+    removed: list[Named]
+    left: list[Named]
+
+
+def read_documents(path: Path) -> list[Document]:
+    """The documents of a file, or of all YAML and JSON files below a folder, in the order of their paths.
+
+    Raises `DocumentInvalid` naming file and line.
+    """
+    files = document_files(path) if path.is_dir() else [path]
+    if not files:
+        raise DocumentInvalid(f"There are no documents below {path}: no file ends in {', '.join(SUFFIXES)}.")
+    documents: list[Document] = []
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise DocumentInvalid(f"{file}: cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError as error:
+            raise DocumentInvalid(f"{file}: is not UTF-8 (byte {error.start}).") from None
+        documents += load_documents(text, source=str(file))
+    return documents
+
+
+def document_files(folder: Path) -> list[Path]:
+    """The files below a folder that hold documents; nothing in hidden folders is."""
+    found = (file for file in folder.rglob("*") if file.suffix in SUFFIXES)
+    return sorted(file for file in found if not any(p.startswith(".") for p in file.relative_to(folder).parts))
+
+
+def apply_documents(
+    documents: Iterable[Document], *, ctx: ActingContext, prune: bool = False, revision: str = ""
+) -> Outcome:
+    """Bring everything the documents describe in force, in the order that references need; with `prune`, take out
+    whatever else is in force.
+
+    What a pack holds is applied as if it stood beside it; where a document of its own says the same thing, that one
+    counts. What an earlier version of a pack brought and this one does not is taken out. Versions made keep `revision`.
+    Receipt `configuration.applied`, where anything changes. Raises one `DocumentInvalid`
+    that names every document's problems as `file:line:column: pointer: reason`, and what cannot be taken out because it
+    is in use; the caller's unit of work is rolled back then, so nothing is half done.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if len(revision) > MAX_REVISION:
+        raise InvalidRequest(f"A revision has at most {MAX_REVISION} characters.")
+    ctx = replace(ctx, revision=revision)
+    ordered = in_order(with_contents_of_packs(documents))
+    packed = PackedBefore.in_tenant(ctx)
+    applied, problems = _apply_all(ordered, ctx=ctx)
+    left = [] if problems else _not_named(applied, ctx=ctx)
+    removed: list[Named] = []
+    if not problems:
+        dropped = packed.dropped(applied, ctx=ctx)
+        removed = [entry for entry in reversed(left) if prune or (entry.kind, entry.name) in dropped]
+        left = [entry for entry in left if entry not in removed]
+        problems = _remove_all(removed, ctx=ctx)
+    if problems:
+        raise DocumentInvalid("The documents are not valid; nothing was changed.", errors=problems)
+    note_contents_of_packs(ordered, ctx=ctx)
+    _record(applied, removed, ctx=ctx)
+    return Outcome(applied, removed, left)
+
+
+def in_order(documents: Iterable[Placed]) -> list[Placed]:
+    """As they are applied: by kind; of policies, those that override rules of others after those."""
+    known = list(documents)
+    depth = _override_depths(known)
+    return sorted(known, key=lambda document: (_rank(document), depth.get(str(_id(document)), 0)))
+
+
+def _apply_all(documents: Iterable[Placed], *, ctx: ActingContext) -> tuple[list[Applied], list[FieldError]]:
+    problems: list[FieldError] = []
+    applied: list[Applied] = []
+    seen: dict[tuple[str, str], Placed] = {}
+    for document in documents:
+        kind = _kind(document)
+        try:
+            if kind not in KINDS:
+                raise DocumentInvalid(errors=[FieldError("/kind", f"Use one of {', '.join(KINDS)}.", "unknown")])
+            _check_unique(document, kind, seen)
+            with transaction.atomic():
+                applied.append(KINDS[kind].apply(document.value, ctx))
+        except ThreadaError as error:
+            problems += _located(document, error)
+    return applied, problems
+
+
+def _not_named(applied: Iterable[Applied], *, ctx: ActingContext) -> list[Named]:
+    named = {(entry.kind, entry.name) for entry in applied}
+    return [Named(kind, stored.name) for kind, stored in in_force(ctx) if (kind, stored.name) not in named]
+
+
+def _remove_all(names: Iterable[Named], *, ctx: ActingContext) -> list[FieldError]:
+    problems: list[FieldError] = []
+    for entry in names:
+        try:
+            with transaction.atomic():
+                KINDS[entry.kind].remove(entry.name, ctx)
+        except ThreadaError as error:
+            problems.append(FieldError("", f"{entry.kind} {entry.name}: {error.detail}", error.reason_code))
+    return problems
+
+
+def _record(applied: list[Applied], removed: list[Named], *, ctx: ActingContext) -> None:
+    by_change = {change: [f"{e.kind} {e.name}" for e in applied if e.change is change] for change in Change}
+    created, changed = by_change[Change.CREATED], by_change[Change.CHANGED]
+    gone = [f"{entry.kind} {entry.name}" for entry in removed]
+    if not (created or changed or gone):
+        return
+    told = {"created": created, "changed": changed, "removed": gone}
+    outcome = {name: {"count": len(names), "names": names[:_MOST_RECORDED]} for name, names in told.items()}
+    record(
+        Entry(
+            kind="configuration.applied",
+            inputs={"revision": ctx.revision or None, "documents": len(applied)},
+            outcome=outcome,
+        ),
+        ctx=ctx,
+    )
+
+
+def _kind(document: Placed) -> str:
+    kind = document.value.get("kind") if isinstance(document.value, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def _id(document: Placed) -> object:
+    return document.value.get("id") if isinstance(document.value, dict) else None
+
+
+def _rank(document: Placed) -> int:
+    kind = _kind(document)
+    return list(KINDS).index(kind) if kind in KINDS else len(KINDS)
+
+
+def _override_depths(documents: Iterable[Placed]) -> dict[str, int]:
+    """By policy: over how many others its rules stand. A circle is cut; what is wrong with it is said on publishing."""
+    names = {str(_id(document)): _overridden(document) for document in documents if _kind(document) == "Policy"}
+    depths: dict[str, int] = {}
+
+    def depth(slug: str, above: frozenset[str]) -> int:
+        if slug in above or slug not in names:
+            return 0
+        if slug not in depths:
+            depths[slug] = 1 + max((depth(other, above | {slug}) for other in names[slug]), default=-1)
+        return depths[slug]
+
+    for slug in names:
+        depth(slug, frozenset())
+    return depths
+
+
+def _overridden(document: Placed) -> set[str]:
+    spec = document.value.get("spec")
+    rules = spec.get("rules") if isinstance(spec, Mapping) else None
+    found: set[str] = set()
+    for rule in rules if isinstance(rules, list) else []:
+        names = rule.get("overrides") if isinstance(rule, Mapping) else None
+        found |= {str(name).partition("/")[0] for name in names if isinstance(names, list)} if names else set()
+    return found - {str(_id(document))}
+
+
+def _check_unique(document: Placed, kind: str, seen: dict[tuple[str, str], Placed]) -> None:
+    name = document.value.get("id")
+    if kind == "Overlay":
+        name = f"{document.value.get('policy')} {document.value.get('scope')}"
+    elif kind == "Calendar":
+        name = "of the tenant"
+    earlier = seen.setdefault((kind, str(name)), document)
+    if earlier is not document:
+        place = f"{earlier.source}:{earlier.place_of('').line}"
+        raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} stands at {place} already.", "repeated")])
+
+
+def _located(document: Placed, error: ThreadaError) -> list[FieldError]:
+    entries = error.errors or (FieldError("", error.detail, error.reason_code),)
+    located = []
+    for entry in entries:
+        found = document.located(entry)
+        said = f"{document.source}:{found.line}:{found.column}: {entry.pointer or 'document'}: {found.detail}"
+        located.append(replace(found, detail=said))
+    return located

@@ -1,0 +1,38 @@
+"""Every kind of document, by the order in which they are applied: what is referred to stands before what refers to it.
+
+They are taken out in the opposite order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from threada_site.kernel.context import ActingContext
+from workitems.configuration.kinds.base import Applied, Kind, Stored, Written
+from workitems.configuration.kinds.packs import PACK
+from workitems.configuration.kinds.people import GROUP, ROLE
+from workitems.configuration.kinds.retention import RETENTION
+from workitems.configuration.kinds.rulebook import CALENDAR, CHANNEL, LIST, OVERLAY, POLICY, WORKFLOW
+from workitems.configuration.kinds.systems import INTEGRATION
+
+__all__ = ["KINDS", "Applied", "Kind", "Stored", "Written", "in_force"]
+
+KINDS: Final[dict[str, Kind]] = {
+    "Role": ROLE,
+    "Group": GROUP,
+    "Pack": PACK,
+    "Channel": CHANNEL,
+    "Calendar": CALENDAR,
+    "List": LIST,
+    "Workflow": WORKFLOW,
+    "Integration": INTEGRATION,
+    "Policy": POLICY,
+    "Overlay": OVERLAY,
+    "Retention": RETENTION,
+}
+
+
+def in_force(ctx: ActingContext) -> Iterator[tuple[str, Stored]]:
+    """Everything that is in force with its kind, in the order in which documents are applied."""
+    return ((kind, stored) for kind, what in KINDS.items() for stored in what.export(ctx))

@@ -1,0 +1,149 @@
+"""`kind: Channel`, `Calendar`, `List`, `Workflow`, `Policy` and `Overlay`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policies import selectors
+from policies.documents.calendar import parse_calendar
+from policies.documents.channel import parse_channel
+from policies.documents.list import parse_list
+from policies.documents.overlay import parse_overlay
+from policies.documents.workflow import parse_workflow
+from policies.lifecycle import PolicyVersionStatus
+from policies.models import Overlay
+from policies.services.calendars import put_calendar
+from policies.services.channels import put_channel
+from policies.services.lists import put_list
+from policies.services.overlays import put_overlay, remove_overlay
+from policies.services.publishing import put_policy
+from policies.services.removing import (
+    remove_calendar,
+    remove_channel,
+    withdraw_list,
+    withdraw_policy,
+    withdraw_workflow,
+)
+from policies.services.workflows import put_workflow
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import NotFound
+from threada_site.tenancy.upsert import Change
+from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, slug_of, whole
+from workitems.items.open_items import check_no_open_cases
+
+
+def _apply_channel(value: Written, ctx: ActingContext) -> Applied:
+    document = parse_channel(value)
+    before = selectors.channel_by_slug(str(document.id), ctx=ctx)
+    put = put_channel(str(document.id), ctx=ctx, name=document.name)
+    return Applied(
+        "Channel", put.row.slug, put.change, diff({"name": before.name} if before else None, {"name": document.name})
+    )
+
+
+def _channels(ctx: ActingContext) -> Iterator[Stored]:
+    for channel in selectors.channels(ctx).order_by("slug"):
+        yield Stored(channel.slug, whole("Channel", channel.slug, {"name": channel.name} if channel.name else {}))
+
+
+def _remove_channel(name: str, ctx: ActingContext) -> None:
+    check_no_open_cases(ctx=ctx, channel=name)
+    remove_channel(name, ctx=ctx)
+
+
+def _apply_calendar(value: Written, ctx: ActingContext) -> Applied:
+    document = parse_calendar(value)
+    before = selectors.calendar_of(ctx.tenant_id)
+    put = put_calendar(str(document.id), document, ctx=ctx)
+    return Applied("Calendar", put.row.slug, put.change, diff(before.document if before else None, put.row.document))
+
+
+def _calendars(ctx: ActingContext) -> Iterator[Stored]:
+    calendar = selectors.calendar_of(ctx.tenant_id)
+    if calendar is not None:
+        yield Stored(calendar.slug, whole("Calendar", calendar.slug, calendar.document))
+
+
+def _apply_list(value: Written, ctx: ActingContext) -> Applied:
+    document = parse_list(value)
+    before = selectors.lists(ctx).filter(slug=document.id).first()
+    old = before.current_version.items if before and before.current_version else None
+    put = put_list(str(document.id), document, ctx=ctx)
+    return Applied("List", put.row.slug, put.change, diff(old, list(document.items)))
+
+
+def _lists(ctx: ActingContext) -> Iterator[Stored]:
+    for row in selectors.lists(ctx).order_by("slug"):
+        assert row.current_version is not None  # noqa: S101 - selectors leave out lists without one
+        yield Stored(row.slug, whole("List", row.slug, {"items": row.current_version.items}))
+
+
+def _apply_workflow(value: Written, ctx: ActingContext) -> Applied:
+    document = parse_workflow(value)
+    before = selectors.all_workflows(ctx).filter(slug=document.id).first()
+    old = before.current_version.spec if before and before.current_version else None
+    put = put_workflow(str(document.id), document, ctx=ctx)
+    return Applied("Workflow", put.row.slug, put.change, diff(old, document.as_spec()))
+
+
+def _workflows(ctx: ActingContext) -> Iterator[Stored]:
+    for row in selectors.all_workflows(ctx).order_by("slug"):
+        assert row.current_version is not None  # noqa: S101 - selectors leave out workflows without one
+        name = {"name": row.name} if row.name else {}
+        yield Stored(row.slug, whole("Workflow", row.slug, {**name, **row.current_version.spec}))
+
+
+def _remove_workflow(name: str, ctx: ActingContext) -> None:
+    check_no_open_cases(ctx=ctx, workflow=name)
+    withdraw_workflow(name, ctx=ctx)
+
+
+def _apply_policy(value: Written, ctx: ActingContext) -> Applied:
+    slug = slug_of(value)
+    before = selectors.policy_by_slug(slug, ctx=ctx)
+    old = before.in_force.document if before and before.in_force else None
+    put = put_policy(slug, value, ctx=ctx)
+    change = Change.CREATED if old is None and put.change is Change.CHANGED else put.change
+    is_draft = put.row.status == PolicyVersionStatus.DRAFT
+    return Applied("Policy", slug, change, diff(old, put.row.document), is_draft=is_draft)
+
+
+def _policies(ctx: ActingContext) -> Iterator[Stored]:
+    for row in selectors.policies(ctx).filter(in_force__isnull=False).order_by("slug"):
+        assert row.in_force is not None  # noqa: S101 - left out above
+        yield Stored(row.slug, whole("Policy", row.slug, row.in_force.document))
+
+
+def _apply_overlay(value: Written, ctx: ActingContext) -> Applied:
+    document = parse_overlay(value)
+    before = selectors.overlay_on(document.policy, document.scope, ctx=ctx)
+    put = put_overlay(document.policy, document.scope, window=document.window, ctx=ctx)
+    old = before.window.as_json() if before else None
+    return Applied("Overlay", overlay_name(put.row), put.change, diff(old, document.window.as_json()))
+
+
+def overlay_name(overlay: Overlay) -> str:
+    """What a plan calls an overlay."""
+    return f"{overlay.policy.slug} on {overlay.scope}"
+
+
+def _overlays(ctx: ActingContext) -> Iterator[Stored]:
+    for overlay in selectors.overlays(ctx).order_by("policy__slug", "scope_kind", "scope_slug"):
+        window = {name: instant for name, instant in overlay.window.as_json().items() if instant}
+        written = {"kind": "Overlay", "policy": overlay.policy.slug, "scope": overlay.scope.as_json(), **window}
+        yield Stored(overlay_name(overlay), written)
+
+
+def _remove_overlay(name: str, ctx: ActingContext) -> None:
+    found = next((overlay for overlay in selectors.overlays(ctx) if overlay_name(overlay) == name), None)
+    if found is None:
+        raise NotFound
+    remove_overlay(found, ctx=ctx)
+
+
+CHANNEL = Kind(_apply_channel, _channels, _remove_channel)
+CALENDAR = Kind(_apply_calendar, _calendars, lambda name, ctx: remove_calendar(name, ctx=ctx))
+LIST = Kind(_apply_list, _lists, lambda name, ctx: withdraw_list(name, ctx=ctx))
+WORKFLOW = Kind(_apply_workflow, _workflows, _remove_workflow)
+POLICY = Kind(_apply_policy, _policies, lambda name, ctx: withdraw_policy(name, ctx=ctx))
+OVERLAY = Kind(_apply_overlay, _overlays, _remove_overlay)

@@ -1,0 +1,123 @@
+"""What packs hold, among the documents that are applied: brought in beside them, and noted once it is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from policies import selectors
+from policies.documents.pack import member_name, parse_pack
+from policies.services.packs import note_installed
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.documents.reader import Document, Place
+from threada_site.kernel.errors import DocumentInvalid, FieldError
+from threada_site.kernel.json.canonical import canonical_sha256
+from workitems.configuration.kinds import Applied, in_force
+
+type Member = tuple[str, str]
+"""Kind and name."""
+
+
+class Placed(Protocol):
+    """A document, or a part of one that is a document itself: it knows where it was read from."""
+
+    @property
+    def value(self) -> Any: ...
+
+    @property
+    def source(self) -> str: ...
+
+    def place_of(self, pointer: str) -> Place: ...
+
+    def located(self, error: FieldError) -> FieldError: ...
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A document in the pack `pack`, which stands at `pointer` of `parent`."""
+
+    parent: Document
+    pointer: str
+    value: Mapping[str, Any]
+    pack: str
+
+    @property
+    def source(self) -> str:
+        return self.parent.source
+
+    def place_of(self, pointer: str) -> Place:
+        return self.parent.place_of(self.pointer + pointer)
+
+    def located(self, error: FieldError) -> FieldError:
+        return self.parent.located(replace(error, pointer=self.pointer + error.pointer))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBefore:
+    """What belonged to packs before anything was applied."""
+
+    members: Mapping[str, frozenset[Member]]
+
+    @classmethod
+    def in_tenant(cls, ctx: ActingContext) -> PackedBefore:
+        found: dict[str, set[Member]] = {}
+        for row in selectors.pack_members(ctx):
+            found.setdefault(row.pack.slug, set()).add((row.kind, row.name))
+        return cls({slug: frozenset(members) for slug, members in found.items()})
+
+    def dropped(self, applied: Iterable[Applied], *, ctx: ActingContext) -> frozenset[Member]:
+        """What packs held that were applied, and their new versions hold no longer."""
+        now = PackedBefore.in_tenant(ctx).members
+        packs = {entry.name for entry in applied if entry.kind == "Pack"}
+        return frozenset().union(*(self.members.get(pack, frozenset()) - now.get(pack, frozenset()) for pack in packs))
+
+
+def with_contents_of_packs(documents: Iterable[Document]) -> list[Placed]:
+    """`documents` and what their packs hold, but for what another document says itself.
+
+    A pack that cannot be read stays as it is: applying it says what is wrong.
+    """
+    found: list[Placed] = list(documents)
+    own = {_member(document.value) for document in found}
+    for document in list(found):
+        if isinstance(document, Document) and _kind(document.value) == "Pack":
+            try:
+                pack = parse_pack(document.value)
+            except DocumentInvalid:
+                continue
+            found += [
+                Packed(document, f"/spec/documents/{index}", value, pack.id)
+                for index, value in enumerate(pack.documents)
+                if _member(value) not in own
+            ]
+    return found
+
+
+def note_contents_of_packs(documents: Iterable[Placed], *, ctx: ActingContext) -> None:
+    """Keep what each pack brought just now, as it would be written: what differs later was changed by somebody."""
+    packed = [document for document in documents if isinstance(document, Packed)]
+    if not packed:
+        return
+    digests = {(kind, stored.name): canonical_sha256(stored.document) for kind, stored in in_force(ctx)}
+    for pack in sorted({document.pack for document in packed}):
+        members = [
+            (document.value["kind"], member_name(document.value)) for document in packed if document.pack == pack
+        ]
+        note_installed(pack, {member: digests[member] for member in members if member in digests}, ctx=ctx)
+
+
+def _kind(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def _member(value: Any) -> Member | None:
+    """Kind and name, if the document is readable so far."""
+    kind = _kind(value)
+    if kind == "Overlay":
+        try:
+            return kind, member_name(value)
+        except DocumentInvalid:
+            return None
+    return (kind, str(value.get("id"))) if kind else None

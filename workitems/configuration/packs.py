@@ -1,0 +1,94 @@
+"""Installing packs and taking them out, as people and systems ask for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from policies import selectors
+from policies.services.packs import release_pack
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.reader import Document, load_documents
+from threada_site.kernel.documents.writer import write_document
+from threada_site.kernel.errors import DocumentInvalid, FieldError, InUse, ThreadaError
+from workitems.configuration.apply import Outcome, apply_documents, read_documents
+from workitems.configuration.kinds import KINDS, in_force
+
+_ORDER: Final = list(KINDS)
+
+
+def install_pack(document: Document, *, ctx: ActingContext, revision: str = "") -> Outcome:
+    """Bring a pack in force with all it holds, or its next version: what that no longer holds is taken out.
+
+    Receipts: those of everything in it, `pack.installed`, `configuration.applied`. Raises `PermissionDenied` without
+    workflow:manage, which holds all that the contents need, and `DocumentInvalid`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    _require(ctx)
+    kind = document.value.get("kind") if isinstance(document.value, dict) else None
+    if kind != "Pack":
+        raise DocumentInvalid(
+            "Send one document of kind: Pack.", errors=[FieldError("/kind", "is not Pack", "unknown")]
+        )
+    return apply_documents([document], ctx=ctx, revision=revision)
+
+
+def remove_pack(slug: str, *, ctx: ActingContext) -> list[str]:
+    """Take a pack out with all it brought; what that was called, in order.
+
+    Receipts: those of everything in it, and `pack.removed`. Raises `NotFound`, `PermissionDenied`, and `InUse` naming
+    whatever still needs any of it.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    _require(ctx)
+    pack = selectors.pack_by_slug(slug, ctx=ctx)
+    if pack is None:
+        raise errors.NotFound
+    there = {(kind, stored.name) for kind, stored in in_force(ctx)}
+    rows = sorted(pack.members.all(), key=lambda row: (-_ORDER.index(row.kind), row.name))
+    members = [(row.kind, row.name) for row in rows if (row.kind, row.name) in there]
+    users: list[FieldError] = []
+    for kind, name in members:
+        try:
+            KINDS[kind].remove(name, ctx)
+        except InUse as error:
+            users += [FieldError("", f"{kind} {name}: {entry.detail}", entry.code) for entry in error.errors]
+        except ThreadaError as error:
+            users.append(FieldError("", f"{kind} {name}: {error.detail}", error.reason_code))
+    if not users:
+        try:
+            release_pack(slug, ctx=ctx)
+        except InUse as error:
+            users += error.errors
+    if users:
+        raise InUse(f"The pack {slug} is in use: {users[0].detail}. Remove what uses it first.", errors=users)
+    return [f"{kind} {name}" for kind, name in members]
+
+
+def read_pack(path: Path) -> Document:
+    """A pack from a file, or from a folder: there, one document of kind: Pack says the head, and the others are its
+    contents. Raises `DocumentInvalid`."""
+    documents = read_documents(path)
+    heads = [document for document in documents if _is_pack(document.value)]
+    if len(heads) != 1:
+        raise DocumentInvalid(f"There must be exactly one document of kind: Pack below {path}; there are {len(heads)}.")
+    (head,) = heads
+    others = [document.value for document in documents if document is not head]
+    if not others:
+        return head
+    spec = head.value.get("spec")
+    listed = spec.get("documents", []) if isinstance(spec, dict) else []
+    whole = {**head.value, "spec": {**(spec if isinstance(spec, dict) else {}), "documents": [*listed, *others]}}
+    (assembled,) = load_documents(write_document(whole), source=str(path))
+    return assembled
+
+
+def _is_pack(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("kind") == "Pack"
+
+
+def _require(ctx: ActingContext) -> None:
+    if not ctx.allows(Scope.WORKFLOW_MANAGE):
+        raise errors.PermissionDenied("Packs need workflow:manage on the tenant.")

@@ -1,0 +1,1 @@
+"""Executions of approved actions: request, claim, re-check, call, settlement, retry and reconciliation."""

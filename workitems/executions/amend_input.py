@@ -1,0 +1,204 @@
+"""Approving with changes: who decides changes what they are asked about, and everybody is asked anew about that.
+
+Nobody's vote is carried over to bytes they were not shown, the editor's neither. A change is a decision about the case,
+so only a person whose vote would count may make one; and it never asks fewer people than the step it replaces, also
+where the policies would allow the changed action without any approval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from policies.deciding.decide import decide
+from policies.language.approvals import ApprovalRule, from_json, merge
+from policies.models import PolicyDecision
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import canonical_bytes, commitment
+from threada_site.kernel.json.differences import Difference, difference
+from threada_site.kernel.json.strict import parse_json
+from workitems.executions.close_item import checked_new_payload, replace_payload
+from workitems.executions.reseal import ask_anew, await_approval, seal_anew
+from workitems.items.actors import who_handed_in
+from workitems.items.receipts import record_item
+from workitems.items.transitions import move_execution, move_item
+from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+from workitems.models import DecisionStep, WorkItem
+from workitems.steps.opening_and_closing import asked_by_action, close_step, open_step
+from workitems.steps.policy_decision import (
+    approval_rule,
+    decision_request,
+    record_decision,
+    refusal_reasons,
+    was_reviewed,
+)
+from workitems.steps.voting import check_may_decide, execution_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What the action's input, or the payload, shall be instead, and which envelope the editor was shown."""
+
+    envelope_sha256: str
+    input: dict[str, Any] | None = None
+    payload: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The step at which the case waits now, and how its envelope differs from the one before."""
+
+    step: DecisionStep
+    difference: Difference
+
+
+def change_input(item: WorkItem, step: DecisionStep, change: Change, *, ctx: ActingContext) -> Changed:
+    """Change what a locked, pending step asks about: it is superseded, and a new one opens over a new envelope.
+
+    The policies in force decide about the change. What they refuse, or what cannot be sealed, changes nothing. A new
+    payload that has to be reviewed first cancels the action that waited. Raises as `cast_vote` does, and
+    `PolicyDenied`, `InvalidRequest`, `PayloadTooLarge`, `PayloadSchemaViolation`, `ExpressionFailed`.
+    """
+    execution = execution_of(step)
+    check_may_decide(item, step, execution, change.envelope_sha256, ctx=ctx)
+    edits_input = _edits(change.input, execution.input if execution else None, "/input")
+    edits_payload = _edits(change.payload, item.payload, "/payload")
+    if not (edits_input or edits_payload):
+        raise errors.InvalidRequest("This changes nothing. To approve it as it is, vote on it.")
+    if edits_input and execution is None:
+        unused = FieldError("/input", "this step is about no action, so there is no input", "not_allowed")
+        raise errors.InvalidRequest("This step is about the work item itself. Change its payload.", errors=[unused])
+    payload_bytes = checked_new_payload(item, change.payload, ctx=ctx) if edits_payload else b""
+    close_step(step, StepStatus.SUPERSEDED, item=item, ctx=ctx, execution=execution)
+    if execution is not None and edits_input:
+        _replace_input(item, execution, change.input or {}, ctx=ctx)
+    if edits_payload:
+        replace_payload(item, change.payload, payload_bytes, ctx=ctx)
+    following = _decide_anew(item, step, execution, new_payload=edits_payload, ctx=ctx)
+    changed = Changed(
+        following, difference(parse_json(bytes(step.envelope.body)), parse_json(bytes(following.envelope.body)))
+    )
+    parts = [name for name, edited in (("input", edits_input), ("payload", edits_payload)) if edited]
+    _record_changed(item, step, execution, changed, parts, ctx=ctx)
+    return changed
+
+
+def _edits(sent: Any, now: Any, pointer: str) -> bool:
+    """Whether what was sent is something else than what is there."""
+    if sent is None:
+        return False
+    if not isinstance(sent, dict):
+        raise errors.InvalidRequest(errors=[FieldError(pointer, "must be an object", "type")])
+    return now is None or canonical_bytes(sent) != canonical_bytes(now)
+
+
+def _replace_input(item: WorkItem, execution: Execution, value: dict[str, Any], *, ctx: ActingContext) -> None:
+    execution.input = value
+    execution.input_edited_by = ctx.principal_id
+    execution.save(update_fields=["input", "input_edited_by"])
+    record_item(
+        "execution.input_edited",
+        item,
+        ctx=ctx,
+        execution=execution,
+        inputs={"input_commitment": commitment(bytes(item.payload_salt), value)},
+        outcome={"status": execution.status},
+    )
+
+
+def _decide_anew(
+    item: WorkItem, step: DecisionStep, execution: Execution | None, *, new_payload: bool, ctx: ActingContext
+) -> DecisionStep:
+    """Ask the policies, then the people: about the new payload first, then about the action that waits for it."""
+    if not new_payload:
+        assert execution is not None  # noqa: S101  (without one, the payload is all that can change)
+        return _ask_about_action(item, step, execution, ctx=ctx)
+    decision = decide(decision_request(item, actor=who_handed_in(item)), ctx=ctx)
+    item.policy_version_id = decision.policy_version_id
+    if decision.outcome == "deny":
+        raise _denied(decision)
+    needed = decision.outcome == "require_approval" or (decision.outcome == "review" and not was_reviewed(item))
+    if execution is None:
+        return _ask_about_item(item, step, decision, needed=needed, ctx=ctx)
+    if needed:
+        move_execution(execution, ExecutionStatus.CANCELLED)
+        record_item("execution.cancelled", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
+        return _ask_about_item(item, None, decision, needed=True, ctx=ctx)
+    move_item(item, WorkItemStatus.READY, "policy_version_id")
+    record_decision(item, decision, ctx=ctx)
+    move_item(item, WorkItemStatus.AWAITING_APPROVAL)
+    return _ask_about_action(item, step, execution, ctx=ctx)
+
+
+def _ask_about_action(item: WorkItem, step: DecisionStep, execution: Execution, *, ctx: ActingContext) -> DecisionStep:
+    decision = ask_anew(item, execution, ctx=ctx)
+    if decision.outcome not in ("allow", "require_approval"):
+        raise _denied(decision)
+    seal_anew(item, execution, decision, ctx=ctx)
+    rule = _no_fewer(step, decision, needed=decision.outcome == "require_approval")
+    return await_approval(item, execution, decision, rule, ctx=ctx)
+
+
+def _ask_about_item(
+    item: WorkItem, replaced: DecisionStep | None, decision: PolicyDecision, *, needed: bool, ctx: ActingContext
+) -> DecisionStep:
+    """Open the step over the item itself. `replaced` is one of its kind; None where an action was asked about."""
+    is_approval = (needed and decision.outcome == "require_approval") or (
+        replaced is not None and replaced.kind == StepKind.APPROVAL
+    )
+    move_item(item, WorkItemStatus.AWAITING_APPROVAL if is_approval else WorkItemStatus.IN_REVIEW, "policy_version_id")
+    record_decision(item, decision, ctx=ctx)
+    return open_step(
+        item,
+        kind=StepKind.APPROVAL if is_approval else StepKind.REVIEW,
+        rule=_no_fewer(replaced, decision, needed=needed) if replaced else approval_rule(decision),
+        decision=decision,
+        ctx=ctx,
+        asked_by=asked_by_action(replaced) if replaced else None,
+        question=replaced.question if replaced else "",
+    )
+
+
+def _no_fewer(replaced: DecisionStep, decision: PolicyDecision, *, needed: bool) -> ApprovalRule:
+    """What the policies ask now, together with what the step that is replaced asked."""
+    before = from_json(replaced.rule)
+    return merge([before, approval_rule(decision)]) if needed else before
+
+
+def _denied(decision: PolicyDecision) -> errors.PolicyDenied:
+    return errors.PolicyDenied(
+        "A policy refuses it with this change. Nothing was changed; see reasons.", reasons=refusal_reasons(decision)
+    )
+
+
+def _record_changed(
+    item: WorkItem,
+    step: DecisionStep,
+    execution: Execution | None,
+    changed: Changed,
+    parts: list[str],
+    *,
+    ctx: ActingContext,
+) -> None:
+    """The receipt that ties both envelopes together: where they differ, never what stands there."""
+    record_item(
+        "decision_step.changed",
+        item,
+        ctx=ctx,
+        execution=execution,
+        inputs={
+            "decision_step_id": step.public_id,
+            "envelope_sha256": step.envelope_sha256,
+            "changed": parts,
+            "places": [change.pointer for change in changed.difference.changes],
+        },
+        outcome={
+            "decision_step_id": changed.step.public_id,
+            "envelope_sha256": changed.step.envelope_sha256,
+            "status": changed.step.status,
+        },
+    )

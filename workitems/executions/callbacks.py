@@ -1,0 +1,143 @@
+"""Answers that come later: an execution that `completes: callback` waits until its receiver says what came of it.
+
+The receiver is told an address with the call. Its id names the execution, is signed by this instance and told to
+nobody else; what is sent there is signed by the receiver (Standard Webhooks). An id that is none and a signature that
+is none are answered alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import structlog
+from django.core.signing import BadSignature, Signer
+from structlog.contextvars import bound_contextvars
+
+from integrations import selectors as systems
+from integrations.configuration import document_of, host_of, readable_action_of
+from integrations.failures import FailureClass, TransportFailure
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from integrations.outcomes import Outcome
+from integrations.secrets import SecretReference, resolve
+from integrations.services.vault import reveal
+from integrations.standard_webhooks import is_signed, signing_key
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, system_context
+from threada_site.tenancy.models import Tenant
+from workitems import selectors
+from workitems.executions.settle_attempt import settle_answered
+
+_SIGNER: Final = Signer(salt="threada.callbacks", sep=".")
+LONGEST_ID: Final = 200
+
+log = structlog.get_logger("threada.callbacks")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receiver says came of it."""
+
+    status: Literal["succeeded", "failed"]
+    detail: str = ""
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The execution that a callback's id names."""
+
+    tenant: Tenant
+    execution_id: uuid.UUID
+
+
+def callback_id(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> str:
+    """The id that the receiver of an execution is told."""
+    return _SIGNER.sign(base64.urlsafe_b64encode(tenant_id.bytes + execution_id.bytes).decode().rstrip("="))
+
+
+def named_execution(text: str, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Named:
+    """The execution behind an id, when the receiver has signed `body`. Raises `NotFound`, whatever is wrong."""
+    tenant_id, execution_id = _parsed(text)
+    tenant = Tenant.objects.filter(id=tenant_id).first()
+    if tenant is None:
+        raise errors.NotFound
+    with unit_of_work(tenant.id):
+        found = Execution.objects.filter(tenant_id=tenant.id, id=execution_id).select_related("integration_version")
+        execution = found.first()
+        keys = [] if execution is None else _keys(execution)
+    if not keys or not is_signed(body, headers, keys=keys, now=now):
+        raise errors.NotFound
+    return Named(tenant, execution_id)
+
+
+def take_answer(named: Named, answer: Answer, *, message_id: str) -> None:
+    """Settle an execution as its receiver says. One that waits no more stays as it is: what is sent twice harms nobody.
+
+    Raises `ExecutionInProgress` while the call itself is not settled yet.
+    """
+    with unit_of_work(named.tenant.id):
+        where = Execution.objects.filter(tenant_id=named.tenant.id, id=named.execution_id)
+        item_id = where.values_list("work_item_id", flat=True).first()
+        item = selectors.work_item_for_update(item_id, tenant_id=named.tenant.id) if item_id else None
+        execution = systems.execution_for_update(named.execution_id, tenant_id=named.tenant.id)
+        if item is None or execution is None:
+            raise errors.NotFound
+        ctx = _context(named.tenant, execution)
+        with bound_contextvars(tenant=named.tenant.slug, execution=execution.public_id):
+            if execution.status != ExecutionStatus.RUNNING:
+                log.info("callback_ignored", status=execution.status, message=message_id)
+                return
+            if execution.waiting_until is None:
+                raise errors.ExecutionInProgress(
+                    "The call that this answers is not settled yet. Send it again.", headers={"Retry-After": "1"}
+                )
+            settle_answered(item, execution, readable_action_of(execution), _outcome(answer), ctx=ctx)
+
+
+def _outcome(answer: Answer) -> Outcome:
+    response = {"callback": answer.status, "body": answer.data}
+    if answer.status == "succeeded":
+        return Outcome(response=response)
+    detail = answer.detail or "The receiver called back that it failed."
+    return Outcome(failure=FailureClass.REJECTED_BY_RECEIVER, detail=detail, response=response)
+
+
+def _keys(execution: Execution) -> list[bytes]:
+    """The keys that the receiver may sign with: those of the version that was sealed, as they are now."""
+    keys = []
+    for reference in document_of(execution.integration_version).callback_secrets:
+        try:
+            keys.append(signing_key(_revealed(reference, execution)))
+        except (TransportFailure, ValueError):
+            log.warning("callback_key_unusable", secret=str(reference))
+    return keys
+
+
+def _revealed(reference: SecretReference, execution: Execution) -> str:
+    if reference.source == "stored":
+        return reveal(reference.name, tenant_id=execution.tenant_id, host=host_of(execution)).reveal()
+    return resolve(reference).reveal()
+
+
+def _parsed(text: str) -> tuple[uuid.UUID, uuid.UUID]:
+    try:
+        if len(text) > LONGEST_ID:
+            raise errors.NotFound
+        raw = base64.b64decode(_SIGNER.unsign(text) + "=", altchars=b"-_", validate=True)
+        return uuid.UUID(bytes=raw[:16]), uuid.UUID(bytes=raw[16:])
+    except (BadSignature, binascii.Error, ValueError):
+        raise errors.NotFound from None
+
+
+def _context(tenant: Tenant, execution: Execution) -> ActingContext:
+    return system_context(
+        tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=execution.correlation_id or uuid.uuid4().hex
+    )

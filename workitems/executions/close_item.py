@@ -1,0 +1,109 @@
+"""What people do to a case besides deciding: edit its payload, cancel it, resolve it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from integrations import selectors as systems
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from policies.selectors import workflow_document
+from threada_site.database.batched_writes import insert_together
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.json.canonical import commitment, sha256_hex
+from workitems.items.intake import checked_payload, decide_intake_job
+from workitems.items.receipts import payload_inputs, record_item
+from workitems.items.subjects import check_same_subject
+from workitems.items.transitions import carry_item, move_execution, move_item
+from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
+from workitems.models import WorkItem
+from workitems.steps.opening_and_closing import close_pending_step
+
+
+def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
+    """Replace the payload of an open, locked item: it is `new` again, and everything decided about it is void.
+
+    Open steps are superseded, executions that do not run yet cancelled, and intake is taken again.
+    """
+    _check_may_change(item, WorkItemStatus.NEW, ctx=ctx)
+    payload_bytes = checked_new_payload(item, payload, ctx=ctx)
+    _free(item, StepStatus.SUPERSEDED, ctx=ctx)
+    replace_payload(item, payload, payload_bytes, ctx=ctx)
+    insert_together([], also=[decide_intake_job(item)])
+
+
+def checked_new_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> bytes:
+    """The canonical bytes of another payload for `item`, when its workflow accepts it."""
+    document = workflow_document(item.workflow_version_id, ctx=ctx)
+    payload_bytes = checked_payload(payload, document)
+    check_same_subject(item, payload, document)
+    return payload_bytes
+
+
+def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: ActingContext) -> None:
+    """Give an open, locked item a payload that was checked: a new version of it, about which nothing is decided."""
+    item.payload = payload
+    item.payload_sha256 = sha256_hex(payload_bytes)
+    item.version += 1
+    item.edited_by_id = ctx.principal_id
+    item.correlation_id = ctx.correlation_id
+    move_item(item, WorkItemStatus.NEW, "payload", "payload_sha256", "version", "edited_by", "correlation_id")
+    record_item("work_item.edited", item, ctx=ctx, inputs=payload_inputs(item), outcome={"status": item.status})
+
+
+def cancel_work_item(item: WorkItem, *, ctx: ActingContext, reason: str = "") -> None:
+    """End an open, locked item without doing what it asked for."""
+    _end(item, WorkItemStatus.CANCELLED, "work_item.cancelled", ctx=ctx, reason=reason)
+
+
+def resolve_work_item(item: WorkItem, *, ctx: ActingContext, reason: str = "") -> None:
+    """End a locked item as done."""
+    _end(item, WorkItemStatus.RESOLVED, "work_item.resolved", ctx=ctx, reason=reason)
+
+
+def _end(item: WorkItem, status: WorkItemStatus, kind: str, *, ctx: ActingContext, reason: str) -> None:
+    _check_may_change(item, status, ctx=ctx)
+    _free(item, StepStatus.CANCELLED, ctx=ctx)
+    item.ended_by_id = ctx.principal_id
+    item.ended_reason = reason
+    move_item(item, status, "ended_by", "ended_reason")
+    record_item(
+        kind,
+        item,
+        ctx=ctx,
+        inputs={"reason_commitment": commitment(bytes(item.payload_salt), reason)},
+        outcome={"status": item.status},
+    )
+
+
+def _check_may_change(item: WorkItem, status: WorkItemStatus, *, ctx: ActingContext) -> None:
+    require_unit_of_work(ctx.tenant_id)
+    if not ctx.allows(Scope.WORKITEMS_WRITE, workflow=item.workflow_version.workflow_id):
+        raise errors.PermissionDenied(f"You do not hold workitems:write on the workflow {item.workflow}.")
+    execution = systems.open_execution_of(item.id, tenant_id=item.tenant_id)
+    if execution is not None and execution.status in (ExecutionStatus.RUNNING, ExecutionStatus.OUTCOME_UNKNOWN):
+        raise errors.ExecutionInProgress(f"An execution is {execution.status}. Wait for it or reconcile it first.")
+    if execution is not None and systems.may_have_acted(execution):
+        raise errors.ExecutionInProgress("The receiver may have acted on an execution. Wait for its outcome first.")
+    # An item whose execution has not begun is free to change: the execution is cancelled with it.
+    current = WorkItemStatus(item.status)
+    if current is WorkItemStatus.EXECUTING:
+        current = WorkItemStatus.READY
+    WORK_ITEM.check_transition(current, status)
+
+
+def _free(item: WorkItem, step_status: StepStatus, *, ctx: ActingContext) -> None:
+    """Close the open step and cancel the execution that has not begun."""
+    execution = systems.open_execution_of(item.id, tenant_id=item.tenant_id)
+    close_pending_step(item, step_status, ctx=ctx, execution=execution)
+    if execution is not None:
+        cancel_waiting(item, execution, ctx=ctx)
+
+
+def cancel_waiting(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
+    """Cancel a locked execution that has not begun; the item is ready for another."""
+    move_execution(execution, ExecutionStatus.CANCELLED)
+    carry_item(item, execution, WorkItemStatus.READY)
+    record_item("execution.cancelled", item, ctx=ctx, execution=execution, outcome={"status": execution.status})

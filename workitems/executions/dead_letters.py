@@ -1,0 +1,112 @@
+"""Dead letters: executions that failed after all tries, and whose item still waits for somebody to do something.
+
+Replaying one is retrying it: the envelope and the approval stay, and the re-check before the call applies.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
+from workitems import selectors
+from workitems.executions.operator_actions import retry_execution
+from workitems.items.locks import locked_execution
+from workitems.lifecycle import WorkItemStatus
+from workitems.models import WorkItem
+
+MOST_AT_ONCE: Final = 200
+"""In one transaction; whoever wants more goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One that was left as it is, and why."""
+
+    execution_id: uuid.UUID
+    refusal: ThreadaError
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of replaying several: each by itself, in the order of their work items."""
+
+    replayed: list[uuid.UUID]
+    refused: list[Refused]
+    has_more: bool = False
+
+
+def only_dead_letters(executions: QuerySet[Execution]) -> QuerySet[Execution]:
+    """Of `executions`, those that failed after having been tried, are the last on their item, and can be retried."""
+    newer = Execution.objects.filter(
+        tenant_id=OuterRef("tenant_id"), work_item_id=OuterRef("work_item_id"), id__gt=OuterRef("id")
+    )
+    failed = WorkItem.objects.filter(
+        tenant_id=OuterRef("tenant_id"), id=OuterRef("work_item_id"), status=WorkItemStatus.FAILED
+    )
+    return executions.filter(
+        Q(undoes_id__isnull=False) | Q(Exists(failed)),
+        ~Exists(newer),
+        status=ExecutionStatus.FAILED,
+        attempts_made__gt=0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """Which dead letters; "" is any."""
+
+    workflow: str = ""
+    integration: str = ""
+    action: str = ""
+    failure: str = ""
+
+
+def dead_letters(criteria: Criteria, *, ctx: ActingContext) -> QuerySet[Execution]:
+    """The dead letters that the context may read, the oldest first."""
+    wanted = {name: value for name, value in asdict(criteria).items() if value}
+    return only_dead_letters(selectors.executions(ctx).filter(**wanted)).order_by("id")
+
+
+def replay_dead_letters(criteria: Criteria, *, limit: int = MOST_AT_ONCE, ctx: ActingContext) -> Replay:
+    """Retry the oldest `limit` dead letters of a kind."""
+    found = list(dead_letters(criteria, ctx=ctx).values_list("id", flat=True)[: limit + 1])
+    done = replay_executions(found[:limit], ctx=ctx)
+    return replace(done, has_more=len(found) > limit)
+
+
+def replay_executions(execution_ids: Collection[uuid.UUID], *, ctx: ActingContext) -> Replay:
+    """Retry each of `execution_ids` in a savepoint of its own: what one is refused leaves the others alone.
+
+    Raises `InvalidRequest` for more than 200.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if len(execution_ids) > MOST_AT_ONCE:
+        raise errors.InvalidRequest(f"Replay at most {MOST_AT_ONCE} at once; these are {len(execution_ids)}.")
+    known = selectors.executions(ctx).filter(id__in=execution_ids)
+    in_order = list(known.order_by("work_item_id").values_list("id", flat=True))
+    replayed: list[uuid.UUID] = []
+    refused = [Refused(unknown, errors.NotFound()) for unknown in set(execution_ids) - set(in_order)]
+    for execution_id in in_order:
+        try:
+            with unit_of_work(ctx.tenant_id):
+                retry_execution(*locked_execution(execution_id, ctx=ctx), ctx=ctx)
+        except ThreadaError as refusal:
+            refused.append(Refused(execution_id, refusal))
+        else:
+            replayed.append(execution_id)
+    return Replay(replayed, refused)
+
+
+def named(refused: Refused) -> str:
+    """The public id of one that was refused."""
+    return ids.public_id(ids.EXECUTION, refused.execution_id)

@@ -1,0 +1,240 @@
+"""Setting and lifting a freeze: what is stopped, what can no longer be, and what becomes of deadlines meanwhile."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import Q
+
+from integrations import selectors as systems
+from integrations.configuration import document_of
+from integrations.freezing import FreezeScope, frozen_since, moved
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution, Freeze
+from integrations.services.dispatch import give_turns
+from integrations.services.freezes import executions_in, free_held, freeze_on, freezes_in_force, lock_claims_out
+from policies import selectors as rulebook
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import record
+from threada_site.database.batched_writes import insert_together
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import clock, errors
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import commitment
+from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, requires_four_eyes
+from workitems.items.receipts import item_receipt_rows, step_blocks
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep
+from workitems.steps.frozen_steps import place_of
+
+MOST_NAMED: Final = 200
+_DEADLINES: Final = ("respond_by", "remind_at", "escalate_at", "expires_at")
+_AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A freeze, and the executions in its scope that run already: they can no longer be recalled."""
+
+    freeze: Freeze
+    in_flight: list[Execution]
+
+
+def set_freeze(scope: FreezeScope, *, reason: str, ctx: ActingContext) -> Stopped:
+    """Let nothing in `scope` be sent from now on. Receipt `freeze.set`, which names what is in flight.
+
+    Raises `PermissionDenied`, `UnknownWorkflow`, `UnknownIntegration`, `UnknownAction`, `InvalidRequest` (no reason).
+    """
+    require_unit_of_work(ctx.tenant_id)
+    _check_scope(scope, Scope.ACTIONS_FREEZE, ctx=ctx)
+    _check_exists(scope, ctx=ctx)
+    if not reason.strip():
+        raise errors.InvalidRequest(
+            "Say why: a freeze needs a reason.", errors=[FieldError("/reason", "is required", "required")]
+        )
+    lock_claims_out(ctx.tenant_id)
+    freeze = Freeze.objects.create(
+        tenant_id=ctx.tenant_id,
+        workflow=scope.workflow,
+        integration=scope.integration,
+        action=scope.action,
+        reason=reason,
+        set_by=None if ctx.is_system else ctx.principal_id,
+    )
+    running = in_flight(freeze)
+    _record(
+        "freeze.set",
+        freeze,
+        {"in_flight": [execution.public_id for execution in running], "reason_commitment": _committed(freeze, reason)},
+        ctx=ctx,
+    )
+    return Stopped(freeze, running)
+
+
+def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -> Freeze:
+    """End a freeze: what it held runs, and deadlines that fell into it are as much later. Receipt `freeze.lifted`.
+
+    Raises `NotFound`, `PermissionDenied`, `FreezeLifted`, `SecondPersonRequired`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    freeze = Freeze.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=freeze_id).first()
+    if freeze is None:
+        raise errors.NotFound
+    _check_scope(freeze.scope, Scope.INTEGRATIONS_MANAGE, ctx=ctx)
+    if freeze.lifted_at is not None:
+        raise errors.FreezeLifted("This freeze has been lifted already.")
+    _check_second_person(freeze, ctx=ctx)
+    freeze.lifted_at = clock.now()
+    freeze.lifted_by = None if ctx.is_system else ctx.principal_id
+    freeze.lifted_reason = reason
+    freeze.save(update_fields=["lifted_at", "lifted_by", "lifted_reason"])
+    steps_moved = _move_deadlines(freeze, ctx=ctx)
+    _record(
+        "freeze.lifted",
+        freeze,
+        {
+            "lasted_s": round((freeze.lifted_at - freeze.set_at).total_seconds(), 3),
+            "decision_steps_moved": steps_moved,
+            **({"reason_commitment": _committed(freeze, reason)} if reason else {}),
+        },
+        ctx=ctx,
+    )
+    free_held(tenant_id=ctx.tenant_id)
+    give_turns(ctx.tenant_id, now=freeze.lifted_at)
+    return freeze
+
+
+def in_flight(freeze: Freeze) -> list[Execution]:
+    """What runs in the scope of a freeze, at most 200: sent already, or about to be."""
+    return list(executions_in(freeze.scope, tenant_id=freeze.tenant_id, status=ExecutionStatus.RUNNING)[:MOST_NAMED])
+
+
+def held_by(freeze: Freeze) -> list[Execution]:
+    """The first executions that a freeze holds, or held until a moment ago; at most 200."""
+    held = Execution.objects.filter(tenant_id=freeze.tenant_id, held_by=freeze, status=ExecutionStatus.STARTED)
+    return list(held.order_by("id")[:MOST_NAMED])
+
+
+def _move_deadlines(freeze: Freeze, *, ctx: ActingContext) -> int:
+    """Give steps back the time that the freeze took. Those that another freeze still covers wait for its end."""
+    assert freeze.lifted_at is not None  # noqa: S101  (it is being lifted)
+    now = freeze.lifted_at
+    others = freezes_in_force(ctx.tenant_id)
+    lifted = list(Freeze.objects.filter(tenant_id=ctx.tenant_id, lifted_at__gte=freeze.set_at))
+    count = 0
+    rows: list[Any] = []
+    for step in _steps_due(freeze, now):
+        place = place_of(step)
+        if not freeze.scope.covers(**place) or freeze_on(others, **place) is not None:
+            continue
+        since = frozen_since(_periods(lifted, place), now)
+        if not _move(step, since=since, until=now):
+            continue
+        count += 1
+        blocks = step_blocks(step)
+        blocks["inputs"]["freeze_id"] = freeze.public_id
+        rows += item_receipt_rows(
+            "decision_step.deadlines_moved",
+            step.work_item,
+            ctx=ctx,
+            execution=step.execution,
+            **blocks,
+            outcome={
+                "status": step.status,
+                **{name: rfc3339(value) for name in _DEADLINES if (value := getattr(step, name)) is not None},
+            },
+        )
+        if len(rows) >= _AT_ONCE:
+            insert_together(rows)
+            rows = []
+    insert_together(rows)
+    return count
+
+
+def _steps_due(freeze: Freeze, now: datetime) -> list[DecisionStep]:
+    """Pending steps a deadline of which has passed, locked."""
+    passed = Q()
+    for name in _DEADLINES:
+        passed |= Q(**{f"{name}__lte": now})
+    steps = DecisionStep.objects.filter(passed, tenant_id=freeze.tenant_id, status=StepStatus.PENDING)
+    if freeze.workflow:
+        steps = steps.filter(workflow=freeze.workflow)
+    return list(steps.select_for_update(of=("self",)).select_related("work_item", "execution").order_by("id"))
+
+
+def _periods(freezes: Sequence[Freeze], place: dict[str, str]) -> list[tuple[datetime, datetime]]:
+    return [(row.set_at, row.lifted_at) for row in freezes if row.lifted_at and row.scope.covers(**place)]
+
+
+def _move(step: DecisionStep, *, since: datetime, until: datetime) -> bool:
+    changed = []
+    for name in _DEADLINES:
+        before = getattr(step, name)
+        after = moved(before, since=since, until=until, opened_at=step.opened_at)
+        if after != before:
+            setattr(step, name, after)
+            changed.append(name)
+    if changed:
+        step.save(update_fields=changed)
+    return bool(changed)
+
+
+def _check_scope(scope: FreezeScope, right: Scope, *, ctx: ActingContext) -> None:
+    """The right on the tenant, or on the one workflow or integration that the freeze is about."""
+    workflow = rulebook.workflow_by_slug(scope.workflow, ctx=ctx) if scope.workflow else None
+    integration = systems.integration_by_slug(scope.integration, ctx=ctx) if scope.integration else None
+    if not ctx.allows(
+        right, workflow=workflow.id if workflow else None, integration=integration.id if integration else None
+    ):
+        raise errors.PermissionDenied(f"You do not hold {right.value} on {scope}.")
+
+
+def _check_exists(scope: FreezeScope, *, ctx: ActingContext) -> None:
+    if scope.workflow and rulebook.workflow_by_slug(scope.workflow, ctx=ctx) is None:
+        raise errors.UnknownWorkflow(
+            f"There is no workflow {scope.workflow!r} here.",
+            errors=[FieldError("/scope/workflow", "names no workflow", "unknown")],
+        )
+    if not scope.integration:
+        return
+    integration = systems.integration_by_slug(scope.integration, ctx=ctx)
+    if integration is None or integration.current_version is None:
+        raise errors.UnknownIntegration(
+            f"There is no integration {scope.integration!r} here.",
+            errors=[FieldError("/scope/integration", "names no integration", "unknown")],
+        )
+    if scope.action and scope.action not in document_of(integration.current_version).actions:
+        raise errors.UnknownAction(
+            f"The integration {scope.integration} has no action {scope.action!r}.",
+            errors=[FieldError("/scope/action", "names no action of this integration", "unknown")],
+        )
+
+
+def _check_second_person(freeze: Freeze, *, ctx: ActingContext) -> None:
+    if not requires_four_eyes(ctx.tenant_id, FREEZE_FOUR_EYES):
+        return
+    if not ctx.is_person or ctx.principal_id == freeze.set_by:
+        raise errors.SecondPersonRequired("Another person than the one who set this freeze has to lift it.")
+
+
+def _committed(freeze: Freeze, reason: str) -> str:
+    return commitment(bytes(freeze.reason_salt), reason)
+
+
+def _record(kind: str, freeze: Freeze, inputs: dict[str, Any], *, ctx: ActingContext) -> None:
+    scope = {name: value for name in ("workflow", "integration", "action") if (value := getattr(freeze, name))}
+    record(
+        Entry(
+            kind=kind,
+            subject=Subject(workflow=freeze.workflow, integration=freeze.integration),
+            inputs={"freeze_id": freeze.public_id, "scope": scope, **inputs},
+            outcome={"in_force": freeze.lifted_at is None},
+        ),
+        ctx=ctx,
+    )

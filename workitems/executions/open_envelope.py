@@ -1,0 +1,64 @@
+"""Opening an envelope right before its call: it holds only if every row it was sealed over still says the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from integrations.configuration import check_intact, document_of
+from integrations.envelope import check_agrees, mismatch, open_envelope
+from integrations.models import Execution
+from policies.models import PolicyDecision
+from policies.selectors import policy_decision
+from threada_site.kernel.json.canonical import canonical_sha256
+from workitems import selectors
+from workitems.executions.seal_envelope import seal_request
+from workitems.lifecycle import StepStatus
+from workitems.models import Vote, WorkItem
+from workitems.steps.opening_and_closing import pinned_versions
+
+
+def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
+    """The sealed envelope of a locked execution: the bytes that were approved, where an approval was asked.
+
+    Raises `TransportFailure` (`envelope_mismatch`) when bytes and hash, item, payload, evidence, input, action,
+    integration version, idempotency key, policy versions or the approval no longer agree with it.
+    """
+    envelope = execution.envelope
+    sealed = open_envelope(bytes(envelope.body), envelope.sha256)
+    check_intact(execution)
+    if canonical_sha256(item.payload) != item.payload_sha256:
+        raise mismatch("What would run is not what was sealed: the payload was changed.")
+    if not isinstance(sealed.get("request"), dict):
+        raise mismatch("The envelope seals no request.")
+    decided = execution.policy_decision_id
+    decision = policy_decision(decided, tenant_id=item.tenant_id) if decided else None
+    document = document_of(execution.integration_version)
+    now = seal_request(
+        item,
+        execution,
+        pinned_versions(decision),
+        sealed["request"],
+        action=document.action(execution.action),
+        connector=document.connector,
+    )
+    check_agrees(sealed, now)
+    _check_approved(execution, decision)
+    return sealed
+
+
+def _check_approved(execution: Execution, decision: PolicyDecision | None) -> None:
+    """Where an approval was asked for, it was given, by votes that name these bytes."""
+    sha256 = execution.envelope.sha256
+    asked = selectors.steps_about(execution)
+    if not asked and (decision is None or decision.outcome != "require_approval"):
+        return
+    pins = pinned_versions(decision)
+    steps = [
+        step
+        for step in asked
+        if (step.envelope_sha256, step.status, step.policy_version_ids) == (sha256, StepStatus.APPROVED, pins)
+    ]
+    votes = Vote.objects.filter(tenant_id=execution.tenant_id, step__in=steps, counted=True, decision="approve")
+    named = set(votes.values_list("envelope_sha256", flat=True))
+    if named != {sha256}:
+        raise mismatch("What would run is not what was approved.")

@@ -1,0 +1,200 @@
+"""`POST /actions/execute`: policy, envelope, and either approval steps or the start of the run."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from integrations import selectors as systems
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from integrations.services.dispatch import dispatch
+from policies.deciding.decide import decide
+from policies.models import PolicyDecision
+from threada_site.database.batched_writes import insert_together
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.json.canonical import commitment
+from threada_site.kernel.tracing import traceparent
+from workitems.executions.seal_envelope import Configured, check_input, configured_action, seal_action
+from workitems.executions.undo import execution_to_undo
+from workitems.items.actors import actor_in
+from workitems.items.erasable_fields import require_contents
+from workitems.items.receipts import item_receipt_rows
+from workitems.items.transitions import carry_item
+from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
+from workitems.models import DecisionStep, WorkItem
+from workitems.steps.opening_and_closing import envelope_row, open_step, pinned_versions
+from workitems.steps.policy_decision import (
+    ActionAsked,
+    approval_rule,
+    decision_request,
+    record_decision,
+    refusal_reasons,
+    take_intake_decision,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRequest:
+    """What to execute on which item."""
+
+    integration: str
+    action: str
+    input: dict[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    undoes: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStarted:
+    """The execution, and the step it waits for (None when it was started at once)."""
+
+    execution: Execution
+    step: DecisionStep | None
+
+
+def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> ActionStarted:
+    """Start a governed run of an action on a locked item.
+
+    A denial is kept (decision, receipt) and raised as `PolicyDenied`; every other refusal changes nothing.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    configured = _permitted_action(item, request, ctx=ctx)
+    undone = execution_to_undo(item, request.integration, request.action, named=request.undoes)
+    check_executable(item, ctx=ctx, undoes=undone is not None)
+    check_input(configured, request.input)
+    execution = Execution(
+        tenant_id=ctx.tenant_id,
+        work_item_id=item.id,
+        workflow=item.workflow,
+        channel=item.channel,
+        integration=request.integration,
+        action=request.action,
+        integration_version=configured.version,
+        requested_by=ctx.principal_id,
+        idempotency_key=request.idempotency_key or f"threada-{secrets.token_urlsafe(18)}",
+        input=request.input,
+        undoes_id=undone.id if undone else None,
+        correlation_id=ctx.correlation_id,
+        traceparent=traceparent() or "",
+    )
+    decision = decide(decision_request(item, actor=actor_in(ctx), asked=asked_of(execution)), ctx=ctx)
+    if decision.outcome not in ("allow", "require_approval"):
+        record_decision(item, decision, ctx=ctx)
+        raise errors.PolicyDenied(
+            "A policy refuses this action. See reasons.", reasons=refusal_reasons(decision), keeps_changes=True
+        )
+    return start_decided(item, execution, decision, configured, ctx=ctx)
+
+
+def start_decided(
+    item: WorkItem,
+    execution: Execution,
+    decision: PolicyDecision,
+    configured: Configured,
+    *,
+    ctx: ActingContext,
+) -> ActionStarted:
+    """Seal the envelope of an action the policies allow or want approved, and start it or open its step."""
+    pins = pinned_versions(decision)
+    envelope = envelope_row(item, seal_action(item, execution, pins, configured, actor=actor_in(ctx)))
+    execution.envelope_id = envelope.id
+    execution.policy_decision_id = decision.id
+    execution.policy_version_id = item.policy_version_id = decision.policy_version_id
+    needs_approval = decision.outcome == "require_approval"
+    execution.status = ExecutionStatus.AWAITING_APPROVAL if needs_approval else ExecutionStatus.STARTED
+    carry_item(
+        item,
+        execution,
+        WorkItemStatus.AWAITING_APPROVAL if needs_approval else WorkItemStatus.EXECUTING,
+        "policy_version_id",
+    )
+    record_decision(item, decision, ctx=ctx, execution=execution)
+    insert_together(
+        [
+            envelope,
+            execution,
+            *item_receipt_rows(
+                "execution.proposed",
+                item,
+                ctx=ctx,
+                execution=execution,
+                inputs={
+                    "action": execution.action,
+                    "envelope_sha256": envelope.sha256,
+                    "input_commitment": commitment(bytes(item.payload_salt), execution.input),
+                    "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+                    **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
+                },
+                policy={"policy_decision_id": decision.public_id},
+                outcome={"status": execution.status},
+            ),
+        ]
+    )
+    if needs_approval:
+        step = open_step(
+            item,
+            kind=StepKind.APPROVAL,
+            rule=approval_rule(decision),
+            decision=decision,
+            ctx=ctx,
+            execution=execution,
+            envelope=envelope,
+            asked_by=execution.requested_by,
+        )
+        return ActionStarted(execution, step)
+    dispatch(item.tenant_id, execution.id)
+    return ActionStarted(execution, None)
+
+
+def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> Configured:
+    """The action asked for, when the caller may execute it and the workflow allows it."""
+    integration = systems.integration_by_slug(request.integration, ctx=ctx)
+    workflow_id = item.workflow_version.workflow_id
+    if not ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id, integration=integration.id if integration else None):
+        raise errors.PermissionDenied(f"You do not hold actions:execute on the workflow {item.workflow}.")
+    return configured_action(item, integration, named=request.integration, action=request.action, ctx=ctx)
+
+
+def check_executable(item: WorkItem, *, ctx: ActingContext, undoes: bool = False) -> None:
+    """Refuse unless an action may be asked for now; an item that is `new` is decided first, in this transaction.
+
+    An item that has ended takes an action that undoes another (`undoes`), and no other.
+    """
+    require_contents(item)
+    if systems.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
+        raise errors.ExecutionInProgress("An execution is open on this work item. Wait for it, cancel or reconcile it.")
+    if item.status == WorkItemStatus.NEW:
+        decision = take_intake_decision(item, ctx=ctx)
+        if decision is not None and item.status == WorkItemStatus.REFUSED:
+            raise errors.PolicyDenied(
+                "A policy refuses this work item. See reasons.",
+                reasons=refusal_reasons(decision),
+                keeps_changes=True,
+            )
+    if item.status == WorkItemStatus.IN_REVIEW:
+        raise errors.ReviewPending(
+            "This work item is in review. Execute the action once it is ready.", keeps_changes=True
+        )
+    if item.status == WorkItemStatus.AWAITING_APPROVAL:
+        raise errors.ApprovalPending(
+            "This work item awaits an approval. Execute the action once it is ready.", keeps_changes=True
+        )
+    if undoes and not WORK_ITEM.is_open(WorkItemStatus(item.status)):
+        return
+    if not WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.EXECUTING):
+        raise errors.TransitionNotAllowed(f"A work item that is {item.status} takes no more actions.")
+
+
+def asked_of(execution: Execution) -> ActionAsked:
+    """The question an execution puts to the policies."""
+    return ActionAsked(
+        integration=execution.integration,
+        action=execution.action,
+        input=execution.input,
+        execution_id=execution.id,
+    )

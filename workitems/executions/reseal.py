@@ -1,0 +1,140 @@
+"""Deciding open cases anew: the policy version that asked for their step was retired or replaced for them too, or the
+integration they would call means something else now."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from integrations import selectors as systems
+from integrations.failures import FailureClass
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from integrations.services.dispatch import dispatch
+from policies.deciding.decide import decide
+from policies.language.approvals import ApprovalRule
+from policies.models import PolicyDecision
+from threada_site.database.batched_writes import insert_together
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
+from workitems.executions.request_action import asked_of
+from workitems.executions.seal_envelope import configured_now, seal_action
+from workitems.items.actors import actor_behind
+from workitems.items.receipts import record_item
+from workitems.items.transitions import carry_item, move_execution, move_item
+from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+from workitems.models import DecisionStep, WorkItem
+from workitems.steps.opening_and_closing import close_step, envelope_row, open_step, pinned_versions
+from workitems.steps.policy_decision import (
+    approval_rule,
+    decision_request,
+    record_decision,
+    take_intake_decision,
+)
+
+_DECIDED_ANEW: Final = ("envelope", "integration_version", "policy_decision_id", "policy_version_id")
+
+
+def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
+    """Supersede a locked, pending step and ask the policies in force again.
+
+    Without an execution the case takes intake again. With one: a denial fails it (`policy_denied`) and the item is
+    ready; an approval is asked anew over a new envelope; what is allowed now starts. An action that can no longer be
+    sealed fails (`envelope_mismatch`).
+    """
+    if step.status != StepStatus.PENDING:
+        return
+    execution = systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id) if step.execution_id else None
+    close_step(step, StepStatus.SUPERSEDED, item=item, ctx=ctx, execution=execution)
+    if execution is None:
+        move_item(item, WorkItemStatus.NEW)
+        take_intake_decision(item, ctx=ctx)
+        return
+    _decide_execution(item, execution, ctx=ctx)
+
+
+def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
+    decision = ask_anew(item, execution, ctx=ctx)
+    if decision.outcome not in ("allow", "require_approval"):
+        detail = f"The policies in force refuse it now: {', '.join(decision.reason_codes)}."
+        _fail(item, execution, decision, FailureClass.POLICY_DENIED, detail, ctx=ctx)
+        return
+    try:
+        seal_anew(item, execution, decision, ctx=ctx)
+    except errors.ThreadaError as error:
+        detail = f"It cannot be sealed any more: {error.detail}"
+        _fail(item, execution, decision, FailureClass.ENVELOPE_MISMATCH, detail, ctx=ctx)
+        return
+    if decision.outcome == "require_approval":
+        await_approval(item, execution, decision, approval_rule(decision), ctx=ctx)
+        return
+    move_execution(execution, ExecutionStatus.STARTED, *_DECIDED_ANEW)
+    carry_item(item, execution, WorkItemStatus.EXECUTING, "policy_version_id")
+    record_decision(item, decision, ctx=ctx, execution=execution)
+    dispatch(execution.tenant_id, execution.id)
+
+
+def ask_anew(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> PolicyDecision:
+    """What the policies in force say about an execution now, for whoever asked for it. Saves the decision alone."""
+    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
+    execution.policy_decision_id = decision.id
+    execution.policy_version_id = item.policy_version_id = decision.policy_version_id
+    return decision
+
+
+def seal_anew(item: WorkItem, execution: Execution, decision: PolicyDecision, *, ctx: ActingContext) -> None:
+    """Give an execution a new envelope, over what its integration, its input and the item say now.
+
+    Raises what `configured_now` and `seal_action` raise.
+    """
+    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    configured = configured_now(item, execution, ctx=ctx)
+    execution.integration_version = configured.version
+    sealed = seal_action(item, execution, pinned_versions(decision), configured, actor=actor)
+    execution.envelope = envelope_row(item, sealed)
+    insert_together([execution.envelope])
+
+
+def await_approval(
+    item: WorkItem, execution: Execution, decision: PolicyDecision, rule: ApprovalRule, *, ctx: ActingContext
+) -> DecisionStep:
+    """Have an execution that waits, decided and sealed anew, wait for the approval that `rule` asks."""
+    execution.save(update_fields=_DECIDED_ANEW)
+    item.save(update_fields=["policy_version_id"])
+    record_decision(item, decision, ctx=ctx, execution=execution)
+    return open_step(
+        item,
+        kind=StepKind.APPROVAL,
+        rule=rule,
+        decision=decision,
+        ctx=ctx,
+        execution=execution,
+        envelope=execution.envelope,
+        asked_by=execution.requested_by,
+    )
+
+
+def _fail(
+    item: WorkItem,
+    execution: Execution,
+    decision: PolicyDecision,
+    failure: FailureClass,
+    detail: str,
+    *,
+    ctx: ActingContext,
+) -> None:
+    execution.failure = failure
+    execution.failure_detail = detail
+    move_execution(
+        execution, ExecutionStatus.FAILED, "failure", "failure_detail", "policy_decision_id", "policy_version_id"
+    )
+    carry_item(item, execution, WorkItemStatus.READY, "policy_version_id")
+    record_decision(item, decision, ctx=ctx, execution=execution)
+    record_item(
+        "execution.failed",
+        item,
+        ctx=ctx,
+        execution=execution,
+        outcome={"status": execution.status, "work_item_status": item.status, "failure": execution.failure},
+        reason_codes=(execution.failure,),
+    )

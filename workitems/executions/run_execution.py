@@ -1,0 +1,267 @@
+"""`run_execution`: claim, re-check, call, settle. Engine-neutral; safe to be called twice, and at the same time.
+
+Three steps. The first transaction claims the row, asks the policies once more and opens the sealed envelope. The
+call to the receiver runs outside any transaction, with the lease renewed meanwhile. The second transaction settles what
+came of it, unless somebody else has taken over.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from structlog.contextvars import bound_contextvars
+
+from integrations import selectors as systems
+from integrations.configuration import host_of, readable_action_of
+from integrations.connectors import CallTerms, OutboundConnector, connector_named
+from integrations.documents import ActionDocument
+from integrations.failures import FailureClass, TransportFailure
+from integrations.idempotency import receiver_key
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Attempt, Execution
+from integrations.outcomes import Outcome
+from integrations.services.claim import Claim, claim, is_abandoned, is_due, waited_in_vain
+from integrations.services.dispatch import give_turns
+from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go
+from integrations.services.gauges import admit
+from integrations.services.vault import reveal
+from integrations.transport import EgressPolicy
+from policies.deciding.decide import recheck
+from policies.language.evaluation import Verdict
+from threada_site.database.batched_writes import written_together
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import clock, ids, tracing
+from threada_site.kernel.context import ActingContext, system_context
+from threada_site.tenancy.models import Tenant
+from workitems import selectors
+from workitems.executions.callbacks import callback_id
+from workitems.executions.leases import lease_renewed
+from workitems.executions.open_envelope import open_to_run
+from workitems.executions.request_action import asked_of
+from workitems.executions.settle_attempt import settle, settle_answered
+from workitems.items.actors import actor_behind
+from workitems.items.receipts import record_item
+from workitems.models import WorkItem
+from workitems.steps.policy_decision import decision_request
+
+NEVER_CALLED_BACK: Final = Outcome(
+    failure=FailureClass.TIMEOUT, ambiguous=True, detail="The receiver did not call back in the time it had."
+)
+
+log = structlog.get_logger("threada.executions")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What the second step needs: a claim, the sealed request, and how the action behaves."""
+
+    held: Claim
+    connector: str
+    request: dict[str, Any]
+    action: ActionDocument
+    host: str
+    target: str
+    correlation_id: str
+    traceparent: str
+
+
+def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
+    """Run an execution that is due; one that is not, or that somebody else runs, is left alone."""
+    began_ns = tracing.now_ns()
+    public_id = ids.public_id(ids.EXECUTION, execution_id)
+    with bound_contextvars(tenant=tenant.slug, execution=public_id):
+        errand = _begin(tenant, execution_id)
+        if errand is None:
+            return
+        structlog.contextvars.bind_contextvars(correlation_id=errand.correlation_id)
+        about = {"threada__tenant": tenant.slug, "threada__execution": public_id}
+        with (
+            tracing.following(errand.traceparent),
+            tracing.span("execution.run", "consumer", started_ns=began_ns, **about) as span,
+        ):
+            status = _carry_out(tenant, execution_id, errand)
+            span.note(threada__outcome=status)
+        log.info("execution_ran", status=status, target=errand.target)
+
+
+def _carry_out(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str:
+    """Call and settle; the status that came of it."""
+    connector = connector_named(errand.connector)
+    outcome: Outcome | None = None
+    if isinstance(connector, OutboundConnector):
+        if not connection.in_atomic_block:
+            connection.close()  # back to the pool: a call may take minutes
+        with lease_renewed(tenant, errand.held), tracing.span(f"call {errand.target}", "client") as span:
+            outcome = connector.call(errand.request, _terms(tenant, execution_id, errand))
+            if outcome.failure is not None:
+                span.fail(outcome.failure.value)
+    with unit_of_work(tenant.id):
+        found = _locked(tenant, execution_id)
+        if found is None:
+            return "removed"
+        item, execution = found
+        if not _is_still_held(execution, errand.held):
+            log.warning("late_outcome_ignored", execution=execution.public_id)
+            return "taken_over"
+        settle(
+            item, execution, errand.action, errand.request, outcome, held=errand.held, ctx=_context(tenant, execution)
+        )
+        give_turns(tenant.id, now=clock.now())
+        return execution.status
+
+
+def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
+    now = clock.now()
+    with unit_of_work(tenant.id):
+        found = _locked(tenant, execution_id)
+        if found is None:
+            return None
+        item, execution = found
+        ctx = _context(tenant, execution)
+        action = readable_action_of(execution)
+        if waited_in_vain(execution, now=now):
+            settle_answered(item, execution, action, NEVER_CALLED_BACK, ctx=ctx)
+        if is_abandoned(execution, now=now):
+            _note_lost_worker(item, execution, action, ctx=ctx)
+        if not is_due(execution, now=now):
+            return None
+        if not _is_free(item, execution, now=now, ctx=ctx) or not _is_admitted(execution, now=now):
+            give_turns(tenant.id, now=now)
+            return None
+        held = claim(execution, now=now)
+        try:
+            _check_in_time(execution, action, now=now)
+            sealed = open_to_run(item, execution)
+            verdict = _recheck(item, execution, ctx=ctx)
+        except TransportFailure as failure:
+            settle(item, execution, action, {}, Outcome.of_failure(failure), held=held, ctx=ctx)
+            give_turns(tenant.id, now=now)
+            return None
+        with written_together():
+            _record_recheck(item, execution, verdict, ctx=ctx)
+            record_item(
+                "execution.executed",
+                item,
+                ctx=ctx,
+                execution=execution,
+                inputs={"envelope_sha256": execution.envelope.sha256, "attempt": execution.attempts_made},
+                outcome={"status": execution.status},
+            )
+        return Errand(
+            held,
+            sealed["integration"]["connector"],
+            sealed["request"],
+            action,
+            host=host_of(execution),
+            target=f"{execution.integration}.{execution.action}",
+            correlation_id=ctx.correlation_id,
+            traceparent=execution.traceparent,
+        )
+
+
+def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: ActingContext) -> bool:
+    """Whether no freeze covers it. One that is held stays `started`, and notes by which freeze."""
+    freeze = freeze_right_before_a_claim(execution)
+    if freeze is not None:
+        if hold(execution, freeze, now=now):
+            outcome = {"status": execution.status, "held_by": freeze.public_id}
+            record_item("execution.held", item, ctx=ctx, execution=execution, outcome=outcome)
+        return False
+    if execution.held_at is not None:
+        let_go(execution, now=now)
+        record_item("execution.released", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
+    return True
+
+
+def _is_admitted(execution: Execution, *, now: datetime) -> bool:
+    """Whether its integration has room for it now; else it waits for its turn again, which counts as no attempt."""
+    wait = admit(execution, now=now)
+    if wait is None:
+        return True
+    execution.waits_for = wait.because
+    execution.dispatched_at = None
+    execution.save(update_fields=["waits_for", "dispatched_at"])
+    return False
+
+
+def _check_in_time(execution: Execution, action: ActionDocument, *, now: datetime) -> None:
+    """What had to wait for its turn beyond the time there is for all tries is not tried any more."""
+    began = execution.tries_began_at or now
+    if (now - began).total_seconds() > action.retry.deadline_s:
+        raise TransportFailure(FailureClass.DEADLINE_PASSED, "Its turn came after the time there is for all tries.")
+
+
+def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Verdict:
+    """Ask the rules in force once more, right before the call. Only a denial stops it; the receipt of any other answer
+    is the caller's."""
+    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    verdict = recheck(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
+    if str(verdict.outcome) == "deny":
+        _record_recheck(item, execution, verdict, ctx=ctx)
+        raise TransportFailure(
+            FailureClass.POLICY_DENIED, f"The policies in force refuse it now: {', '.join(verdict.reason_codes)}."
+        )
+    return verdict
+
+
+def _record_recheck(item: WorkItem, execution: Execution, verdict: Verdict, *, ctx: ActingContext) -> None:
+    record_item(
+        "policy.rechecked",
+        item,
+        ctx=ctx,
+        execution=execution,
+        policy={"matched": [{"policy": rule.policy, "rule": rule.rule} for rule in verdict.matched]},
+        outcome={"effect": str(verdict.outcome)},
+        reason_codes=tuple(verdict.reason_codes),
+    )
+
+
+def _note_lost_worker(item: WorkItem, execution: Execution, action: ActionDocument, *, ctx: ActingContext) -> None:
+    """A worker let its lease run out: what it did is unknown, so the attempt is settled as ambiguous."""
+    execution.worker_deaths += 1
+    execution.save(update_fields=["worker_deaths"])
+    attempt = Attempt.objects.filter(execution=execution, fencing_token=execution.fencing_token).first()
+    held = Claim(execution.id, attempt.id if attempt else uuid.UUID(int=0), execution.fencing_token)
+    lost = Outcome(failure=FailureClass.WORKER_LOST, ambiguous=True, detail="The worker that ran it was lost.")
+    settle(item, execution, action, {}, lost, held=held, ctx=ctx)
+
+
+def _locked(tenant: Tenant, execution_id: uuid.UUID) -> tuple[WorkItem, Execution] | None:
+    item = selectors.work_item_of_execution_for_update(execution_id, tenant_id=tenant.id)
+    execution = systems.execution_for_update(execution_id, tenant_id=tenant.id)
+    return None if item is None or execution is None else (item, execution)
+
+
+def _is_still_held(execution: Execution, held: Claim) -> bool:
+    return execution.status == ExecutionStatus.RUNNING and execution.fencing_token == held.fencing_token
+
+
+def _terms(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> CallTerms:
+    return CallTerms(
+        idempotency_key=receiver_key(execution_id),
+        timeout_s=errand.action.timeout_s,
+        egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
+        user_agent=f"Threada/{settings.THREADA_VERSION}",
+        traceparent=tracing.traceparent(),
+        callback_url=_callback_url(tenant, execution_id, errand),
+        stored=partial(reveal, tenant_id=tenant.id, host=errand.host),
+    )
+
+
+def _callback_url(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str | None:
+    if errand.action.waits_for_callback_s is None:
+        return None
+    return f"{settings.THREADA_PUBLIC_URL.rstrip('/')}/callbacks/{callback_id(tenant.id, execution_id)}"
+
+
+def _context(tenant: Tenant, execution: Execution) -> ActingContext:
+    return system_context(
+        tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=execution.correlation_id or uuid.uuid4().hex
+    )

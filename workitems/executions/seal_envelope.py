@@ -1,0 +1,152 @@
+"""Sealing an action: the exact request that people approve, from what the integration says now."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from integrations import selectors as systems
+from integrations.configuration import document_of
+from integrations.connectors import connector_named
+from integrations.documents import ActionDocument, IntegrationDocument
+from integrations.envelope import SealedEnvelope, seal
+from integrations.idempotency import receiver_key
+from integrations.models import Execution, Integration, IntegrationVersion
+from policies.documents import payload_schema as payloads
+from policies.language.facts import Point, build_facts
+from policies.selectors import requester_groups, workflow_document
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import canonical_sha256
+from workitems.executions.undo import undone_facts
+from workitems.items.actors import Actor
+from workitems.models import WorkItem
+from workitems.steps.opening_and_closing import envelope_salt, sealed_evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """An action as it is configured now."""
+
+    integration: Integration
+    version: IntegrationVersion
+    document: IntegrationDocument
+    action: ActionDocument
+
+
+def configured_action(
+    item: WorkItem, integration: Integration | None, *, named: str, action: str, ctx: ActingContext
+) -> Configured:
+    """The action of `integration`, when there is one and the item's workflow allows it; `named` is what was asked for.
+
+    Raises `UnknownIntegration`, `UnknownAction`, `ActionNotAllowed`.
+    """
+    if integration is None or integration.current_version is None:
+        raise errors.UnknownIntegration(
+            f"There is no integration {named!r} here.",
+            errors=[FieldError("/integration_id", "names no integration", "unknown")],
+        )
+    document = document_of(integration.current_version)
+    if action not in document.actions:
+        raise errors.UnknownAction(
+            f"The integration {named} has no action {action!r}.",
+            errors=[FieldError("/action_id", "names no action of this integration", "unknown")],
+        )
+    if action not in workflow_document(item.workflow_version_id, ctx=ctx).actions:
+        raise errors.ActionNotAllowed(
+            f"The workflow {item.workflow} does not allow the action {action}.",
+            errors=[FieldError("/action_id", "is not among the workflow's actions", "not_allowed")],
+        )
+    return Configured(integration, integration.current_version, document, document.action(action))
+
+
+def configured_now(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Configured:
+    """The action of an execution as it is configured now. Raises as `configured_action` and `check_input` do."""
+    integration = systems.integration_by_slug(execution.integration, ctx=ctx)
+    configured = configured_action(item, integration, named=execution.integration, action=execution.action, ctx=ctx)
+    check_input(configured, execution.input)
+    return configured
+
+
+def check_input(configured: Configured, value: object) -> None:
+    """Raise `InvalidRequest` unless the caller's input fits the action, whose schema is as bounded as a payload's."""
+    schema = configured.action.input_schema
+    if schema is None:
+        return
+    try:
+        problems = payloads.validate(schema, value, pointer="/input")
+    except errors.DocumentInvalid as unusable:
+        raise errors.InvalidRequest(
+            f"The action's input_schema cannot be used; who manages {configured.integration.slug} has to mend it.",
+            errors=unusable.errors,
+        ) from None
+    if problems:
+        raise errors.InvalidRequest("The input does not fit the action. Mend the fields named.", errors=problems)
+
+
+def seal_action(
+    item: WorkItem, execution: Execution, pins: Iterable[uuid.UUID], configured: Configured, *, actor: Actor
+) -> SealedEnvelope:
+    """The envelope of an action: the exact request as its connector builds it, secrets by reference.
+
+    Raises `ExpressionFailed`.
+    """
+    facts = build_facts(
+        point=Point.EXECUTE,
+        now=clock.now(),
+        item_id=item.public_id,
+        workflow=item.workflow,
+        channel=item.channel,
+        payload=item.payload,
+        confidence=item.confidence,
+        risk_flags=item.risk_flags,
+        requester=ids.public_id(ids.PRINCIPAL, item.requester_id),
+        requester_groups=requester_groups(item.requester_id, tenant_id=item.tenant_id),
+        data_class=item.data_class,
+        version=item.version,
+        action=execution.action,
+        integration=execution.integration,
+        actor=actor.id,
+        actor_kind=actor.kind,
+        roles=actor.roles,
+        input=execution.input,
+    ) | {"undoes": undone_facts(execution)}
+    request = connector_named(configured.document.connector).build_request(
+        configured.document, configured.action, facts
+    )
+    return seal_request(
+        item, execution, pins, request, action=configured.action, connector=configured.document.connector
+    )
+
+
+def seal_request(
+    item: WorkItem,
+    execution: Execution,
+    pins: Iterable[uuid.UUID],
+    request: Mapping[str, Any],
+    *,
+    action: ActionDocument,
+    connector: str,
+) -> SealedEnvelope:
+    """The envelope of a request that is built already, over everything else as it stands now."""
+    return seal(
+        salt=envelope_salt(item),
+        work_item_id=item.public_id,
+        item_version=item.version,
+        payload_sha256=item.payload_sha256,
+        policy_version_ids=[ids.public_id(ids.POLICY_VERSION, value) for value in pins],
+        evidence=sealed_evidence(item),
+        integration=execution.integration,
+        integration_version_id=ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+        connector=connector,
+        action=execution.action,
+        action_sha256=action.sha256,
+        request=request,
+        idempotency_key=receiver_key(execution.id),
+        input_sha256=canonical_sha256(execution.input),
+        idempotent=action.idempotent,
+        resolves=action.resolves,
+    )

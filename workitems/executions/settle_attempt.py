@@ -1,0 +1,202 @@
+"""Settling an attempt: execution, attempt and work item move together, in one transaction."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from integrations import selectors as systems
+from integrations.documents import ActionDocument
+from integrations.failures import FailureClass
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Attempt, Execution
+from integrations.outcomes import Outcome
+from integrations.retry import Retry, next_try
+from integrations.services.claim import Claim
+from integrations.services.dispatch import dispatch
+from integrations.services.gauges import note_outcome
+from policies.language.approvals import REVIEW_DEFAULT, from_json
+from threada_site.database.batched_writes import update_row, written_together
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Membership, User
+from workitems.items.receipts import record_item
+from workitems.items.transitions import carry_item, move_execution
+from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
+from workitems.models import WorkItem
+from workitems.steps.opening_and_closing import open_step
+
+_rng: Final = random.SystemRandom()
+
+
+def settle(
+    item: WorkItem,
+    execution: Execution,
+    action: ActionDocument,
+    request: dict[str, Any],
+    outcome: Outcome | None,
+    *,
+    held: Claim,
+    ctx: ActingContext,
+) -> None:
+    """Record what came of an attempt on locked rows. `outcome` None: an act upon the item itself, done here and now."""
+    if outcome is None:
+        outcome = _act(item, request, ctx=ctx)
+    now = clock.now()
+    is_first_try = execution.attempts_made <= execution.attempts_before + 1
+    ambiguous_before = not is_first_try and systems.may_have_acted(execution)
+    attempt = Attempt(
+        id=held.attempt_id,
+        tenant_id=execution.tenant_id,
+        execution=execution,
+        finished_at=now,
+        outcome="succeeded" if outcome.succeeded else "failed",
+        failure=outcome.failure or "",
+        ambiguous=outcome.ambiguous,
+        response=outcome.response,
+    )
+    note_outcome(execution, outcome.failure, held=held, now=now, ctx=ctx)
+    execution.failure = outcome.failure or ""
+    execution.failure_detail = outcome.detail
+    execution.result = outcome.response
+    with written_together():
+        update_row(attempt, "finished_at", "outcome", "failure", "ambiguous", "response")
+        if outcome.succeeded and action.waits_for_callback_s is not None:
+            _await_callback(item, execution, within_s=action.waits_for_callback_s, now=now, ctx=ctx)
+        elif outcome.succeeded:
+            _succeed(item, execution, action, request, ctx=ctx)
+        else:
+            ambiguous = outcome.ambiguous or ambiguous_before
+            _fail(item, execution, action, outcome, ambiguous=ambiguous, now=now, ctx=ctx)
+    if execution.status == ExecutionStatus.STARTED:
+        dispatch(execution.tenant_id, execution.id, run_at=execution.next_try_at)
+    elif outcome.succeeded and request.get("operation") == "request_approval":
+        _open_step_asked_for(item, execution, request, ctx=ctx)
+
+
+def settle_answered(
+    item: WorkItem, execution: Execution, action: ActionDocument, outcome: Outcome, *, ctx: ActingContext
+) -> None:
+    """End a locked execution that waits for its callback, with what the receiver says; `ambiguous`: it said nothing."""
+    execution.waiting_until = None
+    execution.failure = outcome.failure or ""
+    execution.failure_detail = outcome.detail
+    if outcome.response is not None:
+        execution.result = outcome.response
+    execution.save(update_fields=["waiting_until"])
+    with written_together():
+        if outcome.succeeded:
+            _succeed(item, execution, action, {}, ctx=ctx)
+        else:
+            _end_badly(
+                item,
+                execution,
+                ExecutionStatus.OUTCOME_UNKNOWN if outcome.ambiguous else ExecutionStatus.FAILED,
+                ctx=ctx,
+            )
+
+
+def _await_callback(
+    item: WorkItem, execution: Execution, *, within_s: float, now: datetime, ctx: ActingContext
+) -> None:
+    execution.waiting_until = now + timedelta(seconds=within_s)
+    execution.lease_until = None
+    update_row(execution, "waiting_until", "lease_until", "failure", "failure_detail", "result")
+    _record("execution.accepted", item, execution, ctx=ctx)
+
+
+def _succeed(
+    item: WorkItem, execution: Execution, action: ActionDocument, request: dict[str, Any], *, ctx: ActingContext
+) -> None:
+    move_execution(execution, ExecutionStatus.SUCCEEDED, "failure", "failure_detail", "result")
+    if request.get("operation") == "request_approval":
+        carry_item(item, execution, WorkItemStatus.AWAITING_APPROVAL)
+    else:
+        carry_item(item, execution, WorkItemStatus.RESOLVED if action.resolves else WorkItemStatus.READY)
+    _record("execution.succeeded", item, execution, ctx=ctx)
+
+
+def _fail(
+    item: WorkItem,
+    execution: Execution,
+    action: ActionDocument,
+    outcome: Outcome,
+    *,
+    ambiguous: bool,
+    now: datetime,
+    ctx: ActingContext,
+) -> None:
+    """Have it tried again, when it may be; or end it."""
+    assert outcome.failure is not None  # noqa: S101  (an outcome that did not succeed has a failure)
+    following = next_try(
+        outcome.failure,
+        ambiguous=ambiguous,
+        attempts=execution.attempts_made - execution.attempts_before - execution.worker_deaths,
+        policy=action.retry,
+        idempotent=action.idempotent,
+        retry_after_s=outcome.retry_after_s,
+        worker_deaths=execution.worker_deaths,
+        elapsed_s=(now - (execution.tries_began_at or now)).total_seconds(),
+        rng=_rng,
+    )
+    if not isinstance(following, Retry):
+        _end_badly(item, execution, ExecutionStatus(following.status), ctx=ctx)
+        return
+    execution.next_try_at = now + timedelta(seconds=following.after_s)
+    execution.lease_until = execution.dispatched_at = None
+    when = ("next_try_at", "lease_until", "dispatched_at")
+    move_execution(execution, ExecutionStatus.STARTED, *when, "failure", "failure_detail", "result")
+    _record("execution.postponed", item, execution, ctx=ctx)
+
+
+def _end_badly(item: WorkItem, execution: Execution, status: ExecutionStatus, *, ctx: ActingContext) -> None:
+    move_execution(execution, status, "failure", "failure_detail", "result")
+    if status is ExecutionStatus.FAILED and WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.FAILED):
+        carry_item(item, execution, WorkItemStatus.FAILED)
+    _record(f"execution.{status}", item, execution, ctx=ctx)
+
+
+def _open_step_asked_for(item: WorkItem, execution: Execution, request: dict[str, Any], *, ctx: ActingContext) -> None:
+    open_step(
+        item,
+        kind=StepKind.APPROVAL,
+        rule=from_json(request["approvals"]) if "approvals" in request else REVIEW_DEFAULT,
+        decision=None,
+        ctx=ctx,
+        asked_by=execution.requested_by,
+        question=request.get("question", ""),
+    )
+
+
+def _act(item: WorkItem, request: dict[str, Any], *, ctx: ActingContext) -> Outcome:
+    """An act of the workflow connector. What it cannot do fails the execution; nothing else has changed then."""
+    if request["operation"] != "assign":
+        return Outcome(response={"operation": request["operation"]})
+    person = User.objects.filter(
+        username=request["to"], id__in=Membership.objects.filter(tenant_id=ctx.tenant_id).values("user_id")
+    ).first()
+    if person is None:
+        return Outcome(
+            failure=FailureClass.REJECTED_BY_RECEIVER,
+            detail=f"There is no principal {str(request['to'])[:63]!r} to assign to.",
+        )
+    item.assignee = person
+    item.save(update_fields=["assignee"])
+    return Outcome(response={"operation": "assign", "to": person.username})
+
+
+def _record(kind: str, item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
+    record_item(
+        kind,
+        item,
+        ctx=ctx,
+        execution=execution,
+        inputs={"attempt": execution.attempts_made},
+        outcome={
+            "status": execution.status,
+            "work_item_status": item.status,
+            **({"failure": execution.failure} if execution.failure else {}),
+        },
+        reason_codes=(execution.failure,) if execution.failure else (),
+    )

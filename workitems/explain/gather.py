@@ -1,0 +1,111 @@
+"""Gathering what an explanation rests on; `workitems.explain.wording` words it."""
+
+from __future__ import annotations
+
+from integrations import selectors as systems
+from integrations.lifecycle import ExecutionStatus
+from policies import selectors as rulebook
+from policies.language.approvals import from_json
+from policies.models import PolicyDecision
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.personal_data.erasable_fields import is_erased
+from workitems import selectors
+from workitems.approvers.count_votes import Tally
+from workitems.approvers.eligibility import eligibility_on, leaves_of, staff_of, tally_on
+from workitems.explain.wording import (
+    DecisionFacts,
+    ExecutionFacts,
+    ExplainInput,
+    Explanation,
+    MatchedRule,
+    Reader,
+    StepFacts,
+    explain,
+)
+from workitems.items.erasable_fields import erased_by
+from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+from workitems.models import DecisionStep, WorkItem
+
+
+def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
+    """Why the item is where it is, whom it waits for, until when, what happens next, and what the caller may do."""
+    workflow_id = item.workflow_version.workflow_id
+    pending = DecisionStep.objects.filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING)
+    step = pending.select_related("claimed_by", "assignee").first()
+    execution = systems.last_execution_of(item.id, tenant_id=item.tenant_id)
+    decision = rulebook.latest_decision(item.id, ctx=ctx)
+    votes = selectors.votes_on(step) if step else []
+    staff = staff_of(item.tenant_id) if step else None
+    eligibility = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, staff=staff) if step else None
+    ended_by, ended_reason = _end_of(item)
+    return explain(
+        ExplainInput(
+            status=WorkItemStatus(item.status),
+            decision=_decision_facts(decision) if decision else None,
+            step=_step_facts(step, tally_on(step, staff, votes, workflow_id=workflow_id)) if step and staff else None,
+            execution=ExecutionFacts(
+                status=ExecutionStatus(execution.status),
+                action=execution.action,
+                integration=execution.integration,
+                failure=execution.failure,
+                next_at=execution.next_try_at,
+                frozen=execution.held_by_id is not None,
+                undoes=execution.undoes_id is not None,
+            )
+            if execution
+            else None,
+            ended_by=ended_by,
+            ended_reason=ended_reason,
+            contents_erased=erased_by(item),
+            reader=Reader(
+                may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
+                may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),
+                may_decide=ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id),
+                manages=ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id),
+                eligibility=eligibility,
+                has_voted=any(vote.voter_id == ctx.principal_id for vote in votes),
+                has_claimed=step is not None and step.claimant_at(clock.now()) == ctx.principal_id,
+            ),
+        )
+    )
+
+
+def _end_of(item: WorkItem) -> tuple[str, str]:
+    """Who ended the case, and the reason they gave; of a rejection, whoever voted so with their reason codes."""
+    if item.status != WorkItemStatus.REJECTED:
+        who = item.ended_by.username if item.ended_by else ""
+        return who, "" if is_erased(item.ended_reason) else item.ended_reason
+    votes = selectors.rejections_of(item)
+    names = " and ".join(vote.voter.username for vote in votes)
+    return names, ", ".join(dict.fromkeys(vote.reason_code for vote in votes if vote.reason_code))
+
+
+def _decision_facts(decision: PolicyDecision) -> DecisionFacts:
+    return DecisionFacts(
+        effect=decision.outcome,  # type: ignore[arg-type]
+        matched=tuple(MatchedRule(rule["policy"], rule["rule"], rule["reason"]) for rule in decision.matched),
+        failure="" if decision.matched else next(iter(decision.reason_codes), ""),
+    )
+
+
+def _step_facts(step: DecisionStep, result: Tally) -> StepFacts:
+    rule = from_json(step.rule)
+    is_claimed = step.claimed_by is not None and step.claimant_at(clock.now()) is not None
+    return StepFacts(
+        kind=StepKind(step.kind),
+        approvals=len(result.counted),
+        needs=result.waiting_for,
+        nobody_can_decide=result.nobody_can_decide,
+        stage=result.stage,
+        stages=result.stages,
+        exclude=tuple(rule.exclude),
+        claimed_by=step.claimed_by.username if is_claimed and step.claimed_by else "",
+        assignee=step.assignee.username if step.assignee else "",
+        remind_at=step.remind_at,
+        escalate_at=step.escalate_at,
+        escalate_to=tuple(leaf for leaf in rule.escalate_to if leaf not in leaves_of(step.escalated_to)),
+        respond_by=step.respond_by,
+        expires_at=step.expires_at,
+        on_expiry=rule.on_expiry,
+    )

@@ -1,0 +1,345 @@
+"""Why a work item is where it is, whom it waits for, until when, what happens next and what the reader may do.
+
+Plain facts in, plain sentences out: the selector gathers, this file words. The sentences are part of the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal, assert_never
+
+from integrations.lifecycle import ExecutionStatus
+from policies.language.approvals import Exclusion, Leaf, OnExpiry
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.reasons import REASONS
+from workitems.approvers.count_votes import Eligibility, Need
+from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
+
+type Effect = Literal["allow", "review", "require_approval", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedRule:
+    """A rule that decided: ids of policy and rule, and the tenant's own reason code."""
+
+    policy: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionFacts:
+    """The policy decision in force for the item. `failure` is its reason code when no rule decided."""
+
+    effect: Effect
+    matched: tuple[MatchedRule, ...] = ()
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFacts:
+    """The pending decision step, with its tally: `approvals` are those that count, `needs` what is missing.
+
+    `stage` of `stages` is open. `escalate_to` are whom its rule names and who may not decide yet, `claimed_by` who is
+    on it for now, `assignee` whom it was handed to.
+    """
+
+    kind: StepKind
+    approvals: int
+    needs: tuple[Need, ...]
+    nobody_can_decide: bool = False
+    stage: int = 1
+    stages: int = 1
+    exclude: Collection[Exclusion] = ()
+    claimed_by: str = ""
+    assignee: str = ""
+    respond_by: datetime | None = None
+    remind_at: datetime | None = None
+    escalate_at: datetime | None = None
+    escalate_to: tuple[Leaf, ...] = ()
+    expires_at: datetime | None = None
+    on_expiry: OnExpiry = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionFacts:
+    """The item's open execution, or the last one. `failure` is a reason code, `next_at` the next try or deadline."""
+
+    status: ExecutionStatus
+    action: str
+    integration: str
+    failure: str = ""
+    next_at: datetime | None = None
+    frozen: bool = False
+    undoes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who asks: effective rights on this item's workflow, and standing on its pending step.
+
+    `may_decide`: holds `decisions:decide`; `manages`: `workflow:manage`; `has_claimed`: is the one who is on it.
+    """
+
+    may_write: bool = False
+    may_execute: bool = False
+    may_decide: bool = False
+    manages: bool = False
+    eligibility: Eligibility | None = None
+    has_voted: bool = False
+    has_claimed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainInput:
+    """Everything an explanation rests on. `ended_by` and `ended_reason` say who closed the item, and their reason."""
+
+    status: WorkItemStatus
+    decision: DecisionFacts | None = None
+    step: StepFacts | None = None
+    execution: ExecutionFacts | None = None
+    ended_by: str = ""
+    ended_reason: str = ""
+    contents_erased: str = ""
+    reader: Reader = field(default_factory=Reader)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Sentences. `until` is the next instant at which something happens by itself."""
+
+    why: list[str]
+    waiting_for: list[str]
+    until: datetime | None
+    next: list[str]
+    you_may: list[str]
+
+
+def explain(case: ExplainInput) -> Explanation:
+    """The explanation of one case."""
+    return Explanation(
+        why=[*_why(case), *_undoing(case), *_ERASED.get(case.contents_erased, ())],
+        waiting_for=_waiting_for(case),
+        until=_until(case),
+        next=_next(case),
+        you_may=_you_may(case),
+    )
+
+
+_ERASED: Final = {
+    "retention": ("Retention has removed its contents; digests and receipts remain.",),
+    "subject": ("The person it is about was erased, so its contents can no longer be read.",),
+}
+
+
+def _undoing(case: ExplainInput) -> list[str]:
+    """An undo is the one thing that still happens to a case that has ended."""
+    if case.execution is None or not case.execution.undoes or WORK_ITEM.is_open(case.status):
+        return []
+    return [_execution_state(case.execution)]
+
+
+_VERBS: Final[dict[Effect, str]] = {
+    "allow": "allows it",
+    "review": "asks for a review",
+    "require_approval": "asks for an approval",
+    "deny": "refuses it",
+}
+
+_EXCLUDED: Final[dict[Exclusion, str]] = {
+    "requester": "the requester",
+    "last_editor": "the last editor",
+    "policy_author": "the policy's author",
+    "agent_owner": "the agent's owner",
+}
+
+
+def _why(case: ExplainInput) -> list[str]:
+    match case.status:
+        case WorkItemStatus.NEW:
+            return ["It has been received; the policies have not decided about it yet."]
+        case WorkItemStatus.IN_REVIEW | WorkItemStatus.AWAITING_APPROVAL:
+            return [*_decided(case.decision), *_progress(case.step)]
+        case WorkItemStatus.REFUSED | WorkItemStatus.READY:
+            return _decided(case.decision)
+        case WorkItemStatus.EXECUTING | WorkItemStatus.FAILED:
+            return [_execution_state(case.execution)] if case.execution else []
+        case WorkItemStatus.REJECTED:
+            return [_ended("It was rejected", case)]
+        case WorkItemStatus.EXPIRED:
+            return [*_decided(case.decision), "It was not decided in time."]
+        case WorkItemStatus.RESOLVED:
+            run = case.execution
+            if not case.ended_by and run and run.status is ExecutionStatus.SUCCEEDED and not run.undoes:
+                return [f"{_run(run)} succeeded, which resolves it."]
+            return [_ended("It was resolved", case)]
+        case WorkItemStatus.CANCELLED:
+            return [_ended("It was cancelled", case)]
+        case _ as never:
+            assert_never(never)
+
+
+def _decided(decision: DecisionFacts | None) -> list[str]:
+    if decision is None:
+        return []
+    if decision.failure:
+        reason = REASONS[decision.failure]
+        return [f"{reason.title}, so it was refused. {reason.advice}"]
+    verb = _VERBS[decision.effect]
+    return [f"Policy {rule.policy} {verb}: {rule.reason} (rule {rule.rule})." for rule in decision.matched]
+
+
+def _progress(step: StepFacts | None) -> list[str]:
+    if step is None:
+        return []
+    total = step.approvals + sum(need.missing for need in step.needs)
+    sentences = [f"{step.approvals} of {total} {'vote' if total == 1 else 'votes'} given."]
+    if step.stages > 1:
+        sentences.append(f"Stage {step.stage} of {step.stages} is open.")
+    if step.assignee:
+        sentences.append(f"It was handed to {step.assignee}.")
+    if step.claimed_by:
+        sentences.append(f"{step.claimed_by} is on it.")
+    if step.nobody_can_decide:
+        sentences.append(f"Nobody who is left can complete the {step.kind}.")
+    return sentences
+
+
+def _execution_state(execution: ExecutionFacts) -> str:
+    run = _run(execution)
+    failure = f": {REASONS[execution.failure].title}" if execution.failure else ""
+    match execution.status:
+        case ExecutionStatus.AWAITING_APPROVAL:
+            return f"{run} waits for an approval."
+        case ExecutionStatus.STARTED if execution.frozen:
+            return f"{run} is held by a freeze."
+        case ExecutionStatus.STARTED if execution.failure:
+            return f"{run} did not succeed yet{failure}. It is tried again."
+        case ExecutionStatus.STARTED:
+            return f"{run} is about to start."
+        case ExecutionStatus.RUNNING:
+            return f"{run} is running."
+        case ExecutionStatus.OUTCOME_UNKNOWN:
+            return f"{run} ended without a known outcome{failure}."
+        case ExecutionStatus.FAILED:
+            return f"{run} failed{failure}."
+        case ExecutionStatus.SUCCEEDED | ExecutionStatus.REJECTED | ExecutionStatus.EXPIRED | ExecutionStatus.CANCELLED:
+            return f"{run}: {execution.status}."
+        case _ as never:
+            assert_never(never)
+
+
+def _run(execution: ExecutionFacts) -> str:
+    return f"{execution.action} on {execution.integration}"
+
+
+def _ended(sentence: str, case: ExplainInput) -> str:
+    by = f" by {case.ended_by}" if case.ended_by else ""
+    reason = f": {case.ended_reason}" if case.ended_reason else ""
+    return f"{sentence}{by}{reason}."
+
+
+def _waiting_for(case: ExplainInput) -> list[str]:
+    if case.step:
+        others = " or ".join(_EXCLUDED[name] for name in _EXCLUDED if name in case.step.exclude)
+        return [_need(need) + (f", other than {others}" if others else "") for need in case.step.needs]
+    if case.execution and case.execution.status is ExecutionStatus.OUTCOME_UNKNOWN:
+        return ["somebody who finds out what happened and reconciles the execution"]
+    return []
+
+
+def _need(need: Need) -> str:
+    people = "1 more person" if need.missing == 1 else f"{need.missing} more people"
+    match need.leaf.kind:
+        case "role":
+            return f"{people} with role {need.leaf.name}"
+        case "group":
+            return f"{people} in group {need.leaf.name}"
+        case "user":
+            return need.leaf.name
+        case "scope":
+            return f"{people} with {need.leaf.name} on this workflow"
+        case _ as never:
+            assert_never(never)
+
+
+def _until(case: ExplainInput) -> datetime | None:
+    if case.step:
+        return case.step.expires_at or case.step.respond_by
+    return case.execution.next_at if case.execution and WORK_ITEM.is_open(case.status) else None
+
+
+def _next(case: ExplainInput) -> list[str]:
+    match case.status:
+        case WorkItemStatus.NEW:
+            return ["The policies in force decide about it, usually within seconds."]
+        case WorkItemStatus.IN_REVIEW | WorkItemStatus.AWAITING_APPROVAL:
+            return _next_of_step(case.step, case.execution)
+        case WorkItemStatus.READY:
+            return ["An action that its workflow allows can be executed, or it can be resolved."]
+        case WorkItemStatus.EXECUTING:
+            if case.execution and case.execution.status is ExecutionStatus.OUTCOME_UNKNOWN:
+                return ["It stays as it is until the execution is confirmed as succeeded or failed."]
+            if case.execution and case.execution.frozen:
+                return ["It starts when the freeze is lifted."]
+            return ["Its outcome is recorded when the receiver has answered."]
+        case WorkItemStatus.FAILED:
+            return ["The execution can be retried, another action executed, or the work item resolved or cancelled."]
+        case _:
+            return [f"Nothing: {case.status} is an end."]
+
+
+def _next_of_step(step: StepFacts | None, execution: ExecutionFacts | None) -> list[str]:
+    if step is None:
+        return []
+    waiting = execution if execution and execution.status is ExecutionStatus.AWAITING_APPROVAL else None
+    sentences = [f"With the last vote {_run(waiting)} starts." if waiting else "With the last vote it becomes ready."]
+    if step.nobody_can_decide:
+        sentences = [f"Somebody has to be given what is asked for, or the {step.kind} cannot be completed."]
+    if step.remind_at:
+        sentences.append(f"At {rfc3339(step.remind_at)} those it waits for are reminded.")
+    if step.escalate_at and step.escalate_to:
+        named = " and ".join(f"{leaf.kind} {leaf.name}" for leaf in step.escalate_to)
+        sentences.append(f"At {rfc3339(step.escalate_at)} it is escalated to {named}.")
+    if step.expires_at:
+        then = "it is escalated" if step.on_expiry == "escalate" else "it ends without approval"
+        sentences.append(f"Without a decision by then {then}.")
+    return sentences
+
+
+def _you_may(case: ExplainInput) -> list[str]:
+    reader, execution = case.reader, case.execution
+    status = execution.status if execution else None
+    busy = status in (ExecutionStatus.RUNNING, ExecutionStatus.OUTCOME_UNKNOWN)
+    step = case.step
+    counts = bool(step) and reader.eligibility is Eligibility.COUNTS
+    decides = counts and not reader.has_voted
+    claimed = bool(step and step.claimed_by)
+    possible = (
+        (decides, "approve or reject it"),
+        (decides, "approve it with changes, which asks everybody anew"),
+        (decides and not claimed, "claim it"),
+        (reader.has_claimed, "release it"),
+        (bool(step) and reader.may_decide and (counts or reader.manages), "hand it to somebody it waits for"),
+        (bool(step) and reader.may_decide and (reader.manages or bool(step and step.escalate_to)), "escalate it"),
+        (
+            reader.may_execute
+            and case.status in (WorkItemStatus.NEW, WorkItemStatus.READY, WorkItemStatus.FAILED)
+            and not busy,
+            "execute an action",
+        ),
+        (
+            reader.may_execute and case.status is WorkItemStatus.FAILED and status is ExecutionStatus.FAILED,
+            "retry the execution",
+        ),
+        (reader.may_execute and status is ExecutionStatus.OUTCOME_UNKNOWN, "reconcile the execution"),
+        (
+            reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.NEW) and not busy,
+            "change its payload, which starts it anew",
+        ),
+        (reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.RESOLVED) and not busy, "resolve it"),
+        (reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.CANCELLED) and not busy, "cancel it"),
+    )
+    return [act for allowed, act in possible if allowed]

@@ -1,0 +1,1 @@
+"""Work items: intake, lists, amendments, cancellation and resolution."""

@@ -1,0 +1,169 @@
+"""Intake: a request becomes a work item, with its evidence, its receipt and the job that decides about it."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from policies import selectors as rulebook
+from policies.documents import payload_schema as payloads
+from threada_site.database.batched_writes import insert_together
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import job
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import canonical_bytes, commitment, sha256_hex
+from threada_site.tenancy.models import Membership, User
+from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
+from workitems.items.receipts import item_receipt_rows, payload_inputs
+from workitems.items.subjects import subject_in
+from workitems.lifecycle import WorkItemStatus
+from workitems.models import Evidence, WorkItem
+
+DECIDE_INTAKE = "workitems.decide_intake"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeRequest:
+    """What a request may say. Shapes have been checked; meaning has not."""
+
+    workflow: str
+    channel: str | None
+    payload: Any
+    requester: str | None = None
+    confidence: float = 1.0
+    risk_flags: tuple[str, ...] = ()
+    evidence: Any = field(default=None)
+    external_ref: str = ""
+
+
+def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
+    """Take a request in: one statement writes item, evidence, receipt, queue row and job. Answers status `new`.
+
+    Raises `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `PermissionDenied`, `PayloadTooLarge`,
+    `PayloadSchemaViolation`, `UnknownRequester`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    workflow = rulebook.workflow_in_force(request.workflow, channel=request.channel, ctx=ctx)
+    if workflow is None:
+        raise errors.UnknownWorkflow(
+            f"There is no workflow {request.workflow!r} here. GET /workflows lists those there are.",
+            errors=[FieldError("/workflow_id", "names no workflow", "unknown")],
+        )
+    if not ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow.workflow_id):
+        raise errors.PermissionDenied(f"You do not hold workitems:write on the workflow {request.workflow}.")
+    _check_channel(request, workflow)
+    payload_bytes = checked_payload(request.payload, workflow.document)
+    subject_id = subject_in(request.payload, workflow.document)
+    parts = normalize_evidence(request.evidence)
+    item = WorkItem(
+        tenant_id=ctx.tenant_id,
+        workflow_version_id=workflow.version_id,
+        workflow=request.workflow,
+        channel=request.channel or "",
+        status=WorkItemStatus.NEW,
+        payload=request.payload,
+        payload_sha256=sha256_hex(payload_bytes),
+        payload_salt=secrets.token_bytes(16),
+        confidence=request.confidence,
+        risk_flags=list(request.risk_flags),
+        data_class=workflow.document.data_class,
+        external_ref=request.external_ref,
+        subject_id=subject_id,
+        requester_id=_requester_id(request.requester, workflow_id=workflow.workflow_id, ctx=ctx),
+        submitted_by_id=ctx.principal_id,
+        correlation_id=ctx.correlation_id,
+    )
+    item.created_at = item.updated_at = ids.instant_of(item.id)
+    insert_together(
+        [
+            item,
+            *evidence_rows(item, parts),
+            *item_receipt_rows(
+                "work_item.created",
+                item,
+                ctx=ctx,
+                inputs={**payload_inputs(item), "requester": ids.public_id(ids.PRINCIPAL, item.requester_id)},
+                evidence=evidence_block(item, parts),
+                outcome={"status": item.status},
+            ),
+        ],
+        also=[decide_intake_job(item)],
+    )
+    return item
+
+
+def decide_intake_job(item: WorkItem) -> Any:
+    """The job that takes the intake decision about `item`."""
+    return job(DECIDE_INTAKE, tenant_id=item.tenant_id, work_item_id=str(item.id), correlation_id=item.correlation_id)
+
+
+def checked_payload(payload: Any, document: rulebook.WorkflowDocument) -> bytes:
+    """The canonical bytes of a payload that its workflow accepts."""
+    payload_bytes = canonical_bytes(payload)
+    if len(payload_bytes) > document.max_payload_bytes:
+        raise errors.PayloadTooLarge(
+            f"The payload has {len(payload_bytes)} bytes; this workflow allows {document.max_payload_bytes}."
+        )
+    problems = payloads.validate(document.payload_schema, payload, assert_format=document.assert_format)
+    if problems:
+        raise errors.PayloadSchemaViolation(
+            "The payload does not fit its workflow's schema. Mend the fields named in errors.", errors=problems
+        )
+    return payload_bytes
+
+
+def evidence_rows(item: WorkItem, parts: tuple[EvidencePart, ...]) -> list[Evidence]:
+    return [
+        Evidence(
+            tenant_id=item.tenant_id, work_item_id=item.id, position=position, kind=part.kind, content=part.content
+        )
+        for position, part in enumerate(parts)
+    ]
+
+
+def evidence_block(item: WorkItem, parts: tuple[EvidencePart, ...]) -> dict[str, Any]:
+    """How receipts speak of evidence: how many of which kind, and a salted commitment; of a fallback, the standard
+    reason."""
+    fallbacks = [part.content["reason"] for part in parts if part.kind == "fallback"]
+    return {
+        "kinds": [part.kind for part in parts],
+        "commitment": commitment(bytes(item.payload_salt), [part.as_json() for part in parts]),
+        **({"fallback_reason": NO_EVIDENCE} if NO_EVIDENCE in fallbacks else {}),
+    }
+
+
+def _check_channel(request: IntakeRequest, workflow: rulebook.WorkflowInForce) -> None:
+    if request.channel is None:
+        if workflow.document.channel_required:
+            raise errors.ChannelRequired(
+                f"The workflow {request.workflow} requires a channel.",
+                errors=[FieldError("/channel_id", "is required", "required")],
+            )
+    elif not workflow.channel_exists:
+        raise errors.UnknownChannel(
+            f"There is no channel {request.channel!r} here. GET /channels lists those there are.",
+            errors=[FieldError("/channel_id", "names no channel", "unknown")],
+        )
+
+
+def _requester_id(named: str | None, *, workflow_id: uuid.UUID, ctx: ActingContext) -> uuid.UUID:
+    """Who asks: the principal that posted, unless one that may act on behalf of others names somebody else."""
+    if named is None or named in (ctx.principal_name, ctx.actor):
+        return ctx.principal_id
+    if not ctx.allows(Scope.WORKITEMS_ON_BEHALF, workflow=workflow_id):
+        raise errors.PermissionDenied("Naming another requester needs workitems:on_behalf.")
+    parsed = ids.parse_public_id(ids.PRINCIPAL, named)
+    lookup = {"id": parsed} if parsed else {"username": named}
+    found = User.objects.filter(
+        **lookup, id__in=Membership.objects.filter(tenant_id=ctx.tenant_id).values("user_id")
+    ).first()
+    if found is None:
+        raise errors.UnknownRequester(
+            "The requester is no principal of this tenant.",
+            errors=[FieldError("/requester", "names no principal", "unknown")],
+        )
+    return found.id

@@ -1,0 +1,113 @@
+"""The receipts of a case: one place that knows which columns a case fills."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from integrations.models import Execution
+from telemetry.models import Receipt, SealQueueEntry
+from telemetry.receipts import Entry, Subject
+from telemetry.services.record import receipt_rows, record
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import commitment
+from threada_site.tenancy.models import User
+from workitems.models import DecisionStep, WorkItem
+
+
+def subject_of(
+    item: WorkItem,
+    *,
+    execution: Execution | None = None,
+    policy_version_id: uuid.UUID | None = None,
+    status: str | None = None,
+) -> Subject:
+    """The documented filter values of a receipt about this case. `status` is the item's unless said."""
+    return Subject(
+        work_item_id=item.id,
+        execution_id=execution.id if execution else None,
+        workflow=item.workflow,
+        channel=item.channel,
+        integration=execution.integration if execution else "",
+        status=status or item.status,
+        policy_version_id=policy_version_id or item.policy_version_id,
+    )
+
+
+def item_entry(kind: str, item: WorkItem, *, execution: Execution | None = None, **blocks: Any) -> Entry:
+    """An entry about `item`, as it is now."""
+    policy_version_id = blocks.pop("policy_version_id", None)
+    return Entry(
+        kind=kind,
+        subject=subject_of(item, execution=execution, policy_version_id=policy_version_id),
+        **blocks,
+    )
+
+
+def record_item(
+    kind: str, item: WorkItem, *, ctx: ActingContext, execution: Execution | None = None, **blocks: Any
+) -> None:
+    """Append a receipt about `item`, as it is now."""
+    record(item_entry(kind, item, execution=execution, **blocks), ctx=ctx)
+
+
+def item_receipt_rows(
+    kind: str, item: WorkItem, *, ctx: ActingContext, **blocks: Any
+) -> list[Receipt | SealQueueEntry]:
+    """The unsaved rows of a receipt about `item`."""
+    return receipt_rows(item_entry(kind, item, **blocks), ctx=ctx)
+
+
+def payload_inputs(item: WorkItem) -> dict[str, Any]:
+    """How receipts speak of a payload: by a salted commitment, never by its values."""
+    return {
+        "payload_commitment": commitment(bytes(item.payload_salt), item.payload),
+        "work_item_version": item.version,
+        "workflow_version_id": ids.public_id(ids.WORKFLOW_VERSION, item.workflow_version_id),
+    }
+
+
+def with_ids(value: Any) -> Any:
+    """Approval rules and the like as receipts have them: people by id, not by the name that they are called by."""
+    names = set(_named(value))
+    if not names:
+        return value
+    found = {user.username: user.public_id for user in User.objects.filter(username__in=names)}
+    return _renamed(value, found)
+
+
+def _named(value: Any) -> Iterator[str]:
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
+        if key == "user" and isinstance(inner, str):
+            yield inner
+        else:
+            yield from _named(inner)
+
+
+def _renamed(value: Any, found: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_renamed(inner, found) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: found.get(inner, "unknown") if key == "user" and isinstance(inner, str) else _renamed(inner, found)
+        for key, inner in value.items()
+    }
+
+
+def step_blocks(step: DecisionStep) -> dict[str, Any]:
+    """How receipts speak of a decision step."""
+    return {
+        "inputs": {
+            "decision_step_id": step.public_id,
+            "kind": step.kind,
+            "envelope_sha256": step.envelope_sha256,
+        },
+        "policy": {
+            "policy_version_ids": [ids.public_id(ids.POLICY_VERSION, value) for value in step.policy_version_ids],
+            "reason_codes": list(step.reason_codes),
+            "rule": with_ids(step.rule),
+        },
+    }

@@ -1,0 +1,48 @@
+"""Whom a case is about, as its workflow says: the person under whose key its contents are sealed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from policies.documents.workflow import WorkflowDocument
+from threada_site.kernel import errors
+from threada_site.kernel.errors import FieldError
+from threada_site.personal_data import subject_keys as keyring
+from workitems.models import WorkItem
+
+MOST_CHARACTERS: Final = 512
+
+
+def subject_in(payload: Any, document: WorkflowDocument) -> uuid.UUID | None:
+    """The person that a payload is about, known from now on; None where the workflow names nobody.
+
+    Raises `PayloadSchemaViolation` when the payload does not say who it is.
+    """
+    return keyring.subject_for(_reference(payload, document)) if document.subject else None
+
+
+def check_same_subject(item: WorkItem, payload: Any, document: WorkflowDocument) -> None:
+    """Refuse a payload about somebody else: what was written about a case stays under the key of the person it was
+    handed in about. Raises `PayloadSchemaViolation`."""
+    if item.subject_id is not None and subject_in(payload, document) != item.subject_id:
+        raise _refused(document, "A case stays about the person it was handed in about. Hand in another.", "immutable")
+
+
+def _reference(payload: Any, document: WorkflowDocument) -> str:
+    value = payload
+    for part in document.subject.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        value = value.get(key) if isinstance(value, dict) else None
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    reference = str(value).strip() if is_whole or isinstance(value, str) else ""
+    if not 0 < len(reference) <= MOST_CHARACTERS:
+        raise _refused(document, f"This names whom the case is about: text of 1 to {MOST_CHARACTERS} characters.")
+    return reference
+
+
+def _refused(document: WorkflowDocument, detail: str, code: str = "required") -> errors.PayloadSchemaViolation:
+    return errors.PayloadSchemaViolation(
+        "The payload does not say whom the case is about. Mend the field named in errors.",
+        errors=[FieldError(f"/payload{document.subject}", detail, code)],
+    )

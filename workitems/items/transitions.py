@@ -1,0 +1,50 @@
+"""Moving a state: the one place that assigns the status of a work item, and of an execution on a case's behalf."""
+
+from __future__ import annotations
+
+from integrations.lifecycle import EXECUTION, ExecutionStatus
+from integrations.models import Execution
+from threada_site.database.batched_writes import update_row
+from threada_site.kernel import clock
+from workitems.lifecycle import DECISION_STEP, WORK_ITEM, StepStatus, WorkItemStatus
+from workitems.models import DecisionStep, WorkItem
+
+
+def move_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
+    """Move a locked work item and save it; `also` names further fields that were changed.
+
+    Raises `TransitionNotAllowed` when the lifecycle knows no such move.
+    """
+    WORK_ITEM.check_transition(WorkItemStatus(item.status), status)
+    item.status = status
+    item.updated_at = clock.now()
+    update_row(item, "status", "updated_at", *also)
+
+
+def carry_item(item: WorkItem, execution: Execution | None, status: WorkItemStatus, *also: str) -> None:
+    """Move a locked work item along with its execution; one that has ended stays so: an undo alone runs on it."""
+    if execution is None or execution.undoes_id is None or WORK_ITEM.is_open(WorkItemStatus(item.status)):
+        move_item(item, status, *also)
+    elif also:
+        item.save(update_fields=[*also])
+
+
+def move_execution(execution: Execution, status: ExecutionStatus, *also: str) -> None:
+    """Move a locked execution and save it; an end is stamped."""
+    EXECUTION.check_transition(ExecutionStatus(execution.status), status)
+    execution.status = status
+    fields = ["status", *also]
+    if not EXECUTION.is_open(status):
+        execution.finished_at = clock.now()
+        execution.lease_until = None
+        execution.next_try_at = None
+        fields += ["finished_at", "lease_until", "next_try_at"]
+    update_row(execution, *fields)
+
+
+def move_step(step: DecisionStep, status: StepStatus) -> None:
+    """Close a locked decision step."""
+    DECISION_STEP.check_transition(StepStatus(step.status), status)
+    step.status = status
+    step.closed_at = clock.now()
+    step.save(update_fields=["status", "closed_at"])

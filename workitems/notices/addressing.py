@@ -1,0 +1,129 @@
+"""Addressing a notice: whom it concerns now, and one message for each of them and each channel they have.
+
+`None` recipients are found here and not when the event happens: whoever joins the role a minute later is asked too, and
+no request waits for the search. Nobody is told of what they did themselves.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from threada_site.database.batched_writes import Statement, insert_together
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import NOTICE_QUEUE, job
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.members import members
+from threada_site.tenancy.models import User
+from workitems import selectors
+from workitems.approvers.eligibility import eligible_on, staff_of
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, Notice, NoticeMessage
+from workitems.notices.preferences import is_set_up, wishes_of
+from workitems.notices.rules import Channel, Event, MessageStatus, Wishes, channels_of, is_stale, reason_to_skip
+
+SEND: Final = "workitems.send_message"
+"""The task that sends a message; its argument is `message_id`."""
+_TOGETHER: Final = 50
+
+
+def address_notice(notice_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> list[NoticeMessage]:
+    """Make the messages of a notice, with the jobs that send them. Once: a second call finds it done."""
+    require_unit_of_work(ctx.tenant_id)
+    notice = (
+        Notice.objects.select_for_update(of=("self",))
+        .filter(tenant_id=ctx.tenant_id, id=notice_id, addressed_at=None)
+        .select_related("step__work_item__workflow_version", "step__execution")
+        .first()
+    )
+    if notice is None:
+        return []
+    concerned = set() if is_stale(notice.created_at, now=now) else _concerned(notice)
+    messages = _messages(notice, concerned, now=now)
+    for start in range(0, len(messages), _TOGETHER):
+        together = messages[start : start + _TOGETHER]
+        insert_together(together, also=[send_job(message) for message in together if message.due_at is not None])
+    notice.addressed_at = now
+    notice.save(update_fields=["addressed_at"])
+    return messages
+
+
+def send_job(message: NoticeMessage, *, run_at: datetime | None = None) -> Statement:
+    """The statement that enqueues the sending of a message, not before `run_at`."""
+    return job(SEND, tenant_id=message.tenant_id, queue=NOTICE_QUEUE, run_at=run_at, message_id=str(message.id))
+
+
+def _concerned(notice: Notice) -> set[uuid.UUID]:
+    step = notice.step
+    if notice.recipient_ids is not None:
+        found = set(notice.recipient_ids)
+    elif notice.kind == Event.DECIDED:
+        found = _who_took_part(step)
+    else:
+        found = _who_is_waited_for(step) - _who_was_asked(notice)
+    actor = ids.parse_public_id(ids.PRINCIPAL, str(notice.facts.get("actor", "")))
+    return found - {actor} if actor else found
+
+
+def _who_is_waited_for(step: DecisionStep) -> set[uuid.UUID]:
+    """Everybody whose decision would count now, and who has not decided."""
+    if step.status != StepStatus.PENDING:
+        return set()
+    votes = selectors.votes_on(step)
+    workflow_id = step.work_item.workflow_version.workflow_id
+    counting = eligible_on(step, staff_of(step.tenant_id), votes, workflow_id=workflow_id)
+    return counting - {vote.voter_id for vote in votes}
+
+
+def _who_was_asked(notice: Notice) -> set[uuid.UUID]:
+    """Of a step whose next stage opens, those are asked who were not: it was their turn before."""
+    if notice.kind != Event.ASSIGNED:
+        return set()
+    asked = NoticeMessage.objects.filter(
+        tenant_id=notice.tenant_id,
+        notice__step_id=notice.step_id,
+        notice__kind=Event.ASSIGNED.value,
+        notice__recipient_ids=None,
+    )
+    return set(asked.values_list("recipient_id", flat=True))
+
+
+def _who_took_part(step: DecisionStep) -> set[uuid.UUID]:
+    """Who asked for it, in whatever way, and who voted."""
+    item = step.work_item
+    asked = {item.requester_id, item.submitted_by_id}
+    if step.execution is not None:
+        asked.add(step.execution.requested_by)
+    return asked | {vote.voter_id for vote in selectors.votes_on(step)}
+
+
+def _messages(notice: Notice, concerned: Iterable[uuid.UUID], *, now: datetime) -> list[NoticeMessage]:
+    people = set(User.objects.filter(id__in=concerned, kind="human").values_list("id", flat=True))
+    here = {member.id for member in members(notice.tenant_id, among=people, humans_only=True)} if people else set()
+    wishes = wishes_of(here, tenant_id=notice.tenant_id)
+    found = []
+    for person in sorted(people):
+        if person not in here:
+            found.append(_message(notice, person, Channel.MAIL, "notice_recipient_gone", now=now))
+            continue
+        theirs = wishes.get(person, Wishes())
+        for channel in channels_of(theirs):
+            skip = reason_to_skip(Event(notice.kind), channel, theirs, is_set_up=is_set_up(channel))
+            found.append(_message(notice, person, channel, skip, now=now))
+    return found
+
+
+def _message(notice: Notice, person: uuid.UUID, channel: Channel, skip: str, *, now: datetime) -> NoticeMessage:
+    return NoticeMessage(
+        tenant_id=notice.tenant_id,
+        notice_id=notice.id,
+        recipient_id=person,
+        channel=channel.value,
+        status=(MessageStatus.SKIPPED if skip else MessageStatus.DUE).value,
+        reason=skip,
+        due_at=None if skip else now,
+        settled_at=now if skip else None,
+    )

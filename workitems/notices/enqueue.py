@@ -1,0 +1,66 @@
+"""What people have to be told about a step: recorded with its job in the transaction of the event, once.
+
+Nothing is sent here, and nobody is looked for: jobs do both, after the commit.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from typing import Any, Final, Literal
+
+from threada_site.database.batched_writes import Statement
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue, job
+from threada_site.kernel.context import ActingContext
+from workitems.models import DecisionStep, Notice
+
+type NoticeKind = Literal["assigned", "reminder", "escalated", "decided"]
+
+ADDRESS: Final = "workitems.address_notice"
+"""The task that finds out who is told; its argument is `notice_id`."""
+
+
+def notice(
+    kind: NoticeKind,
+    step: DecisionStep,
+    recipients: Collection[uuid.UUID] | None,
+    ctx: ActingContext,
+    *,
+    occurrence: str = "",
+    **facts: Any,
+) -> None:
+    """Record that `recipients` (None: everybody the step waits for) have to be told of an event of `step`.
+
+    `occurrence` tells events of one kind apart; an event that was recorded already is left as it is. `facts` are JSON
+    values about the event (who did it, why), never the payload.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    row = notice_row(kind, step, recipients, ctx, occurrence, **facts)
+    Notice.objects.bulk_create([row], ignore_conflicts=True)
+    enqueue(ADDRESS, tenant_id=row.tenant_id, queue=NOTICE_QUEUE, notice_id=str(row.id))
+
+
+def notice_row(
+    kind: NoticeKind,
+    step: DecisionStep,
+    recipients: Collection[uuid.UUID] | None,
+    ctx: ActingContext,
+    occurrence: str = "",
+    **facts: Any,
+) -> Notice:
+    """The unsaved row of a notice, for what is written together with the step itself."""
+    return Notice(
+        tenant_id=step.tenant_id,
+        step_id=step.id,
+        kind=kind,
+        occurrence=occurrence,
+        recipient_ids=None if recipients is None else sorted(recipients),
+        facts={"actor": ctx.actor, **facts},
+        correlation_id=ctx.correlation_id,
+    )
+
+
+def notice_job(row: Notice) -> Statement:
+    """What has to be run together with the insertion of `row`."""
+    return job(ADDRESS, tenant_id=row.tenant_id, queue=NOTICE_QUEUE, notice_id=str(row.id))

@@ -1,0 +1,138 @@
+"""Archiving to another machine ahead of removing: nothing is sent inside a transaction, and nothing removed unsent.
+
+1. In a unit of work, the files of the next batch are written into a folder of this machine (`spool`).
+2. Outside any, they are sent, and read back from there (`send`).
+3. In the unit of work that removes, the same rows are read once more under their locks: only if they make the very same
+   bytes are they removed (`Ahead.holds`). Otherwise the batch is archived anew.
+
+A file's name holds a digest of its batch's contents, so two that archive at once, or a try after one that was killed,
+never spoil what another has sent. What a try left behind that removed nothing is named by no receipt.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import sha256_hex
+from workitems.models import RetentionRun, WorkItem
+from workitems.retention.archive import (
+    Archived,
+    ArchivedFile,
+    digest_of,
+    folder_of,
+    manifest_of,
+    number_of,
+    parts_of,
+    write_bytes,
+    write_parts,
+)
+from workitems.retention.archive_target import Target
+from workitems.retention.due import Phase
+
+_LEFT_BEHIND_S: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A batch whose files stand ready; after `send`, they are there."""
+
+    run_id: uuid.UUID
+    number: str
+    phase: Phase
+    parts: dict[str, str]
+    """SHA-256 of the rows, and of the receipts."""
+    files: tuple[tuple[Path, ArchivedFile], ...]
+    archived: Archived
+    scratch: Path
+
+    def holds(self, run: RetentionRun, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> bool:
+        """Whether what was sent is what these cases hold now. Reads them all."""
+        if (self.run_id, self.number, self.phase) != (run.id, number_of(run), phase):
+            return False
+        return self.parts == {name: digest_of(lines) for name, lines in parts_of(phase, items, ctx=ctx).items()}
+
+
+def archive_target(ctx: ActingContext) -> Path | Target:
+    """The tenant's folder on this machine, or another machine. Raises `ArchiveUnavailable` where there is none."""
+    if settings.THREADA_ARCHIVE_URL:
+        if settings.THREADA_ARCHIVE_DIR:
+            raise errors.ArchiveUnavailable(
+                "THREADA_ARCHIVE_DIR and THREADA_ARCHIVE_URL are both set: keep one. Nothing was removed."
+            )
+        if settings.THREADA_ARCHIVE_URL.startswith("file:///"):
+            return Path(settings.THREADA_ARCHIVE_URL.removeprefix("file://")) / ctx.tenant_slug
+        return Target(settings.THREADA_ARCHIVE_URL, settings.THREADA_ARCHIVE_OPTIONS_FILE)
+    if not settings.THREADA_ARCHIVE_DIR:
+        raise errors.ArchiveUnavailable(
+            "A rule says archive, and neither THREADA_ARCHIVE_DIR nor THREADA_ARCHIVE_URL is set. Nothing was removed."
+        )
+    return Path(settings.THREADA_ARCHIVE_DIR) / ctx.tenant_slug
+
+
+@contextmanager
+def spooling() -> Iterator[Path]:
+    """A folder of this machine for one batch, gone afterwards; older ones that a kill left behind go too."""
+    folder: Path = settings.THREADA_ARCHIVE_SPOOL_DIR
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in folder.iterdir():
+            with suppress(FileNotFoundError):
+                if left.stat().st_mtime < time.time() - _LEFT_BEHIND_S:
+                    shutil.rmtree(left, ignore_errors=True)
+        own = Path(tempfile.mkdtemp(dir=folder))
+    except OSError as error:
+        raise _no_room(error) from error
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def spool(
+    target: Target, own: Path, run: RetentionRun, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext
+) -> Ahead:
+    """The batch's files, whole, in the folder `own`. Raises `ArchiveUnavailable`."""
+    try:
+        written = write_parts(own, "", phase, items, ctx=ctx)
+        number = number_of(run)
+        prefix = f"{number}-{sha256_hex(b''.join(file.sha256.encode() for file in written))[:12]}-"
+        files = [(own / file.name, replace(file, name=prefix + file.name)) for file in written]
+        manifest = manifest_of(run, [file for _, file in files], cases=len(items), ctx=ctx)
+        last = write_bytes(own / "manifest.json", manifest)
+    except OSError as error:
+        raise _no_room(error) from error
+    files.append((own / last.name, replace(last, name=prefix + last.name)))
+    return Ahead(
+        run_id=run.id,
+        number=number,
+        phase=phase,
+        parts={file.name.removesuffix(".ndjson"): file.sha256 for file in written if file.name.endswith(".ndjson")},
+        files=tuple(files),
+        archived=Archived(folder_of(run, ctx=ctx), tuple(file for _, file in files), target.shown),
+        scratch=own,
+    )
+
+
+def send(target: Target, ahead: Ahead) -> None:
+    """Everything that `spool` wrote, the manifest last. Belongs outside of any transaction."""
+    target.send(ahead.files, folder=ahead.archived.folder, scratch=ahead.scratch)
+
+
+def _no_room(error: OSError) -> errors.ArchiveUnavailable:
+    folder = settings.THREADA_ARCHIVE_SPOOL_DIR
+    return errors.ArchiveUnavailable(
+        f"The folder {folder}, where archives are made, cannot be written: {error.strerror or error}. "
+        "Nothing was removed."
+    )

@@ -1,0 +1,174 @@
+"""Archives on other machines: any target that fsspec knows (`s3://`, `sftp://`, `ftp://`, `smb://` …).
+
+The address and its options are the operator's. Neither a password in the address nor a value of the options is ever
+shown: `Target.shown` is the address without them, and what a file system says is told with them cut out.
+
+Where a target can rename in one step, a file is written under another name, read back, and renamed; elsewhere (object
+stores, where an object appears whole) it is written under its own name and read back. Either way the manifest comes
+last, and a batch is there when its manifest is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from threada_site.kernel import errors
+from workitems.retention.archive import ArchivedFile
+
+RENAMING: Final = frozenset({"ftp", "sftp", "ssh", "smb", "hdfs", "arrow_hdfs", "webdav"})
+"""Protocols whose file systems rename a file in one step; for all others fsspec copies and deletes."""
+KEEPING_NOTHING: Final = frozenset(
+    {"memory", "data", "http", "https", "cached", "blockcache", "filecache", "simplecache"}
+)
+OF_THIS_MACHINE: Final = frozenset({"file", "local"})
+"""What fsspec would write wherever the process happens to stand."""
+_USUAL: Final[dict[str, dict[str, Any]]] = {"ftp": {"block_size": 1 << 23, "timeout": 60}}
+_SHORTEST_SECRET: Final = 4
+_MOST_SAID: Final = 200
+
+
+class Target:
+    """One address. Making it dials nothing."""
+
+    def __init__(self, url: str, options_file: str = "") -> None:
+        """Raises `ArchiveUnavailable` where the address or the options cannot be understood."""
+        self._url = url
+        parts = _parts(url)
+        self.protocol = parts.scheme
+        place = parts.netloc.rpartition("@")[2]
+        self.shown = f"{parts.scheme}://{place}{parts.path}".rstrip("/")
+        if problem := _problem(url, self.protocol):
+            raise errors.ArchiveUnavailable(f"THREADA_ARCHIVE_URL ({self.shown[:100]}) {problem}. Nothing was removed.")
+        self._options = _options(options_file)
+        held = [text for text in (parts.password, parts.username) if text]
+        self._secrets = sorted(
+            {*held, *map(unquote, held), *_texts(self._options)} - set(place.split(":")), key=len, reverse=True
+        )
+
+    def send(self, files: Sequence[tuple[Path, ArchivedFile]], *, folder: str, scratch: Path) -> None:
+        """Copy these files into `folder` there, in this order; each is read back before the next one is sent.
+
+        `scratch` is a folder of this machine. Raises `ArchiveUnavailable`; what was sent by then is named by nothing.
+        """
+        with self._told():
+            system, root = self._open()
+            place = "/".join(part for part in (root.rstrip("/"), folder) if part)
+            system.makedirs(place, exist_ok=True)
+            for local, file in files:
+                self._put(system, local, f"{place}/{file.name}", file, scratch)
+
+    def _put(self, system: Any, local: Path, final: str, file: ArchivedFile, scratch: Path) -> None:
+        """Names say their contents, so a file that is there already, and whole, need not be sent again."""
+        system.invalidate_cache()
+        if system.exists(final):
+            with suppress(OSError):
+                _verify(system, final, file, scratch)
+                return
+            system.rm_file(final)
+        folder, _, name = final.rpartition("/")
+        written = f"{folder}/.{name}.{secrets.token_hex(4)}.partial" if self.protocol in RENAMING else final
+        try:
+            system.put_file(str(local), written)
+            system.invalidate_cache()
+            _verify(system, written, file, scratch)
+            if written != final:
+                system.mv(written, final)
+                system.invalidate_cache()
+                if int(system.info(final)["size"]) != file.size:
+                    raise OSError(f"{file.name} is not {file.size} bytes long after it was renamed")
+        except BaseException:
+            with suppress(Exception):
+                system.rm_file(written)
+            raise
+
+    def _open(self) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs
+        from fsspec.registry import known_implementations
+
+        more = {**_USUAL.get(self.protocol, {}), **self._options}
+        try:
+            system, root = url_to_fs(self._url, **more, skip_instance_cache=True, use_listings_cache=False)
+        except ImportError as error:
+            said = known_implementations.get(self.protocol, {}).get("err") or str(error)
+            raise errors.ArchiveUnavailable(
+                f"THREADA_ARCHIVE_URL says {self.protocol}, and the package for that is not installed: {said}. "
+                "Nothing was removed."
+            ) from None
+        return system, str(root)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Whatever a file system raises, told in one way, and without what it may not repeat."""
+        try:
+            yield
+        except errors.ArchiveUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  (each file system has errors of its own)
+            words = f"{type(error).__name__}: {error}"
+            for secret in self._secrets:
+                words = words.replace(secret, "[redacted]")
+            raise errors.ArchiveUnavailable(
+                f"The archive {self.shown} cannot be used: {' '.join(words.split())[:_MOST_SAID]}. Nothing was removed."
+            ) from None
+
+
+def _verify(system: Any, path: str, file: ArchivedFile, scratch: Path) -> None:
+    """Fetch what is there and compare it. Raises `OSError`, and what the file system raises."""
+    copy = scratch / "read-back"
+    try:
+        system.get_file(path, str(copy))
+        with copy.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    finally:
+        copy.unlink(missing_ok=True)
+    if found != file.sha256:
+        raise OSError(f"{file.name} reads back as {found}, not as {file.sha256}")
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise errors.ArchiveUnavailable(
+            f"THREADA_ARCHIVE_URL cannot be understood: {error}. Nothing was removed."
+        ) from None
+
+
+def _problem(url: str, protocol: str) -> str:
+    """Why nothing can be archived there, if so."""
+    if protocol in OF_THIS_MACHINE:
+        return "names no folder of this machine: write file:/// and its whole path"
+    if not protocol or "::" in url or protocol in KEEPING_NOTHING:
+        return "is no address that keeps files"
+    return ""
+
+
+def _options(file: str) -> dict[str, Any]:
+    if not file:
+        return {}
+    try:
+        found = json.loads(Path(file).read_bytes())
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        raise errors.ArchiveUnavailable(
+            f"THREADA_ARCHIVE_OPTIONS_FILE cannot be read: {words}. Nothing was removed."
+        ) from None
+    if not isinstance(found, dict):
+        raise errors.ArchiveUnavailable("THREADA_ARCHIVE_OPTIONS_FILE holds no JSON object. Nothing was removed.")
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if len(value) >= _SHORTEST_SECRET:
+            yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)

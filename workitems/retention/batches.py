@@ -1,0 +1,50 @@
+"""Taking a batch of retention from the outside: with units of work of its own, and what is archived sent in between."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors.retention import ArchiveOutdated
+from workitems.retention.archive_ahead import archive_target, send, spool, spooling
+from workitems.retention.archive_target import Target
+from workitems.retention.locks import lock_retention
+from workitems.retention.run import BATCH, Batch, apply_batch, due_batch, open_run
+
+TRIES: Final = 3
+
+
+def take_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH) -> Batch:
+    """As `apply_batch`; what goes to an archive on another machine is there, and was read back, before it is removed.
+
+    Raises as `apply_batch` does. May be killed anywhere and repeated.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return _take(now=now, ctx=ctx, size=size)
+        except ArchiveOutdated:
+            continue  # somebody changed the cases meanwhile
+    return _take(now=now, ctx=ctx, size=size)
+
+
+def _take(*, now: datetime, ctx: ActingContext, size: int) -> Batch:
+    with unit_of_work(ctx.tenant_id):
+        lock_retention(ctx.tenant_id)
+        run = open_run(ctx.tenant_id)
+        due = due_batch(run, now=now, size=size) if run is not None else None
+        target = archive_target(ctx) if due is not None and due.archived else None
+        if not isinstance(target, Target):
+            return apply_batch(now=now, ctx=ctx, size=size)
+    with spooling() as own:
+        with unit_of_work(ctx.tenant_id):
+            lock_retention(ctx.tenant_id)
+            run = open_run(ctx.tenant_id)
+            due = due_batch(run, now=now, size=size) if run is not None else None
+            if run is None or due is None or not due.archived:
+                return apply_batch(now=now, ctx=ctx, size=size)
+            ahead = spool(target, own, run, due.phase, due.archived, ctx=ctx)
+        send(target, ahead)
+        with unit_of_work(ctx.tenant_id):
+            return apply_batch(now=now, ctx=ctx, size=size, ahead=ahead)

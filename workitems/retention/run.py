@@ -1,0 +1,289 @@
+"""Retention: a dry run shows what is due; a run takes that, in batches, and nothing else.
+
+A batch is one transaction: pick, archive, remove, count, receipt. It may be killed anywhere, repeated, and run twice at
+once; each leaves either all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from telemetry.models import Receipt
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from telemetry.services.removal import remove_receipts
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors, ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors.retention import ArchiveOutdated
+from threada_site.personal_data.erasable_fields import BY_RETENTION
+from workitems.models import RetentionRuleVersion, RetentionRun, WorkItem
+from workitems.retention.archive import Archived, archive_batch
+from workitems.retention.archive_ahead import Ahead, archive_target
+from workitems.retention.case_tables import case_tables, emptied, has_contents, rows_of, tables_with_contents
+from workitems.retention.due import Phase, count_due, due_items, rules_in_force
+from workitems.retention.locks import lock_retention
+from workitems.retention.rules import Rule, rule_for, rule_from_spec
+
+BATCH: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one batch did. `is_last`: nothing that the dry run has shown is left."""
+
+    contents: int = 0
+    cases: int = 0
+    receipts: int = 0
+    is_last: bool = False
+
+
+def plan_retention(*, now: datetime, ctx: ActingContext) -> RetentionRun:
+    """A dry run: what the rules in force let go at `now`. It replaces an earlier one that nobody has acted on.
+
+    Nothing is removed. Receipt `retention.planned`. Raises `PermissionDenied`, `Conflict` (a run is under way).
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    lock_retention(ctx.tenant_id)
+    earlier = open_run(ctx.tenant_id)
+    if earlier is not None and earlier.status == "running":
+        raise errors.Conflict("A run is under way. Let it finish first: manage.py retention goes on with it.")
+    if earlier is not None:
+        earlier.status = "superseded"
+        earlier.save(update_fields=["status"])
+    rules = rules_in_force(ctx.tenant_id)
+    shown = [_shown(rule, rules, now=now, ctx=ctx) for rule in rules]
+    run = RetentionRun.objects.create(
+        tenant_id=ctx.tenant_id,
+        as_of=now,
+        rules=shown,
+        planned_contents=sum(rule["contents"] for rule in shown),
+        planned_cases=sum(rule["cases"] for rule in shown),
+        planned_by=None if ctx.is_system else ctx.principal_id,
+    )
+    _record("retention.planned", run, {"contents": run.planned_contents, "cases": run.planned_cases}, ctx=ctx)
+    return run
+
+
+def prepare(*, now: datetime, notice: timedelta, ctx: ActingContext) -> bool:
+    """What the automatic run does before it removes anything: a dry run, if something is due; without, none.
+
+    Whether there is one that has stood for `notice`, so that a batch of it may be taken.
+    """
+    run = open_run(ctx.tenant_id)
+    if run is None:
+        latest = RetentionRun.objects.filter(tenant_id=ctx.tenant_id).order_by("-id").first()
+        if (latest is None or latest.created_at <= now - notice) and anything_due(now=now, ctx=ctx):
+            plan_retention(now=now, ctx=ctx)
+        return False
+    return run.status == "running" or run.as_of <= now - notice
+
+
+def anything_due(*, now: datetime, ctx: ActingContext) -> bool:
+    """Whether a dry run at `now` would show anything."""
+    rules = rules_in_force(ctx.tenant_id)
+    phases: tuple[Phase, ...] = ("keep_payload", "keep_receipts")
+    return any(count_due(rule, rules, phase, as_of=now, tenant_id=ctx.tenant_id) for rule in rules for phase in phases)
+
+
+def open_run(tenant_id: uuid.UUID) -> RetentionRun | None:
+    """The dry run that stands, or the run under way."""
+    return RetentionRun.objects.filter(tenant_id=tenant_id, status__in=["planned", "running"]).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The cases that the next batch takes, and those among them that a rule says to archive first."""
+
+    phase: Phase
+    items: list[WorkItem]
+    archived: list[WorkItem]
+
+
+def apply_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH, ahead: Ahead | None = None) -> Batch:
+    """Take the next batch of what the dry run has shown: first contents, then whole cases with their receipts.
+
+    `ahead`: its archive, where that lies on another machine. Raises `PermissionDenied`, `RetentionNotShown`,
+    `ArchiveUnavailable` and `ArchiveOutdated` (nothing has changed then).
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    lock_retention(ctx.tenant_id)
+    run = open_run(ctx.tenant_id)
+    if run is None:
+        raise errors.RetentionNotShown
+    due = due_batch(run, now=now, size=size)
+    if due is None:
+        _finish(run, now=now, ctx=ctx)
+        return Batch(is_last=True)
+    kept = _archived(run, due, ahead, ctx=ctx)
+    take = _take_contents if due.phase == "keep_payload" else _take_cases
+    return take(run, due.items, kept, now=now, ctx=ctx)
+
+
+def due_batch(run: RetentionRun, *, now: datetime, size: int) -> Due | None:
+    """What the next batch takes, locked; None when nothing that the dry run has shown is left."""
+    shown, in_force = shown_rules(run), rules_in_force(run.tenant_id)
+    phases: tuple[Phase, ...] = ("keep_payload", "keep_receipts")
+    for phase in phases:
+        items = _next_items(run, shown, in_force, phase, now=now, size=size)
+        if items:
+            return Due(phase, items, _archived_among(items, shown, in_force))
+    return None
+
+
+def note_failure(detail: str, *, ctx: ActingContext) -> None:
+    """Say on the open run why it stands still; it goes on where it stopped."""
+    require_unit_of_work(ctx.tenant_id)
+    open_runs = RetentionRun.objects.filter(tenant_id=ctx.tenant_id, status__in=["planned", "running"])
+    open_runs.update(failure=detail)
+
+
+def shown_rules(run: RetentionRun) -> list[Rule]:
+    """The rules as they were when the dry run was made."""
+    numbered = {ids.parse_public_id(ids.RETENTION_VERSION, rule["version_id"]): rule["rule"] for rule in run.rules}
+    versions = RetentionRuleVersion.objects.filter(tenant_id=run.tenant_id, id__in=list(numbered))
+    return [
+        rule_from_spec(version.spec, slug=numbered[version.id], version_id=version.public_id, number=version.number)
+        for version in versions
+    ]
+
+
+def _shown(rule: Rule, rules: Sequence[Rule], *, now: datetime, ctx: ActingContext) -> dict[str, Any]:
+    counts = {
+        "contents": count_due(rule, rules, "keep_payload", as_of=now, tenant_id=ctx.tenant_id),
+        "cases": count_due(rule, rules, "keep_receipts", as_of=now, tenant_id=ctx.tenant_id),
+    }
+    return {"rule": rule.slug, "version_id": rule.version_id, "number": rule.number, "then": rule.then, **counts}
+
+
+def _next_items(
+    run: RetentionRun, shown: Sequence[Rule], in_force: Sequence[Rule], phase: Phase, *, now: datetime, size: int
+) -> list[WorkItem]:
+    due = due_items(shown, in_force, phase, as_of=run.as_of, now=now, tenant_id=run.tenant_id)
+    return list(due.select_for_update(of=("self",)).order_by("id")[:size])
+
+
+def _archived_among(items: Sequence[WorkItem], *versions: Sequence[Rule]) -> list[WorkItem]:
+    """The items that some version of the rules says to archive first: the one shown, or the one in force."""
+    return [
+        item
+        for item in items
+        if any(
+            rule is not None and rule.then == "archive"
+            for rule in (rule_for(rules, workflow=item.workflow, data_class=item.data_class) for rules in versions)
+        )
+    ]
+
+
+def _take_contents(
+    run: RetentionRun, items: Sequence[WorkItem], kept: Archived | None, *, now: datetime, ctx: ActingContext
+) -> Batch:
+    item_ids = [item.id for item in items]
+    empty_contents(item_ids, by=BY_RETENTION, ctx=ctx)
+    WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids).update(contents_removed_at=now, external_ref="")
+    batch = Batch(contents=len(items))
+    _applied(run, batch, kept, now=now, ctx=ctx)
+    return batch
+
+
+def _take_cases(
+    run: RetentionRun, items: Sequence[WorkItem], kept: Archived | None, *, now: datetime, ctx: ActingContext
+) -> Batch:
+    item_ids = [item.id for item in items]
+    receipts = Receipt.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=item_ids)
+    receipt_ids = list(receipts.values_list("id", flat=True))
+    batch_id = ids.new_uuid()
+    digest = remove_receipts(receipt_ids, batch_id=batch_id, ctx=ctx)
+    with platform_role():
+        for model, path in case_tables():
+            rows = rows_of(model, path, item_ids, tenant_id=ctx.tenant_id)
+            rows._raw_delete(rows.db)
+        rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids)
+        rows._raw_delete(rows.db)
+    batch = Batch(cases=len(items), receipts=len(receipt_ids))
+    _applied(run, batch, kept, now=now, ctx=ctx, removal={"batch_id": str(batch_id), "removed_sha256": digest})
+    return batch
+
+
+def empty_contents(item_ids: Sequence[uuid.UUID], *, by: str, ctx: ActingContext) -> None:
+    """Put the marker of emptied contents into every content column of these cases. Digests and ids stay."""
+    with platform_role():
+        for model, path, fields in tables_with_contents():
+            rows = rows_of(model, path, item_ids, tenant_id=ctx.tenant_id)
+            rows.filter(has_contents(fields)).update(**{field.attname: emptied(field, by=by) for field in fields})
+
+
+def _archived(run: RetentionRun, due: Due, ahead: Ahead | None, *, ctx: ActingContext) -> Archived | None:
+    if not due.archived:
+        return None
+    target = archive_target(ctx)
+    if isinstance(target, Path):
+        return archive_batch(target, run, due.phase, due.archived, ctx=ctx)
+    if ahead is None or not ahead.holds(run, due.phase, due.archived, ctx=ctx):
+        raise ArchiveOutdated("The cases are not archived as they are now. Nothing was removed; try again.")
+    return ahead.archived
+
+
+def _applied(
+    run: RetentionRun,
+    batch: Batch,
+    kept: Archived | None,
+    *,
+    now: datetime,
+    ctx: ActingContext,
+    removal: dict[str, str] | None = None,
+) -> None:
+    run.status = "running"
+    run.started_at = run.started_at or now
+    run.failure = ""
+    run.archived = run.archived or kept is not None
+    run.contents_removed += batch.contents
+    run.cases_removed += batch.cases
+    run.receipts_removed += batch.receipts
+    run.batches += 1
+    run.save()
+    counts = {name: value for name, value in asdict(batch).items() if name != "is_last"}
+    archive = {"archive": kept.as_json()} if kept else {}
+    _record("retention.batch_applied", run, {**counts, **(removal or {}), **archive}, ctx=ctx)
+
+
+def _finish(run: RetentionRun, *, now: datetime, ctx: ActingContext) -> None:
+    run.status = "finished"
+    run.started_at = run.started_at or now
+    run.finished_at = now
+    run.failure = ""
+    run.save(update_fields=["status", "started_at", "finished_at", "failure"])
+    counts = {
+        "contents": run.contents_removed,
+        "cases": run.cases_removed,
+        "receipts": run.receipts_removed,
+        "batches": run.batches,
+    }
+    _record("retention.run_finished", run, counts, ctx=ctx)
+
+
+def _record(kind: str, run: RetentionRun, outcome: dict[str, Any], *, ctx: ActingContext) -> None:
+    record(
+        Entry(
+            kind=kind,
+            inputs={"retention_run_id": run.public_id, "as_of": rfc3339(run.as_of)},
+            policy={
+                "rules": [
+                    {"rule": rule["rule"], "version_id": rule["version_id"], "number": rule["number"]}
+                    for rule in run.rules
+                ]
+            },
+            outcome=outcome,
+        ),
+        ctx=ctx,
+    )

@@ -1,0 +1,149 @@
+"""Everything that is kept about one person, as JSON Lines: for the person, who asked for it."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+from django.db.models import Q
+
+from telemetry.models import Receipt
+from telemetry.receipts import Entry
+from telemetry.services.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.personal_data import subject_keys as keyring
+from threada_site.tenancy.models import Credential, DataSubject, Membership, User
+from workitems.models import Delegation, NoticeMessage, NotificationPreference, Vote, WorkItem
+from workitems.retention.case_tables import rows_of, tables_with_contents
+from workitems.retention.reason_columns import REASONS
+
+FORMAT: Final = "threada-person/1"
+_CASES_AT_ONCE: Final = 100
+
+
+def export_subject(subject_id: uuid.UUID, *, ctx: ActingContext) -> Iterator[bytes]:
+    """What is kept about a person that cases are about, a line at a time: who it is; every row of their cases that
+    holds contents, opened; every receipt of those cases, as stored.
+
+    Receipt `subject.exported`, with the digest of all lines, at the end. Raises `PermissionDenied`, `NotFound`,
+    `ContentsRemoved` (the person was erased).
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    subject = DataSubject.objects.filter(tenant_id=ctx.tenant_id, id=subject_id).first()
+    if subject is None:
+        raise errors.NotFound("There is no such person here.")
+    if subject.erased_at is not None:
+        raise errors.ContentsRemoved("This person was erased: nothing is left that could be read.")
+    return _recorded(_of_subject(subject), "subject.exported", {"subject_id": subject.public_id}, ctx=ctx)
+
+
+def export_principal(principal: User, *, ctx: ActingContext) -> Iterator[bytes]:
+    """What is kept here about who acts: the account, and what they handed in, wrote and decided; by id where the words
+    are somebody else's. Receipt `principal.exported`. Raises `PermissionDenied`."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    lines = _of_principal(principal, ctx.tenant_id)
+    return _recorded(lines, "principal.exported", {"principal": principal.public_id}, ctx=ctx)
+
+
+def _recorded(
+    values: Iterator[dict[str, Any]], kind: str, inputs: dict[str, Any], *, ctx: ActingContext
+) -> Iterator[bytes]:
+    digest, count = hashlib.sha256(), 0
+    for value in values:
+        line = orjson.dumps(value, default=_plain) + b"\n"
+        digest.update(line)
+        count += 1
+        yield line
+    record(Entry(kind=kind, inputs=inputs, outcome={"lines": count, "sha256": digest.hexdigest()}), ctx=ctx)
+
+
+def _of_subject(subject: DataSubject) -> Iterator[dict[str, Any]]:
+    yield {
+        "format": FORMAT,
+        "subject_id": subject.public_id,
+        "reference": keyring.reference_of(subject.id, bytes(subject.reference or b"")),
+        "known_since": subject.created_at,
+    }
+    cases = WorkItem.objects.filter(tenant_id=subject.tenant_id, subject_id=subject.id).order_by("id")
+    case_ids = list(cases.values_list("id", flat=True))
+    for start in range(0, len(case_ids), _CASES_AT_ONCE):
+        some = case_ids[start : start + _CASES_AT_ONCE]
+        for model, path, _ in tables_with_contents():
+            for row in rows_of(model, path, some, tenant_id=subject.tenant_id).order_by("id"):
+                yield {"table": model._meta.model_name, "row": _columns(row)}
+        receipts = Receipt.objects.filter(tenant_id=subject.tenant_id, work_item_id__in=some).order_by("id")
+        for body in receipts.values_list("body", flat=True):
+            yield {"table": "receipt", "row": orjson.loads(bytes(body))}
+
+
+def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, Any]]:
+    account = {
+        name: getattr(principal, name)
+        for name in ("username", "kind", "display_name", "email", "time_zone", "last_login", "created_at")
+    }
+    yield {"format": FORMAT, "principal": principal.public_id, **account}
+    mine: dict[str, Any] = {"tenant_id": tenant_id}
+    for membership in Membership.objects.filter(**mine, user=principal):
+        yield {"table": "membership", "since": membership.created_at}
+    for credential in Credential.objects.filter(**mine, user=principal).order_by("id"):
+        named = {name: getattr(credential, name) for name in ("hint", "label", "scopes", "created_at", "last_used_at")}
+        yield {"table": "credential", "credential_id": credential.public_id, **named}
+    had_part = Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | Q(edited_by=principal)
+    for item in WorkItem.objects.filter(**mine).filter(had_part).order_by("id"):
+        is_theirs = item.ended_by_id == principal.id
+        yield {
+            "table": "workitem",
+            "work_item_id": item.public_id,
+            "workflow_id": item.workflow,
+            "as": [
+                name
+                for name in ("requester", "submitted_by", "ended_by", "edited_by")
+                if getattr(item, f"{name}_id") == principal.id
+            ],
+            **({"reason": item.ended_reason} if is_theirs else {}),
+        }
+    for vote in Vote.objects.filter(**mine, voter=principal).order_by("id"):
+        yield {
+            "table": "vote",
+            "decision_step_id": ids.public_id(ids.DECISION_STEP, vote.step_id),
+            **{name: getattr(vote, name) for name in ("decision", "reason_code", "comment", "created_at")},
+        }
+    for absence in Delegation.objects.filter(Q(delegator=principal) | Q(delegate=principal), **mine).order_by("id"):
+        times = {"starts_at": absence.starts_at, "ends_at": absence.ends_at}
+        yield {"table": "delegation", "delegation_id": absence.public_id, **times, "reason": absence.reason}
+    for model, author, column in REASONS:
+        for row in (
+            model._default_manager.filter(**mine, **{author: principal.id}).exclude(**{column: ""}).order_by("id")
+        ):
+            yield {"table": model._meta.model_name, "id": row.pk, column: getattr(row, column)}
+    for chosen in NotificationPreference.objects.filter(**mine, membership__user=principal):
+        wishes = ("mail_address", "mail_events", "chat_service", "chat_events", "updated_at")
+        yield {"table": "notificationpreference", **{name: getattr(chosen, name) for name in wishes}}
+    for message in NoticeMessage.objects.filter(**mine, recipient=principal).select_related("notice").order_by("id"):
+        told = {"message_id": message.public_id, "event": message.notice.kind, "channel": message.channel}
+        step_id = ids.public_id(ids.DECISION_STEP, message.notice.step_id)
+        sent = {"decision_step_id": step_id, "status": message.status, "created_at": message.created_at}
+        yield {"table": "noticemessage", **told, **sent}
+
+
+def _columns(row: Any) -> dict[str, Any]:
+    """Every column of a row but the tenant's, contents opened."""
+    fields = [field for field in row._meta.local_concrete_fields if field.name != "tenant"]
+    return {field.attname: getattr(row, field.attname) for field in fields}
+
+
+def _plain(value: Any) -> Any:
+    """Bytes that hold JSON as that; others as hexadecimal."""
+    raw = bytes(value)
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw.hex()

@@ -1,0 +1,28 @@
+"""Reminding of what is kept too long."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from threada_site.api.models import IdempotencyRecord
+from threada_site.database.roles import platform_role
+from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue, live_jobs
+from workitems.models import RetentionRule
+
+
+def remind_of_retention() -> int:
+    """Enqueue retention for every tenant that has rules: a job each, so that none waits for another's backlog."""
+    with platform_role():
+        tenants = list(RetentionRule.objects.order_by("tenant_id").values_list("tenant_id", flat=True).distinct())
+        live = live_jobs("workitems.apply_retention", "tenant_id", [str(tenant_id) for tenant_id in tenants])
+        for tenant_id in tenants:
+            if str(tenant_id) not in live:
+                enqueue("workitems.apply_retention", tenant_id=tenant_id, queue=MAINTENANCE_QUEUE)
+    return len(tenants)
+
+
+def delete_expired_answers(*, now: datetime) -> None:
+    """Answers kept for idempotency hold payloads: once they are of no more use, they go."""
+    with platform_role():
+        expired = IdempotencyRecord.objects.filter(expires_at__lt=now).order_by("expires_at").values("id")[:5000]
+        IdempotencyRecord.objects.filter(id__in=list(expired.values_list("id", flat=True))).delete()

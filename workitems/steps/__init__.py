@@ -1,0 +1,1 @@
+"""Decision steps: opening, voting, claiming, reassignment, escalation and deadlines."""

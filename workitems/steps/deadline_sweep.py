@@ -1,0 +1,125 @@
+"""Acting upon deadlines, over all tenants. Several machines may do it at once, and each again: every row is locked.
+
+Tenants take turns, so that the backlog of one holds up no other; a step that cannot be dealt with rests a while, longer
+each time, so that it holds up no other either.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+import structlog
+from django.db import connection
+from django.db.models import F
+
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.context import system_context
+from workitems.models import DecisionStep, WorkItem
+from workitems.steps.deadlines import act_on_deadlines
+
+BATCH: Final = 200
+PER_TENANT: Final = 50
+ENOUGH_SECONDS: Final = 4.0
+LONGEST_REST: Final = timedelta(hours=1)
+_FIRST_REST: Final = timedelta(seconds=10)
+
+_DUE: Final = """
+    SELECT t.id, t.slug, d.id
+      FROM tenancy_tenant t
+     CROSS JOIN LATERAL (
+           SELECT s.id, s.next_due_at, row_number() OVER (ORDER BY s.next_due_at, s.id) AS turn
+             FROM (SELECT id, next_due_at FROM workitems_decisionstep d
+                    WHERE tenant_id = t.id AND status = 'pending' AND next_due_at <= %s AND NOT id = ANY(%s)
+                      AND NOT EXISTS (SELECT FROM integrations_freeze f WHERE f.tenant_id = t.id
+                          AND f.lifted_at IS NULL AND f.workflow IN ('', d.workflow)
+                          AND (f.integration = '' OR EXISTS (SELECT FROM integrations_execution e
+                              WHERE e.id = d.execution_id AND e.integration = f.integration
+                                AND f.action IN ('', e.action))))
+                    ORDER BY next_due_at, id LIMIT %s) s) d
+     ORDER BY d.turn, d.next_due_at
+     LIMIT %s
+"""
+
+log = structlog.get_logger("threada.sweeps")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A step of which something is due."""
+
+    tenant_id: uuid.UUID
+    tenant_slug: str
+    step_id: uuid.UUID
+
+
+type Outcome = Literal["done", "locked", "failed"]
+
+
+def sweep_deadlines(*, now: datetime) -> Counter[Outcome]:
+    """Remind, escalate and expire what is due at `now`, for some seconds at most; the next sweep goes on.
+
+    A step that somebody else holds locked (a vote, another sweep) is passed over.
+    """
+    started = time.monotonic()
+    outcomes: Counter[Outcome] = Counter()
+    seen: list[uuid.UUID] = []
+    while time.monotonic() - started < ENOUGH_SECONDS:
+        batch = due_steps(now=now, but=seen)
+        for due in batch:
+            outcomes[_deal_with(due, now=now)] += 1
+        seen += [due.step_id for due in batch]
+        if len(batch) < BATCH:
+            break
+    return outcomes
+
+
+def due_steps(*, now: datetime, but: list[uuid.UUID] | None = None) -> list[Due]:
+    """Steps of which something is due: the longest due of every tenant first, then each tenant's second, and so on."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(_DUE, [now, but or [], PER_TENANT, BATCH])
+        return [Due(*row) for row in cursor.fetchall()]
+
+
+def _deal_with(due: Due, *, now: datetime) -> Outcome:
+    """One step in a transaction of its own."""
+    ctx = system_context(tenant_id=due.tenant_id, tenant_slug=due.tenant_slug, correlation_id=uuid.uuid4().hex)
+    try:
+        with unit_of_work(due.tenant_id):
+            found = _locked(due)
+            if found is None:
+                return "locked"
+            act_on_deadlines(*found, now=now, ctx=ctx)
+            return "done"
+    except Exception:  # whatever one step suffers from, the others are dealt with
+        log.exception("deadline_failed", step=str(due.step_id))
+    with unit_of_work(due.tenant_id):
+        _let_rest(due, now=now)
+    return "failed"
+
+
+def _locked(due: Due) -> tuple[WorkItem, DecisionStep] | None:
+    """Item, then step, as every service locks them; None when either is held by somebody else."""
+    steps = DecisionStep.objects.filter(tenant_id=due.tenant_id, id=due.step_id)
+    item = (
+        WorkItem.objects.select_for_update(of=("self",), skip_locked=True)
+        .filter(tenant_id=due.tenant_id, id__in=steps.values("work_item_id"))
+        .select_related("workflow_version", "requester")
+        .first()
+    )
+    if item is None:
+        return None
+    step = steps.select_for_update(of=("self",), skip_locked=True).select_related("envelope").first()
+    return None if step is None else (item, step)
+
+
+def _let_rest(due: Due, *, now: datetime) -> None:
+    steps = DecisionStep.objects.filter(tenant_id=due.tenant_id, id=due.step_id)
+    failures = steps.values_list("sweep_failures", flat=True).first() or 0
+    rest = min(_FIRST_REST * 2 ** min(failures, 12), LONGEST_REST)
+    steps.update(sweep_failures=F("sweep_failures") + 1, sweep_after=now + rest)

@@ -1,0 +1,43 @@
+"""Whether a person decides about what would happen: the envelope they name against the one that holds now."""
+
+from __future__ import annotations
+
+from integrations import selectors as systems
+from integrations.models import Envelope
+from threada_site.kernel import errors
+from threada_site.kernel.json.differences import difference
+from threada_site.kernel.json.strict import parse_json
+from workitems import selectors
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, WorkItem
+
+
+def check_shown(item: WorkItem, step: DecisionStep, envelope_sha256: str) -> None:
+    """Refuse a decision about anything but the envelope that is sealed now.
+
+    A step that was superseded counts as its successor: who decides on it was shown the old envelope. Of a step that is
+    closed otherwise nothing is said here. Raises `EnvelopeChanged`, with step and hash to decide on now, and with the
+    difference when the envelope named was one of this item's.
+    """
+    current: DecisionStep | None = step
+    if step.status == StepStatus.SUPERSEDED:
+        current = selectors.pending_step_of(item)
+    elif step.status != StepStatus.PENDING:
+        current = None
+    if current is not None and envelope_sha256 != current.envelope_sha256:
+        raise envelope_changed(item, current, envelope_sha256)
+
+
+def envelope_changed(item: WorkItem, current: DecisionStep, named_sha256: str) -> errors.EnvelopeChanged:
+    """The refusal of a decision that names another envelope than the one of `current`."""
+    named = systems.envelope_of(item.id, named_sha256, tenant_id=item.tenant_id)
+    return errors.EnvelopeChanged(
+        "The envelope is not the one you were shown. Read the step again and decide anew.",
+        current_decision_step_id=current.public_id,
+        envelope_sha256=current.envelope_sha256,
+        difference=_difference(named, current.envelope) if named else None,
+    )
+
+
+def _difference(named: Envelope, current: Envelope) -> dict[str, object]:
+    return difference(parse_json(bytes(named.body)), parse_json(bytes(current.body))).as_json()

@@ -1,0 +1,95 @@
+"""Escalation: more people may decide a step, because time ran out or because somebody says so.
+
+They join, they replace nobody: each may stand in for any place that is still open, and one person still counts once.
+Who is excluded stays excluded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from policies.language.approvals import Leaf, from_json
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import commitment
+from workitems.approvers.count_votes import Person
+from workitems.approvers.eligibility import excluded_on, leaves_of, person_of, staff_of, standing_at
+from workitems.items.receipts import record_item, step_blocks, with_ids
+from workitems.models import DecisionStep, WorkItem
+from workitems.notices.enqueue import notice
+from workitems.steps.awaited_rows import wait_for_more
+from workitems.steps.voting import check_open, check_permitted, execution_of
+
+
+def escalate_step(
+    item: WorkItem, step: DecisionStep, *, to: Leaf | None = None, reason: str = "", ctx: ActingContext
+) -> None:
+    """Escalate a locked step by hand: to whom its rule names, or, with `workflow:manage`, to somebody else.
+
+    Raises `StepClosed`, `PermissionDenied`, `NobodyToEscalateTo`, `AlreadyEscalated`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    check_permitted(item, ctx=ctx)
+    check_open(step, execution_of(step))
+    if to is not None and not ctx.allows(Scope.WORKFLOW_MANAGE, workflow=item.workflow_version.workflow_id):
+        raise errors.PermissionDenied(
+            "Escalating to anybody but whom the rule names needs workflow:manage. Leave `to` out."
+        )
+    targets = (to,) if to is not None else from_json(step.rule).escalate_to
+    if not targets:
+        raise errors.NobodyToEscalateTo(
+            "The rule of this step names nobody to escalate to. Name somebody in `to`.",
+            errors=[FieldError("/to", "is required here", "required")],
+        )
+    if to is not None and not _reached(step, targets, item=item):
+        raise errors.NobodyToEscalateTo(
+            f"Nobody of the {to.kind} {to.name} may decide this step.", errors=[FieldError("/to", "names nobody here")]
+        )
+    if not raise_to(item, step, targets, now=clock.now(), ctx=ctx, by_hand=True, reason=reason):
+        raise errors.AlreadyEscalated("The step has been escalated to them already.")
+
+
+def raise_to(
+    item: WorkItem,
+    step: DecisionStep,
+    targets: Iterable[Leaf],
+    *,
+    now: datetime,
+    ctx: ActingContext,
+    by_hand: bool = False,
+    reason: str = "",
+) -> bool:
+    """Let `targets` decide a locked step too; False when they all may already. Saves the step."""
+    known = leaves_of(step.escalated_to)
+    added = [leaf for leaf in targets if leaf not in known]
+    step.escalate_at = None
+    if not added:
+        step.save(update_fields=["escalate_at"])
+        return False
+    step.escalated_at = now
+    step.escalated_to = [*step.escalated_to, *({leaf.kind: leaf.name} for leaf in added)]
+    step.weigh_due = True
+    step.save(update_fields=["escalate_at", "escalated_at", "escalated_to", "weigh_due"])
+    wait_for_more(step, added, workflow_id=item.workflow_version.workflow_id)
+    blocks = step_blocks(step)
+    blocks["inputs"] |= {
+        "escalated_to": with_ids([{leaf.kind: leaf.name} for leaf in added]),
+        "by_hand": by_hand,
+    }
+    if reason:
+        blocks["inputs"]["reason_commitment"] = commitment(bytes(item.payload_salt), reason)
+    record_item("decision_step.escalated", item, ctx=ctx, **blocks, outcome={"status": step.status})
+    reached = [person.id for person in _reached(step, added, item=item)]
+    notice("escalated", step, reached, ctx, occurrence=ids.public_id("no", ids.new_uuid()) if by_hand else "timer")
+    return True
+
+
+def _reached(step: DecisionStep, targets: Iterable[Leaf], *, item: WorkItem) -> list[Person]:
+    """The people at `targets` who have no part in the case."""
+    staff = staff_of(step.tenant_id)
+    people = [person_of(member, workflow_id=item.workflow_version.workflow_id) for member in staff]
+    excluded = excluded_on(step, staff.stands_for)
+    return [person for person in standing_at(targets, people) if person.id not in excluded]

@@ -1,0 +1,47 @@
+"""Who may not decide a step, by their part in the case: settled by id when the step opens."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+
+from policies.language.approvals import ApprovalRule
+from policies.models import PolicyVersion
+from threada_site.kernel import clock
+from threada_site.tenancy.models import Membership
+from workitems.approvers.count_votes import represented
+from workitems.approvers.eligibility import stands_for
+from workitems.models import WorkItem
+
+
+def excluded_people(
+    item: WorkItem,
+    rule: ApprovalRule,
+    *,
+    pins: Collection[uuid.UUID],
+    asked_by: uuid.UUID | None,
+    input_edited_by: uuid.UUID | None = None,
+) -> frozenset[uuid.UUID]:
+    """The people whom `exclude` stands for in this case, and those whose delegates they are at this moment.
+
+    `requester` covers who posted the item, who is named as requester, and who called for the action; `last_editor` who
+    wrote the payload that is there now, and who last changed the action's input; `agent_owner` the people who answer
+    for those of all these that are no people; `policy_author` who wrote or published a version that asked for the step
+    or, where none did, the one by which the item was decided upon.
+    """
+    asking = {item.requester_id, item.submitted_by_id, *([asked_by] if asked_by else ())}
+    editors = {item.edited_by_id or item.submitted_by_id, *([input_edited_by] if input_edited_by else ())}
+    excluded: set[uuid.UUID] = set()
+    if "requester" in rule.exclude:
+        excluded |= asking
+    if "last_editor" in rule.exclude:
+        excluded |= editors
+    if "agent_owner" in rule.exclude:
+        owned = Membership.objects.filter(tenant_id=item.tenant_id, user_id__in=asking | editors, owner__isnull=False)
+        excluded.update(owned.values_list("owner_id", flat=True))  # type: ignore[arg-type]
+    if "policy_author" in rule.exclude:
+        versions = pins or ([item.policy_version_id] if item.policy_version_id else [])
+        rows = PolicyVersion.objects.filter(tenant_id=item.tenant_id, id__in=versions)
+        for people in rows.values_list("created_by", "published_by"):
+            excluded.update(person for person in people if person is not None)
+    return represented(excluded, stands_for(item.tenant_id, now=clock.now())) if excluded else frozenset()

@@ -1,0 +1,194 @@
+"""Opening decision steps, and closing those that are overtaken by events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, Final
+
+from integrations import selectors as systems
+from integrations.envelope import SealedEnvelope, seal
+from integrations.models import Envelope, Execution
+from policies import selectors as rulebook
+from policies.language.approvals import ApprovalRule, to_json
+from policies.models import PolicyDecision
+from threada_site.database.batched_writes import insert_together
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import sha256_hex
+from workitems import selectors
+from workitems.items.receipts import item_receipt_rows, record_item, step_blocks
+from workitems.items.transitions import move_step
+from workitems.lifecycle import StepKind, StepStatus
+from workitems.models import DecisionStep, WorkItem
+from workitems.notices.enqueue import notice, notice_job, notice_row
+from workitems.steps.awaited_rows import awaited_rows, stop_waiting
+from workitems.steps.batch_limits import batch_key
+from workitems.steps.due_dates import due_dates
+from workitems.steps.exclusions import excluded_people
+from workitems.steps.pins import ask_anew_if_overtaken
+
+_DECIDED: Final = frozenset({StepStatus.APPROVED, StepStatus.REJECTED, StepStatus.EXPIRED})
+
+
+def open_step(
+    item: WorkItem,
+    *,
+    kind: StepKind,
+    rule: ApprovalRule,
+    decision: PolicyDecision | None,
+    ctx: ActingContext,
+    execution: Execution | None = None,
+    envelope: Envelope | None = None,
+    asked_by: uuid.UUID | None = None,
+    question: str = "",
+) -> DecisionStep:
+    """Open the step at which people decide. Without an envelope of an action, the item itself is sealed.
+
+    The versions that asked for it are pinned; who is excluded is settled now, by id.
+    """
+    now = clock.now()
+    due = due_dates(rule, now, rulebook.working_calendar(rule, tenant_id=item.tenant_id))
+    pins = pinned_versions(decision)
+    rows: list[Any] = []
+    if envelope is None:
+        envelope = envelope_row(item, seal_item(item, pins, question=question))
+        rows.append(envelope)
+    step = DecisionStep(
+        tenant_id=item.tenant_id,
+        work_item_id=item.id,
+        execution_id=execution.id if execution else None,
+        envelope_id=envelope.id,
+        envelope_sha256=envelope.sha256,
+        payload_sha256=item.payload_sha256,
+        kind=kind,
+        workflow=item.workflow,
+        question=question,
+        rule=to_json(rule),
+        batch_key=batch_key(
+            kind=kind.value,
+            workflow=item.workflow,
+            integration=execution.integration if execution else "",
+            action=execution.action if execution else "",
+            question=question,
+            rule=to_json(rule),
+            matched=decision.matched if decision else (),
+        ),
+        is_flagged=bool(item.risk_flags),
+        reason_codes=list(decision.reason_codes) if decision else [],
+        policy_decision_id=decision.id if decision else None,
+        policy_version_ids=pins,
+        excluded_ids=sorted(
+            excluded_people(
+                item,
+                rule,
+                pins=pins,
+                asked_by=asked_by,
+                input_edited_by=execution.input_edited_by if execution else None,
+            )
+        ),
+        respond_by=due.respond_by,
+        remind_at=due.remind_at,
+        escalate_at=due.escalate_at,
+        expires_at=due.expires_at,
+        opened_at=now,
+    )
+    told = notice_row("assigned", step, None, ctx, "opened")
+    insert_together(
+        [
+            *rows,
+            step,
+            *awaited_rows(step, rule, workflow_id=item.workflow_version.workflow_id),
+            told,
+            *item_receipt_rows(
+                "decision_step.opened",
+                item,
+                ctx=ctx,
+                execution=execution,
+                **step_blocks(step),
+                outcome={"status": step.status},
+            ),
+        ],
+        also=[notice_job(told)],
+    )
+    ask_anew_if_overtaken(step, execution)
+    return step
+
+
+def close_step(
+    step: DecisionStep,
+    status: StepStatus,
+    *,
+    item: WorkItem,
+    ctx: ActingContext,
+    execution: Execution | None = None,
+    reason_codes: tuple[str, ...] = (),
+) -> None:
+    """Close a locked step with its receipt, which says how long it was open: nobody is waited for any more."""
+    move_step(step, status)
+    assert step.closed_at is not None  # noqa: S101  (it is closed now)
+    stop_waiting(step, item=item)
+    if status in _DECIDED:
+        notice("decided", step, None, ctx, status=status.value)
+    record_item(
+        f"decision_step.{status.value}",
+        item,
+        ctx=ctx,
+        execution=execution,
+        **step_blocks(step),
+        outcome={"status": step.status, "open_for_s": round((step.closed_at - step.opened_at).total_seconds(), 3)},
+        reason_codes=reason_codes,
+    )
+
+
+def close_pending_step(
+    item: WorkItem, status: StepStatus, *, ctx: ActingContext, execution: Execution | None = None
+) -> None:
+    """Close the step the item waits at, if there is one: cancelled with the item, superseded by a change."""
+    step = selectors.pending_step_of(item)
+    if step is not None:
+        close_step(step, status, item=item, ctx=ctx, execution=execution if step.execution_id else None)
+
+
+def asked_by_action(step: DecisionStep) -> uuid.UUID | None:
+    """Who had an action ask for a step about the item itself; None where the policies asked for it."""
+    if step.policy_decision_id is not None:
+        return None
+    execution = systems.last_execution_of(step.work_item_id, tenant_id=step.tenant_id)
+    return execution.requested_by if execution else None
+
+
+def pinned_versions(decision: PolicyDecision | None) -> list[uuid.UUID]:
+    """The policy versions whose rules asked for the step."""
+    if decision is None:
+        return []
+    parsed = (ids.parse_public_id(ids.POLICY_VERSION, rule["version_id"]) for rule in decision.matched)
+    return sorted({value for value in parsed if value is not None})
+
+
+def seal_item(item: WorkItem, pins: Iterable[uuid.UUID], *, question: str = "") -> SealedEnvelope:
+    """The envelope of a decision about the item itself: payload digest, evidence and question, `action: null`."""
+    return seal(
+        salt=envelope_salt(item),
+        work_item_id=item.public_id,
+        item_version=item.version,
+        payload_sha256=item.payload_sha256,
+        policy_version_ids=[ids.public_id(ids.POLICY_VERSION, value) for value in pins],
+        evidence=sealed_evidence(item),
+        question=question or None,
+    )
+
+
+def envelope_salt(item: WorkItem) -> str:
+    """What makes the hashes of the case's envelopes, which receipts carry, tell nothing once its salt is gone."""
+    return sha256_hex(b"envelope" + bytes(item.payload_salt))
+
+
+def sealed_evidence(item: WorkItem) -> list[dict[str, Any]]:
+    """Evidence as envelopes seal it."""
+    return [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(item)]
+
+
+def envelope_row(item: WorkItem, sealed: SealedEnvelope) -> Envelope:
+    """The unsaved row of a sealed envelope."""
+    return Envelope(tenant_id=item.tenant_id, work_item_id=item.id, body=sealed.body, sha256=sealed.sha256)

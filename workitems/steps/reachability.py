@@ -1,0 +1,108 @@
+"""Whether anybody can complete a step: looked at anew when it changes, and when the people of its tenant do.
+
+An empty role, a departed approver, an absence without a delegate: no request causes these, so nothing would say it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Prefetch
+
+from threada_site.kernel import clock
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.members import Member
+from workitems.approvers.count_votes import Tally
+from workitems.approvers.eligibility import Staff, tally_on
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, Roster, Vote, WorkItem
+from workitems.steps.awaited_rows import wait_anew
+
+type Memo = dict[str, bool]
+
+
+def weigh_step(item: WorkItem, step: DecisionStep, staff: Staff) -> None:
+    """Set `nobody_can_decide` of a locked item, and whom its locked, pending step waits for."""
+    workflow_id = item.workflow_version.workflow_id
+    result: Tally = tally_on(step, staff, list(step.votes.all()), workflow_id=workflow_id)
+    wait_anew(step, result.opened, workflow_id=workflow_id)
+    if item.nobody_can_decide != result.nobody_can_decide:
+        item.nobody_can_decide = result.nobody_can_decide
+        item.save(update_fields=["nobody_can_decide"])
+    step.weigh_due = False
+    step.save(update_fields=["weigh_due"])
+
+
+def fingerprint_of(staff: Staff) -> str:
+    """Changes whenever somebody's say may have: members, roles, groups, scopes, delegations."""
+    return canonical_sha256(
+        {
+            "members": [_say_of(member) for member in sorted(staff, key=lambda member: member.id)],
+            "stands_for": {str(who): sorted(map(str, others)) for who, others in staff.stands_for.items()},
+        }
+    )
+
+
+def mark_what_changed(tenant_id: uuid.UUID, staff: Staff, after: uuid.UUID | None, *, limit: int) -> uuid.UUID | None:
+    """Of `limit` pending steps past `after`, mark those to be weighed for which the answer is another one now.
+
+    Returns the last step looked at, or None at the end. Locks nothing: `weigh_step` looks again.
+    """
+    pending = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING)
+    if after is not None:
+        pending = pending.filter(id__gt=after)
+    steps = list(
+        pending.select_related("work_item__workflow_version")
+        .prefetch_related(Prefetch("votes", queryset=Vote.objects.order_by("id")))
+        .order_by("id")[:limit]
+    )
+    memo: Memo = {}
+    changed = [step.id for step in steps if _nobody(step, staff, memo) != step.work_item.nobody_can_decide]
+    if changed:
+        DecisionStep.objects.filter(tenant_id=tenant_id, id__in=changed, status=StepStatus.PENDING).update(
+            weigh_due=True
+        )
+    return steps[-1].id if len(steps) == limit else None
+
+
+def remember_roster(tenant_id: uuid.UUID, fingerprint: str) -> None:
+    """Note for which people the tenant's steps have been looked at."""
+    Roster.objects.update_or_create(
+        tenant_id=tenant_id, defaults={"fingerprint": fingerprint, "weighed_at": clock.now()}
+    )
+
+
+def _nobody(step: DecisionStep, staff: Staff, memo: Memo) -> bool:
+    """Steps alike in rule, people barred and votes have one answer: thousands of open ones are few kinds."""
+    workflow_id = step.work_item.workflow_version.workflow_id
+    votes = list(step.votes.all())
+    key = canonical_sha256(
+        [
+            step.rule,
+            str(workflow_id),
+            sorted(map(str, step.excluded_ids)),
+            step.escalated_to,
+            [[str(vote.voter_id), vote.decision, vote.voter_kind, sorted(map(str, vote.stands_for))] for vote in votes],
+        ]
+    )
+    if key not in memo:
+        memo[key] = tally_on(step, staff, votes, workflow_id=workflow_id).nobody_can_decide
+    return memo[key]
+
+
+def _say_of(member: Member) -> list[Any]:
+    rights = member.rights
+    return [
+        str(member.id),
+        member.username,
+        _sorted(rights.roles),
+        _sorted(rights.groups),
+        _sorted(rights.scopes),
+        {str(workflow): _sorted(scopes) for workflow, scopes in rights.grants.workflows.items()},
+    ]
+
+
+def _sorted(words: Iterable[str]) -> list[str]:
+    return sorted(map(str, words))

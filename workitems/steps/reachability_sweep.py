@@ -1,0 +1,90 @@
+"""Weighing pending steps, over all tenants: is there anybody who can complete them?"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Final
+
+import structlog
+from django.db import connection
+
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from workitems.approvers.eligibility import Staff, staff_of
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, Roster, WorkItem
+from workitems.steps.reachability import fingerprint_of, mark_what_changed, remember_roster, weigh_step
+
+AT_ONCE: Final = 1000
+PER_TENANT: Final = 500
+ENOUGH_SECONDS: Final = 4.0
+
+log = structlog.get_logger("threada.sweeps")
+
+
+def sweep_weights() -> int:
+    """Weigh what changed; for some seconds at most, tenants by turns. How many steps were weighed."""
+    started = time.monotonic()
+    weighed = 0
+    for tenant_id in _tenants_that_wait():
+        try:
+            weighed += _weigh_tenant(tenant_id)
+        except Exception:  # one tenant's trouble is no other's
+            log.exception("weighing_failed", tenant=str(tenant_id))
+        if time.monotonic() - started > ENOUGH_SECONDS:
+            break
+    return weighed
+
+
+def _tenants_that_wait() -> list[uuid.UUID]:
+    """Tenants with pending steps, those first that were looked at longest ago."""
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT t.id FROM tenancy_tenant t LEFT JOIN workitems_roster r ON r.tenant_id = t.id WHERE EXISTS ("
+            "SELECT 1 FROM workitems_decisionstep s WHERE s.tenant_id = t.id AND s.status = 'pending') "
+            "ORDER BY r.weighed_at NULLS FIRST, t.id"
+        )
+        return [tenant_id for (tenant_id,) in cursor.fetchall()]
+
+
+def _weigh_tenant(tenant_id: uuid.UUID) -> int:
+    with unit_of_work(tenant_id):
+        staff = staff_of(tenant_id)
+        fingerprint = fingerprint_of(staff)
+        known = Roster.objects.filter(tenant_id=tenant_id).values_list("fingerprint", flat=True).first()
+    if known != fingerprint:
+        after: uuid.UUID | None = None
+        while True:
+            with unit_of_work(tenant_id):
+                after = mark_what_changed(tenant_id, staff, after, limit=AT_ONCE)
+            if after is None:
+                break
+    with unit_of_work(tenant_id):
+        remember_roster(tenant_id, fingerprint)
+        due = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING, weigh_due=True)
+        step_ids = list(due.order_by("id").values_list("id", flat=True)[:PER_TENANT])
+    return sum(_weigh(tenant_id, step_id, staff) for step_id in step_ids)
+
+
+def _weigh(tenant_id: uuid.UUID, step_id: uuid.UUID, staff: Staff) -> bool:
+    """One step in a transaction of its own; False when somebody else holds it, or it is closed."""
+    try:
+        with unit_of_work(tenant_id):
+            steps = DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id, status=StepStatus.PENDING)
+            item = (
+                WorkItem.objects.select_for_update(of=("self",), skip_locked=True)
+                .filter(tenant_id=tenant_id, id__in=steps.values("work_item_id"))
+                .select_related("workflow_version")
+                .first()
+            )
+            step = steps.select_for_update(of=("self",), skip_locked=True).first() if item is not None else None
+            if item is None or step is None:
+                return False
+            weigh_step(item, step, staff)
+            return True
+    except Exception:  # it is looked at again when the people change; meanwhile the others are
+        log.exception("weighing_failed", step=str(step_id))
+    with unit_of_work(tenant_id):
+        DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id).update(weigh_due=False)
+    return False

@@ -1,0 +1,60 @@
+"""Handing a step to somebody: whose turn it is. It gives no right; the rule alone says who may decide."""
+
+from __future__ import annotations
+
+import uuid
+
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import commitment
+from threada_site.tenancy.models import User
+from workitems import selectors
+from workitems.approvers.eligibility import eligible_on, staff_of
+from workitems.items.receipts import record_item
+from workitems.models import DecisionStep, WorkItem
+from workitems.notices.enqueue import notice
+from workitems.steps.voting import check_eligible, check_open, check_permitted, execution_of
+
+
+def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str = "", ctx: ActingContext) -> None:
+    """Make `to`, whose decision must count, the assignee of a locked step; a claim of anybody else ends.
+
+    Whoever may decide the step may reassign it, and so may `workflow:manage`. Reassigning to who has it already changes
+    nothing. Raises `StepClosed`, `PermissionDenied`, `VoterExcluded`, `VoterNotEligible`, `AssigneeNotEligible`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    workflow_id = item.workflow_version.workflow_id
+    check_permitted(item, ctx=ctx)
+    check_open(step, execution_of(step))
+    votes = selectors.votes_on(step)
+    if not ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):
+        check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id)
+    staff = staff_of(step.tenant_id)
+    eligible = eligible_on(step, staff, votes, workflow_id=workflow_id)
+    if to.id not in eligible or any(vote.voter_id == to.id for vote in votes):
+        raise errors.AssigneeNotEligible(
+            f"{to.username} does not count on this step, has a part in the case, or has voted.",
+            errors=[FieldError("/to", "may not decide this step", "not_eligible")],
+        )
+    if step.assignee_id == to.id:
+        return
+    step.assignee_id = to.id
+    changed = ["assignee"]
+    if step.claimed_by_id not in (None, to.id):
+        step.claimed_by_id = step.claimed_until = None
+        changed += ["claimed_by", "claimed_until"]
+    step.save(update_fields=changed)
+    inputs = {"decision_step_id": step.public_id, "assignee": ids.public_id(ids.PRINCIPAL, to.id)}
+    if reason:
+        inputs["reason_commitment"] = commitment(bytes(item.payload_salt), reason)
+    record_item("decision_step.reassigned", item, ctx=ctx, inputs=inputs, outcome={"status": step.status})
+    notice("assigned", step, [to.id], ctx, occurrence=f"reassigned-{ids.new_uuid().hex}")
+
+
+def named_principal(name: str, *, ctx: ActingContext) -> User | None:
+    """The member of the tenant that a request names by id (`pr_…`) or by name."""
+    parsed = ids.parse_public_id(ids.PRINCIPAL, name)
+    wanted: dict[str, uuid.UUID | str] = {"id": parsed} if parsed else {"username": name}
+    return User.objects.filter(memberships__tenant_id=ctx.tenant_id, is_active=True, **wanted).first()

@@ -1,0 +1,37 @@
+"""Stages of an approval: telling that a vote opened the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from policies.language.approvals import from_json, has_stages
+from threada_site.kernel.context import ActingContext
+from workitems.approvers.eligibility import Staff, tally_on
+from workitems.items.receipts import record_item
+from workitems.lifecycle import StepStatus
+from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.notices.enqueue import notice
+
+
+def tell_opened_stages(
+    item: WorkItem, step: DecisionStep, before: Sequence[Vote], vote: Vote, staff: Staff, *, ctx: ActingContext
+) -> None:
+    """Record that `vote` opened a stage of a step that still waits, and have whom it asks now be told.
+
+    Receipt `decision_step.stage_opened`. `staff` are at least all who voted.
+    """
+    if step.status != StepStatus.PENDING or not has_stages(from_json(step.rule).tree):
+        return
+    workflow_id = item.workflow_version.workflow_id
+    then = tally_on(step, staff, before, workflow_id=workflow_id).opened
+    now = tally_on(step, staff, [*before, vote], workflow_id=workflow_id)
+    if now.opened == then:
+        return
+    record_item(
+        "decision_step.stage_opened",
+        item,
+        ctx=ctx,
+        inputs={"decision_step_id": step.public_id},
+        outcome={"status": step.status, "stage": now.stage, "stages": now.stages},
+    )
+    notice("assigned", step, None, ctx, occurrence=f"stages {'-'.join(map(str, now.opened))}")

@@ -1,0 +1,318 @@
+"""Votes: one function decides who counts, for API, console and jobs; the last vote and the dispatch commit together."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+
+from integrations import selectors as systems
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
+from integrations.services.dispatch import dispatch
+from policies.language.approvals import from_json
+from policies.selectors import workflow_document
+from threada_site.database.batched_writes import insert_together
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import commitment
+from workitems import selectors
+from workitems.approvers import count_votes as tally
+from workitems.approvers.eligibility import Staff, eligibility_on, people_of, staff_of, tally_on
+from workitems.items.receipts import item_receipt_rows, record_item
+from workitems.items.transitions import carry_item, move_execution, move_item
+from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
+from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.steps.awaited_rows import wait_anew
+from workitems.steps.envelope_check import check_shown
+from workitems.steps.frozen_steps import is_frozen
+from workitems.steps.opening_and_closing import close_step
+from workitems.steps.pins import check_pins_hold
+from workitems.steps.stages import tell_opened_stages
+
+CLAIM_LASTS: Final = timedelta(minutes=30)
+MOST_COMMENT: Final = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """What a voter says, and about which envelope."""
+
+    decision: Literal["approve", "reject"]
+    envelope_sha256: str
+    reason_code: str = ""
+    comment: str = ""
+
+
+def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: ActingContext) -> Vote:
+    """Record a vote on a locked step, and close the step when it is decided.
+
+    The vote of a service or an agent is kept as advice and never counted. Raises `StepClosed`, `EnvelopeChanged`,
+    `VoterExcluded`, `VoterNotEligible`, `StageNotOpen`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`,
+    `StepUpRequired`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    workflow_id = item.workflow_version.workflow_id
+    check_permitted(item, ctx=ctx)
+    check_shown(item, step, ballot.envelope_sha256)
+    execution = execution_of(step)
+    check_open(step, execution)
+    _check_comment(ballot)
+    _check_reason(ballot, item, ctx=ctx)
+    votes = selectors.votes_on(step)
+    staff = staff_of(step.tenant_id, among=people_of(votes) | {ctx.principal_id})
+    _check_voter(step, votes, staff, ctx=ctx, workflow_id=workflow_id)
+    _check_presence(step, ctx=ctx)
+    stood_for = sorted(staff.stands_for.get(ctx.principal_id, frozenset()) - people_of(votes))
+    vote = Vote(
+        tenant_id=ctx.tenant_id,
+        step_id=step.id,
+        voter_id=ctx.principal_id,
+        voter_kind=ctx.principal_kind.value,
+        decision=ballot.decision,
+        reason_code=ballot.reason_code,
+        comment=ballot.comment,
+        envelope_sha256=ballot.envelope_sha256,
+        counted=ctx.principal_kind is PrincipalKind.HUMAN,
+        stands_for=stood_for,
+    )
+    insert_together(
+        [
+            vote,
+            *item_receipt_rows(
+                "vote.recorded",
+                item,
+                ctx=ctx,
+                execution=execution,
+                inputs={
+                    "decision_step_id": step.public_id,
+                    "vote_id": vote.public_id,
+                    "envelope_sha256": ballot.envelope_sha256,
+                    "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
+                    **({"stands_for": [ids.public_id(ids.PRINCIPAL, who) for who in stood_for]} if stood_for else {}),
+                },
+                outcome={"decision": ballot.decision, "counted": vote.counted},
+                reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
+            ),
+        ]
+    )
+    if vote.counted:
+        _settle(item, step, execution, ctx=ctx)
+        tell_opened_stages(item, step, votes, vote, staff, ctx=ctx)
+    return vote
+
+
+def check_may_decide(
+    item: WorkItem, step: DecisionStep, execution: Execution | None, envelope_sha256: str, *, ctx: ActingContext
+) -> None:
+    """Refuse whoever's vote on this envelope would not count: for acts that only such a person may do.
+
+    Raises as `cast_vote` does, but for what it says about a vote itself.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    check_permitted(item, ctx=ctx)
+    check_shown(item, step, envelope_sha256)
+    check_open(step, execution)
+    check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
+    _check_presence(step, ctx=ctx)
+
+
+def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID) -> tally.Tally:
+    """What the votes on `step` amount to, among those who have voted."""
+    rows = selectors.votes_on(step)
+    return tally_on(step, staff_of(step.tenant_id, among=people_of(rows)), rows, workflow_id=workflow_id)
+
+
+def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
+    """Say "I am on it" for half an hour. Others see it; they may still vote."""
+    check_permitted(item, ctx=ctx)
+    check_open(step, execution_of(step))
+    check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
+    now = clock.now()
+    if step.claimant_at(now) not in (None, ctx.principal_id):
+        raise errors.StepClaimed("Somebody else has claimed this step. Wait for its release or ask for it.")
+    step.claimed_by_id = ctx.principal_id
+    step.claimed_until = now + CLAIM_LASTS
+    step.save(update_fields=["claimed_by", "claimed_until"])
+    record_item(
+        "decision_step.claimed",
+        item,
+        ctx=ctx,
+        inputs={"decision_step_id": step.public_id},
+        outcome={"status": step.status},
+    )
+
+
+def release_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
+    """Give a claim back. Releasing what nobody has claimed, or whose claim has ended, changes nothing."""
+    check_permitted(item, ctx=ctx)
+    check_open(step, execution_of(step))
+    claimant = step.claimant_at(clock.now())
+    if claimant is None:
+        return
+    if claimant != ctx.principal_id:
+        raise errors.StepClaimed("Only who claimed a step may release it; a claim ends by itself after half an hour.")
+    step.claimed_by_id = None
+    step.claimed_until = None
+    step.save(update_fields=["claimed_by", "claimed_until"])
+    record_item(
+        "decision_step.released",
+        item,
+        ctx=ctx,
+        inputs={"decision_step_id": step.public_id},
+        outcome={"status": step.status},
+    )
+
+
+def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext, expired: bool = False) -> None:
+    """What a rejected or expired step, still pending, does to its case: it ends.
+
+    Where the workflow says `on_reject: ready`, an action that was not approved leaves the item ready. So does an
+    approval that the action `request_approval` asked for; one that policies asked at intake ends the item all the same.
+    """
+    if execution is not None:
+        move_execution(execution, ExecutionStatus.EXPIRED if expired else ExecutionStatus.REJECTED)
+    of_action = execution is not None or _was_asked_by_action(item)
+    if of_action and workflow_document(item.workflow_version_id, ctx=ctx).on_reject == "ready":
+        carry_item(item, execution, WorkItemStatus.READY)
+        return
+    carry_item(item, execution, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
+
+
+def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, ctx: ActingContext) -> None:
+    """Close the step when the votes decide it, and move the case on."""
+    result = tally_step(step, workflow_id=item.workflow_version.workflow_id)
+    if result.outcome is tally.Outcome.WAITING:
+        step.weigh_due = True
+        step.save(update_fields=["weigh_due"])
+        if result.stages > 1:
+            wait_anew(step, result.opened, workflow_id=item.workflow_version.workflow_id)
+        return
+    if result.outcome is tally.Outcome.REJECTED:
+        reject_item(item, execution, ctx=ctx)
+        close_step(step, StepStatus.REJECTED, item=item, ctx=ctx, execution=execution)
+    elif execution is None:
+        move_item(item, WorkItemStatus.READY)
+        close_step(step, StepStatus.APPROVED, item=item, ctx=ctx)
+    else:
+        move_execution(execution, ExecutionStatus.STARTED)
+        carry_item(item, execution, WorkItemStatus.EXECUTING)
+        close_step(step, StepStatus.APPROVED, item=item, ctx=ctx, execution=execution)
+        dispatch(item.tenant_id, execution.id)
+    if execution is not None:
+        record_item(
+            f"execution.{'approved' if result.outcome is tally.Outcome.APPROVED else 'rejected'}",
+            item,
+            ctx=ctx,
+            execution=execution,
+            inputs={"decision_step_id": step.public_id, "envelope_sha256": step.envelope_sha256},
+            outcome={"status": execution.status},
+        )
+
+
+def _was_asked_by_action(item: WorkItem) -> bool:
+    """Whether the item waits at an approval that no policy asked for: that of `request_approval`."""
+    step = selectors.pending_step_of(item)
+    return step is not None and step.kind == StepKind.APPROVAL and step.policy_decision_id is None
+
+
+def execution_of(step: DecisionStep) -> Execution | None:
+    """The locked execution that a step is about, if it is about one."""
+    if step.execution_id is None:
+        return None
+    return systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id)
+
+
+def check_open(step: DecisionStep, execution: Execution | None) -> None:
+    """Refuse (`StepClosed`) to decide on a step that is closed, or that is about to be decided anew."""
+    if not DECISION_STEP.is_open(StepStatus(step.status)):
+        raise errors.StepClosed(f"This step is {step.status}. Nothing more can be decided on it.")
+    if step.expires_at is not None and step.expires_at <= clock.now() and not is_frozen(step):
+        raise errors.StepClosed("This step has expired.")
+    check_pins_hold(step, execution)
+
+
+def _check_comment(ballot: Ballot) -> None:
+    if len(ballot.comment) > MOST_COMMENT:
+        raise errors.CommentTooLong(
+            f"The comment has {len(ballot.comment)} characters; {MOST_COMMENT} are allowed. Shorten it.",
+            errors=[FieldError("/comment", f"has more than {MOST_COMMENT} characters", "too_long")],
+        )
+
+
+def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None:
+    if ballot.decision == "approve" and not ballot.reason_code:
+        return
+    known = workflow_document(item.workflow_version_id, ctx=ctx).reject_reasons
+    listed = ", ".join(known)
+    if not ballot.reason_code:
+        raise errors.ReasonCodeRequired(
+            f"A rejection needs a reason code, one of {listed}.",
+            errors=[FieldError("/reason_code", f"is required; one of {listed}", "required")],
+        )
+    if ballot.reason_code not in known:
+        raise errors.UnknownReasonCode(
+            f"The reason code must be one of {listed}.",
+            errors=[FieldError("/reason_code", f"must be one of {listed}", "unknown")],
+        )
+
+
+def _check_voter(
+    step: DecisionStep, votes: Sequence[Vote], staff: Staff, *, ctx: ActingContext, workflow_id: uuid.UUID
+) -> None:
+    if any(vote.voter_id == ctx.principal_id for vote in votes):
+        raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
+    _check_hand(votes, staff, ctx=ctx)
+    if ctx.principal_kind is PrincipalKind.HUMAN:
+        check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id, staff=staff)
+
+
+def _check_hand(votes: Sequence[Vote], staff: Staff, *, ctx: ActingContext) -> None:
+    """A delegate and the person they stand for are one hand, whichever of them votes first."""
+    counted = [vote for vote in votes if vote.counted]
+    if any(ctx.principal_id in vote.stands_for for vote in counted):
+        raise errors.AlreadyVoted("Your delegate has decided in your place. You and they count once.")
+    if any(vote.voter_id in staff.stands_for.get(ctx.principal_id, ()) for vote in counted):
+        raise errors.AlreadyVoted("Somebody you stand in for has decided. You and they count once.")
+
+
+def _check_presence(step: DecisionStep, *, ctx: ActingContext) -> None:
+    """A rule with `step_up` counts a person's vote only soon after the password. Advice of agents needs none."""
+    if ctx.principal_kind is not PrincipalKind.HUMAN or not from_json(step.rule).step_up:
+        return
+    if not ctx.is_present(clock.now()):
+        raise errors.StepUpRequired(
+            "Enter your password with your decision: the rule asks for it, at most five minutes old."
+            if ctx.entry_point is EntryPoint.CONSOLE
+            else "Give this vote in the console, with your password: a token proves nobody's presence."
+        )
+
+
+def check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:
+    """Raises `PermissionDenied` without `decisions:decide` on the item's workflow."""
+    if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=item.workflow_version.workflow_id):
+        raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
+
+
+def check_eligible(
+    step: DecisionStep,
+    votes: Sequence[Vote],
+    *,
+    ctx: ActingContext,
+    workflow_id: uuid.UUID,
+    staff: Staff | None = None,
+) -> None:
+    """Raises `VoterExcluded`, `VoterNotEligible` or `StageNotOpen` when the decision of who asks would not count."""
+    match eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, staff=staff):
+        case tally.Eligibility.EXCLUDED:
+            raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
+        case tally.Eligibility.NOT_ELIGIBLE:
+            raise errors.VoterNotEligible("You do not count on this decision. See waiting_for on the step.")
+        case tally.Eligibility.NOT_YET:
+            raise errors.StageNotOpen("You are asked in a later stage. See waiting_for for who decides first.")
+        case tally.Eligibility.COUNTS:
+            return
