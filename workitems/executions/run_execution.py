@@ -59,7 +59,7 @@ log = structlog.get_logger("threada.executions")
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class ExecutionPlan:
     """What the second step needs: a claim, the sealed request, and how the action behaves."""
 
     held: Claim
@@ -77,29 +77,29 @@ def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
     began_ns = tracing.now_ns()
     public_id = ids.public_id(ids.EXECUTION, execution_id)
     with bound_contextvars(tenant=tenant.slug, execution=public_id):
-        errand = _begin(tenant, execution_id)
-        if errand is None:
+        plan = _begin(tenant, execution_id)
+        if plan is None:
             return
-        structlog.contextvars.bind_contextvars(correlation_id=errand.correlation_id)
+        structlog.contextvars.bind_contextvars(correlation_id=plan.correlation_id)
         about = {"threada__tenant": tenant.slug, "threada__execution": public_id}
         with (
-            tracing.following(errand.traceparent),
+            tracing.following(plan.traceparent),
             tracing.span("execution.run", "consumer", started_ns=began_ns, **about) as span,
         ):
-            status = _carry_out(tenant, execution_id, errand)
+            status = _carry_out(tenant, execution_id, plan)
             span.note(threada__outcome=status)
-        log.info("execution_ran", status=status, target=errand.target)
+        log.info("execution_ran", status=status, target=plan.target)
 
 
-def _carry_out(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str:
+def _carry_out(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> str:
     """Call and settle; the status that came of it."""
-    connector = connector_named(errand.connector)
+    connector = connector_named(plan.connector)
     outcome: Outcome | None = None
     if isinstance(connector, OutboundConnector):
         if not connection.in_atomic_block:
             connection.close()  # back to the pool: a call may take minutes
-        with lease_renewed(tenant, errand.held), tracing.span(f"call {errand.target}", "client") as span:
-            outcome = connector.call(errand.request, _terms(tenant, execution_id, errand))
+        with lease_renewed(tenant, plan.held), tracing.span(f"call {plan.target}", "client") as span:
+            outcome = connector.call(plan.request, _terms(tenant, execution_id, plan))
             if outcome.failure is not None:
                 span.fail(outcome.failure.value)
     with unit_of_work(tenant.id):
@@ -107,17 +107,15 @@ def _carry_out(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str:
         if found is None:
             return "removed"
         item, execution = found
-        if not _is_still_held(execution, errand.held):
+        if not _is_still_held(execution, plan.held):
             log.warning("late_outcome_ignored", execution=execution.public_id)
             return "taken_over"
-        settle(
-            item, execution, errand.action, errand.request, outcome, held=errand.held, ctx=_context(tenant, execution)
-        )
+        settle(item, execution, plan.action, plan.request, outcome, held=plan.held, ctx=_context(tenant, execution))
         give_turns(tenant.id, now=clock.now())
         return execution.status
 
 
-def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
+def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
     now = clock.now()
     with unit_of_work(tenant.id):
         found = _locked(tenant, execution_id)
@@ -154,7 +152,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> Errand | None:
                 inputs={"envelope_sha256": execution.envelope.sha256, "attempt": execution.attempts_made},
                 outcome={"status": execution.status},
             )
-        return Errand(
+        return ExecutionPlan(
             held,
             sealed["integration"]["connector"],
             sealed["request"],
@@ -243,20 +241,20 @@ def _is_still_held(execution: Execution, held: Claim) -> bool:
     return execution.status == ExecutionStatus.RUNNING and execution.fencing_token == held.fencing_token
 
 
-def _terms(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> CallTerms:
+def _terms(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> CallTerms:
     return CallTerms(
         idempotency_key=receiver_key(execution_id),
-        timeout_s=errand.action.timeout_s,
+        timeout_s=plan.action.timeout_s,
         egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
         user_agent=f"Threada/{settings.THREADA_VERSION}",
         traceparent=tracing.traceparent(),
-        callback_url=_callback_url(tenant, execution_id, errand),
-        stored=partial(reveal, tenant_id=tenant.id, host=errand.host),
+        callback_url=_callback_url(tenant, execution_id, plan),
+        stored=partial(reveal, tenant_id=tenant.id, host=plan.host),
     )
 
 
-def _callback_url(tenant: Tenant, execution_id: uuid.UUID, errand: Errand) -> str | None:
-    if errand.action.waits_for_callback_s is None:
+def _callback_url(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> str | None:
+    if plan.action.waits_for_callback_s is None:
         return None
     return f"{settings.THREADA_PUBLIC_URL.rstrip('/')}/callbacks/{callback_id(tenant.id, execution_id)}"
 

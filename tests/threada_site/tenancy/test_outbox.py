@@ -58,7 +58,7 @@ def rows(columns: str) -> list[tuple[Any, ...]]:
 def publish() -> list[str]:
     """One round of the relay; the tokens of what it would send."""
     rooms = places(LANES)
-    return [errand.token for errand in mark_published(planned(rooms, due_jobs(rooms)))]
+    return [job.token for job in mark_published(planned(rooms, due_jobs(rooms)))]
 
 
 def let_pass(seconds: int) -> None:

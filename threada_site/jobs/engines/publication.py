@@ -34,7 +34,7 @@ class Due(NamedTuple):
     priority: int
 
 
-class Errand(NamedTuple):
+class OutboundJob(NamedTuple):
     """A message to be sent."""
 
     id: int
@@ -105,7 +105,7 @@ def due_jobs(rooms: Sequence[Room]) -> list[Due]:
         return [Due(*row) for row in cursor.fetchall()]
 
 
-def mark_published(plan: Mapping[str, Sequence[int]]) -> list[Errand]:
+def mark_published(plan: Mapping[str, Sequence[int]]) -> list[OutboundJob]:
     """The messages to be sent, in order. Marked before they are sent: a worker that takes one finds it published."""
     lanes = {job: lane for lane, jobs in plan.items() for job in jobs}
     if not lanes:
@@ -116,7 +116,7 @@ def mark_published(plan: Mapping[str, Sequence[int]]) -> list[Errand]:
             "AS p(id, lane) WHERE j.id = p.id AND j.published_at IS NULL RETURNING j.id, j.token::text, j.task, j.lane",
             [list(lanes), list(lanes.values())],
         )
-        marked = {row[0]: Errand(*row) for row in cursor.fetchall()}
+        marked = {row[0]: OutboundJob(*row) for row in cursor.fetchall()}
     return [marked[job] for job in lanes if job in marked]
 
 

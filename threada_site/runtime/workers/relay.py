@@ -46,24 +46,24 @@ class Post:
         self._unconfirmed: dict[int, int] = {}
         self._refused: set[int] = set()
 
-    def send(self, errands: Sequence[publication.Errand]) -> None:
+    def send(self, outbound: Sequence[publication.OutboundJob]) -> None:
         """Publish these and wait until the broker has written all of them down.
 
         Raises one of `BROKER_AWAY` when it did not: some may have arrived.
         """
         self._unconfirmed, self._refused = {}, set()
         self._connect()
-        for errand in errands:
+        for job in outbound:
             self._app.send_task(
-                errand.task,
-                task_id=errand.token,
-                queue=queue_name(errand.lane),
+                job.task,
+                task_id=job.token,
+                queue=queue_name(job.lane),
                 producer=self._producer,
                 ignore_result=True,
                 mandatory=True,
             )
             self._last_tag += 1
-            self._unconfirmed[self._last_tag] = errand.id
+            self._unconfirmed[self._last_tag] = job.id
         ends = time.monotonic() + CONFIRMED_WITHIN_S
         while self._unconfirmed:
             self._connection.drain_events(timeout=max(ends - time.monotonic(), 0.001))
@@ -179,18 +179,18 @@ class Relay:
         with transaction.atomic():
             rooms = publication.places(self._lanes)
             due = publication.due_jobs(rooms)
-            errands = publication.mark_published(publication.planned(rooms, due))
-        if errands:
+            outbound = publication.mark_published(publication.planned(rooms, due))
+        if outbound:
             try:
-                self._post.send(errands)
+                self._post.send(outbound)
             except BaseException:
-                publication.unmark([errand.id for errand in errands])
+                publication.unmark([job.id for job in outbound])
                 raise
             if self._is_broker_away:
                 self._is_broker_away = False
                 log.warning("broker_back")
         is_full = any(room.places <= 0 for room in rooms)
-        self._pause_s = BUSY_PAUSE_S if errands else min(self._pause_s * 2, FULL_PAUSE_S if is_full else IDLE_PAUSE_S)
+        self._pause_s = BUSY_PAUSE_S if outbound else min(self._pause_s * 2, FULL_PAUSE_S if is_full else IDLE_PAUSE_S)
         return min(self._pause_s, self._clock.pause(time.time()))
 
     def _is_holder(self) -> bool:
