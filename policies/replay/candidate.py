@@ -30,7 +30,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Substituted:
+class CandidateRulebook:
     """A rulebook with the candidate in it. `applies` is whether any overlay brings the candidate to bear at all."""
 
     rulebook: Rulebook
@@ -47,7 +47,9 @@ def candidate_version(version: PolicyVersion) -> Candidate:
     return candidate_of(version.policy.slug, version.document, version_id=version.public_id)
 
 
-def rulebook_with(candidate: Candidate, request: DecisionRequest, *, at: datetime, ctx: ActingContext) -> Substituted:
+def rulebook_with_candidate(
+    candidate: Candidate, request: DecisionRequest, *, at: datetime, ctx: ActingContext
+) -> CandidateRulebook:
     """The rulebook in force for such work items at `at`, as if the candidate were its policy's version in force."""
     workflow, channel = request.workflow, request.channel
     live = rulebook_for(
@@ -64,11 +66,11 @@ def rulebook_with(candidate: Candidate, request: DecisionRequest, *, at: datetim
         bound = selectors.applying(overlays, workflow=workflow, channel=channel, groups=live.requester_groups, at=at)
         kinds = bound.filter(policy__slug=candidate.policy).values_list("scope_kind", flat=True)
         scopes = [cast("Scope", kind) for kind in kinds]
-    entries = substituted(live.entries, candidate, scopes)
+    entries = override_with_candidate(live.entries, candidate, scopes)
     missing = tuple(slug for slug in live.missing if slug != candidate.policy)
     asked = lists_read(entries, _current_lists(ctx)) if scopes else live.list_versions
     items = list_items(asked.values(), ctx=ctx)
-    return Substituted(
+    return CandidateRulebook(
         Rulebook(
             entries,
             missing,
@@ -80,15 +82,15 @@ def rulebook_with(candidate: Candidate, request: DecisionRequest, *, at: datetim
     )
 
 
-def rulebook_alone(candidate: Candidate, *, ctx: ActingContext) -> Rulebook:
+def rulebook_of_candidate(candidate: Candidate, *, ctx: ActingContext) -> Rulebook:
     """The candidate with nothing beside it."""
-    entries = substituted((), candidate, ["tenant"])
+    entries = override_with_candidate((), candidate, ["tenant"])
     asked = lists_read(entries, _current_lists(ctx))
     items = list_items(asked.values(), ctx=ctx)
     return Rulebook(entries, (), asked, {name: items[version_id] for name, version_id in asked.items()})
 
 
-def substituted(
+def override_with_candidate(
     entries: Iterable[RulebookEntry], candidate: Candidate, scopes: Iterable[Scope]
 ) -> tuple[RulebookEntry, ...]:
     """`entries` with the candidate on `scopes` in place of what its policy had, in the order of evaluation."""

@@ -26,7 +26,7 @@ from policies.deciding.decide import verdict_of
 from policies.deciding.rulebook import Rulebook, compiled_policies, list_items
 from policies.documents.overlay import OverlayScope
 from policies.language.evaluation import RulebookEntry, Scope, Verdict
-from policies.replay.candidate import Candidate, substituted
+from policies.replay.candidate import Candidate, override_with_candidate
 from policies.replay.recorded_decisions import (
     ListHistory,
     Recorded,
@@ -45,7 +45,7 @@ type Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
+class ComparisonSetup:
     """What is compared with what.
 
     `baseline` None: the candidate with what was decided. Else: with what the baseline would have decided on the same
@@ -76,9 +76,9 @@ class _Unanswerable(Exception):
 class Comparer:
     """Compares decisions of one tenant, one after the other. Lists are read as they stand when it is made."""
 
-    def __init__(self, contest: Contest, *, ctx: ActingContext) -> None:
-        self._contest = contest
-        self._policy = contest.candidate.policy
+    def __init__(self, setup: ComparisonSetup, *, ctx: ActingContext) -> None:
+        self._setup = setup
+        self._policy = setup.candidate.policy
         self._ctx = ctx
         self._history = ListHistory(ctx)
         self._others: dict[tuple[Any, ...], tuple[RulebookEntry, ...]] = {}
@@ -88,7 +88,7 @@ class Comparer:
         facts: Facts | None = None
         try:
             if is_erased(recorded.facts):
-                if self._contest.scopes is None and not self._placed_then(recorded):
+                if self._setup.scopes is None and not self._placed_then(recorded):
                     return None
                 raise _Unanswerable(NotReplayable.FACTS_REMOVED)
             facts = orjson.loads(recorded.facts)
@@ -97,19 +97,19 @@ class Comparer:
             return Compared(error.found, facts)
 
     def _compare(self, recorded: Recorded, facts: Facts) -> Compared | None:
-        contest = self._contest
+        setup = self._setup
         placed_then = self._placed_then(recorded)
-        if contest.scopes is None:
+        if setup.scopes is None:
             if not placed_then:
                 return None
             before_on = after_on = self._scopes_then(recorded, placed_then)
         else:
-            before_on = self._held(contest.baseline_scopes, facts)
-            after_on = self._held(contest.scopes, facts)
-            if not after_on and not (placed_then if contest.baseline is None else before_on):
+            before_on = self._held(setup.baseline_scopes, facts)
+            after_on = self._held(setup.scopes, facts)
+            if not after_on and not (placed_then if setup.baseline is None else before_on):
                 return None
         before, of_before = self._before(recorded, facts, placed_then, before_on)
-        verdict = self._verdict(recorded, facts, contest.candidate, after_on)
+        verdict = self._verdict(recorded, facts, setup.candidate, after_on)
         comparison = compare(before, answer_of(verdict))
         if comparison.is_flip:
             unanswerable = of_before or why_not(verdict, _errors(recorded))
@@ -121,7 +121,7 @@ class Comparer:
         self, recorded: Recorded, facts: Facts, placed_then: list[Mapping[str, Any]], scopes: Sequence[Scope]
     ) -> tuple[Answer, Unanswerable | None]:
         """What the candidate is compared with, and why that would be no answer."""
-        baseline = self._contest.baseline
+        baseline = self._setup.baseline
         as_recorded = baseline is None or (
             bool(placed_then)
             and all(row["version_id"] == baseline.version_id for row in placed_then)
@@ -139,7 +139,7 @@ class Comparer:
 
     def _verdict(self, recorded: Recorded, facts: Facts, candidate: Candidate, scopes: Sequence[Scope]) -> Verdict:
         others = self._other_entries(recorded)
-        entries = substituted(others, candidate, scopes)
+        entries = override_with_candidate(others, candidate, scopes)
         missing = tuple(
             row["policy"]
             for row in recorded.versions
@@ -158,7 +158,7 @@ class Comparer:
         scopes = [row["scope"] for row in placed_then]
         if None not in scopes:
             return cast("list[Scope]", scopes)
-        entries = substituted(self._other_entries(recorded), self._contest.candidate, ["tenant"])
+        entries = override_with_candidate(self._other_entries(recorded), self._setup.candidate, ["tenant"])
         if may_override(entries):
             raise _Unanswerable(NotReplayable.SCOPE_NOT_RECORDED)
         return ["tenant"]  # no rule loosens another, so every scope gives the same answer

@@ -20,7 +20,7 @@ from policies.deciding.comparison import Comparison, Unanswerable
 from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import PolicyDecision, PolicyReplay, ReplayFinding
 from policies.replay.candidate import candidate_of
-from policies.replay.comparing import Compared, Comparer, Contest
+from policies.replay.comparing import Compared, Comparer, ComparisonSetup
 from policies.replay.recorded_decisions import Recorded, recorded_decisions
 from policies.replay.request import record_replay, scopes_from_json
 from policies.replay.summary import ReplaySummary
@@ -55,7 +55,7 @@ def run_replay(
         return False
     try:
         with unit_of_work(ctx.tenant_id):
-            comparer = Comparer(_contest(replay), ctx=ctx)
+            comparer = Comparer(_setup(replay), ctx=ctx)
         summary = ReplaySummary.from_json(replay.summary)
         goes_on = True
         while goes_on:
@@ -95,10 +95,10 @@ def _claim(replay_id: uuid.UUID, *, ctx: ActingContext) -> PolicyReplay | None:
     return replay
 
 
-def _contest(replay: PolicyReplay) -> Contest:
+def _setup(replay: PolicyReplay) -> ComparisonSetup:
     slug, baseline = replay.policy.slug, replay.baseline
     version_id = ids.public_id(ids.POLICY_VERSION, replay.policy_version_id) if replay.policy_version_id else "draft"
-    return Contest(
+    return ComparisonSetup(
         candidate=candidate_of(slug, replay.document, version_id=version_id),
         baseline=candidate_of(slug, baseline.document, version_id=baseline.public_id) if baseline else None,
         scopes=None if replay.scopes is None else scopes_from_json(replay.scopes),

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from policies.lifecycle import ShadowStatus
 from policies.models import PolicyDecision, PolicyShadow, ShadowResult
 from policies.replay.candidate import candidate_of
-from policies.replay.comparing import Compared, Comparer, Contest
+from policies.replay.comparing import Compared, Comparer, ComparisonSetup
 from policies.replay.recorded_decisions import Recorded, recorded_decisions
 from policies.replay.run import finding_of
 from policies.replay.shadows import end_shadow
@@ -60,7 +60,7 @@ def _taken(shadow_id: uuid.UUID, *, ctx: ActingContext) -> PolicyShadow | None:
 def _compare_some(shadow: PolicyShadow, *, now: datetime, ctx: ActingContext) -> int:
     version_id = ids.public_id(ids.POLICY_VERSION, shadow.policy_version_id)
     candidate = candidate_of(shadow.policy.slug, shadow.document, version_id=version_id)
-    comparer = Comparer(Contest(candidate=candidate), ctx=ctx)
+    comparer = Comparer(ComparisonSetup(candidate=candidate), ctx=ctx)
     summary = ReplaySummary.from_json(shadow.summary)
     results = [_result(shadow, recorded, comparer, summary) for recorded in recorded_decisions(_unseen(shadow))]
     ShadowResult.objects.bulk_create(results)

@@ -26,7 +26,7 @@ from policies.language.given_facts import check_given
 from policies.language.request import DecisionRequest
 from policies.language.time_window import whole_milliseconds
 from policies.models import Channel
-from policies.replay.candidate import Candidate, rulebook_alone, rulebook_with
+from policies.replay.candidate import Candidate, rulebook_of_candidate, rulebook_with_candidate
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
@@ -93,8 +93,8 @@ def simulate(
     require_unit_of_work(ctx.tenant_id)
     request = _request_that_may_be_asked(check_given(given), ctx=ctx)
     instant = whole_milliseconds(now or clock.now())
-    asked = rulebook_with(candidate, request, at=instant, ctx=ctx)
-    alone = rulebook_alone(candidate, ctx=ctx)
+    asked = rulebook_with_candidate(candidate, request, at=instant, ctx=ctx)
+    alone = rulebook_of_candidate(candidate, ctx=ctx)
     groups = asked.rulebook.requester_groups
     facts = request.facts(now=instant, lists=asked.rulebook.lists, requester_groups=groups)
     return Simulation(
