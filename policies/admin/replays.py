@@ -1,4 +1,4 @@
-"""Replays: how far each is, and what it found, with a picture."""
+"""Replays: how far each is, and what it found, with a diagram."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class PolicyReplayReport(TenantView):
     )
     def get(self, request: Any, policy_replay_id: str) -> HttpResponseBase:
         """As JSON, with every decision that would be different and every one that cannot be replayed; with
-        `format=html`, as a page with a picture, for people."""
+        `format=html`, as a page with a diagram, for people."""
         require(request.auth, Scope.WORKITEMS_READ)
         replay = _found(self, request, policy_replay_id)
         apply_filters(ReportFilters, PolicyReplay.objects.none(), request)

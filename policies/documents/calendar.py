@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from policies.language.header import read_head
+from policies.language.document_header import read_header
 from policies.language.problems import Problems, suggestion
 from policies.language.working_time import MIDNIGHT, Hours, WorkingCalendar
 from threada_site.kernel.errors import DocumentInvalid
@@ -54,7 +54,7 @@ def parse_calendar(value: Any) -> CalendarDocument:
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A calendar is an object. Write {kind: Calendar, id: office, spec: {…}}.")
     problems = Problems()
-    identifier, spec, base = read_head(value, "Calendar", problems)
+    identifier, spec, base = read_header(value, "Calendar", problems)
     problems.known_fields(spec, _FIELDS, base)
     reader = _Reader(problems)
     zone = reader.zone(spec, base)

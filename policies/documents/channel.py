@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.language.header import read_head
+from policies.language.document_header import read_header
 from policies.language.problems import Problems
 from threada_site.kernel.errors import DocumentInvalid
 
@@ -30,7 +30,7 @@ def parse_channel(value: Any) -> ChannelDocument:
         raise DocumentInvalid("A channel is an object. Write {kind: Channel, id: web_main}.")
     problems = Problems()
     whole = {"spec": {}, **value} if "kind" in value else value
-    identifier, spec, base = read_head(whole, "Channel", problems)
+    identifier, spec, base = read_header(whole, "Channel", problems)
     problems.known_fields(spec, ("name",), base)
     name = spec.get("name", "")
     if not isinstance(name, str) or len(name) > MAX_NAME:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.language.header import read_head
+from policies.language.document_header import read_header
 from policies.language.problems import Problems
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.json.pointers import pointer_to
@@ -34,7 +34,7 @@ def parse_list(value: Any) -> ListDocument:
     problems = Problems()
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A list is an object with items. Write {items: [...]}.")
-    identifier, spec, base = read_head(value, "List", problems)
+    identifier, spec, base = read_header(value, "List", problems)
     problems.known_fields(spec, ("items",), base)
     _check_items(spec.get("items"), pointer_to(base, "items"), problems)
     if problems.found:

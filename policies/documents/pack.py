@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.documents.overlay import parse_overlay
-from policies.language.header import read_head
+from policies.language.document_header import read_header
 from policies.language.problems import Problems
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
@@ -61,7 +61,7 @@ def parse_pack(value: Any) -> PackDocument:
     problems = Problems()
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A pack is an object. Write {kind: Pack, id: payments, spec: {…}}.")
-    identifier, spec, base = read_head({"kind": None, **value}, "Pack", problems)
+    identifier, spec, base = read_header({"kind": None, **value}, "Pack", problems)
     problems.known_fields(spec, ("name", "version", "documents"), base)
     name = _text(spec, "name", base, MAX_NAME, problems, default="")
     version = _text(spec, "version", base, MAX_VERSION, problems)

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from policies.language.approvals import ApprovalRule, parse_approvals
 from policies.language.budget import MAX_CONDITION_BYTES, condition_bytes
+from policies.language.document_header import read_header, read_slug
 from policies.language.facts import VARIABLES, Point
-from policies.language.header import read_head, read_slug
 from policies.language.problems import Problems
 from policies.language.rule_tests import parse_test
 from policies.language.rules import Effect, PolicyDocument, Rule
@@ -60,7 +60,7 @@ def parse_policy(value: Any) -> PolicyDocument:
     problems = Problems()
     if not isinstance(value, Mapping):
         raise PolicyDocumentInvalid("A policy is an object with rules. Write {rules: [...]}.")
-    identifier, spec, base = read_head(value, "Policy", problems)
+    identifier, spec, base = read_header(value, "Policy", problems)
     document = _Reader(problems).spec(identifier, spec, base)
     if problems.found:
         raise PolicyDocumentInvalid(errors=problems.found)

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from policies.documents.payload_schema import check_schema
 from policies.documents.policy import REASON_PATTERN
-from policies.language.header import read_head
+from policies.language.document_header import read_header
 from policies.language.problems import Problems
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
@@ -102,7 +102,7 @@ def parse_workflow(value: Any) -> WorkflowDocument:
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A workflow is an object. Write {payload_schema: {type: object}}.")
     problems = Problems()
-    identifier, spec, base = read_head(value, "Workflow", problems)
+    identifier, spec, base = read_header(value, "Workflow", problems)
     document = _Reader(spec, base, problems).workflow(identifier)
     if problems.found:
         raise DocumentInvalid(errors=problems.found)

@@ -1,6 +1,6 @@
-"""A replay for people: sentences, and a picture of what becomes what. Pure; the templates draw it.
+"""A replay for people: sentences, and a diagram of what becomes what. Pure; the templates draw it.
 
-The picture has the answers before on the left and after on the right, as tall as they are many; bands lead from one to
+The diagram has the answers before on the left and after on the right, as tall as they are many; bands lead from one to
 the other. What stays as it is is pale.
 """
 
@@ -50,20 +50,20 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Bars on both sides and the bands between them. `spoken` is for those who hear it."""
+class FlowDiagram:
+    """Bars on both sides and the bands between them. `aria_label` is for those who hear it."""
 
     before: tuple[Bar, ...]
     after: tuple[Bar, ...]
     bands: tuple[Band, ...]
     height: int
-    spoken: str
+    aria_label: str
     width: int = WIDTH
     column: int = _COLUMN
 
 
 @dataclass(frozen=True)
-class Line:
+class PlaceRow:
     """How much of one workflow or channel would be different; `share` in per cent of what was replayed there."""
 
     label: str
@@ -109,8 +109,8 @@ def people_sentence(approvals: Mapping[str, Any] | None) -> str:
     return f"At least {people} {'person has' if people == 1 else 'people have'} to agree." if people else ""
 
 
-def picture_of(summary: Mapping[str, Any]) -> Picture | None:
-    """The picture, or None when nothing was replayed."""
+def flow_diagram(summary: Mapping[str, Any]) -> FlowDiagram | None:
+    """The diagram, or None when nothing was replayed."""
     flows = {
         (before, after): count
         for before, counts in summary.get("outcomes", {}).items()
@@ -123,24 +123,24 @@ def picture_of(summary: Mapping[str, Any]) -> Picture | None:
     before, height_before = _bars(flows, side=0, total=total)
     after, height_after = _bars(flows, side=1, total=total)
     told = [f"{count:,} {_name(a)} would be {_name(b)}" for (a, b), count in sorted(flows.items()) if a != b]
-    return Picture(
+    return FlowDiagram(
         tuple(before.values()),
         tuple(after.values()),
         tuple(_bands(flows, before, after)),
         height=int(max(height_before, height_after)) + 1,
-        spoken="Answers before and after: " + ("; ".join(told) or "no effect would be different") + ".",
+        aria_label="Answers before and after: " + ("; ".join(told) or "no effect would be different") + ".",
     )
 
 
-def lines_of(places: Mapping[str, Mapping[str, int]], *, most: int = 50) -> list[Line]:
+def place_rows(places: Mapping[str, Mapping[str, int]], *, most: int = 50) -> list[PlaceRow]:
     """Workflows or channels, those with the most flips first."""
-    found = [_line(label, counts) for label, counts in places.items()]
+    found = [_place_row(label, counts) for label, counts in places.items()]
     return sorted(found, key=lambda line: (-line.flipped, -line.replayed, line.label))[:most]
 
 
-def _line(label: str, counts: Mapping[str, int]) -> Line:
+def _place_row(label: str, counts: Mapping[str, int]) -> PlaceRow:
     replayed, flipped = counts.get("replayed", 0), counts.get("flipped", 0)
-    return Line(
+    return PlaceRow(
         label or "none",
         replayed=replayed,
         flipped=flipped,

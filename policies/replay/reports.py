@@ -1,4 +1,4 @@
-"""The report of a replay, to read and to keep: as JSON with everything it found, as HTML with a picture and examples.
+"""The report of a replay, to read and to keep: as JSON with everything it found, as HTML with a diagram and examples.
 
 JSON is made piece by piece, in units of work of its own, so a long list of findings needs no memory.
 """
@@ -13,7 +13,7 @@ import orjson
 from django.template.loader import render_to_string
 
 from policies.models import PolicyReplay, PolicyShadow, ReplayFinding, ShadowResult
-from policies.replay.report_view import lines_of, picture_of, sentences
+from policies.replay.report_view import flow_diagram, place_rows, sentences
 from policies.replay.summary import why_sentence
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -146,14 +146,14 @@ def report_context(replay: PolicyReplay, *, most: int = EXAMPLES) -> dict[str, A
 
 
 def found_context(summary: dict[str, Any]) -> dict[str, Any]:
-    """What pages show of a summary: sentences, the picture, tables."""
+    """What pages show of a summary: sentences, the diagram, tables."""
     unanswerable = summary.get("not_replayable_because", {})
     return {
         "sentences": sentences(summary),
-        "picture": picture_of(summary),
+        "diagram": flow_diagram(summary),
         "flips": summary.get("flips", []),
         "places": [
-            (title, lines_of(summary.get(name, {})))
+            (title, place_rows(summary.get(name, {})))
             for title, name in (("By workflow", "workflows"), ("By channel", "channels"))
         ],
         "reasons": [

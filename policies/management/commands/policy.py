@@ -31,22 +31,22 @@ class Command(TenantCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
-        validate = acts.add_parser("validate", help="would this document pass, were it published now?")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        validate = actions.add_parser("validate", help="would this document pass, were it published now?")
         validate.add_argument("file", type=Path)
-        test = acts.add_parser("test", help="run a document's own tests")
+        test = actions.add_parser("test", help="run a document's own tests")
         test.add_argument("file", type=Path)
         test.add_argument("--tenant", help="its lists are the ones that rules ask")
-        simulate = acts.add_parser("simulate", help="ask a version or draft about one set of facts")
+        simulate = actions.add_parser("simulate", help="ask a version or draft about one set of facts")
         simulate.add_argument("--facts", type=Path, required=True, help="YAML or JSON: item, ctx, input; - reads stdin")
-        replay = acts.add_parser("replay", help="what would a version or draft have decided about the history?")
+        replay = actions.add_parser("replay", help="what would a version or draft have decided about the history?")
         replays.add_arguments(replay)
-        diff = acts.add_parser("diff", help="what differs between two versions, or a draft and the one in force")
+        diff = actions.add_parser("diff", help="what differs between two versions, or a draft and the one in force")
         diff.add_argument("--to", metavar="VERSION", help="compare with this version; the one in force unless said")
         diff.add_argument("--exit-code", action="store_true", help="exit with 1 when anything differs")
-        publish = acts.add_parser("publish", help="put a draft in force")
+        publish = actions.add_parser("publish", help="put a draft in force")
         publish.add_argument("--applies-to-open", action="store_true", help="decide open steps anew")
-        retire = acts.add_parser("retire", help="take a version out for good")
+        retire = actions.add_parser("retire", help="take a version out for good")
         for named in (simulate, diff, publish, retire):
             named.add_argument("policy", metavar="POLICY")
         for chosen in (publish, retire):
@@ -60,17 +60,17 @@ class Command(TenantCommand):
         for told in (validate, test, simulate):
             told.add_argument("--json", action="store_true", help="print JSON alone")
 
-    def act(self, **options: Any) -> None:
-        act = options.pop("act")
+    def run_command(self, **options: Any) -> None:
+        run_command = options.pop("action")
         if options.get("tenant") is None:
             self._test(options, None)
             return
         ctx = self.command_context(options["tenant"])
-        if act == "replay":
+        if run_command == "replay":
             replays.replay(self, options, ctx)
             return
         with unit_of_work(ctx.tenant_id):
-            getattr(self, f"_{act}")(options, ctx)
+            getattr(self, f"_{run_command}")(options, ctx)
 
     def _validate(self, options: dict[str, Any], ctx: ActingContext) -> None:
         file = read_policy(options["file"])

@@ -10,7 +10,7 @@ from threada_site.kernel.ids import is_slug
 from threada_site.kernel.json.pointers import pointer_to
 
 
-def read_head(value: Mapping[str, Any], kind: str, problems: Problems) -> tuple[str | None, Mapping[str, Any], str]:
+def read_header(value: Mapping[str, Any], kind: str, problems: Problems) -> tuple[str | None, Mapping[str, Any], str]:
     """The id, the spec and its pointer; a document without `kind` and `spec` is its own spec and has no id."""
     if "kind" not in value and "spec" not in value:
         return None, value, ""
