@@ -1,4 +1,4 @@
-"""Whatever happened has its receipts; one that is deleted before it was sealed is missed by the act it was about."""
+"""Completeness of case receipts: a receipt deleted before it was sealed is reported."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from workitems.executions.run_execution import run_execution
 
 
 @pytest.fixture
-def lived_in(office: Office, bank: Receiver) -> Office:
-    """An office in which about everything has happened once."""
+def used_office(office: Office, bank: Receiver) -> Office:
+    """Return an office with cases in most states."""
     paid = office.execute(office.decided()).execution
     run_execution(office.tenant, paid.id)
     _, step, approved = office.awaiting()
@@ -53,22 +53,20 @@ def missing(office: Office) -> list[str]:
         return [finding.message for finding in verify_completeness(office.tenant)]
 
 
-def test_nothing_is_missing_and_every_column_says_what_its_receipt_says(
-    lived_in: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert missing(lived_in) == []
-    with unit_of_work(lived_in.tenant.id):
+def test_complete_receipts_produce_no_finding(used_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missing(used_office) == []
+    with unit_of_work(used_office.tenant.id):
         tally = Tally()
-        assert list(verify_log(lived_in.tenant, keys=[], older=[], tally=tally)) == []
+        assert list(verify_log(used_office.tenant, keys=[], older=[], tally=tally)) == []
         assert (tally.sealed, tally.waiting) == (0, Receipt.objects.count())
-    monkeypatch.setattr(completeness, "AT_ONCE", 2)  # batches lose nothing
+    monkeypatch.setattr(completeness, "AT_ONCE", 2)  # more than one batch
     seen = []
-    with unit_of_work(lived_in.tenant.id):
-        assert list(verify_completeness(lived_in.tenant, watch=lambda: seen.append(1))) == []
-        assert len(seen) == completeness.case_count(lived_in.tenant) > 4
+    with unit_of_work(used_office.tenant.id):
+        assert list(verify_completeness(used_office.tenant, watch=lambda: seen.append(1))) == []
+        assert len(seen) == completeness.case_count(used_office.tenant) > 4
 
 
-ACTS = {
+EVENTS = {
     "work_item.created": "created",
     "work_item.cancelled": "cancelled",
     "work_item.resolved": "resolved",
@@ -86,21 +84,21 @@ ACTS = {
 }
 
 
-def test_each_one_that_is_deleted_is_missed(lived_in: Office) -> None:
-    """Receipts and their places in the queue, as if they had never been."""
-    with unit_of_work(lived_in.tenant.id):
+def test_deleting_any_case_receipt_is_reported(used_office: Office) -> None:
+    """Delete the receipt together with its entry in the seal queue."""
+    with unit_of_work(used_office.tenant.id):
         kinds = Counter(Receipt.objects.values_list("kind", flat=True))
-    assert set(ACTS) <= set(kinds)
-    for kind, act in ACTS.items():
-        with unit_of_work(lived_in.tenant.id):
+    assert set(EVENTS) <= set(kinds)
+    for kind, event in EVENTS.items():
+        with unit_of_work(used_office.tenant.id):
             receipt = Receipt.objects.filter(kind=kind).latest("id")
             body = orjson.loads(bytes(receipt.body))
             with platform_role(), connection.cursor() as cursor:
                 for table in ("sealqueueentry", "receipt"):
                     cursor.execute(f"DELETE FROM telemetry_{table} WHERE id = %s", [receipt.id])
-        named = missing(lived_in)
-        assert any(line.endswith(f": there is no receipt that says it was {act}") for line in named), kind
+        named = missing(used_office)
+        assert any(line.endswith(f": there is no receipt that says it was {event}") for line in named), kind
         assert all(line.partition(":")[0] in orjson.dumps(body).decode() for line in named[-1:]), kind
-        with unit_of_work(lived_in.tenant.id):
+        with unit_of_work(used_office.tenant.id):
             receipt.save(force_insert=True)
-        assert missing(lived_in) == []
+        assert missing(used_office) == []

@@ -1,6 +1,7 @@
-"""Acts outside of cases that must have left a receipt: one line each. Who adds such an act adds its line here.
+"""Table of receipts that must exist for rows other than cases, for example freezes, exports and delegations.
 
-A receipt that somebody deleted, also before it was sealed, is missed by the row that the act left behind.
+Add a line here for every new operation that writes a receipt about such a row. A receipt that was deleted, even before
+it was sealed, is detected because the row still exists.
 """
 
 from __future__ import annotations
@@ -39,38 +40,38 @@ type Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """Rows of `model` for which `happened` holds must each be named by a receipt of `kind`, or of one of `others`.
+class ReceiptExpectation:
+    """Expectation that each row of `model` matching `condition` has a receipt of `kind`, or of one of `other_kinds`.
 
-    `told` reads the name out of a receipt; `name` makes it of the row's `columns`. A receipt that `told` finds nothing
-    in (`KeyError`) tells of something else.
+    `receipt_key` reads the key from a receipt body; `row_key` builds the same key from the row's `columns`. If
+    `receipt_key` raises `KeyError`, the receipt is about something else and is skipped.
     """
 
     kind: str
-    told: Callable[[Body], str]
+    receipt_key: Callable[[Body], str]
     model: type[Model]
-    name: Callable[..., str]
+    row_key: Callable[..., str]
     columns: tuple[str, ...] = ("id",)
-    happened: Q = field(default_factory=Q)
-    others: tuple[str, ...] = ()
+    condition: Q = field(default_factory=Q)
+    other_kinds: tuple[str, ...] = ()
     tenant: str = "tenant_id"
 
 
 @dataclass(frozen=True, slots=True)
-class Deletion:
-    """What a receipt of `made` names and has no row in `model` any more must be named by a receipt of `kind` too."""
+class DeletionExpectation:
+    """Expectation that each key with a `created_kind` receipt, but without a row in `model`, has a `kind` receipt."""
 
     kind: str
-    made: str
-    told: Callable[[Body], str]
+    created_kind: str
+    receipt_key: Callable[[Body], str]
     model: type[Model]
-    name: Callable[..., str]
+    row_key: Callable[..., str]
     columns: tuple[str, ...] = ("id",)
 
 
-def _at(*places: str) -> Callable[[Body], str]:
-    """What stands at these places of a receipt, joined as `_text` joins columns."""
-    paths = [place.split(".") for place in places]
+def _at(*dotted_paths: str) -> Callable[[Body], str]:
+    """Return a function that reads these dotted paths of a receipt and joins their values with spaces."""
+    paths = [path.split(".") for path in dotted_paths]
     return lambda body: _text(*(reduce(getitem, path, body) for path in paths))
 
 
@@ -82,8 +83,11 @@ def _id(prefix: str) -> Callable[..., str]:
     return lambda row_id, *more: _text(ids.public_id(prefix, row_id), *more)
 
 
-def _told_ready(body: Body) -> str:
-    """A small export is made at once, and its one receipt says so."""
+def _ready_export_key(body: Body) -> str:
+    """Return the export id of a receipt that says the export is ready. Raise `KeyError` for any other receipt.
+
+    A small export is ready at once and has only its `telemetry.exported` receipt, with status `ready`.
+    """
     if body["kind"] == "telemetry.exported" and body["outcome"]["status"] != "ready":
         raise KeyError("status")
     return _EXPORT(body)
@@ -104,15 +108,15 @@ _SLUG: Final = ("slug",)
 _OF_VERSION: Final = ("version_id",)
 _LIFTED: Final = Q(lifted_at__isnull=False)
 _WITHDRAWN: Final = Q(current_version__isnull=True)
-# A hold on one case: retention takes the case's receipts along with the case.
-_CASE_KEPT: Final = Q(work_item_id__isnull=True) | Q(
+# Retention deletes the receipts of a legal hold on one case together with the case.
+_CASE_EXISTS: Final = Q(work_item_id__isnull=True) | Q(
     Exists(WorkItem.objects.filter(tenant_id=OuterRef("tenant_id"), id=OuterRef("work_item_id")))
 )
 
-ACTS: Final = (
-    Act("tenant.created", _at("tenant"), Tenant, _id(ids.TENANT), tenant="id"),
-    Act("member.added", _at("inputs.principal"), Membership, _id(ids.PRINCIPAL), ("user_id",)),
-    Act(
+EXPECTED_RECEIPTS: Final = (
+    ReceiptExpectation("tenant.created", _at("tenant"), Tenant, _id(ids.TENANT), tenant="id"),
+    ReceiptExpectation("member.added", _at("inputs.principal"), Membership, _id(ids.PRINCIPAL), ("user_id",)),
+    ReceiptExpectation(
         "role.granted",
         _at("inputs.principal", "inputs.role"),
         User.groups.through,
@@ -120,27 +124,35 @@ ACTS: Final = (
         ("user_id", "group__role__slug"),
         tenant="group__role__tenant_id",
     ),
-    Act("group.defined", _at("inputs.group"), PeopleGroup, _text, _SLUG),
-    Act("credential.issued", _at("inputs.credential"), Credential, _id(ids.CREDENTIAL)),
-    Act("four_eyes.required", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(is_required=True)),
-    Act("four_eyes.end_asked", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(end_asked_by__isnull=False)),
-    Act("channel.created", _at("subject.channel_id"), Channel, _text, _SLUG),
-    Act("workflow.version_added", _at("outcome.workflow_version_id"), WorkflowVersion, _id(ids.WORKFLOW_VERSION)),
-    Act("workflow.withdrawn", _at("subject.workflow_id"), Workflow, _text, _SLUG, _WITHDRAWN),
-    Act("list.version_added", _at("inputs.list", "outcome.number"), ListVersion, _text, ("list__slug", "number")),
-    Act("list.withdrawn", _at("inputs.list"), List, _text, _SLUG, _WITHDRAWN),
-    Act(
+    ReceiptExpectation("group.defined", _at("inputs.group"), PeopleGroup, _text, _SLUG),
+    ReceiptExpectation("credential.issued", _at("inputs.credential"), Credential, _id(ids.CREDENTIAL)),
+    ReceiptExpectation("four_eyes.required", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(is_required=True)),
+    ReceiptExpectation(
+        "four_eyes.end_asked", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(end_asked_by__isnull=False)
+    ),
+    ReceiptExpectation("channel.created", _at("subject.channel_id"), Channel, _text, _SLUG),
+    ReceiptExpectation(
+        "workflow.version_added", _at("outcome.workflow_version_id"), WorkflowVersion, _id(ids.WORKFLOW_VERSION)
+    ),
+    ReceiptExpectation("workflow.withdrawn", _at("subject.workflow_id"), Workflow, _text, _SLUG, _WITHDRAWN),
+    ReceiptExpectation(
+        "list.version_added", _at("inputs.list", "outcome.number"), ListVersion, _text, ("list__slug", "number")
+    ),
+    ReceiptExpectation("list.withdrawn", _at("inputs.list"), List, _text, _SLUG, _WITHDRAWN),
+    ReceiptExpectation(
         "calendar.changed",
         _at("inputs.calendar", "inputs.spec_sha256"),
         Calendar,
         lambda slug, spec: _text(slug, canonical_sha256(spec)),
         ("slug", "document"),
     ),
-    Act("pack.installed", _at("outcome.pack_version_id"), PackVersion, _id(ids.PACK_VERSION)),
-    Act("pack.removed", _at("inputs.pack"), Pack, _text, _SLUG, _WITHDRAWN),
-    Act("policy.version_drafted", _VERSION, PolicyVersion, _id(ids.POLICY_VERSION)),
-    Act("policy.published_in_emergency", _VERSION, EmergencyPublication, _id(ids.POLICY_VERSION), _OF_VERSION),
-    Act(
+    ReceiptExpectation("pack.installed", _at("outcome.pack_version_id"), PackVersion, _id(ids.PACK_VERSION)),
+    ReceiptExpectation("pack.removed", _at("inputs.pack"), Pack, _text, _SLUG, _WITHDRAWN),
+    ReceiptExpectation("policy.version_drafted", _VERSION, PolicyVersion, _id(ids.POLICY_VERSION)),
+    ReceiptExpectation(
+        "policy.published_in_emergency", _VERSION, EmergencyPublication, _id(ids.POLICY_VERSION), _OF_VERSION
+    ),
+    ReceiptExpectation(
         "policy.emergency_confirmed",
         _VERSION,
         EmergencyPublication,
@@ -148,7 +160,7 @@ ACTS: Final = (
         _OF_VERSION,
         Q(status="confirmed"),
     ),
-    Act(
+    ReceiptExpectation(
         "policy.emergency_ended",
         _VERSION,
         EmergencyPublication,
@@ -156,66 +168,88 @@ ACTS: Final = (
         _OF_VERSION,
         Q(status__in=["ended", "replaced"]),
     ),
-    Act("overlay.added", _OVERLAY, Overlay, _id(ids.OVERLAY)),
-    Act("policy.shadow_started", _SHADOW, PolicyShadow, _id(ids.POLICY_SHADOW)),
-    Act("policy.shadow_ended", _SHADOW, PolicyShadow, _id(ids.POLICY_SHADOW), happened=Q(ended_at__isnull=False)),
-    Act("policy.replay_requested", _REPLAY, PolicyReplay, _id(ids.POLICY_REPLAY)),
-    Act("policy.replayed", _REPLAY, PolicyReplay, _id(ids.POLICY_REPLAY), happened=Q(status="finished")),
-    Act("policy.replay_failed", _REPLAY, PolicyReplay, _id(ids.POLICY_REPLAY), happened=Q(status="failed")),
-    Act("policy.replay_cancelled", _REPLAY, PolicyReplay, _id(ids.POLICY_REPLAY), happened=Q(status="cancelled")),
-    Act(
+    ReceiptExpectation("overlay.added", _OVERLAY, Overlay, _id(ids.OVERLAY)),
+    ReceiptExpectation("policy.shadow_started", _SHADOW, PolicyShadow, _id(ids.POLICY_SHADOW)),
+    ReceiptExpectation(
+        "policy.shadow_ended", _SHADOW, PolicyShadow, _id(ids.POLICY_SHADOW), condition=Q(ended_at__isnull=False)
+    ),
+    ReceiptExpectation("policy.replay_requested", _REPLAY, PolicyReplay, _id(ids.POLICY_REPLAY)),
+    ReceiptExpectation(
+        "policy.replayed", _REPLAY, PolicyReplay, _id(ids.POLICY_REPLAY), condition=Q(status="finished")
+    ),
+    ReceiptExpectation(
+        "policy.replay_failed", _REPLAY, PolicyReplay, _id(ids.POLICY_REPLAY), condition=Q(status="failed")
+    ),
+    ReceiptExpectation(
+        "policy.replay_cancelled", _REPLAY, PolicyReplay, _id(ids.POLICY_REPLAY), condition=Q(status="cancelled")
+    ),
+    ReceiptExpectation(
         "integration.version_added",
         _at("outcome.integration_version_id"),
         IntegrationVersion,
         _id(ids.INTEGRATION_VERSION),
     ),
-    Act("integration.withdrawn", _at("subject.integration_id"), Integration, _text, _SLUG, _WITHDRAWN),
-    Act("secret.stored", _SECRET, StoredSecret, _text, ("slug", "number"), Q(number=1)),
-    Act("secret.changed", _SECRET, StoredSecret, _text, ("slug", "number"), Q(number__gt=1)),
-    Act("freeze.set", _FREEZE, Freeze, _id(ids.FREEZE)),
-    Act("freeze.lifted", _FREEZE, Freeze, _id(ids.FREEZE), happened=_LIFTED),
-    Act("delegation.created", _DELEGATION, Delegation, _id(ids.DELEGATION)),
-    Act("delegation.ended", _DELEGATION, Delegation, _id(ids.DELEGATION), happened=Q(ended_at__isnull=False)),
-    Act("telemetry.exported", _EXPORT, TelemetryExport, _id(ids.EXPORT)),
-    Act(
+    ReceiptExpectation("integration.withdrawn", _at("subject.integration_id"), Integration, _text, _SLUG, _WITHDRAWN),
+    ReceiptExpectation("secret.stored", _SECRET, StoredSecret, _text, ("slug", "number"), Q(number=1)),
+    ReceiptExpectation("secret.changed", _SECRET, StoredSecret, _text, ("slug", "number"), Q(number__gt=1)),
+    ReceiptExpectation("freeze.set", _FREEZE, Freeze, _id(ids.FREEZE)),
+    ReceiptExpectation("freeze.lifted", _FREEZE, Freeze, _id(ids.FREEZE), condition=_LIFTED),
+    ReceiptExpectation("delegation.created", _DELEGATION, Delegation, _id(ids.DELEGATION)),
+    ReceiptExpectation(
+        "delegation.ended", _DELEGATION, Delegation, _id(ids.DELEGATION), condition=Q(ended_at__isnull=False)
+    ),
+    ReceiptExpectation("telemetry.exported", _EXPORT, TelemetryExport, _id(ids.EXPORT)),
+    ReceiptExpectation(
         "telemetry.export_made",
-        _told_ready,
+        _ready_export_key,
         TelemetryExport,
         _id(ids.EXPORT),
-        happened=Q(ready_at__isnull=False),
-        others=("telemetry.exported",),
+        condition=Q(ready_at__isnull=False),
+        other_kinds=("telemetry.exported",),
     ),
-    Act("telemetry.export_failed", _EXPORT, TelemetryExport, _id(ids.EXPORT), happened=Q(status="failed")),
-    Act("telemetry.export_expired", _EXPORT, TelemetryExport, _id(ids.EXPORT), happened=Q(status="expired")),
-    Act("telemetry.export_cancelled", _EXPORT, TelemetryExport, _id(ids.EXPORT), happened=Q(status="cancelled")),
-    Act("telemetry.delivery_configured", _DELIVERY, Delivery, _text, _SLUG),
-    Act("telemetry.delivery_paused", _DELIVERY, Delivery, _text, _SLUG, Q(status="paused")),
-    Act("telemetry.delivery_removed", _DELIVERY, Delivery, _text, _SLUG, Q(status="removed")),
-    Act("legal_hold.set", _HOLD, LegalHold, _id(ids.LEGAL_HOLD), happened=_CASE_KEPT),
-    Act("legal_hold.lifted", _HOLD, LegalHold, _id(ids.LEGAL_HOLD), happened=_CASE_KEPT & _LIFTED),
-    Act(
+    ReceiptExpectation(
+        "telemetry.export_failed", _EXPORT, TelemetryExport, _id(ids.EXPORT), condition=Q(status="failed")
+    ),
+    ReceiptExpectation(
+        "telemetry.export_expired", _EXPORT, TelemetryExport, _id(ids.EXPORT), condition=Q(status="expired")
+    ),
+    ReceiptExpectation(
+        "telemetry.export_cancelled", _EXPORT, TelemetryExport, _id(ids.EXPORT), condition=Q(status="cancelled")
+    ),
+    ReceiptExpectation("telemetry.delivery_configured", _DELIVERY, Delivery, _text, _SLUG),
+    ReceiptExpectation("telemetry.delivery_paused", _DELIVERY, Delivery, _text, _SLUG, Q(status="paused")),
+    ReceiptExpectation("telemetry.delivery_removed", _DELIVERY, Delivery, _text, _SLUG, Q(status="removed")),
+    ReceiptExpectation("legal_hold.set", _HOLD, LegalHold, _id(ids.LEGAL_HOLD), condition=_CASE_EXISTS),
+    ReceiptExpectation("legal_hold.lifted", _HOLD, LegalHold, _id(ids.LEGAL_HOLD), condition=_CASE_EXISTS & _LIFTED),
+    ReceiptExpectation(
         "retention_rule.version_added",
         _at("outcome.retention_version_id"),
         RetentionRuleVersion,
         _id(ids.RETENTION_VERSION),
     ),
-    Act("retention_rule.withdrawn", _at("inputs.rule"), RetentionRule, _text, _SLUG, _WITHDRAWN),
-    Act("retention.planned", _RUN, RetentionRun, _id(ids.RETENTION_RUN)),
-    Act("retention.batch_applied", _RUN, RetentionRun, _id(ids.RETENTION_RUN), happened=Q(batches__gt=0)),
-    Act("retention.run_finished", _RUN, RetentionRun, _id(ids.RETENTION_RUN), happened=Q(status="finished")),
-    Act(
+    ReceiptExpectation("retention_rule.withdrawn", _at("inputs.rule"), RetentionRule, _text, _SLUG, _WITHDRAWN),
+    ReceiptExpectation("retention.planned", _RUN, RetentionRun, _id(ids.RETENTION_RUN)),
+    ReceiptExpectation(
+        "retention.batch_applied", _RUN, RetentionRun, _id(ids.RETENTION_RUN), condition=Q(batches__gt=0)
+    ),
+    ReceiptExpectation(
+        "retention.run_finished", _RUN, RetentionRun, _id(ids.RETENTION_RUN), condition=Q(status="finished")
+    ),
+    ReceiptExpectation(
         "subject.erased",
         _at("inputs.subject_id"),
         DataSubject,
         _id(ids.DATA_SUBJECT),
-        happened=Q(erased_at__isnull=False),
+        condition=Q(erased_at__isnull=False),
     ),
 )
 
-DELETIONS: Final = (
-    Deletion("overlay.removed", "overlay.added", _OVERLAY, Overlay, _id(ids.OVERLAY)),
-    Deletion("channel.removed", "channel.created", _at("subject.channel_id"), Channel, _text, _SLUG),
-    Deletion("group.removed", "group.defined", _at("inputs.group"), PeopleGroup, _text, _SLUG),
-    Deletion("member.removed", "member.added", _at("inputs.principal"), Membership, _id(ids.PRINCIPAL), ("user_id",)),
-    Deletion("secret.removed", "secret.stored", _at("inputs.secret_id"), StoredSecret, _text, _SLUG),
+EXPECTED_DELETION_RECEIPTS: Final = (
+    DeletionExpectation("overlay.removed", "overlay.added", _OVERLAY, Overlay, _id(ids.OVERLAY)),
+    DeletionExpectation("channel.removed", "channel.created", _at("subject.channel_id"), Channel, _text, _SLUG),
+    DeletionExpectation("group.removed", "group.defined", _at("inputs.group"), PeopleGroup, _text, _SLUG),
+    DeletionExpectation(
+        "member.removed", "member.added", _at("inputs.principal"), Membership, _id(ids.PRINCIPAL), ("user_id",)
+    ),
+    DeletionExpectation("secret.removed", "secret.stored", _at("inputs.secret_id"), StoredSecret, _text, _SLUG),
 )

@@ -1,7 +1,7 @@
-"""Which receipts a case must have, from the rows it consists of. Pure.
+"""Rules for the receipts that a case must have, derived from its rows. Pure.
 
-A receipt that was deleted before it was sealed is in no tree; but the row of the act it is about is still there, and
-says that it must have been.
+A receipt that was deleted before it was sealed is in no log. Its row still exists and proves that the receipt is
+missing.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ SETTLED_EXECUTIONS: Final = frozenset({"succeeded", "failed", "outcome_unknown",
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """Something that happened to a case: `what` of the row `of` (a public id)."""
+class CaseEvent:
+    """Event of a case that needs a receipt: a verb (`approved`) and the public id of the row."""
 
-    what: str
-    of: str
+    verb: str
+    public_id: str
 
     def __str__(self) -> str:
-        return f"{self.of}: there is no receipt that says it was {self.what}"
+        return f"{self.public_id}: there is no receipt that says it was {self.verb}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseRows:
-    """A case as its rows have it, by public ids."""
+    """Rows of one case, by public id. `attempts` contains (execution, number) of attempts with an outcome."""
 
     work_item_id: str
     status: str
@@ -38,46 +38,43 @@ class CaseRows:
     decisions: Iterable[str]
 
 
-def missing_receipts(case: CaseRows, receipts: Iterable[Mapping[str, Any]]) -> Iterator[Act]:
-    """The acts of a case that none of its receipts (decoded bodies) tells of.
-
-    `attempts` are those with an outcome: (execution, number).
-    """
-    told = {fact for body in receipts for fact in _facts(body)}
-    acts = [Act("created", case.work_item_id), Act(case.status, case.work_item_id)]
+def missing_receipts(case: CaseRows, receipts: Iterable[Mapping[str, Any]]) -> Iterator[CaseEvent]:
+    """Yield the events of a case that none of its receipts (decoded bodies) records."""
+    recorded = {event for body in receipts for event in _recorded_events(body)}
+    expected = [CaseEvent("created", case.work_item_id), CaseEvent(case.status, case.work_item_id)]
     for execution, status in case.executions.items():
-        acts.append(Act("proposed", execution))
+        expected.append(CaseEvent("proposed", execution))
         if status in SETTLED_EXECUTIONS:
-            acts.append(Act(status, execution))
-    acts += [Act(f"tried (attempt {number})", execution) for execution, number in case.attempts]
+            expected.append(CaseEvent(status, execution))
+    expected += [CaseEvent(f"tried (attempt {number})", execution) for execution, number in case.attempts]
     for step, status in case.steps.items():
-        acts.append(Act("opened", step))
+        expected.append(CaseEvent("opened", step))
         if status in ENDED_STEPS:
-            acts.append(Act(status, step))
-    acts += [Act("cast", vote) for vote in case.votes]
-    acts += [Act("taken", decision) for decision in case.decisions]
-    for act in dict.fromkeys(acts):
-        if act not in told:
-            yield act
+            expected.append(CaseEvent(status, step))
+    expected += [CaseEvent("cast", vote) for vote in case.votes]
+    expected += [CaseEvent("taken", decision) for decision in case.decisions]
+    for event in dict.fromkeys(expected):
+        if event not in recorded:
+            yield event
 
 
-def _facts(body: Mapping[str, Any]) -> Iterator[Act]:
-    """What one receipt tells."""
+def _recorded_events(body: Mapping[str, Any]) -> Iterator[CaseEvent]:
+    """Yield the events that one receipt records."""
     subject, inputs, outcome = body["subject"], body["inputs"], body["outcome"]
     noun, _, verb = body["kind"].partition(".")
     item, execution = subject.get("work_item_id"), subject.get("execution_id")
     if item:
-        yield Act(subject.get("status", ""), item)
+        yield CaseEvent(subject.get("status", ""), item)
         if body["kind"] == "work_item.created":
-            yield Act("created", item)
+            yield CaseEvent("created", item)
     if execution and noun == "execution":
-        yield Act(verb, execution)
-        yield Act(outcome.get("status", ""), execution)
+        yield CaseEvent(verb, execution)
+        yield CaseEvent(outcome.get("status", ""), execution)
         if "attempt" in inputs and verb != "executed":
-            yield Act(f"tried (attempt {inputs['attempt']})", execution)
+            yield CaseEvent(f"tried (attempt {inputs['attempt']})", execution)
     if noun == "decision_step" and "decision_step_id" in inputs:
-        yield Act("opened" if verb == "opened" else str(outcome.get("status", "")), inputs["decision_step_id"])
+        yield CaseEvent("opened" if verb == "opened" else str(outcome.get("status", "")), inputs["decision_step_id"])
     if "vote_id" in inputs:
-        yield Act("cast", inputs["vote_id"])
+        yield CaseEvent("cast", inputs["vote_id"])
     if body["kind"] == "policy.decided":
-        yield Act("taken", body["policy"]["policy_decision_id"])
+        yield CaseEvent("taken", body["policy"]["policy_decision_id"])

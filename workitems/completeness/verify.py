@@ -1,5 +1,4 @@
-"""Completeness of receipts: every case, execution, attempt, vote, decision and publication has the receipts it must,
-and so has every act of the table in `acts`."""
+"""Completeness check of receipts: cases, policy versions and every row listed in `expected_receipts`."""
 
 from __future__ import annotations
 
@@ -14,11 +13,11 @@ from django.db.models import Model, QuerySet
 
 from integrations.models import Attempt, Execution
 from policies.models import PolicyDecision, PolicyVersion
-from telemetry.findings import Finding
 from telemetry.models import Receipt
+from telemetry.verification_findings import Finding
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-from workitems.completeness.expected_receipts import ACTS, DELETIONS
+from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.rules import CaseRows, missing_receipts
 from workitems.models import DecisionStep, Vote, WorkItem
 
@@ -26,27 +25,27 @@ AT_ONCE: Final = 500
 _CHUNK: Final = 2000
 
 
-_TOLD_BY: Final = {
+_ACCEPTED_KINDS: Final = {
     "policy.published": ("policy.published", "policy.published_in_emergency"),
     "policy.retired": ("policy.retired", "policy.emergency_ended"),
 }
 
 
 def verify_completeness(tenant: Tenant, *, watch: Callable[[], None] = lambda: None) -> Iterator[Finding]:
-    """What lacks a receipt. Belongs inside a unit of work; reads in batches, so memory stays flat."""
+    """Yield a finding for each missing receipt. Call inside a unit of work; reads in batches to bound memory."""
     for items in _batches(WorkItem.objects.filter(tenant_id=tenant.id).only("id", "status")):
         cases, bodies = _cases(tenant.id, items)
         for case in cases:
             watch()
-            for act in missing_receipts(case, bodies.get(case.work_item_id, ())):
-                yield Finding(tenant.slug, "act_without_receipt", str(act))
+            for event in missing_receipts(case, bodies.get(case.work_item_id, ())):
+                yield Finding(tenant.slug, "act_without_receipt", str(event))
     for versions in _batches(PolicyVersion.objects.filter(tenant_id=tenant.id).exclude(status="draft")):
         yield from _unpublished(tenant, versions)
-    yield from _acts_without_receipts(tenant)
+    yield from _missing_expected_receipts(tenant)
 
 
 def case_count(tenant: Tenant) -> int:
-    """How many cases there are, for telling how far a verification is."""
+    """Return the number of cases, for the progress of a verification."""
     return WorkItem.objects.filter(tenant_id=tenant.id).count()
 
 
@@ -89,60 +88,60 @@ def _cases(tenant_id: uuid.UUID, items: Sequence[WorkItem]) -> tuple[list[CaseRo
 
 
 def _unpublished(tenant: Tenant, versions: Sequence[PolicyVersion]) -> Iterator[Finding]:
-    kinds = [kind for told_by in _TOLD_BY.values() for kind in told_by]
+    kinds = [kind for accepted in _ACCEPTED_KINDS.values() for kind in accepted]
     rows = Receipt.objects.filter(
         tenant_id=tenant.id, policy_version_id__in=[version.id for version in versions], kind__in=kinds
     )
     bodies = _bodies(rows.order_by().values_list("policy_version_id", "body"), ids.POLICY_VERSION)
     for version in versions:
-        told = {body["kind"] for body in bodies.get(version.public_id, ())}
-        acts = {
+        recorded = {body["kind"] for body in bodies.get(version.public_id, ())}
+        expected = {
             "policy.published": version.published_at is not None,
             "policy.retired": version.retired_at is not None,
         }
-        for kind, happened in acts.items():
-            if happened and told.isdisjoint(_TOLD_BY[kind]):
+        for kind, is_expected in expected.items():
+            if is_expected and recorded.isdisjoint(_ACCEPTED_KINDS[kind]):
                 message = f"{version.public_id}: there is no receipt that says it was {kind.partition('.')[2]}"
                 yield Finding(tenant.slug, "act_without_receipt", message)
 
 
-def _acts_without_receipts(tenant: Tenant) -> Iterator[Finding]:
-    told = _told(tenant)
-    for act in ACTS:
-        rows = act.model._default_manager.filter(act.happened, **{act.tenant: tenant.id}).order_by("pk")
-        for columns in rows.values_list(*act.columns).iterator(chunk_size=_CHUNK):
-            name = act.name(*columns)
-            if name not in told[act]:
-                yield Finding(tenant.slug, "act_without_receipt", f"{name}: there is no receipt {act.kind}")
-    for deletion in DELETIONS:
+def _missing_expected_receipts(tenant: Tenant) -> Iterator[Finding]:
+    recorded = _recorded_keys(tenant)
+    for expected in EXPECTED_RECEIPTS:
+        rows = expected.model._default_manager.filter(expected.condition, **{expected.tenant: tenant.id}).order_by("pk")
+        for columns in rows.values_list(*expected.columns).iterator(chunk_size=_CHUNK):
+            key = expected.row_key(*columns)
+            if key not in recorded[expected]:
+                yield Finding(tenant.slug, "act_without_receipt", f"{key}: there is no receipt {expected.kind}")
+    for deletion in EXPECTED_DELETION_RECEIPTS:
         rows = deletion.model._default_manager.filter(tenant_id=tenant.id)
-        present = {deletion.name(*columns) for columns in rows.values_list(*deletion.columns)}
-        for name in sorted(told[deletion, deletion.made] - told[deletion, deletion.kind] - present):
-            yield Finding(tenant.slug, "act_without_receipt", f"{name}: there is no receipt {deletion.kind}")
+        present = {deletion.row_key(*columns) for columns in rows.values_list(*deletion.columns)}
+        for key in sorted(recorded[deletion, deletion.created_kind] - recorded[deletion, deletion.kind] - present):
+            yield Finding(tenant.slug, "act_without_receipt", f"{key}: there is no receipt {deletion.kind}")
 
 
-def _told(tenant: Tenant) -> defaultdict[Any, set[str]]:
-    """The names that receipts tell of: by act, and by deletion and kind."""
+def _recorded_keys(tenant: Tenant) -> defaultdict[Any, set[str]]:
+    """Return the keys found in receipts, by `ReceiptExpectation`, and by `DeletionExpectation` and receipt kind."""
     readers: dict[str, list[tuple[Any, Callable[[Any], str]]]] = defaultdict(list)
-    for act in ACTS:
-        for kind in (act.kind, *act.others):
-            readers[kind].append((act, act.told))
-    for deletion in DELETIONS:
-        for kind in (deletion.kind, deletion.made):
-            readers[kind].append(((deletion, kind), deletion.told))
-    told: defaultdict[Any, set[str]] = defaultdict(set)
+    for expected in EXPECTED_RECEIPTS:
+        for kind in (expected.kind, *expected.other_kinds):
+            readers[kind].append((expected, expected.receipt_key))
+    for deletion in EXPECTED_DELETION_RECEIPTS:
+        for kind in (deletion.kind, deletion.created_kind):
+            readers[kind].append(((deletion, kind), deletion.receipt_key))
+    recorded: defaultdict[Any, set[str]] = defaultdict(set)
     rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=list(readers)).order_by()
     for kind, body in rows.values_list("kind", "body").iterator(chunk_size=_CHUNK):
         with suppress(orjson.JSONDecodeError):
             decoded = orjson.loads(bytes(body))
             for about, read in readers[kind]:
                 with suppress(KeyError):
-                    told[about].add(read(decoded))
-    return told
+                    recorded[about].add(read(decoded))
+    return recorded
 
 
 def _bodies(rows: Any, prefix: str) -> dict[str, list[Any]]:
-    """Decoded bodies by what they are about. What cannot be read tells nothing (and is found elsewhere)."""
+    """Return decoded receipt bodies by public id. Skip malformed bodies: the log verification reports them."""
     found: dict[str, list[Any]] = defaultdict(list)
     for about, body in rows.iterator():
         try:
@@ -153,7 +152,7 @@ def _bodies(rows: Any, prefix: str) -> dict[str, list[Any]]:
 
 
 def _batches[Row: Model](rows: QuerySet[Row]) -> Iterator[list[Row]]:
-    """The rows in the order of their ids, some at a time."""
+    """Yield the rows in batches, ordered by id."""
     last: uuid.UUID | None = None
     while True:
         after = rows if last is None else rows.filter(id__gt=last)
