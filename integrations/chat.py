@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from integrations.answers import outcome_of_answer, outcome_of_status
+from integrations.attempt_failures import FailureClass, TransportFailure
+from integrations.attempt_outcomes import Outcome
 from integrations.documents.chat_actions import HOSTS
-from integrations.failures import FailureClass, TransportFailure
-from integrations.outcomes import Outcome
+from integrations.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.transport import OutboundRequest, UnusableUrl, read_url, send
 from integrations.transport.client import FRAMING_HEADERS
 

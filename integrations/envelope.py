@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from integrations.failures import FailureClass, TransportFailure
+from integrations.attempt_failures import FailureClass, TransportFailure
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
 from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
 from threada_site.kernel.json.strict import parse_json

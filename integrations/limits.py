@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from integrations.failures import FailureClass
+from integrations.attempt_failures import FailureClass
 
 
 class Because(StrEnum):

@@ -9,7 +9,7 @@ from typing import Final
 from django.db import connection
 from django.db.models import Count, Min, Sum
 
-from integrations.failures import FailureClass
+from integrations.attempt_failures import FailureClass
 from integrations.limits import Because
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution, IntegrationGauge
 from telemetry.models import SummaryCount

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-from integrations.failures import FailureClass
+from integrations.attempt_failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 
 MAX_WORKER_DEATHS: Final = 10

@@ -19,7 +19,7 @@ from telemetry.instance_models import (
 )
 from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
-from telemetry.removals import RemovedReceipt
+from telemetry.removed_receipts import RemovedReceipt
 from telemetry.summary_models import SummaryCount, SummaryPosition, SummaryRollup
 from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids

@@ -9,8 +9,8 @@ import structlog
 
 from telemetry import sweeps
 from telemetry.models import TelemetryExport
-from telemetry.services import exports, making
-from telemetry.services.counting import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
+from telemetry.services import export_job, exports
+from telemetry.services.summary_counts import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
 from threada_site.database.partitioning import drop_months, make_months
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
@@ -26,7 +26,7 @@ log = structlog.get_logger("threada.jobs")
 @task(exports.MAKE, queue=EXPORT_QUEUE, can_stop=True)
 def make_export(*, tenant_id: str, export_id: str, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
     """Write the file of an export. A worker that is stopping leaves it to the next one."""
-    making.make_export(
+    export_job.make_export(
         uuid.UUID(export_id),
         ctx=job_context(tenant_of_job(tenant_id)),
         is_asked_to_stop=is_asked_to_stop,

@@ -16,7 +16,7 @@ from integrations.services.configure import put_integration
 from integrations.services.probe import probe_integration
 from telemetry.receipts import Subject
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.documents import as_yaml, one_document, with_lines
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column
@@ -99,7 +99,7 @@ class IntegrationAdmin(TenantAdmin):
         _put(call, form, slug=call.key)
         return Done("The integration means this from now on.")
 
-    @act(Scope.INTEGRATIONS_MANAGE)
+    @action(Scope.INTEGRATIONS_MANAGE)
     def test(self, call: Call) -> Done:
         """Is its secret there, its address allowed, its host listening? Nothing is executed."""
         integration = selectors.integration_by_slug(call.key, ctx=call.ctx) if ids.is_slug(call.key) else None

@@ -12,7 +12,7 @@ from integrations import selectors
 from integrations.models import StoredSecret
 from integrations.services.vault import put_secret, remove_secret, used_by
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -77,7 +77,7 @@ class StoredSecretAdmin(TenantAdmin):
         _put(call, form, call.key)
         return Done("Calls use the new value from now on.")
 
-    @act(Scope.INTEGRATIONS_MANAGE)
+    @action(Scope.INTEGRATIONS_MANAGE)
     def remove(self, call: Call) -> Done:
         """Forget it."""
         found = ids.is_slug(call.key) and self.rows(call.ctx).select_for_update().filter(slug=call.key).first()

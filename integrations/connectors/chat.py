@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from integrations.attempt_failures import TransportFailure
+from integrations.attempt_outcomes import Outcome
 from integrations.chat import ChatMessage, send_message
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.chat_actions import ChatCall
-from integrations.failures import TransportFailure
-from integrations.outcomes import Outcome
 from integrations.secrets import parse_reference
 from integrations.templates import render
 

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from integrations.attempt_failures import FailureClass, TransportFailure
+from integrations.attempt_outcomes import Outcome
 from integrations.connectors.exchange import exchange, outbound_request, query_value, url_of
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, HttpCall, IntegrationDocument
-from integrations.failures import FailureClass, TransportFailure
-from integrations.outcomes import Outcome
 from integrations.secrets import parse_reference
 from integrations.templates import render
 from threada_site.kernel.json.canonical import canonical_bytes

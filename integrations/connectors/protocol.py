@@ -3,7 +3,7 @@
 A connector has two moments. When an action is asked for, `build_request` renders it into the exact request as JSON,
 which is sealed into the envelope that people approve: it holds no secret, only references, and asks nothing of the
 outside. When the envelope is approved, an `OutboundConnector` is handed those sealed bytes' request again and carries
-it out, outside any transaction, through `integrations.transport` alone. A connector whose acts concern the work item
+it out, outside any transaction, through `integrations.transport` alone. A connector whose actions concern the work item
 itself (`workflow`) has no `call`: the service that settles the execution runs it inside its transaction.
 """
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from integrations.attempt_outcomes import Outcome
 from integrations.documents import ActionDocument, IntegrationDocument
-from integrations.outcomes import Outcome
 from integrations.secrets import Secret, SecretReference, resolve
 from integrations.transport import EgressPolicy, Network, SystemNetwork
 from threada_site.kernel import clock

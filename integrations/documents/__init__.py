@@ -127,7 +127,7 @@ def _read_actions(
         spec.refuse("must name at least one action", "actions", code="required")
         return {}
     written = spec.object("actions")
-    # An act upon the item runs in one transaction with its outcome, so it never happens twice.
+    # An action on the item runs in one transaction with its outcome, so it never happens twice.
     idempotent = spec.flag("idempotent", default=connector == "workflow")
     timeout_s = spec.seconds("timeout", DEFAULT_TIMEOUT_S, highest=LONGEST_TIMEOUT_S)
     retry = spec.retry("retry", RetryPolicy())

@@ -42,7 +42,7 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCall:
-    """An act of the `workflow` connector upon the item itself.
+    """An action of the `workflow` connector upon the item itself.
 
     `question` and `approvals` belong to `request_approval`: what the approver is asked, in words, and the approval rule
     as written (the one who reads rules checks it). `to` belongs to `assign`: whom.

@@ -1,4 +1,4 @@
-"""The `workflow` connector's part of an integration document: acts upon the work item itself."""
+"""The `workflow` connector's part of an integration document: actions on the work item itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WorkflowGrammar:
 
 
 def _read_call(slug: str, action: Fields) -> WorkflowCall | None:
-    """The act that `slug` names; None (and a problem written down) for a name that is none of them."""
+    """The action that `slug` names; None (and a problem written down) for a name that is none of them."""
     match slug:
         case "request_approval":
             if "question" in action:

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from integrations.attempt_failures import TransportFailure
 from integrations.connectors import connector_named
 from integrations.documents import IntegrationDocument, read_integration
-from integrations.failures import TransportFailure
 from integrations.models import (
     OPEN_EXECUTION_STATUSES,
     Action,

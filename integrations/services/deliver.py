@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from integrations.failures import TransportFailure
+from integrations.attempt_failures import TransportFailure
 from integrations.otlp_headers import USUAL, header_errors
 from integrations.secrets import allowed, parse_reference
 from integrations.services.senders.file import write_to_file

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from integrations.attempt_failures import FailureClass
 from integrations.configuration import document_of
-from integrations.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 from integrations.limits import Because, Limits, calls_within, is_well, rate_opens_at
 from integrations.models import Execution, Integration, IntegrationGauge

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from integrations.attempt_failures import TransportFailure
 from integrations.documents import IntegrationDocument
-from integrations.failures import TransportFailure
 from integrations.secrets import SecretReference, resolve
 from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy, reach

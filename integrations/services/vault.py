@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 from django.conf import settings
 
+from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.configuration import document_of
-from integrations.failures import FailureClass, TransportFailure
 from integrations.keyring import Keyring, Undecryptable, file_source, keys_in
 from integrations.models import Integration, StoredSecret
 from integrations.secrets import MAX_SECRET_BYTES, Secret, SecretReference

@@ -1,6 +1,6 @@
 """The one outbound transport: everything that leaves the process for a receiver goes through `send`."""
 
-from integrations.failures import FailureClass, TransportFailure
+from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.transport.client import OutboundAnswer, OutboundRequest, reach, send, verifying_context
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, SystemNetwork

@@ -12,7 +12,7 @@ from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
 from telemetry.services.deliveries import pause_delivery, remove_delivery, resume_delivery
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
@@ -51,19 +51,19 @@ class DeliveryAdmin(TenantAdmin):
             "can_manage": ctx.holds_anywhere(Scope.INTEGRATIONS_MANAGE),
         }
 
-    @act(Scope.INTEGRATIONS_MANAGE)
+    @action(Scope.INTEGRATIONS_MANAGE)
     def pause(self, call: Call) -> Done:
         """Stop sending."""
         pause_delivery(self._locked(call), now=clock.now(), ctx=call.ctx)
         return Done("The delivery is paused.")
 
-    @act(Scope.INTEGRATIONS_MANAGE)
+    @action(Scope.INTEGRATIONS_MANAGE)
     def resume(self, call: Call) -> Done:
         """Go on where it stopped."""
         resume_delivery(self._locked(call), ctx=call.ctx)
         return Done("The delivery goes on where it stopped.")
 
-    @act(Scope.INTEGRATIONS_MANAGE)
+    @action(Scope.INTEGRATIONS_MANAGE)
     def remove(self, call: Call) -> Done:
         """End it for good."""
         remove_delivery(self._locked(call), ctx=call.ctx)

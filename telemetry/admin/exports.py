@@ -22,7 +22,7 @@ from telemetry.services.evidence import open_evidence
 from telemetry.services.exports import cancel_export, create_export, retry_export
 from telemetry.services.verifier import VERIFIER_FILE, VERIFIER_TYPE, verifier_source
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act, sentences
+from threada_site.admin.actions import Call, Done, action, sentences
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -147,13 +147,13 @@ class TelemetryExportAdmin(TenantAdmin):
         is_ready = export.status == ExportStatus.READY
         return Done("The export is ready." if is_ready else "The export is being made.", self.url_of(export))
 
-    @act(Scope.TELEMETRY_READ)
+    @action(Scope.TELEMETRY_READ)
     def cancel(self, call: Call) -> Done:
         """Stop making it, or delete its file."""
         cancel_export(self._locked(call), ctx=call.ctx)
         return Done("The export is cancelled, and its file deleted.")
 
-    @act(Scope.TELEMETRY_READ)
+    @action(Scope.TELEMETRY_READ)
     def retry(self, call: Call) -> Done:
         """Make it again."""
         retry_export(self._locked(call), ctx=call.ctx)

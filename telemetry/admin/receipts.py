@@ -15,7 +15,7 @@ from telemetry.models import Receipt
 from telemetry.services.exports import bounded_window
 from telemetry.services.verification import verify_receipt
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column, ListFilter, created_window
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.api.filters import CreatedWindow
@@ -87,7 +87,7 @@ class ReceiptAdmin(TenantAdmin):
             "actor": User.objects.filter(id=row.actor_id).first() if row.actor_id else "the instance",
         }
 
-    @act(Scope.TELEMETRY_READ)
+    @action(Scope.TELEMETRY_READ)
     def verify(self, call: Call) -> Done:
         """Hash the stored bytes again, and prove them against the signed log."""
         parsed = ids.parse_public_id(ids.RECEIPT, call.key)

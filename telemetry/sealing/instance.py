@@ -12,9 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.heads import MATCHES_AGAIN, NotTheSignedLog, OnSigned, Published, checked_tree, signed_head
 from telemetry.sealing.instance_store import InstanceStore
 from telemetry.sealing.key_file import KeyFile
+from telemetry.sealing.signed_tree_heads import (
+    MATCHES_AGAIN,
+    NotTheSignedLog,
+    OnSigned,
+    Published,
+    checked_tree,
+    signed_head,
+)
 from telemetry.tlog.checkpoint import INSTANCE, instance_origin
 from telemetry.tlog.tree import CompactRange
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
-from telemetry.sealing.heads import SignedHead
 from telemetry.sealing.log_rows import instance_log_size, instance_node_reader, kept_nodes
 from telemetry.sealing.log_store import LogStore, NewestCheckpoint
+from telemetry.sealing.signed_tree_heads import SignedHead
 from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node

@@ -12,8 +12,8 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
-from telemetry.sealing.heads import SignedHead
 from telemetry.sealing.log_rows import kept_nodes, log_size, node_reader
+from telemetry.sealing.signed_tree_heads import SignedHead
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 from threada_site.database.role_names import PLATFORM

@@ -13,13 +13,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.heads import MATCHES_AGAIN, NotTheSignedLog, OnSigned, Published, checked_tree, signed_head
 from telemetry.sealing.instance import InstanceSealer
 from telemetry.sealing.instance_store import InstanceStore
+from telemetry.sealing.key_endorsement import Voucher
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.log_store import LogStore
-from telemetry.sealing.vouching import Voucher
+from telemetry.sealing.signed_tree_heads import (
+    MATCHES_AGAIN,
+    NotTheSignedLog,
+    OnSigned,
+    Published,
+    checked_tree,
+    signed_head,
+)
 from telemetry.tlog.checkpoint import log_origin
 from telemetry.tlog.tree import CompactRange
 from threada_site.kernel import ids

@@ -97,7 +97,7 @@ def put_delivery(
 
 
 def pause_delivery(delivery: Delivery, *, now: datetime, ctx: ActingContext, failure: Failure | None = None) -> None:
-    """Stop sending until somebody resumes it: a person's act, or its own after `failure`. `delivery` is locked."""
+    """Stop sending until somebody resumes it: a person's action, or its own after `failure`. `delivery` is locked."""
     require_unit_of_work(ctx.tenant_id)
     _move(delivery, DeliveryStatus.PAUSED)
     delivery.paused_at, delivery.next_try_at = now, None

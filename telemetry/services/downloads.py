@@ -11,11 +11,11 @@ from pathlib import Path
 import structlog
 from django.utils.http import http_date
 
+from telemetry.byte_ranges import asked_range
 from telemetry.export_files import read_range
 from telemetry.formats import media_type
 from telemetry.lifecycle import ExportStatus
 from telemetry.models import TelemetryExport
-from telemetry.ranges import asked_range
 from telemetry.services.exports import path_of
 from threada_site.kernel import errors
 

@@ -18,9 +18,9 @@ from telemetry.formats import FORMATS, file_extension
 from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import Receipt, TelemetryExport
 from telemetry.receipts import Entry
-from telemetry.services.bodies import bodies_of, expected, selected_receipts
+from telemetry.services.receipt_bodies import bodies_of, expected, selected_receipts
 from telemetry.services.record import record
-from telemetry.windows import Window, window
+from telemetry.time_windows import Window, window
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import EXPORT_QUEUE, enqueue
 from threada_site.kernel import clock, errors

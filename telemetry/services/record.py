@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from telemetry.inclusion_promises import note_receipt
 from telemetry.models import Receipt, SealQueueEntry
-from telemetry.promises import note_receipt
 from telemetry.receipts import Entry, body_bytes
 from threada_site.database.batched_writes import insert_together
 from threada_site.database.unit_of_work import require_unit_of_work

@@ -14,7 +14,7 @@ from telemetry import selectors
 from telemetry.filters import SummaryFilters, chosen_dimensions
 from telemetry.summary.figures import Figures, total_of
 from telemetry.summary.rollups import slice_for
-from telemetry.windows import earlier, window
+from telemetry.time_windows import earlier, window
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 

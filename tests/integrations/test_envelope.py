@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.envelope import FORMAT, check_agrees, open_envelope, seal
-from integrations.failures import FailureClass, TransportFailure
 from threada_site.kernel.json.canonical import canonical_bytes
 
 PAY: dict[str, Any] = {

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from integrations.attempt_failures import FailureClass
 from integrations.documents import read_integration
-from integrations.failures import FailureClass
 from integrations.limits import Limits, calls_within, is_well, rate_opens_at
 from threada_site.kernel.errors import DocumentInvalid
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.failures import FailureClass
+from integrations.attempt_failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 from integrations.retry import LONGEST_WAIT_S, MAX_WORKER_DEATHS, GiveUp, Retry, RetryPolicy, next_try
 

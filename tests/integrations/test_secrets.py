@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from integrations.failures import FailureClass, TransportFailure
+from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.secrets import Secret, SecretReference, allowed, parse_reference, resolve
 
 

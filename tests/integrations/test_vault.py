@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connections
 
-from integrations.failures import FailureClass, TransportFailure
+from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
 from integrations.models import StoredSecret
 from integrations.services import vault
@@ -285,10 +285,10 @@ class Busy:
         self.problems: list[str] = []
         self.done = threading.Event()
 
-    def run(self, act: Callable[[int], None], part: int) -> None:
+    def run(self, operation: Callable[[int], None], part: int) -> None:
         try:
             while not self.done.is_set():
-                act(part)
+                operation(part)
         except Exception as error:  # noqa: BLE001 - told at the end
             self.problems.append(repr(error))
         finally:

@@ -11,8 +11,8 @@ from django.conf import settings as product
 from pytest_django import Settings
 
 from telemetry.models import TelemetryExport
-from telemetry.services import bodies, exports, making
-from telemetry.services.making import make_export
+from telemetry.services import export_job, exports, receipt_bodies
+from telemetry.services.export_job import make_export
 from tests.factories import acting_system, make_tenant
 from tests.replicas.conftest import ALIAS
 from tests.replicas.server import Replica
@@ -25,7 +25,7 @@ from threada_site.tenancy.models import Tenant
 @pytest.fixture
 def acme(replica: Replica, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tenant:
     monkeypatch.setattr(exports, "AT_ONCE_ROWS", -1)
-    monkeypatch.setattr(making, "REPLICA_PATIENCE_S", 0.3)
+    monkeypatch.setattr(export_job, "REPLICA_PATIENCE_S", 0.3)
     monkeypatch.setattr(product, "THREADA_EXPORT_DIR", tmp_path / "exports")
     tenant = make_tenant("acme")
     record_all(tenant, AWKWARD * 20)
@@ -77,11 +77,11 @@ def test_a_replica_lost_in_the_middle_costs_no_byte(
 
     record_all(acme, ["x" * 100_000] * 40)  # more than fits into the buffers on the way
     settle_clock()
-    monkeypatch.setattr(making, "bodies_of", losing)
+    monkeypatch.setattr(export_job, "bodies_of", losing)
     made_anew = made(requested(acme))
     assert read_from == [ALIAS, "default"]
     assert made_anew[:2] == ("ready", 140)
-    monkeypatch.setattr(making, "bodies_of", read_bodies)
+    monkeypatch.setattr(export_job, "bodies_of", read_bodies)
     assert made_anew == on_primary(acme, settings)
 
 

@@ -24,10 +24,10 @@ from telemetry.models import (
 )
 from telemetry.receipts import Entry
 from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.heads import SignedHead, signed_head
 from telemetry.sealing.key_file import KeyFile, SigningKey
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
+from telemetry.sealing.signed_tree_heads import SignedHead, signed_head
 from telemetry.services.record import record
 from telemetry.tlog.checkpoint import instance_origin
 from telemetry.tlog.hashing import leaf_hash

@@ -17,9 +17,9 @@ from telemetry import sweeps
 from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import Receipt, TelemetryExport
 from telemetry.receipts import Entry
-from telemetry.services import exports, making
+from telemetry.services import export_job, exports
+from telemetry.services.export_job import make_export
 from telemetry.services.exports import create_export
-from telemetry.services.making import make_export
 from telemetry.services.record import record
 from tests.factories import acting_system
 from tests.jobs import queued_jobs, run_jobs
@@ -37,7 +37,7 @@ LONG_AGO = 10 * 365 * 86_400
 def by_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No export is small enough to be made at once; the beat stays out of a test's own transaction."""
     monkeypatch.setattr(exports, "AT_ONCE_ROWS", -1)
-    monkeypatch.setattr(making, "BEAT_S", 600.0)
+    monkeypatch.setattr(export_job, "BEAT_S", 600.0)
     monkeypatch.setattr(settings, "THREADA_EXPORT_DIR", tmp_path / "exports")
 
 
@@ -103,7 +103,7 @@ def test_a_job_makes_it(office: Office) -> None:
 def test_every_format_as_a_file_as_at_once_and_by_the_command(
     tenant: Tenant, file_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from telemetry.services.bodies import stream
+    from telemetry.services.receipt_bodies import stream
 
     fill(tenant, 300)
     settle_clock()
@@ -195,7 +195,7 @@ def test_cancelling(office: Office, django_capture_on_commit_callbacks: Any) -> 
 
 def test_one_cancelled_while_it_is_made_leaves_nothing(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     export = requested(tenant)
-    written = making._written
+    written = export_job._written
 
     def cancelled_meanwhile(row: TelemetryExport, *rest: Any) -> Any:
         made = written(row, *rest)
@@ -203,7 +203,7 @@ def test_one_cancelled_while_it_is_made_leaves_nothing(tenant: Tenant, monkeypat
             exports.cancel_export(TelemetryExport.objects.get(id=row.id), ctx=acting_system(tenant))
         return made
 
-    monkeypatch.setattr(making, "_written", cancelled_meanwhile)
+    monkeypatch.setattr(export_job, "_written", cancelled_meanwhile)
     make_export(export.id, ctx=acting_system(tenant))
     assert again(export).status == "cancelled"
     assert files() == []
@@ -233,9 +233,9 @@ def test_a_lost_worker_is_replaced_and_changes_nothing_when_it_wakes(tenant: Ten
     fill(tenant, 10)
     settle_clock()
     export = requested(tenant)
-    claimed = making._claim(export.id, ctx=acting_system(tenant))
+    claimed = export_job._claim(export.id, ctx=acting_system(tenant))
     assert claimed is not None
-    first = making._written(claimed, making._Beat(claimed), lambda: False)
+    first = export_job._written(claimed, export_job._Beat(claimed), lambda: False)
     make_export(export.id, ctx=acting_system(tenant))  # the lease still runs
     assert again(export).attempt == 1
     change(export, lease_until=clock.now() - timedelta(seconds=1))
@@ -244,7 +244,7 @@ def test_a_lost_worker_is_replaced_and_changes_nothing_when_it_wakes(tenant: Ten
     run_jobs()
     made = again(export)
     assert (made.status, made.attempt) == ("ready", 2)
-    making._settle(claimed, first, ctx=acting_system(tenant))
+    export_job._settle(claimed, first, ctx=acting_system(tenant))
     assert files() == [exports.path_of(made).name]
     assert again(export).attempt == 2
     assert kinds(tenant).count("telemetry.export_made") == 1
@@ -360,8 +360,8 @@ def test_a_refused_transition_changes_nothing(tenant: Tenant) -> None:
 
 
 def test_bodies_in_many_batches_are_all_there(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telemetry.services.bodies.BATCH_BYTES", 2000)
-    monkeypatch.setattr("telemetry.services.bodies._FIRST_BATCH", 1)
+    monkeypatch.setattr("telemetry.services.receipt_bodies.BATCH_BYTES", 2000)
+    monkeypatch.setattr("telemetry.services.receipt_bodies._FIRST_BATCH", 1)
     fill(tenant, 200)
     settle_clock()
     export = requested(tenant)

@@ -12,9 +12,9 @@ from django.db import connection
 
 from telemetry.models import Receipt, TelemetryExport
 from telemetry.receipts import Entry, Subject
-from telemetry.services.bodies import BATCH_BYTES, stream
 from telemetry.services.downloads import open_download
 from telemetry.services.exports import create_export, new_export
+from telemetry.services.receipt_bodies import BATCH_BYTES, stream
 from telemetry.services.record import receipt_rows, record
 from tests.factories import acting_system
 from tests.workitems.office import Office

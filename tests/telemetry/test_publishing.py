@@ -16,10 +16,10 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from telemetry.models import CheckpointTarget
-from telemetry.sealing.heads import Published
 from telemetry.sealing.log_store import LogStore
-from telemetry.sealing.publication import Publication
-from telemetry.sealing.publishing import Publisher, PublishFailure, Target
+from telemetry.sealing.publisher import Publisher, PublishFailure, Target
+from telemetry.sealing.publisher_pool import Publication
+from telemetry.sealing.signed_tree_heads import Published
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401  (a fixture)
 from tests.telemetry.sealed import NAME, Said, SealingRoom, newest, own_connection, write_receipts
 from threada_site.kernel import ids

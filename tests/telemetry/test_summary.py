@@ -18,10 +18,10 @@ from django.test.utils import CaptureQueriesContext
 from telemetry import selectors
 from telemetry.filters import SummaryFilters
 from telemetry.models import LogLeaf, Receipt, SealQueueEntry, SummaryCount, SummaryPosition, SummaryRollup
-from telemetry.services import counting
 from telemetry.services import summarize as summarize_module
-from telemetry.services.counting import count_sealed, tenants_to_count
+from telemetry.services import summary_counts
 from telemetry.services.summarize import days_of, summarize
+from telemetry.services.summary_counts import count_sealed, tenants_to_count
 from telemetry.summary.figures import EXECUTION_ENDS
 from telemetry.summary.measures import Measure
 from telemetry.summary.rollups import Slice, slice_for
@@ -276,7 +276,7 @@ def combined(tenant: Tenant, *, seed: int) -> None:
     ]  # fmt: skip
     with unit_of_work(tenant.id):
         for part in (cells[:150], cells[100:]):
-            counting._add(tenant.id, Counter(counting._Cell(*cell) for cell in part))
+            summary_counts._add(tenant.id, Counter(summary_counts._Cell(*cell) for cell in part))
 
 
 def sums(tenant: Tenant) -> dict[tuple[Any, ...], int]:

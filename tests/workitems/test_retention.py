@@ -15,7 +15,7 @@ from django.db.utils import IntegrityError, ProgrammingError
 from integrations.models import Envelope, Execution
 from policies.models import PolicyDecision
 from telemetry.models import Receipt, RemovedReceipt
-from telemetry.removals import removal_sha256
+from telemetry.removed_receipts import removal_sha256
 from telemetry.tasks import months
 from tests.by_month import add_past_months, id_in_month, month_before, parts
 from tests.jobs import queued_jobs, run_jobs
@@ -356,14 +356,14 @@ def test_only_a_tenant_admin_sets_rules_and_holds(office: Office) -> None:
     from workitems.retention.run import plan_retention
 
     ctx = office.ctx("fay")
-    acts = (
+    operations = (
         lambda: put_retention("mine", parse_retention({"keep_payload": "P1D"}), ctx=ctx),
         lambda: set_hold(HoldRequest(reason="Mine.", workflow="payments"), ctx=ctx),
         lambda: plan_retention(now=clock.now(), ctx=ctx),
     )
-    for act in acts:
+    for operation in operations:
         with unit_of_work(office.tenant.id), pytest.raises(errors.PermissionDenied):
-            act()
+            operation()
 
 
 def test_the_ledger_lets_go_of_nothing_by_any_other_way(office: Office) -> None:

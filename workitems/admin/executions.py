@@ -14,12 +14,12 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
 from integrations import selectors as systems
-from integrations.failures import FailureClass
+from integrations.attempt_failures import FailureClass
 from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution, IntegrationGauge
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
@@ -151,13 +151,13 @@ class ExecutionAdmin(TenantAdmin):
             "may_reconcile": may_execute and status is ExecutionStatus.OUTCOME_UNKNOWN,
         }
 
-    @act(Scope.ACTIONS_EXECUTE)
+    @action(Scope.ACTIONS_EXECUTE)
     def cancel(self, call: Call) -> Done:
         item, execution = self._locked(call)
         cancel_execution(item, execution, ctx=call.ctx)
         return Done("The execution is cancelled.")
 
-    @act(Scope.ACTIONS_EXECUTE)
+    @action(Scope.ACTIONS_EXECUTE)
     def retry(self, call: Call) -> Done:
         item, execution = self._locked(call)
         retry_execution(item, execution, ctx=call.ctx)
@@ -190,7 +190,7 @@ class ExecutionAdmin(TenantAdmin):
             said.append("There are more.")
         return Done(" ".join(said), f"{self.list_url()}?dead_letter=true")
 
-    @act(Scope.ACTIONS_EXECUTE)
+    @action(Scope.ACTIONS_EXECUTE)
     def reconcile(self, call: Call) -> Done:
         """Say what came of it."""
         item, execution = self._locked(call)

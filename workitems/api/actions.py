@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from integrations.models import Attempt, Execution
-from telemetry.promises import noting_receipts
-from telemetry.services.promises import receipt_promise
+from telemetry.inclusion_promises import noting_receipts
+from telemetry.services.inclusion_promises import receipt_promise
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import Claim, idempotent
 from threada_site.api.operations import operation, page_of

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from telemetry.promises import noting_receipts
-from telemetry.services.promises import receipt_promise
+from telemetry.inclusion_promises import noting_receipts
+from telemetry.services.inclusion_promises import receipt_promise
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView
@@ -31,7 +31,7 @@ class BatchVotes(TenantView):
         description=(
             "Only steps with the same rule and action (the same `batch_key`), each with the hash of its own envelope. "
             "All or nothing: the first step that is refused rejects the batch, and `decision_step_id` names it. How "
-            "many one act may decide depends on the risk of the riskiest: by default 50, with a sensitive data class "
+            "many one batch may decide depends on the risk of the riskiest: by default 50, with a sensitive data class "
             "20, with a risk flag 5."
         ),
         body=CAST_BATCH_VOTES,

@@ -20,11 +20,11 @@ from django.core.signing import BadSignature, Signer
 from structlog.contextvars import bound_contextvars
 
 from integrations import selectors as systems
+from integrations.attempt_failures import FailureClass, TransportFailure
+from integrations.attempt_outcomes import Outcome
 from integrations.configuration import document_of, host_of, readable_action_of
-from integrations.failures import FailureClass, TransportFailure
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.outcomes import Outcome
 from integrations.secrets import SecretReference, resolve
 from integrations.services.vault import reveal
 from integrations.standard_webhooks import is_signed, signing_key

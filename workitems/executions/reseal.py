@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from integrations import selectors as systems
-from integrations.failures import FailureClass
+from integrations.attempt_failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import dispatch

@@ -19,14 +19,14 @@ from django.db import connection
 from structlog.contextvars import bound_contextvars
 
 from integrations import selectors as systems
+from integrations.attempt_failures import FailureClass, TransportFailure
+from integrations.attempt_outcomes import Outcome
 from integrations.configuration import host_of, readable_action_of
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import ActionDocument
-from integrations.failures import FailureClass, TransportFailure
 from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
-from integrations.outcomes import Outcome
 from integrations.services.claim import Claim, claim, is_abandoned, is_due, waited_in_vain
 from integrations.services.dispatch import give_turns
 from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from integrations import selectors as systems
+from integrations.attempt_failures import FailureClass
+from integrations.attempt_outcomes import Outcome
 from integrations.documents import ActionDocument
-from integrations.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
-from integrations.outcomes import Outcome
 from integrations.retry import Retry, next_try
 from integrations.services.claim import Claim
 from integrations.services.dispatch import dispatch
@@ -40,9 +40,9 @@ def settle(
     held: Claim,
     ctx: ActingContext,
 ) -> None:
-    """Record what came of an attempt on locked rows. `outcome` None: an act upon the item itself, done here and now."""
+    """Record what came of an attempt on locked rows. `outcome` None: an action on the item itself, done in this call."""
     if outcome is None:
-        outcome = _act(item, request, ctx=ctx)
+        outcome = _perform_item_action(item, request, ctx=ctx)
     now = clock.now()
     is_first_try = execution.attempts_made <= execution.attempts_before + 1
     ambiguous_before = not is_first_try and systems.may_have_acted(execution)
@@ -169,8 +169,8 @@ def _open_step_asked_for(item: WorkItem, execution: Execution, request: dict[str
     )
 
 
-def _act(item: WorkItem, request: dict[str, Any], *, ctx: ActingContext) -> Outcome:
-    """An act of the workflow connector. What it cannot do fails the execution; nothing else has changed then."""
+def _perform_item_action(item: WorkItem, request: dict[str, Any], *, ctx: ActingContext) -> Outcome:
+    """An action of the workflow connector. What it cannot do fails the execution; nothing else has changed then."""
     if request["operation"] != "assign":
         return Outcome(response={"operation": request["operation"]})
     person = User.objects.filter(

@@ -16,7 +16,7 @@ from typing import Any, Final
 from telemetry.models import Receipt
 from telemetry.receipts import Entry
 from telemetry.services.record import record
-from telemetry.services.removal import remove_receipts
+from telemetry.services.remove_receipts import remove_receipts
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward

@@ -21,10 +21,10 @@ from typing import Final
 import structlog
 from django.conf import settings
 
-from integrations.answers import outcome_of_answer, outcome_of_status
-from integrations.failures import FailureClass, TransportFailure
+from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.otlp_headers import filled
-from integrations.services.senders.ways_out import post, with_secret
+from integrations.response_outcomes import outcome_of_answer, outcome_of_status
+from integrations.services.senders.http_delivery import post, with_secret
 from integrations.transport import OutboundAnswer
 from telemetry.delivery_rules import Failure, Taken
 from telemetry.models import Delivery

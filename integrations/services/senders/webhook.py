@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from integrations.answers import outcome_of_answer, outcome_of_status
-from integrations.failures import TransportFailure
-from integrations.outcomes import Outcome
+from integrations.attempt_failures import TransportFailure
+from integrations.attempt_outcomes import Outcome
+from integrations.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.services.senders.events import event_of
-from integrations.services.senders.ways_out import post, with_secret
+from integrations.services.senders.http_delivery import post, with_secret
 from integrations.standard_webhooks import signed_headers, signing_key
 from telemetry.delivery_rules import Failure, Taken
 from telemetry.services.deliveries import Batch

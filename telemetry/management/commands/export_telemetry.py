@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from telemetry.formats import FORMATS
-from telemetry.services.bodies import stream
 from telemetry.services.exports import new_export, record_export
+from telemetry.services.receipt_bodies import stream
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.management.base import TenantCommand
 
@@ -25,7 +25,7 @@ class Command(TenantCommand):
         parser.add_argument("--format", choices=list(FORMATS), default="ndjson")
         parser.add_argument("--gzip", action="store_true", help="compress (Parquet: inside the file)")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         filters = {name: options[name] for name in ("created_after", "created_before") if options[name]}
         compression = "gzip" if options["gzip"] else "none"

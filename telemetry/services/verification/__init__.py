@@ -3,7 +3,7 @@
 Reads in one snapshot and in streams, so that sealing goes on and memory stays flat, however long the log is.
 """
 
-from telemetry.services.verification.heads import KeptHead
+from telemetry.services.verification.checkpoints import KeptHead
 from telemetry.services.verification.instance import newest_entry, verify_instance
 from telemetry.services.verification.log import Tally, verify_log
 from telemetry.services.verification.single import Verified, verify_receipt

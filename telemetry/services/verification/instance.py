@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from telemetry.findings import Finding
 from telemetry.models import InstanceEntry
-from telemetry.services.verification.heads import Heads, KeptHead, LogRows
+from telemetry.services.verification.checkpoints import Heads, KeptHead, LogRows
 from telemetry.services.verification.log import Tally
 from telemetry.services.verification.nodes import KeptNodes
 from telemetry.services.verification.snapshot import stream
@@ -21,6 +20,7 @@ from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
 from telemetry.tlog.tree import CompactRange
+from telemetry.verification_findings import Finding
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 

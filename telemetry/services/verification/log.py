@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from telemetry.findings import Finding
 from telemetry.projections import StoredReceipt, projection_problems
-from telemetry.services.verification.heads import Heads, KeptHead, tenant_rows
+from telemetry.services.verification.checkpoints import Heads, KeptHead, tenant_rows
 from telemetry.services.verification.nodes import KeptNodes
 from telemetry.services.verification.snapshot import stream
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import VerifierKey
 from telemetry.tlog.tree import CompactRange
+from telemetry.verification_findings import Finding
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 

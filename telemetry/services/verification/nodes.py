@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from telemetry.findings import Finding
 from telemetry.sealing.log_rows import LEVELS_APART
-from telemetry.services.verification.heads import LogRows
+from telemetry.services.verification.checkpoints import LogRows
 from telemetry.services.verification.snapshot import stream
 from telemetry.tlog.tree import Node
+from telemetry.verification_findings import Finding
 
 
 class KeptNodes:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from telemetry.sealing.heads import Published
-from telemetry.sealing.publishing import PublishFailure, Target
-from telemetry.sealing.targets import AppendOnlyFile, GitDirectory, as_json
+from telemetry.sealing.local_publishers import AppendOnlyFile, GitDirectory, as_json
+from telemetry.sealing.publisher import PublishFailure, Target
+from telemetry.sealing.signed_tree_heads import Published
 from threada_site.environment import number, text, words
 
 MISCONFIGURED: Final = "misconfigured"
@@ -77,7 +77,7 @@ def read_target(word: str) -> Target:
             return Target(f"file:{path}", AppendOnlyFile(path), pause_s=0.0)
         return Target(f"git:{path}", GitDirectory(path), pause_s=float(number("THREADA_CHECKPOINT_GIT_SECONDS", 60)))
     if parts.scheme == "mailto" and "@" in parts.path:
-        from telemetry.sealing.mailbox import Mailbox
+        from telemetry.sealing.mail_publisher import Mailbox
 
         sender = text("THREADA_MAIL_FROM") or "Threada <threada@localhost>"
         mailbox = Mailbox(unquote(parts.path), server=text("THREADA_SMTP_URL"), sender=sender)

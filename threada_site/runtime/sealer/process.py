@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from telemetry.promises import promise_public_key
+from telemetry.inclusion_promises import promise_public_key
 from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import LineLog
 from telemetry.sealing.log_store import LogStore
-from telemetry.sealing.publication import Publication
+from telemetry.sealing.publisher_pool import Publication
 from telemetry.sealing.sealer import Sealer
 from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, ensure_embedded_database
 from threada_site.database.role_names import APP

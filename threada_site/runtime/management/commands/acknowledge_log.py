@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from telemetry.services.log_breaks import acknowledge_instance_log, acknowledge_log
+from telemetry.services.acknowledge_log import acknowledge_instance_log, acknowledge_log
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.runtime.sealer.process import sealing_anchor
 from threada_site.tenancy.management.base import TenantCommand
@@ -22,7 +22,7 @@ class Command(TenantCommand):
         which.add_argument("--instance", action="store_true", help="the log of the tenants' checkpoints")
         parser.add_argument("--reason", required=True, help="why; kept with the log")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         if not options["reason"].strip():
             self.misuse("--reason must say why.")
         if options["instance"]:

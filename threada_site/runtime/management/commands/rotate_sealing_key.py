@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
-from telemetry.services.key_changes import record_key_change
+from telemetry.services.sealing_key_rotation import record_key_change
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.runtime.sealer.key import settle_sealing_key
 from threada_site.runtime.sealer.process import (
@@ -33,7 +33,7 @@ class Command(TenantCommand):
         how.add_argument("--finish", action="store_true", help="the new key signs alone from now on")
         how.add_argument("--lost", action="store_true", help="the key file is gone for good: begin with a new key")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         key_file = sealing_key_file()
         try:
             if options["lost"]:

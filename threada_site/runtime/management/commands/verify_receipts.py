@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 
 from django.core.management.base import CommandParser
 
-from telemetry.findings import Finding
 from telemetry.sealing.key_file import KeyFileProblem
 from telemetry.selectors import log_size, newest_checkpoint
 from telemetry.services.verification import (
@@ -25,6 +24,7 @@ from telemetry.services.verification import (
 from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
 from telemetry.tlog.note import VerifierKey, notes_in
 from telemetry.tlog.texts import MalformedText
+from telemetry.verification_findings import Finding
 from threada_site.kernel import ids
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
 from threada_site.tenancy.management.base import ProductCommand
@@ -50,7 +50,7 @@ class Command(ProductCommand):
             "--key", action="append", default=[], help="a public key (vkey) you trust, or a file of them; may repeat"
         )
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         tenants = Tenant.objects.order_by("slug")
         if options["tenant"]:
             tenants = tenants.filter(slug=options["tenant"])

@@ -7,7 +7,7 @@ from typing import Final
 
 from django.conf import settings
 
-from integrations.failures import FailureClass, TransportFailure
+from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.secrets import Secret, SecretReference, parse_reference, resolve
 from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy, OutboundAnswer, OutboundRequest, read_url, send

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.promises import Noted, promise_key_text, promise_private_key, promise_public_key, signed_promise
+from telemetry.inclusion_promises import (
+    Noted,
+    promise_key_text,
+    promise_private_key,
+    promise_public_key,
+    signed_promise,
+)
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import Signer, sign
 from tests.telemetry.tlog.logs import Log, key

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from telemetry.promises import PROMISE_KEY, Noted, promise_public_key, signed_promise
+from telemetry.inclusion_promises import PROMISE_KEY, Noted, promise_public_key, signed_promise
 from telemetry.selectors import note_of_promise_key
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from telemetry.inclusion_promises import noting_receipts, promise_public_key
 from telemetry.models import PromiseKey, Receipt
-from telemetry.promises import noting_receipts, promise_public_key
-from telemetry.services.promises import forget_promise_key, receipt_promise
+from telemetry.services.inclusion_promises import forget_promise_key, receipt_promise
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, Signer, sign
 from tests.client import Api

@@ -9,7 +9,7 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
-from telemetry.promises import PROMISE_KEY, promise_key_text
+from telemetry.inclusion_promises import PROMISE_KEY, promise_key_text
 from telemetry.sealing.key_file import KeyFile, SigningKey
 from telemetry.sealing.log_store import LogStore
 from telemetry.tlog.note import SignedNote, Signer, sign

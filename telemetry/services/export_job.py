@@ -21,8 +21,8 @@ from telemetry.formats import FORMATS
 from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import TelemetryExport
 from telemetry.receipts import Entry
-from telemetry.services.bodies import bodies_of, expected, selected_receipts
 from telemetry.services.exports import become_ready, outcome_of, path_of
+from telemetry.services.receipt_bodies import bodies_of, expected, selected_receipts
 from telemetry.services.record import record
 from threada_site.database.replica_reads import position_now, read
 from threada_site.database.unit_of_work import unit_of_work

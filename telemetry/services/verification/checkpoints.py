@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from telemetry.findings import Finding
 from telemetry.services.verification.snapshot import stream
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
 from telemetry.tlog.tree import CompactRange
+from telemetry.verification_findings import Finding
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 

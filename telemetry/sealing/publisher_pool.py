@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Final
 
-from telemetry.sealing.heads import Published
 from telemetry.sealing.instance_store import InstanceStore
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.log_store import LogStore
-from telemetry.sealing.publishing import Publisher, Target, TargetState
+from telemetry.sealing.publisher import Publisher, Target, TargetState
+from telemetry.sealing.signed_tree_heads import Published
 from telemetry.tlog.checkpoint import INSTANCE
 from threada_site.kernel import ids
 

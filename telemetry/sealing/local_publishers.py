@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from telemetry.sealing.anchor import append_line
-from telemetry.sealing.heads import Published
-from telemetry.sealing.publishing import PublishFailure
+from telemetry.sealing.publisher import PublishFailure
+from telemetry.sealing.signed_tree_heads import Published
 
 UNWRITABLE: Final = "unwritable"
 GIT_FAILED: Final = "git_failed"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from django.db.models import QuerySet
 
 from telemetry.models import LogLeaf, Receipt, RemovedReceipt
-from telemetry.removals import removal_sha256
+from telemetry.removed_receipts import removal_sha256
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.hashing import leaf_hash
 from threada_site.database.roles import platform_role
