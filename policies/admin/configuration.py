@@ -17,7 +17,7 @@ from policies.services.lists import put_list
 from policies.services.workflows import put_workflow
 from telemetry.receipts import Subject
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done
+from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import as_yaml, one_document, with_lines
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column

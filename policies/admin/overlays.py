@@ -15,12 +15,12 @@ from django.views.decorators.http import require_safe
 from policies import selectors
 from policies.admin.effective import asked_effective
 from policies.documents.overlay import OverlayScope
-from policies.language.problems import Problems
-from policies.language.time_window import read_window
+from policies.language.field_errors import FieldErrors
+from policies.language.time_window import read_time_window
 from policies.models import Overlay
 from policies.services.overlays import put_overlay, remove_overlay
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -122,15 +122,15 @@ class OverlayAdmin(TenantAdmin):
     @form_page("New overlay", form=OverlayForm, scope=Scope.POLICIES_PUBLISH, submit="Have it apply")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         kind, _, slug = form.cleaned_data["scope"].partition("/")
-        problems = Problems()
+        field_errors = FieldErrors()
         sent = {name: form.cleaned_data[name].strip() or None for name in ("starts_at", "ends_at")}
-        window = read_window(sent, "", problems)
-        if problems.found:
-            raise errors.DocumentInvalid("The window cannot be read.", errors=problems.found)
+        window = read_time_window(sent, "", field_errors)
+        if field_errors.found:
+            raise errors.DocumentInvalid("The window cannot be read.", errors=field_errors.found)
         put = put_overlay(form.cleaned_data["policy"], OverlayScope(kind, slug), window=window, ctx=call.ctx)
         return Done(_SAID[put.change], self.url_of(put.row))
 
-    @act(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH)
     def remove(self, call: Call) -> Done:
         parsed = ids.parse_public_id(ids.OVERLAY, call.key)
         overlay = self.rows(call.ctx).filter(id=parsed).first() if parsed else None

@@ -20,7 +20,7 @@ from policies.admin.texts import document_text
 from policies.models import Policy
 from policies.services.drafts import draft_policy_version
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done
+from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import one_document, with_lines
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column

@@ -19,7 +19,7 @@ from policies.replay.reports import report_context
 from policies.replay.request import cancel_replay, resume_replay
 from telemetry.receipts import Subject
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
@@ -77,13 +77,13 @@ class PolicyReplayAdmin(TenantAdmin):
         replay = self.find(key, ctx=self._require_view(request))
         return report_of(replay, "json" if request.GET.get("format") == "json" else "html")
 
-    @act(Scope.POLICIES_WRITE)
+    @action(Scope.POLICIES_WRITE)
     def cancel(self, call: Call) -> Done:
         """Stop it where it is."""
         cancel_replay(self._locked(call), ctx=call.ctx)
         return Done("The replay is stopped. It can go on from where it is.")
 
-    @act(Scope.POLICIES_WRITE)
+    @action(Scope.POLICIES_WRITE)
     def resume(self, call: Call) -> Done:
         """Go on from where it is."""
         resume_replay(self._locked(call), ctx=call.ctx)

@@ -14,7 +14,7 @@ from policies.replay.reports import found_context, represent_finding
 from policies.replay.shadows import end_shadow
 from telemetry.receipts import Subject
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
@@ -63,7 +63,7 @@ class PolicyShadowAdmin(TenantAdmin):
             "unanswered": list(map(represent_finding, results.filter(kind="not_replayable")[:_SHOWN])),
         }
 
-    @act(Scope.POLICIES_WRITE)
+    @action(Scope.POLICIES_WRITE)
     def end(self, call: Call) -> Done:
         """End it before its time."""
         parsed = ids.parse_public_id(ids.POLICY_SHADOW, call.key)

@@ -23,7 +23,7 @@ from policies.replay.shadows import start_shadow
 from policies.replay.simulate import Simulation, simulate
 from telemetry.receipts import Subject
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, carry_out, sentences
+from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.documents import as_yaml, one_document
 from threada_site.admin.forms import CodeArea, ConsoleForm
 from threada_site.database.unit_of_work import unit_of_work
@@ -113,14 +113,14 @@ class TryingPages:
             if isinstance(outcome, Done) and outcome.url is not None:
                 return HttpResponseRedirect(outcome.url)
             shown = outcome.shows if isinstance(outcome, Done) else None
-            problems = sentences(outcome) if isinstance(outcome, ThreadaError) else []
+            messages = sentences(outcome) if isinstance(outcome, ThreadaError) else []
             with unit_of_work(ctx.tenant_id):
                 context = {
                     **admin.admin_site.each_context(request),
                     "title": _TITLES[form_class],
                     "submit": _SUBMITS[form_class],
                     "form": form,
-                    "problems": problems,
+                    "problems": messages,
                     "row": row,
                     "list_title": f"policy {row.policy.slug}",
                     "list_url": html.page_url("policies.policy", row.policy.slug),

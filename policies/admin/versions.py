@@ -21,7 +21,7 @@ from policies.services.publishing import publish_policy_version, retire_policy_v
 from policies.services.validation import validate_policy
 from telemetry.receipts import Subject
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.documents import one_document, with_lines
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
@@ -89,7 +89,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             edit_draft(draft, document.value, ctx=call.ctx)
         return Done("The draft is saved.")
 
-    @act(Scope.POLICIES_WRITE)
+    @action(Scope.POLICIES_WRITE)
     def validate(self, call: Call) -> Done:
         """Would it pass, were it published now?"""
         version = self._version(call)
@@ -99,14 +99,14 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         warned = "".join(f" {warning.detail}" for warning in found.warnings[:5])
         return Done(f"It would pass. Its conditions fit what they reach ({reached}), and its tests hold.{warned}")
 
-    @act(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH)
     def publish(self, call: Call) -> Done:
         """Put exactly the draft that was shown in force."""
         draft = self._draft_shown(call)
         publish_policy_version(draft, ctx=call.ctx, applies_to_open=call.sent("applies_to_open") == "on")
         return Done(f"Version {draft.number} is in force.")
 
-    @act(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH)
     def publish_in_emergency(self, call: Call) -> Done:
         """The same by one person alone, for a while."""
         draft = self._draft_shown(call)
@@ -118,19 +118,19 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open, emergency=emergency)
         return Done(f"Version {draft.number} is in force for {dict(TIME_BOXES)[lasts]}, unless a second person agrees.")
 
-    @act(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH)
     def confirm_emergency(self, call: Call) -> Done:
         """Agree, as a second person, with what one person has put in force."""
         confirmed = confirm_emergency(self._emergency(call), ctx=call.ctx)
         return Done(f"Version {confirmed.version.number} stays in force: two people answer for it now.")
 
-    @act(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH)
     def end_emergency(self, call: Call) -> Done:
         """Take back what one person has put in force."""
         ended = end_emergency(self._emergency(call), ctx=call.ctx)
         return Done(f"Version {ended.version.number} is taken back; what was in force before is again.")
 
-    @act(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH)
     def retire(self, call: Call) -> Done:
         version = self._version(call)
         retire_policy_version(version, ctx=call.ctx)

@@ -22,7 +22,7 @@ CHECK_SECONDS: Final = 10.0
 
 
 class Allowance:
-    """Processor time of this thread that is left for one act."""
+    """Processor time of this thread that is left for one request."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.thread_time() + seconds
@@ -42,11 +42,11 @@ def room_problems(specs: Mapping[str, Mapping[str, Any]]) -> list[FieldError]:
     """What is wrong with the policies that would apply in one tenant together, by slug."""
     rules = sum(len(spec.get("rules", [])) for spec in specs.values())
     size = sum(condition_bytes(spec) for spec in specs.values())
-    problems = []
+    errors = []
     if rules > MAX_RULES_APPLYING:
         said = f"{rules} rules would apply in this tenant; {MAX_RULES_APPLYING} may. Use lists for what is alike."
-        problems.append(FieldError("/rules", said, "too_large"))
+        errors.append(FieldError("/rules", said, "too_large"))
     if size > MAX_BYTES_APPLYING:
         said = f"The conditions that apply in this tenant would have {size} bytes; {MAX_BYTES_APPLYING} may."
-        problems.append(FieldError("/rules", said, "too_large"))
-    return problems
+        errors.append(FieldError("/rules", said, "too_large"))
+    return errors

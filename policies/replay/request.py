@@ -99,7 +99,7 @@ def enqueue_replay(replay: PolicyReplay) -> None:
 
 
 def record_replay(kind: str, replay: PolicyReplay, *, ctx: ActingContext, reason_codes: tuple[str, ...] = ()) -> None:
-    """The receipt of an act upon a replay: which document, over which window, and how far it came."""
+    """The receipt of an action on a replay: which document, over which window, and how far it came."""
     record(
         Entry(
             kind=kind,
@@ -181,8 +181,8 @@ def _window(request: ReplayRequest, *, ctx: ActingContext) -> tuple[Any, Any]:
     before = min(request.created_before or now, now)
     after = request.created_after
     if after is not None and request.created_before is not None and request.created_before <= after:
-        problem = FieldError("/created_before", "must be later than created_after", "invalid")
-        raise errors.InvalidRequest("The window ends before it begins.", errors=[problem])
+        field_error = FieldError("/created_before", "must be later than created_after", "invalid")
+        raise errors.InvalidRequest("The window ends before it begins.", errors=[field_error])
     end = ids.first_id_at(before)
     rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id__lt=end)
     if after is not None:

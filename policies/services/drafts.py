@@ -97,7 +97,7 @@ def _base(document: Any) -> str:
 def _check_what_it_says(spec: dict[str, Any], *, policy: Policy, ctx: ActingContext, pointer: str) -> None:
     """What publishing will check is checked at once, but for what it overrides: that may be published first."""
     found = validate_policy(spec, policy=policy, ctx=ctx, pointer=pointer)
-    replace(found, override_problems=()).check()
+    replace(found, override_errors=()).check()
 
 
 def is_whole(document: Any) -> bool:
@@ -112,7 +112,7 @@ def check_is_draft(version: PolicyVersion) -> None:
 
 
 def version_entry(kind: str, version: PolicyVersion, **outcome: Any) -> Entry:
-    """The receipt of an act upon a policy version: its digest, never its text."""
+    """The receipt of an action on a policy version: its digest, never its text."""
     return Entry(
         kind=kind,
         subject=Subject(policy_version_id=version.id, status=version.status),

@@ -1,4 +1,4 @@
-"""Any order of acts, clock jumps and crashes: nothing goes out without an approved, unexpired, hash-equal envelope, and
+"""Any order of actions, clock jumps and crashes: nothing goes out without an approved, unexpired, hash-equal envelope, and
 nothing that the rules in force deny.
 
 A model keeps its own books of what people did, and holds every request that reaches the receiver against them. The same
@@ -121,7 +121,7 @@ class World(RuleBasedStateMachine):
 
     @initialize(target=items)
     def begin(self) -> Any:
-        """Banks, rules, and of every kind of execution one that waits, so that each act has something to act upon."""
+        """Banks, rules, and of every kind of execution one that waits, so that each action has something to act upon."""
         ctx = acting_system(self.office.tenant, EntryPoint.COMMAND)
         with unit_of_work(self.office.tenant.id):
             for slug, is_idempotent in BANKS.items():
@@ -132,10 +132,10 @@ class World(RuleBasedStateMachine):
         kinds = [(500, "bank", 2), (500, "brittle", 2), (5, "bank", 0), (5, "brittle", 0), (150, "bank", 1)]
         return multiple(*(self.create(amount, bank, voters) for amount, bank, voters in kinds))
 
-    def attempt(self, act: Callable[[], Any]) -> Any:
-        """What `act` gives, or None when it is refused; a refusal leaves the books as they are."""
+    def attempt(self, operation: Callable[[], Any]) -> Any:
+        """What `operation` gives, or None when it is refused; a refusal leaves the books as they are."""
         try:
-            return act()
+            return operation()
         except ThreadaError:
             return None
 
@@ -152,11 +152,11 @@ class World(RuleBasedStateMachine):
 
     @rule(item=items, amount=AMOUNTS)
     def edit(self, item: WorkItem, amount: int) -> None:
-        def act() -> bool:
+        def operation() -> bool:
             self.office.on_item(item, lambda locked, *, ctx: edit_payload(locked, {"amount": amount}, ctx=ctx))
             return True
 
-        if self.attempt(act):
+        if self.attempt(operation):
             self.amounts[item.id] = amount
 
     @rule(item=items, bank=st.sampled_from(list(BANKS)))
@@ -202,22 +202,22 @@ class World(RuleBasedStateMachine):
         execution = self.last_execution(item)
         if execution is not None:
 
-            def act() -> bool:
+            def operation() -> bool:
                 self.office.on_execution(execution, cancel_execution)
                 return True
 
-            if self.attempt(act):
+            if self.attempt(operation):
                 self.cancelled.add(execution.public_id)
 
     @rule(item=items)
     def cancel(self, item: WorkItem) -> None:
         execution = self.last_execution(item)
 
-        def act() -> bool:
+        def operation() -> bool:
             self.office.on_item(item, cancel_work_item)
             return True
 
-        if self.attempt(act) and execution is not None:
+        if self.attempt(operation) and execution is not None:
             self.cancelled.add(execution.public_id)
 
     @rule(item=items)
@@ -229,11 +229,11 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: not self.freezes)
     @rule(scope=st.sampled_from(SCOPES))
     def freeze(self, scope: FreezeScope) -> None:
-        def act() -> Freeze:
+        def operation() -> Freeze:
             with unit_of_work(self.office.tenant.id):
                 return set_freeze(scope, reason="Stop.", ctx=self.office.ctx("ada")).freeze
 
-        frozen = self.attempt(act)
+        frozen = self.attempt(operation)
         if frozen is not None and frozen.id not in {each.id for each in self.freezes}:
             self.freezes.append(frozen)
 
@@ -306,7 +306,7 @@ class World(RuleBasedStateMachine):
         self.hold_against_the_books()
 
     def hold_against_the_books(self) -> None:
-        """Every request that has arrived since was allowed at this moment: no act lies between."""
+        """Every request that has arrived since was allowed at this moment: no action lies between."""
         fresh = self.bank.requests()[self.seen :]
         self.seen += len(fresh)
         for request in fresh:
@@ -355,7 +355,7 @@ def test_nothing_goes_out_that_was_not_approved_or_is_denied(
     receiver.behave({"/bank": {"dedupe": True}})
     World.bank, World.effects = receiver, Counter()
     run_state_machine_as_test(World, settings=_settings())
-    print(f"\nmodel: {EXAMPLES} examples of up to {STEPS} acts, requests that went out: {dict(World.effects)}")
+    print(f"\nmodel: {EXAMPLES} examples of up to {STEPS} operations, requests that went out: {dict(World.effects)}")
     for why in ("approved", "allowed"):
         assert sum(World.effects[f"{bank} {why}"] for bank in BANKS) > 0
 

@@ -26,8 +26,8 @@ from workitems.retention.case_tables import case_tables
 PAGE = "/console/workitems/decisionstep/attention/"
 
 
-def address(step: dict[str, Any], act: str = "change") -> str:
-    return reverse(f"admin:workitems_decisionstep_{act}", args=[step["decision_step_id"]])
+def address(step: dict[str, Any], action: str = "change") -> str:
+    return reverse(f"admin:workitems_decisionstep_{action}", args=[step["decision_step_id"]])
 
 
 def readings(demo: Demo) -> list[tuple[str, str]]:

@@ -30,8 +30,8 @@ def busy(demo: Demo) -> Busy:
     return busy_tenant(demo)
 
 
-def address(act: str, step_id: str) -> str:
-    return reverse(f"admin:workitems_decisionstep_{act}", args=[step_id])
+def address(action: str, step_id: str) -> str:
+    return reverse(f"admin:workitems_decisionstep_{action}", args=[step_id])
 
 
 def sent(browser: Client, url: str, **fields: str) -> str:

@@ -47,12 +47,12 @@ def race(ctx: ActingContext, first: Callable[[], Any], second: Callable[[], Any]
     """What each returned or raised. The second begins when the first has done all but commit, and waits for it."""
     has_acted = Event()
 
-    def run(act: Callable[[], Any], *, leads: bool) -> Any:
+    def run(operation: Callable[[], Any], *, leads: bool) -> Any:
         try:
             if not leads:
                 has_acted.wait(10)
             with unit_of_work(ctx.tenant_id):
-                result = act()
+                result = operation()
                 if leads:
                     has_acted.set()
                     time.sleep(0.3)

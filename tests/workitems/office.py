@@ -147,15 +147,15 @@ class Office:
             item, locked = locked_step(step.id, ctx=self.system)
             return cast_vote(item, locked, Ballot(**ballot), ctx=self.ctx(by))
 
-    def on_item(self, item: WorkItem, act: Any, by: str = "rita", **more: Any) -> Any:
-        """`act(locked item, ctx=…)` in a unit of work."""
+    def on_item(self, item: WorkItem, operation: Any, by: str = "rita", **more: Any) -> Any:
+        """`operation(locked item, ctx=…)` in a unit of work."""
         with unit_of_work(self.tenant.id):
-            return act(locked_item(item.id, ctx=self.system), ctx=self.ctx(by), **more)
+            return operation(locked_item(item.id, ctx=self.system), ctx=self.ctx(by), **more)
 
-    def on_execution(self, execution: Execution, act: Any, by: str = "rita", **more: Any) -> Any:
-        """`act(locked item, locked execution, ctx=…)` in a unit of work."""
+    def on_execution(self, execution: Execution, operation: Any, by: str = "rita", **more: Any) -> Any:
+        """`operation(locked item, locked execution, ctx=…)` in a unit of work."""
         with unit_of_work(self.tenant.id):
-            return act(*locked_execution(execution.id, ctx=self.system), ctx=self.ctx(by), **more)
+            return operation(*locked_execution(execution.id, ctx=self.system), ctx=self.ctx(by), **more)
 
     def item(self, item: WorkItem) -> WorkItem:
         with unit_of_work(self.tenant.id):

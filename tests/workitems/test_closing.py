@@ -55,15 +55,15 @@ def test_an_edit_takes_a_started_execution_back(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "status", "kind"),
+    ("operation", "status", "kind"),
     [(cancel_work_item, "cancelled", "work_item.cancelled"), (resolve_work_item, "resolved", "work_item.resolved")],
 )
 def test_ending_what_has_started_takes_it_back(
-    office: Office, act: Callable[..., None], status: str, kind: str
+    office: Office, operation: Callable[..., None], status: str, kind: str
 ) -> None:
     item = office.decided()
     execution = office.execute(item).execution
-    office.on_item(item, act, reason="done elsewhere")
+    office.on_item(item, operation, reason="done elsewhere")
     assert (office.item(item).status, office.execution(execution).status) == (status, "cancelled")
     assert office.kinds(item)[-2:] == ["execution.cancelled", kind]
     run_jobs()
@@ -71,34 +71,36 @@ def test_ending_what_has_started_takes_it_back(
 
 
 @pytest.mark.parametrize("status", ["running", "outcome_unknown"])
-@pytest.mark.parametrize("act", [edit, cancel_work_item, resolve_work_item])
-def test_nothing_is_changed_under_a_running_execution(office: Office, act: Callable[..., None], status: str) -> None:
+@pytest.mark.parametrize("operation", [edit, cancel_work_item, resolve_work_item])
+def test_nothing_is_changed_under_a_running_execution(
+    office: Office, operation: Callable[..., None], status: str
+) -> None:
     item = office.decided()
     execution = office.execute(item).execution
     office.set_execution(execution, status=status)
     told = office.kinds(item)
     with pytest.raises(errors.ExecutionInProgress):
-        office.on_item(item, act)
+        office.on_item(item, operation)
     assert (office.item(item).status, office.item(item).version) == ("executing", 1)
     assert office.kinds(item) == told
 
 
 @pytest.mark.parametrize("status", ["refused", "rejected", "expired", "resolved", "cancelled"])
-@pytest.mark.parametrize("act", [edit, cancel_work_item, resolve_work_item])
-def test_what_has_ended_stays_so(office: Office, act: Callable[..., None], status: str) -> None:
+@pytest.mark.parametrize("operation", [edit, cancel_work_item, resolve_work_item])
+def test_what_has_ended_stays_so(office: Office, operation: Callable[..., None], status: str) -> None:
     item = office.decided()
     with unit_of_work(office.tenant.id):
         WorkItem.objects.filter(id=item.id).update(status=status)
     with pytest.raises(errors.TransitionNotAllowed):
-        office.on_item(item, act)
+        office.on_item(item, operation)
     assert office.item(item).status == status
 
 
-@pytest.mark.parametrize("act", [edit, cancel_work_item, resolve_work_item])
-def test_it_needs_the_right_to_write(office: Office, act: Callable[..., None]) -> None:
+@pytest.mark.parametrize("operation", [edit, cancel_work_item, resolve_work_item])
+def test_it_needs_the_right_to_write(office: Office, operation: Callable[..., None]) -> None:
     item = office.decided()
     with pytest.raises(errors.PermissionDenied):
-        office.on_item(item, act, by="fay")
+        office.on_item(item, operation, by="fay")
     assert office.item(item).status == "ready"
 
 

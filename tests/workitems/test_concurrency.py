@@ -35,21 +35,21 @@ from workitems.tasks import decide_intake
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def at_once(*acts: Callable[[], Any]) -> list[Any]:
-    """What each act returned or raised, all begun at the same moment, each in a thread of its own."""
-    ready = Barrier(len(acts))
+def at_once(*operations: Callable[[], Any]) -> list[Any]:
+    """What each action returned or raised, all begun at the same moment, each in a thread of its own."""
+    ready = Barrier(len(operations))
 
-    def run(act: Callable[[], Any]) -> Any:
+    def run(operation: Callable[[], Any]) -> Any:
         try:
             ready.wait(20)
-            return act()
+            return operation()
         except errors.ThreadaError as error:
             return error
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return [future.result(60) for future in [pool.submit(run, act) for act in acts]]
+    with ThreadPoolExecutor(len(operations)) as pool:
+        return [future.result(60) for future in [pool.submit(run, operation) for operation in operations]]
 
 
 def refused(results: Sequence[Any]) -> list[str]:
@@ -238,16 +238,16 @@ def test_the_receiver_only_ever_sees_approved_bytes(office: Office, bank: Receiv
     for number in range(rounds):
         amount = 1000 + 10 * number
         item, step, execution = office.awaiting(amount)
-        acts: list[Callable[[], Any]] = [
+        operations: list[Callable[[], Any]] = [
             partial(office.vote, step, "fay"),
             partial(office.vote, step, "finn"),
             partial(office.execute, item),
             partial(run_execution, office.tenant, execution.id),
         ]
         if number % 3:  # every third case is left alone, so that something is approved however the races end
-            acts.append(partial(office.on_item, item, edit, amount=amount + 5))
-        rng.shuffle(acts)
-        at_once(*acts)
+            operations.append(partial(office.on_item, item, edit, amount=amount + 5))
+        rng.shuffle(operations)
+        at_once(*operations)
         run_jobs()
         with unit_of_work(office.tenant.id):
             for row in DecisionStep.objects.filter(work_item=item, status="approved").select_related("envelope"):

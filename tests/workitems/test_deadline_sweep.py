@@ -35,12 +35,12 @@ def test_what_fails_rests_longer_each_time(office: Office, monkeypatch: pytest.M
     put_deadline(office)
     _, bad, _ = office.awaiting()
     _, good, _ = office.awaiting()
-    act = deadlines.act_on_deadlines
+    operation = deadlines.act_on_deadlines
 
     def fail(item: WorkItem, step: DecisionStep, **more: Any) -> None:
         if step.id == bad.id:
             raise RuntimeError("no luck")
-        act(item, step, **more)
+        operation(item, step, **more)
 
     monkeypatch.setattr(deadlines, "act_on_deadlines", fail)
     now = clock.now() + timedelta(hours=2)
@@ -50,7 +50,7 @@ def test_what_fails_rests_longer_each_time(office: Office, monkeypatch: pytest.M
     assert not sweep_deadlines(now=now + timedelta(seconds=9))
     assert sweep_deadlines(now=now + timedelta(seconds=10))["failed"] == 1
     assert office.step(bad).next_due_at == now + timedelta(seconds=30)
-    monkeypatch.setattr(deadlines, "act_on_deadlines", act)
+    monkeypatch.setattr(deadlines, "act_on_deadlines", operation)
     assert sweep_deadlines(now=now + timedelta(seconds=30))["done"] == 1
     assert office.step(bad).status == "expired"
 

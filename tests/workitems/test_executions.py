@@ -123,11 +123,11 @@ def test_only_an_unknown_outcome_is_reconciled(office: Office, status: str) -> N
 
 def test_they_need_the_right_to_execute(office: Office) -> None:
     execution = office.execute(office.decided()).execution
-    for act, more in (
+    for operation, more in (
         (cancel_execution, {}),
         (retry_execution, {}),
         (reconcile_execution, {"succeeded": True, "reason": "x"}),
     ):
         with pytest.raises(errors.PermissionDenied):
-            office.on_execution(execution, act, by="fay", **more)
+            office.on_execution(execution, operation, by="fay", **more)
     assert office.execution(execution).status == "started"

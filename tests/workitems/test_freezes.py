@@ -377,8 +377,8 @@ def _stop(office: Office) -> Any:
         return set_freeze(FreezeScope(), reason="Race", ctx=office.ctx("ada"))
 
 
-def _closing(act: Any) -> None:
+def _closing(operation: Any) -> None:
     try:
-        act()
+        operation()
     finally:
         connection.close()

@@ -116,12 +116,12 @@ def test_reading_decides_nothing(
             browser.head(path)
             browser.options(path)
         assert office.api("fay").get(path, AS_IF_TO_DECIDE).status_code == 302  # a token opens no page: to the sign-in
-        for act in ("approve", "reject", "claim", "release"):
-            assert people[0].get(path.replace("change/", f"{act}/")).status_code in (200, 405)
+        for action in ("approve", "reject", "claim", "release"):
+            assert people[0].get(path.replace("change/", f"{action}/")).status_code in (200, 405)
     for step in {address.split("/")[-3] for address in addresses if address.endswith("/change/")}:
         assert office.api("fay").get(f"/decision-steps/{step}", headers={"Accept": "*/*"}).status_code == 200
-        for act in ("votes", "claim", "release", "reassign", "escalate"):
-            assert office.api("fay").get(f"/decision-steps/{step}/{act}").status_code == 405
+        for action in ("votes", "claim", "release", "reassign", "escalate"):
+            assert office.api("fay").get(f"/decision-steps/{step}/{action}").status_code == 405
     assert statuses == {200}
     assert everything() == before
     with unit_of_work(office.tenant.id):
@@ -129,7 +129,7 @@ def test_reading_decides_nothing(
         assert list(looked) == [(told.id, "ada"), (told.id, "fay")]  # the open step, who is asked, once each
     assert kinds_of_receipts(office) - receipts == Counter(
         {"request.refused": 10}
-    )  # the API's, two steps with five acts
+    )  # the API's, two steps with five actions
     assert queued_jobs(telling=True) == jobs
     assert office.step(told).status == "pending"
     office.vote(told, "fay")  # who only looked has still their vote

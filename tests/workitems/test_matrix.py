@@ -331,8 +331,8 @@ def test_links_decide_nothing(name: str, staffed: Office) -> None:
     for browser in browsers:
         for url in (page, f"{page}?{urlencode(vote)}", f"{batch}?{urlencode([*chosen, *vote.items()])}"):
             assert browser.get(url).status_code in (200, 302)
-        for act in ("approve", "reject", "claim"):
-            url = reverse(f"admin:workitems_decisionstep_{act}", args=[step.public_id])
+        for action in ("approve", "reject", "claim"):
+            url = reverse(f"admin:workitems_decisionstep_{action}", args=[step.public_id])
             assert browser.get(url, vote).status_code == 405
         assert browser.get(reverse("admin:workitems_decisionstep_batch_vote"), vote).status_code == 405
     stranger = Client().get(page)

@@ -72,9 +72,9 @@ def test_what_is_overtaken_and_what_is_stale() -> None:
 
 def test_words() -> None:
     about = {"tenant": "acme", "workflow": "payments"}
-    acts = News(event=Event.ASSIGNED, action="pay", integration="bank", **about)
-    assert subject_of_news(acts) == "[acme] Your decision is asked: pay for payments"
-    assert question_of_news(acts) == "Should pay be carried out on bank?"
+    with_action = News(event=Event.ASSIGNED, action="pay", integration="bank", **about)
+    assert subject_of_news(with_action) == "[acme] Your decision is asked: pay for payments"
+    assert question_of_news(with_action) == "Should pay be carried out on bank?"
     review = News(event=Event.REMINDER, is_review=True, **about)
     assert subject_of_news(review) == "[acme] Still waiting for your decision: payments"
     assert question_of_news(review) == "Is this payments request in order?"

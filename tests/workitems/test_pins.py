@@ -85,17 +85,17 @@ def test_a_version_is_superseded_once(office: Office) -> None:
 
 
 class Held:
-    """An act in a transaction of its own, in a thread of its own, that is done and not committed yet."""
+    """An action in a transaction of its own, in a thread of its own, that is done and not committed yet."""
 
     def __init__(
-        self, pool: ThreadPoolExecutor, open_unit: Callable[[], AbstractContextManager[Any]], act: Any
+        self, pool: ThreadPoolExecutor, open_unit: Callable[[], AbstractContextManager[Any]], operation: Any
     ) -> None:
         self.done, self.commit = Event(), Event()
 
         def run() -> Any:
             try:
                 with open_unit():
-                    result = act()
+                    result = operation()
                     self.done.set()
                     assert self.commit.wait(30)
                 return result
@@ -107,10 +107,10 @@ class Held:
         assert self.done.wait(30)
 
 
-def in_thread(pool: ThreadPoolExecutor, act: Callable[[], Any]) -> Future[Any]:
+def in_thread(pool: ThreadPoolExecutor, operation: Callable[[], Any]) -> Future[Any]:
     def run() -> Any:
         try:
-            return act()
+            return operation()
         except errors.ThreadaError as error:
             return error
         finally:
@@ -190,13 +190,13 @@ def test_publishing_and_voting_at_the_same_moment_keep_the_version_that_the_step
     _, step, execution = office.awaiting()
     pinned = office.step(step).policy_version_ids
     office.vote(step, "fay")
-    acts: dict[str, Callable[[], Any]] = {
+    operations: dict[str, Callable[[], Any]] = {
         "vote": partial(office.vote, step, "finn"),
         "publish": partial(publish, office, ASKS_VERA_TOO, *RULES[2:], applies_to_open=False),
     }
     with ThreadPoolExecutor(2) as pool:
-        held = Held(pool, partial(unit_of_work, office.tenant.id), acts.pop(first))
-        (other,) = (in_thread(pool, act) for act in acts.values())
+        held = Held(pool, partial(unit_of_work, office.tenant.id), operations.pop(first))
+        (other,) = (in_thread(pool, operation) for operation in operations.values())
         assert is_done_soon(other)
         held.commit.set()
         assert not [error for error in (held.future.result(30), other.result(30)) if isinstance(error, Exception)]

@@ -33,13 +33,13 @@ ROUNDS: Final = int(os.environ.get("THREADA_RACE_ROUNDS", "40"))
 SEED: Final = int(os.environ.get("THREADA_SEED") or random.SystemRandom().randrange(2**32))
 
 
-def a_little_later(rng: random.Random, act: Callable[[], Any]) -> Callable[[], Any]:
+def a_little_later(rng: random.Random, operation: Callable[[], Any]) -> Callable[[], Any]:
     """Begun within a few milliseconds, so that the interleavings vary; which one comes about decides nothing here."""
     pause = rng.random() * 0.012
 
     def late() -> Any:
         time.sleep(pause)
-        return act()
+        return operation()
 
     return late
 
@@ -79,7 +79,7 @@ def test_only_approved_bytes_ever_arrive(office: Office, bank: Receiver) -> None
     for number in range(ROUNDS):
         amount = 1000 + 10 * number
         item, step, execution = office.awaiting(amount)
-        acts: list[Callable[[], Any]] = [
+        operations: list[Callable[[], Any]] = [
             partial(office.vote, step, "fay"),
             partial(office.vote, step, "finn"),
             partial(change, office, step, "fred", payload={"amount": amount + 1}),
@@ -87,10 +87,10 @@ def test_only_approved_bytes_ever_arrive(office: Office, bank: Receiver) -> None
             partial(run_execution, office.tenant, execution.id),
         ]
         if number % 2:
-            acts.append(partial(office.on_item, item, edit, amount=amount + 2))
-            acts.append(partial(office.execute, item))
-        rng.shuffle(acts)
-        results = at_once(*(a_little_later(rng, act) for act in acts))
+            operations.append(partial(office.on_item, item, edit, amount=amount + 2))
+            operations.append(partial(office.execute, item))
+        rng.shuffle(operations)
+        results = at_once(*(a_little_later(rng, operation) for operation in operations))
         ends.update(result.reason_code for result in results if isinstance(result, errors.ThreadaError))
         run_jobs()
         decide_what_is_left(office, item)

@@ -43,7 +43,7 @@ def test_one_winner_one_receipt_and_a_typed_409(office: Office, record_property:
             decision |= {"decision": "reject", "reason_code": "WRONG"}
         sweep = partial(sweep_deadlines, now=clock.now() + timedelta(hours=2))
         vote = partial(office.api("fay").post, f"/decision-steps/{step.public_id}/votes", decision)
-        answer, *swept = at_once(*(a_little_later(rng, act) for act in (vote, sweep, sweep)))
+        answer, *swept = at_once(*(a_little_later(rng, operation) for operation in (vote, sweep, sweep)))
 
         status = office.step(step).status
         winners[status] += 1

@@ -191,27 +191,27 @@ def test_a_changed_integration_takes_no_vote(office: Office) -> None:
 def test_claims(office: Office) -> None:
     item, step, _ = office.awaiting()
 
-    def act(what: Any, by: str) -> DecisionStep:
+    def operation(what: Any, by: str) -> DecisionStep:
         with unit_of_work(office.tenant.id):
             what(*locked_step(step.id, ctx=office.system), ctx=office.ctx(by))
         return office.step(step)
 
     told = office.kinds(item)
-    assert act(release_step, "fay").claimed_by_id is None
+    assert operation(release_step, "fay").claimed_by_id is None
     assert office.kinds(item) == told
-    claimed = act(claim_step, "fay")
+    claimed = operation(claim_step, "fay")
     assert claimed.claimed_by_id == office.people["fay"].id
     assert claimed.claimed_until is not None
     assert timedelta(minutes=29) < claimed.claimed_until - clock.now() <= timedelta(minutes=30)
     for what in (claim_step, release_step):
         with pytest.raises(errors.StepClaimed):
-            act(what, "finn")
+            operation(what, "finn")
     office.vote(step, "finn")
     office.set_step(step, claimed_until=clock.now() - timedelta(seconds=1))
-    assert act(claim_step, "finn").claimed_by_id == office.people["finn"].id
-    assert act(release_step, "finn").claimed_until is None
+    assert operation(claim_step, "finn").claimed_by_id == office.people["finn"].id
+    assert operation(release_step, "finn").claimed_until is None
     with pytest.raises(errors.VoterNotEligible):
-        act(claim_step, "vera")
+        operation(claim_step, "vera")
     with pytest.raises(errors.PermissionDenied):
-        act(release_step, "wim")
+        operation(release_step, "wim")
     assert office.kinds(item).count("decision_step.claimed") == 2

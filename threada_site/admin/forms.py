@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods
 
-from threada_site.admin.acts import Call, Done, carry_out, sentences
+from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
 
@@ -37,7 +37,7 @@ class ConsoleForm(forms.Form):
         """Fill in choices and initial values; runs inside the unit of work."""
 
     def rework(self) -> bool:
-        """Whether what was sent asks for another look at the form instead of its act; runs inside the unit of work."""
+        """Whether what was sent asks for another look at the form instead of its action; runs inside the unit of work."""
         return False
 
     def shown_with(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 from unfold.admin import ModelAdmin
 
-from threada_site.admin.acts import OWN_UNIT_OF_WORK, ActSpec, Call, Done, press
+from threada_site.admin.actions import OWN_UNIT_OF_WORK, ActionSpec, Call, Done, press
 from threada_site.admin.edits import edits_of
 from threada_site.admin.forms import FORM_SPEC, FormSpec, form_view
 from threada_site.admin.lists import Column, ListFilter, by_start_of, list_page
@@ -119,8 +119,8 @@ class TenantAdmin(ModelAdmin):
             route = f"<str:key>/{form.slug}/" if form.of_row else f"{form.slug}/"
             view = update_wrapper(form_view(self, form, method), method)
             found.append(path(route, self._own(view), name=f"{name}_{form.slug.replace('-', '_')}"))
-        for method in self._marked("act_spec"):
-            spec: ActSpec = method.act_spec
+        for method in self._marked("action_spec"):
+            spec: ActionSpec = method.action_spec
             found.append(
                 path(
                     f"<str:key>/{spec.slug}/",
@@ -187,7 +187,7 @@ class TenantAdmin(ModelAdmin):
         }
         return TemplateResponse(request, self.page_template or "console/page.html", context)
 
-    def _button(self, spec: ActSpec, method: Callable[[Call], Done]) -> Callable[..., HttpResponseBase]:
+    def _button(self, spec: ActionSpec, method: Callable[[Call], Done]) -> Callable[..., HttpResponseBase]:
         @require_POST
         def view(request: HttpRequest, key: str) -> HttpResponse:
             name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import timezone
 
-from threada_site.admin.acts import OWN_UNIT_OF_WORK
+from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.console.policies import CONSOLE
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
 from threada_site.console.time_zone import zone_of

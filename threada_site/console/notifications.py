@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from threada_site.admin.acts import Call, Done, carry_out, sentences
+from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.forms import ConsoleForm
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import User

@@ -15,7 +15,7 @@ from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from policies.selectors import unconfirmed_emergencies
-from threada_site.admin.acts import OWN_UNIT_OF_WORK
+from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.console.dashboard import dashboard
 from threada_site.console.look_up import address_of

@@ -20,7 +20,7 @@ class PrincipalKind(StrEnum):
 
 
 class EntryPoint(StrEnum):
-    """Through which door the act came."""
+    """Through which door the action came."""
 
     API = "api"
     CONSOLE = "console"

@@ -13,7 +13,7 @@ from threada_site.kernel.errors import TransitionNotAllowed
 class Lifecycle[State: StrEnum]:
     """One thing's states and transitions.
 
-    `ends` are the states in which the thing is closed; leaving one takes an act of its own that the table names.
+    `ends` are the states in which the thing is closed; leaving one takes an action of its own that the table names.
     """
 
     noun: str

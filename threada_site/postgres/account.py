@@ -1,4 +1,4 @@
-"""The operating system account that the server runs under, and acts done in its name.
+"""The operating system account that the server runs under, and actions done in its name.
 
 PostgreSQL refuses to run as root. What lies inside a directory of the account is written *as* the account, so that root
 never follows a link that the account has laid.

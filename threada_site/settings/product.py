@@ -36,7 +36,7 @@ THREADA_BROKER_URL = text("THREADA_BROKER_URL")
 THREADA_BROKER_PREFIX = text("THREADA_BROKER_PREFIX") or "threada"
 # Who records refusals: the API layer must not import the ledger above it.
 THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"
-# How many decision steps one act may decide together (200 at most), by the risk of the riskiest: `high` with any risk
+# How many decision steps one batch may decide together (200 at most), by the risk of the riskiest: `high` with any risk
 # flag, `elevated` for these data classes, `low` else.
 THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})
 THREADA_SENSITIVE_DATA_CLASSES = words("THREADA_SENSITIVE_DATA_CLASSES", "confidential restricted secret personal")

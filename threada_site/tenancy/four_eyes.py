@@ -1,4 +1,4 @@
-"""Which acts need two people in a tenant."""
+"""Which actions need two people in a tenant."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def four_eyes_rule(tenant_id: uuid.UUID, slug: str) -> FourEyesRule | None:
 
 
 def requires_four_eyes(tenant_id: uuid.UUID, slug: str) -> bool:
-    """Whether such acts need two people there."""
+    """Whether such actions need two people there."""
     return FourEyesRule.objects.filter(tenant_id=tenant_id, slug=slug, is_required=True).exists()

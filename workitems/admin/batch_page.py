@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from policies import selectors as rulebook
 from policies.language.approvals import from_json
-from threada_site.admin.acts import Call, Done
+from threada_site.admin.actions import Call, Done
 from threada_site.admin.fields import entries, plainly
 from threada_site.admin.presence import confirm
 from threada_site.kernel import clock, errors, ids

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import orjson
 from django import forms
 
-from threada_site.admin.acts import Call, Done
+from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter
 from threada_site.admin.model_admin import TenantAdmin
@@ -122,7 +122,7 @@ class DelegationAdmin(TenantAdmin):
         )
         return Done(f"{row.delegate.username} stands in for {row.delegator.username}.", self.url_of(row))
 
-    @act(Scope.DECISIONS_DECIDE)
+    @action(Scope.DECISIONS_DECIDE)
     def end(self, call: Call) -> Done:
         parsed = ids.parse_public_id(ids.DELEGATION, call.key)
         if parsed is None:

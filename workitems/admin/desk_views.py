@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
-from threada_site.admin.acts import ActSpec, Call, Done, Handler, press
+from threada_site.admin.actions import ActionSpec, Call, Done, Handler, press
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.kernel.context import Scope
 from workitems.admin.desk import filters_in, view_url
@@ -50,5 +50,5 @@ class DeskViewPages(_Base):
         return self._press(request, "delete-view", delete, back=reverse(f"admin:{_NAME}_desk"))
 
     def _press(self, request: HttpRequest, slug: str, handler: Handler, *, back: str) -> HttpResponse:
-        spec = ActSpec(slug, Scope.WORKITEMS_READ)
+        spec = ActionSpec(slug, Scope.WORKITEMS_READ)
         return press(Call(request, context_of(request), ""), spec, handler, back=back)

@@ -14,7 +14,7 @@ from integrations.models import Freeze
 from policies import selectors as rulebook
 from telemetry.receipts import Subject
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done
+from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter
 from threada_site.admin.model_admin import TenantAdmin

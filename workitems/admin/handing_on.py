@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from django import forms
 
 from policies.language.approvals import Leaf, LeafKind, from_json
-from threada_site.admin.acts import Call, Done
+from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.identity.selectors import groups_of_tenant, roles_of_tenant
 from threada_site.kernel import errors, ids

@@ -16,7 +16,7 @@ from policies import selectors as rulebook
 from policies.models import PolicyDecision
 from telemetry import selectors as ledger
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
@@ -97,7 +97,7 @@ class WorkItemAdmin(TenantAdmin):
             "may_resolve": may_write and WORK_ITEM.allows(status, WorkItemStatus.RESOLVED),
         }
 
-    @act(Scope.ACTIONS_EXECUTE)
+    @action(Scope.ACTIONS_EXECUTE)
     def execute(self, call: Call) -> Done:
         """Have an action carried out, or ask for its approval."""
         item = self._locked(call)
@@ -117,12 +117,12 @@ class WorkItemAdmin(TenantAdmin):
             return Done(f"{action} on {integration} waits for an approval.")
         return Done(f"{action} on {integration} has started.")
 
-    @act(Scope.WORKITEMS_WRITE)
+    @action(Scope.WORKITEMS_WRITE)
     def cancel(self, call: Call) -> Done:
         cancel_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
         return Done("The work item is cancelled.")
 
-    @act(Scope.WORKITEMS_WRITE)
+    @action(Scope.WORKITEMS_WRITE)
     def resolve(self, call: Call) -> Done:
         resolve_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
         return Done("The work item is resolved.")

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
@@ -61,7 +61,7 @@ class NoticeMessageAdmin(TenantAdmin):
             "may_retry": row.status == MessageStatus.FAILED and ctx.holds_anywhere(Scope.WORKFLOW_MANAGE),
         }
 
-    @act(Scope.WORKFLOW_MANAGE)
+    @action(Scope.WORKFLOW_MANAGE)
     def retry(self, call: Call) -> Done:
         """Have it tried again, once what was wrong is mended."""
         parsed = ids.parse_public_id(ids.MESSAGE, call.key)

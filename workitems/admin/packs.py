@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from policies import selectors
 from policies.models import Pack
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.documents import as_yaml, one_document
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column
@@ -84,7 +84,7 @@ class PackAdmin(TenantAdmin):
     def upgrade(self, call: Call, form: ConsoleForm) -> Done:
         return self._install(call, form)
 
-    @act(Scope.WORKFLOW_MANAGE)
+    @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:
         gone = remove_pack(call.key, ctx=call.ctx)
         return Done(f"The pack {call.key} is taken out, with {len(gone)} things it brought.", self.list_url())

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from threada_site.admin import html
-from threada_site.admin.acts import ActSpec, Call, Done, act, press, sentences
+from threada_site.admin.actions import ActionSpec, Call, Done, action, press, sentences
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.presence import confirm
@@ -138,7 +138,7 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, AttentionP
         """One decision about all of them; a refusal leads back to the page, with what was chosen."""
         chosen = urlencode([(CHOICE, choice) for choice in request.POST.getlist(CHOICE)])
         back = f"{reverse('admin:workitems_decisionstep_batch')}?{chosen}"
-        spec = ActSpec("batch-vote", Scope.DECISIONS_DECIDE)
+        spec = ActionSpec("batch-vote", Scope.DECISIONS_DECIDE)
         return press(Call(request, context_of(request), ""), spec, decide_batch, back=back)
 
     def row_view(self, request: HttpRequest, key: str) -> HttpResponse:
@@ -157,21 +157,21 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, AttentionP
         back = {"list_title": DESK, "list_url": reverse("admin:workitems_decisionstep_desk")}
         return {"next_url": onward, **back, **page}
 
-    @act(Scope.DECISIONS_DECIDE)
+    @action(Scope.DECISIONS_DECIDE)
     def approve(self, call: Call) -> Done:
         return self._vote(call, "approve")
 
-    @act(Scope.DECISIONS_DECIDE)
+    @action(Scope.DECISIONS_DECIDE)
     def reject(self, call: Call) -> Done:
         return self._vote(call, "reject")
 
-    @act(Scope.DECISIONS_DECIDE)
+    @action(Scope.DECISIONS_DECIDE)
     def claim(self, call: Call) -> Done:
         item, step = self._locked(call)
         claim_step(item, step, ctx=call.ctx)
         return Done("Others see for half an hour that you are on it.")
 
-    @act(Scope.DECISIONS_DECIDE)
+    @action(Scope.DECISIONS_DECIDE)
     def release(self, call: Call) -> Done:
         item, step = self._locked(call)
         release_step(item, step, ctx=call.ctx)

@@ -1,4 +1,4 @@
-"""The `workflow` connector: acts upon the work item itself, run inside the transaction that settles the execution."""
+"""The `workflow` connector: actions on the work item itself, run inside the transaction that settles the execution."""
 
 from __future__ import annotations
 

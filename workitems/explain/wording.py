@@ -342,4 +342,4 @@ def _you_may(case: ExplainInput) -> list[str]:
         (reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.RESOLVED) and not busy, "resolve it"),
         (reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.CANCELLED) and not busy, "cancel it"),
     )
-    return [act for allowed, act in possible if allowed]
+    return [operation for allowed, operation in possible if allowed]

@@ -1,4 +1,4 @@
-"""Who acts, as the policies see it: the person behind an act, also where a worker asks on their behalf."""
+"""Who acts, as the policies see it: the person behind an action, also where a worker asks on their behalf."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def actor_behind(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Actor:
 
 
 def who_handed_in(item: WorkItem) -> Actor:
-    """Whose act the intake decision is about: who wrote the payload that is there now."""
+    """Whose action the intake decision is about: who wrote the payload that is there now."""
     return actor_behind(item.edited_by_id or item.submitted_by_id, tenant_id=item.tenant_id)

@@ -1,7 +1,7 @@
 """What a message says. Pure, and free of what the case is about: no value of a payload, no comment, no free question.
 
 A mail server, a chat service and a locked screen are all outside of the tenant's walls. So a message names the kind of
-request, the act and its system, ids and times; what exactly is decided stands on the page behind the link alone.
+request, the action and its system, ids and times; what exactly is decided stands on the page behind the link alone.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
 
 
 def _empty_reasons(principal: User, model: type[Model], author: str, column: str, *, ctx: ActingContext) -> int:
-    """What they gave as reasons of acts outside of cases, and the salt without which receipts tell nothing of it."""
+    """What they gave as reasons of actions outside of cases, and the salt without which receipts tell nothing of it."""
     rows = model._default_manager.filter(tenant_id=ctx.tenant_id, **{author: principal.id}).exclude(**{column: ""})
     return rows.update(**{column: ErasedText(BY_SUBJECT), "reason_salt": b""})
 

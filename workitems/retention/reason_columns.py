@@ -1,4 +1,4 @@
-"""Where people give reasons for acts outside of cases: receipts carry commitments with the row's `reason_salt`."""
+"""Where people give reasons for actions outside of cases: receipts carry commitments with the row's `reason_salt`."""
 
 from __future__ import annotations
 

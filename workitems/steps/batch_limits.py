@@ -1,7 +1,7 @@
 """Which steps may be decided together, and how many at once. Pure.
 
 Steps belong together when the same policy rules asked for them, under the same approval rule, about the same action of
-the same kind of work. The riskier one of them is, the fewer may be decided by one act.
+the same kind of work. The riskier one of them is, the fewer may be decided in one batch.
 """
 
 from __future__ import annotations

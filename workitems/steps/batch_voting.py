@@ -1,4 +1,4 @@
-"""Deciding several steps by one act: all of them or none, each for the envelope that was shown."""
+"""Deciding several steps in one batch: all of them or none, each for the envelope that was shown."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def locked_batch(chosen: Sequence[Chosen], *, ctx: ActingContext) -> list[tuple[
     """
     require_unit_of_work(ctx.tenant_id)
     if len(chosen) > batches.MOST_IN_A_BATCH:
-        raise errors.BatchTooLarge(f"One act decides at most {batches.MOST_IN_A_BATCH} steps; these are {len(chosen)}.")
+        raise errors.BatchTooLarge(
+            f"A batch decides at most {batches.MOST_IN_A_BATCH} steps, not {len(chosen)}."
+        )
     wanted = [ids.parse_public_id(ids.DECISION_STEP, entry.step_id) for entry in chosen]
     found = selectors.steps_for_update({value for value in wanted if value is not None}, ctx=ctx)
     problems = [
@@ -83,7 +85,7 @@ def cast_votes(
 
 
 def check_together(steps: Sequence[tuple[WorkItem, DecisionStep]]) -> None:
-    """Raise `BatchMixed` or `BatchTooLarge` unless one act may decide all of `steps`."""
+    """Raise `BatchMixed` or `BatchTooLarge` unless one batch may decide all of `steps`."""
     if not steps:
         raise errors.InvalidRequest(
             "Name at least one step.", errors=[FieldError(STEPS_POINTER, "is empty", "required")]
@@ -102,7 +104,7 @@ def check_together(steps: Sequence[tuple[WorkItem, DecisionStep]]) -> None:
     cap = cap_of(level)
     if len(steps) > cap:
         raise errors.BatchTooLarge(
-            f"At {level.value} risk one act decides at most {cap} {'step' if cap == 1 else 'steps'}; "
+            f"At {level.value} risk a batch decides at most {cap} {'step' if cap == 1 else 'steps'}; "
             f"these are {len(steps)}.",
             risk_level=level.value,
             cap=cap,
@@ -116,7 +118,7 @@ def riskiest_of(items: Iterable[WorkItem]) -> batches.RiskLevel:
 
 
 def cap_of(level: batches.RiskLevel) -> int:
-    """How many steps of this risk one act may decide."""
+    """How many steps of this risk one batch may decide."""
     return min(settings.THREADA_BATCH_CAPS[level.value], batches.MOST_IN_A_BATCH)
 
 

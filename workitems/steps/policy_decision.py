@@ -33,7 +33,7 @@ class ActionAsked:
 def decision_request(item: WorkItem, *, actor: Actor, asked: ActionAsked | None = None) -> DecisionRequest:
     """The facts of a case for the policies: at intake, or (with `asked`) at the execution of an action.
 
-    `actor` is whose act it is, never the worker that asks on their behalf: a rule about people means people.
+    `actor` is whose action it is, never the worker that asks on their behalf: a rule about people means people.
     """
     return DecisionRequest(
         point="execute" if asked else "intake",

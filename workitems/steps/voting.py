@@ -109,7 +109,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
 def check_may_decide(
     item: WorkItem, step: DecisionStep, execution: Execution | None, envelope_sha256: str, *, ctx: ActingContext
 ) -> None:
-    """Refuse whoever's vote on this envelope would not count: for acts that only such a person may do.
+    """Refuse whoever's vote on this envelope would not count: for actions that only such a person may do.
 
     Raises as `cast_vote` does, but for what it says about a vote itself.
     """

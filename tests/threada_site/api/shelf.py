@@ -76,7 +76,7 @@ class ChannelDetail(TenantView):
 
 
 class Decide(TenantView):
-    """An act upon one workflow."""
+    """An action on one workflow."""
 
     scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
 

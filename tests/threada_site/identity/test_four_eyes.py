@@ -100,9 +100,9 @@ def test_nobody_but_people_who_hold_everything_ends_it(tenant: Tenant, ada: Acti
     for ctx in (robot, agent, acting_system(tenant)):
         with pytest.raises(errors.PersonRequired):
             end(ctx)
-    for act in (end, require):
+    for operation in (end, require):
         with pytest.raises(errors.PermissionDenied):
-            act(publisher)
+            operation(publisher)
     assert (is_required(tenant), kinds(tenant)) == (True, before)
 
 

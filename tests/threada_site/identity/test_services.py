@@ -329,7 +329,7 @@ class TestEndOfCredentials:
 def test_who_holds_less_than_everything_changes_nobody(tenant: Tenant, bot: User, role: str) -> None:
     ctx = acting(tenant, make_principal(tenant, "alice", roles=[role]))
     before = kinds(tenant)
-    acts = (
+    operations = (
         lambda: services.ensure_principal("eve", kind=PrincipalKind.HUMAN, ctx=ctx),
         lambda: services.add_member(bot, ctx=ctx),
         lambda: services.remove_member(bot, ctx=ctx),
@@ -339,9 +339,9 @@ def test_who_holds_less_than_everything_changes_nobody(tenant: Tenant, bot: User
         lambda: services.define_role("mine", ALL_SCOPES, ctx=ctx),
     )
     with unit_of_work(tenant.id):
-        for act in acts:
+        for operation in operations:
             with pytest.raises(errors.PermissionDenied):
-                act()
+                operation()
     assert kinds(tenant) == before
     assert not User.objects.filter(username="eve").exists()
 

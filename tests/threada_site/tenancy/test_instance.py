@@ -1,4 +1,4 @@
-"""What all machines must agree on: written down by the first, compared by the others, changed by a deliberate act."""
+"""What all machines must agree on: written down by the first, compared by the others, changed by a deliberate action."""
 
 from __future__ import annotations
 

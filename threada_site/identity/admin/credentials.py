@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -82,7 +82,7 @@ class CredentialAdmin(TenantAdmin):
         }
         return Done("The credential is issued", shows=shows)
 
-    @act(None)
+    @action(None)
     def revoke(self, call: Call) -> Done:
         parsed = ids.parse_public_id(ids.CREDENTIAL, call.key)
         credential = self.rows(call.ctx).filter(id=parsed).first() if parsed else None

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done
+from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin

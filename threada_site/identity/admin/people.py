@@ -11,7 +11,7 @@ from django.db.models import Prefetch, QuerySet
 from django.http import Http404
 
 from threada_site.admin import html
-from threada_site.admin.acts import Call, Done, act
+from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -164,7 +164,7 @@ class MembershipAdmin(TenantAdmin):
         services.set_owner(form.row.user, form.cleaned_data["owner"], ctx=call.ctx)
         return Done("The owner is changed.")
 
-    @act(Scope.WORKFLOW_MANAGE)
+    @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:
         """End the membership, its roles, groups and credentials."""
         member = self.find(call.key, ctx=call.ctx)

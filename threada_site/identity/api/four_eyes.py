@@ -1,4 +1,4 @@
-"""`/four-eyes`: which acts need two people in the tenant."""
+"""`/four-eyes`: which actions need two people in the tenant."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ SET_FOUR_EYES: Final = shape(
 class FourEyes(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
 
-    @operation("readFourEyes", "Which acts need two people?", tag="System", answers={200: FOUR_EYES})
+    @operation("readFourEyes", "Which actions need two people?", tag="System", answers={200: FOUR_EYES})
     def get(self, request: Any) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
         return Response(_represent(request.auth.tenant_id))
 
     @operation(
         "setFourEyes",
-        "Have acts need two people, or one",
+        "Have actions need two people, or one",
         tag="System",
         body=SET_FOUR_EYES,
         answers={200: FOUR_EYES},
@@ -75,8 +75,8 @@ class FourEyes(TenantView):
         if not body:
             raise errors.InvalidRequest(f"Name at least one of {', '.join(RULES)}.")
         for name, is_required in body.items():
-            act = require_four_eyes if is_required else end_four_eyes
-            act(name, ctx=request.auth)
+            operation = require_four_eyes if is_required else end_four_eyes
+            operation(name, ctx=request.auth)
         return Response(_represent(request.auth.tenant_id))
 
 

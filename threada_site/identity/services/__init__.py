@@ -1,4 +1,4 @@
-"""The acts upon tenants, principals, roles and credentials. Each leaves a receipt; its body holds ids alone.
+"""The actions on tenants, principals, roles and credentials. Each leaves a receipt; its body holds ids alone.
 
 The console, the commands and the tests call these; there is no second path. Tables without a tenant column (principals,
 groups, their permissions) are not under row-level security: each service keeps to `ctx.tenant_id` by itself.

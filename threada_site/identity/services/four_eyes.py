@@ -1,4 +1,4 @@
-"""Having acts of one kind need two people. Turning that on takes one of them; turning it off takes both."""
+"""Having actions of one kind need two people. Turning that on takes one of them; turning it off takes both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASKED_LASTS: Final = timedelta(days=7)
 
 
 def require_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
-    """Have these acts need two people from now on; whoever asked to end that is told no.
+    """Have these actions need two people from now on; whoever asked to end that is told no.
 
     Nothing happens when it is so already. Receipt `four_eyes.required`. Raises `PermissionDenied` for who is no
     tenant_admin.

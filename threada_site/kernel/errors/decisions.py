@@ -1,4 +1,4 @@
-"""Refusals by policies, and of acts upon decisions."""
+"""Refusals by policies, and of actions on decisions."""
 
 from threada_site.kernel.errors.base import ThreadaError
 

@@ -44,7 +44,7 @@ POLICY: Final = reasons_of(
             "These steps do not belong together",
             "Batch only steps with the same rule and action; see batch_key on the steps.",
         ),
-        ("batch_too_large", 422, "Too many steps for one act", "Send no more than the cap that detail names."),
+        ("batch_too_large", 422, "Too many steps for one batch", "Send no more than the cap that detail names."),
         (
             "assignee_not_eligible",
             422,

@@ -19,7 +19,7 @@ from psycopg_pool import PoolTimeout
 
 from threada_site.jobs.engines import outbox_jobs as outbox
 from threada_site.jobs.registry import all_tasks, run_task
-from threada_site.runtime.workers.lanes import Lane
+from threada_site.runtime.workers.pools import WorkerPool
 
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
 BROKER_AWAY: Final = (OSError, AMQPError, KombuError)
@@ -77,8 +77,8 @@ class Bench:
 bench: Final = Bench()
 
 
-def celery_app(lanes: Sequence[Lane]) -> Celery:
-    """The application: one quorum queue for each lane, one Celery task for each of ours."""
+def celery_app(pools: Sequence[WorkerPool]) -> Celery:
+    """The application: one quorum queue for each pool, one Celery task for each of ours."""
     app = Celery("threada", set_as_current=False, fixups=[])
     app.conf.update(
         broker_url=settings.THREADA_BROKER_URL,
@@ -88,15 +88,15 @@ def celery_app(lanes: Sequence[Lane]) -> Celery:
         broker_heartbeat=10,
         task_queues=[
             Queue(
-                queue_name(lane.name),
+                queue_name(pool.name),
                 exchange=Exchange(""),
-                routing_key=queue_name(lane.name),
+                routing_key=queue_name(pool.name),
                 durable=True,
                 queue_arguments={"x-queue-type": "quorum"},
             )
-            for lane in lanes
+            for pool in pools
         ],
-        task_default_queue=queue_name(lanes[0].name),
+        task_default_queue=queue_name(pools[0].name),
         task_default_queue_type="quorum",
         task_create_missing_queues=False,
         task_acks_late=True,
@@ -104,7 +104,7 @@ def celery_app(lanes: Sequence[Lane]) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        worker_consumer="threada_site.runtime.workers.celery_worker:LaneConsumer",
+        worker_consumer="threada_site.runtime.workers.celery_worker:PoolConsumer",
         worker_prefetch_multiplier=1,
         worker_enable_prefetch_count_reduction=False,
         worker_enable_remote_control=False,
@@ -117,9 +117,9 @@ def celery_app(lanes: Sequence[Lane]) -> Celery:
     return app
 
 
-def queue_name(lane: str) -> str:
+def queue_name(pool: str) -> str:
     """What the broker calls it. Several instances may share a broker under different prefixes."""
-    return f"{settings.THREADA_BROKER_PREFIX}.{lane}"
+    return f"{settings.THREADA_BROKER_PREFIX}.{pool}"
 
 
 @signals.setup_logging.connect
@@ -144,12 +144,12 @@ def _pause_after(job: outbox.Taken, error: Exception) -> int | None:
     return 1 if is_database_away and job.attempts < TRIES_WITHOUT_DATABASE else None
 
 
-def _patiently[T](act: Callable[[], T]) -> T:
+def _patiently[T](operation: Callable[[], T]) -> T:
     """What asks the database, again and again while it is away. Raises one of `DATABASE_AWAY` in the end."""
     ends = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return act()
+            return operation()
         except DATABASE_AWAY:
             connection.close()
             if time.monotonic() > ends or _is_asked_to_stop():

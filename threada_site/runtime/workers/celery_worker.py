@@ -1,4 +1,4 @@
-"""One process of a worker: a Celery worker with threads, for the lanes that run here."""
+"""One process of a worker: a Celery worker with threads, for the pools that run here."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from django.db import connection
 
 from threada_site.jobs.engines import outbox_jobs as outbox
 from threada_site.runtime.workers.celery_app import DATABASE_AWAY, bench, queue_name
-from threada_site.runtime.workers.lanes import Lane
+from threada_site.runtime.workers.pools import WorkerPool
 
 BEAT_EVERY_S: Final = 3.0
 
 log = structlog.get_logger("threada.worker")
 
 
-class LaneConsumer(Consumer):
+class PoolConsumer(Consumer):
     """Celery's, without what it would make of quorum queues to delay messages: when a job is due, the outbox knows."""
 
     class Blueprint(Consumer.Blueprint):
@@ -36,7 +36,7 @@ class LaneConsumer(Consumer):
         ]
 
 
-class LaneWorker(Worker):
+class PoolWorker(Worker):
     """Celery's, with the signals of a child: SIGTERM ends it once its jobs are done."""
 
     def install_platform_tweaks(self, worker: Any) -> None:
@@ -44,19 +44,19 @@ class LaneWorker(Worker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def work_lanes(app: Celery, lanes: Sequence[Lane], *, name: str, parent: int) -> int:
+def run_pools(app: Celery, pools: Sequence[WorkerPool], *, name: str, parent: int) -> int:
     """Work until asked to stop; the exit status. `name`: what this process is called in the rows that it takes."""
     bench.worker = name
-    heart = threading.Thread(target=_beat, args=(lanes, parent), name="heart", daemon=True)
+    heart = threading.Thread(target=_beat, args=(pools, parent), name="heart", daemon=True)
     heart.start()
     # It warns of root for the sake of messages that run code; ours are read as JSON alone, and name a job.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    worker = LaneWorker(
+    worker = PoolWorker(
         app=app,
-        hostname=f"{lanes[0].process}.{os.getpid()}@{socket.gethostname()}",
-        queues=[queue_name(lane.name) for lane in lanes],
+        hostname=f"{pools[0].process}.{os.getpid()}@{socket.gethostname()}",
+        queues=[queue_name(pool.name) for pool in pools],
         pool="threads",
-        concurrency=sum(lane.room for lane in lanes) if len(lanes) > 1 else lanes[0].slots,
+        concurrency=sum(pool.capacity for pool in pools) if len(pools) > 1 else pools[0].slots,
         without_mingle=True,
         without_gossip=True,
         without_heartbeat=True,
@@ -72,20 +72,20 @@ def _ask_to_stop(*_signal: Any) -> None:
     state.should_stop = 0
 
 
-def _beat(lanes: Sequence[Lane], parent: int) -> None:
+def _beat(pools: Sequence[WorkerPool], parent: int) -> None:
     """Say every few seconds that this process lives, and what it runs. Without its parent it ends."""
-    told = {lane.name: {"slots": lane.slots, "room": lane.room} for lane in lanes}
+    told = {pool.name: {"slots": pool.slots, "room": pool.capacity} for pool in pools}
     pause = threading.Event()
     while True:
         if os.getppid() != parent:
             os._exit(1)
-        _try(lambda: outbox.beat(bench.worker, lanes=told, running=bench.running()))
+        _try(lambda: outbox.beat(bench.worker, pools=told, running=bench.running()))
         pause.wait(BEAT_EVERY_S)
 
 
-def _try(act: Any) -> None:
+def _try(operation: Any) -> None:
     try:
-        act()
+        operation()
     except DATABASE_AWAY:
         log.warning("heart_not_heard", exc_info=True)
     finally:

@@ -20,7 +20,7 @@ from threada_site.tenancy.models import Tenant
 
 
 class ProductCommand(BaseCommand):
-    """Subclasses write `act`; what it raises as `ThreadaError` becomes a message and exit status 1."""
+    """Base of all commands. Subclasses implement `run_command`. A `ThreadaError` ends in exit status 1."""
 
     requires_system_checks: list[str] = []
     uses_keys = False  # whether it reads or writes what is encrypted: then the keys must be those of the instance
@@ -29,7 +29,7 @@ class ProductCommand(BaseCommand):
         try:
             if self.uses_keys and (differing := differing_facts(with_settings=False)):
                 self.refuse(*map(difference, differing))
-            self.act(**options)
+            self.run_command(**options)
         except ThreadaError as error:
             self.refuse(error.detail, *(f"{entry.pointer} {entry.detail}" for entry in error.errors))
         except EmbeddedPostgresError as error:
@@ -41,8 +41,8 @@ class ProductCommand(BaseCommand):
         except (OperationalError, PoolTimeout) as error:
             self.refuse(f"The database does not answer: {str(error).strip().partition(chr(10))[0]}")
 
-    def act(self, **options: Any) -> None:
-        """Do it. Standard output is for the result alone."""
+    def run_command(self, **options: Any) -> None:
+        """Run the command. Write only its result to standard output."""
         raise NotImplementedError
 
     def refuse(self, *lines: str) -> NoReturn:

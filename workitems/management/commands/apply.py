@@ -22,7 +22,7 @@ class Command(TenantCommand):
         parser.add_argument("--prune", action="store_true", help="also take out what no document describes")
         parser.add_argument("--revision", default="", help="of the files, such as a git commit: versions keep it")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         try:
             documents = read_documents(options["path"])

@@ -19,7 +19,7 @@ class Command(TenantCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("act", choices=["list", "replay"])
+        parser.add_argument("action", choices=["list", "replay"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
         parser.add_argument("--workflow", default="", help="only of this workflow")
         parser.add_argument("--integration", default="", help="only on this integration")
@@ -27,12 +27,12 @@ class Command(TenantCommand):
         parser.add_argument("--failure", default="", help="only those that failed so, such as connection_refused")
         parser.add_argument("--limit", type=int, default=10_000, help="at most so many (10000)")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         criteria = Criteria(**{name: options[name] for name in ("workflow", "integration", "action", "failure")})
         with unit_of_work(ctx.tenant_id):
             found = list(dead_letters(criteria, ctx=ctx)[: max(options["limit"], 0)])
-            if options["act"] == "list":
+            if options["action"] == "list":
                 for row in found:
                     since = rfc3339(row.finished_at) if row.finished_at else "-"
                     self.stdout.write(f"{row.public_id} {row.action}@{row.integration} {row.failure} {since}")

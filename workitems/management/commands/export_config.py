@@ -19,7 +19,7 @@ class Command(TenantCommand):
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
         parser.add_argument("--prune", action="store_true", help="remove other files there that hold documents")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
             files = configuration_files(ctx)

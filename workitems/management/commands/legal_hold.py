@@ -19,7 +19,7 @@ class Command(TenantCommand):
     help = "Set, lift or list legal holds: what they cover is neither deleted nor erased."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("act", choices=["set", "lift", "list"])
+        parser.add_argument("action", choices=["set", "lift", "list"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
         parser.add_argument("--hold", help="lift: the hold, lh_…")
         parser.add_argument("--reason", default="", help="set, lift: why")
@@ -30,10 +30,10 @@ class Command(TenantCommand):
         parser.add_argument("--from", dest="after", help="set: created at or after this day or instant")
         parser.add_argument("--to", dest="before", help="set: created before this day or instant")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
-            match options["act"]:
+            match options["action"]:
                 case "set":
                     self.stdout.write(set_hold(self._request(options, ctx), ctx=ctx).public_id)
                 case "lift":

@@ -18,21 +18,21 @@ class Command(TenantCommand):
     help = "Install a pack from a file or folder, list those that are installed, or take one out."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        acts = parser.add_subparsers(dest="act", required=True)
-        install = acts.add_parser("install", help="install a pack, or another version of it")
+        actions = parser.add_subparsers(dest="action", required=True)
+        install = actions.add_parser("install", help="install a pack, or another version of it")
         install.add_argument("path", type=Path, help="a document of kind: Pack, or a folder with one and its contents")
         install.add_argument("--plan", action="store_true", help="show what would change, and change nothing")
         install.add_argument("--revision", default="", help="of the files, such as a git commit")
-        shown = acts.add_parser("list", help="what is installed")
-        remove = acts.add_parser("remove", help="take a pack out, with all it brought")
+        shown = actions.add_parser("list", help="what is installed")
+        remove = actions.add_parser("remove", help="take a pack out, with all it brought")
         remove.add_argument("pack", help="the pack's id")
-        for act in (install, shown, remove):
-            act.add_argument("--tenant", required=True, help="the tenant's slug")
+        for parsed in (install, shown, remove):
+            parsed.add_argument("--tenant", required=True, help="the tenant's slug")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         try:
-            getattr(self, f"_{options['act']}")(ctx, options)
+            getattr(self, f"_{options['action']}")(ctx, options)
         except ThreadaError as error:
             self.refuse(error.detail, *(entry.detail for entry in error.errors))
 

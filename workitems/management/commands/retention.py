@@ -27,7 +27,7 @@ class Command(TenantCommand):
         parser.add_argument("--dry-run", action="store_true", help="show what is due now, and remove nothing")
         parser.add_argument("--json", action="store_true", help="print JSON alone")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         run = self._shown(ctx) if options["dry_run"] else self._done(ctx)
         if options["json"]:

@@ -32,7 +32,7 @@ class Command(ProductCommand):
         how.add_argument("--new-key", action="store_true", help="put a new key first in the key file, then go on")
         how.add_argument("--finish", action="store_true", help="go on, then keep the first key of the file alone")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         try:
             if options["new_key"]:
                 path = self._key_file()

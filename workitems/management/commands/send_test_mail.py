@@ -17,7 +17,7 @@ class Command(ProductCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("address", help="whom to send it to")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         if not mail_is_set_up():
             self.refuse("THREADA_SMTP_URL is not set, so no mail is sent.")
         try:

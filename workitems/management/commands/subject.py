@@ -26,7 +26,7 @@ class Command(TenantCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("act", choices=["export", "erase"])
+        parser.add_argument("action", choices=["export", "erase"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
         who = parser.add_mutually_exclusive_group(required=True)
         who.add_argument("--reference", help="whom cases are about, as payloads name them; - reads it from stdin")
@@ -35,12 +35,12 @@ class Command(TenantCommand):
         parser.add_argument("--output", type=Path, help="export: a new file (mode 0600) instead of stdout")
         parser.add_argument("--yes", action="store_true", help="erase: do it, instead of saying what would be erased")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
             principal = self._principal(options["principal"], ctx) if options["principal"] else None
             subject = None if principal else self._subject(options)
-            if options["act"] == "export":
+            if options["action"] == "export":
                 lines = export_principal(principal, ctx=ctx) if principal else export_subject(subject, ctx=ctx)  # type: ignore[arg-type]
                 self._write(lines, options["output"])
                 return

@@ -12,7 +12,7 @@ from threada_site.tenancy.management.base import ProductCommand
 class Command(ProductCommand):
     help = "Write docs/reason-codes.md from the registry of reason codes."
 
-    def act(self, **_options: Any) -> None:
+    def run_command(self, **_options: Any) -> None:
         path = Path(settings.THREADA_BASE_DIR) / "docs" / "reason-codes.md"
         path.write_text(reason_codes_markdown())
         self.stdout.write(str(path))

@@ -34,7 +34,7 @@ class Command(TenantCommand):
         parser.add_argument("--expires-in", type=duration, metavar="DURATION", help="30d, 12h, P30D, PT8H (never)")
         parser.add_argument("--label", default="", help="what the token is for")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
             principal = self._principal(options["principal"], options["kind"], ctx=ctx)

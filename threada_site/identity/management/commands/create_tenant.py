@@ -16,7 +16,7 @@ class Command(ProductCommand):
         parser.add_argument("slug", help="a to z, 0 to 9, '-' and '_'; it never changes")
         parser.add_argument("--name", default="", help="how people call it (the slug)")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = founding_context(options["slug"])
         with unit_of_work(ctx.tenant_id):
             tenant = create_tenant(options["slug"], options["name"], ctx=ctx)

@@ -17,17 +17,17 @@ class Command(TenantCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("act", choices=["require", "end", "show"])
+        parser.add_argument("action", choices=["require", "end", "show"])
         parser.add_argument("--rule", choices=FOUR_EYES, default=POLICY_FOUR_EYES, help="what (policy_four_eyes)")
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         rule = options["rule"]
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
-            if options["act"] == "require":
+            if options["action"] == "require":
                 require_four_eyes(rule, ctx=ctx)
-            elif options["act"] == "end":
+            elif options["action"] == "end":
                 end_four_eyes(rule, ctx=ctx)
             is_required = requires_four_eyes(ctx.tenant_id, rule)
         self.stdout.write(f"{rule}: {'on' if is_required else 'off'}")

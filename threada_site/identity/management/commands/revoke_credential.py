@@ -29,7 +29,7 @@ class Command(TenantCommand):
         parser.add_argument("credential", help="its id (cr_…), its token (thr_…), or - to read either from stdin")
         parser.add_argument("--tenant", metavar="SLUG", help="refuse unless it belongs to this tenant")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         text = options["credential"]
         place = self._place((sys.stdin.readline() if text == "-" else text).strip())
         if place is None or options["tenant"] not in (None, place.tenant):

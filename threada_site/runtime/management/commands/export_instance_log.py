@@ -19,7 +19,7 @@ class Command(ProductCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="such as instance-log.zip; must not be there yet")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         file: Path = options["file"]
         parts = instance_archive(file.stem)
         first = next(parts)

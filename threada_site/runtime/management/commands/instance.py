@@ -30,9 +30,9 @@ class Command(ProductCommand):
     help = "Whether this machine's keys, settings and clock are those of the instance; accept what was changed here."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        acts = parser.add_subparsers(dest="does", required=True)
-        acts.add_parser("check", help="compare; exit status 1 when something differs")
-        accept = acts.add_parser("accept", help="let what this machine has hold for all of them from now on")
+        actions = parser.add_subparsers(dest="does", required=True)
+        actions.add_parser("check", help="compare; exit status 1 when something differs")
+        accept = actions.add_parser("accept", help="let what this machine has hold for all of them from now on")
         accept.add_argument("names", nargs="+", choices=[*KEYS, *SETTINGS, SEALING_KEY], metavar="NAME")
         accept.add_argument(
             "--although-unreadable",
@@ -40,7 +40,7 @@ class Command(ProductCommand):
             help="also a key that does not open what is kept, which nobody can then read any more",
         )
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         if options["does"] == "accept":
             self._accept(options["names"], although_unreadable=options["although_unreadable"])
             return
@@ -55,13 +55,13 @@ class Command(ProductCommand):
         self.stdout.write("Keys and settings are those of the instance.")
 
     def _check_broker(self) -> None:
-        from threada_site.runtime.workers.broker_check import ELSEWHERE, is_elsewhere
+        from threada_site.runtime.workers.broker_check import OTHER_BROKER, uses_other_broker
         from threada_site.runtime.workers.celery_app import BROKER_AWAY, celery_app
-        from threada_site.runtime.workers.lanes import all_lanes
+        from threada_site.runtime.workers.pools import all_pools
 
         try:
-            if is_elsewhere(celery_app(all_lanes(1))):
-                self.refuse(f"{ELSEWHERE}.")
+            if uses_other_broker(celery_app(all_pools(1))):
+                self.refuse(f"{OTHER_BROKER}.")
         except BROKER_AWAY as error:
             self.stdout.write(f"The broker does not answer ({type(error).__name__}): where it leads is not compared.")
 

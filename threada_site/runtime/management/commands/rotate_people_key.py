@@ -19,7 +19,7 @@ class Command(ProductCommand):
         "while everything runs; may be ended and run again. Once it is done, the older keys can be taken away."
     )
 
-    def act(self, **_options: Any) -> None:
+    def run_command(self, **_options: Any) -> None:
         total = 0
         for _ in range(PASSES):
             wrapped, in_use, broken = self._pass()

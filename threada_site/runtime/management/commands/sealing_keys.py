@@ -15,7 +15,7 @@ class Command(TenantCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True)
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
             head = newest_checkpoint(ctx.tenant_id)

@@ -24,7 +24,7 @@ class Command(ProductCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="as one JSON object")
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         facts: dict[str, Any] = {
             "processes": _processes(),
             "database": _database_place(),

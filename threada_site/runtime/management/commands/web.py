@@ -29,7 +29,7 @@ class Command(ProductCommand):
             help="seconds to go on serving, not ready any more, once asked to stop (THREADA_DRAIN_SECONDS, 5)",
         )
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         try:
             refuse_unless_safe(works=False)
             refuse_unless_of_this_instance()

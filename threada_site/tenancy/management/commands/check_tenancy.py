@@ -10,7 +10,7 @@ from threada_site.tenancy.management.base import ProductCommand
 class Command(ProductCommand):
     help = "Check in the live database that the login cannot see other tenants' rows, and no tenant table is open."
 
-    def act(self, **_options: Any) -> None:
+    def run_command(self, **_options: Any) -> None:
         problems = [*isolation_problems(), *replica_problems()]
         if problems:
             self.refuse(*problems)

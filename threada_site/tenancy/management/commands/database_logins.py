@@ -28,7 +28,7 @@ class Command(ProductCommand):
             help=f"let {APP} hold its roles for now, while workers and sealers still use it; run it again without",
         )
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         passwords = {} if options["keep_passwords"] else new_passwords()
         verifiers = {login: scram_verifier(password) for login, password in passwords.items()}
         self.stdout.write(

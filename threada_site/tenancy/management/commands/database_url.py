@@ -24,7 +24,7 @@ class Command(ProductCommand):
             help="with a login that sees the rows of all tenants, as pg_dump needs",
         )
 
-    def act(self, **options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         write = self._external if settings.DATABASE_URL else self._embedded
         self.stdout.write(write(as_superuser=options["superuser"]))
 

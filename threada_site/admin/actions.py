@@ -55,18 +55,18 @@ type Handler = Callable[[Call], Done]
 
 
 @dataclass(frozen=True)
-class ActSpec:
+class ActionSpec:
     """A button: its scope is asked before anything is looked up."""
 
     slug: str
     scope: Scope | None
 
 
-def act(scope: Scope | None) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
+def action(scope: Scope | None) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
     """Make a ModelAdmin's method `(self, call) -> Done` a button at `<row>/<method's name>/`, by POST alone."""
 
     def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
-        method.act_spec = ActSpec(method.__name__.replace("_", "-"), scope)  # type: ignore[attr-defined]
+        method.action_spec = ActionSpec(method.__name__.replace("_", "-"), scope)  # type: ignore[attr-defined]
         return method
 
     return decorate
@@ -111,8 +111,8 @@ def record_refused(call: Call, refusal: ThreadaError) -> None:
         record(call.ctx, refusal, method=call.request.method, path=call.request.path, subject=call.subject)
 
 
-def press(call: Call, spec: ActSpec, handler: Handler, *, back: str) -> HttpResponse:
-    """Carry a button's act out and go back to its page with what came of it."""
+def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpResponse:
+    """Carry out a button's action and go back to its page with what came of it."""
     outcome = carry_out(call, spec.scope, handler)
     if isinstance(outcome, Done):
         if outcome.message:

@@ -29,9 +29,9 @@ def busy(demo: Demo) -> Busy:
     return busy_tenant(demo)
 
 
-def press(browser: Client, model: str, act: str, key: str, **sent: str) -> list[str]:
+def press(browser: Client, model: str, action: str, key: str, **sent: str) -> list[str]:
     """Press a button; what the page says next."""
-    answer = browser.post(reverse(f"admin:{model}_{act}", args=[key]), sent)
+    answer = browser.post(reverse(f"admin:{model}_{action}", args=[key]), sent)
     assert answer.status_code == 302, answer.content
     said = [str(message) for message in get_messages(answer.wsgi_request)]
     browser.get("/console/")  # shows and so forgets them
@@ -147,10 +147,14 @@ def test_buttons_follow_scopes(demo: Demo, busy: Busy, console: Console) -> None
     assert [receipt.reason_codes for receipt in receipts(demo, kind="request.refused")] == [["scope_missing"]] * 3
 
 
-def test_acts_are_post_alone(demo: Demo, busy: Busy, console: Console) -> None:
+def test_actions_accept_only_post(demo: Demo, busy: Busy, console: Console) -> None:
     browser = console("admin")
-    for model, act, key in ((STEP, "approve", busy.step), (ITEM, "cancel", busy.item), (RUN, "cancel", busy.execution)):
-        assert browser.get(reverse(f"admin:{model}_{act}", args=[key])).status_code == 405
+    for model, action, key in (
+        (STEP, "approve", busy.step),
+        (ITEM, "cancel", busy.item),
+        (RUN, "cancel", busy.execution),
+    ):
+        assert browser.get(reverse(f"admin:{model}_{action}", args=[key])).status_code == 405
 
 
 def test_a_denial_is_kept_and_said_in_the_tenants_words(demo: Demo, console: Console) -> None:
