@@ -48,7 +48,7 @@ class Site:
     def kill_relay(self) -> None:
         self._kill_named("SELECT holder FROM tenancy_relay")
 
-    def kill_lane(self) -> None:
+    def kill_pool(self) -> None:
         """The process of a worker that runs executions; the others of that worker live on."""
         self._kill_named("SELECT id FROM tenancy_worker WHERE id LIKE '%:executions:%' ORDER BY beat_at DESC LIMIT 1")
 
@@ -91,8 +91,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.mark.parametrize(
     ("kill", "loses_calls"),
-    [(Site.kill_broker, False), (Site.kill_relay, False), (Site.kill_lane, True), (Site.kill_worker, True)],
-    ids=["broker", "relay", "lane", "worker"],
+    [(Site.kill_broker, False), (Site.kill_relay, False), (Site.kill_pool, True), (Site.kill_worker, True)],
+    ids=["broker", "relay", "pool", "worker"],
 )
 def test_nothing_is_lost_and_nothing_done_twice(site: Site, kill: Callable[[Site], None], *, loses_calls: bool) -> None:
     payments, rng = site.payments, random.Random(COUNT)

@@ -32,7 +32,7 @@ from tests.receivers.mail_server import MailServer
 from threada_site import postgres
 from threada_site.database.bootstrap import EMBEDDED_DATABASE
 from threada_site.kernel import ids
-from threada_site.runtime.workers.lanes import all_lanes
+from threada_site.runtime.workers.pools import all_pools
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -295,8 +295,8 @@ def messages(instance: Instance) -> int:
     own = instance.engines["celery"]
     with Connection(own["THREADA_BROKER_URL"]) as broker:
         return sum(
-            broker.channel().queue_declare(f"{own['THREADA_BROKER_PREFIX']}.{lane.name}", passive=True).message_count
-            for lane in all_lanes(4)
+            broker.channel().queue_declare(f"{own['THREADA_BROKER_PREFIX']}.{pool.name}", passive=True).message_count
+            for pool in all_pools(4)
         )
 
 

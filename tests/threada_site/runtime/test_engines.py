@@ -15,7 +15,7 @@ from pytest_django import Settings
 from tests.journeys.worker import database_url
 from threada_site.jobs.engines.choice import engine_problem
 from threada_site.jobs.registry import all_tasks, task
-from threada_site.runtime.workers.lanes import all_lanes
+from threada_site.runtime.workers.pools import all_pools
 from threada_site.runtime.workers.relay import Clock
 
 
@@ -85,7 +85,7 @@ def test_each_periodic_task_is_due_once_however_many_ticks_have_passed() -> None
 
 
 def test_every_task_belongs_to_a_queue_that_some_lane_works_off() -> None:
-    worked_off = {queue for lane in all_lanes(4) for queue in lane.queues}
+    worked_off = {queue for pool in all_pools(4) for queue in pool.queues}
     assert {each.queue for each in all_tasks().values()} <= worked_off
     assert len(all_tasks()) > 15
 

@@ -1,4 +1,4 @@
-"""The worker of the engine inside PostgreSQL: its lanes are told of jobs by one connection and one statement for all."""
+"""The worker of the engine inside PostgreSQL: its pools are told of jobs by one connection and one statement for all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def eventually(what: str, expected: object, *, timeout_s: float = 30) -> None:
         time.sleep(0.05)
 
 
-def test_one_connection_listens_for_all_lanes() -> None:
+def test_one_connection_listens_for_all_pools() -> None:
     with running_worker():
         eventually("FROM procrastinate_workers", 9)
         eventually(LISTENING, 1)

@@ -1,4 +1,4 @@
-"""Rows of the outbox: enqueued once, published as far as there is room, taken by one, and back when that is lost."""
+"""Rows of the outbox: enqueued once, published up to the capacity, taken by one, and back when that is lost."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from threada_site.jobs.engines.outbox_jobs import (
 )
 from threada_site.jobs.engines.procrastinate_jobs import ProcrastinateJobs
 from threada_site.jobs.engines.publication import (
-    Due,
-    Room,
+    DueJob,
+    PoolCapacity,
     due_jobs,
     hold_relay,
     leave_relay,
     mark_published,
-    places,
-    planned,
+    plan_publication,
+    pool_capacities,
     unmark,
     unmark_lost,
 )
@@ -36,8 +36,8 @@ from threada_site.kernel import clock
 
 pytestmark = pytest.mark.django_db
 
-LANES = {"first": ("first",), "executions": ("first", "executions")}
-OF_A_WORKER = {"first": {"slots": 2, "room": 2}, "executions": {"slots": 2, "room": 4}}
+POOLS = {"first": ("first",), "executions": ("first", "executions")}
+OF_A_WORKER = {"first": {"slots": 2, "capacity": 2}, "executions": {"slots": 2, "capacity": 4}}
 
 
 def insert(number: int = 0, *, queue: str = "executions", into: Any = None, **changes: Any) -> None:
@@ -57,8 +57,8 @@ def rows(columns: str) -> list[tuple[Any, ...]]:
 
 def publish() -> list[str]:
     """One round of the relay; the tokens of what it would send."""
-    rooms = places(LANES)
-    return [job.token for job in mark_published(planned(rooms, due_jobs(rooms)))]
+    capacities = pool_capacities(POOLS)
+    return [job.token for job in mark_published(plan_publication(capacities, due_jobs(capacities)))]
 
 
 def let_pass(seconds: int) -> None:
@@ -80,39 +80,42 @@ def taken(token: str, worker: str = "a") -> Taken:
 
 def test_lanes_take_the_highest_of_their_queues_and_the_oldest_of_those() -> None:
     due = [
-        Due(1, "executions", -1),
-        Due(2, "executions", 0),
-        Due(3, "first", 0),
-        Due(4, "first", 0),
-        Due(5, "first", 0),
+        DueJob(1, "executions", -1),
+        DueJob(2, "executions", 0),
+        DueJob(3, "first", 0),
+        DueJob(4, "first", 0),
+        DueJob(5, "first", 0),
     ]
-    rooms = [Room("first", ("first",), 2), Room("executions", ("first", "executions"), 2)]
-    assert planned(rooms, due) == {"first": [3, 4], "executions": [2, 5]}
-    assert planned([Room("first", ("first",), -1)], due) == {"first": []}
+    capacities = [PoolCapacity("first", ("first",), 2), PoolCapacity("executions", ("first", "executions"), 2)]
+    assert plan_publication(capacities, due) == {"first": [3, 4], "executions": [2, 5]}
+    assert plan_publication([PoolCapacity("first", ("first",), -1)], due) == {"first": []}
 
 
-def test_no_more_is_published_than_living_workers_have_room_for() -> None:
+def test_no_more_is_published_than_living_workers_have_capacity_for() -> None:
     for number in range(9):
         insert(number)
     assert publish() == []
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     assert len(publish()) == 4
     assert publish() == []
     assert rows("lane") == [("executions",)] * 4 + [(None,)] * 5
-    beat("b", lanes=OF_A_WORKER, running=[])
+    beat("b", pools=OF_A_WORKER, running=[])
     assert len(publish()) == 4
     let_pass(16)
-    assert places(LANES) == [Room("first", LANES["first"], 0), Room("executions", LANES["executions"], -8)]
+    assert pool_capacities(POOLS) == [
+        PoolCapacity("first", POOLS["first"], 0),
+        PoolCapacity("executions", POOLS["executions"], -8),
+    ]
 
 
 def test_what_is_for_later_is_not_due() -> None:
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     insert(run_at=clock.now() + timedelta(seconds=60))
     assert publish() == []
 
 
 def test_a_message_is_taken_once_and_its_row_goes_with_the_job() -> None:
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     insert(7)
     ((token,),) = rows("token::text")
     assert take(token, worker="a") is None  # nobody has published it
@@ -127,7 +130,7 @@ def test_a_message_is_taken_once_and_its_row_goes_with_the_job() -> None:
 
 
 def test_what_failed_waits_for_its_pause() -> None:
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     insert()
     (token,) = publish()
     put_back(taken(token), worker="a", pause_s=0)
@@ -140,13 +143,13 @@ def test_what_failed_waits_for_its_pause() -> None:
 
 
 def test_what_a_lost_worker_had_taken_waits_again() -> None:
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     insert(once="workitems.tidy")
     job = taken(*publish())
     assert release() == []
     assert rows("taken_by, losses") == [("a", 0)]
     let_pass(14)
-    beat("a", lanes=OF_A_WORKER, running=[job.id])
+    beat("a", pools=OF_A_WORKER, running=[job.id])
     let_pass(14)
     release()
     assert rows("taken_by, losses") == [("a", 0)]
@@ -162,17 +165,17 @@ def test_what_a_lost_worker_had_taken_waits_again() -> None:
 def test_one_that_signs_off_gives_back_at_once_and_only_its_own() -> None:
     insert(1)
     insert(2)
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     first, second = publish()
     taken(first, "a")
     taken(second, "b")
     sign_off("a")
     assert rows("taken_by, losses") == [(None, 1), ("b", 0)]
-    assert places(LANES)[1].places == -1
+    assert pool_capacities(POOLS)[1].free == -1
 
 
 def test_a_job_that_costs_worker_after_worker_is_given_up() -> None:
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     insert()
     for loss in range(1, LOSSES):
         taken(*publish())
@@ -184,14 +187,14 @@ def test_a_job_that_costs_worker_after_worker_is_given_up() -> None:
 
 
 def test_a_message_that_nobody_takes_although_a_worker_is_free_is_sent_again() -> None:
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     for number in range(4):
         insert(number)
     tokens = publish()
     assert unmark_lost() == 0
     jobs = [taken(token) for token in tokens[:2]]
     let_pass(16)
-    beat("a", lanes=OF_A_WORKER, running=[job.id for job in jobs])
+    beat("a", pools=OF_A_WORKER, running=[job.id for job in jobs])
     assert unmark_lost() == 0  # both slots are busy: the other two wait for them
     finish(jobs[0], worker="a")
     assert unmark_lost() == 2
@@ -199,7 +202,7 @@ def test_a_message_that_nobody_takes_although_a_worker_is_free_is_sent_again() -
 
 
 def test_what_could_not_be_sent_is_not_published() -> None:
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     insert(1)
     insert(2)
     first, second = publish()
@@ -223,7 +226,7 @@ def test_one_relay_at_a_time() -> None:
 
 
 def test_at_most_one_waits_that_is_to_wait_once() -> None:
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     insert(1, once="x")
     insert(2, once="x")
     assert len(rows("id")) == 1
@@ -234,7 +237,7 @@ def test_at_most_one_waits_that_is_to_wait_once() -> None:
 
 def test_what_waits_with_one_engine_is_adopted_by_the_other() -> None:
     later = clock.now() + timedelta(seconds=60)
-    beat("a", lanes=OF_A_WORKER, running=[])
+    beat("a", pools=OF_A_WORKER, running=[])
     insert(1, priority=1)
     taken(*publish())
     for number, changes in ((2, {"priority": -3}), (3, {"run_at": later}), (4, {"once": "a.sweep"})):

@@ -136,13 +136,13 @@ def put_back(job: Taken, *, worker: str, pause_s: int) -> None:
         )
 
 
-def beat(worker: str, *, lanes: dict[str, dict[str, int]], running: Collection[int]) -> None:
+def beat(worker: str, *, pools: dict[str, dict[str, int]], running: Collection[int]) -> None:
     """This worker lives, and runs these."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO tenancy_worker (id, lanes, beat_at) VALUES (%s, %s::jsonb, now()) "
             "ON CONFLICT (id) DO UPDATE SET beat_at = now()",
-            [worker, orjson.dumps(lanes).decode()],
+            [worker, orjson.dumps(pools).decode()],
         )
         if running:
             cursor.execute(

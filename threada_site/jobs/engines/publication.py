@@ -18,15 +18,15 @@ RELAY_LEASE_S: Final = 5
 _MOST_AT_ONCE: Final = 500
 
 
-class Room(NamedTuple):
-    """A lane, the queues whose jobs it takes, and how many more messages it has room for."""
+class PoolCapacity(NamedTuple):
+    """A pool, the queues whose jobs it takes, and how many more messages it has capacity for."""
 
-    lane: str
+    pool: str
     queues: tuple[str, ...]
-    places: int
+    free: int
 
 
-class Due(NamedTuple):
+class DueJob(NamedTuple):
     """A job that nobody has published."""
 
     id: int
@@ -40,17 +40,17 @@ class OutboundJob(NamedTuple):
     id: int
     token: str
     task: str
-    lane: str
+    pool: str
 
 
-def planned(rooms: Sequence[Room], due: Sequence[Due]) -> dict[str, list[int]]:
-    """Which jobs go to which lane: each lane takes the highest of its queues first, the oldest of those; a lane that
+def plan_publication(capacities: Sequence[PoolCapacity], due: Sequence[DueJob]) -> dict[str, list[int]]:
+    """Which jobs go to which pool: each pool takes the highest of its queues first, the oldest of those; a pool that
     comes earlier takes before the others."""
     left = sorted(due, key=lambda job: (-job.priority, job.id))
     plan: dict[str, list[int]] = {}
-    for room in rooms:
-        plan[room.lane] = [job.id for job in left if job.queue in room.queues][: max(room.places, 0)]
-        taken = set(plan[room.lane])
+    for capacity in capacities:
+        plan[capacity.pool] = [job.id for job in left if job.queue in capacity.queues][: max(capacity.free, 0)]
+        taken = set(plan[capacity.pool])
         left = [job for job in left if job.id not in taken]
     return plan
 
@@ -73,26 +73,26 @@ def leave_relay(holder: str) -> None:
         cursor.execute("DELETE FROM tenancy_relay WHERE holder = %s", [holder])
 
 
-def places(lanes: Mapping[str, tuple[str, ...]]) -> list[Room]:
-    """Room of each lane: what the workers that live have, less what is published and not done."""
+def pool_capacities(pools: Mapping[str, tuple[str, ...]]) -> list[PoolCapacity]:
+    """PoolCapacity of each pool: what the workers that live have, less what is published and not done."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT l.key, sum((l.value->>'room')::int) FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l "
+            "SELECT l.key, sum((l.value->>'capacity')::int) FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l "
             "WHERE w.beat_at > now() - %s * interval '1 second' GROUP BY l.key",
             [LEASE_S],
         )
-        rooms: dict[str, int] = defaultdict(int, {lane: int(room) for lane, room in cursor.fetchall()})
+        capacities: dict[str, int] = defaultdict(int, {pool: int(capacity) for pool, capacity in cursor.fetchall()})
         cursor.execute("SELECT lane, count(*) FROM tenancy_job WHERE published_at IS NOT NULL GROUP BY lane")
         out = dict(cursor.fetchall())
-    return [Room(lane, queues, rooms[lane] - out.get(lane, 0)) for lane, queues in lanes.items()]
+    return [PoolCapacity(pool, queues, capacities[pool] - out.get(pool, 0)) for pool, queues in pools.items()]
 
 
-def due_jobs(rooms: Sequence[Room]) -> list[Due]:
-    """Of each queue as many as all the lanes that take from it have room for."""
+def due_jobs(capacities: Sequence[PoolCapacity]) -> list[DueJob]:
+    """Of each queue as many as all pools that take from it have capacity for."""
     wanted: dict[str, int] = defaultdict(int)
-    for room in rooms:
-        for queue in room.queues if room.places > 0 else ():
-            wanted[queue] = min(wanted[queue] + room.places, _MOST_AT_ONCE)
+    for capacity in capacities:
+        for queue in capacity.queues if capacity.free > 0 else ():
+            wanted[queue] = min(wanted[queue] + capacity.free, _MOST_AT_ONCE)
     if not wanted:
         return []
     with connection.cursor() as cursor:
@@ -102,22 +102,22 @@ def due_jobs(rooms: Sequence[Room]) -> list[Due]:
             "AND run_at <= now() ORDER BY priority DESC, id LIMIT q.most) j",
             [list(wanted), list(wanted.values())],
         )
-        return [Due(*row) for row in cursor.fetchall()]
+        return [DueJob(*row) for row in cursor.fetchall()]
 
 
 def mark_published(plan: Mapping[str, Sequence[int]]) -> list[OutboundJob]:
     """The messages to be sent, in order. Marked before they are sent: a worker that takes one finds it published."""
-    lanes = {job: lane for lane, jobs in plan.items() for job in jobs}
-    if not lanes:
+    pools = {job: pool for pool, jobs in plan.items() for job in jobs}
+    if not pools:
         return []
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE tenancy_job j SET published_at = now(), lane = p.lane FROM unnest(%s::bigint[], %s::text[]) "
-            "AS p(id, lane) WHERE j.id = p.id AND j.published_at IS NULL RETURNING j.id, j.token::text, j.task, j.lane",
-            [list(lanes), list(lanes.values())],
+            "UPDATE tenancy_job j SET published_at = now(), lane = p.pool FROM unnest(%s::bigint[], %s::text[]) "
+            "AS p(id, pool) WHERE j.id = p.id AND j.published_at IS NULL RETURNING j.id, j.token::text, j.task, j.lane",
+            [list(pools), list(pools.values())],
         )
         marked = {row[0]: OutboundJob(*row) for row in cursor.fetchall()}
-    return [marked[job] for job in lanes if job in marked]
+    return [marked[job] for job in pools if job in marked]
 
 
 def unmark(jobs: Sequence[int]) -> None:
@@ -130,17 +130,17 @@ def unmark(jobs: Sequence[int]) -> None:
 
 
 def unmark_lost() -> int:
-    """Messages that nobody takes although a worker of their lane is free: they are to be sent again. How many."""
+    """Messages that nobody takes although a worker of their pool is free: they are to be sent again. How many."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
             WITH there AS (
-                SELECT l.key AS lane, sum((l.value->>'slots')::int) AS slots
+                SELECT l.key AS pool, sum((l.value->>'slots')::int) AS slots
                   FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l
                  WHERE w.beat_at > now() - %(lease)s * interval '1 second' GROUP BY l.key),
-            busy AS (SELECT lane, count(*) AS n FROM tenancy_job WHERE taken_at IS NOT NULL GROUP BY lane)
-            UPDATE tenancy_job j SET published_at = NULL, lane = NULL FROM there t LEFT JOIN busy b ON b.lane = t.lane
-             WHERE j.lane = t.lane AND coalesce(b.n, 0) < t.slots AND j.taken_at IS NULL
+            busy AS (SELECT lane AS pool, count(*) AS n FROM tenancy_job WHERE taken_at IS NOT NULL GROUP BY lane)
+            UPDATE tenancy_job j SET published_at = NULL, lane = NULL FROM there t LEFT JOIN busy b ON b.pool = t.pool
+             WHERE j.lane = t.pool AND coalesce(b.n, 0) < t.slots AND j.taken_at IS NULL
                AND j.published_at <= now() - %(lease)s * interval '1 second'
             """,
             {"lease": LEASE_S},

@@ -1,7 +1,7 @@
-"""Whether this machine's broker, and the queues it would work on there, are those of the instance's other workers.
+"""Check that this machine uses the broker, virtual host and queue prefix of the instance's other workers.
 
-The first that works marks the place, and those that come later look for the mark. So a machine may reach the broker by
-whatever name it likes, nothing of the address is kept, and another host, virtual host or prefix all show alike.
+The first worker declares a marker exchange with a random name and records the name in the database. Workers that start
+later look for that exchange. So machines may reach the broker under different host names, and no address is stored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from threada_site.tenancy.instance_record import Fact, recorded, settle
 BROKER: Final = "THREADA_BROKER_URL"
 PATIENCE_S: Final = outbox.LEASE_S + 5.0
 """Others that work elsewhere may be dead: after their lease nobody hears of them any more."""
-ELSEWHERE: Final = (
+OTHER_BROKER: Final = (
     "THREADA_BROKER_URL and THREADA_BROKER_PREFIX lead to a place where the other workers of this instance are not: "
     "jobs would wait where nobody takes them. Bring both settings of the other machines here. To move the instance to "
     "another broker, stop all workers first: the one that starts first decides"
@@ -34,8 +34,8 @@ _PAUSE_S: Final = 1.0
 log = structlog.get_logger("threada.worker")
 
 
-def join(app: Celery, *, name: str, is_asked_to_stop: Callable[[], bool]) -> str | None:
-    """Wait for the broker, and be one of those that work there; the mark of the place. None when asked to stop.
+def register_worker(app: Celery, *, name: str, is_asked_to_stop: Callable[[], bool]) -> str | None:
+    """Wait for the broker, and be one of those that work there; the marker of the place. None when asked to stop.
 
     `name`: what this worker is called until its processes have names of their own. Raises `NotSafeToRunError` when
     others work elsewhere.
@@ -43,49 +43,49 @@ def join(app: Celery, *, name: str, is_asked_to_stop: Callable[[], bool]) -> str
     is_away, missing_since = False, 0.0
     while not is_asked_to_stop():
         try:
-            mark = _settled(app, name)
+            marker = _register(app, name)
         except BROKER_AWAY as error:
             if not is_away:
                 log.warning("broker_away", error=type(error).__name__)
             is_away = True
         else:
-            if mark:
-                return mark
+            if marker:
+                return marker
             missing_since = missing_since or time.monotonic()
             if time.monotonic() - missing_since > PATIENCE_S:
-                raise NotSafeToRunError(f"This machine does not join: {ELSEWHERE}.")
+                raise NotSafeToRunError(f"This machine does not join: {OTHER_BROKER}.")
         time.sleep(_PAUSE_S)
     return None
 
 
-def is_elsewhere(app: Celery) -> bool:
-    """Whether the instance's mark is missing here although others work. Raises one of `BROKER_AWAY`."""
-    with _reached(app) as broker, transaction.atomic(), connection.cursor() as cursor:
-        mark = recorded(cursor, BROKER)
-        return bool(mark and not _is_marked(broker, mark) and outbox.living_workers())
+def uses_other_broker(app: Celery) -> bool:
+    """Whether the instance's marker is missing here although others work. Raises one of `BROKER_AWAY`."""
+    with _connected(app) as broker, transaction.atomic(), connection.cursor() as cursor:
+        marker = recorded(cursor, BROKER)
+        return bool(marker and not _has_marker(broker, marker) and outbox.living_workers())
 
 
-def put_mark(channel: Any, mark: str) -> None:
+def declare_marker(channel: Any, marker: str) -> None:
     """An exchange that nothing is sent to: all nodes of a cluster know it, and it outlives them. Idempotent."""
-    channel.exchange_declare(queue_name(f"instance.{mark}"), "fanout", durable=True, auto_delete=False)
+    channel.exchange_declare(queue_name(f"instance.{marker}"), "fanout", durable=True, auto_delete=False)
 
 
-def _settled(app: Celery, name: str) -> str:
-    """The mark of this place, where this worker counts as one that works from now on; nothing when others work
+def _register(app: Celery, name: str) -> str:
+    """The marker of this place, where this worker counts as one that works from now on; nothing when others work
     elsewhere. The row of what all agree on is locked meanwhile: of two that are first, one decides."""
-    with _reached(app) as broker, transaction.atomic(), connection.cursor() as cursor:
-        mark = recorded(cursor, BROKER)
-        if not mark or not _is_marked(broker, mark):
-            if mark and outbox.living_workers():
+    with _connected(app) as broker, transaction.atomic(), connection.cursor() as cursor:
+        marker = recorded(cursor, BROKER)
+        if not marker or not _has_marker(broker, marker):
+            if marker and outbox.living_workers():
                 return ""
-            mark = secrets.token_hex(8)
-            put_mark(broker.channel(), mark)
-            settle(cursor, [Fact(BROKER, (mark,), is_key=False)], accepted=[BROKER])
-        outbox.beat(name, lanes={}, running=[])
-    return mark
+            marker = secrets.token_hex(8)
+            declare_marker(broker.channel(), marker)
+            settle(cursor, [Fact(BROKER, (marker,), is_key=False)], accepted=[BROKER])
+        outbox.beat(name, pools={}, running=[])
+    return marker
 
 
-def _reached(app: Celery) -> Any:
+def _connected(app: Celery) -> Any:
     """A connection of Kombu's for a few questions."""
     made = app.connection_for_write(
         heartbeat=0, connect_timeout=4, transport_options={"read_timeout": 5, "write_timeout": 5}
@@ -94,9 +94,9 @@ def _reached(app: Celery) -> Any:
     return made
 
 
-def _is_marked(broker: Any, mark: str) -> bool:
+def _has_marker(broker: Any, marker: str) -> bool:
     try:
-        broker.channel().exchange_declare(queue_name(f"instance.{mark}"), "fanout", passive=True)
+        broker.channel().exchange_declare(queue_name(f"instance.{marker}"), "fanout", passive=True)
     except NotFound:
         return False
     return True

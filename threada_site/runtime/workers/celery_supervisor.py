@@ -1,4 +1,4 @@
-"""The worker of the engine with a broker: a relay and one Celery worker for each group of lanes, forked from here.
+"""The worker of the engine with a broker: a relay and one Celery worker for each group of pools, forked from here.
 
 Everything is loaded once and shared; this process opens no connection and runs no thread, so it may fork at any time.
 A child that dies is followed by another, which first gives back what the dead one had taken.
@@ -22,10 +22,10 @@ from django.db import connection, connections
 
 from threada_site.jobs.engines import outbox_jobs as outbox
 from threada_site.jobs.engines import publication
-from threada_site.runtime.workers.broker_check import join
+from threada_site.runtime.workers.broker_check import register_worker
 from threada_site.runtime.workers.celery_app import DATABASE_AWAY, celery_app
-from threada_site.runtime.workers.celery_worker import work_lanes
-from threada_site.runtime.workers.lanes import Lane, all_lanes
+from threada_site.runtime.workers.celery_worker import run_pools
+from threada_site.runtime.workers.pools import WorkerPool, all_pools
 from threada_site.runtime.workers.relay import relay
 
 SECONDS_TO_END: Final = 12.0
@@ -36,19 +36,19 @@ _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG, of Linux
 log = structlog.get_logger("threada.worker")
 
 
-class Crew:
+class WorkerSupervisor:
     """The children of one worker, by what they do."""
 
     def __init__(self, concurrency: int) -> None:
-        self._lanes = all_lanes(concurrency)
-        self._app: Celery = celery_app(self._lanes)
+        self._pools = all_pools(concurrency)
+        self._app: Celery = celery_app(self._pools)
         self._app.finalize()
         self._own = os.getpid()
-        self._kinds = [RELAY, *dict.fromkeys(lane.process for lane in self._lanes)]
+        self._kinds = [RELAY, *dict.fromkeys(pool.process for pool in self._pools)]
         self._living: dict[int, str] = {}
         self._started_at: dict[str, float] = {}
         self._names: dict[str, str] = {}
-        self._mark = ""
+        self._marker = ""
         self._is_asked = False
 
     def run(self) -> bool:
@@ -56,7 +56,7 @@ class Crew:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
         name = _name(self._own, "joining", uuid.uuid4().hex[:12])
-        self._mark = join(self._app, name=name, is_asked_to_stop=lambda: self._is_asked) or ""
+        self._marker = register_worker(self._app, name=name, is_asked_to_stop=lambda: self._is_asked) or ""
         for each in connections.all(initialized_only=True):
             each.close()
             each.close_pool()  # type: ignore[attr-defined]
@@ -103,11 +103,11 @@ class Crew:
         if before:
             _give_back(before, is_relay=kind == RELAY)
         if kind == RELAY:
-            return relay(self._app, self._lanes, name=name, mark=self._mark, parent_is_there=self._is_parent_there)
-        return work_lanes(self._app, self._lanes_of(kind), name=name, parent=self._own)
+            return relay(self._app, self._pools, name=name, marker=self._marker, parent_is_there=self._is_parent_there)
+        return run_pools(self._app, self._pools_of(kind), name=name, parent=self._own)
 
-    def _lanes_of(self, kind: str) -> list[Lane]:
-        return [lane for lane in self._lanes if lane.process == kind]
+    def _pools_of(self, kind: str) -> list[WorkerPool]:
+        return [pool for pool in self._pools if pool.process == kind]
 
     def _is_parent_there(self) -> bool:
         return os.getppid() == self._own

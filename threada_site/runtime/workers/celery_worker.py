@@ -74,7 +74,7 @@ def _ask_to_stop(*_signal: Any) -> None:
 
 def _beat(pools: Sequence[WorkerPool], parent: int) -> None:
     """Say every few seconds that this process lives, and what it runs. Without its parent it ends."""
-    told = {pool.name: {"slots": pool.slots, "room": pool.capacity} for pool in pools}
+    told = {pool.name: {"slots": pool.slots, "capacity": pool.capacity} for pool in pools}
     pause = threading.Event()
     while True:
         if os.getppid() != parent:

@@ -1,7 +1,7 @@
-"""The worker of the engine inside PostgreSQL: procrastinate, one of its workers for each lane.
+"""Worker for the engine inside PostgreSQL: one procrastinate worker for each pool, in one process.
 
-Lanes do not look for jobs by themselves. What PostgreSQL notifies of, and what a job's time has come for, is found out
-once for all of them; nine that each ask the database every second cost it more than the jobs.
+Pools do not poll. One connection listens for notifications, and one statement a second finds queues with due jobs, for
+all pools. Nine pools that each poll every second would load the database more than the jobs do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from threada_site.jobs.registry import Task, all_tasks, run_task
-from threada_site.runtime.workers.lanes import all_lanes
+from threada_site.runtime.workers.pools import all_pools
 
 LOOK_EVERY_S: Final = 1.0
 _DUE: Final = """
@@ -46,7 +46,7 @@ async def work(*, concurrency: int) -> bool:
         _bind(django_app, each)
     with django_app.replace_connector(_connector()) as app:
         async with app.open_async():
-            await _run(Lanes(app, concurrency=concurrency), asked)
+            await _run(WorkerPools(app, concurrency=concurrency), asked)
     return asked.is_set()
 
 
@@ -83,49 +83,49 @@ async def _commit_each_statement(connection: AsyncConnection[Any]) -> None:
     await connection.set_autocommit(True)
 
 
-async def _run(lanes: Lanes, asked: asyncio.Event) -> None:
+async def _run(pools: WorkerPools, asked: asyncio.Event) -> None:
     """Until asked to stop, or until a part ends by itself."""
-    parts = [asyncio.create_task(part, name=name) for name, part in lanes.parts().items()]
+    parts = [asyncio.create_task(part, name=name) for name, part in pools.parts().items()]
     stop = asyncio.create_task(asked.wait())
     await asyncio.wait([*parts, stop], return_when=asyncio.FIRST_COMPLETED)
     for part in parts:
         if part.done() and not asked.is_set():
-            log.error("lane_ended", lane=part.get_name(), exc_info=part.exception())
+            log.error("pool_ended", pool=part.get_name(), exc_info=part.exception())
         part.cancel()
     await asyncio.gather(*parts, return_exceptions=True)
     stop.cancel()
 
 
-class Lanes:
-    """The lanes of one worker, and what tells them of jobs."""
+class WorkerPools:
+    """The pools of one worker, and what tells them of jobs."""
 
     def __init__(self, app: App, *, concurrency: int) -> None:
         self._app = app
         self.workers = {
-            lane.name: LaneWorker(
+            pool.name: PoolWorker(
                 app=app,
-                queues=list(lane.queues),
-                concurrency=lane.slots,
+                queues=list(pool.queues),
+                concurrency=pool.slots,
                 install_signal_handlers=False,
                 listen_notify=False,
                 fetch_job_polling_interval=60.0,
                 delete_jobs="successful",
                 shutdown_graceful_timeout=12.0,
             )
-            for lane in all_lanes(concurrency)
+            for pool in all_pools(concurrency)
         }
-        self._by_queue: dict[str, list[LaneWorker]] = {}
+        self._by_queue: dict[str, list[PoolWorker]] = {}
         for worker in self.workers.values():
             for queue in worker.queues or ():
                 self._by_queue.setdefault(queue, []).append(worker)
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """All that runs side by side. Each runs until it is cancelled, or lost its connection."""
-        lanes: dict[str, Coroutine[Any, Any, None]] = {name: worker.run() for name, worker in self.workers.items()}
-        return {**lanes, "notifications": self._listen(), "due jobs": self._look(), "clock": self._keep_time()}
+        pools: dict[str, Coroutine[Any, Any, None]] = {name: worker.run() for name, worker in self.workers.items()}
+        return {**pools, "notifications": self._listen(), "due jobs": self._look(), "clock": self._keep_time()}
 
     async def _listen(self) -> None:
-        """Jobs enqueued now, by one connection for all lanes."""
+        """Jobs enqueued now, by one connection for all pools."""
         await self._app.job_manager.listen_for_jobs(on_notification=self._on_notification, queues=list(self._by_queue))
 
     async def _on_notification(self, *, channel: str, notification: Notification) -> None:
@@ -133,7 +133,7 @@ class Lanes:
             await worker.tell(channel=channel, notification=notification)
 
     async def _look(self) -> None:
-        """Jobs enqueued for later, or of which no notification came, by one statement for all lanes."""
+        """Jobs enqueued for later, or of which no notification came, by one statement for all pools."""
         due = partial(self._app.connector.execute_query_all_async, _DUE, queues=list(self._by_queue))
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -142,11 +142,11 @@ class Lanes:
                     worker.wake()
 
     async def _keep_time(self) -> None:
-        """Periodic jobs are enqueued by one for all lanes; which of several workers does it, the database decides."""
+        """Periodic jobs are enqueued by one for all pools; which of several workers does it, the database decides."""
         await PeriodicDeferrer(registry=self._app.periodic_registry).worker()
 
 
-class LaneWorker(Worker):
+class PoolWorker(Worker):
     """Works jobs off when it is told that there may be some."""
 
     def wake(self) -> None:

@@ -18,9 +18,9 @@ from kombu import Producer
 from threada_site.jobs.engines import outbox_jobs as outbox
 from threada_site.jobs.engines import publication
 from threada_site.jobs.registry import all_tasks
-from threada_site.runtime.workers.broker_check import put_mark
+from threada_site.runtime.workers.broker_check import declare_marker
 from threada_site.runtime.workers.celery_app import BROKER_AWAY, DATABASE_AWAY, queue_name
-from threada_site.runtime.workers.lanes import Lane
+from threada_site.runtime.workers.pools import WorkerPool
 
 CONFIRMED_WITHIN_S: Final = 10.0
 BUSY_PAUSE_S: Final = 0.01
@@ -34,12 +34,12 @@ log = structlog.get_logger("threada.relay")
 
 
 class Post:
-    """A channel of the broker that confirms what it has taken over. `mark`: of the place where this instance works,
+    """A channel of the broker that confirms what it has taken over. `marker`: of the place where this instance works,
     put there again where the broker has lost it."""
 
-    def __init__(self, app: Celery, *, mark: str) -> None:
+    def __init__(self, app: Celery, *, marker: str) -> None:
         self._app = app
-        self._mark = mark
+        self._marker = marker
         self._connection: Any = None
         self._producer: Any = None
         self._last_tag = 0
@@ -57,7 +57,7 @@ class Post:
             self._app.send_task(
                 job.task,
                 task_id=job.token,
-                queue=queue_name(job.lane),
+                queue=queue_name(job.pool),
                 producer=self._producer,
                 ignore_result=True,
                 mandatory=True,
@@ -86,7 +86,7 @@ class Post:
         )
         self._connection.connect()
         channel = self._connection.channel()
-        put_mark(channel, self._mark)
+        declare_marker(channel, self._marker)
         channel.confirm_select()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
@@ -130,9 +130,9 @@ class Clock:
 class Relay:
     """Looks, publishes, waits; whatever it loses it connects to again."""
 
-    def __init__(self, app: Celery, lanes: Sequence[Lane], *, name: str, mark: str) -> None:
-        self._lanes = {lane.name: lane.queues for lane in lanes}
-        self._post = Post(app, mark=mark)
+    def __init__(self, app: Celery, pools: Sequence[WorkerPool], *, name: str, marker: str) -> None:
+        self._pools = {pool.name: pool.queues for pool in pools}
+        self._post = Post(app, marker=marker)
         self._name = name
         self._stop = threading.Event()
         self._clock: Clock | None = None
@@ -177,9 +177,9 @@ class Relay:
             _enqueue(name, queue)
         self._look_for_lost()
         with transaction.atomic():
-            rooms = publication.places(self._lanes)
-            due = publication.due_jobs(rooms)
-            outbound = publication.mark_published(publication.planned(rooms, due))
+            capacities = publication.pool_capacities(self._pools)
+            due = publication.due_jobs(capacities)
+            outbound = publication.mark_published(publication.plan_publication(capacities, due))
         if outbound:
             try:
                 self._post.send(outbound)
@@ -189,7 +189,7 @@ class Relay:
             if self._is_broker_away:
                 self._is_broker_away = False
                 log.warning("broker_back")
-        is_full = any(room.places <= 0 for room in rooms)
+        is_full = any(capacity.free <= 0 for capacity in capacities)
         self._pause_s = BUSY_PAUSE_S if outbound else min(self._pause_s * 2, FULL_PAUSE_S if is_full else IDLE_PAUSE_S)
         return min(self._pause_s, self._clock.pause(time.time()))
 
@@ -244,9 +244,9 @@ def _enqueue(name: str, queue: str) -> None:
         cursor.execute(statement.sql, statement.params)
 
 
-def relay(app: Celery, lanes: Sequence[Lane], *, name: str, mark: str, parent_is_there: Any) -> int:
+def relay(app: Celery, pools: Sequence[WorkerPool], *, name: str, marker: str, parent_is_there: Any) -> int:
     """Be a relay, in a process of its own."""
-    own = Relay(app, lanes, name=name, mark=mark)
+    own = Relay(app, pools, name=name, marker=marker)
     signal.signal(signal.SIGTERM, own.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return own.run(parent_is_there)

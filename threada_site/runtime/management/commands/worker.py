@@ -46,9 +46,9 @@ def _tell_of_jobs_left() -> None:
 def _work(concurrency: int) -> bool:
     """On the engine that was chosen; the other is not loaded."""
     if settings.THREADA_ENGINE == CELERY:
-        from threada_site.runtime.workers.celery_supervisor import Crew
+        from threada_site.runtime.workers.celery_supervisor import WorkerSupervisor
 
-        return Crew(concurrency).run()
+        return WorkerSupervisor(concurrency).run()
     from threada_site.runtime.workers.procrastinate_worker import work
 
     return asyncio.run(work(concurrency=concurrency))

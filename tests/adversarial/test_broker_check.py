@@ -21,15 +21,15 @@ from tests.broker import PASSWORD, Broker, require_broker, shared_broker
 from tests.journeys.worker import database_url
 from threada_site.jobs.engines import outbox_jobs as outbox
 from threada_site.runtime.startup import NotSafeToRunError
-from threada_site.runtime.workers import broker_check as broker_place
-from threada_site.runtime.workers.broker_check import BROKER, is_elsewhere, join
+from threada_site.runtime.workers import broker_check
+from threada_site.runtime.workers.broker_check import BROKER, register_worker, uses_other_broker
 from threada_site.runtime.workers.celery_app import celery_app
-from threada_site.runtime.workers.lanes import all_lanes
+from threada_site.runtime.workers.pools import all_pools
 from threada_site.runtime.workers.relay import Post
 from threada_site.tenancy.instance_models import Instance
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
-LANES = all_lanes(2)
+POOLS = all_pools(2)
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Machine:
     def app(self) -> Celery:
         self.settings.THREADA_ENGINE = "celery"
         self.settings.THREADA_BROKER_URL, self.settings.THREADA_BROKER_PREFIX = self.url, self.prefix
-        return celery_app(LANES)
+        return celery_app(POOLS)
 
     def joins(self, name: str) -> str | None:
-        return join(self.app(), name=name, is_asked_to_stop=lambda: False)
+        return register_worker(self.app(), name=name, is_asked_to_stop=lambda: False)
 
 
 @pytest.fixture
 def machine(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(broker_place, "PATIENCE_S", 0.5)
-    monkeypatch.setattr(broker_place, "_PAUSE_S", 0.1)
+    monkeypatch.setattr(broker_check, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(broker_check, "_PAUSE_S", 0.1)
     return Machine(settings, shared_broker().url)
 
 
@@ -73,43 +73,43 @@ def all_fall_silent() -> None:
 
 
 def test_the_same_broker_by_another_name_is_the_same(machine: Machine) -> None:
-    mark = machine.joins("a")
-    assert mark is not None
-    assert len(mark) == 16
-    assert replace(machine, url=machine.url.replace("127.0.0.1", "localhost")).joins("b") == mark
-    assert Instance.objects.get().facts == {BROKER: f"is:{mark}"}
+    marker = machine.joins("a")
+    assert marker is not None
+    assert len(marker) == 16
+    assert replace(machine, url=machine.url.replace("127.0.0.1", "localhost")).joins("b") == marker
+    assert Instance.objects.get().facts == {BROKER: f"is:{marker}"}
     assert outbox.living_workers() == 2
 
 
 def test_who_would_work_elsewhere_does_not_join(machine: Machine, other_broker: Broker) -> None:
-    mark = machine.joins("a")
+    marker = machine.joins("a")
     for stranger in (replace(machine, prefix="threada-elsewhere"), replace(machine, url=other_broker.url)):
         with pytest.raises(NotSafeToRunError, match="THREADA_BROKER_URL and THREADA_BROKER_PREFIX lead to") as refused:
             stranger.joins("b")
         assert PASSWORD not in str(refused.value)
-        assert is_elsewhere(stranger.app())
-    assert Instance.objects.get().facts == {BROKER: f"is:{mark}"}
+        assert uses_other_broker(stranger.app())
+    assert Instance.objects.get().facts == {BROKER: f"is:{marker}"}
     assert outbox.living_workers() == 1
-    assert not is_elsewhere(machine.app())
-    assert machine.joins("b") == mark
+    assert not uses_other_broker(machine.app())
+    assert machine.joins("b") == marker
 
 
 def test_once_nobody_works_the_first_decides_anew(machine: Machine, other_broker: Broker) -> None:
     moved = replace(machine, url=other_broker.url)
     first = machine.joins("a")
     all_fall_silent()
-    assert not is_elsewhere(moved.app())
+    assert not uses_other_broker(moved.app())
     second = moved.joins("b")
     assert second not in (None, first)
     assert moved.joins("c") == second
     with pytest.raises(NotSafeToRunError):
-        machine.joins("a")  # the old mark is still there, and no longer the one
+        machine.joins("a")  # the old marker is still there, and no longer the one
     all_fall_silent()
     assert machine.joins("a") not in (None, first, second)
 
 
 def test_others_may_turn_out_to_be_dead(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_place, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(broker_check, "PATIENCE_S", 30.0)
     first = machine.joins("a")
     death = threading.Timer(1.0, lambda: (all_fall_silent(), connection.close()))
     death.start()
@@ -120,17 +120,17 @@ def test_others_may_turn_out_to_be_dead(machine: Machine, monkeypatch: pytest.Mo
 
 
 def test_a_broker_that_has_lost_everything_gets_its_mark_back(machine: Machine) -> None:
-    mark = machine.joins("a")
-    assert mark is not None
+    marker = machine.joins("a")
+    assert marker is not None
     app = machine.app()
     with app.connection_for_write() as broker:
-        broker.channel().exchange_delete(f"{machine.prefix}.instance.{mark}")
-    assert is_elsewhere(app)
-    post = Post(app, mark=mark)
+        broker.channel().exchange_delete(f"{machine.prefix}.instance.{marker}")
+    assert uses_other_broker(app)
+    post = Post(app, marker=marker)
     post.send([])
     post.close()
-    assert not is_elsewhere(app)
-    assert machine.joins("b") == mark
+    assert not uses_other_broker(app)
+    assert machine.joins("b") == marker
 
 
 def test_of_two_that_are_first_one_decides(machine: Machine, other_broker: Broker) -> None:
@@ -143,7 +143,7 @@ def test_of_two_that_are_first_one_decides(machine: Machine, other_broker: Broke
         def start(app: Celery, barrier: threading.Barrier = barrier, outcomes: list[str | None] = outcomes) -> None:
             barrier.wait()
             try:
-                outcomes.append(join(app, name=str(id(app)), is_asked_to_stop=lambda: False))
+                outcomes.append(register_worker(app, name=str(id(app)), is_asked_to_stop=lambda: False))
             except NotSafeToRunError:
                 outcomes.append("refused")
             finally:
@@ -154,9 +154,9 @@ def test_of_two_that_are_first_one_decides(machine: Machine, other_broker: Broke
             thread.start()
         for thread in threads:
             thread.join()
-        (mark,) = [outcome for outcome in outcomes if outcome != "refused"]
+        (marker,) = [outcome for outcome in outcomes if outcome != "refused"]
         assert outcomes.count("refused") == 1
-        assert Instance.objects.get().facts == {BROKER: f"is:{mark}"}
+        assert Instance.objects.get().facts == {BROKER: f"is:{marker}"}
 
 
 def test_a_worker_waits_for_its_broker_and_leaves_when_asked(machine: Machine, other_broker: Broker) -> None:
@@ -164,7 +164,7 @@ def test_a_worker_waits_for_its_broker_and_leaves_when_asked(machine: Machine, o
     away = replace(machine, url=other_broker.url)
     asked = threading.Event()
     threading.Timer(1.0, asked.set).start()
-    assert join(away.app(), name="a", is_asked_to_stop=asked.is_set) is None
+    assert register_worker(away.app(), name="a", is_asked_to_stop=asked.is_set) is None
     assert outbox.living_workers() == 0
     threading.Timer(1.0, other_broker.start).start()
     assert away.joins("a") is not None
@@ -177,7 +177,7 @@ def test_commands_say_why(machine: Machine, words: list[str]) -> None:
 
     def beat() -> None:
         while not keep_alive.wait(2.0):
-            outbox.beat("a", lanes={}, running=[])
+            outbox.beat("a", pools={}, running=[])
         connection.close()
 
     heart = threading.Thread(target=beat)

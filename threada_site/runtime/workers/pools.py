@@ -1,0 +1,49 @@
+"""Worker pools: queues that are worked off concurrently: no sweep waits for a call and no call for an export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from threada_site.jobs.enqueue import (
+    DEFAULT_QUEUE,
+    DELIVERY_QUEUE,
+    EXECUTION_QUEUE,
+    EXPORT_QUEUE,
+    FIRST_QUEUE,
+    MAINTENANCE_QUEUE,
+    NOTICE_QUEUE,
+    REPLAY_QUEUE,
+    SWEEP_QUEUE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPool:
+    """`slots`: jobs side by side in one worker. Where a broker is between: `process`, which of a worker's processes
+    runs them, and `ahead`, how many messages may wait there besides, so that no slot waits for the relay."""
+
+    name: str
+    queues: tuple[str, ...]
+    slots: int
+    process: str
+    ahead: int = 0
+
+    @property
+    def capacity(self) -> int:
+        return self.slots + self.ahead
+
+
+def all_pools(concurrency: int) -> tuple[WorkerPool, ...]:
+    """The pools of one worker. `concurrency`: slots for executions. Where pools share a queue, the first is filled
+    before the second."""
+    return (
+        WorkerPool("first", (FIRST_QUEUE,), 2, "first"),
+        WorkerPool("executions", (FIRST_QUEUE, EXECUTION_QUEUE), concurrency, "executions", ahead=concurrency),
+        WorkerPool("default", (DEFAULT_QUEUE,), 2, "default", ahead=2),
+        WorkerPool("sweeps", (SWEEP_QUEUE,), 1, "default"),
+        WorkerPool("maintenance", (MAINTENANCE_QUEUE,), 1, "default"),
+        WorkerPool("exports", (EXPORT_QUEUE,), 1, "long"),
+        WorkerPool("replays", (REPLAY_QUEUE,), 1, "long"),
+        WorkerPool("deliveries", (DELIVERY_QUEUE,), 2, "long"),
+        WorkerPool("notices", (NOTICE_QUEUE,), 2, "long"),
+    )
