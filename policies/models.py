@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from policies.documents.overlay import OverlayScope
-from policies.language.time_window import Window
+from policies.language.time_window import TimeWindow
 from policies.pack_models import Pack, PackMember, PackVersion
 from policies.replay.models import PolicyReplay, ReplayFinding
 from policies.replay.shadow_models import PolicyShadow, ShadowResult
@@ -329,8 +329,8 @@ class Overlay(TenantRow):
         return OverlayScope(self.scope_kind, self.scope_slug)
 
     @property
-    def window(self) -> Window:
-        return Window(self.starts_at, self.ends_at)
+    def window(self) -> TimeWindow:
+        return TimeWindow(self.starts_at, self.ends_at)
 
     @property
     def public_id(self) -> str:

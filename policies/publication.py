@@ -43,15 +43,15 @@ class Emergency:
 
     def check(self) -> None:
         """Raise `InvalidRequest` for an emergency without a reason, or of an unusable length."""
-        problems = []
+        errors = []
         if not self.reason.strip() or len(self.reason) > MAX_REASON:
             said = f"Say why, in at most {MAX_REASON} characters."
-            problems.append(FieldError("/emergency/reason", said, "required"))
+            errors.append(FieldError("/emergency/reason", said, "required"))
         if not SHORTEST <= self.lasts <= LONGEST:
             said = f"Write a duration of {format_duration(SHORTEST)} to {format_duration(LONGEST)}."
-            problems.append(FieldError("/emergency/lasts", said, "out_of_range"))
-        if problems:
-            raise InvalidRequest("An emergency needs a reason and a time box.", errors=problems)
+            errors.append(FieldError("/emergency/lasts", said, "out_of_range"))
+        if errors:
+            raise InvalidRequest("An emergency needs a reason and a time box.", errors=errors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from django.http import QueryDict
 from policies import selectors
 from policies.admin.texts import document_text
 from policies.models import Policy, PolicyVersion
-from policies.replay.text_diff import side_by_side
+from policies.replay.text_diff import diff_rows
 
 _OFFERED: Final = 200
 
@@ -23,7 +23,7 @@ def comparison(policy: Policy, query: QueryDict) -> dict[str, Any]:
     rows = []
     if before is not None and after is not None:
         around = {"around": None} if is_whole else {}
-        rows = side_by_side(document_text(before), document_text(after), **around)
+        rows = diff_rows(document_text(before), document_text(after), **around)
     return {
         "offered": offered,
         "before": before,

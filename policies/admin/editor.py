@@ -12,7 +12,7 @@ from django.urls import reverse
 from policies import selectors
 from policies.admin.texts import document_text
 from policies.documents.policy import REASON_PATTERN
-from policies.documents.rule_templates import COMPARISONS, CommonRule, Fact, facts_of, rule_from, with_rule
+from policies.documents.rule_templates import COMPARISONS, Fact, RuleTemplate, facts_of, rule_from, with_rule
 from policies.language.approvals.documents import MAX_COUNT
 from policies.language.rules import Effect
 from policies.models import Policy, PolicyVersion
@@ -43,7 +43,7 @@ spec:
 _EFFECTS: Final = [(effect.value, effect.value.replace("_", " ")) for effect in Effect]
 
 
-class CommonRuleForm(forms.Form):
+class RuleTemplateForm(forms.Form):
     """The choices of a common rule, as part of the editor's form."""
 
     prefix = "rule"
@@ -76,7 +76,7 @@ class CommonRuleForm(forms.Form):
         if not self.is_valid():
             return None
         try:
-            return with_rule(text, rule_from(CommonRule(**self.cleaned_data), facts))
+            return with_rule(text, rule_from(RuleTemplate(**self.cleaned_data), facts))
         except DocumentInvalid as error:
             for entry in error.errors:
                 self.add_error(entry.pointer if entry.pointer in self.fields else None, entry.detail)
@@ -91,7 +91,7 @@ class DraftForm(ConsoleForm):
     read_sha256 = forms.CharField(required=False, widget=forms.HiddenInput)
 
     policy: Policy | None = None
-    rule: CommonRuleForm
+    rule: RuleTemplateForm
     added = ""
 
     def prepare(self) -> None:
@@ -104,17 +104,17 @@ class DraftForm(ConsoleForm):
         else:
             version = row.in_force or row.versions.order_by("-number").select_related("policy").first()
             self.initial = {"document": document_text(version) if version else NEW_POLICY}
-        self.rule = CommonRuleForm(ctx=self.ctx)
+        self.rule = RuleTemplateForm(ctx=self.ctx)
 
     def rework(self) -> bool:
         if "add_rule" not in self.data:
             return "check" in self.data
-        self.rule = CommonRuleForm(self.data, ctx=self.ctx)
+        self.rule = RuleTemplateForm(self.data, ctx=self.ctx)
         written = self.rule.written_into(self._text(), self._facts())
         if written is not None:
             self.added = self.rule.cleaned_data["id"]
             self.data = {**self.data.dict(), "document": written}  # type: ignore[attr-defined]
-            self.rule = CommonRuleForm(ctx=self.ctx)
+            self.rule = RuleTemplateForm(ctx=self.ctx)
         return True
 
     def shown_with(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def check_answer(request: HttpRequest, ctx: ActingContext) -> HttpResponse:
 
 
 def _marks(found: TextCheck, kind: str) -> list[dict[str, Any]]:
-    entries = found.problems if kind == "error" else found.warnings
+    entries = found.errors if kind == "error" else found.warnings
     marks = [{"kind": kind, "line": entry.line, "column": entry.column, "detail": entry.detail} for entry in entries]
     if kind == "error":
         failing = (test for test in found.tests if test.failure)

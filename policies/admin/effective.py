@@ -10,8 +10,8 @@ from django.http import QueryDict
 
 from policies import selectors
 from policies.deciding.effective_rules import EffectiveRule, effective_rules
-from policies.language.problems import Problems
-from policies.language.time_window import read_window
+from policies.language.field_errors import FieldErrors
+from policies.language.time_window import read_time_window
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import PeopleGroup
@@ -28,7 +28,7 @@ class AskedEffective:
     groups: tuple[str, ...]
     at: datetime
     at_sent: str
-    problems: tuple[str, ...]
+    errors: tuple[str, ...]
     workflows: tuple[str, ...]
     channels: tuple[str, ...]
     all_groups: tuple[str, ...]
@@ -46,8 +46,8 @@ def asked_effective(query: QueryDict, *, ctx: ActingContext) -> AskedEffective:
     channel = query.get("channel_id", "") if query.get("channel_id", "") in channels else ""
     groups = tuple(group for group in all_groups if group in query.getlist("group_id"))
     at_sent = query.get("at", "").strip()
-    found = Problems()
-    at = read_window({"starts_at": at_sent or None}, "", found).starts_at or clock.now()
+    found = FieldErrors()
+    at = read_time_window({"starts_at": at_sent or None}, "", found).starts_at or clock.now()
     rows = selectors.applying(selectors.overlays(ctx), workflow=workflow, channel=channel, groups=groups, at=at)
     bindings = selectors.bindings(rows) if workflow else []
     return AskedEffective(
@@ -56,7 +56,7 @@ def asked_effective(query: QueryDict, *, ctx: ActingContext) -> AskedEffective:
         groups=groups,
         at=at,
         at_sent=at_sent,
-        problems=tuple(problem.detail for problem in found.found),
+        errors=tuple(error.detail for error in found.found),
         workflows=workflows,
         channels=channels,
         all_groups=all_groups,

@@ -176,8 +176,8 @@ def _instant(body: dict[str, Any], field: str) -> datetime | None:
     try:
         return read_instant(body.get(field))
     except forms.ValidationError as error:
-        problem = FieldError(f"/{field}", str(error.message), "invalid")
-        raise errors.InvalidRequest(errors=[problem]) from None
+        field_error = FieldError(f"/{field}", str(error.message), "invalid")
+        raise errors.InvalidRequest(errors=[field_error]) from None
 
 
 def _answer(replay: PolicyReplay, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

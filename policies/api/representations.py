@@ -91,9 +91,9 @@ def represent_validation(version: PolicyVersion, validation: Validation) -> dict
     """What a check of a version found."""
     return {
         "policy_version_id": version.public_id,
-        "valid": not validation.problems,
+        "valid": not validation.errors,
         "workflows": list(validation.workflows),
-        "errors": [problem.as_json() for problem in validation.problems],
+        "errors": [field_error.as_json() for field_error in validation.errors],
         "warnings": [warning.as_json() for warning in validation.warnings],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from policies.api.shapes import SCOPE
-from policies.language.given_facts import FACTS_SCHEMA
+from policies.language.supplied_facts import FACTS_SCHEMA
 from policies.replay.request import Against
 from threada_site.api.shapes import shape
 

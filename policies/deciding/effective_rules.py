@@ -9,7 +9,7 @@ from typing import Any
 
 from policies.documents.overlay import OverlayScope
 from policies.language.evaluation import SCOPES
-from policies.language.time_window import Window
+from policies.language.time_window import TimeWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Binding:
     policy: str
     overlay_id: str
     scope: OverlayScope
-    window: Window
+    window: TimeWindow
     version_id: str = ""
     number: int | None = None
     rules: Sequence[Mapping[str, Any]] = ()

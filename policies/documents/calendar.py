@@ -24,7 +24,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from policies.language.document_header import read_header
-from policies.language.problems import Problems, suggestion
+from policies.language.field_errors import FieldErrors, suggestion
 from policies.language.working_time import MIDNIGHT, Hours, WorkingCalendar
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.json.pointers import pointer_to
@@ -53,17 +53,17 @@ def parse_calendar(value: Any) -> CalendarDocument:
     """
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A calendar is an object. Write {kind: Calendar, id: office, spec: {…}}.")
-    problems = Problems()
-    identifier, spec, base = read_header(value, "Calendar", problems)
-    problems.known_fields(spec, _FIELDS, base)
-    reader = _Reader(problems)
+    errors = FieldErrors()
+    identifier, spec, base = read_header(value, "Calendar", errors)
+    errors.known_fields(spec, _FIELDS, base)
+    reader = _Reader(errors)
     zone = reader.zone(spec, base)
     hours = reader.hours(spec, base)
     country, subdivision = reader.holidays(spec, base)
     extra_days = reader.extra_days(spec, base)
     working_days = reader.working_days(spec, base)
-    if problems.found:
-        raise DocumentInvalid(errors=problems.found)
+    if errors.found:
+        raise DocumentInvalid(errors=errors.found)
     calendar = WorkingCalendar(
         zone=zone,
         hours=hours,
@@ -84,8 +84,8 @@ def time_zones() -> frozenset[str]:
 class _Reader:
     """Walks one spec and collects problems; what it returns is of use only when there are none."""
 
-    def __init__(self, problems: Problems) -> None:
-        self._problems = problems
+    def __init__(self, errors: FieldErrors) -> None:
+        self._errors = errors
 
     def zone(self, spec: Mapping[str, Any], base: str) -> ZoneInfo:
         name = spec.get("time_zone")
@@ -93,37 +93,37 @@ class _Reader:
             return ZoneInfo(name)
         nearest = suggestion(name, sorted(time_zones())) if isinstance(name, str) else ""
         said = f"Name an IANA time zone, e.g. Europe/Berlin.{nearest if len(nearest) < 100 else ''}"
-        self._problems.add(pointer_to(base, "time_zone"), said, "invalid" if "time_zone" in spec else "required")
+        self._errors.add(pointer_to(base, "time_zone"), said, "invalid" if "time_zone" in spec else "required")
         return ZoneInfo("UTC")
 
     def hours(self, spec: Mapping[str, Any], base: str) -> tuple[tuple[Hours, ...], ...]:
         pointer = pointer_to(base, "hours")
         named = spec.get("hours")
         if not isinstance(named, Mapping):
-            self._problems.add(pointer, 'Write the hours of each day, e.g. {monday: ["09:00-17:00"]}.', "required")
+            self._errors.add(pointer, 'Write the hours of each day, e.g. {monday: ["09:00-17:00"]}.', "required")
             return ()
-        self._problems.known_fields(named, WEEKDAYS, pointer)
+        self._errors.known_fields(named, WEEKDAYS, pointer)
         hours = tuple(self._day(named.get(day, []), pointer_to(pointer, day)) for day in WEEKDAYS)
         if not any(hours):
-            self._problems.add(pointer, "Nobody works on any day. Give at least one day some hours.")
+            self._errors.add(pointer, "Nobody works on any day. Give at least one day some hours.")
         return hours
 
     def _day(self, listed: Any, pointer: str) -> tuple[Hours, ...]:
         if not isinstance(listed, list) or len(listed) > MAX_INTERVALS:
-            self._problems.add(pointer, f'A day is a list of at most {MAX_INTERVALS} times, e.g. ["09:00-17:00"].')
+            self._errors.add(pointer, f'A day is a list of at most {MAX_INTERVALS} times, e.g. ["09:00-17:00"].')
             return ()
         found: list[Hours] = []
         for index, text in enumerate(listed):
             match = _INTERVAL.fullmatch(text) if isinstance(text, str) else None
             if match is None or (match[3] == "24" and match[4] != "00"):
-                self._problems.add(pointer_to(pointer, index), "Write from and until as 09:00-17:00, at most 24:00.")
+                self._errors.add(pointer_to(pointer, index), "Write from and until as 09:00-17:00, at most 24:00.")
                 continue
             start = time(int(match[1]), int(match[2]))
             end = MIDNIGHT if match[3] == "24" else time(int(match[3]), int(match[4]))
             if (end != MIDNIGHT and end <= start) or (end == MIDNIGHT and match[3] != "24"):
-                self._problems.add(pointer_to(pointer, index), "It ends before it begins. Night work takes two days.")
+                self._errors.add(pointer_to(pointer, index), "It ends before it begins. Night work takes two days.")
             elif found and (found[-1][1] == MIDNIGHT or start < found[-1][1]):
-                self._problems.add(pointer_to(pointer, index), "It begins before the one above ends.")
+                self._errors.add(pointer_to(pointer, index), "It begins before the one above ends.")
             else:
                 found.append((start, end))
         return tuple(found)
@@ -134,20 +134,20 @@ class _Reader:
         pointer = pointer_to(base, "holidays")
         named = spec["holidays"]
         if not isinstance(named, Mapping):
-            self._problems.add(pointer, "Name a country, e.g. {country: DE, subdivision: BY}.", "wrong_type")
+            self._errors.add(pointer, "Name a country, e.g. {country: DE, subdivision: BY}.", "wrong_type")
             return "", ""
-        self._problems.known_fields(named, ("country", "subdivision"), pointer)
+        self._errors.known_fields(named, ("country", "subdivision"), pointer)
         import holidays  # 6 MB that few processes need
 
         known = holidays.list_supported_countries(include_aliases=False)
         country = named.get("country")
         if not isinstance(country, str) or country not in known:
-            self._problems.add(pointer_to(pointer, "country"), "Name a country by its ISO 3166 code, e.g. DE.")
+            self._errors.add(pointer_to(pointer, "country"), "Name a country by its ISO 3166 code, e.g. DE.")
             return "", ""
         subdivision = named.get("subdivision", "")
         if subdivision and subdivision not in known[country]:
             listed = ", ".join(known[country]) or "none"
-            self._problems.add(pointer_to(pointer, "subdivision"), f"{country} has the subdivisions {listed}.")
+            self._errors.add(pointer_to(pointer, "subdivision"), f"{country} has the subdivisions {listed}.")
             return "", ""
         return country, str(subdivision)
 
@@ -156,13 +156,13 @@ class _Reader:
         named = spec.get("extra_days", {})
         if not isinstance(named, Mapping) or len(named) > MAX_DAYS:
             said = f'Write at most {MAX_DAYS} days with their names, e.g. {{"2026-12-24": Christmas Eve}}.'
-            self._problems.add(pointer, said)
+            self._errors.add(pointer, said)
             return {}
         days: dict[date, str] = {}
         for text, name in named.items():
             day = self._date(text, pointer_to(pointer, text))
             if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-                self._problems.add(pointer_to(pointer, text), f"Give the day a name of 1 to {MAX_NAME} characters.")
+                self._errors.add(pointer_to(pointer, text), f"Give the day a name of 1 to {MAX_NAME} characters.")
             elif day is not None:
                 days[day] = name
         return days
@@ -171,7 +171,7 @@ class _Reader:
         pointer = pointer_to(base, "working_days")
         listed = spec.get("working_days", [])
         if not isinstance(listed, list) or len(listed) > MAX_DAYS:
-            self._problems.add(pointer, f'List at most {MAX_DAYS} days, e.g. ["2026-06-04"].', "wrong_type")
+            self._errors.add(pointer, f'List at most {MAX_DAYS} days, e.g. ["2026-06-04"].', "wrong_type")
             return frozenset()
         found = (self._date(text, pointer_to(pointer, index)) for index, text in enumerate(listed))
         return frozenset(day for day in found if day is not None)
@@ -180,5 +180,5 @@ class _Reader:
         if isinstance(text, str) and len(text) == 10:
             with suppress(ValueError):
                 return date.fromisoformat(text)
-        self._problems.add(pointer, "Write the day as 2026-12-24, in quotes.")
+        self._errors.add(pointer, "Write the day as 2026-12-24, in quotes.")
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.language.document_header import read_header
-from policies.language.problems import Problems
+from policies.language.field_errors import FieldErrors
 from threada_site.kernel.errors import DocumentInvalid
 
 MAX_NAME: Final = 200
@@ -28,14 +28,14 @@ def parse_channel(value: Any) -> ChannelDocument:
     """
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A channel is an object. Write {kind: Channel, id: web_main}.")
-    problems = Problems()
+    errors = FieldErrors()
     whole = {"spec": {}, **value} if "kind" in value else value
-    identifier, spec, base = read_header(whole, "Channel", problems)
-    problems.known_fields(spec, ("name",), base)
+    identifier, spec, base = read_header(whole, "Channel", errors)
+    errors.known_fields(spec, ("name",), base)
     name = spec.get("name", "")
     if not isinstance(name, str) or len(name) > MAX_NAME:
-        problems.add(f"{base}/name", f"name is text of at most {MAX_NAME} characters.")
+        errors.add(f"{base}/name", f"name is text of at most {MAX_NAME} characters.")
         name = ""
-    if problems.found:
-        raise DocumentInvalid(errors=problems.found)
+    if errors.found:
+        raise DocumentInvalid(errors=errors.found)
     return ChannelDocument(identifier, name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.language.document_header import read_header
-from policies.language.problems import Problems
+from policies.language.field_errors import FieldErrors
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.json.pointers import pointer_to
 
@@ -31,26 +31,26 @@ def parse_list(value: Any) -> ListDocument:
 
     Raises `DocumentInvalid` with a `FieldError` per problem.
     """
-    problems = Problems()
+    errors = FieldErrors()
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A list is an object with items. Write {items: [...]}.")
-    identifier, spec, base = read_header(value, "List", problems)
-    problems.known_fields(spec, ("items",), base)
-    _check_items(spec.get("items"), pointer_to(base, "items"), problems)
-    if problems.found:
-        raise DocumentInvalid(errors=problems.found)
+    identifier, spec, base = read_header(value, "List", errors)
+    errors.known_fields(spec, ("items",), base)
+    _check_items(spec.get("items"), pointer_to(base, "items"), errors)
+    if errors.found:
+        raise DocumentInvalid(errors=errors.found)
     return ListDocument(identifier, tuple(spec["items"]))
 
 
-def _check_items(items: Any, pointer: str, problems: Problems) -> None:
+def _check_items(items: Any, pointer: str, errors: FieldErrors) -> None:
     if not isinstance(items, list):
-        problems.add(pointer, "items is a list of texts or numbers.", "wrong_type")
+        errors.add(pointer, "items is a list of texts or numbers.", "wrong_type")
         return
     if len(items) > MAX_ITEMS:
-        problems.add(pointer, f"A list holds at most {MAX_ITEMS} items. Split it.", "too_large")
+        errors.add(pointer, f"A list holds at most {MAX_ITEMS} items. Split it.", "too_large")
         return
     for index, item in enumerate(items):
         if isinstance(item, bool) or not isinstance(item, str | int | float):
-            problems.add(pointer_to(pointer, index), "An item is text or a number. Quote it.", "wrong_type")
+            errors.add(pointer_to(pointer, index), "An item is text or a number. Quote it.", "wrong_type")
         elif isinstance(item, str) and len(item) > MAX_ITEM_LENGTH:
-            problems.add(pointer_to(pointer, index), f"An item has at most {MAX_ITEM_LENGTH} characters.", "too_large")
+            errors.add(pointer_to(pointer, index), f"An item has at most {MAX_ITEM_LENGTH} characters.", "too_large")

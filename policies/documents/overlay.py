@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.language.problems import Problems
-from policies.language.time_window import ALWAYS, Window, read_window
+from policies.language.field_errors import FieldErrors
+from policies.language.time_window import ALWAYS, TimeWindow, read_time_window
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
 
@@ -47,42 +47,42 @@ class OverlayDocument:
 
     policy: str
     scope: OverlayScope
-    window: Window = ALWAYS
+    window: TimeWindow = ALWAYS
 
 
 def parse_overlay(value: Any) -> OverlayDocument:
     """Read a document. Raises `DocumentInvalid` with a `FieldError` for every problem."""
     if not isinstance(value, Mapping):
         raise DocumentInvalid("An overlay is an object. Write {policy: payments, scope: {workflow: payment_run}}.")
-    problems = Problems()
-    problems.known_fields(value, ("kind", "policy", "scope", "starts_at", "ends_at"), "")
+    errors = FieldErrors()
+    errors.known_fields(value, ("kind", "policy", "scope", "starts_at", "ends_at"), "")
     if "kind" in value:
-        problems.one_of(value["kind"], ("Overlay",), "/kind", "kind of document here")
+        errors.one_of(value["kind"], ("Overlay",), "/kind", "kind of document here")
     policy = value.get("policy")
     if not isinstance(policy, str) or not is_slug(policy):
-        problems.add("/policy", "Name a policy by its id.", "invalid" if "policy" in value else "required")
-    scope = read_scope(value.get("scope"), "/scope", problems)
-    window = read_window(value, "", problems)
-    if problems.found:
-        raise DocumentInvalid(errors=problems.found)
+        errors.add("/policy", "Name a policy by its id.", "invalid" if "policy" in value else "required")
+    scope = read_scope(value.get("scope"), "/scope", errors)
+    window = read_time_window(value, "", errors)
+    if errors.found:
+        raise DocumentInvalid(errors=errors.found)
     return OverlayDocument(str(policy), scope, window)
 
 
-def read_scope(value: Any, pointer: str, problems: Problems) -> OverlayScope:
+def read_scope(value: Any, pointer: str, errors: FieldErrors) -> OverlayScope:
     """The scope in `{tenant: true}` or `{kind: slug}`; what is wrong is added to `problems`."""
     if not isinstance(value, Mapping) or len(value) != 1:
-        problems.add(
+        errors.add(
             pointer, "Name one scope: {tenant: true}, {pack: …}, {workflow: …}, {channel: …} or {group: …}.", "required"
         )
         return TENANT_SCOPE
     ((kind, named),) = value.items()
-    if not problems.one_of(kind, SCOPE_KINDS, f"{pointer}/{kind}", "scope"):
+    if not errors.one_of(kind, SCOPE_KINDS, f"{pointer}/{kind}", "scope"):
         return TENANT_SCOPE
     if kind == "tenant":
         if named is not True:
-            problems.add(f"{pointer}/tenant", "Write {tenant: true}.")
+            errors.add(f"{pointer}/tenant", "Write {tenant: true}.")
         return TENANT_SCOPE
     if not isinstance(named, str) or not is_slug(named):
-        problems.add(f"{pointer}/{kind}", f"Name a {kind} by its id.")
+        errors.add(f"{pointer}/{kind}", f"Name a {kind} by its id.")
         return TENANT_SCOPE
     return OverlayScope(kind, named)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from policies.documents.overlay import parse_overlay
 from policies.language.document_header import read_header
-from policies.language.problems import Problems
+from policies.language.field_errors import FieldErrors
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
 from threada_site.kernel.json.pointers import pointer_to
@@ -58,26 +58,26 @@ def parse_pack(value: Any) -> PackDocument:
 
     What the documents in it say is read by those who apply them.
     """
-    problems = Problems()
+    errors = FieldErrors()
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A pack is an object. Write {kind: Pack, id: payments, spec: {…}}.")
-    identifier, spec, base = read_header({"kind": None, **value}, "Pack", problems)
-    problems.known_fields(spec, ("name", "version", "documents"), base)
-    name = _text(spec, "name", base, MAX_NAME, problems, default="")
-    version = _text(spec, "version", base, MAX_VERSION, problems)
+    identifier, spec, base = read_header({"kind": None, **value}, "Pack", errors)
+    errors.known_fields(spec, ("name", "version", "documents"), base)
+    name = _text(spec, "name", base, MAX_NAME, errors, default="")
+    version = _text(spec, "version", base, MAX_VERSION, errors)
     documents = spec.get("documents")
     place = pointer_to(base, "documents")
     if not isinstance(documents, list) or not documents:
-        problems.add(place, "A pack holds documents: a list with at least one.", "required")
+        errors.add(place, "A pack holds documents: a list with at least one.", "required")
         documents = []
     if len(documents) > MAX_DOCUMENTS:
-        problems.add(place, f"A pack holds at most {MAX_DOCUMENTS} documents. Split it.", "too_large")
+        errors.add(place, f"A pack holds at most {MAX_DOCUMENTS} documents. Split it.", "too_large")
         documents = []
     seen: set[tuple[str, str]] = set()
     for index, document in enumerate(documents):
-        _check(document, pointer_to(place, index), seen, problems)
-    if problems.found:
-        raise DocumentInvalid(errors=problems.found)
+        _check(document, pointer_to(place, index), seen, errors)
+    if errors.found:
+        raise DocumentInvalid(errors=errors.found)
     return PackDocument(str(identifier), name, version, tuple(documents))
 
 
@@ -89,33 +89,39 @@ def member_name(document: Mapping[str, Any]) -> str:
     return f"{overlay.policy} on {overlay.scope}"
 
 
-def _check(document: Any, pointer: str, seen: set[tuple[str, str]], problems: Problems) -> None:
+def _check(document: Any, pointer: str, seen: set[tuple[str, str]], errors: FieldErrors) -> None:
     if not isinstance(document, Mapping):
-        problems.add(pointer, "Each document is an object with its kind.", "wrong_type")
+        errors.add(pointer, "Each document is an object with its kind.", "wrong_type")
         return
-    if not problems.one_of(document.get("kind"), PACKED_KINDS, pointer_to(pointer, "kind"), "kind that a pack holds"):
+    if not errors.one_of(document.get("kind"), PACKED_KINDS, pointer_to(pointer, "kind"), "kind that a pack holds"):
         return
     slug = document.get("id")
     if document["kind"] != "Overlay" and not (isinstance(slug, str) and is_slug(slug)):
-        problems.add(pointer_to(pointer, "id"), "Give it an id.", "required")
+        errors.add(pointer_to(pointer, "id"), "Give it an id.", "required")
         return
     try:
         member = (str(document["kind"]), member_name(document))
     except DocumentInvalid as error:
         for entry in error.errors:
-            problems.add(pointer + entry.pointer, entry.detail, entry.code)
+            errors.add(pointer + entry.pointer, entry.detail, entry.code)
         return
     if member in seen:
-        problems.add(pointer, f"{' '.join(member)} stands in this pack already.", "repeated")
+        errors.add(pointer, f"{' '.join(member)} stands in this pack already.", "repeated")
     seen.add(member)
 
 
 def _text(
-    spec: Mapping[str, Any], field: str, base: str, longest: int, problems: Problems, *, default: str | None = None
+    spec: Mapping[str, Any],
+    field: str,
+    base: str,
+    longest: int,
+    errors: FieldErrors,
+    *,
+    default: str | None = None,
 ) -> str:
     text = spec.get(field, default)
     if isinstance(text, str) and len(text) <= longest and (text or default is not None):
         return text
     code = "invalid" if field in spec else "required"
-    problems.add(pointer_to(base, field), f"{field} is text of 1 to {longest} characters, in quotes.", code)
+    errors.add(pointer_to(base, field), f"{field} is text of 1 to {longest} characters, in quotes.", code)
     return ""

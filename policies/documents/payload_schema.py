@@ -48,8 +48,7 @@ _DETAILS: Final = {
 def check_schema(schema: Any, *, pointer: str = "") -> list[FieldError]:
     """Why `schema` cannot be a payload schema; empty when it can. `pointer` is where it stands in its document."""
     return [
-        FieldError(pointer + problem.pointer, problem.detail, problem.code)
-        for problem in _schema_problems(schema)[:MAX_ERRORS]
+        FieldError(pointer + error.pointer, error.detail, error.code) for error in _schema_errors(schema)[:MAX_ERRORS]
     ]
 
 
@@ -73,9 +72,9 @@ class PayloadSchema:
     __slots__ = ("_evaluations", "_has_alternatives", "_validator")
 
     def __init__(self, schema: Any, *, assert_format: bool) -> None:
-        problems = check_schema(schema)
-        if problems:
-            raise DocumentInvalid("The payload schema cannot be used. Mend what errors names.", errors=problems)
+        errors = check_schema(schema)
+        if errors:
+            raise DocumentInvalid("The payload schema cannot be used. Mend what errors names.", errors=errors)
         graph = SchemaGraph(schema)
         self._evaluations = graph.evaluations()
         self._has_alternatives = graph.has_alternatives
@@ -114,7 +113,7 @@ def _compiled(text: str, *, assert_format: bool) -> PayloadSchema:
     return PayloadSchema(json.loads(text), assert_format=assert_format)
 
 
-def _schema_problems(schema: Any) -> list[FieldError]:
+def _schema_errors(schema: Any) -> list[FieldError]:
     """Each check relies on those before it, so the first that finds something ends the search."""
     if not isinstance(schema, dict):
         return [FieldError("", "A payload schema is an object, e.g. {type: object, properties: {…}}.", "type")]
@@ -129,13 +128,13 @@ def _schema_problems(schema: Any) -> list[FieldError]:
         named = " or ".join(_DRAFTS)
         return [FieldError("/$schema", f"This draft is not supported. Use {named}, or leave it out.", "draft")]
     misshapen = _distinct(_meta_validator(draft).iter_errors(schema), "")
-    return misshapen or _graph_problems(schema) or _build_problems(schema)
+    return misshapen or _graph_errors(schema) or _build_errors(schema)
 
 
-def _graph_problems(schema: dict[str, Any]) -> list[FieldError]:
+def _graph_errors(schema: dict[str, Any]) -> list[FieldError]:
     graph = SchemaGraph(schema)
-    if graph.problems:
-        return graph.problems
+    if graph.errors:
+        return graph.errors
     try:
         evaluations = graph.evaluations()
     except graphlib.CycleError as error:
@@ -147,7 +146,7 @@ def _graph_problems(schema: dict[str, Any]) -> list[FieldError]:
     return []
 
 
-def _build_problems(schema: dict[str, Any]) -> list[FieldError]:
+def _build_errors(schema: dict[str, Any]) -> list[FieldError]:
     try:
         _build(schema, assert_format=False)
     except jsonschema_rs.ValidationError as error:
@@ -176,8 +175,8 @@ def _meta_validator(draft: str) -> jsonschema_rs.Validator:
 def _distinct(errors: Iterator[jsonschema_rs.ValidationError], pointer: str) -> list[FieldError]:
     found: dict[FieldError, None] = {}
     for error in errors:
-        for problem in _field_errors(error, pointer):
-            found[problem] = None
+        for entry in _field_errors(error, pointer):
+            found[entry] = None
             if len(found) == MAX_ERRORS:
                 return list(found)
     return list(found)

@@ -13,7 +13,7 @@ from policies.language.approvals import ApprovalRule, parse_approvals
 from policies.language.budget import MAX_CONDITION_BYTES, condition_bytes
 from policies.language.document_header import read_header, read_slug
 from policies.language.facts import VARIABLES, Point
-from policies.language.problems import Problems
+from policies.language.field_errors import FieldErrors
 from policies.language.rule_tests import parse_test
 from policies.language.rules import Effect, PolicyDocument, Rule
 from threada_site.kernel.cel import ExpressionError, compile_expression
@@ -57,38 +57,38 @@ def parse_policy(value: Any) -> PolicyDocument:
 
     Raises `PolicyDocumentInvalid` with a `FieldError` for every problem, the first 50 of them.
     """
-    problems = Problems()
+    errors = FieldErrors()
     if not isinstance(value, Mapping):
         raise PolicyDocumentInvalid("A policy is an object with rules. Write {rules: [...]}.")
-    identifier, spec, base = read_header(value, "Policy", problems)
-    document = _Reader(problems).spec(identifier, spec, base)
-    if problems.found:
-        raise PolicyDocumentInvalid(errors=problems.found)
+    identifier, spec, base = read_header(value, "Policy", errors)
+    document = _Reader(errors).spec(identifier, spec, base)
+    if errors.found:
+        raise PolicyDocumentInvalid(errors=errors.found)
     return document
 
 
 class _Reader:
     """Walks one spec and collects problems; what it returns is of use only when there are none."""
 
-    def __init__(self, problems: Problems) -> None:
-        self._problems = problems
+    def __init__(self, errors: FieldErrors) -> None:
+        self._errors = errors
 
     def spec(self, identifier: str | None, spec: Mapping[str, Any], base: str) -> PolicyDocument:
-        self._problems.known_fields(spec, ("rules", "tests", "default"), base)
+        self._errors.known_fields(spec, ("rules", "tests", "default"), base)
         if spec.get("default", "deny") != "deny":
-            self._problems.add(pointer_to(base, "default"), "Where no rule matches, the answer is deny. Write a rule.")
+            self._errors.add(pointer_to(base, "default"), "Where no rule matches, the answer is deny. Write a rule.")
         rules = self._entries(spec, "rules", base, MAX_RULES)
         if "rules" not in spec:
-            self._problems.add(pointer_to(base, "rules"), "A policy has rules.", "required")
+            self._errors.add(pointer_to(base, "rules"), "A policy has rules.", "required")
         if (size := condition_bytes({"rules": [rule for rule, _ in rules]})) > MAX_CONDITION_BYTES:
             said = f"All conditions together have {size} bytes; {MAX_CONDITION_BYTES} may. Use lists for what is alike."
-            self._problems.add(pointer_to(base, "rules"), said, "too_large")
+            self._errors.add(pointer_to(base, "rules"), said, "too_large")
             rules = []  # none is compiled: that is what would take too long
         tests = self._entries(spec, "tests", base, MAX_TESTS)
         document = PolicyDocument(
             identifier,
             tuple(self._rule(entry, pointer) for entry, pointer in rules),
-            tuple(parse_test(entry, pointer, self._problems) for entry, pointer in tests),
+            tuple(parse_test(entry, pointer, self._errors) for entry, pointer in tests),
         )
         self._check_ids_differ(document.rules, [pointer for _, pointer in rules])
         return document
@@ -96,31 +96,31 @@ class _Reader:
     def _entries(self, spec: Mapping[str, Any], name: str, base: str, most: int) -> list[tuple[Mapping[str, Any], str]]:
         entries, pointer = spec.get(name, []), pointer_to(base, name)
         if not isinstance(entries, list):
-            self._problems.add(pointer, f"{name} is a list.", "wrong_type")
+            self._errors.add(pointer, f"{name} is a list.", "wrong_type")
             return []
         if len(entries) > most:
-            self._problems.add(pointer, f"A policy has at most {most} {name}. Split it.", "too_large")
+            self._errors.add(pointer, f"A policy has at most {most} {name}. Split it.", "too_large")
             return []
         found = []
         for index, entry in enumerate(entries):
             if isinstance(entry, Mapping):
                 found.append((entry, pointer_to(pointer, index)))
             else:
-                self._problems.add(pointer_to(pointer, index), f"Each of {name} is an object.", "wrong_type")
+                self._errors.add(pointer_to(pointer, index), f"Each of {name} is an object.", "wrong_type")
         return found
 
     def _check_ids_differ(self, rules: tuple[Rule, ...], pointers: list[str]) -> None:
         seen: set[str] = set()
         for rule, pointer in zip(rules, pointers, strict=True):
             if rule.id and rule.id in seen:
-                self._problems.add(pointer_to(pointer, "id"), f"There is another rule {rule.id}. Rename one.")
+                self._errors.add(pointer_to(pointer, "id"), f"There is another rule {rule.id}. Rename one.")
             seen.add(rule.id)
 
     def _rule(self, value: Mapping[str, Any], pointer: str) -> Rule:
-        self._problems.known_fields(value, _RULE_FIELDS, pointer)
+        self._errors.known_fields(value, _RULE_FIELDS, pointer)
         effect = self._effect(value, pointer)
         return Rule(
-            id=read_slug(value, pointer, self._problems),
+            id=read_slug(value, pointer, self._errors),
             when=self._condition(value, pointer),
             effect=effect,
             at=self._points(value, effect, pointer),
@@ -134,19 +134,19 @@ class _Reader:
     def _condition(self, value: Mapping[str, Any], pointer: str) -> str:
         source, place = value.get("when"), pointer_to(pointer, "when")
         if not isinstance(source, str):
-            self._problems.add(place, "Write a condition as text, e.g. 'true'.", "wrong_type" if source else "required")
+            self._errors.add(place, "Write a condition as text, e.g. 'true'.", "wrong_type" if source else "required")
             return ""
         try:
             if not compile_expression(source, variables=VARIABLES).may_be_truth:
-                self._problems.add(place, "A condition must say true or false.", "invalid_expression")
+                self._errors.add(place, "A condition must say true or false.", "invalid_expression")
         except ExpressionError as error:
             where = f"line {error.line}, column {error.column}: " if error.line else ""
             said = f"{where}{error.message}"
-            self._problems.add(place, said, "invalid_expression", line=error.line, column=error.column)
+            self._errors.add(place, said, "invalid_expression", line=error.line, column=error.column)
         return source
 
     def _effect(self, value: Mapping[str, Any], pointer: str) -> Effect:
-        if self._problems.one_of(value.get("effect"), tuple(Effect), pointer_to(pointer, "effect"), "effect"):
+        if self._errors.one_of(value.get("effect"), tuple(Effect), pointer_to(pointer, "effect"), "effect"):
             return Effect(value["effect"])
         return Effect.DENY
 
@@ -154,18 +154,18 @@ class _Reader:
         if "at" not in value:
             return _DEFAULT_POINTS[effect]
         place = pointer_to(pointer, "at")
-        if not self._problems.one_of(value["at"], tuple(_POINTS), place, "point"):
+        if not self._errors.one_of(value["at"], tuple(_POINTS), place, "point"):
             return _BOTH
         points = _POINTS[value["at"]]
         if effect is Effect.REVIEW and Point.EXECUTE in points:
-            self._problems.add(place, "A review is taken at intake. Write at: intake, or use require_approval.")
+            self._errors.add(place, "A review is taken at intake. Write at: intake, or use require_approval.")
         return points
 
     def _reason(self, value: Mapping[str, Any], pointer: str) -> str:
         reason = value.get("reason")
         if isinstance(reason, str) and _REASON.fullmatch(reason):
             return reason
-        self._problems.add(
+        self._errors.add(
             pointer_to(pointer, "reason"),
             "Give a reason of 2 to 64 capitals, digits and _, e.g. AMOUNT_OVER_LIMIT.",
             "invalid" if "reason" in value else "required",
@@ -176,37 +176,37 @@ class _Reader:
         message = value.get("message")
         if message is None or (isinstance(message, str) and len(message) <= MAX_MESSAGE):
             return message
-        self._problems.add(pointer_to(pointer, "message"), f"A message is text of at most {MAX_MESSAGE} characters.")
+        self._errors.add(pointer_to(pointer, "message"), f"A message is text of at most {MAX_MESSAGE} characters.")
         return None
 
     def _approvals(self, value: Mapping[str, Any], effect: Effect, pointer: str) -> ApprovalRule | None:
         place = pointer_to(pointer, "approvals")
         if "approvals" not in value:
             if effect is Effect.REQUIRE_APPROVAL:
-                self._problems.add(place, "Say who approves, e.g. {role: finance, count: 2}.", "required")
+                self._errors.add(place, "Say who approves, e.g. {role: finance, count: 2}.", "required")
             return None
         if effect not in (Effect.REQUIRE_APPROVAL, Effect.REVIEW):
-            self._problems.add(place, f"Nobody approves a rule that says {effect}. Leave approvals out.")
+            self._errors.add(place, f"Nobody approves a rule that says {effect}. Leave approvals out.")
             return None
         try:
             return parse_approvals(value["approvals"], pointer=place)
         except PolicyDocumentInvalid as error:
             for entry in error.errors:
-                self._problems.add(entry.pointer, entry.detail, entry.code)
+                self._errors.add(entry.pointer, entry.detail, entry.code)
             return None
 
     def _overrides(self, value: Mapping[str, Any], pointer: str) -> tuple[str, ...]:
         names, place = value.get("overrides", []), pointer_to(pointer, "overrides")
         if not isinstance(names, list) or len(names) > MAX_OVERRIDES:
-            self._problems.add(place, f"overrides is a list of at most {MAX_OVERRIDES} rules.", "wrong_type")
+            self._errors.add(place, f"overrides is a list of at most {MAX_OVERRIDES} rules.", "wrong_type")
             return ()
         for index, name in enumerate(names):
             if not isinstance(name, str) or not _RULE_REFERENCE.fullmatch(name):
-                self._problems.add(pointer_to(place, index), "Name a rule as policy/rule, e.g. payments/large-payment.")
+                self._errors.add(pointer_to(place, index), "Name a rule as policy/rule, e.g. payments/large-payment.")
         return tuple(name for name in names if isinstance(name, str))
 
     def _boolean(self, value: Mapping[str, Any], name: str, pointer: str) -> bool:
         flag = value.get(name, False)
         if not isinstance(flag, bool):
-            self._problems.add(pointer_to(pointer, name), f"{name} is true or false.", "wrong_type")
+            self._errors.add(pointer_to(pointer, name), f"{name} is true or false.", "wrong_type")
         return flag is True

@@ -57,7 +57,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommonRule:
+class RuleTemplate:
     """What was chosen in the form. `role` and `count` say who approves; "" leaves that out."""
 
     id: str
@@ -84,7 +84,7 @@ def facts_of(schemas: Iterable[Any]) -> dict[str, Fact]:
     return found
 
 
-def rule_from(chosen: CommonRule, facts: Mapping[str, Fact]) -> dict[str, Any]:
+def rule_from(chosen: RuleTemplate, facts: Mapping[str, Fact]) -> dict[str, Any]:
     """The rule as it stands in a document. Raises `DocumentInvalid` naming the choices that make none."""
     if chosen.comparison not in COMPARISONS:
         raise DocumentInvalid(errors=[FieldError("comparison", "Choose a comparison.")])

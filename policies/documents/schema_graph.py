@@ -55,7 +55,7 @@ class SchemaGraph:
     """
 
     def __init__(self, document: Any) -> None:
-        self.problems: list[FieldError] = []
+        self.errors: list[FieldError] = []
         self.has_alternatives = False
         self._document = document
         self._schemas: dict[str, _Schema] = {}
@@ -65,7 +65,7 @@ class SchemaGraph:
             if place in self._schemas:
                 continue
             if len(self._schemas) >= MAX_SCHEMAS:
-                self._problem("", f"It holds more than {MAX_SCHEMAS} schemas. Make it smaller.", "too_large")
+                self._add_error("", f"It holds more than {MAX_SCHEMAS} schemas. Make it smaller.", "too_large")
                 return
             self._schemas[place] = self._read(place, schema) if isinstance(schema, dict) else _Schema()
 
@@ -99,16 +99,16 @@ class SchemaGraph:
             found.append(costs[""])
         return tuple(found)
 
-    def _problem(self, place: str, detail: str, code: str = "invalid") -> None:
-        self.problems.append(FieldError(place, detail, code))
+    def _add_error(self, place: str, detail: str, code: str = "invalid") -> None:
+        self.errors.append(FieldError(place, detail, code))
 
     def _read(self, place: str, schema: dict[str, Any]) -> _Schema:
         for keyword in _NOT_SUPPORTED:
             if keyword in schema:
-                self._problem(pointer_to(place, keyword), f"{keyword} is not supported. Use $ref with #/$defs/….")
+                self._add_error(pointer_to(place, keyword), f"{keyword} is not supported. Use $ref with #/$defs/….")
         for keyword in ("$id", "$schema"):
             if place and keyword in schema:
-                self._problem(pointer_to(place, keyword), f"{keyword} may only stand at the top of the schema.")
+                self._add_error(pointer_to(place, keyword), f"{keyword} may only stand at the top of the schema.")
         found = _Schema()
         if isinstance(schema.get("$ref"), str):
             found.in_place.extend(self._reference(pointer_to(place, "$ref"), schema["$ref"]))
@@ -149,7 +149,7 @@ class SchemaGraph:
     def _reference(self, place: str, reference: str) -> Iterator[str]:
         target = unquote(reference[1:])
         if not reference.startswith("#") or (target and not target.startswith("/")):
-            self._problem(
+            self._add_error(
                 place,
                 f"{reference[:100]!r} points out of this schema. Nothing is fetched: copy it into $defs and refer to "
                 "#/$defs/….",
@@ -166,6 +166,6 @@ class SchemaGraph:
             elif isinstance(schema, list) and key.isascii() and key.isdigit() and int(key[:6]) < len(schema):
                 schema = schema[int(key[:6])]
             else:
-                self._problem(place, f"{reference[:100]!r} points at nothing in this schema.", "reference_not_found")
+                self._add_error(place, f"{reference[:100]!r} points at nothing in this schema.", "reference_not_found")
                 return
         yield self._visit(canonical, schema)

@@ -23,7 +23,7 @@ from typing import Any, Final
 from policies.documents.payload_schema import check_schema
 from policies.documents.policy import REASON_PATTERN
 from policies.language.document_header import read_header
-from policies.language.problems import Problems
+from policies.language.field_errors import FieldErrors
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
 from threada_site.kernel.json.pointers import pointer_to
@@ -101,24 +101,24 @@ def parse_workflow(value: Any) -> WorkflowDocument:
     """
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A workflow is an object. Write {payload_schema: {type: object}}.")
-    problems = Problems()
-    identifier, spec, base = read_header(value, "Workflow", problems)
-    document = _Reader(spec, base, problems).workflow(identifier)
-    if problems.found:
-        raise DocumentInvalid(errors=problems.found)
+    errors = FieldErrors()
+    identifier, spec, base = read_header(value, "Workflow", errors)
+    document = _Reader(spec, base, errors).workflow(identifier)
+    if errors.found:
+        raise DocumentInvalid(errors=errors.found)
     return document
 
 
 class _Reader:
     """Walks one spec and collects problems; what it returns is of use only when there are none."""
 
-    def __init__(self, spec: Mapping[str, Any], base: str, problems: Problems) -> None:
+    def __init__(self, spec: Mapping[str, Any], base: str, errors: FieldErrors) -> None:
         self._spec = spec
         self._base = base
-        self._problems = problems
+        self._errors = errors
 
     def workflow(self, identifier: str | None) -> WorkflowDocument:
-        self._problems.known_fields(self._spec, _FIELDS, self._base)
+        self._errors.known_fields(self._spec, _FIELDS, self._base)
         return WorkflowDocument(
             id=identifier,
             name=self._text("name", MAX_NAME),
@@ -141,26 +141,26 @@ class _Reader:
         text = self._spec.get(field, "")
         if isinstance(text, str) and len(text) <= most:
             return text
-        self._problems.add(self._place(field), f"{field} is text of at most {most} characters.")
+        self._errors.add(self._place(field), f"{field} is text of at most {most} characters.")
         return ""
 
     def _flag(self, field: str) -> bool:
         flag = self._spec.get(field, False)
         if not isinstance(flag, bool):
-            self._problems.add(self._place(field), f"{field} is true or false.", "wrong_type")
+            self._errors.add(self._place(field), f"{field} is true or false.", "wrong_type")
         return flag is True
 
     def _schema(self) -> Mapping[str, Any]:
         schema = self._spec.get("payload_schema", {"type": "object"})
-        for problem in check_schema(schema, pointer=self._place("payload_schema")):
-            self._problems.add(problem.pointer, problem.detail, problem.code)
+        for error in check_schema(schema, pointer=self._place("payload_schema")):
+            self._errors.add(error.pointer, error.detail, error.code)
         return schema if isinstance(schema, Mapping) else {}
 
     def _size(self) -> int:
         size = self._spec.get("max_payload_bytes", DEFAULT_MAX_PAYLOAD_BYTES)
         if isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= MOST_PAYLOAD_BYTES:
             return size
-        self._problems.add(
+        self._errors.add(
             self._place("max_payload_bytes"), f"max_payload_bytes is a whole number from 1 to {MOST_PAYLOAD_BYTES}."
         )
         return DEFAULT_MAX_PAYLOAD_BYTES
@@ -170,39 +170,39 @@ class _Reader:
     ) -> tuple[str, ...]:
         names = self._spec.get(field, list(default))
         if not isinstance(names, list) or len(names) > MAX_ENTRIES:
-            self._problems.add(self._place(field), f"{field} is a list of at most {MAX_ENTRIES} names.", "wrong_type")
+            self._errors.add(self._place(field), f"{field} is a list of at most {MAX_ENTRIES} names.", "wrong_type")
             return default
         for index, name in enumerate(names):
             if not isinstance(name, str) or not is_name(name):
-                self._problems.add(pointer_to(self._place(field), index), f"Name {wanted}.")
+                self._errors.add(pointer_to(self._place(field), index), f"Name {wanted}.")
             elif name in names[:index]:
-                self._problems.add(pointer_to(self._place(field), index), f"{name} is named twice.", "repeated")
+                self._errors.add(pointer_to(self._place(field), index), f"{name} is named twice.", "repeated")
         return tuple(name for name in names if isinstance(name, str))
 
     def _data_class(self) -> str:
         name = self._spec.get("data_class", DEFAULT_DATA_CLASS)
         if isinstance(name, str) and is_slug(name):
             return name
-        self._problems.add(self._place("data_class"), "Name the class of its data by a to z, 0 to 9, _ and -.")
+        self._errors.add(self._place("data_class"), "Name the class of its data by a to z, 0 to 9, _ and -.")
         return DEFAULT_DATA_CLASS
 
     def _reject_reasons(self) -> tuple[str, ...]:
         wanted = "a reason by 2 to 64 capitals, digits and _, e.g. INSUFFICIENT_EVIDENCE"
         reasons = self._names("reject_reasons", DEFAULT_REJECT_REASONS, _REASON.fullmatch, wanted)
         if not reasons:
-            self._problems.add(self._place("reject_reasons"), "Name at least one reason, or leave it out.", "required")
+            self._errors.add(self._place("reject_reasons"), "Name at least one reason, or leave it out.", "required")
         return reasons
 
     def _subject(self) -> str:
         pointer = self._spec.get("subject", "")
         if isinstance(pointer, str) and _POINTER.fullmatch(pointer):
             return pointer
-        self._problems.add(
+        self._errors.add(
             self._place("subject"), "Point at the value in the payload that names the person, e.g. /customer_no."
         )
         return ""
 
     def _on_reject(self) -> str:
         chosen = self._spec.get("on_reject", "end")
-        self._problems.one_of(chosen, ON_REJECT, self._place("on_reject"), "way to go on after a reject")
+        self._errors.one_of(chosen, ON_REJECT, self._place("on_reject"), "way to go on after a reject")
         return str(chosen)

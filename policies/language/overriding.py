@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.language.problems import MAX_PROBLEMS, suggestion
+from policies.language.field_errors import MAX_FIELD_ERRORS, suggestion
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 
@@ -21,7 +21,7 @@ def policies_overridden(spec: Spec) -> set[str]:
     return {name.partition("/")[0] for _, name in _named(spec)}
 
 
-def override_problems(spec: Spec, in_force: Mapping[str, Spec], *, is_draft: bool = False) -> list[FieldError]:
+def override_errors(spec: Spec, in_force: Mapping[str, Spec], *, is_draft: bool = False) -> list[FieldError]:
     """What is wrong with the `overrides` of a readable policy, seen with what the policies they name say.
 
     `in_force` holds those by slug. A draft may name a policy that is not in force yet.
@@ -43,7 +43,7 @@ def override_problems(spec: Spec, in_force: Mapping[str, Spec], *, is_draft: boo
         elif not rules[rule]:
             said = f"{name} does not say overridable: true, so no narrower rule loosens it."
             found.append(FieldError(place, said, "not_overridable"))
-        if len(found) == MAX_PROBLEMS:
+        if len(found) == MAX_FIELD_ERRORS:
             break
     return found
 

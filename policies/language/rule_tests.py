@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from policies.language.budget import CHECK_SECONDS, Allowance
+from policies.language.budget import CHECK_SECONDS, CpuBudget
 from policies.language.evaluation import RulebookEntry, Verdict, compile_policy, evaluate
 from policies.language.facts import CONTEXT_FACTS, ITEM_FACTS, VARIABLES, Point, build_facts
-from policies.language.problems import Problems
+from policies.language.field_errors import FieldErrors
 from policies.language.rules import Effect, PolicyDocument, PolicyTest
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
@@ -18,20 +18,20 @@ _EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _MAX_NAME: Final = 200
 
 
-def parse_test(value: Mapping[str, Any], pointer: str, problems: Problems) -> PolicyTest:
+def parse_test(value: Mapping[str, Any], pointer: str, errors: FieldErrors) -> PolicyTest:
     """Read one of `tests`; what is wrong is added to `problems`."""
-    problems.known_fields(value, ("name", "given", "expect"), pointer)
+    errors.known_fields(value, ("name", "given", "expect"), pointer)
     given = value.get("given", {})
     if isinstance(given, Mapping):
-        _check_given(given, pointer_to(pointer, "given"), problems)
+        _check_supplied_facts(given, pointer_to(pointer, "given"), errors)
     else:
-        problems.add(pointer_to(pointer, "given"), "given is an object of facts.", "wrong_type")
+        errors.add(pointer_to(pointer, "given"), "given is an object of facts.", "wrong_type")
         given = {}
     name = value.get("name", "")
     if not isinstance(name, str) or len(name) > _MAX_NAME:
-        problems.add(pointer_to(pointer, "name"), f"A name is text of at most {_MAX_NAME} characters.")
+        errors.add(pointer_to(pointer, "name"), f"A name is text of at most {_MAX_NAME} characters.")
         name = ""
-    effect, reason = _expectation(value.get("expect"), pointer_to(pointer, "expect"), problems)
+    effect, reason = _expectation(value.get("expect"), pointer_to(pointer, "expect"), errors)
     return PolicyTest(given=given, effect=effect, reason=reason, pointer=pointer, name=name)
 
 
@@ -39,15 +39,15 @@ def run_tests(
     document: PolicyDocument,
     *,
     lists: Mapping[str, Sequence[Any]] | None = None,
-    allowance: Allowance | None = None,
+    cpu_budget: CpuBudget | None = None,
 ) -> list[FieldError]:
     """One error for every test of the document that its rules, taken alone, do not pass.
 
     Facts a test does not give have their defaults: confidence 1.0, intake (execute where `ctx.action` is given), the
-    tenant's `lists`, and an empty list for every further one that the rules read. What is left when `allowance` is used
+    tenant's `lists`, and an empty list for every further one that the rules read. What is left when `cpu_budget` is used
     up fails.
     """
-    spent = allowance or Allowance(CHECK_SECONDS)
+    spent = cpu_budget or CpuBudget(CHECK_SECONDS)
     compiled = compile_policy(document)
     entry = RulebookEntry(document.id or "", "", "tenant", compiled)
     known_lists: dict[str, Sequence[Any]] = {name: [] for name in compiled.lists or ()} | dict(lists or {})
@@ -64,30 +64,30 @@ def run_tests(
     return found
 
 
-def _check_given(given: Mapping[str, Any], pointer: str, problems: Problems) -> None:
-    problems.known_fields(given, VARIABLES, pointer)
+def _check_supplied_facts(given: Mapping[str, Any], pointer: str, errors: FieldErrors) -> None:
+    errors.known_fields(given, VARIABLES, pointer)
     for name, known in (("item", ITEM_FACTS), ("ctx", CONTEXT_FACTS)):
         if isinstance(given.get(name, {}), Mapping):
-            problems.known_fields(given.get(name, {}), known, pointer_to(pointer, name))
+            errors.known_fields(given.get(name, {}), known, pointer_to(pointer, name))
         else:
-            problems.add(pointer_to(pointer, name), f"{name} is an object of facts.", "wrong_type")
+            errors.add(pointer_to(pointer, name), f"{name} is an object of facts.", "wrong_type")
     lists = given.get("lists", {})
     if not isinstance(lists, Mapping) or not all(isinstance(items, list) for items in lists.values()):
-        problems.add(pointer_to(pointer, "lists"), "lists is an object of lists.", "wrong_type")
+        errors.add(pointer_to(pointer, "lists"), "lists is an object of lists.", "wrong_type")
     context = given.get("ctx")
     if isinstance(context, Mapping) and "point" in context:
-        problems.one_of(context["point"], tuple(Point), f"{pointer}/ctx/point", "point")
+        errors.one_of(context["point"], tuple(Point), f"{pointer}/ctx/point", "point")
 
 
-def _expectation(expect: Any, pointer: str, problems: Problems) -> tuple[Effect, str | None]:
+def _expectation(expect: Any, pointer: str, errors: FieldErrors) -> tuple[Effect, str | None]:
     if not isinstance(expect, Mapping):
-        problems.add(pointer, "Say what to expect, e.g. {effect: deny, reason: SANCTIONED_VENDOR}.", "required")
+        errors.add(pointer, "Say what to expect, e.g. {effect: deny, reason: SANCTIONED_VENDOR}.", "required")
         return Effect.DENY, None
-    problems.known_fields(expect, ("effect", "reason"), pointer)
-    is_known = problems.one_of(expect.get("effect"), tuple(Effect), pointer_to(pointer, "effect"), "effect")
+    errors.known_fields(expect, ("effect", "reason"), pointer)
+    is_known = errors.one_of(expect.get("effect"), tuple(Effect), pointer_to(pointer, "effect"), "effect")
     reason = expect.get("reason")
     if reason is not None and not isinstance(reason, str):
-        problems.add(pointer_to(pointer, "reason"), "reason is text.", "wrong_type")
+        errors.add(pointer_to(pointer, "reason"), "reason is text.", "wrong_type")
         reason = None
     return Effect(expect["effect"]) if is_known else Effect.DENY, reason
 
@@ -110,6 +110,6 @@ def _passes(test: PolicyTest, verdict: Verdict) -> bool:
 def _difference(test: PolicyTest, verdict: Verdict) -> str:
     expected = f"{test.effect} {test.reason or ''}".rstrip()
     said = f"{verdict.outcome} {', '.join(verdict.reason_codes)}".rstrip()
-    problems = "".join(f" Rule {error.rule}: {error.message}" for error in verdict.errors[:3])
+    errors = "".join(f" Rule {error.rule}: {error.message}" for error in verdict.errors[:3])
     named = f"Test {test.name!r}" if test.name else "The test"
-    return f"{named} expects {expected}; the rules say {said}.{problems}"
+    return f"{named} expects {expected}; the rules say {said}.{errors}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from policies.language.problems import Problems
+from policies.language.field_errors import FieldErrors
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.json.pointers import pointer_to
 
@@ -16,7 +16,7 @@ _ADVICE: Final = "Write an RFC 3339 instant with its offset, in quotes, e.g. 202
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeWindow:
     """Half-open: `starts_at` belongs to it, `ends_at` does not; None is no limit on that side."""
 
     starts_at: datetime | None = None
@@ -35,7 +35,7 @@ class Window:
         }
 
 
-ALWAYS: Final = Window()
+ALWAYS: Final = TimeWindow()
 
 
 def whole_milliseconds(instant: datetime) -> datetime:
@@ -43,17 +43,17 @@ def whole_milliseconds(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
-def read_window(value: Any, pointer: str, problems: Problems) -> Window:
+def read_time_window(value: Any, pointer: str, errors: FieldErrors) -> TimeWindow:
     """The window in the `starts_at` and `ends_at` of an object; what is wrong is added to `problems`."""
-    starts_at = _instant(value.get("starts_at"), pointer_to(pointer, "starts_at"), problems)
-    ends_at = _instant(value.get("ends_at"), pointer_to(pointer, "ends_at"), problems)
+    starts_at = _instant(value.get("starts_at"), pointer_to(pointer, "starts_at"), errors)
+    ends_at = _instant(value.get("ends_at"), pointer_to(pointer, "ends_at"), errors)
     if starts_at and ends_at and ends_at <= starts_at:
-        problems.add(pointer_to(pointer, "ends_at"), "It ends before it starts. Write a later instant.")
+        errors.add(pointer_to(pointer, "ends_at"), "It ends before it starts. Write a later instant.")
         return ALWAYS
-    return Window(starts_at, ends_at)
+    return TimeWindow(starts_at, ends_at)
 
 
-def _instant(text: Any, pointer: str, problems: Problems) -> datetime | None:
+def _instant(text: Any, pointer: str, errors: FieldErrors) -> datetime | None:
     if text is None:
         return None
     if isinstance(text, str) and _INSTANT.fullmatch(text):
@@ -61,5 +61,5 @@ def _instant(text: Any, pointer: str, problems: Problems) -> datetime | None:
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    problems.add(pointer, _ADVICE)
+    errors.add(pointer, _ADVICE)
     return None

@@ -29,8 +29,8 @@ def start_shadow(version: PolicyVersion, *, ends_at: datetime, ctx: ActingContex
     require_unit_of_work(ctx.tenant_id)
     now = clock.now()
     if not now < ends_at <= now + LONGEST:
-        problem = FieldError("/ends_at", f"must lie in the next {LONGEST.days} days", "out_of_range")
-        raise InvalidRequest("Say when it ends.", errors=[problem])
+        field_error = FieldError("/ends_at", f"must lie in the next {LONGEST.days} days", "out_of_range")
+        raise InvalidRequest("Say when it ends.", errors=[field_error])
     candidate_version(version)
     # Locked, so that two that begin at once count each other.
     PolicyVersion.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=version.id)

@@ -22,8 +22,8 @@ from policies.documents.workflow import WorkflowDocument
 from policies.language.approvals import to_json
 from policies.language.evaluation import Verdict
 from policies.language.facts import Point
-from policies.language.given_facts import check_given
 from policies.language.request import DecisionRequest
+from policies.language.supplied_facts import check_supplied_facts
 from policies.language.time_window import whole_milliseconds
 from policies.models import Channel
 from policies.replay.candidate import Candidate, rulebook_of_candidate, rulebook_with_candidate
@@ -91,7 +91,7 @@ def simulate(
     `PayloadSchemaViolation`; facts that are none: `InvalidRequest`.
     """
     require_unit_of_work(ctx.tenant_id)
-    request = _request_that_may_be_asked(check_given(given), ctx=ctx)
+    request = _request_that_may_be_asked(check_supplied_facts(given), ctx=ctx)
     instant = whole_milliseconds(now or clock.now())
     asked = rulebook_with_candidate(candidate, request, at=instant, ctx=ctx)
     alone = rulebook_of_candidate(candidate, ctx=ctx)
@@ -121,11 +121,11 @@ def _request_that_may_be_asked(given: Mapping[str, Any], *, ctx: ActingContext) 
         raise errors.ChannelRequired(errors=[FieldError("/facts/item/channel", "is required", "required")])
     if request.action and request.action not in document.actions:
         raise errors.ActionNotAllowed(f"The workflow {slug} does not allow the action {request.action}.")
-    problems = payloads.validate(
+    field_errors = payloads.validate(
         document.payload_schema, request.payload, pointer="/facts/item/payload", assert_format=document.assert_format
     )
-    if problems:
-        raise errors.PayloadSchemaViolation("Intake would refuse this payload.", errors=problems)
+    if field_errors:
+        raise errors.PayloadSchemaViolation("Intake would refuse this payload.", errors=field_errors)
     return request
 
 
@@ -134,8 +134,8 @@ def _request(given: Mapping[str, Any], document: WorkflowDocument, *, ctx: Actin
     action = context.get("action", "")
     point = context.get("point") or (Point.EXECUTE if action else Point.INTAKE)
     if (point == Point.EXECUTE) != bool(action):
-        problem = FieldError("/facts/ctx/action", "is named at execute, and empty at intake", "invalid")
-        raise errors.InvalidRequest("Point and action do not go together.", errors=[problem])
+        field_error = FieldError("/facts/ctx/action", "is named at execute, and empty at intake", "invalid")
+        raise errors.InvalidRequest("Point and action do not go together.", errors=[field_error])
     work_item_id = ids.parse_public_id(ids.WORK_ITEM, item["id"]) if "id" in item else ids.new_uuid()
     if work_item_id is None:
         raise errors.InvalidRequest(errors=[FieldError("/facts/item/id", "is no id of a work item", "invalid")])

@@ -36,7 +36,7 @@ class Row:
     left_out: int = 0
 
 
-def side_by_side(before: str, after: str, *, around: int | None = AROUND) -> list[Row]:
+def diff_rows(before: str, after: str, *, around: int | None = AROUND) -> list[Row]:
     """The rows to show; equal texts give none. With `around` None, nothing is left out."""
     old, new = before.splitlines(), after.splitlines()
     if old == new and around is not None:

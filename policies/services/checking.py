@@ -29,9 +29,9 @@ class TestRun:
 
 @dataclass(frozen=True, slots=True)
 class TextCheck:
-    """What was found, with lines and columns of the text. Problems keep it from being published, warnings do not."""
+    """What was found, with lines and columns of the text. FieldErrors keep it from being published, warnings do not."""
 
-    problems: tuple[FieldError, ...] = ()
+    errors: tuple[FieldError, ...] = ()
     warnings: tuple[FieldError, ...] = ()
     tests: tuple[TestRun, ...] = ()
     workflows: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class TextCheck:
 
     @property
     def would_pass(self) -> bool:
-        return not self.problems and not self.failed
+        return not self.errors and not self.failed
 
 
 def check_policy_text(text: str, *, policy: Policy | None, ctx: ActingContext) -> TextCheck:
@@ -50,15 +50,15 @@ def check_policy_text(text: str, *, policy: Policy | None, ctx: ActingContext) -
     try:
         document = _only(text)
     except DocumentInvalid as error:
-        return TextCheck(problems=tuple(_without_source(entry) for entry in error.errors or [_unplaced(error)]))
+        return TextCheck(errors=tuple(_without_source(entry) for entry in error.errors or [_unplaced(error)]))
     try:
         spec = policy_spec(document.value, slug=policy.slug if policy else _named(document.value))
         prefix = "/spec" if is_whole(document.value) else ""
         found = validate_policy(spec, policy=policy or Policy(tenant_id=ctx.tenant_id), ctx=ctx, pointer=prefix)
     except ThreadaError as error:
-        return TextCheck(problems=tuple(document.located(entry) for entry in error.errors or [_unplaced(error)]))
+        return TextCheck(errors=tuple(document.located(entry) for entry in error.errors or [_unplaced(error)]))
     return TextCheck(
-        problems=tuple(map(document.located, found.type_problems)),
+        errors=tuple(map(document.located, found.type_errors)),
         warnings=tuple(map(document.located, found.warnings)),
         tests=tuple(_tests(parse_policy(spec), found.failed_tests, document, prefix)),
         workflows=found.workflows,

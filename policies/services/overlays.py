@@ -6,9 +6,9 @@ from typing import Any
 
 from policies import selectors
 from policies.documents.overlay import OverlayScope
-from policies.language.time_window import ALWAYS, Window
+from policies.language.time_window import ALWAYS, TimeWindow
 from policies.models import Channel, Overlay, Policy
-from policies.services.validation import check_room, validate_policy
+from policies.services.validation import check_limits, validate_policy
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -26,7 +26,7 @@ from threada_site.kernel.errors import (
 from threada_site.tenancy.upsert import Change, Put
 
 
-def put_overlay(policy: str, scope: OverlayScope, *, window: Window = ALWAYS, ctx: ActingContext) -> Put[Overlay]:
+def put_overlay(policy: str, scope: OverlayScope, *, window: TimeWindow = ALWAYS, ctx: ActingContext) -> Put[Overlay]:
     """Have a policy apply in `scope` within `window`. One without a version in force denies there.
 
     Receipts: `overlay.added`, and `overlay.changed` where it was bound there in another window. Raises
@@ -57,7 +57,7 @@ def put_overlay(policy: str, scope: OverlayScope, *, window: Window = ALWAYS, ct
         ends_at=window.ends_at,
         created_by=None if ctx.is_system else ctx.principal_id,
     )
-    check_room(bound, ctx=ctx)
+    check_limits(bound, ctx=ctx)
     record(_entry("overlay.added", overlay), ctx=ctx)
     return Put(overlay, Change.CREATED)
 
@@ -80,7 +80,7 @@ def remove_overlay(overlay: Overlay, *, ctx: ActingContext) -> None:
     locked.delete()
 
 
-def _within(overlay: Overlay, window: Window, *, ctx: ActingContext) -> Put[Overlay]:
+def _within(overlay: Overlay, window: TimeWindow, *, ctx: ActingContext) -> Put[Overlay]:
     if overlay.window == window:
         return Put(overlay, Change.UNCHANGED)
     before = overlay.window
@@ -105,10 +105,10 @@ def _check_version_fits(policy: Policy, scope: OverlayScope, *, ctx: ActingConte
     if policy.in_force is None:
         return
     found = validate_policy(policy.in_force.document, policy=policy, ctx=ctx, also_reaching=[scope])
-    if found.type_problems:
+    if found.type_errors:
         raise PolicyDocumentInvalid(
             f"The version in force of {policy.slug} does not fit what it would reach on {scope}.",
-            errors=found.type_problems,
+            errors=found.type_errors,
         )
 
 

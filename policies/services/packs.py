@@ -102,10 +102,10 @@ def _check_label(pack: Pack, label: str, spec_sha256: str) -> None:
 def _check_owns(pack: Pack, document: PackDocument, *, ctx: ActingContext) -> None:
     others = PackMember.objects.filter(tenant_id=ctx.tenant_id).exclude(pack=pack).select_related("pack")
     owner = {(row.kind, row.name): row.pack.slug for row in others}
-    problems = [
+    errors = [
         FieldError(f"/spec/documents/{index}", f"{' '.join(member)} belongs to the pack {owner[member]}.", "taken")
         for index, member in enumerate(document.members)
         if member in owner
     ]
-    if problems:
-        raise DocumentInvalid("Something in it belongs to another pack.", errors=problems)
+    if errors:
+        raise DocumentInvalid("Something in it belongs to another pack.", errors=errors)

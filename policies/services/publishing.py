@@ -18,7 +18,7 @@ from policies.services.drafts import (
 )
 from policies.services.emergencies import RESEAL, note_retired, open_emergency, replace_emergency
 from policies.services.locks import locked_policy_of, locked_version
-from policies.services.validation import check_room, validate_policy
+from policies.services.validation import check_limits, validate_policy
 from telemetry.services.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import enqueue
@@ -67,7 +67,7 @@ def publish_policy_version(
     published.save(update_fields=["status", "published_by", "published_at", "revision"])
     policy.in_force = published
     policy.save(update_fields=["in_force"])
-    check_room(policy, ctx=ctx)
+    check_limits(policy, ctx=ctx)
     published.policy = policy
     outcome: dict[str, Any] = {
         "replaces": ids.public_id(ids.POLICY_VERSION, replaces) if replaces else None,

@@ -11,9 +11,9 @@ from django.db.models import Q
 from policies import selectors
 from policies.documents.overlay import OverlayScope
 from policies.documents.policy import parse_policy
-from policies.language.budget import CHECK_SECONDS, Allowance, room_problems
-from policies.language.overriding import override_problems, policies_overridden
-from policies.language.problems import MAX_PROBLEMS
+from policies.language.budget import CHECK_SECONDS, CpuBudget, limit_errors
+from policies.language.field_errors import MAX_FIELD_ERRORS
+from policies.language.overriding import override_errors, policies_overridden
 from policies.language.reachability import rule_warnings
 from policies.language.rule_tests import run_tests
 from policies.language.rules import PolicyDocument
@@ -35,26 +35,26 @@ class Validation:
     """
 
     workflows: tuple[str, ...]
-    type_problems: tuple[FieldError, ...]
+    type_errors: tuple[FieldError, ...]
     failed_tests: tuple[FieldError, ...]
     warnings: tuple[FieldError, ...] = ()
-    override_problems: tuple[FieldError, ...] = ()
+    override_errors: tuple[FieldError, ...] = ()
 
     @property
-    def problems(self) -> tuple[FieldError, ...]:
-        return (*self.type_problems, *self.override_problems, *self.failed_tests)
+    def errors(self) -> tuple[FieldError, ...]:
+        return (*self.type_errors, *self.override_errors, *self.failed_tests)
 
     def check(self) -> None:
         """Raise `PolicyDocumentInvalid` or `PolicyTestsFailed`, naming every problem, if there is any."""
-        if self.type_problems:
+        if self.type_errors:
             raise PolicyDocumentInvalid(
                 "Some conditions do not fit the payloads of the workflows they reach. Mend what errors names.",
-                errors=self.type_problems,
+                errors=self.type_errors,
             )
-        if self.override_problems:
+        if self.override_errors:
             raise PolicyDocumentInvalid(
                 "It overrides what it may not. A rule is loosened only where it says overridable: true.",
-                errors=self.override_problems,
+                errors=self.override_errors,
             )
         if self.failed_tests:
             raise PolicyTestsFailed(errors=self.failed_tests)
@@ -73,16 +73,16 @@ def validate_policy(
     `document` is a stored spec, and `pointer` where it stands in what was sent. Raises `PolicyDocumentInvalid` for one
     that cannot be read at all.
     """
-    allowance = Allowance(CHECK_SECONDS)
+    cpu_budget = CpuBudget(CHECK_SECONDS)
     parsed = parse_policy(document)
     schemas = schemas_reached_by(policy, ctx=ctx, also_reaching=also_reaching)
     items = {row.slug: row.current_version.items for row in selectors.lists(ctx) if row.current_version}
     return Validation(
         tuple(sorted(schemas)),
-        _at(pointer, _type_problems(parsed, schemas, lists=items.keys(), allowance=allowance)),
-        _at(pointer, run_tests(parsed, lists=items, allowance=allowance)),
+        _at(pointer, _type_errors(parsed, schemas, lists=items.keys(), cpu_budget=cpu_budget)),
+        _at(pointer, run_tests(parsed, lists=items, cpu_budget=cpu_budget)),
         _at(pointer, rule_warnings(parsed)),
-        _at(pointer, override_problems(document, _overridden(document, slug=policy.slug, ctx=ctx))),
+        _at(pointer, override_errors(document, _overridden(document, slug=policy.slug, ctx=ctx))),
     )
 
 
@@ -100,17 +100,17 @@ def schemas_of_all(*, ctx: ActingContext) -> dict[str, Any]:
     return _schemas_reached([OverlayScope("tenant", "")], ctx=ctx)
 
 
-def check_room(policy: Policy, *, ctx: ActingContext) -> None:
-    """Refuse to have more apply in the tenant than may: seen with `policy` as it is in force now, where it is bound.
+def check_limits(policy: Policy, *, ctx: ActingContext) -> None:
+    """Raise `PolicyDocumentInvalid` if the policies that apply in the tenant exceed a limit together.
 
-    Raises `PolicyDocumentInvalid`.
+    Counts `policy` with its version in force, if it is bound.
     """
     bound = Overlay.objects.filter(tenant_id=ctx.tenant_id).values("policy_id")
     rows = selectors.policies(ctx).filter(Q(id__in=bound), in_force__isnull=False)
     specs = {row.slug: row.in_force.document for row in rows if row.in_force}
-    problems = room_problems(specs) if policy.slug in specs else []
-    if problems:
-        raise PolicyDocumentInvalid("More would apply in this tenant than may.", errors=problems)
+    errors = limit_errors(specs) if policy.slug in specs else []
+    if errors:
+        raise PolicyDocumentInvalid("More would apply in this tenant than may.", errors=errors)
 
 
 def check_overrides(document: Any, *, slug: str, ctx: ActingContext, pointer: str = "") -> None:
@@ -119,8 +119,8 @@ def check_overrides(document: Any, *, slug: str, ctx: ActingContext, pointer: st
     What names a policy without a version in force may be saved: it may be published first. Raises
     `PolicyDocumentInvalid`.
     """
-    problems = override_problems(document, _overridden(document, slug=slug, ctx=ctx), is_draft=True)
-    Validation((), (), (), override_problems=_at(pointer, problems)).check()
+    errors = override_errors(document, _overridden(document, slug=slug, ctx=ctx), is_draft=True)
+    Validation((), (), (), override_errors=_at(pointer, errors)).check()
 
 
 def _overridden(document: Any, *, slug: str, ctx: ActingContext) -> dict[str, Any]:
@@ -133,8 +133,8 @@ def _overridden(document: Any, *, slug: str, ctx: ActingContext) -> dict[str, An
     return found | ({slug: document} if slug in named else {})
 
 
-def _at(pointer: str, problems: Iterable[FieldError]) -> tuple[FieldError, ...]:
-    return tuple(replace(problem, pointer=pointer + problem.pointer) for problem in problems)
+def _at(pointer: str, errors: Iterable[FieldError]) -> tuple[FieldError, ...]:
+    return tuple(replace(error, pointer=pointer + error.pointer) for error in errors)
 
 
 def _schemas_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) -> dict[str, Any]:
@@ -148,14 +148,14 @@ def _schemas_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) ->
     return {row.slug: row.current_version.spec["payload_schema"] for row in rows if row.current_version}
 
 
-def _type_problems(
-    document: PolicyDocument, schemas: dict[str, Any], *, lists: Collection[str], allowance: Allowance
+def _type_errors(
+    document: PolicyDocument, schemas: dict[str, Any], *, lists: Collection[str], cpu_budget: CpuBudget
 ) -> list[FieldError]:
     """Each problem once, with the workflow it was found with; a rule that reads no payload is checked once."""
     found: list[FieldError] = []
     for index, rule in enumerate(document.rules):
         place = pointer_to("", "rules", index, "when")
-        if allowance.is_used_up:
+        if cpu_budget.is_used_up:
             said = (
                 f"Checking this policy against the payloads of {len(schemas)} workflows takes more than "
                 f"{CHECK_SECONDS:.0f} s of processor time. Bind it to fewer, or split it."
@@ -163,10 +163,10 @@ def _type_problems(
             return [*found, FieldError(place, said, "too_large")]
         reads_payload = "payload" in rule.when
         for workflow, schema in (schemas if reads_payload and schemas else {"": _ANYTHING}).items():
-            for problem in check_typed(rule.when, payload_schema=schema, lists=lists):
-                at = f"line {problem.line}, column {problem.column}: {problem.message}"
+            for error in check_typed(rule.when, payload_schema=schema, lists=lists):
+                at = f"line {error.line}, column {error.column}: {error.message}"
                 said = f"{workflow}: {at}" if workflow else at
-                found.append(FieldError(place, said, "invalid_expression", problem.line, problem.column))
-                if len(found) == MAX_PROBLEMS:
+                found.append(FieldError(place, said, "invalid_expression", error.line, error.column))
+                if len(found) == MAX_FIELD_ERRORS:
                     return found
     return found

@@ -86,7 +86,7 @@ def test_only_who_writes_policies_may_ask(demo: Demo, console: Console) -> None:
     assert console("finance-1").get(NEW_DRAFT).status_code == 403
 
 
-def test_the_common_rule_is_written_into_the_text(demo: Demo, console: Console) -> None:
+def test_a_rule_template_is_inserted_into_the_text(demo: Demo, console: Console) -> None:
     browser = console("admin")
     text = text_in(browser.get(NEW_DRAFT))
     page = browser.post(NEW_DRAFT, {"document": text, "add_rule": "", **RULE})
@@ -124,7 +124,7 @@ def test_a_draft_is_not_overwritten_unseen(demo: Demo, console: Console) -> None
     assert "400000" in str(demo.api("admin").get("/policies/payments/versions/2").json()["document"])
 
 
-def test_two_versions_stand_side_by_side(demo: Demo, console: Console) -> None:
+def test_two_versions_are_compared_line_by_line(demo: Demo, console: Console) -> None:
     drafted(demo, console)
     browser = console("admin")
     page = browser.get("/console/policies/policy/payments/compare/")

@@ -32,7 +32,7 @@ from threada_site.kernel.errors import PolicyDocumentInvalid
 FINANCE, LEGAL = Leaf("role", "finance"), Leaf("role", "legal")
 
 
-def problems(value: Any, pointer: str = "") -> list[tuple[str, str]]:
+def field_errors(value: Any, pointer: str = "") -> list[tuple[str, str]]:
     with pytest.raises(PolicyDocumentInvalid) as refusal:
         parse_approvals(value, pointer=pointer)
     return [(error.pointer, error.detail) for error in refusal.value.errors]
@@ -97,7 +97,7 @@ def test_the_requester_is_excluded_unless_the_document_says_otherwise(
 
 
 def test_all_problems_are_named_at_once_with_the_nearest_known_field() -> None:
-    assert problems(
+    assert field_errors(
         {
             "all": [{"role": "finance", "cuont": 2}, {"rôle": "legal"}, {"user": "ann", "count": 2}, "legal"],
             "exclude": ["requestor"],
@@ -164,7 +164,7 @@ def test_all_problems_are_named_at_once_with_the_nearest_known_field() -> None:
     ],
 )
 def test_a_wrong_document_is_refused_where_it_is_wrong(document: Any, pointer: str) -> None:
-    named = [place for place, _ in problems(document)]
+    named = [place for place, _ in field_errors(document)]
     assert named == [pointer]
 
 
@@ -174,13 +174,13 @@ def test_hostile_documents_are_refused_quickly() -> None:
         nested = {"all": [nested] * 20}
     many_ways = {"all": [{"any": [{"role": f"r{i}"}, {"role": f"s{i}"}]} for i in range(12)]}
     started = time.process_time()
-    assert len(problems(nested)) == 1
-    assert problems({"all": [{"role": "finance"}] * 65})[0][0] == "/all/63"
-    assert problems(many_ways) == [
+    assert len(field_errors(nested)) == 1
+    assert field_errors({"all": [{"role": "finance"}] * 65})[0][0] == "/all/63"
+    assert field_errors(many_ways) == [
         ("", "The approval can be satisfied in more than 128 ways. Use fewer `any` under `all`.")
     ]
-    assert len(problems({"role": "finance"} | {f"x{i}": 1 for i in range(100_000)})) == 50
-    assert len(problems({"role": "finance", "exclude": ["x"] * 100_000})) == 50
+    assert len(field_errors({"role": "finance"} | {f"x{i}": 1 for i in range(100_000)})) == 50
+    assert len(field_errors({"role": "finance", "exclude": ["x"] * 100_000})) == 50
     assert time.process_time() - started < 2
 
 

@@ -18,7 +18,7 @@ def with_rule(**changes: Any) -> dict[str, Any]:
     return {"rules": [{name: value for name, value in (RULE | changes).items() if value is not ...}]}
 
 
-def problems(document: Any) -> list[tuple[str, str]]:
+def field_errors(document: Any) -> list[tuple[str, str]]:
     with pytest.raises(PolicyDocumentInvalid) as caught:
         parse_policy(document)
     return [(error.pointer, error.detail) for error in caught.value.errors]
@@ -98,7 +98,7 @@ def test_when_a_rule_is_asked(effect: str, at: Any, points: set[str]) -> None:
 
 @pytest.mark.parametrize("at", ["execute", "both"])
 def test_a_review_is_not_asked_at_execute(at: str) -> None:
-    assert problems(with_rule(effect="review", at=at)) == [
+    assert field_errors(with_rule(effect="review", at=at)) == [
         ("/rules/0/at", "A review is taken at intake. Write at: intake, or use require_approval.")
     ]
 
@@ -168,7 +168,7 @@ def test_a_review_may_say_who_reviews() -> None:
     ],
 )
 def test_what_is_wrong_is_named_at_its_place(document: Any, pointer: str, detail: str) -> None:
-    found = problems(document)
+    found = field_errors(document)
     assert found[0][0] == pointer
     assert found[0][1].startswith(detail)
     assert len(found) == 1 or pointer == "/spec"
@@ -181,13 +181,13 @@ def test_what_is_no_object_is_no_policy(value: Any) -> None:
 
 
 def test_every_problem_is_named_at_once_and_no_more_than_50() -> None:
-    assert [pointer for pointer, _ in problems({"rules": [{}]})] == [
+    assert [pointer for pointer, _ in field_errors({"rules": [{}]})] == [
         "/rules/0/effect",
         "/rules/0/id",
         "/rules/0/when",
         "/rules/0/reason",
     ]
-    assert len(problems({"rules": [{}] * 100})) == 50
+    assert len(field_errors({"rules": [{}] * 100})) == 50
 
 
 class TestLists:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 
 from policies.deciding.decide import decide
 from policies.documents.policy import parse_policy
-from policies.language import budget as room
+from policies.language import budget
 from policies.language import rule_tests
 from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
 from policies.language.facts import build_facts
@@ -67,7 +67,7 @@ def test_a_deep_document_is_refused_before_it_is_read() -> None:
 
 def test_the_largest_policy_is_compiled_and_asked_in_bounded_time() -> None:
     """What is let through: 128 KB of conditions. Others of the process wait no longer than this."""
-    count = room.MAX_CONDITION_BYTES // len(LONG)
+    count = budget.MAX_CONDITION_BYTES // len(LONG)
     began = time.thread_time()
     compiled = compile_policy(parse_policy(rules(count, LONG)))
     compiled_in = time.thread_time() - began
@@ -107,8 +107,8 @@ def test_what_is_kept_compiled_is_bounded_by_its_size() -> None:
 def test_tests_that_take_too_long_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     document = parse_policy({**spec(rule("yes", "allow")), "tests": [{"expect": {"effect": "allow"}}] * 3})
     assert run_tests(document) == []
-    used_up = room.Allowance(-1)
-    assert [(entry.pointer, entry.code) for entry in run_tests(document, allowance=used_up)] == [
+    used_up = budget.CpuBudget(-1)
+    assert [(entry.pointer, entry.code) for entry in run_tests(document, cpu_budget=used_up)] == [
         ("/tests/0", "too_large")
     ]
     monkeypatch.setattr(rule_tests, "CHECK_SECONDS", -1.0)
@@ -121,11 +121,11 @@ def test_checks_against_many_workflows_stop(work: ActingContext, monkeypatch: py
     put_overlay("payments", TENANT, ctx=work)
     monkeypatch.setattr("policies.services.validation.CHECK_SECONDS", -1.0)
     found = validate_policy(version.document, policy=version.policy, ctx=work)
-    assert [entry.code for entry in found.type_problems] == ["too_large"]
+    assert [entry.code for entry in found.type_errors] == ["too_large"]
 
 
 def test_what_applies_in_one_tenant_is_bounded(work: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "MAX_RULES_APPLYING", 3)
+    monkeypatch.setattr(budget, "MAX_RULES_APPLYING", 3)
     put_payment_run(work)
     put_in_force(rules(2, "true"), TENANT, ctx=work, policy="first")
     put_policy("second", rules(2, "true"), ctx=work)
@@ -137,7 +137,7 @@ def test_what_applies_in_one_tenant_is_bounded(work: ActingContext, monkeypatch:
     with pytest.raises(errors.PolicyDocumentInvalid, match="More would apply"), transaction.atomic():
         put_policy("first", rules(3, "true"), ctx=work)
     put_policy("unbound", rules(900, "true"), ctx=work)
-    assert room.room_problems({"a": rules(1, "x" * (room.MAX_BYTES_APPLYING + 1))})[0].code == "too_large"
+    assert budget.limit_errors({"a": rules(1, "x" * (budget.MAX_BYTES_APPLYING + 1))})[0].code == "too_large"
 
 
 def test_a_rule_that_fails_denies_and_is_named(work: ActingContext) -> None:

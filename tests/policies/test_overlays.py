@@ -13,9 +13,9 @@ from policies.deciding import decide as deciding
 from policies.deciding.decide import decide
 from policies.deciding.rulebook import rulebook_for
 from policies.documents.overlay import OverlayScope
-from policies.language.overriding import override_problems
-from policies.language.problems import Problems
-from policies.language.time_window import ALWAYS, Window, read_window, whole_milliseconds
+from policies.language.field_errors import FieldErrors
+from policies.language.overriding import override_errors
+from policies.language.time_window import ALWAYS, TimeWindow, read_time_window, whole_milliseconds
 from policies.models import Overlay, PolicyVersion
 from policies.replay.recorded_decisions import ScopeNotRecordedError, scopes_that_hold
 from policies.selectors import requester_groups, stored_facts
@@ -128,7 +128,7 @@ def test_a_window_is_half_open_and_decided_by_the_decisions_instant(
 ) -> None:
     put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
     put_policy("holidays", spec(NO), ctx=book)
-    put_overlay("holidays", PAYMENT_RUN, window=Window(NOON, NOON + HOUR), ctx=book)
+    put_overlay("holidays", PAYMENT_RUN, window=TimeWindow(NOON, NOON + HOUR), ctx=book)
     at(instant)
     decision = decide(asking(), ctx=book)
     assert decision.outcome == said
@@ -137,7 +137,7 @@ def test_a_window_is_half_open_and_decided_by_the_decisions_instant(
 
 def test_the_instant_in_the_facts_decides_to_the_millisecond(book: ActingContext, at: Any) -> None:
     put_policy("late", spec(YES), ctx=book)
-    put_overlay("late", TENANT, window=Window(NOON), ctx=book)
+    put_overlay("late", TENANT, window=TimeWindow(NOON), ctx=book)
     almost = NOON + timedelta(microseconds=999)
     at(almost)
     assert whole_milliseconds(almost) == NOON
@@ -148,7 +148,7 @@ def test_the_instant_in_the_facts_decides_to_the_millisecond(book: ActingContext
 
 def test_another_window_changes_the_overlay_that_is_there(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
-    until = Window(None, NOON)
+    until = TimeWindow(None, NOON)
     changed = put_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
     same = put_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
     assert (changed.change, same.change) == ("changed", "unchanged")
@@ -176,8 +176,8 @@ def test_the_database_refuses_a_window_that_never_holds(book: ActingContext) -> 
     [
         ({}, ALWAYS),
         ({"starts_at": None, "ends_at": None}, ALWAYS),
-        ({"starts_at": "2026-12-24T13:00:00+01:00"}, Window(NOON)),
-        ({"ends_at": "2026-12-24t12:00:00.000z"}, Window(None, NOON)),
+        ({"starts_at": "2026-12-24T13:00:00+01:00"}, TimeWindow(NOON)),
+        ({"ends_at": "2026-12-24t12:00:00.000z"}, TimeWindow(None, NOON)),
         ({"starts_at": "2026-12-24"}, ["/starts_at"]),
         ({"starts_at": "2026-12-24T12:00:00"}, ["/starts_at"]),
         ({"starts_at": "2026-02-30T12:00:00Z"}, ["/starts_at"]),
@@ -188,9 +188,9 @@ def test_the_database_refuses_a_window_that_never_holds(book: ActingContext) -> 
     ],
 )
 def test_windows_are_read_from_rfc_3339(sent: dict[str, Any], window: Any) -> None:
-    problems = Problems()
-    read = read_window(sent, "", problems)
-    assert ([entry.pointer for entry in problems.found] or read) == window
+    field_errors = FieldErrors()
+    read = read_time_window(sent, "", field_errors)
+    assert ([entry.pointer for entry in field_errors.found] or read) == window
 
 
 WIDE = {"rules": [{**NO, "overridable": True}, rule("never", "deny", "false")]}
@@ -212,9 +212,9 @@ def overriding(*names: str) -> dict[str, Any]:
 def test_what_is_overridden_must_allow_it(
     names: list[str], in_force: dict[str, Any], found: list[tuple[str, str]]
 ) -> None:
-    problems = override_problems(overriding(*names), in_force)
-    assert [(entry.pointer, entry.code) for entry in problems] == found
-    drafted = override_problems(overriding(*names), in_force, is_draft=True)
+    field_errors = override_errors(overriding(*names), in_force)
+    assert [(entry.pointer, entry.code) for entry in field_errors] == found
+    drafted = override_errors(overriding(*names), in_force, is_draft=True)
     assert [(entry.pointer, entry.code) for entry in drafted] == (found if in_force else [])
 
 

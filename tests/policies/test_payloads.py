@@ -22,7 +22,9 @@ PAYMENT = {
 
 
 def named(schema: Any, payload: Any, **more: Any) -> list[tuple[str, str, str]]:
-    return [(problem.pointer, problem.code, problem.detail) for problem in validate(schema, payload, **more)]
+    return [
+        (field_error.pointer, field_error.code, field_error.detail) for field_error in validate(schema, payload, **more)
+    ]
 
 
 def test_a_fitting_payload_has_no_problems() -> None:
@@ -41,14 +43,14 @@ def test_every_failing_field_is_named_by_its_pointer() -> None:
 
 def test_the_pointer_begins_where_the_caller_says() -> None:
     nested = {"properties": {"lines": {"items": {"required": ["sku"]}}}}
-    assert [problem.pointer for problem in validate(nested, {"lines": [{"sku": 1}, {}]}, pointer="")] == [
+    assert [field_error.pointer for field_error in validate(nested, {"lines": [{"sku": 1}, {}]}, pointer="")] == [
         "/lines/1/sku"
     ]
     assert named(PAYMENT, [])[0][0] == "/payload"
 
 
 @pytest.mark.parametrize(
-    ("schema", "payload", "problem"),
+    ("schema", "payload", "field_error"),
     [
         ({"enum": [1, 2]}, 3, ("/payload", "enum", "The value is not one of 1 or 2")),
         ({"minLength": 3}, "ab", ("/payload", "minLength", "The value is shorter than 3 characters")),
@@ -90,9 +92,9 @@ def test_the_pointer_begins_where_the_caller_says() -> None:
         ),
     ],
 )
-def test_each_keyword_says_where_and_what(schema: Any, payload: Any, problem: tuple[str, str, str]) -> None:
+def test_each_keyword_says_where_and_what(schema: Any, payload: Any, field_error: tuple[str, str, str]) -> None:
     assert check_schema(schema) == []
-    assert named(schema, payload) == [problem]
+    assert named(schema, payload) == [field_error]
 
 
 def test_messages_never_repeat_values() -> None:
@@ -105,9 +107,14 @@ def test_messages_never_repeat_values() -> None:
         }
     }
     payload = {"a": "canary", "b": "canary", "c": ["canary", "canary"], "d": "canary"}
-    problems = validate(schema, payload, assert_format=True)
-    assert {problem.pointer for problem in problems} == {"/payload/a", "/payload/b", "/payload/c", "/payload/d"}
-    assert not any("canary" in problem.detail for problem in problems)
+    field_errors = validate(schema, payload, assert_format=True)
+    assert {field_error.pointer for field_error in field_errors} == {
+        "/payload/a",
+        "/payload/b",
+        "/payload/c",
+        "/payload/d",
+    }
+    assert not any("canary" in field_error.detail for field_error in field_errors)
 
 
 def test_format_is_an_annotation_unless_asserted() -> None:
@@ -123,7 +130,7 @@ def test_format_is_an_annotation_unless_asserted() -> None:
 
 def test_no_more_than_fifty_problems_are_told() -> None:
     schema = {"items": {"type": "integer"}}
-    assert [problem.pointer for problem in validate(schema, ["x"] * 500)] == [
+    assert [field_error.pointer for field_error in validate(schema, ["x"] * 500)] == [
         f"/payload/{index}" for index in range(MAX_ERRORS)
     ]
     assert len(validate({"properties": {}, "additionalProperties": False}, {f"k{i}": 1 for i in range(500)})) == 50
@@ -169,16 +176,16 @@ def test_equal_schemas_are_compiled_once() -> None:
     ],
 )
 def test_an_unusable_schema_is_named_where_it_is_wrong(schema: Any, pointer: str, code: str) -> None:
-    assert [(problem.pointer, problem.code) for problem in check_schema(schema)] == [(pointer, code)]
+    assert [(field_error.pointer, field_error.code) for field_error in check_schema(schema)] == [(pointer, code)]
     assert check_schema(schema, pointer="/spec/payload_schema")[0].pointer == "/spec/payload_schema" + pointer
     with pytest.raises(DocumentInvalid) as refusal:
         payload_schema(schema)
-    assert [(problem.pointer, problem.code) for problem in refusal.value.errors] == [(pointer, code)]
+    assert [(field_error.pointer, field_error.code) for field_error in refusal.value.errors] == [(pointer, code)]
 
 
 def test_several_problems_of_a_schema_are_told_at_once() -> None:
     schema = {"type": 3, "properties": {"a": {"minLength": -1}, "b": {"required": 1}}}
-    assert {problem.pointer for problem in check_schema(schema)} == {
+    assert {field_error.pointer for field_error in check_schema(schema)} == {
         "/type",
         "/properties/a/minLength",
         "/properties/b/required",
@@ -222,10 +229,12 @@ def test_references_that_multiply_are_refused_or_bounded_in_depth() -> None:
     doubling: dict[str, Any] = {f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(40)}
     wide = {"$defs": doubling | {"a40": {}}, "$ref": "#/$defs/a0"}
     started = time.process_time()
-    assert [problem.code for problem in check_schema(wide)] == ["too_large"]
+    assert [field_error.code for field_error in check_schema(wide)] == ["too_large"]
 
     both = {"allOf": [{"properties": {"x": {"$ref": "#/$defs/a"}}}, {"properties": {"x": {"$ref": "#/$defs/a"}}}]}
-    assert [problem.code for problem in check_schema({"$defs": {"a": both}, "$ref": "#/$defs/a"})] == ["too_large"]
+    assert [field_error.code for field_error in check_schema({"$defs": {"a": both}, "$ref": "#/$defs/a"})] == [
+        "too_large"
+    ]
 
     condition = {
         "anyOf": [
@@ -238,7 +247,7 @@ def test_references_that_multiply_are_refused_or_bounded_in_depth() -> None:
     for _ in range(60):
         value = {"not": value}
     assert check_schema(condition) == []
-    assert [problem.code for problem in validate(condition, value)] == ["too_deep"]
+    assert [field_error.code for field_error in validate(condition, value)] == ["too_deep"]
     assert validate(condition, {"or": ["a", {"not": "b"}]}) == []
     assert time.process_time() - started < 1
 
@@ -250,10 +259,10 @@ def test_a_large_wrong_payload_costs_neither_time_nor_memory() -> None:
         payload_schema(schema)
         tracemalloc.start()
         started = time.process_time()
-        problems = validate(schema, payload)
+        field_errors = validate(schema, payload)
         seconds, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert len(problems) == 1
+        assert len(field_errors) == 1
         assert seconds < 1
         assert peak < 20_000_000
 
@@ -291,5 +300,5 @@ json_values = st.recursive(
 @given(json_values, json_values)
 def test_no_document_breaks_the_check_and_no_value_a_schema(document: Any, value: Any) -> None:
     if not check_schema(document):
-        assert all(problem.pointer.startswith("/payload") for problem in validate(document, value))
+        assert all(field_error.pointer.startswith("/payload") for field_error in validate(document, value))
     assert validate(PAYMENT, value) != []

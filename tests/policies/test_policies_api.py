@@ -195,5 +195,5 @@ def test_a_problem_inside_a_condition_says_line_and_column(admin: Api) -> None:
     broken = spec(rule("rest", "allow", "item.confidence <\n foo"))
     answer = admin.post("/policies", {"policy_id": "payments", "document": broken})
     assert refusal(answer) == (422, "policy_document_invalid")
-    (problem,) = answer.json()["errors"]
-    assert (problem["pointer"], problem["line"], problem["column"]) == ("/document/rules/0/when", 2, 2)
+    (field_error,) = answer.json()["errors"]
+    assert (field_error["pointer"], field_error["line"], field_error["column"]) == ("/document/rules/0/when", 2, 2)

@@ -263,7 +263,7 @@ def test_validation_names_what_it_looked_at(work: ActingContext) -> None:
     put_workflow("other", parse_workflow({}), ctx=work)
     version = put_in_force(PAYMENTS, ctx=work)
     found = validate_policy(PAYMENTS, policy=version.policy, ctx=work)
-    assert (found.workflows, found.problems) == (("payment_run",), ())
+    assert (found.workflows, found.errors) == (("payment_run",), ())
 
 
 def test_putting_a_policy_again_changes_nothing(work: ActingContext) -> None:

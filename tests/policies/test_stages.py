@@ -28,7 +28,7 @@ from policies.language.approvals import (
     whole,
 )
 from tests.policies import approval_strategies as strategies
-from tests.policies.test_approvals import problems
+from tests.policies.test_approvals import field_errors
 from threada_site.kernel.errors import PolicyDocumentInvalid
 
 FINANCE, LEGAL, RISK, CFO = (Leaf("role", name) for name in ("finance", "legal", "risk", "cfo"))
@@ -88,14 +88,14 @@ def test_one_stage_is_no_order() -> None:
     ],
 )
 def test_what_is_wrong_with_stages_is_said_where_it_stands(document: Any, pointer: str, said: str) -> None:
-    assert (pointer, True) in [(place, said in detail) for place, detail in problems(document)]
+    assert (pointer, True) in [(place, said in detail) for place, detail in field_errors(document)]
 
 
 def test_too_many_ways_are_refused_over_all_stages() -> None:
     stage = {"all": [{"any": [{"role": f"r{i}"}, {"role": f"s{i}"}]} for i in range(4)]}
     other = {"all": [{"any": [{"role": f"t{i}"}, {"role": f"u{i}"}]} for i in range(4)]}
     assert parse_approvals({"stages": [stage]}, pointer="")
-    assert problems({"stages": [stage, other]}) == [
+    assert field_errors({"stages": [stage, other]}) == [
         ("", "The approval can be satisfied in more than 128 ways. Use fewer `any` under `all`.")
     ]
 

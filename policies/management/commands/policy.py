@@ -61,37 +61,37 @@ class Command(TenantCommand):
             told.add_argument("--json", action="store_true", help="print JSON alone")
 
     def run_command(self, **options: Any) -> None:
-        run_command = options.pop("action")
+        action = options.pop("action")
         if options.get("tenant") is None:
             self._test(options, None)
             return
         ctx = self.command_context(options["tenant"])
-        if run_command == "replay":
+        if action == "replay":
             replays.replay(self, options, ctx)
             return
         with unit_of_work(ctx.tenant_id):
-            getattr(self, f"_{run_command}")(options, ctx)
+            getattr(self, f"_{action}")(options, ctx)
 
     def _validate(self, options: dict[str, Any], ctx: ActingContext) -> None:
         file = read_policy(options["file"])
         spec = self._spec(file)
         policy = selectors.policy_by_slug(file.named_id, ctx=ctx) if file.named_id else None
         found = validate_policy(spec, policy=policy or Policy(tenant_id=ctx.tenant_id), ctx=ctx)
-        problems = [file.at(problem, file.prefix) for problem in found.problems]
+        errors = [file.at(error, file.prefix) for error in found.errors]
         warnings = [file.at(warning, file.prefix) for warning in found.warnings]
         if options["json"]:
             told = {
                 name: [entry.as_json() for entry in entries]
-                for name, entries in (("errors", problems), ("warnings", warnings))
+                for name, entries in (("errors", errors), ("warnings", warnings))
             }
-            self._print({"valid": not problems, "workflows": list(found.workflows), **told})
-        elif not problems:
+            self._print({"valid": not errors, "workflows": list(found.workflows), **told})
+        elif not errors:
             reached = ", ".join(found.workflows) or "no workflow yet"
             self.stdout.write(f"It would pass. Its conditions were checked against: {reached}.")
             for warning in warnings:
                 self.stdout.write(f"{warning.pointer} warning: {warning.detail}")
-        if problems:
-            lines = [] if options["json"] else [f"{problem.pointer} {problem.detail}" for problem in problems]
+        if errors:
+            lines = [] if options["json"] else [f"{error.pointer} {error.detail}" for error in errors]
             self.refuse(*lines)
 
     def _test(self, options: dict[str, Any], ctx: ActingContext | None) -> None:
@@ -99,19 +99,19 @@ class Command(TenantCommand):
         with file.located():
             document = parse_policy(file.value)
         lists = {row.slug: row.current_version.items for row in selectors.lists(ctx)} if ctx else {}  # type: ignore[union-attr]
-        failed = [file.at(problem, file.prefix) for problem in run_tests(document, lists=lists)]
+        failed = [file.at(error, file.prefix) for error in run_tests(document, lists=lists)]
         if options["json"]:
             self._print(
                 {
                     "tests": len(document.tests),
                     "failed": len(failed),
-                    "errors": [problem.as_json() for problem in failed],
+                    "errors": [error.as_json() for error in failed],
                 }
             )
         else:
             self.stdout.write(f"{len(document.tests)} tests, {len(failed)} failed.")
         if failed:
-            self.refuse(*([] if options["json"] else [f"{problem.pointer} {problem.detail}" for problem in failed]))
+            self.refuse(*([] if options["json"] else [f"{error.pointer} {error.detail}" for error in failed]))
 
     def _simulate(self, options: dict[str, Any], ctx: ActingContext) -> None:
         policy = self._policy(options["policy"], ctx)

@@ -9,10 +9,10 @@ from typing import Any, Final
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 
-MAX_PROBLEMS: Final = 50
+MAX_FIELD_ERRORS: Final = 50
 
 
-class Problems:
+class FieldErrors:
     """The problems found so far, at most 50."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Problems:
     def add(
         self, pointer: str, detail: str, code: str = "invalid", *, line: int | None = None, column: int | None = None
     ) -> None:
-        if len(self.found) < MAX_PROBLEMS:
+        if len(self.found) < MAX_FIELD_ERRORS:
             self.found.append(FieldError(pointer, detail, code, line, column))
 
     def known_fields(self, value: Mapping[str, Any], fields: Collection[str], pointer: str) -> None:

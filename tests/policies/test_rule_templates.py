@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policies.documents.policy import parse_policy
-from policies.documents.rule_templates import CommonRule, facts_of, rule_from, with_rule
+from policies.documents.rule_templates import RuleTemplate, facts_of, rule_from, with_rule
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid
 
@@ -27,8 +27,8 @@ SCHEMA = {
 FACTS = facts_of([SCHEMA])
 
 
-def chosen(**changes: Any) -> CommonRule:
-    return CommonRule(
+def chosen(**changes: Any) -> RuleTemplate:
+    return RuleTemplate(
         **{
             "id": "large",
             "fact": "item.payload.amount_minor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.replay.text_diff import Row, Side, side_by_side
+from policies.replay.text_diff import Row, Side, diff_rows
 
 
 def text_of(rows: list[Row], side: str) -> str:
@@ -14,7 +14,7 @@ def text_of(rows: list[Row], side: str) -> str:
 
 
 def test_a_changed_line_marks_the_words() -> None:
-    (row,) = side_by_side("amount > 1000", "amount > 2000", around=0)
+    (row,) = diff_rows("amount > 1000", "amount > 2000", around=0)
     assert (row.kind, row.before, row.after) == (
         "changed",
         Side(1, (("amount > ", False), ("1000", True))),
@@ -23,7 +23,7 @@ def test_a_changed_line_marks_the_words() -> None:
 
 
 def test_lines_added_and_removed_stand_alone() -> None:
-    rows = side_by_side("a\nb\nc", "a\nc\nd", around=None)
+    rows = diff_rows("a\nb\nc", "a\nc\nd", around=None)
     assert [(row.kind, row.before and row.before.number, row.after and row.after.number) for row in rows] == [
         ("same", 1, 1),
         ("removed", 2, None),
@@ -34,14 +34,14 @@ def test_lines_added_and_removed_stand_alone() -> None:
 
 def test_what_is_alike_far_away_is_left_out() -> None:
     before = [str(number) for number in range(20)]
-    rows = side_by_side("\n".join(before), "\n".join([*before[:10], "new", *before[10:]]), around=2)
+    rows = diff_rows("\n".join(before), "\n".join([*before[:10], "new", *before[10:]]), around=2)
     assert [(row.kind, row.left_out) for row in rows] == [
         ("gap", 8), ("same", 0), ("same", 0), ("added", 0), ("same", 0), ("same", 0), ("gap", 8),
     ]  # fmt: skip
 
 
 def test_equal_texts_have_nothing_to_show() -> None:
-    assert side_by_side("a\nb", "a\nb") == []
+    assert diff_rows("a\nb", "a\nb") == []
 
 
 LINES = st.lists(st.sampled_from(["a", "b", "a b", "", "id: x", "id: y"]), max_size=8).map("\n".join)
@@ -50,6 +50,6 @@ LINES = st.lists(st.sampled_from(["a", "b", "a b", "", "id: x", "id: y"]), max_s
 @settings(max_examples=200)
 @given(LINES, LINES)
 def test_both_texts_are_there_whole(before: str, after: str) -> None:
-    rows = side_by_side(before, after, around=None)
+    rows = diff_rows(before, after, around=None)
     assert text_of(rows, "before") == "\n".join(before.splitlines())
     assert text_of(rows, "after") == "\n".join(after.splitlines())

@@ -55,10 +55,10 @@ FACTS_SCHEMA: Final[dict[str, Any]] = {
 _VALIDATOR: Final = schemas.validator(FACTS_SCHEMA)
 
 
-def check_given(facts: Any) -> dict[str, Any]:
+def check_supplied_facts(facts: Any) -> dict[str, Any]:
     """`facts` itself, when it has that form. Raises `InvalidRequest`, with pointers that begin with `/facts`."""
-    problems = schemas.field_errors(_VALIDATOR, facts, prefix="/facts")
-    if problems:
-        raise InvalidRequest("These are no facts. Mend what errors names.", errors=problems)
+    errors = schemas.field_errors(_VALIDATOR, facts, prefix="/facts")
+    if errors:
+        raise InvalidRequest("These are no facts. Mend what errors names.", errors=errors)
     checked: dict[str, Any] = facts
     return checked
