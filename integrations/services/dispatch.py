@@ -76,7 +76,7 @@ def dispatch(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, run_at: datetime 
 
 
 def give_turns(tenant_id: uuid.UUID, *, now: datetime) -> int:
-    """Put as many of a tenant's waiting executions into the queue as its window and its integrations have room for.
+    """Put as many of a tenant's waiting executions into the queue as its window and its integrations allow.
 
     Rows that somebody else holds are passed over, so it may be called with any locks held.
     """

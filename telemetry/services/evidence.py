@@ -1,6 +1,6 @@
 """Evidence for an export: its receipts with everything that shows where each stands in the signed log.
 
-Made while it is sent, from the export's file and from rows that never change, so it needs no room and no long
+Made while it is sent, from the export's file and from rows that never change, so it needs no disk space and no long
 transaction. What was sealed after the checkpoint it names stands in it as not sealed yet.
 """
 

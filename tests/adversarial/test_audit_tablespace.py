@@ -53,7 +53,7 @@ def small_disk(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         with psycopg.connect(**address, autocommit=True) as superuser:
             superuser.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
             for table in LEDGER:
-                superuser.execute(f"VACUUM FULL {table}")  # what other tests rolled back takes room
+                superuser.execute(f"VACUUM FULL {table}")  # what other tests rolled back takes disk space
                 superuser.execute(f"ALTER TABLE {table} SET TABLESPACE small")
         yield folder
     finally:
@@ -83,7 +83,7 @@ def test_a_full_tablespace_refuses_every_change(office: Office, small_disk: Path
     body = {"workflow_id": "payments", "channel_id": "web", "payload": {"amount": 1}}
     assert rita.post("/work-items", body).status_code == 201
     fill(small_disk)
-    for _ in range(MOST_CALLS):  # pages that have room left take a few more
+    for _ in range(MOST_CALLS):  # pages that have free space take a few more
         answer = rita.post("/work-items", body)
         if answer.status_code != 201:
             break

@@ -14,7 +14,7 @@ from telemetry.tlog.proof_text import TlogProof
 from tests.client import Api
 from tests.console.people import sign_in
 from tests.factories import make_principal, make_token
-from tests.telemetry.sealed import NAME, SealingRoom, origin, write_receipts
+from tests.telemetry.sealed import NAME, SealingSetup, origin, write_receipts
 from tests.telemetry.tampering import by_sql
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
@@ -29,8 +29,8 @@ PROOF = reverse("admin:telemetry_checkpoint_instance_proof")
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> SealingRoom:
-    return SealingRoom(tmp_path)
+def sealing_setup(tmp_path: Path) -> SealingSetup:
+    return SealingSetup(tmp_path)
 
 
 @pytest.fixture
@@ -38,15 +38,17 @@ def auditor(tenant: Tenant) -> Client:
     return sign_in(make_principal(tenant, "aud", roles=["auditor"]))
 
 
-def seal_both(tenant: Tenant, other_tenant: Tenant, room: SealingRoom) -> None:
+def seal_both(tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup) -> None:
     for _ in range(3):
         write_receipts(tenant, 2)
         write_receipts(other_tenant, 2)
-        room.seal()
+        sealing_setup.seal()
 
 
-def test_it_shows_what_the_api_says(tenant: Tenant, other_tenant: Tenant, room: SealingRoom, auditor: Client) -> None:
-    seal_both(tenant, other_tenant, room)
+def test_it_shows_what_the_api_says(
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, auditor: Client
+) -> None:
+    seal_both(tenant, other_tenant, sealing_setup)
     said = Api(make_token(tenant, make_principal(tenant, "bot", roles=["auditor"]))).get("/checkpoints/instance").json()
     page = auditor.get(INSTANCE)
     head, entry = page.context["head"], page.context["entry"]
@@ -69,9 +71,9 @@ def test_it_shows_what_the_api_says(tenant: Tenant, other_tenant: Tenant, room: 
 
 
 def test_nothing_of_other_tenants_is_shown(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom, auditor: Client
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, auditor: Client
 ) -> None:
-    seal_both(tenant, other_tenant, room)
+    seal_both(tenant, other_tenant, sealing_setup)
     with platform_role():
         theirs = list(InstanceEntry.objects.filter(log_id=other_tenant.id))
         [*_, checkpoint] = Checkpoint.objects.filter(tenant_id=other_tenant.id).order_by("id")
@@ -91,10 +93,10 @@ def test_nothing_of_other_tenants_is_shown(
     assert auditor.get(reverse("admin:telemetry_checkpoint_change", args=[checkpoint.public_id])).status_code == 404
 
 
-def test_a_checkpoint_says_where_it_stands(tenant: Tenant, room: SealingRoom, auditor: Client) -> None:
+def test_a_checkpoint_says_where_it_stands(tenant: Tenant, sealing_setup: SealingSetup, auditor: Client) -> None:
     write_receipts(tenant, 2)
-    room.seal()
-    room.heartbeat()
+    sealing_setup.seal()
+    sealing_setup.heartbeat()
     with unit_of_work(tenant.id):
         first, beat = Checkpoint.objects.order_by("id")
         (entry,) = InstanceEntry.objects.all()
@@ -110,8 +112,8 @@ def test_before_anything_is_sealed(tenant: Tenant, auditor: Client) -> None:
     assert (auditor.get(HEAD).status_code, auditor.get(PROOF).status_code) == (404, 404)
 
 
-def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, room: SealingRoom, auditor: Client) -> None:
-    seal_both(tenant, other_tenant, room)
+def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, auditor: Client) -> None:
+    seal_both(tenant, other_tenant, sealing_setup)
     by_sql("DELETE FROM telemetry_instancenode WHERE level = 0 AND index = 0")
     page = auditor.get(INSTANCE).content.decode()
     assert "This log is not whole: node (0, 0) of the log is missing." in page
@@ -123,7 +125,7 @@ def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, room: SealingRoom,
     assert "node (0, 0) of the log is missing" in answer.json()["detail"]
 
 
-def test_only_who_reads_telemetry_sees_it(tenant: Tenant, room: SealingRoom) -> None:
+def test_only_who_reads_telemetry_sees_it(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     approver = sign_in(make_principal(tenant, "eve", roles=["approver"]))
     for address in (INSTANCE, HEAD, PROOF, reverse("admin:telemetry_checkpoint_changelist")):
         assert approver.get(address).status_code == 403

@@ -182,16 +182,16 @@ class Mailroom:
 
 @pytest.fixture
 def mailroom() -> Iterator[Mailroom]:
-    room = Mailroom()
-    yield room
-    room.controller.stop()
+    receiver = Mailroom()
+    yield receiver
+    receiver.controller.stop()
 
 
 @pytest.fixture
 def tls_mailroom() -> Iterator[Mailroom]:
-    room = Mailroom(tls="starttls")
-    yield room
-    room.controller.stop()
+    receiver = Mailroom(tls="starttls")
+    yield receiver
+    receiver.controller.stop()
 
 
 def mail(server: str, **action: Any) -> dict[str, Any]:

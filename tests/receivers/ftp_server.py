@@ -29,7 +29,7 @@ class Handler(FTPHandler):
 
     def ftp_STOR(self, file: str, mode: str = "w") -> str | None:  # noqa: N802
         if self.told().get("full"):
-            self.respond(f"552 No room for {PASSWORD}.")
+            self.respond(f"552 No space for {PASSWORD}.")
             return None
         return super().ftp_STOR(file, mode)
 

@@ -27,7 +27,7 @@ from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.key_file import KeyFile, SigningKey
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
-from telemetry.sealing.signed_tree_heads import SignedHead, signed_head
+from telemetry.sealing.signed_tree_heads import SignedTreeHead, sign_tree_head
 from telemetry.services.record import record
 from telemetry.tlog.checkpoint import instance_origin
 from telemetry.tlog.hashing import leaf_hash
@@ -56,7 +56,7 @@ class Said:
 
 
 @dataclass
-class SealingRoom:
+class SealingSetup:
     """Everything a sealer needs, in `directory`."""
 
     directory: Path
@@ -112,7 +112,7 @@ def sign_in_place(tenant: Tenant) -> None:
         tree = CompactRange()
         for value in LogLeaf.objects.filter(tenant_id=tenant.id).order_by("index").values_list("hash", flat=True):
             tree.append(bytes(value))
-        head = signed_head(tree, origin=origin(tenant), keys=keys, at=clock.now())
+        head = sign_tree_head(tree, origin=origin(tenant), keys=keys, at=clock.now())
         checkpoint = Checkpoint.objects.create(tenant_id=tenant.id, **_columns(head))
         place, leaf = InstanceEntry.objects.count(), leaf_hash(head.note.encode())
         InstanceEntry.objects.create(index=place, log_id=tenant.id, checkpoint_id=checkpoint.id, note=head.note)
@@ -121,11 +121,11 @@ def sign_in_place(tenant: Tenant) -> None:
         for value in InstanceNode.objects.filter(level=0).order_by("index").values_list("hash", flat=True):
             over.append(bytes(value))
         InstanceCheckpoint.objects.create(
-            **_columns(signed_head(over, origin=instance_origin(NAME), keys=keys, at=clock.now()))
+            **_columns(sign_tree_head(over, origin=instance_origin(NAME), keys=keys, at=clock.now()))
         )
 
 
-def _columns(head: SignedHead) -> dict[str, Any]:
+def _columns(head: SignedTreeHead) -> dict[str, Any]:
     return {
         "size": head.size, "root": head.root, "note": head.note, "verifier_keys": head.verifier_keys, "signed_at": head.at,
     }  # fmt: skip

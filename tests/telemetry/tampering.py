@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 from telemetry.models import LogLeaf
-from tests.telemetry.sealed import SealingRoom, write_receipts
+from tests.telemetry.sealed import SealingSetup, write_receipts
 from threada_site.database.roles import OWNER
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -52,17 +52,17 @@ class Sealed:
     """A log of a little more than one kept node, with three checkpoints; its receipts by place."""
 
     tenant: Tenant
-    room: SealingRoom
+    sealing_setup: SealingSetup
     ids: list[uuid.UUID]
 
     @classmethod
-    def made(cls, tenant: Tenant, room: SealingRoom) -> Sealed:
-        room.seal()
+    def made(cls, tenant: Tenant, sealing_setup: SealingSetup) -> Sealed:
+        sealing_setup.seal()
         for count in (100, 200):
             write_receipts(tenant, count)
-            room.seal()
+            sealing_setup.seal()
         with unit_of_work(tenant.id):
-            return cls(tenant, room, list(LogLeaf.objects.order_by("index").values_list("id", flat=True)))
+            return cls(tenant, sealing_setup, list(LogLeaf.objects.order_by("index").values_list("id", flat=True)))
 
     @property
     def size(self) -> int:

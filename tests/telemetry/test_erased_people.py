@@ -9,7 +9,7 @@ import pytest
 from telemetry.models import Checkpoint, LogLeaf, Receipt
 from telemetry.tlog.note import VerifierKey
 from telemetry.tlog.proof_text import TlogProof
-from tests.telemetry.sealed import SealingRoom
+from tests.telemetry.sealed import SealingSetup
 from tests.telemetry.tampering import Verify
 from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_every_proof_holds_before_and_after(
     office: Office, tmp_path: Path, verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = SealingRoom(tmp_path)
-    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(room.directory / "sealing_key"))
-    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(room.directory / "checkpoints"))
+    sealing_setup = SealingSetup(tmp_path)
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealing_setup.directory / "sealing_key"))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealing_setup.directory / "checkpoints"))
     about_people(office)
     item, _, _ = ended_case(office)
-    room.seal()
+    sealing_setup.seal()
     auditor = office.api("ada")
     with unit_of_work(office.tenant.id):
         receipts = list(Receipt.objects.filter(work_item_id=item.id).order_by("id"))
@@ -36,7 +36,7 @@ def test_every_proof_holds_before_and_after(
     with unit_of_work(office.tenant.id):
         assert item.subject_id is not None
         erase_subject(item.subject_id, now=clock.now(), ctx=office.ctx("ada"))
-    room.seal()
+    sealing_setup.seal()
     said = verify("--tenant", "acme")
     assert (said.code, said.lines[-1].endswith("every one holds")) == (0, True), said.lines
     [head] = auditor.get("/checkpoints", {"limit": 1}).json()["data"]

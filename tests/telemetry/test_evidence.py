@@ -17,7 +17,7 @@ import pytest
 from telemetry.models import Receipt
 from telemetry.services import evidence as service
 from tests.console.people import sign_in
-from tests.telemetry.sealed import SealingRoom, write_receipts
+from tests.telemetry.sealed import SealingSetup, write_receipts
 from tests.telemetry.tampering import by_sql
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
@@ -28,8 +28,8 @@ VERIFIER = Path(__file__).resolve().parents[2] / "telemetry" / "verifier" / "thr
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> SealingRoom:
-    return SealingRoom(tmp_path / "room")
+def sealing_setup(tmp_path: Path) -> SealingSetup:
+    return SealingSetup(tmp_path / "sealing")
 
 
 def verified(archive: Path, key: str, *before: str) -> tuple[int, dict[str, Any]]:
@@ -41,11 +41,11 @@ def verified(archive: Path, key: str, *before: str) -> tuple[int, dict[str, Any]
     return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
 
 
-def taken_along(office: Office, room: SealingRoom, folder: Path, **export: Any) -> tuple[Path, str]:
+def taken_along(office: Office, sealing_setup: SealingSetup, folder: Path, **export: Any) -> tuple[Path, str]:
     """The evidence of an export, downloaded, and the key to check it with."""
     api = office.api("ada")
     made = api.post("/telemetry/exports", export).json()
-    room.seal()
+    sealing_setup.seal()
     answer = api.get(f"/telemetry/exports/{made['export_id']}/evidence")
     assert answer.status_code == 200, answer.content
     assert answer.headers["Content-Type"] == "application/zip"
@@ -56,10 +56,12 @@ def taken_along(office: Office, room: SealingRoom, folder: Path, **export: Any) 
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_an_export_verifies_anywhere(office: Office, room: SealingRoom, tmp_path: Path, compression: str) -> None:
+def test_an_export_verifies_anywhere(
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path, compression: str
+) -> None:
     office.create(5)
     write_receipts(office.tenant, 700)
-    archive, key = taken_along(office, room, tmp_path, compression=compression)
+    archive, key = taken_along(office, sealing_setup, tmp_path, compression=compression)
     code, report = verified(archive, key)
     assert (code, report["findings"]) == (0, []), report
     with zipfile.ZipFile(archive) as opened:
@@ -71,10 +73,10 @@ def test_an_export_verifies_anywhere(office: Office, room: SealingRoom, tmp_path
 
 
 def test_what_was_not_sealed_yet_is_named_and_proven_a_moment_later(
-    office: Office, room: SealingRoom, tmp_path: Path
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path
 ) -> None:
     api = office.api("ada")
-    room.seal()
+    sealing_setup.seal()
     with unit_of_work(office.tenant.id):
         sealed = Receipt.objects.count()
     write_receipts(office.tenant, 3)
@@ -90,17 +92,17 @@ def test_what_was_not_sealed_yet_is_named_and_proven_a_moment_later(
             min(findings, 1),
             [("not_sealed", line) for line in range(sealed + 1, sealed + 1 + findings)],
         )
-        room.seal()
+        sealing_setup.seal()
 
 
 def test_a_filtered_export_of_a_long_log_takes_only_the_hashes_it_needs(
-    office: Office, room: SealingRoom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "WHOLE_LOG", 100)
     office.create(5)
     write_receipts(office.tenant, 1200)
-    room.seal()
-    archive, key = taken_along(office, room, tmp_path, filters={"kind": "work_item.created"})
+    sealing_setup.seal()
+    archive, key = taken_along(office, sealing_setup, tmp_path, filters={"kind": "work_item.created"})
     code, report = verified(archive, key)
     assert (code, report["findings"], report["receipts"]) == (0, [], 1), report
     with zipfile.ZipFile(archive) as opened:
@@ -108,10 +110,10 @@ def test_a_filtered_export_of_a_long_log_takes_only_the_hashes_it_needs(
     assert [name for name in tiles if name.startswith("0/") and ".p/" not in name] == ["0/000"]
 
 
-def test_one_changed_byte_is_named(office: Office, room: SealingRoom, tmp_path: Path) -> None:
+def test_one_changed_byte_is_named(office: Office, sealing_setup: SealingSetup, tmp_path: Path) -> None:
     write_receipts(office.tenant, 300)
-    room.seal()
-    archive, key = taken_along(office, room, tmp_path)
+    sealing_setup.seal()
+    archive, key = taken_along(office, sealing_setup, tmp_path)
     changed = io.BytesIO()
     with zipfile.ZipFile(archive) as source, zipfile.ZipFile(changed, "w") as target:
         for name in source.namelist():
@@ -128,13 +130,13 @@ def test_one_changed_byte_is_named(office: Office, room: SealingRoom, tmp_path: 
     assert [(one["receipt"], one["line"]) for one in report["findings"]] == [(named, 151)]
 
 
-def test_no_network_and_no_database_is_needed(office: Office, room: SealingRoom, tmp_path: Path) -> None:
+def test_no_network_and_no_database_is_needed(office: Office, sealing_setup: SealingSetup, tmp_path: Path) -> None:
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-n", "true"], capture_output=True, check=False).returncode:
         pytest.skip("a network namespace cannot be made here (unshare -n)")
     write_receipts(office.tenant, 300)
-    room.seal()
-    archive, key = taken_along(office, room, tmp_path)
+    sealing_setup.seal()
+    archive, key = taken_along(office, sealing_setup, tmp_path)
     probe = "import socket; s = socket.socket(); s.settimeout(2); s.connect(('127.0.0.1', 9))"
     assert (
         "unreachable"
@@ -146,12 +148,12 @@ def test_no_network_and_no_database_is_needed(office: Office, room: SealingRoom,
     assert (code, report["findings"]) == (0, []), report
 
 
-def test_what_cannot_be_proven_says_so(office: Office, room: SealingRoom) -> None:
+def test_what_cannot_be_proven_says_so(office: Office, sealing_setup: SealingSetup) -> None:
     api = office.api("ada")
     made = api.post("/telemetry/exports", {}).json()
     early = api.get(f"/telemetry/exports/{made['export_id']}/evidence")
     assert (early.status_code, early.json()["reason_code"]) == (409, "receipt_not_sealed")
-    room.seal()
+    sealing_setup.seal()
     table = api.post("/telemetry/exports", {"format": "csv"}).json()
     refused = api.get(f"/telemetry/exports/{table['export_id']}/evidence")
     assert (refused.status_code, refused.json()["reason_code"]) == (409, "export_not_verifiable")
@@ -159,12 +161,14 @@ def test_what_cannot_be_proven_says_so(office: Office, room: SealingRoom) -> Non
     assert office.api("rita").get(f"/telemetry/exports/{made['export_id']}/evidence").status_code == 403
 
 
-def test_the_console_hands_out_evidence_and_verifier_and_verifies_by_button(office: Office, room: SealingRoom) -> None:
+def test_the_console_hands_out_evidence_and_verifier_and_verifies_by_button(
+    office: Office, sealing_setup: SealingSetup
+) -> None:
     item = office.create(5)
     api = office.api("ada")
     assert api.get("/telemetry/verifier").content == VERIFIER.read_bytes()
     made = api.post("/telemetry/exports", {}).json()["export_id"]
-    room.seal()
+    sealing_setup.seal()
     browser = sign_in(office.people["ada"])
     page = browser.get(f"/console/telemetry/telemetryexport/{made}/change/").content.decode()
     for name in (f"{made}/evidence/", "verifier/"):

@@ -290,11 +290,11 @@ def test_a_full_disk_fails_it(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -
     settle_clock()
     export = requested(tenant)
 
-    def no_room(*_: Any) -> int:
+    def disk_full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("telemetry.export_files.os.write", no_room)
+        patched.setattr("telemetry.export_files.os.write", disk_full)
         make_export(export.id, ctx=acting_system(tenant))
     found = again(export)
     assert (found.status, found.failure_detail) == ("failed", "No space left on device")

@@ -24,7 +24,7 @@ from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, Signer, sign
 from tests.client import Api
 from tests.factories import make_principal, make_token
-from tests.telemetry.sealed import NAME, SealingRoom, origin, write_receipts
+from tests.telemetry.sealed import NAME, SealingSetup, origin, write_receipts
 from tests.telemetry.tampering import by_sql
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
@@ -36,16 +36,16 @@ VERIFIER = Path(__file__).resolve().parents[2] / "telemetry" / "verifier" / "thr
 
 
 @pytest.fixture
-def room(tmp_path: Path, settings: Any) -> Iterator[SealingRoom]:
+def sealing_setup(tmp_path: Path, settings: Any) -> Iterator[SealingSetup]:
     """A sealer that has vouched for the key of this process."""
-    room = SealingRoom(tmp_path)
-    vouch(room, settings)
-    yield room
+    sealing_setup = SealingSetup(tmp_path)
+    vouch(sealing_setup, settings)
+    yield sealing_setup
     forget_promise_key()
 
 
-def vouch(room: SealingRoom, settings: Any) -> None:
-    room.seal(promise_key=promise_public_key(settings.THREADA_PROMISE_KEY))
+def vouch(sealing_setup: SealingSetup, settings: Any) -> None:
+    sealing_setup.seal(promise_key=promise_public_key(settings.THREADA_PROMISE_KEY))
     forget_promise_key()
 
 
@@ -62,15 +62,15 @@ def kept_answer(answer: Any, folder: Path, name: str = "answer.json") -> Path:
     return file
 
 
-def vkey(room: SealingRoom, office: Office) -> str:
+def vkey(sealing_setup: SealingSetup, office: Office) -> str:
     """The public key of the tenant's log, which is all that an outsider was given."""
-    return str(room.key_file.keys()[-1].verifier_key(origin(office.tenant)))
+    return str(sealing_setup.key_file.keys()[-1].verifier_key(origin(office.tenant)))
 
 
-def evidence(office: Office, room: SealingRoom, folder: Path) -> Path:
+def evidence(office: Office, sealing_setup: SealingSetup, folder: Path) -> Path:
     api = office.api("ada")
     made = api.post("/telemetry/exports", {}).json()
-    room.seal()
+    sealing_setup.seal()
     archive = folder / f"{made['export_id']}.zip"
     answer = api.get(f"/telemetry/exports/{made['export_id']}/evidence")
     archive.write_bytes(b"".join(answer.streaming_content))  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ def recorded(office: Office, kinds: set[str]) -> dict[str, bytes]:
 
 
 def test_an_execution_is_promised_what_it_recorded_and_the_promise_is_kept(
-    office: Office, room: SealingRoom, tmp_path: Path
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path
 ) -> None:
     answer = executed(office)
     promise = answer.json()["receipt_promise"]
@@ -107,20 +107,22 @@ def test_an_execution_is_promised_what_it_recorded_and_the_promise_is_kept(
     result = aics_tlog.parse_note(promise["promise"])
     assert result.text.startswith(f"{NAME}/promises\nlog {origin(office.tenant)}\ngiven ")
     file = kept_answer(answer, tmp_path)
-    code, report = verified("promise", file, "--key", vkey(room, office))
+    code, report = verified("promise", file, "--key", vkey(sealing_setup, office))
     assert (code, set(report["promise"]["receipts"].values())) == (0, {"promised"})
-    code, report = verified("promise", file, evidence(office, room, tmp_path), "--key", vkey(room, office))
+    code, report = verified(
+        "promise", file, evidence(office, sealing_setup, tmp_path), "--key", vkey(sealing_setup, office)
+    )
     assert (code, set(report["promise"]["receipts"].values())) == (0, {"kept: it is in the log"})
     [(receipt, body)] = proposed.items()
     (tmp_path / "receipt.json").write_bytes(body)
     proof = office.api("ada").get(f"/receipts/{receipt}/proof").content
     (tmp_path / "receipt.tlog-proof").write_bytes(proof)
     single = ("promise", file, tmp_path / "receipt.json", "--proof", tmp_path / "receipt.tlog-proof")
-    code, report = verified(*single, "--key", vkey(room, office))
+    code, report = verified(*single, "--key", vkey(sealing_setup, office))
     assert (code, report["promise"]["receipts"][receipt]) == (0, "kept: it is in the log")
 
 
-def test_votes_and_publications_are_promised_too(office: Office, room: SealingRoom, tmp_path: Path) -> None:
+def test_votes_and_publications_are_promised_too(office: Office, sealing_setup: SealingSetup, tmp_path: Path) -> None:
     step = executed(office).json()["decision_steps"][0]
     ballot = {"decision": "approve", "envelope_sha256": step["envelope_sha256"]}
     voted = office.api("fay").post(f"/decision-steps/{step['decision_step_id']}/votes", ballot)
@@ -137,15 +139,15 @@ def test_votes_and_publications_are_promised_too(office: Office, room: SealingRo
     published = api.post(f"/policies/other/versions/{made['version']}/publish", {})
     assert published.status_code == 200, published.content
     assert set(recorded(office, {"policy.published"})) & set(published.json()["receipt_promise"]["receipt_ids"])
-    archive = evidence(office, room, tmp_path)
+    archive = evidence(office, sealing_setup, tmp_path)
     for name, answer in (("voted", voted), ("both", both), ("published", published)):
         file = kept_answer(answer, tmp_path, f"{name}.json")
-        code, report = verified("promise", file, archive, "--key", vkey(room, office))
+        code, report = verified("promise", file, archive, "--key", vkey(sealing_setup, office))
         assert (code, set(report["promise"]["receipts"].values())) == (0, {"kept: it is in the log"})
 
 
 def test_a_receipt_that_is_dropped_before_it_is_sealed_breaks_its_promise(
-    office: Office, room: SealingRoom, tmp_path: Path, settings: Any
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path, settings: Any
 ) -> None:
     settings.THREADA_PROMISE_SECONDS = 2
     answer = executed(office)
@@ -153,12 +155,14 @@ def test_a_receipt_that_is_dropped_before_it_is_sealed_breaks_its_promise(
     [receipt] = recorded(office, {"execution.proposed"})
     row = f"id = '{ids.parse_public_id(ids.RECEIPT, receipt)}'"
     by_sql(f"DELETE FROM telemetry_sealqueueentry WHERE {row}", f"DELETE FROM telemetry_receipt WHERE {row}")
-    code, report = verified("promise", file, evidence(office, room, tmp_path), "--key", vkey(room, office))
+    code, report = verified(
+        "promise", file, evidence(office, sealing_setup, tmp_path), "--key", vkey(sealing_setup, office)
+    )
     assert code == 0
     assert report["promise"]["receipts"][receipt].startswith("not due yet when the log was signed")
     time.sleep(3)
-    archive = evidence(office, room, tmp_path)
-    code, report = verified("promise", file, archive, "--key", vkey(room, office))
+    archive = evidence(office, sealing_setup, tmp_path)
+    code, report = verified("promise", file, archive, "--key", vkey(sealing_setup, office))
     assert (code, report["promise"]["receipts"][receipt]) == (1, "BROKEN")
     assert [(one["code"], one["receipt"]) for one in report["findings"]] == [("promise_broken", receipt)]
     others = {outcome for name, outcome in report["promise"]["receipts"].items() if name != receipt}
@@ -166,25 +170,25 @@ def test_a_receipt_that_is_dropped_before_it_is_sealed_breaks_its_promise(
 
 
 def test_without_the_whole_log_it_does_not_say_more_than_it_knows(
-    office: Office, room: SealingRoom, tmp_path: Path
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path
 ) -> None:
     file = kept_answer(executed(office), tmp_path)
-    room.seal()
+    sealing_setup.seal()
     with unit_of_work(office.tenant.id):
         first = Receipt.objects.earliest("id")
     (tmp_path / "receipt.json").write_bytes(bytes(first.body))
     (tmp_path / "proof").write_bytes(office.api("ada").get(f"/receipts/{first.public_id}/proof").content)
     arguments = ("promise", file, tmp_path / "receipt.json", "--proof", tmp_path / "proof")
-    code, report = verified(*arguments, "--key", vkey(room, office))
+    code, report = verified(*arguments, "--key", vkey(sealing_setup, office))
     assert (code, report["undecided"], report["verified"]) == (2, True, False)
 
 
 def test_forged_edited_and_foreign_promises_are_not_accepted(
-    office: Office, room: SealingRoom, tmp_path: Path, other_tenant: Any
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path, other_tenant: Any
 ) -> None:
     promise = executed(office).json()["receipt_promise"]
     note, key_note = promise["promise"], promise["promise_key"]
-    key = vkey(room, office)
+    key = vkey(sealing_setup, office)
     mallory = Ed25519PrivateKey.from_private_bytes(b"m" * 32)
     theirs = Signer(f"{NAME}/promises", mallory)
     own = sign(SignedNote.parse(note).text, [theirs])
@@ -207,25 +211,25 @@ def test_forged_edited_and_foreign_promises_are_not_accepted(
     good = tmp_path / "good.txt"
     good.write_text(note + key_note)
     assert verified("promise", good, "--key", key)[0] == 0
-    stranger = str(SealingRoom(tmp_path / "stranger").key_file.keys()[0].verifier_key(origin(office.tenant)))
+    stranger = str(SealingSetup(tmp_path / "stranger").key_file.keys()[0].verifier_key(origin(office.tenant)))
     assert verified("promise", good, "--key", stranger)[0] == 1
     # And it is of this tenant's log alone.
     write_receipts(other_tenant, 3)
-    room.seal()
+    sealing_setup.seal()
     api = Api(make_token(other_tenant, make_principal(other_tenant, "aud", roles=("auditor", "operator"))))
     made = api.post("/telemetry/exports", {}).json()
-    room.seal()
+    sealing_setup.seal()
     archive = tmp_path / "theirs.zip"
     sent = api.get(f"/telemetry/exports/{made['export_id']}/evidence")
     archive.write_bytes(b"".join(sent.streaming_content))  # type: ignore[attr-defined]
     code, report = verified("promise", good, archive, "--key", key, "--key", str(
-        room.key_file.keys()[0].verifier_key(origin(other_tenant))
+        sealing_setup.key_file.keys()[0].verifier_key(origin(other_tenant))
     ))  # fmt: skip
     assert code == 1
     assert "and this is the log" in report["findings"][0]["message"]
 
 
-def test_a_repeated_call_gets_the_same_promise_byte_for_byte(office: Office, room: SealingRoom) -> None:
+def test_a_repeated_call_gets_the_same_promise_byte_for_byte(office: Office, sealing_setup: SealingSetup) -> None:
     item = office.create(500)
     body = {"work_item_id": item.public_id, "action_id": "pay", "integration_id": "bank"}
     api = office.api("rita")
@@ -244,7 +248,7 @@ def test_it_costs_no_statement_and_is_null_until_the_sealer_vouched(
 ) -> None:
     forget_promise_key()
     assert executed(office).json()["receipt_promise"] is None
-    vouch(SealingRoom(tmp_path), settings)
+    vouch(SealingSetup(tmp_path), settings)
     assert executed(office).json()["receipt_promise"] is not None
     with unit_of_work(office.tenant.id), CaptureQueriesContext(connection) as statements:
         with noting_receipts() as noted:
@@ -255,22 +259,22 @@ def test_it_costs_no_statement_and_is_null_until_the_sealer_vouched(
 
 
 def test_after_a_change_of_the_sealing_key_the_new_one_vouches(
-    office: Office, room: SealingRoom, tmp_path: Path, settings: Any
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path, settings: Any
 ) -> None:
-    room.key_file.begin_rotation()
-    vouch(room, settings)
+    sealing_setup.key_file.begin_rotation()
+    vouch(sealing_setup, settings)
     both = executed(office)
-    room.key_file.finish_rotation()
-    vouch(room, settings)
+    sealing_setup.key_file.finish_rotation()
+    vouch(sealing_setup, settings)
     new = executed(office)
     assert PromiseKey.objects.count() == 3
-    vouch(room, settings)
+    vouch(sealing_setup, settings)
     assert PromiseKey.objects.count() == 3
     for name, answer in (("both", both), ("new", new)):
-        assert verified("promise", kept_answer(answer, tmp_path, name), "--key", vkey(room, office))[0] == 0
+        assert verified("promise", kept_answer(answer, tmp_path, name), "--key", vkey(sealing_setup, office))[0] == 0
 
 
-def test_the_leaf_is_the_hash_of_the_stored_bytes(office: Office, room: SealingRoom) -> None:
+def test_the_leaf_is_the_hash_of_the_stored_bytes(office: Office, sealing_setup: SealingSetup) -> None:
     promise = executed(office).json()["receipt_promise"]
     for line in promise["promise"].split("\n"):
         if line.startswith("receipt "):

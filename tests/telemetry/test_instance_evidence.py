@@ -15,7 +15,7 @@ from django.core.management import call_command
 from telemetry.tlog.proof_text import TlogProof
 from tests.client import Api
 from tests.factories import make_principal, make_token
-from tests.telemetry.sealed import NAME, SealingRoom, newest, origin, write_receipts
+from tests.telemetry.sealed import NAME, SealingSetup, newest, origin, write_receipts
 from tests.telemetry.tampering import drop_tenant
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
@@ -26,8 +26,8 @@ VERIFIER = Path(__file__).resolve().parents[2] / "telemetry" / "verifier" / "thr
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> SealingRoom:
-    return SealingRoom(tmp_path)
+def sealing_setup(tmp_path: Path) -> SealingSetup:
+    return SealingSetup(tmp_path)
 
 
 def auditor(tenant: Tenant) -> Api:
@@ -41,8 +41,8 @@ def verified(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
 
 
-def vkey(room: SealingRoom, name: str = f"{NAME}/instance") -> str:
-    return str(room.key_file.keys()[-1].verifier_key(name))
+def vkey(sealing_setup: SealingSetup, name: str = f"{NAME}/instance") -> str:
+    return str(sealing_setup.key_file.keys()[-1].verifier_key(name))
 
 
 def evidence_of(tenant: Tenant, api: Api, folder: Path) -> Path:
@@ -55,7 +55,7 @@ def evidence_of(tenant: Tenant, api: Api, folder: Path) -> Path:
 
 
 def test_a_tenant_gets_its_place_and_learns_nothing_of_others(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup
 ) -> None:
     api = auditor(tenant)
     answer = api.get("/checkpoints/instance")
@@ -64,8 +64,8 @@ def test_a_tenant_gets_its_place_and_learns_nothing_of_others(
     for _ in range(3):
         write_receipts(tenant, 2)
         write_receipts(other_tenant, 2)
-        room.seal()
-    room.heartbeat()
+        sealing_setup.seal()
+    sealing_setup.heartbeat()
     said = api.get("/checkpoints/instance").json()
     proof = TlogProof.parse(said["entry"]["proof"])
     result = aics_tlog.verify_checkpoint(
@@ -82,19 +82,21 @@ def test_a_tenant_gets_its_place_and_learns_nothing_of_others(
     assert ids.public_id(ids.TENANT, other_tenant.id) not in shown
 
 
-def test_it_proves_that_the_log_continues_an_older_one(tenant: Tenant, room: SealingRoom, tmp_path: Path) -> None:
+def test_it_proves_that_the_log_continues_an_older_one(
+    tenant: Tenant, sealing_setup: SealingSetup, tmp_path: Path
+) -> None:
     api = auditor(tenant)
-    room.seal()
+    sealing_setup.seal()
     old = api.get("/checkpoints/instance").json()
     assert old["consistency"] is None
     for _ in range(4):
         write_receipts(tenant, 1)
-        room.seal()
+        sealing_setup.seal()
     new = api.get("/checkpoints/instance", {"since": old["tree_size"]}).json()
     files = {name: tmp_path / f"{name}.txt" for name in ("old", "new", "between")}
     for name, text in (("old", old["checkpoint"]), ("new", new["checkpoint"]), ("between", new["consistency"])):
         files[name].write_text(text)
-    arguments = ("--key", vkey(room), "--checkpoint", files["new"], "--against", files["old"])
+    arguments = ("--key", vkey(sealing_setup), "--checkpoint", files["new"], "--against", files["old"])
     code, report = verified(*arguments, "--consistency", files["between"])
     assert (code, [one["outcome"] for one in report["against"]]) == (0, ["this log continues it"])
     assert api.get("/checkpoints/instance", {"since": 99}).json()["reason_code"] == "checkpoint_not_sealed"
@@ -103,18 +105,18 @@ def test_it_proves_that_the_log_continues_an_older_one(tenant: Tenant, room: Sea
 
 
 def test_the_evidence_of_two_tenants_is_in_one_log(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom, tmp_path: Path
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, tmp_path: Path
 ) -> None:
     """Also where the newest checkpoint is a heartbeat, which is no leaf itself."""
     for each in (tenant, other_tenant):
         write_receipts(each, 20)
     apis = {each: auditor(each) for each in (tenant, other_tenant)}
-    room.seal()
-    room.heartbeat()
+    sealing_setup.seal()
+    sealing_setup.heartbeat()
     places = []
     for each in (tenant, other_tenant):
         archive = evidence_of(each, apis[each], tmp_path)
-        code, report = verified("--key", vkey(room, origin(each)), archive)
+        code, report = verified("--key", vkey(sealing_setup, origin(each)), archive)
         assert (code, report["findings"]) == (0, [])
         places.append(report["instance"])
     assert {place["log"] for place in places} == {f"{NAME}/instance"}
@@ -123,16 +125,16 @@ def test_the_evidence_of_two_tenants_is_in_one_log(
 
 
 def test_a_dropped_tenant_is_seen_in_exported_files(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom, tmp_path: Path
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, tmp_path: Path
 ) -> None:
     for each in (tenant, other_tenant):
         write_receipts(each, 5)
-    room.seal()
+    sealing_setup.seal()
     before, after, saved = tmp_path / "before.zip", tmp_path / "after.zip", tmp_path / "saved.txt"
     call_command("export_instance_log", str(before))
     assert before.stat().st_mode & 0o777 == 0o600
     saved.write_text(auditor(tenant).get("/checkpoints/instance").json()["checkpoint"])
-    arguments = ("--key", vkey(room), "--against", saved)
+    arguments = ("--key", vkey(sealing_setup), "--against", saved)
     code, report = verified(*arguments, before)
     assert (code, report["receipts"], report["findings"]) == (0, 2, [])
     dropped = ids.public_id(ids.TENANT, other_tenant.id)

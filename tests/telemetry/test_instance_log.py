@@ -18,7 +18,7 @@ from telemetry.models import (
     InstanceNode,
     InstanceQueueEntry,
 )
-from tests.telemetry.sealed import NAME, SealingRoom, newest, origin, own_connection, write_receipts
+from tests.telemetry.sealed import NAME, SealingSetup, newest, origin, own_connection, write_receipts
 from tests.telemetry.tampering import Verify, back_to, by_sql, drop_tenant, tenant_back_to
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
@@ -29,10 +29,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealingRoom:
+def sealing_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealingSetup:
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "sealing_key"))
     monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "checkpoints"))
-    return SealingRoom(tmp_path)
+    return SealingSetup(tmp_path)
 
 
 def entries() -> list[InstanceEntry]:
@@ -47,10 +47,10 @@ def head() -> InstanceCheckpoint:
     return InstanceCheckpoint.objects.latest("id")
 
 
-def assert_instance_verifies(room: SealingRoom, *, name: str = f"{NAME}/instance") -> list[InstanceEntry]:
+def assert_instance_verifies(sealing_setup: SealingSetup, *, name: str = f"{NAME}/instance") -> list[InstanceEntry]:
     """Its newest head verifies, and its root is that of the tenants' checkpoints, as an independent reader sees it."""
     found, newest_head = entries(), head()
-    vkey = str(room.key_file.keys()[-1].verifier_key(name))
+    vkey = str(sealing_setup.key_file.keys()[-1].verifier_key(name))
     result = aics_tlog.verify_checkpoint(
         aics_tlog.parse_note(newest_head.note), aics_tlog.parse_vkey(vkey), expected_origin=name
     )
@@ -65,66 +65,70 @@ def assert_instance_verifies(room: SealingRoom, *, name: str = f"{NAME}/instance
 
 
 def test_every_new_checkpoint_is_a_leaf_and_a_heartbeat_is_not(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup
 ) -> None:
     for _ in range(3):
         write_receipts(tenant, 2)
-        room.seal()
+        sealing_setup.seal()
     write_receipts(other_tenant, 1)
-    room.seal()
-    found = assert_instance_verifies(room)
+    sealing_setup.seal()
+    found = assert_instance_verifies(sealing_setup)
     assert [entry.note.partition("\n")[0] for entry in found].count(origin(tenant)) == 3
     assert [entry.note.partition("\n")[0] for entry in found].count(origin(other_tenant)) == 2
     before = head().size
-    room.heartbeat()
-    assert len(assert_instance_verifies(room)) == before == head().size
+    sealing_setup.heartbeat()
+    assert len(assert_instance_verifies(sealing_setup)) == before == head().size
     with unit_of_work(tenant.id):
         assert Checkpoint.objects.count() == 4
     assert InstanceCheckpoint.objects.count() == 5  # the heartbeat is its own newest head
 
 
-def test_hundreds_of_leaves_keep_their_nodes(tenant: Tenant, room: SealingRoom, verify: Verify) -> None:
-    with room.sealer() as sealer:
+def test_hundreds_of_leaves_keep_their_nodes(tenant: Tenant, sealing_setup: SealingSetup, verify: Verify) -> None:
+    with sealing_setup.sealer() as sealer:
         for _ in range(258):
             write_receipts(tenant, 1)
             sealer.seal(tenant.id)
             sealer.sign(tenant.id)
         sealer.round()
-    assert len(assert_instance_verifies(room)) == 258
+    assert len(assert_instance_verifies(sealing_setup)) == 258
     assert InstanceNode.objects.filter(level=8).count() == 1
     assert verify().lines[-1].startswith("instance: 258 checkpoints of tenants sealed, 0 waiting, 1 checkpoints of its")
 
 
-def test_a_crash_after_the_tenants_checkpoint_loses_none_and_doubles_none(tenant: Tenant, room: SealingRoom) -> None:
-    room.seal()
+def test_a_crash_after_the_tenants_checkpoint_loses_none_and_doubles_none(
+    tenant: Tenant, sealing_setup: SealingSetup
+) -> None:
+    sealing_setup.seal()
     write_receipts(tenant, 2)
-    with room.sealer() as sealer:
+    with sealing_setup.sealer() as sealer:
         sealer.seal(tenant.id)
         sealer.sign(tenant.id)
     with platform_role():
         assert InstanceQueueEntry.objects.count() == 1
-    with room.sealer() as sealer:
+    with sealing_setup.sealer() as sealer:
         assert sealer.instance.append() == 1  # and dies before it signs
     assert head().size == 1
-    room.seal()
-    assert len(assert_instance_verifies(room)) == 2
+    sealing_setup.seal()
+    assert len(assert_instance_verifies(sealing_setup)) == 2
     by_sql("DELETE FROM telemetry_instancecheckpoint")  # signed, kept outside, and not written
-    room.seal()
-    assert len(assert_instance_verifies(room)) == 2
+    sealing_setup.seal()
+    assert len(assert_instance_verifies(sealing_setup)) == 2
 
 
-def test_a_log_from_before_is_taken_in_with_its_next_heartbeat(tenant: Tenant, room: SealingRoom) -> None:
-    with room.sealer() as sealer:
+def test_a_log_from_before_is_taken_in_with_its_next_heartbeat(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+    with sealing_setup.sealer() as sealer:
         sealer.seal(tenant.id)
         sealer.sign(tenant.id)
     by_sql("DELETE FROM telemetry_instancequeueentry")
-    room.heartbeat()
-    assert [entry.note for entry in assert_instance_verifies(room)] == [newest(tenant).note]
+    sealing_setup.heartbeat()
+    assert [entry.note for entry in assert_instance_verifies(sealing_setup)] == [newest(tenant).note]
 
 
-def test_several_sealers_at_once_are_harmless(tenant: Tenant, other_tenant: Tenant, room: SealingRoom) -> None:
+def test_several_sealers_at_once_are_harmless(
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup
+) -> None:
     def work() -> None:
-        with room.sealer(batch=20, heartbeat=timedelta(0)) as sealer:
+        with sealing_setup.sealer(batch=20, heartbeat=timedelta(0)) as sealer:
             for _ in range(10):
                 sealer.round()
 
@@ -135,16 +139,16 @@ def test_several_sealers_at_once_are_harmless(tenant: Tenant, other_tenant: Tena
         thread.start()
     for thread in threads:
         thread.join(60)
-    room.seal()
-    assert_instance_verifies(room)
+    sealing_setup.seal()
+    assert_instance_verifies(sealing_setup)
 
 
 def test_a_tenant_that_was_dropped_by_sql(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom, verify: Verify, tmp_path: Path
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, verify: Verify, tmp_path: Path
 ) -> None:
     write_receipts(tenant, 5)
     write_receipts(other_tenant, 5)
-    room.seal()
+    sealing_setup.seal()
     assert verify().code == 0
     size, saved = newest(other_tenant).size, tmp_path / "saved.txt"
     saved.write_text(head().note)
@@ -162,18 +166,18 @@ def test_a_tenant_that_was_dropped_by_sql(
     )  # fmt: skip
     rolled_back = "instance: sequence 0: rolled back: 2 checkpoints were sealed then, and the log has 0 now"
     assert rolled_back in verify().lines
-    (room.directory / "checkpoints").rename(room.directory / "lost")
+    (sealing_setup.directory / "checkpoints").rename(sealing_setup.directory / "lost")
     assert verify().code == 0
     assert rolled_back in verify("--against", str(saved)).lines
 
 
 def test_what_is_not_named_is_counted(
-    tenant: Tenant, room: SealingRoom, verify: Verify, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, sealing_setup: SealingSetup, verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("threada_site.runtime.management.commands.verify_receipts.MOST_NAMED", 2)
     for _ in range(4):
         write_receipts(tenant, 1)
-        room.seal()
+        sealing_setup.seal()
     by_sql("DELETE FROM telemetry_instanceentry WHERE index > 0")
     assert verify().lines[-4:] == [
         "instance: sequence 1: the leaf is there, and what it is the hash of is not",
@@ -184,16 +188,16 @@ def test_what_is_not_named_is_counted(
 
 
 def test_a_tenant_that_was_rolled_back_alone(
-    tenant: Tenant, room: SealingRoom, verify: Verify, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, sealing_setup: SealingSetup, verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own anchor is lost too: the log of the instance alone tells."""
     sizes = []
     for _ in range(3):
         write_receipts(tenant, 4)
-        room.seal()
+        sealing_setup.seal()
         sizes.append(newest(tenant).size)
     by_sql(*tenant_back_to(sizes[0]))
-    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(room.directory / "lost"))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealing_setup.directory / "lost"))
     assert verify("--tenant", "acme").lines[0] == (
         f"acme: sequence {sizes[0]}: rolled back: {sizes[2]} receipts were sealed then, and the log has {sizes[0]} now"
     )
@@ -212,16 +216,16 @@ def test_a_tenant_that_was_rolled_back_alone(
     ],
 )
 def test_it_signs_no_other_log_than_the_signed_one(
-    tenant: Tenant, room: SealingRoom, verify: Verify, statement: str, kind: str
+    tenant: Tenant, sealing_setup: SealingSetup, verify: Verify, statement: str, kind: str
 ) -> None:
     for _ in range(3):
         write_receipts(tenant, 1)
-        room.seal()
+        sealing_setup.seal()
     signed = head()
     by_sql(statement)
     write_receipts(tenant, 1)
-    assert room.seal() == 1  # the tenant's own log goes on
-    assert f"instance_log_{kind}" in room.said.events
+    assert sealing_setup.seal() == 1  # the tenant's own log goes on
+    assert f"instance_log_{kind}" in sealing_setup.said.events
     assert head().id == signed.id
     with platform_role():
         alarm = InstanceAlarm.objects.get()
@@ -230,33 +234,33 @@ def test_it_signs_no_other_log_than_the_signed_one(
     assert verify().code == 1
 
 
-def test_an_entry_that_was_changed(tenant: Tenant, room: SealingRoom, verify: Verify) -> None:
-    room.seal()
+def test_an_entry_that_was_changed(tenant: Tenant, sealing_setup: SealingSetup, verify: Verify) -> None:
+    sealing_setup.seal()
     by_sql("UPDATE telemetry_instanceentry SET note = replace(note, chr(10), '')")
     assert "instance: sequence 0: the entry is not the one that was sealed" in verify().lines
 
 
-def test_the_signed_log_restored_goes_on(tenant: Tenant, room: SealingRoom) -> None:
+def test_the_signed_log_restored_goes_on(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     for _ in range(2):
         write_receipts(tenant, 1)
-        room.seal()
+        sealing_setup.seal()
     by_sql(
         "CREATE TABLE kept AS SELECT * FROM telemetry_instancenode WHERE index = 1",
         "DELETE FROM telemetry_instancenode WHERE index = 1",
     )
     write_receipts(tenant, 1)
-    room.seal()
+    sealing_setup.seal()
     by_sql("INSERT INTO telemetry_instancenode SELECT * FROM kept", "DROP TABLE kept")
-    room.seal()
-    assert len(assert_instance_verifies(room)) == 3
+    sealing_setup.seal()
+    assert len(assert_instance_verifies(sealing_setup)) == 3
     with platform_role():
         assert InstanceAlarm.objects.get().acknowledged_at is not None
 
 
 def test_tenants_read_their_own_entries_and_write_nothing(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup
 ) -> None:
-    room.seal()
+    sealing_setup.seal()
     with unit_of_work(tenant.id):
         [mine] = InstanceEntry.objects.all()
         assert mine.note.startswith(origin(tenant))
@@ -278,18 +282,18 @@ def test_tenants_read_their_own_entries_and_write_nothing(
 
 
 def test_the_whole_database_from_an_older_dump_goes_on_once_it_is_acknowledged(
-    tenant: Tenant, room: SealingRoom, verify: Verify
+    tenant: Tenant, sealing_setup: SealingSetup, verify: Verify
 ) -> None:
     from django.core.management import call_command
 
     for _ in range(2):
         write_receipts(tenant, 3)
-        room.seal()
+        sealing_setup.seal()
     by_sql(*back_to(newest(tenant).size - 3))
     call_command("acknowledge_log", tenant="acme", reason="restored from a backup")
     call_command("acknowledge_log", instance=True, reason="restored from a backup")
-    room.seal()
-    found = assert_instance_verifies(room, name=f"{NAME}/restored-1/instance")
+    sealing_setup.seal()
+    found = assert_instance_verifies(sealing_setup, name=f"{NAME}/restored-1/instance")
     assert [entry.note.partition("\n")[0] for entry in found] == [
         origin(tenant),
         origin(tenant).replace(NAME, f"{NAME}/restored-1"),

@@ -12,7 +12,7 @@ from telemetry.tlog.note import VerifierKey
 from telemetry.tlog.proof_text import TlogProof
 from tests.client import Api
 from tests.factories import make_principal, make_token
-from tests.telemetry.sealed import SealingRoom, origin, write_receipts
+from tests.telemetry.sealed import SealingSetup, origin, write_receipts
 from tests.telemetry.tampering import by_sql
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> SealingRoom:
-    return SealingRoom(tmp_path)
+def sealing_setup(tmp_path: Path) -> SealingSetup:
+    return SealingSetup(tmp_path)
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def auditor(tenant: Tenant) -> Api:
 
 
 def test_every_receipt_is_proven_by_a_text_that_needs_nothing_else(
-    tenant: Tenant, room: SealingRoom, auditor: Api
+    tenant: Tenant, sealing_setup: SealingSetup, auditor: Api
 ) -> None:
     write_receipts(tenant, 300)
-    room.seal()
+    sealing_setup.seal()
     with unit_of_work(tenant.id):
         receipts = list(Receipt.objects.order_by("id"))
     [head] = auditor.get("/checkpoints", {"limit": 1}).json()["data"]
@@ -54,9 +54,9 @@ def test_every_receipt_is_proven_by_a_text_that_needs_nothing_else(
         assert not aics_tlog.verify_leaf_inclusion(body + b" ", proof.index, checked.size, proof.path, checked.root)
 
 
-def test_a_log_with_holes_proves_nothing_and_says_so(tenant: Tenant, room: SealingRoom, auditor: Api) -> None:
+def test_a_log_with_holes_proves_nothing_and_says_so(tenant: Tenant, sealing_setup: SealingSetup, auditor: Api) -> None:
     write_receipts(tenant, 3)
-    room.seal()
+    sealing_setup.seal()
     with unit_of_work(tenant.id):
         newest = Receipt.objects.latest("id")
     by_sql("DELETE FROM telemetry_logleaf WHERE index = 0")
@@ -65,26 +65,28 @@ def test_a_log_with_holes_proves_nothing_and_says_so(tenant: Tenant, room: Seali
     assert answer.json()["detail"] == "It cannot be proven: node (0, 0) of the log is missing."
 
 
-def test_what_is_not_sealed_yet_says_when_to_ask_again(tenant: Tenant, room: SealingRoom, auditor: Api) -> None:
+def test_what_is_not_sealed_yet_says_when_to_ask_again(
+    tenant: Tenant, sealing_setup: SealingSetup, auditor: Api
+) -> None:
     with unit_of_work(tenant.id):
         receipt = Receipt.objects.latest("id")
     answer = auditor.get(f"/receipts/{receipt.public_id}/proof")
     assert (answer.status_code, answer.json()["reason_code"]) == (409, "receipt_not_sealed")
     assert answer.headers["Retry-After"] == "1"
-    with room.sealer() as sealer:
+    with sealing_setup.sealer() as sealer:
         sealer.seal(tenant.id)
     assert auditor.get(f"/receipts/{receipt.public_id}/proof").status_code == 409  # in the log, under no head yet
-    room.seal()
+    sealing_setup.seal()
     assert auditor.get(f"/receipts/{receipt.public_id}/proof").status_code == 200
 
 
 def test_checkpoints_are_listed_newest_first_and_stay_in_their_tenant(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom, auditor: Api
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, auditor: Api
 ) -> None:
     sizes = []
     for _ in range(3):
         write_receipts(tenant, 2)
-        room.seal()
+        sealing_setup.seal()
         with unit_of_work(tenant.id):
             sizes.append(LogLeaf.objects.count())
     first = auditor.get("/checkpoints", {"limit": 2}).json()
@@ -100,7 +102,7 @@ def test_checkpoints_are_listed_newest_first_and_stay_in_their_tenant(
         assert auditor.get(f"/receipts/{absent}/proof").status_code == 404
 
 
-def test_it_takes_the_scope(tenant: Tenant, room: SealingRoom) -> None:
+def test_it_takes_the_scope(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     viewer = Api(make_token(tenant, make_principal(tenant, "vie", roles=("viewer",))))
     for path in ("/checkpoints", f"/receipts/{ids.public_id(ids.RECEIPT, ids.new_uuid())}/proof"):
         answer = viewer.get(path)

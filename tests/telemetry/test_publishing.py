@@ -18,10 +18,10 @@ from aiosmtpd.controller import Controller
 from telemetry.models import CheckpointTarget
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publisher import Publisher, PublishFailure, Target
-from telemetry.sealing.publisher_pool import Publication
-from telemetry.sealing.signed_tree_heads import Published
+from telemetry.sealing.publisher_pool import PublisherPool
+from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401  (a fixture)
-from tests.telemetry.sealed import NAME, Said, SealingRoom, newest, own_connection, write_receipts
+from tests.telemetry.sealed import NAME, Said, SealingSetup, newest, own_connection, write_receipts
 from threada_site.kernel import ids
 from threada_site.runtime.sealer.checkpoint_targets import Webhook, checkpoint_targets, read_target
 from threada_site.tenancy.models import Tenant
@@ -29,8 +29,8 @@ from threada_site.tenancy.models import Tenant
 AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
-def published(size: int, tenant: str = "tn_1") -> Published:
-    return Published(tenant, size, f"log/{tenant}\n{size}\nroot\n\n\u2014 log sig\n", AT)
+def published(size: int, tenant: str = "tn_1") -> SignedCheckpoint:
+    return SignedCheckpoint(tenant, size, f"log/{tenant}\n{size}\nroot\n\n\u2014 log sig\n", AT)
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -143,7 +143,7 @@ def test_a_mailbox_gets_every_log_attached(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_fails_is_tried_again_with_what_is_newest_by_then() -> None:
     said, told, broken = Said(), [], [True]
 
-    def send(batch: Sequence[Published]) -> None:
+    def send(batch: Sequence[SignedCheckpoint]) -> None:
         if broken[0]:
             raise PublishFailure("unwritable", "no space")
         told.append([(entry.tenant, entry.size) for entry in batch])
@@ -167,7 +167,7 @@ def test_what_fails_is_tried_again_with_what_is_newest_by_then() -> None:
 def test_a_target_is_not_told_more_often_than_its_pause() -> None:
     told: list[int] = []
     target = Target("x", lambda batch: told.append(batch[0].size), 3600.0)
-    publisher = Publisher(target, log=Said(), told_at=datetime.now(UTC))
+    publisher = Publisher(target, log=Said(), published_at=datetime.now(UTC))
     publisher.start()
     publisher.offer(published(1))
     publisher.stop()
@@ -185,27 +185,27 @@ def test_a_target_that_cannot_be_understood_fails_like_any_other(monkeypatch: py
 
 @pytest.mark.django_db(transaction=True)
 def test_sealing_goes_on_while_a_target_hangs_and_another_fails(tenant: Tenant, tmp_path: Path) -> None:
-    room = SealingRoom(tmp_path)
+    sealing_setup = SealingSetup(tmp_path)
     hanging = Target("hanging", lambda _batch: time.sleep(60), 0.0)
     failing = read_target("file:/proc/nowhere/heads.ndjson")
     good = read_target(f"file:{tmp_path / 'heads.ndjson'}")
     with own_connection() as own:
         store = LogStore(own)
-        publication = Publication([hanging, failing, good], store=store, log=room.said)
+        publication = PublisherPool([hanging, failing, good], store=store, log=sealing_setup.said)
         begun = time.monotonic()
-        with room.sealer(on_signed=publication.offer) as sealer:
+        with sealing_setup.sealer(on_signed=publication.offer) as sealer:
             for _ in range(3):
                 write_receipts(tenant, 2)
                 assert sealer.round() >= 2
         assert time.monotonic() - begun < 10
         head = newest(tenant)
         eventually(lambda: (tmp_path / "heads.ndjson").exists() and head.note in notes(tmp_path / "heads.ndjson"))
-        publication.write_down(store)
+        publication.save_states(store)
     states = {target.name: target for target in CheckpointTarget.objects.all()}
     assert states[failing.name].failure == "unwritable"
     assert states[failing.name].failing_since is not None
     assert states[good.name].failing_since is None
-    key = room.key_file.keys()[0]
+    key = sealing_setup.key_file.keys()[0]
     told = notes(tmp_path / "heads.ndjson")
     for note in told:
         vkey = str(key.verifier_key(note.partition("\n")[0]))

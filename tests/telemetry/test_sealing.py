@@ -16,7 +16,7 @@ from telemetry.sealing.anchor import append_line
 from tests.factories import make_tenant
 from tests.telemetry.sealed import (
     NAME,
-    SealingRoom,
+    SealingSetup,
     assert_verifies,
     bodies_in_order,
     newest,
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> SealingRoom:
-    return SealingRoom(tmp_path)
+def sealing_setup(tmp_path: Path) -> SealingSetup:
+    return SealingSetup(tmp_path)
 
 
 def as_owner(*statements: str) -> None:
@@ -60,14 +60,16 @@ def checkpoints(tenant: Tenant) -> int:
         return Checkpoint.objects.count()
 
 
-def test_queued_receipts_become_a_log_that_an_independent_reader_verifies(tenant: Tenant, room: SealingRoom) -> None:
+def test_queued_receipts_become_a_log_that_an_independent_reader_verifies(
+    tenant: Tenant, sealing_setup: SealingSetup
+) -> None:
     before = queued()
     assert before > 0
-    assert room.seal() == before
+    assert sealing_setup.seal() == before
     assert queued() == 0
     assert_verifies(tenant)
     write_receipts(tenant, 700)
-    assert room.seal(batch=300) == 700
+    assert sealing_setup.seal(batch=300) == 700
     result = assert_verifies(tenant)
     assert result.size == before + 700
     with unit_of_work(tenant.id):
@@ -77,11 +79,13 @@ def test_queued_receipts_become_a_log_that_an_independent_reader_verifies(tenant
         )
 
 
-def test_nothing_new_signs_nothing_but_a_heartbeat_that_tells_its_time(tenant: Tenant, room: SealingRoom) -> None:
-    room.seal()
-    room.seal()
+def test_nothing_new_signs_nothing_but_a_heartbeat_that_tells_its_time(
+    tenant: Tenant, sealing_setup: SealingSetup
+) -> None:
+    sealing_setup.seal()
+    sealing_setup.seal()
     assert checkpoints(tenant) == 1
-    room.heartbeat()
+    sealing_setup.heartbeat()
     assert checkpoints(tenant) == 2
     head = newest(tenant)
     cosigner = aics_tlog.cosignature_vkey(NAME, aics_tlog.parse_vkey(head.verifier_keys[0]).public_key)
@@ -92,15 +96,15 @@ def test_nothing_new_signs_nothing_but_a_heartbeat_that_tells_its_time(tenant: T
     assert result.timestamps[NAME] == int(head.signed_at.timestamp())
 
 
-def test_every_tenant_has_a_log_of_its_own(tenant: Tenant, other_tenant: Tenant, room: SealingRoom) -> None:
+def test_every_tenant_has_a_log_of_its_own(tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup) -> None:
     write_receipts(other_tenant, 5)
-    room.seal()
+    sealing_setup.seal()
     assert_verifies(tenant)
     assert_verifies(other_tenant)
     assert newest(tenant).origin == origin(tenant) != newest(other_tenant).origin
 
 
-def test_a_late_commit_is_sealed_later(tenant: Tenant, room: SealingRoom) -> None:
+def test_a_late_commit_is_sealed_later(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     """Its id is older than all that were sealed meanwhile: whoever asks for ids past the last one never sees it."""
     written, may_commit = threading.Event(), threading.Event()
 
@@ -115,25 +119,25 @@ def test_a_late_commit_is_sealed_later(tenant: Tenant, room: SealingRoom) -> Non
     holder.start()
     assert written.wait(30)
     write_receipts(tenant, 1000)
-    first = room.seal()
+    first = sealing_setup.seal()
     assert first >= 1000
     may_commit.set()
     holder.join(30)
-    assert room.seal() == 1
+    assert sealing_setup.seal() == 1
     assert assert_verifies(tenant).size == first + 1
     with unit_of_work(tenant.id):
         late = LogLeaf.objects.get(index=first)
         assert late.id < max(LogLeaf.objects.values_list("id", flat=True))
 
 
-def test_two_sealers_at_once_are_harmless(tenant: Tenant, other_tenant: Tenant, room: SealingRoom) -> None:
+def test_two_sealers_at_once_are_harmless(tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup) -> None:
     for each in (tenant, other_tenant):
         write_receipts(each, 400)
     before = queued()
     sealed: list[int] = []
 
     def work() -> None:
-        with room.sealer(batch=50, heartbeat=timedelta(0)) as sealer:
+        with sealing_setup.sealer(batch=50, heartbeat=timedelta(0)) as sealer:
             done = 0
             while queued():
                 done += sealer.round()
@@ -146,15 +150,15 @@ def test_two_sealers_at_once_are_harmless(tenant: Tenant, other_tenant: Tenant, 
     for thread in threads:
         thread.join(60)
     assert sum(sealed) == before
-    room.heartbeat()
+    sealing_setup.heartbeat()
     assert_verifies(tenant)
     assert_verifies(other_tenant)
 
 
-def test_consistency_holds_from_every_checkpoint_to_the_next(tenant: Tenant, room: SealingRoom) -> None:
+def test_consistency_holds_from_every_checkpoint_to_the_next(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     for _ in range(4):
         write_receipts(tenant, 3)
-        room.seal()
+        sealing_setup.seal()
     tree = aics_tlog.MerkleTree(bodies_in_order(tenant))
     with unit_of_work(tenant.id):
         heads = list(Checkpoint.objects.order_by("id").values_list("size", "root"))
@@ -162,14 +166,14 @@ def test_consistency_holds_from_every_checkpoint_to_the_next(tenant: Tenant, roo
     assert [(size, tree.root(size)) for size, _ in heads] == [(size, bytes(root)) for size, root in heads]
 
 
-def test_it_refuses_a_log_that_was_rolled_back(tenant: Tenant, room: SealingRoom) -> None:
+def test_it_refuses_a_log_that_was_rolled_back(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     write_receipts(tenant, 10)
-    room.seal()
+    sealing_setup.seal()
     signed = newest(tenant)
     as_owner(f'DELETE FROM telemetry_logleaf WHERE "index" >= {signed.size - 2}')
     write_receipts(tenant, 1)
-    assert room.seal() == 0
-    assert "log_rolled_back" in room.said.events
+    assert sealing_setup.seal() == 0
+    assert "log_rolled_back" in sealing_setup.said.events
     assert checkpoints(tenant) == 1
     assert queued() == 1
     with unit_of_work(tenant.id):
@@ -179,16 +183,16 @@ def test_it_refuses_a_log_that_was_rolled_back(tenant: Tenant, room: SealingRoom
     assert alarm.acknowledged_at is None
 
 
-def test_it_refuses_a_log_that_was_forked(tenant: Tenant, room: SealingRoom) -> None:
+def test_it_refuses_a_log_that_was_forked(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     """The sizes agree, and even exceed what was signed; the leaves are others."""
     write_receipts(tenant, 10)
-    room.seal()
+    sealing_setup.seal()
     signed = newest(tenant)
     other = "sha256('other'::bytea)"
     as_owner(f'UPDATE telemetry_logleaf SET hash = {other} WHERE "index" = {signed.size - 1}')
     write_receipts(tenant, 3)
-    assert room.seal() == 0
-    assert "log_forked" in room.said.events
+    assert sealing_setup.seal() == 0
+    assert "log_forked" in sealing_setup.said.events
     assert (checkpoints(tenant), queued()) == (1, 3)
     with unit_of_work(tenant.id):
         alarm = LogAlarm.objects.get()
@@ -196,91 +200,91 @@ def test_it_refuses_a_log_that_was_forked(tenant: Tenant, room: SealingRoom) -> 
         assert bytes(alarm.found_root or b"") != bytes(alarm.signed_root)
 
 
-def test_it_refuses_a_log_with_holes(tenant: Tenant, room: SealingRoom) -> None:
+def test_it_refuses_a_log_with_holes(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     write_receipts(tenant, 10)
-    room.seal()
+    sealing_setup.seal()
     as_owner('DELETE FROM telemetry_logleaf WHERE "index" = 3')
     write_receipts(tenant, 1)
-    assert room.seal() == 0
-    assert "log_forked" in room.said.events
+    assert sealing_setup.seal() == 0
+    assert "log_forked" in sealing_setup.said.events
 
 
 def test_one_tenants_broken_log_does_not_hold_up_another(
-    tenant: Tenant, other_tenant: Tenant, room: SealingRoom
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup
 ) -> None:
-    room.seal()
+    sealing_setup.seal()
     with unit_of_work(tenant.id):
         leaves = LogLeaf.objects.count()
     as_owner(f"DELETE FROM telemetry_logleaf WHERE tenant_id = '{tenant.id}' AND \"index\" = {leaves - 1}")
     write_receipts(other_tenant, 4)
-    assert room.seal() == 4
+    assert sealing_setup.seal() == 4
     assert_verifies(other_tenant)
 
 
-def test_a_log_that_is_restored_goes_on(tenant: Tenant, room: SealingRoom) -> None:
+def test_a_log_that_is_restored_goes_on(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     write_receipts(tenant, 10)
-    room.seal()
+    sealing_setup.seal()
     last = newest(tenant).size - 1
     as_owner(
         f'CREATE TABLE kept AS SELECT * FROM telemetry_logleaf WHERE "index" = {last}',
         f'DELETE FROM telemetry_logleaf WHERE "index" = {last}',
     )
     write_receipts(tenant, 1)
-    assert room.seal() == 0
+    assert sealing_setup.seal() == 0
     as_owner("INSERT INTO telemetry_logleaf SELECT * FROM kept", "DROP TABLE kept")
-    assert room.seal() == 1
+    assert sealing_setup.seal() == 1
     assert_verifies(tenant)
     with unit_of_work(tenant.id):
         assert LogAlarm.objects.get().acknowledged_at is not None
 
 
-def test_without_its_key_nothing_is_sealed(tenant: Tenant, room: SealingRoom) -> None:
-    room.key_file.path.chmod(0o644)
-    assert room.seal() == 0
-    room.key_file.path.rename(room.key_file.path.with_name("elsewhere"))
-    assert room.seal() == 0
-    assert [event for _, event, _ in room.said.lines] == ["sealing_key_unusable"] * 2
+def test_without_its_key_nothing_is_sealed(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+    sealing_setup.key_file.path.chmod(0o644)
+    assert sealing_setup.seal() == 0
+    sealing_setup.key_file.path.rename(sealing_setup.key_file.path.with_name("elsewhere"))
+    assert sealing_setup.seal() == 0
+    assert [event for _, event, _ in sealing_setup.said.lines] == ["sealing_key_unusable"] * 2
     assert queued() > 0
     assert checkpoints(tenant) == 0
 
 
-def test_an_entry_without_its_receipt_holds_nothing_up_and_stays(tenant: Tenant, room: SealingRoom) -> None:
+def test_an_entry_without_its_receipt_holds_nothing_up_and_stays(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     """Somebody deleted the receipt before it was sealed, and left the queue alone."""
     write_receipts(tenant, 3)
     with unit_of_work(tenant.id):
         gone = Receipt.objects.earliest("id").id
         expected = Receipt.objects.count() - 1
     as_owner(f"DELETE FROM telemetry_receipt WHERE id = '{gone}'")
-    assert room.seal() == expected
+    assert sealing_setup.seal() == expected
     with unit_of_work(tenant.id):
         assert [entry.id for entry in SealQueueEntry.objects.all()] == [gone]
     assert_verifies(tenant)
 
 
-def test_a_crash_between_signing_and_writing_is_made_good(tenant: Tenant, room: SealingRoom) -> None:
+def test_a_crash_between_signing_and_writing_is_made_good(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     """The head is kept outside of the database and missing inside: the next round signs again."""
-    room.seal()
+    sealing_setup.seal()
     as_owner("DELETE FROM telemetry_checkpoint")
-    with room.sealer() as sealer:
+    with sealing_setup.sealer() as sealer:
         sealer.round()
     assert checkpoints(tenant) == 1
     assert_verifies(tenant)
 
 
-def test_a_torn_line_of_the_anchor_is_cut_off(tenant: Tenant, room: SealingRoom) -> None:
-    room.seal()
+def test_a_torn_line_of_the_anchor_is_cut_off(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+    sealing_setup.seal()
     name = ids.public_id(ids.TENANT, tenant.id)
-    kept = room.anchor.last(name)
-    [file] = (room.directory / "checkpoints" / name).glob("*.ndjson")
+    kept = sealing_setup.anchor.last(name)
+    [file] = (sealing_setup.directory / "checkpoints" / name).glob("*.ndjson")
     whole = file.read_text()
     file.write_text(whole + '{"at": "2026-')
-    assert room.anchor.last(name) == kept
+    assert sealing_setup.anchor.last(name) == kept
     append_line(file, json.dumps({"x": 1}))
     assert file.read_text() == whole + '{"x": 1}\n'
 
 
-def test_leaves_and_checkpoints_are_append_only(tenant: Tenant, room: SealingRoom) -> None:
-    room.seal()
+def test_leaves_and_checkpoints_are_append_only(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+    sealing_setup.seal()
     for table in ("telemetry_logleaf", "telemetry_checkpoint"):
         for statement in (f"UPDATE {table} SET tenant_id = tenant_id", f"DELETE FROM {table}"):
             refused = pytest.raises(DatabaseError, match=r"permission denied|append-only")
@@ -288,8 +292,8 @@ def test_leaves_and_checkpoints_are_append_only(tenant: Tenant, room: SealingRoo
                 cursor.execute(statement)
 
 
-def test_another_tenants_log_cannot_be_seen(tenant: Tenant, room: SealingRoom) -> None:
-    room.seal()
+def test_another_tenants_log_cannot_be_seen(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+    sealing_setup.seal()
     other = make_tenant("globex")
     with unit_of_work(other.id):
         assert [model.objects.count() for model in (LogLeaf, LogNode, Checkpoint)] == [0, 0, 0]

@@ -14,7 +14,7 @@ from telemetry.models import LogAlarm, LogLeaf, SealQueueEntry
 from tests.client import Api
 from tests.console.people import sign_in
 from tests.factories import make_principal
-from tests.telemetry.sealed import SealingRoom, write_receipts
+from tests.telemetry.sealed import SealingSetup, write_receipts
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import Tenant
@@ -90,7 +90,7 @@ def test_a_broken_log_is_seen(tenant: Tenant, capsys: pytest.CaptureFixture[str]
 @pytest.mark.django_db(transaction=True)
 def test_what_is_sealed_is_counted(tenant: Tenant, other_tenant: Tenant, tmp_path: Path) -> None:
     write_receipts(tenant, 5)
-    SealingRoom(tmp_path).seal()
+    SealingSetup(tmp_path).seal()
     with unit_of_work(tenant.id):
         here = LogLeaf.objects.count()
     with unit_of_work(other_tenant.id):

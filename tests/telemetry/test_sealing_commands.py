@@ -13,7 +13,7 @@ from telemetry.models import Checkpoint, InstanceCheckpoint, LogAlarm, Receipt
 from telemetry.tlog.checkpoint import origin_after_break, times_restored
 from telemetry.tlog.note import VerifierKey
 from tests.journeys.worker import database_url
-from tests.telemetry.sealed import NAME, SealingRoom, assert_verifies, newest, origin, write_receipts
+from tests.telemetry.sealed import NAME, SealingSetup, assert_verifies, newest, origin, write_receipts
 from tests.telemetry.test_sealing import as_owner
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealingRoom:
-    made = SealingRoom(tmp_path)
+def sealing_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealingSetup:
+    made = SealingSetup(tmp_path)
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(made.key_file.path))
     monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("DATABASE_URL", database_url())
@@ -43,16 +43,16 @@ def kinds(tenant: Tenant) -> list[str]:
 
 
 def test_a_break_is_acknowledged_with_a_reason_and_goes_on_as_another_log(
-    tenant: Tenant, room: SealingRoom, capsys: pytest.CaptureFixture[str]
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_receipts(tenant, 10)
-    room.seal()
+    sealing_setup.seal()
     signed = newest(tenant)
     as_owner(f'DELETE FROM telemetry_logleaf WHERE "index" >= {signed.size - 2}')
     write_receipts(tenant, 1)
-    assert room.seal() == 0
+    assert sealing_setup.seal() == 0
     run("acknowledge_log", "--tenant", "acme", "--reason", "Restored after a disk failure.", capsys=capsys)
-    assert room.seal() == 2  # the one written, and the receipt of the acknowledgement
+    assert sealing_setup.seal() == 2  # the one written, and the receipt of the acknowledgement
     renamed = f"{NAME}/restored-1/{ids.public_id(ids.TENANT, tenant.id)}"
     assert assert_verifies_leaves(tenant, renamed) == signed.size
     with unit_of_work(tenant.id):
@@ -60,7 +60,9 @@ def test_a_break_is_acknowledged_with_a_reason_and_goes_on_as_another_log(
         assert alarm.acknowledged_at is not None
         assert alarm.reason == "Restored after a disk failure."
     assert "log.acknowledged" in kinds(tenant)
-    lines = [json.loads(line) for file in room.directory.rglob("*.ndjson") for line in file.read_text().splitlines()]
+    lines = [
+        json.loads(line) for file in sealing_setup.directory.rglob("*.ndjson") for line in file.read_text().splitlines()
+    ]
     assert [line["acknowledged"]["reason"] for line in lines if "acknowledged" in line] == [alarm.reason]
 
 
@@ -73,16 +75,16 @@ def assert_verifies_leaves(tenant: Tenant, name: str) -> int:
 
 
 def test_a_log_that_was_signed_needs_no_acknowledgement(
-    tenant: Tenant, room: SealingRoom, capsys: pytest.CaptureFixture[str]
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room.seal()
+    sealing_setup.seal()
     before = kinds(tenant)
     for arguments, status in ((("--reason", "x"), 1), (("--reason", " "), 2)):
         with pytest.raises(SystemExit) as refused:
             call_command("acknowledge_log", "--tenant", "acme", *arguments)
         assert refused.value.code == status
     assert kinds(tenant) == before
-    assert room.seal() == 0
+    assert sealing_setup.seal() == 0
 
 
 def test_names_after_breaks() -> None:
@@ -92,9 +94,9 @@ def test_names_after_breaks() -> None:
 
 
 def test_a_new_key_is_vouched_for_by_the_old_one(
-    tenant: Tenant, room: SealingRoom, capsys: pytest.CaptureFixture[str]
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room.seal()
+    sealing_setup.seal()
     [old] = newest(tenant).verifier_keys
     run("rotate_sealing_key", capsys=capsys)
     both = newest(tenant)
@@ -114,7 +116,7 @@ def test_a_new_key_is_vouched_for_by_the_old_one(
     run("rotate_sealing_key", capsys=capsys)  # again: goes on with the same new key
     assert newest(tenant).verifier_keys == [old, new]
     run("rotate_sealing_key", "--finish", capsys=capsys)
-    assert room.seal() == 3
+    assert sealing_setup.seal() == 3
     assert newest(tenant).verifier_keys == [new]
     assert_verifies(tenant)
     assert kinds(tenant)[0] == "sealing_key.retired"
@@ -122,23 +124,23 @@ def test_a_new_key_is_vouched_for_by_the_old_one(
         call_command("rotate_sealing_key", "--finish")
     with unit_of_work(tenant.id):
         assert {head.origin for head in Checkpoint.objects.all()} == {origin(tenant)}
-    assert len(room.key_file.path.read_text().splitlines()) == 1
+    assert len(sealing_setup.key_file.path.read_text().splitlines()) == 1
 
 
 def test_a_lost_key_is_replaced_in_the_open(
-    tenant: Tenant, room: SealingRoom, capsys: pytest.CaptureFixture[str]
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room.seal()
+    sealing_setup.seal()
     [old] = newest(tenant).verifier_keys
     with pytest.raises(SystemExit):
         call_command("rotate_sealing_key", "--lost")
-    room.key_file.path.unlink()
-    assert room.seal() == 0
+    sealing_setup.key_file.path.unlink()
+    assert sealing_setup.seal() == 0
     with pytest.raises(SystemExit):
         call_command("rotate_sealing_key")
     run("rotate_sealing_key", "--lost", capsys=capsys)
-    assert room.key_file.path.stat().st_mode & 0o777 == 0o600
-    assert room.seal() == 1
+    assert sealing_setup.key_file.path.stat().st_mode & 0o777 == 0o600
+    assert sealing_setup.seal() == 1
     assert kinds(tenant)[0] == "sealing_key.replaced"
     [new] = newest(tenant).verifier_keys
     assert new != old

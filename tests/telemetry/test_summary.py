@@ -28,7 +28,7 @@ from telemetry.summary.rollups import Slice, slice_for
 from telemetry.tasks import count
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
-from tests.telemetry.sealed import SealingRoom
+from tests.telemetry.sealed import SealingSetup
 from tests.workitems.office import Office, open_office
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
@@ -236,10 +236,10 @@ def test_the_page_needs_telemetry_read(office: Office, client: Any) -> None:
 def test_what_the_sealer_seals_is_what_is_counted(tenant: Tenant, tmp_path: Path) -> None:
     office = open_office(tenant)
     office.decided(5)
-    room = SealingRoom(tmp_path)
+    sealing_setup = SealingSetup(tmp_path)
     with unit_of_work(tenant.id):
         receipts = Receipt.objects.count()
-    assert room.seal() == receipts
+    assert sealing_setup.seal() == receipts
     count()
     with unit_of_work(tenant.id):
         assert SummaryPosition.objects.get().counted == receipts

@@ -14,7 +14,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from telemetry.models import Receipt
 from tests.factories import make_tenant
-from tests.telemetry.sealed import SealingRoom, newest, write_receipts
+from tests.telemetry.sealed import SealingSetup, newest, write_receipts
 from tests.telemetry.tampering import Sealed, Verify, back_to, by_sql, found
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -27,7 +27,7 @@ def sealed_once(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sealed]:
     with django_db_blocker.unblock():
-        sealed = Sealed.made(make_tenant("acme"), SealingRoom(tmp_path_factory.mktemp("sealing")))
+        sealed = Sealed.made(make_tenant("acme"), SealingSetup(tmp_path_factory.mktemp("sealing")))
     yield sealed
     with django_db_blocker.unblock():
         call_command("flush", verbosity=0, interactive=False)
@@ -35,8 +35,8 @@ def sealed_once(
 
 @pytest.fixture
 def sealed(sealed_once: Sealed, monkeypatch: pytest.MonkeyPatch) -> Sealed:
-    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealed_once.room.directory / "sealing_key"))
-    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealed_once.room.directory / "checkpoints"))
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealed_once.sealing_setup.directory / "sealing_key"))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealed_once.sealing_setup.directory / "checkpoints"))
     return sealed_once
 
 
@@ -44,7 +44,7 @@ def test_what_was_left_alone_holds(verify: Verify, sealed: Sealed) -> None:
     write_receipts(sealed.tenant, 3)
     said = verify()
     origin = newest(sealed.tenant).origin
-    key_id = sealed.room.key_file.keys()[0].verifier_key(origin).key_id.hex()
+    key_id = sealed.sealing_setup.key_file.keys()[0].verifier_key(origin).key_id.hex()
     line = f"acme: {sealed.size} receipts sealed, 3 waiting, 3 checkpoints, signed with {key_id}: every one holds"
     instance = "instance: 3 checkpoints of tenants sealed, 0 waiting, 3 checkpoints of its own: every one holds"
     assert (said.code, said.err, said.lines) == (0, "", [line, instance])
@@ -225,7 +225,7 @@ def test_checkpoints_of_another_key(
         0,
         "acme: The keys are the ones the database names. Say --key to trust your own.\n",
     )
-    SealingRoom(tmp_path)  # another key
+    SealingSetup(tmp_path)  # another key
     lines = found(verify)
     assert len(lines) == 3
     assert all(line.endswith(" receipts: no key that is known here signed the note") for line in lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.telemetry.sealed import SealingRoom, newest, write_receipts
+from tests.telemetry.sealed import SealingSetup, newest, write_receipts
 from tests.telemetry.tampering import Sealed, Verify, back_to, by_sql, found
 from threada_site.tenancy.models import Tenant
 
@@ -17,16 +17,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def sealed(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sealed:
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "sealing_key"))
     monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "checkpoints"))
-    return Sealed.made(tenant, SealingRoom(tmp_path))
+    return Sealed.made(tenant, SealingSetup(tmp_path))
 
 
 def test_a_change_of_keys_is_followed_back(verify: Verify, sealed: Sealed) -> None:
-    room = sealed.room
-    room.key_file.begin_rotation()
-    room.heartbeat()
-    room.key_file.finish_rotation()
+    sealing_setup = sealed.sealing_setup
+    sealing_setup.key_file.begin_rotation()
+    sealing_setup.heartbeat()
+    sealing_setup.key_file.finish_rotation()
     write_receipts(sealed.tenant, 1)
-    room.seal()
+    sealing_setup.seal()
     said = verify("--tenant", "acme")
     assert (said.code, said.lines[-1].endswith("every one holds")) == (0, True)
 
@@ -39,7 +39,7 @@ def test_a_fork_from_an_older_dump(verify: Verify, sealed: Sealed, tmp_path: Pat
     by_sql(*back_to(size - 200))
     (tmp_path / "checkpoints").rename(tmp_path / "lost")
     write_receipts(sealed.tenant, 250)
-    SealingRoom(tmp_path).seal()
+    SealingSetup(tmp_path).seal()
     assert verify("--tenant", "acme").code == 0
     assert found(verify, "--against", str(saved)) == [
         f"acme: forked: its first {size} receipts are not the ones that were sealed then"

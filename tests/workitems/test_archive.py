@@ -95,7 +95,7 @@ def test_without_a_folder_nothing_is_removed(office: Office, settings: Any) -> N
 
 @pytest.mark.parametrize("fails", ["write", "fsync", "replace"])
 def test_a_full_disk_loses_nothing(office: Office, archive: Path, monkeypatch: Any, fails: str) -> None:
-    """The disk says no at each point in turn; the run goes on once there is room."""
+    """The disk says no at each point in turn; the run continues once there is free space."""
     old = ended(office, days=800)
     put_rule(office, keep_payload="P90D", keep_receipts="P2Y", then="archive")
     dry_run(office)

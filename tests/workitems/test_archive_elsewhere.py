@@ -16,7 +16,7 @@ import pytest
 from telemetry.models import Receipt
 from tests.jobs import run_jobs
 from tests.receivers.ftp_server import PASSWORD, USER
-from tests.telemetry.sealed import SealingRoom
+from tests.telemetry.sealed import SealingSetup
 from tests.workitems.archives import bodies_of_cases, dry_run, ended, kill_retention, payloads_left, put_rule, seal_all
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
@@ -153,7 +153,7 @@ def test_a_password_in_the_address_is_shown_nowhere(
     with unit_of_work(office.tenant.id):
         failure = RetentionRun.objects.get().failure
     assert failure.startswith(f"The archive ftp://127.0.0.1:{server.port}/kept cannot be used: ")
-    assert "552 No room for [redacted]." in failure
+    assert "552 No space for [redacted]." in failure
     assert PASSWORD not in "".join(capfd.readouterr())
     server.behave()
     assert run(office) == 2
@@ -334,7 +334,7 @@ def test_what_lies_there_verifies_after_download(office: Office, server: Server,
     kept = ended(office, days=10)
     put_rule(office, keep_payload="P90D", keep_receipts="P2Y", then="archive")
     dry_run(office)
-    SealingRoom(tmp_path / "room").seal()
+    SealingSetup(tmp_path / "sealing").seal()
     with unit_of_work(office.tenant.id):
         bodies = {bytes(body) for body in Receipt.objects.filter(work_item_id=item.id).values_list("body", flat=True)}
     run(office)

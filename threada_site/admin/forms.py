@@ -37,7 +37,7 @@ class ConsoleForm(forms.Form):
         """Fill in choices and initial values; runs inside the unit of work."""
 
     def rework(self) -> bool:
-        """Whether what was sent asks for another look at the form instead of its action; runs inside the unit of work."""
+        """Return True to show the form again instead of running its action. Runs inside the unit of work."""
         return False
 
     def shown_with(self) -> dict[str, Any]:

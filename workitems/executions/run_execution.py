@@ -179,7 +179,7 @@ def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: Acting
 
 
 def _is_admitted(execution: Execution, *, now: datetime) -> bool:
-    """Whether its integration has room for it now; else it waits for its turn again, which counts as no attempt."""
+    """Return True if the integration is below its limits; otherwise queue the execution again (no attempt counts)."""
     wait = admit(execution, now=now)
     if wait is None:
         return True

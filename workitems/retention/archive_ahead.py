@@ -93,7 +93,7 @@ def spooling() -> Iterator[Path]:
                     shutil.rmtree(left, ignore_errors=True)
         own = Path(tempfile.mkdtemp(dir=folder))
     except OSError as error:
-        raise _no_room(error) from error
+        raise _disk_full(error) from error
     try:
         yield own
     finally:
@@ -112,7 +112,7 @@ def spool(
         manifest = manifest_of(run, [file for _, file in files], cases=len(items), ctx=ctx)
         last = write_bytes(own / "manifest.json", manifest)
     except OSError as error:
-        raise _no_room(error) from error
+        raise _disk_full(error) from error
     files.append((own / last.name, replace(last, name=prefix + last.name)))
     return Ahead(
         run_id=run.id,
@@ -130,7 +130,7 @@ def send(target: Target, ahead: Ahead) -> None:
     target.send(ahead.files, folder=ahead.archived.folder, scratch=ahead.scratch)
 
 
-def _no_room(error: OSError) -> errors.ArchiveUnavailable:
+def _disk_full(error: OSError) -> errors.ArchiveUnavailable:
     folder = settings.THREADA_ARCHIVE_SPOOL_DIR
     return errors.ArchiveUnavailable(
         f"The folder {folder}, where archives are made, cannot be written: {error.strerror or error}. "

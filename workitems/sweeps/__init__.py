@@ -34,7 +34,7 @@ log = structlog.get_logger("threada.worker")
 
 
 def give_all_turns(*, now: datetime) -> int:
-    """Put what waits into the queue, tenant by tenant, as far as each has room; also what a lifted freeze held."""
+    """Put what waits into the queue, tenant by tenant, up to its quota; also what a lifted freeze held."""
     with platform_role():
         free_held()
         with connection.cursor() as cursor:

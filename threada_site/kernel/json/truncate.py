@@ -43,12 +43,12 @@ class _Budget:
         return value
 
     def _text(self, text: str) -> str:
-        room = min(LONGEST_TEXT, max(self.characters, 0))
-        self.characters -= min(len(text), room)
-        if len(text) <= room:
+        capacity = min(LONGEST_TEXT, max(self.characters, 0))
+        self.characters -= min(len(text), capacity)
+        if len(text) <= capacity:
             return text
         self.is_cut = True
-        return f"{text[:room]}… ({len(text) - room} more characters)"
+        return f"{text[:capacity]}… ({len(text) - capacity} more characters)"
 
     def _object(self, value: dict[str, Any]) -> dict[str, Any]:
         kept: dict[str, Any] = {}

@@ -104,7 +104,7 @@ EXECUTION: Final = reasons_of(
             "export_target_unavailable",
             503,
             "The folder of exports cannot be used",
-            "Mend THREADA_EXPORT_DIR (room, rights, the shared folder); then retry the export.",
+            "Mend THREADA_EXPORT_DIR (free space, permissions, the shared folder); then retry the export.",
         ),
         ("records_rejected", None, "The collector rejected receipts", "They are not sent again: export them."),
         # The instance itself

@@ -170,7 +170,7 @@ class Relay:
         return 0
 
     def _round(self) -> float:
-        """Publish what there is room for; how many seconds may pass until the next look."""
+        """Publish up to the free capacity. Return the seconds until the next poll."""
         now = time.time()
         self._clock = self._clock or Clock(now)
         for name, queue in self._clock.due(now):
