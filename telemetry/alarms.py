@@ -40,7 +40,7 @@ def months_alarm(ahead: int, beyond: int) -> str | None:
     if beyond:
         return (
             "Rows lie behind the last month of a table, in its partition `…_later`: no more months are made there. Was "
-            "a clock ahead? Nothing is lost; see docs/operations.md, Tables by month."
+            "a clock ahead? Nothing is lost; see docs/operations/database.md, Tables by month."
         )
     if ahead < FEWEST_MONTHS_AHEAD:
         return (

@@ -1,4 +1,4 @@
-"""A dump and its restore, as docs/operations.md says: every row, every month, and what guards them."""
+"""A dump and its restore, as docs/operations/backup.md says: every row, every month, and what guards them."""
 
 from __future__ import annotations
 
