@@ -15,7 +15,7 @@ DELIVER: Final = "integrations.deliver"
 """The task that sends what a delivery lacks; its argument is `delivery_id`."""
 
 
-def remind_of_deliveries(*, now: datetime) -> int:
+def enqueue_due_deliveries(*, now: datetime) -> int:
     """Enqueue the deliveries that may go on, lack sealed receipts, and have no live job."""
     with platform_role():
         with connection.cursor() as cursor:

@@ -26,4 +26,4 @@ def deliver(tenant_id: str, delivery_id: str) -> None:
 @periodic("integrations.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */3")
 def sweep() -> None:
     """Every three seconds: deliveries that lack sealed receipts."""
-    sweeps.remind_of_deliveries(now=clock.now())
+    sweeps.enqueue_due_deliveries(now=clock.now())

@@ -21,7 +21,7 @@ RUN_SHADOW: Final = "policies.run_shadow"
 """The task that compares a shadow with what was decided live; its argument is `shadow_id`."""
 
 
-def remind_of_emergencies(*, now: datetime) -> int:
+def enqueue_due_emergency_ends(*, now: datetime) -> int:
     """Enqueue the end of emergency publications whose time is over and that have no live job."""
     with platform_role():
         due = EmergencyPublication.objects.filter(status=EmergencyStatus.OPEN, ends_at__lte=now).order_by("ends_at")
@@ -33,7 +33,7 @@ def remind_of_emergencies(*, now: datetime) -> int:
     return len(found)
 
 
-def remind_of_shadows() -> int:
+def enqueue_due_shadows() -> int:
     """Have every active shadow look at what was decided since it last did, unless a job is about to."""
     with platform_role():
         found = list(PolicyShadow.objects.filter(status=ShadowStatus.ACTIVE).values_list("tenant_id", "id")[:BATCH])
@@ -44,7 +44,7 @@ def remind_of_shadows() -> int:
     return len(found)
 
 
-def remind_of_replays(*, now: datetime) -> int:
+def enqueue_due_replays(*, now: datetime) -> int:
     """Have replays run that have no live job, and those go on whose worker was lost."""
     due = Q(status=ReplayStatus.REQUESTED) | Q(status=ReplayStatus.RUNNING, lease_until__lte=now)
     with platform_role():

@@ -9,7 +9,13 @@ from policies.replay import request as replays
 from policies.replay.run import run_replay as run
 from policies.replay.shadow_run import run_shadow as compare_shadow
 from policies.services.emergencies import end_overdue_emergency
-from policies.sweeps import END_EMERGENCY, RUN_SHADOW, remind_of_emergencies, remind_of_replays, remind_of_shadows
+from policies.sweeps import (
+    END_EMERGENCY,
+    RUN_SHADOW,
+    enqueue_due_emergency_ends,
+    enqueue_due_replays,
+    enqueue_due_shadows,
+)
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, REPLAY_QUEUE
@@ -40,6 +46,6 @@ def run_shadow(tenant_id: str, shadow_id: str) -> None:
 @periodic("policies.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
 def sweep() -> None:
     """Every five seconds: emergency publications whose time is over, replays that nobody runs, and shadows."""
-    remind_of_emergencies(now=clock.now())
-    remind_of_replays(now=clock.now())
-    remind_of_shadows()
+    enqueue_due_emergency_ends(now=clock.now())
+    enqueue_due_replays(now=clock.now())
+    enqueue_due_shadows()

@@ -22,15 +22,15 @@ EXPIRE: Final = "telemetry.expire_export"
 ORPHAN_AGE: Final = timedelta(hours=1)
 
 
-def remind_of_exports(*, now: datetime) -> int:
+def enqueue_due_exports(*, now: datetime) -> int:
     """Have exports made that have no live job, and those whose worker was lost."""
     due = Q(status=ExportStatus.REQUESTED) | Q(status=ExportStatus.RUNNING, lease_until__lte=now)
-    return _remind(MAKE, EXPORT_QUEUE, due)
+    return _enqueue_due(MAKE, EXPORT_QUEUE, due)
 
 
-def remind_of_expiry(*, now: datetime) -> int:
+def enqueue_due_expiry(*, now: datetime) -> int:
     """Have the files deleted of exports whose time is over."""
-    return _remind(EXPIRE, MAINTENANCE_QUEUE, Q(status=ExportStatus.READY, expires_at__lte=now))
+    return _enqueue_due(EXPIRE, MAINTENANCE_QUEUE, Q(status=ExportStatus.READY, expires_at__lte=now))
 
 
 def delete_orphans(*, now: float | None = None) -> int:
@@ -57,7 +57,7 @@ def _is_owned(path: Path, owner: tuple[str, int] | None) -> bool:
     return owner is not None and path.name.split(".")[1] == str(owner[1])
 
 
-def _remind(task: str, queue: str, due: Q) -> int:
+def _enqueue_due(task: str, queue: str, due: Q) -> int:
     with platform_role():
         found = list(TelemetryExport.objects.filter(due).order_by("id").values_list("tenant_id", "id")[:BATCH])
         live = live_jobs(task, "export_id", [str(export_id) for _, export_id in found])

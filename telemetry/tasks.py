@@ -47,8 +47,8 @@ def expire_export(tenant_id: str, export_id: str) -> None:
 def sweep() -> None:
     """Every ten seconds: exports that nobody makes, and those whose time is over."""
     now = clock.now()
-    sweeps.remind_of_exports(now=now)
-    sweeps.remind_of_expiry(now=now)
+    sweeps.enqueue_due_exports(now=now)
+    sweeps.enqueue_due_expiry(now=now)
 
 
 @periodic("telemetry.count", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")

@@ -32,7 +32,7 @@ from workitems.models import DecisionStep, WorkItem
 from workitems.notices.addressing import SEND, address_notice
 from workitems.notices.enqueue import ADDRESS
 from workitems.notices.sending import send_message
-from workitems.notices.sweep import remind_of_notices
+from workitems.notices.sweep import enqueue_due_notices
 from workitems.retention import run as retention
 from workitems.retention import sweep as keeping
 from workitems.retention.batches import take_batch
@@ -96,18 +96,18 @@ def _reseal(tenant: Tenant, **which: Any) -> None:
         raise broken
 
 
-@periodic("workitems.turns", queue=SWEEP_QUEUE, cron="* * * * * *")
-def turns() -> None:
-    """Every second: give turns to executions that wait in their rows."""
-    sweeps.give_all_turns(now=clock.now())
+@periodic("workitems.dispatch_waiting", queue=SWEEP_QUEUE, cron="* * * * * *")
+def dispatch_waiting() -> None:
+    """Enqueue executions that wait for their tenant's quota, every second."""
+    sweeps.dispatch_all_waiting(now=clock.now())
 
 
 @periodic("workitems.sweep", queue=SWEEP_QUEUE, cron="* * * * * */5")
 def sweep() -> None:
     """Every five seconds: remind workers of what is due, and of what other workers left behind."""
-    sweeps.adopt_jobs_of_another_engine()  # first: what is adopted needs no reminder
-    sweeps.remind_of_executions(now=clock.now())
-    sweeps.remind_of_intake(now=clock.now())
+    sweeps.adopt_jobs_of_another_engine()  # first: adopted jobs need not be enqueued again
+    sweeps.enqueue_due_executions(now=clock.now())
+    sweeps.enqueue_overdue_intake(now=clock.now())
     sweeps.revive_reseals()
 
 
@@ -141,7 +141,7 @@ def send(tenant_id: str, message_id: str) -> None:
 @periodic("workitems.notices", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
 def notices() -> None:
     """Every ten seconds: notices and messages whose job was lost."""
-    remind_of_notices(now=clock.now())
+    enqueue_due_notices(now=clock.now())
 
 
 @periodic("workitems.tidy", queue=MAINTENANCE_QUEUE, cron="*/10 * * * *")
@@ -149,7 +149,7 @@ def tidy() -> None:
     """Every ten minutes: forget finished jobs and old answers, and let retention go on."""
     sweeps.delete_finished_jobs()
     keeping.delete_expired_answers(now=clock.now())
-    keeping.remind_of_retention()
+    keeping.enqueue_due_retention()
 
 
 @task("workitems.apply_retention", queue=MAINTENANCE_QUEUE)

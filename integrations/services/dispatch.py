@@ -1,11 +1,12 @@
-"""The seam between an execution and whatever runs it, and the turns that tenants take.
+"""Dispatch of executions to the job queue, with fair scheduling between tenants.
 
-The engine only reminds: `run_execution` (in workitems) claims on the Execution row; a reminder too many is harmless.
+A job in the queue only tells a worker to look: `run_execution` (in workitems) acquires a lease on the Execution row, so
+a duplicate job is harmless.
 
-A tenant has a bounded number of reminders in the queue (its window); what is beyond stays in its rows and is given a
-turn as others end. The more a tenant has there, the later its next one is taken: every tenant's first before anybody's
-second, and so on. A tenant's only one goes to a queue that has slots of its own, so it never waits for another
-tenant's calls to end.
+A tenant has a bounded number of jobs in the queue (its quota); further executions wait in their rows and are dispatched
+as others end. The more jobs a tenant has in the queue, the lower the priority of its next one: the first execution of
+every tenant comes before the second of any. The only execution of a tenant goes to a queue with slots of its own, so it
+never waits for the calls of other tenants.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from threada_site.kernel import clock
 
 RUN_EXECUTION: Final = "workitems.run_execution"
 
-_MARK: Final = """
+_DISPATCH: Final = """
     WITH there AS (
         SELECT count(*) FILTER (WHERE ready_at <= $2::timestamptz) AS due, count(*) AS whole
           FROM (SELECT ready_at FROM integrations_execution
@@ -33,7 +34,7 @@ _MARK: Final = """
        AND CASE WHEN $5::boolean THEN there.whole < $3::int * 2 ELSE there.due < $3::int END
     RETURNING CASE WHEN $5::boolean THEN there.whole ELSE there.due END
 """
-_TURNS: Final = """
+_DISPATCH_WAITING: Final = """
     WITH there AS (
         SELECT integration, count(*) AS n FROM integrations_execution
          WHERE tenant_id = $1::uuid AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
@@ -65,41 +66,43 @@ _TURNS: Final = """
 
 
 def dispatch(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, run_at: datetime | None = None) -> None:
-    """Have `run_execution` called for a `started` execution, not before `run_at`, as soon as it has its turn; part of
-    the transaction."""
-    parameters = [tenant_id, clock.now(), settings.THREADA_TENANT_WINDOW, execution_id, run_at is not None]
+    """Enqueue `run_execution` for a `started` execution, not before `run_at`, if the tenant's quota allows it.
+
+    Runs in the caller's transaction. An execution beyond the quota waits for `dispatch_waiting`.
+    """
+    parameters = [tenant_id, clock.now(), settings.THREADA_TENANT_QUOTA, execution_id, run_at is not None]
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(_MARK, parameters)
+        cursor.execute(_DISPATCH, parameters)
         row = cursor.fetchone()
     if row is not None:
-        _remind(tenant_id, execution_id, before=row[0], run_at=run_at)
+        _enqueue_run(tenant_id, execution_id, ahead=row[0], run_at=run_at)
 
 
-def give_turns(tenant_id: uuid.UUID, *, now: datetime) -> int:
-    """Put as many of a tenant's waiting executions into the queue as its window and its integrations allow.
+def dispatch_waiting(tenant_id: uuid.UUID, *, now: datetime) -> int:
+    """Enqueue as many of a tenant's waiting executions as its quota and its integrations allow. Return how many.
 
-    Rows that somebody else holds are passed over, so it may be called with any locks held.
+    Skips locked rows, so it may be called with any locks held.
     """
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(_TURNS, [tenant_id, now, settings.THREADA_TENANT_WINDOW])
+        cursor.execute(_DISPATCH_WAITING, [tenant_id, now, settings.THREADA_TENANT_QUOTA])
         rows = cursor.fetchall()
-    for place, (execution_id, before) in enumerate(rows):
-        _remind(tenant_id, execution_id, before=before + place)
+    for position, (execution_id, ahead) in enumerate(rows):
+        _enqueue_run(tenant_id, execution_id, ahead=ahead + position)
     return len(rows)
 
 
-def remind_again(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> None:
-    """Have `run_execution` called for one whose reminder, or whose worker, was lost: ahead of everybody's second."""
+def re_enqueue(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> None:
+    """Enqueue an execution whose job or worker was lost, with priority over every tenant's second execution."""
     enqueue(RUN_EXECUTION, tenant_id=tenant_id, queue=EXECUTION_QUEUE, priority=1, execution_id=str(execution_id))
 
 
-def _remind(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, before: int, run_at: datetime | None = None) -> None:
-    """`before`: how many of the tenant are in the queue already."""
+def _enqueue_run(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, ahead: int, run_at: datetime | None = None) -> None:
+    """Enqueue one run. `ahead`: number of the tenant's jobs that are in the queue already."""
     enqueue(
         RUN_EXECUTION,
         tenant_id=tenant_id,
-        queue=EXECUTION_QUEUE if before else FIRST_QUEUE,
-        priority=-before,
+        queue=EXECUTION_QUEUE if ahead else FIRST_QUEUE,
+        priority=-ahead,
         run_at=run_at,
         execution_id=str(execution_id),
     )

@@ -34,7 +34,7 @@ from pytest_django import Settings
 from integrations.configuration import readable_action_of
 from integrations.freezing import FreezeScope
 from integrations.models import Execution, Freeze
-from integrations.services.configure import put_integration
+from integrations.services.configure import upsert_integration
 from tests.factories import acting_system, make_tenant
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, receiver
@@ -49,7 +49,7 @@ from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.executions.operator_actions import cancel_execution, retry_execution
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.deadline_sweep import sweep_deadlines
-from workitems.sweeps import give_all_turns, remind_of_executions
+from workitems.sweeps import dispatch_all_waiting, enqueue_due_executions
 
 __all__ = ["receiver"]
 
@@ -127,7 +127,7 @@ class World(RuleBasedStateMachine):
             for slug, is_idempotent in BANKS.items():
                 pay = {**BANK["actions"]["pay"], "path": f"/{slug}"}
                 spec = {**BANK, "base_url": self.bank.url, "idempotent": is_idempotent, "actions": {"pay": pay}}
-                put_integration(slug, spec, ctx=ctx)
+                upsert_integration(slug, spec, ctx=ctx)
         self.change_policy(limit=100, denied=666)
         kinds = [(500, "bank", 2), (500, "brittle", 2), (5, "bank", 0), (5, "brittle", 0), (150, "bank", 1)]
         return multiple(*(self.create(amount, bank, voters) for amount, bank, voters in kinds))
@@ -280,8 +280,8 @@ class World(RuleBasedStateMachine):
     def work(self, times: int) -> None:
         """A worker comes by, and does all there is to do."""
         for _ in range(times):
-            give_all_turns(now=clock.now())
-            remind_of_executions(now=clock.now())
+            dispatch_all_waiting(now=clock.now())
+            enqueue_due_executions(now=clock.now())
             run_jobs(ahead_of_time=True)
         self.hold_against_the_books()
 

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.messages import get_messages
 
 from policies.models import PolicyReplay, PolicyVersion
-from policies.sweeps import remind_of_shadows
+from policies.sweeps import enqueue_due_shadows
 from tests.console.people import Console
 from tests.journeys.demo import LARGE, SMALL, Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -132,7 +132,7 @@ def test_a_version_is_compared_with_live_decisions(demo: Demo, console: Console)
     assert "Nothing has been decided by this policy since it began." in browser.get(page).content.decode()
     demo.hand_in(SMALL)
     demo.wait()
-    remind_of_shadows()
+    enqueue_due_shadows()
     demo.wait()
     shown = browser.get(page)
     assert shown.context["sentences"] == ["1 of 1 decision would be different (100.0 %)."]

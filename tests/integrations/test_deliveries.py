@@ -160,8 +160,8 @@ def test_tenants_are_apart(tenant: Tenant, other_tenant: Tenant) -> None:
     tell(other_tenant, "theirs")
     for each in (tenant, other_tenant):
         seal_queued(each)
-    assert sweeps.remind_of_deliveries(now=clock.now()) == 2
-    assert sweeps.remind_of_deliveries(now=clock.now()) == 0
+    assert sweeps.enqueue_due_deliveries(now=clock.now()) == 2
+    assert sweeps.enqueue_due_deliveries(now=clock.now()) == 0
     run_jobs()
     assert b'"theirs"' not in file_of(ours).read_bytes()
     assert b'"theirs"' in file_of(theirs).read_bytes()

@@ -76,7 +76,7 @@ def test_every_other_status_pauses_at_once(status: int, failure: str, tenant: Te
     collector.behave()
     assert office.api("ada").post(f"{PATH}/siem/resume", {}).json()["status"] == "active"
     size = seal_queued(tenant)
-    assert sweeps.remind_of_deliveries(now=clock.now()) == 1
+    assert sweeps.enqueue_due_deliveries(now=clock.now()) == 1
     run_jobs()
     assert sequence([entry for message in messages(collector)[1:] for entry in records_of(message)]) == [*range(size)]
 

@@ -169,7 +169,7 @@ def test_it_pauses_itself_says_so_and_goes_on_where_it_stopped(receiver: Receive
     assert None not in (shown["paused_at"], shown["failing_since"])
     (told,) = office.bodies("telemetry.delivery_paused")
     assert (told["actor"]["principal"], told["outcome"]) == ("system", {"reason_codes": ["rejected_by_receiver"]})
-    assert sweeps.remind_of_deliveries(now=clock.now()) == 0
+    assert sweeps.enqueue_due_deliveries(now=clock.now()) == 0
     measured, paused = figures(), (("status", "paused"),)
     assert measured["threada_deliveries", paused] == 1
     assert measured["threada_delivery_behind_receipts", paused] == sealed
@@ -177,7 +177,7 @@ def test_it_pauses_itself_says_so_and_goes_on_where_it_stopped(receiver: Receive
     tell(tenant, "meanwhile")
     assert office.api("ada").post(f"{PATH}/siem/resume", {}).json()["status"] == "active"
     size = seal_queued(tenant)
-    assert sweeps.remind_of_deliveries(now=clock.now()) == 1
+    assert sweeps.enqueue_due_deliveries(now=clock.now()) == 1
     run_jobs()
     got = [event for call in receiver.requests("/hook")[4:] for event in json.loads(call["body"])]
     assert sequence(got) == list(range(size))

@@ -19,7 +19,7 @@ from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from workitems.executions.callbacks import callback_id
-from workitems.sweeps import remind_of_executions
+from workitems.sweeps import enqueue_due_executions
 
 KEY, OTHER = "k" * 32, "o" * 32
 DONE = {"status": "succeeded", "data": {"payment_id": "p-17"}}
@@ -77,7 +77,7 @@ def test_it_waits_and_its_callback_ends_it(demo: Demo, bank: Receiver, waiting: 
     assert shown["waiting_until"] is not None
     with unit_of_work(demo.tenant.id):
         assert Execution.objects.get(status="running").lease_until is None
-    assert remind_of_executions(now=clock.now() + timedelta(minutes=90)) == 0
+    assert enqueue_due_executions(now=clock.now() + timedelta(minutes=90)) == 0
     answer = send(path_in(bank))
     assert (answer.status_code, answer.content) == (204, b"")
     shown = demo.execution(waiting)
@@ -159,7 +159,7 @@ def test_past_its_time_nobody_knows_what_came_of_it(demo: Demo, bank: Receiver, 
     path = path_in(bank)
     with unit_of_work(demo.tenant.id):
         Execution.objects.filter(status="running").update(waiting_until=clock.now() - timedelta(seconds=1))
-    assert remind_of_executions(now=clock.now()) == 1
+    assert enqueue_due_executions(now=clock.now()) == 1
     demo.wait()
     shown = demo.execution(waiting)
     assert (shown["status"], shown["failure"]) == ("outcome_unknown", "timeout")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from policies.models import EmergencyPublication, Policy
-from policies.sweeps import remind_of_emergencies
+from policies.sweeps import enqueue_due_emergency_ends
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, SMALL, Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -45,7 +45,7 @@ def first(demo: Demo) -> str:
 def time_is_over(demo: Demo) -> None:
     with unit_of_work(demo.tenant.id):
         EmergencyPublication.objects.update(ends_at=clock.now() - timedelta(seconds=1))
-    remind_of_emergencies(now=clock.now())
+    enqueue_due_emergency_ends(now=clock.now())
     demo.wait()
 
 

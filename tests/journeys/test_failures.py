@@ -10,7 +10,7 @@ from tests.journeys.demo import SMALL, Demo
 from tests.receivers.fixtures import Receiver
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from workitems.sweeps import remind_of_executions
+from workitems.sweeps import enqueue_due_executions
 
 
 def run_ahead(demo: Demo) -> None:
@@ -20,7 +20,7 @@ def run_ahead(demo: Demo) -> None:
         with unit_of_work(demo.tenant.id):
             Execution.objects.filter(next_try_at__isnull=False).update(next_try_at=None)
         lose_all_jobs()
-        if not remind_of_executions(now=clock.now()):
+        if not enqueue_due_executions(now=clock.now()):
             return
     raise AssertionError("it never ends")
 

@@ -17,8 +17,8 @@ from policies.replay.request import Against, ReplayRequest, request_replay
 from policies.replay.run import run_replay
 from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
-from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
-from policies.sweeps import remind_of_emergencies
+from policies.services.publishing import publish_policy_version, retire_policy_version, upsert_policy
+from policies.sweeps import enqueue_due_emergency_ends
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
 from tests.jobs import queued_jobs, run_jobs
@@ -146,7 +146,7 @@ class TestFourEyes:
 
     def test_a_lone_put_makes_a_draft(self, four_eyes: ActingContext, ann: ActingContext, tenant: Tenant) -> None:
         for ctx in (ann, acting_system(tenant)):
-            assert put_policy("payments", ALLOW, ctx=ctx).row.status == "draft"
+            assert upsert_policy("payments", ALLOW, ctx=ctx).row.status == "draft"
         assert Policy.objects.get().in_force is None
         assert "policy.published" not in receipt_kinds()
 
@@ -307,11 +307,11 @@ class TestEmergency:
         with unit_of_work(tenant.id):
             publish_policy_version(drafted(ALLOW, ann), ctx=ann, emergency=FIRE)
             opened = EmergencyPublication.objects.get()
-        assert remind_of_emergencies(now=clock.now()) == 0
+        assert enqueue_due_emergency_ends(now=clock.now()) == 0
         with unit_of_work(tenant.id):
             overdue(opened)
-        assert remind_of_emergencies(now=clock.now()) == 1
-        assert remind_of_emergencies(now=clock.now()) == 1
+        assert enqueue_due_emergency_ends(now=clock.now()) == 1
+        assert enqueue_due_emergency_ends(now=clock.now()) == 1
         assert [name for name in run_jobs() if name.startswith("policies.")] == ["policies.end_emergency"]
         with unit_of_work(tenant.id):
             assert EmergencyPublication.objects.get().status == "ended"

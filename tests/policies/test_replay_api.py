@@ -10,7 +10,7 @@ import pytest
 from policies.deciding.decide import decide
 from policies.models import PolicyReplay
 from policies.services.drafts import draft_policy_version
-from policies.sweeps import remind_of_replays
+from policies.sweeps import enqueue_due_replays
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.jobs import lose_all_jobs, queued_jobs, run_jobs
@@ -121,10 +121,10 @@ def test_other_scopes_are_sent_along(author: Api) -> None:
     assert author.get(answer.headers["Location"]).json()["summary"]["outcomes"] == {"allow": {"deny": 3}}
 
 
-def test_a_sweep_reminds_of_what_nobody_runs(author: Api, tenant: Tenant) -> None:
+def test_sweep_enqueues_replays_that_no_worker_runs(author: Api, tenant: Tenant) -> None:
     where = author.post("/policies/payments/versions/2/replay", {}).headers["Location"]
-    assert remind_of_replays(now=clock.now()) == 0
+    assert enqueue_due_replays(now=clock.now()) == 0
     lose_all_jobs()
-    assert remind_of_replays(now=clock.now()) == 1
+    assert enqueue_due_replays(now=clock.now()) == 1
     run_jobs()
     assert author.get(where).json()["status"] == "finished"

@@ -18,7 +18,7 @@ from policies.replay.comparing import Comparer
 from policies.replay.shadow_run import LATE, run_shadow
 from policies.replay.shadows import MOST_ACTIVE, end_shadow, start_shadow
 from policies.services.drafts import draft_policy_version, edit_draft
-from policies.sweeps import remind_of_shadows
+from policies.sweeps import enqueue_due_shadows
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.jobs import run_jobs
@@ -201,11 +201,11 @@ def test_through_the_api_and_the_jobs(tenant: Tenant, ctx: ActingContext, api: C
     assert wrong.json()["errors"][0]["pointer"] == "/ends_at"
     with unit_of_work(tenant.id):
         decided(ctx, 500)
-    assert remind_of_shadows() == 1
+    assert enqueue_due_shadows() == 1
     run_jobs()
     where = answer.headers["Location"]
     assert (author.get(where).json()["compared"], author.get(where).json()["flipped"]) == (1, 1)
     assert len(author.get("/policy-shadows", {"policy_id": "payments", "status": "active"}).json()["data"]) == 1
     assert author.post(f"{where}/end", {}).json()["status"] == "ended"
     assert author.post(f"{where}/end", {}).json()["reason_code"] == "transition_not_allowed"
-    assert remind_of_shadows() == 0
+    assert enqueue_due_shadows() == 0

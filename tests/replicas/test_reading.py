@@ -256,7 +256,7 @@ def test_a_replica_that_is_down_is_no_problem(client: Api, settings: Settings) -
             connections["gone"].ensure_connection()
 
 
-def test_two_replicas_take_turns(client: Api, replica: Replica, settings: Settings, acme: Tenant) -> None:
+def test_reads_alternate_between_two_replicas(client: Api, replica: Replica, settings: Settings, acme: Tenant) -> None:
     with known_as("second", replica.address):
         settings.THREADA_REPLICAS = [ALIAS, "second"]
         calls: list[str] = []

@@ -216,8 +216,8 @@ def test_a_worker_that_is_stopping_hands_it_back(tenant: Tenant) -> None:
     run_jobs_away()
     make_export(export.id, ctx=acting_system(tenant), is_asked_to_stop=lambda: True)
     assert (again(export).status, files()) == ("requested", [])
-    assert sweeps.remind_of_exports(now=clock.now()) == 1
-    assert sweeps.remind_of_exports(now=clock.now()) == 0
+    assert sweeps.enqueue_due_exports(now=clock.now()) == 1
+    assert sweeps.enqueue_due_exports(now=clock.now()) == 0
     run_jobs()
     assert (again(export).status, again(export).attempt) == ("ready", 2)
 
@@ -240,7 +240,7 @@ def test_a_lost_worker_is_replaced_and_changes_nothing_when_it_wakes(tenant: Ten
     assert again(export).attempt == 1
     change(export, lease_until=clock.now() - timedelta(seconds=1))
     run_jobs_away()
-    assert sweeps.remind_of_exports(now=clock.now()) == 1
+    assert sweeps.enqueue_due_exports(now=clock.now()) == 1
     run_jobs()
     made = again(export)
     assert (made.status, made.attempt) == ("ready", 2)
@@ -324,12 +324,12 @@ def test_an_export_expires_and_its_file_goes(office: Office, django_capture_on_c
     assert row.ready_at is not None
     assert row.expires_at - row.ready_at == timedelta(hours=settings.THREADA_EXPORT_HOURS)
     assert made["expires_at"] == clock.rfc3339(row.expires_at)
-    assert sweeps.remind_of_expiry(now=row.expires_at - timedelta(seconds=1)) == 0
-    assert sweeps.remind_of_expiry(now=row.expires_at) == 1
+    assert sweeps.enqueue_due_expiry(now=row.expires_at - timedelta(seconds=1)) == 0
+    assert sweeps.enqueue_due_expiry(now=row.expires_at) == 1
     run_jobs()  # its clock says that it is not time yet
     assert again(row).status == "ready"
     change(row, expires_at=clock.now())
-    assert sweeps.remind_of_expiry(now=clock.now()) == 1
+    assert sweeps.enqueue_due_expiry(now=clock.now()) == 1
     with django_capture_on_commit_callbacks(execute=True):
         run_jobs()
     assert (again(row).status, files(), queued_jobs()) == ("expired", [], [])

@@ -86,7 +86,7 @@ def test_without_a_folder_nothing_is_removed(office: Office, settings: Any) -> N
     with pytest.raises(errors.ArchiveUnavailable):
         run(office)
     run_jobs()
-    keeping.remind_of_retention()
+    keeping.enqueue_due_retention()
     run_jobs()
     assert not is_erased(office.item(old).payload)
     with unit_of_work(office.tenant.id):

@@ -147,7 +147,7 @@ def test_a_password_in_the_address_is_shown_nowhere(
     items, _ = due(office)
     server.behave(full=True)
     run_jobs()
-    keeping.remind_of_retention()
+    keeping.enqueue_due_retention()
     run_jobs()
     nothing_is_removed(office, items)
     with unit_of_work(office.tenant.id):
@@ -184,13 +184,13 @@ def test_a_server_that_is_gone_and_comes_back(office: Office, server: Server, se
     items, _ = due(office)
     server.stop()
     run_jobs()
-    keeping.remind_of_retention()
+    keeping.enqueue_due_retention()
     run_jobs()
     nothing_is_removed(office, items)
     with unit_of_work(office.tenant.id):
         assert "ConnectionRefusedError" in RetentionRun.objects.get().failure
     server.start()
-    keeping.remind_of_retention()
+    keeping.enqueue_due_retention()
     run_jobs()
     assert office.count(WorkItem) == 0
     with unit_of_work(office.tenant.id):

@@ -19,7 +19,7 @@ def put_deadline(office: Office) -> None:
     office.put_rules({**RULES[1], "approvals": {"role": "finance", "expires_after": "PT1H"}}, *RULES[2:])
 
 
-def test_tenants_take_turns(office: Office, other_tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tenants_are_scheduled_fairly(office: Office, other_tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "BATCH", 3)
     other = open_office(other_tenant)
     put_deadline(office)

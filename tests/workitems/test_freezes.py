@@ -29,7 +29,7 @@ from workitems.executions.run_execution import run_execution
 from workitems.explain.gather import explain_work_item
 from workitems.models import DecisionStep
 from workitems.steps.deadline_sweep import sweep_deadlines
-from workitems.sweeps import remind_of_executions
+from workitems.sweeps import enqueue_due_executions
 
 SCOPES = [
     FreezeScope(),
@@ -73,7 +73,7 @@ def test_what_is_frozen_is_not_sent_until_it_is_lifted(office: Office, bank: Rec
     assert (held.status, held.held_by_id, held.attempts_made) == ("started", row.id, 0)
     assert held.held_at is not None
     assert (office.count(Attempt), bank.requests()) == (0, [])
-    assert remind_of_executions(now=clock.now()) == 0
+    assert enqueue_due_executions(now=clock.now()) == 0
     assert office.kinds(item).count("execution.held") == 1
     lift(office, row)
     run_jobs()
@@ -91,7 +91,7 @@ def test_what_is_frozen_is_not_sent_until_it_is_lifted(office: Office, bank: Rec
 
 @pytest.mark.parametrize("scope", ELSEWHERE, ids=str)
 def test_what_is_not_in_its_scope_runs(office: Office, bank: Receiver, scope: FreezeScope) -> None:
-    office.put_workflow("other")
+    office.upsert_workflow("other")
     freeze(office, scope)
     execution = office.execute(office.decided()).execution
     run_jobs()
@@ -209,7 +209,7 @@ def test_deadlines_after_the_freeze_stay(office: Office) -> None:
 
 @pytest.mark.parametrize("scope", ELSEWHERE, ids=str)
 def test_a_step_that_is_not_in_scope_is_swept(office: Office, scope: FreezeScope) -> None:
-    office.put_workflow("other")
+    office.upsert_workflow("other")
     step = waiting_step(office, expires_at=clock.now() - timedelta(minutes=1))
     freeze(office, scope)
     assert sweep_deadlines(now=clock.now()) == {"done": 1}

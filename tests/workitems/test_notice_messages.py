@@ -26,7 +26,7 @@ from workitems.models import Notice, NoticeMessage
 from workitems.notices.messages import mark_handed_over, settle_failed, settle_sent, take_message
 from workitems.notices.rules import LEASE, SendFailure
 from workitems.notices.sending import send_message
-from workitems.notices.sweep import remind_of_notices
+from workitems.notices.sweep import enqueue_due_notices
 from workitems.tasks import address
 
 __all__ = ["mail_server"]
@@ -144,7 +144,7 @@ def test_an_end_without_an_answer_is_not_tried_again(fay: Office, mail_server: M
     mail_server.hang_up = True
     send(fay)
     assert state(fay) == ("unknown", "message_unconfirmed", 1)
-    assert remind_of_notices(now=clock.now() + timedelta(days=1)) == 0
+    assert enqueue_due_notices(now=clock.now() + timedelta(days=1)) == 0
     send(fay)
     assert len(mail_server.taken) == 1
 
@@ -231,9 +231,9 @@ def test_a_worker_that_dies_before_it_hands_over_loses_nothing(fay: Office, mail
     assert state(fay) == ("sending", "", 1)
     send(fay)
     assert mail_server.taken == []
-    assert remind_of_notices(now=clock.now() + LEASE) == 0
+    assert enqueue_due_notices(now=clock.now() + LEASE) == 0
     later(fay)
-    assert remind_of_notices(now=clock.now()) == 1
+    assert enqueue_due_notices(now=clock.now()) == 1
     run_jobs()
     assert state(fay) == ("sent", "", 2)
     assert len(mail_server.taken) == 1
@@ -250,7 +250,7 @@ def test_a_worker_that_dies_after_it_leaves_the_end_unknown(fay: Office, mail_se
         assert first is not None
         assert mark_handed_over(first, now=clock.now(), ctx=fay.system)
     later(fay)
-    assert remind_of_notices(now=clock.now()) == 1
+    assert enqueue_due_notices(now=clock.now()) == 1
     run_jobs()
     assert state(fay) == ("unknown", "message_unconfirmed", 1)
     assert mail_server.taken == []
@@ -262,10 +262,10 @@ def test_a_worker_that_dies_after_it_leaves_the_end_unknown(fay: Office, mail_se
 def test_the_sweep_finds_what_no_job_sees_to(fay: Office, mail_server: MailServer) -> None:
     fay.awaiting()
     lose_all_jobs()
-    assert remind_of_notices(now=clock.now()) == 0  # a moment is left to the job itself
+    assert enqueue_due_notices(now=clock.now()) == 0  # a moment is left to the job itself
     soon = clock.now() + timedelta(seconds=11)
-    assert remind_of_notices(now=soon) == 1
-    assert remind_of_notices(now=soon) == 0
+    assert enqueue_due_notices(now=soon) == 1
+    assert enqueue_due_notices(now=soon) == 0
     run_jobs()
     assert len(mail_server.taken) == 1
     with unit_of_work(fay.tenant.id):

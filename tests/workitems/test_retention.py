@@ -201,12 +201,12 @@ def test_only_what_has_ended_goes(office: Office) -> None:
 
 
 def test_the_narrowest_rule_holds_whole(office: Office) -> None:
-    office.put_workflow("payroll", data_class="personal")
+    office.upsert_workflow("payroll", data_class="personal")
     from policies.documents.overlay import OverlayScope
-    from policies.services.overlays import put_overlay
+    from policies.services.overlays import upsert_overlay
 
     with unit_of_work(office.tenant.id):
-        put_overlay("rules", OverlayScope("workflow", "payroll"), ctx=office.system)
+        upsert_overlay("rules", OverlayScope("workflow", "payroll"), ctx=office.system)
     payroll = cancelled(office, days=50, workflow="payroll")
     payment = cancelled(office, days=50)
     put_rule(office, "everything", keep_payload="P30D")
@@ -314,21 +314,21 @@ def test_the_automatic_run_waits_for_its_notice_and_is_fair(office: Office, othe
         cancelled(each, days=40)
         put_rule(each, keep_payload="P30D")
     run_jobs()
-    keeping.remind_of_retention()
-    keeping.remind_of_retention()
+    keeping.enqueue_due_retention()
+    keeping.enqueue_due_retention()
     assert [name for name, _ in queued_jobs()] == ["workitems.apply_retention"] * 2
     run_jobs()
     for each in (office, other):
         assert [body["outcome"]["contents"] for body in each.bodies("retention.planned")] == [1]
         assert each.bodies("retention.batch_applied") == []
     settings.THREADA_RETENTION_NOTICE_HOURS = 0
-    keeping.remind_of_retention()
+    keeping.enqueue_due_retention()
     tenants = [arguments["tenant_id"] for _, arguments in queued_jobs()]
     assert sorted(tenants) == sorted([str(office.tenant.id), str(other.tenant.id)])
     assert len(run_jobs()) == 4, "a batch each, then the end of each"
     for each in (office, other):
         assert [body["outcome"]["contents"] for body in each.bodies("retention.run_finished")] == [1]
-    keeping.remind_of_retention()
+    keeping.enqueue_due_retention()
     run_jobs()
     assert len(office.bodies("retention.planned")) == 1, "nothing is due, so there is no dry run"
 
@@ -351,13 +351,13 @@ def test_the_commands_show_then_do(office: Office, capsys: Any) -> None:
 
 
 def test_only_a_tenant_admin_sets_rules_and_holds(office: Office) -> None:
-    from workitems.retention.put_rule import put_retention
     from workitems.retention.rules import parse_retention
     from workitems.retention.run import plan_retention
+    from workitems.retention.upsert_rule import upsert_retention_rule
 
     ctx = office.ctx("fay")
     operations = (
-        lambda: put_retention("mine", parse_retention({"keep_payload": "P1D"}), ctx=ctx),
+        lambda: upsert_retention_rule("mine", parse_retention({"keep_payload": "P1D"}), ctx=ctx),
         lambda: set_hold(HoldRequest(reason="Mine.", workflow="payments"), ctx=ctx),
         lambda: plan_retention(now=clock.now(), ctx=ctx),
     )
@@ -406,7 +406,7 @@ def test_every_table_of_a_case_is_known() -> None:
     "value", [{"threada:erased": "retention"}, {"threada:plain": {"threada:erased": "x"}}, {"a": 1}]
 )
 def test_nobody_can_send_a_marker_in(office: Office, value: Any) -> None:
-    office.put_workflow(payload_schema={"type": "object"})
+    office.upsert_workflow(payload_schema={"type": "object"})
     item = office.item(office.create(payload=value, external_ref="x"))
     assert (item.payload, is_erased(item.payload)) == (value, False)
     office.on_item(

@@ -18,7 +18,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from workitems.executions import leases
 from workitems.executions.run_execution import run_execution
-from workitems.sweeps import remind_of_executions
+from workitems.sweeps import enqueue_due_executions
 
 
 def attempts(office: Office, execution: Execution) -> list[Attempt]:
@@ -103,7 +103,7 @@ def test_a_lost_worker_of_a_repeatable_action(office: Office, bank: Receiver) ->
     with unit_of_work(office.tenant.id):
         locked = Execution.objects.select_for_update().get(id=execution.id)
         claims.claim(locked, now=clock.now() - timedelta(seconds=31))
-    assert remind_of_executions(now=clock.now()) == 1
+    assert enqueue_due_executions(now=clock.now()) == 1
     assert queued_jobs()[-1][0] == "workitems.run_execution"
     run_execution(office.tenant, execution.id)
     shown = office.execution(execution)
@@ -150,7 +150,7 @@ def test_a_live_lease_is_respected(office: Office, bank: Receiver) -> None:
     run_execution(office.tenant, execution.id)
     assert office.execution(execution).status == "running"
     assert bank.requests() == []
-    assert remind_of_executions(now=clock.now()) == 0
+    assert enqueue_due_executions(now=clock.now()) == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,4 +1,4 @@
-"""Sweeps remind; the queue may lose whatever it likes."""
+"""Sweeps enqueue what is due: no job that the queue loses stays lost."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from workitems.models import WorkItem
 def test_a_lost_intake_is_found_again(office: Office) -> None:
     item = office.create()
     lose_all_jobs()
-    assert sweeps.remind_of_intake(now=clock.now()) == 0
-    assert sweeps.remind_of_intake(now=clock.now() + timedelta(seconds=31)) == 1
-    sweeps.remind_of_intake(now=clock.now() + timedelta(seconds=31))
+    assert sweeps.enqueue_overdue_intake(now=clock.now()) == 0
+    assert sweeps.enqueue_overdue_intake(now=clock.now() + timedelta(seconds=31)) == 1
+    sweeps.enqueue_overdue_intake(now=clock.now() + timedelta(seconds=31))
     assert [name for name, _ in queued_jobs()] == ["workitems.decide_intake"]
     run_jobs()
     assert office.item(item).status == "ready"
@@ -27,19 +27,19 @@ def test_a_lost_intake_is_found_again(office: Office) -> None:
 
 def test_a_lost_execution_is_found_again(office: Office) -> None:
     execution = office.execute(office.decided()).execution
-    assert sweeps.remind_of_executions(now=clock.now()) == 1
+    assert sweeps.enqueue_due_executions(now=clock.now()) == 1
     assert len([name for name, _ in queued_jobs() if name == "workitems.run_execution"]) == 1
     lose_all_jobs()
-    sweeps.remind_of_executions(now=clock.now())
-    sweeps.remind_of_executions(now=clock.now())
+    sweeps.enqueue_due_executions(now=clock.now())
+    sweeps.enqueue_due_executions(now=clock.now())
     assert [arguments["execution_id"] for _, arguments in queued_jobs()] == [str(execution.id)]
 
 
-def test_what_waits_for_its_next_try_is_not_reminded_of(office: Office) -> None:
+def test_execution_waiting_for_its_next_attempt_is_not_enqueued(office: Office) -> None:
     execution = office.execute(office.decided()).execution
     lose_all_jobs()
     office.set_execution(execution, next_try_at=clock.now() + timedelta(seconds=60))
-    assert sweeps.remind_of_executions(now=clock.now()) == 0
+    assert sweeps.enqueue_due_executions(now=clock.now()) == 0
     assert queued_jobs() == []
 
 
@@ -50,7 +50,7 @@ def test_it_sweeps_all_tenants(office: Office, other_tenant: object) -> None:
     office.create()
     other.create()
     lose_all_jobs()
-    assert sweeps.remind_of_intake(now=clock.now() + timedelta(seconds=31)) == 2
+    assert sweeps.enqueue_overdue_intake(now=clock.now() + timedelta(seconds=31)) == 2
     run_jobs()
     for each in (office, other):
         with unit_of_work(each.tenant.id):

@@ -26,7 +26,7 @@ THREADA_DELIVERY_TRIES = number("THREADA_DELIVERY_TRIES", 12)
 # otherwise).
 THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
 # Executions of one tenant in the queue at once; the others wait in their rows.
-THREADA_TENANT_WINDOW = number("THREADA_TENANT_WINDOW", 64)
+THREADA_TENANT_QUOTA = number("THREADA_TENANT_QUOTA", 64)
 # Executions that one worker process runs side by side.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
 # What runs jobs: `procrastinate`, inside PostgreSQL, or `celery`, on the RabbitMQ of the URL; and what begins the names

@@ -15,7 +15,7 @@ from integrations.configuration import document_of
 from integrations.freezing import FreezeScope, frozen_since, moved
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
-from integrations.services.dispatch import give_turns
+from integrations.services.dispatch import dispatch_waiting
 from integrations.services.freezes import executions_in, free_held, freeze_on, freezes_in_force, lock_claims_out
 from policies import selectors as rulebook
 from telemetry.receipts import Entry, Subject
@@ -106,7 +106,7 @@ def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -
         ctx=ctx,
     )
     free_held(tenant_id=ctx.tenant_id)
-    give_turns(ctx.tenant_id, now=freeze.lifted_at)
+    dispatch_waiting(ctx.tenant_id, now=freeze.lifted_at)
     return freeze
 
 

@@ -28,7 +28,7 @@ from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from integrations.services.claim import Claim, claim, is_abandoned, is_due, waited_in_vain
-from integrations.services.dispatch import give_turns
+from integrations.services.dispatch import dispatch_waiting
 from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go
 from integrations.services.gauges import admit
 from integrations.services.vault import reveal
@@ -111,7 +111,7 @@ def _carry_out(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> 
             log.warning("late_outcome_ignored", execution=execution.public_id)
             return "taken_over"
         settle(item, execution, plan.action, plan.request, outcome, held=plan.held, ctx=_context(tenant, execution))
-        give_turns(tenant.id, now=clock.now())
+        dispatch_waiting(tenant.id, now=clock.now())
         return execution.status
 
 
@@ -131,7 +131,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
         if not is_due(execution, now=now):
             return None
         if not _is_free(item, execution, now=now, ctx=ctx) or not _is_admitted(execution, now=now):
-            give_turns(tenant.id, now=now)
+            dispatch_waiting(tenant.id, now=now)
             return None
         held = claim(execution, now=now)
         try:
@@ -140,7 +140,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
             verdict = _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
             settle(item, execution, action, {}, Outcome.of_failure(failure), held=held, ctx=ctx)
-            give_turns(tenant.id, now=now)
+            dispatch_waiting(tenant.id, now=now)
             return None
         with written_together():
             _record_recheck(item, execution, verdict, ctx=ctx)

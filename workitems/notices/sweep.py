@@ -15,18 +15,18 @@ BATCH: Final = 500
 OVERDUE: Final = timedelta(seconds=10)
 
 
-def remind_of_notices(*, now: datetime) -> int:
+def enqueue_due_notices(*, now: datetime) -> int:
     """Enqueue what is overdue and has no live job. How much."""
     with platform_role():
         unaddressed = Notice.objects.filter(addressed_at=None, created_at__lte=now - OVERDUE).order_by("created_at")
         due = NoticeMessage.objects.filter(due_at__lte=now - OVERDUE).order_by("due_at")
         return sum(
-            _remind(task, argument, list(rows.values_list("tenant_id", "id")[:BATCH]))
+            _enqueue_due(task, argument, list(rows.values_list("tenant_id", "id")[:BATCH]))
             for task, argument, rows in ((ADDRESS, "notice_id", unaddressed), (SEND, "message_id", due))
         )
 
 
-def _remind(task: str, argument: str, found: list[Any]) -> int:
+def _enqueue_due(task: str, argument: str, found: list[Any]) -> int:
     live = live_jobs(task, argument, [str(row_id) for _, row_id in found])
     missing = [(tenant_id, row_id) for tenant_id, row_id in found if str(row_id) not in live]
     for tenant_id, row_id in missing:

@@ -10,7 +10,7 @@ from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue, live_jobs
 from workitems.models import RetentionRule
 
 
-def remind_of_retention() -> int:
+def enqueue_due_retention() -> int:
     """Enqueue retention for every tenant that has rules: a job each, so that none waits for another's backlog."""
     with platform_role():
         tenants = list(RetentionRule.objects.order_by("tenant_id").values_list("tenant_id", flat=True).distinct())

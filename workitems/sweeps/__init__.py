@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.services.dispatch import RUN_EXECUTION, give_turns, remind_again
+from integrations.services.dispatch import RUN_EXECUTION, dispatch_waiting, re_enqueue
 from integrations.services.freezes import free_held
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
@@ -33,7 +33,7 @@ INTAKE_OVERDUE: Final = timedelta(seconds=30)
 log = structlog.get_logger("threada.worker")
 
 
-def give_all_turns(*, now: datetime) -> int:
+def dispatch_all_waiting(*, now: datetime) -> int:
     """Put what waits into the queue, tenant by tenant, up to its quota; also what a lifted freeze held."""
     with platform_role():
         free_held()
@@ -48,11 +48,11 @@ def give_all_turns(*, now: datetime) -> int:
     given = 0
     for tenant_id in waiting:
         with unit_of_work(tenant_id):
-            given += give_turns(tenant_id, now=now)
+            given += dispatch_waiting(tenant_id, now=now)
     return given
 
 
-def remind_of_executions(*, now: datetime) -> int:
+def enqueue_due_executions(*, now: datetime) -> int:
     """Remind of executions that are in the queue by their rows and have no live job, and of those whose worker died."""
     lost = Q(status=ExecutionStatus.STARTED, dispatched_at__isnull=False, ready_at__lte=now)
     abandoned = Q(status=ExecutionStatus.RUNNING, lease_until__lte=now)
@@ -62,11 +62,11 @@ def remind_of_executions(*, now: datetime) -> int:
         live = live_jobs(RUN_EXECUTION, "execution_id", [str(execution_id) for _, execution_id, _ in due])
         for tenant_id, execution_id, status in due:
             if str(execution_id) not in live or status == ExecutionStatus.RUNNING:
-                remind_again(tenant_id, execution_id)
+                re_enqueue(tenant_id, execution_id)
     return len(due)
 
 
-def remind_of_intake(*, now: datetime) -> int:
+def enqueue_overdue_intake(*, now: datetime) -> int:
     """Enqueue the intake decision of items that have been `new` for half a minute and have no live job."""
     with platform_role():
         due = list(

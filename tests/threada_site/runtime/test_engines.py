@@ -76,11 +76,11 @@ def test_each_periodic_task_is_due_once_however_many_ticks_have_passed() -> None
     ticks = Clock(start)
     assert ticks.due(start) == []
     assert ticks.pause(start) == pytest.approx(0.5)
-    assert ticks.due(start + 0.5) == [("workitems.turns", "sweeps")]
+    assert ticks.due(start + 0.5) == [("workitems.dispatch_waiting", "sweeps")]
     assert ticks.due(start + 0.6) == []
     names = [name for name, _ in ticks.due(start + 60)]
     assert len(names) == len(set(names))
-    assert {"workitems.sweep", "workitems.turns", "workitems.deadlines"} <= set(names)
+    assert {"workitems.sweep", "workitems.dispatch_waiting", "workitems.deadlines"} <= set(names)
     assert "telemetry.tidy" not in names
 
 

@@ -1,4 +1,4 @@
-"""Whose turn it is: windows, priorities, queues, limits of integrations and their breakers."""
+"""Fair scheduling: quotas, priorities, queues, limits of integrations and their circuit breakers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from integrations.models import Attempt, Execution, IntegrationGauge
 from integrations.services.claim import claim
-from integrations.services.dispatch import dispatch, give_turns
+from integrations.services.dispatch import dispatch, dispatch_waiting
 from tests.jobs import lose_all_jobs, run_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office, open_office
@@ -24,7 +24,7 @@ from workitems.executions.operator_actions import retry_execution
 from workitems.executions.run_execution import run_execution
 
 
-def reminders() -> list[tuple[str, int, str]]:
+def runs() -> list[tuple[str, int, str]]:
     """Queue, priority and execution of what waits in the queue, in the order in which it is taken."""
     runs = [job for job in waiting_jobs() if job.task == "workitems.run_execution"]
     return [
@@ -48,21 +48,21 @@ def set_gauge(office: Office, **columns: Any) -> None:
 
 def give(office: Office) -> int:
     with unit_of_work(office.tenant.id):
-        return give_turns(office.tenant.id, now=clock.now())
+        return dispatch_waiting(office.tenant.id, now=clock.now())
 
 
 @pytest.fixture
-def small_window(settings: Settings) -> None:
-    settings.THREADA_TENANT_WINDOW = 3
+def small_quota(settings: Settings) -> None:
+    settings.THREADA_TENANT_QUOTA = 3
 
 
-def test_a_tenants_first_goes_ahead_and_its_window_is_bounded(
-    office: Office, other_tenant: Tenant, small_window: None
+def test_first_execution_of_a_tenant_goes_ahead_and_its_quota_is_bounded(
+    office: Office, other_tenant: Tenant, small_quota: None
 ) -> None:
     runs = started(office, 5)
     other = open_office(other_tenant)
     (single,) = started(other, 1)
-    assert reminders() == [
+    assert runs() == [
         ("first", 0, str(runs[0].id)),
         ("first", 0, str(single.id)),
         ("executions", -1, str(runs[1].id)),
@@ -71,33 +71,35 @@ def test_a_tenants_first_goes_ahead_and_its_window_is_bounded(
     assert [office.execution(run).dispatched_at is None for run in runs] == [False, False, False, True, True]
 
 
-def test_who_waits_is_given_a_turn_as_others_end(office: Office, bank: Receiver, small_window: None) -> None:
+def test_waiting_execution_is_dispatched_as_others_end(office: Office, bank: Receiver, small_quota: None) -> None:
     runs = started(office, 5)
     run_execution(office.tenant, runs[1].id)
-    assert [execution_id for *_, execution_id in reminders()] == [str(run.id) for run in runs[:4]]
+    assert [execution_id for *_, execution_id in runs()] == [str(run.id) for run in runs[:4]]
     run_jobs()
     assert {office.execution(run).status for run in runs} == {"succeeded"}
     assert len(bank.requests()) == 5
 
 
-def test_the_sweep_gives_turns_of_all_tenants(office: Office, other_tenant: Tenant, small_window: None) -> None:
+def test_sweep_dispatches_waiting_executions_of_all_tenants(
+    office: Office, other_tenant: Tenant, small_quota: None
+) -> None:
     other = open_office(other_tenant)
     first, second = started(office, 2), started(other, 2)
     lose_all_jobs()
     for each, runs in ((office, first), (other, second)):
         for run in runs:
             each.set_execution(run, dispatched_at=None)
-    assert sweeps.give_all_turns(now=clock.now()) == 4
-    assert sorted(reminders()) == sorted(
+    assert sweeps.dispatch_all_waiting(now=clock.now()) == 4
+    assert sorted(runs()) == sorted(
         [
             *(("first", 0, str(run.id)) for run in (first[0], second[0])),
             *(("executions", -1, str(run.id)) for run in (first[1], second[1])),
         ]
     )
-    assert sweeps.give_all_turns(now=clock.now()) == 0
+    assert sweeps.dispatch_all_waiting(now=clock.now()) == 0
 
 
-def test_a_later_try_takes_no_place_of_one_that_is_due(office: Office, bank: Receiver, small_window: None) -> None:
+def test_a_later_try_takes_no_place_of_one_that_is_due(office: Office, bank: Receiver, small_quota: None) -> None:
     bank.behave(status=429, headers={"Retry-After": "60"})
     runs = started(office, 6)
     for run in runs:
@@ -109,18 +111,18 @@ def test_a_later_try_takes_no_place_of_one_that_is_due(office: Office, bank: Rec
     assert office.execution(more).dispatched_at is not None
 
 
-def test_dispatching_twice_reminds_of_a_started_one_alone(office: Office) -> None:
+def test_dispatching_twice_enqueues_a_started_execution_only(office: Office) -> None:
     _, _, waiting = office.awaiting()
     with unit_of_work(office.tenant.id):
         dispatch(office.tenant.id, waiting.id)
-    assert reminders() == []
+    assert runs() == []
 
 
-def test_another_tenants_turns_are_not_given(office: Office, other_tenant: Tenant) -> None:
+def test_waiting_executions_of_another_tenant_are_not_dispatched(office: Office, other_tenant: Tenant) -> None:
     (run,) = started(office, 1)
     office.set_execution(run, dispatched_at=None)
     with unit_of_work(other_tenant.id):
-        assert give_turns(office.tenant.id, now=clock.now()) == 0
+        assert dispatch_waiting(office.tenant.id, now=clock.now()) == 0
         dispatch(office.tenant.id, run.id)
     assert office.execution(run).dispatched_at is None
 
@@ -147,7 +149,7 @@ def test_no_more_run_side_by_side_than_allowed(office: Office, bank: Receiver) -
     office.set_execution(first, status="outcome_unknown", lease_until=None)
     office.set_execution(third, dispatched_at=None)
     set_gauge(office, waits_until=clock.now())
-    assert give(office) == 1  # there is one place, so one is given its turn
+    assert give(office) == 1  # one slot is free, so one execution is dispatched
     run_jobs()
     assert {office.execution(run).status for run in (second, third)} == {"succeeded"}
     assert len(bank.requests()) == 2
