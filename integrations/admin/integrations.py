@@ -12,7 +12,7 @@ from integrations import selectors
 from integrations.configuration import document_of
 from integrations.health import health_of
 from integrations.models import Integration, IntegrationVersion
-from integrations.services.configure import put_integration
+from integrations.services.configure import upsert_integration
 from integrations.services.probe import probe_integration
 from telemetry.receipts import Subject
 from threada_site.admin import html
@@ -130,7 +130,7 @@ def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:
             raise errors.Conflict(f"There is an integration {named} already. Open it to change it.")
         _require(call.ctx, existing)
         name = value.get("name", "")
-        put_integration(named, value["spec"], ctx=call.ctx, name=name if isinstance(name, str) else "")
+        upsert_integration(named, value["spec"], ctx=call.ctx, name=name if isinstance(name, str) else "")
     return named
 
 

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from integrations import selectors
 from integrations.models import StoredSecret
-from integrations.services.vault import put_secret, remove_secret, used_by
+from integrations.services.vault import remove_secret, upsert_secret, used_by
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
@@ -90,4 +90,4 @@ class StoredSecretAdmin(TenantAdmin):
 def _put(call: Call, form: ConsoleForm, slug: str) -> None:
     if not call.ctx.allows(Scope.INTEGRATIONS_MANAGE):
         raise errors.PermissionDenied("You do not hold integrations:manage on the tenant.")
-    put_secret(slug, form.cleaned_data["value"], hosts=form.cleaned_data["hosts"].split(), ctx=call.ctx)
+    upsert_secret(slug, form.cleaned_data["value"], hosts=form.cleaned_data["hosts"].split(), ctx=call.ctx)

@@ -115,7 +115,7 @@ class Deliveries(TenantView):
         body = PUT_DELIVERY.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         require(request.auth, Scope.TELEMETRY_READ)
-        put = configure_delivery(
+        result = configure_delivery(
             body["delivery_id"],
             target=body["target"],
             url=body.get("url", ""),
@@ -125,9 +125,9 @@ class Deliveries(TenantView):
             ctx=request.auth,
         )
         return Response(
-            _shown(request, put.row),
-            status=201 if put.is_new else 200,
-            headers={"Location": f"/telemetry/deliveries/{put.row.slug}"},
+            _shown(request, result.row),
+            status=201 if result.is_new else 200,
+            headers={"Location": f"/telemetry/deliveries/{result.row.slug}"},
         )
 
 

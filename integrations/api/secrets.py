@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from integrations import selectors
 from integrations.models import StoredSecret
-from integrations.services.vault import MOST_HOSTS, put_secret, remove_secret
+from integrations.services.vault import MOST_HOSTS, remove_secret, upsert_secret
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of, representation
@@ -80,11 +80,11 @@ class Secrets(TenantView):
         value from now on, and send it to these hosts alone."""
         body = PUT_SECRET.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
-        put = put_secret(body["secret_id"], body["value"], hosts=body["hosts"], ctx=request.auth)
+        result = upsert_secret(body["secret_id"], body["value"], hosts=body["hosts"], ctx=request.auth)
         return Response(
-            represent_secret(put.row),
-            status=201 if put.is_new else 200,
-            headers={"Location": f"/secrets/{put.row.slug}"},
+            represent_secret(result.row),
+            status=201 if result.is_new else 200,
+            headers={"Location": f"/secrets/{result.row.slug}"},
         )
 
 

@@ -13,7 +13,7 @@ from integrations.api.shapes import PUT_INTEGRATION
 from integrations.configuration import document_of
 from integrations.health import health_of
 from integrations.models import Integration
-from integrations.services.configure import put_integration
+from integrations.services.configure import upsert_integration
 from integrations.services.probe import probe_integration
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -55,8 +55,8 @@ class Integrations(TenantView):
         body = PUT_INTEGRATION.check(request.data)
         existing = selectors.integration_by_slug(body["integration_id"], ctx=request.auth)
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=existing.id if existing else None)
-        put = put_integration(body["integration_id"], body["spec"], ctx=request.auth, name=body.get("name", ""))
-        return Response(represent_integration(put.row), status=201 if put.is_new else 200)
+        result = upsert_integration(body["integration_id"], body["spec"], ctx=request.auth, name=body.get("name", ""))
+        return Response(represent_integration(result.row), status=201 if result.is_new else 200)
 
 
 class IntegrationDetail(TenantView):

@@ -34,16 +34,16 @@ from threada_site.kernel.errors import (
     SecretReferenceNotAllowed,
 )
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, Put, next_number
+from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 
 _MOST_NAMED: Final = 10
 RESEAL: Final = "workitems.reseal_executions"
 """The task that seals the executions anew that wait for an approval and pin any of `integration_version_ids`."""
 
 
-def put_integration(
+def upsert_integration(
     slug: str, spec: Any, *, ctx: ActingContext, name: str = "", pointer: str = "/spec"
-) -> Put[Integration]:
+) -> UpsertResult[Integration]:
     """The integration `slug`, meaning what `spec` says from now on: for new executions, and for those that still wait
     for an approval, which is asked anew.
 
@@ -59,7 +59,7 @@ def put_integration(
     spec_sha256 = canonical_sha256(spec)
     current = integration.current_version
     if current is not None and current.spec_sha256 == spec_sha256:
-        return Put(integration, _rename(integration, name, ctx=ctx))
+        return UpsertResult(integration, _rename(integration, name, ctx=ctx))
     version = IntegrationVersion.objects.create(
         tenant_id=ctx.tenant_id,
         integration=integration,
@@ -91,7 +91,7 @@ def put_integration(
     )
     if current is not None:
         enqueue(RESEAL, tenant_id=ctx.tenant_id, integration_version_ids=[str(current.id)])
-    return Put(integration, Change.CREATED if current is None else Change.CHANGED)
+    return UpsertResult(integration, Change.CREATED if current is None else Change.CHANGED)
 
 
 def withdraw_integration(slug: str, *, ctx: ActingContext) -> None:

@@ -1,6 +1,6 @@
 """Continuous delivery of sealed receipts: where it may go, and sending what is due.
 
-At least once, in the order of the tenant's log: a batch is claimed and committed, sent outside any transaction, and
+At least once, in the order of the tenant's log: a batch is leased and committed, sent outside any transaction, and
 only what the receiver has taken moves the delivery on. Whoever dies in between leaves the same batch to the next
 worker, under the same message id.
 """
@@ -25,12 +25,12 @@ from integrations.services.senders.webhook import send_to_webhook
 from integrations.transport import EgressPolicy, OutboundRequest
 from telemetry.delivery_rules import Failure, Taken
 from telemetry.models import Delivery
-from telemetry.services.deliveries import Batch, claim_batch, put_delivery, settle_delivered, settle_failed
+from telemetry.services.deliveries import Batch, lease_batch, settle_delivered, settle_failed, upsert_delivery
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.kernel.errors import FieldError, InvalidRequest, SecretReferenceNotAllowed
-from threada_site.tenancy.upsert import Put
+from threada_site.tenancy.upsert import UpsertResult
 
 SENDERS: Final[Mapping[str, Callable[[Batch], Taken | Failure]]] = MappingProxyType(
     {"webhook": send_to_webhook, "file": write_to_file, "otlp": send_to_collector}
@@ -48,7 +48,7 @@ def configure_delivery(
     secret: Any = None,
     headers: dict[str, str] | None = None,
     from_beginning: bool = False,
-) -> Put[Delivery]:
+) -> UpsertResult[Delivery]:
     """The delivery `slug`, when it may go there. Raises `InvalidRequest`, `SecretReferenceNotAllowed`, `Conflict`."""
     if target == "file" and (url or secret is not None):
         raise InvalidRequest(errors=[FieldError("/target", "a file has neither url nor secret", "invalid")])
@@ -62,7 +62,7 @@ def configure_delivery(
         headers = USUAL if secret is not None else {}
     if wrong := header_errors(headers or {}, has_secret=target == "otlp" and secret is not None):
         raise InvalidRequest(errors=wrong)
-    return put_delivery(
+    return upsert_delivery(
         slug, target=target, url=url, secret=secret, headers=headers or {}, from_beginning=from_beginning, ctx=ctx
     )
 
@@ -72,7 +72,7 @@ def run_delivery(delivery_id: uuid.UUID, *, ctx: ActingContext, rng: random.Rand
     ends = time.monotonic() + BUDGET_S
     while time.monotonic() < ends:
         with unit_of_work(ctx.tenant_id):
-            batch = claim_batch(delivery_id, now=clock.now(), ctx=ctx)
+            batch = lease_batch(delivery_id, now=clock.now(), ctx=ctx)
         if batch is None or not _deliver(batch, ctx=ctx, rng=rng):
             return False
     return True

@@ -26,7 +26,7 @@ from threada_site.database.unit_of_work import require_unit_of_work, unit_of_wor
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InUse, InvalidRequest
-from threada_site.tenancy.upsert import Change, Put
+from threada_site.tenancy.upsert import Change, UpsertResult
 
 MOST_HOSTS: Final = 10
 _PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f]+")
@@ -45,7 +45,7 @@ def _keyring(given: str, file: str) -> Keyring:
     return Keyring(file_source(Path(file)))
 
 
-def put_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingContext) -> Put[StoredSecret]:
+def upsert_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingContext) -> UpsertResult[StoredSecret]:
     """The secret `slug`, with this value for these hosts from now on. Receipts hold its name and hosts alone.
 
     Raises `InvalidRequest`, whose errors repeat no value.
@@ -65,12 +65,12 @@ def put_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingContex
     row = StoredSecret.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, slug=slug)
     if row.id == made.id:
         _record("secret.stored", row, ctx=ctx)
-        return Put(row, Change.CREATED)
+        return UpsertResult(row, Change.CREATED)
     row.number += 1
     row.hosts, row.token, row.key_id, row.changed_at = hosts, sealed.token, sealed.key_id, clock.now()
     row.save(update_fields=["hosts", "token", "key_id", "number", "changed_at"])
     _record("secret.changed", row, ctx=ctx)
-    return Put(row, Change.CHANGED)
+    return UpsertResult(row, Change.CHANGED)
 
 
 def remove_secret(row: StoredSecret, *, ctx: ActingContext) -> None:

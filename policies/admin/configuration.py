@@ -12,9 +12,9 @@ from policies import selectors
 from policies.documents.list import parse_list
 from policies.documents.workflow import parse_workflow
 from policies.models import Channel, List, ListVersion, Workflow
-from policies.services.channels import put_channel
-from policies.services.lists import put_list
-from policies.services.workflows import put_workflow
+from policies.services.channels import upsert_channel
+from policies.services.lists import upsert_list
+from policies.services.workflows import upsert_workflow
 from telemetry.receipts import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
@@ -71,14 +71,14 @@ class ChannelAdmin(TenantAdmin):
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = read_slug(form.cleaned_data["slug"])
         call.subject = Subject(channel=slug)
-        put = put_channel(slug, name=form.cleaned_data["name"], ctx=call.ctx)
-        if not put.is_new:
+        result = upsert_channel(slug, name=form.cleaned_data["name"], ctx=call.ctx)
+        if not result.is_new:
             raise errors.Conflict(f"There is a channel {slug} already.")
-        return Done(f"The channel {slug} is made.", self.url_of(put.row))
+        return Done(f"The channel {slug} is made.", self.url_of(result.row))
 
     @form_page("Rename", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def rename(self, call: Call, form: ConsoleForm) -> Done:
-        put_channel(call.key, name=form.cleaned_data["name"], ctx=call.ctx)
+        upsert_channel(call.key, name=form.cleaned_data["name"], ctx=call.ctx)
         return Done("The channel is renamed.")
 
 
@@ -146,10 +146,10 @@ class WorkflowAdmin(TenantAdmin):
             if parsed.id is None:
                 raise errors.DocumentInvalid("Name the workflow: id: my_workflow.")
             call.subject = Subject(workflow=parsed.id)
-            put = put_workflow(parsed.id, parsed, ctx=call.ctx)
-        if not put.is_new:
+            result = upsert_workflow(parsed.id, parsed, ctx=call.ctx)
+        if not result.is_new:
             raise errors.Conflict(f"There is a workflow {parsed.id} already. Open it to change it.")
-        return Done(f"The workflow {parsed.id} is made.", self.url_of(put.row))
+        return Done(f"The workflow {parsed.id} is made.", self.url_of(result.row))
 
     @form_page("New version", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Use it from now on")
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
@@ -159,8 +159,8 @@ class WorkflowAdmin(TenantAdmin):
             parsed = parse_workflow(document.value)
             if parsed.id not in (None, call.key):
                 raise errors.DocumentInvalid(f"This document is of the workflow {parsed.id}, not of {call.key}.")
-            put = put_workflow(call.key, parsed, ctx=call.ctx)
-        return Done("Nothing was different." if put.change == "unchanged" else "The new version is in use.")
+            result = upsert_workflow(call.key, parsed, ctx=call.ctx)
+        return Done("Nothing was different." if result.change == "unchanged" else "The new version is in use.")
 
 
 class ListForm(ConsoleForm):
@@ -201,13 +201,13 @@ class ListAdmin(TenantAdmin):
         slug = read_slug(form.cleaned_data["slug"])
         if List.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
             raise errors.Conflict(f"There is a list {slug} already. Open it to change it.")
-        put = put_list(slug, parse_list({"items": _items(form)}), ctx=call.ctx)
-        return Done(f"The list {slug} is made.", self.url_of(put.row))
+        result = upsert_list(slug, parse_list({"items": _items(form)}), ctx=call.ctx)
+        return Done(f"The list {slug} is made.", self.url_of(result.row))
 
     @form_page("Change items", form=ListForm, scope=Scope.POLICIES_PUBLISH, of_row=True, submit="Use them from now on")
     def change_items(self, call: Call, form: ConsoleForm) -> Done:
         before = {str(item): item for item in form.row.current_version.items}
-        put_list(call.key, parse_list({"items": [before.get(item, item) for item in _items(form)]}), ctx=call.ctx)
+        upsert_list(call.key, parse_list({"items": [before.get(item, item) for item in _items(form)]}), ctx=call.ctx)
         return Done("The items are in use.")
 
 

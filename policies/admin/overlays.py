@@ -18,7 +18,7 @@ from policies.documents.overlay import OverlayScope
 from policies.language.field_errors import FieldErrors
 from policies.language.time_window import read_time_window
 from policies.models import Overlay
-from policies.services.overlays import put_overlay, remove_overlay
+from policies.services.overlays import remove_overlay, upsert_overlay
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
@@ -127,8 +127,8 @@ class OverlayAdmin(TenantAdmin):
         window = read_time_window(sent, "", field_errors)
         if field_errors.found:
             raise errors.DocumentInvalid("The window cannot be read.", errors=field_errors.found)
-        put = put_overlay(form.cleaned_data["policy"], OverlayScope(kind, slug), window=window, ctx=call.ctx)
-        return Done(_SAID[put.change], self.url_of(put.row))
+        result = upsert_overlay(form.cleaned_data["policy"], OverlayScope(kind, slug), window=window, ctx=call.ctx)
+        return Done(_SAID[result.change], self.url_of(result.row))
 
     @action(Scope.POLICIES_PUBLISH)
     def remove(self, call: Call) -> Done:

@@ -103,6 +103,10 @@ class PolicyAdmin(TenantAdmin):
 
 def _drafted(slug: str, document: Any, call: Call) -> Done:
     with with_lines(document):
-        put = draft_policy_version(slug, document.value, ctx=call.ctx)
-    said = "There is such a version already." if put.change == "unchanged" else f"Version {put.row.number} is drafted."
-    return Done(said, html.page_url("policies.policyversion", put.row.public_id))
+        result = draft_policy_version(slug, document.value, ctx=call.ctx)
+    said = (
+        "There is such a version already."
+        if result.change == "unchanged"
+        else f"Version {result.row.number} is drafted."
+    )
+    return Done(said, html.page_url("policies.policyversion", result.row.public_id))

@@ -12,7 +12,7 @@ from policies.api.filters import EffectiveFilters, OverlayFilters, groups_named
 from policies.api.representations import represent_decision, represent_effective, represent_overlay
 from policies.api.shapes import ADD_OVERLAY
 from policies.documents.overlay import parse_overlay
-from policies.services.overlays import put_overlay, remove_overlay
+from policies.services.overlays import remove_overlay, upsert_overlay
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of
@@ -69,8 +69,8 @@ class Overlays(TenantView):
             raise errors.DocumentInvalid(errors=[unknown])
         window = {name: body[name] for name in ("starts_at", "ends_at") if name in body}
         document = parse_overlay({"policy": body["policy_id"], "scope": body["scope"], **window})
-        put = put_overlay(document.policy, document.scope, window=document.window, ctx=request.auth)
-        return Response(represent_overlay(put.row), status=201 if put.is_new else 200)
+        result = upsert_overlay(document.policy, document.scope, window=document.window, ctx=request.auth)
+        return Response(represent_overlay(result.row), status=201 if result.is_new else 200)
 
 
 class OverlayDetail(TenantView):

@@ -70,10 +70,10 @@ class Policies(TenantView):
             missing = FieldError("/policy_id", "is required, unless the document names its id", "required")
             raise errors.InvalidRequest("Name the policy.", errors=[missing])
         with sent.located():
-            put = draft_policy_version(slug, sent.value, ctx=request.auth)
-        if not put.is_new or put.row.number != 1:
+            result = draft_policy_version(slug, sent.value, ctx=request.auth)
+        if not result.is_new or result.row.number != 1:
             raise errors.Conflict(f"There is a policy {slug}. Add a version to it, or choose another id.")
-        return answer_version(put.row, status=201, location=True)
+        return answer_version(result.row, status=201, location=True)
 
 
 class PolicyDetail(TenantView):
@@ -117,8 +117,8 @@ class PolicyVersions(TenantView):
         sent = sent_policy(SEND_DOCUMENT.check(request.data))
         policy = _policy(request, policy_id)
         with sent.located():
-            put = draft_policy_version(policy.slug, sent.value, ctx=request.auth)
-        return answer_version(put.row, status=201 if put.is_new else 200, location=put.is_new)
+            result = draft_policy_version(policy.slug, sent.value, ctx=request.auth)
+        return answer_version(result.row, status=201 if result.is_new else 200, location=result.is_new)
 
 
 class PolicyVersionDetail(TenantView):
@@ -152,8 +152,8 @@ class PolicyVersionDetail(TenantView):
         draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
         check_if_match(request, _etag(draft), required=True)
         with sent.located():
-            put = edit_draft(draft, sent.value, ctx=request.auth)
-        return answer_version(put.row)
+            result = edit_draft(draft, sent.value, ctx=request.auth)
+        return answer_version(result.row)
 
 
 class ValidatePolicyVersion(TenantView):

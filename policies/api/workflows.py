@@ -12,8 +12,8 @@ from policies.api.representations import represent_channel, represent_workflow, 
 from policies.api.shapes import ADD_WORKFLOW_VERSION, CREATE_CHANNEL, CREATE_WORKFLOW
 from policies.documents.workflow import WorkflowDocument, parse_workflow
 from policies.models import Workflow
-from policies.services.channels import put_channel
-from policies.services.workflows import put_workflow
+from policies.services.channels import upsert_channel
+from policies.services.workflows import upsert_workflow
 from telemetry.receipts import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -54,11 +54,11 @@ class Workflows(TenantView):
         body = CREATE_WORKFLOW.check(request.data)
         slug = body["workflow_id"]
         self.subject = Subject(workflow=slug)
-        put = put_workflow(slug, _document(body["spec"], name=body.get("name", "")), ctx=request.auth)
-        if not put.is_new:
+        result = upsert_workflow(slug, _document(body["spec"], name=body.get("name", "")), ctx=request.auth)
+        if not result.is_new:
             raise errors.Conflict(f"There is a workflow {slug}. Add a version to it, or choose another id.")
         location = {"Location": f"/workflows/{slug}"}
-        return Response(represent_workflow(put.row, whole=True), status=201, headers=location)
+        return Response(represent_workflow(result.row, whole=True), status=201, headers=location)
 
 
 class WorkflowDetail(TenantView):
@@ -104,7 +104,7 @@ class WorkflowVersions(TenantView):
         self.subject = Subject(workflow=workflow.slug)
         before = workflow.current_version_id
         document = _document(body["spec"], name=body.get("name", workflow.name))
-        version = put_workflow(workflow.slug, document, ctx=request.auth).row.current_version
+        version = upsert_workflow(workflow.slug, document, ctx=request.auth).row.current_version
         assert version is not None  # noqa: S101 - what was put has one
         status = 200 if version.id == before else 201
         return Response(represent_workflow_version(version, whole=True), status=status)
@@ -139,10 +139,10 @@ class Channels(TenantView):
         body = CREATE_CHANNEL.check(request.data)
         slug = body["channel_id"]
         self.subject = Subject(channel=slug)
-        put = put_channel(slug, ctx=request.auth, name=body.get("name", ""))
-        if not put.is_new:
+        result = upsert_channel(slug, ctx=request.auth, name=body.get("name", ""))
+        if not result.is_new:
             raise errors.Conflict(f"There is a channel {slug}. Choose another id.")
-        return Response(represent_channel(put.row), status=201, headers={"Location": f"/channels/{slug}"})
+        return Response(represent_channel(result.row), status=201, headers={"Location": f"/channels/{slug}"})
 
 
 class ChannelDetail(TenantView):

@@ -10,10 +10,10 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, Put
+from threada_site.tenancy.upsert import Change, UpsertResult
 
 
-def put_calendar(slug: str, document: CalendarDocument, *, ctx: ActingContext) -> Put[Calendar]:
+def upsert_calendar(slug: str, document: CalendarDocument, *, ctx: ActingContext) -> UpsertResult[Calendar]:
     """Make `document` the tenant's calendar, under that name. Open steps keep their deadlines.
 
     Receipt: `calendar.changed`, with the digest of its spec.
@@ -26,10 +26,10 @@ def put_calendar(slug: str, document: CalendarDocument, *, ctx: ActingContext) -
     )
     if not is_new:
         if (calendar.slug, calendar.document) == (slug, spec):
-            return Put(calendar, Change.UNCHANGED)
+            return UpsertResult(calendar, Change.UNCHANGED)
         calendar.slug, calendar.document, calendar.time_zone = slug, spec, zone
         calendar.updated_at = clock.now()
         calendar.save(update_fields=["slug", "document", "time_zone", "updated_at"])
     inputs = {"calendar": slug, "spec_sha256": canonical_sha256(spec)}
     record(Entry(kind="calendar.changed", inputs=inputs, outcome={"time_zone": zone}), ctx=ctx)
-    return Put(calendar, Change.CREATED if is_new else Change.CHANGED)
+    return UpsertResult(calendar, Change.CREATED if is_new else Change.CHANGED)

@@ -8,17 +8,17 @@ from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.upsert import Change, Put
+from threada_site.tenancy.upsert import Change, UpsertResult
 
 
-def put_channel(slug: str, *, ctx: ActingContext, name: str = "") -> Put[Channel]:
+def upsert_channel(slug: str, *, ctx: ActingContext, name: str = "") -> UpsertResult[Channel]:
     """The channel `slug` with this name. Receipts: `channel.created`, `channel.renamed`."""
     require_unit_of_work(ctx.tenant_id)
     channel, is_new = locked_by_slug(Channel, slug, ctx=ctx)
     if not is_new and channel.name == name:
-        return Put(channel, Change.UNCHANGED)
+        return UpsertResult(channel, Change.UNCHANGED)
     channel.name = name
     channel.save(update_fields=["name"])
     kind = "channel.created" if is_new else "channel.renamed"
     record(Entry(kind=kind, subject=Subject(channel=slug), outcome={"name": name}), ctx=ctx)
-    return Put(channel, Change.CREATED if is_new else Change.CHANGED)
+    return UpsertResult(channel, Change.CREATED if is_new else Change.CHANGED)

@@ -19,13 +19,13 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, VersionNotDraft
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, Put
+from threada_site.tenancy.upsert import Change, UpsertResult
 
 RESERVED: Final = frozenset({"effective"})
 """`/policies/effective` is no policy."""
 
 
-def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put[PolicyVersion]:
+def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> UpsertResult[PolicyVersion]:
     """A draft of the policy `slug`, made with its first draft, that says what `document` says.
 
     `document` is a whole document or a bare spec. Where the version in force or a draft says exactly this, that one is
@@ -40,7 +40,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put
     same = versions.filter(document_sha256=spec_sha256).select_related("policy").order_by("number")
     alive = [row for row in same if row.id == policy.in_force_id or row.status == PolicyVersionStatus.DRAFT]
     if alive:
-        return Put(alive[0], Change.UNCHANGED)
+        return UpsertResult(alive[0], Change.UNCHANGED)
     _check_what_it_says(spec, policy=policy, ctx=ctx, pointer=_base(document))
     version = PolicyVersion.objects.create(
         tenant_id=ctx.tenant_id,
@@ -53,10 +53,10 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Put
         written_by=[] if ctx.is_system else [ctx.principal_id],
     )
     record(version_entry("policy.version_drafted", version), ctx=ctx)
-    return Put(version, Change.CREATED)
+    return UpsertResult(version, Change.CREATED)
 
 
-def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> Put[PolicyVersion]:
+def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> UpsertResult[PolicyVersion]:
     """Have a draft say what `document` says. Its editor counts as its author from now on.
 
     Receipt: `policy.version_edited`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`, `PolicyTestsFailed`.
@@ -68,7 +68,7 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
     check_overrides(spec, slug=draft.policy.slug, ctx=ctx, pointer=_base(document))
     spec_sha256 = canonical_sha256(spec)
     if draft.document_sha256 == spec_sha256:
-        return Put(draft, Change.UNCHANGED)
+        return UpsertResult(draft, Change.UNCHANGED)
     _check_what_it_says(spec, policy=draft.policy, ctx=ctx, pointer=_base(document))
     draft.document = spec
     draft.document_sha256 = spec_sha256
@@ -77,7 +77,7 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
         draft.written_by = [*draft.written_by, ctx.principal_id]
     draft.save(update_fields=["document", "document_sha256", "created_by", "written_by"])
     record(version_entry("policy.version_edited", draft), ctx=ctx)
-    return Put(draft, Change.CHANGED)
+    return UpsertResult(draft, Change.CHANGED)
 
 
 def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:

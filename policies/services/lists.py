@@ -10,10 +10,10 @@ from telemetry.services.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, Put, next_number
+from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 
 
-def put_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Put[List]:
+def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> UpsertResult[List]:
     """The list `slug` with these items, from the next decision on; a new version only when they differ, in content or
     order, from the current ones. Receipt: `list.version_added`, with the digest of the items, never the items.
     """
@@ -25,7 +25,7 @@ def put_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Put[Li
     items = list(document.items)
     items_sha256 = canonical_sha256(items)
     if current is not None and current.items_sha256 == items_sha256:
-        return Put(row, Change.UNCHANGED)
+        return UpsertResult(row, Change.UNCHANGED)
     version = ListVersion.objects.create(
         tenant_id=ctx.tenant_id,
         list=row,
@@ -45,4 +45,4 @@ def put_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Put[Li
         ),
         ctx=ctx,
     )
-    return Put(row, Change.CREATED if current is None else Change.CHANGED)
+    return UpsertResult(row, Change.CREATED if current is None else Change.CHANGED)

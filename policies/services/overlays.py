@@ -23,10 +23,12 @@ from threada_site.kernel.errors import (
     UnknownPack,
     UnknownWorkflow,
 )
-from threada_site.tenancy.upsert import Change, Put
+from threada_site.tenancy.upsert import Change, UpsertResult
 
 
-def put_overlay(policy: str, scope: OverlayScope, *, window: TimeWindow = ALWAYS, ctx: ActingContext) -> Put[Overlay]:
+def upsert_overlay(
+    policy: str, scope: OverlayScope, *, window: TimeWindow = ALWAYS, ctx: ActingContext
+) -> UpsertResult[Overlay]:
     """Have a policy apply in `scope` within `window`. One without a version in force denies there.
 
     Receipts: `overlay.added`, and `overlay.changed` where it was bound there in another window. Raises
@@ -59,7 +61,7 @@ def put_overlay(policy: str, scope: OverlayScope, *, window: TimeWindow = ALWAYS
     )
     check_limits(bound, ctx=ctx)
     record(_entry("overlay.added", overlay), ctx=ctx)
-    return Put(overlay, Change.CREATED)
+    return UpsertResult(overlay, Change.CREATED)
 
 
 def remove_overlay(overlay: Overlay, *, ctx: ActingContext) -> None:
@@ -80,14 +82,14 @@ def remove_overlay(overlay: Overlay, *, ctx: ActingContext) -> None:
     locked.delete()
 
 
-def _within(overlay: Overlay, window: TimeWindow, *, ctx: ActingContext) -> Put[Overlay]:
+def _within(overlay: Overlay, window: TimeWindow, *, ctx: ActingContext) -> UpsertResult[Overlay]:
     if overlay.window == window:
-        return Put(overlay, Change.UNCHANGED)
+        return UpsertResult(overlay, Change.UNCHANGED)
     before = overlay.window
     overlay.starts_at, overlay.ends_at = window.starts_at, window.ends_at
     overlay.save(update_fields=["starts_at", "ends_at"])
     record(_entry("overlay.changed", overlay, before=before.as_json()), ctx=ctx)
-    return Put(overlay, Change.CHANGED)
+    return UpsertResult(overlay, Change.CHANGED)
 
 
 def _check_scope_exists(scope: OverlayScope, *, ctx: ActingContext) -> None:

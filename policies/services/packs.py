@@ -15,10 +15,10 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import DocumentInvalid, FieldError, NotFound
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, Put, next_number
+from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 
 
-def put_pack(document: PackDocument, *, ctx: ActingContext) -> Put[Pack]:
+def upsert_pack(document: PackDocument, *, ctx: ActingContext) -> UpsertResult[Pack]:
     """The pack holds what the document says from now on; a version is added only where it says something else.
 
     Its contents are brought in force by the caller, who notes them afterwards (`note_installed`). Receipt
@@ -32,7 +32,7 @@ def put_pack(document: PackDocument, *, ctx: ActingContext) -> Put[Pack]:
     spec = document.as_spec()
     spec_sha256 = canonical_sha256(spec)
     if current is not None and current.spec_sha256 == spec_sha256:
-        return Put(pack, Change.UNCHANGED)
+        return UpsertResult(pack, Change.UNCHANGED)
     _check_label(pack, document.version, spec_sha256)
     version = PackVersion.objects.create(
         tenant_id=ctx.tenant_id,
@@ -65,7 +65,7 @@ def put_pack(document: PackDocument, *, ctx: ActingContext) -> Put[Pack]:
         ),
         ctx=ctx,
     )
-    return Put(pack, Change.CREATED if current is None else Change.CHANGED)
+    return UpsertResult(pack, Change.CREATED if current is None else Change.CHANGED)
 
 
 def note_installed(pack: str, digests: Mapping[tuple[str, str], str], *, ctx: ActingContext) -> None:

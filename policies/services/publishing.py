@@ -26,7 +26,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
-from threada_site.tenancy.upsert import Change, Put
+from threada_site.tenancy.upsert import Change, UpsertResult
 
 
 def publish_policy_version(
@@ -114,7 +114,7 @@ def retire_policy_version(version: PolicyVersion, *, ctx: ActingContext) -> Poli
     return retired
 
 
-def put_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool = True) -> Put[PolicyVersion]:
+def upsert_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool = True) -> UpsertResult[PolicyVersion]:
     """Have the policy `slug` say what `document` says: in force, or as a draft without `publish`, and wherever the
     tenant requires four eyes.
 
@@ -127,7 +127,7 @@ def put_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool = 
     if requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES):
         return draft
     version = publish_policy_version(version, ctx=ctx, pointer="/spec" if is_whole(document) else "")
-    return Put(version, Change.CREATED if version.number == 1 else Change.CHANGED)
+    return UpsertResult(version, Change.CREATED if version.number == 1 else Change.CHANGED)
 
 
 def _supersede_earlier(published: PolicyVersion, *, ctx: ActingContext) -> list[uuid.UUID]:

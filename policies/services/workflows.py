@@ -11,10 +11,10 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, Put, next_number
+from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 
 
-def put_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -> Put[Workflow]:
+def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -> UpsertResult[Workflow]:
     """The workflow `slug`, meaning what `document` says from now on: for new work items.
 
     A new version is added only when the meaning differs from the current one; work items keep theirs. Receipts:
@@ -55,13 +55,13 @@ def put_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -
         ),
         ctx=ctx,
     )
-    return Put(workflow, Change.CREATED if current is None else Change.CHANGED)
+    return UpsertResult(workflow, Change.CREATED if current is None else Change.CHANGED)
 
 
-def _rename(workflow: Workflow, name: str, *, ctx: ActingContext) -> Put[Workflow]:
+def _rename(workflow: Workflow, name: str, *, ctx: ActingContext) -> UpsertResult[Workflow]:
     if workflow.name == name:
-        return Put(workflow, Change.UNCHANGED)
+        return UpsertResult(workflow, Change.UNCHANGED)
     workflow.name = name
     workflow.save(update_fields=["name"])
     record(Entry(kind="workflow.renamed", subject=Subject(workflow=workflow.slug), outcome={"name": name}), ctx=ctx)
-    return Put(workflow, Change.CHANGED)
+    return UpsertResult(workflow, Change.CHANGED)

@@ -15,10 +15,12 @@ from telemetry.sealing.log_store import LogStore
 from telemetry.tlog.note import SignedNote, Signer, sign
 
 _NEWEST: Final = "SELECT note FROM telemetry_promisekey WHERE public_key = %s ORDER BY id DESC LIMIT 1"
-_VOUCHED: Final = "INSERT INTO telemetry_promisekey (id, public_key, note, signed_at) VALUES (%s, %s, %s, %s)"
+_INSERT_ENDORSEMENT: Final = (
+    "INSERT INTO telemetry_promisekey (id, public_key, note, signed_at) VALUES (%s, %s, %s, %s)"
+)
 
 
-class Voucher:
+class KeyEndorser:
     """Keeps a note in the database about the promise key, signed by the keys that sign now."""
 
     def __init__(self, store: LogStore, *, key_file: KeyFile, promise_key: bytes | None) -> None:
@@ -27,19 +29,21 @@ class Voucher:
         self._promise_key = promise_key
         self._done: list[str] = []
 
-    def look(self) -> bool:
+    def endorse_if_needed(self) -> bool:
         """Sign a note if the newest is missing or signed by other keys; whether one was signed."""
         keys = self._key_file.keys()
         signers = [str(key.verifier_key(f"{key.name}/{PROMISE_KEY}")) for key in keys]
         if self._promise_key is None or signers == self._done:
             return False
-        with self._store.acting():
+        with self._store.platform_transaction():
             is_new = not self._is_signed(self._store.connection, keys)
             if is_new:
                 name = keys[-1].name
                 text = promise_key_text(name, self._promise_key)
                 note = sign(text, [Signer(f"{name}/{PROMISE_KEY}", key.private_key) for key in keys])
-                self._store.connection.execute(_VOUCHED, [_new_id(), self._promise_key, str(note), datetime.now(UTC)])
+                self._store.connection.execute(
+                    _INSERT_ENDORSEMENT, [_new_id(), self._promise_key, str(note), datetime.now(UTC)]
+                )
         self._done = signers
         return is_new
 

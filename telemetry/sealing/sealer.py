@@ -15,17 +15,17 @@ from typing import Final
 from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.instance import InstanceSealer
 from telemetry.sealing.instance_store import InstanceStore
-from telemetry.sealing.key_endorsement import Voucher
+from telemetry.sealing.key_endorsement import KeyEndorser
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.signed_tree_heads import (
     MATCHES_AGAIN,
-    NotTheSignedLog,
     OnSigned,
-    Published,
-    checked_tree,
-    signed_head,
+    SignedCheckpoint,
+    SignedLogMismatch,
+    check_tree,
+    sign_tree_head,
 )
 from telemetry.tlog.checkpoint import log_origin
 from telemetry.tlog.tree import CompactRange
@@ -33,8 +33,8 @@ from threada_site.kernel import ids
 
 BATCH: Final = 2_000
 HEARTBEAT: Final = timedelta(minutes=10)
-_LOOKED_FOR_UNSIGNED_S: Final = 10.0
-_SAID_AGAIN_S: Final = 60.0
+_UNSIGNED_CHECK_S: Final = 10.0
+_LOG_INTERVAL_S: Final = 60.0
 
 
 class Sealer:
@@ -59,18 +59,18 @@ class Sealer:
         self._on_signed = on_signed
         self._heartbeat = heartbeat
         self._batch = batch
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._said: dict[str, float] = {}
-        self._known_calm: set[uuid.UUID] = set()
+        self._tenants_without_alarm: set[uuid.UUID] = set()
         self.instance = InstanceSealer(
             InstanceStore(store),
             key_file=key_file,
             anchor=anchor,
-            say=self._say_at_times,
+            log=self._log_at_intervals,
             on_signed=on_signed,
             heartbeat=heartbeat,
         )
-        self._voucher = Voucher(store, key_file=key_file, promise_key=promise_key)
+        self._key_endorser = KeyEndorser(store, key_file=key_file, promise_key=promise_key)
 
     def round(self, *, seconds: float = 1.0) -> int:
         """Seal what is queued, for at most `seconds`, and sign the heads of what grew or has rested for long.
@@ -80,10 +80,10 @@ class Sealer:
         try:
             self._key_file.keys()
         except KeyFileProblem as error:
-            self._say_at_times("error", "sealing_key_unusable", detail=str(error))
+            self._log_at_intervals("error", "sealing_key_unusable", detail=str(error))
             return 0
         ends_at = time.monotonic() + seconds
-        if self._voucher.look():
+        if self._key_endorser.endorse_if_needed():
             self._log("info", "promise_key_vouched_for")
         to_sign = set(self._unsigned())
         waiting = self._store.waiting_tenants()
@@ -105,18 +105,18 @@ class Sealer:
     def seal(self, tenant_id: uuid.UUID) -> int:
         """Move at most one batch of queued receipts into the tenant's log; how many."""
         with self._store.locked(tenant_id) as is_mine:
-            tree = self._checked_tree(tenant_id) if is_mine else None
+            tree = self._check_tree(tenant_id) if is_mine else None
             if tree is None:
                 return 0
-            hashes = self._store.take(tenant_id, size=tree.size, limit=self._batch)
-            self._store.keep_nodes(tenant_id, [node for value in hashes for node in tree.append(value)])
+            hashes = self._store.append_queued(tenant_id, size=tree.size, limit=self._batch)
+            self._store.store_nodes(tenant_id, [node for value in hashes for node in tree.append(value)])
         return len(hashes)
 
-    def sign(self, tenant_id: uuid.UUID, *, always: bool = False) -> Published | None:
+    def sign(self, tenant_id: uuid.UUID, *, always: bool = False) -> SignedCheckpoint | None:
         """Sign the head of the tenant's log, if it grew, if its last checkpoint is a heartbeat old, or `always`."""
         tenant = ids.public_id(ids.TENANT, tenant_id)
         with self._store.locked(tenant_id, waits=always) as is_mine:
-            tree = self._checked_tree(tenant_id) if is_mine else None
+            tree = self._check_tree(tenant_id) if is_mine else None
             if tree is None or tree.size == 0:
                 return None
             at = datetime.now(UTC)
@@ -126,17 +126,17 @@ class Sealer:
             is_current = newest is not None and (newest.size, newest.origin) == (tree.size, origin)
             if newest and is_current and not always and at - newest.signed_at < self._heartbeat:
                 return None
-            head = signed_head(tree, origin=origin, keys=keys, at=at)
-            self._anchor.keep_checkpoint(tenant, head.note, at=at)
-            self._store.add_checkpoint(tenant_id, head, says_new=always or not is_current)
-        published = Published(tenant, head.size, head.note, at)
+            tree_head = sign_tree_head(tree, origin=origin, keys=keys, at=at)
+            self._anchor.append_checkpoint(tenant, tree_head.note, at=at)
+            self._store.add_checkpoint(tenant_id, tree_head, has_changed=always or not is_current)
+        published = SignedCheckpoint(tenant, tree_head.size, tree_head.note, at)
         self._on_signed(published)
         return published
 
     def _unsigned(self) -> list[uuid.UUID]:
-        if time.monotonic() - self._looked_at < _LOOKED_FOR_UNSIGNED_S:
+        if time.monotonic() - self._checked_at < _UNSIGNED_CHECK_S:
             return []
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
         return self._store.unsigned_tenants(before=datetime.now(UTC) - self._heartbeat)
 
     def _origin(self, tenant_id: uuid.UUID, tenant: str) -> str:
@@ -147,26 +147,26 @@ class Sealer:
         newest = self._store.newest_checkpoint(tenant_id)
         return newest.origin if newest else log_origin(self._key_file.keys()[-1].name, tenant)
 
-    def _checked_tree(self, tenant_id: uuid.UUID) -> CompactRange | None:
+    def _check_tree(self, tenant_id: uuid.UUID) -> CompactRange | None:
         """The log as the database has it, if it is the one that was signed or has grown out of it; None otherwise."""
         kept = self._anchor.last(ids.public_id(ids.TENANT, tenant_id))
         try:
-            tree = checked_tree(kept, size=self._store.size(tenant_id), read=self._store.reader(tenant_id))
-        except NotTheSignedLog as broken:
+            tree = check_tree(kept, size=self._store.size(tenant_id), read=self._store.reader(tenant_id))
+        except SignedLogMismatch as broken:
             self._refuse(tenant_id, broken)
             return None
-        if tenant_id not in self._known_calm:
-            if self._store.calm(tenant_id, reason=MATCHES_AGAIN, at=datetime.now(UTC)):
+        if tenant_id not in self._tenants_without_alarm:
+            if self._store.close_alarm(tenant_id, reason=MATCHES_AGAIN, at=datetime.now(UTC)):
                 self._log("warning", "log_matches_again", tenant=str(tenant_id))
-            self._known_calm.add(tenant_id)
+            self._tenants_without_alarm.add(tenant_id)
         return tree
 
-    def _refuse(self, tenant_id: uuid.UUID, broken: NotTheSignedLog) -> None:
+    def _refuse(self, tenant_id: uuid.UUID, broken: SignedLogMismatch) -> None:
         """Seal and sign nothing of this tenant, and say so where it is heard."""
-        self._known_calm.discard(tenant_id)
+        self._tenants_without_alarm.discard(tenant_id)
         signed = (broken.kept.size, broken.kept.root)
         self._store.raise_alarm(tenant_id, broken.kind, signed=signed, found=broken.found, at=datetime.now(UTC))
-        self._say_at_times(
+        self._log_at_intervals(
             "error",
             f"log_{broken.kind}",
             tenant=ids.public_id(ids.TENANT, tenant_id),
@@ -176,10 +176,10 @@ class Sealer:
             "operator goes on from what is there: manage.py acknowledge_log.",
         )
 
-    def _say_at_times(self, level: str, event: str, **fields: object) -> None:
+    def _log_at_intervals(self, level: str, event: str, **fields: object) -> None:
         """Once a minute while it lasts, not every second."""
         what = f"{event} {fields.get('tenant', '')}"
         now = time.monotonic()
-        if now - self._said.get(what, float("-inf")) >= _SAID_AGAIN_S:
+        if now - self._said.get(what, float("-inf")) >= _LOG_INTERVAL_S:
             self._said[what] = now
             self._log(level, event, **fields)

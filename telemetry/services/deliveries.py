@@ -24,7 +24,7 @@ from telemetry.services.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.upsert import Change, Put
+from threada_site.tenancy.upsert import Change, UpsertResult
 
 LEASE: Final = timedelta(seconds=45)
 RECORDS_REJECTED: Final = "records_rejected"
@@ -55,7 +55,7 @@ class Batch:
         return self.receipts[-1].index + 1
 
 
-def put_delivery(
+def upsert_delivery(
     slug: str,
     *,
     target: str,
@@ -64,7 +64,7 @@ def put_delivery(
     headers: dict[str, str],
     from_beginning: bool,
     ctx: ActingContext,
-) -> Put[Delivery]:
+) -> UpsertResult[Delivery]:
     """The delivery `slug`, going where this says from now on; one that exists keeps its place.
 
     Raises `Conflict` (one kind of target does not become another). Whether the address may be called and the secret be
@@ -85,15 +85,15 @@ def put_delivery(
     found = _live(ctx.tenant_id).select_for_update().get(slug=slug)
     if found.id == made.id:
         _record("telemetry.delivery_configured", found, ctx=ctx, from_index=found.next_index, **_place(found))
-        return Put(found, Change.CREATED)
+        return UpsertResult(found, Change.CREATED)
     if found.target != target:
         raise errors.Conflict(f"The delivery {slug} goes to a {found.target}. Remove it, or choose another id.")
     if (found.url, found.secret, found.headers) == (url, secret, headers):
-        return Put(found, Change.UNCHANGED)
+        return UpsertResult(found, Change.UNCHANGED)
     found.url, found.secret, found.headers = url, secret, headers
     found.save(update_fields=["url", "secret", "headers"])
     _record("telemetry.delivery_configured", found, ctx=ctx, **_place(found))
-    return Put(found, Change.CHANGED)
+    return UpsertResult(found, Change.CHANGED)
 
 
 def pause_delivery(delivery: Delivery, *, now: datetime, ctx: ActingContext, failure: Failure | None = None) -> None:
@@ -130,7 +130,7 @@ def remove_delivery(delivery: Delivery, *, ctx: ActingContext) -> None:
     _record("telemetry.delivery_removed", delivery, ctx=ctx, next_index=delivery.next_index)
 
 
-def claim_batch(delivery_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> Batch | None:
+def lease_batch(delivery_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> Batch | None:
     """What is due, leased to the caller; None when nothing is, it is paused, it waits, or another worker has it."""
     require_unit_of_work(ctx.tenant_id)
     found = Delivery.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=delivery_id).first()

@@ -349,8 +349,8 @@ def tile_name(level: int, number: int, width: int) -> str:
 class Tiles:
     """The tree of a checkpoint. Every hash handed out was first shown to lead to the checkpoint's root."""
 
-    def __init__(self, read: Callable[[str], bytes | None], head: Checkpoint) -> None:
-        self._read, self._head = read, head
+    def __init__(self, read: Callable[[str], bytes | None], checkpoint: Checkpoint) -> None:
+        self._read, self._checkpoint = read, checkpoint
         self._edge = self._checked_edge()
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
@@ -377,7 +377,7 @@ class Tiles:
         return tile[at * HASH : at * HASH + HASH]
 
     def _tile(self, level: int, number: int) -> bytes:
-        if (self._head.size >> 8 * level) // TILE == number:
+        if (self._checkpoint.size >> 8 * level) // TILE == number:
             return self._edge[level]
         kept = self._kept.get((level, number))
         if kept is None:
@@ -393,8 +393,8 @@ class Tiles:
     def _checked_edge(self) -> dict[int, bytes]:
         edge: dict[int, bytes] = {}
         peaks: list[bytes] = []
-        for level in reversed(range((max(self._head.size.bit_length(), 1) + 7) // 8)):
-            number, width = divmod(self._head.size >> 8 * level, TILE)
+        for level in reversed(range((max(self._checkpoint.size.bit_length(), 1) + 7) // 8)):
+            number, width = divmod(self._checkpoint.size >> 8 * level, TILE)
             if not width:
                 continue
             edge[level] = self._required(tile_name(level, number, width), width)
@@ -403,7 +403,7 @@ class Tiles:
                 if width >> bit & 1:
                     peaks.append(complete(hashes[start : start + (1 << bit)]))
                     start += 1 << bit
-        if joined(peaks) != self._head.root:
+        if joined(peaks) != self._checkpoint.root:
             raise Wrong("the tiles at the right edge of the log do not lead to the root of the checkpoint")
         return edge
 
@@ -463,9 +463,13 @@ class Report:
     number_of_findings: int = 0
     undecided: bool = False
 
-    def begin(self, head: Checkpoint) -> None:
-        self.log, self.tenant, self.things = head.origin, head.tenant, head.things
-        self.checkpoint = {"size": head.size, "root": base64.b64encode(head.root).decode(), "signed_by": head.signed_by}
+    def begin(self, checkpoint: Checkpoint) -> None:
+        self.log, self.tenant, self.things = checkpoint.origin, checkpoint.tenant, checkpoint.things
+        self.checkpoint = {
+            "size": checkpoint.size,
+            "root": base64.b64encode(checkpoint.root).decode(),
+            "signed_by": checkpoint.signed_by,
+        }
 
     def found(self, code: str, message: str, **where: Any) -> None:
         self.number_of_findings += 1
@@ -546,11 +550,11 @@ class Seen:
 def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
     """Every receipt against the leaf at its place, every tile used against the checkpoint."""
     note = source.text("checkpoint.txt")
-    head = Checkpoint.open(note, keys)
-    report.begin(head)
-    over = check_instance_proof(source, note, head, keys, report)
-    tiles = Tiles(source.tile, head)
-    seen, last = Seen(head.size), ""
+    checkpoint = Checkpoint.open(note, keys)
+    report.begin(checkpoint)
+    over = check_instance_proof(source, note, checkpoint, keys, report)
+    tiles = Tiles(source.tile, checkpoint)
+    seen, last = Seen(checkpoint.size), ""
     with source.lines("positions.txt") as positions, source.lines("receipts.ndjson") as lines:
         for number, body in watched(lines):
             report.receipts = number
@@ -560,30 +564,32 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
                     "out_of_order", f"stands after {last}, which is younger or the same", receipt=receipt, line=number
                 )
             last = receipt or last
-            check_place(body, next(positions, None), tiles, seen, report, head=head, receipt=receipt, line=number)
+            check_place(
+                body, next(positions, None), tiles, seen, report, checkpoint=checkpoint, receipt=receipt, line=number
+            )
         if left := sum(1 for _ in positions):
             report.found(
                 "receipts_cut_off", f"{left} more positions are listed than there are receipts: cut off, or taken out"
             )
     seen.summarize(report, complete_log=options.complete)
-    mine, of_instance = notes_against(options, head), notes_against(options, over) if over else []
+    mine, of_instance = notes_against(options, checkpoint), notes_against(options, over) if over else []
     if options.against and not mine and not of_instance:
-        raise Misused(f"{options.against} holds no checkpoint of {head.origin}")
+        raise Misused(f"{options.against} holds no checkpoint of {checkpoint.origin}")
     for old in opened_older(mine, options, keys, report):
-        compare(head, old, lambda old=old: tiles.root_at(old.size), report)  # type: ignore[misc]
+        compare(checkpoint, old, lambda old=old: tiles.root_at(old.size), report)  # type: ignore[misc]
     if over and of_instance:
         compare_by_proof(over, opened_older(of_instance, options, keys, report), options, keys, report)
 
 
 def check_instance_proof(
-    source: Evidence, note: str, head: Checkpoint, keys: list[Key], report: Report
+    source: Evidence, note: str, checkpoint: Checkpoint, keys: list[Key], report: Report
 ) -> Checkpoint | None:
     """That the checkpoint of the evidence, byte for byte, is a leaf of the instance's log; the head of that log."""
     if not source.has("instance.tlog-proof"):
         return None
     index, siblings, over_note = proof_in(source.text("instance.tlog-proof"))
     over = Checkpoint.open(over_note, keys)
-    if over.tenant != INSTANCE or instance_name(over.origin) != instance_name(head.origin):
+    if over.tenant != INSTANCE or instance_name(over.origin) != instance_name(checkpoint.origin):
         raise Wrong(f"instance.tlog-proof is of {over.origin}, which is not the log of this instance")
     root = base64.b64encode(over.root).decode()
     report.instance = {"log": over.origin, "index": index, "size": over.size, "root": root}
@@ -594,13 +600,13 @@ def check_instance_proof(
 
 def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
     """The instance's log: its entries make its root, and every log that they are heads of goes on from them."""
-    head = Checkpoint.open(source.text("checkpoint.txt"), keys)
-    report.begin(head)
-    if head.tenant != INSTANCE:
-        raise Wrong(f"entries.txt is under a checkpoint of {head.origin}, which is not the log of an instance")
-    older = older_checkpoints(options, keys, head, report)
+    checkpoint = Checkpoint.open(source.text("checkpoint.txt"), keys)
+    report.begin(checkpoint)
+    if checkpoint.tenant != INSTANCE:
+        raise Wrong(f"entries.txt is under a checkpoint of {checkpoint.origin}, which is not the log of an instance")
+    older = older_checkpoints(options, keys, checkpoint, report)
     tree, roots, last = Growing(), {0: EMPTY_ROOT}, {}
-    wanted = {old.size for old in older} | {head.size}
+    wanted = {old.size for old in older} | {checkpoint.size}
     with source.lines("entries.txt") as lines:
         for number, note in watched(notes_among(lines)):
             report.receipts = number
@@ -609,20 +615,20 @@ def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespac
             tree.append(leaf_hash(note.encode()))
             if tree.size in wanted:
                 roots[tree.size] = tree.root()
-    if tree.size != head.size or roots[head.size] != head.root:
+    if tree.size != checkpoint.size or roots[checkpoint.size] != checkpoint.root:
         report.found(
             "root_differs",
-            f"the {tree.size} entries do not make the root of the checkpoint of {head.size}: one was changed, put in "
+            f"the {tree.size} entries do not make the root of the checkpoint of {checkpoint.size}: one was changed, put in "
             "or taken out",
         )
     for old in older:
-        compare(head, old, lambda old=old: roots.get(old.size), report)  # type: ignore[misc]
-    now = {found.tenant: found for found in heads_now(source, keys, report)}
+        compare(checkpoint, old, lambda old=old: roots.get(old.size), report)  # type: ignore[misc]
+    now = {found.tenant: found for found in current_checkpoints(source, keys, report)}
     for tenant, (index, entry) in last.items():
         judge_tenant(index, entry, now.get(tenant), report)
 
 
-def heads_now(source: Evidence, keys: list[Key], report: Report) -> Iterator[Checkpoint]:
+def current_checkpoints(source: Evidence, keys: list[Key], report: Report) -> Iterator[Checkpoint]:
     """The heads that the tenants' logs have, as the database of the day said; each has to be signed."""
     with source.lines("heads.txt") as lines:
         for note in notes_among(lines):
@@ -668,7 +674,7 @@ def check_place(
     seen: Seen,
     report: Report,
     *,
-    head: Checkpoint,
+    checkpoint: Checkpoint,
     receipt: str | None,
     line: int,
 ) -> None:
@@ -678,8 +684,8 @@ def check_place(
         return
     index = decimal(position.decode("ascii", "replace"), f"position {line}")
     where = {"sequence": index, "receipt": receipt, "line": line}
-    if index >= head.size:
-        report.found("not_sealed", f"the checkpoint has {head.size} receipts, so not this one", **where)
+    if index >= checkpoint.size:
+        report.found("not_sealed", f"the checkpoint has {checkpoint.size} receipts, so not this one", **where)
         return
     if seen.again(index):
         report.found("repeated", "a receipt of this sequence is in the file already", **where)
@@ -689,20 +695,20 @@ def check_place(
 
 def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
     """A whole log in order: its receipts make the root of the checkpoint, and the older ones on the way."""
-    head = Checkpoint.open(text_of(options.checkpoint), keys)
-    report.begin(head)
-    older = older_checkpoints(options, keys, head, report)
-    wanted = {old.size for old in older} | {head.size}
+    checkpoint = Checkpoint.open(text_of(options.checkpoint), keys)
+    report.begin(checkpoint)
+    older = older_checkpoints(options, keys, checkpoint, report)
+    wanted = {old.size for old in older} | {checkpoint.size}
     roots = {0: EMPTY_ROOT}
     tree, size = Growing(), 0
     with opened(path) as lines:
         for number, body in watched(lines):
             receipt = identified(body, report, line=number)
             report.receipts = number
-            if size >= head.size:
+            if size >= checkpoint.size:
                 report.found(
                     "not_sealed",
-                    f"the checkpoint has {head.size} receipts, so not this one",
+                    f"the checkpoint has {checkpoint.size} receipts, so not this one",
                     sequence=size,
                     receipt=receipt,
                 )
@@ -711,38 +717,38 @@ def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: 
             if size in wanted:
                 roots[size] = tree.root()
     report.first_sequence, report.last_sequence = (0, size - 1) if size else (None, None)
-    if size < head.size:
-        message = f"the file ends here, the checkpoint has {head.size} receipts"
+    if size < checkpoint.size:
+        message = f"the file ends here, the checkpoint has {checkpoint.size} receipts"
         report.found("receipt_missing", message, sequence=size)
-    elif roots[head.size] != head.root:
+    elif roots[checkpoint.size] != checkpoint.root:
         report.found(
             "root_differs",
-            f"the {head.size} receipts do not make the root of the checkpoint: one was changed, moved, put in or taken "
+            f"the {checkpoint.size} receipts do not make the root of the checkpoint: one was changed, moved, put in or taken "
             "out (evidence says which)",
         )
     for old in older:
-        if old.size <= size or old.size > head.size:  # between the two, the file does not reach: said above
-            compare(head, old, lambda old=old: roots[old.size], report)  # type: ignore[misc]
+        if old.size <= size or old.size > checkpoint.size:  # between the two, the file does not reach: said above
+            compare(checkpoint, old, lambda old=old: roots[old.size], report)  # type: ignore[misc]
 
 
 def check_receipt(path: Path, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
     """One receipt and its proof."""
     body = bytes_of(path, LONGEST_LINE).removesuffix(b"\n")  # a receipt ends in a brace; editors add a newline
-    head = judge_proof(text_of(options.proof), body, keys, report)
-    check_consistency(keys, options, report, head)
+    checkpoint = judge_proof(text_of(options.proof), body, keys, report)
+    check_consistency(keys, options, report, checkpoint)
 
 
 def judge_proof(text: str, body: bytes, keys: list[Key], report: Report) -> Checkpoint:
     """A C2SP tlog-proof of the bytes of one receipt."""
     index, siblings, note = proof_in(text)
-    head = Checkpoint.open(note, keys)
-    report.begin(head)
+    checkpoint = Checkpoint.open(note, keys)
+    report.begin(checkpoint)
     report.receipts, report.first_sequence, report.last_sequence = 1, index, index
     receipt = identified(body, report)
-    if not inclusion_holds(leaf_hash(body), index, head.size, siblings, head.root):
+    if not inclusion_holds(leaf_hash(body), index, checkpoint.size, siblings, checkpoint.root):
         message = "the proof does not lead from these bytes to the root of the checkpoint"
         report.found("proof_does_not_hold", message, sequence=index, receipt=receipt)
-    return head
+    return checkpoint
 
 
 def proof_in(text: str) -> tuple[int, list[bytes], str]:
@@ -759,13 +765,13 @@ def proof_in(text: str) -> tuple[int, list[bytes], str]:
     return index, hashes_in(lines, "the proof"), note
 
 
-def check_consistency(keys: list[Key], options: argparse.Namespace, report: Report, head: Checkpoint) -> None:
+def check_consistency(keys: list[Key], options: argparse.Namespace, report: Report, checkpoint: Checkpoint) -> None:
     """Older checkpoints against `head`, over a C2SP tlog-witness add-checkpoint body where their sizes differ."""
-    compare_by_proof(head, older_checkpoints(options, keys, head, report), options, keys, report)
+    compare_by_proof(checkpoint, older_checkpoints(options, keys, checkpoint, report), options, keys, report)
 
 
 def compare_by_proof(
-    head: Checkpoint, older: list[Checkpoint], options: argparse.Namespace, keys: list[Key], report: Report
+    checkpoint: Checkpoint, older: list[Checkpoint], options: argparse.Namespace, keys: list[Key], report: Report
 ) -> None:
     proven: dict[int, list[bytes]] = {}
     if options.consistency:
@@ -774,49 +780,51 @@ def compare_by_proof(
         if not first.startswith("old "):
             raise Wrong(f"{options.consistency} does not begin with the old size")
         newer = Checkpoint.open(note, keys)
-        if (newer.origin, newer.size, newer.root) != (head.origin, head.size, head.root):
+        if (newer.origin, newer.size, newer.root) != (checkpoint.origin, checkpoint.size, checkpoint.root):
             raise Wrong(f"{options.consistency} leads to another checkpoint (of {newer.size} {newer.things})")
         proven[decimal(first.removeprefix("old "), "the old size")] = hashes_in(lines, "the consistency proof")
     for old in older:
-        if old.size < head.size and old.size not in proven:
-            raise Misused(f"--consistency has to name a proof from {old.size} to {head.size} {head.things}")
-        if old.size > head.size or consistency_holds(
-            old.size, old.root, head.size, head.root, proven.get(old.size, [])
+        if old.size < checkpoint.size and old.size not in proven:
+            raise Misused(f"--consistency has to name a proof from {old.size} to {checkpoint.size} {checkpoint.things}")
+        if old.size > checkpoint.size or consistency_holds(
+            old.size, old.root, checkpoint.size, checkpoint.root, proven.get(old.size, [])
         ):
-            compare(head, old, lambda old=old: old.root, report)  # type: ignore[misc]
+            compare(checkpoint, old, lambda old=old: old.root, report)  # type: ignore[misc]
         else:
-            compare(head, old, lambda: None, report)
+            compare(checkpoint, old, lambda: None, report)
 
 
-def compare(head: Checkpoint, old: Checkpoint, root_then: Callable[[], bytes | None], report: Report) -> None:
+def compare(checkpoint: Checkpoint, old: Checkpoint, root_then: Callable[[], bytes | None], report: Report) -> None:
     """Whether the log of `head` continues the log of `old`."""
-    if old.size > head.size:
-        outcome = f"rolled back: {old.size} {old.things} were sealed then, and the log has {head.size} now"
+    if old.size > checkpoint.size:
+        outcome = f"rolled back: {old.size} {old.things} were sealed then, and the log has {checkpoint.size} now"
         report.found("rolled_back", outcome)
     elif root_then() != old.root:
         outcome = f"forked: its first {old.size} {old.things} are not the ones that were sealed then"
         report.found("forked", outcome)
     else:
-        outcome = "this log continues it" if old.size < head.size else "the same"
+        outcome = "this log continues it" if old.size < checkpoint.size else "the same"
     root = base64.b64encode(old.root).decode()
     report.against.append({"size": old.size, "root": root, "things": old.things, "outcome": outcome})
 
 
 def older_checkpoints(
-    options: argparse.Namespace, keys: list[Key], head: Checkpoint, report: Report
+    options: argparse.Namespace, keys: list[Key], checkpoint: Checkpoint, report: Report
 ) -> list[Checkpoint]:
     """The checkpoints of this log in the file of --against; each has to be signed as well."""
-    notes = notes_against(options, head)
+    notes = notes_against(options, checkpoint)
     if options.against and not notes:
-        raise Misused(f"{options.against} holds no checkpoint of {head.origin}")
+        raise Misused(f"{options.against} holds no checkpoint of {checkpoint.origin}")
     return opened_older(notes, options, keys, report)
 
 
-def notes_against(options: argparse.Namespace, head: Checkpoint) -> list[str]:
+def notes_against(options: argparse.Namespace, checkpoint: Checkpoint) -> list[str]:
     """The notes of one log in the file of --against."""
     if not options.against:
         return []
-    return [note for note in notes_in(text_of(options.against, most=1 << 30)) if note.startswith(f"{head.origin}\n")]
+    return [
+        note for note in notes_in(text_of(options.against, most=1 << 30)) if note.startswith(f"{checkpoint.origin}\n")
+    ]
 
 
 def opened_older(notes: list[str], options: argparse.Namespace, keys: list[Key], report: Report) -> list[Checkpoint]:
@@ -948,10 +956,13 @@ def check_promise(options: argparse.Namespace, keys: list[Key], report: Report, 
     if options.file is None:
         return
     note, found, is_whole = promised_leaves(options, keys, report, stack)
-    head = Checkpoint.open(note, keys)
-    if (head.tenant, instance_name(head.origin)) != (promise.origin.rpartition("/")[2], instance_name(promise.origin)):
-        raise Wrong(f"the promise is for {promise.origin}, and this is the log {head.origin}")
-    at = signed_at(note, keys, head.origin)
+    checkpoint = Checkpoint.open(note, keys)
+    if (checkpoint.tenant, instance_name(checkpoint.origin)) != (
+        promise.origin.rpartition("/")[2],
+        instance_name(promise.origin),
+    ):
+        raise Wrong(f"the promise is for {promise.origin}, and this is the log {checkpoint.origin}")
+    at = signed_at(note, keys, checkpoint.origin)
     for receipt, leaf in promise.leaves.items():
         outcomes[receipt] = (
             "kept: it is in the log" if leaf in found else outcome_without(promise, at, is_whole=is_whole)
@@ -960,7 +971,7 @@ def check_promise(options: argparse.Namespace, keys: list[Key], report: Report, 
             report.found(
                 "promise_broken",
                 f"was promised by {promise.due}, and the log signed at {at:%Y-%m-%dT%H:%M:%SZ} does not hold it",
-                tenant=head.tenant,
+                tenant=checkpoint.tenant,
                 receipt=receipt,
             )
     report.undecided = set(outcomes.values()) <= {NOT_LOOKED_FOR, NEVER_SIGNED}
@@ -995,12 +1006,12 @@ def promised_leaves(
         )
     source = evidence_at(options.file, stack)
     note = source.text("checkpoint.txt")
-    head = Checkpoint.open(note, keys)
-    report.begin(head)
-    check_instance_proof(source, note, head, keys, report)
-    tiles, leaves, is_whole = Tiles(source.tile, head), set(), True
-    for number in range(-(-head.size // TILE)):
-        width = min(TILE, head.size - number * TILE)
+    checkpoint = Checkpoint.open(note, keys)
+    report.begin(checkpoint)
+    check_instance_proof(source, note, checkpoint, keys, report)
+    tiles, leaves, is_whole = Tiles(source.tile, checkpoint), set(), True
+    for number in range(-(-checkpoint.size // TILE)):
+        width = min(TILE, checkpoint.size - number * TILE)
         if not source.has(tile_name(0, number, width)):
             is_whole = False
             continue
@@ -1042,10 +1053,10 @@ class Evidence:
                 self._archive = stack.enter_context(zipfile.ZipFile(path))
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
                 raise Wrong(f"{path} is not a complete archive") from None
-            heads = [name for name in self._archive.namelist() if name.rpartition("/")[2] == "checkpoint.txt"]
-            if len(heads) != 1:
+            checkpoints = [name for name in self._archive.namelist() if name.rpartition("/")[2] == "checkpoint.txt"]
+            if len(checkpoints) != 1:
                 raise Wrong(f"{path} holds no checkpoint.txt, so it is not evidence")
-            self._top = heads[0].removesuffix("checkpoint.txt")
+            self._top = checkpoints[0].removesuffix("checkpoint.txt")
         elif not (path / "checkpoint.txt").is_file():
             raise Misused(f"{path} holds no checkpoint.txt, so it is not evidence")
 
@@ -1193,9 +1204,9 @@ def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None
     if options.file is None:
         if not options.checkpoint or not options.against:
             raise Misused("say which file to check (see --help)")
-        head = Checkpoint.open(text_of(options.checkpoint), keys)
-        report.begin(head)
-        check_consistency(keys, options, report, head)
+        checkpoint = Checkpoint.open(text_of(options.checkpoint), keys)
+        report.begin(checkpoint)
+        check_consistency(keys, options, report, checkpoint)
     elif options.proof:
         check_receipt(options.file, keys, options, report)
     elif options.checkpoint:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from integrations.models import Attempt, Execution
-from integrations.services.configure import put_integration
+from integrations.services.configure import upsert_integration
 from tests.adversarial.waiting import until
 from tests.factories import acting_system
 from tests.journeys.worker import running_worker
@@ -55,7 +55,7 @@ def open_banks(office: Office, url: str) -> None:
                 "breaker": {"failures": 100},
                 "actions": {"pay": pay},
             }
-            put_integration(slug, spec, ctx=acting_system(office.tenant, EntryPoint.COMMAND))
+            upsert_integration(slug, spec, ctx=acting_system(office.tenant, EntryPoint.COMMAND))
 
 
 def story(office: Office, execution: Execution) -> tuple[str, list[tuple[str, str, bool]]]:

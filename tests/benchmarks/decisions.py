@@ -95,20 +95,20 @@ def asked(world: World, spec: dict[str, Any]) -> tuple[Any, Any]:
     from policies.documents.overlay import OverlayScope
     from policies.documents.workflow import parse_workflow
     from policies.language.request import DecisionRequest
-    from policies.services.lists import put_list
-    from policies.services.overlays import put_overlay
-    from policies.services.publishing import put_policy
-    from policies.services.workflows import put_workflow
+    from policies.services.lists import upsert_list
+    from policies.services.overlays import upsert_overlay
+    from policies.services.publishing import upsert_policy
+    from policies.services.workflows import upsert_workflow
     from tests.factories import acting_system
     from threada_site.kernel import ids
     from threada_site.kernel.context import EntryPoint
     from threada_site.tenancy.models import Tenant
 
     ctx = acting_system(Tenant.objects.get(id=world.tenant_id), EntryPoint.COMMAND)
-    put_workflow("bench", parse_workflow({"actions": ["pay"]}), ctx=ctx)
-    put_list("odd", parse_list({"items": ["XX", "YY"]}), ctx=ctx)
-    put_policy("bench", spec, ctx=ctx)
-    put_overlay("bench", OverlayScope("workflow", "bench"), ctx=ctx)
+    upsert_workflow("bench", parse_workflow({"actions": ["pay"]}), ctx=ctx)
+    upsert_list("odd", parse_list({"items": ["XX", "YY"]}), ctx=ctx)
+    upsert_policy("bench", spec, ctx=ctx)
+    upsert_overlay("bench", OverlayScope("workflow", "bench"), ctx=ctx)
     request = DecisionRequest(
         point="execute",
         work_item_id=ids.new_uuid(),

@@ -128,7 +128,7 @@ def _context() -> ActingContext:
 
 
 def _put_bank(url: str) -> None:
-    from integrations.services.configure import put_integration
+    from integrations.services.configure import upsert_integration
     from tests.factories import acting_system
     from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel.context import EntryPoint
@@ -138,7 +138,7 @@ def _put_bank(url: str) -> None:
     spec = {"connector": "http", "base_url": url, "idempotent": True, "actions": {"pay": pay}}
     tenant = Tenant.objects.get(slug=TENANT)
     with unit_of_work(tenant.id):
-        put_integration("int_bank", spec, ctx=acting_system(tenant, EntryPoint.COMMAND))
+        upsert_integration("int_bank", spec, ctx=acting_system(tenant, EntryPoint.COMMAND))
 
 
 def _execute() -> None:

@@ -79,8 +79,8 @@ def _prepare(world: World) -> None:
     from policies.documents.overlay import OverlayScope
     from policies.language.request import DecisionRequest
     from policies.services.drafts import draft_policy_version
-    from policies.services.overlays import put_overlay
-    from policies.services.publishing import put_policy
+    from policies.services.overlays import upsert_overlay
+    from policies.services.publishing import upsert_policy
     from tests.factories import acting_system
     from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel import ids
@@ -89,8 +89,8 @@ def _prepare(world: World) -> None:
     tenant = Tenant.objects.get(slug=TENANT)
     ctx = acting_system(tenant)
     with unit_of_work(uuid.UUID(world.tenant_id)):
-        put_policy(POLICY, {"rules": _rules("allow")}, ctx=ctx)
-        put_overlay(POLICY, OverlayScope("workflow", WORKFLOW), ctx=ctx)
+        upsert_policy(POLICY, {"rules": _rules("allow")}, ctx=ctx)
+        upsert_overlay(POLICY, OverlayScope("workflow", WORKFLOW), ctx=ctx)
         draft_policy_version(POLICY, {"rules": _rules("deny")}, ctx=ctx)
         for number in range(DIFFERENT):
             request = DecisionRequest(

@@ -127,7 +127,7 @@ def test_replaying_by_form(office: Office, bank: Receiver, admin: Client) -> Non
 
 
 def test_undoing_by_form(office: Office, bank: Receiver, admin: Client) -> None:
-    office.put_workflow(actions=[*WORKFLOW["actions"], "refund"])
+    office.upsert_workflow(actions=[*WORKFLOW["actions"], "refund"])
     refund = {"method": "POST", "path": "/refunds", "body": "${undoes.idempotency_key}"}
     office.put_bank(base_url=bank.url, actions={"pay": {**BANK["actions"]["pay"], "undo": "refund"}, "refund": refund})
     execution = office.execute(office.decided()).execution

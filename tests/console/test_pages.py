@@ -15,7 +15,7 @@ from django.urls import reverse
 from tests.console.busy import busy_tenant
 from tests.console.people import Console
 from tests.journeys.demo import SMALL, Demo
-from threada_site.console.look_up import address_of
+from threada_site.console.public_id_urls import url_for_public_id
 from threada_site.kernel import ids
 
 LISTS = sorted(f"{model._meta.app_label}_{model._meta.model_name}" for model in site._registry)
@@ -166,8 +166,8 @@ def test_every_id_leads_to_its_page() -> None:
     for prefix, model in named.items():
         some = ids.public_id(prefix, ids.new_uuid())
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
-        assert address_of(some) == reverse(name, args=[some])
-    assert [address_of(text) for text in ("", "_", "xx_01jz0000000000000000000000", "wi_x")] == [None] * 4
+        assert url_for_public_id(some) == reverse(name, args=[some])
+    assert [url_for_public_id(text) for text in ("", "_", "xx_01jz0000000000000000000000", "wi_x")] == [None] * 4
 
 
 @pytest.mark.parametrize("query", ["status=nonsense", "created_after=tomorrow", "policy_version_id=x", "older=x"])

@@ -14,7 +14,7 @@ from telemetry.models import Receipt
 from tests.console.people import Console
 from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import LARGE, Demo
-from threada_site.admin.presence import MOST_WRONG
+from threada_site.admin.reauthentication import MOST_WRONG
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.kernel import clock
@@ -54,7 +54,7 @@ def votes(demo: Demo, step: dict[str, str]) -> int:
 def age(browser: Client, by: timedelta) -> None:
     """Let time pass for the password that was entered."""
     session = browser.session
-    session["confirmed_at"] = (clock.now() - by).timestamp()
+    session["reauthenticated_at"] = (clock.now() - by).timestamp()
     session.save()
 
 

@@ -67,7 +67,7 @@ def stored(tenant: Tenant) -> list[bytes]:
 
 def webhook(tenant: Tenant, receiver: Receiver, slug: str = "siem", **options: Any) -> Delivery:
     with unit_of_work(tenant.id):
-        put = configure_delivery(
+        result = configure_delivery(
             slug,
             target="webhook",
             url=f"{receiver.url}/hook",
@@ -75,7 +75,7 @@ def webhook(tenant: Tenant, receiver: Receiver, slug: str = "siem", **options: A
             ctx=acting_system(tenant),
             **options,
         )
-    return put.row
+    return result.row
 
 
 def to_file(tenant: Tenant, slug: str = "archive", **options: Any) -> Delivery:

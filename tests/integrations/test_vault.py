@@ -18,7 +18,7 @@ from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
 from integrations.models import StoredSecret
 from integrations.services import vault
-from integrations.services.vault import put_secret, reveal
+from integrations.services.vault import reveal, upsert_secret
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
@@ -60,7 +60,7 @@ def store(
     tenant: Tenant, name: str = "bank_token", value: str = CANARY, hosts: tuple[str, ...] = ("bank.example",)
 ) -> None:
     with unit_of_work(tenant.id):
-        put_secret(name, value, hosts=hosts, ctx=acting_system(tenant))
+        upsert_secret(name, value, hosts=hosts, ctx=acting_system(tenant))
 
 
 def refused(name: str, tenant: Tenant, host: str = "bank.example") -> str:

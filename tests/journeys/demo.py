@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from integrations.services.configure import put_integration
+from integrations.services.configure import upsert_integration
 from policies.models import Policy
-from policies.services.publishing import put_policy
+from policies.services.publishing import upsert_policy
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_token
@@ -97,13 +97,13 @@ class Demo:
         ctx = acting_system(self.tenant, EntryPoint.COMMAND)
         with unit_of_work(self.tenant.id):
             current = Integration.objects.select_related("current_version").get(slug="int_bank").current_version
-            put_integration("int_bank", {**current.spec, "base_url": url, **changes}, ctx=ctx)
+            upsert_integration("int_bank", {**current.spec, "base_url": url, **changes}, ctx=ctx)
 
     def put_rules(self, *first: dict[str, Any], policy: str = "payments", only: bool = False) -> None:
         """A new version of a policy with `first` before the rules it has (or instead of them)."""
         with unit_of_work(self.tenant.id):
             rules = Policy.objects.select_related("in_force").get(slug=policy).in_force.document["rules"]
-            put_policy(policy, {"rules": [*first, *([] if only else rules)]}, ctx=acting_system(self.tenant))
+            upsert_policy(policy, {"rules": [*first, *([] if only else rules)]}, ctx=acting_system(self.tenant))
 
     def check_receipts(self) -> int:
         """Hold every receipt to its digest and its columns to its body; how many there are."""

@@ -12,11 +12,11 @@ from policies.documents.workflow import parse_workflow
 from policies.language.facts import Point
 from policies.language.request import DecisionRequest
 from policies.models import PolicyVersion
-from policies.services.channels import put_channel
-from policies.services.lists import put_list
-from policies.services.overlays import put_overlay
-from policies.services.publishing import put_policy
-from policies.services.workflows import put_workflow
+from policies.services.channels import upsert_channel
+from policies.services.lists import upsert_list
+from policies.services.overlays import upsert_overlay
+from policies.services.publishing import upsert_policy
+from policies.services.workflows import upsert_workflow
 from telemetry.models import Receipt
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
@@ -53,17 +53,17 @@ PAYMENTS = spec(
 
 def put_payment_run(ctx: ActingContext) -> None:
     """Workflow, channel and list that `PAYMENTS` speaks of."""
-    put_workflow("payment_run", parse_workflow({"payload_schema": PAYMENT_SCHEMA, "actions": ["pay"]}), ctx=ctx)
-    put_channel("web_main", ctx=ctx)
-    put_list("sanctioned_vendors", parse_list({"items": ["Initech"]}), ctx=ctx)
+    upsert_workflow("payment_run", parse_workflow({"payload_schema": PAYMENT_SCHEMA, "actions": ["pay"]}), ctx=ctx)
+    upsert_channel("web_main", ctx=ctx)
+    upsert_list("sanctioned_vendors", parse_list({"items": ["Initech"]}), ctx=ctx)
 
 
 def put_in_force(
     document: dict[str, Any], scope: OverlayScope = PAYMENT_RUN, *, ctx: ActingContext, policy: str = "payments"
 ) -> PolicyVersion:
     """Publish `document` as `policy`, and bind it."""
-    version = put_policy(policy, document, ctx=ctx).row
-    put_overlay(policy, scope, ctx=ctx)
+    version = upsert_policy(policy, document, ctx=ctx).row
+    upsert_overlay(policy, scope, ctx=ctx)
     return version
 
 

@@ -25,12 +25,12 @@ from policies.models import (
     WorkflowVersion,
 )
 from policies.publication import Emergency
-from policies.services.channels import put_channel
+from policies.services.channels import upsert_channel
 from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
-from policies.services.overlays import put_overlay, remove_overlay
-from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
-from policies.services.workflows import put_workflow
+from policies.services.overlays import remove_overlay, upsert_overlay
+from policies.services.publishing import publish_policy_version, retire_policy_version, upsert_policy
+from policies.services.workflows import upsert_workflow
 from tests.factories import acting, make_principal
 from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, receipts, rule, spec
 from threada_site.database.unit_of_work import unit_of_work
@@ -109,7 +109,7 @@ def test_a_draft_edited_meanwhile_is_published_as_it_is_then(ctx: ActingContext)
 
 def test_publishing_and_retiring_at_once_end_in_one_order(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
-        old = put_policy("payments", ALLOW, ctx=ctx).row
+        old = upsert_policy("payments", ALLOW, ctx=ctx).row
         new = draft_policy_version("payments", DENY, ctx=ctx).row
     race(ctx, lambda: publish_policy_version(new, ctx=ctx), lambda: retire_policy_version(old, ctx=ctx))
     with unit_of_work(ctx.tenant_id):
@@ -118,34 +118,34 @@ def test_publishing_and_retiring_at_once_end_in_one_order(ctx: ActingContext) ->
 
 
 def test_a_thing_put_twice_at_once_is_made_once(ctx: ActingContext) -> None:
-    puts = race(ctx, *[lambda: put_channel("web_main", ctx=ctx)] * 2)
-    assert [put.change for put in puts] == ["created", "unchanged"]
+    results = race(ctx, *[lambda: upsert_channel("web_main", ctx=ctx)] * 2)
+    assert [upserted.change for upserted in results] == ["created", "unchanged"]
     document = parse_workflow({})
-    puts = race(ctx, *[lambda: put_workflow("payment_run", document, ctx=ctx)] * 2)
-    assert [put.change for put in puts] == ["created", "unchanged"]
-    puts = race(ctx, *[lambda: put_policy("payments", ALLOW, ctx=ctx)] * 2)
-    assert [put.change for put in puts] == ["created", "unchanged"]
-    puts = race(ctx, *[lambda: put_overlay("payments", PAYMENT_RUN, ctx=ctx)] * 2)
-    assert [put.change for put in puts] == ["created", "unchanged"]
+    results = race(ctx, *[lambda: upsert_workflow("payment_run", document, ctx=ctx)] * 2)
+    assert [upserted.change for upserted in results] == ["created", "unchanged"]
+    results = race(ctx, *[lambda: upsert_policy("payments", ALLOW, ctx=ctx)] * 2)
+    assert [upserted.change for upserted in results] == ["created", "unchanged"]
+    results = race(ctx, *[lambda: upsert_overlay("payments", PAYMENT_RUN, ctx=ctx)] * 2)
+    assert [upserted.change for upserted in results] == ["created", "unchanged"]
     with unit_of_work(ctx.tenant_id):
         counts = [model.objects.count() for model in (Channel, WorkflowVersion, PolicyVersion, Overlay)]
         assert counts == [1, 1, 1, 1]
 
 
 def test_two_drafts_made_at_once_have_different_numbers(ctx: ActingContext) -> None:
-    puts = race(
+    results = race(
         ctx,
         lambda: draft_policy_version("payments", ALLOW, ctx=ctx),
         lambda: draft_policy_version("payments", DENY, ctx=ctx),
     )
-    assert [put.row.number for put in puts] == [1, 2]
+    assert [upserted.row.number for upserted in results] == [1, 2]
 
 
 def test_an_overlay_is_removed_once(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
         put_payment_run(ctx)
-        put_policy("payments", PAYMENTS, ctx=ctx)
-        overlay = put_overlay("payments", PAYMENT_RUN, ctx=ctx).row
+        upsert_policy("payments", PAYMENTS, ctx=ctx)
+        overlay = upsert_overlay("payments", PAYMENT_RUN, ctx=ctx).row
     removed, late = race(ctx, *[lambda: remove_overlay(Overlay(id=overlay.id), ctx=ctx)] * 2)
     assert removed is None
     assert isinstance(late, errors.NotFound)
@@ -154,12 +154,12 @@ def test_an_overlay_is_removed_once(ctx: ActingContext) -> None:
 def test_a_version_published_while_an_overlay_is_added_is_checked_against_it(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
         put_payment_run(ctx)
-        put_workflow("other", parse_workflow({"payload_schema": {"properties": {"x": {"type": "string"}}}}), ctx=ctx)
-        put_policy("payments", ALLOW, ctx=ctx)
+        upsert_workflow("other", parse_workflow({"payload_schema": {"properties": {"x": {"type": "string"}}}}), ctx=ctx)
+        upsert_policy("payments", ALLOW, ctx=ctx)
         draft = draft_policy_version("payments", PAYMENTS, ctx=ctx).row
     _, published = race(
         ctx,
-        lambda: put_overlay("payments", OverlayScope("workflow", "other"), ctx=ctx),
+        lambda: upsert_overlay("payments", OverlayScope("workflow", "other"), ctx=ctx),
         lambda: publish_policy_version(draft, ctx=ctx),
     )
     assert isinstance(published, errors.PolicyDocumentInvalid)
@@ -184,7 +184,7 @@ def test_deciding_while_a_version_is_replaced_always_finds_one(ctx: ActingContex
         try:
             for turn in range(10):
                 with unit_of_work(ctx.tenant_id):
-                    put_policy("payments", DENY if turn % 2 == 0 else ALLOW, ctx=ctx)
+                    upsert_policy("payments", DENY if turn % 2 == 0 else ALLOW, ctx=ctx)
         finally:
             done.set()
         for each in deciding:
@@ -201,7 +201,7 @@ class TestEmergencies:
     @pytest.fixture
     def opened(self, ctx: ActingContext) -> EmergencyPublication:
         with unit_of_work(ctx.tenant_id):
-            put_policy("payments", ALLOW, ctx=ctx)
+            upsert_policy("payments", ALLOW, ctx=ctx)
             draft = draft_policy_version("payments", DENY, ctx=ctx).row
             publish_policy_version(draft, ctx=ctx, emergency=Emergency("fire", timedelta(hours=1)))
             return EmergencyPublication.objects.get()

@@ -18,9 +18,9 @@ from policies.documents.overlay import OverlayScope
 from policies.language.approvals import from_json
 from policies.language.evaluation import RulebookEntry, Verdict, evaluate
 from policies.models import PolicyDecision, PolicyVersion
-from policies.services.lists import put_list
-from policies.services.overlays import put_overlay, remove_overlay
-from policies.services.publishing import put_policy, retire_policy_version
+from policies.services.lists import upsert_list
+from policies.services.overlays import remove_overlay, upsert_overlay
+from policies.services.publishing import retire_policy_version, upsert_policy
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENTS,
@@ -127,8 +127,8 @@ def test_a_decision_keeps_what_is_needed_to_repeat_it(book: ActingContext) -> No
 def test_stored_facts_and_versions_give_the_same_outcome_again(book: ActingContext, request_: dict[str, Any]) -> None:
     put_in_force(PAYMENTS, ctx=book)
     decision = decide(asking(**request_), ctx=book)
-    put_policy("payments", spec(rule("other", "deny")), ctx=book)
-    put_list("sanctioned_vendors", parse_list({"items": []}), ctx=book)
+    upsert_policy("payments", spec(rule("other", "deny")), ctx=book)
+    upsert_list("sanctioned_vendors", parse_list({"items": []}), ctx=book)
     assert answered(book, **request_) == ("deny", ["OTHER"])
     again = evaluated_again(PolicyDecision.objects.get(id=decision.id), book)
     assert (again.outcome, list(again.reason_codes)) == (decision.outcome, decision.reason_codes)
@@ -173,14 +173,14 @@ def test_deciding_takes_two_statements(book: ActingContext) -> None:
 
 
 def test_without_an_overlay_there_is_no_policy(book: ActingContext) -> None:
-    put_policy("payments", PAYMENTS, ctx=book)
+    upsert_policy("payments", PAYMENTS, ctx=book)
     assert answered(book) == ("deny", ["policy_missing"])
 
 
 def test_a_policy_that_is_bound_and_not_in_force_denies(book: ActingContext) -> None:
     put_in_force(spec(rule("yes", "allow")), TENANT, ctx=book, policy="wide")
     first = put_in_force(PAYMENTS, ctx=book)
-    second = put_policy("payments", spec(rule("yes", "allow")), ctx=book).row
+    second = upsert_policy("payments", spec(rule("yes", "allow")), ctx=book).row
     assert answered(book) == ("allow", ["YES"])
     retire_policy_version(second, ctx=book)
     decision = decide(asking(), ctx=book)
@@ -188,7 +188,7 @@ def test_a_policy_that_is_bound_and_not_in_force_denies(book: ActingContext) -> 
     assert decision.rule_errors == [{"policy": "payments", "rule": "", "message": "It has no version in force."}]
     assert {"policy": "payments", "version_id": None, "scope": None, "on": []} in decision.versions
     assert PolicyVersion.objects.get(id=first.id).status == "published"
-    put_policy("payments", PAYMENTS, ctx=book)
+    upsert_policy("payments", PAYMENTS, ctx=book)
     assert answered(book) == ("allow", ["YES", "WITHIN_LIMITS"])
 
 
@@ -241,16 +241,16 @@ def test_nothing_that_matches_denies(book: ActingContext) -> None:
 
 
 def test_a_list_that_is_gone_denies(book: ActingContext) -> None:
-    draft = put_policy("payments", spec(rule("odd", "deny", "true")), ctx=book, publish=False).row
+    draft = upsert_policy("payments", spec(rule("odd", "deny", "true")), ctx=book, publish=False).row
     gone = spec(rule("odd", "deny", "'a' in lists.nothing"))
     PolicyVersion.objects.filter(id=draft.id).update(document=gone, status="published")
     draft.policy.in_force = draft
     draft.policy.save()
-    put_overlay_unchecked(draft, book)
+    upsert_overlay_unchecked(draft, book)
     assert answered(book) == ("deny", ["policy_error"])
 
 
-def put_overlay_unchecked(version: PolicyVersion, ctx: ActingContext) -> None:
+def upsert_overlay_unchecked(version: PolicyVersion, ctx: ActingContext) -> None:
     version.policy.overlays.create(tenant_id=ctx.tenant_id, scope_kind="tenant", scope_slug="")
 
 
@@ -281,7 +281,7 @@ def test_a_narrower_overlay_tightens_and_loosens_only_what_it_names_and_may(
 ) -> None:
     put_in_force(spec({**wide, "overridable": True}), TENANT, ctx=book, policy="wide")
     put_in_force(spec(narrow), scope, ctx=book, policy="narrow")
-    put_policy("wide", spec(wide), ctx=book)
+    upsert_policy("wide", spec(wide), ctx=book)
     decision = decide(asking(), ctx=book)
     assert decision.outcome == outcome
     assert [row["scope"] for row in decision.versions] == ["tenant", scope.kind]
@@ -299,8 +299,8 @@ def test_an_overlay_elsewhere_does_not_speak(book: ActingContext) -> None:
 
 def test_an_overlay_that_is_removed_speaks_no_more(book: ActingContext) -> None:
     put_in_force(spec(YES), PAYMENT_RUN, ctx=book)
-    put_policy("strict", spec(NO), ctx=book)
-    overlay = put_overlay("strict", TENANT, ctx=book).row
+    upsert_policy("strict", spec(NO), ctx=book)
+    overlay = upsert_overlay("strict", TENANT, ctx=book).row
     assert answered(book) == ("deny", ["NO"])
     remove_overlay(overlay, ctx=book)
     assert answered(book) == ("allow", ["YES"])
@@ -309,7 +309,7 @@ def test_an_overlay_that_is_removed_speaks_no_more(book: ActingContext) -> None:
 def test_a_new_list_version_counts_from_the_next_decision_on(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     assert answered(book) == ("allow", ["WITHIN_LIMITS"])
-    put_list("sanctioned_vendors", parse_list({"items": ["Hooli"]}), ctx=book)
+    upsert_list("sanctioned_vendors", parse_list({"items": ["Hooli"]}), ctx=book)
     assert answered(book) == ("deny", ["SANCTIONED"])
 
 

@@ -10,14 +10,13 @@ from django.db import IntegrityError, connection, transaction
 
 from policies.deciding.decide import decide
 from policies.documents.policy import parse_policy
-from policies.language import budget
-from policies.language import rule_tests
+from policies.language import budget, rule_tests
 from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
 from policies.language.facts import build_facts
 from policies.language.rule_tests import run_tests
 from policies.models import Policy, PolicyVersion
-from policies.services.overlays import put_overlay
-from policies.services.publishing import put_policy
+from policies.services.overlays import upsert_overlay
+from policies.services.publishing import upsert_policy
 from policies.services.validation import validate_policy
 from tests.factories import acting, make_principal
 from tests.policies.random_rulebooks import NOW
@@ -117,8 +116,8 @@ def test_tests_that_take_too_long_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_checks_against_many_workflows_stop(work: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     put_payment_run(work)
-    version = put_policy("payments", spec(rule("no", "deny", "item.payload.amount_minor > 5")), ctx=work).row
-    put_overlay("payments", TENANT, ctx=work)
+    version = upsert_policy("payments", spec(rule("no", "deny", "item.payload.amount_minor > 5")), ctx=work).row
+    upsert_overlay("payments", TENANT, ctx=work)
     monkeypatch.setattr("policies.services.validation.CHECK_SECONDS", -1.0)
     found = validate_policy(version.document, policy=version.policy, ctx=work)
     assert [entry.code for entry in found.type_errors] == ["too_large"]
@@ -128,15 +127,15 @@ def test_what_applies_in_one_tenant_is_bounded(work: ActingContext, monkeypatch:
     monkeypatch.setattr(budget, "MAX_RULES_APPLYING", 3)
     put_payment_run(work)
     put_in_force(rules(2, "true"), TENANT, ctx=work, policy="first")
-    put_policy("second", rules(2, "true"), ctx=work)
+    upsert_policy("second", rules(2, "true"), ctx=work)
     with pytest.raises(errors.PolicyDocumentInvalid, match="More would apply"), transaction.atomic():
-        put_overlay("second", PAYMENT_RUN, ctx=work)
-    put_policy("second", rules(1, "true"), ctx=work)
-    put_overlay("second", PAYMENT_RUN, ctx=work)
-    put_overlay("second", WEB_MAIN, ctx=work)
+        upsert_overlay("second", PAYMENT_RUN, ctx=work)
+    upsert_policy("second", rules(1, "true"), ctx=work)
+    upsert_overlay("second", PAYMENT_RUN, ctx=work)
+    upsert_overlay("second", WEB_MAIN, ctx=work)
     with pytest.raises(errors.PolicyDocumentInvalid, match="More would apply"), transaction.atomic():
-        put_policy("first", rules(3, "true"), ctx=work)
-    put_policy("unbound", rules(900, "true"), ctx=work)
+        upsert_policy("first", rules(3, "true"), ctx=work)
+    upsert_policy("unbound", rules(900, "true"), ctx=work)
     assert budget.limit_errors({"a": rules(1, "x" * (budget.MAX_BYTES_APPLYING + 1))})[0].code == "too_large"
 
 
@@ -155,8 +154,8 @@ def test_a_rule_that_fails_denies_and_is_named(work: ActingContext) -> None:
 def test_no_version_in_force_denies(work: ActingContext) -> None:
     put_payment_run(work)
     assert decide(asking(), ctx=work).reason_codes == ["policy_missing"]
-    put_policy("drafted", spec(rule("yes", "allow")), ctx=work, publish=False)
-    put_overlay("drafted", TENANT, ctx=work)
+    upsert_policy("drafted", spec(rule("yes", "allow")), ctx=work, publish=False)
+    upsert_overlay("drafted", TENANT, ctx=work)
     assert decide(asking(), ctx=work).reason_codes == ["policy_missing"]
 
 
@@ -167,9 +166,9 @@ def test_another_tenants_version_can_never_be_in_force(
     """Not even by SQL that row-level security does not hold back: the key is (tenant, version)."""
     theirs = acting(other_tenant, make_principal(other_tenant, "eve", roles=["tenant_admin"]))
     with unit_of_work(other_tenant.id):
-        foreign = put_policy("payments", spec(rule("yes", "allow")), ctx=theirs).row
+        foreign = upsert_policy("payments", spec(rule("yes", "allow")), ctx=theirs).row
     with unit_of_work(ctx.tenant_id):
-        mine = put_policy("payments", spec(rule("no", "deny")), ctx=ctx).row
+        mine = upsert_policy("payments", spec(rule("no", "deny")), ctx=ctx).row
         with pytest.raises(IntegrityError, match="policy_in_force_fk"):
             put_in_force_by_sql(foreign, ctx, as_role)
         assert Policy.objects.get().in_force_id == mine.id

@@ -17,11 +17,11 @@ from policies.language.field_errors import FieldErrors
 from policies.language.overriding import override_errors
 from policies.language.time_window import ALWAYS, TimeWindow, read_time_window, whole_milliseconds
 from policies.models import Overlay, PolicyVersion
-from policies.replay.recorded_decisions import ScopeNotRecordedError, scopes_that_hold
+from policies.replay.recorded_decisions import ScopeNotRecordedError, matching_scopes
 from policies.selectors import requester_groups, stored_facts
 from policies.services.drafts import draft_policy_version
-from policies.services.overlays import put_overlay
-from policies.services.publishing import publish_policy_version, put_policy
+from policies.services.overlays import upsert_overlay
+from policies.services.publishing import publish_policy_version, upsert_policy
 from tests.factories import make_principal
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
@@ -98,7 +98,7 @@ def test_the_requesters_groups_are_a_fact_of_the_decision(book: ActingContext, a
 
 def test_a_policy_bound_to_two_groups_of_one_requester_is_asked_once(book: ActingContext, ann: User) -> None:
     put_in_force(spec(YES), EMEA, ctx=book)
-    put_overlay("payments", BOARD, ctx=book)
+    upsert_overlay("payments", BOARD, ctx=book)
     decision = decide(asking(requester=ann.public_id), ctx=book)
     assert [(row["scope"], row["on"]) for row in decision.versions] == [("group", ["board", "emea"])]
     assert len(decision.trace) == 1
@@ -127,8 +127,8 @@ def test_a_window_is_half_open_and_decided_by_the_decisions_instant(
     book: ActingContext, at: Any, instant: datetime, said: str
 ) -> None:
     put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
-    put_policy("holidays", spec(NO), ctx=book)
-    put_overlay("holidays", PAYMENT_RUN, window=TimeWindow(NOON, NOON + HOUR), ctx=book)
+    upsert_policy("holidays", spec(NO), ctx=book)
+    upsert_overlay("holidays", PAYMENT_RUN, window=TimeWindow(NOON, NOON + HOUR), ctx=book)
     at(instant)
     decision = decide(asking(), ctx=book)
     assert decision.outcome == said
@@ -136,8 +136,8 @@ def test_a_window_is_half_open_and_decided_by_the_decisions_instant(
 
 
 def test_the_instant_in_the_facts_decides_to_the_millisecond(book: ActingContext, at: Any) -> None:
-    put_policy("late", spec(YES), ctx=book)
-    put_overlay("late", TENANT, window=TimeWindow(NOON), ctx=book)
+    upsert_policy("late", spec(YES), ctx=book)
+    upsert_overlay("late", TENANT, window=TimeWindow(NOON), ctx=book)
     almost = NOON + timedelta(microseconds=999)
     at(almost)
     assert whole_milliseconds(almost) == NOON
@@ -149,8 +149,8 @@ def test_the_instant_in_the_facts_decides_to_the_millisecond(book: ActingContext
 def test_another_window_changes_the_overlay_that_is_there(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
     until = TimeWindow(None, NOON)
-    changed = put_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
-    same = put_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
+    changed = upsert_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
+    same = upsert_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
     assert (changed.change, same.change) == ("changed", "unchanged")
     assert Overlay.objects.get().window == until
     (entry,) = receipts("overlay.changed")
@@ -231,7 +231,7 @@ def test_a_draft_may_name_what_is_not_in_force_yet_and_is_published_after_it(boo
     draft = draft_policy_version("narrow", overriding("wide/no"), ctx=book).row
     with pytest.raises(errors.PolicyDocumentInvalid, match="overridable"):
         publish_policy_version(draft, ctx=book)
-    put_policy("wide", WIDE, ctx=book)
+    upsert_policy("wide", WIDE, ctx=book)
     assert publish_policy_version(draft, ctx=book).status == "published"
 
 
@@ -243,8 +243,8 @@ def test_no_scope_loosens_one_that_is_as_narrow_or_narrower(book: ActingContext,
     for denying, wide in enumerate(scopes):
         for loosening, narrow in enumerate(scopes):
             Overlay.objects.all().delete()
-            put_overlay("wide", wide, ctx=book)
-            put_overlay("narrow", narrow, ctx=book)
+            upsert_overlay("wide", wide, ctx=book)
+            upsert_overlay("narrow", narrow, ctx=book)
             said = outcome(book, requester=ann.public_id)
             assert said == ("allow" if loosening > denying else "deny"), (wide, narrow)
 
@@ -259,8 +259,8 @@ def test_an_unknown_requester_is_in_no_group(book: ActingContext, ann: User) -> 
 def test_which_packs_held_a_workflow_then_is_not_guessed() -> None:
     """A replay says so instead of taking the packs of now."""
     facts = {"item": {"workflow": "payment_run", "channel": "", "requester_groups": ["emea"]}}
-    assert scopes_that_hold([TENANT, PAYMENT_RUN, WEB_MAIN, EMEA, BOARD], facts) == [TENANT, PAYMENT_RUN, EMEA]
+    assert matching_scopes([TENANT, PAYMENT_RUN, WEB_MAIN, EMEA, BOARD], facts) == [TENANT, PAYMENT_RUN, EMEA]
     with pytest.raises(ScopeNotRecordedError):
-        scopes_that_hold([OverlayScope("pack", "payments")], facts)
+        matching_scopes([OverlayScope("pack", "payments")], facts)
     with pytest.raises(ScopeNotRecordedError):
-        scopes_that_hold([EMEA], {"item": {"workflow": "payment_run", "channel": ""}})
+        matching_scopes([EMEA], {"item": {"workflow": "payment_run", "channel": ""}})

@@ -26,9 +26,9 @@ from policies.replay.request import (
     resume_replay,
 )
 from policies.replay.run import run_replay
-from policies.services.lists import put_list
-from policies.services.overlays import put_overlay
-from policies.services.publishing import put_policy, retire_policy_version
+from policies.services.lists import upsert_list
+from policies.services.overlays import upsert_overlay
+from policies.services.publishing import retire_policy_version, upsert_policy
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENTS,
@@ -156,7 +156,7 @@ def test_decisions_of_older_versions_are_compared_with_the_version_in_force(book
     put_in_force(PAYMENTS, ctx=book)
     three_cases(book)
     now_in_force = spec(NO)
-    put_policy("payments", now_in_force, ctx=book)
+    upsert_policy("payments", now_in_force, ctx=book)
     decide(asking(), ctx=book)
     assert counts(replayed(now_in_force, book)) == (4, 0, 0)
     assert counts(replayed(PAYMENTS, book)) == (4, 4, 0)
@@ -169,7 +169,7 @@ def test_other_policies_are_as_they_were_then(book: ActingContext) -> None:
     put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
     put_in_force(PAYMENTS, ctx=book)
     decide(asking(), ctx=book)
-    put_policy("wide", spec(NO), ctx=book)
+    upsert_policy("wide", spec(NO), ctx=book)
     assert counts(replayed(PAYMENTS, book)) == (1, 0, 0)
     assert counts(replayed(spec(NO), book)) == (1, 1, 0)
 
@@ -228,7 +228,7 @@ def test_a_rule_that_fails_on_what_there_is_is_an_answer(book: ActingContext) ->
 
 def test_lists_are_as_they_were_when_it_was_decided(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
-    put_list("watched", parse_list({"items": ["Hooli"]}), ctx=book)
+    upsert_list("watched", parse_list({"items": ["Hooli"]}), ctx=book)
     decide(asking(), ctx=book)
     reading = spec(rule("watched", "deny", "item.payload.vendor in lists.watched"), YES)
     unsure = replayed(reading, book)
@@ -236,7 +236,7 @@ def test_lists_are_as_they_were_when_it_was_decided(book: ActingContext) -> None
     assert unsure.summary["not_replayable_because"] == {"list_not_recorded": {"count": 1, "lists.watched": 1}}
     put_in_force(reading, ctx=book)
     assert decide(asking(), ctx=book).outcome == "deny"
-    put_list("watched", parse_list({"items": []}), ctx=book)
+    upsert_list("watched", parse_list({"items": []}), ctx=book)
     assert decide(asking(), ctx=book).outcome == "allow"
     replay = replayed(reading, book, against=Against.RECORDED)
     assert counts(replay) == (2, 0, 1)
@@ -245,9 +245,9 @@ def test_lists_are_as_they_were_when_it_was_decided(book: ActingContext) -> None
 def test_a_list_version_long_in_use_is_certain(book: ActingContext, settled: None) -> None:
     put_in_force(spec(YES), ctx=book)
     decide(asking(), ctx=book)
-    put_list("watched", parse_list({"items": ["Hooli"]}), ctx=book)
+    upsert_list("watched", parse_list({"items": ["Hooli"]}), ctx=book)
     decide(asking(), ctx=book)
-    put_list("watched", parse_list({"items": []}), ctx=book)
+    upsert_list("watched", parse_list({"items": []}), ctx=book)
     decide(asking(), ctx=book)
     replay = replayed(spec(rule("watched", "deny", "item.payload.vendor in lists.watched"), YES), book)
     assert (counts(replay), replay.summary["not_replayable_because"]) == (
@@ -278,8 +278,8 @@ def test_what_the_clock_stopped_is_compared_with_nothing(book: ActingContext, mo
 
 
 def test_a_first_version_is_replayed_where_nothing_was_in_force(book: ActingContext) -> None:
-    put_policy("payments", spec(YES), ctx=book, publish=False)
-    put_overlay("payments", PAYMENT_RUN, ctx=book)
+    upsert_policy("payments", spec(YES), ctx=book, publish=False)
+    upsert_overlay("payments", PAYMENT_RUN, ctx=book)
     assert decide(asking(), ctx=book).reason_codes == ["policy_missing"]
     replay = replayed(spec(YES), book)
     assert (counts(replay), replay.summary["outcomes"]) == ((1, 1, 0), {"deny": {"allow": 1}})
@@ -333,7 +333,7 @@ def test_it_goes_on_where_it_was_and_counts_nothing_twice(book: ActingContext, m
         replay.id,
         ctx=book,
         is_asked_to_stop=lambda: len(told) == 1,
-        tell=lambda r: told.append((r.replayed, r.percent)),
+        after_batch=lambda r: told.append((r.replayed, r.percent)),
     )
     replay.refresh_from_db()
     assert (replay.status, replay.replayed, replay.attempt) == ("requested", 5, 1)
@@ -353,7 +353,7 @@ def test_a_cancelled_one_stops_and_may_be_resumed(book: ActingContext, monkeypat
         if running.status == "running":
             cancel_replay(PolicyReplay.objects.select_for_update().get(id=running.id), ctx=book)
 
-    assert run_replay(replay.id, ctx=book, tell=cancel)
+    assert run_replay(replay.id, ctx=book, after_batch=cancel)
     replay.refresh_from_db()
     assert (replay.status, replay.replayed) == ("cancelled", 5)
     assert not run_replay(replay.id, ctx=book)
@@ -379,7 +379,7 @@ def test_who_was_overtaken_writes_nothing_more(book: ActingContext, monkeypatch:
             PolicyReplay.objects.filter(id=running.id).update(lease_until=clock.now() - timedelta(seconds=1))
             assert run_replay(running.id, ctx=book)
 
-    assert run_replay(replay.id, ctx=book, tell=overtake)
+    assert run_replay(replay.id, ctx=book, after_batch=overtake)
     replay.refresh_from_db()
     assert (replay.status, counts(replay), replay.attempt) == ("finished", (12, 0, 0), 2)
 

@@ -16,7 +16,7 @@ from policies.deciding.decide import decide
 from policies.documents.policy import parse_policy
 from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
 from policies.language.facts import build_facts
-from policies.services.publishing import put_policy
+from policies.services.publishing import upsert_policy
 from tests.factories import acting_system, make_tenant
 from tests.journeys.worker import database_url
 from tests.policies.rulebooks import TENANT, asking, put_in_force, put_payment_run, rule, spec
@@ -97,7 +97,7 @@ def test_ten_thousand_stored_decisions_are_the_same_in_another_process() -> None
     for against in ("recorded", "in_force"):
         assert replayed_elsewhere(against) == {"replayed": STORED, "flipped": 0, "not_replayable": 0, "flips": []}
     with unit_of_work(tenant.id):
-        put_policy("payments", spec(rule("no", "deny")), ctx=ctx)
+        upsert_policy("payments", spec(rule("no", "deny")), ctx=ctx)
     assert replayed_elsewhere("recorded", "--version", "1")["flipped"] == 0
     assert replayed_elsewhere("in_force")["flipped"] == 0
 

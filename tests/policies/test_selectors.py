@@ -14,10 +14,10 @@ from policies.deciding.decide import decide
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import parse_workflow
 from policies.models import Workflow
-from policies.services.channels import put_channel
-from policies.services.overlays import put_overlay
-from policies.services.publishing import put_policy
-from policies.services.workflows import put_workflow
+from policies.services.channels import upsert_channel
+from policies.services.overlays import upsert_overlay
+from policies.services.publishing import upsert_policy
+from policies.services.workflows import upsert_workflow
 from tests.factories import acting, make_principal
 from tests.policies.rulebooks import PAYMENTS, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec
 from threada_site.database.unit_of_work import unit_of_work
@@ -46,7 +46,7 @@ def test_a_workflow_in_force_is_read_with_one_statement(work: ActingContext) -> 
 def test_a_new_version_of_a_workflow_is_seen_at_once(work: ActingContext) -> None:
     put_payment_run(work)
     selectors.workflow_in_force("payment_run", channel=None, ctx=work)
-    put_workflow("payment_run", parse_workflow({"channel_required": True}), ctx=work)
+    upsert_workflow("payment_run", parse_workflow({"channel_required": True}), ctx=work)
     found = selectors.workflow_in_force("payment_run", channel=None, ctx=work)
     assert found is not None
     assert (found.document.channel_required, found.channel_exists) == (True, False)
@@ -75,8 +75,8 @@ def test_another_tenant_sees_nothing(ctx: ActingContext, other_tenant: Tenant) -
 
 def test_overlays_in_effect_are_told_from_wide_to_narrow(work: ActingContext) -> None:
     put_payment_run(work)
-    put_workflow("other", parse_workflow({}), ctx=work)
-    put_channel("desk", ctx=work)
+    upsert_workflow("other", parse_workflow({}), ctx=work)
+    upsert_channel("desk", ctx=work)
     for policy, scope in (
         ("on-channel", WEB_MAIN),
         ("on-desk", OverlayScope("channel", "desk")),
@@ -84,8 +84,8 @@ def test_overlays_in_effect_are_told_from_wide_to_narrow(work: ActingContext) ->
         ("on-other", OverlayScope("workflow", "other")),
         ("on-tenant", TENANT),
     ):
-        put_policy(policy, spec(rule("yes", "allow")), ctx=work)
-        put_overlay(policy, scope, ctx=work)
+        upsert_policy(policy, spec(rule("yes", "allow")), ctx=work)
+        upsert_overlay(policy, scope, ctx=work)
 
     def names(workflow: str, channel: str) -> list[str]:
         found = selectors.applying(selectors.overlays(work), workflow=workflow, channel=channel)
@@ -98,7 +98,7 @@ def test_overlays_in_effect_are_told_from_wide_to_narrow(work: ActingContext) ->
 
 def test_a_grant_on_one_workflow_shows_its_decisions_alone(work: ActingContext) -> None:
     put_payment_run(work)
-    put_workflow("other", parse_workflow({}), ctx=work)
+    upsert_workflow("other", parse_workflow({}), ctx=work)
     put_in_force(PAYMENTS, ctx=work)
     mine, theirs = (decide(asking(workflow=workflow), ctx=work) for workflow in ("payment_run", "other"))
     reader = granted_only(work, Workflow.objects.get(slug="payment_run"))
@@ -137,5 +137,5 @@ def test_what_is_kept_in_memory_is_bounded() -> None:
 
 @pytest.mark.parametrize("name", ["", "-1", "1.0", "99999999999999999999"])
 def test_a_nonsense_version_name_finds_nothing(work: ActingContext, name: str) -> None:
-    version = put_policy("payments", spec(rule("yes", "allow")), ctx=work).row
+    version = upsert_policy("payments", spec(rule("yes", "allow")), ctx=work).row
     assert selectors.policy_version_named(version.policy, name) is None

@@ -13,13 +13,13 @@ from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import DEFAULT_REJECT_REASONS, parse_workflow
 from policies.models import Channel, ListVersion, Overlay, Policy, PolicyVersion, WorkflowVersion
-from policies.services.channels import put_channel
+from policies.services.channels import upsert_channel
 from policies.services.drafts import draft_policy_version, edit_draft
-from policies.services.lists import put_list
-from policies.services.overlays import put_overlay, remove_overlay
-from policies.services.publishing import publish_policy_version, put_policy, retire_policy_version
+from policies.services.lists import upsert_list
+from policies.services.overlays import remove_overlay, upsert_overlay
+from policies.services.publishing import publish_policy_version, retire_policy_version, upsert_policy
 from policies.services.validation import validate_policy
-from policies.services.workflows import put_workflow
+from policies.services.workflows import upsert_workflow
 from tests.jobs import waiting_jobs
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
@@ -49,21 +49,26 @@ def waiting_reseals() -> list[list[str]]:
 
 
 def test_a_channel_is_put_once(work: ActingContext) -> None:
-    assert put_channel("web_main", ctx=work).change is Change.CREATED
-    assert put_channel("web_main", ctx=work).change is Change.UNCHANGED
-    assert put_channel("web_main", ctx=work, name="Web form").change is Change.CHANGED
+    assert upsert_channel("web_main", ctx=work).change is Change.CREATED
+    assert upsert_channel("web_main", ctx=work).change is Change.UNCHANGED
+    assert upsert_channel("web_main", ctx=work, name="Web form").change is Change.CHANGED
     assert list(Channel.objects.values_list("slug", "name")) == [("web_main", "Web form")]
     assert receipt_kinds()[-2:] == ["channel.created", "channel.renamed"]
     assert receipts("channel.created")[0]["subject"] == {"channel_id": "web_main"}
 
 
 def test_a_workflow_gets_a_new_version_only_when_it_means_something_else(work: ActingContext) -> None:
-    first = put_workflow("payment_run", parse_workflow({"payload_schema": PAYMENT_SCHEMA}), ctx=work)
+    first = upsert_workflow("payment_run", parse_workflow({"payload_schema": PAYMENT_SCHEMA}), ctx=work)
     said_otherwise = {"payload_schema": dict(reversed(PAYMENT_SCHEMA.items())), "channel_required": False}
-    same = put_workflow("payment_run", parse_workflow(said_otherwise), ctx=work)
-    renamed = put_workflow("payment_run", parse_workflow({**said_otherwise, "name": "Payments"}), ctx=work)
-    changed = put_workflow("payment_run", parse_workflow({"channel_required": True}), ctx=work)
-    assert [put.change for put in (first, same, renamed, changed)] == ["created", "unchanged", "changed", "changed"]
+    same = upsert_workflow("payment_run", parse_workflow(said_otherwise), ctx=work)
+    renamed = upsert_workflow("payment_run", parse_workflow({**said_otherwise, "name": "Payments"}), ctx=work)
+    changed = upsert_workflow("payment_run", parse_workflow({"channel_required": True}), ctx=work)
+    assert [result.change for result in (first, same, renamed, changed)] == [
+        "created",
+        "unchanged",
+        "changed",
+        "changed",
+    ]
     numbers = WorkflowVersion.objects.order_by("number").values_list("number", "spec__channel_required")
     assert list(numbers) == [(1, False), (2, True)]
     assert changed.row.current_version is not None
@@ -76,7 +81,7 @@ def test_a_workflow_gets_a_new_version_only_when_it_means_something_else(work: A
 
 
 def test_a_workflow_version_stores_its_defaults(work: ActingContext) -> None:
-    version = put_workflow(
+    version = upsert_workflow(
         "payment_run", parse_workflow({"kind": "Workflow", "id": "payment_run", "spec": {}}), ctx=work
     )
     assert version.row.current_version is not None
@@ -95,7 +100,7 @@ def test_a_workflow_version_stores_its_defaults(work: ActingContext) -> None:
 
 def test_a_list_gets_a_new_version_only_when_its_items_differ(work: ActingContext) -> None:
     changes = [
-        put_list("vendors", parse_list({"items": items}), ctx=work).change
+        upsert_list("vendors", parse_list({"items": items}), ctx=work).change
         for items in (["a", "b"], ["a", "b"], ["b", "a"])
     ]
     assert changes == ["created", "unchanged", "changed"]
@@ -170,14 +175,14 @@ def test_publishing_puts_in_force_and_keeps_the_version_before(work: ActingConte
 
 
 def test_publishing_for_open_steps_too_has_them_decided_anew(work: ActingContext) -> None:
-    first, second = (put_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
+    first, second = (upsert_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
     third = draft_policy_version("payments", spec(rule("other", "allow")), ctx=work).row
     publish_policy_version(third, ctx=work, applies_to_open=True)
     assert waiting_reseals() == [sorted([str(first.id), str(second.id)])]
 
 
 def test_retiring_what_is_in_force_leaves_nothing_in_force(work: ActingContext) -> None:
-    first, second = (put_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
+    first, second = (upsert_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
     retired = retire_policy_version(second, ctx=work)
     assert (retired.status, retired.retired_by) == ("retired", work.principal_id)
     assert Policy.objects.get().in_force_id is None
@@ -189,7 +194,7 @@ def test_retiring_what_is_in_force_leaves_nothing_in_force(work: ActingContext) 
 
 
 def test_retiring_an_older_version_keeps_the_newer_in_force(work: ActingContext) -> None:
-    first, second = (put_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
+    first, second = (upsert_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
     retire_policy_version(first, ctx=work)
     assert Policy.objects.get().in_force_id == second.id
     assert waiting_reseals() == [[str(first.id)]]
@@ -213,7 +218,7 @@ def test_a_policy_whose_own_tests_fail_is_neither_saved_nor_published(work: Acti
     draft = draft_policy_version("payments", {**PAYMENTS, "tests": asks_a_list}, ctx=work).row
     with pytest.raises(errors.PolicyTestsFailed), transaction.atomic():
         edit_draft(draft, failing, ctx=work)
-    put_list("sanctioned_vendors", parse_list({"items": []}), ctx=work)
+    upsert_list("sanctioned_vendors", parse_list({"items": []}), ctx=work)
     with pytest.raises(errors.PolicyTestsFailed) as refused:
         publish_policy_version(draft, ctx=work)
     assert [entry.pointer for entry in refused.value.errors] == ["/tests/0"]
@@ -223,7 +228,7 @@ def test_a_policy_whose_own_tests_fail_is_neither_saved_nor_published(work: Acti
 def test_the_tests_of_a_policy_see_the_tenants_lists(work: ActingContext) -> None:
     put_payment_run(work)
     tests = [{"given": {"item": {"payload": {"vendor": "Initech"}}}, "expect": {"effect": "deny"}}]
-    put_policy("payments", {**PAYMENTS, "tests": tests}, ctx=work)
+    upsert_policy("payments", {**PAYMENTS, "tests": tests}, ctx=work)
     assert PolicyVersion.objects.get().status == "published"
 
 
@@ -233,7 +238,7 @@ def test_a_misspelt_field_is_found_in_every_workflow_that_is_reached(work: Actin
     put_in_force(ALLOW, scope, ctx=work)
     misspelt = spec(rule("first", "deny", "item.payload.amount > 5"), rule("second", "allow", "ctx.acton == ''"))
     with pytest.raises(errors.PolicyDocumentInvalid) as refused:
-        put_policy("payments", {"kind": "Policy", "id": "payments", "spec": misspelt}, ctx=work)
+        upsert_policy("payments", {"kind": "Policy", "id": "payments", "spec": misspelt}, ctx=work)
     assert [(entry.pointer, entry.detail) for entry in refused.value.errors] == [
         (
             "/spec/rules/0/when",
@@ -245,42 +250,42 @@ def test_a_misspelt_field_is_found_in_every_workflow_that_is_reached(work: Actin
 
 def test_a_workflow_out_of_reach_is_not_asked(work: ActingContext) -> None:
     put_payment_run(work)
-    put_workflow("other", parse_workflow({}), ctx=work)
+    upsert_workflow("other", parse_workflow({}), ctx=work)
     put_in_force(ALLOW, OverlayScope("workflow", "other"), ctx=work)
     document = spec(rule("first", "allow", "item.payload.anything == 1"))
-    assert put_policy("payments", document, ctx=work).change is Change.CHANGED
+    assert upsert_policy("payments", document, ctx=work).change is Change.CHANGED
 
 
 def test_a_list_that_does_not_exist_is_found(work: ActingContext) -> None:
     put_payment_run(work)
     with pytest.raises(errors.PolicyDocumentInvalid) as refused:
-        put_policy("payments", spec(rule("first", "deny", "'a' in lists.sanctioned_vendor")), ctx=work)
+        upsert_policy("payments", spec(rule("first", "deny", "'a' in lists.sanctioned_vendor")), ctx=work)
     assert "Did you mean lists.sanctioned_vendors?" in refused.value.errors[0].detail
 
 
 def test_validation_names_what_it_looked_at(work: ActingContext) -> None:
     put_payment_run(work)
-    put_workflow("other", parse_workflow({}), ctx=work)
+    upsert_workflow("other", parse_workflow({}), ctx=work)
     version = put_in_force(PAYMENTS, ctx=work)
     found = validate_policy(PAYMENTS, policy=version.policy, ctx=work)
     assert (found.workflows, found.errors) == (("payment_run",), ())
 
 
 def test_putting_a_policy_again_changes_nothing(work: ActingContext) -> None:
-    puts = [put_policy("payments", document, ctx=work) for document in (ALLOW, ALLOW, DENY, ALLOW)]
-    assert [put.change for put in puts] == ["created", "unchanged", "changed", "changed"]
-    assert Policy.objects.get().in_force_id == puts[3].row.id
-    assert [put.row.number for put in puts] == [1, 1, 2, 3]
-    draft = put_policy("payments", DENY, ctx=work, publish=False)
+    results = [upsert_policy("payments", document, ctx=work) for document in (ALLOW, ALLOW, DENY, ALLOW)]
+    assert [result.change for result in results] == ["created", "unchanged", "changed", "changed"]
+    assert Policy.objects.get().in_force_id == results[3].row.id
+    assert [result.row.number for result in results] == [1, 1, 2, 3]
+    draft = upsert_policy("payments", DENY, ctx=work, publish=False)
     assert (draft.row.status, draft.change) == ("draft", "created")
-    assert Policy.objects.get().in_force_id == puts[3].row.id
+    assert Policy.objects.get().in_force_id == results[3].row.id
 
 
 def test_an_overlay_is_put_once_and_removed_once(work: ActingContext) -> None:
     put_payment_run(work)
-    put_policy("payments", PAYMENTS, ctx=work)
-    added = put_overlay("payments", PAYMENT_RUN, ctx=work)
-    assert (added.change, put_overlay("payments", PAYMENT_RUN, ctx=work).change) == ("created", "unchanged")
+    upsert_policy("payments", PAYMENTS, ctx=work)
+    added = upsert_overlay("payments", PAYMENT_RUN, ctx=work)
+    assert (added.change, upsert_overlay("payments", PAYMENT_RUN, ctx=work).change) == ("created", "unchanged")
     overlay = Overlay.objects.get()
     remove_overlay(overlay, ctx=work)
     assert not Overlay.objects.exists()
@@ -310,25 +315,25 @@ def test_an_overlay_binds_what_exists(
     work: ActingContext, policy: str, scope: OverlayScope, refusal: type[errors.ThreadaError]
 ) -> None:
     put_payment_run(work)
-    put_policy("payments", PAYMENTS, ctx=work)
+    upsert_policy("payments", PAYMENTS, ctx=work)
     with pytest.raises(refusal):
-        put_overlay(policy, scope, ctx=work)
+        upsert_overlay(policy, scope, ctx=work)
     assert not Overlay.objects.exists()
 
 
 def test_an_overlay_that_does_not_fit_the_payloads_it_reaches_is_refused(work: ActingContext) -> None:
     put_payment_run(work)
-    put_workflow("other", parse_workflow({"payload_schema": {"properties": {"x": {"type": "string"}}}}), ctx=work)
+    upsert_workflow("other", parse_workflow({"payload_schema": {"properties": {"x": {"type": "string"}}}}), ctx=work)
     put_in_force(PAYMENTS, PAYMENT_RUN, ctx=work)
     with pytest.raises(errors.PolicyDocumentInvalid) as refused:
-        put_overlay("payments", TENANT, ctx=work)
+        upsert_overlay("payments", TENANT, ctx=work)
     assert {entry.detail.partition(":")[0] for entry in refused.value.errors} == {"other"}
     assert Overlay.objects.count() == 1
 
 
 def test_services_need_a_unit_of_work(ctx: ActingContext) -> None:
     with pytest.raises(OutsideUnitOfWorkError):
-        put_channel("web_main", ctx=ctx)
+        upsert_channel("web_main", ctx=ctx)
 
 
 def test_the_lists_selector_shows_current_items(work: ActingContext) -> None:
@@ -339,8 +344,8 @@ def test_the_lists_selector_shows_current_items(work: ActingContext) -> None:
 
 
 def test_a_version_is_found_by_number_and_by_id(work: ActingContext) -> None:
-    version = put_policy("payments", ALLOW, ctx=work).row
-    other = put_policy("other", ALLOW, ctx=work).row
+    version = upsert_policy("payments", ALLOW, ctx=work).row
+    other = upsert_policy("other", ALLOW, ctx=work).row
     names = ["1", version.public_id, "2", "x", "٣", other.public_id, ids.public_id(ids.POLICY_VERSION, uuid.uuid4())]
     found = [selectors.policy_version_named(version.policy, name) for name in names]
     assert [row and row.id for row in found] == [version.id, version.id, None, None, None, None, None]

@@ -14,8 +14,8 @@ from policies.models import PolicyDecision
 from policies.replay.candidate import candidate_of, candidate_version
 from policies.replay.simulate import Simulation, simulate
 from policies.services.drafts import draft_policy_version
-from policies.services.lists import put_list
-from policies.services.publishing import put_policy, retire_policy_version
+from policies.services.lists import upsert_list
+from policies.services.publishing import retire_policy_version, upsert_policy
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENTS,
@@ -95,7 +95,7 @@ def test_a_bound_policy_without_a_version_in_force_is_asked_where_it_is_bound(bo
 
 def test_lists_that_only_the_draft_reads_are_there(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
-    put_list("watched", parse_list({"items": ["Hooli"]}), ctx=book)
+    upsert_list("watched", parse_list({"items": ["Hooli"]}), ctx=book)
     answer = said(spec(rule("watched", "deny", "item.payload.vendor in lists.watched"), YES), facts(), book)
     assert (answer.verdict.outcome, list(answer.rulebook.list_versions)) == ("deny", ["watched"])
 
@@ -180,6 +180,6 @@ def test_publishing_makes_true_what_was_simulated(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     stricter = spec(rule("small-too", "deny", "item.payload.amount_minor > 1"), YES)
     before = said(stricter, facts(), book)
-    put_policy("payments", stricter, ctx=book)
+    upsert_policy("payments", stricter, ctx=book)
     live = decide(asking(channel=""), ctx=book)
     assert (live.outcome, live.reason_codes) == (before.verdict.outcome, list(before.verdict.reason_codes))

@@ -18,7 +18,7 @@ from threada_site.kernel.clock import rfc3339
 @pytest.fixture
 def told(office: Office) -> tuple[Office, Any, Any, Api]:
     """A payment with an execution, another item on another workflow, and whoever may read the ledger."""
-    office.put_workflow("travel")
+    office.upsert_workflow("travel")
     item, _, execution = office.awaiting()
     office.create(workflow="travel", channel=None)
     return office, item, execution, Api(make_token(office.tenant, office.people["ada"]))

@@ -21,14 +21,14 @@ from threada_site.kernel import clock
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems.executions.close_item import cancel_work_item
 from workitems.models import RetentionRun, WorkItem
-from workitems.retention.put_rule import put_retention
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import apply_batch, plan_retention
+from workitems.retention.upsert_rule import upsert_retention_rule
 
 
 def put_rule(office: Office, slug: str = "all", **spec: Any) -> None:
     with unit_of_work(office.tenant.id):
-        put_retention(slug, parse_retention(spec), ctx=office.system)
+        upsert_retention_rule(slug, parse_retention(spec), ctx=office.system)
 
 
 def ended(office: Office, *, days: float, **more: Any) -> WorkItem:

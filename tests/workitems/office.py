@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 
 from integrations.models import Execution
-from integrations.services.configure import put_integration
+from integrations.services.configure import upsert_integration
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import parse_workflow
-from policies.services.channels import put_channel
-from policies.services.overlays import put_overlay
-from policies.services.publishing import put_policy
-from policies.services.workflows import put_workflow
+from policies.services.channels import upsert_channel
+from policies.services.overlays import upsert_overlay
+from policies.services.publishing import upsert_policy
+from policies.services.workflows import upsert_workflow
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
@@ -102,16 +102,16 @@ class Office:
 
     def put_rules(self, *rules: dict[str, Any], policy: str = "rules") -> None:
         with unit_of_work(self.tenant.id):
-            put_policy(policy, {"rules": list(rules)}, ctx=self.system)
-            put_overlay(policy, OverlayScope("workflow", "payments"), ctx=self.system)
+            upsert_policy(policy, {"rules": list(rules)}, ctx=self.system)
+            upsert_overlay(policy, OverlayScope("workflow", "payments"), ctx=self.system)
 
-    def put_workflow(self, slug: str = "payments", **changes: Any) -> None:
+    def upsert_workflow(self, slug: str = "payments", **changes: Any) -> None:
         with unit_of_work(self.tenant.id):
-            put_workflow(slug, parse_workflow({**WORKFLOW, **changes}), ctx=self.system)
+            upsert_workflow(slug, parse_workflow({**WORKFLOW, **changes}), ctx=self.system)
 
     def put_bank(self, **changes: Any) -> None:
         with unit_of_work(self.tenant.id):
-            put_integration("bank", {**BANK, **changes}, ctx=acting_system(self.tenant, EntryPoint.COMMAND))
+            upsert_integration("bank", {**BANK, **changes}, ctx=acting_system(self.tenant, EntryPoint.COMMAND))
 
     def create(self, amount: int = 5, *, by: str = "rita", **more: Any) -> WorkItem:
         """A new work item, not decided yet."""
@@ -207,9 +207,9 @@ def open_office(tenant: Tenant) -> Office:
     with unit_of_work(tenant.id):
         ctx = acting_system(tenant)
         define_role("finance", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=ctx)
-        put_channel("web", ctx=ctx)
-        put_integration("desk", DESK, ctx=ctx)
-    office.put_workflow()
+        upsert_channel("web", ctx=ctx)
+        upsert_integration("desk", DESK, ctx=ctx)
+    office.upsert_workflow()
     office.put_bank()
     office.put_rules(*RULES)
     for name, roles in PEOPLE.items():

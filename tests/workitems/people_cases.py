@@ -22,7 +22,7 @@ SECRETS = ("Q-PAYLOAD", "Q-EVIDENCE", "Q-INPUT", "Q-COMMENT", "Q-REASON", ALICE)
 def about_people(office: Office) -> None:
     """From now on payments are about whom `/person/mail` names, and carry what is sent along to the bank."""
     schema: dict[str, Any] = dict(WORKFLOW["payload_schema"])
-    office.put_workflow(payload_schema=schema, subject="/person/mail")
+    office.upsert_workflow(payload_schema=schema, subject="/person/mail")
     body = {"amount": "${item.payload.amount}", "note": "${item.payload.note}", "memo": "${input.memo}"}
     office.put_bank(actions={"pay": {**BANK["actions"]["pay"], "body": body}})
 

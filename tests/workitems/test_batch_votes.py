@@ -125,7 +125,7 @@ def test_steps_without_a_key_stand_alone(office: Office) -> None:
 def test_the_riskier_the_fewer(more: dict[str, Any], level: str, cap: int, office: Office, settings: Settings) -> None:
     settings.THREADA_BATCH_CAPS = {"low": 3, "elevated": 2, "high": 1}
     if more.pop("secret", False):
-        office.put_workflow(data_class="secret")
+        office.upsert_workflow(data_class="secret")
     steps = waiting(office, cap + 1, **more)
     refused = send(office, "fay", named(*steps))
     problem = refused.json()

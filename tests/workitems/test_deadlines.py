@@ -71,7 +71,7 @@ def test_it_escalates_once(office: Office) -> None:
 
 def test_the_item_may_be_ready_again(office: Office) -> None:
     put_deadline(office)
-    office.put_workflow(on_reject="ready")
+    office.upsert_workflow(on_reject="ready")
     item, step, execution = office.awaiting()
     expire(office, step, clock.now() + timedelta(hours=2))
     assert (office.item(item).status, office.execution(execution).status) == ("ready", "expired")

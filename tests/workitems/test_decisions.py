@@ -55,7 +55,7 @@ def test_deciding_twice_decides_once(office: Office) -> None:
 
 
 def test_without_any_policy_it_is_refused(office: Office) -> None:
-    office.put_workflow("lonely")
+    office.upsert_workflow("lonely")
     item = office.decided(workflow="lonely")
     assert item.status == "refused"
     (body,) = office.bodies("policy.decided")

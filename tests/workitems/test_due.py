@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from policies.documents.calendar import parse_calendar
 from policies.language.approvals import parse_approvals
 from policies.language.working_time import DEFAULT_CALENDAR, add_working_time
-from policies.services.calendars import put_calendar
+from policies.services.calendars import upsert_calendar
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from workitems.steps.deadline_sweep import sweep_deadlines
@@ -37,13 +37,13 @@ def test_a_step_is_due_by_the_tenants_calendar(office: Office) -> None:
     office.put_rules({**RULES[1], "approvals": {**ASKS_TWO, **times}}, *RULES[2:])
     calendar = parse_calendar(KATHMANDU)
     with unit_of_work(office.tenant.id):
-        assert put_calendar("office", calendar, ctx=office.system).is_new
-        assert put_calendar("office", calendar, ctx=office.system).change == "unchanged"
+        assert upsert_calendar("office", calendar, ctx=office.system).is_new
+        assert upsert_calendar("office", calendar, ctx=office.system).change == "unchanged"
     _, step, _ = office.awaiting()
     assert step.expires_at == add_working_time(calendar.calendar, step.opened_at, timedelta(hours=14))
     with unit_of_work(office.tenant.id):
         later = parse_calendar({**KATHMANDU, "hours": {"monday": ["10:00-11:00"]}})
-        assert put_calendar("office", later, ctx=office.system).change == "changed"
+        assert upsert_calendar("office", later, ctx=office.system).change == "changed"
     assert office.step(step).expires_at == step.expires_at
     assert step.expires_at is not None
     sweep_deadlines(now=step.expires_at)

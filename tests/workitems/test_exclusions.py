@@ -107,14 +107,14 @@ def test_author_and_publisher_of_the_policy_are_excluded(office: Office) -> None
         grant_role(office.people["fay"], "policy_author", ctx=office.system)
         grant_role(office.people["finn"], "policy_publisher", ctx=office.system)
     with unit_of_work(office.tenant.id):
-        put = draft_policy_version("rules", {"rules": [rule, RULES[3]]}, ctx=office.ctx("fay"))
+        result = draft_policy_version("rules", {"rules": [rule, RULES[3]]}, ctx=office.ctx("fay"))
     with unit_of_work(office.tenant.id):
-        publish_policy_version(put.row, ctx=office.ctx("finn"))
+        publish_policy_version(result.row, ctx=office.ctx("finn"))
     _, step, _ = office.awaiting()
     assert excluded(office, step) == {"fay", "finn"}
     with unit_of_work(office.tenant.id):
-        assert Policy.objects.get(slug="rules").in_force_id == put.row.id
-    assert step.policy_version_ids == [put.row.id]
+        assert Policy.objects.get(slug="rules").in_force_id == result.row.id
+    assert step.policy_version_ids == [result.row.id]
 
 
 def test_whom_an_excluded_delegate_stands_for_is_excluded(office: Office) -> None:
@@ -202,7 +202,7 @@ def test_the_database_counts_people_alone(office: Office) -> None:
 
 @pytest.mark.parametrize(("on_reject", "status"), [("ready", "ready"), ("end", "rejected")])
 def test_an_approval_that_an_action_asked_for_follows_the_workflow(office: Office, on_reject: str, status: str) -> None:
-    office.put_workflow(on_reject=on_reject)
+    office.upsert_workflow(on_reject=on_reject)
     item = office.decided(5)
     office.execute(item, integration="desk", action="request_approval")
     run_jobs()
@@ -212,7 +212,7 @@ def test_an_approval_that_an_action_asked_for_follows_the_workflow(office: Offic
 
 
 def test_an_approval_asked_at_intake_ends_the_item_all_the_same(office: Office) -> None:
-    office.put_workflow(on_reject="ready")
+    office.upsert_workflow(on_reject="ready")
     office.put_rules({**RULES[1], "when": "true", "at": "intake", "approvals": {"role": "finance"}})
     item = office.decided(5)
     office.vote(office.pending_step(item), "fay", "reject")

@@ -72,7 +72,7 @@ def test_what_is_refused_changes_nothing(
 
 
 def test_the_workflow_names_its_actions(office: Office) -> None:
-    office.put_workflow(actions=["close"])
+    office.upsert_workflow(actions=["close"])
     item = office.decided()
     with pytest.raises(errors.ActionNotAllowed):
         office.execute(item)
@@ -162,12 +162,12 @@ def test_an_expression_that_fails_is_told(office: Office) -> None:
 
 
 def test_request_approval_may_have_a_rule_of_its_own(office: Office) -> None:
-    from integrations.services.configure import put_integration
+    from integrations.services.configure import upsert_integration
     from tests.jobs import run_jobs
 
     with unit_of_work(office.tenant.id):
         actions = {"request_approval": {"question": "Pay ${item.payload.amount}?", "approvals": {"role": "finance"}}}
-        put_integration("desk", {"connector": "workflow", "actions": actions}, ctx=office.system)
+        upsert_integration("desk", {"connector": "workflow", "actions": actions}, ctx=office.system)
     item = office.decided(7)
     started = office.execute(item, integration="desk", action="request_approval")
     run_jobs()

@@ -13,7 +13,7 @@ from django.db import connection
 from integrations.freezing import FreezeScope
 from integrations.models import StoredSecret
 from integrations.services.configure import withdraw_integration
-from integrations.services.vault import put_secret, remove_secret
+from integrations.services.vault import remove_secret, upsert_secret
 from policies.documents.calendar import parse_calendar
 from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
@@ -22,12 +22,12 @@ from policies.publication import Emergency
 from policies.replay.request import ReplayRequest, cancel_replay, request_replay
 from policies.replay.run import _become_failed, run_replay
 from policies.replay.shadows import end_shadow, start_shadow
-from policies.services.calendars import put_calendar
-from policies.services.channels import put_channel
+from policies.services.calendars import upsert_calendar
+from policies.services.channels import upsert_channel
 from policies.services.drafts import draft_policy_version
 from policies.services.emergencies import confirm_emergency, end_emergency
-from policies.services.lists import put_list
-from policies.services.overlays import put_overlay, remove_overlay
+from policies.services.lists import upsert_list
+from policies.services.overlays import remove_overlay, upsert_overlay
 from policies.services.publishing import publish_policy_version
 from policies.services.removing import remove_channel, withdraw_list, withdraw_workflow
 from telemetry.models import Receipt, SealQueueEntry, TelemetryExport
@@ -48,7 +48,7 @@ from workitems.configuration.packs import remove_pack
 from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.retention.erasure import erase_subject
 from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
-from workitems.retention.put_rule import withdraw_retention
+from workitems.retention.upsert_rule import withdraw_retention
 from workitems.steps.delegations import Absence, delegate, end_delegation
 
 FIRE = Emergency("The bank answers twice.", timedelta(hours=4))
@@ -57,17 +57,17 @@ HOUR = timedelta(hours=1)
 
 def _rulebook(office: Office) -> None:
     ada = office.ctx("ada")
-    put_list("watched", parse_list({"items": ["Hooli"]}), ctx=ada)
+    upsert_list("watched", parse_list({"items": ["Hooli"]}), ctx=ada)
     withdraw_list("watched", ctx=ada)
-    put_calendar(
+    upsert_calendar(
         "office", parse_calendar({"time_zone": "Asia/Kathmandu", "hours": {"friday": ["10:00-17:00"]}}), ctx=ada
     )
-    put_channel("portal", ctx=ada)
+    upsert_channel("portal", ctx=ada)
     remove_channel("portal", ctx=ada)
-    office.put_workflow("holidays")
+    office.upsert_workflow("holidays")
     withdraw_workflow("holidays", ctx=ada)
-    put_overlay("rules", OverlayScope("workflow", "payments"), ctx=ada)
-    put_overlay("rules", OverlayScope("tenant", ""), ctx=ada)
+    upsert_overlay("rules", OverlayScope("workflow", "payments"), ctx=ada)
+    upsert_overlay("rules", OverlayScope("tenant", ""), ctx=ada)
     remove_overlay(Overlay.objects.get(scope_kind="workflow"), ctx=ada)
     for version_rule in ("first", "second"):
         draft = draft_policy_version("rules", spec(rule(version_rule, "allow")), ctx=ada).row
@@ -92,8 +92,8 @@ def _systems(office: Office) -> None:
     office.put_bank()
     withdraw_integration("bank", ctx=ada)
     for name in ("kept", "changed", "gone"):
-        put_secret(name, "Q-VALUE-OF-A-SECRET", hosts=["bank.example"], ctx=ada)
-    put_secret("changed", "Q-VALUE-OF-ANOTHER", hosts=["bank.example"], ctx=ada)
+        upsert_secret(name, "Q-VALUE-OF-A-SECRET", hosts=["bank.example"], ctx=ada)
+    upsert_secret("changed", "Q-VALUE-OF-ANOTHER", hosts=["bank.example"], ctx=ada)
     remove_secret(StoredSecret.objects.get(slug="gone"), ctx=ada)
     lift_freeze(set_freeze(FreezeScope(), reason="Look at it.", ctx=ada).freeze.id, ctx=ada)
 
@@ -124,7 +124,7 @@ def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
     export_job.make_export(broken.id, ctx=office.system)
     for name in ("paused", "removed"):
         to: dict[str, Any] = {"target": "file", "url": "", "secret": None, "headers": {}, "from_beginning": False}
-        delivery = deliveries.put_delivery(name, **to, ctx=ada).row
+        delivery = deliveries.upsert_delivery(name, **to, ctx=ada).row
         if name == "paused":
             deliveries.pause_delivery(delivery, now=clock.now(), ctx=ada)
         else:

@@ -101,15 +101,15 @@ def test_what_is_refused_leaves_nothing(office: Office, changes: dict[str, Any],
 
 
 def test_a_channel_may_be_required(office: Office) -> None:
-    office.put_workflow(channel_required=True)
+    office.upsert_workflow(channel_required=True)
     with pytest.raises(errors.ChannelRequired):
         office.create(channel=None)
-    office.put_workflow(channel_required=False)
+    office.upsert_workflow(channel_required=False)
     assert office.create(channel=None).channel == ""
 
 
 def test_a_workflow_may_set_less(office: Office) -> None:
-    office.put_workflow(max_payload_bytes=20)
+    office.upsert_workflow(max_payload_bytes=20)
     office.create(payload={"amount": 123456789})
     with pytest.raises(errors.PayloadTooLarge, match="21 bytes"):
         office.create(payload={"amount": 1234567890})

@@ -9,7 +9,7 @@ from threada_site.kernel import ids
 
 
 def test_filters_of_work_items(office: Office) -> None:
-    office.put_workflow("travel")
+    office.upsert_workflow("travel")
     done = office.decided(666)
     open_ = office.create()
     trip = office.create(workflow="travel", channel=None)

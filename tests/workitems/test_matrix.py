@@ -281,7 +281,7 @@ def test_pages_api_and_explanation_wait_for_the_same_people(name: str, staffed: 
         page = browser.get(reverse("admin:workitems_decisionstep_change", args=[steps[0].public_id])).context
         told = staffed.api("wim").get(f"/decision-steps/{steps[0].public_id}").json()
         words = staffed.api("wim").get(f"/work-items/{items[0].public_id}/explain").json()["waiting_for"]
-        needs = [] if page["tally"] is None else page["tally"].waiting_for
+        needs = [] if page["vote_result"] is None else page["vote_result"].waiting_for
         assert told["waiting_for"] == [{need.leaf.kind: need.leaf.name, "missing": need.missing} for need in needs]
         assert len(words) == len(needs)
         assert told["nobody_can_decide"] is False
@@ -345,7 +345,7 @@ def test_links_decide_nothing(name: str, staffed: Office) -> None:
 
 
 def test_a_password_is_asked_at_every_door(staffed: Office) -> None:
-    """`step_up` is the one rule that doors answer differently: a token proves nobody's presence."""
+    """`step_up` is the one rule that doors answer differently: a token cannot re-authenticate."""
     _, steps = opened(staffed, Shape({"role": "finance", "step_up": True}, ()))
     for door in DOORS.values():
         assert door(staffed, steps, "fay", "approve") == "step_up_required"

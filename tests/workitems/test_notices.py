@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from integrations.services.configure import put_integration
+from integrations.services.configure import upsert_integration
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import ASKS_TWO, RULES, Office
@@ -123,7 +123,7 @@ def test_a_question_that_holds_values_is_not_repeated(office: Office, mail_serve
     with unit_of_work(office.tenant.id):
         desk = {"question": "Pay ${item.payload.amount} at once?", "approvals": {"role": "finance"}}
         spec = {"connector": "workflow", "actions": {"request_approval": desk}}
-        put_integration("desk", spec, ctx=office.system)
+        upsert_integration("desk", spec, ctx=office.system)
     office.execute(item, action="request_approval", integration="desk")
     run_jobs()
     assert office.pending_step(item).question == "Pay 9876543210 at once?"

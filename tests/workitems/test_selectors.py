@@ -27,7 +27,7 @@ def grant(office: Office, name: str, workflow: str, *scopes: Scope) -> None:
 @pytest.fixture
 def narrow(office: Office) -> Office:
     """Nina may read, write, execute and decide on `travel` alone."""
-    office.put_workflow("travel")
+    office.upsert_workflow("travel")
     office.join("nina", roles=())
     grant(
         office,

@@ -36,7 +36,7 @@ ASKS_FINANCE: dict[str, Any] = {
 
 @pytest.fixture
 def refunding(office: Office, bank: Receiver) -> Office:
-    office.put_workflow(actions=[*WORKFLOW["actions"], "refund"])
+    office.upsert_workflow(actions=[*WORKFLOW["actions"], "refund"])
     pay = {**BANK["actions"]["pay"], "undo": "refund"}
     office.put_bank(base_url=bank.url, actions={"pay": pay, "refund": REFUND})
     return office

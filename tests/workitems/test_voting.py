@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
-from integrations.services.configure import put_integration
+from integrations.services.configure import upsert_integration
 from tests.factories import acting_system
 from tests.jobs import queued_jobs
 from tests.workitems.office import ASKS_TWO, BANK, RULES, Office
@@ -147,7 +147,7 @@ def test_a_narrowed_credential_does_not_count(office: Office) -> None:
 
 
 def test_a_rejection_may_leave_the_item_ready(office: Office) -> None:
-    office.put_workflow(on_reject="ready")
+    office.upsert_workflow(on_reject="ready")
     item, step, execution = office.awaiting()
     office.vote(step, "fay", "reject")
     assert (office.item(item).status, office.execution(execution).status) == ("ready", "rejected")
@@ -183,7 +183,7 @@ def test_a_changed_integration_takes_no_vote(office: Office) -> None:
     _, step, _ = office.awaiting()
     with unit_of_work(office.tenant.id):
         ctx = acting_system(office.tenant, EntryPoint.COMMAND)
-        put_integration("bank", {**BANK, "base_url": "http://127.0.0.1:10"}, ctx=ctx)
+        upsert_integration("bank", {**BANK, "base_url": "http://127.0.0.1:10"}, ctx=ctx)
     with pytest.raises(errors.StepClosed):
         office.vote(step, "fay")
 

@@ -18,9 +18,9 @@ from policies.selectors import unconfirmed_emergencies
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.console.dashboard import dashboard
-from threada_site.console.look_up import address_of
 from threada_site.console.notifications import notifications_page
 from threada_site.console.password import password_page
+from threada_site.console.public_id_urls import url_for_public_id
 from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
@@ -100,7 +100,7 @@ class ConsoleSite(UnfoldAdminSite):
     def find(self, request: HttpRequest) -> HttpResponse:
         """Go to the page of whatever has the public id `q`."""
         sought = request.GET.get("q", "").strip()
-        address = address_of(sought)
+        address = url_for_public_id(sought)
         if address is None:
             messages.warning(request, "Nothing here has such an id. Ids look like wi_…, ds_…, ex_… or rc_….")
             return HttpResponseRedirect(reverse("admin:index"))

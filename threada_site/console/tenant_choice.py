@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
-from threada_site.admin.presence import confirmed_at
+from threada_site.admin.reauthentication import reauthenticated_at
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
@@ -42,7 +42,7 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
     except (errors.TenantMismatch, errors.PrincipalInactive):
         request.session.pop(_SESSION_KEY, None)
         return None
-    return replace(ctx, confirmed_at=confirmed_at(request))
+    return replace(ctx, reauthenticated_at=reauthenticated_at(request))
 
 
 @require_http_methods(["GET", "POST"])

@@ -79,8 +79,8 @@ class ObjectGrants:
 
 
 SYSTEM_PRINCIPAL_ID: Final = uuid.UUID(int=0)
-PRESENCE_LASTS: Final = timedelta(minutes=5)
-"""How long a person counts as present after entering the password."""
+REAUTHENTICATION_LIFETIME: Final = timedelta(minutes=5)
+"""Time after a password entry within which step-up asks for no password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +88,8 @@ class ActingContext:
     """One principal acting in one tenant.
 
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
-    `grants` are the narrower rights on single workflows and integrations, cut the same way. `confirmed_at` is when the
-    person last entered the password in this session: only the console can know, a token proves nobody's presence.
+    `grants` are the narrower rights on single workflows and integrations, cut the same way. `reauthenticated_at` is the time of
+    the last password entry in this console session; a token never re-authenticates.
     `revision` names the state of the files that configuration is applied from; versions keep it.
     """
 
@@ -105,12 +105,12 @@ class ActingContext:
     credential_id: uuid.UUID | None = None
     entry_point: EntryPoint
     correlation_id: str
-    confirmed_at: datetime | None = None
+    reauthenticated_at: datetime | None = None
     revision: str = ""
 
-    def is_present(self, now: datetime) -> bool:
-        """Whether the password was entered within the last five minutes."""
-        return self.confirmed_at is not None and now - PRESENCE_LASTS <= self.confirmed_at <= now
+    def recently_reauthenticated(self, now: datetime) -> bool:
+        """Return True if the password was entered within the last five minutes."""
+        return self.reauthenticated_at is not None and now - REAUTHENTICATION_LIFETIME <= self.reauthenticated_at <= now
 
     @property
     def is_system(self) -> bool:

@@ -1,4 +1,4 @@
-"""`put`: bring a thing that people name into a given state, whether it exists already or not."""
+"""Result of an upsert: an operation that brings a named row into a given state, whether it existed before or not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models import Max
 
 
 class Change(StrEnum):
-    """What a `put` did."""
+    """Effect of an upsert on the row."""
 
     CREATED = "created"
     CHANGED = "changed"
@@ -18,8 +18,8 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Put[Row]:
-    """A row as it is now, and what was done to bring it there. Nothing changed: no receipt."""
+class UpsertResult[Row]:
+    """The row after an upsert, and its change. An unchanged row has no receipt."""
 
     row: Row
     change: Change
@@ -30,6 +30,6 @@ class Put[Row]:
 
 
 def next_number(versions: Any) -> int:
-    """The number of the next version of something, whose row is locked: one that was withdrawn goes on counting."""
+    """Return the next version number; withdrawn versions count too. The caller has locked the parent row."""
     last: int | None = versions.aggregate(last=Max("number"))["last"]
     return (last or 0) + 1

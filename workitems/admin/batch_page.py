@@ -14,7 +14,7 @@ from policies import selectors as rulebook
 from policies.language.approvals import from_json
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.fields import entries, plainly
-from threada_site.admin.presence import confirm
+from threada_site.admin.reauthentication import reauthenticate
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.characters import unseen_in
 from threada_site.kernel.context import ActingContext
@@ -79,7 +79,7 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
             for step in steps
         ],
         "too_large": [step.public_id for step in steps if shorten(contents[step.id]).is_cut],
-        "asks_password": rule.step_up and not ctx.is_present(clock.now()),
+        "asks_password": rule.step_up and not ctx.recently_reauthenticated(clock.now()),
         "reject_reasons": rulebook.workflow_document(first.work_item.workflow_version_id, ctx=ctx).reject_reasons,
         "comment_length": COMMENT_LENGTH,
     }
@@ -87,7 +87,7 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
 
 def decide_batch(call: Call) -> Done:
     """The same decision on every step chosen, each for the envelope it was shown with; all or nothing."""
-    ctx = confirm(call.request, call.ctx)
+    ctx = reauthenticate(call.request, call.ctx)
     chosen = chosen_in(call.request.POST.getlist(CHOICE))
     sent = {name: call.sent(name) for name in ("reason_code", "comment")}
     body = CAST_BATCH_VOTES.check(

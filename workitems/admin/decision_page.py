@@ -24,16 +24,16 @@ from workitems import selectors
 from workitems.admin.changes import changes_since
 from workitems.admin.gist import gist_of, gists_of
 from workitems.admin.sent import what_is_sent
-from workitems.approvers import count_votes as tally
+from workitems.approvers import count_votes
 from workitems.approvers.eligibility import (
-    Staff,
+    ActiveMembers,
+    active_members_of,
+    count_votes_on,
+    delegators_on,
     eligibility_on,
     eligible_on,
     excluded_on,
     leaves_of,
-    staff_of,
-    standing_on,
-    tally_on,
 )
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepStatus
@@ -74,7 +74,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "previous": previous,
         "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in leaves_of(step.escalated_to)],
         "comment_length": COMMENT_LENGTH,
-        "asks_password": rule.step_up and not ctx.is_present(clock.now()),
+        "asks_password": rule.step_up and not ctx.recently_reauthenticated(clock.now()),
         "reject_reasons": rulebook.workflow_document(step.work_item.workflow_version_id, ctx=ctx).reject_reasons,
         "alike": _decided_alike(step, ctx=ctx),
         **_people(step, ctx=ctx),
@@ -124,25 +124,25 @@ def _content(step: DecisionStep, sealed: dict[str, Any], envelope: bytes, *, who
 def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
     """Who has decided, who is still needed, and whether the reader may."""
     workflow_id = step.work_item.workflow_version.workflow_id
-    staff = staff_of(ctx.tenant_id)
+    active_members = active_members_of(ctx.tenant_id)
     given = selectors.votes_of_people(step)
     is_pending = step.status == StepStatus.PENDING
-    result = tally_on(step, staff, given, workflow_id=workflow_id) if is_pending else None
-    standing = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=given, staff=staff)
+    result = count_votes_on(step, active_members, given, workflow_id=workflow_id) if is_pending else None
+    standing = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=given, active_members=active_members)
     has_voted = any(vote.voter_id == ctx.principal_id for vote in given)
     may_decide = is_pending and ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id)
-    counts = standing is tally.Eligibility.COUNTS
-    excluded = excluded_on(step, standing_on(given, staff.stands_for))
+    counts = standing is count_votes.Eligibility.COUNTS
+    excluded = excluded_on(step, delegators_on(given, active_members.stands_for))
     claimant = step.claimant_at(clock.now())
     manages = ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id)
     rule = from_json(step.rule)
     return {
-        "tally": result,
+        "vote_result": result,
         "given": len(result.counted) if result else 0,
         "asked": len(result.counted) + sum(need.missing for need in result.waiting_for) if result else 0,
         "needs": [need_in_words(need) for need in result.waiting_for] if result else [],
-        "could_decide": _could_decide(step, staff, given, workflow_id=workflow_id) if result else "",
-        "excluded": sorted(member.username for member in staff if member.id in excluded),
+        "could_decide": _could_decide(step, active_members, given, workflow_id=workflow_id) if result else "",
+        "excluded": sorted(member.username for member in active_members if member.id in excluded),
         "may_vote": may_decide and counts and not has_voted,
         "why_not": why_not(standing, may_decide=may_decide, has_voted=has_voted) if is_pending else "",
         "claimed_by": step.claimed_by if claimant else None,
@@ -153,13 +153,15 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
     }
 
 
-def _could_decide(step: DecisionStep, staff: Staff, given: list[Vote], *, workflow_id: uuid.UUID) -> str:
+def _could_decide(
+    step: DecisionStep, active_members: ActiveMembers, given: list[Vote], *, workflow_id: uuid.UUID
+) -> str:
     """The names of those who have not decided and would count, the first few of them; in a large tenant nobody's."""
-    if len(staff.members) > _MOST_PEOPLE:
+    if len(active_members.members) > _MOST_PEOPLE:
         return ""
     decided = {vote.voter_id for vote in given}
-    counting = eligible_on(step, staff, given, workflow_id=workflow_id) - decided
-    names = [member.username for member in staff if member.id in counting]
+    counting = eligible_on(step, active_members, given, workflow_id=workflow_id) - decided
+    names = [member.username for member in active_members if member.id in counting]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
@@ -192,7 +194,7 @@ def _rules(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
     return {"decision": decision, "pinned": list(pinned.select_related("policy").defer("document"))}
 
 
-def need_in_words(need: tally.Need) -> str:
+def need_in_words(need: count_votes.Need) -> str:
     """Whom a step waits for."""
     people = "1 more person" if need.missing == 1 else f"{need.missing} more people"
     named = {
@@ -204,16 +206,16 @@ def need_in_words(need: tally.Need) -> str:
     return named[need.leaf.kind]
 
 
-def why_not(standing: tally.Eligibility, *, may_decide: bool, has_voted: bool) -> str:
+def why_not(standing: count_votes.Eligibility, *, may_decide: bool, has_voted: bool) -> str:
     """Why the reader cannot decide here; empty when they can."""
     if has_voted:
         return "You have decided. One person counts once."
     if not may_decide:
         return "You may read this. Deciding needs decisions:decide on the workflow."
-    if standing is tally.Eligibility.EXCLUDED:
+    if standing is count_votes.Eligibility.EXCLUDED:
         return "You have a part in this case, so somebody else has to decide."
-    if standing is tally.Eligibility.NOT_ELIGIBLE:
+    if standing is count_votes.Eligibility.NOT_ELIGIBLE:
         return "The rule does not ask for anybody with your roles."
-    if standing is tally.Eligibility.NOT_YET:
+    if standing is count_votes.Eligibility.NOT_YET:
         return "Others decide first; you are asked once their stage is complete."
     return ""

@@ -16,7 +16,7 @@ from threada_site.admin import html
 from threada_site.admin.actions import ActionSpec, Call, Done, action, press, sentences
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
-from threada_site.admin.presence import confirm
+from threada_site.admin.reauthentication import reauthenticate
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
@@ -178,7 +178,7 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, AttentionP
         return Done("You have given it back.")
 
     def _vote(self, call: Call, decision: Literal["approve", "reject"]) -> Done:
-        ctx = confirm(call.request, call.ctx)
+        ctx = reauthenticate(call.request, call.ctx)
         item, step = self._locked(call)
         sent = {name: call.sent(name) for name in ("envelope_sha256", "reason_code", "comment")}
         body = CAST_VOTE.check({"decision": decision, **{name: text for name, text in sent.items() if text}})

@@ -21,8 +21,14 @@ from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from workitems import selectors
-from workitems.approvers import count_votes as tally
-from workitems.approvers.eligibility import Staff, eligibility_on, people_of, staff_of, tally_on
+from workitems.approvers import count_votes
+from workitems.approvers.eligibility import (
+    ActiveMembers,
+    active_members_of,
+    count_votes_on,
+    eligibility_on,
+    principals_of,
+)
 from workitems.items.receipts import item_receipt_rows, record_item
 from workitems.items.transitions import carry_item, move_execution, move_item
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
@@ -64,10 +70,10 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     _check_comment(ballot)
     _check_reason(ballot, item, ctx=ctx)
     votes = selectors.votes_on(step)
-    staff = staff_of(step.tenant_id, among=people_of(votes) | {ctx.principal_id})
-    _check_voter(step, votes, staff, ctx=ctx, workflow_id=workflow_id)
-    _check_presence(step, ctx=ctx)
-    stood_for = sorted(staff.stands_for.get(ctx.principal_id, frozenset()) - people_of(votes))
+    active_members = active_members_of(step.tenant_id, among=principals_of(votes) | {ctx.principal_id})
+    _check_voter(step, votes, active_members, ctx=ctx, workflow_id=workflow_id)
+    _check_reauthenticated(step, ctx=ctx)
+    delegators = sorted(active_members.stands_for.get(ctx.principal_id, frozenset()) - principals_of(votes))
     vote = Vote(
         tenant_id=ctx.tenant_id,
         step_id=step.id,
@@ -78,7 +84,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
         comment=ballot.comment,
         envelope_sha256=ballot.envelope_sha256,
         counted=ctx.principal_kind is PrincipalKind.HUMAN,
-        stands_for=stood_for,
+        stands_for=delegators,
     )
     insert_together(
         [
@@ -93,7 +99,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
                     "vote_id": vote.public_id,
                     "envelope_sha256": ballot.envelope_sha256,
                     "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
-                    **({"stands_for": [ids.public_id(ids.PRINCIPAL, who) for who in stood_for]} if stood_for else {}),
+                    **({"stands_for": [ids.public_id(ids.PRINCIPAL, who) for who in delegators]} if delegators else {}),
                 },
                 outcome={"decision": ballot.decision, "counted": vote.counted},
                 reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
@@ -102,7 +108,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     )
     if vote.counted:
         _settle(item, step, execution, ctx=ctx)
-        tell_opened_stages(item, step, votes, vote, staff, ctx=ctx)
+        tell_opened_stages(item, step, votes, vote, active_members, ctx=ctx)
     return vote
 
 
@@ -118,13 +124,15 @@ def check_may_decide(
     check_shown(item, step, envelope_sha256)
     check_open(step, execution)
     check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
-    _check_presence(step, ctx=ctx)
+    _check_reauthenticated(step, ctx=ctx)
 
 
-def tally_step(step: DecisionStep, *, workflow_id: uuid.UUID) -> tally.Tally:
+def count_step_votes(step: DecisionStep, *, workflow_id: uuid.UUID) -> count_votes.VoteResult:
     """What the votes on `step` amount to, among those who have voted."""
     rows = selectors.votes_on(step)
-    return tally_on(step, staff_of(step.tenant_id, among=people_of(rows)), rows, workflow_id=workflow_id)
+    return count_votes_on(
+        step, active_members_of(step.tenant_id, among=principals_of(rows)), rows, workflow_id=workflow_id
+    )
 
 
 def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
@@ -185,14 +193,14 @@ def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingConte
 
 def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, ctx: ActingContext) -> None:
     """Close the step when the votes decide it, and move the case on."""
-    result = tally_step(step, workflow_id=item.workflow_version.workflow_id)
-    if result.outcome is tally.Outcome.WAITING:
+    result = count_step_votes(step, workflow_id=item.workflow_version.workflow_id)
+    if result.outcome is count_votes.Outcome.WAITING:
         step.weigh_due = True
         step.save(update_fields=["weigh_due"])
         if result.stages > 1:
             wait_anew(step, result.opened, workflow_id=item.workflow_version.workflow_id)
         return
-    if result.outcome is tally.Outcome.REJECTED:
+    if result.outcome is count_votes.Outcome.REJECTED:
         reject_item(item, execution, ctx=ctx)
         close_step(step, StepStatus.REJECTED, item=item, ctx=ctx, execution=execution)
     elif execution is None:
@@ -205,7 +213,7 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
         dispatch(item.tenant_id, execution.id)
     if execution is not None:
         record_item(
-            f"execution.{'approved' if result.outcome is tally.Outcome.APPROVED else 'rejected'}",
+            f"execution.{'approved' if result.outcome is count_votes.Outcome.APPROVED else 'rejected'}",
             item,
             ctx=ctx,
             execution=execution,
@@ -262,33 +270,38 @@ def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None
 
 
 def _check_voter(
-    step: DecisionStep, votes: Sequence[Vote], staff: Staff, *, ctx: ActingContext, workflow_id: uuid.UUID
+    step: DecisionStep,
+    votes: Sequence[Vote],
+    active_members: ActiveMembers,
+    *,
+    ctx: ActingContext,
+    workflow_id: uuid.UUID,
 ) -> None:
     if any(vote.voter_id == ctx.principal_id for vote in votes):
         raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
-    _check_hand(votes, staff, ctx=ctx)
+    _check_hand(votes, active_members, ctx=ctx)
     if ctx.principal_kind is PrincipalKind.HUMAN:
-        check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id, staff=staff)
+        check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id, active_members=active_members)
 
 
-def _check_hand(votes: Sequence[Vote], staff: Staff, *, ctx: ActingContext) -> None:
+def _check_hand(votes: Sequence[Vote], active_members: ActiveMembers, *, ctx: ActingContext) -> None:
     """A delegate and the person they stand for are one hand, whichever of them votes first."""
     counted = [vote for vote in votes if vote.counted]
     if any(ctx.principal_id in vote.stands_for for vote in counted):
         raise errors.AlreadyVoted("Your delegate has decided in your place. You and they count once.")
-    if any(vote.voter_id in staff.stands_for.get(ctx.principal_id, ()) for vote in counted):
+    if any(vote.voter_id in active_members.stands_for.get(ctx.principal_id, ()) for vote in counted):
         raise errors.AlreadyVoted("Somebody you stand in for has decided. You and they count once.")
 
 
-def _check_presence(step: DecisionStep, *, ctx: ActingContext) -> None:
+def _check_reauthenticated(step: DecisionStep, *, ctx: ActingContext) -> None:
     """A rule with `step_up` counts a person's vote only soon after the password. Advice of agents needs none."""
     if ctx.principal_kind is not PrincipalKind.HUMAN or not from_json(step.rule).step_up:
         return
-    if not ctx.is_present(clock.now()):
+    if not ctx.recently_reauthenticated(clock.now()):
         raise errors.StepUpRequired(
             "Enter your password with your decision: the rule asks for it, at most five minutes old."
             if ctx.entry_point is EntryPoint.CONSOLE
-            else "Give this vote in the console, with your password: a token proves nobody's presence."
+            else "Give this vote in the console, with your password: a token cannot re-authenticate."
         )
 
 
@@ -304,15 +317,15 @@ def check_eligible(
     *,
     ctx: ActingContext,
     workflow_id: uuid.UUID,
-    staff: Staff | None = None,
+    active_members: ActiveMembers | None = None,
 ) -> None:
     """Raises `VoterExcluded`, `VoterNotEligible` or `StageNotOpen` when the decision of who asks would not count."""
-    match eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, staff=staff):
-        case tally.Eligibility.EXCLUDED:
+    match eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, active_members=active_members):
+        case count_votes.Eligibility.EXCLUDED:
             raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
-        case tally.Eligibility.NOT_ELIGIBLE:
+        case count_votes.Eligibility.NOT_ELIGIBLE:
             raise errors.VoterNotEligible("You do not count on this decision. See waiting_for on the step.")
-        case tally.Eligibility.NOT_YET:
+        case count_votes.Eligibility.NOT_YET:
             raise errors.StageNotOpen("You are asked in a later stage. See waiting_for for who decides first.")
-        case tally.Eligibility.COUNTS:
+        case count_votes.Eligibility.COUNTS:
             return

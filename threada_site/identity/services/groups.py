@@ -14,13 +14,15 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember
-from threada_site.tenancy.upsert import Change, Put
+from threada_site.tenancy.upsert import Change, UpsertResult
 
 MOST_MEMBERS: Final = 10_000
 _MOST_PROBLEMS: Final = 50
 
 
-def define_group(slug: str, members: Iterable[str], *, name: str | None = None, ctx: ActingContext) -> Put[PeopleGroup]:
+def define_group(
+    slug: str, members: Iterable[str], *, name: str | None = None, ctx: ActingContext
+) -> UpsertResult[PeopleGroup]:
     """The group `slug` with exactly the members named; made when missing. Without `name` its label stays.
 
     Decisions that are open count by the new members at once. Receipt `group.defined`, unless nothing changes. Raises
@@ -37,7 +39,7 @@ def define_group(slug: str, members: Iterable[str], *, name: str | None = None, 
     asked = {membership.id for membership in wanted}
     is_renamed = name is not None and name != group.name
     if not is_new and held == asked and not is_renamed:
-        return Put(group, Change.UNCHANGED)
+        return UpsertResult(group, Change.UNCHANGED)
     if name is not None and is_renamed:
         group.name = name
         group.save(update_fields=["name"])
@@ -49,7 +51,7 @@ def define_group(slug: str, members: Iterable[str], *, name: str | None = None, 
     )
     inputs = {"group": slug, "members": sorted(membership.user.public_id for membership in wanted)}
     record(Entry(kind="group.defined", inputs=inputs), ctx=ctx)
-    return Put(group, Change.CREATED if is_new else Change.CHANGED)
+    return UpsertResult(group, Change.CREATED if is_new else Change.CHANGED)
 
 
 def remove_group(slug: str, *, ctx: ActingContext) -> None:

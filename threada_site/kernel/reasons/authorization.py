@@ -50,7 +50,7 @@ AUTHORIZATION: Final = reasons_of(
             "step_up_required",
             403,
             "This vote needs the password again",
-            "Vote in the console and enter the password there: a token proves nobody's presence.",
+            "Vote in the console and enter the password there: a token cannot re-authenticate.",
         ),
         ("step_up_failed", 403, "The password is not right", "Enter your password again; nothing was decided."),
     ],

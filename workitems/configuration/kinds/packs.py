@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policies import selectors
 from policies.documents.pack import parse_pack
-from policies.services.packs import put_pack, release_pack
+from policies.services.packs import release_pack, upsert_pack
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
 
@@ -15,8 +15,8 @@ def _apply(value: Written, ctx: ActingContext) -> Applied:
     document = parse_pack(value)
     before = selectors.pack_by_slug(document.id, ctx=ctx)
     old = before.current_version.spec if before and before.current_version else None
-    put = put_pack(document, ctx=ctx)
-    return Applied("Pack", document.id, put.change, diff(old, document.as_spec()))
+    result = upsert_pack(document, ctx=ctx)
+    return Applied("Pack", document.id, result.change, diff(old, document.as_spec()))
 
 
 def _export(ctx: ActingContext) -> Iterator[Stored]:

@@ -71,11 +71,11 @@ def _apply_group(value: Written, ctx: ActingContext) -> Applied:
         raise DocumentInvalid(errors=[FieldError("/spec/members", "List the names of principals; [] for nobody.")])
     before = group_member_names(slug, tenant_id=ctx.tenant_id)
     try:
-        put = define_group(slug, named, name=name, ctx=ctx)
+        result = define_group(slug, named, name=name, ctx=ctx)
     except InvalidRequest as error:
         at_spec = [FieldError(f"/spec{entry.pointer}", entry.detail, entry.code) for entry in error.errors]
         raise DocumentInvalid(error.detail, errors=at_spec) from None
-    return Applied("Group", slug, put.change, diff(before, sorted(set(named))))
+    return Applied("Group", slug, result.change, diff(before, sorted(set(named))))
 
 
 def _groups(ctx: ActingContext) -> Iterator[Stored]:

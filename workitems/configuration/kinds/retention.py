@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
 from workitems.models import RetentionRule
-from workitems.retention.put_rule import put_retention, withdraw_retention
 from workitems.retention.rules import parse_retention
+from workitems.retention.upsert_rule import upsert_retention_rule, withdraw_retention
 
 
 def _apply(value: Written, ctx: ActingContext) -> Applied:
@@ -16,8 +16,8 @@ def _apply(value: Written, ctx: ActingContext) -> Applied:
     before = RetentionRule.objects.filter(tenant_id=ctx.tenant_id, slug=document.id)
     existing = before.select_related("current_version").first()
     old = existing.current_version.spec if existing and existing.current_version else None
-    put = put_retention(str(document.id), document, ctx=ctx)
-    return Applied("Retention", put.row.slug, put.change, diff(old, document.as_spec()))
+    result = upsert_retention_rule(str(document.id), document, ctx=ctx)
+    return Applied("Retention", result.row.slug, result.change, diff(old, document.as_spec()))
 
 
 def _export(ctx: ActingContext) -> Iterator[Stored]:

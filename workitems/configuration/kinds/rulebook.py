@@ -12,11 +12,11 @@ from policies.documents.overlay import parse_overlay
 from policies.documents.workflow import parse_workflow
 from policies.lifecycle import PolicyVersionStatus
 from policies.models import Overlay
-from policies.services.calendars import put_calendar
-from policies.services.channels import put_channel
-from policies.services.lists import put_list
-from policies.services.overlays import put_overlay, remove_overlay
-from policies.services.publishing import put_policy
+from policies.services.calendars import upsert_calendar
+from policies.services.channels import upsert_channel
+from policies.services.lists import upsert_list
+from policies.services.overlays import remove_overlay, upsert_overlay
+from policies.services.publishing import upsert_policy
 from policies.services.removing import (
     remove_calendar,
     remove_channel,
@@ -24,7 +24,7 @@ from policies.services.removing import (
     withdraw_policy,
     withdraw_workflow,
 )
-from policies.services.workflows import put_workflow
+from policies.services.workflows import upsert_workflow
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import NotFound
 from threada_site.tenancy.upsert import Change
@@ -35,9 +35,12 @@ from workitems.items.open_items import check_no_open_cases
 def _apply_channel(value: Written, ctx: ActingContext) -> Applied:
     document = parse_channel(value)
     before = selectors.channel_by_slug(str(document.id), ctx=ctx)
-    put = put_channel(str(document.id), ctx=ctx, name=document.name)
+    result = upsert_channel(str(document.id), ctx=ctx, name=document.name)
     return Applied(
-        "Channel", put.row.slug, put.change, diff({"name": before.name} if before else None, {"name": document.name})
+        "Channel",
+        result.row.slug,
+        result.change,
+        diff({"name": before.name} if before else None, {"name": document.name}),
     )
 
 
@@ -54,8 +57,10 @@ def _remove_channel(name: str, ctx: ActingContext) -> None:
 def _apply_calendar(value: Written, ctx: ActingContext) -> Applied:
     document = parse_calendar(value)
     before = selectors.calendar_of(ctx.tenant_id)
-    put = put_calendar(str(document.id), document, ctx=ctx)
-    return Applied("Calendar", put.row.slug, put.change, diff(before.document if before else None, put.row.document))
+    result = upsert_calendar(str(document.id), document, ctx=ctx)
+    return Applied(
+        "Calendar", result.row.slug, result.change, diff(before.document if before else None, result.row.document)
+    )
 
 
 def _calendars(ctx: ActingContext) -> Iterator[Stored]:
@@ -68,8 +73,8 @@ def _apply_list(value: Written, ctx: ActingContext) -> Applied:
     document = parse_list(value)
     before = selectors.lists(ctx).filter(slug=document.id).first()
     old = before.current_version.items if before and before.current_version else None
-    put = put_list(str(document.id), document, ctx=ctx)
-    return Applied("List", put.row.slug, put.change, diff(old, list(document.items)))
+    result = upsert_list(str(document.id), document, ctx=ctx)
+    return Applied("List", result.row.slug, result.change, diff(old, list(document.items)))
 
 
 def _lists(ctx: ActingContext) -> Iterator[Stored]:
@@ -82,8 +87,8 @@ def _apply_workflow(value: Written, ctx: ActingContext) -> Applied:
     document = parse_workflow(value)
     before = selectors.all_workflows(ctx).filter(slug=document.id).first()
     old = before.current_version.spec if before and before.current_version else None
-    put = put_workflow(str(document.id), document, ctx=ctx)
-    return Applied("Workflow", put.row.slug, put.change, diff(old, document.as_spec()))
+    result = upsert_workflow(str(document.id), document, ctx=ctx)
+    return Applied("Workflow", result.row.slug, result.change, diff(old, document.as_spec()))
 
 
 def _workflows(ctx: ActingContext) -> Iterator[Stored]:
@@ -102,10 +107,10 @@ def _apply_policy(value: Written, ctx: ActingContext) -> Applied:
     slug = slug_of(value)
     before = selectors.policy_by_slug(slug, ctx=ctx)
     old = before.in_force.document if before and before.in_force else None
-    put = put_policy(slug, value, ctx=ctx)
-    change = Change.CREATED if old is None and put.change is Change.CHANGED else put.change
-    is_draft = put.row.status == PolicyVersionStatus.DRAFT
-    return Applied("Policy", slug, change, diff(old, put.row.document), is_draft=is_draft)
+    result = upsert_policy(slug, value, ctx=ctx)
+    change = Change.CREATED if old is None and result.change is Change.CHANGED else result.change
+    is_draft = result.row.status == PolicyVersionStatus.DRAFT
+    return Applied("Policy", slug, change, diff(old, result.row.document), is_draft=is_draft)
 
 
 def _policies(ctx: ActingContext) -> Iterator[Stored]:
@@ -117,9 +122,9 @@ def _policies(ctx: ActingContext) -> Iterator[Stored]:
 def _apply_overlay(value: Written, ctx: ActingContext) -> Applied:
     document = parse_overlay(value)
     before = selectors.overlay_on(document.policy, document.scope, ctx=ctx)
-    put = put_overlay(document.policy, document.scope, window=document.window, ctx=ctx)
+    result = upsert_overlay(document.policy, document.scope, window=document.window, ctx=ctx)
     old = before.window.as_json() if before else None
-    return Applied("Overlay", overlay_name(put.row), put.change, diff(old, document.window.as_json()))
+    return Applied("Overlay", overlay_name(result.row), result.change, diff(old, document.window.as_json()))
 
 
 def overlay_name(overlay: Overlay) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from integrations import selectors
-from integrations.services.configure import put_integration, withdraw_integration
+from integrations.services.configure import upsert_integration, withdraw_integration
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.upsert import Change
 from workitems.configuration.kinds.base import (
@@ -28,8 +28,8 @@ def _apply(value: Written, ctx: ActingContext) -> Applied:
     spec = spec_of(value)
     before = selectors.integration_by_slug(slug, ctx=ctx)
     old = before.current_version.spec if before and before.current_version else None
-    put = put_integration(slug, spec, ctx=ctx, name=name_of(value) or "")
-    change = Change.CREATED if old is None and put.change is Change.CHANGED else put.change
+    result = upsert_integration(slug, spec, ctx=ctx, name=name_of(value) or "")
+    change = Change.CREATED if old is None and result.change is Change.CHANGED else result.change
     return Applied("Integration", slug, change, diff(old, spec))
 
 

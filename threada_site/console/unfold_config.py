@@ -1,4 +1,4 @@
-"""What unfold asks us for its frame: logo, stylesheet, the tenant's label, links of the account."""
+"""Callbacks of the unfold theme's settings: logo, stylesheet, tenant label, account links."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stylesheet(_request: HttpRequest | None = None) -> str:
 
 
 def tenant_label(request: HttpRequest) -> list[str] | None:
-    """The tenant at work, beside the page's title: nobody should approve anything in the wrong one."""
+    """Return the tenant's label beside the page title, so that nobody approves anything in the wrong tenant."""
     context = getattr(request, "acting_context", None)
     return [context.tenant_slug, "primary"] if context else None
 

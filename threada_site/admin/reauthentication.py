@@ -1,4 +1,4 @@
-"""Asking for the password again: proof that the person is there, kept in the session for five minutes."""
+"""Console re-authentication: password entry for step-up, remembered in the session for five minutes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from threada_site.tenancy.models import User
 
 PASSWORD_FIELD: Final = "password"  # noqa: S105 (the name of a form's field)
 MOST_WRONG: Final = 5
-"""After so many wrong passwords in one session it ends: a session that was left open is no place to guess in."""
-_CONFIRMED, _WRONG = "confirmed_at", "wrong_passwords"
+"""Number of wrong passwords that ends the session, so that an open session cannot be used to guess passwords."""
+_REAUTHENTICATED, _WRONG = "reauthenticated_at", "wrong_passwords"
 
 
-def confirmed_at(request: HttpRequest) -> datetime | None:
-    """When the password was last entered in this session."""
-    stored: Any = request.session.get(_CONFIRMED)
+def reauthenticated_at(request: HttpRequest) -> datetime | None:
+    """Return the time of the last successful password entry in this session, or None."""
+    stored: Any = request.session.get(_REAUTHENTICATED)
     return datetime.fromtimestamp(stored, UTC) if isinstance(stored, int | float) else None
 
 
-def confirm(request: HttpRequest, ctx: ActingContext) -> ActingContext:
-    """The context with the password that the form holds, if it holds one. Raises `StepUpFailed` when it is wrong.
+def reauthenticate(request: HttpRequest, ctx: ActingContext) -> ActingContext:
+    """Return `ctx`, with `reauthenticated_at` set if the form contains the right password.
 
-    Hashing takes a moment: call it before any lock.
+    Raise `StepUpFailed` if the password is wrong. Call it before taking locks: password hashing is slow.
     """
     given = request.POST.get(PASSWORD_FIELD, "")
     if not given:
@@ -38,9 +38,9 @@ def confirm(request: HttpRequest, ctx: ActingContext) -> ActingContext:
         _count_wrong(request)
         raise errors.StepUpFailed
     now = clock.now()
-    request.session[_CONFIRMED] = now.timestamp()
+    request.session[_REAUTHENTICATED] = now.timestamp()
     request.session.pop(_WRONG, None)
-    return replace(ctx, confirmed_at=now)
+    return replace(ctx, reauthenticated_at=now)
 
 
 def _count_wrong(request: HttpRequest) -> None:

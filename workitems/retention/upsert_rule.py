@@ -9,13 +9,13 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, Put, next_number
+from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 from workitems.models import RetentionRule, RetentionRuleVersion
 from workitems.retention.locks import lock_retention
 from workitems.retention.rules import RetentionDocument
 
 
-def put_retention(slug: str, document: RetentionDocument, *, ctx: ActingContext) -> Put[RetentionRule]:
+def upsert_retention_rule(slug: str, document: RetentionDocument, *, ctx: ActingContext) -> UpsertResult[RetentionRule]:
     """The rule `slug`, saying this from the next dry run on; a run under way does no more than both versions allow.
 
     Receipt: `retention_rule.version_added`. Raises `PermissionDenied`, and `Conflict` where another rule is about the
@@ -29,7 +29,7 @@ def put_retention(slug: str, document: RetentionDocument, *, ctx: ActingContext)
     spec_sha256 = canonical_sha256(spec)
     current = rule.current_version if rule else None
     if rule is not None and current is not None and current.spec_sha256 == spec_sha256:
-        return Put(rule, Change.UNCHANGED)
+        return UpsertResult(rule, Change.UNCHANGED)
     _check_scope(slug, document, ctx=ctx)
     rule = rule or RetentionRule(tenant_id=ctx.tenant_id, slug=slug)
     rule.workflow, rule.data_class = document.workflow, document.data_class
@@ -58,7 +58,7 @@ def put_retention(slug: str, document: RetentionDocument, *, ctx: ActingContext)
         ),
         ctx=ctx,
     )
-    return Put(rule, Change.CREATED if current is None else Change.CHANGED)
+    return UpsertResult(rule, Change.CREATED if current is None else Change.CHANGED)
 
 
 def withdraw_retention(slug: str, *, ctx: ActingContext) -> None:

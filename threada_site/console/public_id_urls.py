@@ -1,4 +1,4 @@
-"""From any public id to its page."""
+"""Console URLs of public ids."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from threada_site.admin.html import page_url
 from threada_site.kernel import ids
 
 
-def address_of(public_id: str) -> str | None:
-    """The page of what `public_id` would name; whether it exists here, the page itself says."""
+def url_for_public_id(public_id: str) -> str | None:
+    """Return the URL of the page for `public_id`, or None for an unknown prefix. The page itself checks existence."""
     prefix = public_id.partition("_")[0]
     pages = {getattr(page, "id_prefix", ""): model._meta.label_lower for model, page in admin.site._registry.items()}
     if not prefix or prefix not in pages or ids.parse_public_id(prefix, public_id) is None:
