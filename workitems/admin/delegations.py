@@ -19,7 +19,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.api.filters import DelegationFilters
-from workitems.approvers.eligibility import staff_of
+from workitems.approvers.eligibility import active_members_of
 from workitems.models import Delegation
 from workitems.steps.delegations import Absence, delegate, end_delegation, locked_delegation
 from workitems.steps.reassignment import named_principal
@@ -41,7 +41,7 @@ class AbsenceForm(ConsoleForm):
 
     intro = (
         "Who stands in may decide at the places of who is away, counts once with them, and is excluded where they "
-        "are. Rights are not handed over: only people who may decide anyway can stand in."
+        "are. Permissions are not handed over: only people who may decide anyway can stand in."
     )
     delegator = forms.ChoiceField(label="Who is away")
     delegate = forms.ChoiceField(label="Who stands in")
@@ -50,14 +50,14 @@ class AbsenceForm(ConsoleForm):
     reason = forms.CharField(label="Reason", required=False, max_length=500)
 
     def prepare(self) -> None:
-        people = list(staff_of(self.ctx.tenant_id))
+        people = list(active_members_of(self.ctx.tenant_id))
         names = [member.username for member in people]
         deciding = [
             member.username
             for member in people
             if member.id != self.ctx.principal_id or Scope.WORKFLOW_MANAGE in self.ctx.scopes
-            if Scope.DECISIONS_DECIDE in member.rights.scopes
-            or any(Scope.DECISIONS_DECIDE in held for held in member.rights.grants.workflows.values())
+            if Scope.DECISIONS_DECIDE in member.permissions.scopes
+            or any(Scope.DECISIONS_DECIDE in held for held in member.permissions.grants.workflows.values())
         ]
         if Scope.WORKFLOW_MANAGE not in self.ctx.scopes:
             del self.fields["delegator"]

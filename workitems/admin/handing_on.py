@@ -15,7 +15,7 @@ from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 from workitems import selectors
 from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
-from workitems.approvers.eligibility import eligible_on, staff_of
+from workitems.approvers.eligibility import active_members_of, eligible_on
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep, WorkItem
@@ -37,11 +37,15 @@ class ReassignForm(ConsoleForm):
 
     def prepare(self) -> None:
         step = self.row
-        staff = staff_of(step.tenant_id)
+        active_members = active_members_of(step.tenant_id)
         votes = selectors.votes_on(step)
         voted = {vote.voter_id for vote in votes}
-        counting = eligible_on(step, staff, votes, workflow_id=step.work_item.workflow_version.workflow_id) - voted
-        names = [member.username for member in staff if member.id in counting and member.id != step.assignee_id]
+        counting = (
+            eligible_on(step, active_members, votes, workflow_id=step.work_item.workflow_version.workflow_id) - voted
+        )
+        names = [
+            member.username for member in active_members if member.id in counting and member.id != step.assignee_id
+        ]
         if len(names) > MOST_CHOICES:
             self.fields["to"] = forms.CharField(label="Hand it to", max_length=150, help_text="A person's name.")
             return
@@ -73,7 +77,7 @@ class EscalateForm(ConsoleForm):
             ):
                 slugs = rows.order_by("slug").values_list("slug", flat=True)[:MOST_CHOICES]  # type: ignore[attr-defined]
                 choices.append((f"a {kind}", [(f"{kind}/{slug}", slug) for slug in slugs]))
-            people = [member.username for member in staff_of(step.tenant_id)]
+            people = [member.username for member in active_members_of(step.tenant_id)]
             if len(people) <= MOST_CHOICES:
                 choices.append(("a person", [(f"user/{name}", name) for name in people]))
         self.fields["to"].choices = choices  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from integrations.idempotency import receiver_key
 from integrations.models import Attempt, Execution, Freeze
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
-from workitems.approvers.count_votes import Need, Tally
+from workitems.approvers.count_votes import Need, VoteResult
 from workitems.items.erasable_fields import erased_by
 from workitems.models import DecisionStep, Delegation, Vote, WorkItem
 
@@ -52,7 +52,7 @@ def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any
     return body
 
 
-def represent_step(step: DecisionStep, tally: Tally | None) -> dict[str, Any]:
+def represent_step(step: DecisionStep, result: VoteResult | None) -> dict[str, Any]:
     """A decision step with its exact envelope: the decoded object, the bytes (Base64), and their SHA-256."""
     sealed = bytes(step.envelope.body)
     claimant = step.claimant_at(clock.now())
@@ -72,8 +72,8 @@ def represent_step(step: DecisionStep, tally: Tally | None) -> dict[str, Any]:
         "reason_codes": list(step.reason_codes),
         "policy_version_ids": [ids.public_id(ids.POLICY_VERSION, value) for value in step.policy_version_ids],
         "policy_decision_id": step.policy_decision_id and ids.public_id(ids.POLICY_DECISION, step.policy_decision_id),
-        "waiting_for": [represent_need(need) for need in tally.waiting_for] if tally else [],
-        "nobody_can_decide": bool(tally and tally.nobody_can_decide),
+        "waiting_for": [represent_need(need) for need in result.waiting_for] if result else [],
+        "nobody_can_decide": bool(result and result.nobody_can_decide),
         "votes": [represent_vote(vote) for vote in step.votes.all()],
         "claimed_by": _principal(claimant),
         "claimed_until": _instant(step.claimed_until if claimant else None),

@@ -21,8 +21,8 @@ from workitems.api.answers import STEP, VOTE_ANSWER
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.representations import represent_step, represent_vote_cast
 from workitems.api.shapes import CAST_VOTE
-from workitems.approvers import count_votes as tally
-from workitems.approvers.eligibility import Staff, staff_of, tally_on
+from workitems.approvers import count_votes
+from workitems.approvers.eligibility import ActiveMembers, active_members_of, count_votes_on
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 from workitems.lifecycle import StepStatus
@@ -45,10 +45,12 @@ class DecisionSteps(TenantView):
         rows = apply_filters(DecisionStepFilters, selectors.decision_steps(request.auth), request)
         if request.query_params.get("mine") == "true":
             rows = selectors.steps_waiting_for(request.auth, rows)
-        staff = staff_of(request.auth.tenant_id)
+        active_members = active_members_of(request.auth.tenant_id)
         return Response(
             paginate(
-                selectors.with_votes(rows), request, represent=lambda step: represent_step(step, tally_of(step, staff))
+                selectors.with_votes(rows),
+                request,
+                represent=lambda step: represent_step(step, vote_result_of(step, active_members)),
             )
         )
 
@@ -145,12 +147,12 @@ def shown_step(step_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
     step = selectors.with_votes(selectors.decision_steps(ctx)).filter(id=step_id).first()
     if step is None:
         raise errors.NotFound
-    return represent_step(step, tally_of(step, staff_of(ctx.tenant_id)))
+    return represent_step(step, vote_result_of(step, active_members_of(ctx.tenant_id)))
 
 
-def tally_of(step: DecisionStep, staff: Staff) -> tally.Tally | None:
+def vote_result_of(step: DecisionStep, active_members: ActiveMembers) -> count_votes.VoteResult | None:
     """What the votes on a pending step amount to, from rows that are loaded already."""
     if step.status != StepStatus.PENDING:
         return None
     workflow_id = step.work_item.workflow_version.workflow_id
-    return tally_on(step, staff, list(step.votes.all()), workflow_id=workflow_id)
+    return count_votes_on(step, active_members, list(step.votes.all()), workflow_id=workflow_id)

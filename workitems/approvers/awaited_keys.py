@@ -22,7 +22,7 @@ def keys_of_leaves(leaves: Iterable[Leaf], *, workflow_id: uuid.UUID) -> frozens
     return frozenset(keys)
 
 
-def keys_held(
+def approver_keys(
     *,
     name: str,
     roles: Iterable[str],

@@ -32,19 +32,26 @@ from policies.language.approvals import (
     whole,
 )
 from threada_site.kernel.context import PrincipalKind
-from workitems.approvers.matching import Candidate, Filling, Person, fill, hands, sharing
+from workitems.approvers.matching import (
+    Approver,
+    Assignment,
+    Candidate,
+    assign,
+    independent_sets,
+    overlapping_candidates,
+)
 
 __all__ = [
+    "Approver",
     "Eligibility",
     "Need",
     "Outcome",
-    "Person",
-    "Tally",
     "Vote",
-    "barred",
+    "VoteResult",
+    "count_votes",
     "eligibility",
-    "represented",
-    "tally",
+    "excluded_transitively",
+    "with_principals",
 ]
 
 type StandsFor = Mapping[uuid.UUID, Collection[uuid.UUID]]
@@ -72,7 +79,7 @@ class Outcome(StrEnum):
 class Vote:
     """One decision on the step. `kind` is the principal's when it voted."""
 
-    person_id: uuid.UUID
+    voter_id: uuid.UUID
     kind: PrincipalKind
     decision: Literal["approve", "reject"]
     at: datetime
@@ -87,7 +94,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class VoteResult:
     """The outcome and what it rests on.
 
     `counted` says at which leaf each counted approval stands; an approval beyond what is needed stands at none.
@@ -108,25 +115,25 @@ class Tally:
     stages: int = 1
 
 
-def barred(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
+def excluded_transitively(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
     """`excluded`, whoever an excluded person stands for, and whoever stands for any of these."""
-    out = set(represented(excluded, stands_for))
-    while more := {person for person, others in stands_for.items() if not out.isdisjoint(others)} - out:
+    out = set(with_principals(excluded, stands_for))
+    while more := {principal for principal, others in stands_for.items() if not out.isdisjoint(others)} - out:
         out |= more
     return frozenset(out)
 
 
-def represented(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
+def with_principals(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
     """`excluded`, and whoever an excluded person stands for."""
-    return frozenset(excluded).union(*(stands_for.get(person, ()) for person in excluded))
+    return frozenset(excluded).union(*(stands_for.get(principal, ()) for principal in excluded))
 
 
 def eligibility(
     rule: ApprovalRule,
-    person: Person,
+    approver: Approver,
     excluded: Collection[uuid.UUID],
     *,
-    delegators: Iterable[Person] = (),
+    delegators: Iterable[Approver] = (),
     stand_ins: Collection[Leaf] = (),
     opened: Opened | None = None,
 ) -> Eligibility:
@@ -135,30 +142,30 @@ def eligibility(
     `delegators` are the people whose delegate they are: they stand where those would, and are excluded with them.
     People at one of `stand_ins` stand at any leaf. Without `opened`, all stages are looked at.
     """
-    if person.kind is not PrincipalKind.HUMAN:
+    if approver.kind is not PrincipalKind.HUMAN:
         return Eligibility.NOT_ELIGIBLE
-    faces = (person, *delegators)
-    if any(face.id in excluded for face in faces):
+    identities = (approver, *delegators)
+    if any(identity.id in excluded for identity in identities):
         return Eligibility.EXCLUDED
-    candidate = Candidate(person.id, faces)
+    candidate = Candidate(approver.id, identities)
     now = opened_part(rule.tree, opened) if opened is not None else whole(rule.tree)
-    if any(candidate.stands_at(leaf, stand_ins) for leaf in leaves(now)):
+    if any(candidate.is_eligible_for(leaf, stand_ins) for leaf in leaves(now)):
         return Eligibility.COUNTS
-    if opened is not None and any(candidate.stands_at(leaf, stand_ins) for leaf in leaves_of(rule.tree)):
+    if opened is not None and any(candidate.is_eligible_for(leaf, stand_ins) for leaf in leaves_of(rule.tree)):
         return Eligibility.NOT_YET
     return Eligibility.NOT_ELIGIBLE
 
 
-def tally(
+def count_votes(
     rule: ApprovalRule,
     votes: Sequence[Vote],
-    people: Iterable[Person],
+    approvers: Iterable[Approver],
     now: datetime | None = None,
     *,
     excluded: Collection[uuid.UUID] = (),
     stands_for: StandsFor = MappingProxyType({}),
     stand_ins: Collection[Leaf] = (),
-) -> Tally:
+) -> VoteResult:
     """What `votes` amount to under `rule`. Their order makes no difference.
 
     `people` are all who could still decide and all who voted; a vote of anybody else does not count, nor one given
@@ -166,7 +173,7 @@ def tally(
     somebody is (of who voted: was, at that moment); people at one of `stand_ins` may fill any leaf. A delegate counts
     instead of the person they stand for, never beside them.
     """
-    count = _Count(rule, people, barred(excluded, stands_for), stands_for, stand_ins)
+    count = _Count(rule, approvers, excluded_transitively(excluded, stands_for), stands_for, stand_ins)
     return count.result([vote for vote in votes if now is None or vote.at <= now])
 
 
@@ -176,42 +183,44 @@ class _Count:
     def __init__(
         self,
         rule: ApprovalRule,
-        people: Iterable[Person],
+        approvers: Iterable[Approver],
         excluded: frozenset[uuid.UUID],
         stands_for: StandsFor,
         stand_ins: Collection[Leaf],
     ) -> None:
         self._rule = rule
         self._stand_ins = stand_ins
-        known = {person.id: person for person in people}
+        known = {approver.id: approver for approver in approvers}
         self._deciders: dict[uuid.UUID, Candidate] = {}
-        for person in sorted(known.values(), key=lambda person: person.id):
-            others = sorted(other for other in stands_for.get(person.id, ()) if other in known and other != person.id)
+        for approver in sorted(known.values(), key=lambda one: one.id):
+            others = sorted(
+                other for other in stands_for.get(approver.id, ()) if other in known and other != approver.id
+            )
             delegators = tuple(known[other] for other in others)
-            standing = eligibility(rule, person, excluded, delegators=delegators, stand_ins=stand_ins)
-            if standing is Eligibility.COUNTS:
-                self._deciders[person.id] = Candidate(person.id, (person, *delegators))
-        self._shared = sharing(self._deciders.values())
+            result = eligibility(rule, approver, excluded, delegators=delegators, stand_ins=stand_ins)
+            if result is Eligibility.COUNTS:
+                self._deciders[approver.id] = Candidate(approver.id, (approver, *delegators))
+        self._overlaps = overlapping_candidates(self._deciders.values())
 
-    def result(self, votes: Sequence[Vote]) -> Tally:
-        human = [vote for vote in votes if vote.kind is PrincipalKind.HUMAN and vote.person_id in self._deciders]
-        rejecting = {vote.person_id for vote in human if vote.decision == "reject"}
-        approving = {vote.person_id for vote in human if vote.decision == "approve"}
-        approving -= rejecting | self._sharing_with(rejecting)
+    def result(self, votes: Sequence[Vote]) -> VoteResult:
+        human = [vote for vote in votes if vote.kind is PrincipalKind.HUMAN and vote.voter_id in self._deciders]
+        rejecting = {vote.voter_id for vote in human if vote.decision == "reject"}
+        approving = {vote.voter_id for vote in human if vote.decision == "approve"}
+        approving -= rejecting | self._overlapping_with(rejecting)
         rejecters = self._among(rejecting)
-        approvers = self._among(approving)
-        others = self._left(approving | rejecting)
-        opened = self._opened(approvers)
-        best = self._best(whole(self._rule.tree), approvers, others)
-        if rejecters and max(map(len, hands(rejecters))) >= self._rule.veto:
+        approved = self._among(approving)
+        undecided = self._undecided(approving | rejecting)
+        opened = self._opened(approved)
+        best = self._best(whole(self._rule.tree), approved, undecided)
+        if rejecters and max(map(len, independent_sets(rejecters))) >= self._rule.veto:
             outcome = Outcome.REJECTED
         else:
             outcome = Outcome.WAITING if best.missing else Outcome.APPROVED
         waiting = outcome is Outcome.WAITING
         asked = opened_part(self._rule.tree, opened)
-        asking = best if asked is self._rule.tree else self._best(asked, approvers, others)
+        asking = best if asked is self._rule.tree else self._best(asked, approved, undecided)
         stage, stages = stage_of(self._rule.tree, opened)
-        return Tally(
+        return VoteResult(
             outcome=outcome,
             waiting_for=_needs(asking) if waiting else (),
             counted=MappingProxyType(dict(best.counted)),
@@ -226,32 +235,32 @@ class _Count:
     def _among(self, ids: Collection[uuid.UUID]) -> list[Candidate]:
         return [candidate for candidate in self._deciders.values() if candidate.id in ids]
 
-    def _sharing_with(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    def _overlapping_with(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Who shares a human with somebody of `ids`."""
-        return {other for person in ids for other in self._shared.get(person, ())}
+        return {other for voter in ids for other in self._overlaps.get(voter, ())}
 
-    def _left(self, voted: set[uuid.UUID]) -> list[Candidate]:
+    def _undecided(self, voted: set[uuid.UUID]) -> list[Candidate]:
         """Who has not voted and still may: not beside a delegate or delegator who has, nor in a place that is taken."""
-        taken = {face.id for candidate in self._among(voted) for face in candidate.faces}
+        taken = {identity.id for candidate in self._among(voted) for identity in candidate.identities}
         return [
-            Candidate(one.id, tuple(face for face in one.faces if face.id not in taken))
+            Candidate(one.id, tuple(identity for identity in one.identities if identity.id not in taken))
             for one in self._deciders.values()
-            if one.id not in taken and voted.isdisjoint(face.id for face in one.faces)
+            if one.id not in taken and voted.isdisjoint(identity.id for identity in one.identities)
         ]
 
-    def _best(self, node: Node, approvers: Sequence[Candidate], others: Sequence[Candidate]) -> Filling:
+    def _best(self, node: Node, approved: Sequence[Candidate], undecided: Sequence[Candidate]) -> Assignment:
         """The alternative that can be reached with the fewest votes."""
         order = ranks(self._rule.tree)
-        fillings = (fill(_by_stage(way, order), approvers, others, self._stand_ins) for way in demands(node))
-        return min(fillings, key=lambda filling: (not filling.reachable, filling.missing))
+        assignments = (assign(_by_stage(way, order), approved, undecided, self._stand_ins) for way in demands(node))
+        return min(assignments, key=lambda assignment: (not assignment.reachable, assignment.missing))
 
-    def _opened(self, approvers: Sequence[Candidate]) -> Opened:
+    def _opened(self, approved: Sequence[Candidate]) -> Opened:
         """Of each sequence of stages, how many are open: those that the approvals fill, and the one after them."""
-        return tuple(self._opened_of(track, approvers) for track in tracks(self._rule.tree))
+        return tuple(self._opened_of(track, approved) for track in tracks(self._rule.tree))
 
-    def _opened_of(self, track: Sequence[Node], approvers: Sequence[Candidate]) -> int:
+    def _opened_of(self, track: Sequence[Node], approved: Sequence[Candidate]) -> int:
         for count in range(1, len(track)):
-            if self._best(whole(AllOf(tuple(track[:count]))), approvers, ()).missing:
+            if self._best(whole(AllOf(tuple(track[:count]))), approved, ()).missing:
                 return count
         return len(track)
 
@@ -260,9 +269,9 @@ def _by_stage(demand: Demand, order: Mapping[tuple[LeafKind, str], int]) -> Dema
     return tuple(sorted(demand, key=lambda leaf: (order.get((leaf.kind, leaf.name), 0), leaf.kind, leaf.name)))
 
 
-def _needs(filling: Filling) -> tuple[Need, ...]:
-    standing = list(filling.counted.values())
-    needs = (Need(leaf, leaf.count - standing.count(leaf)) for leaf in filling.demand)
+def _needs(assignment: Assignment) -> tuple[Need, ...]:
+    filled = list(assignment.counted.values())
+    needs = (Need(leaf, leaf.count - filled.count(leaf)) for leaf in assignment.demand)
     return tuple(need for need in needs if need.missing)
 
 

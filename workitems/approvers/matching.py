@@ -21,7 +21,7 @@ MOST_CHOICES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Approver:
     """A principal as rules see it: `name` is the principal's name, `scopes` are those held on the step's workflow.
 
     `also` names leaves (`role:finance`) where the person stands without being of them.
@@ -38,39 +38,39 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Somebody who may count: `faces` are themselves and the people whose delegate they are."""
+    """Somebody who may count: `identities` are themselves and the people whose delegate they are."""
 
     id: uuid.UUID
-    faces: tuple[Person, ...]
+    identities: tuple[Approver, ...]
 
-    def stands_at(self, leaf: Leaf, stand_ins: Collection[Leaf]) -> bool:
+    def is_eligible_for(self, leaf: Leaf, stand_ins: Collection[Leaf]) -> bool:
         """Whether they may fill `leaf`; whoever stands at one of `stand_ins` may fill any."""
-        return any(stands_at(face, wanted) for face in self.faces for wanted in (leaf, *stand_ins))
+        return any(is_eligible_for(identity, wanted) for identity in self.identities for wanted in (leaf, *stand_ins))
 
 
-def stands_at(person: Person, leaf: Leaf) -> bool:
+def is_eligible_for(approver: Approver, leaf: Leaf) -> bool:
     """Whether a leaf asks for this person, by what they are themselves."""
-    if f"{leaf.kind}:{leaf.name}" in person.also:
+    if f"{leaf.kind}:{leaf.name}" in approver.also:
         return True
     match leaf.kind:
         case "role":
-            return leaf.name in person.roles
+            return leaf.name in approver.roles
         case "group":
-            return leaf.name in person.groups
+            return leaf.name in approver.groups
         case "user":
-            return leaf.name == person.name
+            return leaf.name == approver.name
         case "scope":
-            return leaf.name in person.scopes
+            return leaf.name in approver.scopes
         case _ as never:
             assert_never(never)
 
 
-def sharing(candidates: Iterable[Candidate]) -> dict[uuid.UUID, set[uuid.UUID]]:
+def overlapping_candidates(candidates: Iterable[Candidate]) -> dict[uuid.UUID, set[uuid.UUID]]:
     """Of each candidate the others with whom they share a human; those who share none are left out."""
     by_human: dict[uuid.UUID, set[uuid.UUID]] = {}
     for candidate in candidates:
-        for face in candidate.faces:
-            by_human.setdefault(face.id, set()).add(candidate.id)
+        for identity in candidate.identities:
+            by_human.setdefault(identity.id, set()).add(candidate.id)
     shared: dict[uuid.UUID, set[uuid.UUID]] = {}
     for together in by_human.values():
         if len(together) > 1:
@@ -79,10 +79,10 @@ def sharing(candidates: Iterable[Candidate]) -> dict[uuid.UUID, set[uuid.UUID]]:
     return shared
 
 
-def hands(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+def independent_sets(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     """Ways to take candidates of whom no two share a human; in the usual case there is one: all of them."""
-    shared = sharing(candidates)
-    bound = [candidate.id for candidate in candidates if len(candidate.faces) > 1 and candidate.id in shared]
+    shared = overlapping_candidates(candidates)
+    bound = [candidate.id for candidate in candidates if len(candidate.identities) > 1 and candidate.id in shared]
     if not bound:
         yield list(candidates)
         return
@@ -96,7 +96,7 @@ def hands(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class Assignment:
     """A demand with people at its leaves. `reachable`: those who have not voted could fill what is missing."""
 
     demand: Demand
@@ -108,28 +108,28 @@ class Filling:
         return sum(leaf.count for leaf in self.demand) - len(self.counted)
 
 
-def fill(
-    demand: Demand, approvers: Sequence[Candidate], others: Sequence[Candidate], stand_ins: Collection[Leaf]
-) -> Filling:
-    """The filling with the fewest missing, and of these one that `others` can complete, if there is one."""
-    best: Filling | None = None
-    for placed_first in hands(approvers):
-        for placed_after in hands(others):
+def assign(
+    demand: Demand, approved: Sequence[Candidate], undecided: Sequence[Candidate], stand_ins: Collection[Leaf]
+) -> Assignment:
+    """The assignment with the fewest missing, and of these one that `others` can complete, if there is one."""
+    best: Assignment | None = None
+    for placed_first in independent_sets(approved):
+        for placed_after in independent_sets(undecided):
             matching = _Matching(demand, stand_ins)
             matching.place(placed_first)
-            approved = {candidate.id for candidate in placed_first}
+            placed_ids = {candidate.id for candidate in placed_first}
             matching.place(placed_after)
-            filling = Filling(demand, matching.placed_of(approved), matching.is_full)
-            if best is None or _rank(filling) < _rank(best):
-                best = filling
-            if filling.reachable:
+            assignment = Assignment(demand, matching.placed_of(placed_ids), matching.is_full)
+            if best is None or _rank(assignment) < _rank(best):
+                best = assignment
+            if assignment.reachable:
                 break
     assert best is not None  # noqa: S101 (there is always the way that takes no delegate)
     return best
 
 
-def _rank(filling: Filling) -> tuple[bool, int]:
-    return not filling.reachable, filling.missing
+def _rank(assignment: Assignment) -> tuple[bool, int]:
+    return not assignment.reachable, assignment.missing
 
 
 class _Matching:
@@ -166,7 +166,7 @@ class _Matching:
         left: dict[tuple[int, ...], list[Candidate]] = {}
         for candidate in candidates:
             options = tuple(
-                index for index, leaf in enumerate(self._demand) if candidate.stands_at(leaf, self._stand_ins)
+                index for index, leaf in enumerate(self._demand) if candidate.is_eligible_for(leaf, self._stand_ins)
             )
             self._options[candidate.id] = options
             if not self._place_freely(candidate) and options:

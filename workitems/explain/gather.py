@@ -11,8 +11,8 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
-from workitems.approvers.count_votes import Tally
-from workitems.approvers.eligibility import eligibility_on, leaves_of, staff_of, tally_on
+from workitems.approvers.count_votes import VoteResult
+from workitems.approvers.eligibility import active_members_of, count_votes_on, eligibility_on, leaves_of
 from workitems.explain.wording import (
     DecisionFacts,
     ExecutionFacts,
@@ -36,14 +36,20 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
     execution = systems.last_execution_of(item.id, tenant_id=item.tenant_id)
     decision = rulebook.latest_decision(item.id, ctx=ctx)
     votes = selectors.votes_on(step) if step else []
-    staff = staff_of(item.tenant_id) if step else None
-    eligibility = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, staff=staff) if step else None
+    active_members = active_members_of(item.tenant_id) if step else None
+    eligibility = (
+        eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, active_members=active_members)
+        if step
+        else None
+    )
     ended_by, ended_reason = _end_of(item)
     return explain(
         ExplainInput(
             status=WorkItemStatus(item.status),
             decision=_decision_facts(decision) if decision else None,
-            step=_step_facts(step, tally_on(step, staff, votes, workflow_id=workflow_id)) if step and staff else None,
+            step=_step_facts(step, count_votes_on(step, active_members, votes, workflow_id=workflow_id))
+            if step and active_members
+            else None,
             execution=ExecutionFacts(
                 status=ExecutionStatus(execution.status),
                 action=execution.action,
@@ -89,7 +95,7 @@ def _decision_facts(decision: PolicyDecision) -> DecisionFacts:
     )
 
 
-def _step_facts(step: DecisionStep, result: Tally) -> StepFacts:
+def _step_facts(step: DecisionStep, result: VoteResult) -> StepFacts:
     rule = from_json(step.rule)
     is_claimed = step.claimed_by is not None and step.claimant_at(clock.now()) is not None
     return StepFacts(

@@ -40,7 +40,7 @@ class DecisionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
-    """The pending decision step, with its tally: `approvals` are those that count, `needs` what is missing.
+    """The pending decision step, with its vote count: `approvals` are those that count, `needs` what is missing.
 
     `stage` of `stages` is open. `escalate_to` are whom its rule names and who may not decide yet, `claimed_by` who is
     on it for now, `assignee` whom it was handed to.
@@ -78,7 +78,7 @@ class ExecutionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Who asks: effective rights on this item's workflow, and standing on its pending step.
+    """Who asks: effective permissions on this item's workflow, and standing on its pending step.
 
     `may_decide`: holds `decisions:decide`; `manages`: `workflow:manage`; `has_claimed`: is the one who is on it.
     """

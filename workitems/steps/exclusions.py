@@ -9,12 +9,12 @@ from policies.language.approvals import ApprovalRule
 from policies.models import PolicyVersion
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Membership
-from workitems.approvers.count_votes import represented
+from workitems.approvers.count_votes import with_principals
 from workitems.approvers.eligibility import stands_for
 from workitems.models import WorkItem
 
 
-def excluded_people(
+def excluded_principals(
     item: WorkItem,
     rule: ApprovalRule,
     *,
@@ -44,4 +44,4 @@ def excluded_people(
         rows = PolicyVersion.objects.filter(tenant_id=item.tenant_id, id__in=versions)
         for people in rows.values_list("created_by", "published_by"):
             excluded.update(person for person in people if person is not None)
-    return represented(excluded, stands_for(item.tenant_id, now=clock.now())) if excluded else frozenset()
+    return with_principals(excluded, stands_for(item.tenant_id, now=clock.now())) if excluded else frozenset()

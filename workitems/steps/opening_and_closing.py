@@ -25,7 +25,7 @@ from workitems.notices.enqueue import notice, notice_job, notice_row
 from workitems.steps.awaited_rows import awaited_rows, stop_waiting
 from workitems.steps.batch_limits import batch_key
 from workitems.steps.due_dates import due_dates
-from workitems.steps.exclusions import excluded_people
+from workitems.steps.exclusions import excluded_principals
 from workitems.steps.pins import ask_anew_if_overtaken
 
 _DECIDED: Final = frozenset({StepStatus.APPROVED, StepStatus.REJECTED, StepStatus.EXPIRED})
@@ -79,7 +79,7 @@ def open_step(
         policy_decision_id=decision.id if decision else None,
         policy_version_ids=pins,
         excluded_ids=sorted(
-            excluded_people(
+            excluded_principals(
                 item,
                 rule,
                 pins=pins,

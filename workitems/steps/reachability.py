@@ -14,8 +14,8 @@ from django.db.models import Prefetch
 from threada_site.kernel import clock
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.members import Member
-from workitems.approvers.count_votes import Tally
-from workitems.approvers.eligibility import Staff, tally_on
+from workitems.approvers.count_votes import VoteResult
+from workitems.approvers.eligibility import ActiveMembers, count_votes_on
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Roster, Vote, WorkItem
 from workitems.steps.awaited_rows import wait_anew
@@ -23,10 +23,10 @@ from workitems.steps.awaited_rows import wait_anew
 type Memo = dict[str, bool]
 
 
-def weigh_step(item: WorkItem, step: DecisionStep, staff: Staff) -> None:
+def weigh_step(item: WorkItem, step: DecisionStep, active_members: ActiveMembers) -> None:
     """Set `nobody_can_decide` of a locked item, and whom its locked, pending step waits for."""
     workflow_id = item.workflow_version.workflow_id
-    result: Tally = tally_on(step, staff, list(step.votes.all()), workflow_id=workflow_id)
+    result: VoteResult = count_votes_on(step, active_members, list(step.votes.all()), workflow_id=workflow_id)
     wait_anew(step, result.opened, workflow_id=workflow_id)
     if item.nobody_can_decide != result.nobody_can_decide:
         item.nobody_can_decide = result.nobody_can_decide
@@ -35,17 +35,19 @@ def weigh_step(item: WorkItem, step: DecisionStep, staff: Staff) -> None:
     step.save(update_fields=["weigh_due"])
 
 
-def fingerprint_of(staff: Staff) -> str:
+def fingerprint_of(active_members: ActiveMembers) -> str:
     """Changes whenever somebody's say may have: members, roles, groups, scopes, delegations."""
     return canonical_sha256(
         {
-            "members": [_say_of(member) for member in sorted(staff, key=lambda member: member.id)],
-            "stands_for": {str(who): sorted(map(str, others)) for who, others in staff.stands_for.items()},
+            "members": [_say_of(member) for member in sorted(active_members, key=lambda member: member.id)],
+            "stands_for": {str(who): sorted(map(str, others)) for who, others in active_members.stands_for.items()},
         }
     )
 
 
-def mark_what_changed(tenant_id: uuid.UUID, staff: Staff, after: uuid.UUID | None, *, limit: int) -> uuid.UUID | None:
+def mark_what_changed(
+    tenant_id: uuid.UUID, active_members: ActiveMembers, after: uuid.UUID | None, *, limit: int
+) -> uuid.UUID | None:
     """Of `limit` pending steps past `after`, mark those to be weighed for which the answer is another one now.
 
     Returns the last step looked at, or None at the end. Locks nothing: `weigh_step` looks again.
@@ -59,7 +61,7 @@ def mark_what_changed(tenant_id: uuid.UUID, staff: Staff, after: uuid.UUID | Non
         .order_by("id")[:limit]
     )
     memo: Memo = {}
-    changed = [step.id for step in steps if _nobody(step, staff, memo) != step.work_item.nobody_can_decide]
+    changed = [step.id for step in steps if _nobody(step, active_members, memo) != step.work_item.nobody_can_decide]
     if changed:
         DecisionStep.objects.filter(tenant_id=tenant_id, id__in=changed, status=StepStatus.PENDING).update(
             weigh_due=True
@@ -74,7 +76,7 @@ def remember_roster(tenant_id: uuid.UUID, fingerprint: str) -> None:
     )
 
 
-def _nobody(step: DecisionStep, staff: Staff, memo: Memo) -> bool:
+def _nobody(step: DecisionStep, active_members: ActiveMembers, memo: Memo) -> bool:
     """Steps alike in rule, people barred and votes have one answer: thousands of open ones are few kinds."""
     workflow_id = step.work_item.workflow_version.workflow_id
     votes = list(step.votes.all())
@@ -88,19 +90,19 @@ def _nobody(step: DecisionStep, staff: Staff, memo: Memo) -> bool:
         ]
     )
     if key not in memo:
-        memo[key] = tally_on(step, staff, votes, workflow_id=workflow_id).nobody_can_decide
+        memo[key] = count_votes_on(step, active_members, votes, workflow_id=workflow_id).nobody_can_decide
     return memo[key]
 
 
 def _say_of(member: Member) -> list[Any]:
-    rights = member.rights
+    permissions = member.permissions
     return [
         str(member.id),
         member.username,
-        _sorted(rights.roles),
-        _sorted(rights.groups),
-        _sorted(rights.scopes),
-        {str(workflow): _sorted(scopes) for workflow, scopes in rights.grants.workflows.items()},
+        _sorted(permissions.roles),
+        _sorted(permissions.groups),
+        _sorted(permissions.scopes),
+        {str(workflow): _sorted(scopes) for workflow, scopes in permissions.grants.workflows.items()},
     ]
 
 

@@ -11,7 +11,7 @@ from django.db import connection
 
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from workitems.approvers.eligibility import Staff, staff_of
+from workitems.approvers.eligibility import ActiveMembers, active_members_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Roster, WorkItem
 from workitems.steps.reachability import fingerprint_of, mark_what_changed, remember_roster, weigh_step
@@ -50,24 +50,24 @@ def _tenants_that_wait() -> list[uuid.UUID]:
 
 def _weigh_tenant(tenant_id: uuid.UUID) -> int:
     with unit_of_work(tenant_id):
-        staff = staff_of(tenant_id)
-        fingerprint = fingerprint_of(staff)
+        active_members = active_members_of(tenant_id)
+        fingerprint = fingerprint_of(active_members)
         known = Roster.objects.filter(tenant_id=tenant_id).values_list("fingerprint", flat=True).first()
     if known != fingerprint:
         after: uuid.UUID | None = None
         while True:
             with unit_of_work(tenant_id):
-                after = mark_what_changed(tenant_id, staff, after, limit=AT_ONCE)
+                after = mark_what_changed(tenant_id, active_members, after, limit=AT_ONCE)
             if after is None:
                 break
     with unit_of_work(tenant_id):
         remember_roster(tenant_id, fingerprint)
         due = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING, weigh_due=True)
         step_ids = list(due.order_by("id").values_list("id", flat=True)[:PER_TENANT])
-    return sum(_weigh(tenant_id, step_id, staff) for step_id in step_ids)
+    return sum(_weigh(tenant_id, step_id, active_members) for step_id in step_ids)
 
 
-def _weigh(tenant_id: uuid.UUID, step_id: uuid.UUID, staff: Staff) -> bool:
+def _weigh(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: ActiveMembers) -> bool:
     """One step in a transaction of its own; False when somebody else holds it, or it is closed."""
     try:
         with unit_of_work(tenant_id):
@@ -81,7 +81,7 @@ def _weigh(tenant_id: uuid.UUID, step_id: uuid.UUID, staff: Staff) -> bool:
             step = steps.select_for_update(of=("self",), skip_locked=True).first() if item is not None else None
             if item is None or step is None:
                 return False
-            weigh_step(item, step, staff)
+            weigh_step(item, step, active_members)
             return True
     except Exception:  # it is looked at again when the people change; meanwhile the others are
         log.exception("weighing_failed", step=str(step_id))

@@ -11,7 +11,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.models import User
 from workitems import selectors
-from workitems.approvers.eligibility import eligible_on, staff_of
+from workitems.approvers.eligibility import active_members_of, eligible_on
 from workitems.items.receipts import record_item
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice
@@ -31,8 +31,8 @@ def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str =
     votes = selectors.votes_on(step)
     if not ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):
         check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id)
-    staff = staff_of(step.tenant_id)
-    eligible = eligible_on(step, staff, votes, workflow_id=workflow_id)
+    active_members = active_members_of(step.tenant_id)
+    eligible = eligible_on(step, active_members, votes, workflow_id=workflow_id)
     if to.id not in eligible or any(vote.voter_id == to.id for vote in votes):
         raise errors.AssigneeNotEligible(
             f"{to.username} does not count on this step, has a part in the case, or has voted.",

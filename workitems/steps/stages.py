@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from policies.language.approvals import from_json, has_stages
 from threada_site.kernel.context import ActingContext
-from workitems.approvers.eligibility import Staff, tally_on
+from workitems.approvers.eligibility import ActiveMembers, count_votes_on
 from workitems.items.receipts import record_item
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote, WorkItem
@@ -14,17 +14,23 @@ from workitems.notices.enqueue import notice
 
 
 def tell_opened_stages(
-    item: WorkItem, step: DecisionStep, before: Sequence[Vote], vote: Vote, staff: Staff, *, ctx: ActingContext
+    item: WorkItem,
+    step: DecisionStep,
+    before: Sequence[Vote],
+    vote: Vote,
+    active_members: ActiveMembers,
+    *,
+    ctx: ActingContext,
 ) -> None:
     """Record that `vote` opened a stage of a step that still waits, and have whom it asks now be told.
 
-    Receipt `decision_step.stage_opened`. `staff` are at least all who voted.
+    Receipt `decision_step.stage_opened`. `active_members` are at least all who voted.
     """
     if step.status != StepStatus.PENDING or not has_stages(from_json(step.rule).tree):
         return
     workflow_id = item.workflow_version.workflow_id
-    then = tally_on(step, staff, before, workflow_id=workflow_id).opened
-    now = tally_on(step, staff, [*before, vote], workflow_id=workflow_id)
+    then = count_votes_on(step, active_members, before, workflow_id=workflow_id).opened
+    now = count_votes_on(step, active_members, [*before, vote], workflow_id=workflow_id)
     if now.opened == then:
         return
     record_item(

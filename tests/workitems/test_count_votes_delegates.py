@@ -13,12 +13,20 @@ from hypothesis import strategies as st
 
 from policies.language.approvals import AllOf, ApprovalRule, Leaf, Node
 from tests.policies import approval_strategies as strategies
-from tests.workitems.test_tally import PEOPLE, _satisfied, counted, person, some_excluded, some_votes, vote
+from tests.workitems.test_count_votes import PEOPLE, _satisfied, approver, counted, some_excluded, some_votes, vote
 from threada_site.kernel.context import PrincipalKind
-from workitems.approvers.count_votes import Eligibility, Outcome, Person, Vote, barred, eligibility, tally
+from workitems.approvers.count_votes import (
+    Approver,
+    Eligibility,
+    Outcome,
+    Vote,
+    count_votes,
+    eligibility,
+    excluded_transitively,
+)
 
 FINANCE, LEGAL = Leaf("role", "finance"), Leaf("role", "legal")
-FAY, LEA, DAN = person(1, "finance"), person(2, "legal"), person(3)
+FAY, LEA, DAN = approver(1, "finance"), approver(2, "legal"), approver(3)
 BOTH = ApprovalRule(tree=AllOf((FINANCE, LEGAL)))
 EVERYBODY = [FAY, LEA, DAN]
 
@@ -26,56 +34,56 @@ EVERYBODY = [FAY, LEA, DAN]
 def test_a_delegate_stands_where_the_absent_person_would() -> None:
     assert eligibility(BOTH, DAN, ()) is Eligibility.NOT_ELIGIBLE
     assert eligibility(BOTH, DAN, (), delegators=[LEA]) is Eligibility.COUNTS
-    result = tally(BOTH, [vote(FAY), vote(DAN)], EVERYBODY, stands_for={DAN.id: {LEA.id}})
+    result = count_votes(BOTH, [vote(FAY), vote(DAN)], EVERYBODY, stands_for={DAN.id: {LEA.id}})
     assert (result.outcome, counted(result)) == (Outcome.APPROVED, {1: "finance", 3: "legal"})
-    assert tally(BOTH, [vote(FAY), vote(DAN)], EVERYBODY).outcome is Outcome.WAITING
+    assert count_votes(BOTH, [vote(FAY), vote(DAN)], EVERYBODY).outcome is Outcome.WAITING
 
 
 def test_a_delegate_gains_nothing_by_somebody_who_is_gone() -> None:
-    result = tally(BOTH, [vote(DAN)], [FAY, DAN], stands_for={DAN.id: {LEA.id}})
+    result = count_votes(BOTH, [vote(DAN)], [FAY, DAN], stands_for={DAN.id: {LEA.id}})
     assert (counted(result), result.nobody_can_decide) == ({}, True)
 
 
 def test_delegate_and_delegator_never_count_both() -> None:
     two = ApprovalRule(tree=Leaf("role", "legal", 2))
-    together = tally(two, [vote(DAN), vote(LEA)], EVERYBODY, stands_for={DAN.id: {LEA.id}})
+    together = count_votes(two, [vote(DAN), vote(LEA)], EVERYBODY, stands_for={DAN.id: {LEA.id}})
     assert (together.outcome, together.missing, together.nobody_can_decide) == (Outcome.WAITING, 1, True)
-    own = person(4, "legal")
-    still_one = tally(two, [vote(own), vote(LEA)], [own, LEA], stands_for={own.id: {LEA.id}})
+    own = approver(4, "legal")
+    still_one = count_votes(two, [vote(own), vote(LEA)], [own, LEA], stands_for={own.id: {LEA.id}})
     assert (still_one.outcome, still_one.missing) == (Outcome.WAITING, 1)
-    assert tally(two, [vote(own), vote(LEA)], [own, LEA]).outcome is Outcome.APPROVED
+    assert count_votes(two, [vote(own), vote(LEA)], [own, LEA]).outcome is Outcome.APPROVED
 
 
 def test_a_delegate_of_two_uses_up_both() -> None:
-    ann, bob = person(5, "legal"), person(6, "finance")
+    ann, bob = approver(5, "legal"), approver(6, "finance")
     stands_for = {DAN.id: {ann.id, bob.id}}
-    result = tally(BOTH, [vote(DAN)], [ann, bob, DAN], stands_for=stands_for)
+    result = count_votes(BOTH, [vote(DAN)], [ann, bob, DAN], stands_for=stands_for)
     assert (result.missing, result.nobody_can_decide) == (1, True)
-    result = tally(BOTH, [vote(ann), vote(bob), vote(DAN)], [ann, bob, DAN], stands_for=stands_for)
+    result = count_votes(BOTH, [vote(ann), vote(bob), vote(DAN)], [ann, bob, DAN], stands_for=stands_for)
     assert (result.outcome, counted(result)) == (Outcome.APPROVED, {5: "legal", 6: "finance"})
 
 
 def test_two_delegates_of_one_person_do_not_count_both() -> None:
-    other = person(4)
+    other = approver(4)
     two = ApprovalRule(tree=Leaf("role", "legal", 2))
     stands_for = {DAN.id: {LEA.id}, other.id: {LEA.id}}
-    result = tally(two, [vote(DAN), vote(other)], [*EVERYBODY, other], stands_for=stands_for)
+    result = count_votes(two, [vote(DAN), vote(other)], [*EVERYBODY, other], stands_for=stands_for)
     assert (result.outcome, result.missing) == (Outcome.WAITING, 1)
 
 
 def test_one_hand_gives_one_reject_and_no_approval_beside_it() -> None:
     stands_for = {DAN.id: {LEA.id}}
     two_rejects = ApprovalRule(tree=BOTH.tree, veto=2)
-    result = tally(two_rejects, [vote(DAN, "reject"), vote(LEA, "reject")], EVERYBODY, stands_for=stands_for)
+    result = count_votes(two_rejects, [vote(DAN, "reject"), vote(LEA, "reject")], EVERYBODY, stands_for=stands_for)
     assert (result.outcome, result.rejected_by) == (Outcome.WAITING, (LEA.id, DAN.id))
     for first, second in ((DAN, LEA), (LEA, DAN)):
         votes = [vote(FAY), vote(first, "reject"), vote(second)]
-        result = tally(two_rejects, votes, EVERYBODY, stands_for=stands_for)
+        result = count_votes(two_rejects, votes, EVERYBODY, stands_for=stands_for)
         assert (result.outcome, counted(result)) == (Outcome.WAITING, {1: "finance"})
 
 
 @pytest.mark.parametrize(
-    ("excluded", "stands_for", "barred_too"),
+    ("excluded", "stands_for", "also_excluded"),
     [
         ({LEA.id}, {DAN.id: {LEA.id}}, {DAN.id}),
         ({DAN.id}, {DAN.id: {LEA.id}}, {LEA.id}),
@@ -84,13 +92,13 @@ def test_one_hand_gives_one_reject_and_no_approval_beside_it() -> None:
     ],
 )
 def test_who_stands_for_an_excluded_person_or_is_stood_for_by_one_is_excluded(
-    excluded: set[uuid.UUID], stands_for: Mapping[uuid.UUID, set[uuid.UUID]], barred_too: set[uuid.UUID]
+    excluded: set[uuid.UUID], stands_for: Mapping[uuid.UUID, set[uuid.UUID]], also_excluded: set[uuid.UUID]
 ) -> None:
-    assert barred(excluded, stands_for) == excluded | barred_too
+    assert excluded_transitively(excluded, stands_for) == excluded | also_excluded
     anybody = ApprovalRule(tree=Leaf("scope", "decide", 3))
-    people = [Person(one.id, one.kind, one.name, scopes=frozenset({"decide"})) for one in EVERYBODY]
-    result = tally(anybody, [vote(one) for one in people], people, excluded=excluded, stands_for=stands_for)
-    assert set(result.counted).isdisjoint(excluded | barred_too)
+    people = [Approver(one.id, one.kind, one.name, scopes=frozenset({"decide"})) for one in EVERYBODY]
+    result = count_votes(anybody, [vote(one) for one in people], people, excluded=excluded, stands_for=stands_for)
+    assert set(result.counted).isdisjoint(excluded | also_excluded)
 
 
 def test_an_excluded_persons_delegate_is_told_why() -> None:
@@ -99,11 +107,11 @@ def test_an_excluded_persons_delegate_is_told_why() -> None:
 
 
 def test_many_delegates_at_once_are_no_burden() -> None:
-    absent = [person(100 + number, "finance") for number in range(300)]
-    present = [person(500 + number, "finance") for number in range(300)]
+    absent = [approver(100 + number, "finance") for number in range(300)]
+    present = [approver(500 + number, "finance") for number in range(300)]
     stands_for = {one.id: {other.id} for one, other in zip(present, absent, strict=True)}
     rule = ApprovalRule(tree=Leaf("role", "finance", 5))
-    result = tally(rule, [vote(one) for one in present[:3]], [*absent, *present], stands_for=stands_for)
+    result = count_votes(rule, [vote(one) for one in present[:3]], [*absent, *present], stands_for=stands_for)
     assert (result.missing, result.nobody_can_decide) == (2, False)
 
 
@@ -115,7 +123,9 @@ some_delegations = st.dictionaries(
 ).map(lambda drawn: {person: others - {person} for person, others in drawn.items()})
 
 
-def _hands(people: frozenset[Person], stands_for: Mapping[uuid.UUID, set[uuid.UUID]]) -> Iterator[frozenset[Person]]:
+def _hands(
+    people: frozenset[Approver], stands_for: Mapping[uuid.UUID, set[uuid.UUID]]
+) -> Iterator[frozenset[Approver]]:
     """Every set of people in which no human is there twice; each with the roles they stand with."""
     known = {someone.id: someone for someone in HUMANS}
     for size in range(len(people) + 1):
@@ -124,7 +134,7 @@ def _hands(people: frozenset[Person], stands_for: Mapping[uuid.UUID, set[uuid.UU
             if len(set(humans)) < len(humans):
                 continue
             yield frozenset(
-                Person(
+                Approver(
                     one.id, one.kind, one.name,
                     roles=one.roles.union(*(known[other].roles for other in stands_for.get(one.id, ()))),
                 )
@@ -138,9 +148,9 @@ def test_delegates_agree_with_brute_force(
     tree: Node, votes: Sequence[Vote], excluded: set[uuid.UUID], stands_for: dict[uuid.UUID, set[uuid.UUID]]
 ) -> None:
     approvals = [each for each in votes if each.decision == "approve"]
-    result = tally(ApprovalRule(tree=tree), approvals, PEOPLE, excluded=excluded, stands_for=stands_for)
-    out = barred(excluded, stands_for)
-    voted = {each.person_id for each in approvals}
+    result = count_votes(ApprovalRule(tree=tree), approvals, PEOPLE, excluded=excluded, stands_for=stands_for)
+    out = excluded_transitively(excluded, stands_for)
+    voted = {each.voter_id for each in approvals}
     counting = {one.id for one in HUMANS if one.id not in out and one.id in voted}
     teams = _hands(frozenset(one for one in HUMANS if one.id in counting), stands_for)
     assert (result.outcome is Outcome.APPROVED) == any(any(True for _ in _satisfied(tree, team)) for team in teams)
@@ -153,11 +163,11 @@ def test_promises_hold_with_delegates(
     votes: list[Vote],
     excluded: set[uuid.UUID],
     stands_for: dict[uuid.UUID, set[uuid.UUID]],
-    voter: Person,
+    voter: Approver,
     random: Any,
 ) -> None:
-    def count(some: list[Vote], people: list[Person] = PEOPLE) -> Any:
-        return tally(rule, some, people, excluded=excluded, stands_for=stands_for)
+    def count(some: list[Vote], people: list[Approver] = PEOPLE) -> Any:
+        return count_votes(rule, some, people, excluded=excluded, stands_for=stands_for)
 
     before = count(votes)
     shuffled, people = list(votes), list(PEOPLE)
@@ -168,7 +178,7 @@ def test_promises_hold_with_delegates(
     assert after.rejected_by == before.rejected_by
     if before.outcome is not Outcome.WAITING:
         assert after.outcome is before.outcome
-    if voter.id in barred(excluded, stands_for):
+    if voter.id in excluded_transitively(excluded, stands_for):
         assert after == before == count([*votes, vote(voter, "reject")])
     humans = [human for one in after.counted for human in (one, *stands_for.get(one, ()))]
     assert len(set(humans)) == len(humans)

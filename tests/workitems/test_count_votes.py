@@ -14,31 +14,40 @@ from hypothesis import strategies as st
 from policies.language.approvals import REVIEW_DEFAULT, AllOf, AnyOf, ApprovalRule, Leaf, Node
 from tests.policies import approval_strategies as strategies
 from threada_site.kernel.context import PrincipalKind
-from workitems.approvers.count_votes import Eligibility, Need, Outcome, Person, Tally, Vote, eligibility, tally
+from workitems.approvers.count_votes import (
+    Approver,
+    Eligibility,
+    Need,
+    Outcome,
+    Vote,
+    VoteResult,
+    count_votes,
+    eligibility,
+)
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FINANCE, LEGAL = Leaf("role", "finance"), Leaf("role", "legal")
 
 
-def person(number: int, *roles: str, kind: PrincipalKind = PrincipalKind.HUMAN, **more: Any) -> Person:
-    return Person(id=uuid.UUID(int=number), kind=kind, name=f"p{number}", roles=frozenset(roles), **more)
+def approver(number: int, *roles: str, kind: PrincipalKind = PrincipalKind.HUMAN, **more: Any) -> Approver:
+    return Approver(id=uuid.UUID(int=number), kind=kind, name=f"p{number}", roles=frozenset(roles), **more)
 
 
-def vote(voter: Person, decision: Literal["approve", "reject"] = "approve") -> Vote:
+def vote(voter: Approver, decision: Literal["approve", "reject"] = "approve") -> Vote:
     return Vote(voter.id, voter.kind, decision, NOON)
 
 
-def counted(result: Tally) -> dict[int, str]:
-    return {person_id.int: leaf.name for person_id, leaf in result.counted.items()}
+def counted(result: VoteResult) -> dict[int, str]:
+    return {voter_id.int: leaf.name for voter_id, leaf in result.counted.items()}
 
 
-ANN, BOB, CAT, DAN = person(1, "finance", "legal"), person(2, "legal"), person(3, "finance"), person(4)
+ANN, BOB, CAT, DAN = approver(1, "finance", "legal"), approver(2, "legal"), approver(3, "finance"), approver(4)
 BOTH = ApprovalRule(tree=AllOf((FINANCE, LEGAL)))
 TWO_OF_FINANCE = ApprovalRule(tree=Leaf("role", "finance", 2))
 
 
 def test_one_of_two_votes_waits_for_one_more() -> None:
-    result = tally(TWO_OF_FINANCE, [vote(ANN)], [ANN, CAT])
+    result = count_votes(TWO_OF_FINANCE, [vote(ANN)], [ANN, CAT])
     assert result.outcome is Outcome.WAITING
     assert result.waiting_for == (Need(Leaf("role", "finance", 2), 1),)
     assert counted(result) == {1: "finance"}
@@ -46,7 +55,7 @@ def test_one_of_two_votes_waits_for_one_more() -> None:
 
 
 def test_two_of_two_votes_approve() -> None:
-    result = tally(TWO_OF_FINANCE, [vote(ANN), vote(CAT)], [ANN, CAT])
+    result = count_votes(TWO_OF_FINANCE, [vote(ANN), vote(CAT)], [ANN, CAT])
     assert (result.outcome, result.waiting_for, counted(result)) == (
         Outcome.APPROVED,
         (),
@@ -55,65 +64,67 @@ def test_two_of_two_votes_approve() -> None:
 
 
 def test_one_person_counts_once_where_it_helps_most() -> None:
-    alone = tally(BOTH, [vote(ANN)], [ANN, BOB, CAT])
+    alone = count_votes(BOTH, [vote(ANN)], [ANN, BOB, CAT])
     assert alone.outcome is Outcome.WAITING
-    assert counted(tally(BOTH, [vote(ANN), vote(BOB)], [ANN, BOB, CAT])) == {1: "finance", 2: "legal"}
-    assert counted(tally(BOTH, [vote(ANN), vote(CAT)], [ANN, BOB, CAT])) == {1: "legal", 3: "finance"}
+    assert counted(count_votes(BOTH, [vote(ANN), vote(BOB)], [ANN, BOB, CAT])) == {1: "finance", 2: "legal"}
+    assert counted(count_votes(BOTH, [vote(ANN), vote(CAT)], [ANN, BOB, CAT])) == {1: "legal", 3: "finance"}
 
 
 def test_what_is_waited_for_is_what_the_others_can_give() -> None:
-    assert tally(BOTH, [vote(ANN)], [ANN, BOB]).waiting_for == (Need(LEGAL, 1),)
-    assert tally(BOTH, [vote(ANN)], [ANN, CAT]).waiting_for == (Need(FINANCE, 1),)
+    assert count_votes(BOTH, [vote(ANN)], [ANN, BOB]).waiting_for == (Need(LEGAL, 1),)
+    assert count_votes(BOTH, [vote(ANN)], [ANN, CAT]).waiting_for == (Need(FINANCE, 1),)
 
 
 def test_the_alternative_that_can_be_reached_is_waited_for_even_if_another_asks_less() -> None:
     rule = ApprovalRule(tree=AnyOf((Leaf("group", "board"), Leaf("role", "finance", 2))))
-    assert tally(rule, [], [ANN, CAT]).waiting_for == (Need(Leaf("role", "finance", 2), 2),)
-    assert tally(rule, [vote(ANN), vote(CAT)], [ANN, CAT]).outcome is Outcome.APPROVED
+    assert count_votes(rule, [], [ANN, CAT]).waiting_for == (Need(Leaf("role", "finance", 2), 2),)
+    assert count_votes(rule, [vote(ANN), vote(CAT)], [ANN, CAT]).outcome is Outcome.APPROVED
 
 
 def test_nobody_can_decide_is_said_and_never_silence() -> None:
     for people in ([], [ANN], [ANN, BOB, DAN]):
-        result = tally(TWO_OF_FINANCE, [], people)
+        result = count_votes(TWO_OF_FINANCE, [], people)
         assert result.outcome is Outcome.WAITING
         assert result.nobody_can_decide
         assert result.waiting_for == (Need(Leaf("role", "finance", 2), 2),)
     vetoed = ApprovalRule(tree=Leaf("role", "finance", 2), veto=2)
-    rejected_by_one = tally(vetoed, [vote(ANN, "reject")], [ANN, CAT])
+    rejected_by_one = count_votes(vetoed, [vote(ANN, "reject")], [ANN, CAT])
     assert (rejected_by_one.outcome, rejected_by_one.nobody_can_decide) == (Outcome.WAITING, True)
 
 
 def test_a_decided_step_waits_for_nobody() -> None:
-    result = tally(TWO_OF_FINANCE, [vote(ANN, "reject")], [ANN])
+    result = count_votes(TWO_OF_FINANCE, [vote(ANN, "reject")], [ANN])
     assert (result.outcome, result.waiting_for, result.nobody_can_decide) == (Outcome.REJECTED, (), False)
     assert result.rejected_by == (ANN.id,)
 
 
 def test_rejects_end_a_step_at_the_veto_and_only_those_that_count() -> None:
     two = ApprovalRule(tree=Leaf("role", "finance"), veto=2)
-    assert tally(two, [vote(ANN, "reject")], [ANN, CAT]).outcome is Outcome.WAITING
-    assert tally(two, [vote(ANN, "reject"), vote(CAT)], [ANN, CAT]).outcome is Outcome.APPROVED
-    assert tally(two, [vote(ANN, "reject"), vote(CAT, "reject")], [ANN, CAT]).outcome is Outcome.REJECTED
-    assert tally(TWO_OF_FINANCE, [vote(BOB, "reject"), vote(DAN, "reject")], [ANN, BOB, CAT, DAN]).rejected_by == ()
+    assert count_votes(two, [vote(ANN, "reject")], [ANN, CAT]).outcome is Outcome.WAITING
+    assert count_votes(two, [vote(ANN, "reject"), vote(CAT)], [ANN, CAT]).outcome is Outcome.APPROVED
+    assert count_votes(two, [vote(ANN, "reject"), vote(CAT, "reject")], [ANN, CAT]).outcome is Outcome.REJECTED
+    assert (
+        count_votes(TWO_OF_FINANCE, [vote(BOB, "reject"), vote(DAN, "reject")], [ANN, BOB, CAT, DAN]).rejected_by == ()
+    )
 
 
 def test_of_two_votes_of_one_person_the_reject_stands() -> None:
-    assert tally(TWO_OF_FINANCE, [vote(ANN, "reject"), vote(ANN)], [ANN, CAT]).outcome is Outcome.REJECTED
-    assert counted(tally(TWO_OF_FINANCE, [vote(ANN), vote(ANN)], [ANN, CAT])) == {1: "finance"}
+    assert count_votes(TWO_OF_FINANCE, [vote(ANN, "reject"), vote(ANN)], [ANN, CAT]).outcome is Outcome.REJECTED
+    assert counted(count_votes(TWO_OF_FINANCE, [vote(ANN), vote(ANN)], [ANN, CAT])) == {1: "finance"}
 
 
 def test_only_humans_count() -> None:
-    agent = person(5, "finance", kind=PrincipalKind.AGENT)
-    service = person(6, "finance", kind=PrincipalKind.SERVICE)
-    result = tally(TWO_OF_FINANCE, [vote(agent), vote(service), vote(ANN)], [agent, service, ANN, CAT])
+    agent = approver(5, "finance", kind=PrincipalKind.AGENT)
+    service = approver(6, "finance", kind=PrincipalKind.SERVICE)
+    result = count_votes(TWO_OF_FINANCE, [vote(agent), vote(service), vote(ANN)], [agent, service, ANN, CAT])
     assert counted(result) == {1: "finance"}
-    assert tally(TWO_OF_FINANCE, [vote(agent, "reject")], [agent, ANN, CAT]).outcome is Outcome.WAITING
+    assert count_votes(TWO_OF_FINANCE, [vote(agent, "reject")], [agent, ANN, CAT]).outcome is Outcome.WAITING
     voted_as_agent = Vote(ANN.id, PrincipalKind.AGENT, "approve", NOON)
-    assert counted(tally(TWO_OF_FINANCE, [voted_as_agent], [ANN, CAT])) == {}
+    assert counted(count_votes(TWO_OF_FINANCE, [voted_as_agent], [ANN, CAT])) == {}
 
 
 def test_a_vote_of_somebody_unknown_does_not_count() -> None:
-    assert counted(tally(TWO_OF_FINANCE, [vote(ANN)], [CAT])) == {}
+    assert counted(count_votes(TWO_OF_FINANCE, [vote(ANN)], [CAT])) == {}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +141,7 @@ def test_a_vote_of_somebody_unknown_does_not_count() -> None:
     ],
 )
 def test_each_kind_of_leaf_asks_for_its_own_thing(leaf: Leaf, eligible: bool) -> None:
-    someone = person(7, "finance", groups=frozenset({"board"}), scopes=frozenset({"decisions:decide"}))
+    someone = approver(7, "finance", groups=frozenset({"board"}), scopes=frozenset({"decisions:decide"}))
     expected = Eligibility.COUNTS if eligible else Eligibility.NOT_ELIGIBLE
     assert eligibility(ApprovalRule(tree=AnyOf((AllOf((leaf,)),))), someone, ()) is expected
 
@@ -139,24 +150,26 @@ def test_exclusion_is_told_apart_from_not_being_asked() -> None:
     assert eligibility(BOTH, ANN, {ANN.id}) is Eligibility.EXCLUDED
     assert eligibility(BOTH, DAN, {DAN.id}) is Eligibility.EXCLUDED
     assert eligibility(BOTH, DAN, ()) is Eligibility.NOT_ELIGIBLE
-    agent = person(5, "finance", kind=PrincipalKind.AGENT)
+    agent = approver(5, "finance", kind=PrincipalKind.AGENT)
     assert eligibility(BOTH, agent, {agent.id}) is Eligibility.NOT_ELIGIBLE
 
 
 def test_a_review_is_decided_by_anybody_with_the_scope_but_the_requester() -> None:
     may_decide = frozenset({"decisions:decide"})
-    requester, reviewer = person(1, scopes=may_decide), person(2, scopes=may_decide)
+    requester, reviewer = approver(1, scopes=may_decide), approver(2, scopes=may_decide)
     people = [requester, reviewer, DAN]
     excluded = {requester.id}
-    assert tally(REVIEW_DEFAULT, [vote(requester), vote(DAN)], people, excluded=excluded).outcome is Outcome.WAITING
-    assert tally(REVIEW_DEFAULT, [vote(reviewer)], people, excluded=excluded).outcome is Outcome.APPROVED
+    assert (
+        count_votes(REVIEW_DEFAULT, [vote(requester), vote(DAN)], people, excluded=excluded).outcome is Outcome.WAITING
+    )
+    assert count_votes(REVIEW_DEFAULT, [vote(reviewer)], people, excluded=excluded).outcome is Outcome.APPROVED
 
 
 def test_ten_thousand_people_are_no_burden() -> None:
-    crowd = [person(number, "finance" if number % 2 else "legal") for number in range(1, 10_001)]
+    crowd = [approver(number, "finance" if number % 2 else "legal") for number in range(1, 10_001)]
     rule = ApprovalRule(tree=AllOf((Leaf("role", "finance", 100), Leaf("role", "legal", 100), Leaf("role", "nobody"))))
     started = time.process_time()
-    result = tally(rule, [vote(voter) for voter in crowd[:50]], crowd)
+    result = count_votes(rule, [vote(voter) for voter in crowd[:50]], crowd)
     assert time.process_time() - started < 2
     assert result.nobody_can_decide
     assert result.waiting_for == (
@@ -169,7 +182,7 @@ def test_ten_thousand_people_are_no_burden() -> None:
 # Properties
 
 PEOPLE = [
-    person(number, *roles, kind=kind)
+    approver(number, *roles, kind=kind)
     for number, (roles, kind) in enumerate(
         [
             (("finance",), PrincipalKind.HUMAN),
@@ -190,14 +203,14 @@ some_votes = st.lists(
 some_excluded = st.sets(st.sampled_from([someone.id for someone in PEOPLE]), max_size=2)
 
 
-def _satisfied(node: Node, people: frozenset[Person]) -> Iterable[frozenset[Person]]:
+def _satisfied(node: Node, people: frozenset[Approver]) -> Iterable[frozenset[Approver]]:
     """Every set of people that satisfies `node` exactly, by trying all."""
     if isinstance(node, Leaf):
         able = [someone for someone in people if node.name in someone.roles]
         return {frozenset(team) for team in itertools.combinations(able, node.count)}
     if isinstance(node, AnyOf):
         return {team for part in node.of for team in _satisfied(part, people)}
-    teams: set[frozenset[Person]] = {frozenset()}
+    teams: set[frozenset[Approver]] = {frozenset()}
     for part in node.of:
         teams = {team | more for team in teams for more in _satisfied(part, people - team)}
     return teams
@@ -206,12 +219,12 @@ def _satisfied(node: Node, people: frozenset[Person]) -> Iterable[frozenset[Pers
 @settings(max_examples=500, deadline=None)
 @given(strategies.trees, some_votes, some_people, some_excluded)
 def test_the_matching_agrees_with_brute_force(
-    tree: Node, votes: Sequence[Vote], people: list[Person], excluded: set[uuid.UUID]
+    tree: Node, votes: Sequence[Vote], people: list[Approver], excluded: set[uuid.UUID]
 ) -> None:
-    result = tally(ApprovalRule(tree=tree, veto=len(PEOPLE) + 1), votes, people, excluded=excluded)
+    result = count_votes(ApprovalRule(tree=tree, veto=len(PEOPLE) + 1), votes, people, excluded=excluded)
     humans = {someone for someone in people if someone.kind is PrincipalKind.HUMAN and someone.id not in excluded}
-    rejecting = {each.person_id for each in votes if each.decision == "reject"}
-    approving = {each.person_id for each in votes} - rejecting
+    rejecting = {each.voter_id for each in votes if each.decision == "reject"}
+    approving = {each.voter_id for each in votes} - rejecting
     approvers = frozenset(someone for someone in humans if someone.id in approving)
     available = frozenset(someone for someone in humans if someone.id not in rejecting)
 
@@ -226,22 +239,22 @@ def test_the_matching_agrees_with_brute_force(
 @settings(deadline=None)
 @given(strategies.rules, some_votes, some_people, some_excluded, st.randoms())
 def test_the_order_of_votes_and_people_makes_no_difference(
-    rule: ApprovalRule, votes: list[Vote], people: list[Person], excluded: set[uuid.UUID], random: Any
+    rule: ApprovalRule, votes: list[Vote], people: list[Approver], excluded: set[uuid.UUID], random: Any
 ) -> None:
-    result = tally(rule, votes, people, excluded=excluded)
+    result = count_votes(rule, votes, people, excluded=excluded)
     random.shuffle(votes)
     random.shuffle(people)
-    assert tally(rule, votes, people, excluded=excluded) == result
+    assert count_votes(rule, votes, people, excluded=excluded) == result
 
 
 @settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded, st.sampled_from(PEOPLE))
 def test_another_approval_never_takes_anything_away(
-    rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID], voter: Person
+    rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID], voter: Approver
 ) -> None:
-    before = tally(rule, votes, PEOPLE, excluded=excluded)
+    before = count_votes(rule, votes, PEOPLE, excluded=excluded)
     late = Vote(voter.id, voter.kind, "approve", NOON + timedelta(hours=1))
-    after = tally(rule, [*votes, late], PEOPLE, excluded=excluded)
+    after = count_votes(rule, [*votes, late], PEOPLE, excluded=excluded)
     assert after.rejected_by == before.rejected_by
     if before.outcome is not Outcome.WAITING:
         assert after.outcome is before.outcome
@@ -254,20 +267,20 @@ def test_another_approval_never_takes_anything_away(
 def test_excluded_people_agents_and_services_never_change_the_result(
     rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID], decision: Literal["approve", "reject"]
 ) -> None:
-    counting = [each for each in votes if each.kind is PrincipalKind.HUMAN and each.person_id not in excluded]
-    result = tally(rule, counting, PEOPLE, excluded=excluded)
-    assert tally(rule, votes, PEOPLE, excluded=excluded) == result
+    counting = [each for each in votes if each.kind is PrincipalKind.HUMAN and each.voter_id not in excluded]
+    result = count_votes(rule, counting, PEOPLE, excluded=excluded)
+    assert count_votes(rule, votes, PEOPLE, excluded=excluded) == result
     for someone in PEOPLE:
         if someone.id in excluded or someone.kind is not PrincipalKind.HUMAN:
-            assert tally(rule, [*counting, vote(someone, decision)], PEOPLE, excluded=excluded) == result
+            assert count_votes(rule, [*counting, vote(someone, decision)], PEOPLE, excluded=excluded) == result
     without = [someone for someone in PEOPLE if someone.id not in excluded]
-    assert tally(rule, counting, without, excluded=excluded) == result
+    assert count_votes(rule, counting, without, excluded=excluded) == result
 
 
 @settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded)
 def test_whoever_is_counted_is_eligible(rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID]) -> None:
-    result = tally(rule, votes, PEOPLE, excluded=excluded)
+    result = count_votes(rule, votes, PEOPLE, excluded=excluded)
     for someone in PEOPLE:
         if someone.id in result.counted or someone.id in result.rejected_by:
             assert eligibility(rule, someone, excluded) is Eligibility.COUNTS
