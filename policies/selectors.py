@@ -198,8 +198,8 @@ def bindings(rows: Iterable[Overlay]) -> list[Binding]:
     found = []
     for overlay in rows:
         version = overlay.policy.in_force
-        told = (version.public_id, version.number, version.document["rules"]) if version else ()
-        found.append(Binding(overlay.policy.slug, overlay.public_id, overlay.scope, overlay.window, *told))
+        version_fields = (version.public_id, version.number, version.document["rules"]) if version else ()
+        found.append(Binding(overlay.policy.slug, overlay.public_id, overlay.scope, overlay.window, *version_fields))
     return found
 
 

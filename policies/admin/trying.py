@@ -163,11 +163,11 @@ _SUBMITS: Final = {SimulateForm: "Ask", ReplayForm: "Replay", ShadowForm: "Begin
 
 def simulation_context(simulation: Simulation) -> dict[str, Any]:
     """What `policies/parts/simulation.html` shows."""
-    told = simulation.as_json()
+    result = simulation.as_json()
     return {
-        "simulation": told,
-        "asked_of_people": people_sentence(told["approvals"]),
-        "rules": _rules(told["trace"]),
+        "simulation": result,
+        "asked_of_people": people_sentence(result["approvals"]),
+        "rules": _rules(result["trace"]),
         "facts": simulation.facts,
     }
 

@@ -15,7 +15,7 @@ import orjson
 
 from policies.deciding.comparison import people_asked
 
-MOST_SAID: Final = 8
+MAX_LISTED: Final = 8
 """Rules, and facts of one rule, that are named one by one."""
 _LONGEST_VALUE: Final = 80
 _STRINGS: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -33,7 +33,7 @@ _FAILURES: Final = {
     "policy_too_slow": "the rules took too long",
     "no_rule_matched": "no rule matched, and what no rule allows is not allowed",
 }
-_SAYS: Final = {
+_EFFECT_VERBS: Final = {
     "allow": "allows it",
     "review": "asks for a review",
     "require_approval": "asks for an approval",
@@ -42,7 +42,7 @@ _SAYS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RecordedAnswer:
     """A decision as it was recorded. `facts` None: they are gone. `conditions`: version id → rule id → its text."""
 
     point: str
@@ -60,83 +60,89 @@ class Told:
     duration_us: int
 
 
-def explain_decision(told: Told) -> list[str]:
+def explain_decision(recorded: RecordedAnswer) -> list[str]:
     """The sentences, the outcome first."""
-    return [*_outcome(told), *_rules(told), *_failures(told), *_beside(told), *_asked(told)]
+    return [
+        *_outcome(recorded),
+        *_rules(recorded),
+        *_failures(recorded),
+        *_non_deciding_rules(recorded),
+        *_policies_evaluated(recorded),
+    ]
 
 
-def _outcome(told: Told) -> Iterator[str]:
-    reasons = ", ".join(told.reason_codes)
-    failure = next((_FAILURES[code] for code in told.reason_codes if code in _FAILURES), "")
-    yield f"{_EFFECTS.get(told.outcome, told.outcome)} ({reasons})" + (f": {failure}." if failure else ".")
-    people = people_asked(told.approvals)
+def _outcome(recorded: RecordedAnswer) -> Iterator[str]:
+    reasons = ", ".join(recorded.reason_codes)
+    failure = next((_FAILURES[code] for code in recorded.reason_codes if code in _FAILURES), "")
+    yield f"{_EFFECTS.get(recorded.outcome, recorded.outcome)} ({reasons})" + (f": {failure}." if failure else ".")
+    people = people_asked(recorded.approvals)
     if people:
         yield f"At least {people} {'person has' if people == 1 else 'people have'} to agree."
 
 
-def _rules(told: Told) -> Iterator[str]:
-    for rule in told.matched[:MOST_SAID]:
-        condition = told.conditions.get(rule["version_id"], {}).get(rule["rule"])
-        name = f"Rule {rule['rule']} of {_version(told, rule)}"
+def _rules(recorded: RecordedAnswer) -> Iterator[str]:
+    for rule in recorded.matched[:MAX_LISTED]:
+        condition = recorded.conditions.get(rule["version_id"], {}).get(rule["rule"])
+        name = f"Rule {rule['rule']} of {_version(recorded, rule)}"
         because = f" because {condition} holds" if condition and condition != "true" else ""
         always = " in every case" if condition == "true" else ""
-        yield f"{name} {_SAYS.get(rule['effect'], rule['effect'])}{always}{because} ({rule['reason']})."
+        yield f"{name} {_EFFECT_VERBS.get(rule['effect'], rule['effect'])}{always}{because} ({rule['reason']})."
         if condition:
-            facts = _facts_read(condition, told.facts)
+            facts = _facts_read(condition, recorded.facts)
             if facts:
                 yield f"There, {'; '.join(facts)}."
         if rule.get("message"):
             yield f"Its author says: {rule['message']}"
-    if len(told.matched) > MOST_SAID:
-        yield f"{len(told.matched) - MOST_SAID} more rules say the same."
+    if len(recorded.matched) > MAX_LISTED:
+        yield f"{len(recorded.matched) - MAX_LISTED} more rules say the same."
 
 
-def _failures(told: Told) -> Iterator[str]:
-    for error in told.errors[:MOST_SAID]:
+def _failures(recorded: RecordedAnswer) -> Iterator[str]:
+    for error in recorded.errors[:MAX_LISTED]:
         where = (
             f"Rule {error['rule']} of {error['policy']}" if error.get("rule") else error.get("policy") or "The engine"
         )
         yield f"{where} failed: {error['message']}"
 
 
-def _beside(told: Told) -> Iterator[str]:
+def _non_deciding_rules(recorded: RecordedAnswer) -> Iterator[str]:
     """Rules that held and did not decide: weaker ones, and those that a narrower rule loosened."""
-    deciding = {(rule["policy"], rule["rule"]) for rule in told.matched}
-    loosened = [f"{row['policy']}/{rule}" for row in told.trace for rule in row.get("overridden", ())]
+    deciding = {(rule["policy"], rule["rule"]) for rule in recorded.matched}
+    loosened = [f"{row['policy']}/{rule}" for row in recorded.trace for rule in row.get("overridden", ())]
     weaker = [
         f"{row['policy']}/{rule}"
-        for row in told.trace
+        for row in recorded.trace
         for rule in row.get("matched", ())
         if (row["policy"], rule) not in deciding and f"{row['policy']}/{rule}" not in loosened
     ]
     if loosened:
         yield f"Loosened by a narrower rule, where they allow it: {_listed(loosened)}."
-    if weaker and told.matched:
+    if weaker and recorded.matched:
         yield f"Held too, and are less strict: {_listed(weaker)}."
     elif weaker:
         yield f"Held, and could not count: {_listed(weaker)}."
 
 
-def _asked(told: Told) -> Iterator[str]:
-    asked = [_version(told, row) for row in told.versions if row["version_id"]]
-    without = [row["policy"] for row in told.versions if not row["version_id"]]
-    looked_at = sum(len(row.get("looked_at", ())) for row in told.trace)
-    item = told.facts.get("item", {}) if told.facts else {}
+def _policies_evaluated(recorded: RecordedAnswer) -> Iterator[str]:
+    asked = [_version(recorded, row) for row in recorded.versions if row["version_id"]]
+    without = [row["policy"] for row in recorded.versions if not row["version_id"]]
+    looked_at = sum(len(row.get("looked_at", ())) for row in recorded.trace)
+    item = recorded.facts.get("item", {}) if recorded.facts else {}
     place = f" of {item['workflow']}" if item.get("workflow") else ""
     place += f", from {item['channel']}" if item.get("channel") else ""
     if asked:
-        yield f"Asked at {told.point}{place}: {_listed(asked)}; {looked_at} rules were looked at."
+        yield f"Asked at {recorded.point}{place}: {_listed(asked)}; {looked_at} rules were looked at."
     else:
-        yield f"Asked at {told.point}{place}: no policy applied."
+        yield f"Asked at {recorded.point}{place}: no policy applied."
     if without:
         yield f"Without a version in force: {_listed(without)}."
-    if told.facts is None:
+    if recorded.facts is None:
         yield "Retention has removed the facts."
-    yield f"{told.engine} took {told.duration_us} µs."
+    yield f"{recorded.engine} took {recorded.duration_us} µs."
 
 
-def _version(told: Told, row: Mapping[str, Any]) -> str:
-    number = told.numbers.get(row["version_id"])
+def _version(recorded: RecordedAnswer, row: Mapping[str, Any]) -> str:
+    number = recorded.numbers.get(row["version_id"])
     on = ", ".join(row.get("on") or ())
     scope = f" on {row['scope']} {on}".rstrip() if row.get("scope") else ""
     return f"{row['policy']}{f' version {number}' if number else ''}{scope}"
@@ -157,7 +163,7 @@ def _facts_read(condition: str, facts: Mapping[str, Any] | None) -> list[str]:
         else:
             if not isinstance(value, Mapping):
                 found.append(f"{path} is {_short(value)}")
-    return found[:MOST_SAID]
+    return found[:MAX_LISTED]
 
 
 def _short(value: Any) -> str:
@@ -166,5 +172,5 @@ def _short(value: Any) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = len(names) - MOST_SAID
-    return ", ".join(names[:MOST_SAID]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -136,8 +136,8 @@ class SchemaGraph:
 
     def _several(self, place: str, schema: dict[str, Any], keyword: str) -> Iterator[str]:
         """The schemas in a list or a map under `keyword`; what is neither, the meta-schema complains about."""
-        held = schema.get(keyword)
-        entries = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ()
+        value = schema.get(keyword)
+        entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, entry in entries:
             if isinstance(entry, dict | bool):
                 yield self._visit(pointer_to(place, keyword, key), entry)

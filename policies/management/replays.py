@@ -59,16 +59,16 @@ def add_arguments(parser: CommandParser) -> None:
 def replay(command: TenantCommand, options: dict[str, Any], ctx: ActingContext) -> None:
     """Run it to its end. Progress goes to standard error; Ctrl-C cancels it."""
     asked = _asked(command, options, ctx)
-    teller = _Teller(command)
+    progress = _ProgressPrinter(command)
     try:
-        if not run_replay(asked.id, ctx=ctx, tell=teller.tell):
-            _watch(asked.id, teller, ctx)
+        if not run_replay(asked.id, ctx=ctx, after_batch=progress.print_progress):
+            _watch(asked.id, progress, ctx)
     except KeyboardInterrupt:
         with unit_of_work(ctx.tenant_id):
             cancel_replay(_found(asked.id, ctx), ctx=ctx)
-        teller.end()
+        progress.end()
         command.refuse(f"Cancelled. Go on with: manage.py policy replay {options['policy']} --resume {asked.public_id}")
-    teller.end()
+    progress.end()
     with unit_of_work(ctx.tenant_id):
         done = _found(asked.id, ctx)
     if done.status != ReplayStatus.FINISHED:
@@ -129,29 +129,29 @@ def _scopes(options: dict[str, Any]) -> Any:
     return tuple(parse_overlay({"kind": "Overlay", **value}).scope for value in found)
 
 
-def _watch(replay_id: uuid.UUID, teller: _Teller, ctx: ActingContext) -> None:
+def _watch(replay_id: uuid.UUID, progress: _ProgressPrinter, ctx: ActingContext) -> None:
     """A worker was faster: look on until it has ended."""
     while True:
         with unit_of_work(ctx.tenant_id):
             found = _found(replay_id, ctx)
-        teller.tell(found)
+        progress.print_progress(found)
         if found.status not in (ReplayStatus.REQUESTED, ReplayStatus.RUNNING):
             return
         time.sleep(_POLL_S)
 
 
-class _Teller:
+class _ProgressPrinter:
     """Progress on standard error: one line that is written over on a terminal, one line a time else."""
 
     def __init__(self, command: TenantCommand) -> None:
         self._stream = command.stderr
         self._overwrites = sys.stderr.isatty()
-        self._told = -1
+        self._printed_percent = -1
 
-    def tell(self, replay: PolicyReplay) -> None:
-        if replay.percent == self._told:
+    def print_progress(self, replay: PolicyReplay) -> None:
+        if replay.percent == self._printed_percent:
             return
-        self._told = replay.percent
+        self._printed_percent = replay.percent
         line = f"{replay.public_id} {replay.percent:3d} %: {replay.replayed:,} replayed, {replay.flipped:,} flipped"
         if self._overwrites:
             self._stream.write(f"\r{line}", ending="")
@@ -176,8 +176,8 @@ def _print(command: TenantCommand, done: PolicyReplay) -> None:
     out.write(f"{done.replayed} replayed, {done.flipped} flipped, {done.not_replayable} not replayable.")
     for flip in summary.get("flips", []):
         before, after = flip["from"], flip["to"]
-        told = [f"{side['effect']} ({', '.join(side['reasons'])})" for side in (before, after)]
-        out.write(f"  {flip['count']} from {told[0]} to {told[1]}, e.g. {flip['examples'][0]}")
+        labels = [f"{side['effect']} ({', '.join(side['reasons'])})" for side in (before, after)]
+        out.write(f"  {flip['count']} from {labels[0]} to {labels[1]}, e.g. {flip['examples'][0]}")
     for reason, counts in summary.get("not_replayable_because", {}).items():
         rules = ", ".join(name for name in counts if name != "count")
         out.write(f"  {counts['count']} not replayable: {why_sentence(reason)}" + (f" ({rules})" if rules else ""))

@@ -31,8 +31,8 @@ from policies.replay.recorded_decisions import (
     ListHistory,
     Recorded,
     ScopeNotRecordedError,
+    matching_scopes,
     may_override,
-    scopes_that_hold,
 )
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
@@ -88,7 +88,7 @@ class Comparer:
         facts: Facts | None = None
         try:
             if is_erased(recorded.facts):
-                if self._setup.scopes is None and not self._placed_then(recorded):
+                if self._setup.scopes is None and not self._recorded_bindings(recorded):
                     return None
                 raise _Unanswerable(NotReplayable.FACTS_REMOVED)
             facts = orjson.loads(recorded.facts)
@@ -98,17 +98,17 @@ class Comparer:
 
     def _compare(self, recorded: Recorded, facts: Facts) -> Compared | None:
         setup = self._setup
-        placed_then = self._placed_then(recorded)
+        recorded_bindings = self._recorded_bindings(recorded)
         if setup.scopes is None:
-            if not placed_then:
+            if not recorded_bindings:
                 return None
-            before_on = after_on = self._scopes_then(recorded, placed_then)
+            before_on = after_on = self._recorded_scopes(recorded, recorded_bindings)
         else:
-            before_on = self._held(setup.baseline_scopes, facts)
-            after_on = self._held(setup.scopes, facts)
-            if not after_on and not (placed_then if setup.baseline is None else before_on):
+            before_on = self._matching_scopes(setup.baseline_scopes, facts)
+            after_on = self._matching_scopes(setup.scopes, facts)
+            if not after_on and not (recorded_bindings if setup.baseline is None else before_on):
                 return None
-        before, of_before = self._before(recorded, facts, placed_then, before_on)
+        before, of_before = self._before(recorded, facts, recorded_bindings, before_on)
         verdict = self._verdict(recorded, facts, setup.candidate, after_on)
         comparison = compare(before, answer_of(verdict))
         if comparison.is_flip:
@@ -118,21 +118,21 @@ class Comparer:
         return Compared(comparison, facts)
 
     def _before(
-        self, recorded: Recorded, facts: Facts, placed_then: list[Mapping[str, Any]], scopes: Sequence[Scope]
+        self, recorded: Recorded, facts: Facts, recorded_bindings: list[Mapping[str, Any]], scopes: Sequence[Scope]
     ) -> tuple[Answer, Unanswerable | None]:
         """What the candidate is compared with, and why that would be no answer."""
         baseline = self._setup.baseline
         as_recorded = baseline is None or (
-            bool(placed_then)
-            and all(row["version_id"] == baseline.version_id for row in placed_then)
-            and {row["scope"] for row in placed_then} == set(scopes)
+            bool(recorded_bindings)
+            and all(row["version_id"] == baseline.version_id for row in recorded_bindings)
+            and {row["scope"] for row in recorded_bindings} == set(scopes)
         )
         if as_recorded:
             # The clock, or the machine, stopped it: no property of the rules, so nothing to compare with.
             if tuple(recorded.reason_codes) == _CLOCK_STOPPED:
                 return recorded.answer, Unanswerable(NotReplayable.TOO_SLOW)
-            broke = any(not error.get("policy") for error in _errors(recorded))
-            return recorded.answer, Unanswerable(NotReplayable.EVALUATION_FAILED) if broke else None
+            is_engine_failure = any(not error.get("policy") for error in _errors(recorded))
+            return recorded.answer, Unanswerable(NotReplayable.EVALUATION_FAILED) if is_engine_failure else None
         assert baseline is not None  # noqa: S101 - without one, it is as recorded
         verdict = self._verdict(recorded, facts, baseline, scopes)
         return answer_of(verdict), why_not(verdict, _errors(recorded))
@@ -150,12 +150,12 @@ class Comparer:
         lists = {name: items[version_id] for name, version_id in versions.items() if version_id in items}
         return verdict_of(Rulebook(entries, missing, versions, lists), {**facts, "lists": lists})
 
-    def _placed_then(self, recorded: Recorded) -> list[Mapping[str, Any]]:
+    def _recorded_bindings(self, recorded: Recorded) -> list[Mapping[str, Any]]:
         return [row for row in recorded.versions if row["policy"] == self._policy]
 
-    def _scopes_then(self, recorded: Recorded, placed_then: Sequence[Mapping[str, Any]]) -> list[Scope]:
+    def _recorded_scopes(self, recorded: Recorded, recorded_bindings: Sequence[Mapping[str, Any]]) -> list[Scope]:
         """Where the policy was asked. Of one that had no version in force, the record may not say."""
-        scopes = [row["scope"] for row in placed_then]
+        scopes = [row["scope"] for row in recorded_bindings]
         if None not in scopes:
             return cast("list[Scope]", scopes)
         entries = override_with_candidate(self._other_entries(recorded), self._setup.candidate, ["tenant"])
@@ -163,9 +163,9 @@ class Comparer:
             raise _Unanswerable(NotReplayable.SCOPE_NOT_RECORDED)
         return ["tenant"]  # no rule loosens another, so every scope gives the same answer
 
-    def _held(self, scopes: Sequence[OverlayScope], facts: Facts) -> list[Scope]:
+    def _matching_scopes(self, scopes: Sequence[OverlayScope], facts: Facts) -> list[Scope]:
         try:
-            return [cast("Scope", scope.kind) for scope in scopes_that_hold(scopes, facts)]
+            return [cast("Scope", scope.kind) for scope in matching_scopes(scopes, facts)]
         except ScopeNotRecordedError:
             raise _Unanswerable(NotReplayable.SCOPE_NOT_RECORDED) from None
 

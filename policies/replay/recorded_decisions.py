@@ -93,7 +93,7 @@ class ScopeNotRecordedError(Exception):
     """What the scope is about is not among the facts: a requester's groups in older ones, packs in none."""
 
 
-def scopes_that_hold(scopes: Sequence[OverlayScope], facts: Mapping[str, Any]) -> list[OverlayScope]:
+def matching_scopes(scopes: Sequence[OverlayScope], facts: Mapping[str, Any]) -> list[OverlayScope]:
     """Those of `scopes` that a case lies in. Raises `ScopeNotRecordedError`."""
     item = facts["item"]
     found = []

@@ -82,25 +82,25 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     not_replayable = summary.get("not_replayable", 0)
     if not replayed and not not_replayable:
         return ["No decision in this window was this policy's."]
-    told = []
+    lines = []
     if not replayed:
-        told.append("None of the decisions in this window could be replayed.")
+        lines.append("None of the decisions in this window could be replayed.")
     elif not flipped:
-        told.append(f"None of {_count(replayed, 'decision')} would be different.")
+        lines.append(f"None of {_count(replayed, 'decision')} would be different.")
     else:
-        told.append(f"{flipped:,} of {_count(replayed, 'decision')} would be different ({_share(flipped, replayed)}).")
+        lines.append(f"{flipped:,} of {_count(replayed, 'decision')} would be different ({_share(flipped, replayed)}).")
     asking, people = summary.get("approvals", {}), summary.get("people", {})
     if asking.get("appears"):
-        told.append(f"{_count(asking['appears'], 'case')} would wait for people and did not.")
+        lines.append(f"{_count(asking['appears'], 'case')} would wait for people and did not.")
     if asking.get("vanishes"):
-        told.append(f"{_count(asking['vanishes'], 'case')} would no longer wait for anybody.")
+        lines.append(f"{_count(asking['vanishes'], 'case')} would no longer wait for anybody.")
     if asking.get("changes"):
-        told.append(f"{_count(asking['changes'], 'case')} would wait for other or more people.")
+        lines.append(f"{_count(asking['changes'], 'case')} would wait for other or more people.")
     if people.get("more") or people.get("fewer"):
-        told.append(f"Approvals asked of people, in all: {people['more']:,} more, {people['fewer']:,} fewer.")
+        lines.append(f"Approvals asked of people, in all: {people['more']:,} more, {people['fewer']:,} fewer.")
     if not_replayable:
-        told.append(f"{_count(not_replayable, 'decision')} cannot be replayed: what was recorded does not suffice.")
-    return told
+        lines.append(f"{_count(not_replayable, 'decision')} cannot be replayed: what was recorded does not suffice.")
+    return lines
 
 
 def people_sentence(approvals: Mapping[str, Any] | None) -> str:
@@ -122,13 +122,13 @@ def flow_diagram(summary: Mapping[str, Any]) -> FlowDiagram | None:
         return None
     before, height_before = _bars(flows, side=0, total=total)
     after, height_after = _bars(flows, side=1, total=total)
-    told = [f"{count:,} {_name(a)} would be {_name(b)}" for (a, b), count in sorted(flows.items()) if a != b]
+    lines = [f"{count:,} {_name(a)} would be {_name(b)}" for (a, b), count in sorted(flows.items()) if a != b]
     return FlowDiagram(
         tuple(before.values()),
         tuple(after.values()),
         tuple(_bands(flows, before, after)),
         height=int(max(height_before, height_after)) + 1,
-        aria_label="Answers before and after: " + ("; ".join(told) or "no effect would be different") + ".",
+        aria_label="Answers before and after: " + ("; ".join(lines) or "no effect would be different") + ".",
     )
 
 

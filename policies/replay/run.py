@@ -1,4 +1,4 @@
-"""Running a replay: claim it, compare batch after batch, settle what came of it.
+"""Running a replay: lease it, compare batch after batch, settle what came of it.
 
 Each batch is a transaction of its own that commits findings, counts and cursor together, so a worker that dies loses a
 batch and counts nothing twice. Who has lost the lease, or was cancelled, notices at the next batch and stops.
@@ -44,13 +44,13 @@ def run_replay(
     *,
     ctx: ActingContext,
     is_asked_to_stop: Callable[[], bool] = lambda: False,
-    tell: Callable[[PolicyReplay], None] = lambda _replay: None,
+    after_batch: Callable[[PolicyReplay], None] = lambda _replay: None,
 ) -> bool:
     """Run the replay if it is due; whether it was. Opens its own units of work. May run twice, and at the same time.
 
     `tell` is called after every batch with how far it is.
     """
-    replay = _claim(replay_id, ctx=ctx)
+    replay = _acquire_lease(replay_id, ctx=ctx)
     if replay is None:
         return False
     try:
@@ -60,9 +60,9 @@ def run_replay(
         goes_on = True
         while goes_on:
             goes_on = _run_batch(replay, comparer, summary, ctx=ctx)
-            tell(replay)
+            after_batch(replay)
             if goes_on and is_asked_to_stop():
-                _hand_back(replay, ctx=ctx)
+                _release_lease(replay, ctx=ctx)
                 goes_on = False
     except DatabaseError:
         raise  # nothing can be settled now: once the lease has run out, the sweep has it go on
@@ -73,7 +73,7 @@ def run_replay(
     return True
 
 
-def _claim(replay_id: uuid.UUID, *, ctx: ActingContext) -> PolicyReplay | None:
+def _acquire_lease(replay_id: uuid.UUID, *, ctx: ActingContext) -> PolicyReplay | None:
     now = clock.now()
     with unit_of_work(ctx.tenant_id):
         replay = _locked(replay_id, ctx=ctx)
@@ -112,7 +112,7 @@ def _run_batch(replay: PolicyReplay, comparer: Comparer, summary: ReplaySummary,
     findings: list[ReplayFinding] = []
     looked_at, is_over = 0, True
     with unit_of_work(ctx.tenant_id):
-        if not _is_still_ours(replay):
+        if not _holds_lease(replay):
             replay.refresh_from_db(fields=["status"])
             return False
         for recorded in recorded_decisions(_next_decisions(replay)):
@@ -169,9 +169,9 @@ def _note(
         workflow=case["workflow_id"] or "",
         channel=case["channel_id"] or "",
     )
-    told = finding_of(compared.found)
-    if told is not None:
-        kind, found = told
+    finding = finding_of(compared.found)
+    if finding is not None:
+        kind, found = finding
         findings.append(
             ReplayFinding(
                 tenant_id=replay.tenant_id, replay=replay, decision_id=recorded.id, kind=kind, case=case, found=found
@@ -202,17 +202,17 @@ def _become_finished(replay: PolicyReplay, *, ctx: ActingContext) -> None:
     record_replay("policy.replayed", replay, ctx=ctx)
 
 
-def _hand_back(replay: PolicyReplay, *, ctx: ActingContext) -> None:
+def _release_lease(replay: PolicyReplay, *, ctx: ActingContext) -> None:
     """Let the next worker go on; the sweep finds it. Nothing to do where it is not ours any more."""
     with unit_of_work(ctx.tenant_id):
-        if _is_still_ours(replay):
+        if _holds_lease(replay):
             replay.status, replay.lease_until = ReplayStatus.REQUESTED, None
             replay.save(update_fields=["status", "lease_until"])
 
 
 def _fail(replay: PolicyReplay, reason_code: str, *, ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
-        if _is_still_ours(replay):
+        if _holds_lease(replay):
             _become_failed(replay, reason_code, ctx=ctx)
 
 
@@ -223,7 +223,7 @@ def _become_failed(replay: PolicyReplay, reason_code: str, *, ctx: ActingContext
     record_replay("policy.replay_failed", replay, ctx=ctx, reason_codes=(reason_code,))
 
 
-def _is_still_ours(replay: PolicyReplay) -> bool:
+def _holds_lease(replay: PolicyReplay) -> bool:
     """Whether nobody cancelled it or took it over; it stays locked until the transaction ends."""
     return bool(
         PolicyReplay.objects.select_for_update(no_key=True)

@@ -111,6 +111,6 @@ def _note(result: ShadowResult, recorded: Recorded, compared: Compared, summary:
         workflow=result.case["workflow_id"] or "",
         channel=result.case["channel_id"] or "",
     )
-    told = finding_of(compared.found)
-    if told is not None:
-        result.kind, result.found = told
+    finding = finding_of(compared.found)
+    if finding is not None:
+        result.kind, result.found = finding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from policies.deciding.explanation import Told, explain_decision
+from policies.deciding.explanation import RecordedAnswer, explain_decision
 from policies.models import PolicyDecision, PolicyVersion
 from policies.selectors import stored_facts
 from threada_site.kernel import ids
@@ -19,7 +19,7 @@ def explanation_of(decision: PolicyDecision) -> list[str]:
     versions = list(rows.only("id", "number", "document"))
     facts_gone, errors_gone = is_erased(decision.facts), is_erased(decision.rule_errors)
     return explain_decision(
-        Told(
+        RecordedAnswer(
             point=decision.point,
             outcome=decision.outcome,
             reason_codes=decision.reason_codes,

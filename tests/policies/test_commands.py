@@ -234,7 +234,7 @@ def test_an_interrupted_replay_is_cancelled_and_goes_on(
     draft = written(document(STRICTER))
     with monkeypatch.context() as patch:
         patch.setattr(replaying, "BATCH", 2)
-        patch.setattr(replays._Teller, "tell", interrupted)
+        patch.setattr(replays._ProgressPrinter, "print_progress", interrupted)
         status, out, err = policy("replay", "payments", "--tenant", "acme", "--draft", draft, "--json")
     assert (status, out) == (1, "")
     (name,) = re.findall(r"--resume (rp_\w+)", err)

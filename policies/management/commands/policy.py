@@ -57,8 +57,8 @@ class Command(TenantCommand):
             what.add_argument("--version", help="number or pv_… id; the version in force unless said")
         for inside in (validate, simulate, replay, diff, publish, retire):
             inside.add_argument("--tenant", required=True, help="the tenant's slug")
-        for told in (validate, test, simulate):
-            told.add_argument("--json", action="store_true", help="print JSON alone")
+        for reported in (validate, test, simulate):
+            reported.add_argument("--json", action="store_true", help="print JSON alone")
 
     def run_command(self, **options: Any) -> None:
         action = options.pop("action")
@@ -80,11 +80,11 @@ class Command(TenantCommand):
         errors = [file.at(error, file.prefix) for error in found.errors]
         warnings = [file.at(warning, file.prefix) for warning in found.warnings]
         if options["json"]:
-            told = {
+            reported = {
                 name: [entry.as_json() for entry in entries]
                 for name, entries in (("errors", errors), ("warnings", warnings))
             }
-            self._print({"valid": not errors, "workflows": list(found.workflows), **told})
+            self._print({"valid": not errors, "workflows": list(found.workflows), **reported})
         elif not errors:
             reached = ", ".join(found.workflows) or "no workflow yet"
             self.stdout.write(f"It would pass. Its conditions were checked against: {reached}.")
