@@ -9,10 +9,10 @@ from django.db import connection
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
-from threada_site.identity.selectors import rights_of_principal, scopes_somewhere
+from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, system_context
-from threada_site.tenancy.effective_rights import effective_rights
+from threada_site.tenancy.effective_permissions import effective_permissions
 from threada_site.tenancy.models import Tenant, User
 
 PASSWORD = "correct horse battery staple"
@@ -48,7 +48,7 @@ def make_token(
     expires_in: timedelta | None = None,
 ) -> str:
     """A token of `principal`: with these scopes, or with all that its roles hold."""
-    asked = scopes_somewhere(rights_of_principal(principal.id, tenant_id=tenant.id)) if scopes is None else scopes
+    asked = scopes_somewhere(permissions_of_principal(principal.id, tenant_id=tenant.id)) if scopes is None else scopes
     with unit_of_work(tenant.id):
         return services.issue_credential(
             principal=principal, scopes=asked, label="test", expires_in=expires_in, ctx=acting_system(tenant)
@@ -65,17 +65,17 @@ def acting(
     """The context that a request of `principal` would have: all scopes its roles hold, or these of them."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM threada_grants(%s, %s)", [principal.id, tenant.id])
-        rights = effective_rights(cursor.fetchall(), tenant_id=tenant.id, asked=scopes, role=role)
+        permissions = effective_permissions(cursor.fetchall(), tenant_id=tenant.id, asked=scopes, role=role)
     return ActingContext(
         tenant_id=tenant.id,
         tenant_slug=tenant.slug,
         principal_id=principal.id,
         principal_kind=PrincipalKind(principal.kind),
         principal_name=principal.username,
-        roles=rights.roles,
-        groups=rights.groups,
-        scopes=rights.scopes,
-        grants=rights.grants,
+        roles=permissions.roles,
+        groups=permissions.groups,
+        scopes=permissions.scopes,
+        grants=permissions.grants,
         entry_point=entry_point,
         correlation_id=ids.new_uuid().hex,
     )

@@ -1,4 +1,4 @@
-"""The base of every model's pages: rights come from the ActingContext, rows from tenant-scoped selectors.
+"""The base of every model's pages: permissions come from the ActingContext, rows from tenant-scoped selectors.
 
 There is no second way in: Django's own add, change, delete and history pages do not exist, so no state can be edited;
 what changes anything is a button or a form that calls a service.

@@ -14,7 +14,7 @@ from threada_site.database.unit_of_work import mark_entered
 from threada_site.kernel import errors, ids, tokens
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind
 from threada_site.tenancy.current_actor import now_acting
-from threada_site.tenancy.effective_rights import effective_rights
+from threada_site.tenancy.effective_permissions import effective_permissions
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada"'}
 _ENTER: Final = "SELECT * FROM threada_enter($1, $2)"
@@ -44,17 +44,19 @@ class CredentialAuthentication(BaseAuthentication):
             raise errors.CredentialInvalid(headers=_CHALLENGE)
         state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, *position = row
         mark_entered(tenant_id)
-        rights = effective_rights(_loaded(grants) or [], tenant_id=tenant_id, asked=_loaded(scopes), role=role)
+        permissions = effective_permissions(
+            _loaded(grants) or [], tenant_id=tenant_id, asked=_loaded(scopes), role=role
+        )
         context = ActingContext(
             tenant_id=tenant_id,
             tenant_slug=slug,
             principal_id=user_id,
             principal_kind=PrincipalKind(kind),
             principal_name=username,
-            roles=rights.roles,
-            groups=rights.groups,
-            scopes=rights.scopes,
-            grants=rights.grants,
+            roles=permissions.roles,
+            groups=permissions.groups,
+            scopes=permissions.scopes,
+            grants=permissions.grants,
             credential_id=credential_id,
             entry_point=EntryPoint.API,
             correlation_id=request._request.correlation_id,
@@ -65,7 +67,7 @@ class CredentialAuthentication(BaseAuthentication):
         if state != "ok":
             refusal = _REFUSALS[state]
             raise refusal(headers=_CHALLENGE if refusal.reason_code.startswith("credential") else {})
-        if role is not None and role not in rights.roles:
+        if role is not None and role not in permissions.roles:
             raise errors.RoleNotHeld(f"The role {role[:63]!r} is not held in this tenant.")
         return context, context
 

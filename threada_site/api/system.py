@@ -37,7 +37,11 @@ ME = representation(
         "name": {"type": "string"},
         "tenant": SLUG,
         "roles": {"type": "array", "items": SLUG},
-        "groups": {"type": "array", "items": SLUG, "description": "Groups of people it is in. They give no rights."},
+        "groups": {
+            "type": "array",
+            "items": SLUG,
+            "description": "Groups of people it is in. They give no permissions.",
+        },
         "scopes": {
             "type": "array",
             "items": {"enum": [scope.value for scope in Scope]},

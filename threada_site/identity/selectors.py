@@ -16,7 +16,7 @@ from guardian.models import GroupObjectPermission
 
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope
-from threada_site.tenancy.effective_rights import Rights, effective_rights
+from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
 from threada_site.tenancy.models import Credential, Membership, PeopleGroup, Role, Tenant, User
 
 
@@ -61,34 +61,34 @@ def console_context(user: User, tenant_slug: str, correlation_id: str) -> Acting
     chosen = next((tenant for tenant in tenants_of_person(user) if tenant.slug == tenant_slug), None)
     if chosen is None:
         raise errors.TenantMismatch("You do not belong to this tenant. Choose another.")
-    rights = rights_of_principal(user.id, tenant_id=chosen.tenant_id)
+    permissions = permissions_of_principal(user.id, tenant_id=chosen.tenant_id)
     return ActingContext(
         tenant_id=chosen.tenant_id,
         tenant_slug=chosen.slug,
         principal_id=user.id,
         principal_kind=PrincipalKind(user.kind),
         principal_name=user.username,
-        roles=rights.roles,
-        groups=rights.groups,
-        scopes=rights.scopes,
-        grants=rights.grants,
+        roles=permissions.roles,
+        groups=permissions.groups,
+        scopes=permissions.scopes,
+        grants=permissions.grants,
         entry_point=EntryPoint.CONSOLE,
         correlation_id=correlation_id,
     )
 
 
-def rights_of_principal(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Rights:
+def permissions_of_principal(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> EffectivePermissions:
     """What a principal's roles and single grants give in a tenant. Needs no unit of work."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT role_slug, model, object_id, codename FROM threada_grants(%s, %s)", [principal_id, tenant_id]
         )
-        return effective_rights(cursor.fetchall(), tenant_id=tenant_id, asked=None)
+        return effective_permissions(cursor.fetchall(), tenant_id=tenant_id, asked=None)
 
 
-def scopes_somewhere(rights: Rights) -> frozenset[Scope]:
+def scopes_somewhere(permissions: EffectivePermissions) -> frozenset[Scope]:
     """Scopes held on the tenant or on at least one object: what a credential may ask for."""
-    return rights.scopes | _on_objects(rights.grants)
+    return permissions.scopes | _on_objects(permissions.grants)
 
 
 def principals_of_tenant(tenant_id: uuid.UUID) -> QuerySet[User]:

@@ -88,9 +88,8 @@ class ActingContext:
     """One principal acting in one tenant.
 
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
-    `grants` are the narrower rights on single workflows and integrations, cut the same way. `reauthenticated_at` is the time of
-    the last password entry in this console session; a token never re-authenticates.
-    `revision` names the state of the files that configuration is applied from; versions keep it.
+    `grants` are the narrower rights on single workflows and integrations, cut the same way. `reauthenticated_at` is the time
+    of the last password entry in this console session; a token never re-authenticates. `revision` names the state of the files that configuration is applied from; versions keep it.
     """
 
     tenant_id: uuid.UUID

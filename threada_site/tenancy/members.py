@@ -11,7 +11,7 @@ import orjson
 
 from threada_site.database.router import read_connection
 from threada_site.kernel.context import PrincipalKind, Scope
-from threada_site.tenancy.effective_rights import Rights, effective_rights
+from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Member:
     username: str
     display_name: str
     kind: PrincipalKind
-    rights: Rights
+    permissions: EffectivePermissions
 
     def scopes_on(self, workflow_id: uuid.UUID) -> frozenset[Scope]:
         """The scopes held on one workflow, on the tenant or by a grant of its own."""
-        return self.rights.scopes | self.rights.grants.workflows.get(workflow_id, frozenset())
+        return self.permissions.scopes | self.permissions.grants.workflows.get(workflow_id, frozenset())
 
 
 _MEMBERS: Final = """
@@ -55,7 +55,7 @@ def members(
             username=username,
             display_name=display_name,
             kind=PrincipalKind(kind),
-            rights=effective_rights(
+            permissions=effective_permissions(
                 (orjson.loads(grants) if isinstance(grants, str | bytes) else grants) or [],
                 tenant_id=tenant_id,
                 asked=None,

@@ -149,7 +149,7 @@ class Role(TenantRow):
 
 
 class PeopleGroup(TenantRow):
-    """A named set of members: approval rules ask for people out of it. It gives no rights; those come from roles."""
+    """A named set of members: approval rules name it. It gives no permissions; roles do."""
 
     slug = SlugColumn()
     name = models.CharField(max_length=200, blank=True)

@@ -30,7 +30,7 @@ def actor_behind(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Actor:
     """A principal with the roles it holds now: none, once it is no active member."""
     public_id = ids.public_id(ids.PRINCIPAL, principal_id)
     for member in members(tenant_id, among=[principal_id]):
-        return Actor(public_id, member.kind.value, tuple(sorted(member.rights.roles)))
+        return Actor(public_id, member.kind.value, tuple(sorted(member.permissions.roles)))
     return Actor(public_id, User.objects.values_list("kind", flat=True).get(id=principal_id), ())
 
 

@@ -118,8 +118,8 @@ def _check_people(absence: Absence, *, tenant_id: uuid.UUID) -> None:
         )
     member = found.get(absence.delegate.id)
     decides = member is not None and (
-        Scope.DECISIONS_DECIDE in member.rights.scopes
-        or any(Scope.DECISIONS_DECIDE in held for held in member.rights.grants.workflows.values())
+        Scope.DECISIONS_DECIDE in member.permissions.scopes
+        or any(Scope.DECISIONS_DECIDE in held for held in member.permissions.grants.workflows.values())
     )
     if not decides or absence.delegate.id == absence.delegator.id:
         raise errors.DelegateNotEligible(

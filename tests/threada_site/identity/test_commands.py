@@ -17,7 +17,7 @@ from telemetry.models import Receipt
 from tests.factories import make_principal, make_token
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.selectors import rights_of_principal, tenant_by_slug
+from threada_site.identity.selectors import permissions_of_principal, tenant_by_slug
 from threada_site.kernel import clock, tokens
 from threada_site.tenancy.models import Credential, Membership, Tenant, User
 
@@ -101,7 +101,7 @@ class TestCreateCredential:
     def test_roles_are_only_added(self, manage: Manage, tenant: Tenant) -> None:
         bot = make_principal(tenant, "bot", kind="agent", roles=["requester"])
         assert credential(manage, "--role", "viewer", "--scopes", "workitems:write").status == 0
-        assert rights_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester", "viewer"}
+        assert permissions_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester", "viewer"}
         assert User.objects.get(username="bot").kind == "agent"
 
     def test_more_than_the_roles_hold_makes_nothing(self, manage: Manage, tenant: Tenant) -> None:

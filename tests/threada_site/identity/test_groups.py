@@ -11,7 +11,7 @@ from tests.factories import acting, acting_system, make_principal, make_token
 from tests.threada_site.identity.test_services import kinds, last_body
 from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from threada_site.identity import services
-from threada_site.identity.selectors import console_context, group_member_names, rights_of_principal
+from threada_site.identity.selectors import console_context, group_member_names, permissions_of_principal
 from threada_site.identity.services import groups
 from threada_site.kernel import errors
 from threada_site.tenancy.members import members
@@ -99,12 +99,12 @@ def test_only_a_steward_defines_groups_and_only_in_a_unit_of_work(tenant: Tenant
 def test_being_in_a_group_is_known_everywhere_and_gives_no_right(tenant: Tenant, ann: User, bob: User) -> None:
     define(tenant, "ann")
     define(tenant, "ann", "bob", slug="crew")
-    before = rights_of_principal(bob.id, tenant_id=tenant.id).scopes
-    assert rights_of_principal(ann.id, tenant_id=tenant.id).groups == {"board", "crew"}
-    assert rights_of_principal(ann.id, tenant_id=tenant.id).scopes == before
+    before = permissions_of_principal(bob.id, tenant_id=tenant.id).scopes
+    assert permissions_of_principal(ann.id, tenant_id=tenant.id).groups == {"board", "crew"}
+    assert permissions_of_principal(ann.id, tenant_id=tenant.id).scopes == before
     assert console_context(ann, tenant.slug, "c" * 32).groups == {"board", "crew"}
     with unit_of_work(tenant.id):
-        assert {member.username: member.rights.groups for member in members(tenant.id)} == {
+        assert {member.username: member.permissions.groups for member in members(tenant.id)} == {
             "ann": {"board", "crew"},
             "bob": {"crew"},
         }
@@ -120,8 +120,8 @@ def test_neither_a_credential_nor_a_role_is_a_way_out_of_a_group(tenant: Tenant,
 def test_groups_of_another_tenant_are_not_seen(tenant: Tenant, other_tenant: Tenant, ann: User) -> None:
     make_principal(other_tenant, "ann")
     define(other_tenant, "ann")
-    assert rights_of_principal(ann.id, tenant_id=tenant.id).groups == frozenset()
-    assert rights_of_principal(ann.id, tenant_id=other_tenant.id).groups == {"board"}
+    assert permissions_of_principal(ann.id, tenant_id=tenant.id).groups == frozenset()
+    assert permissions_of_principal(ann.id, tenant_id=other_tenant.id).groups == {"board"}
 
 
 def test_who_leaves_the_tenant_leaves_its_groups(tenant: Tenant, ann: User, bob: User) -> None:
@@ -129,7 +129,7 @@ def test_who_leaves_the_tenant_leaves_its_groups(tenant: Tenant, ann: User, bob:
     with unit_of_work(tenant.id):
         services.remove_member(ann, ctx=acting_system(tenant))
     assert names(tenant) == ["bob"]
-    assert rights_of_principal(ann.id, tenant_id=tenant.id).groups == frozenset()
+    assert permissions_of_principal(ann.id, tenant_id=tenant.id).groups == frozenset()
     make_principal(tenant, "ann")
     assert names(tenant) == ["bob"]
 

@@ -14,7 +14,7 @@ from tests.factories import PASSWORD, acting, acting_system, make_principal, mak
 from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from threada_site.identity import services
 from threada_site.identity.default_roles import DEFAULT_ROLES
-from threada_site.identity.selectors import rights_of_principal, tenants_of_person
+from threada_site.identity.selectors import permissions_of_principal, tenants_of_person
 from threada_site.kernel import clock, errors, tokens
 from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.models import Credential, Membership, Role, Tenant, User
@@ -51,9 +51,9 @@ class TestCreateTenant:
     @pytest.mark.parametrize("role", DEFAULT_ROLES)
     def test_each_role_gives_exactly_its_scopes(self, tenant: Tenant, role: str) -> None:
         person = make_principal(tenant, roles=[role])
-        rights = rights_of_principal(person.id, tenant_id=tenant.id)
-        assert rights.scopes == DEFAULT_ROLES[role]
-        assert rights.roles == {role}
+        permissions = permissions_of_principal(person.id, tenant_id=tenant.id)
+        assert permissions.scopes == DEFAULT_ROLES[role]
+        assert permissions.roles == {role}
 
     def test_the_documented_roles(self) -> None:
         assert DEFAULT_ROLES["tenant_admin"] == ALL_SCOPES
@@ -101,8 +101,8 @@ class TestPrincipals:
 
     def test_a_principal_may_belong_to_several_tenants(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
         make_principal(other_tenant, "bot", kind="service", roles=["viewer"])
-        assert rights_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester"}
-        assert rights_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
+        assert permissions_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester"}
+        assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
 
     def test_leaving_takes_roles_and_credentials_of_this_tenant_alone(
         self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
@@ -116,10 +116,10 @@ class TestPrincipals:
             (credential,) = Credential.objects.filter(user=bot)
         assert credential.revoked_at is not None
         assert last_body(tenant)["outcome"] == {"revoked": [credential.public_id]}
-        assert rights_of_principal(bot.id, tenant_id=tenant.id).roles == frozenset()
+        assert permissions_of_principal(bot.id, tenant_id=tenant.id).roles == frozenset()
         with unit_of_work(other_tenant.id):
             assert Credential.objects.get(user=bot).revoked_at is None
-        assert rights_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
+        assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
 
     def test_a_password_is_for_people_and_not_weak(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         person = make_principal(tenant, "alice")
@@ -182,7 +182,7 @@ class TestRoles:
         with unit_of_work(tenant.id):
             services.withdraw_role(bot, "requester", ctx=system)
             services.withdraw_role(bot, "requester", ctx=system)
-        assert rights_of_principal(bot.id, tenant_id=tenant.id).scopes == frozenset()
+        assert permissions_of_principal(bot.id, tenant_id=tenant.id).scopes == frozenset()
         assert kinds(tenant).count("role.withdrawn") == 1
 
     def test_a_role_of_ones_own_and_what_redefining_it_takes_away(
@@ -193,7 +193,7 @@ class TestRoles:
             services.grant_role(bot, "finance", ctx=system)
             services.withdraw_role(bot, "requester", ctx=system)
             services.define_role("finance", frozenset({Scope.WORKITEMS_READ}), ctx=system)
-        assert rights_of_principal(bot.id, tenant_id=tenant.id).scopes == {Scope.WORKITEMS_READ}
+        assert permissions_of_principal(bot.id, tenant_id=tenant.id).scopes == {Scope.WORKITEMS_READ}
         assert last_body(tenant)["inputs"] == {"role": "finance", "scopes": ["workitems:read"]}
 
     def test_a_role_of_the_same_name_elsewhere_is_another(self, tenant: Tenant, other_tenant: Tenant) -> None:
@@ -201,8 +201,8 @@ class TestRoles:
             with unit_of_work(place.id):
                 services.define_role("finance", frozenset({scope}), ctx=acting_system(place))
         person = make_principal(tenant, "alice", roles=["finance"])
-        assert rights_of_principal(person.id, tenant_id=tenant.id).scopes == {Scope.TELEMETRY_READ}
-        assert rights_of_principal(person.id, tenant_id=other_tenant.id).scopes == frozenset()
+        assert permissions_of_principal(person.id, tenant_id=tenant.id).scopes == {Scope.TELEMETRY_READ}
+        assert permissions_of_principal(person.id, tenant_id=other_tenant.id).scopes == frozenset()
 
 
 class TestIssueCredential:
@@ -354,10 +354,10 @@ class TestScopesOnSingleObjects:
             workflow = Workflow.objects.create(tenant_id=tenant.id, slug="payments")
             services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=system)
             services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=system)
-        assert rights_of_principal(bot.id, tenant_id=tenant.id).grants.workflows == {
+        assert permissions_of_principal(bot.id, tenant_id=tenant.id).grants.workflows == {
             workflow.id: {Scope.DECISIONS_DECIDE}
         }
-        assert not rights_of_principal(bot.id, tenant_id=other_tenant.id).grants
+        assert not permissions_of_principal(bot.id, tenant_id=other_tenant.id).grants
         assert kinds(tenant).count("scope.granted") == 1
         assert last_body(tenant)["inputs"]["on"] == {"kind": "workflow", "id": "payments"}
 
@@ -385,7 +385,7 @@ class TestScopesOnSingleObjects:
         with unit_of_work(tenant.id):
             services.remove_member(bot, ctx=system)
             services.add_member(bot, ctx=system)
-        assert not rights_of_principal(bot.id, tenant_id=tenant.id).grants
-        assert rights_of_principal(bot.id, tenant_id=other_tenant.id).grants.workflows == {
+        assert not permissions_of_principal(bot.id, tenant_id=tenant.id).grants
+        assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).grants.workflows == {
             workflows[other_tenant].id: {Scope.DECISIONS_DECIDE}
         }

@@ -23,7 +23,7 @@ _SHOWN = 200
 
 
 class GroupForm(ConsoleForm):
-    intro = "Approval rules ask for people of a group as they ask for a role. Being in a group gives no rights."
+    intro = "Approval rules ask for people of a group as they ask for a role. Being in a group gives no permissions."
     slug = forms.CharField(label="Id", max_length=63, help_text="a to z, 0 to 9, - and _")
     name = forms.CharField(label="Name", max_length=200, required=False, help_text="How people call it.")
     members = forms.CharField(
@@ -47,7 +47,7 @@ class PeopleGroupAdmin(TenantAdmin):
         Column("Group", lambda group: group.slug),
         Column("Name", lambda group: group.name or html.NOTHING, is_wide=True),
     )
-    about = "Named sets of members. Approval rules ask for people out of them; rights come from roles alone."
+    about = "Named sets of members. Approval rules ask for people out of them; permissions come from roles alone."
     nothing_yet = "There is no group. Make one here, or apply a document of kind Group."
     page_template = "identity/group.html"
 

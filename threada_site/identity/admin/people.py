@@ -55,7 +55,7 @@ class PersonForm(ConsoleForm):
 
 
 class RolesForm(ConsoleForm):
-    intro = "Rights follow at once, also those of tokens that are in use."
+    intro = "Permissions change at once, also for tokens in use."
     roles = forms.MultipleChoiceField(label="Roles", required=False, widget=forms.CheckboxSelectMultiple)
 
     def prepare(self) -> None:
@@ -112,14 +112,14 @@ class MembershipAdmin(TenantAdmin):
 
     def page(self, row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
         steward = is_steward(ctx)
-        rights = selectors.rights_of_principal(row.user_id, tenant_id=ctx.tenant_id)
+        permissions = selectors.permissions_of_principal(row.user_id, tenant_id=ctx.tenant_id)
         credentials = selectors.credentials_of_tenant(ctx.tenant_id).filter(user=row.user)
         return {
             "person": row.user,
             "owner": row.owner,
             "groups": selectors.groups_of_member(row),
             "roles": _roles_of(row),
-            "scopes": sorted(scope.value for scope in rights.scopes),
+            "scopes": sorted(scope.value for scope in permissions.scopes),
             "credentials": credentials[:50] if steward or row.user_id == ctx.principal_id else None,
             "forms": self._forms_for(row, ctx=ctx) if steward else [],
             "may_remove": steward and row.user_id != ctx.principal_id,

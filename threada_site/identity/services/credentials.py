@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from telemetry.receipts import Entry
 from telemetry.services.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.identity.selectors import rights_of_principal, scopes_somewhere
+from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
 from threada_site.identity.stewardship import is_steward, require_steward_or_self
 from threada_site.kernel import clock, errors, ids, tokens
 from threada_site.kernel.context import ActingContext, Scope, with_implied
@@ -108,7 +108,7 @@ def _check_member(principal: User, *, ctx: ActingContext) -> None:
 
 
 def _check_grantable(asked: frozenset[Scope], principal: User, *, ctx: ActingContext) -> None:
-    held = scopes_somewhere(rights_of_principal(principal.id, tenant_id=ctx.tenant_id))
+    held = scopes_somewhere(permissions_of_principal(principal.id, tenant_id=ctx.tenant_id))
     if not is_steward(ctx):
         held &= with_implied(ctx.scopes)
     beyond = sorted(asked - held)

@@ -1,4 +1,4 @@
-"""Groups of people: whom approval rules may ask for besides those who hold a role. A group gives no rights."""
+"""Groups of people: whom approval rules may ask for besides those who hold a role. A group gives no permissions."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.commands import flush
 from django.db import connection
 
-from threada_site.database.grants import append_only_tables, partitions
 from threada_site.database.roles import owner_role
+from threada_site.database.table_grants import append_only_tables, partitions
 
 
 class Command(flush.Command):

@@ -6,9 +6,9 @@ from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import connection
 
-from threada_site.database.grants import grant_tables
 from threada_site.database.partitioning import has_months, make_months
 from threada_site.database.roles import OWNER, may_take, owner_role
+from threada_site.database.table_grants import grant_tables
 
 
 class Command(migrate.Command):

@@ -1,4 +1,4 @@
-"""Effective rights: what the credential asks for, cut by what roles and single grants give. Pure."""
+"""Effective permissions: what the credential asks for, cut by what roles and object grants give. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _BY_CODENAME = {scope.codename: scope for scope in Scope}
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
-    """Roles held, scopes on the tenant, scopes on single workflows and integrations; and the groups one is in."""
+class EffectivePermissions:
+    """Roles, groups, and scopes of a principal: on the tenant, and on single workflows and integrations."""
 
     roles: frozenset[str]
     scopes: frozenset[Scope]
@@ -24,14 +24,14 @@ class Rights:
     groups: frozenset[str] = frozenset()
 
 
-def effective_rights(
+def effective_permissions(
     rows: Iterable[Any], *, tenant_id: uuid.UUID, asked: Iterable[str] | None, role: str | None = None
-) -> Rights:
-    """Rights from rows of `threada_grants`: (role or None, model, object id, codename).
+) -> EffectivePermissions:
+    """Return the permissions that rows of `threada_grants` give: (role or None, model, object id, codename).
 
-    `asked` are the credential's scopes, None for a person in the console (all). `role` narrows to one role held and
-    drops what was granted to the principal directly; a role not held leaves no right. Groups say who somebody is and
-    not what they may do, so nothing narrows them: neither a credential nor a role is a way out of one.
+    `asked` are the credential's scopes; None stands for all (console sessions). `role` keeps one role and drops direct
+    grants; a role that the principal lacks leaves no permission. Groups are never narrowed, by credential or role: they
+    say who somebody is, not what is allowed.
     """
     allowed = ALL_SCOPES if asked is None else with_implied(frozenset(Scope(scope) for scope in asked))
     roles: set[str] = set()
@@ -56,7 +56,7 @@ def effective_rights(
             on_objects[model][uuid.UUID(object_id)].add(scope)
     if role is not None:
         roles &= {role}
-    return Rights(
+    return EffectivePermissions(
         roles=frozenset(roles),
         scopes=with_implied(frozenset(on_tenant)) & allowed,
         grants=ObjectGrants(

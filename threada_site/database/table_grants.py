@@ -1,4 +1,4 @@
-"""What the login may do to which table. Applied after every migration, so that new tables are covered at once."""
+"""GRANT and REVOKE statements for all tables, run after every migration so that new tables are covered at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threada_site.database.roles import APP, PLATFORM
 
 
 def append_only_tables() -> list[str]:
-    """Tables of models that carry `AppendOnly`."""
+    """Return the tables of models with an `AppendOnly` constraint."""
     return [
         model._meta.db_table
         for model in apps.get_models()
@@ -21,7 +21,7 @@ def append_only_tables() -> list[str]:
 
 
 def partitions(connection: Any) -> list[str]:
-    """The partitions of all tables. They are reached through their tables, and by nobody's name but the owner's."""
+    """Return the names of all partitions. Only the owner accesses them by name."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' "
@@ -31,8 +31,8 @@ def partitions(connection: Any) -> list[str]:
 
 
 def grant_tables(connection: Any) -> None:
-    """Grant the login and the platform role their rights on all tables; take change and deletion off append-only ones,
-    and everything off partitions.
+    """Grant the login and the platform role access to all tables; revoke UPDATE and DELETE on append-only tables, and
+    everything on partitions.
 
     Run as the owner. Idempotent.
     """

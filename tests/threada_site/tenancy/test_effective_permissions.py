@@ -1,11 +1,11 @@
-"""Effective rights, decided purely from the rows of `threada_grants`."""
+"""Effective permissions, decided purely from the rows of `threada_grants`."""
 
 from __future__ import annotations
 
 import uuid
 
 from threada_site.kernel.context import ALL_SCOPES, INSIDE_WORKFLOW_MANAGE, Scope
-from threada_site.tenancy.effective_rights import Rights, effective_rights
+from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
 
 TENANT = uuid.UUID(int=1)
 WORKFLOW = uuid.UUID(int=2)
@@ -24,12 +24,12 @@ ROWS = [
 ]
 
 
-def rights(asked: set[str] | None = None, role: str | None = None) -> Rights:
-    return effective_rights(ROWS, tenant_id=TENANT, asked=asked, role=role)
+def permissions(asked: set[str] | None = None, role: str | None = None) -> EffectivePermissions:
+    return effective_permissions(ROWS, tenant_id=TENANT, asked=asked, role=role)
 
 
 def test_roles_and_direct_grants_add_up() -> None:
-    held = rights()
+    held = permissions()
     assert held.roles == {"requester", "reviewer", "empty"}
     assert held.scopes == {Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE}
     assert held.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE, Scope.WORKITEMS_WRITE}}
@@ -37,34 +37,39 @@ def test_roles_and_direct_grants_add_up() -> None:
 
 
 def test_a_credential_cuts_what_it_did_not_ask_for() -> None:
-    held = rights(asked={"workitems:read", "telemetry:read"})
+    held = permissions(asked={"workitems:read", "telemetry:read"})
     assert held.scopes == {Scope.WORKITEMS_READ}
     assert (held.grants.workflows, held.grants.integrations) == ({}, {})
 
 
 def test_one_role_alone_drops_the_others_and_what_was_granted_directly() -> None:
-    held = rights(role="reviewer")
+    held = permissions(role="reviewer")
     assert (held.roles, held.scopes) == ({"reviewer"}, frozenset())
     assert held.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE}}
 
 
 def test_a_role_not_held_leaves_nothing() -> None:
-    held = rights(role="tenant_admin")
+    held = permissions(role="tenant_admin")
     assert (held.roles, held.scopes, bool(held.grants)) == (frozenset(), frozenset(), False)
 
 
 def test_nothing_narrows_the_groups_one_is_in() -> None:
-    assert rights().groups == rights(asked={"workitems:read"}).groups == rights(role="tenant_admin").groups == {"board"}
+    assert (
+        permissions().groups
+        == permissions(asked={"workitems:read"}).groups
+        == permissions(role="tenant_admin").groups
+        == {"board"}
+    )
 
 
 def test_another_tenants_grants_and_djangos_own_permissions_count_for_nothing() -> None:
-    assert Scope.TELEMETRY_READ not in rights().scopes
+    assert Scope.TELEMETRY_READ not in permissions().scopes
 
 
 def test_workflow_manage_holds_its_narrower_scopes_on_both_sides() -> None:
     everything = [("admin", "tenant", str(TENANT), scope.codename) for scope in ALL_SCOPES]
-    asked = effective_rights(everything, tenant_id=TENANT, asked=["workflow:manage"])
-    granted = effective_rights(
+    asked = effective_permissions(everything, tenant_id=TENANT, asked=["workflow:manage"])
+    granted = effective_permissions(
         [("manager", "tenant", str(TENANT), "workflow_manage")], tenant_id=TENANT, asked=["policies:publish"]
     )
     assert asked.scopes == INSIDE_WORKFLOW_MANAGE | {Scope.WORKFLOW_MANAGE}
