@@ -38,7 +38,7 @@ from workitems.retention import sweep as keeping
 from workitems.retention.batches import take_batch
 from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.steps.policy_decision import take_intake_decision
-from workitems.steps.reachability_sweep import sweep_weights
+from workitems.steps.reachability_sweep import sweep_reachability
 
 ATTEMPTS: Final = 20
 PAUSE_S: Final = 5
@@ -117,10 +117,10 @@ def deadlines() -> None:
     sweep_deadlines(now=clock.now())
 
 
-@periodic("workitems.weights", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
-def weights() -> None:
-    """Every ten seconds: see whether there is anybody who can complete what is pending."""
-    sweep_weights()
+@periodic("workitems.reachability", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
+def reachability() -> None:
+    """Check every ten seconds that pending steps can still be completed."""
+    sweep_reachability()
 
 
 @task(ADDRESS, queue=NOTICE_QUEUE)

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from telemetry.models import Receipt
 from tests.console.busy import Busy, busy_tenant
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.factories import acting_system
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -195,11 +195,11 @@ def test_who_manages_arranges_absences_for_others(demo: Demo, console: Console) 
 
 
 def test_a_departed_approver_is_seen_at_once_on_the_pages(demo: Demo, busy: Busy, console: Console) -> None:
-    from workitems.steps.reachability_sweep import sweep_weights
+    from workitems.steps.reachability_sweep import sweep_reachability
 
     with unit_of_work(demo.tenant.id):
         services.remove_member(User.objects.get(username="finance-2"), ctx=acting_system(demo.tenant))
-    sweep_weights()
+    sweep_reachability()
     item = console("admin").get(reverse("admin:workitems_workitem_change", args=[busy.item])).content.decode()
     assert "Nobody who is left can complete the approval." in item
     assert "Nobody who is left can complete this." in page(console("admin"), busy.step).content.decode()

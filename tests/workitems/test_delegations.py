@@ -14,7 +14,7 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
 from workitems.models import Delegation
 from workitems.steps.delegations import Absence, delegate, end_delegation, locked_delegation
-from workitems.steps.reachability_sweep import sweep_weights
+from workitems.steps.reachability_sweep import sweep_reachability
 
 DAY = timedelta(days=1)
 
@@ -103,7 +103,7 @@ def test_a_delegate_makes_that_somebody_can_decide(office: Office) -> None:
     let_stand_in(office, "vera", "fay")
     with unit_of_work(office.tenant.id):
         services.remove_member(office.people["fay"], ctx=office.system)
-    sweep_weights()
+    sweep_reachability()
     assert office.item(item).nobody_can_decide
 
 

@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 
 from policies.language.approvals import Leaf
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.factories import PASSWORD
 from tests.workitems.office import RULES, Office
 from tests.workitems.test_bad_votes import contents
@@ -32,7 +32,7 @@ from threada_site.kernel.context import Scope
 from threada_site.kernel.reasons import REASONS
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.steps.deadline_sweep import sweep_deadlines
-from workitems.steps.reachability_sweep import sweep_weights
+from workitems.steps.reachability_sweep import sweep_reachability
 
 pytestmark = pytest.mark.django_db
 
@@ -300,7 +300,7 @@ def test_jobs_decide_by_time_alone(name: str, staffed: Office) -> None:
             (staffed.step(step).status, staffed.item(item).status) for step, item in zip(steps, items, strict=True)
         ]
         sweep_deadlines(now=soon)
-        sweep_weights()
+        sweep_reachability()
         after = [
             (staffed.step(step).status, staffed.item(item).status) for step, item in zip(steps, items, strict=True)
         ]

@@ -23,7 +23,7 @@ from workitems.steps.awaited_rows import wait_anew
 type Memo = dict[str, bool]
 
 
-def weigh_step(item: WorkItem, step: DecisionStep, active_members: ActiveMembers) -> None:
+def check_reachability(item: WorkItem, step: DecisionStep, active_members: ActiveMembers) -> None:
     """Set `nobody_can_decide` of a locked item, and whom its locked, pending step waits for."""
     workflow_id = item.workflow_version.workflow_id
     result: VoteResult = count_votes_on(step, active_members, list(step.votes.all()), workflow_id=workflow_id)
@@ -35,22 +35,22 @@ def weigh_step(item: WorkItem, step: DecisionStep, active_members: ActiveMembers
     step.save(update_fields=["weigh_due"])
 
 
-def fingerprint_of(active_members: ActiveMembers) -> str:
+def membership_fingerprint(active_members: ActiveMembers) -> str:
     """Changes whenever somebody's say may have: members, roles, groups, scopes, delegations."""
     return canonical_sha256(
         {
-            "members": [_say_of(member) for member in sorted(active_members, key=lambda member: member.id)],
+            "members": [_permissions_of(member) for member in sorted(active_members, key=lambda member: member.id)],
             "stands_for": {str(who): sorted(map(str, others)) for who, others in active_members.stands_for.items()},
         }
     )
 
 
-def mark_what_changed(
+def mark_changed_reachability(
     tenant_id: uuid.UUID, active_members: ActiveMembers, after: uuid.UUID | None, *, limit: int
 ) -> uuid.UUID | None:
-    """Of `limit` pending steps past `after`, mark those to be weighed for which the answer is another one now.
+    """Of `limit` pending steps past `after`, mark those to be checked for which the answer is another one now.
 
-    Returns the last step looked at, or None at the end. Locks nothing: `weigh_step` looks again.
+    Returns the last step looked at, or None at the end. Locks nothing: `check_reachability` looks again.
     """
     pending = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING)
     if after is not None:
@@ -61,7 +61,9 @@ def mark_what_changed(
         .order_by("id")[:limit]
     )
     memo: Memo = {}
-    changed = [step.id for step in steps if _nobody(step, active_members, memo) != step.work_item.nobody_can_decide]
+    changed = [
+        step.id for step in steps if _is_unreachable(step, active_members, memo) != step.work_item.nobody_can_decide
+    ]
     if changed:
         DecisionStep.objects.filter(tenant_id=tenant_id, id__in=changed, status=StepStatus.PENDING).update(
             weigh_due=True
@@ -69,14 +71,14 @@ def mark_what_changed(
     return steps[-1].id if len(steps) == limit else None
 
 
-def remember_roster(tenant_id: uuid.UUID, fingerprint: str) -> None:
+def save_membership_snapshot(tenant_id: uuid.UUID, fingerprint: str) -> None:
     """Note for which people the tenant's steps have been looked at."""
     Roster.objects.update_or_create(
         tenant_id=tenant_id, defaults={"fingerprint": fingerprint, "weighed_at": clock.now()}
     )
 
 
-def _nobody(step: DecisionStep, active_members: ActiveMembers, memo: Memo) -> bool:
+def _is_unreachable(step: DecisionStep, active_members: ActiveMembers, memo: Memo) -> bool:
     """Steps alike in rule, people barred and votes have one answer: thousands of open ones are few kinds."""
     workflow_id = step.work_item.workflow_version.workflow_id
     votes = list(step.votes.all())
@@ -94,7 +96,7 @@ def _nobody(step: DecisionStep, active_members: ActiveMembers, memo: Memo) -> bo
     return memo[key]
 
 
-def _say_of(member: Member) -> list[Any]:
+def _permissions_of(member: Member) -> list[Any]:
     permissions = member.permissions
     return [
         str(member.id),

@@ -14,7 +14,12 @@ from threada_site.database.unit_of_work import unit_of_work
 from workitems.approvers.eligibility import ActiveMembers, active_members_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Roster, WorkItem
-from workitems.steps.reachability import fingerprint_of, mark_what_changed, remember_roster, weigh_step
+from workitems.steps.reachability import (
+    check_reachability,
+    mark_changed_reachability,
+    membership_fingerprint,
+    save_membership_snapshot,
+)
 
 AT_ONCE: Final = 1000
 PER_TENANT: Final = 500
@@ -23,21 +28,21 @@ ENOUGH_SECONDS: Final = 4.0
 log = structlog.get_logger("threada.sweeps")
 
 
-def sweep_weights() -> int:
-    """Weigh what changed; for some seconds at most, tenants by turns. How many steps were weighed."""
+def sweep_reachability() -> int:
+    """Weigh what changed; for some seconds at most, tenants by turns. How many steps were checked."""
     started = time.monotonic()
-    weighed = 0
-    for tenant_id in _tenants_that_wait():
+    checked = 0
+    for tenant_id in _tenants_with_pending_steps():
         try:
-            weighed += _weigh_tenant(tenant_id)
+            checked += _check_tenant(tenant_id)
         except Exception:  # one tenant's trouble is no other's
-            log.exception("weighing_failed", tenant=str(tenant_id))
+            log.exception("reachability_check_failed", tenant=str(tenant_id))
         if time.monotonic() - started > ENOUGH_SECONDS:
             break
-    return weighed
+    return checked
 
 
-def _tenants_that_wait() -> list[uuid.UUID]:
+def _tenants_with_pending_steps() -> list[uuid.UUID]:
     """Tenants with pending steps, those first that were looked at longest ago."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
@@ -48,26 +53,26 @@ def _tenants_that_wait() -> list[uuid.UUID]:
         return [tenant_id for (tenant_id,) in cursor.fetchall()]
 
 
-def _weigh_tenant(tenant_id: uuid.UUID) -> int:
+def _check_tenant(tenant_id: uuid.UUID) -> int:
     with unit_of_work(tenant_id):
         active_members = active_members_of(tenant_id)
-        fingerprint = fingerprint_of(active_members)
+        fingerprint = membership_fingerprint(active_members)
         known = Roster.objects.filter(tenant_id=tenant_id).values_list("fingerprint", flat=True).first()
     if known != fingerprint:
         after: uuid.UUID | None = None
         while True:
             with unit_of_work(tenant_id):
-                after = mark_what_changed(tenant_id, active_members, after, limit=AT_ONCE)
+                after = mark_changed_reachability(tenant_id, active_members, after, limit=AT_ONCE)
             if after is None:
                 break
     with unit_of_work(tenant_id):
-        remember_roster(tenant_id, fingerprint)
+        save_membership_snapshot(tenant_id, fingerprint)
         due = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING, weigh_due=True)
         step_ids = list(due.order_by("id").values_list("id", flat=True)[:PER_TENANT])
-    return sum(_weigh(tenant_id, step_id, active_members) for step_id in step_ids)
+    return sum(_check_step(tenant_id, step_id, active_members) for step_id in step_ids)
 
 
-def _weigh(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: ActiveMembers) -> bool:
+def _check_step(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: ActiveMembers) -> bool:
     """One step in a transaction of its own; False when somebody else holds it, or it is closed."""
     try:
         with unit_of_work(tenant_id):
@@ -81,10 +86,10 @@ def _weigh(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: ActiveMembe
             step = steps.select_for_update(of=("self",), skip_locked=True).first() if item is not None else None
             if item is None or step is None:
                 return False
-            weigh_step(item, step, active_members)
+            check_reachability(item, step, active_members)
             return True
     except Exception:  # it is looked at again when the people change; meanwhile the others are
-        log.exception("weighing_failed", step=str(step_id))
+        log.exception("reachability_check_failed", step=str(step_id))
     with unit_of_work(tenant_id):
         DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id).update(weigh_due=False)
     return False

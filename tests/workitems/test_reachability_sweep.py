@@ -10,8 +10,8 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.tenancy.models import User
 from workitems.models import WorkItem
-from workitems.steps import reachability_sweep as weighing
-from workitems.steps.reachability_sweep import sweep_weights
+from workitems.steps import reachability_sweep as reachability_sweep
+from workitems.steps.reachability_sweep import sweep_reachability
 
 
 def leave(office: Office, name: str) -> None:
@@ -31,21 +31,21 @@ def stuck() -> float:
 
 def test_a_departed_approver_shows_up(office: Office) -> None:
     item, step, _ = office.awaiting()
-    assert sweep_weights() == 1
-    assert sweep_weights() == 0
+    assert sweep_reachability() == 1
+    assert sweep_reachability() == 0
     leave(office, "fay")
-    assert sweep_weights() == 0
+    assert sweep_reachability() == 0
     assert stuck() == 0
     leave(office, "finn")
-    assert sweep_weights() == 1
+    assert sweep_reachability() == 1
     assert office.item(item).nobody_can_decide
     assert office.api("rita").get(f"/work-items/{item.public_id}").json()["nobody_can_decide"] is True
     assert stuck() == 1
     return_to(office, "finn")
-    sweep_weights()
+    sweep_reachability()
     assert not office.item(item).nobody_can_decide
     leave(office, "finn")
-    sweep_weights()
+    sweep_reachability()
     office.vote(step, "fred", "reject")
     assert not office.item(item).nobody_can_decide
     assert stuck() == 0
@@ -53,9 +53,9 @@ def test_a_departed_approver_shows_up(office: Office) -> None:
 
 def test_an_account_that_is_switched_off_shows_up(office: Office) -> None:
     item, _, _ = office.awaiting()
-    sweep_weights()
+    sweep_reachability()
     User.objects.filter(username__in=["fay", "finn"]).update(is_active=False)
-    sweep_weights()
+    sweep_reachability()
     assert office.item(item).nobody_can_decide
 
 
@@ -64,11 +64,11 @@ def test_an_empty_group_shows_up(office: Office) -> None:
 
     office.put_rules({**RULES[1], "approvals": {"group": "board"}}, *RULES[2:])
     item, _, _ = office.awaiting()
-    sweep_weights()
+    sweep_reachability()
     assert office.item(item).nobody_can_decide
     with unit_of_work(office.tenant.id):
         services.define_group("board", ["vera"], ctx=office.system)
-    sweep_weights()
+    sweep_reachability()
     assert not office.item(item).nobody_can_decide
 
 
@@ -77,14 +77,14 @@ def test_one_that_fails_holds_up_no_other(office: Office, monkeypatch: pytest.Mo
     second, _, _ = office.awaiting()
     leave(office, "fay")
     leave(office, "finn")
-    weigh = weighing.weigh_step
+    check = reachability_sweep.check_reachability
 
     def fail_once(item: WorkItem, *rest: object) -> None:
         if item.id == first.id:
             raise RuntimeError("no luck")
-        weigh(item, *rest)  # type: ignore[arg-type]
+        check(item, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(weighing, "weigh_step", fail_once)
-    assert sweep_weights() == 1
+    monkeypatch.setattr(reachability_sweep, "check_reachability", fail_once)
+    assert sweep_reachability() == 1
     assert office.item(second).nobody_can_decide
     assert not office.step(step).weigh_due
