@@ -16,9 +16,9 @@ from typing import Final
 from telemetry.evidence import CHECKPOINT_FILE, README_FILE, Archive
 from telemetry.models import Checkpoint, InstanceCheckpoint, InstanceEntry
 from telemetry.sealing.log_rows import LogIncomplete
-from telemetry.selectors import instance_heads, log_nodes, log_size
+from telemetry.selectors import instance_checkpoints, log_nodes, log_size
 from telemetry.services.verification.snapshot import instance_snapshot, stream
-from telemetry.tlog.checkpoint import Checkpoint as Head
+from telemetry.tlog.checkpoint import Checkpoint as SignedCheckpointText
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proofs import tree_root
 from telemetry.tlog.texts import MalformedText
@@ -26,7 +26,7 @@ from threada_site.kernel import errors
 from threada_site.tenancy.models import Tenant
 
 ENTRIES_FILE: Final = "entries.txt"
-HEADS_FILE: Final = "heads.txt"
+CHECKPOINTS_FILE: Final = "heads.txt"
 _LINES_AT_ONCE: Final = 2000
 _ENTRIES: Final = 'SELECT note FROM telemetry_instanceentry WHERE "index" < %s ORDER BY "index"'
 _README: Final = """\
@@ -47,31 +47,31 @@ heads.txt        the newest signed head of each tenant that is in the database
 def instance_archive(name: str) -> Iterator[bytes]:
     """The bytes of a zip, made while they are taken, of one instant. Raises `CheckpointNotSealed`."""
     with instance_snapshot():
-        head = instance_heads().order_by("-id").first()
-        if head is None:
+        checkpoint = instance_checkpoints().order_by("-id").first()
+        if checkpoint is None:
             raise errors.CheckpointNotSealed
-        yield from _archive(name, head)
+        yield from _archive(name, checkpoint)
 
 
-def _archive(name: str, head: InstanceCheckpoint) -> Iterator[bytes]:
+def _archive(name: str, checkpoint: InstanceCheckpoint) -> Iterator[bytes]:
     archive = Archive(name)
     yield archive.add(README_FILE, _README.format(archive=f"{name}.zip").encode())
-    yield archive.add(CHECKPOINT_FILE, head.note.encode())
+    yield archive.add(CHECKPOINT_FILE, checkpoint.note.encode())
     with archive.member(ENTRIES_FILE) as out:
-        for rows in batched(stream(_ENTRIES, [head.size]), _LINES_AT_ONCE):
+        for rows in batched(stream(_ENTRIES, [checkpoint.size]), _LINES_AT_ONCE):
             out.write("".join(note for (note,) in rows).encode())
             yield archive.taken()
-    with archive.member(HEADS_FILE) as out:
+    with archive.member(CHECKPOINTS_FILE) as out:
         for tenant_id in Tenant.objects.order_by("id").values_list("id", flat=True):
-            if note := _head_of(tenant_id, head):
+            if note := _checkpoint_of(tenant_id, checkpoint):
                 out.write(note.encode())
             yield archive.taken()
     yield archive.finish()
 
 
-def _head_of(tenant_id: uuid.UUID, head: InstanceCheckpoint) -> str | None:
+def _checkpoint_of(tenant_id: uuid.UUID, checkpoint: InstanceCheckpoint) -> str | None:
     """The newest head of the tenant that is not past its newest entry, if the tenant's rows make its root today."""
-    entry = InstanceEntry.objects.filter(log_id=tenant_id, index__lt=head.size).order_by("-index").first()
+    entry = InstanceEntry.objects.filter(log_id=tenant_id, index__lt=checkpoint.size).order_by("-index").first()
     size = log_size(tenant_id)
     most = min(size, _size_said(entry, default=size)) if entry else size
     newest = Checkpoint.objects.filter(tenant_id=tenant_id, size__lte=most).order_by("-id").first()
@@ -87,6 +87,6 @@ def _head_of(tenant_id: uuid.UUID, head: InstanceCheckpoint) -> str | None:
 def _size_said(entry: InstanceEntry, *, default: int) -> int:
     """How many receipts the log had then; an entry that somebody has changed may say nothing that can be read."""
     try:
-        return Head.parse(SignedNote.parse(entry.note).text).size
+        return SignedCheckpointText.parse(SignedNote.parse(entry.note).text).size
     except MalformedText:
         return default

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from tests.console.people import Console, sign_in
+from tests.console.sign_in import Console, sign_in
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
 from threada_site.runtime.prepare import seed_demo

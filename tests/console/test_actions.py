@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from telemetry.models import Receipt
 from tests.console.busy import Busy, busy_tenant
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.factories import make_principal
 from tests.journeys.demo import LARGE, SMALL, Demo
 from tests.receivers.fixtures import Receiver, receiver

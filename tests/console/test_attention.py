@@ -11,7 +11,7 @@ import pytest
 from django.urls import reverse
 
 from policies.models import Workflow
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.console.test_desk import BATCH, DESK, ask, choices
 from tests.factories import acting, make_principal
 from tests.journeys.demo import Demo

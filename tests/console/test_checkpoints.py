@@ -12,7 +12,7 @@ from django.urls import reverse
 from telemetry.models import Checkpoint, InstanceEntry
 from telemetry.tlog.proof_text import TlogProof
 from tests.client import Api
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.factories import make_principal, make_token
 from tests.telemetry.sealed import NAME, SealingSetup, origin, write_receipts
 from tests.telemetry.tampering import by_sql
@@ -24,7 +24,7 @@ from threada_site.tenancy.models import Tenant
 pytestmark = pytest.mark.django_db(transaction=True)
 
 INSTANCE = reverse("admin:telemetry_checkpoint_instance")
-HEAD = reverse("admin:telemetry_checkpoint_instance_head")
+NEWEST_CHECKPOINT = reverse("admin:telemetry_checkpoint_instance_checkpoint")
 PROOF = reverse("admin:telemetry_checkpoint_instance_proof")
 
 
@@ -51,17 +51,21 @@ def test_it_shows_what_the_api_says(
     seal_both(tenant, other_tenant, sealing_setup)
     said = Api(make_token(tenant, make_principal(tenant, "bot", roles=["auditor"]))).get("/checkpoints/instance").json()
     page = auditor.get(INSTANCE)
-    head, entry = page.context["head"], page.context["entry"]
-    assert (head.note, head.size, page.context["root"]) == (said["checkpoint"], said["tree_size"], said["root_hash"])
-    assert (entry.index, page.context["entry_id"]) == (said["entry"]["index"], said["entry"]["checkpoint_id"])
-    assert [each.size for each, _ in page.context["heads"]] == sorted(
-        {each.size for each, _ in page.context["heads"]}, reverse=True
+    checkpoint, entry = page.context["checkpoint"], page.context["entry"]
+    assert (checkpoint.note, checkpoint.size, page.context["root"]) == (
+        said["checkpoint"],
+        said["tree_size"],
+        said["root_hash"],
     )
-    assert auditor.get(HEAD).content.decode() == said["checkpoint"]
+    assert (entry.index, page.context["entry_id"]) == (said["entry"]["index"], said["entry"]["checkpoint_id"])
+    assert [each.size for each, _ in page.context["checkpoints"]] == sorted(
+        {each.size for each, _ in page.context["checkpoints"]}, reverse=True
+    )
+    assert auditor.get(NEWEST_CHECKPOINT).content.decode() == said["checkpoint"]
     assert auditor.get(PROOF).content.decode() == said["entry"]["proof"]
-    kept = auditor.get(HEAD)
-    assert kept["Content-Disposition"] == f'attachment; filename="instance-{head.size}.txt"'
-    proof, key = TlogProof.parse(said["entry"]["proof"]), aics_tlog.parse_vkey(head.verifier_keys[0])
+    kept = auditor.get(NEWEST_CHECKPOINT)
+    assert kept["Content-Disposition"] == f'attachment; filename="instance-{checkpoint.size}.txt"'
+    proof, key = TlogProof.parse(said["entry"]["proof"]), aics_tlog.parse_vkey(checkpoint.verifier_keys[0])
     checked = aics_tlog.verify_checkpoint(
         aics_tlog.parse_note(kept.content.decode()), key, expected_origin=f"{NAME}/instance"
     )
@@ -79,7 +83,7 @@ def test_nothing_of_other_tenants_is_shown(
         [*_, checkpoint] = Checkpoint.objects.filter(tenant_id=other_tenant.id).order_by("id")
     assert len(theirs) == 3
     own = reverse("admin:telemetry_checkpoint_changelist")
-    pages = [auditor.get(address) for address in (INSTANCE, HEAD, PROOF, own)]
+    pages = [auditor.get(address) for address in (INSTANCE, NEWEST_CHECKPOINT, PROOF, own)]
     pages += [auditor.get(url) for url, _ in pages[-1].context["rows"]]
     shown = "".join(page.content.decode() for page in pages)
     assert origin(tenant) in shown
@@ -109,7 +113,7 @@ def test_a_checkpoint_says_where_it_stands(tenant: Tenant, sealing_setup: Sealin
 
 def test_before_anything_is_sealed(tenant: Tenant, auditor: Client) -> None:
     assert "Nothing is in the log of the instance yet." in auditor.get(INSTANCE).content.decode()
-    assert (auditor.get(HEAD).status_code, auditor.get(PROOF).status_code) == (404, 404)
+    assert (auditor.get(NEWEST_CHECKPOINT).status_code, auditor.get(PROOF).status_code) == (404, 404)
 
 
 def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, auditor: Client) -> None:
@@ -127,7 +131,7 @@ def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, sealing_setup: Sea
 
 def test_only_who_reads_telemetry_sees_it(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     approver = sign_in(make_principal(tenant, "eve", roles=["approver"]))
-    for address in (INSTANCE, HEAD, PROOF, reverse("admin:telemetry_checkpoint_changelist")):
+    for address in (INSTANCE, NEWEST_CHECKPOINT, PROOF, reverse("admin:telemetry_checkpoint_changelist")):
         assert approver.get(address).status_code == 403
         assert approver.post(address).status_code in (403, 405)
     assert "Instance log" not in approver.get("/console/").content.decode()

@@ -14,7 +14,7 @@ from policies.models import Policy
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.console.busy import busy_tenant
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.factories import PASSWORD, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.console.busy import busy_tenant
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.journeys.demo import LARGE, Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids

@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.console.busy import busy_tenant
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.console.test_decision_page import STATEMENTS, address, advise
 from tests.journeys.demo import Demo
 from threada_site.database.roles import owner_role

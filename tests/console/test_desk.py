@@ -11,7 +11,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from pytest_django import Settings
 
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work

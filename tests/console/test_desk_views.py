@@ -9,7 +9,7 @@ from django.contrib.messages import get_messages
 from django.db import IntegrityError, transaction
 from django.test import Client
 
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.console.test_desk import DESK, ask, named, shown
 from tests.factories import make_principal
 from tests.journeys.demo import Demo

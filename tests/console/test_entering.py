@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from telemetry.models import Receipt
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.journeys.demo import DEMO_CLIENT, Demo
 from threada_site.database.unit_of_work import unit_of_work

@@ -9,7 +9,7 @@ from django.test import Client
 
 from telemetry.models import Receipt
 from tests.console.busy import Busy, busy_tenant
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.console.test_actions import press
 from tests.factories import make_principal
 from tests.journeys.demo import Demo

@@ -8,7 +8,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from telemetry.models import Receipt
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import User

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from integrations.models import Execution, IntegrationGauge
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, receiver
 from tests.workitems.conftest import bank, office

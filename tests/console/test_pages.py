@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.console.busy import busy_tenant
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.journeys.demo import SMALL, Demo
 from threada_site.console.public_id_urls import url_for_public_id
 from threada_site.kernel import ids
@@ -52,7 +52,7 @@ def test_dashboard(demo: Demo, console: Console) -> None:
 
 
 def test_an_empty_tenant_says_what_to_do(demo: Demo) -> None:
-    from tests.console.people import sign_in
+    from tests.console.sign_in import sign_in
     from tests.factories import make_principal, make_tenant
 
     browser = sign_in(make_principal(make_tenant("empty"), "eve", roles=["tenant_admin"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from policies.models import EmergencyPublication, PolicyVersion
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from integrations.models import StoredSecret
 from integrations.services.vault import reveal
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work

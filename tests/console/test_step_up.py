@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from telemetry.models import Receipt
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import LARGE, Demo
 from threada_site.admin.reauthentication import MOST_WRONG

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.console.busy import busy_tenant
-from tests.console.people import Console, sign_in
+from tests.console.sign_in import Console, sign_in
 from tests.factories import make_principal, make_tenant
 from tests.journeys.demo import Demo
 from threada_site.admin.model_admin import TenantAdmin

@@ -9,7 +9,7 @@ from django.test import Client
 
 from telemetry.models import Receipt
 from tests.console.busy import Busy, busy_tenant
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.journeys.demo import Demo
 from threada_site.console.time_zone import COOKIE
 from threada_site.database.unit_of_work import unit_of_work

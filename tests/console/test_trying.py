@@ -11,7 +11,7 @@ from django.contrib.messages import get_messages
 
 from policies.models import PolicyReplay, PolicyVersion
 from policies.sweeps import enqueue_due_shadows
-from tests.console.people import Console
+from tests.console.sign_in import Console
 from tests.journeys.demo import LARGE, SMALL, Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock

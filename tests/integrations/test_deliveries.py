@@ -62,7 +62,7 @@ def test_who_lost_the_lease_settles_nothing(tenant: Tenant, receiver: Receiver) 
     seal_queued(tenant)
     ctx = acting_system(tenant)
     with unit_of_work(tenant.id):
-        stale = deliveries.claim_batch(delivery.id, now=clock.now(), ctx=ctx)
+        stale = deliveries.lease_batch(delivery.id, now=clock.now(), ctx=ctx)
     assert stale is not None
     lose_worker(delivery)
     run(delivery)
@@ -177,7 +177,7 @@ def test_a_busy_delivery_lets_others_have_their_turn(tenant: Tenant, monkeypatch
 
 
 def test_the_console_shows_and_resumes(tenant: Tenant) -> None:
-    from tests.console.people import sign_in
+    from tests.console.sign_in import sign_in
 
     office = open_office(tenant)
     delivery = to_file(tenant)

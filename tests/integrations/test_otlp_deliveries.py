@@ -16,7 +16,7 @@ from telemetry.models import Delivery
 from telemetry.receipts import Entry, Subject
 from telemetry.services import deliveries
 from telemetry.services.record import record
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.factories import acting_system
 from tests.integrations.collected import LOGS, TOKEN, attributes, messages, records, records_of, sequence, to_collector
 from tests.integrations.delivering import (

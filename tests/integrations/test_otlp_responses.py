@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from integrations import sweeps
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.integrations.collected import LOGS, TOKEN, messages, records, records_of, sequence, to_collector
 from tests.integrations.delivering import (
     PATH,

@@ -165,7 +165,7 @@ def test_rules_about_who_acts_hold_at_every_look(demo: Demo, bank: Receiver) -> 
     """Who acts is who handed the item in, or who called for the action, also where a worker asks for them."""
     demo.put_rules(
         {
-            "id": "staff",
+            "id": "members_vote",
             "when": "'requester' in ctx.roles && ctx.actor_kind == 'human'",
             "effect": "allow",
             "reason": "STAFF",

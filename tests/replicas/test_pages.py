@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from tests.client import Api
 from tests.console.busy import busy_tenant
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.contract.document import Operation, in_tenants
 from tests.contract.world import stock
 from tests.factories import make_principal, make_tenant, make_token

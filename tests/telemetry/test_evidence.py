@@ -16,7 +16,7 @@ import pytest
 
 from telemetry.models import Receipt
 from telemetry.services import evidence as service
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.telemetry.sealed import SealingSetup, write_receipts
 from tests.telemetry.tampering import by_sql
 from tests.workitems.office import Office
@@ -51,8 +51,8 @@ def taken_along(office: Office, sealing_setup: SealingSetup, folder: Path, **exp
     assert answer.headers["Content-Type"] == "application/zip"
     archive = folder / "evidence.zip"
     archive.write_bytes(b"".join(answer.streaming_content))  # type: ignore[attr-defined]
-    [head] = api.get("/checkpoints", {"limit": 1}).json()["data"]
-    return archive, head["verifier_keys"][0]
+    [checkpoint] = api.get("/checkpoints", {"limit": 1}).json()["data"]
+    return archive, checkpoint["verifier_keys"][0]
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
@@ -86,8 +86,8 @@ def test_what_was_not_sealed_yet_is_named_and_proven_a_moment_later(
     for findings in (3, 0):
         answer = api.get(f"/telemetry/exports/{made}/evidence")
         archive.write_bytes(b"".join(answer.streaming_content))  # type: ignore[attr-defined]
-        [head] = api.get("/checkpoints", {"limit": 1}).json()["data"]
-        code, report = verified(archive, head["verifier_keys"][0])
+        [checkpoint] = api.get("/checkpoints", {"limit": 1}).json()["data"]
+        code, report = verified(archive, checkpoint["verifier_keys"][0])
         assert (code, [(one["code"], one["line"]) for one in report["findings"]]) == (
             min(findings, 1),
             [("not_sealed", line) for line in range(sealed + 1, sealed + 1 + findings)],

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from telemetry.models import LogAlarm, LogLeaf, SealQueueEntry
 from tests.client import Api
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.factories import make_principal
 from tests.telemetry.sealed import SealingSetup, write_receipts
 from threada_site.database.unit_of_work import unit_of_work

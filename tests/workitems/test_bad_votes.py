@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from telemetry.models import Receipt
 from tests.client import Api
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.factories import make_principal, make_token
 from tests.workitems.office import Office
 from tests.workitems.test_mutations import undone

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from integrations.models import Execution
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office

@@ -16,7 +16,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from telemetry.models import Receipt
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.jobs import TABLE, queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.receivers.mail_server import MailServer, mail_server, urls_in

@@ -15,7 +15,7 @@ from policies.documents.pack import parse_pack
 from policies.models import Channel, Overlay, Pack, PackMember, PackVersion, Policy, Workflow
 from telemetry.models import Receipt
 from tests.client import Api
-from tests.console.people import sign_in
+from tests.console.sign_in import sign_in
 from tests.factories import acting, make_principal, make_token
 from tests.policies.rulebooks import asking, rule, spec
 from threada_site.database.unit_of_work import unit_of_work

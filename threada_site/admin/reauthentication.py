@@ -33,8 +33,8 @@ def reauthenticate(request: HttpRequest, ctx: ActingContext) -> ActingContext:
     given = request.POST.get(PASSWORD_FIELD, "")
     if not given:
         return ctx
-    person = User.objects.filter(pk=ctx.principal_id, is_active=True).first()
-    if person is None or not person.check_password(given):
+    user = User.objects.filter(pk=ctx.principal_id, is_active=True).first()
+    if user is None or not user.check_password(given):
         _count_wrong(request)
         raise errors.StepUpFailed
     now = clock.now()

@@ -66,7 +66,7 @@ _GROUPS: Final = (
     (
         "Access",
         (
-            ("People", "group", "tenancy_membership", _READ),
+            ("Members", "group", "tenancy_membership", _READ),
             ("Groups", "groups", "tenancy_peoplegroup", _READ),
             ("Roles", "badge", "tenancy_role", _READ),
             ("Credentials", "key", "tenancy_credential", _READ),

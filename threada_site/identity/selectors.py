@@ -28,8 +28,8 @@ class TenantChoice(NamedTuple):
     name: str
 
 
-class Person(NamedTuple):
-    """A principal of a tenant and the slugs of the roles held there."""
+class MemberWithRoles(NamedTuple):
+    """A member of a tenant with the slugs of the roles held there."""
 
     principal: User
     roles: tuple[str, ...]
@@ -102,12 +102,12 @@ def principal_of_tenant(tenant_id: uuid.UUID, name: str) -> User | None:
     return principals_of_tenant(tenant_id).filter(username=name).first()
 
 
-def people_of_tenant(ctx: ActingContext) -> list[Person]:
-    """Everybody in the tenant with the roles held there, by name. Three statements, however many people."""
+def members_with_roles(ctx: ActingContext) -> list[MemberWithRoles]:
+    """Return the tenant's members with the roles held there, by name, in three statements."""
     roles = dict(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", "slug"))
     groups = Prefetch("groups", queryset=Group.objects.filter(id__in=roles))
     return [
-        Person(user, tuple(sorted(roles[group.pk] for group in user.groups.all())))
+        MemberWithRoles(user, tuple(sorted(roles[group.pk] for group in user.groups.all())))
         for user in principals_of_tenant(ctx.tenant_id).prefetch_related(groups)
     ]
 

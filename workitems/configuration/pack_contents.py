@@ -15,7 +15,7 @@ from threada_site.kernel.errors import DocumentInvalid, FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
 from workitems.configuration.kinds import Applied, in_force
 
-type Member = tuple[str, str]
+type DocumentKey = tuple[str, str]
 """Kind and name."""
 
 
@@ -57,20 +57,22 @@ class Packed:
 class PackedBefore:
     """What belonged to packs before anything was applied."""
 
-    members: Mapping[str, frozenset[Member]]
+    documents: Mapping[str, frozenset[DocumentKey]]
 
     @classmethod
     def in_tenant(cls, ctx: ActingContext) -> PackedBefore:
-        found: dict[str, set[Member]] = {}
+        found: dict[str, set[DocumentKey]] = {}
         for row in selectors.pack_members(ctx):
             found.setdefault(row.pack.slug, set()).add((row.kind, row.name))
-        return cls({slug: frozenset(members) for slug, members in found.items()})
+        return cls({slug: frozenset(documents) for slug, documents in found.items()})
 
-    def dropped(self, applied: Iterable[Applied], *, ctx: ActingContext) -> frozenset[Member]:
+    def dropped(self, applied: Iterable[Applied], *, ctx: ActingContext) -> frozenset[DocumentKey]:
         """What packs held that were applied, and their new versions hold no longer."""
-        now = PackedBefore.in_tenant(ctx).members
+        now = PackedBefore.in_tenant(ctx).documents
         packs = {entry.name for entry in applied if entry.kind == "Pack"}
-        return frozenset().union(*(self.members.get(pack, frozenset()) - now.get(pack, frozenset()) for pack in packs))
+        return frozenset().union(
+            *(self.documents.get(pack, frozenset()) - now.get(pack, frozenset()) for pack in packs)
+        )
 
 
 def with_contents_of_packs(documents: Iterable[Document]) -> list[Placed]:
@@ -79,7 +81,7 @@ def with_contents_of_packs(documents: Iterable[Document]) -> list[Placed]:
     A pack that cannot be read stays as it is: applying it says what is wrong.
     """
     found: list[Placed] = list(documents)
-    own = {_member(document.value) for document in found}
+    own = {_document_key(document.value) for document in found}
     for document in list(found):
         if isinstance(document, Document) and _kind(document.value) == "Pack":
             try:
@@ -89,7 +91,7 @@ def with_contents_of_packs(documents: Iterable[Document]) -> list[Placed]:
             found += [
                 Packed(document, f"/spec/documents/{index}", value, pack.id)
                 for index, value in enumerate(pack.documents)
-                if _member(value) not in own
+                if _document_key(value) not in own
             ]
     return found
 
@@ -101,10 +103,10 @@ def note_contents_of_packs(documents: Iterable[Placed], *, ctx: ActingContext) -
         return
     digests = {(kind, stored.name): canonical_sha256(stored.document) for kind, stored in in_force(ctx)}
     for pack in sorted({document.pack for document in packed}):
-        members = [
+        documents = [
             (document.value["kind"], member_name(document.value)) for document in packed if document.pack == pack
         ]
-        note_installed(pack, {member: digests[member] for member in members if member in digests}, ctx=ctx)
+        note_installed(pack, {member: digests[member] for member in documents if member in digests}, ctx=ctx)
 
 
 def _kind(value: Any) -> str:
@@ -112,7 +114,7 @@ def _kind(value: Any) -> str:
     return kind if isinstance(kind, str) else ""
 
 
-def _member(value: Any) -> Member | None:
+def _document_key(value: Any) -> DocumentKey | None:
     """Kind and name, if the document is readable so far."""
     kind = _kind(value)
     if kind == "Overlay":

@@ -13,8 +13,8 @@ from integrations.documents import ActionDocument
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
 from integrations.retry import Retry, next_try
-from integrations.services.claim import Claim
 from integrations.services.dispatch import dispatch
+from integrations.services.execution_lease import Lease
 from integrations.services.gauges import note_outcome
 from policies.language.approvals import REVIEW_DEFAULT, from_json
 from threada_site.database.batched_writes import update_row, written_together
@@ -37,17 +37,18 @@ def settle(
     request: dict[str, Any],
     outcome: Outcome | None,
     *,
-    held: Claim,
+    lease: Lease,
     ctx: ActingContext,
 ) -> None:
-    """Record what came of an attempt on locked rows. `outcome` None: an action on the item itself, done in this call."""
+    """Record what came of an attempt on locked rows. `outcome` None: an action on the item itself, done in this
+    call."""
     if outcome is None:
         outcome = _perform_item_action(item, request, ctx=ctx)
     now = clock.now()
     is_first_try = execution.attempts_made <= execution.attempts_before + 1
     ambiguous_before = not is_first_try and systems.may_have_acted(execution)
     attempt = Attempt(
-        id=held.attempt_id,
+        id=lease.attempt_id,
         tenant_id=execution.tenant_id,
         execution=execution,
         finished_at=now,
@@ -56,7 +57,7 @@ def settle(
         ambiguous=outcome.ambiguous,
         response=outcome.response,
     )
-    note_outcome(execution, outcome.failure, held=held, now=now, ctx=ctx)
+    note_outcome(execution, outcome.failure, lease=lease, now=now, ctx=ctx)
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail
     execution.result = outcome.response
@@ -173,17 +174,17 @@ def _perform_item_action(item: WorkItem, request: dict[str, Any], *, ctx: Acting
     """An action of the workflow connector. What it cannot do fails the execution; nothing else has changed then."""
     if request["operation"] != "assign":
         return Outcome(response={"operation": request["operation"]})
-    person = User.objects.filter(
+    assignee = User.objects.filter(
         username=request["to"], id__in=Membership.objects.filter(tenant_id=ctx.tenant_id).values("user_id")
     ).first()
-    if person is None:
+    if assignee is None:
         return Outcome(
             failure=FailureClass.REJECTED_BY_RECEIVER,
             detail=f"There is no principal {str(request['to'])[:63]!r} to assign to.",
         )
-    item.assignee = person
+    item.assignee = assignee
     item.save(update_fields=["assignee"])
-    return Outcome(response={"operation": "assign", "to": person.username})
+    return Outcome(response={"operation": "assign", "to": assignee.username})
 
 
 def _record(kind: str, item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:

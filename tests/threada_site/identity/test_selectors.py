@@ -64,8 +64,8 @@ class TestPeople:
                 connection,
             ) as queries,
         ):
-            people = selectors.people_of_tenant(acting_system(tenant))
-        assert [(person.principal.username, person.roles) for person in people] == [
+            members = selectors.members_with_roles(acting_system(tenant))
+        assert [(person.principal.username, person.roles) for person in members] == [
             ("alice", ("approver", "auditor")),
             ("bob", ("viewer",)),
         ]

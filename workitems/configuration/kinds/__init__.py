@@ -11,8 +11,8 @@ from typing import Final
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written
 from workitems.configuration.kinds.packs import PACK
-from workitems.configuration.kinds.people import GROUP, ROLE
 from workitems.configuration.kinds.retention import RETENTION
+from workitems.configuration.kinds.roles_and_groups import GROUP, ROLE
 from workitems.configuration.kinds.rulebook import CALENDAR, CHANNEL, LIST, OVERLAY, POLICY, WORKFLOW
 from workitems.configuration.kinds.systems import INTEGRATION
 

@@ -1,4 +1,4 @@
-"""The console's pages of who belongs to the tenant."""
+"""Console pages of the members of a tenant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _roles_of(member: Membership) -> list[str]:
     return sorted(group.role.slug for group in member.user.groups.all())
 
 
-class PersonForm(ConsoleForm):
+class MemberForm(ConsoleForm):
     intro = (
         "Adds a principal to this tenant. A name that another tenant's principal holds is taken. A password is set "
         "only for a person who has none: with it they sign in here, and change it."
@@ -74,7 +74,7 @@ class OwnerForm(ConsoleForm):
 
 @admin.register(Membership)
 class MembershipAdmin(TenantAdmin):
-    heading = "People"
+    heading = "Members"
     id_prefix = ids.PRINCIPAL
     key = "user__username"
     columns = (
@@ -86,7 +86,7 @@ class MembershipAdmin(TenantAdmin):
     )
     search_hint = "name begins with"
     about = "Who acts in this tenant: people, services and agents. Only people's decisions are counted."
-    page_template = "identity/person.html"
+    page_template = "identity/member.html"
     shows_edits = True
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -115,7 +115,7 @@ class MembershipAdmin(TenantAdmin):
         permissions = selectors.permissions_of_principal(row.user_id, tenant_id=ctx.tenant_id)
         credentials = selectors.credentials_of_tenant(ctx.tenant_id).filter(user=row.user)
         return {
-            "person": row.user,
+            "principal": row.user,
             "owner": row.owner,
             "groups": selectors.groups_of_member(row),
             "roles": _roles_of(row),
@@ -131,7 +131,7 @@ class MembershipAdmin(TenantAdmin):
         is_human = row.user.kind == PrincipalKind.HUMAN
         return [form for form in offered if not (is_human and form[1] == "Change owner")]
 
-    @form_page("Add a principal", form=PersonForm, scope=Scope.WORKFLOW_MANAGE, submit="Add")
+    @form_page("Add a principal", form=MemberForm, scope=Scope.WORKFLOW_MANAGE, submit="Add")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
         principal = services.ensure_principal(

@@ -1,4 +1,4 @@
-"""Browsers of people, without a browser."""
+"""Console sessions for tests: a Django test client signed in as a principal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ type Console = Callable[[str], Client]
 
 
 def sign_in(user: User) -> Client:
-    """A client with the session of `user`."""
+    """Return a client with a session of `user`."""
     client = Client(enforce_csrf_checks=False)
     client.force_login(user)
     return client
