@@ -10,7 +10,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import services
 from threada_site.tenancy.models import User
 from workitems.models import WorkItem
-from workitems.steps import reachability_sweep as reachability_sweep
+from workitems.steps import reachability_sweep
 from workitems.steps.reachability_sweep import sweep_reachability
 
 

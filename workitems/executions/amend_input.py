@@ -25,7 +25,7 @@ from workitems.executions.close_item import checked_new_payload, replace_payload
 from workitems.executions.reseal import ask_anew, await_approval, seal_anew
 from workitems.items.actors import who_handed_in
 from workitems.items.receipts import record_item
-from workitems.items.transitions import move_execution, move_item
+from workitems.items.transitions import transition_execution, transition_item
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.opening_and_closing import asked_by_action, close_step, open_step
@@ -125,12 +125,12 @@ def _decide_anew(
     if execution is None:
         return _ask_about_item(item, step, decision, needed=needed, ctx=ctx)
     if needed:
-        move_execution(execution, ExecutionStatus.CANCELLED)
+        transition_execution(execution, ExecutionStatus.CANCELLED)
         record_item("execution.cancelled", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
         return _ask_about_item(item, None, decision, needed=True, ctx=ctx)
-    move_item(item, WorkItemStatus.READY, "policy_version_id")
+    transition_item(item, WorkItemStatus.READY, "policy_version_id")
     record_decision(item, decision, ctx=ctx)
-    move_item(item, WorkItemStatus.AWAITING_APPROVAL)
+    transition_item(item, WorkItemStatus.AWAITING_APPROVAL)
     return _ask_about_action(item, step, execution, ctx=ctx)
 
 
@@ -150,7 +150,9 @@ def _ask_about_item(
     is_approval = (needed and decision.outcome == "require_approval") or (
         replaced is not None and replaced.kind == StepKind.APPROVAL
     )
-    move_item(item, WorkItemStatus.AWAITING_APPROVAL if is_approval else WorkItemStatus.IN_REVIEW, "policy_version_id")
+    transition_item(
+        item, WorkItemStatus.AWAITING_APPROVAL if is_approval else WorkItemStatus.IN_REVIEW, "policy_version_id"
+    )
     record_decision(item, decision, ctx=ctx)
     return open_step(
         item,

@@ -16,7 +16,7 @@ from threada_site.kernel.json.canonical import commitment, sha256_hex
 from workitems.items.intake import checked_payload, decide_intake_job
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import check_same_subject
-from workitems.items.transitions import carry_item, move_execution, move_item
+from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import WorkItem
 from workitems.steps.opening_and_closing import close_pending_step
@@ -49,7 +49,7 @@ def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: 
     item.version += 1
     item.edited_by_id = ctx.principal_id
     item.correlation_id = ctx.correlation_id
-    move_item(item, WorkItemStatus.NEW, "payload", "payload_sha256", "version", "edited_by", "correlation_id")
+    transition_item(item, WorkItemStatus.NEW, "payload", "payload_sha256", "version", "edited_by", "correlation_id")
     record_item("work_item.edited", item, ctx=ctx, inputs=payload_inputs(item), outcome={"status": item.status})
 
 
@@ -68,7 +68,7 @@ def _end(item: WorkItem, status: WorkItemStatus, kind: str, *, ctx: ActingContex
     _free(item, StepStatus.CANCELLED, ctx=ctx)
     item.ended_by_id = ctx.principal_id
     item.ended_reason = reason
-    move_item(item, status, "ended_by", "ended_reason")
+    transition_item(item, status, "ended_by", "ended_reason")
     record_item(
         kind,
         item,
@@ -104,6 +104,6 @@ def _free(item: WorkItem, step_status: StepStatus, *, ctx: ActingContext) -> Non
 
 def cancel_waiting(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
     """Cancel a locked execution that has not begun; the item is ready for another."""
-    move_execution(execution, ExecutionStatus.CANCELLED)
-    carry_item(item, execution, WorkItemStatus.READY)
+    transition_execution(execution, ExecutionStatus.CANCELLED)
+    transition_unless_undo(item, execution, WorkItemStatus.READY)
     record_item("execution.cancelled", item, ctx=ctx, execution=execution, outcome={"status": execution.status})

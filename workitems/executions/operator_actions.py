@@ -13,7 +13,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment
 from workitems.executions.close_item import cancel_waiting
 from workitems.items.receipts import record_item
-from workitems.items.transitions import carry_item, move_execution
+from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import WorkItem
 from workitems.steps.opening_and_closing import close_pending_step
@@ -48,7 +48,7 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
     execution.worker_deaths = 0
     execution.tries_began_at = execution.dispatched_at = None
     execution.finished_at = None
-    move_execution(
+    transition_execution(
         execution,
         ExecutionStatus.STARTED,
         "attempts_before",
@@ -57,7 +57,7 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
         "dispatched_at",
         "finished_at",
     )
-    carry_item(item, execution, WorkItemStatus.EXECUTING)
+    transition_unless_undo(item, execution, WorkItemStatus.EXECUTING)
     record_item("execution.retried", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
     dispatch(execution.tenant_id, execution.id)
 
@@ -72,12 +72,14 @@ def reconcile_execution(
             f"Only an execution with an unknown outcome is reconciled; this one is {execution.status}."
         )
     execution.failure_detail = f"Reconciled: {reason}"
-    move_execution(execution, ExecutionStatus.SUCCEEDED if succeeded else ExecutionStatus.FAILED, "failure_detail")
+    transition_execution(
+        execution, ExecutionStatus.SUCCEEDED if succeeded else ExecutionStatus.FAILED, "failure_detail"
+    )
     if not succeeded:
-        carry_item(item, execution, WorkItemStatus.FAILED)
+        transition_unless_undo(item, execution, WorkItemStatus.FAILED)
     else:
         resolves = action_of(execution).resolves
-        carry_item(item, execution, WorkItemStatus.RESOLVED if resolves else WorkItemStatus.READY)
+        transition_unless_undo(item, execution, WorkItemStatus.RESOLVED if resolves else WorkItemStatus.READY)
     record_item(
         "execution.reconciled",
         item,

@@ -24,7 +24,7 @@ from workitems.executions.undo import execution_to_undo
 from workitems.items.actors import actor_in
 from workitems.items.erasable_fields import require_contents
 from workitems.items.receipts import item_receipt_rows
-from workitems.items.transitions import carry_item
+from workitems.items.transitions import transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.opening_and_closing import envelope_row, open_step, pinned_versions
@@ -107,7 +107,7 @@ def start_decided(
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
     needs_approval = decision.outcome == "require_approval"
     execution.status = ExecutionStatus.AWAITING_APPROVAL if needs_approval else ExecutionStatus.STARTED
-    carry_item(
+    transition_unless_undo(
         item,
         execution,
         WorkItemStatus.AWAITING_APPROVAL if needs_approval else WorkItemStatus.EXECUTING,

@@ -20,7 +20,7 @@ from workitems.executions.request_action import asked_of
 from workitems.executions.seal_envelope import configured_now, seal_action
 from workitems.items.actors import actor_behind
 from workitems.items.receipts import record_item
-from workitems.items.transitions import carry_item, move_execution, move_item
+from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.opening_and_closing import close_step, envelope_row, open_step, pinned_versions
@@ -46,7 +46,7 @@ def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     execution = systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id) if step.execution_id else None
     close_step(step, StepStatus.SUPERSEDED, item=item, ctx=ctx, execution=execution)
     if execution is None:
-        move_item(item, WorkItemStatus.NEW)
+        transition_item(item, WorkItemStatus.NEW)
         take_intake_decision(item, ctx=ctx)
         return
     _decide_execution(item, execution, ctx=ctx)
@@ -67,8 +67,8 @@ def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContex
     if decision.outcome == "require_approval":
         await_approval(item, execution, decision, approval_rule(decision), ctx=ctx)
         return
-    move_execution(execution, ExecutionStatus.STARTED, *_DECIDED_ANEW)
-    carry_item(item, execution, WorkItemStatus.EXECUTING, "policy_version_id")
+    transition_execution(execution, ExecutionStatus.STARTED, *_DECIDED_ANEW)
+    transition_unless_undo(item, execution, WorkItemStatus.EXECUTING, "policy_version_id")
     record_decision(item, decision, ctx=ctx, execution=execution)
     dispatch(execution.tenant_id, execution.id)
 
@@ -125,10 +125,10 @@ def _fail(
 ) -> None:
     execution.failure = failure
     execution.failure_detail = detail
-    move_execution(
+    transition_execution(
         execution, ExecutionStatus.FAILED, "failure", "failure_detail", "policy_decision_id", "policy_version_id"
     )
-    carry_item(item, execution, WorkItemStatus.READY, "policy_version_id")
+    transition_unless_undo(item, execution, WorkItemStatus.READY, "policy_version_id")
     record_decision(item, decision, ctx=ctx, execution=execution)
     record_item(
         "execution.failed",

@@ -22,7 +22,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
 from workitems.items.receipts import record_item
-from workitems.items.transitions import carry_item, move_execution
+from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import WorkItem
 from workitems.steps.opening_and_closing import open_step
@@ -110,11 +110,11 @@ def _await_callback(
 def _succeed(
     item: WorkItem, execution: Execution, action: ActionDocument, request: dict[str, Any], *, ctx: ActingContext
 ) -> None:
-    move_execution(execution, ExecutionStatus.SUCCEEDED, "failure", "failure_detail", "result")
+    transition_execution(execution, ExecutionStatus.SUCCEEDED, "failure", "failure_detail", "result")
     if request.get("operation") == "request_approval":
-        carry_item(item, execution, WorkItemStatus.AWAITING_APPROVAL)
+        transition_unless_undo(item, execution, WorkItemStatus.AWAITING_APPROVAL)
     else:
-        carry_item(item, execution, WorkItemStatus.RESOLVED if action.resolves else WorkItemStatus.READY)
+        transition_unless_undo(item, execution, WorkItemStatus.RESOLVED if action.resolves else WorkItemStatus.READY)
     _record("execution.succeeded", item, execution, ctx=ctx)
 
 
@@ -147,14 +147,14 @@ def _fail(
     execution.next_try_at = now + timedelta(seconds=following.after_s)
     execution.lease_until = execution.dispatched_at = None
     when = ("next_try_at", "lease_until", "dispatched_at")
-    move_execution(execution, ExecutionStatus.STARTED, *when, "failure", "failure_detail", "result")
+    transition_execution(execution, ExecutionStatus.STARTED, *when, "failure", "failure_detail", "result")
     _record("execution.postponed", item, execution, ctx=ctx)
 
 
 def _end_badly(item: WorkItem, execution: Execution, status: ExecutionStatus, *, ctx: ActingContext) -> None:
-    move_execution(execution, status, "failure", "failure_detail", "result")
+    transition_execution(execution, status, "failure", "failure_detail", "result")
     if status is ExecutionStatus.FAILED and WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.FAILED):
-        carry_item(item, execution, WorkItemStatus.FAILED)
+        transition_unless_undo(item, execution, WorkItemStatus.FAILED)
     _record(f"execution.{status}", item, execution, ctx=ctx)
 
 

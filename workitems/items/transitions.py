@@ -10,7 +10,7 @@ from workitems.lifecycle import DECISION_STEP, WORK_ITEM, StepStatus, WorkItemSt
 from workitems.models import DecisionStep, WorkItem
 
 
-def move_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
+def transition_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
     """Move a locked work item and save it; `also` names further fields that were changed.
 
     Raises `TransitionNotAllowed` when the lifecycle knows no such move.
@@ -21,15 +21,15 @@ def move_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
     update_row(item, "status", "updated_at", *also)
 
 
-def carry_item(item: WorkItem, execution: Execution | None, status: WorkItemStatus, *also: str) -> None:
+def transition_unless_undo(item: WorkItem, execution: Execution | None, status: WorkItemStatus, *also: str) -> None:
     """Move a locked work item along with its execution; one that has ended stays so: an undo alone runs on it."""
     if execution is None or execution.undoes_id is None or WORK_ITEM.is_open(WorkItemStatus(item.status)):
-        move_item(item, status, *also)
+        transition_item(item, status, *also)
     elif also:
         item.save(update_fields=[*also])
 
 
-def move_execution(execution: Execution, status: ExecutionStatus, *also: str) -> None:
+def transition_execution(execution: Execution, status: ExecutionStatus, *also: str) -> None:
     """Move a locked execution and save it; an end is stamped."""
     EXECUTION.check_transition(ExecutionStatus(execution.status), status)
     execution.status = status
@@ -42,7 +42,7 @@ def move_execution(execution: Execution, status: ExecutionStatus, *also: str) ->
     update_row(execution, *fields)
 
 
-def move_step(step: DecisionStep, status: StepStatus) -> None:
+def transition_step(step: DecisionStep, status: StepStatus) -> None:
     """Close a locked decision step."""
     DECISION_STEP.check_transition(StepStatus(step.status), status)
     step.status = status

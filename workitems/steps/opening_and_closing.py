@@ -18,7 +18,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import sha256_hex
 from workitems import selectors
 from workitems.items.receipts import item_receipt_rows, record_item, step_blocks
-from workitems.items.transitions import move_step
+from workitems.items.transitions import transition_step
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice, notice_job, notice_row
@@ -125,7 +125,7 @@ def close_step(
     reason_codes: tuple[str, ...] = (),
 ) -> None:
     """Close a locked step with its receipt, which says how long it was open: nobody is waited for any more."""
-    move_step(step, status)
+    transition_step(step, status)
     assert step.closed_at is not None  # noqa: S101  (it is closed now)
     stop_waiting(step, item=item)
     if status in _DECIDED:

@@ -14,7 +14,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from workitems.items.actors import Actor, who_handed_in
 from workitems.items.receipts import payload_inputs, record_item
-from workitems.items.transitions import move_item
+from workitems.items.transitions import transition_item
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.opening_and_closing import open_step
@@ -117,7 +117,7 @@ def refusal_reasons(decision: PolicyDecision) -> list[dict[str, Any]]:
 
 
 def _decided(item: WorkItem, decision: PolicyDecision, status: WorkItemStatus, *, ctx: ActingContext) -> None:
-    move_item(item, status, "policy_version_id")
+    transition_item(item, status, "policy_version_id")
     record_decision(item, decision, ctx=ctx)
 
 

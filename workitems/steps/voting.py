@@ -30,7 +30,7 @@ from workitems.approvers.eligibility import (
     principals_of,
 )
 from workitems.items.receipts import item_receipt_rows, record_item
-from workitems.items.transitions import carry_item, move_execution, move_item
+from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.steps.awaited_rows import wait_anew
@@ -183,12 +183,12 @@ def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingConte
     approval that the action `request_approval` asked for; one that policies asked at intake ends the item all the same.
     """
     if execution is not None:
-        move_execution(execution, ExecutionStatus.EXPIRED if expired else ExecutionStatus.REJECTED)
+        transition_execution(execution, ExecutionStatus.EXPIRED if expired else ExecutionStatus.REJECTED)
     of_action = execution is not None or _was_asked_by_action(item)
     if of_action and workflow_document(item.workflow_version_id, ctx=ctx).on_reject == "ready":
-        carry_item(item, execution, WorkItemStatus.READY)
+        transition_unless_undo(item, execution, WorkItemStatus.READY)
         return
-    carry_item(item, execution, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
+    transition_unless_undo(item, execution, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
 
 
 def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, ctx: ActingContext) -> None:
@@ -204,11 +204,11 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
         reject_item(item, execution, ctx=ctx)
         close_step(step, StepStatus.REJECTED, item=item, ctx=ctx, execution=execution)
     elif execution is None:
-        move_item(item, WorkItemStatus.READY)
+        transition_item(item, WorkItemStatus.READY)
         close_step(step, StepStatus.APPROVED, item=item, ctx=ctx)
     else:
-        move_execution(execution, ExecutionStatus.STARTED)
-        carry_item(item, execution, WorkItemStatus.EXECUTING)
+        transition_execution(execution, ExecutionStatus.STARTED)
+        transition_unless_undo(item, execution, WorkItemStatus.EXECUTING)
         close_step(step, StepStatus.APPROVED, item=item, ctx=ctx, execution=execution)
         dispatch(item.tenant_id, execution.id)
     if execution is not None:
