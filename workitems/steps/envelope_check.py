@@ -12,7 +12,7 @@ from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
 
 
-def check_shown(item: WorkItem, step: DecisionStep, envelope_sha256: str) -> None:
+def require_current_envelope(item: WorkItem, step: DecisionStep, envelope_sha256: str) -> None:
     """Refuse a decision about anything but the envelope that is sealed now.
 
     A step that was superseded counts as its successor: who decides on it was shown the old envelope. Of a step that is

@@ -34,7 +34,7 @@ from workitems.items.transitions import transition_execution, transition_item, t
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.steps.awaited_rows import wait_anew
-from workitems.steps.envelope_check import check_shown
+from workitems.steps.envelope_check import require_current_envelope
 from workitems.steps.frozen_steps import is_frozen
 from workitems.steps.opening_and_closing import close_step
 from workitems.steps.pins import check_pins_hold
@@ -64,7 +64,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
     check_permitted(item, ctx=ctx)
-    check_shown(item, step, ballot.envelope_sha256)
+    require_current_envelope(item, step, ballot.envelope_sha256)
     execution = execution_of(step)
     check_open(step, execution)
     _check_comment(ballot)
@@ -121,7 +121,7 @@ def check_may_decide(
     """
     require_unit_of_work(ctx.tenant_id)
     check_permitted(item, ctx=ctx)
-    check_shown(item, step, envelope_sha256)
+    require_current_envelope(item, step, envelope_sha256)
     check_open(step, execution)
     check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
     _check_reauthenticated(step, ctx=ctx)
