@@ -15,7 +15,7 @@ class Delivery(TenantRow):
     """One target. `next_index` is the place in the tenant's log of the first receipt that is not delivered yet.
 
     `batch_end` is set while a batch is under way: every try sends exactly `next_index` to `batch_end`, under the same
-    message id. `fence` counts claims; who holds an older one settles nothing.
+    message id. `fence` counts leases; the holder of an older one settles nothing.
     """
 
     slug = SlugColumn()

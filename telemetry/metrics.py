@@ -29,7 +29,7 @@ def seal_measurements() -> Iterator[Measurement]:
     age = (now - ids.instant_of(oldest)).total_seconds() if oldest else 0.0
     with connection.cursor() as cursor:
         cursor.execute(_LOGS, [now])
-        sealed, head_age = cursor.fetchone()
+        sealed, checkpoint_age = cursor.fetchone()
     waiting = SealQueueEntry.objects.count()
     yield Measurement("threada_receipts_unsealed", "Receipts that are not sealed yet.", waiting)
     yield Measurement("threada_receipts_unsealed_oldest_seconds", "How old the oldest of them is.", max(age, 0.0))
@@ -37,7 +37,7 @@ def seal_measurements() -> Iterator[Measurement]:
     yield Measurement(
         "threada_checkpoint_oldest_seconds",
         "How old the newest checkpoint is of the log that has waited longest for one.",
-        max(float(head_age), 0.0),
+        max(float(checkpoint_age), 0.0),
     )
     yield Measurement(
         "threada_logs_broken",

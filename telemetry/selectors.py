@@ -79,11 +79,11 @@ def newest_checkpoint(tenant_id: uuid.UUID) -> Checkpoint | None:
 def proof_of(receipt: Receipt) -> TlogProof:
     """That the receipt is in its tenant's log, under the newest checkpoint. Raises `ReceiptNotSealed`."""
     leaf = LogLeaf.objects.filter(tenant_id=receipt.tenant_id, id=receipt.id).first()
-    head = newest_checkpoint(receipt.tenant_id)
-    if leaf is None or head is None or leaf.index >= head.size:
+    checkpoint = newest_checkpoint(receipt.tenant_id)
+    if leaf is None or checkpoint is None or leaf.index >= checkpoint.size:
         raise errors.ReceiptNotSealed(headers={"Retry-After": "1"})
-    path = inclusion_proof(leaf.index, head.size, log_nodes(receipt.tenant_id))
-    return TlogProof(leaf.index, tuple(path), SignedNote.parse(head.note))
+    path = inclusion_proof(leaf.index, checkpoint.size, log_nodes(receipt.tenant_id))
+    return TlogProof(leaf.index, tuple(path), SignedNote.parse(checkpoint.note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ class InstanceProof:
     """That a tenant's checkpoint, the entry, is in the log of the instance under its newest head."""
 
     entry: InstanceEntry
-    head: InstanceCheckpoint
+    checkpoint: InstanceCheckpoint
     proof: TlogProof
 
 
-def instance_heads() -> QuerySet[InstanceCheckpoint]:
+def instance_checkpoints() -> QuerySet[InstanceCheckpoint]:
     """All signed heads of the instance's log."""
     return InstanceCheckpoint.objects.all()
 
@@ -105,14 +105,14 @@ def instance_proof(tenant_id: uuid.UUID, *, among: QuerySet[InstanceCheckpoint] 
 
     None when none is yet. Raises `LogIncomplete` where rows of the log are missing.
     """
-    head = (instance_heads() if among is None else among).order_by("-id").first()
-    if head is None:
+    checkpoint = (instance_checkpoints() if among is None else among).order_by("-id").first()
+    if checkpoint is None:
         return None
-    entry = InstanceEntry.objects.filter(log_id=tenant_id, index__lt=head.size).order_by("-index").first()
+    entry = InstanceEntry.objects.filter(log_id=tenant_id, index__lt=checkpoint.size).order_by("-index").first()
     if entry is None:
         return None
-    path = inclusion_proof(entry.index, head.size, instance_nodes())
-    return InstanceProof(entry, head, TlogProof(entry.index, tuple(path), SignedNote.parse(head.note)))
+    path = inclusion_proof(entry.index, checkpoint.size, instance_nodes())
+    return InstanceProof(entry, checkpoint, TlogProof(entry.index, tuple(path), SignedNote.parse(checkpoint.note)))
 
 
 def instance_entry_of(checkpoint: Checkpoint) -> InstanceEntry | None:
@@ -120,10 +120,10 @@ def instance_entry_of(checkpoint: Checkpoint) -> InstanceEntry | None:
     return InstanceEntry.objects.filter(log_id=checkpoint.tenant_id, checkpoint_id=checkpoint.id).first()
 
 
-def instance_consistency(old_size: int, head: InstanceCheckpoint) -> str:
+def instance_consistency(old_size: int, checkpoint: InstanceCheckpoint) -> str:
     """That the log of `old_size` leaves is how the one of `head` began. Raises `LogIncomplete`, as above."""
-    path = consistency_proof(old_size, head.size, instance_nodes())
-    return consistency_text(old_size, path, SignedNote.parse(head.note))
+    path = consistency_proof(old_size, checkpoint.size, instance_nodes())
+    return consistency_text(old_size, path, SignedNote.parse(checkpoint.note))
 
 
 def note_of_promise_key(public_key: bytes) -> str | None:

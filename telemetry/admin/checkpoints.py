@@ -27,7 +27,7 @@ from threada_site.api.filters import CreatedWindow
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 
-MOST_HEADS: Final = 20
+MOST_CHECKPOINTS: Final = 20
 _NAME: Final = "telemetry_checkpoint"
 
 
@@ -37,10 +37,10 @@ class CheckpointAdmin(TenantAdmin):
     id_prefix = ids.CHECKPOINT
     key = "-id"
     columns = (
-        Column("Checkpoint", lambda head: html.code(head.public_id)),
-        Column("Receipts", lambda head: f"{head.size:,}"),
-        Column("Signed", lambda head: html.when(head.signed_at)),
-        Column("Root", lambda head: html.code(root_of(head)), is_wide=True),
+        Column("Checkpoint", lambda checkpoint: html.code(checkpoint.public_id)),
+        Column("Receipts", lambda checkpoint: f"{checkpoint.size:,}"),
+        Column("Signed", lambda checkpoint: html.when(checkpoint.signed_at)),
+        Column("Root", lambda checkpoint: html.code(root_of(checkpoint)), is_wide=True),
     )
     filters = created_window()
     filterset = CreatedWindow
@@ -59,7 +59,11 @@ class CheckpointAdmin(TenantAdmin):
     def get_urls(self) -> list[URLPattern]:
         pages = [
             path("instance/", self._wrap(require_safe(self.instance_view)), name=f"{_NAME}_instance"),
-            path("instance/head/", self._wrap(require_safe(self.instance_head)), name=f"{_NAME}_instance_head"),
+            path(
+                "instance/head/",
+                self._wrap(require_safe(self.instance_checkpoint)),
+                name=f"{_NAME}_instance_checkpoint",
+            ),
             path("instance/proof/", self._wrap(require_safe(self.instance_proof)), name=f"{_NAME}_instance_proof"),
         ]
         return [*pages, *super().get_urls()]
@@ -71,13 +75,13 @@ class CheckpointAdmin(TenantAdmin):
             request, "telemetry/instance_log.html", {**frame, **instance_page(self._require_view(request))}
         )
 
-    def instance_head(self, request: HttpRequest) -> HttpResponse:
+    def instance_checkpoint(self, request: HttpRequest) -> HttpResponse:
         """Its newest head, to be kept."""
         self._require_view(request)
-        head = selectors.instance_heads().order_by("-id").first()
-        if head is None:
+        checkpoint = selectors.instance_checkpoints().order_by("-id").first()
+        if checkpoint is None:
             raise Http404("Nothing is in the log of the instance yet.")
-        return _text(head.note, f"instance-{head.size}.txt")
+        return _text(checkpoint.note, f"instance-{checkpoint.size}.txt")
 
     def instance_proof(self, request: HttpRequest) -> HttpResponse:
         """That the tenant's newest checkpoint is in it."""
@@ -94,25 +98,25 @@ class CheckpointAdmin(TenantAdmin):
 
 def instance_page(ctx: ActingContext) -> dict[str, Any]:
     """What the page of the instance's log shows a tenant."""
-    heads = list(selectors.instance_heads().order_by("-id")[:MOST_HEADS])
+    checkpoints = list(selectors.instance_checkpoints().order_by("-id")[:MOST_CHECKPOINTS])
     try:
         found, holes = selectors.instance_proof(ctx.tenant_id), ""
     except LogIncomplete as error:
         found, holes = None, str(error)
-    head = found.head if found else heads[0] if heads else None
+    checkpoint = found.checkpoint if found else checkpoints[0] if checkpoints else None
     return {
-        "head": head,
-        "root": root_of(head) if head else "",
+        "checkpoint": checkpoint,
+        "root": root_of(checkpoint) if checkpoint else "",
         "entry": found.entry if found else None,
         "entry_id": ids.public_id(ids.CHECKPOINT, found.entry.checkpoint_id) if found else "",
-        "heads": [(each, root_of(each)) for each in heads],
+        "checkpoints": [(each, root_of(each)) for each in checkpoints],
         "holes": holes,
     }
 
 
-def root_of(head: Checkpoint | InstanceCheckpoint) -> str:
+def root_of(checkpoint: Checkpoint | InstanceCheckpoint) -> str:
     """The root hash as the signed text has it."""
-    return base64.b64encode(bytes(head.root)).decode()
+    return base64.b64encode(bytes(checkpoint.root)).decode()
 
 
 def _text(text: str, name: str) -> HttpResponse:

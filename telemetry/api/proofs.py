@@ -90,11 +90,11 @@ class InstanceLog(TenantView):
     def get(self, request: Any) -> Response:
         """Keep the head: whoever holds it can tell later that no tenant's log was dropped or rolled back. The proof is
         of hashes, and tells nothing of other tenants."""
-        heads = apply_filters(InstanceLogFilters, selectors.instance_heads(), request)
+        checkpoints = apply_filters(InstanceLogFilters, selectors.instance_checkpoints(), request)
         since = request.query_params.get("since")
         with of_a_whole_log():
-            found = selectors.instance_proof(request.auth.tenant_id, among=heads)
+            found = selectors.instance_proof(request.auth.tenant_id, among=checkpoints)
             if found is None:
                 raise errors.CheckpointNotSealed(headers={"Retry-After": "1"})
-            consistency = selectors.instance_consistency(int(since), found.head) if since else None
+            consistency = selectors.instance_consistency(int(since), found.checkpoint) if since else None
         return Response(represent_instance_proof(found, consistency=consistency))

@@ -52,14 +52,14 @@ def represent_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def represent_instance_proof(found: InstanceProof, *, consistency: str | None) -> dict[str, Any]:
     """The head of the instance's log, and where the tenant's own checkpoint stands in it."""
-    head, entry = found.head, found.entry
+    checkpoint, entry = found.checkpoint, found.entry
     return {
-        "origin": head.origin,
-        "tree_size": head.size,
-        "root_hash": base64.b64encode(bytes(head.root)).decode(),
-        "signed_at": rfc3339(head.signed_at),
-        "checkpoint": head.note,
-        "verifier_keys": head.verifier_keys,
+        "origin": checkpoint.origin,
+        "tree_size": checkpoint.size,
+        "root_hash": base64.b64encode(bytes(checkpoint.root)).decode(),
+        "signed_at": rfc3339(checkpoint.signed_at),
+        "checkpoint": checkpoint.note,
+        "verifier_keys": checkpoint.verifier_keys,
         "entry": {
             "checkpoint_id": ids.public_id(ids.CHECKPOINT, entry.checkpoint_id),
             "checkpoint": entry.note,

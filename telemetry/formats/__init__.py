@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from telemetry.formats.cloudevents import CloudEventBatch, CloudEventLines
-from telemetry.formats.delimited import Delimited
+from telemetry.formats.cloudevents import CloudEventBatchEncoder, CloudEventLinesEncoder
+from telemetry.formats.csv_rows import CsvEncoder
 from telemetry.formats.encoder import Bodies, Encoder
-from telemetry.formats.lines import Lines
-from telemetry.formats.parquet import Parquet
+from telemetry.formats.ndjson import NdjsonEncoder
+from telemetry.formats.parquet import ParquetEncoder
 
 __all__ = ["COMPRESSIONS", "FORMATS", "Bodies", "Encoder", "Format", "file_extension", "media_type"]
 
@@ -39,15 +39,15 @@ FORMATS: Final = MappingProxyType(
     {
         form.name: form
         for form in (
-            Format("ndjson", "ndjson", "application/x-ndjson", lambda _: Lines()),
-            Format("csv", "csv", "text/csv; charset=utf-8; header=present", lambda _: Delimited()),
-            Format("parquet", "parquet", "application/vnd.apache.parquet", Parquet, is_compressed_inside=True),
-            Format("cloudevents", "cloudevents.ndjson", "application/x-ndjson", lambda _: CloudEventLines()),
+            Format("ndjson", "ndjson", "application/x-ndjson", lambda _: NdjsonEncoder()),
+            Format("csv", "csv", "text/csv; charset=utf-8; header=present", lambda _: CsvEncoder()),
+            Format("parquet", "parquet", "application/vnd.apache.parquet", ParquetEncoder, is_compressed_inside=True),
+            Format("cloudevents", "cloudevents.ndjson", "application/x-ndjson", lambda _: CloudEventLinesEncoder()),
             Format(
                 "cloudevents-batch",
                 "cloudevents.json",
                 "application/cloudevents-batch+json",
-                lambda _: CloudEventBatch(),
+                lambda _: CloudEventBatchEncoder(),
             ),
         )
     }

@@ -1,6 +1,6 @@
 """CloudEvents 1.0 in the JSON event format (https://github.com/cloudevents/spec). Pure.
 
-Two framings: `CloudEventLines`, one event in structured mode a line, and `CloudEventBatch`, the JSON array of the batch
+Two framings: `CloudEventLinesEncoder`, one event in structured mode a line, and `CloudEventBatchEncoder`, the JSON array of the batch
 format. An event's `data` is the receipt's body, its bytes as they were hashed. The spec's extension attributes are
 lower-case letters and digits: `bodysha256`, `correlationid`, and for deliveries `sequence`.
 """
@@ -52,26 +52,26 @@ def deleted_event_bytes(receipt_id: str, *, tenant: str, leaf_hash: bytes, **ext
     )
 
 
-class CloudEventLines:
+class CloudEventLinesEncoder:
     """One event a line."""
 
-    def head(self) -> bytes:
+    def header(self) -> bytes:
         return b""
 
     def encode(self, bodies: Bodies) -> bytes:
         return b"".join(event_bytes(bytes(body)) + b"\n" for body in bodies)
 
-    def tail(self) -> bytes:
+    def footer(self) -> bytes:
         return b""
 
 
-class CloudEventBatch:
+class CloudEventBatchEncoder:
     """One JSON array; each event stands on a line of its own."""
 
     def __init__(self) -> None:
         self._is_first = True
 
-    def head(self) -> bytes:
+    def header(self) -> bytes:
         return b"["
 
     def encode(self, bodies: Bodies) -> bytes:
@@ -79,5 +79,5 @@ class CloudEventBatch:
         before, self._is_first = (b"\n" if self._is_first else b",\n"), False
         return before + parts
 
-    def tail(self) -> bytes:
+    def footer(self) -> bytes:
         return b"\n]\n"

@@ -11,11 +11,11 @@ type Bodies = Sequence[bytes | memoryview]
 class Encoder(Protocol):
     """Turns batches of receipt bodies, oldest first, into the bytes of a file. Used for one file."""
 
-    def head(self) -> bytes:
+    def header(self) -> bytes:
         """What stands before the first batch."""
 
     def encode(self, bodies: Bodies) -> bytes:
         """The bytes of one batch (never empty); may hold back what belongs to a later one."""
 
-    def tail(self) -> bytes:
+    def footer(self) -> bytes:
         """What is held back, and what stands after the last batch."""

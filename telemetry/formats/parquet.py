@@ -1,4 +1,4 @@
-"""Apache Parquet, row group by row group. Pure. pyarrow is loaded when a file is made, never at start: it is large."""
+"""Apache ParquetEncoder, row group by row group. Pure. pyarrow is loaded when a file is made, never at start: it is large."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROW_GROUP_BYTES: Final = 16_000_000
 _CODECS: Final = {"none": "snappy", "gzip": "gzip"}
 
 
-class Parquet:
+class ParquetEncoder:
     """One row a receipt: `occurred_at` as timestamp (ms, UTC), `reason_codes` as a list, `body` as the stored bytes."""
 
     def __init__(self, compression: str = "none") -> None:
@@ -34,7 +34,7 @@ class Parquet:
         self._rows: list[Row] = []
         self._size = 0
 
-    def head(self) -> bytes:
+    def header(self) -> bytes:
         return b""
 
     def encode(self, bodies: Bodies) -> bytes:
@@ -44,7 +44,7 @@ class Parquet:
             self._write_group()
         return self._sink.taken()
 
-    def tail(self) -> bytes:
+    def footer(self) -> bytes:
         if self._rows:
             self._write_group()
         self._writer.close()

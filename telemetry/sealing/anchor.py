@@ -20,7 +20,7 @@ from telemetry.tlog.texts import encoded
 
 
 @dataclass(frozen=True, slots=True)
-class Anchored:
+class AnchoredCheckpoint:
     """The last thing kept of a log: a head that was signed, or one that an operator acknowledged to go on from."""
 
     origin: str
@@ -39,7 +39,7 @@ class Anchor:
         """Whether nothing was ever signed here."""
         return not self._directory.is_dir() or not any(self._directory.iterdir())
 
-    def last(self, tenant: str) -> Anchored | None:
+    def last(self, tenant: str) -> AnchoredCheckpoint | None:
         """What was kept last for the log of `tenant` (its public id); None when nothing was."""
         for file in sorted(self._directory.glob(f"{tenant}/*.ndjson"), reverse=True):
             line = _last_whole_line(file)
@@ -47,13 +47,18 @@ class Anchor:
                 return _anchored(json.loads(line))
         return None
 
-    def keep_checkpoint(self, tenant: str, note: str, *, at: datetime) -> None:
+    def append_checkpoint(self, tenant: str, note: str, *, at: datetime) -> None:
         """Note that `note` is signed. It is on disk when this returns."""
         self._append(tenant, {"at": at.isoformat(), "note": note}, day=at)
 
-    def keep_acknowledgement(self, tenant: str, head: Anchored, *, reason: str, at: datetime) -> None:
+    def append_acknowledgement(self, tenant: str, checkpoint: AnchoredCheckpoint, *, reason: str, at: datetime) -> None:
         """Note that an operator has looked, and that the log goes on from `head`, under its origin."""
-        entry = {"origin": head.origin, "size": head.size, "root": encoded(head.root), "reason": reason}
+        entry = {
+            "origin": checkpoint.origin,
+            "size": checkpoint.size,
+            "root": encoded(checkpoint.root),
+            "reason": reason,
+        }
         self._append(tenant, {"at": at.isoformat(), "acknowledged": entry}, day=at)
 
     def _append(self, tenant: str, entry: dict[str, Any], *, day: datetime) -> None:
@@ -99,9 +104,9 @@ def _last_whole_line(path: Path) -> bytes | None:
     return whole.rpartition(b"\n")[2] or None
 
 
-def _anchored(entry: dict[str, Any]) -> Anchored:
+def _anchored(entry: dict[str, Any]) -> AnchoredCheckpoint:
     if "acknowledged" in entry:
-        head = Checkpoint.parse("{origin}\n{size}\n{root}\n".format(**entry["acknowledged"]))
-        return Anchored(head.origin, head.size, head.root, is_acknowledgement=True)
-    head = Checkpoint.parse(SignedNote.parse(entry["note"]).text)
-    return Anchored(head.origin, head.size, head.root)
+        checkpoint = Checkpoint.parse("{origin}\n{size}\n{root}\n".format(**entry["acknowledged"]))
+        return AnchoredCheckpoint(checkpoint.origin, checkpoint.size, checkpoint.root, is_acknowledgement=True)
+    checkpoint = Checkpoint.parse(SignedNote.parse(entry["note"]).text)
+    return AnchoredCheckpoint(checkpoint.origin, checkpoint.size, checkpoint.root)

@@ -16,20 +16,20 @@ from telemetry.sealing.instance_store import InstanceStore
 from telemetry.sealing.key_file import KeyFile
 from telemetry.sealing.signed_tree_heads import (
     MATCHES_AGAIN,
-    NotTheSignedLog,
     OnSigned,
-    Published,
-    checked_tree,
-    signed_head,
+    SignedCheckpoint,
+    SignedLogMismatch,
+    check_tree,
+    sign_tree_head,
 )
 from telemetry.tlog.checkpoint import INSTANCE, instance_origin
 from telemetry.tlog.tree import CompactRange
 
 BATCH: Final = 2_000
-_LOOKED_S: Final = 10.0
+_CHECK_INTERVAL_S: Final = 10.0
 
 
-class Say(Protocol):
+class IntervalLog(Protocol):
     """Says what lasts once a minute, not every second."""
 
     def __call__(self, level: str, event: str, **fields: object) -> None: ...
@@ -44,26 +44,26 @@ class InstanceSealer:
         *,
         key_file: KeyFile,
         anchor: Anchor,
-        say: Say,
+        log: IntervalLog,
         on_signed: OnSigned,
         heartbeat: timedelta,
     ) -> None:
         self._store = store
         self._key_file = key_file
         self._anchor = anchor
-        self._say = say
+        self._log = log
         self._on_signed = on_signed
         self._heartbeat = heartbeat
-        self._looked_at = float("-inf")
-        self._is_known_calm = False
+        self._checked_at = float("-inf")
+        self._is_alarm_closed = False
 
     def round(self, *, has_new: bool) -> None:
         """Append what is queued and sign. Without anything new of this sealer's own, it looks every few seconds."""
-        is_time = time.monotonic() - self._looked_at >= _LOOKED_S
+        is_time = time.monotonic() - self._checked_at >= _CHECK_INTERVAL_S
         if not has_new and not is_time:
             return
         if is_time:
-            self._looked_at = time.monotonic()
+            self._checked_at = time.monotonic()
         while self.append() == BATCH:
             pass
         self.sign()
@@ -71,17 +71,17 @@ class InstanceSealer:
     def append(self) -> int:
         """Move at most one batch of queued checkpoints into the log; how many."""
         with self._store.locked() as is_mine:
-            tree = self._checked_tree() if is_mine else None
+            tree = self._check_tree() if is_mine else None
             if tree is None:
                 return 0
-            hashes = self._store.take(size=tree.size, limit=BATCH)
-            self._store.keep_nodes([node for value in hashes for node in tree.append(value)])
+            hashes = self._store.append_queued(size=tree.size, limit=BATCH)
+            self._store.store_nodes([node for value in hashes for node in tree.append(value)])
         return len(hashes)
 
-    def sign(self, *, always: bool = False) -> Published | None:
+    def sign(self, *, always: bool = False) -> SignedCheckpoint | None:
         """Sign the head, if the log grew, if its last checkpoint is a heartbeat old, or `always`."""
         with self._store.locked(waits=always) as is_mine:
-            tree = self._checked_tree() if is_mine else None
+            tree = self._check_tree() if is_mine else None
             if tree is None or tree.size == 0:
                 return None
             at = _now()
@@ -92,22 +92,22 @@ class InstanceSealer:
             is_current = newest is not None and (newest.size, newest.origin) == (tree.size, origin)
             if newest and is_current and not always and at - newest.signed_at < self._heartbeat:
                 return None
-            head = signed_head(tree, origin=origin, keys=keys, at=at)
-            self._anchor.keep_checkpoint(INSTANCE, head.note, at=at)
-            self._store.add_checkpoint(head)
-        published = Published(INSTANCE, head.size, head.note, at)
+            tree_head = sign_tree_head(tree, origin=origin, keys=keys, at=at)
+            self._anchor.append_checkpoint(INSTANCE, tree_head.note, at=at)
+            self._store.add_checkpoint(tree_head)
+        published = SignedCheckpoint(INSTANCE, tree_head.size, tree_head.note, at)
         self._on_signed(published)
         return published
 
-    def _checked_tree(self) -> CompactRange | None:
+    def _check_tree(self) -> CompactRange | None:
         """The log, if it is the one that was signed; None otherwise, said loudly."""
         try:
-            tree = checked_tree(self._anchor.last(INSTANCE), size=self._store.size(), read=self._store.reader())
-        except NotTheSignedLog as broken:
-            self._is_known_calm = False
+            tree = check_tree(self._anchor.last(INSTANCE), size=self._store.size(), read=self._store.reader())
+        except SignedLogMismatch as broken:
+            self._is_alarm_closed = False
             signed = (broken.kept.size, broken.kept.root)
             self._store.raise_alarm(broken.kind, signed=signed, found=broken.found, at=_now())
-            self._say(
+            self._log(
                 "error",
                 f"instance_log_{broken.kind}",
                 **broken.as_fields(),
@@ -116,10 +116,10 @@ class InstanceSealer:
                 "until an operator goes on from what is there: manage.py acknowledge_log --instance.",
             )
             return None
-        if not self._is_known_calm:
-            if self._store.calm(reason=MATCHES_AGAIN, at=_now()):
-                self._say("warning", "instance_log_matches_again")
-            self._is_known_calm = True
+        if not self._is_alarm_closed:
+            if self._store.close_alarm(reason=MATCHES_AGAIN, at=_now()):
+                self._log("warning", "instance_log_matches_again")
+            self._is_alarm_closed = True
         return tree
 
 

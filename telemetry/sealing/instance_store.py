@@ -10,15 +10,15 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
-from telemetry.sealing.log_rows import instance_log_size, instance_node_reader, kept_nodes
+from telemetry.sealing.log_rows import instance_log_size, instance_node_reader, stored_nodes
 from telemetry.sealing.log_store import LogStore, NewestCheckpoint
-from telemetry.sealing.signed_tree_heads import SignedHead
+from telemetry.sealing.signed_tree_heads import SignedTreeHead
 from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 
 # Taken off the queue, kept word for word, and hashed: one statement. An entry whose checkpoint somebody deleted stays.
-_TAKE: Final = """
+_APPEND_QUEUED: Final = """
 WITH due AS (
     SELECT q.id FROM telemetry_instancequeueentry q
      WHERE EXISTS (SELECT FROM telemetry_checkpoint c WHERE c.id = q.id)
@@ -35,7 +35,7 @@ sealed AS (
     RETURNING "index", hash)
 SELECT hash FROM sealed ORDER BY "index"
 """
-_KEEP: Final = """
+_INSERT_NODES: Final = """
 INSERT INTO telemetry_instancenode (level, "index", hash)
 SELECT n.* FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[]) AS n
 """
@@ -48,7 +48,9 @@ _ALARM: Final = """
 INSERT INTO telemetry_instancealarm (id, kind, signed_size, signed_root, found_size, found_root, found_at, reason)
 VALUES (%s, %s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING
 """
-_CALM: Final = "UPDATE telemetry_instancealarm SET acknowledged_at = %s, reason = %s WHERE acknowledged_at IS NULL"
+_CLOSE_ALARM: Final = (
+    "UPDATE telemetry_instancealarm SET acknowledged_at = %s, reason = %s WHERE acknowledged_at IS NULL"
+)
 
 
 class InstanceStore:
@@ -71,16 +73,16 @@ class InstanceStore:
     def reader(self) -> NodeReader:
         return instance_node_reader(self._fetch)
 
-    def take(self, *, size: int, limit: int) -> list[bytes]:
+    def append_queued(self, *, size: int, limit: int) -> list[bytes]:
         """Put the oldest queued checkpoints behind the `size` leaves there are; their leaf hashes in order."""
-        rows = self._connection.execute(_TAKE, {"size": size, "limit": limit}).fetchall()
+        rows = self._connection.execute(_APPEND_QUEUED, {"size": size, "limit": limit}).fetchall()
         return [row[0] for row in rows]
 
-    def keep_nodes(self, nodes: Sequence[Node]) -> None:
+    def store_nodes(self, nodes: Sequence[Node]) -> None:
         """Keep those of the completed nodes that stand on a kept level."""
-        levels, places, hashes = kept_nodes(nodes)
+        levels, places, hashes = stored_nodes(nodes)
         if levels:
-            self._connection.execute(_KEEP, [levels, places, hashes])
+            self._connection.execute(_INSERT_NODES, [levels, places, hashes])
 
     def newest_checkpoint(self) -> NewestCheckpoint | None:
         rows = self._fetch(_NEWEST, ())
@@ -88,12 +90,19 @@ class InstanceStore:
 
     def newest_note(self) -> tuple[int, str, datetime] | None:
         """Size, note and instant of the newest head. Opens a transaction of its own."""
-        with self._store.acting():
+        with self._store.platform_transaction():
             rows = self._fetch(_NEWEST, ())
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
-    def add_checkpoint(self, head: SignedHead) -> None:
-        values = [uuid_utils.compat.uuid7(), head.size, head.root, head.note, head.verifier_keys, head.at]
+    def add_checkpoint(self, tree_head: SignedTreeHead) -> None:
+        values = [
+            uuid_utils.compat.uuid7(),
+            tree_head.size,
+            tree_head.root,
+            tree_head.note,
+            tree_head.verifier_keys,
+            tree_head.at,
+        ]
         self._connection.execute(_SIGNED, values)
 
     def raise_alarm(
@@ -102,9 +111,9 @@ class InstanceStore:
         """One open alarm, however often it is raised."""
         self._connection.execute(_ALARM, [uuid_utils.compat.uuid7(), kind, *signed, *found, at])
 
-    def calm(self, *, reason: str, at: datetime) -> bool:
+    def close_alarm(self, *, reason: str, at: datetime) -> bool:
         """Close the open alarm; whether there was one."""
-        return self._connection.execute(_CALM, [at, reason]).rowcount > 0
+        return self._connection.execute(_CLOSE_ALARM, [at, reason]).rowcount > 0
 
     def _fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, parameters or None).fetchall()

@@ -11,7 +11,7 @@ from typing import Final
 
 from telemetry.sealing.anchor import append_line
 from telemetry.sealing.publisher import PublishFailure
-from telemetry.sealing.signed_tree_heads import Published
+from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 
 UNWRITABLE: Final = "unwritable"
 GIT_FAILED: Final = "git_failed"
@@ -24,7 +24,7 @@ class AppendOnlyFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def __call__(self, batch: Sequence[Published]) -> None:
+    def __call__(self, batch: Sequence[SignedCheckpoint]) -> None:
         try:
             for published in batch:
                 append_line(self._path, json.dumps(as_json(published)), mode=0o644)
@@ -41,7 +41,7 @@ class GitDirectory:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def __call__(self, batch: Sequence[Published]) -> None:
+    def __call__(self, batch: Sequence[SignedCheckpoint]) -> None:
         try:
             self._path.mkdir(parents=True, exist_ok=True)
             if not (self._path / ".git").exists():
@@ -79,7 +79,7 @@ class GitDirectory:
         return done.stdout
 
 
-def as_json(published: Published) -> dict[str, object]:
+def as_json(published: SignedCheckpoint) -> dict[str, object]:
     """A checkpoint for receivers that read JSON."""
     return {
         "tenant": published.tenant,

@@ -41,7 +41,7 @@ type _Kept = tuple[int, int, int]
 """A kept level, and the first of its nodes and the one after the last."""
 
 
-def kept_nodes(nodes: Sequence[Node]) -> tuple[list[int], list[int], list[bytes]]:
+def stored_nodes(nodes: Sequence[Node]) -> tuple[list[int], list[int], list[bytes]]:
     """Levels, places and hashes of those that are kept as rows beside the leaves."""
     kept = [node for node in nodes if node.id.level and node.id.level % LEVELS_APART == 0]
     return [node.id.level for node in kept], [node.id.position for node in kept], [node.hash for node in kept]
@@ -93,14 +93,14 @@ def instance_node_reader(fetch: Fetch) -> NodeReader:
 
 def _reader(rows_of: Callable[[Sequence[_Kept]], Sequence[tuple[Any, ...]]]) -> NodeReader:
     def read(wanted: Sequence[NodeId]) -> Mapping[NodeId, bytes]:
-        ranges = {node: _kept_range(node) for node in wanted}
+        ranges = {node: _stored_range(node) for node in wanted}
         kept = {(level, index): bytes(value) for level, index, value in rows_of(list(ranges.values()))}
         return {node: _hashed(kept, level, first, before) for node, (level, first, before) in ranges.items()}
 
     return read
 
 
-def _kept_range(node: NodeId) -> _Kept:
+def _stored_range(node: NodeId) -> _Kept:
     """The kept level at or below the node, and which of its nodes lie under it."""
     level = node.level - node.level % LEVELS_APART
     span = 1 << (node.level - level)

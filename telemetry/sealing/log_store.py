@@ -12,8 +12,8 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
-from telemetry.sealing.log_rows import kept_nodes, log_size, node_reader
-from telemetry.sealing.signed_tree_heads import SignedHead
+from telemetry.sealing.log_rows import log_size, node_reader, stored_nodes
+from telemetry.sealing.signed_tree_heads import SignedTreeHead
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 from threada_site.database.role_names import PLATFORM
@@ -37,7 +37,7 @@ SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
 """
 # Taken off the queue, hashed from the bytes as they are stored, and put at the end of the log: one statement. Entries
 # without their receipt, or sealed before, stay where they are: their age raises the alarm.
-_TAKE: Final = """
+_APPEND_QUEUED: Final = """
 WITH due AS (
     SELECT q.id FROM telemetry_sealqueueentry q
      WHERE q.tenant_id = %(tenant)s
@@ -53,7 +53,7 @@ sealed AS (
     RETURNING "index", hash)
 SELECT hash FROM sealed ORDER BY "index"
 """
-_KEEP: Final = """
+_INSERT_NODES: Final = """
 INSERT INTO telemetry_lognode (id, tenant_id, level, "index", hash)
 SELECT gen_random_uuid(), %s, n.* FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[]) AS n
 """
@@ -86,7 +86,7 @@ _ALARM: Final = """
 INSERT INTO telemetry_logalarm (id, tenant_id, kind, signed_size, signed_root, found_size, found_root, found_at, reason)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING
 """
-_CALM: Final = """
+_CLOSE_ALARM: Final = """
 UPDATE telemetry_logalarm SET acknowledged_at = %s, reason = %s WHERE tenant_id = %s AND acknowledged_at IS NULL
 """
 _NOTES: Final = """
@@ -94,7 +94,7 @@ SELECT t.id, c.size, c.note, c.signed_at FROM tenancy_tenant t
   JOIN LATERAL (SELECT size, note, signed_at FROM telemetry_checkpoint
                  WHERE tenant_id = t.id ORDER BY id DESC LIMIT 1) c ON true
 """
-_TOLD: Final = "SELECT name, published_at FROM telemetry_checkpointtarget WHERE published_at IS NOT NULL"
+_PUBLISHED_AT: Final = "SELECT name, published_at FROM telemetry_checkpointtarget WHERE published_at IS NOT NULL"
 _TARGET: Final = """
 INSERT INTO telemetry_checkpointtarget (id, name, published_at, failing_since, attempts, failure, detail)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -120,7 +120,7 @@ class LogStore:
         self.connection = connection
 
     @contextmanager
-    def acting(self) -> Iterator[None]:
+    def platform_transaction(self) -> Iterator[None]:
         """A transaction that sees the rows of all tenants."""
         with self.connection.transaction():
             self.connection.execute(_AS_SEALER)
@@ -129,7 +129,7 @@ class LogStore:
     @contextmanager
     def locked(self, log: uuid.UUID | str, *, waits: bool = False) -> Iterator[bool]:
         """A transaction that alone may change the log of a tenant, or the instance's; False when another is at it."""
-        with self.acting():
+        with self.platform_transaction():
             row = self.connection.execute(LOCK_FOR_SEALING if waits else _LOCK, [str(log)]).fetchone()
             yield waits or row == (True,)
 
@@ -145,7 +145,7 @@ class LogStore:
         return self._ids(_LOGS)
 
     def was_ever_signed(self) -> bool:
-        with self.acting():
+        with self.platform_transaction():
             return bool(self._fetch("SELECT 1 FROM telemetry_checkpoint LIMIT 1", ()))
 
     def size(self, tenant_id: uuid.UUID) -> int:
@@ -154,25 +154,33 @@ class LogStore:
     def reader(self, tenant_id: uuid.UUID) -> NodeReader:
         return node_reader(self._fetch, tenant_id)
 
-    def take(self, tenant_id: uuid.UUID, *, size: int, limit: int) -> list[bytes]:
+    def append_queued(self, tenant_id: uuid.UUID, *, size: int, limit: int) -> list[bytes]:
         """Move the oldest queued receipts behind the `size` leaves there are; their leaf hashes in order."""
-        rows = self.connection.execute(_TAKE, {"tenant": tenant_id, "size": size, "limit": limit}).fetchall()
+        rows = self.connection.execute(_APPEND_QUEUED, {"tenant": tenant_id, "size": size, "limit": limit}).fetchall()
         return [row[0] for row in rows]
 
-    def keep_nodes(self, tenant_id: uuid.UUID, nodes: Sequence[Node]) -> None:
+    def store_nodes(self, tenant_id: uuid.UUID, nodes: Sequence[Node]) -> None:
         """Keep those of the completed nodes that stand on a kept level."""
-        levels, places, hashes = kept_nodes(nodes)
+        levels, places, hashes = stored_nodes(nodes)
         if levels:
-            self.connection.execute(_KEEP, [tenant_id, levels, places, hashes])
+            self.connection.execute(_INSERT_NODES, [tenant_id, levels, places, hashes])
 
     def newest_checkpoint(self, tenant_id: uuid.UUID) -> NewestCheckpoint | None:
         row = self.connection.execute(_NEWEST, [tenant_id]).fetchone()
         return NewestCheckpoint(*row) if row else None
 
-    def add_checkpoint(self, tenant_id: uuid.UUID, head: SignedHead, *, says_new: bool) -> None:
+    def add_checkpoint(self, tenant_id: uuid.UUID, tree_head: SignedTreeHead, *, has_changed: bool) -> None:
         """Keep a signed head. One that says nothing new, a heartbeat, is no leaf of the instance's log."""
-        values = [uuid_utils.compat.uuid7(), tenant_id, head.size, head.root, head.note, head.verifier_keys, head.at]
-        self.connection.execute(_SIGNED, [*values, says_new])
+        values = [
+            uuid_utils.compat.uuid7(),
+            tenant_id,
+            tree_head.size,
+            tree_head.root,
+            tree_head.note,
+            tree_head.verifier_keys,
+            tree_head.at,
+        ]
+        self.connection.execute(_SIGNED, [*values, has_changed])
 
     def raise_alarm(
         self,
@@ -187,32 +195,32 @@ class LogStore:
         new_id = uuid_utils.compat.uuid7()
         self.connection.execute(_ALARM, [new_id, tenant_id, kind, *signed, *found, at])
 
-    def calm(self, tenant_id: uuid.UUID, *, reason: str, at: datetime) -> bool:
+    def close_alarm(self, tenant_id: uuid.UUID, *, reason: str, at: datetime) -> bool:
         """Close the open alarm; whether there was one."""
-        return self.connection.execute(_CALM, [at, reason, tenant_id]).rowcount > 0
+        return self.connection.execute(_CLOSE_ALARM, [at, reason, tenant_id]).rowcount > 0
 
     def newest_notes(self) -> list[tuple[uuid.UUID, int, str, datetime]]:
         """The newest checkpoint of every log: tenant, size, note, instant."""
-        with self.acting():
+        with self.platform_transaction():
             return self._fetch(_NOTES, ())  # type: ignore[return-value]
 
-    def targets_told(self) -> dict[str, datetime]:
+    def targets_published_at(self) -> dict[str, datetime]:
         """When each target was told last."""
-        with self.acting():
-            return {row[0]: row[1] for row in self._fetch(_TOLD, ())}
+        with self.platform_transaction():
+            return {row[0]: row[1] for row in self._fetch(_PUBLISHED_AT, ())}
 
-    def keep_target(self, *state: Any) -> None:
+    def save_target(self, *state: Any) -> None:
         """How publishing to a target goes: name, published_at, failing_since, attempts, failure, detail."""
-        with self.acting():
+        with self.platform_transaction():
             self.connection.execute(_TARGET, [uuid_utils.compat.uuid7(), *state])
 
-    def forget_targets(self, *, but: Sequence[str]) -> None:
+    def delete_targets(self, *, but: Sequence[str]) -> None:
         """Targets that are not configured any more cannot fail."""
-        with self.acting():
+        with self.platform_transaction():
             self.connection.execute(_FORGET, [list(but)])
 
     def _ids(self, query: str, parameters: Sequence[Any] = ()) -> list[uuid.UUID]:
-        with self.acting():
+        with self.platform_transaction():
             return [row[0] for row in self._fetch(query, parameters)]
 
     def _fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

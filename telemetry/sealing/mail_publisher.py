@@ -9,14 +9,14 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from telemetry.sealing.publisher import PublishFailure
-from telemetry.sealing.signed_tree_heads import Published
+from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 
 MAIL_REFUSED: Final = "mail_refused"
 MAIL_UNREACHABLE: Final = "mail_unreachable"
 _MAIL_SECONDS: Final = 20.0
 
 
-class Mailbox:
+class MailPublisher:
     """One message with the newest checkpoint of every log, by the mail server of `THREADA_SMTP_URL`."""
 
     def __init__(self, address: str, *, server: str, sender: str) -> None:
@@ -24,7 +24,7 @@ class Mailbox:
         self._server = urlsplit(server)
         self._sender = sender
 
-    def __call__(self, batch: Sequence[Published]) -> None:
+    def __call__(self, batch: Sequence[SignedCheckpoint]) -> None:
         message = EmailMessage()
         message["From"] = self._sender
         message["To"] = self._address

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from telemetry.sealing.log_lines import Log
-from telemetry.sealing.signed_tree_heads import Published
+from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 
 LONGEST_PAUSE_S: Final = 600.0
 _SECONDS_TO_END: Final = 2.0
@@ -29,7 +29,7 @@ class PublishFailure(Exception):
         super().__init__(f"{failure}: {detail}")
 
 
-type Send = Callable[[Sequence[Published]], None]
+type Send = Callable[[Sequence[SignedCheckpoint]], None]
 """Tells a target of these checkpoints, one a log. Raises `PublishFailure`, and nothing else."""
 
 
@@ -57,18 +57,18 @@ class TargetState:
 class Publisher:
     """Tells one target in a thread of its own."""
 
-    def __init__(self, target: Target, *, log: Log, told_at: datetime | None = None) -> None:
+    def __init__(self, target: Target, *, log: Log, published_at: datetime | None = None) -> None:
         self._target = target
         self._log = log
-        self._waiting: dict[str, Published] = {}
+        self._waiting: dict[str, SignedCheckpoint] = {}
         self._changed = threading.Condition()
         self._stops = False
         self._thread: threading.Thread | None = None
-        since = (datetime.now(UTC) - told_at).total_seconds() if told_at else target.pause_s
+        since = (datetime.now(UTC) - published_at).total_seconds() if published_at else target.pause_s
         self._not_before = time.monotonic() + max(target.pause_s - since, 0.0)
-        self.state = TargetState(target.name, published_at=told_at)
+        self.state = TargetState(target.name, published_at=published_at)
 
-    def offer(self, published: Published) -> None:
+    def offer(self, published: SignedCheckpoint) -> None:
         """Tell the target of this when its time comes; returns at once."""
         with self._changed:
             self._waiting[published.tenant] = published
@@ -95,7 +95,7 @@ class Publisher:
             else:
                 self._succeeded(batch)
 
-    def _due(self) -> list[Published]:
+    def _due(self) -> list[SignedCheckpoint]:
         """What to tell now; waits until there is something, and until it is time. Empty: stop."""
         with self._changed:
             while not self._stops:
@@ -105,7 +105,7 @@ class Publisher:
                 self._changed.wait(left if self._waiting else None)
         return []
 
-    def _succeeded(self, batch: Sequence[Published]) -> None:
+    def _succeeded(self, batch: Sequence[SignedCheckpoint]) -> None:
         with self._changed:
             for published in batch:
                 if self._waiting.get(published.tenant) is published:

@@ -11,43 +11,43 @@ from telemetry.sealing.instance_store import InstanceStore
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publisher import Publisher, Target, TargetState
-from telemetry.sealing.signed_tree_heads import Published
+from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 from telemetry.tlog.checkpoint import INSTANCE
 from threada_site.kernel import ids
 
-_WRITTEN_DOWN_S: Final = 10.0
+_SAVE_INTERVAL_S: Final = 10.0
 
 
-class Publication:
+class PublisherPool:
     """Publishers of `targets`. Their threads never touch the database; the sealer's own does, between rounds."""
 
     def __init__(self, targets: Sequence[Target], *, store: LogStore, log: Log) -> None:
-        told = store.targets_told() if targets else {}
-        self._publishers = [Publisher(target, log=log, told_at=told.get(target.name)) for target in targets]
+        told = store.targets_published_at() if targets else {}
+        self._publishers = [Publisher(target, log=log, published_at=told.get(target.name)) for target in targets]
         self._kept: dict[str, TargetState] = {}
         self._kept_at = float("-inf")
-        store.forget_targets(but=[target.name for target in targets])
+        store.delete_targets(but=[target.name for target in targets])
         for tenant_id, size, note, at in store.newest_notes() if targets else ():
-            self.offer(Published(ids.public_id(ids.TENANT, tenant_id), size, note, at))
+            self.offer(SignedCheckpoint(ids.public_id(ids.TENANT, tenant_id), size, note, at))
         if targets and (newest := InstanceStore(store).newest_note()):
-            self.offer(Published(INSTANCE, *newest))
+            self.offer(SignedCheckpoint(INSTANCE, *newest))
         for publisher in self._publishers:
             publisher.start()
 
-    def offer(self, published: Published) -> None:
+    def offer(self, published: SignedCheckpoint) -> None:
         """Hand a signed checkpoint to every target; returns at once."""
         for publisher in self._publishers:
             publisher.offer(published)
 
-    def write_down(self, store: LogStore) -> None:
+    def save_states(self, store: LogStore) -> None:
         """Keep the targets' states: failures at once, successes every few seconds."""
-        is_time = time.monotonic() - self._kept_at >= _WRITTEN_DOWN_S
+        is_time = time.monotonic() - self._kept_at >= _SAVE_INTERVAL_S
         for publisher in self._publishers:
             state = publisher.state
             before = self._kept.get(state.name)
             has_turned = before is None or before.attempts != state.attempts
             if state != before and (is_time or has_turned):
-                store.keep_target(*astuple(state))
+                store.save_target(*astuple(state))
                 self._kept[state.name] = state
         if is_time:
             self._kept_at = time.monotonic()

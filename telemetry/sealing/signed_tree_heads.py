@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from telemetry.sealing.anchor import Anchored
+from telemetry.sealing.anchor import AnchoredCheckpoint
 from telemetry.sealing.key_file import SigningKey
 from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.tlog.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ MATCHES_AGAIN: Final = "The database holds the signed log again."
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class SignedCheckpoint:
     """A checkpoint that was signed. `tenant` is a public id, or the name of the instance's log."""
 
     tenant: str
@@ -31,13 +31,15 @@ class Published:
     at: datetime
 
 
-type OnSigned = Callable[[Published], None]
+type OnSigned = Callable[[SignedCheckpoint], None]
 
 
-class NotTheSignedLog(Exception):
+class SignedLogMismatch(Exception):
     """The rows are not the log that was signed, nor one that has grown out of it."""
 
-    def __init__(self, kind: str, kept: Anchored, found: tuple[int, bytes | None], *, detail: str = "") -> None:
+    def __init__(
+        self, kind: str, kept: AnchoredCheckpoint, found: tuple[int, bytes | None], *, detail: str = ""
+    ) -> None:
         self.kind = kind
         self.kept = kept
         self.found = found
@@ -55,7 +57,7 @@ class NotTheSignedLog(Exception):
         }
 
 
-def checked_tree(kept: Anchored | None, *, size: int, read: NodeReader) -> CompactRange:
+def check_tree(kept: AnchoredCheckpoint | None, *, size: int, read: NodeReader) -> CompactRange:
     """The tree of `size` leaves as the rows have it, if it continues what was kept of it elsewhere.
 
     Raises `NotTheSignedLog`.
@@ -67,17 +69,19 @@ def checked_tree(kept: Anchored | None, *, size: int, read: NodeReader) -> Compa
         if kept is None:
             return tree
         if kept.size > size:
-            raise NotTheSignedLog(ROLLED_BACK, kept, (size, None))
+            raise SignedLogMismatch(ROLLED_BACK, kept, (size, None))
         root = tree.root() if kept.size == size else tree_root(kept.size, read)
     except LogIncomplete as error:
-        raise NotTheSignedLog(FORKED, kept or Anchored("", 0, b""), (size, None), detail=str(error)) from error
+        raise SignedLogMismatch(
+            FORKED, kept or AnchoredCheckpoint("", 0, b""), (size, None), detail=str(error)
+        ) from error
     if root != kept.root:
-        raise NotTheSignedLog(FORKED, kept, (size, root))
+        raise SignedLogMismatch(FORKED, kept, (size, root))
     return tree
 
 
 @dataclass(frozen=True, slots=True)
-class SignedHead:
+class SignedTreeHead:
     """A head as it is kept: what it says, the note, and the public keys that signed it."""
 
     size: int
@@ -87,9 +91,9 @@ class SignedHead:
     at: datetime
 
 
-def signed_head(tree: CompactRange, *, origin: str, keys: Sequence[SigningKey], at: datetime) -> SignedHead:
+def sign_tree_head(tree: CompactRange, *, origin: str, keys: Sequence[SigningKey], at: datetime) -> SignedTreeHead:
     """The head of `tree`, signed by every key under the log's name, and cosigned with the second by the newest."""
-    head = Checkpoint(origin, tree.size, tree.root())
-    note = head.sign([Signer(origin, key.private_key) for key in keys])
+    checkpoint = Checkpoint(origin, tree.size, tree.root())
+    note = checkpoint.sign([Signer(origin, key.private_key) for key in keys])
     text = str(cosigned(note, keys[-1].name, keys[-1].private_key, at=at))
-    return SignedHead(head.size, head.root, text, [str(key.verifier_key(origin)) for key in keys], at)
+    return SignedTreeHead(checkpoint.size, checkpoint.root, text, [str(key.verifier_key(origin)) for key in keys], at)

@@ -6,7 +6,7 @@ from django.db import connection
 
 from telemetry.models import InstanceAlarm, LogAlarm
 from telemetry.receipts import Entry
-from telemetry.sealing.anchor import Anchor, Anchored
+from telemetry.sealing.anchor import Anchor, AnchoredCheckpoint
 from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.sealing.log_store import LOCK_FOR_SEALING
 from telemetry.selectors import instance_log_size, instance_nodes, log_nodes, log_size
@@ -19,7 +19,7 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 
 
-def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Anchored:
+def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> AnchoredCheckpoint:
     """Let the tenant's log go on from what the database holds, under a new origin.
 
     Nobody may sign two heads of one log that do not grow out of each other, so what goes on is another log, and says so
@@ -29,34 +29,36 @@ def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Ancho
     with connection.cursor() as cursor:
         cursor.execute(LOCK_FOR_SEALING, [str(ctx.tenant_id)])
     tenant = ids.public_id(ids.TENANT, ctx.tenant_id)
-    kept, head = _going_on(anchor, tenant, size=log_size(ctx.tenant_id), read=log_nodes(ctx.tenant_id))
+    kept, checkpoint = _restart_point(anchor, tenant, size=log_size(ctx.tenant_id), read=log_nodes(ctx.tenant_id))
     alarms = LogAlarm.objects.filter(tenant_id=ctx.tenant_id, acknowledged_at__isnull=True)
     alarms.update(acknowledged_at=clock.now(), reason=reason)
     record(
         Entry(
             kind="log.acknowledged",
             inputs={"signed_size": kept.size, "signed_root": kept.root.hex(), "signed_origin": kept.origin},
-            outcome={"size": head.size, "root": head.root.hex(), "origin": head.origin},
+            outcome={"size": checkpoint.size, "root": checkpoint.root.hex(), "origin": checkpoint.origin},
         ),
         ctx=ctx,
     )
-    anchor.keep_acknowledgement(tenant, head, reason=reason, at=clock.now())
-    return head
+    anchor.append_acknowledgement(tenant, checkpoint, reason=reason, at=clock.now())
+    return checkpoint
 
 
-def acknowledge_instance_log(anchor: Anchor, *, reason: str) -> Anchored:
+def acknowledge_instance_log(anchor: Anchor, *, reason: str) -> AnchoredCheckpoint:
     """As `acknowledge_log`, of the instance's log: it goes on under another name. Raises `Conflict`."""
     with platform_role():
         with connection.cursor() as cursor:
             cursor.execute(LOCK_FOR_SEALING, [INSTANCE])
-        _, head = _going_on(anchor, INSTANCE, size=instance_log_size(), read=instance_nodes())
+        _, checkpoint = _restart_point(anchor, INSTANCE, size=instance_log_size(), read=instance_nodes())
         alarms = InstanceAlarm.objects.filter(acknowledged_at__isnull=True)
         alarms.update(acknowledged_at=clock.now(), reason=reason)
-        anchor.keep_acknowledgement(INSTANCE, head, reason=reason, at=clock.now())
-    return head
+        anchor.append_acknowledgement(INSTANCE, checkpoint, reason=reason, at=clock.now())
+    return checkpoint
 
 
-def _going_on(anchor: Anchor, name: str, *, size: int, read: NodeReader) -> tuple[Anchored, Anchored]:
+def _restart_point(
+    anchor: Anchor, name: str, *, size: int, read: NodeReader
+) -> tuple[AnchoredCheckpoint, AnchoredCheckpoint]:
     """What was kept of the log, and the head that it goes on from. Raises `Conflict`."""
     kept = anchor.last(name)
     if kept is None:
@@ -68,4 +70,4 @@ def _going_on(anchor: Anchor, name: str, *, size: int, read: NodeReader) -> tupl
         raise errors.Conflict(f"The log cannot go on: {error}. Restore the database from a backup.") from None
     if is_signed_one:
         raise errors.Conflict("The log is the one that was signed. There is nothing to acknowledge.")
-    return kept, Anchored(origin_after_break(kept.origin), size, root, is_acknowledgement=True)
+    return kept, AnchoredCheckpoint(origin_after_break(kept.origin), size, root, is_acknowledgement=True)

@@ -58,8 +58,8 @@ def open_evidence(export: TelemetryExport) -> Download:
     if export.format != "ndjson":
         raise errors.ExportNotVerifiable
     path = open_file(export)
-    head = newest_checkpoint(export.tenant_id)
-    if head is None:
+    checkpoint = newest_checkpoint(export.tenant_id)
+    if checkpoint is None:
         raise errors.ReceiptNotSealed(headers={"Retry-After": "1"})
     name = f"{export.public_id}-evidence"
     headers = {
@@ -67,31 +67,33 @@ def open_evidence(export: TelemetryExport) -> Download:
         "Content-Disposition": f'attachment; filename="{name}.zip"',
         "Cache-Control": "private, no-store",
     }
-    evidence = evidence_of(path, name=name, head=head, compression=export.compression)
+    evidence = evidence_of(path, name=name, checkpoint=checkpoint, compression=export.compression)
     return Download(200, headers, evidence)
 
 
-def _over(head: Checkpoint) -> InstanceProof | None:
+def _over(checkpoint: Checkpoint) -> InstanceProof | None:
     """That what `head` says is in the log of the instance; None while it is not. A heartbeat says it again."""
     try:
-        found = instance_proof(head.tenant_id)
+        found = instance_proof(checkpoint.tenant_id)
     except LogIncomplete:
         return None  # its alarm is raised; the tenant's own log is proven all the same
-    if found is None or found.entry.note.partition("\n\n")[0] != head.note.partition("\n\n")[0]:
+    if found is None or found.entry.note.partition("\n\n")[0] != checkpoint.note.partition("\n\n")[0]:
         return None
     return found
 
 
 def evidence_of(
-    file: Path, *, name: str, head: Checkpoint, compression: str = "none", whole_log: int | None = None
+    file: Path, *, name: str, checkpoint: Checkpoint, compression: str = "none", whole_log: int | None = None
 ) -> Iterator[bytes]:
     """The zip `name`, for receipts that are the lines of `file`. Opens units of work of its own."""
     archive = Archive(name)
-    words = readme(archive=f"{name}.zip", origin=head.note.partition("\n")[0], verifier_keys=list(head.verifier_keys))
+    words = readme(
+        archive=f"{name}.zip", origin=checkpoint.note.partition("\n")[0], verifier_keys=list(checkpoint.verifier_keys)
+    )
     yield archive.add(README_FILE, words.encode())
-    with unit_of_work(head.tenant_id):
-        over = _over(head)
-    yield archive.add(CHECKPOINT_FILE, (over.entry.note if over else head.note).encode())
+    with unit_of_work(checkpoint.tenant_id):
+        over = _over(checkpoint)
+    yield archive.add(CHECKPOINT_FILE, (over.entry.note if over else checkpoint.note).encode())
     if over:
         yield archive.add(INSTANCE_PROOF_FILE, str(over.proof).encode())
     with archive.member(RECEIPTS_FILE) as out, _receipts(file, compression) as lines:
@@ -101,13 +103,15 @@ def evidence_of(
     touched: set[int] = set()
     with archive.member(POSITIONS_FILE) as out, _receipts(file, compression) as stream:
         for lines_read in batched(stream, _LINES_AT_ONCE):
-            places = _places(lines_read, head)
+            places = _places(lines_read, checkpoint)
             touched.update(place // TILE_HASHES for place in places if place is not None)
             out.write("".join("-\n" if place is None else f"{place}\n" for place in places).encode())
             yield archive.taken()
-    for tiles in batched(_tiles(head.size, touched, whole_log=WHOLE_LOG if whole_log is None else whole_log), 256):
-        with unit_of_work(head.tenant_id):
-            found = [(tile, _hashes(tile, head.tenant_id)) for tile in tiles]
+    for tiles in batched(
+        _tiles(checkpoint.size, touched, whole_log=WHOLE_LOG if whole_log is None else whole_log), 256
+    ):
+        with unit_of_work(checkpoint.tenant_id):
+            found = [(tile, _hashes(tile, checkpoint.tenant_id)) for tile in tiles]
         for tile, hashes in found:
             yield archive.add(tile.path(), hashes, compressed=False)
     yield archive.finish()
@@ -119,12 +123,12 @@ def _receipts(file: Path, compression: str) -> Iterator[IO[bytes]]:
         yield gzip.GzipFile(fileobj=raw) if compression == "gzip" else raw  # type: ignore[misc]
 
 
-def _places(lines: tuple[bytes, ...], head: Checkpoint) -> list[int | None]:
+def _places(lines: tuple[bytes, ...], checkpoint: Checkpoint) -> list[int | None]:
     """Where these receipts stand under `head`; None for those that came into the log later, or not yet."""
     parsed = (ids.parse_public_id(ids.RECEIPT, orjson.loads(line)["id"]) for line in lines)
     named = [receipt for receipt in parsed if receipt is not None]
-    with unit_of_work(head.tenant_id):
-        leaves = LogLeaf.objects.filter(tenant_id=head.tenant_id, id__in=named, index__lt=head.size)
+    with unit_of_work(checkpoint.tenant_id):
+        leaves = LogLeaf.objects.filter(tenant_id=checkpoint.tenant_id, id__in=named, index__lt=checkpoint.size)
         found = dict(leaves.values_list("id", "index"))
     return [found.get(receipt) for receipt in named]
 

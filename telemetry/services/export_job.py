@@ -1,4 +1,4 @@
-"""Making an export in a job: claim it, write its file outside any transaction, settle what came of it.
+"""Making an export in a job: lease it, write its file outside any transaction, settle what came of it.
 
 The rows are read by one statement, and the file is written once, so whatever commits later joins no download. The
 worker renews its lease and says how far it is from a thread of its own; who has lost the lease, or was cancelled,
@@ -45,7 +45,7 @@ def make_export(
     export_id: uuid.UUID, *, ctx: ActingContext, is_asked_to_stop: Callable[[], bool] = lambda: False
 ) -> None:
     """Make the export if it is due. Opens its own units of work. May run twice, and at the same time."""
-    export = _claim(export_id, ctx=ctx)
+    export = _acquire_lease(export_id, ctx=ctx)
     if export is None:
         return
     beat = _Beat(export)
@@ -71,7 +71,7 @@ def make_export(
         _settle(export, made, ctx=ctx)
 
 
-def _claim(export_id: uuid.UUID, *, ctx: ActingContext) -> TelemetryExport | None:
+def _acquire_lease(export_id: uuid.UUID, *, ctx: ActingContext) -> TelemetryExport | None:
     now = clock.now()
     with unit_of_work(ctx.tenant_id):
         export = TelemetryExport.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=export_id).first()
@@ -109,14 +109,14 @@ def _file(export: TelemetryExport, beat: _Beat, is_asked_to_stop: Callable[[], b
     encoder = form.new_encoder(export.compression)
     compression = "none" if form.is_compressed_inside else export.compression
     with ExportFile(path_of(export), compression=compression) as file:
-        file.write(encoder.head())
+        file.write(encoder.header())
         for batch in bodies_of(selected_receipts(export)):
             file.write(encoder.encode(batch))
             export.rows += len(batch)
             export.size = file.size
             if beat.is_lost or is_asked_to_stop():
                 raise StoppedError
-        file.write(encoder.tail())
+        file.write(encoder.footer())
         return file.finish()
 
 

@@ -165,12 +165,12 @@ def _make_at_once(export: TelemetryExport) -> Written | None:
     encoder = form.new_encoder(export.compression)
     try:
         with ExportFile(path_of(export), compression=export.compression) as file:
-            file.write(encoder.head())
+            file.write(encoder.header())
             for batch in bodies_of(rows[: AT_ONCE_ROWS + 1]):
                 file.write(encoder.encode(batch))
                 export.rows += len(batch)
             if export.rows <= AT_ONCE_ROWS:
-                file.write(encoder.tail())
+                file.write(encoder.footer())
                 return file.finish()
     except OSError as failure:
         log.warning("export_target_unavailable", export=export.public_id, error=str(failure))

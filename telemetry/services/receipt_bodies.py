@@ -75,10 +75,10 @@ def stream(export: TelemetryExport) -> Iterator[bytes]:
     encoder = FORMATS[export.format].new_encoder(export.compression)
     packer = Packer("none" if FORMATS[export.format].is_compressed_inside else export.compression)
     with unit_of_work(export.tenant_id):
-        yield packer.pack(encoder.head())
+        yield packer.pack(encoder.header())
         for batch in bodies_of(selected_receipts(export)):
             yield packer.pack(encoder.encode(batch))
-    yield packer.pack(encoder.tail()) + packer.rest()
+    yield packer.pack(encoder.footer()) + packer.rest()
 
 
 def _copy_of(rows: QuerySet[Receipt]) -> sql.Composed:

@@ -40,8 +40,8 @@ class TlogProof:
             text = raw.decode() if isinstance(raw, bytes) else raw
         except UnicodeDecodeError:
             raise MalformedText("the proof is not UTF-8") from None
-        head, separator, note = text.partition("\n\n")
-        lines = head.split("\n")
+        header, separator, note = text.partition("\n\n")
+        lines = header.split("\n")
         if not separator or lines.pop(0) != FIRST_LINE:
             raise MalformedText(f"a proof begins with the line {FIRST_LINE} and ends with a checkpoint")
         extra = None

@@ -618,8 +618,8 @@ def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespac
     if tree.size != checkpoint.size or roots[checkpoint.size] != checkpoint.root:
         report.found(
             "root_differs",
-            f"the {tree.size} entries do not make the root of the checkpoint of {checkpoint.size}: one was changed, put in "
-            "or taken out",
+            f"the {tree.size} entries do not make the root of the checkpoint of {checkpoint.size}: one was changed, "
+            "put in or taken out",
         )
     for old in older:
         compare(checkpoint, old, lambda old=old: roots.get(old.size), report)  # type: ignore[misc]
@@ -723,8 +723,8 @@ def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: 
     elif roots[checkpoint.size] != checkpoint.root:
         report.found(
             "root_differs",
-            f"the {checkpoint.size} receipts do not make the root of the checkpoint: one was changed, moved, put in or taken "
-            "out (evidence says which)",
+            f"the {checkpoint.size} receipts do not make the root of the checkpoint: one was changed, moved, put in or "
+            "taken out (evidence says which)",
         )
     for old in older:
         if old.size <= size or old.size > checkpoint.size:  # between the two, the file does not reach: said above

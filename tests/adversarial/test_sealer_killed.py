@@ -29,7 +29,7 @@ from telemetry.models import (
 )
 from telemetry.sealing.key_file import KeyFile
 from telemetry.tlog.checkpoint import INSTANCE
-from telemetry.tlog.checkpoint import Checkpoint as Head
+from telemetry.tlog.checkpoint import Checkpoint as TreeHead
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.tree import CompactRange
 from tests.factories import make_tenant
@@ -94,17 +94,17 @@ def assert_sealed_once_and_for_all(tenant: Tenant, kept: Path) -> tuple[int, int
         assert SealQueueEntry.objects.count() == 0
         assert set(LogLeaf.objects.values_list("id", flat=True)) == set(Receipt.objects.values_list("id", flat=True))
         assert len(bodies) == Receipt.objects.count()
-        heads = list(Checkpoint.objects.order_by("id"))
+        tree_heads = list(Checkpoint.objects.order_by("id"))
     tree = CompactRange()
     roots = {0: tree.root()}
     for body in bodies:
         tree.append(aics_tlog.leaf_hash(body))
         roots[tree.size] = tree.root()
     assert tree.root() == aics_tlog.MerkleTree(bodies).root()
-    assert (heads[-1].size, bytes(heads[-1].root)) == (tree.size, tree.root())
-    for head in heads:
-        assert bytes(head.root) == roots[head.size]
-    key = aics_tlog.parse_vkey(heads[-1].verifier_keys[0])
+    assert (tree_heads[-1].size, bytes(tree_heads[-1].root)) == (tree.size, tree.root())
+    for tree_head in tree_heads:
+        assert bytes(tree_head.root) == roots[tree_head.size]
+    key = aics_tlog.parse_vkey(tree_heads[-1].verifier_keys[0])
     signed = [
         json.loads(line)["note"]
         for file in sorted((kept / ids.public_id(ids.TENANT, tenant.id)).glob("*.ndjson"))
@@ -114,11 +114,11 @@ def assert_sealed_once_and_for_all(tenant: Tenant, kept: Path) -> tuple[int, int
     for note in signed:
         checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(note), key)
         assert checked.ok, checked.error
-        head_of_note = Head.parse(SignedNote.parse(note).text)
-        assert head_of_note.root == roots[head_of_note.size]
-        sizes.append(head_of_note.size)
+        tree_head_of_note = TreeHead.parse(SignedNote.parse(note).text)
+        assert tree_head_of_note.root == roots[tree_head_of_note.size]
+        sizes.append(tree_head_of_note.size)
     assert sizes == sorted(sizes)
-    assert {head.note for head in heads} <= set(signed)
+    assert {tree_head.note for tree_head in tree_heads} <= set(signed)
     return len(bodies), len(signed)
 
 
@@ -130,22 +130,22 @@ def assert_instance_log_holds(kept: Path, *tenants: Tenant) -> int:
         entries = list(InstanceEntry.objects.order_by("index"))
         named = {entry.checkpoint_id: entry.note for entry in entries}
         for tenant in tenants:
-            heads = Checkpoint.objects.filter(tenant=tenant).order_by("id")
-            grown = [head for head in heads if head.id in named]
-            assert [head.note for head in grown] == [named[head.id] for head in grown]
-            assert {head.size for head in grown} == set(heads.values_list("size", flat=True))
+            tree_heads = Checkpoint.objects.filter(tenant=tenant).order_by("id")
+            grown = [tree_head for tree_head in tree_heads if tree_head.id in named]
+            assert [tree_head.note for tree_head in grown] == [named[tree_head.id] for tree_head in grown]
+            assert {tree_head.size for tree_head in grown} == set(tree_heads.values_list("size", flat=True))
     assert [entry.index for entry in entries] == list(range(len(entries))) == list(range(len(named)))
     tree = aics_tlog.MerkleTree([entry.note.encode() for entry in entries])
-    heads_of_it = list(InstanceCheckpoint.objects.order_by("id"))
-    assert heads_of_it[-1].size == len(entries)
-    notes = {head.note for head in heads_of_it}
+    tree_heads_of_log = list(InstanceCheckpoint.objects.order_by("id"))
+    assert tree_heads_of_log[-1].size == len(entries)
+    notes = {tree_head.note for tree_head in tree_heads_of_log}
     lines = [line for file in sorted((kept / INSTANCE).glob("*.ndjson")) for line in file.read_text().splitlines()]
     assert notes <= {json.loads(line)["note"] for line in lines}
     sizes = []
     for line in lines:
-        head = Head.parse(SignedNote.parse(json.loads(line)["note"]).text)
-        assert head.root == tree.root(head.size)
-        sizes.append(head.size)
+        tree_head = TreeHead.parse(SignedNote.parse(json.loads(line)["note"]).text)
+        assert tree_head.root == tree.root(tree_head.size)
+        sizes.append(tree_head.size)
     assert sizes == sorted(sizes)
     return len(entries)
 
@@ -161,10 +161,10 @@ def test_killed_under_load_it_leaves_no_gap_and_no_duplicate(
         )  # fmt: skip
     drain(environment)
     for each in (tenant, other):
-        receipts, heads = assert_sealed_once_and_for_all(each, tmp_path / "checkpoints")
+        receipts, tree_heads = assert_sealed_once_and_for_all(each, tmp_path / "checkpoints")
         assert receipts > KILLS
-        assert heads > 2
-        print(f"{each.slug}: {receipts} receipts, {heads} heads signed, {KILLS} kills")
+        assert tree_heads > 2
+        print(f"{each.slug}: {receipts} receipts, {tree_heads} heads signed, {KILLS} kills")
     print(f"instance: {assert_instance_log_holds(tmp_path / 'checkpoints', tenant, other)} leaves")
 
 

@@ -265,8 +265,8 @@ def test_a_sealer_that_dies_is_replaced_within_seconds(site: Site) -> None:
     assert site.number("SELECT count(*) FROM telemetry_logalarm WHERE acknowledged_at IS NULL") == 0
     site.assert_ledger_is_whole()
     for machine in site.workers:
-        heads = list((Path(machine.environment["THREADA_DATA_DIR"]) / "checkpoints").glob("*/*.ndjson"))
-        assert heads
+        checkpoints = list((Path(machine.environment["THREADA_DATA_DIR"]) / "checkpoints").glob("*/*.ndjson"))
+        assert checkpoints
 
 
 def test_a_machine_with_another_key_does_not_join(site: Site) -> None:

@@ -61,11 +61,11 @@ def measure(world: World) -> Iterator[Figure]:
                     beside=f"at {sizes[0]:,}",
                     ratio=ratio,
                 )
-        yield from _looked_at(world, size, baseline, sizes[0])
+        yield from _checked_at(world, size, baseline, sizes[0])
         print(f"  {size:,}: load average {os.getloadavg()[0]:.1f}", flush=True)
 
 
-def _looked_at(world: World, size: int, baseline: dict[str, float], first: int) -> Iterator[Figure]:
+def _checked_at(world: World, size: int, baseline: dict[str, float], first: int) -> Iterator[Figure]:
     """Blocks that the statements of a page look at: whether it is flat, whatever else the machine does."""
     for name, path in _pages(world).items():
         asked = _asked(world, path)

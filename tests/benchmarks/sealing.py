@@ -81,20 +81,20 @@ def _much_at_once(world: World) -> Iterator[Figure]:
 
 def _verified(world: World) -> Figure:
     """What `manage.py verify_receipts` does with the log of the rounds: bodies, columns, leaves, checkpoints."""
-    from telemetry.services.verification import Tally, snapshot, verify_log
+    from telemetry.services.verification import VerificationStats, snapshot, verify_log
     from threada_site.runtime.sealer.process import sealing_key_file
     from threada_site.tenancy.models import Tenant
 
     tenant = Tenant.objects.get(id=world.tenant_id)
     signing = sealing_key_file().keys()
     keys = [key.verifier_key(key.name) for key in signing]
-    tally = Tally()
+    stats = VerificationStats()
     begun = time.perf_counter()
     with snapshot(tenant.id):
-        found = list(verify_log(tenant, keys=keys, older=[], tally=tally))
+        found = list(verify_log(tenant, keys=keys, older=[], stats=stats))
     took = time.perf_counter() - begun
     assert not found, found[:3]
-    return Figure(name=f"verifying {tally.sealed:,} sealed receipts", value=f"{tally.sealed / took:,.0f}/s")
+    return Figure(name=f"verifying {stats.sealed:,} sealed receipts", value=f"{stats.sealed / took:,.0f}/s")
 
 
 def _seal_all() -> int:

@@ -66,7 +66,7 @@ def test_a_replica_lost_in_the_middle_costs_no_byte(
     acme: Tenant, replica: Replica, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_from = []
-    read_bodies = bodies.bodies_of
+    read_bodies = receipt_bodies.bodies_of
 
     def losing(rows: Any) -> Iterator[Any]:
         read_from.append(read_connection().alias)

@@ -112,10 +112,10 @@ def sign_in_place(tenant: Tenant) -> None:
         tree = CompactRange()
         for value in LogLeaf.objects.filter(tenant_id=tenant.id).order_by("index").values_list("hash", flat=True):
             tree.append(bytes(value))
-        head = sign_tree_head(tree, origin=origin(tenant), keys=keys, at=clock.now())
-        checkpoint = Checkpoint.objects.create(tenant_id=tenant.id, **_columns(head))
-        place, leaf = InstanceEntry.objects.count(), leaf_hash(head.note.encode())
-        InstanceEntry.objects.create(index=place, log_id=tenant.id, checkpoint_id=checkpoint.id, note=head.note)
+        tree_head = sign_tree_head(tree, origin=origin(tenant), keys=keys, at=clock.now())
+        checkpoint = Checkpoint.objects.create(tenant_id=tenant.id, **_columns(tree_head))
+        place, leaf = InstanceEntry.objects.count(), leaf_hash(tree_head.note.encode())
+        InstanceEntry.objects.create(index=place, log_id=tenant.id, checkpoint_id=checkpoint.id, note=tree_head.note)
         InstanceNode.objects.create(level=0, index=place, hash=leaf)
         over = CompactRange()
         for value in InstanceNode.objects.filter(level=0).order_by("index").values_list("hash", flat=True):
@@ -125,9 +125,9 @@ def sign_in_place(tenant: Tenant) -> None:
         )
 
 
-def _columns(head: SignedTreeHead) -> dict[str, Any]:
+def _columns(tree_head: SignedTreeHead) -> dict[str, Any]:
     return {
-        "size": head.size, "root": head.root, "note": head.note, "verifier_keys": head.verifier_keys, "signed_at": head.at,
+        "size": tree_head.size, "root": tree_head.root, "note": tree_head.note, "verifier_keys": tree_head.verifier_keys, "signed_at": tree_head.at,
     }  # fmt: skip
 
 
@@ -166,10 +166,10 @@ def newest(tenant: Tenant) -> Checkpoint:
 
 def assert_verifies(tenant: Tenant, *, name: str = "") -> Any:
     """The newest checkpoint verifies, and its root is that of the stored bytes, as an independent reader sees it."""
-    head = newest(tenant)
+    tree_head = newest(tenant)
     result = aics_tlog.verify_checkpoint(
-        aics_tlog.parse_note(head.note),
-        aics_tlog.parse_vkey(head.verifier_keys[-1]),
+        aics_tlog.parse_note(tree_head.note),
+        aics_tlog.parse_vkey(tree_head.verifier_keys[-1]),
         expected_origin=name or origin(tenant),
     )
     assert result.ok, result.error
@@ -177,5 +177,5 @@ def assert_verifies(tenant: Tenant, *, name: str = "") -> Any:
     for body in bodies_in_order(tenant):
         tree.append(body)
     assert (result.size, result.root) == (tree.size, tree.root())
-    assert (head.size, bytes(head.root)) == (tree.size, tree.root())
+    assert (tree_head.size, bytes(tree_head.root)) == (tree.size, tree.root())
     return result

@@ -39,12 +39,12 @@ def test_every_proof_holds_before_and_after(
     sealing_setup.seal()
     said = verify("--tenant", "acme")
     assert (said.code, said.lines[-1].endswith("every one holds")) == (0, True), said.lines
-    [head] = auditor.get("/checkpoints", {"limit": 1}).json()["data"]
-    keys = [VerifierKey.parse(key) for key in head["verifier_keys"]]
+    [checkpoint] = auditor.get("/checkpoints", {"limit": 1}).json()["data"]
+    keys = [VerifierKey.parse(key) for key in checkpoint["verifier_keys"]]
     for receipt in receipts:
         newer = auditor.get(f"/receipts/{receipt}/proof").content.decode()
         for text in (proofs[receipt.id], newer):
-            TlogProof.parse(text).verify(bytes(receipt.body), keys, origin=head["origin"])
+            TlogProof.parse(text).verify(bytes(receipt.body), keys, origin=checkpoint["origin"])
     with unit_of_work(office.tenant.id):
         erased = Receipt.objects.get(kind="subject.erased")
         assert LogLeaf.objects.count() == Checkpoint.objects.order_by("-id")[0].size == Receipt.objects.count()

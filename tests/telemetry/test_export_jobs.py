@@ -233,7 +233,7 @@ def test_a_lost_worker_is_replaced_and_changes_nothing_when_it_wakes(tenant: Ten
     fill(tenant, 10)
     settle_clock()
     export = requested(tenant)
-    claimed = export_job._claim(export.id, ctx=acting_system(tenant))
+    claimed = export_job._acquire_lease(export.id, ctx=acting_system(tenant))
     assert claimed is not None
     first = export_job._written(claimed, export_job._Beat(claimed), lambda: False)
     make_export(export.id, ctx=acting_system(tenant))  # the lease still runs

@@ -15,7 +15,7 @@ import pytest
 from telemetry.formats import FORMATS, file_extension, media_type, parquet
 from telemetry.formats.cloudevents import event_bytes
 from telemetry.formats.columns import COLUMNS
-from telemetry.formats.delimited import neutralised
+from telemetry.formats.csv_rows import neutralize_formula
 from threada_site.kernel.json.canonical import canonical_bytes
 
 # The attributes of the CloudEvents 1.0.2 JSON schema, for events whose data is JSON.
@@ -62,7 +62,7 @@ BODIES = [body(number) for number in range(7)]
 
 def encoded(name: str, *batches: list[bytes], compression: str = "none") -> bytes:
     encoder = FORMATS[name].new_encoder(compression)
-    return b"".join([encoder.head(), *(encoder.encode(batch) for batch in batches), encoder.tail()])
+    return b"".join([encoder.header(), *(encoder.encode(batch) for batch in batches), encoder.footer()])
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "parquet"])
@@ -102,7 +102,7 @@ DANGEROUS = [
 
 @pytest.mark.parametrize("cell", DANGEROUS)
 def test_a_dangerous_cell_is_neutralised(cell: str) -> None:
-    assert neutralised(cell) == "'" + cell
+    assert neutralize_formula(cell) == "'" + cell
     sent = body(subject={"status": cell}, outcome={"reason_codes": [cell]}, correlation_id=cell)
     (_, row) = csv.reader(io.StringIO(encoded("csv", [sent]).decode(), newline=""))
     assert [entry for entry in row if entry.startswith("'")] == ["'" + cell] * 3
@@ -111,7 +111,7 @@ def test_a_dangerous_cell_is_neutralised(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", HARMLESS)
 def test_a_harmless_cell_stays_as_it_is(cell: str) -> None:
-    assert neutralised(cell) == cell
+    assert neutralize_formula(cell) == cell
 
 
 def test_no_cell_can_be_split_at_a_semicolon() -> None:

@@ -43,16 +43,16 @@ def entries() -> list[InstanceEntry]:
     return found
 
 
-def head() -> InstanceCheckpoint:
+def newest_instance_checkpoint() -> InstanceCheckpoint:
     return InstanceCheckpoint.objects.latest("id")
 
 
 def assert_instance_verifies(sealing_setup: SealingSetup, *, name: str = f"{NAME}/instance") -> list[InstanceEntry]:
     """Its newest head verifies, and its root is that of the tenants' checkpoints, as an independent reader sees it."""
-    found, newest_head = entries(), head()
+    found, newest = entries(), newest_instance_checkpoint()
     vkey = str(sealing_setup.key_file.keys()[-1].verifier_key(name))
     result = aics_tlog.verify_checkpoint(
-        aics_tlog.parse_note(newest_head.note), aics_tlog.parse_vkey(vkey), expected_origin=name
+        aics_tlog.parse_note(newest.note), aics_tlog.parse_vkey(vkey), expected_origin=name
     )
     assert result.ok, result.error
     tree = aics_tlog.MerkleTree([entry.note.encode() for entry in found])
@@ -75,9 +75,9 @@ def test_every_new_checkpoint_is_a_leaf_and_a_heartbeat_is_not(
     found = assert_instance_verifies(sealing_setup)
     assert [entry.note.partition("\n")[0] for entry in found].count(origin(tenant)) == 3
     assert [entry.note.partition("\n")[0] for entry in found].count(origin(other_tenant)) == 2
-    before = head().size
+    before = newest_instance_checkpoint().size
     sealing_setup.heartbeat()
-    assert len(assert_instance_verifies(sealing_setup)) == before == head().size
+    assert len(assert_instance_verifies(sealing_setup)) == before == newest_instance_checkpoint().size
     with unit_of_work(tenant.id):
         assert Checkpoint.objects.count() == 4
     assert InstanceCheckpoint.objects.count() == 5  # the heartbeat is its own newest head
@@ -107,7 +107,7 @@ def test_a_crash_after_the_tenants_checkpoint_loses_none_and_doubles_none(
         assert InstanceQueueEntry.objects.count() == 1
     with sealing_setup.sealer() as sealer:
         assert sealer.instance.append() == 1  # and dies before it signs
-    assert head().size == 1
+    assert newest_instance_checkpoint().size == 1
     sealing_setup.seal()
     assert len(assert_instance_verifies(sealing_setup)) == 2
     by_sql("DELETE FROM telemetry_instancecheckpoint")  # signed, kept outside, and not written
@@ -151,7 +151,7 @@ def test_a_tenant_that_was_dropped_by_sql(
     sealing_setup.seal()
     assert verify().code == 0
     size, saved = newest(other_tenant).size, tmp_path / "saved.txt"
-    saved.write_text(head().note)
+    saved.write_text(newest_instance_checkpoint().note)
     drop_tenant(other_tenant)
     said = verify()
     assert said.code == 1
@@ -221,12 +221,12 @@ def test_it_signs_no_other_log_than_the_signed_one(
     for _ in range(3):
         write_receipts(tenant, 1)
         sealing_setup.seal()
-    signed = head()
+    signed = newest_instance_checkpoint()
     by_sql(statement)
     write_receipts(tenant, 1)
     assert sealing_setup.seal() == 1  # the tenant's own log goes on
     assert f"instance_log_{kind}" in sealing_setup.said.events
-    assert head().id == signed.id
+    assert newest_instance_checkpoint().id == signed.id
     with platform_role():
         alarm = InstanceAlarm.objects.get()
         assert InstanceQueueEntry.objects.count() == 1

@@ -38,15 +38,15 @@ def test_every_receipt_is_proven_by_a_text_that_needs_nothing_else(
     sealing_setup.seal()
     with unit_of_work(tenant.id):
         receipts = list(Receipt.objects.order_by("id"))
-    [head] = auditor.get("/checkpoints", {"limit": 1}).json()["data"]
-    key = aics_tlog.parse_vkey(head["verifier_keys"][0])
+    [checkpoint] = auditor.get("/checkpoints", {"limit": 1}).json()["data"]
+    key = aics_tlog.parse_vkey(checkpoint["verifier_keys"][0])
     for receipt in receipts[:3] + receipts[254:260] + receipts[-3:]:
         answer = auditor.get(f"/receipts/{receipt.public_id}/proof")
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
         text = answer.content.decode()
         proof = TlogProof.parse(text)
         body = bytes(receipt.body)
-        proof.verify(body, [VerifierKey.parse(head["verifier_keys"][0])], origin=origin(tenant))
+        proof.verify(body, [VerifierKey.parse(checkpoint["verifier_keys"][0])], origin=origin(tenant))
         note = aics_tlog.parse_note(text.partition("\n\n")[2])
         checked = aics_tlog.verify_checkpoint(note, key, expected_origin=origin(tenant))
         assert checked.ok
@@ -92,10 +92,12 @@ def test_checkpoints_are_listed_newest_first_and_stay_in_their_tenant(
     first = auditor.get("/checkpoints", {"limit": 2}).json()
     rest = auditor.get("/checkpoints", {"limit": 2, "cursor": first["next_cursor"]}).json()
     found = first["data"] + rest["data"]
-    assert [head["tree_size"] for head in found] == sizes[::-1]
-    assert {head["origin"] for head in found} == {origin(tenant)}
-    for head in found:
-        assert head["checkpoint"].startswith(f"{origin(tenant)}\n{head['tree_size']}\n{head['root_hash']}\n\n")
+    assert [checkpoint["tree_size"] for checkpoint in found] == sizes[::-1]
+    assert {checkpoint["origin"] for checkpoint in found} == {origin(tenant)}
+    for checkpoint in found:
+        assert checkpoint["checkpoint"].startswith(
+            f"{origin(tenant)}\n{checkpoint['tree_size']}\n{checkpoint['root_hash']}\n\n"
+        )
     with unit_of_work(other_tenant.id):
         foreign = Receipt.objects.latest("id").public_id
     for absent in (foreign, ids.public_id(ids.RECEIPT, ids.new_uuid()), "nonsense"):

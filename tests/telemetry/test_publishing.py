@@ -42,10 +42,10 @@ def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def test_a_file_is_appended_to(tmp_path: Path) -> None:
-    send = read_target(f"file:{tmp_path / 'heads.ndjson'}").send
+    send = read_target(f"file:{tmp_path / 'checkpoints.ndjson'}").send
     send([published(1), published(2, "tn_2")])
     send([published(3)])
-    lines = [json.loads(line) for line in (tmp_path / "heads.ndjson").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "checkpoints.ndjson").read_text().splitlines()]
     assert [(line["tenant"], line["tree_size"]) for line in lines] == [("tn_1", 1), ("tn_2", 2), ("tn_1", 3)]
     assert lines[2] == {
         "tenant": "tn_1",
@@ -57,12 +57,12 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_a_typed_failure(tmp_path: Path) -> None:
     with pytest.raises(PublishFailure) as failed:
-        read_target(f"file:{tmp_path / 'nowhere' / 'heads.ndjson'}").send([published(1)])
+        read_target(f"file:{tmp_path / 'nowhere' / 'checkpoints.ndjson'}").send([published(1)])
     assert failed.value.failure == "unwritable"
 
 
 def test_a_repository_keeps_the_history(tmp_path: Path) -> None:
-    folder = tmp_path / "heads"
+    folder = tmp_path / "checkpoints"
     send = read_target(f"git:{folder}").send
     send([published(1), published(1, "tn_2")])
     send([published(2), published(1, "tn_2")])
@@ -79,20 +79,20 @@ def test_a_repository_keeps_the_history(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_refuses_is_a_typed_failure(tmp_path: Path) -> None:
-    (tmp_path / "heads" / ".git").mkdir(parents=True)
+    (tmp_path / "checkpoints" / ".git").mkdir(parents=True)
     with pytest.raises(PublishFailure) as failed:
-        read_target(f"git:{tmp_path / 'heads'}").send([published(1)])
+        read_target(f"git:{tmp_path / 'checkpoints'}").send([published(1)])
     assert failed.value.failure == "git_failed"
 
 
 def test_a_webhook_is_told(receiver: Receiver) -> None:  # noqa: F811
-    send = Webhook(f"{receiver.url}/heads", allow=["127.0.0.1"])
+    send = Webhook(f"{receiver.url}/checkpoints", allow=["127.0.0.1"])
     receiver.behave(status=204)
     send([published(1), published(7, "tn_2")])
-    [request] = receiver.wait_for(1, path="/heads")
+    [request] = receiver.wait_for(1, path="/checkpoints")
     assert request["method"] == "POST"
     told = json.loads(request["body"])["checkpoints"]
-    assert [head["checkpoint"] for head in told] == [published(1).note, published(7, "tn_2").note]
+    assert [checkpoint["checkpoint"] for checkpoint in told] == [published(1).note, published(7, "tn_2").note]
 
 
 def test_webhooks_fail_by_type(receiver: Receiver) -> None:  # noqa: F811
@@ -105,7 +105,7 @@ def test_webhooks_fail_by_type(receiver: Receiver) -> None:  # noqa: F811
         if stop:
             receiver.stop()
         with pytest.raises(PublishFailure) as failed:
-            Webhook(f"{receiver.url}/heads", allow=allow)([published(1)])
+            Webhook(f"{receiver.url}/checkpoints", allow=allow)([published(1)])
         assert failed.value.failure == failure
 
 
@@ -187,8 +187,8 @@ def test_a_target_that_cannot_be_understood_fails_like_any_other(monkeypatch: py
 def test_sealing_goes_on_while_a_target_hangs_and_another_fails(tenant: Tenant, tmp_path: Path) -> None:
     sealing_setup = SealingSetup(tmp_path)
     hanging = Target("hanging", lambda _batch: time.sleep(60), 0.0)
-    failing = read_target("file:/proc/nowhere/heads.ndjson")
-    good = read_target(f"file:{tmp_path / 'heads.ndjson'}")
+    failing = read_target("file:/proc/nowhere/checkpoints.ndjson")
+    good = read_target(f"file:{tmp_path / 'checkpoints.ndjson'}")
     with own_connection() as own:
         store = LogStore(own)
         publication = PublisherPool([hanging, failing, good], store=store, log=sealing_setup.said)
@@ -198,21 +198,25 @@ def test_sealing_goes_on_while_a_target_hangs_and_another_fails(tenant: Tenant, 
                 write_receipts(tenant, 2)
                 assert sealer.round() >= 2
         assert time.monotonic() - begun < 10
-        head = newest(tenant)
-        eventually(lambda: (tmp_path / "heads.ndjson").exists() and head.note in notes(tmp_path / "heads.ndjson"))
+        checkpoint = newest(tenant)
+        eventually(
+            lambda: (
+                (tmp_path / "checkpoints.ndjson").exists() and checkpoint.note in notes(tmp_path / "checkpoints.ndjson")
+            )
+        )
         publication.save_states(store)
     states = {target.name: target for target in CheckpointTarget.objects.all()}
     assert states[failing.name].failure == "unwritable"
     assert states[failing.name].failing_since is not None
     assert states[good.name].failing_since is None
     key = sealing_setup.key_file.keys()[0]
-    told = notes(tmp_path / "heads.ndjson")
+    told = notes(tmp_path / "checkpoints.ndjson")
     for note in told:
         vkey = str(key.verifier_key(note.partition("\n")[0]))
         checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(note), aics_tlog.parse_vkey(vkey))
         assert checked.ok, checked.error
-    assert {note.partition("\n")[0] for note in told} == {head.origin, f"{NAME}/instance"}
-    assert head.origin.endswith(ids.public_id(ids.TENANT, tenant.id))
+    assert {note.partition("\n")[0] for note in told} == {checkpoint.origin, f"{NAME}/instance"}
+    assert checkpoint.origin.endswith(ids.public_id(ids.TENANT, tenant.id))
 
 
 def notes(path: Path) -> list[str]:

@@ -87,13 +87,17 @@ def test_nothing_new_signs_nothing_but_a_heartbeat_that_tells_its_time(
     assert checkpoints(tenant) == 1
     sealing_setup.heartbeat()
     assert checkpoints(tenant) == 2
-    head = newest(tenant)
-    cosigner = aics_tlog.cosignature_vkey(NAME, aics_tlog.parse_vkey(head.verifier_keys[0]).public_key)
+    checkpoint = newest(tenant)
+    cosigner = aics_tlog.cosignature_vkey(NAME, aics_tlog.parse_vkey(checkpoint.verifier_keys[0]).public_key)
     result = aics_tlog.verify_checkpoint(
-        aics_tlog.parse_note(head.note), aics_tlog.parse_vkey(head.verifier_keys[0]), [cosigner], 1, max_age_seconds=60
+        aics_tlog.parse_note(checkpoint.note),
+        aics_tlog.parse_vkey(checkpoint.verifier_keys[0]),
+        [cosigner],
+        1,
+        max_age_seconds=60,
     )
     assert result.ok, result.error
-    assert result.timestamps[NAME] == int(head.signed_at.timestamp())
+    assert result.timestamps[NAME] == int(checkpoint.signed_at.timestamp())
 
 
 def test_every_tenant_has_a_log_of_its_own(tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup) -> None:
@@ -161,9 +165,9 @@ def test_consistency_holds_from_every_checkpoint_to_the_next(tenant: Tenant, sea
         sealing_setup.seal()
     tree = aics_tlog.MerkleTree(bodies_in_order(tenant))
     with unit_of_work(tenant.id):
-        heads = list(Checkpoint.objects.order_by("id").values_list("size", "root"))
-    assert len(heads) == 4
-    assert [(size, tree.root(size)) for size, _ in heads] == [(size, bytes(root)) for size, root in heads]
+        checkpoints = list(Checkpoint.objects.order_by("id").values_list("size", "root"))
+    assert len(checkpoints) == 4
+    assert [(size, tree.root(size)) for size, _ in checkpoints] == [(size, bytes(root)) for size, root in checkpoints]
 
 
 def test_it_refuses_a_log_that_was_rolled_back(tenant: Tenant, sealing_setup: SealingSetup) -> None:

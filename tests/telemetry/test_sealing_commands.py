@@ -67,9 +67,9 @@ def test_a_break_is_acknowledged_with_a_reason_and_goes_on_as_another_log(
 
 
 def assert_verifies_leaves(tenant: Tenant, name: str) -> int:
-    head = newest(tenant)
-    key = aics_tlog.parse_vkey(head.verifier_keys[0])
-    result = aics_tlog.verify_checkpoint(aics_tlog.parse_note(head.note), key, expected_origin=name)
+    checkpoint = newest(tenant)
+    key = aics_tlog.parse_vkey(checkpoint.verifier_keys[0])
+    result = aics_tlog.verify_checkpoint(aics_tlog.parse_note(checkpoint.note), key, expected_origin=name)
     assert result.ok, result.error
     return int(result.size)
 
@@ -123,7 +123,7 @@ def test_a_new_key_is_vouched_for_by_the_old_one(
     with pytest.raises(SystemExit):
         call_command("rotate_sealing_key", "--finish")
     with unit_of_work(tenant.id):
-        assert {head.origin for head in Checkpoint.objects.all()} == {origin(tenant)}
+        assert {checkpoint.origin for checkpoint in Checkpoint.objects.all()} == {origin(tenant)}
     assert len(sealing_setup.key_file.path.read_text().splitlines()) == 1
 
 

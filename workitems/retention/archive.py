@@ -103,7 +103,7 @@ def write_parts(
     head = newest_checkpoint(ctx.tenant_id)
     if RECEIPTS in parts and head is not None and head.note:
         receipts = place / f"{prefix}{RECEIPTS}.ndjson"
-        evidence = evidence_of(receipts, name=f"{prefix}evidence", head=head, whole_log=0)
+        evidence = evidence_of(receipts, name=f"{prefix}evidence", checkpoint=head, whole_log=0)
         files.append(_write(place / f"{prefix}evidence.zip", evidence))
     return files
 

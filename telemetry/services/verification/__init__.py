@@ -3,15 +3,15 @@
 Reads in one snapshot and in streams, so that sealing goes on and memory stays flat, however long the log is.
 """
 
-from telemetry.services.verification.checkpoints import KeptHead
+from telemetry.services.verification.checkpoints import ArchivedCheckpoint
 from telemetry.services.verification.instance import newest_entry, verify_instance
-from telemetry.services.verification.log import Tally, verify_log
+from telemetry.services.verification.log import VerificationStats, verify_log
 from telemetry.services.verification.single import Verified, verify_receipt
 from telemetry.services.verification.snapshot import instance_snapshot, snapshot
 
 __all__ = [
-    "KeptHead",
-    "Tally",
+    "ArchivedCheckpoint",
+    "VerificationStats",
     "Verified",
     "instance_snapshot",
     "newest_entry",

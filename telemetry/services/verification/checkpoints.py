@@ -16,7 +16,7 @@ from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 
 if TYPE_CHECKING:
-    from telemetry.services.verification.log import Tally
+    from telemetry.services.verification.log import VerificationStats
 
 _NEWEST_FIRST: Final = """
 SELECT id, size, root, note, verifier_keys FROM telemetry_checkpoint WHERE tenant_id = %s ORDER BY id DESC
@@ -31,7 +31,7 @@ SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s 
 
 
 @dataclass(frozen=True, slots=True)
-class LogRows:
+class LogQueries:
     """Which log: its name in findings, what its leaves are, and the queries of its heads and kept nodes."""
 
     name: str
@@ -42,23 +42,23 @@ class LogRows:
     parameters: tuple[Any, ...] = ()
 
 
-def tenant_rows(tenant: Tenant) -> LogRows:
+def tenant_log_queries(tenant: Tenant) -> LogQueries:
     """The log of a tenant."""
-    return LogRows(tenant.slug, "receipts", _NEWEST_FIRST, _OLDEST_FIRST, _NODES, (tenant.id,))
+    return LogQueries(tenant.slug, "receipts", _NEWEST_FIRST, _OLDEST_FIRST, _NODES, (tenant.id,))
 
 
 @dataclass(frozen=True, slots=True)
-class KeptHead:
+class ArchivedCheckpoint:
     """A head that was kept outside of the database, and its signed note; without one the place is trusted."""
 
-    head: Checkpoint
+    checkpoint: Checkpoint
     note: SignedNote | None = None
 
 
-class Heads:
+class CheckpointComparison:
     """What was signed of one log, compared with the tree as it grows."""
 
-    def __init__(self, rows: LogRows, *, older: Sequence[KeptHead]) -> None:
+    def __init__(self, rows: LogQueries, *, older: Sequence[ArchivedCheckpoint]) -> None:
         self._rows = rows
         self._things = rows.things
         self._kept = older
@@ -70,7 +70,7 @@ class Heads:
         self._is_broken = False
         self.count = 0
 
-    def check_signatures(self, keys: Sequence[VerifierKey], *, tally_of: Tally) -> Iterator[Finding]:
+    def check_signatures(self, keys: Sequence[VerifierKey], *, stats: VerificationStats) -> Iterator[Finding]:
         """Every stored checkpoint, newest first: signed by a trusted key, and its columns say what it says.
 
         A key that signed a checkpoint together with a trusted one is trusted for the older ones: that is how keys are
@@ -83,12 +83,12 @@ class Heads:
             where = f"checkpoint {ids.public_id(ids.CHECKPOINT, checkpoint_id)} of {size} {self._things}"
             try:
                 note = SignedNote.parse(text)
-                head = Checkpoint.parse(note.text)
+                checkpoint = Checkpoint.parse(note.text)
                 named = [VerifierKey.parse(key) for key in listed]
                 if not trusted and self._origin is None:
                     trusted = {key.public_key: key for key in named}
-                    tally_of.notes.append("The keys are the ones the database names. Say --key to trust your own.")
-                mine = [VerifierKey(head.origin, public) for public in trusted]
+                    stats.notes.append("The keys are the ones the database names. Say --key to trust your own.")
+                mine = [VerifierKey(checkpoint.origin, public) for public in trusted]
                 signers = note.verified_by(mine)
                 if others := [key for key in named if key.public_key not in trusted]:
                     trusted.update({key.public_key: key for key in note.verified_by([*mine, *others])})
@@ -96,13 +96,13 @@ class Heads:
                 yield self._finding("checkpoint_unsigned", f"{where}: {error}")
                 continue
             if self._origin is None:
-                self._origin = head.origin
-                tally_of.signed_by = sorted(key.key_id.hex() for key in signers)
-            if (head.size, head.root) != (size, bytes(root)):
+                self._origin = checkpoint.origin
+                stats.signed_by = sorted(key.key_id.hex() for key in signers)
+            if (checkpoint.size, checkpoint.root) != (size, bytes(root)):
                 yield self._finding("checkpoint_differs", f"{where}: its columns are not what was signed")
-            earlier += head.origin != self._origin
+            earlier += checkpoint.origin != self._origin
         if earlier:
-            tally_of.notes.append(
+            stats.notes.append(
                 f"{earlier} checkpoints are of an earlier log, from before it was acknowledged that it broke off."
             )
         if self._origin is not None:
@@ -113,21 +113,23 @@ class Heads:
     def _checked_older(self, trusted: Sequence[VerifierKey]) -> Iterator[Finding]:
         """Keep those of the older heads that are of this log and signed."""
         for kept in self._kept:
-            head = kept.head
-            what = f"the older checkpoint of {head.size} {self._things}"
+            checkpoint = kept.checkpoint
+            what = f"the older checkpoint of {checkpoint.size} {self._things}"
             try:
                 if kept.note is not None:
-                    kept.note.verified_by([VerifierKey(head.origin, key.public_key) for key in trusted])
+                    kept.note.verified_by([VerifierKey(checkpoint.origin, key.public_key) for key in trusted])
             except UntrustedNote as error:
                 yield self._finding("older_checkpoint_unusable", f"{what}: {error}")
                 continue
-            if self._origin is not None and head.origin != self._origin:
-                yield self._finding("another_log", f"{what} is of {head.origin}, and the log is {self._origin} now")
+            if self._origin is not None and checkpoint.origin != self._origin:
+                yield self._finding(
+                    "another_log", f"{what} is of {checkpoint.origin}, and the log is {self._origin} now"
+                )
                 continue
-            self._older.append(head)
-        self._older.sort(key=lambda head: head.size)
+            self._older.append(checkpoint)
+        self._older.sort(key=lambda checkpoint: checkpoint.size)
 
-    def grown_to(self, tree: CompactRange) -> Iterator[Finding]:
+    def compare_at(self, tree: CompactRange) -> Iterator[Finding]:
         """Compare what was signed at the size that the tree has now."""
         while self._ahead is not None and self._ahead[1] <= tree.size:
             checkpoint_id, size, root = self._ahead
@@ -144,13 +146,14 @@ class Heads:
                     sequence=self._agreed,
                 )
         while self._older and self._older[0].size <= tree.size:
-            head = self._older.pop(0)
-            if head.root != tree.root():
+            checkpoint = self._older.pop(0)
+            if checkpoint.root != tree.root():
                 yield self._finding(
-                    "forked", f"forked: its first {head.size} {self._things} are not the ones that were sealed then"
+                    "forked",
+                    f"forked: its first {checkpoint.size} {self._things} are not the ones that were sealed then",
                 )
 
-    def not_reached(self, tree: CompactRange) -> Iterator[Finding]:
+    def report_unreached(self, tree: CompactRange) -> Iterator[Finding]:
         """What was signed over more than there is."""
         while self._ahead is not None:
             checkpoint_id, size, _ = self._ahead
@@ -160,8 +163,8 @@ class Heads:
                 named = ids.public_id(ids.CHECKPOINT, checkpoint_id)
                 message = f"checkpoint {named} was signed over {size} {self._things}, and the log has {tree.size}"
                 yield self._finding("leaf_missing", message, sequence=tree.size)
-        for head in self._older[-1:]:
-            message = f"rolled back: {head.size} {self._things} were sealed then, and the log has {tree.size} now"
+        for checkpoint in self._older[-1:]:
+            message = f"rolled back: {checkpoint.size} {self._things} were sealed then, and the log has {tree.size} now"
             yield self._finding("rolled_back", message, sequence=tree.size)
 
     def _finding(self, code: str, message: str, sequence: int | None = None) -> Finding:

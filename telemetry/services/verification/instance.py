@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from telemetry.models import InstanceEntry
-from telemetry.services.verification.checkpoints import Heads, KeptHead, LogRows
-from telemetry.services.verification.log import Tally
-from telemetry.services.verification.nodes import KeptNodes
+from telemetry.services.verification.checkpoints import ArchivedCheckpoint, CheckpointComparison, LogQueries
+from telemetry.services.verification.log import VerificationStats
+from telemetry.services.verification.nodes import StoredNodes
 from telemetry.services.verification.snapshot import stream
 from telemetry.tlog.checkpoint import INSTANCE, Checkpoint, times_restored
 from telemetry.tlog.hashing import leaf_hash
@@ -24,7 +24,7 @@ from telemetry.verification_findings import Finding
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 
-_ROWS: Final = LogRows(
+_ROWS: Final = LogQueries(
     INSTANCE,
     "checkpoints",
     "SELECT id, size, root, note, verifier_keys FROM telemetry_instancecheckpoint ORDER BY id DESC",
@@ -55,22 +55,22 @@ class _Known:
 def verify_instance(
     *,
     keys: Sequence[VerifierKey],
-    older: Sequence[KeptHead],
-    tally: Tally,
+    older: Sequence[ArchivedCheckpoint],
+    stats: VerificationStats,
     watch: Callable[[], None] = lambda: None,
 ) -> Iterator[Finding]:
     """Everything that does not hold. Belongs inside `instance_snapshot`.
 
     The tenants' own logs are not looked into: `verify_log` does, and `newest_entry` hands it what this log says.
     """
-    heads = Heads(_ROWS, older=older)
-    yield from heads.check_signatures(keys, tally_of=tally)
-    tree, nodes, is_whole = CompactRange(), KeptNodes(_ROWS), True
+    comparison = CheckpointComparison(_ROWS, older=older)
+    yield from comparison.check_signatures(keys, stats=stats)
+    tree, nodes, is_whole = CompactRange(), StoredNodes(_ROWS), True
     known: dict[str, _Known] = {}
-    yield from heads.grown_to(tree)
+    yield from comparison.compare_at(tree)
     for row in stream(_ENTRIES, []):
         watch()
-        tally.sealed += 1
+        stats.sealed += 1
         yield from _entry(row, known)
         index, value, *_ = row
         if is_whole and index != tree.size:
@@ -78,16 +78,16 @@ def verify_instance(
             is_whole = False
         if is_whole:
             yield from nodes.check(tree.append(bytes(value)))
-            yield from heads.grown_to(tree)
+            yield from comparison.compare_at(tree)
     if is_whole:
-        yield from nodes.left_over()
-        yield from heads.not_reached(tree)
-    tally.checkpoints = heads.count
-    yield from _queued(tally)
-    yield from _tenants(known, tally)
+        yield from nodes.report_extra_nodes()
+        yield from comparison.report_unreached(tree)
+    stats.checkpoints = comparison.count
+    yield from _queued(stats)
+    yield from _tenants(known, stats)
 
 
-def newest_entry(tenant: Tenant, *, origin: str) -> KeptHead | None:
+def newest_entry(tenant: Tenant, *, origin: str) -> ArchivedCheckpoint | None:
     """What the instance's log says of the tenant's, to hold it to, if its newest checkpoint is one of `origin`.
 
     None as well where the entry is of an earlier log, from before a break was acknowledged. Belongs inside `snapshot`.
@@ -95,12 +95,12 @@ def newest_entry(tenant: Tenant, *, origin: str) -> KeptHead | None:
     entry = InstanceEntry.objects.filter(log_id=tenant.id).order_by("-index").first()
     try:
         note = SignedNote.parse(entry.note) if entry else None
-        head = Checkpoint.parse(note.text) if note else None
+        checkpoint = Checkpoint.parse(note.text) if note else None
     except MalformedText:
         return None  # the instance's own verification names it
-    if head is None or times_restored(head.origin) < times_restored(origin):
+    if checkpoint is None or times_restored(checkpoint.origin) < times_restored(origin):
         return None
-    return KeptHead(head, note)
+    return ArchivedCheckpoint(checkpoint, note)
 
 
 def _entry(row: Sequence[Any], known: dict[str, _Known]) -> Iterator[Finding]:
@@ -113,20 +113,22 @@ def _entry(row: Sequence[Any], known: dict[str, _Known]) -> Iterator[Finding]:
         yield _wrong("bytes_differ", "the entry is not the one that was sealed", index)
         return
     try:
-        head = Checkpoint.parse(SignedNote.parse(note).text)
+        checkpoint = Checkpoint.parse(SignedNote.parse(note).text)
     except MalformedText as error:
         yield _wrong("unreadable", f"the entry is no checkpoint: {error}", index)
         return
-    tenant = head.origin.rpartition("/")[2]
+    tenant = checkpoint.origin.rpartition("/")[2]
     if ids.parse_public_id(ids.TENANT, tenant) != log_id:
-        yield _wrong("column_differs", f"the entry is of {head.origin}, and its column says another tenant", index)
-    seen = known.setdefault(tenant, _Known(head))
-    seen.newest = head
+        yield _wrong(
+            "column_differs", f"the entry is of {checkpoint.origin}, and its column says another tenant", index
+        )
+    seen = known.setdefault(tenant, _Known(checkpoint))
+    seen.newest = checkpoint
     if not has_checkpoint:
-        seen.gone.append((index, head))
+        seen.gone.append((index, checkpoint))
 
 
-def _tenants(known: dict[str, _Known], tally: Tally) -> Iterator[Finding]:
+def _tenants(known: dict[str, _Known], stats: VerificationStats) -> Iterator[Finding]:
     """Tenants that are gone, and checkpoints that are, but for those of logs that an operator went on from."""
     slugs = {ids.public_id(ids.TENANT, tenant.id): tenant.slug for tenant in Tenant.objects.all()}
     earlier = 0
@@ -137,23 +139,23 @@ def _tenants(known: dict[str, _Known], tally: Tally) -> Iterator[Finding]:
             yield Finding(newest.origin, "tenant_dropped", message)
             continue
         now = times_restored(newest.origin)
-        gone = [(index, head) for index, head in seen.gone if times_restored(head.origin) == now]
+        gone = [(index, checkpoint) for index, checkpoint in seen.gone if times_restored(checkpoint.origin) == now]
         earlier += len(seen.gone) - len(gone)
         if gone:
-            index, head = gone[-1]
+            index, checkpoint = gone[-1]
             more = f", and {len(gone) - 1} more are not" if len(gone) > 1 else ""
             message = (
-                f"entry {index} of the instance's log is its checkpoint of {head.size} receipts, which is not in the "
-                f"database any more{more}"
+                f"entry {index} of the instance's log is its checkpoint of {checkpoint.size} receipts, which is not in "
+                f"the database any more{more}"
             )
             yield Finding(slugs[name], "checkpoint_missing", message)
     if earlier:
-        tally.notes.append(f"{earlier} entries are of logs that broke off, as was acknowledged.")
+        stats.notes.append(f"{earlier} entries are of logs that broke off, as was acknowledged.")
 
 
-def _queued(tally: Tally) -> Iterator[Finding]:
+def _queued(stats: VerificationStats) -> Iterator[Finding]:
     for checkpoint_id, is_there in stream(_QUEUED, []):
-        tally.waiting += is_there
+        stats.waiting += is_there
         if not is_there:
             named = ids.public_id(ids.CHECKPOINT, checkpoint_id)
             yield _wrong("checkpoint_missing", f"checkpoint {named} is queued, and not in the database any more")

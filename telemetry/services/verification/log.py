@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from telemetry.projections import StoredReceipt, projection_problems
-from telemetry.services.verification.checkpoints import Heads, KeptHead, tenant_rows
-from telemetry.services.verification.nodes import KeptNodes
+from telemetry.services.verification.checkpoints import ArchivedCheckpoint, CheckpointComparison, tenant_log_queries
+from telemetry.services.verification.nodes import StoredNodes
 from telemetry.services.verification.snapshot import stream
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import VerifierKey
@@ -43,7 +43,7 @@ SELECT q.id FROM telemetry_sealqueueentry q
 
 
 @dataclass(slots=True)
-class Tally:
+class VerificationStats:
     """What was looked at."""
 
     sealed: int = 0
@@ -57,8 +57,8 @@ def verify_log(
     tenant: Tenant,
     *,
     keys: Sequence[VerifierKey],
-    older: Sequence[KeptHead],
-    tally: Tally,
+    older: Sequence[ArchivedCheckpoint],
+    stats: VerificationStats,
     watch: Callable[[], None] = lambda: None,
 ) -> Iterator[Finding]:
     """Everything that does not hold. Belongs inside `snapshot`.
@@ -66,14 +66,14 @@ def verify_log(
     `keys` are trusted to sign; without any, those that the newest checkpoint names are, and `tally.notes` says so.
     `older` are heads of this tenant that were kept elsewhere. `watch` is called for every receipt.
     """
-    rows = tenant_rows(tenant)
-    heads = Heads(rows, older=older)
-    yield from heads.check_signatures(keys, tally_of=tally)
-    tree, nodes, is_whole = CompactRange(), KeptNodes(rows), True
-    yield from heads.grown_to(tree)
+    rows = tenant_log_queries(tenant)
+    comparison = CheckpointComparison(rows, older=older)
+    yield from comparison.check_signatures(keys, stats=stats)
+    tree, nodes, is_whole = CompactRange(), StoredNodes(rows), True
+    yield from comparison.compare_at(tree)
     for index, leaf_id, value, *columns in stream(_SEALED, [tenant.id]):
         watch()
-        tally.sealed += 1
+        stats.sealed += 1
         receipt = ids.public_id(ids.RECEIPT, leaf_id)
         yield from _check_receipt(tenant, columns, value, sequence=index, receipt=receipt)
         if is_whole and index != tree.size:
@@ -81,12 +81,12 @@ def verify_log(
             is_whole = False  # no tree can be made of what follows
         if is_whole:
             yield from nodes.check(tree.append(bytes(value)))
-            yield from heads.grown_to(tree)
+            yield from comparison.compare_at(tree)
     if is_whole:
-        yield from nodes.left_over()
-        yield from heads.not_reached(tree)
-    tally.checkpoints = heads.count
-    yield from _check_unsealed(tenant, tally, watch)
+        yield from nodes.report_extra_nodes()
+        yield from comparison.report_unreached(tree)
+    stats.checkpoints = comparison.count
+    yield from _check_unsealed(tenant, stats, watch)
 
 
 def _gap(tenant: Tenant, expected: int, found: int) -> Iterator[Finding]:
@@ -112,13 +112,13 @@ def _check_receipt(
         yield Finding(tenant.slug, code, message, sequence=sequence, receipt=receipt)
 
 
-def _check_unsealed(tenant: Tenant, tally: Tally, watch: Callable[[], None]) -> Iterator[Finding]:
+def _check_unsealed(tenant: Tenant, stats: VerificationStats, watch: Callable[[], None]) -> Iterator[Finding]:
     """Receipts that wait, and those that would wait for ever."""
     for is_queued, *columns in stream(_UNSEALED, [tenant.id]):
         watch()
         row = StoredReceipt(*columns)
         receipt = ids.public_id(ids.RECEIPT, row.id)
-        tally.waiting += is_queued
+        stats.waiting += is_queued
         if not is_queued:
             message = "neither sealed nor queued for it: it was put in, or its leaf was taken out"
             yield Finding(tenant.slug, "never_sealed", message, receipt=receipt)

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from telemetry.sealing.log_rows import LEVELS_APART
-from telemetry.services.verification.checkpoints import LogRows
+from telemetry.services.verification.checkpoints import LogQueries
 from telemetry.services.verification.snapshot import stream
 from telemetry.tlog.tree import Node
 from telemetry.verification_findings import Finding
 
 
-class KeptNodes:
+class StoredNodes:
     """The kept nodes of a log, each level read as the tree completes them."""
 
-    def __init__(self, rows: LogRows) -> None:
+    def __init__(self, rows: LogQueries) -> None:
         self._rows = rows
         self._levels: dict[int, Iterator[tuple[Any, ...]]] = {}
 
@@ -33,7 +33,7 @@ class KeptNodes:
                     sequence=first,
                 )
 
-    def left_over(self) -> Iterator[Finding]:
+    def report_extra_nodes(self) -> Iterator[Finding]:
         """Nodes over leaves that are not there."""
         for level in sorted(self._levels) or [LEVELS_APART]:
             if (extra := self._next(level)) is not None:

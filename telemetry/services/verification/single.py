@@ -32,16 +32,20 @@ def verify_receipt(receipt: Receipt) -> Verified:
     digest = sha256_hex(body)
     if digest != receipt.body_sha256:
         raise errors.ReceiptDoesNotHold(f"The stored bytes hash to {digest}, not to {receipt.body_sha256}.")
-    head = newest_checkpoint(receipt.tenant_id)
+    checkpoint = newest_checkpoint(receipt.tenant_id)
     try:
         proof = proof_of(receipt)
     except errors.ReceiptNotSealed:
         return Verified(digest)
     except LogIncomplete as missing:
         raise errors.ReceiptDoesNotHold(f"It cannot be proven: {missing}.") from missing
-    assert head is not None  # noqa: S101  (there is no proof without one)
+    assert checkpoint is not None  # noqa: S101  (there is no proof without one)
     try:
-        proof.verify(body, [VerifierKey.parse(key) for key in head.verifier_keys], origin=head.note.partition("\n")[0])
+        proof.verify(
+            body,
+            [VerifierKey.parse(key) for key in checkpoint.verifier_keys],
+            origin=checkpoint.note.partition("\n")[0],
+        )
     except ValueError as wrong:
         raise errors.ReceiptDoesNotHold(f"The log does not prove the stored bytes: {wrong}.") from wrong
-    return Verified(digest, proof.index + 1, head.size, head.signed_at)
+    return Verified(digest, proof.index + 1, checkpoint.size, checkpoint.signed_at)

@@ -58,14 +58,14 @@ def test_the_other_implementation_takes_our_notes_and_keys(signer: Signer, log: 
     theirs = aics_tlog.parse_note(note)
     assert aics_tlog.verify_note(theirs, [vkey])
     assert theirs.serialise() == note
-    head = aics_tlog.parse_checkpoint(theirs.text)
-    assert (head.origin, head.size, head.root) == (ORIGIN, 11, log.root(11))
+    tree_head = aics_tlog.parse_checkpoint(theirs.text)
+    assert (tree_head.origin, tree_head.size, tree_head.root) == (ORIGIN, 11, log.root(11))
     assert aics_tlog.format_vkey(vkey) == str(signer.verifier_key)
 
 
 def test_we_take_the_other_implementations_notes(log: Log) -> None:
-    head = aics_tlog.Checkpoint(origin=ORIGIN, size=11, root=log.root(11))
-    note = aics_tlog.sign_checkpoint(head, key(), ORIGIN).serialise()
+    tree_head = aics_tlog.Checkpoint(origin=ORIGIN, size=11, root=log.root(11))
+    note = aics_tlog.sign_checkpoint(tree_head, key(), ORIGIN).serialise()
     vkey = aics_tlog.format_vkey(aics_tlog.vkey_from_ed25519(ORIGIN, key().public_key()))
     assert open_checkpoint(note, [VerifierKey.parse(vkey)], origin=ORIGIN) == log.checkpoint()
 
@@ -76,8 +76,8 @@ def test_a_proof_verifies_here_and_there(signer: Signer, log: Log) -> None:
     assert str(proof) == text
     assert proof.verify(log.entries[4], [signer.verifier_key], origin=ORIGIN) == log.checkpoint()
     # read by hand as the specification says, checked by the other implementation
-    head, _, note = text.partition("\n\n")
-    first, index, *path = head.split("\n")
+    tree_head, _, note = text.partition("\n\n")
+    first, index, *path = tree_head.split("\n")
     assert (first, index) == ("c2sp.org/tlog-proof@v1", "index 4")
     theirs = aics_tlog.parse_checkpoint(aics_tlog.parse_note(note).text)
     assert aics_tlog.verify_leaf_inclusion(
@@ -132,7 +132,7 @@ def test_sixteen_unknown_signatures_are_ignored(signer: Signer, log: Log) -> Non
 
 
 NOTE_LINE = "— a AAAAAAA="
-HEAD = f"o\n1\n{base64.b64encode(EMPTY_ROOT).decode()}\n"
+TREE_HEAD = f"o\n1\n{base64.b64encode(EMPTY_ROOT).decode()}\n"
 
 
 @pytest.mark.parametrize(
@@ -176,18 +176,18 @@ def test_the_last_empty_line_parts_text_and_signatures() -> None:
     "text",
     [
         "o\n1\n",
-        HEAD.removesuffix("\n"),
-        HEAD.replace("\n1\n", "\n01\n"),
-        HEAD.replace("\n1\n", "\n-1\n"),
-        HEAD.replace("\n1\n", "\n+1\n"),
-        HEAD.replace("\n1\n", "\n1 \n"),
-        HEAD.replace("\n1\n", "\n\u0661\n"),
-        HEAD.replace("\n1\n", "\n\n"),
-        HEAD.replace("\n1\n", "\n99999999999999999999\n"),
+        TREE_HEAD.removesuffix("\n"),
+        TREE_HEAD.replace("\n1\n", "\n01\n"),
+        TREE_HEAD.replace("\n1\n", "\n-1\n"),
+        TREE_HEAD.replace("\n1\n", "\n+1\n"),
+        TREE_HEAD.replace("\n1\n", "\n1 \n"),
+        TREE_HEAD.replace("\n1\n", "\n\u0661\n"),
+        TREE_HEAD.replace("\n1\n", "\n\n"),
+        TREE_HEAD.replace("\n1\n", "\n99999999999999999999\n"),
         "o\n1\nAAAA\n",
-        "\n" + HEAD,
-        HEAD + "\n",
-        HEAD.replace("=", ""),
+        "\n" + TREE_HEAD,
+        TREE_HEAD + "\n",
+        TREE_HEAD.replace("=", ""),
     ],
 )
 def test_malformed_checkpoints(text: str) -> None:
@@ -196,9 +196,9 @@ def test_malformed_checkpoints(text: str) -> None:
 
 
 def test_extension_lines_are_kept(signer: Signer) -> None:
-    checkpoint = Checkpoint.parse(f"{HEAD}more of it\n")
+    checkpoint = Checkpoint.parse(f"{TREE_HEAD}more of it\n")
     assert checkpoint.extensions == ("more of it",)
-    assert checkpoint.text() == f"{HEAD}more of it\n"
+    assert checkpoint.text() == f"{TREE_HEAD}more of it\n"
 
 
 @pytest.mark.parametrize(

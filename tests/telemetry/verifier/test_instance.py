@@ -28,8 +28,8 @@ def note_of(log: Log, size: int, origin: str = ORIGIN) -> str:
 @pytest.fixture
 def over(log: Log) -> Log:
     """Leaves in turn: this tenant's checkpoint of 30 n receipts, then another's."""
-    heads = [note_of(log, 30 * turn, origin) for turn in range(1, 21) for origin in (ORIGIN, OTHER)]
-    return Log.of([head.encode() for head in heads])
+    tree_heads = [note_of(log, 30 * turn, origin) for turn in range(1, 21) for origin in (ORIGIN, OTHER)]
+    return Log.of([tree_head.encode() for tree_head in tree_heads])
 
 
 def evidence(folder: Path, log: Log, over: Log, *, index: int = 38, size: int = 40) -> Path:
@@ -53,8 +53,8 @@ def test_two_tenants_are_shown_to_be_in_one_log(run: Run, log: Log, over: Log, t
     made = evidence(tmp_path / "evidence", log, over)
     theirs, between = tmp_path / "theirs.txt", tmp_path / "between.txt"
     theirs.write_text(checkpoint(over, 36, signer=INSTANCE))
-    head = over.checkpoint(40, origin="threada.test/instance").sign([INSTANCE])
-    between.write_text(consistency_text(36, over.consistency(36, 40), head))
+    tree_head = over.checkpoint(40, origin="threada.test/instance").sign([INSTANCE])
+    between.write_text(consistency_text(36, over.consistency(36, 40), tree_head))
     said = run(made, "--against", theirs, "--consistency", between)
     assert (said.code, said.findings) == (0, [])
     assert [(one["size"], one["things"], one["outcome"]) for one in said.report["against"]] == [
@@ -65,10 +65,10 @@ def test_two_tenants_are_shown_to_be_in_one_log(run: Run, log: Log, over: Log, t
     theirs.write_text(checkpoint(fork, 36, signer=INSTANCE))
     said = run(made, "--against", theirs, "--consistency", between)
     assert (said.code, said.findings) == (1, [("forked", None, None)])
-    head_alone = tmp_path / "head.txt"
-    head_alone.write_text(str(head))
+    checkpoint_alone = tmp_path / "head.txt"
+    checkpoint_alone.write_text(str(tree_head))
     theirs.write_text(checkpoint(over, 36, signer=INSTANCE))
-    assert run("--checkpoint", head_alone, "--against", theirs, "--consistency", between).code == 0
+    assert run("--checkpoint", checkpoint_alone, "--against", theirs, "--consistency", between).code == 0
 
 
 def test_a_proof_that_is_not_of_this_checkpoint(run: Run, log: Log, over: Log, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def accepted_of_mutated(rounds: int, seed: int, folder: Path, log: Log, over: Lo
     made = evidence(folder / "evidence", log, over)
     note = (made / "checkpoint.txt").read_text()
     keys = [file.Key.parse(KEY)]
-    head = file.Checkpoint.open(note, keys)
+    tree_head = file.Checkpoint.open(note, keys)
 
     class Member:
         def has(self, _name: str) -> bool:
@@ -103,7 +103,7 @@ def accepted_of_mutated(rounds: int, seed: int, folder: Path, log: Log, over: Lo
         source.proof = proof
         report = file.Report()
         try:
-            file.check_instance_proof(source, note, head, keys, report)
+            file.check_instance_proof(source, note, tree_head, keys, report)
         except (file.Wrong, UnicodeEncodeError):
             return False
         return not report.number_of_findings
@@ -139,11 +139,11 @@ def test_none_of_a_hundred_thousand_instance_proofs_is_accepted(log: Log, over: 
     assert accepted_of_mutated(ROUNDS, seed, tmp_path, log, over) == []
 
 
-def archive(folder: Path, over: Log, heads: list[str], *, size: int | None = None) -> Path:
+def archive(folder: Path, over: Log, tree_heads: list[str], *, size: int | None = None) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "checkpoint.txt").write_text(checkpoint(over, size, signer=INSTANCE))
     (folder / "entries.txt").write_bytes(b"".join(over.entries))
-    (folder / "heads.txt").write_text("".join(heads))
+    (folder / "heads.txt").write_text("".join(tree_heads))
     return folder
 
 
@@ -188,8 +188,8 @@ def test_a_log_without_any_trace_of_it_is_not_the_one_that_was_kept(
 
 
 def test_entries_that_are_not_the_logs(run: Run, log: Log, over: Log, tmp_path: Path) -> None:
-    heads = [note_of(log, 600), note_of(log, 600, OTHER)]
-    made = archive(tmp_path / "instance", over, heads)
+    tree_heads = [note_of(log, 600), note_of(log, 600, OTHER)]
+    made = archive(tmp_path / "instance", over, tree_heads)
     (made / "entries.txt").write_bytes(b"".join(over.entries[1:]))
     assert [one["code"] for one in run(made).report["findings"]] == ["root_differs"]
     (made / "entries.txt").write_bytes(b"".join([over.entries[1], over.entries[0], *over.entries[2:]]))

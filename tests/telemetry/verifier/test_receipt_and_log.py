@@ -129,24 +129,24 @@ def _with(receipt: tuple[Path, Path]) -> tuple[Path, str, Path]:
 
 
 def test_a_whole_log_in_order(run: Run, tmp_path: Path, log: Log) -> None:
-    file, head, old = write_log(tmp_path / "log.ndjson", log.entries), tmp_path / "head", tmp_path / "old"
-    head.write_text(checkpoint(log))
+    file, tree_head, old = write_log(tmp_path / "log.ndjson", log.entries), tmp_path / "head", tmp_path / "old"
+    tree_head.write_text(checkpoint(log))
     old.write_text("".join(checkpoint(log, size) for size in (0, 1, 256, 300, 600)))
-    said = run(file, "--checkpoint", head, "--against", old)
+    said = run(file, "--checkpoint", tree_head, "--against", old)
     assert (said.code, said.report["receipts"], len(said.report["against"])) == (0, 600, 5)
     packed = tmp_path / "log.ndjson.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
-    assert run(packed, "--checkpoint", head).code == 0
+    assert run(packed, "--checkpoint", tree_head).code == 0
     packed.write_bytes(packed.read_bytes()[:-100])
-    assert run(packed, "--checkpoint", head).findings == [("cannot_be_checked", None, None)]
+    assert run(packed, "--checkpoint", tree_head).findings == [("cannot_be_checked", None, None)]
 
 
 def test_a_log_that_was_rolled_back(run: Run, tmp_path: Path, log: Log) -> None:
     """It holds by itself, and is shorter than it was: what was sealed in between is gone."""
-    head, old = tmp_path / "head", tmp_path / "old"
-    head.write_text(checkpoint(log, 300))
+    tree_head, old = tmp_path / "head", tmp_path / "old"
+    tree_head.write_text(checkpoint(log, 300))
     old.write_text(checkpoint(log, 300) + checkpoint(log, 600))
-    said = run(write_log(tmp_path / "log.ndjson", log.entries[:300]), "--checkpoint", head, "--against", old)
+    said = run(write_log(tmp_path / "log.ndjson", log.entries[:300]), "--checkpoint", tree_head, "--against", old)
     assert (said.code, said.findings) == (1, [("rolled_back", None, None)])
     assert [one["outcome"] for one in said.report["against"]] == [
         "the same",
@@ -168,13 +168,13 @@ def _doubled(entries: list[bytes]) -> list[bytes]:
 
 @pytest.mark.parametrize("change", [_edited, _swapped, _doubled])
 def test_a_changed_log(run: Run, tmp_path: Path, log: Log, change: Callable[[list[bytes]], list[bytes]]) -> None:
-    head = tmp_path / "head"
-    head.write_text(checkpoint(log))
-    said = run(write_log(tmp_path / "log.ndjson", change(log.entries)), "--checkpoint", head)
+    tree_head = tmp_path / "head"
+    tree_head.write_text(checkpoint(log))
+    said = run(write_log(tmp_path / "log.ndjson", change(log.entries)), "--checkpoint", tree_head)
     assert (said.code, said.findings) == (1, [("root_differs", None, None)])
     old = tmp_path / "old"
     old.write_text(checkpoint(log, 10) + checkpoint(log, 20))
-    said = run(tmp_path / "log.ndjson", "--checkpoint", head, "--against", old)
+    said = run(tmp_path / "log.ndjson", "--checkpoint", tree_head, "--against", old)
     assert said.findings == [("root_differs", None, None), ("forked", None, None)]
     assert [one["outcome"] for one in said.report["against"]] == [
         "this log continues it",
@@ -183,21 +183,21 @@ def test_a_changed_log(run: Run, tmp_path: Path, log: Log, change: Callable[[lis
 
 
 def test_a_log_of_another_length(run: Run, tmp_path: Path, log: Log) -> None:
-    head = tmp_path / "head"
-    head.write_text(checkpoint(log, 599))
-    said = run(write_log(tmp_path / "log.ndjson", log.entries), "--checkpoint", head)
+    tree_head = tmp_path / "head"
+    tree_head.write_text(checkpoint(log, 599))
+    said = run(write_log(tmp_path / "log.ndjson", log.entries), "--checkpoint", tree_head)
     assert said.findings == [("not_sealed", 599, receipt_id(599))]
-    head.write_text(checkpoint(log, 600))
-    said = run(write_log(tmp_path / "log.ndjson", log.entries[:590]), "--checkpoint", head)
+    tree_head.write_text(checkpoint(log, 600))
+    said = run(write_log(tmp_path / "log.ndjson", log.entries[:590]), "--checkpoint", tree_head)
     assert said.findings == [("receipt_missing", 590, None)]
     assert said.report["findings"][0]["message"] == "the file ends here, the checkpoint has 600 receipts"
 
 
 def test_rotation_is_signed_by_both_keys(run: Run, tmp_path: Path, log: Log) -> None:
     new = Signer(ORIGIN, key(2))
-    head = tmp_path / "head"
-    head.write_text(str(log.checkpoint(600, origin=ORIGIN).sign([SIGNER, new])))
+    tree_head = tmp_path / "head"
+    tree_head.write_text(str(log.checkpoint(600, origin=ORIGIN).sign([SIGNER, new])))
     file = write_log(tmp_path / "log.ndjson", log.entries)
     for known in (SIGNER, new):
-        said = run(file, "--checkpoint", head, key=str(known.verifier_key))
+        said = run(file, "--checkpoint", tree_head, key=str(known.verifier_key))
         assert (said.code, said.report["checkpoint"]["signed_by"]) == (0, known.verifier_key.key_id.hex())

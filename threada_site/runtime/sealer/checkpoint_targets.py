@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from telemetry.sealing.local_publishers import AppendOnlyFile, GitDirectory, as_json
 from telemetry.sealing.publisher import PublishFailure, Target
-from telemetry.sealing.signed_tree_heads import Published
+from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 from threada_site.environment import number, text, words
 
 MISCONFIGURED: Final = "misconfigured"
@@ -28,7 +28,7 @@ class Webhook:
         self._url = url
         self._allow = tuple(allow)
 
-    def __call__(self, batch: Sequence[Published]) -> None:
+    def __call__(self, batch: Sequence[SignedCheckpoint]) -> None:
         from integrations.transport import EgressPolicy, OutboundRequest, TransportFailure, send
 
         body = json.dumps({"checkpoints": [as_json(published) for published in batch]}).encode()
@@ -58,7 +58,7 @@ def _usable(word: str) -> Target:
     except ValueError as error:
         said = str(error)
 
-    def refuse(_batch: Sequence[Published]) -> None:
+    def refuse(_batch: Sequence[SignedCheckpoint]) -> None:
         raise PublishFailure(MISCONFIGURED, said)
 
     return Target(word[:40], refuse, pause_s=0.0)
@@ -77,10 +77,10 @@ def read_target(word: str) -> Target:
             return Target(f"file:{path}", AppendOnlyFile(path), pause_s=0.0)
         return Target(f"git:{path}", GitDirectory(path), pause_s=float(number("THREADA_CHECKPOINT_GIT_SECONDS", 60)))
     if parts.scheme == "mailto" and "@" in parts.path:
-        from telemetry.sealing.mail_publisher import Mailbox
+        from telemetry.sealing.mail_publisher import MailPublisher
 
         sender = text("THREADA_MAIL_FROM") or "Threada <threada@localhost>"
-        mailbox = Mailbox(unquote(parts.path), server=text("THREADA_SMTP_URL"), sender=sender)
+        mailbox = MailPublisher(unquote(parts.path), server=text("THREADA_SMTP_URL"), sender=sender)
         return Target(word, mailbox, pause_s=number("THREADA_CHECKPOINT_MAIL_HOURS", 24) * 3600.0)
     if parts.scheme in ("http", "https") and parts.hostname:
         port = f":{parts.port}" if parts.port else ""

@@ -24,7 +24,7 @@ from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import LineLog
 from telemetry.sealing.log_store import LogStore
-from telemetry.sealing.publisher_pool import Publication
+from telemetry.sealing.publisher_pool import PublisherPool
 from telemetry.sealing.sealer import Sealer
 from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, ensure_embedded_database
 from threada_site.database.role_names import APP
@@ -109,13 +109,13 @@ class SealerProcess:
     def _serve(self, store: LogStore, *, interval_s: float, once: bool) -> bool:
         self._make_first_key(store)
         self._look_at_the_clock(store)
-        publication = Publication(self._targets, store=store, log=self._log)
+        publication = PublisherPool(self._targets, store=store, log=self._log)
         try:
             return self._rounds(store, publication, interval_s=interval_s, once=once)
         finally:
             publication.stop()
 
-    def _rounds(self, store: LogStore, publication: Publication, *, interval_s: float, once: bool) -> bool:
+    def _rounds(self, store: LogStore, publication: PublisherPool, *, interval_s: float, once: bool) -> bool:
         sealer = Sealer(
             store,
             key_file=self._key_file,
@@ -128,7 +128,7 @@ class SealerProcess:
             begun = time.monotonic()
             self._compare_keys(store)
             sealed = sealer.round(seconds=interval_s)
-            publication.write_down(store)
+            publication.save_states(store)
             if self._is_lost:
                 self._log("info", "sealing_resumed")
                 self._is_lost = False

@@ -26,10 +26,10 @@ class Command(TenantCommand):
         if not options["reason"].strip():
             self.misuse("--reason must say why.")
         if options["instance"]:
-            head = acknowledge_instance_log(sealing_anchor(), reason=options["reason"].strip())
-            self.stdout.write(f"{head.origin} goes on from {head.size} checkpoints.")
+            checkpoint = acknowledge_instance_log(sealing_anchor(), reason=options["reason"].strip())
+            self.stdout.write(f"{checkpoint.origin} goes on from {checkpoint.size} checkpoints.")
             return
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
-            head = acknowledge_log(sealing_anchor(), reason=options["reason"].strip(), ctx=ctx)
-        self.stdout.write(f"{head.origin} goes on from {head.size} receipts.")
+            checkpoint = acknowledge_log(sealing_anchor(), reason=options["reason"].strip(), ctx=ctx)
+        self.stdout.write(f"{checkpoint.origin} goes on from {checkpoint.size} receipts.")

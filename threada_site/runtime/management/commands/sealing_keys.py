@@ -18,8 +18,8 @@ class Command(TenantCommand):
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
-            head = newest_checkpoint(ctx.tenant_id)
-        if head is None:
+            checkpoint = newest_checkpoint(ctx.tenant_id)
+        if checkpoint is None:
             self.refuse("Nothing of this tenant is sealed yet.")
-        for key in head.verifier_keys:
+        for key in checkpoint.verifier_keys:
             self.stdout.write(key)

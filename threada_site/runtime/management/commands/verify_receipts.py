@@ -13,8 +13,8 @@ from django.core.management.base import CommandParser
 from telemetry.sealing.key_file import KeyFileProblem
 from telemetry.selectors import log_size, newest_checkpoint
 from telemetry.services.verification import (
-    KeptHead,
-    Tally,
+    ArchivedCheckpoint,
+    VerificationStats,
     instance_snapshot,
     newest_entry,
     snapshot,
@@ -65,40 +65,40 @@ class Command(ProductCommand):
         if wrong:
             self.refuse(f"{wrong} found.")
 
-    def _verify(self, tenant: Tenant, keys: list[VerifierKey], older: list[KeptHead]) -> int:
+    def _verify(self, tenant: Tenant, keys: list[VerifierKey], older: list[ArchivedCheckpoint]) -> int:
         """Verify one tenant, saying what is found as it is found; how much."""
         mine = ids.public_id(ids.TENANT, tenant.id)
-        heads = self._kept_heads(mine, older)
-        tally, found = Tally(), Counter[str]()
+        checkpoints = self._archived_checkpoints(mine, older)
+        stats, found = VerificationStats(), Counter[str]()
         with Progress(tenant.slug) as progress, snapshot(tenant.id):
             progress.of("receipts", log_size(tenant.id))
             newest = newest_checkpoint(tenant.id)
             entry = newest_entry(tenant, origin=newest.origin if newest else "")
-            if entry and entry.head not in [head.head for head in heads]:
-                heads.append(entry)
-            log = verify_log(tenant, keys=keys, older=heads, tally=tally, watch=progress.step)
+            if entry and entry.checkpoint not in [checkpoint.checkpoint for checkpoint in checkpoints]:
+                checkpoints.append(entry)
+            log = verify_log(tenant, keys=keys, older=checkpoints, stats=stats, watch=progress.step)
             self._say(log, found, progress)
             progress.of("cases", case_count(tenant))
             self._say(verify_completeness(tenant, watch=progress.step), found, progress)
-        signed = f", signed with {', '.join(tally.signed_by)}" if tally.signed_by else ""
-        counted = f"{tally.sealed} receipts sealed, {tally.waiting} waiting, {tally.checkpoints} checkpoints{signed}"
-        return self._sum_up(tenant.slug, counted, tally, found)
+        signed = f", signed with {', '.join(stats.signed_by)}" if stats.signed_by else ""
+        counted = f"{stats.sealed} receipts sealed, {stats.waiting} waiting, {stats.checkpoints} checkpoints{signed}"
+        return self._sum_up(tenant.slug, counted, stats, found)
 
-    def _verify_instance(self, keys: list[VerifierKey], older: list[KeptHead]) -> int:
+    def _verify_instance(self, keys: list[VerifierKey], older: list[ArchivedCheckpoint]) -> int:
         """Verify the log whose leaves are the tenants' checkpoints; how much is found."""
-        tally, found = Tally(), Counter[str]()
+        stats, found = VerificationStats(), Counter[str]()
         with Progress(INSTANCE) as progress, instance_snapshot():
-            heads = self._kept_heads(INSTANCE, older)
-            self._say(verify_instance(keys=keys, older=heads, tally=tally, watch=progress.step), found, progress)
+            checkpoints = self._archived_checkpoints(INSTANCE, older)
+            self._say(verify_instance(keys=keys, older=checkpoints, stats=stats, watch=progress.step), found, progress)
         counted = (
-            f"{tally.sealed} checkpoints of tenants sealed, {tally.waiting} waiting, "
-            f"{tally.checkpoints} checkpoints of its own"
+            f"{stats.sealed} checkpoints of tenants sealed, {stats.waiting} waiting, "
+            f"{stats.checkpoints} checkpoints of its own"
         )
-        return self._sum_up(INSTANCE, counted, tally, found)
+        return self._sum_up(INSTANCE, counted, stats, found)
 
-    def _sum_up(self, name: str, counted: str, tally: Tally, found: Counter[str]) -> int:
+    def _sum_up(self, name: str, counted: str, stats: VerificationStats, found: Counter[str]) -> int:
         """The last lines about one log; how much was found."""
-        for note in tally.notes:
+        for note in stats.notes:
             self.stderr.write(f"{name}: {note}")
         unnamed = found.total() - MOST_NAMED
         if unnamed > 0:
@@ -107,13 +107,13 @@ class Command(ProductCommand):
         self.stdout.write(f"{name}: {counted}: {verdict}")
         return found.total()
 
-    def _kept_heads(self, name: str, older: list[KeptHead]) -> list[KeptHead]:
+    def _archived_checkpoints(self, name: str, older: list[ArchivedCheckpoint]) -> list[ArchivedCheckpoint]:
         """The heads of one log that were kept elsewhere: those handed in, and what the sealer here kept last."""
-        heads = [kept for kept in older if _tenant_of(kept) == name]
+        checkpoints = [kept for kept in older if _tenant_of(kept) == name]
         kept = sealing_anchor().last(name)
         if kept is not None and kept.size:
-            heads.append(KeptHead(Checkpoint(kept.origin, kept.size, kept.root)))
-        return heads
+            checkpoints.append(ArchivedCheckpoint(Checkpoint(kept.origin, kept.size, kept.root)))
+        return checkpoints
 
     def _say(self, findings: Iterator[Finding], found: Counter[str], progress: Progress) -> None:
         for finding in findings:
@@ -122,10 +122,10 @@ class Command(ProductCommand):
                 progress.clear()
                 self.stdout.write(str(finding))
 
-    def _dropped(self, older: list[KeptHead], tenants: Any) -> int:
+    def _dropped(self, older: list[ArchivedCheckpoint], tenants: Any) -> int:
         """Logs that were signed once and whose tenant is gone."""
         known = {INSTANCE, *(ids.public_id(ids.TENANT, tenant.id) for tenant in tenants)}
-        gone = {kept.head.origin: kept.head.size for kept in older if _tenant_of(kept) not in known}
+        gone = {kept.checkpoint.origin: kept.checkpoint.size for kept in older if _tenant_of(kept) not in known}
         for origin, size in gone.items():
             self.stdout.write(f"{origin}: {size} receipts were sealed, and the tenant is not in the database any more")
         return len(gone)
@@ -143,21 +143,21 @@ class Command(ProductCommand):
         except KeyFileProblem:
             return []
 
-    def _older(self, file: Path | None) -> list[KeptHead]:
+    def _older(self, file: Path | None) -> list[ArchivedCheckpoint]:
         if file is None:
             return []
         try:
-            heads = [KeptHead(Checkpoint.parse(note.text), note) for note in notes_in(file.read_text())]
+            checkpoints = [ArchivedCheckpoint(Checkpoint.parse(note.text), note) for note in notes_in(file.read_text())]
         except (OSError, UnicodeDecodeError, MalformedText) as error:
             self.misuse(f"--against {file}: {error}")
-        if not heads:
+        if not checkpoints:
             self.misuse(f"--against {file} holds no checkpoint.")
-        return heads
+        return checkpoints
 
 
-def _tenant_of(kept: KeptHead) -> str:
+def _tenant_of(kept: ArchivedCheckpoint) -> str:
     """The public id of the tenant whose log it is: the last part of the origin."""
-    return kept.head.origin.rpartition("/")[2]
+    return kept.checkpoint.origin.rpartition("/")[2]
 
 
 def _lines_of(value: str) -> list[str]:

@@ -24,21 +24,21 @@ _SIGNS: Final = r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212\u2
 _DANGEROUS: Final = re.compile(rf"[\t\r\n]|[{_UNSEEN}{_UNSEEN_TOO}]*[{_SIGNS}|%]")
 
 
-def neutralised(cell: str) -> str:
+def neutralize_formula(cell: str) -> str:
     """`cell`, with an apostrophe in front when a spreadsheet might evaluate it."""
     return f"'{cell}" if _DANGEROUS.match(cell) else cell
 
 
-class Delimited:
+class CsvEncoder:
     """A header line, then one receipt a line."""
 
-    def head(self) -> bytes:
+    def header(self) -> bytes:
         return _written([COLUMNS])
 
     def encode(self, bodies: Bodies) -> bytes:
         return _written([_cells(bytes(body)) for body in bodies])
 
-    def tail(self) -> bytes:
+    def footer(self) -> bytes:
         return b""
 
 
@@ -49,7 +49,7 @@ def _cells(body: bytes) -> tuple[str, ...]:
         reason_codes=" ".join(row.reason_codes),  # type: ignore[arg-type]
         body=row.body.decode().replace(";", "\\u003b"),  # type: ignore[arg-type]
     )
-    return tuple("" if value is None else neutralised(str(value)) for value in flat)
+    return tuple("" if value is None else neutralize_formula(str(value)) for value in flat)
 
 
 def _written(lines: list[tuple[str, ...]]) -> bytes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from telemetry.formats.encoder import Bodies
 
 
-class Lines:
+class NdjsonEncoder:
     """The stored bodies, each ended by a line feed."""
 
-    def head(self) -> bytes:
+    def header(self) -> bytes:
         return b""
 
     def encode(self, bodies: Bodies) -> bytes:
         return b"\n".join((*bodies, b""))
 
-    def tail(self) -> bytes:
+    def footer(self) -> bytes:
         return b""
