@@ -24,7 +24,7 @@ from tests.factories import PASSWORD
 from tests.workitems.office import RULES, Office
 from tests.workitems.test_bad_votes import contents
 from tests.workitems.test_delegations import let_stand_in
-from tests.workitems.test_escalating import escalate
+from tests.workitems.test_escalation import escalate
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_group, define_role
 from threada_site.kernel import clock

@@ -21,7 +21,7 @@ from integrations.models import Execution
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
-from tests.workitems.test_changes import change
+from tests.workitems.test_amendments import change
 from tests.workitems.test_concurrency import at_once, edit
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors

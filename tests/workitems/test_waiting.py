@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from policies.language.approvals import Leaf
 from tests.workitems.office import RULES, Office
-from tests.workitems.test_escalating import escalate
+from tests.workitems.test_escalation import escalate
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from workitems import selectors

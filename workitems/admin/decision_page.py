@@ -21,7 +21,7 @@ from threada_site.kernel.characters import code_point, name_of, turns_text, unse
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.truncate import shorten
 from workitems import selectors
-from workitems.admin.changes import changes_since
+from workitems.admin.envelope_differences import differences_to
 from workitems.admin.gist import gist_of, gists_of
 from workitems.admin.sent import what_is_sent
 from workitems.approvers import count_votes
@@ -83,7 +83,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     }
     whole = query.get("whole") == "1"
     content = _content(step, sealed, envelope, whole=whole)
-    changes = changes_since(previous, sealed, step.work_item.payload, whole=whole) if previous else None
+    changes = differences_to(previous, sealed, step.work_item.payload, whole=whole) if previous else None
     return {
         **page,
         **content,

@@ -21,17 +21,17 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
 from workitems import selectors
-from workitems.admin.attention import AttentionPages
+from workitems.admin.amendments import AmendmentPages
+from workitems.admin.decision_statistics import DecisionStatisticsPages
 from workitems.admin.batch_page import CHOICE, batch_page, decide_batch
-from workitems.admin.changing import ChangingPages
 from workitems.admin.decision_page import decision_page
 from workitems.admin.desk import desk_page, next_step, step_id_in
 from workitems.admin.desk_views import DeskViewPages
 from workitems.admin.filters import WORKFLOW
-from workitems.admin.handing_on import HandingOnPages
+from workitems.admin.reassignment import ReassignmentPages
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.shapes import CAST_VOTE
-from workitems.desk.readings import note_shown
+from workitems.desk.page_views import record_page_views
 from workitems.items.locks import locked_step
 from workitems.items.questions import question_of
 from workitems.items.receipts import subject_of
@@ -43,7 +43,7 @@ DESK: Final = "Decision desk"
 
 
 @admin.register(DecisionStep)
-class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, AttentionPages, TenantAdmin):
+class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, DecisionStatisticsPages, TenantAdmin):
     heading = "Decisions"
     id_prefix = ids.DECISION_STEP
     key = "-id"
@@ -130,7 +130,7 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, AttentionP
                 messages.error(request, sentence)
             return HttpResponseRedirect(desk)
         if is_looked_at(request):
-            note_shown((row.step for row in page["rows"]), ctx=ctx)
+            record_page_views((row.step for row in page["rows"]), ctx=ctx)
         frame = {**self.admin_site.each_context(request), "title": "Decide together", "desk_url": desk}
         return TemplateResponse(request, "workitems/batch.html", {**frame, **page})
 
@@ -146,7 +146,7 @@ class DecisionStepAdmin(ChangingPages, HandingOnPages, DeskViewPages, AttentionP
         response: Any = super().row_view(request, key)
         page = response.context_data
         if page["may_vote"] and is_looked_at(request):
-            note_shown([page["row"]], ctx=page["ctx"])
+            record_page_views([page["row"]], ctx=page["ctx"])
         return response
 
     def page_asked(self, row: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:

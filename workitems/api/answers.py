@@ -186,7 +186,7 @@ STEP: Final = representation(
         "closed_at": MAYBE_INSTANT,
     },
 )
-STEP_CHANGED: Final = representation(
+STEP_AMENDED: Final = representation(
     "DecisionStepChanged",
     {
         "decision_step": STEP,

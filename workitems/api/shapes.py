@@ -136,7 +136,7 @@ LIFT_FREEZE: Final = shape(
     {"reason": {"type": "string", "maxLength": 1000}}, example={"reason": "The bank has found the fault."}
 )
 
-CHANGE_STEP: Final = shape(
+AMEND_STEP: Final = shape(
     {
         "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "What you were shown."},
         "input": {"type": "object", "maxProperties": 200, "description": "Replaces the action's input."},

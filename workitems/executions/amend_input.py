@@ -40,7 +40,7 @@ from workitems.steps.voting import check_may_decide, execution_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Amendment:
     """What the action's input, or the payload, shall be instead, and which envelope the editor was shown."""
 
     envelope_sha256: str
@@ -49,14 +49,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class Amended:
     """The step at which the case waits now, and how its envelope differs from the one before."""
 
     step: DecisionStep
     difference: Difference
 
 
-def change_input(item: WorkItem, step: DecisionStep, change: Change, *, ctx: ActingContext) -> Changed:
+def amend_input(item: WorkItem, step: DecisionStep, amendment: Amendment, *, ctx: ActingContext) -> Amended:
     """Change what a locked, pending step asks about: it is superseded, and a new one opens over a new envelope.
 
     The policies in force decide about the change. What they refuse, or what cannot be sealed, changes nothing. A new
@@ -64,27 +64,27 @@ def change_input(item: WorkItem, step: DecisionStep, change: Change, *, ctx: Act
     `PolicyDenied`, `InvalidRequest`, `PayloadTooLarge`, `PayloadSchemaViolation`, `ExpressionFailed`.
     """
     execution = execution_of(step)
-    check_may_decide(item, step, execution, change.envelope_sha256, ctx=ctx)
-    edits_input = _edits(change.input, execution.input if execution else None, "/input")
-    edits_payload = _edits(change.payload, item.payload, "/payload")
+    check_may_decide(item, step, execution, amendment.envelope_sha256, ctx=ctx)
+    edits_input = _edits(amendment.input, execution.input if execution else None, "/input")
+    edits_payload = _edits(amendment.payload, item.payload, "/payload")
     if not (edits_input or edits_payload):
         raise errors.InvalidRequest("This changes nothing. To approve it as it is, vote on it.")
     if edits_input and execution is None:
         unused = FieldError("/input", "this step is about no action, so there is no input", "not_allowed")
         raise errors.InvalidRequest("This step is about the work item itself. Change its payload.", errors=[unused])
-    payload_bytes = checked_new_payload(item, change.payload, ctx=ctx) if edits_payload else b""
+    payload_bytes = checked_new_payload(item, amendment.payload, ctx=ctx) if edits_payload else b""
     close_step(step, StepStatus.SUPERSEDED, item=item, ctx=ctx, execution=execution)
     if execution is not None and edits_input:
-        _replace_input(item, execution, change.input or {}, ctx=ctx)
+        _replace_input(item, execution, amendment.input or {}, ctx=ctx)
     if edits_payload:
-        replace_payload(item, change.payload, payload_bytes, ctx=ctx)
-    following = _decide_anew(item, step, execution, new_payload=edits_payload, ctx=ctx)
-    changed = Changed(
+        replace_payload(item, amendment.payload, payload_bytes, ctx=ctx)
+    following = _re_evaluate(item, step, execution, new_payload=edits_payload, ctx=ctx)
+    amended = Amended(
         following, difference(parse_json(bytes(step.envelope.body)), parse_json(bytes(following.envelope.body)))
     )
     parts = [name for name, edited in (("input", edits_input), ("payload", edits_payload)) if edited]
-    _record_changed(item, step, execution, changed, parts, ctx=ctx)
-    return changed
+    _record_amended(item, step, execution, amended, parts, ctx=ctx)
+    return amended
 
 
 def _edits(sent: Any, now: Any, pointer: str) -> bool:
@@ -110,7 +110,7 @@ def _replace_input(item: WorkItem, execution: Execution, value: dict[str, Any], 
     )
 
 
-def _decide_anew(
+def _re_evaluate(
     item: WorkItem, step: DecisionStep, execution: Execution | None, *, new_payload: bool, ctx: ActingContext
 ) -> DecisionStep:
     """Ask the policies, then the people: about the new payload first, then about the action that waits for it."""
@@ -177,11 +177,11 @@ def _denied(decision: PolicyDecision) -> errors.PolicyDenied:
     )
 
 
-def _record_changed(
+def _record_amended(
     item: WorkItem,
     step: DecisionStep,
     execution: Execution | None,
-    changed: Changed,
+    amended: Amended,
     parts: list[str],
     *,
     ctx: ActingContext,
@@ -196,11 +196,11 @@ def _record_changed(
             "decision_step_id": step.public_id,
             "envelope_sha256": step.envelope_sha256,
             "changed": parts,
-            "places": [change.pointer for change in changed.difference.changes],
+            "places": [change.pointer for change in amended.difference.changes],
         },
         outcome={
-            "decision_step_id": changed.step.public_id,
-            "envelope_sha256": changed.step.envelope_sha256,
-            "status": changed.step.status,
+            "decision_step_id": amended.step.public_id,
+            "envelope_sha256": amended.step.envelope_sha256,
+            "status": amended.step.status,
         },
     )

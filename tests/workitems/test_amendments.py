@@ -16,7 +16,7 @@ from tests.workitems.test_api import fits
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from workitems.api import answers
-from workitems.executions.amend_input import Change, Changed, change_input
+from workitems.executions.amend_input import Amended, Amendment, amend_input
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Vote, WorkItem
 
@@ -33,11 +33,11 @@ TAKES_INPUT = {
 }
 
 
-def change(office: Office, step: DecisionStep, by: str, **what: Any) -> Changed:
+def change(office: Office, step: DecisionStep, by: str, **what: Any) -> Amended:
     with unit_of_work(office.tenant.id):
         item, locked = locked_step(step.id, ctx=office.system)
-        return change_input(
-            item, locked, Change(**{"envelope_sha256": step.envelope_sha256, **what}), ctx=office.ctx(by)
+        return amend_input(
+            item, locked, Amendment(**{"envelope_sha256": step.envelope_sha256, **what}), ctx=office.ctx(by)
         )
 
 
@@ -240,7 +240,7 @@ def test_over_http(office: Office, bank: Receiver) -> None:
     path = f"/decision-steps/{step.public_id}/changes"
     answer = office.api("fay").post(path, body, headers={"Idempotency-Key": "one"})
     assert answer.status_code == 201
-    fits(answers.STEP_CHANGED, answer.json())
+    fits(answers.STEP_AMENDED, answer.json())
     assert answer.json()["superseded_decision_step_id"] == step.public_id
     assert answer.json()["decision_step"]["envelope"]["request"]["body"]["note"] == "second"
     again = office.api("fay").post(path, body, headers={"Idempotency-Key": "one"})

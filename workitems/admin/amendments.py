@@ -13,14 +13,14 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.strict import parse_json
-from workitems.api.shapes import CHANGE_STEP
-from workitems.executions.amend_input import Change, change_input
+from workitems.api.shapes import AMEND_STEP
+from workitems.executions.amend_input import Amendment, amend_input
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep
 
 
-class ChangeForm(ConsoleForm):
+class AmendmentForm(ConsoleForm):
     """Input and payload as JSON, as they are now."""
 
     intro = (
@@ -42,14 +42,14 @@ class ChangeForm(ConsoleForm):
             self.fields["input"].initial = _as_text(step.execution.input)
 
 
-class ChangingPages:
+class AmendmentPages:
     """The form page of a decision step on which it is changed; mixed into the admin of decision steps."""
 
     url_of: ClassVar[Any]
 
     @form_page(
         "Approve with changes",
-        form=ChangeForm,
+        form=AmendmentForm,
         scope=Scope.DECISIONS_DECIDE,
         submit="Change it and ask anew",
         of_row=True,
@@ -61,8 +61,8 @@ class ChangingPages:
         item, step = locked_step(parsed, ctx=call.ctx)
         call.subject = subject_of(item)
         sent = {name: _parsed(form.cleaned_data, name) for name in ("input", "payload") if form.cleaned_data.get(name)}
-        body = CHANGE_STEP.check({"envelope_sha256": form.cleaned_data["envelope_sha256"], **sent})
-        changed = change_input(item, step, Change(**body), ctx=call.ctx)
+        body = AMEND_STEP.check({"envelope_sha256": form.cleaned_data["envelope_sha256"], **sent})
+        changed = amend_input(item, step, Amendment(**body), ctx=call.ctx)
         count = len(changed.difference.changes) + changed.difference.omitted
         places = "1 place" if count == 1 else f"{count} places"
         return Done(

@@ -85,7 +85,7 @@ class EscalateForm(ConsoleForm):
             self.fields["to"].help_text = "The rule names nobody. Who manages the workflow may name somebody."
 
 
-class HandingOnPages:
+class ReassignmentPages:
     """The form pages of a decision step on which it is handed on; mixed into the admin of decision steps."""
 
     @form_page("Reassign", form=ReassignForm, scope=Scope.DECISIONS_DECIDE, submit="Hand it over", of_row=True)

@@ -20,7 +20,7 @@ _MOST_WHOLE: Final = 5_000
 
 
 @dataclass(frozen=True)
-class ShownChange:
+class ShownDifference:
     """One place that differs, in words."""
 
     place: str
@@ -31,14 +31,14 @@ class ShownChange:
 
 
 @dataclass(frozen=True)
-class Changes:
+class ShownDifferences:
     """What changed, and whether any of it was left out."""
 
-    shown: list[ShownChange]
+    shown: list[ShownDifference]
     is_cut: bool
 
 
-def changes_since(previous: DecisionStep, sealed: dict[str, Any], payload: Any, *, whole: bool) -> Changes:
+def differences_to(previous: DecisionStep, sealed: dict[str, Any], payload: Any, *, whole: bool) -> ShownDifferences:
     """What differs between the envelope of `previous` and the one that is sealed now, and between their payloads.
 
     Ids, versions and digests that only follow from the rest are left aside.
@@ -59,8 +59,8 @@ def changes_since(previous: DecisionStep, sealed: dict[str, Any], payload: Any, 
         )
         is_cut = is_cut or before_cut or after_cut
         place = " / ".join(part.replace("~1", "/").replace("~0", "~") for part in change.pointer.split("/")[1:])
-        shown.append(ShownChange(place, before_text, after_text, "from" not in told, is_absent="to" not in told))
-    return Changes(shown, is_cut)
+        shown.append(ShownDifference(place, before_text, after_text, "from" not in told, is_absent="to" not in told))
+    return ShownDifferences(shown, is_cut)
 
 
 def _compared(sealed: dict[str, Any]) -> dict[str, Any]:

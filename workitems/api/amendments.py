@@ -11,15 +11,15 @@ from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import ids
 from threada_site.kernel.context import Scope
-from workitems.api.answers import STEP_CHANGED
-from workitems.api.shapes import CHANGE_STEP
+from workitems.api.answers import STEP_AMENDED
+from workitems.api.shapes import AMEND_STEP
 from workitems.api.steps import shown_step
-from workitems.executions.amend_input import Change, change_input
+from workitems.executions.amend_input import Amendment, amend_input
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 
 
-class ChangeDecisionStep(TenantView):
+class AmendDecisionStep(TenantView):
     scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
 
     @operation(
@@ -31,8 +31,8 @@ class ChangeDecisionStep(TenantView):
             "the changed input or payload, and a new step asks about the new envelope, of at least the people asked "
             "before. Read it and vote on it to approve it. What the policies refuse changes nothing."
         ),
-        body=CHANGE_STEP,
-        answers={201: STEP_CHANGED},
+        body=AMEND_STEP,
+        answers={201: STEP_AMENDED},
         reasons=(
             "step_closed",
             "voter_excluded",
@@ -49,10 +49,10 @@ class ChangeDecisionStep(TenantView):
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
-        body = CHANGE_STEP.check(request.data)
+        body = AMEND_STEP.check(request.data)
         item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
         self.subject = subject_of(item)
-        changed = change_input(item, step, Change(**body), ctx=request.auth)
+        changed = amend_input(item, step, Amendment(**body), ctx=request.auth)
         answer = {
             "decision_step": shown_step(changed.step.id, ctx=request.auth),
             "superseded_decision_step_id": step.public_id,
