@@ -22,7 +22,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.truncate import shorten
 from workitems import selectors
 from workitems.admin.envelope_differences import differences_to
-from workitems.admin.gist import gist_of, gists_of
+from workitems.admin.preview import preview_of, previews_of
 from workitems.admin.sent import what_is_sent
 from workitems.approvers import count_votes
 from workitems.approvers.eligibility import (
@@ -66,7 +66,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     previous = selectors.superseded_before(step)
     page = {
         "question": question_of(step),
-        "gist": gist_of(step.work_item.payload) if isinstance(step.work_item.payload, dict) else [],
+        "preview": preview_of(step.work_item.payload) if isinstance(step.work_item.payload, dict) else [],
         "item": step.work_item,
         "envelope_bytes": len(envelope),
         "rule": rule,
@@ -169,8 +169,8 @@ def _could_decide(
 def _decided_alike(step: DecisionStep, *, ctx: ActingContext) -> list[tuple[DecisionStep, list[tuple[str, str]]]]:
     """What was decided before under the same rule about the same action, the newest first, with what it was about."""
     found = selectors.decided_alike(step, ctx=ctx, most=ALIKE_SHOWN)
-    gists = gists_of([one.work_item_id for one in found], ctx=ctx) if found else {}
-    return [(one, gists.get(one.work_item_id, [])) for one in found]
+    previews = previews_of([one.work_item_id for one in found], ctx=ctx) if found else {}
+    return [(one, previews.get(one.work_item_id, [])) for one in found]
 
 
 def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:

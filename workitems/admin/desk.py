@@ -18,7 +18,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from workitems import selectors
 from workitems.admin.filters import workflow_choices
-from workitems.admin.gist import gists_of
+from workitems.admin.preview import previews_of
 from workitems.desk.models import NAME_LENGTH
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepKind
@@ -38,7 +38,7 @@ class DeskRow:
 
     step: DecisionStep
     url: str
-    gist: list[tuple[str, str]]
+    preview: list[tuple[str, str]]
     approvals: int
     is_overdue: bool
     has_deadline: bool
@@ -143,7 +143,7 @@ def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]
     together: dict[str, list[DecisionStep]] = {}
     for step in steps:
         together.setdefault(step.batch_key or step.public_id, []).append(step)
-    gists = gists_of([step.work_item_id for step in steps], ctx=ctx)
+    previews = previews_of([step.work_item_id for step in steps], ctx=ctx)
     approvals = _approvals(steps, ctx=ctx)
     rules = _rules(steps, ctx=ctx)
     now = clock.now()
@@ -157,7 +157,7 @@ def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]
                 question=question_of(first),
                 rules=rules.get(first.policy_decision_id, []),
                 reasons=first.reason_codes,
-                rows=[_row(step, gists, approvals, now=now, ctx=ctx) for step in members],
+                rows=[_row(step, previews, approvals, now=now, ctx=ctx) for step in members],
                 caps=[(level.value, cap_of(level)) for level in RiskLevel if level in levels],
             )
         )
@@ -166,7 +166,7 @@ def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]
 
 def _row(
     step: DecisionStep,
-    gists: Mapping[uuid.UUID, list[tuple[str, str]]],
+    previews: Mapping[uuid.UUID, list[tuple[str, str]]],
     approvals: Mapping[uuid.UUID, int],
     *,
     now: datetime,
@@ -176,7 +176,7 @@ def _row(
     return DeskRow(
         step=step,
         url=reverse("admin:workitems_decisionstep_change", args=[step.public_id]),
-        gist=gists.get(step.work_item_id, []),
+        preview=previews.get(step.work_item_id, []),
         approvals=approvals.get(step.id, 0),
         is_overdue=step.urgent_at <= now,
         has_deadline=step.urgent_at < NEVER,

@@ -17,18 +17,18 @@ _TEXT: Final = 60
 _LARGEST: Final = 16_384
 
 
-def gist_of(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+def preview_of(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The first plain values of a payload, short, to tell one request from another."""
     plain = ((name, value) for name, value in payload.items() if not isinstance(value, dict | list))
     return [(name, _short(plainly(value))) for name, value in list(plain)[:_PARTS]]
 
 
-def gists_of(items: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:
-    """The gist of each item; large payloads are not read for it."""
+def previews_of(items: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:
+    """The preview of each item; large payloads are not read for it."""
     stored = Func(F("payload"), function="pg_column_size", output_field=IntegerField())
     rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=items).annotate(stored=stored)
     small = rows.filter(stored__lt=_LARGEST).values_list("id", "payload")
-    return {item_id: gist_of(payload) for item_id, payload in small}
+    return {item_id: preview_of(payload) for item_id, payload in small}
 
 
 def _short(text: str) -> str:
