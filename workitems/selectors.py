@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from integrations.models import Execution, Freeze
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from workitems.approvers.eligibility import held_by
+from workitems.approvers.eligibility import approver_keys_of
 from workitems.lifecycle import StepStatus
 from workitems.models import (
     AwaitedKey,
@@ -224,18 +224,18 @@ def freezes(ctx: ActingContext) -> QuerySet[Freeze]:
     return Freeze.objects.filter(tenant_id=ctx.tenant_id)
 
 
-def steps_waiting_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
+def steps_pending_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
     """Of `steps`, the pending ones that the caller counts on now, and has not voted on.
 
     Answered from an index (`AwaitedKey`), however many are pending; whom the caller stands in for is looked up first.
     """
     if ctx.principal_kind is not PrincipalKind.HUMAN:
         return steps.none()
-    keys, barring = held_by(ctx)
-    awaited = AwaitedKey.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), key__in=sorted(keys))
+    keys, excluding = approver_keys_of(ctx)
+    pending_approver = AwaitedKey.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), key__in=sorted(keys))
     voted = Vote.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), voter_id=ctx.principal_id)
-    return steps.filter(Exists(awaited), ~Exists(voted), status=StepStatus.PENDING).exclude(
-        excluded_ids__overlap=sorted(barring)
+    return steps.filter(Exists(pending_approver), ~Exists(voted), status=StepStatus.PENDING).exclude(
+        excluded_ids__overlap=sorted(excluding)
     )
 
 

@@ -100,7 +100,7 @@ def test_steps_that_wait_for_somebody(office: Office) -> None:
     def mine(name: str) -> set[object]:
         ctx = office.ctx(name)
         with unit_of_work(office.tenant.id):
-            return {step.id for step in selectors.steps_waiting_for(ctx, selectors.decision_steps(ctx))}
+            return {step.id for step in selectors.steps_pending_for(ctx, selectors.decision_steps(ctx))}
 
     assert mine("fay") == {first.id}
     assert mine("finn") == {second.id}

@@ -123,7 +123,7 @@ def waiting_most_urgent_first(
     if position is not None:
         urgent_at, step_id = position
         rows = rows.filter(Q(urgent_at__gt=urgent_at) | Q(urgent_at=urgent_at, id__gt=step_id))
-    mine = selectors.steps_waiting_for(ctx, rows)
+    mine = selectors.steps_pending_for(ctx, rows)
     return list(
         mine.select_related("execution", "claimed_by", "work_item__requester")
         .defer("work_item__payload", "work_item__payload_salt")

@@ -22,9 +22,9 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
 from workitems import selectors
 from workitems.admin.amendments import AmendmentPages
-from workitems.admin.decision_statistics import DecisionStatisticsPages
 from workitems.admin.batch_page import CHOICE, batch_page, decide_batch
 from workitems.admin.decision_page import decision_page
+from workitems.admin.decision_statistics import DecisionStatisticsPages
 from workitems.admin.desk import desk_page, next_step, step_id_in
 from workitems.admin.desk_views import DeskViewPages
 from workitems.admin.filters import WORKFLOW
@@ -74,7 +74,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         ctx = context_of(request)
         rows = selectors.decision_steps(ctx)
         if request.GET.get("mine") == "true":
-            rows = selectors.steps_waiting_for(ctx, rows)
+            rows = selectors.steps_pending_for(ctx, rows)
         return rows.select_related("execution")
 
     def find(self, key: str, *, ctx: ActingContext) -> DecisionStep:

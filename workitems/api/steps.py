@@ -44,7 +44,7 @@ class DecisionSteps(TenantView):
     def get(self, request: Any) -> Response:
         rows = apply_filters(DecisionStepFilters, selectors.decision_steps(request.auth), request)
         if request.query_params.get("mine") == "true":
-            rows = selectors.steps_waiting_for(request.auth, rows)
+            rows = selectors.steps_pending_for(request.auth, rows)
         active_members = active_members_of(request.auth.tenant_id)
         return Response(
             paginate(

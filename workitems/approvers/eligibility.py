@@ -14,7 +14,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.members import Member, members
 from workitems.approvers import count_votes
-from workitems.approvers.awaited_keys import approver_keys
+from workitems.approvers.approver_keys import approver_keys
 from workitems.approvers.count_votes import Approver
 from workitems.models import DecisionStep, Delegation, Vote
 
@@ -170,7 +170,7 @@ def approvers_matching(targets: Iterable[Leaf], people: Iterable[Approver]) -> l
     return [person for person in people if keys & _keys_of(person)]
 
 
-def held_by(ctx: ActingContext, *, now: datetime | None = None) -> tuple[frozenset[str], frozenset[uuid.UUID]]:
+def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> tuple[frozenset[str], frozenset[uuid.UUID]]:
     """The keys by which steps wait for who makes this request, and the people whose part in a case bars them."""
     keys = approver_keys(
         name=ctx.principal_name,

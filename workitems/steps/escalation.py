@@ -20,7 +20,7 @@ from workitems.approvers.eligibility import active_members_of, approver_of, appr
 from workitems.items.receipts import record_item, step_blocks, with_ids
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice
-from workitems.steps.awaited_rows import wait_for_more
+from workitems.steps.pending_approvers import add_pending_approvers
 from workitems.steps.voting import check_open, check_permitted, execution_of
 
 
@@ -73,7 +73,7 @@ def raise_to(
     step.escalated_to = [*step.escalated_to, *({leaf.kind: leaf.name} for leaf in added)]
     step.weigh_due = True
     step.save(update_fields=["escalate_at", "escalated_at", "escalated_to", "weigh_due"])
-    wait_for_more(step, added, workflow_id=item.workflow_version.workflow_id)
+    add_pending_approvers(step, added, workflow_id=item.workflow_version.workflow_id)
     blocks = step_blocks(step)
     blocks["inputs"] |= {
         "escalated_to": with_ids([{leaf.kind: leaf.name} for leaf in added]),

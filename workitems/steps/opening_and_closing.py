@@ -22,10 +22,10 @@ from workitems.items.transitions import transition_step
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice, notice_job, notice_row
-from workitems.steps.awaited_rows import awaited_rows, stop_waiting
 from workitems.steps.batch_limits import batch_key
 from workitems.steps.due_dates import due_dates
 from workitems.steps.exclusions import excluded_principals
+from workitems.steps.pending_approvers import clear_pending_approvers, pending_approver_rows
 from workitems.steps.pins import ask_anew_if_overtaken
 
 _DECIDED: Final = frozenset({StepStatus.APPROVED, StepStatus.REJECTED, StepStatus.EXPIRED})
@@ -98,7 +98,7 @@ def open_step(
         [
             *rows,
             step,
-            *awaited_rows(step, rule, workflow_id=item.workflow_version.workflow_id),
+            *pending_approver_rows(step, rule, workflow_id=item.workflow_version.workflow_id),
             told,
             *item_receipt_rows(
                 "decision_step.opened",
@@ -127,7 +127,7 @@ def close_step(
     """Close a locked step with its receipt, which says how long it was open: nobody is waited for any more."""
     transition_step(step, status)
     assert step.closed_at is not None  # noqa: S101  (it is closed now)
-    stop_waiting(step, item=item)
+    clear_pending_approvers(step, item=item)
     if status in _DECIDED:
         notice("decided", step, None, ctx, status=status.value)
     record_item(

@@ -18,7 +18,7 @@ from workitems.approvers.count_votes import VoteResult
 from workitems.approvers.eligibility import ActiveMembers, count_votes_on
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Roster, Vote, WorkItem
-from workitems.steps.awaited_rows import wait_anew
+from workitems.steps.pending_approvers import refresh_pending_approvers
 
 type Memo = dict[str, bool]
 
@@ -27,7 +27,7 @@ def check_reachability(item: WorkItem, step: DecisionStep, active_members: Activ
     """Set `nobody_can_decide` of a locked item, and whom its locked, pending step waits for."""
     workflow_id = item.workflow_version.workflow_id
     result: VoteResult = count_votes_on(step, active_members, list(step.votes.all()), workflow_id=workflow_id)
-    wait_anew(step, result.opened, workflow_id=workflow_id)
+    refresh_pending_approvers(step, result.opened, workflow_id=workflow_id)
     if item.nobody_can_decide != result.nobody_can_decide:
         item.nobody_can_decide = result.nobody_can_decide
         item.save(update_fields=["nobody_can_decide"])

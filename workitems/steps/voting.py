@@ -33,10 +33,10 @@ from workitems.items.receipts import item_receipt_rows, record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.steps.awaited_rows import wait_anew
 from workitems.steps.envelope_check import require_current_envelope
 from workitems.steps.frozen_steps import is_frozen
 from workitems.steps.opening_and_closing import close_step
+from workitems.steps.pending_approvers import refresh_pending_approvers
 from workitems.steps.pins import check_pins_hold
 from workitems.steps.stages import tell_opened_stages
 
@@ -198,7 +198,7 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
         step.weigh_due = True
         step.save(update_fields=["weigh_due"])
         if result.stages > 1:
-            wait_anew(step, result.opened, workflow_id=item.workflow_version.workflow_id)
+            refresh_pending_approvers(step, result.opened, workflow_id=item.workflow_version.workflow_id)
         return
     if result.outcome is count_votes.Outcome.REJECTED:
         reject_item(item, execution, ctx=ctx)

@@ -19,7 +19,7 @@ from workitems.models import AwaitedKey, DecisionStep, Delegation
 def waiting_for(office: Office, name: str, **options: object) -> set[object]:
     with unit_of_work(office.tenant.id):
         ctx = office.ctx(name, **options)
-        return set(selectors.steps_waiting_for(ctx, selectors.decision_steps(ctx)).values_list("id", flat=True))
+        return set(selectors.steps_pending_for(ctx, selectors.decision_steps(ctx)).values_list("id", flat=True))
 
 
 def stand_in(office: Office, delegate: str, delegator: str) -> None:
@@ -96,5 +96,5 @@ def test_it_takes_two_statements(office: Office) -> None:
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            assert len(selectors.steps_waiting_for(ctx, selectors.decision_steps(ctx)).order_by("-id")[:50]) == 3
+            assert len(selectors.steps_pending_for(ctx, selectors.decision_steps(ctx)).order_by("-id")[:50]) == 3
     assert len(queries) == 2

@@ -6,19 +6,19 @@ import uuid
 from collections.abc import Iterable
 
 from policies.language.approvals import ApprovalRule, Leaf, Opened, from_json, tracks
-from workitems.approvers.awaited_keys import keys_of_leaves
+from workitems.approvers.approver_keys import keys_of_leaves
 from workitems.approvers.count_votes import asked_leaves
 from workitems.approvers.eligibility import leaves_of
 from workitems.models import AwaitedKey, DecisionStep, WorkItem
 
 
-def awaited_rows(step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID) -> list[AwaitedKey]:
+def pending_approver_rows(step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID) -> list[AwaitedKey]:
     """The unsaved rows of a step that opens: of its first stage."""
     asked = asked_leaves(rule.tree, (1,) * len(tracks(rule.tree)))
     return _rows(step, asked, workflow_id=workflow_id)
 
 
-def wait_anew(step: DecisionStep, opened: Opened, *, workflow_id: uuid.UUID) -> None:
+def refresh_pending_approvers(step: DecisionStep, opened: Opened, *, workflow_id: uuid.UUID) -> None:
     """Let a locked step wait for those whom its stages that are open ask, and whom it was escalated to, alone."""
     leaves = (*asked_leaves(from_json(step.rule).tree, opened), *leaves_of(step.escalated_to))
     rows = _rows(step, leaves, workflow_id=workflow_id)
@@ -29,12 +29,12 @@ def wait_anew(step: DecisionStep, opened: Opened, *, workflow_id: uuid.UUID) -> 
     AwaitedKey.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def wait_for_more(step: DecisionStep, added: Iterable[Leaf], *, workflow_id: uuid.UUID) -> None:
+def add_pending_approvers(step: DecisionStep, added: Iterable[Leaf], *, workflow_id: uuid.UUID) -> None:
     """Let an open step wait for whoever stands at `added` too."""
     AwaitedKey.objects.bulk_create(_rows(step, added, workflow_id=workflow_id), ignore_conflicts=True)
 
 
-def stop_waiting(step: DecisionStep, *, item: WorkItem) -> None:
+def clear_pending_approvers(step: DecisionStep, *, item: WorkItem) -> None:
     """A step that closes waits for nobody, so nobody is missing either."""
     AwaitedKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id).delete()
     if item.nobody_can_decide:
