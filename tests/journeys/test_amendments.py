@@ -39,7 +39,7 @@ def test_executing_an_unsure_new_item_opens_the_review(demo: Demo) -> None:
     assert demo.step_of(item)["kind"] == "review"
 
 
-def test_an_edit_voids_votes_and_starts_anew(demo: Demo, bank: Receiver) -> None:
+def test_an_edit_voids_votes_and_restarts_intake(demo: Demo, bank: Receiver) -> None:
     item = demo.hand_in(LARGE)
     execution = demo.execute(item).json()["execution_id"]
     step = demo.step_of(item)

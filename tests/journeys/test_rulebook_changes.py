@@ -195,7 +195,7 @@ def test_the_intake_decision_is_about_who_handed_it_in(demo: Demo, bank: Receive
     assert (answer.status_code, answer.json()["reasons"][0]["reason"]) == (403, "AGENT")
 
 
-def test_a_changed_integration_is_approved_anew(demo: Demo, bank: Receiver) -> None:
+def test_a_changed_integration_needs_a_new_approval(demo: Demo, bank: Receiver) -> None:
     """What was shown would call an address that is no longer the bank's."""
     item = demo.hand_in(LARGE)
     execution = demo.execute(item).json()["execution_id"]

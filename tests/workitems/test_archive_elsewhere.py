@@ -198,7 +198,7 @@ def test_a_server_that_is_gone_and_comes_back(office: Office, server: Server, se
     assert (done.status, done.failure, done.batches) == ("finished", "", 2)
 
 
-def test_cases_that_change_while_they_are_sent_are_sent_anew(
+def test_cases_that_change_while_they_are_sent_are_sent_again(
     office: Office, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (item,), _ = due(office)

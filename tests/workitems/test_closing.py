@@ -18,7 +18,7 @@ def edit(item: WorkItem, *, ctx: Any, payload: Any = None) -> None:
     edit_payload(item, payload or {"amount": 50}, ctx=ctx)
 
 
-def test_an_edit_starts_anew(office: Office) -> None:
+def test_an_edit_restarts_intake(office: Office) -> None:
     item, step, execution = office.awaiting()
     office.vote(step, "fay")
     office.on_item(item, edit)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from integrations.models import Attempt, Execution
-from integrations.services.claim import claim
+from integrations.services.execution_lease import acquire_lease
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
@@ -29,7 +29,9 @@ def unknown(office: Office) -> Execution:
     office.put_bank(idempotent=False)
     execution = office.execute(office.decided()).execution
     with unit_of_work(office.tenant.id):
-        claim(Execution.objects.select_for_update().get(id=execution.id), now=clock.now() - timedelta(minutes=1))
+        acquire_lease(
+            Execution.objects.select_for_update().get(id=execution.id), now=clock.now() - timedelta(minutes=1)
+        )
     run_execution(office.tenant, execution.id)
     assert office.execution(execution).status == "outcome_unknown"
     return execution
@@ -56,7 +58,7 @@ def test_what_runs_or_has_ended_is_not_cancelled(office: Office, status: str) ->
     assert office.execution(execution).status == status
 
 
-def test_a_retry_keeps_envelope_and_counts_anew(office: Office, bank: Receiver) -> None:
+def test_a_retry_keeps_the_envelope_and_resets_the_attempt_count(office: Office, bank: Receiver) -> None:
     execution = failed(office, bank)
     office.on_execution(execution, retry_execution)
     again = office.execution(execution)

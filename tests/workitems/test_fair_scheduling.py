@@ -11,8 +11,8 @@ from django.db import connection
 from pytest_django import Settings
 
 from integrations.models import Attempt, Execution, IntegrationGauge
-from integrations.services.claim import claim
 from integrations.services.dispatch import dispatch, dispatch_waiting
+from integrations.services.execution_lease import acquire_lease
 from tests.jobs import lose_all_jobs, run_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office, open_office
@@ -24,8 +24,8 @@ from workitems.executions.operator_actions import retry_execution
 from workitems.executions.run_execution import run_execution
 
 
-def runs() -> list[tuple[str, int, str]]:
-    """Queue, priority and execution of what waits in the queue, in the order in which it is taken."""
+def queued_runs() -> list[tuple[str, int, str]]:
+    """Return queue, priority and execution of each queued run, in the order in which they are taken."""
     runs = [job for job in waiting_jobs() if job.task == "workitems.run_execution"]
     return [
         (job.queue, job.priority, job.arguments["execution_id"]) for job in sorted(runs, key=lambda job: -job.priority)
@@ -46,7 +46,7 @@ def set_gauge(office: Office, **columns: Any) -> None:
         IntegrationGauge.objects.update(**columns)
 
 
-def give(office: Office) -> int:
+def dispatched(office: Office) -> int:
     with unit_of_work(office.tenant.id):
         return dispatch_waiting(office.tenant.id, now=clock.now())
 
@@ -62,7 +62,7 @@ def test_first_execution_of_a_tenant_goes_ahead_and_its_quota_is_bounded(
     runs = started(office, 5)
     other = open_office(other_tenant)
     (single,) = started(other, 1)
-    assert runs() == [
+    assert queued_runs() == [
         ("first", 0, str(runs[0].id)),
         ("first", 0, str(single.id)),
         ("executions", -1, str(runs[1].id)),
@@ -74,7 +74,7 @@ def test_first_execution_of_a_tenant_goes_ahead_and_its_quota_is_bounded(
 def test_waiting_execution_is_dispatched_as_others_end(office: Office, bank: Receiver, small_quota: None) -> None:
     runs = started(office, 5)
     run_execution(office.tenant, runs[1].id)
-    assert [execution_id for *_, execution_id in runs()] == [str(run.id) for run in runs[:4]]
+    assert [execution_id for *_, execution_id in queued_runs()] == [str(run.id) for run in runs[:4]]
     run_jobs()
     assert {office.execution(run).status for run in runs} == {"succeeded"}
     assert len(bank.requests()) == 5
@@ -90,7 +90,7 @@ def test_sweep_dispatches_waiting_executions_of_all_tenants(
         for run in runs:
             each.set_execution(run, dispatched_at=None)
     assert sweeps.dispatch_all_waiting(now=clock.now()) == 4
-    assert sorted(runs()) == sorted(
+    assert sorted(queued_runs()) == sorted(
         [
             *(("first", 0, str(run.id)) for run in (first[0], second[0])),
             *(("executions", -1, str(run.id)) for run in (first[1], second[1])),
@@ -115,7 +115,7 @@ def test_dispatching_twice_enqueues_a_started_execution_only(office: Office) -> 
     _, _, waiting = office.awaiting()
     with unit_of_work(office.tenant.id):
         dispatch(office.tenant.id, waiting.id)
-    assert runs() == []
+    assert queued_runs() == []
 
 
 def test_waiting_executions_of_another_tenant_are_not_dispatched(office: Office, other_tenant: Tenant) -> None:
@@ -134,7 +134,7 @@ def test_no_more_run_side_by_side_than_allowed(office: Office, bank: Receiver) -
     office.put_bank(base_url=bank.url, limits={"concurrency": 1})
     first, second, third = started(office, 3)
     with unit_of_work(office.tenant.id):
-        claim(Execution.objects.select_for_update().get(id=first.id), now=clock.now())
+        acquire_lease(Execution.objects.select_for_update().get(id=first.id), now=clock.now())
     run_execution(office.tenant, second.id)
     shown = office.execution(second)
     assert (shown.status, shown.waits_for, shown.attempts_made, shown.dispatched_at) == (
@@ -145,11 +145,11 @@ def test_no_more_run_side_by_side_than_allowed(office: Office, bank: Receiver) -
     )
     assert (office.count(Attempt), bank.requests()) == (1, [])
     assert gauge(office).waits_for == "concurrency"
-    assert give(office) == 0
+    assert dispatched(office) == 0
     office.set_execution(first, status="outcome_unknown", lease_until=None)
     office.set_execution(third, dispatched_at=None)
     set_gauge(office, waits_until=clock.now())
-    assert give(office) == 1  # one slot is free, so one execution is dispatched
+    assert dispatched(office) == 1  # one slot is free, so one execution is dispatched
     run_jobs()
     assert {office.execution(run).status for run in (second, third)} == {"succeeded"}
     assert len(bank.requests()) == 2
@@ -164,10 +164,10 @@ def test_no_more_begin_in_a_window_than_allowed(office: Office, bank: Receiver) 
     shown = gauge(office)
     assert (shown.waits_for, shown.rate_calls, len(shown.recent_calls)) == ("rate", 2, 2)
     assert shown.waits_until == min(shown.recent_calls) + timedelta(hours=1)
-    assert give(office) == 0
+    assert dispatched(office) == 0
     an_hour_ago = [at - timedelta(hours=1) for at in shown.recent_calls]
     set_gauge(office, recent_calls=an_hour_ago, waits_until=clock.now())
-    assert give(office) == 2
+    assert dispatched(office) == 2
     run_jobs()
     assert {office.execution(run).status for run in runs} == {"succeeded"}
 
@@ -178,7 +178,7 @@ def test_limits_that_are_taken_away_bind_no_longer(office: Office, bank: Receive
     run_jobs()
     office.put_bank(base_url=bank.url)
     set_gauge(office, waits_until=clock.now())
-    give(office)
+    dispatched(office)
     run_jobs()
     assert {office.execution(run).status for run in runs} == {"succeeded"}
     assert (gauge(office).rate_calls, gauge(office).waits_until) == (None, None)
@@ -249,19 +249,19 @@ def test_one_call_probes_and_closes_it(ill: Office, bank: Receiver) -> None:
     runs = started(ill, 3)
     run_jobs()
     set_gauge(ill, open_until=clock.now(), waits_until=clock.now())
-    assert give(ill) == 1
+    assert dispatched(ill) == 1
     with unit_of_work(ill.tenant.id):
         from integrations.services.gauges import admit
 
         probe = Execution.objects.select_for_update().get(id=runs[0].id)
         assert admit(probe, now=clock.now()) is None
-        claim(probe, now=clock.now())
+        acquire_lease(probe, now=clock.now())
         wait = admit(Execution.objects.select_for_update().get(id=runs[1].id), now=clock.now())
         assert wait is not None
         assert wait.because == "breaker"
     ill.set_execution(runs[0], status="started", lease_until=None, dispatched_at=None)
     set_gauge(ill, waits_until=clock.now())
-    give(ill)
+    dispatched(ill)
     run_jobs()
     assert {ill.execution(run).status for run in runs} == {"succeeded"}
     shown = gauge(ill)
@@ -295,7 +295,7 @@ def test_a_refusal_says_that_the_receiver_is_well(ill: Office, bank: Receiver) -
     assert ill.execution(run).status == "succeeded"
 
 
-def test_a_success_in_between_begins_the_count_anew(office: Office, bank: Receiver) -> None:
+def test_a_success_in_between_resets_the_count(office: Office, bank: Receiver) -> None:
     pay = {**BANK["actions"]["pay"], "retry": {"attempts": 1}}
     office.put_bank(base_url=bank.url, actions={"pay": pay}, breaker={"failures": 2})
     for status in (503, 200, 503):

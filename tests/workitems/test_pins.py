@@ -50,7 +50,7 @@ CHANGES = {"replaced": stricter, "retired": retire, "integration": move_bank}
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_no_vote_is_taken_until_the_step_is_decided_anew(office: Office, bank: Receiver, change: str) -> None:
+def test_no_vote_is_taken_until_the_step_is_re_evaluated(office: Office, bank: Receiver, change: str) -> None:
     item, step, execution = office.awaiting()
     office.vote(step, "fay")
     CHANGES[change](office)
@@ -160,7 +160,7 @@ def test_a_vote_waits_for_a_change_that_is_being_made_and_is_refused(office: Off
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_step_opened_while_the_rules_change_is_decided_anew(office: Office, change: str) -> None:
+def test_a_step_opened_while_the_rules_change_is_re_evaluated(office: Office, change: str) -> None:
     """The job that decides open steps anew runs before the step is there to be seen."""
     item = office.decided(500)
     with ThreadPoolExecutor(2) as pool:

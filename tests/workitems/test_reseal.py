@@ -17,7 +17,7 @@ from workitems.items.locks import locked_step
 ASK_VERA = {**RULES[1], "approvals": {"role": "approver"}}
 
 
-def decide_anew(office: Office, step: Any) -> None:
+def re_evaluate_step(office: Office, step: Any) -> None:
     with unit_of_work(office.tenant.id):
         reseal(*locked_step(step.id, ctx=office.system), ctx=office.system)
 
@@ -27,7 +27,7 @@ def test_it_asks_what_is_asked_now(office: Office) -> None:
     office.vote(step, "fay")
     before = office.execution(execution)
     office.put_rules(ASK_VERA, *RULES[2:])
-    decide_anew(office, step)
+    re_evaluate_step(office, step)
     assert office.step(step).status == "superseded"
     new = office.pending_step(item)
     now = office.execution(execution)
@@ -45,7 +45,7 @@ def test_it_asks_what_is_asked_now(office: Office) -> None:
 def test_what_is_allowed_now_starts(office: Office) -> None:
     item, step, execution = office.awaiting()
     office.put_rules(RULES[3])
-    decide_anew(office, step)
+    re_evaluate_step(office, step)
     assert (office.item(item).status, office.execution(execution).status) == ("executing", "started")
     assert queued_jobs()[-1][0] == "workitems.run_execution"
 
@@ -53,7 +53,7 @@ def test_what_is_allowed_now_starts(office: Office) -> None:
 def test_what_is_denied_now_ends(office: Office) -> None:
     item, step, execution = office.awaiting()
     office.put_rules({"id": "no", "when": "true", "effect": "deny", "reason": "NO"})
-    decide_anew(office, step)
+    re_evaluate_step(office, step)
     shown = office.execution(execution)
     assert (shown.status, shown.failure, office.item(item).status) == ("failed", "policy_denied", "ready")
     assert shown.finished_at is not None
@@ -64,7 +64,7 @@ def test_a_closed_step_is_left_alone(office: Office) -> None:
     item, step, _ = office.awaiting()
     office.vote(step, "fay", "reject")
     told = office.kinds(item)
-    decide_anew(office, step)
+    re_evaluate_step(office, step)
     assert office.kinds(item) == told
 
 

@@ -22,7 +22,7 @@ from threada_site.kernel.json.canonical import canonical_bytes, commitment
 from threada_site.kernel.json.differences import Difference, difference
 from threada_site.kernel.json.strict import parse_json
 from workitems.executions.close_item import checked_new_payload, replace_payload
-from workitems.executions.reseal import ask_anew, await_approval, seal_anew
+from workitems.executions.reseal import await_approval, re_evaluate, reseal_execution
 from workitems.items.actors import who_handed_in
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item
@@ -135,10 +135,10 @@ def _re_evaluate(
 
 
 def _ask_about_action(item: WorkItem, step: DecisionStep, execution: Execution, *, ctx: ActingContext) -> DecisionStep:
-    decision = ask_anew(item, execution, ctx=ctx)
+    decision = re_evaluate(item, execution, ctx=ctx)
     if decision.outcome not in ("allow", "require_approval"):
         raise _denied(decision)
-    seal_anew(item, execution, decision, ctx=ctx)
+    reseal_execution(item, execution, decision, ctx=ctx)
     rule = _no_fewer(step, decision, needed=decision.outcome == "require_approval")
     return await_approval(item, execution, decision, rule, ctx=ctx)
 

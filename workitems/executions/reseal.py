@@ -16,8 +16,8 @@ from policies.models import PolicyDecision
 from threada_site.database.batched_writes import insert_together
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
+from workitems.executions.build_envelope import build_action_envelope, configured_now
 from workitems.executions.request_action import asked_of
-from workitems.executions.seal_envelope import configured_now, seal_action
 from workitems.items.actors import actor_behind
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
@@ -31,7 +31,7 @@ from workitems.steps.policy_decision import (
     take_intake_decision,
 )
 
-_DECIDED_ANEW: Final = ("envelope", "integration_version", "policy_decision_id", "policy_version_id")
+_RE_EVALUATED_FIELDS: Final = ("envelope", "integration_version", "policy_decision_id", "policy_version_id")
 
 
 def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
@@ -53,13 +53,13 @@ def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
 
 
 def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    decision = ask_anew(item, execution, ctx=ctx)
+    decision = re_evaluate(item, execution, ctx=ctx)
     if decision.outcome not in ("allow", "require_approval"):
         detail = f"The policies in force refuse it now: {', '.join(decision.reason_codes)}."
         _fail(item, execution, decision, FailureClass.POLICY_DENIED, detail, ctx=ctx)
         return
     try:
-        seal_anew(item, execution, decision, ctx=ctx)
+        reseal_execution(item, execution, decision, ctx=ctx)
     except errors.ThreadaError as error:
         detail = f"It cannot be sealed any more: {error.detail}"
         _fail(item, execution, decision, FailureClass.ENVELOPE_MISMATCH, detail, ctx=ctx)
@@ -67,13 +67,13 @@ def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContex
     if decision.outcome == "require_approval":
         await_approval(item, execution, decision, approval_rule(decision), ctx=ctx)
         return
-    transition_execution(execution, ExecutionStatus.STARTED, *_DECIDED_ANEW)
+    transition_execution(execution, ExecutionStatus.STARTED, *_RE_EVALUATED_FIELDS)
     transition_unless_undo(item, execution, WorkItemStatus.EXECUTING, "policy_version_id")
     record_decision(item, decision, ctx=ctx, execution=execution)
     dispatch(execution.tenant_id, execution.id)
 
 
-def ask_anew(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> PolicyDecision:
+def re_evaluate(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> PolicyDecision:
     """What the policies in force say about an execution now, for whoever asked for it. Saves the decision alone."""
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
@@ -82,15 +82,15 @@ def ask_anew(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Pol
     return decision
 
 
-def seal_anew(item: WorkItem, execution: Execution, decision: PolicyDecision, *, ctx: ActingContext) -> None:
+def reseal_execution(item: WorkItem, execution: Execution, decision: PolicyDecision, *, ctx: ActingContext) -> None:
     """Give an execution a new envelope, over what its integration, its input and the item say now.
 
-    Raises what `configured_now` and `seal_action` raise.
+    Raises what `configured_now` and `build_action_envelope` raise.
     """
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     configured = configured_now(item, execution, ctx=ctx)
     execution.integration_version = configured.version
-    sealed = seal_action(item, execution, pinned_versions(decision), configured, actor=actor)
+    sealed = build_action_envelope(item, execution, pinned_versions(decision), configured, actor=actor)
     execution.envelope = envelope_row(item, sealed)
     insert_together([execution.envelope])
 
@@ -99,7 +99,7 @@ def await_approval(
     item: WorkItem, execution: Execution, decision: PolicyDecision, rule: ApprovalRule, *, ctx: ActingContext
 ) -> DecisionStep:
     """Have an execution that waits, decided and sealed anew, wait for the approval that `rule` asks."""
-    execution.save(update_fields=_DECIDED_ANEW)
+    execution.save(update_fields=_RE_EVALUATED_FIELDS)
     item.save(update_fields=["policy_version_id"])
     record_decision(item, decision, ctx=ctx, execution=execution)
     return open_step(

@@ -120,13 +120,13 @@ def chat_address_of(person: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[str, st
     row = rows.exclude(chat_service="").first()
     if row is None or row.chat_address is None:
         return None
-    binding, _, address = keyring().open(bytes(row.chat_address)).partition(b"\n")
+    binding, _, address = keyring().decrypt(bytes(row.chat_address)).partition(b"\n")
     if binding != _binding(row):
         raise Undecryptable
     return row.chat_service, address.decode()
 
 
-def encrypt_addresses_anew(*, after: uuid.UUID | None, most: int) -> tuple[uuid.UUID | None, int, int]:
+def reencrypt_addresses(*, after: uuid.UUID | None, most: int) -> tuple[uuid.UUID | None, int, int]:
     """Encrypt chat addresses of all tenants with the first key, up to `most` rows behind `after`.
 
     The last row looked at (None at the end), how many were encrypted anew, and how many no key opens.
@@ -140,7 +140,7 @@ def encrypt_addresses_anew(*, after: uuid.UUID | None, most: int) -> tuple[uuid.
             if keyring().is_current(token):
                 continue
             try:
-                row.chat_address = keyring().seal(keyring().open(token)).token
+                row.chat_address = keyring().encrypt(keyring().decrypt(token)).token
             except Undecryptable:
                 broken += 1
                 continue
@@ -193,7 +193,7 @@ def _checked_chat(address: str) -> str:
 
 
 def _encrypted(row: NotificationPreference, address: str) -> bytes:
-    return keyring().seal(_binding(row) + b"\n" + address.encode()).token
+    return keyring().encrypt(_binding(row) + b"\n" + address.encode()).token
 
 
 def _binding(row: NotificationPreference) -> bytes:

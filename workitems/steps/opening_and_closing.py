@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from integrations import selectors as systems
-from integrations.envelope import SealedEnvelope, seal
+from integrations.envelope import BuiltEnvelope, build_envelope
 from integrations.models import Envelope, Execution
 from policies import selectors as rulebook
 from policies.language.approvals import ApprovalRule, to_json
@@ -26,7 +26,7 @@ from workitems.steps.batch_limits import batch_key
 from workitems.steps.due_dates import due_dates
 from workitems.steps.exclusions import excluded_principals
 from workitems.steps.pending_approvers import clear_pending_approvers, pending_approver_rows
-from workitems.steps.pins import ask_anew_if_overtaken
+from workitems.steps.pins import re_evaluate_if_outdated
 
 _DECIDED: Final = frozenset({StepStatus.APPROVED, StepStatus.REJECTED, StepStatus.EXPIRED})
 
@@ -52,7 +52,7 @@ def open_step(
     pins = pinned_versions(decision)
     rows: list[Any] = []
     if envelope is None:
-        envelope = envelope_row(item, seal_item(item, pins, question=question))
+        envelope = envelope_row(item, build_item_envelope(item, pins, question=question))
         rows.append(envelope)
     step = DecisionStep(
         tenant_id=item.tenant_id,
@@ -111,7 +111,7 @@ def open_step(
         ],
         also=[notice_job(told)],
     )
-    ask_anew_if_overtaken(step, execution)
+    re_evaluate_if_outdated(step, execution)
     return step
 
 
@@ -166,15 +166,15 @@ def pinned_versions(decision: PolicyDecision | None) -> list[uuid.UUID]:
     return sorted({value for value in parsed if value is not None})
 
 
-def seal_item(item: WorkItem, pins: Iterable[uuid.UUID], *, question: str = "") -> SealedEnvelope:
+def build_item_envelope(item: WorkItem, pins: Iterable[uuid.UUID], *, question: str = "") -> BuiltEnvelope:
     """The envelope of a decision about the item itself: payload digest, evidence and question, `action: null`."""
-    return seal(
+    return build_envelope(
         salt=envelope_salt(item),
         work_item_id=item.public_id,
         item_version=item.version,
         payload_sha256=item.payload_sha256,
         policy_version_ids=[ids.public_id(ids.POLICY_VERSION, value) for value in pins],
-        evidence=sealed_evidence(item),
+        evidence=envelope_evidence(item),
         question=question or None,
     )
 
@@ -184,11 +184,11 @@ def envelope_salt(item: WorkItem) -> str:
     return sha256_hex(b"envelope" + bytes(item.payload_salt))
 
 
-def sealed_evidence(item: WorkItem) -> list[dict[str, Any]]:
+def envelope_evidence(item: WorkItem) -> list[dict[str, Any]]:
     """Evidence as envelopes seal it."""
     return [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(item)]
 
 
-def envelope_row(item: WorkItem, sealed: SealedEnvelope) -> Envelope:
+def envelope_row(item: WorkItem, sealed: BuiltEnvelope) -> Envelope:
     """The unsaved row of a sealed envelope."""
     return Envelope(tenant_id=item.tenant_id, work_item_id=item.id, body=sealed.body, sha256=sealed.sha256)

@@ -16,7 +16,7 @@ from threada_site.kernel import errors
 from workitems.models import DecisionStep
 
 
-def check_pins_hold(step: DecisionStep, execution: Execution | None) -> None:
+def require_current_pins(step: DecisionStep, execution: Execution | None) -> None:
     """Hold what a step pins until the transaction ends. Raises `StepClosed` when it has been overtaken."""
     if not _hold_integration(execution):
         raise errors.StepClosed("The integration was changed; the action is being sealed and decided anew.")
@@ -24,7 +24,7 @@ def check_pins_hold(step: DecisionStep, execution: Execution | None) -> None:
         raise errors.StepClosed("The policy that asked for this was retired or replaced; it is being decided anew.")
 
 
-def ask_anew_if_overtaken(step: DecisionStep, execution: Execution | None) -> None:
+def re_evaluate_if_outdated(step: DecisionStep, execution: Execution | None) -> None:
     """Have a step that is being opened decided anew when what it pins changed after it was decided upon.
 
     The job that looked for steps to decide anew may have run already: it could not see this one.

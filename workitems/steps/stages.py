@@ -13,7 +13,7 @@ from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.notices.enqueue import notice
 
 
-def tell_opened_stages(
+def notify_opened_stages(
     item: WorkItem,
     step: DecisionStep,
     before: Sequence[Vote],

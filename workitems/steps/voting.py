@@ -37,8 +37,8 @@ from workitems.steps.envelope_check import require_current_envelope
 from workitems.steps.frozen_steps import is_frozen
 from workitems.steps.opening_and_closing import close_step
 from workitems.steps.pending_approvers import refresh_pending_approvers
-from workitems.steps.pins import check_pins_hold
-from workitems.steps.stages import tell_opened_stages
+from workitems.steps.pins import require_current_pins
+from workitems.steps.stages import notify_opened_stages
 
 CLAIM_LASTS: Final = timedelta(minutes=30)
 MOST_COMMENT: Final = 4000
@@ -108,7 +108,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     )
     if vote.counted:
         _settle(item, step, execution, ctx=ctx)
-        tell_opened_stages(item, step, votes, vote, active_members, ctx=ctx)
+        notify_opened_stages(item, step, votes, vote, active_members, ctx=ctx)
     return vote
 
 
@@ -241,7 +241,7 @@ def check_open(step: DecisionStep, execution: Execution | None) -> None:
         raise errors.StepClosed(f"This step is {step.status}. Nothing more can be decided on it.")
     if step.expires_at is not None and step.expires_at <= clock.now() and not is_frozen(step):
         raise errors.StepClosed("This step has expired.")
-    check_pins_hold(step, execution)
+    require_current_pins(step, execution)
 
 
 def _check_comment(ballot: Ballot) -> None:
@@ -279,12 +279,12 @@ def _check_voter(
 ) -> None:
     if any(vote.voter_id == ctx.principal_id for vote in votes):
         raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
-    _check_hand(votes, active_members, ctx=ctx)
+    _check_delegates(votes, active_members, ctx=ctx)
     if ctx.principal_kind is PrincipalKind.HUMAN:
         check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id, active_members=active_members)
 
 
-def _check_hand(votes: Sequence[Vote], active_members: ActiveMembers, *, ctx: ActingContext) -> None:
+def _check_delegates(votes: Sequence[Vote], active_members: ActiveMembers, *, ctx: ActingContext) -> None:
     """A delegate and the person they stand for are one hand, whichever of them votes first."""
     counted = [vote for vote in votes if vote.counted]
     if any(ctx.principal_id in vote.stands_for for vote in counted):

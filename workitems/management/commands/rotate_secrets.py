@@ -9,10 +9,10 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from integrations.keyring import KeyringProblem, keys_in, write_keys
-from integrations.services.vault import encrypt_anew, encrypted_with_older_keys, keyring
+from integrations.services.vault import encrypted_with_older_keys, keyring, reencrypt_secrets
 from threada_site.tenancy.instance_membership import SECRETS_KEY, accept_facts
 from threada_site.tenancy.management.base import ProductCommand
-from workitems.notices.preferences import encrypt_addresses_anew
+from workitems.notices.preferences import reencrypt_addresses
 
 BATCH: Final = 200
 PATIENCE: Final = 10_000
@@ -50,7 +50,7 @@ class Command(ProductCommand):
     def _go_on(self) -> None:
         total = 0
         for _ in range(PATIENCE):
-            done, broken = encrypt_anew(most=BATCH)
+            done, broken = reencrypt_secrets(most=BATCH)
             total += done
             if not done and broken == encrypted_with_older_keys():
                 break
@@ -58,7 +58,7 @@ class Command(ProductCommand):
                 time.sleep(0.05)  # others are at work on the rest
         after, unreadable = None, 0
         while True:
-            after, done, broken = encrypt_addresses_anew(after=after, most=BATCH)
+            after, done, broken = reencrypt_addresses(after=after, most=BATCH)
             total, unreadable = total + done, unreadable + broken
             if after is None:
                 break
