@@ -89,7 +89,7 @@ def test_nothing_serious_is_wrong_with_figures_of_people(demo: Demo, themed: tup
     for step in scene.plain:
         demo.vote("finance-1", demo.step_of_id(step))
     watched.sign_in("admin", PASSWORD)
-    assert look_over(watched, {"attention": "/console/workitems/decisionstep/attention/"}, look) == {}
+    assert look_over(watched, {"decision_statistics": "/console/workitems/decisionstep/attention/"}, look) == {}
 
 
 def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, themed: tuple[Watched, str]) -> None:

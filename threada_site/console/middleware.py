@@ -30,7 +30,7 @@ _READ_FROM_REPLICA: Final = frozenset(
         "index",
         "summary",
         "workitems_decisionstep_desk",
-        "workitems_decisionstep_attention",
+        "workitems_decisionstep_decision_statistics",
         "integrations_execution_operations",
     }
 )

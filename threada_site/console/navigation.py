@@ -54,9 +54,9 @@ _GROUPS: Final = (
             ("Deliveries", "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
             ("Messages", "mail", "workitems_noticemessage", Scope.TELEMETRY_READ),
             (
-                "How people decide",
+                "Decision statistics",
                 "visibility",
-                "workitems_decisionstep_attention",
+                "workitems_decisionstep_decision_statistics",
                 (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE),
             ),
             ("Retention", "auto_delete", "workitems_retentionrun", Scope.TELEMETRY_READ),
@@ -77,7 +77,7 @@ _GROUPS: Final = (
 _PAGES: Final = (
     "integrations_execution_operations",
     "workitems_decisionstep_desk",
-    "workitems_decisionstep_attention",
+    "workitems_decisionstep_decision_statistics",
     "telemetry_checkpoint_instance",
     "summary",
 )

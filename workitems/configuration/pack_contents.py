@@ -103,10 +103,8 @@ def note_contents_of_packs(documents: Iterable[Placed], *, ctx: ActingContext) -
         return
     digests = {(kind, stored.name): canonical_sha256(stored.document) for kind, stored in in_force(ctx)}
     for pack in sorted({document.pack for document in packed}):
-        documents = [
-            (document.value["kind"], member_name(document.value)) for document in packed if document.pack == pack
-        ]
-        note_installed(pack, {member: digests[member] for member in documents if member in digests}, ctx=ctx)
+        keys = [(document.value["kind"], member_name(document.value)) for document in packed if document.pack == pack]
+        note_installed(pack, {key: digests[key] for key in keys if key in digests}, ctx=ctx)
 
 
 def _kind(value: Any) -> str:

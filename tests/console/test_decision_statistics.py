@@ -1,4 +1,4 @@
-"""Who had a case before them when they decided: noted once by the pages that show it; figures that judge nobody."""
+"""Page views of decision steps, recorded once by the pages that show them, and decision statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ObjectGrants, Scope
 from threada_site.tenancy.models import Tenant, User
-from workitems.desk.attention import attention_of_people
+from workitems.desk.decision_statistics import decision_statistics
 from workitems.models import DecisionStep, StepReading, Vote
 from workitems.retention.case_tables import case_tables
 
@@ -30,14 +30,14 @@ def address(step: dict[str, Any], action: str = "change") -> str:
     return reverse(f"admin:workitems_decisionstep_{action}", args=[step["decision_step_id"]])
 
 
-def readings(demo: Demo) -> list[tuple[str, str]]:
+def page_views(demo: Demo) -> list[tuple[str, str]]:
     with unit_of_work(demo.tenant.id):
         rows = StepReading.objects.order_by("step_id", "reader__username").values_list("step_id", "reader__username")
         return [(ids.public_id(ids.DECISION_STEP, step), reader) for step, reader in rows]
 
 
 def shown_before_the_vote(demo: Demo, step: dict[str, Any], seconds: int) -> None:
-    """Let a person have opened the page so long before they voted."""
+    """Make a person's first page view so many seconds before their vote."""
     step_id = ids.parse_public_id(ids.DECISION_STEP, step["decision_step_id"])
     with unit_of_work(demo.tenant.id):
         vote = Vote.objects.get(step=step_id, voter__username="finance-1")
@@ -56,17 +56,17 @@ def test_the_first_opening_is_noted_and_decides_nothing(demo: Demo, console: Con
     browser.get(address(step), headers={"Sec-Purpose": "prefetch"})
     browser.get(DESK)
     console("security-1").get(address(step))  # may read it, is not asked
-    assert readings(demo) == []
+    assert page_views(demo) == []
     before = clock.now()
     browser.get(address(step))
     after = clock.now()
     browser.get(address(step), {"whole": "1"})
-    assert readings(demo) == [(named, "finance-1")]
+    assert page_views(demo) == [(named, "finance-1")]
     with unit_of_work(demo.tenant.id):
         assert before <= StepReading.objects.get().first_shown_at <= after
     assert demo.step_of_id(named)["votes"] == []
     console("finance-2").get(address(step))
-    assert readings(demo) == [(named, "finance-1"), (named, "finance-2")]
+    assert page_views(demo) == [(named, "finance-1"), (named, "finance-2")]
 
 
 def test_a_page_of_several_shows_each(demo: Demo, console: Console) -> None:
@@ -74,10 +74,10 @@ def test_a_page_of_several_shows_each(demo: Demo, console: Console) -> None:
     browser = console("finance-1")
     for _ in range(2):
         assert browser.get(f"{BATCH}?{urlencode([('step', one) for one in choices(*steps)])}").status_code == 200
-    assert readings(demo) == [(step["decision_step_id"], "finance-1") for step in steps]
+    assert page_views(demo) == [(step["decision_step_id"], "finance-1") for step in steps]
 
 
-def test_the_figures(demo: Demo, console: Console) -> None:
+def test_statistics_per_approver(demo: Demo, console: Console) -> None:
     steps = [ask(demo, amount=2_000_000 + place) for place in range(7)]
     for place, step in enumerate(steps):
         if place < 5:
@@ -90,26 +90,26 @@ def test_the_figures(demo: Demo, console: Console) -> None:
     demo.join("scout", kind="agent", roles=("approver", "finance"))
     demo.vote("scout", steps[1])
     page = console("admin").get(PAGE)
-    assert page.context["people"] == [
-        {"person": "finance-1", "decisions": 7, "rate": "71%", "seconds": "6", "not_shown": 2},
-        {"person": "finance-2", "decisions": 1, "rate": "too few", "seconds": "too few", "not_shown": 1},
+    assert page.context["approvers"] == [
+        {"approver": "finance-1", "decisions": 7, "rate": "71%", "seconds": "6", "not_opened": 2},
+        {"approver": "finance-2", "decisions": 1, "rate": "too few", "seconds": "too few", "not_opened": 1},
     ]
     body = page.content.decode()
-    assert "What these figures can tell, and what not" in body
+    assert "Limits of these statistics" in body
     assert "page left open over lunch" in body
     browser = console("admin")
-    assert browser.get(PAGE, {"workflow_id": "policy_review"}).context["people"] == []
-    assert len(browser.get(PAGE, {"workflow_id": "payment_run", "days": "7"}).context["people"]) == 2
+    assert browser.get(PAGE, {"workflow_id": "policy_review"}).context["approvers"] == []
+    assert len(browser.get(PAGE, {"workflow_id": "payment_run", "days": "7"}).context["approvers"]) == 2
     odd = browser.get(PAGE, {"workflow_id": "nonsense", "days": "x"}).context
-    assert (odd["days"], len(odd["people"])) == ("31", 2)
+    assert (odd["days"], len(odd["approvers"])) == ("31", 2)
 
 
 def test_a_time_has_a_beginning(demo: Demo) -> None:
     demo.vote("finance-1", ask(demo))
     ctx = acting(demo.tenant, User.objects.get(username="admin"))
     with unit_of_work(demo.tenant.id):
-        assert len(attention_of_people(ctx, since=clock.now() - timedelta(days=7))) == 1
-        assert attention_of_people(ctx, since=clock.now() + timedelta(seconds=1)) == []
+        assert len(decision_statistics(ctx, since=clock.now() - timedelta(days=7))) == 1
+        assert decision_statistics(ctx, since=clock.now() + timedelta(seconds=1)) == []
 
 
 def test_who_may_see_one_workflow_sees_its_decisions_alone(demo: Demo) -> None:
@@ -119,8 +119,8 @@ def test_who_may_see_one_workflow_sees_its_decisions_alone(demo: Demo) -> None:
         for slug, found in (("payment_run", 1), ("policy_review", 0)):
             workflow = Workflow.objects.get(slug=slug)
             ctx = replace(nobody, grants=ObjectGrants(workflows={workflow.id: frozenset({Scope.TELEMETRY_READ})}))
-            assert len(attention_of_people(ctx, since=clock.now() - timedelta(days=7))) == found
-        assert attention_of_people(nobody, since=clock.now() - timedelta(days=7)) == []
+            assert len(decision_statistics(ctx, since=clock.now() - timedelta(days=7))) == found
+        assert decision_statistics(nobody, since=clock.now() - timedelta(days=7)) == []
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_who_may_see_it(role: str, sees: bool, demo: Demo, console: Console) -> 
     make_principal(demo.tenant, "pat", roles=[role])
     browser = console("pat")
     assert browser.get(PAGE).status_code == (200 if sees else 403)
-    assert ("How people decide" in browser.get("/console/").content.decode()) is sees
+    assert ("Decision statistics" in browser.get("/console/").content.decode()) is sees
 
 
 def test_other_tenants_are_not_in_it(demo: Demo, console: Console, other_tenant: Tenant) -> None:
     demo.vote("finance-1", ask(demo))
     make_principal(other_tenant, "stranger", roles=["tenant_admin"])
-    assert console("stranger").get(PAGE).context["people"] == []
+    assert console("stranger").get(PAGE).context["approvers"] == []
 
 
 def test_it_goes_with_the_case() -> None:

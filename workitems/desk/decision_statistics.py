@@ -1,4 +1,4 @@
-"""How people decide: how soon after the page was opened, how often yes, how often without the page. No judgement."""
+"""Decision statistics per approver: time from opening to vote, approval rate, votes without opening the case."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from threada_site.kernel.context import ActingContext, Scope
 from workitems.models import StepReading, Vote
 
 MAY_SEE: Final = (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE)
-MOST_PEOPLE: Final = 300
-FEWEST: Final = 5
-"""From fewer decisions than this nothing is worked out: a share of two says nothing."""
+MAX_APPROVERS: Final = 300
+MIN_DECISIONS: Final = 5
+"""Rates and medians of fewer decisions are left out: they would mean nothing."""
 
 
 class Median(Aggregate):
-    """The middle of the values that are there."""
+    """Median of the values that are not NULL."""
 
     function = "PERCENTILE_CONT"
     template = "%(function)s(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
 
 
 @dataclass(frozen=True)
-class Attention:
-    """One person's decisions in a time; `shown` were taken after a page had shown the case with its evidence."""
+class ApproverStatistics:
+    """Counted votes of one approver in a period; `opened` counts votes cast after the console had shown the case."""
 
-    person: str
+    approver: str
     decisions: int
     approvals: int
-    shown: int
+    opened: int
     median: timedelta | None
 
     @property
     def approval_rate(self) -> float | None:
-        return self.approvals / self.decisions if self.decisions >= FEWEST else None
+        return self.approvals / self.decisions if self.decisions >= MIN_DECISIONS else None
 
     @property
-    def not_shown(self) -> int:
-        return self.decisions - self.shown
+    def not_opened(self) -> int:
+        return self.decisions - self.opened
 
     @property
     def median_seconds(self) -> float | None:
-        """Of the decisions taken after a page, where there are enough of them."""
-        return self.median.total_seconds() if self.median is not None and self.shown >= FEWEST else None
+        """Return the median time from opening to vote in seconds, or None below `MIN_DECISIONS` opened cases."""
+        return self.median.total_seconds() if self.median is not None and self.opened >= MIN_DECISIONS else None
 
 
 def may_see(ctx: ActingContext) -> bool:
     return any(ctx.holds_anywhere(scope) for scope in MAY_SEE)
 
 
-def attention_of_people(ctx: ActingContext, *, since: datetime, workflow: str = "") -> list[Attention]:
-    """Whoever decided since then, by name: of the workflows whose telemetry or rules the context may see.
+def decision_statistics(ctx: ActingContext, *, since: datetime, workflow: str = "") -> list[ApproverStatistics]:
+    """Return the statistics of all approvers who voted since `since`, by name, in one statement.
 
-    One statement over the votes of that time.
+    Contains only workflows for which the context holds one of the scopes `MAY_SEE`.
     """
     shown_at = StepReading.objects.filter(
         tenant_id=ctx.tenant_id,
@@ -73,13 +73,13 @@ def attention_of_people(ctx: ActingContext, *, since: datetime, workflow: str = 
         .annotate(
             decisions=Count("id"),
             approvals=Count("id", filter=Q(decision="approve")),
-            shown=Count("shown_at"),
+            opened=Count("shown_at"),
             median=Median(F("created_at") - F("shown_at"), output_field=DurationField()),
         )
-        .order_by("voter__username")[:MOST_PEOPLE]
+        .order_by("voter__username")[:MAX_APPROVERS]
     )
     return [
-        Attention(row["voter__username"], row["decisions"], row["approvals"], row["shown"], row["median"])
+        ApproverStatistics(row["voter__username"], row["decisions"], row["approvals"], row["opened"], row["median"])
         for row in found
     ]
 

@@ -1,4 +1,4 @@
-"""Who had which decision before them: noted by the pages that show it, and by nothing that decides."""
+"""Page views of decision steps, recorded by the console pages that show a step with its evidence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from threada_site.kernel.context import ActingContext
 from workitems.models import DecisionStep, StepReading
 
 
-def note_shown(steps: Iterable[DecisionStep], *, ctx: ActingContext) -> None:
-    """Note that these steps were shown to who asks, with their evidence. Only the first time counts; one statement.
+def record_page_views(steps: Iterable[DecisionStep], *, ctx: ActingContext) -> None:
+    """Record that the console showed these steps, with their evidence, to the principal. Only the first view is stored.
 
-    It changes no case and leaves no receipt: looking decides nothing.
+    Writes one statement, changes no work item, and leaves no receipt.
     """
     require_unit_of_work(ctx.tenant_id)
     now = clock.now()
