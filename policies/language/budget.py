@@ -1,6 +1,6 @@
 """Limits on the size of policies and on the CPU time to check them. Pure.
 
-The CEL engine limits neither compilation nor memory, and it keeps the interpreter lock while it compiles: a large policy
+The CEL engine limits neither compilation nor memory, and keeps the interpreter lock while it compiles: a large policy
 of one tenant would block every other tenant of the process.
 
 Compiling takes about 6 µs and 100 bytes of memory for each byte of a condition, twice: alone and with its neighbours.

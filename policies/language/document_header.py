@@ -1,4 +1,4 @@
-"""The head that configuration documents share: `kind`, `id`, and a `spec` that holds the rest."""
+"""The header shared by configuration documents: `kind`, `id` and `spec`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from threada_site.kernel.json.pointers import pointer_to
 
 
 def read_header(value: Mapping[str, Any], kind: str, errors: FieldErrors) -> tuple[str | None, Mapping[str, Any], str]:
-    """The id, the spec and its pointer; a document without `kind` and `spec` is its own spec and has no id."""
+    """Return the id, the spec and the pointer of the spec.
+
+    A document without `kind` and `spec` is a bare spec: its id is None and its pointer "".
+    """
     if "kind" not in value and "spec" not in value:
         return None, value, ""
     errors.known_fields(value, ("kind", "id", "spec"), "")
@@ -24,7 +27,7 @@ def read_header(value: Mapping[str, Any], kind: str, errors: FieldErrors) -> tup
 
 
 def read_slug(value: Mapping[str, Any], pointer: str, errors: FieldErrors) -> str:
-    """The `id` of the object at `pointer`; "" and a problem where it is none."""
+    """Return the `id` of the object at `pointer`; if it is invalid, add an error and return ""."""
     name = value.get("id")
     if isinstance(name, str) and is_slug(name):
         return name

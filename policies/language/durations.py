@@ -1,6 +1,6 @@
-"""Durations in documents: ISO 8601 text (`PT8H`, `P3D`, `P1DT12H`, `P2W`) and `timedelta`, both ways.
+"""Conversion between ISO 8601 durations in documents (`PT8H`, `P3D`, `P1DT12H`, `P2W`) and `timedelta`.
 
-Years and months have no fixed length and fractions no use here, so neither is accepted.
+Years and months have no fixed length, so they are refused; fractions are refused too.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _PARTS: Final = re.compile(
 
 
 def parse_duration(text: str) -> timedelta:
-    """The duration in `text`: more than nothing, at most ten years.
+    """Parse a duration above zero and of ten years or less.
 
-    Raises `ValueError` with a sentence that says what to write instead.
+    Raises `ValueError` with a message that says what to write instead.
     """
     match = _WEEKS.fullmatch(text) or _PARTS.fullmatch(text)
     parts = {unit: int(digits) for unit, digits in match.groupdict().items() if digits} if match else {}
@@ -42,9 +42,9 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """`duration` in the one canonical form: days, hours, minutes, seconds, each only where it is not zero.
+    """Return `duration` in its canonical form: days, hours, minutes and seconds, each omitted if zero.
 
-    Raises `ValueError` for what `parse_duration` could not read back: nothing, negative, parts of a second.
+    Raises `ValueError` for durations that are zero, negative or not whole seconds.
     """
     if duration <= timedelta() or duration.microseconds:
         raise ValueError(f"{duration!r} has no duration text here: it must be whole seconds above zero.")
@@ -56,9 +56,9 @@ def format_duration(duration: timedelta) -> str:
 
 
 def parse_working_time(text: str) -> timedelta:
-    """As `parse_duration`, for working time: hours and minutes, since a day of it is as long as a calendar says.
+    """Parse a duration of working time. Days are refused, because their length depends on the calendar.
 
-    Raises `ValueError` with a sentence that says what to write instead.
+    Raises `ValueError` with a message that says what to write instead.
     """
     if not text.startswith("PT"):
         raise ValueError(
@@ -69,7 +69,10 @@ def parse_working_time(text: str) -> timedelta:
 
 
 def format_working_time(duration: timedelta) -> str:
-    """`duration` in hours, minutes and seconds, each only where not zero. Raises `ValueError` as `format_duration`."""
+    """Return `duration` in hours, minutes and seconds, each omitted if zero.
+
+    Raises `ValueError` for the same durations as `format_duration`.
+    """
     format_duration(duration)
     minutes, seconds = divmod(duration // timedelta(seconds=1), 60)
     hours, minutes = divmod(minutes, 60)

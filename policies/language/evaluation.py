@@ -1,4 +1,4 @@
-"""What the rulebook says about one case: pure, from facts to a verdict. Whatever goes wrong is a deny that says why."""
+"""Evaluation of a rulebook for one case: from facts to a verdict. Every failure is a deny with a reason code. Pure."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from threada_site.kernel.errors import PolicyDocumentInvalid
 type Scope = Literal["tenant", "pack", "workflow", "channel", "group"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("tenant", "pack", "workflow", "channel", "group")
-"""Widest first. A rule may loosen another only from a narrower scope."""
+"""Scopes from widest to narrowest. A rule can override only rules of a wider scope."""
 CPU_LIMIT_SECONDS: Final = 0.5
 _TOGETHER: Final = 20
-"""Rules asked in one go: time is looked at in between, and one that fails makes its batch be asked one by one."""
+"""Rules per batch. Time is checked between batches; a batch with a failing rule is evaluated rule by rule."""
 _STRICTEST_FIRST: Final = tuple(Effect)
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Rules asked in one go. `together` is None where the engine cannot take them at once."""
+    """Rules evaluated in one engine call. `together` is None if the engine cannot combine their conditions."""
 
     rules: tuple[Rule, ...]
     conditions: tuple[Expression, ...]
@@ -42,7 +42,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
-    """A policy ready to be asked, any number of times. `lists` are the list names its rules read; None is any."""
+    """A policy with compiled conditions. `lists` contains the names of lists that its rules read; None means any."""
 
     batches: Mapping[Point, tuple[_Batch, ...]]
     looked_at: Mapping[Point, tuple[str, ...]]
@@ -51,9 +51,9 @@ class CompiledPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RulebookEntry:
-    """One policy version in force, as overlays of one scope bind it. `document` None is a version that cannot be read.
+    """One policy version in force, bound by overlays of one scope. `document` is None if the version cannot be parsed.
 
-    `on` names the workflow, the channel or the groups that it is bound to; nothing for the whole tenant.
+    `on` contains the workflow, channel or groups it is bound to; it is empty for the whole tenant.
     """
 
     policy: str
@@ -65,7 +65,7 @@ class RulebookEntry:
 
 @dataclass(frozen=True, slots=True)
 class MatchedRule:
-    """A rule whose condition held."""
+    """A rule whose condition was true."""
 
     policy: str
     version_id: str
@@ -78,7 +78,7 @@ class MatchedRule:
 
 @dataclass(frozen=True, slots=True)
 class RuleError:
-    """A rule that could not be evaluated (`rule` is "" where the whole policy is meant)."""
+    """A rule that could not be evaluated. `rule` is "" if the error concerns the whole policy."""
 
     policy: str
     rule: str
@@ -87,11 +87,12 @@ class RuleError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the rules say.
+    """The result of an evaluation.
 
-    `reason_codes` are those of the matched rules of the winning effect, or one code of the product for a deny that no
-    rule asked for. `approvals` is what all winning rules ask together, for reviews and approvals. `matched` are the
-    rules that hold, `overridden` those that matched and were loosened: widest scope first, then by policy and rule.
+    `reason_codes` contains the codes of the matched rules with the winning effect, or one built-in code for a deny that
+    no rule caused. `approvals` merges the approval rules of all winning rules (reviews and approvals only). `matched`
+    contains the rules that matched and count, `overridden` those that matched and were overridden; both are ordered by
+    scope (widest first), policy and rule.
     """
 
     outcome: Effect
@@ -106,7 +107,7 @@ class Verdict:
 
 
 def compile_policy(document: PolicyDocument) -> CompiledPolicy:
-    """Compile every condition once. Raises `PolicyDocumentInvalid` for one that does not compile."""
+    """Compile every condition of a policy. Raises `PolicyDocumentInvalid` if one does not compile."""
     conditions = {rule.id: _compiled(rule) for rule in document.rules}
     batches: dict[Point, tuple[_Batch, ...]] = {}
     looked_at: dict[Point, tuple[str, ...]] = {}
@@ -121,10 +122,10 @@ def compile_policy(document: PolicyDocument) -> CompiledPolicy:
 def evaluate(
     entries: Sequence[RulebookEntry], facts: Mapping[str, Any], *, cpu_limit: float = CPU_LIMIT_SECONDS
 ) -> Verdict:
-    """The verdict of all policies that apply, for complete facts (`build_facts`).
+    """Return the verdict of all `entries` for complete facts (`build_facts`).
 
-    Rules are looked at for `facts["ctx"]["point"]`. The strictest effect of the matched rules wins; a deny follows
-    without any policy, without any match, from any rule that fails, and past `cpu_limit` seconds of this thread.
+    Only rules for `facts["ctx"]["point"]` are evaluated. The strictest effect of the matched rules wins. The outcome is
+    deny if there is no policy, no rule matches, a rule fails, or the thread uses more than `cpu_limit` seconds of CPU.
     """
     return _Evaluation(entries, facts, cpu_limit).verdict()
 
@@ -137,7 +138,7 @@ def _compiled(rule: Rule) -> Expression:
 
 
 def _grouped(rules: Iterable[Rule], conditions: Mapping[str, Expression]) -> Iterator[tuple[Rule, ...]]:
-    """Rules to ask in one go. One that loops is asked alone: time is looked at before and after."""
+    """Yield batches of rules. A rule with a loop gets a batch of its own, so time is checked before and after it."""
     together: list[Rule] = []
     for rule in rules:
         if conditions[rule.id].loops or len(together) == _TOGETHER:
@@ -158,15 +159,15 @@ def _batch(rules: tuple[Rule, ...], conditions: Mapping[str, Expression]) -> _Ba
 
 
 type _Place = tuple[int, str, str]
-"""Scope (0 is the widest), policy and rule: the order in which matched rules are told."""
+"""Scope (0 is the widest), policy and rule: the sort order of matched rules."""
 
 
 class _TooSlowError(Exception):
-    """The evaluation has used up its time."""
+    """The evaluation exceeded its CPU limit."""
 
 
 class _Evaluation:
-    """One run over the rulebook: collects what matched and what failed, then combines it."""
+    """One run over the rulebook: collects matched and failed rules, then combines them into a verdict."""
 
     def __init__(self, entries: Sequence[RulebookEntry], facts: Mapping[str, Any], cpu_limit: float) -> None:
         self._started_ns = time.perf_counter_ns()
@@ -195,7 +196,7 @@ class _Evaluation:
         return self._combine() if self._matched else self._deny("no_rule_matched")
 
     def _ask(self, entry: RulebookEntry) -> None:
-        assert entry.document is not None  # noqa: S101 - the others ended the evaluation
+        assert entry.document is not None  # noqa: S101 - verdict() returned early for unreadable entries
         scope = SCOPES.index(entry.scope)
         matched: list[str] = []
         errors_before = len(self._errors)
@@ -257,7 +258,7 @@ class _Evaluation:
         )
 
     def _overridden(self, places: Sequence[_Place]) -> set[_Place]:
-        """The matched rules that a matched rule of a narrower scope loosens, and may; the narrowest speak first."""
+        """Return the matched rules that a matched rule of a narrower scope overrides, narrowest scope first."""
         found: set[_Place] = set()
         for narrower in reversed(places):
             names = self._matched[narrower][1].overrides

@@ -1,4 +1,4 @@
-"""The facts that rules may ask: always complete, so that only a missing payload key can surprise a rule."""
+"""The facts that conditions read. They are always complete; only keys of the payload may be missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.json.strict import MAX_INTEGER
 
 VARIABLES: Final = ("item", "ctx", "input", "lists")
-"""What conditions read. Expressions in actions read the first three."""
+"""Variables of conditions. Expressions in actions can use the first three."""
 
 ITEM_FACTS: Final = (
     "id",
@@ -29,7 +29,7 @@ CONTEXT_FACTS: Final = ("point", "action", "integration", "actor", "actor_kind",
 
 
 class Point(StrEnum):
-    """When rules are asked: as a work item comes in, and as an action is about to be executed on it."""
+    """The point at which rules are evaluated: intake of a work item, or just before an action is executed on it."""
 
     INTAKE = "intake"
     EXECUTE = "execute"
@@ -57,10 +57,10 @@ def build_facts(
     input: Any = None,  # noqa: A002 - the fact's name in the rule language
     lists: Mapping[str, Sequence[Any]] | None = None,
 ) -> dict[str, Any]:
-    """All facts as I-JSON. `payload`, `input` and `lists` must be I-JSON already.
+    """Return all facts as I-JSON. `payload`, `input` and `lists` must be I-JSON already.
 
-    Unsaid means: confidence 1.0, no channel "", no payload and no input {}. Of payload and input, 5.0 becomes 5: JSON
-    says both, storage and canonical form change one into the other, and a rule must not see the difference.
+    Defaults: confidence 1.0, channel "", payload {} and input {}. In payload and input, 5.0 becomes 5: JSON allows
+    both spellings, storage and canonical form convert between them, and a rule must not depend on the spelling.
     """
     return {
         "item": {

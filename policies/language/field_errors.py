@@ -1,4 +1,4 @@
-"""What is wrong with a document: every problem at once, at its place, with the nearest name that is known."""
+"""Collected validation errors of a document, each with its JSON pointer and a suggestion for unknown names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_FIELD_ERRORS: Final = 50
 
 
 class FieldErrors:
-    """The problems found so far, at most 50."""
+    """The errors found so far, at most 50."""
 
     def __init__(self) -> None:
         self.found: list[FieldError] = []
@@ -25,7 +25,7 @@ class FieldErrors:
             self.found.append(FieldError(pointer, detail, code, line, column))
 
     def known_fields(self, value: Mapping[str, Any], fields: Collection[str], pointer: str) -> None:
-        """Name every field of an object that is not among `fields`."""
+        """Add an error for every key of `value` that is not in `fields`."""
         for name in value:
             if name not in fields:
                 self.add(
@@ -35,7 +35,7 @@ class FieldErrors:
                 )
 
     def one_of(self, name: Any, choices: Collection[str], pointer: str, noun: str) -> bool:
-        """Whether `name` is one of `choices`; named as a problem when it is not."""
+        """Return True if `name` is one of `choices`; otherwise add an error and return False."""
         if isinstance(name, str) and name in choices:
             return True
         self.add(pointer, f"{str(name)[:40]!r} is no {noun}.{suggestion(name, choices)}")
@@ -43,6 +43,6 @@ class FieldErrors:
 
 
 def suggestion(name: Any, known: Collection[str]) -> str:
-    """The nearest known name as a sentence with a leading space; all of them when none is near."""
+    """Return a sentence, with a leading space, that suggests the closest known name, or all names if none is close."""
     nearest = difflib.get_close_matches(str(name)[:80], known, n=1, cutoff=0.5)
     return f" Did you mean {nearest[0]}?" if nearest else f" Use one of {', '.join(known)}."

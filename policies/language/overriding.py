@@ -1,6 +1,6 @@
-"""Rules that a narrower scope may loosen: only rules it names, and only where the named rule allows it. Pure.
+"""Validation of `overrides`: a rule can override a wider rule only if that rule is `overridable`. Pure.
 
-`policies.language.evaluation` enforces this again for each decision, whatever was checked when the rules were saved.
+`policies.language.evaluation` enforces this again at every decision.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 
 type Spec = Mapping[str, Any]
-"""What a policy version stores: `rules`, each with its `id`, and `overrides` and `overridable` where they are said."""
+"""The stored spec of a policy version: `rules`, each with an `id` and optional `overrides` and `overridable`."""
 
 
 def policies_overridden(spec: Spec) -> set[str]:
-    """The policies whose rules this one names in `overrides`."""
+    """Return the policies whose rules this spec names in `overrides`."""
     return {name.partition("/")[0] for _, name in _named(spec)}
 
 
 def override_errors(spec: Spec, in_force: Mapping[str, Spec], *, is_draft: bool = False) -> list[FieldError]:
-    """What is wrong with the `overrides` of a readable policy, seen with what the policies they name say.
+    """Return the errors in the `overrides` of a valid spec.
 
-    `in_force` holds those by slug. A draft may name a policy that is not in force yet.
+    `in_force` contains the specs in force of the named policies, by slug. A draft may name a policy that is not in
+    force yet.
     """
     known = {slug: _rules(other) for slug, other in in_force.items()}
     found: list[FieldError] = []
@@ -41,7 +42,7 @@ def override_errors(spec: Spec, in_force: Mapping[str, Spec], *, is_draft: bool 
                 FieldError(place, f"{policy} has no rule {rule} in force.{suggestion(rule, rules)}", "unknown")
             )
         elif not rules[rule]:
-            said = f"{name} does not say overridable: true, so no narrower rule loosens it."
+            said = f"{name} does not say overridable: true, so no narrower rule can override it."
             found.append(FieldError(place, said, "not_overridable"))
         if len(found) == MAX_FIELD_ERRORS:
             break

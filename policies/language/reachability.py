@@ -1,8 +1,9 @@
-"""Rules that can never decide, found by reading a document alone. Only what is certain is said.
+"""Static detection of rules that can never decide. Reports only rules for which this is certain.
 
-*Unreachable*: without the rule every case ends alike. *Shadowed*: whenever the rule holds, a stricter one does too, so
-it never decides; it is felt only where its own condition fails, which denies. Nothing is said about a rule that
-overrides others, nor by way of one that may be overridden: what happens to those, other documents decide.
+*Unreachable*: removing the rule changes no outcome. *Shadowed*: whenever the rule matches, a stricter rule matches too,
+so the rule never decides; it has an effect only if its own condition fails, which denies. Rules that override others
+are never reported, and overridable rules are never the reason for a report, because their effect depends on other
+documents.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class _Outlined:
 
 
 def rule_warnings(document: PolicyDocument) -> list[FieldError]:
-    """A warning for every rule that never decides, in their order, with pointers into the spec."""
+    """Return a warning for every rule that never decides, in document order, with pointers into the spec."""
     outlined = [_Outlined(rule, logic_of(rule.when, variables=VARIABLES), _strictness(rule)) for rule in document.rules]
     found = []
     for index, candidate in enumerate(outlined):
@@ -58,15 +59,15 @@ def _said_about(
     stricter = [other for other in everyone if _covers(other.rule, rule) and other.strictness < candidate.strictness]
     same = next((other for other in stricter if _fail_alike(other, candidate)), None)
     if same is not None:
-        yield UNREACHABLE, _outdone(rule, same.rule, "holds whenever it does")
+        yield UNREACHABLE, _outdone(rule, same.rule, "matches whenever it does")
         return
     twin = next((other for other in earlier if _fail_alike(other, candidate) and _say_the_same(other.rule, rule)), None)
     if twin is not None:
-        yield UNREACHABLE, f"Rule {rule.id} says what rule {twin.rule.id} says already. Remove it, or change one."
+        yield UNREACHABLE, f"Rule {rule.id} repeats rule {twin.rule.id}. Remove it, or change one."
         return
     wider = next((other for other in stricter if _follows(candidate, other)), None)
     if wider is not None:
-        yield SHADOWED, _outdone(rule, wider.rule, "holds whenever it does; a failure of its condition still denies")
+        yield SHADOWED, _outdone(rule, wider.rule, "matches whenever it does; a failure of its condition still denies")
 
 
 def _outdone(rule: Rule, other: Rule, how: str) -> str:
@@ -74,15 +75,18 @@ def _outdone(rule: Rule, other: Rule, how: str) -> str:
 
 
 def _why_it_never_holds(candidate: _Outlined) -> str:
-    """A reason that is certain: the condition cannot fail before it comes to it, and cannot hold."""
+    """Return why the condition is certainly never true, or "" if that is not certain.
+
+    A part that may fail before the deciding part makes it uncertain.
+    """
     if candidate.logic.says is False:
-        return "its condition is always false. Remove it, or write when it should hold."
+        return "its condition is always false. Remove it, or correct the condition."
     rule = candidate.rule
     for fact, text in candidate.logic.compares:
         if fact == "ctx.action" and text and rule.at == {Point.INTAKE}:
-            return f"it is asked at intake, where there is no action {text}. Write at: execute, or both."
+            return f"it is evaluated at intake, where there is no action {text}. Write at: execute, or both."
         if fact == "ctx.point" and _POINTS_SAID.get(text) not in rule.at:
-            return f"it is never asked at {text[:40]!r}. Say so in at, or leave ctx.point out."
+            return f"it is never evaluated at {text[:40]!r}. Add that point to at, or remove ctx.point."
     return ""
 
 
@@ -91,14 +95,14 @@ def _covers(other: Rule, rule: Rule) -> bool:
 
 
 def _fail_alike(other: _Outlined, candidate: _Outlined) -> bool:
-    """Whether both hold, and fail, for the very same facts; or neither ever fails and both always hold."""
+    """Return True if both conditions match and fail on the same facts, or if both always match and never fail."""
     return _covers(other.rule, candidate.rule) and (
         (other.holds_always and candidate.holds_always) or other.logic.conjuncts == candidate.logic.conjuncts
     )
 
 
 def _follows(candidate: _Outlined, other: _Outlined) -> bool:
-    """Whether `other` holds whenever `candidate` does."""
+    """Return True if `other` matches whenever `candidate` matches."""
     return other.holds_always or (bool(other.logic.conjuncts) and other.logic.conjuncts <= candidate.logic.conjuncts)
 
 

@@ -1,4 +1,4 @@
-"""What the rulebook is asked: plain data about one case at one point. Pure."""
+"""The input of a decision: plain data about one case at one point. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from threada_site.kernel import ids
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRequest:
-    """One case. `requester` and `actor` are public ids; `payload` and `input` are I-JSON.
+    """One case to decide. `requester` and `actor` are public ids; `payload` and `input` are I-JSON.
 
-    At intake `action` and `integration` are "" and there is no `execution_id`. `requester_groups` None: look them up.
-    `salt` is the case's: with it the digest of the facts tells nothing once it is gone.
+    At intake, `action` and `integration` are "" and `execution_id` is None. If `requester_groups` is None, the groups
+    are looked up. `salt` belongs to the case; once it is erased, the digest of the facts reveals nothing about them.
     """
 
     point: Point | str
@@ -42,13 +42,13 @@ class DecisionRequest:
 
     @property
     def requester_id(self) -> uuid.UUID | None:
-        """Whom the case is for, if that is a principal."""
+        """Return the id of the requester if it is a principal, else None."""
         return ids.parse_public_id(ids.PRINCIPAL, self.requester)
 
     def facts(
         self, *, now: datetime, lists: Mapping[str, Sequence[Any]], requester_groups: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """The complete facts; `requester_groups` as the rulebook found them."""
+        """Return the complete facts, with the `requester_groups` that the rulebook found."""
         return build_facts(
             point=self.point,
             now=now,

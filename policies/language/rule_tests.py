@@ -1,4 +1,4 @@
-"""A policy document's own tests: facts it gives, and what its rules must say about them before it is published."""
+"""Tests inside a policy document: sample facts and the expected result. They must pass before publication."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_NAME: Final = 200
 
 
 def parse_test(value: Mapping[str, Any], pointer: str, errors: FieldErrors) -> PolicyTest:
-    """Read one of `tests`; what is wrong is added to `problems`."""
+    """Parse one entry of `tests`; add what is wrong to `errors`."""
     errors.known_fields(value, ("name", "given", "expect"), pointer)
     given = value.get("given", {})
     if isinstance(given, Mapping):
@@ -41,11 +41,11 @@ def run_tests(
     lists: Mapping[str, Sequence[Any]] | None = None,
     cpu_budget: CpuBudget | None = None,
 ) -> list[FieldError]:
-    """One error for every test of the document that its rules, taken alone, do not pass.
+    """Return one error for every failing test. Tests run against the rules of this document alone.
 
-    Facts a test does not give have their defaults: confidence 1.0, intake (execute where `ctx.action` is given), the
-    tenant's `lists`, and an empty list for every further one that the rules read. What is left when `cpu_budget` is used
-    up fails.
+    Missing facts get defaults: confidence 1.0, point intake (execute if `ctx.action` is given), the tenant's `lists`,
+    and an empty list for every other list that the rules read. Tests that remain when
+    `cpu_budget` is used up fail.
     """
     spent = cpu_budget or CpuBudget(CHECK_SECONDS)
     compiled = compile_policy(document)

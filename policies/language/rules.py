@@ -1,4 +1,4 @@
-"""Rules as data: what a policy document says once it has been read."""
+"""Rules as data: the parsed form of a policy document."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from policies.language.facts import Point
 
 
 class Effect(StrEnum):
-    """What a rule asks for, the strictest first: among matched rules the strictest wins."""
+    """Effects of a rule, strictest first. Among matched rules the strictest effect wins."""
 
     DENY = "deny"
     REQUIRE_APPROVAL = "require_approval"
@@ -22,7 +22,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule. `overrides` names rules as `policy/rule`; it loosens them only where they are `overridable`."""
+    """One rule. `overrides` names rules as `policy/rule`; it has an effect only on rules that are `overridable`."""
 
     id: str
     when: str
@@ -37,7 +37,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """A document's own example: some facts, and what its rules must say about them. `pointer` is where it stands."""
+    """A test in a policy document: sample facts and the expected result. `pointer` is its place in the document."""
 
     given: Mapping[str, Any]
     effect: Effect
@@ -48,7 +48,7 @@ class PolicyTest:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDocument:
-    """A policy as written. `id` is None where only its spec was given."""
+    """A parsed policy document. `id` is None for a bare spec."""
 
     id: str | None
     rules: tuple[Rule, ...]

@@ -1,6 +1,6 @@
-"""Facts that somebody writes by hand to ask a policy, in the form of a policy's own tests. Pure.
+"""Facts that a caller supplies to evaluate a policy, in the format of policy tests. Pure.
 
-What is left out has its default; `item.workflow` alone has none.
+Every fact but `item.workflow` has a default.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WORDS: Final = {"type": "array", "items": _TEXT, "maxItems": 200}
 
 FACTS_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "As a policy's tests give them. `lists` are those in force.",
+    "description": "Same format as in policy tests. `lists` are the lists in force.",
     "properties": {
         "item": {
             "type": "object",
@@ -24,11 +24,11 @@ FACTS_SCHEMA: Final[dict[str, Any]] = {
                 "id": _TEXT,
                 "workflow": _TEXT,
                 "channel": _TEXT,
-                "payload": {"description": "It has to fit the workflow's schema."},
+                "payload": {"description": "Must match the payload schema of the workflow."},
                 "confidence": {"type": "number", "minimum": 0, "maximum": 1, "default": 1},
                 "risk_flags": _WORDS,
                 "requester": _TEXT,
-                "requester_groups": {**_WORDS, "description": "Absent: those the requester is in."},
+                "requester_groups": {**_WORDS, "description": "Absent: the current groups of the requester."},
                 "data_class": _TEXT,
                 "version": {"type": "integer", "minimum": 1},
             },
@@ -39,7 +39,7 @@ FACTS_SCHEMA: Final[dict[str, Any]] = {
             "type": "object",
             "properties": {
                 "point": {"enum": [point.value for point in Point]},
-                "action": {**_TEXT, "description": "Asked at execute; empty at intake."},
+                "action": {**_TEXT, "description": "Required at execute; empty at intake."},
                 "integration": _TEXT,
                 "actor": _TEXT,
                 "actor_kind": {"enum": ["human", "service", "agent", "system"]},
@@ -56,9 +56,9 @@ _VALIDATOR: Final = schemas.validator(FACTS_SCHEMA)
 
 
 def check_supplied_facts(facts: Any) -> dict[str, Any]:
-    """`facts` itself, when it has that form. Raises `InvalidRequest`, with pointers that begin with `/facts`."""
+    """Return `facts` if they match `FACTS_SCHEMA`. Raises `InvalidRequest` with pointers that start with `/facts`."""
     errors = schemas.field_errors(_VALIDATOR, facts, prefix="/facts")
     if errors:
-        raise InvalidRequest("These are no facts. Mend what errors names.", errors=errors)
+        raise InvalidRequest("The facts are invalid. Fix the fields listed in errors.", errors=errors)
     checked: dict[str, Any] = facts
     return checked

@@ -1,4 +1,4 @@
-"""When an overlay applies: from an instant on, until another, each as far as it is said. Pure."""
+"""The time window in which an overlay applies: optional start and optional end. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ADVICE: Final = "Write an RFC 3339 instant with its offset, in quotes, e.g. 202
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """Half-open: `starts_at` belongs to it, `ends_at` does not; None is no limit on that side."""
+    """A half-open interval: includes `starts_at`, excludes `ends_at`. None means no limit on that side."""
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
 
     def holds(self, instant: datetime) -> bool:
-        """Whether `instant` lies in it."""
+        """Return True if `instant` is in the window."""
         return (self.starts_at is None or self.starts_at <= instant) and (
             self.ends_at is None or instant < self.ends_at
         )
@@ -39,12 +39,12 @@ ALWAYS: Final = TimeWindow()
 
 
 def whole_milliseconds(instant: datetime) -> datetime:
-    """`instant` as facts write it, so that a decision repeated from its facts finds the same windows."""
+    """Return `instant` in UTC, cut to the precision of facts, so that a replay matches the same time windows."""
     return instant.astimezone(UTC).replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def read_time_window(value: Any, pointer: str, errors: FieldErrors) -> TimeWindow:
-    """The window in the `starts_at` and `ends_at` of an object; what is wrong is added to `problems`."""
+    """Parse `starts_at` and `ends_at` of an object; add what is wrong to `errors`."""
     starts_at = _instant(value.get("starts_at"), pointer_to(pointer, "starts_at"), errors)
     ends_at = _instant(value.get("ends_at"), pointer_to(pointer, "ends_at"), errors)
     if starts_at and ends_at and ends_at <= starts_at:

@@ -1,7 +1,7 @@
-"""Working time: when a tenant works, and what instant lies so much working time after another. Pure.
+"""Working time: working hours of a tenant, and addition of working time to an instant. Pure.
 
-Hours are local: across a change of the clocks a working day stays from nine to five, and only time that really passes
-counts. What the clocks skip is no working time; what they repeat is worked twice.
+Hours are local: when daylight saving time starts or ends, a working day is still nine to five, and elapsed time counts.
+Skipped local time is not working time; repeated local time counts twice.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from policies.language.durations import LONGEST
 MIDNIGHT: Final = time(0)
 
 type Hours = tuple[time, time]
-"""From, until; `00:00` as the end is the day's end."""
+"""Start and end of an interval; an end of `00:00` means the end of the day."""
 
 
 @dataclass(frozen=True)
 class WorkingCalendar:
-    """`hours[0]` are those of Monday: intervals in order that do not overlap. At least one day has some.
+    """Working hours and holidays. `hours[0]` is Monday; intervals are sorted and do not overlap; one day has hours.
 
-    `extra_days` are free days with their names, `working_days` holidays on which one works all the same.
+    `extra_days` maps additional holidays to their names; `working_days` lists public holidays that are working days.
     """
 
     zone: ZoneInfo
@@ -37,21 +37,21 @@ class WorkingCalendar:
 
     @cached_property
     def _public(self) -> Mapping[date, str]:
-        """Public holidays; the library works years out when they are asked for."""
+        """Return the public holidays; the library computes each year on first access."""
         if not self.country:
             return {}
-        import holidays  # 6 MB that few processes need
+        import holidays  # takes 6 MB; few processes need it
 
         return holidays.country_holidays(self.country, subdiv=self.subdivision or None)
 
     def holiday_on(self, day: date) -> str:
-        """The name of the holiday; "" on other days."""
+        """Return the name of the holiday, or "" if `day` is not a holiday."""
         if day in self.extra_days:
             return self.extra_days[day]
         return "" if day in self.working_days else str(self._public.get(day) or "")
 
     def intervals_on(self, day: date) -> list[tuple[datetime, datetime]]:
-        """The instants (UTC) between which one works on a local day; what the clocks skip is left out."""
+        """Return the working intervals of a local day as instants (UTC), without skipped local time."""
         if self.holiday_on(day):
             return []
         found = []
@@ -65,14 +65,14 @@ class WorkingCalendar:
 
 
 DEFAULT_CALENDAR: Final = WorkingCalendar(zone=ZoneInfo("UTC"), hours=((((time(9), time(17))),),) * 5 + ((), ()))
-"""For tenants that have none: Monday to Friday from nine to five in UTC, without holidays."""
+"""Calendar of tenants without one: Monday to Friday, nine to five in UTC, no holidays."""
 
 
 def add_working_time(calendar: WorkingCalendar, start: datetime, duration: timedelta) -> datetime:
-    """The instant (UTC) that lies `duration` of working time, more than nothing, after `start`.
+    """Return the instant (UTC) that is `duration` (above zero) of working time after `start`.
 
-    Outside working hours counting begins when work begins. Nothing lies further away than ten years: what would, ends
-    there. A longer duration never ends earlier, and neither does a later start.
+    Outside working hours, counting starts with the next working interval. The result is at most ten years after
+    `start`. It is monotonic in `duration` and in `start`.
     """
     start = start.astimezone(UTC)
     limit = start + LONGEST
@@ -86,7 +86,7 @@ def add_working_time(calendar: WorkingCalendar, start: datetime, duration: timed
 
 
 def _instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """The instant (UTC) of a local time; of one that the clocks skip, the instant at which they do."""
+    """Return the instant (UTC) of a local time; for skipped local time, the instant of the clock change."""
     instant = local.replace(tzinfo=zone).astimezone(UTC)
     if instant.astimezone(zone).replace(tzinfo=None, fold=0) == local.replace(fold=0):
         return instant
@@ -102,7 +102,7 @@ def _instant(local: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _intervals(calendar: WorkingCalendar, start: datetime, limit: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """Working intervals that end after `start`, in order, up to `limit`."""
+    """Yield the working intervals that end after `start`, in order, up to `limit`."""
     day = start.astimezone(calendar.zone).date() - timedelta(days=1)
     while True:
         for opens, closes in calendar.intervals_on(day):

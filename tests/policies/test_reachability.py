@@ -57,12 +57,12 @@ def test_what_never_decides_is_named_with_its_place() -> None:
     assert [(found.pointer, found.detail) for found in rule_warnings(document)] == [
         (
             "/rules/2",
-            "Rule never never decides: its condition is always false. Remove it, or write when it should hold.",
+            "Rule never never decides: its condition is always false. Remove it, or correct the condition.",
         )
     ]
     (found,) = rule_warnings(parse_policy({"rules": [rule("large", "deny", LARGE), rule("late", "allow", LARGE)]}))
     assert found.detail == (
-        "Rule late never decides: rule large (deny) holds whenever it does. Remove it, or narrow large."
+        "Rule late never decides: rule large (deny) matches whenever it does. Remove it, or narrow large."
     )
 
 

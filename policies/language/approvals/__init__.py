@@ -1,7 +1,7 @@
-"""Approval rules: who has to agree before something happens, as data. No Django, no clock, no people.
+"""Approval rules as data. Pure: no Django, no current time, no accounts.
 
-`trees` holds the demand itself, `stages` its order, `rules` what surrounds it, `documents` reads it out of a policy
-document.
+`trees` defines which approvers are required, `stages` in which order, `rules` deadlines and exclusions; `documents`
+parses approval rules of policy documents.
 """
 
 from policies.language.approvals.documents import parse_approvals

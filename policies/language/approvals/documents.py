@@ -1,4 +1,4 @@
-"""Reading an approval rule out of a policy document: every problem is named at once, none is guessed away."""
+"""Parser of approval rules in policy documents. It reports all errors at once and never guesses."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _RULE_FIELDS: Final = ("exclude", *DURATION_FIELDS, "working_time", "on_expiry",
 
 
 def parse_approvals(value: Any, *, pointer: str) -> ApprovalRule:
-    """The rule in the `approvals` field of a policy rule; `pointer` is where that field stands in its document.
+    """Parse the `approvals` field of a policy rule; `pointer` is the place of that field in the document.
 
-    Raises `PolicyDocumentInvalid` with a `FieldError` for every problem, the first 50 of them.
+    Raises `PolicyDocumentInvalid` with a `FieldError` for every error, at most 50.
     """
     reader = _Reader()
     rule = reader.rule(value, pointer)
@@ -45,7 +45,7 @@ def parse_approvals(value: Any, *, pointer: str) -> ApprovalRule:
 
 
 class _Reader:
-    """Walks one rule and collects problems; what it returns is of use only when there are none."""
+    """Reads one rule and collects errors. Return values are valid only if there are no errors."""
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
@@ -57,7 +57,7 @@ class _Reader:
 
     @property
     def full(self) -> bool:
-        """Whether enough is wrong: reading on would only cost time."""
+        """Return True once the maximum number of errors is reached; reading further is a waste of time."""
         return len(self.errors) >= MAX_FIELD_ERRORS
 
     def rule(self, value: Any, pointer: str) -> ApprovalRule:
@@ -104,7 +104,7 @@ class _Reader:
                 self.add_error(place, f"{name} lies past expires_after. Make it shorter.")
 
     def _tree(self, value: Mapping[str, Any], pointer: str, orders: tuple[str, ...]) -> Tree:
-        """A tree, `stages`, or, where several rules were merged, `together`: these two at the top alone."""
+        """Read a tree, `stages` or `together` (merged rules). `stages` and `together` are allowed only at the top."""
         named = [field for field in orders if field in value]
         others = [field for field in ("all", "any", *LEAF_KINDS) if field in value]
         if not named:
@@ -134,7 +134,7 @@ class _Reader:
         return self._node(part, pointer, depth)
 
     def _parts(self, field: str, parts: Any, place: str, most: int) -> Iterator[tuple[Mapping[str, Any], str]]:
-        """The parts that are objects, each with its place."""
+        """Yield the parts that are objects, each with its pointer."""
         if not isinstance(parts, list) or not parts:
             self.add_error(place, f"{field} is a list of one or more parts, e.g. [{{role: finance, count: 2}}].")
             return

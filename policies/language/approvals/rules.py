@@ -1,7 +1,7 @@
-"""Approval rules: who has to agree before something happens, who may not, and what happens when nobody answers.
+"""Approval rules: required approvers, exclusions, deadlines and escalation.
 
-The rule of several matched policy rules is their `merge`; the rule stored on a step is its `to_json`. Counting votes
-against a rule is not done here but in `workitems.approvers.count_votes`.
+`merge` combines the rules of several matched policy rules; `to_json` gives the form stored on a step. Votes are counted
+in `workitems.approvers.count_votes`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ DEFAULT_EXCLUDE: Final[frozenset[Exclusion]] = frozenset({"requester"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRule:
-    """What one step asks for.
+    """The approval that one step requires.
 
-    `exclude` names groups of people by their part in the case; without a word on it a document excludes the requester,
-    and only an explicit `exclude: []` lifts that. Durations run from the moment the step opens; `expires_after` None
-    means no deadline, and `on_expiry` says nothing then. `working_time` holds durations by the same names that pass
-    only while the tenant works; where both are given, the earlier instant holds. `veto` is the number of counted
-    rejects that ends the step.
+    `exclude` lists roles in the case that may not vote; a document without `exclude` excludes the requester, and
+    `exclude: []` excludes nobody. Durations start when the step opens. If `expires_after` is None there is no deadline,
+    and `on_expiry` has no meaning. `working_time` contains durations under the same names that count only working time;
+    if both are given, the earlier instant applies. `veto` is the number of counted rejections that ends the step.
     """
 
     tree: Tree
@@ -49,21 +48,21 @@ class ApprovalRule:
 
     @property
     def expires(self) -> bool:
-        """Whether there is a deadline at all."""
+        """Return True if the rule has a deadline."""
         return self.expires_after is not None or "expires_after" in dict(self.working_time)
 
 
 REVIEW_DEFAULT: Final = ApprovalRule(tree=Leaf("scope", Scope.DECISIONS_DECIDE.value))
-"""A review without a rule of its own: one vote of anybody with `decisions:decide` on the workflow but the requester."""
+"""Rule of a review without `approvals`: one vote by any holder of `decisions:decide` except the requester."""
 
 
 def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
-    """The rule under which all `rules` hold together; their order makes no difference.
+    """Return one rule that satisfies all `rules`. The order of `rules` does not matter.
 
-    Trees are and-ed (identical leaves: the larger count) and keep the order of their stages, excludes and escalation
-    targets are united, durations the shortest and none longer than until the deadline, reject beats escalate among the
-    rules that expire at all, step-up if any asks it, the smallest veto. Raises `PolicyDocumentInvalid` when together
-    they leave too many ways to choose from (see `demands`).
+    Trees are combined with AND (identical leaves: the larger count) and keep the order of their stages. Exclusions and
+    escalation targets are united. Each duration is the shortest, cut to the deadline. `reject` wins over `escalate`
+    among rules with a deadline. Step-up applies if any rule requires it, and the smallest veto counts. Raises
+    `PolicyDocumentInvalid` if the result can be satisfied in too many ways (see `demands`).
     """
     if not rules:
         raise ValueError("There is no rule to merge.")
@@ -92,17 +91,17 @@ def _shortest(durations: Iterable[timedelta | None]) -> timedelta | None:
 
 
 def _cut(duration: timedelta | None, deadline: timedelta | None) -> timedelta | None:
-    """Time to answer ends with the deadline."""
+    """Return the response time, cut to the deadline."""
     return min(duration, deadline) if duration and deadline else duration
 
 
 def _unless_past(duration: timedelta | None, deadline: timedelta | None) -> timedelta | None:
-    """What one rule would do after the deadline of another never comes about."""
+    """Return the duration, or None if it ends after the deadline and therefore never applies."""
     return None if duration and deadline and duration > deadline else duration
 
 
 def _shortest_each(rules: Iterable[tuple[tuple[str, timedelta], ...]]) -> tuple[tuple[str, timedelta], ...]:
-    """As above, for durations in working time: each is compared with its likes alone."""
+    """Return the shortest duration for each name of durations in working time."""
     shortest: dict[str, timedelta] = {}
     for durations in rules:
         for name, duration in durations:
@@ -115,7 +114,7 @@ def _shortest_each(rules: Iterable[tuple[tuple[str, timedelta], ...]]) -> tuple[
 
 
 def to_json(rule: ApprovalRule) -> dict[str, Any]:
-    """The rule in one canonical form, which is also a valid document: what steps store and the API shows as `rule`."""
+    """Return the canonical form, also a valid document. Steps store it and the API returns it as `rule`."""
     value: dict[str, Any] = tree_to_json(canonical_tree(rule.tree))
     value["exclude"] = sorted(rule.exclude)
     for name in DURATION_FIELDS:
@@ -132,7 +131,7 @@ def to_json(rule: ApprovalRule) -> dict[str, Any]:
 
 
 def from_json(value: Mapping[str, Any]) -> ApprovalRule:
-    """What `to_json` wrote. For stored rules alone: documents are read by `parse_approvals`."""
+    """Return the rule that `to_json` serialized. Not for documents; see `parse_approvals`."""
     return ApprovalRule(
         tree=tree_from_json(value),
         exclude=frozenset(value["exclude"]),

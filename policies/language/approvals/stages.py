@@ -1,7 +1,7 @@
-"""What an approval rule asks, with its order: a tree at once, stages one by one, or several rules together.
+"""The order of an approval rule: a plain tree, consecutive stages, or several merged rules.
 
-Order says whom a step asks now. It never says that more people are needed: `whole` is the demand irrespective of it,
-and one person counts once in all of it.
+Order decides whom a step asks now. It never increases the number of approvers: `whole` is the requirement without
+order, and each person counts once in it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from threada_site.kernel.json.canonical import canonical_bytes
 
 @dataclass(frozen=True, slots=True)
 class InOrder:
-    """Stages: each opens once those before it are filled. What opened stays open."""
+    """Consecutive stages. A stage opens when all earlier stages are satisfied, and stays open."""
 
     of: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Rules that hold at the same time, some with stages. What several of them ask alike is asked once."""
+    """Several rules that apply at the same time, some with stages. Identical requirements are asked once."""
 
     of: tuple[Node | InOrder, ...]
 
@@ -45,24 +45,24 @@ class Together:
 type Tree = Node | InOrder | Together
 type Track = tuple[Node, ...]
 type Opened = tuple[int, ...]
-"""Of each of `tracks`, how many of its stages are open."""
+"""Number of open stages for each of `tracks`."""
 
 
 def tracks(tree: Tree) -> tuple[Track, ...]:
-    """The sequences of stages that run side by side; a tree without order is a track of one stage."""
+    """Return the sequences of stages that run in parallel; a tree without order is a track of one stage."""
     if isinstance(tree, Together):
         return tuple(part.of if isinstance(part, InOrder) else (part,) for part in tree.of)
     return (tree.of,) if isinstance(tree, InOrder) else ((tree,),)
 
 
 def has_stages(tree: Tree) -> bool:
-    """Whether it asks anybody later than others."""
+    """Return True if the tree has a track with more than one stage."""
     return any(len(track) > 1 for track in tracks(tree))
 
 
 @functools.lru_cache(maxsize=1024)
 def whole(tree: Tree) -> Node:
-    """Everything the tree asks for, irrespective of order."""
+    """Return the full requirement of the tree, without order."""
     if isinstance(tree, InOrder):
         return canonical_node(AllOf(tree.of))
     if isinstance(tree, Together):
@@ -71,15 +71,16 @@ def whole(tree: Tree) -> Node:
 
 
 def leaves_of(tree: Tree) -> tuple[Leaf, ...]:
-    """All leaves as written, of all stages."""
+    """Return the leaves of all stages as written."""
     return tuple(leaf for track in tracks(tree) for stage in track for leaf in leaves(stage))
 
 
 @functools.lru_cache(maxsize=4096)
 def opened_part(tree: Tree, opened: Opened) -> Node:
-    """What may be answered now: the stages that opened, and of rules without order what no closed stage asks for.
+    """Return the requirement that may be voted on now.
 
-    Where one rule puts somebody into a later stage and another asks for the same one at any time, the order holds.
+    It consists of the open stages, and of the leaves of unordered rules that no closed stage contains. If one rule
+    places a leaf in a later stage and another rule contains it without order, the order applies.
     """
     if not isinstance(tree, InOrder | Together):
         return tree
@@ -93,7 +94,7 @@ def opened_part(tree: Tree, opened: Opened) -> Node:
 
 
 def stage_of(tree: Tree, opened: Opened) -> tuple[int, int]:
-    """The stage that is asked now, counted from 1, and how many there are; of several tracks the one furthest behind.
+    """Return the current stage, counted from 1, and the number of stages of the track that is furthest behind.
 
     A tree without stages is in stage 1 of 1.
     """
@@ -103,7 +104,7 @@ def stage_of(tree: Tree, opened: Opened) -> tuple[int, int]:
 
 
 def ranks(tree: Tree) -> Mapping[tuple[LeafKind, str], int]:
-    """In which stage each leaf is asked first: people are placed at the earliest that they can fill."""
+    """Return the earliest stage of each leaf. Voters are assigned to the earliest leaf they are eligible for."""
     first: dict[tuple[LeafKind, str], int] = {}
     for track in tracks(tree):
         for rank, stage in enumerate(track):
@@ -113,7 +114,7 @@ def ranks(tree: Tree) -> Mapping[tuple[LeafKind, str], int]:
 
 
 def together(trees: Sequence[Tree]) -> Tree:
-    """All `trees` at once; their order makes no difference."""
+    """Return one tree that requires all `trees`. Their order does not matter."""
     parts = [part for tree in trees for part in (tree.of if isinstance(tree, Together) else (tree,))]
     ordered: set[InOrder] = set()
     plain: list[Node] = []
@@ -130,7 +131,7 @@ def together(trees: Sequence[Tree]) -> Tree:
 
 
 def canonical_tree(tree: Tree) -> Tree:
-    """The same demand in the same order, in one form."""
+    """Return the canonical form of the tree: same requirement, same order of stages."""
     if isinstance(tree, InOrder):
         stages = tuple(map(canonical_node, tree.of))
         return stages[0] if len(stages) == 1 else InOrder(stages)
@@ -142,7 +143,7 @@ def canonical_tree(tree: Tree) -> Tree:
 
 
 def tree_to_json(tree: Tree) -> dict[str, Any]:
-    """The tree as documents write it; stages are `{"stages": […]}`, rules at once `{"together": […]}`."""
+    """Return the tree in document form; stages are `{"stages": […]}`, merged rules `{"together": […]}`."""
     if isinstance(tree, InOrder):
         return {"stages": [node_to_json(stage) for stage in tree.of]}
     if isinstance(tree, Together):
@@ -151,7 +152,7 @@ def tree_to_json(tree: Tree) -> dict[str, Any]:
 
 
 def tree_from_json(value: Mapping[str, Any]) -> Tree:
-    """What `tree_to_json` wrote. For stored rules alone: documents are read by `parse_approvals`."""
+    """Return the tree that `tree_to_json` serialized. Not for documents; see `parse_approvals`."""
     if "stages" in value:
         return InOrder(tuple(map(node_from_json, value["stages"])))
     if "together" in value:
@@ -164,7 +165,7 @@ def _key(leaf: Leaf) -> tuple[LeafKind, str]:
 
 
 def _without(node: Node, closed: set[tuple[LeafKind, str]]) -> Node | None:
-    """`node` without the leaves of `closed`; None when nothing is left of it."""
+    """Return `node` without the leaves in `closed`, or None if nothing is left."""
     if isinstance(node, Leaf):
         return None if _key(node) in closed else node
     parts = [part for part in (_without(part, closed) for part in node.of) if part is not None]

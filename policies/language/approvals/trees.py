@@ -1,7 +1,7 @@
-"""The tree of an approval rule: who has to agree, as `all` / `any` over leaves.
+"""The tree of an approval rule: required approvers as `all` / `any` over leaves.
 
-A leaf asks for `count` different people of one kind. One person counts once in the whole tree, so `all` over two leaves
-always means different people, and the same leaf twice under `all` is one leaf with the sum of both counts.
+A leaf requires `count` different people of one kind. Each person counts once in the whole tree: `all` over two leaves
+always requires different people, and the same leaf twice under `all` equals one leaf with the sum of both counts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ MAX_DEMANDS: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """`count` different people who hold a role, belong to a group, are the named user, or hold a scope on the workflow.
+    """A requirement: `count` different people with a role, group or scope on the workflow, or one named user.
 
-    A `user` is named by the principal's name, which is unique in its tenant.
+    `user` contains the name of the principal, which is unique in its tenant.
     """
 
     kind: LeafKind
@@ -34,14 +34,14 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Every part must hold."""
+    """All parts are required."""
 
     of: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """One part suffices."""
+    """One of the parts is required."""
 
     of: tuple[Node, ...]
 
@@ -51,14 +51,14 @@ type Demand = tuple[Leaf, ...]
 
 
 def leaves(node: Node) -> tuple[Leaf, ...]:
-    """The tree's leaves as written, left to right."""
+    """Return the leaves of the tree as written, from left to right."""
     if isinstance(node, Leaf):
         return (node,)
     return tuple(leaf for part in node.of for leaf in leaves(part))
 
 
 def canonical_node(node: Node) -> Node:
-    """The same demand in one form: nested `all` and `any` flattened, repetitions joined, parts in a fixed order."""
+    """Return the canonical form: nested `all` and `any` flattened, duplicates merged, parts in a fixed order."""
     if isinstance(node, Leaf):
         return node
     if isinstance(node, AllOf):
@@ -70,9 +70,9 @@ def canonical_node(node: Node) -> Node:
 
 
 def conjunction(trees: Sequence[Node]) -> Node:
-    """All `trees` at once. What several of them ask alike is asked once, with the largest count.
+    """Return one tree that requires all `trees`. Leaves that occur in several trees occur once, with the largest count.
 
-    The order of `trees`, and joining some of them first, make no difference.
+    The operation is commutative and associative.
     """
     largest: Counter[Node] = Counter()
     for tree in trees:
@@ -81,7 +81,7 @@ def conjunction(trees: Sequence[Node]) -> Node:
 
 
 def all_of(parts: Counter[Node]) -> Node:
-    """`all` over `parts`, where a leaf's amount is its count and another node's how often it is asked."""
+    """Return `all` over `parts`. The amount of a leaf is its count; the amount of another node is its repetitions."""
     nodes: list[Node] = []
     for part, amount in parts.items():
         nodes.extend([Leaf(part.kind, part.name, amount)] if isinstance(part, Leaf) else [part] * amount)
@@ -89,7 +89,7 @@ def all_of(parts: Counter[Node]) -> Node:
 
 
 def all_parts(node: Node) -> Counter[Node]:
-    """What `node` asks for all at once: leaves (with count 1 as key, their sum as amount) and canonical `any` nodes."""
+    """Return the conjuncts of `node`: leaves (key with count 1, amount is the sum) and canonical `any` nodes."""
     if isinstance(node, Leaf):
         return Counter({Leaf(node.kind, node.name): node.count})
     if isinstance(node, AllOf):
@@ -102,7 +102,7 @@ def all_parts(node: Node) -> Counter[Node]:
 
 
 def _order(node: Node) -> tuple[str, str, int, bytes]:
-    """Leaves first, by kind, name and count; then what is nested, by its canonical text."""
+    """Return the sort key: leaves first, by kind, name and count; then nested nodes, by canonical text."""
     if isinstance(node, Leaf):
         return node.kind, node.name, node.count, b""
     return "~", "", 0, canonical_bytes(node_to_json(node))
@@ -110,9 +110,9 @@ def _order(node: Node) -> tuple[str, str, int, bytes]:
 
 @functools.lru_cache(maxsize=1024)
 def demands(node: Node) -> tuple[Demand, ...]:
-    """The ways to satisfy the tree: each some leaves to be filled by different people, none asking all another asks.
+    """Return the minimal ways to satisfy the tree, each as leaves to be filled by different people.
 
-    Raises `PolicyDocumentInvalid` past 128 ways: choosing among them is a search, and a search needs an end.
+    Raises `PolicyDocumentInvalid` if there are more than 128: vote counting searches among them.
     """
     return tuple(
         tuple(Leaf(kind, name, count) for (kind, name), count in sorted(ways.items())) for ways in _alternatives(node)
@@ -141,7 +141,7 @@ def _sum(one: _Alternative, other: _Alternative) -> _Alternative:
 
 
 def _least(ways: list[_Alternative]) -> list[_Alternative]:
-    """`ways` without those that ask all another one asks, and perhaps more."""
+    """Return `ways` without those that require at least as much as another one."""
     kept: list[_Alternative] = []
     for way in sorted(ways, key=lambda way: (sum(way.values()), sorted(way.items()))):
         if not any(all(way.get(key, 0) >= count for key, count in other.items()) for other in kept):
@@ -158,14 +158,14 @@ def _too_many() -> PolicyDocumentInvalid:
 
 
 def node_to_json(node: Node) -> dict[str, Any]:
-    """The node as documents write it: `{"role": "finance", "count": 2}`, `{"all": […]}`, `{"any": […]}`."""
+    """Return the node in document form: `{"role": "finance", "count": 2}`, `{"all": […]}`, `{"any": […]}`."""
     if isinstance(node, Leaf):
         return {node.kind: node.name, "count": node.count}
     return {"all" if isinstance(node, AllOf) else "any": [node_to_json(part) for part in node.of]}
 
 
 def node_from_json(value: Mapping[str, Any]) -> Node:
-    """What `node_to_json` wrote. For stored rules alone: documents are read by `parse_approvals`."""
+    """Return the node that `node_to_json` serialized. Not for documents; see `parse_approvals`."""
     if "all" in value:
         return AllOf(tuple(map(node_from_json, value["all"])))
     if "any" in value:
