@@ -70,7 +70,7 @@ def call_measurements() -> Iterator[Measurement]:
     for quantile, value in zip(QUANTILES, seconds or [0.0] * len(QUANTILES), strict=True):
         yield Measurement(
             "threada_call_seconds",
-            "How long they took, from the claim to its end.",
+            "How long they took, from the lease to its end.",
             float(value or 0.0),
             (("quantile", f"{quantile:g}"),),
         )

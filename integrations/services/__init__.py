@@ -1,1 +1,1 @@
-"""What integrations do: take configuration, claim an execution, record what came of it. They know no work items."""
+"""What integrations do: take configuration, lease an execution, record its result. They know no work items."""

@@ -1,7 +1,7 @@
-"""Holding an execution while a freeze covers it, and letting it go afterwards.
+"""Blocking of executions while a freeze covers them, and their release afterwards.
 
-A freeze and a claim cannot miss each other: whoever is about to claim shares a lock that setting a freeze takes alone.
-So what a freeze finds running is all that can still go out, and whatever claims later sees the freeze.
+A freeze and a lease exclude each other: acquiring a lease takes a shared lock that setting a freeze takes exclusively.
+So the executions that a freeze finds running are all that can still be sent, and every later lease sees the freeze.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from integrations.models import Execution, Freeze
 from threada_site.database.prepared_reads import PreparedRead
 
 _AT_ONCE: Final = 1000
-_FREE_HELD: Final = """
+_RELEASE_LIFTED: Final = """
     UPDATE integrations_execution SET held_by_id = NULL WHERE id IN (
         SELECT e.id FROM integrations_freeze f JOIN integrations_execution e
             ON e.tenant_id = f.tenant_id AND e.held_by_id = f.id AND e.status = 'started'
@@ -31,13 +31,13 @@ _SHARED: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
 _ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
-def lock_claims_out(tenant_id: uuid.UUID) -> None:
-    """Wait for the claims of a tenant that are being made, and let none be made until the transaction ends."""
+def lock_leases_out(tenant_id: uuid.UUID) -> None:
+    """Wait for leases of the tenant that are being acquired, and prevent new ones until the transaction ends."""
     _lock(_ALONE, tenant_id)
 
 
 def freezes_in_force(tenant_id: uuid.UUID) -> list[Freeze]:
-    """The freezes of a tenant that have not been lifted, the oldest first."""
+    """Return the freezes of a tenant that have not been lifted, the oldest first."""
     return _in_force(tenant_id)
 
 
@@ -46,8 +46,8 @@ _in_force: Final = PreparedRead(
 )
 
 
-def freeze_right_before_a_claim(execution: Execution) -> Freeze | None:
-    """The freeze that covers an execution; None promises that none will be set before the transaction ends."""
+def freeze_before_lease(execution: Execution) -> Freeze | None:
+    """Return the freeze that covers an execution. None guarantees that none is set before the transaction ends."""
     _lock(_SHARED, execution.tenant_id)
     return freeze_on(
         freezes_in_force(execution.tenant_id),
@@ -58,13 +58,13 @@ def freeze_right_before_a_claim(execution: Execution) -> Freeze | None:
 
 
 def freeze_on(freezes: Iterable[Freeze], *, workflow: str, integration: str = "", action: str = "") -> Freeze | None:
-    """The first of `freezes` that covers it."""
+    """Return the first of `freezes` that covers the workflow, integration and action."""
     covering = (row for row in freezes if row.scope.covers(workflow=workflow, integration=integration, action=action))
     return next(covering, None)
 
 
-def hold(execution: Execution, freeze: Freeze, *, now: datetime) -> bool:
-    """Note on a locked execution which freeze holds it; False when it was noted already."""
+def block_by_freeze(execution: Execution, freeze: Freeze, *, now: datetime) -> bool:
+    """Note on a locked execution which freeze blocks it. Return False if it was noted already."""
     is_new = execution.held_by_id != freeze.id
     execution.held_by = freeze
     execution.held_at = execution.held_at or now
@@ -73,8 +73,8 @@ def hold(execution: Execution, freeze: Freeze, *, now: datetime) -> bool:
     return is_new
 
 
-def let_go(execution: Execution, *, now: datetime) -> None:
-    """Free a locked execution; the time it was held does not count as time for its tries."""
+def release_from_freeze(execution: Execution, *, now: datetime) -> None:
+    """Release a locked execution. The time it was blocked does not count towards the time for its attempts."""
     if execution.tries_began_at is not None and execution.held_at is not None:
         execution.tries_began_at += now - max(execution.held_at, execution.tries_began_at)
     execution.held_by = None
@@ -83,7 +83,7 @@ def let_go(execution: Execution, *, now: datetime) -> None:
 
 
 def executions_in(scope: FreezeScope, *, tenant_id: uuid.UUID, status: ExecutionStatus) -> QuerySet[Execution]:
-    """Executions that a freeze of this scope covers."""
+    """Return the executions that a freeze of this scope covers."""
     wanted = Q()
     for column in ("workflow", "integration", "action"):
         if value := getattr(scope, column):
@@ -91,11 +91,13 @@ def executions_in(scope: FreezeScope, *, tenant_id: uuid.UUID, status: Execution
     return Execution.objects.filter(wanted, tenant_id=tenant_id, status=status).order_by("id")
 
 
-def free_held(*, tenant_id: uuid.UUID | None = None) -> int:
-    """Have executions wait for their turn again whose freeze was lifted: of one tenant or, with the platform's role, of
-    all; some at a time, passing over those that somebody holds. How many."""
+def release_lifted(*, tenant_id: uuid.UUID | None = None) -> int:
+    """Release executions whose freeze was lifted, up to 1,000 per call, skipping locked rows. Return how many.
+
+    Without `tenant_id` (which needs the platform's role), of all tenants.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_FREE_HELD, {"tenant": tenant_id, "most": _AT_ONCE})
+        cursor.execute(_RELEASE_LIFTED, {"tenant": tenant_id, "most": _AT_ONCE})
         return cursor.rowcount
 
 

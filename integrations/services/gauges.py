@@ -13,7 +13,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.limits import Because, Limits, calls_within, is_well, rate_opens_at
 from integrations.models import Execution, Integration, IntegrationGauge
 from integrations.selectors import gauge_of, integration_of
-from integrations.services.claim import LEASE, Claim
+from integrations.services.execution_lease import LEASE_DURATION, Lease
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
 from threada_site.kernel.context import ActingContext
@@ -32,9 +32,9 @@ class Wait:
 
 
 def admit(execution: Execution, *, now: datetime) -> Wait | None:
-    """Whether a locked execution may be claimed now; None also counts it. Waiting counts as no attempt.
+    """Whether a locked execution may be leased now; None also counts it. Waiting counts as no attempt.
 
-    Where there are limits, or the breaker is open, claims on one integration are made one after the other.
+    Where there are limits, or the breaker is open, leases on one integration are acquired one after the other.
     """
     found = _current(execution)
     if found is None:
@@ -53,13 +53,13 @@ def admit(execution: Execution, *, now: datetime) -> Wait | None:
         gauge.recent_calls = [] if limits.calls is None else [*calls_within(gauge.recent_calls, limits, now=now), now]
         if gauge.opened_at is not None:
             gauge.probe_id, gauge.probe_token = execution.id, execution.fencing_token + 1
-            gauge.waits_until, gauge.waits_for = now + LEASE, Because.BREAKER
+            gauge.waits_until, gauge.waits_for = now + LEASE_DURATION, Because.BREAKER
     gauge.save()
     return wait
 
 
 def note_outcome(
-    execution: Execution, failure: FailureClass | None, *, held: Claim, now: datetime, ctx: ActingContext
+    execution: Execution, failure: FailureClass | None, *, lease: Lease, now: datetime, ctx: ActingContext
 ) -> None:
     """Keep what an attempt tells of its receiver; a breaker opens or closes with a receipt."""
     gauge = gauge_of(execution)
@@ -75,7 +75,7 @@ def note_outcome(
     gauge = _locked(integration)
     if gauge.waits_for == Because.CONCURRENCY:
         gauge.waits_until, gauge.waits_for = None, ""
-    was_probe = gauge.probe_id == execution.id and gauge.probe_token == held.fencing_token
+    was_probe = gauge.probe_id == execution.id and gauge.probe_token == lease.fencing_token
     if well:
         _close(gauge, ctx=ctx)
     elif well is False:
@@ -99,7 +99,7 @@ def _breaker(gauge: IntegrationGauge, *, now: datetime) -> Wait | None:
         status=ExecutionStatus.RUNNING,
         lease_until__gt=now,
     ).first()
-    return Wait(probe.lease_until or now + LEASE, Because.BREAKER) if probe is not None else None
+    return Wait(probe.lease_until or now + LEASE_DURATION, Because.BREAKER) if probe is not None else None
 
 
 def _concurrency(execution: Execution, limits: Limits, *, now: datetime) -> Wait | None:

@@ -52,13 +52,13 @@ def upsert_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingCon
     """
     require_unit_of_work(ctx.tenant_id)
     hosts = _checked(value, hosts)
-    sealed = keyring().seal(_bound(ctx.tenant_id, slug, value))
+    encrypted = keyring().encrypt(_bound(ctx.tenant_id, slug, value))
     made = StoredSecret(
         tenant_id=ctx.tenant_id,
         slug=slug,
         hosts=hosts,
-        token=sealed.token,
-        key_id=sealed.key_id,
+        token=encrypted.token,
+        key_id=encrypted.key_id,
         created_by=None if ctx.is_system else ctx.principal_id,
     )
     StoredSecret.objects.bulk_create([made], ignore_conflicts=True)
@@ -67,7 +67,7 @@ def upsert_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingCon
         _record("secret.stored", row, ctx=ctx)
         return UpsertResult(row, Change.CREATED)
     row.number += 1
-    row.hosts, row.token, row.key_id, row.changed_at = hosts, sealed.token, sealed.key_id, clock.now()
+    row.hosts, row.token, row.key_id, row.changed_at = hosts, encrypted.token, encrypted.key_id, clock.now()
     row.save(update_fields=["hosts", "token", "key_id", "number", "changed_at"])
     _record("secret.changed", row, ctx=ctx)
     return UpsertResult(row, Change.CHANGED)
@@ -109,7 +109,7 @@ def reveal(name: str, *, tenant_id: uuid.UUID, host: str) -> Secret:
     if host not in row.hosts:
         raise _unavailable(name, f"is not for the host {host}")
     try:
-        kept = orjson.loads(keyring().open(bytes(row.token)))
+        kept = orjson.loads(keyring().decrypt(bytes(row.token)))
     except Undecryptable:
         raise _unavailable(name, "cannot be decrypted with the instance's keys") from None
     if (kept["tenant"], kept["slug"]) != (str(tenant_id), name):
@@ -117,7 +117,7 @@ def reveal(name: str, *, tenant_id: uuid.UUID, host: str) -> Secret:
     return Secret(kept["value"])
 
 
-def encrypt_anew(*, most: int) -> tuple[int, int]:
+def reencrypt_secrets(*, most: int) -> tuple[int, int]:
     """Encrypt up to `most` secrets of all tenants with the first key; how many were, and how many no key opens.
 
     A secret that somebody changes meanwhile is passed over: its new value has the first key already.
@@ -128,11 +128,11 @@ def encrypt_anew(*, most: int) -> tuple[int, int]:
         rows = StoredSecret.objects.exclude(key_id=current).order_by("key_id", "id")
         for row in rows.select_for_update(skip_locked=True)[:most]:
             try:
-                sealed = keyring().seal(keyring().open(bytes(row.token)))
+                encrypted = keyring().encrypt(keyring().decrypt(bytes(row.token)))
             except Undecryptable:
                 broken += 1
                 continue
-            row.token, row.key_id = sealed.token, sealed.key_id
+            row.token, row.key_id = encrypted.token, encrypted.key_id
             row.save(update_fields=["token", "key_id"])
             done += 1
     return done, broken

@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 
 from integrations.models import Attempt, Execution
-from integrations.services import claim as claims
+from integrations.services import execution_lease
 from telemetry.models import Receipt
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
@@ -220,11 +220,15 @@ def test_a_late_finisher_changes_nothing(office: Office, bank: Receiver) -> None
 def test_a_stolen_lease_is_not_renewed(office: Office) -> None:
     execution = office.execute(office.decided()).execution
     with unit_of_work(office.tenant.id):
-        first = claims.claim(Execution.objects.select_for_update().get(id=execution.id), now=clock.now())
+        first = execution_lease.acquire_lease(
+            Execution.objects.select_for_update().get(id=execution.id), now=clock.now()
+        )
         Execution.objects.filter(id=execution.id).update(status="started")
-        second = claims.claim(Execution.objects.select_for_update().get(id=execution.id), now=clock.now())
-        assert claims.renew_lease(first) is False
-        assert claims.renew_lease(second) is True
+        second = execution_lease.acquire_lease(
+            Execution.objects.select_for_update().get(id=execution.id), now=clock.now()
+        )
+        assert execution_lease.renew_lease(first) is False
+        assert execution_lease.renew_lease(second) is True
 
 
 @pytest.mark.slow

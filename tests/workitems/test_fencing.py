@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from integrations.models import Attempt, Execution, IntegrationGauge
-from integrations.services.claim import Claim, claim, renew_lease
+from integrations.services.execution_lease import Lease, acquire_lease, renew_lease
 from telemetry.models import Receipt
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
@@ -87,11 +87,11 @@ def test_a_late_failure_does_not_undo_a_running_try(office: Office, bank: Receiv
     run_execution(office.tenant, execution.id)
     with unit_of_work(office.tenant.id):
         locked = Execution.objects.select_for_update().get(id=execution.id)
-        held = claim(locked, now=clock.now())
+        lease = acquire_lease(locked, now=clock.now())
     settled = everything(office)
     late.join(20)
     assert everything(office) == settled
     assert office.execution(execution).status == "running"
     with unit_of_work(office.tenant.id):
-        assert renew_lease(held)
-        assert not renew_lease(Claim(held.execution_id, held.attempt_id, held.fencing_token - 1))
+        assert renew_lease(lease)
+        assert not renew_lease(Lease(lease.execution_id, lease.attempt_id, lease.fencing_token - 1))

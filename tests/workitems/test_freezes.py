@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, transaction
 
 from integrations.freezing import FreezeScope, frozen_since, moved
 from integrations.models import Attempt, Execution, Freeze
-from integrations.services.claim import claim
+from integrations.services.execution_lease import acquire_lease
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
@@ -111,7 +111,7 @@ def test_another_tenants_freeze_holds_nothing(office: Office, bank: Receiver, ot
 def test_it_names_what_can_no_longer_be_recalled(office: Office, bank: Receiver) -> None:
     running, waiting = (office.execute(office.decided()).execution for _ in range(2))
     with unit_of_work(office.tenant.id):
-        claim(Execution.objects.select_for_update().get(id=running.id), now=clock.now())
+        acquire_lease(Execution.objects.select_for_update().get(id=running.id), now=clock.now())
         stopped = set_freeze(FreezeScope(), reason="Stop", ctx=office.ctx("ada"))
     assert [execution.id for execution in stopped.in_flight] == [running.id]
     (receipt,) = office.bodies("freeze.set")
@@ -347,8 +347,8 @@ def test_by_command(office: Office, bank: Receiver) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_claim_and_a_freeze_cannot_miss_each_other(office: Office, bank: Receiver) -> None:
-    """While a claim is being made a freeze waits for it, and then names it as in flight; never neither nor both."""
+def test_lease_and_freeze_exclude_each_other(office: Office, bank: Receiver) -> None:
+    """While a lease is being acquired a freeze waits for it, then names it as in flight: always exactly one of the two."""
     for _ in range(8):
         execution = office.execute(office.decided()).execution
         found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Claim, re-check, call, settle: with a receiver in its own process, and with workers that die or come late."""
+"""Lease, re-check, call, settle: with a receiver in its own process, and with workers that die or come late."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from integrations.models import Attempt, Execution
-from integrations.services import claim as claims
+from integrations.services import execution_lease
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from workitems.executions import leases
+from workitems.executions import lease_renewal
 from workitems.executions.run_execution import run_execution
 from workitems.sweeps import enqueue_due_executions
 
@@ -102,7 +102,7 @@ def test_a_lost_worker_of_a_repeatable_action(office: Office, bank: Receiver) ->
     execution = started(office)
     with unit_of_work(office.tenant.id):
         locked = Execution.objects.select_for_update().get(id=execution.id)
-        claims.claim(locked, now=clock.now() - timedelta(seconds=31))
+        execution_lease.acquire_lease(locked, now=clock.now() - timedelta(seconds=31))
     assert enqueue_due_executions(now=clock.now()) == 1
     assert queued_jobs()[-1][0] == "workitems.run_execution"
     run_execution(office.tenant, execution.id)
@@ -122,7 +122,9 @@ def test_a_lost_worker_of_what_may_not_be_repeated(office: Office, bank: Receive
     office.put_bank(base_url=bank.url, idempotent=False)
     execution = started(office)
     with unit_of_work(office.tenant.id):
-        claims.claim(Execution.objects.select_for_update().get(id=execution.id), now=clock.now() - timedelta(minutes=1))
+        execution_lease.acquire_lease(
+            Execution.objects.select_for_update().get(id=execution.id), now=clock.now() - timedelta(minutes=1)
+        )
     run_execution(office.tenant, execution.id)
     assert office.execution(execution).status == "outcome_unknown"
     run_jobs(ahead_of_time=True)
@@ -134,7 +136,7 @@ def test_ten_lost_workers_are_enough(office: Office, bank: Receiver) -> None:
     for deaths in range(1, 11):
         with unit_of_work(office.tenant.id):
             locked = Execution.objects.select_for_update().get(id=execution.id)
-            claims.claim(locked, now=clock.now() - timedelta(minutes=1))
+            execution_lease.acquire_lease(locked, now=clock.now() - timedelta(minutes=1))
         run_execution(office.tenant, execution.id)
         assert office.execution(execution).worker_deaths == deaths
         office.set_execution(execution, next_try_at=clock.now() - timedelta(seconds=1))
@@ -146,7 +148,7 @@ def test_ten_lost_workers_are_enough(office: Office, bank: Receiver) -> None:
 def test_a_live_lease_is_respected(office: Office, bank: Receiver) -> None:
     execution = started(office)
     with unit_of_work(office.tenant.id):
-        claims.claim(Execution.objects.select_for_update().get(id=execution.id), now=clock.now())
+        execution_lease.acquire_lease(Execution.objects.select_for_update().get(id=execution.id), now=clock.now())
     run_execution(office.tenant, execution.id)
     assert office.execution(execution).status == "running"
     assert bank.requests() == []
@@ -157,8 +159,8 @@ def test_a_live_lease_is_respected(office: Office, bank: Receiver) -> None:
 def test_the_lease_is_renewed_while_the_receiver_thinks(
     office: Office, bank: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "RENEW_EVERY", timedelta(seconds=0.1))
-    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=0.5))
+    monkeypatch.setattr(lease_renewal, "RENEW_EVERY", timedelta(seconds=0.1))
+    monkeypatch.setattr(execution_lease, "LEASE_DURATION", timedelta(seconds=0.5))
     bank.behave(delay_s=1.5)
     execution = started(office)
     before = {thread.name for thread in threading.enumerate()}
@@ -169,7 +171,7 @@ def test_the_lease_is_renewed_while_the_receiver_thinks(
     for _ in range(8):
         row = office.execution(execution)
         seen.add(row.lease_until)
-        assert not claims.is_abandoned(row, now=clock.now())
+        assert not execution_lease.is_abandoned(row, now=clock.now())
         time.sleep(0.1)
     worker.join(10)
     assert len(seen) > 3
@@ -180,15 +182,15 @@ def test_the_lease_is_renewed_while_the_receiver_thinks(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_locked_row_keeps_no_other_lease_from_being_renewed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "RENEW_EVERY", timedelta(seconds=0.1))
+    monkeypatch.setattr(lease_renewal, "RENEW_EVERY", timedelta(seconds=0.1))
     first, second = started(office), started(office)
     with unit_of_work(office.tenant.id):
         locked, free = (
-            claims.claim(Execution.objects.select_for_update().get(id=each.id), now=clock.now())
+            execution_lease.acquire_lease(Execution.objects.select_for_update().get(id=each.id), now=clock.now())
             for each in (first, second)
         )
     was = office.execution(second).lease_until
-    with leases.lease_renewed(office.tenant, locked), leases.lease_renewed(office.tenant, free):
+    with lease_renewal.renewed_lease(office.tenant, locked), lease_renewal.renewed_lease(office.tenant, free):
         with unit_of_work(office.tenant.id):
             Execution.objects.select_for_update().get(id=first.id)
             time.sleep(1.8)

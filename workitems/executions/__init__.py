@@ -1,1 +1,1 @@
-"""Executions of approved actions: request, claim, re-check, call, settlement, retry and reconciliation."""
+"""Executions of approved actions: request, lease, re-check, call, settlement, retry and reconciliation."""

@@ -16,7 +16,7 @@ from integrations.freezing import FreezeScope, frozen_since, moved
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
 from integrations.services.dispatch import dispatch_waiting
-from integrations.services.freezes import executions_in, free_held, freeze_on, freezes_in_force, lock_claims_out
+from integrations.services.freezes import executions_in, freeze_on, freezes_in_force, lock_leases_out, release_lifted
 from policies import selectors as rulebook
 from telemetry.receipts import Entry, Subject
 from telemetry.services.record import record
@@ -58,7 +58,7 @@ def set_freeze(scope: FreezeScope, *, reason: str, ctx: ActingContext) -> Stoppe
         raise errors.InvalidRequest(
             "Say why: a freeze needs a reason.", errors=[FieldError("/reason", "is required", "required")]
         )
-    lock_claims_out(ctx.tenant_id)
+    lock_leases_out(ctx.tenant_id)
     freeze = Freeze.objects.create(
         tenant_id=ctx.tenant_id,
         workflow=scope.workflow,
@@ -105,7 +105,7 @@ def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -
         },
         ctx=ctx,
     )
-    free_held(tenant_id=ctx.tenant_id)
+    release_lifted(tenant_id=ctx.tenant_id)
     dispatch_waiting(ctx.tenant_id, now=freeze.lifted_at)
     return freeze
 

@@ -11,7 +11,7 @@ from policies.models import PolicyDecision
 from policies.selectors import policy_decision
 from threada_site.kernel.json.canonical import canonical_sha256
 from workitems import selectors
-from workitems.executions.seal_envelope import seal_request
+from workitems.executions.build_envelope import build_request_envelope
 from workitems.lifecycle import StepStatus
 from workitems.models import Vote, WorkItem
 from workitems.steps.opening_and_closing import pinned_versions
@@ -33,7 +33,7 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
     decided = execution.policy_decision_id
     decision = policy_decision(decided, tenant_id=item.tenant_id) if decided else None
     document = document_of(execution.integration_version)
-    now = seal_request(
+    now = build_request_envelope(
         item,
         execution,
         pinned_versions(decision),

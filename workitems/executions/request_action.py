@@ -19,7 +19,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment
 from threada_site.kernel.tracing import traceparent
-from workitems.executions.seal_envelope import Configured, check_input, configured_action, seal_action
+from workitems.executions.build_envelope import Configured, build_action_envelope, check_input, configured_action
 from workitems.executions.undo import execution_to_undo
 from workitems.items.actors import actor_in
 from workitems.items.erasable_fields import require_contents
@@ -101,7 +101,7 @@ def start_decided(
 ) -> ActionStarted:
     """Seal the envelope of an action the policies allow or want approved, and start it or open its step."""
     pins = pinned_versions(decision)
-    envelope = envelope_row(item, seal_action(item, execution, pins, configured, actor=actor_in(ctx)))
+    envelope = envelope_row(item, build_action_envelope(item, execution, pins, configured, actor=actor_in(ctx)))
     execution.envelope_id = envelope.id
     execution.policy_decision_id = decision.id
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id

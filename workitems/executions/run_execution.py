@@ -1,8 +1,8 @@
-"""`run_execution`: claim, re-check, call, settle. Engine-neutral; safe to be called twice, and at the same time.
+"""`run_execution`: acquire a lease, re-check, call, settle. Engine-neutral; safe to call twice and concurrently.
 
-Three steps. The first transaction claims the row, asks the policies once more and opens the sealed envelope. The
-call to the receiver runs outside any transaction, with the lease renewed meanwhile. The second transaction settles what
-came of it, unless somebody else has taken over.
+The first transaction acquires the lease, asks the policies again and opens the envelope. The call to the receiver runs
+outside any transaction while the lease is renewed. The second transaction records the result, unless another worker has
+taken over.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from integrations.documents import ActionDocument
 from integrations.idempotency import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution
-from integrations.services.claim import Claim, claim, is_abandoned, is_due, waited_in_vain
 from integrations.services.dispatch import dispatch_waiting
-from integrations.services.freezes import freeze_right_before_a_claim, hold, let_go
+from integrations.services.execution_lease import Lease, acquire_lease, callback_timed_out, is_abandoned, is_due
+from integrations.services.freezes import block_by_freeze, freeze_before_lease, release_from_freeze
 from integrations.services.gauges import admit
 from integrations.services.vault import reveal
 from integrations.transport import EgressPolicy
@@ -42,7 +42,7 @@ from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant
 from workitems import selectors
 from workitems.executions.callbacks import callback_id
-from workitems.executions.leases import lease_renewed
+from workitems.executions.lease_renewal import renewed_lease
 from workitems.executions.open_envelope import open_to_run
 from workitems.executions.request_action import asked_of
 from workitems.executions.settle_attempt import settle, settle_answered
@@ -60,9 +60,9 @@ log = structlog.get_logger("threada.executions")
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPlan:
-    """What the second step needs: a claim, the sealed request, and how the action behaves."""
+    """Everything the call needs: the lease, the sealed request, and the settings of the action."""
 
-    held: Claim
+    lease: Lease
     connector: str
     request: dict[str, Any]
     action: ActionDocument
@@ -73,7 +73,7 @@ class ExecutionPlan:
 
 
 def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
-    """Run an execution that is due; one that is not, or that somebody else runs, is left alone."""
+    """Run an execution that is due. Do nothing if it is not due or another worker runs it."""
     began_ns = tracing.now_ns()
     public_id = ids.public_id(ids.EXECUTION, execution_id)
     with bound_contextvars(tenant=tenant.slug, execution=public_id):
@@ -92,13 +92,13 @@ def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
 
 
 def _carry_out(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> str:
-    """Call and settle; the status that came of it."""
+    """Call the receiver and settle the execution. Return its status."""
     connector = connector_named(plan.connector)
     outcome: Outcome | None = None
     if isinstance(connector, OutboundConnector):
         if not connection.in_atomic_block:
             connection.close()  # back to the pool: a call may take minutes
-        with lease_renewed(tenant, plan.held), tracing.span(f"call {plan.target}", "client") as span:
+        with renewed_lease(tenant, plan.lease), tracing.span(f"call {plan.target}", "client") as span:
             outcome = connector.call(plan.request, _terms(tenant, execution_id, plan))
             if outcome.failure is not None:
                 span.fail(outcome.failure.value)
@@ -107,10 +107,10 @@ def _carry_out(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> 
         if found is None:
             return "removed"
         item, execution = found
-        if not _is_still_held(execution, plan.held):
+        if not _has_lease(execution, plan.lease):
             log.warning("late_outcome_ignored", execution=execution.public_id)
             return "taken_over"
-        settle(item, execution, plan.action, plan.request, outcome, held=plan.held, ctx=_context(tenant, execution))
+        settle(item, execution, plan.action, plan.request, outcome, lease=plan.lease, ctx=_context(tenant, execution))
         dispatch_waiting(tenant.id, now=clock.now())
         return execution.status
 
@@ -124,7 +124,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
         item, execution = found
         ctx = _context(tenant, execution)
         action = readable_action_of(execution)
-        if waited_in_vain(execution, now=now):
+        if callback_timed_out(execution, now=now):
             settle_answered(item, execution, action, NEVER_CALLED_BACK, ctx=ctx)
         if is_abandoned(execution, now=now):
             _note_lost_worker(item, execution, action, ctx=ctx)
@@ -133,13 +133,13 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
         if not _is_free(item, execution, now=now, ctx=ctx) or not _is_admitted(execution, now=now):
             dispatch_waiting(tenant.id, now=now)
             return None
-        held = claim(execution, now=now)
+        lease = acquire_lease(execution, now=now)
         try:
             _check_in_time(execution, action, now=now)
             sealed = open_to_run(item, execution)
             verdict = _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
-            settle(item, execution, action, {}, Outcome.of_failure(failure), held=held, ctx=ctx)
+            settle(item, execution, action, {}, Outcome.of_failure(failure), lease=lease, ctx=ctx)
             dispatch_waiting(tenant.id, now=now)
             return None
         with written_together():
@@ -153,7 +153,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
                 outcome={"status": execution.status},
             )
         return ExecutionPlan(
-            held,
+            lease,
             sealed["integration"]["connector"],
             sealed["request"],
             action,
@@ -165,21 +165,22 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
 
 
 def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: ActingContext) -> bool:
-    """Whether no freeze covers it. One that is held stays `started`, and notes by which freeze."""
-    freeze = freeze_right_before_a_claim(execution)
+    """Return True if no freeze covers the execution. Otherwise leave it `started` and note the freeze on it."""
+    freeze = freeze_before_lease(execution)
     if freeze is not None:
-        if hold(execution, freeze, now=now):
+        if block_by_freeze(execution, freeze, now=now):
             outcome = {"status": execution.status, "held_by": freeze.public_id}
             record_item("execution.held", item, ctx=ctx, execution=execution, outcome=outcome)
         return False
     if execution.held_at is not None:
-        let_go(execution, now=now)
+        release_from_freeze(execution, now=now)
         record_item("execution.released", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
     return True
 
 
 def _is_admitted(execution: Execution, *, now: datetime) -> bool:
-    """Return True if the integration is below its limits; otherwise queue the execution again (no attempt counts)."""
+    """Return True if the limits of the integration allow the call now. Otherwise let it wait, without counting an
+    attempt."""
     wait = admit(execution, now=now)
     if wait is None:
         return True
@@ -190,15 +191,17 @@ def _is_admitted(execution: Execution, *, now: datetime) -> bool:
 
 
 def _check_in_time(execution: Execution, action: ActionDocument, *, now: datetime) -> None:
-    """What had to wait for its turn beyond the time there is for all tries is not tried any more."""
+    """Raise `TransportFailure` if the time for all attempts passed while the execution waited."""
     began = execution.tries_began_at or now
     if (now - began).total_seconds() > action.retry.deadline_s:
         raise TransportFailure(FailureClass.DEADLINE_PASSED, "Its turn came after the time there is for all tries.")
 
 
 def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Verdict:
-    """Ask the rules in force once more, right before the call. Only a denial stops it; the receipt of any other answer
-    is the caller's."""
+    """Evaluate the policies in force again, right before the call. Raise `TransportFailure` if they deny it.
+
+    The receipt of any other result is written by the caller.
+    """
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     verdict = recheck(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
     if str(verdict.outcome) == "deny":
@@ -222,13 +225,13 @@ def _record_recheck(item: WorkItem, execution: Execution, verdict: Verdict, *, c
 
 
 def _note_lost_worker(item: WorkItem, execution: Execution, action: ActionDocument, *, ctx: ActingContext) -> None:
-    """A worker let its lease run out: what it did is unknown, so the attempt is settled as ambiguous."""
+    """Settle the attempt of a worker whose lease expired as ambiguous: its effect is unknown."""
     execution.worker_deaths += 1
     execution.save(update_fields=["worker_deaths"])
     attempt = Attempt.objects.filter(execution=execution, fencing_token=execution.fencing_token).first()
-    held = Claim(execution.id, attempt.id if attempt else uuid.UUID(int=0), execution.fencing_token)
+    lease = Lease(execution.id, attempt.id if attempt else uuid.UUID(int=0), execution.fencing_token)
     lost = Outcome(failure=FailureClass.WORKER_LOST, ambiguous=True, detail="The worker that ran it was lost.")
-    settle(item, execution, action, {}, lost, held=held, ctx=ctx)
+    settle(item, execution, action, {}, lost, lease=lease, ctx=ctx)
 
 
 def _locked(tenant: Tenant, execution_id: uuid.UUID) -> tuple[WorkItem, Execution] | None:
@@ -237,8 +240,8 @@ def _locked(tenant: Tenant, execution_id: uuid.UUID) -> tuple[WorkItem, Executio
     return None if item is None or execution is None else (item, execution)
 
 
-def _is_still_held(execution: Execution, held: Claim) -> bool:
-    return execution.status == ExecutionStatus.RUNNING and execution.fencing_token == held.fencing_token
+def _has_lease(execution: Execution, lease: Lease) -> bool:
+    return execution.status == ExecutionStatus.RUNNING and execution.fencing_token == lease.fencing_token
 
 
 def _terms(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> CallTerms:

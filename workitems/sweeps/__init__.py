@@ -12,7 +12,7 @@ from django.db.models import Q
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.services.dispatch import RUN_EXECUTION, dispatch_waiting, re_enqueue
-from integrations.services.freezes import free_held
+from integrations.services.freezes import release_lifted
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.engines.choice import other_engine
@@ -36,7 +36,7 @@ log = structlog.get_logger("threada.worker")
 def dispatch_all_waiting(*, now: datetime) -> int:
     """Put what waits into the queue, tenant by tenant, up to its quota; also what a lifted freeze held."""
     with platform_role():
-        free_held()
+        release_lifted()
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT t.id FROM tenancy_tenant t WHERE EXISTS (SELECT FROM integrations_execution e "

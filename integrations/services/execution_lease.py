@@ -1,7 +1,7 @@
-"""Claiming: one worker at a time may run an execution, and only the last one to claim it may say what came of it.
+"""Leases on executions: one worker at a time runs an execution, and only the last one to acquire the lease settles it.
 
-A claim is a lease (until when) and a fencing token (which claim) on the Execution row. Queues may deliver twice and may
-not check who finishes a job; the row does.
+A lease is an instant until which it is valid and a fencing token (its number), both columns of the Execution row. A
+queue may deliver a job twice and may not check which worker finishes it; the row does.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from integrations.models import Attempt, Execution
 from threada_site.database.batched_writes import insert_together, update_row, written_together
 from threada_site.kernel import clock
 
-LEASE: Final = timedelta(seconds=30)
+LEASE_DURATION: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to call the receiver once and to record what came of it."""
+class Lease:
+    """The right to call the receiver once and to record the result."""
 
     execution_id: uuid.UUID
     attempt_id: uuid.UUID
     fencing_token: int
 
 
-def claim(execution: Execution, *, now: datetime) -> Claim:
-    """Take a locked execution that is due: `started` → `running`, one attempt more."""
+def acquire_lease(execution: Execution, *, now: datetime) -> Lease:
+    """Lease a locked execution that is due: `started` → `running`, with a new attempt."""
     EXECUTION.check_transition(ExecutionStatus(execution.status), ExecutionStatus.RUNNING)
     execution.status = ExecutionStatus.RUNNING
     execution.fencing_token += 1
     execution.attempts_made += 1
-    execution.lease_until = now + LEASE
+    execution.lease_until = now + LEASE_DURATION
     execution.next_try_at = None
     execution.waits_for = ""
     execution.tries_began_at = execution.tries_began_at or now
@@ -57,27 +57,27 @@ def claim(execution: Execution, *, now: datetime) -> Claim:
             "waits_for",
         )
         insert_together([attempt])
-    return Claim(execution.id, attempt.id, execution.fencing_token)
+    return Lease(execution.id, attempt.id, execution.fencing_token)
 
 
-def renew_lease(held: Claim) -> bool:
-    """Hold the lease for another 30 seconds; False when somebody else has taken over."""
+def renew_lease(lease: Lease) -> bool:
+    """Extend the lease by 30 seconds. Return False if another worker has taken over."""
     return bool(
         Execution.objects.filter(
-            id=held.execution_id, fencing_token=held.fencing_token, status=ExecutionStatus.RUNNING
-        ).update(lease_until=clock.now() + LEASE)
+            id=lease.execution_id, fencing_token=lease.fencing_token, status=ExecutionStatus.RUNNING
+        ).update(lease_until=clock.now() + LEASE_DURATION)
     )
 
 
 def is_due(execution: Execution, *, now: datetime) -> bool:
-    """Whether a `started` execution may be claimed now."""
+    """Return True if a `started` execution may be leased now."""
     return execution.status == ExecutionStatus.STARTED and (
         execution.next_try_at is None or execution.next_try_at <= now
     )
 
 
-def waited_in_vain(execution: Execution, *, now: datetime) -> bool:
-    """Whether the receiver has let the time pass that it had to call back."""
+def callback_timed_out(execution: Execution, *, now: datetime) -> bool:
+    """Return True if the receiver has not called back within the time it had."""
     return (
         execution.status == ExecutionStatus.RUNNING
         and execution.waiting_until is not None
@@ -86,7 +86,7 @@ def waited_in_vain(execution: Execution, *, now: datetime) -> bool:
 
 
 def is_abandoned(execution: Execution, *, now: datetime) -> bool:
-    """Whether the worker that runs it has let its lease run out."""
+    """Return True if the lease of a running execution has expired."""
     return (
         execution.status == ExecutionStatus.RUNNING
         and execution.lease_until is not None

@@ -11,7 +11,7 @@ from integrations import selectors as systems
 from integrations.configuration import document_of
 from integrations.connectors import connector_named
 from integrations.documents import ActionDocument, IntegrationDocument
-from integrations.envelope import SealedEnvelope, seal
+from integrations.envelope import BuiltEnvelope, build_envelope
 from integrations.idempotency import receiver_key
 from integrations.models import Execution, Integration, IntegrationVersion
 from policies.documents import payload_schema as payloads
@@ -24,7 +24,7 @@ from threada_site.kernel.json.canonical import canonical_sha256
 from workitems.executions.undo import undone_facts
 from workitems.items.actors import Actor
 from workitems.models import WorkItem
-from workitems.steps.opening_and_closing import envelope_salt, sealed_evidence
+from workitems.steps.opening_and_closing import envelope_evidence, envelope_salt
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ def check_input(configured: Configured, value: object) -> None:
         raise errors.InvalidRequest("The input does not fit the action. Mend the fields named.", errors=problems)
 
 
-def seal_action(
+def build_action_envelope(
     item: WorkItem, execution: Execution, pins: Iterable[uuid.UUID], configured: Configured, *, actor: Actor
-) -> SealedEnvelope:
+) -> BuiltEnvelope:
     """The envelope of an action: the exact request as its connector builds it, secrets by reference.
 
     Raises `ExpressionFailed`.
@@ -117,12 +117,12 @@ def seal_action(
     request = connector_named(configured.document.connector).build_request(
         configured.document, configured.action, facts
     )
-    return seal_request(
+    return build_request_envelope(
         item, execution, pins, request, action=configured.action, connector=configured.document.connector
     )
 
 
-def seal_request(
+def build_request_envelope(
     item: WorkItem,
     execution: Execution,
     pins: Iterable[uuid.UUID],
@@ -130,15 +130,15 @@ def seal_request(
     *,
     action: ActionDocument,
     connector: str,
-) -> SealedEnvelope:
+) -> BuiltEnvelope:
     """The envelope of a request that is built already, over everything else as it stands now."""
-    return seal(
+    return build_envelope(
         salt=envelope_salt(item),
         work_item_id=item.public_id,
         item_version=item.version,
         payload_sha256=item.payload_sha256,
         policy_version_ids=[ids.public_id(ids.POLICY_VERSION, value) for value in pins],
-        evidence=sealed_evidence(item),
+        evidence=envelope_evidence(item),
         integration=execution.integration,
         integration_version_id=ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
         connector=connector,
