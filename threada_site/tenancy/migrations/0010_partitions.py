@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             "DROP FUNCTION IF EXISTS threada_drop_month(text, integer); DROP FUNCTION IF EXISTS threada_count_to(text, integer); "
             "DROP FUNCTION threada_month_key(text); DROP FUNCTION threada_copy_rows(text, text); "
             "DROP FUNCTION threada_add_months(text, integer); "
-            "DROP FUNCTION threada_add_partition(text, text, uuid, uuid); DROP FUNCTION threada_seclude(text); "
+            "DROP FUNCTION threada_add_partition(text, text, uuid, uuid); DROP FUNCTION threada_enable_rls(text); "
             "DROP FUNCTION threada_partitions(text); DROP FUNCTION threada_instant(uuid); "
             "DROP FUNCTION threada_first_id(timestamp);",
         )

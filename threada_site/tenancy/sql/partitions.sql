@@ -32,8 +32,8 @@ CREATE OR REPLACE FUNCTION threada_month_key(parent text) RETURNS text LANGUAGE 
      WHERE p.partrelid = format('%I', parent)::regclass
 $$;
 
--- Row-level security as every tenant table has it (tenancy/constraints.py).
-CREATE OR REPLACE FUNCTION threada_seclude(relation text) RETURNS void LANGUAGE plpgsql AS $$
+-- Enable row-level security with the policies of every tenant table (threada_site/database/constraints.py).
+CREATE OR REPLACE FUNCTION threada_enable_rls(relation text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', relation);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', relation);
@@ -46,7 +46,7 @@ BEGIN
 END
 $$;
 
--- A new, empty partition: as secluded as its parent, and nobody's to name but the owner's.
+-- Create an empty partition with the row-level security and triggers of its parent; only the owner may access it by name.
 CREATE OR REPLACE FUNCTION threada_add_partition(parent text, suffix text, first_id uuid, end_id uuid)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -56,7 +56,7 @@ DECLARE
 BEGIN
     EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s)', part, parent,
                    coalesce(quote_literal(first_id), 'MINVALUE'), coalesce(quote_literal(end_id), 'MAXVALUE'));
-    PERFORM threada_seclude(part);
+    PERFORM threada_enable_rls(part);
     FOR statement IN SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t
                       WHERE t.tgrelid = parent_id AND NOT t.tgisinternal AND t.tgtype & 1 = 0
     LOOP  -- those of whole statements are not handed on by PostgreSQL itself
@@ -172,7 +172,7 @@ BEGIN
     FOR i IN 1 .. cardinality(makes) LOOP
         EXECUTE makes[i];
     END LOOP;
-    PERFORM threada_seclude(relation);
+    PERFORM threada_enable_rls(relation);
     FOR i IN 1 .. cardinality(guards) LOOP
         EXECUTE guards[i];
     END LOOP;
