@@ -9,9 +9,9 @@ def main() -> None:
     # Which login of the database this process takes, where the web has one of its own.
     os.environ["THREADA_PROCESS"] = "web" if sys.argv[1:2] == ["web"] else "platform"
     if sys.argv[1:2] == ["sealer"]:  # holds the signing key, and loads as little as it can: no Django
-        from threada_site.runtime.sealer.process import main as seal
+        from threada_site.runtime.sealer.process import main as run_sealer
 
-        sys.exit(seal(sys.argv[2:]))
+        sys.exit(run_sealer(sys.argv[2:]))
 
     from django.core.management import execute_from_command_line
 

@@ -41,14 +41,14 @@ READABLE: Final = frozenset(_LACKING)
 
 
 @dataclass(frozen=True, slots=True)
-class SealedEnvelope:
+class BuiltEnvelope:
     """The bytes a vote stands for and the executor loads; `sha256` (hexadecimal) names them."""
 
     body: bytes = field(repr=False)
     sha256: str
 
 
-def seal(
+def build_envelope(
     *,
     salt: str,
     work_item_id: str,
@@ -67,7 +67,7 @@ def seal(
     idempotent: bool = False,
     resolves: bool = False,
     question: str | None = None,
-) -> SealedEnvelope:
+) -> BuiltEnvelope:
     """Seal one action over one version of an item, or (without `action`) the item itself.
 
     Equal arguments give equal bytes. Raises `ValueError` when an action lacks its integration, version, connector,
@@ -97,7 +97,7 @@ def seal(
             "question": question,
         }
     )
-    return SealedEnvelope(body, sha256_hex(body))
+    return BuiltEnvelope(body, sha256_hex(body))
 
 
 def open_envelope(body: bytes, sha256: str) -> dict[str, Any]:
@@ -106,28 +106,28 @@ def open_envelope(body: bytes, sha256: str) -> dict[str, Any]:
     if sha256_hex(body) != sha256:
         raise mismatch("The envelope's bytes are not those its hash names.")
     try:
-        sealed = parse_json(body)
+        content = parse_json(body)
     except (MalformedJson, JsonNotInteroperable):
         raise mismatch("The envelope cannot be read.") from None
-    if not isinstance(sealed, dict) or sealed.get("format") not in READABLE:
+    if not isinstance(content, dict) or content.get("format") not in READABLE:
         raise mismatch(f"The envelope is not of the format {FORMAT}.")
-    if canonical_bytes(sealed) != body:
+    if canonical_bytes(content) != body:
         raise mismatch("The envelope's bytes are not canonical.")
-    return sealed
+    return content
 
 
-def check_agrees(sealed: Mapping[str, Any], now: SealedEnvelope) -> None:
+def check_agrees(content: Mapping[str, Any], now: BuiltEnvelope) -> None:
     """Raise `TransportFailure` (`envelope_mismatch`) unless what is sealed is what would be sealed now.
 
     `now` seals the same request over what the rows say at this moment; the parts that differ are named.
     """
-    expected = {**parse_json(now.body), "format": sealed["format"]}
-    for name in _LACKING[sealed["format"]]:
+    expected = {**parse_json(now.body), "format": content["format"]}
+    for name in _LACKING[content["format"]]:
         del expected[name]
     differing = sorted(
         name
-        for name in sealed.keys() | expected.keys()
-        if name not in sealed or name not in expected or sealed[name] != expected[name]
+        for name in content.keys() | expected.keys()
+        if name not in content or name not in expected or content[name] != expected[name]
     )
     if differing:
         raise mismatch(f"What would run is not what was sealed: {', '.join(differing)}.")

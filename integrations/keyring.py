@@ -31,7 +31,7 @@ class KeyringProblem(Undecryptable):
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class EncryptedSecret:
     """Encrypted bytes, and which key encrypted them."""
 
     token: bytes
@@ -56,12 +56,12 @@ class Keyring:
             self._renew()
             return list(self._ids)
 
-    def seal(self, plain: bytes) -> Sealed:
+    def encrypt(self, plain: bytes) -> EncryptedSecret:
         with self._lock:
             self._renew()
-            return Sealed(self._fernets[0].encrypt(plain), self._ids[0])
+            return EncryptedSecret(self._fernets[0].encrypt(plain), self._ids[0])
 
-    def open(self, token: bytes) -> bytes:
+    def decrypt(self, token: bytes) -> bytes:
         """Raises `Undecryptable`."""
         with self._lock:
             self._renew()

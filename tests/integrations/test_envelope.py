@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from integrations.attempt_failures import FailureClass, TransportFailure
-from integrations.envelope import FORMAT, check_agrees, open_envelope, seal
+from integrations.envelope import FORMAT, build_envelope, check_agrees, open_envelope
 from threada_site.kernel.json.canonical import canonical_bytes
 
 PAY: dict[str, Any] = {
@@ -39,7 +39,7 @@ PAY: dict[str, Any] = {
 
 
 def test_sealed_bytes_are_canonical_and_named_by_their_digest() -> None:
-    envelope = seal(**PAY)
+    envelope = build_envelope(**PAY)
     assert envelope.sha256 == hashlib.sha256(envelope.body).hexdigest()
     assert envelope.body == canonical_bytes(json.loads(envelope.body))
     assert open_envelope(envelope.body, envelope.sha256) == {
@@ -59,8 +59,10 @@ def test_sealed_bytes_are_canonical_and_named_by_their_digest() -> None:
 
 def test_order_of_members_and_versions_does_not_matter() -> None:
     request = dict(reversed(PAY["request"].items()))
-    again = seal(**{**dict(reversed(PAY.items())), "request": request, "policy_version_ids": ["pv_1", "pv_2"]})
-    assert again == seal(**PAY)
+    again = build_envelope(
+        **{**dict(reversed(PAY.items())), "request": request, "policy_version_ids": ["pv_1", "pv_2"]}
+    )
+    assert again == build_envelope(**PAY)
 
 
 @pytest.mark.parametrize("name", sorted(PAY))
@@ -68,13 +70,13 @@ def test_every_part_changes_the_digest(name: str) -> None:
     value = PAY[name]
     other: Any = {"changed": 1} if isinstance(value, dict) else [*value, "x"] if isinstance(value, list) else "x"
     other = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else other
-    assert seal(**{**PAY, name: other}).sha256 != seal(**PAY).sha256
+    assert build_envelope(**{**PAY, name: other}).sha256 != build_envelope(**PAY).sha256
 
 
 def test_item_is_sealed_without_an_action() -> None:
     parts = ("salt", "work_item_id", "item_version", "payload_sha256", "policy_version_ids", "evidence")
-    sealed = seal(**{name: PAY[name] for name in parts}, question="May this vendor be used?")
-    opened = open_envelope(sealed.body, sealed.sha256)
+    content = build_envelope(**{name: PAY[name] for name in parts}, question="May this vendor be used?")
+    opened = open_envelope(content.body, content.sha256)
     assert {opened[name] for name in ("action", "integration", "request", "idempotency_key")} == {None}
     assert opened["question"] == "May this vendor be used?"
 
@@ -85,11 +87,11 @@ def test_item_is_sealed_without_an_action() -> None:
 )
 def test_half_an_action_is_not_sealed(name: str) -> None:
     with pytest.raises(ValueError, match="not at all"):
-        seal(**{**PAY, name: None})
+        build_envelope(**{**PAY, name: None})
 
 
 def test_any_flipped_byte_is_a_mismatch() -> None:
-    envelope = seal(**PAY)
+    envelope = build_envelope(**PAY)
     for position in range(len(envelope.body)):
         changed = bytearray(envelope.body)
         changed[position] ^= 1
@@ -118,26 +120,26 @@ def test_bytes_that_hash_right_and_read_wrong_are_a_mismatch(body: bytes) -> Non
 
 def test_secret_values_have_no_place_to_stand() -> None:
     auth = {"scheme": "bearer", "secret": {"env": "BANK_TOKEN"}}
-    sealed = seal(**{**PAY, "request": {**PAY["request"], "auth": auth}})
-    assert open_envelope(sealed.body, sealed.sha256)["request"]["auth"] == auth
+    content = build_envelope(**{**PAY, "request": {**PAY["request"], "auth": auth}})
+    assert open_envelope(content.body, content.sha256)["request"]["auth"] == auth
 
 
 def test_what_is_sealed_agrees_with_what_would_be_sealed_now() -> None:
-    opened = open_envelope(seal(**PAY).body, seal(**PAY).sha256)
-    check_agrees(opened, seal(**PAY))
+    opened = open_envelope(build_envelope(**PAY).body, build_envelope(**PAY).sha256)
+    check_agrees(opened, build_envelope(**PAY))
     with pytest.raises(TransportFailure, match="not what was sealed: evidence, input_sha256"):
-        check_agrees(opened, seal(**{**PAY, "evidence": [], "input_sha256": "0" * 64}))
+        check_agrees(opened, build_envelope(**{**PAY, "evidence": [], "input_sha256": "0" * 64}))
     for changed in ({**opened, "extra": 1}, {name: value for name, value in opened.items() if name != "question"}):
         with pytest.raises(TransportFailure, match="not what was sealed"):
-            check_agrees(changed, seal(**PAY))
+            check_agrees(changed, build_envelope(**PAY))
 
 
 @pytest.mark.parametrize(("form", "lacks"), [(1, ("idempotency_key", "salt")), (2, ("salt",))])
 def test_what_was_sealed_in_an_earlier_format_is_still_opened(form: int, lacks: tuple[str, ...]) -> None:
-    sealed = json.loads(seal(**PAY).body)
-    earlier = {name: value for name, value in sealed.items() if name not in lacks}
+    content = json.loads(build_envelope(**PAY).body)
+    earlier = {name: value for name, value in content.items() if name not in lacks}
     body = canonical_bytes({**earlier, "format": f"threada-envelope/{form}"})
     opened = open_envelope(body, hashlib.sha256(body).hexdigest())
-    check_agrees(opened, seal(**PAY))
+    check_agrees(opened, build_envelope(**PAY))
     with pytest.raises(TransportFailure, match="input_sha256"):
-        check_agrees(opened, seal(**{**PAY, "input_sha256": "0" * 64}))
+        check_agrees(opened, build_envelope(**{**PAY, "input_sha256": "0" * 64}))

@@ -199,26 +199,26 @@ class TestKeyring:
         path = tmp_path / "keys"
         path.write_text(OLD)
         ring = Keyring(file_source(path))
-        before = ring.seal(b"one")
+        before = ring.encrypt(b"one")
         path.write_text(f"{NEW}\n{OLD}\n")
-        after = ring.seal(b"two")
-        assert (ring.open(before.token), ring.open(after.token)) == (b"one", b"two")
+        after = ring.encrypt(b"two")
+        assert (ring.decrypt(before.token), ring.decrypt(after.token)) == (b"one", b"two")
         assert [after.key_id, before.key_id] == ring.key_ids
         path.write_text(f"{NEW}\n")
-        assert ring.open(after.token) == b"two"
+        assert ring.decrypt(after.token) == b"two"
         with pytest.raises(Undecryptable):
-            ring.open(before.token)
+            ring.decrypt(before.token)
 
     def test_a_fernet_key_is_used_as_it_stands(self) -> None:
         key = Fernet.generate_key()
-        sealed = Keyring(lambda: (1, [key.decode()])).seal(b"x")
-        assert Fernet(key).decrypt(sealed.token) == b"x"
-        assert key.decode() not in sealed.key_id
+        encrypted = Keyring(lambda: (1, [key.decode()])).encrypt(b"x")
+        assert Fernet(key).decrypt(encrypted.token) == b"x"
+        assert key.decode() not in encrypted.key_id
 
     @pytest.mark.parametrize("keys", [[], ["short"], [OLD, "short"], [base64.urlsafe_b64encode(b"x" * 16).decode()]])
     def test_no_usable_key(self, keys: list[str]) -> None:
         with pytest.raises(KeyringProblem):
-            Keyring(lambda: (1, keys)).seal(b"x")
+            Keyring(lambda: (1, keys)).encrypt(b"x")
 
     def test_keys_are_told_apart_by_white_space(self) -> None:
         assert keys_in(f" {NEW}\n{OLD}\t{NEW}\n") == [NEW, OLD]
@@ -273,7 +273,7 @@ class TestRotation:
         for number in range(5):
             store(acme, f"s{number}")
         key_file.write_text(f"{NEW}\n{OLD}\n")
-        assert [vault.encrypt_anew(most=2) for _ in range(4)] == [(2, 0), (2, 0), (1, 0), (0, 0)]
+        assert [vault.reencrypt_secrets(most=2) for _ in range(4)] == [(2, 0), (2, 0), (1, 0), (0, 0)]
 
 
 class Busy:

@@ -48,7 +48,7 @@ def by_sql(*statements: str) -> None:
 
 
 @dataclass
-class Sealed:
+class SealedLog:
     """A log of a little more than one kept node, with three checkpoints; its receipts by place."""
 
     tenant: Tenant
@@ -56,7 +56,7 @@ class Sealed:
     ids: list[uuid.UUID]
 
     @classmethod
-    def made(cls, tenant: Tenant, sealing_setup: SealingSetup) -> Sealed:
+    def made(cls, tenant: Tenant, sealing_setup: SealingSetup) -> SealedLog:
         sealing_setup.seal()
         for count in (100, 200):
             write_receipts(tenant, count)

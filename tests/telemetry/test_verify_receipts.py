@@ -15,7 +15,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from telemetry.models import Receipt
 from tests.factories import make_tenant
 from tests.telemetry.sealed import SealingSetup, newest, write_receipts
-from tests.telemetry.tampering import Sealed, Verify, back_to, by_sql, found
+from tests.telemetry.tampering import SealedLog, Verify, back_to, by_sql, found
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 
@@ -25,22 +25,22 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(scope="module")
 def sealed_once(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Sealed]:
+) -> Iterator[SealedLog]:
     with django_db_blocker.unblock():
-        sealed = Sealed.made(make_tenant("acme"), SealingSetup(tmp_path_factory.mktemp("sealing")))
+        sealed = SealedLog.made(make_tenant("acme"), SealingSetup(tmp_path_factory.mktemp("sealing")))
     yield sealed
     with django_db_blocker.unblock():
         call_command("flush", verbosity=0, interactive=False)
 
 
 @pytest.fixture
-def sealed(sealed_once: Sealed, monkeypatch: pytest.MonkeyPatch) -> Sealed:
+def sealed(sealed_once: SealedLog, monkeypatch: pytest.MonkeyPatch) -> SealedLog:
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealed_once.sealing_setup.directory / "sealing_key"))
     monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealed_once.sealing_setup.directory / "checkpoints"))
     return sealed_once
 
 
-def test_what_was_left_alone_holds(verify: Verify, sealed: Sealed) -> None:
+def test_what_was_left_alone_holds(verify: Verify, sealed: SealedLog) -> None:
     write_receipts(sealed.tenant, 3)
     said = verify()
     origin = newest(sealed.tenant).origin
@@ -51,7 +51,7 @@ def test_what_was_left_alone_holds(verify: Verify, sealed: Sealed) -> None:
     assert verify("--tenant", "acme").lines == [line]
 
 
-def test_wrong_use(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
+def test_wrong_use(verify: Verify, sealed: SealedLog, tmp_path: Path) -> None:
     assert (verify("--tenant", "nobody").code, verify("--tenant", "nobody").err) == (
         1,
         "There is no tenant 'nobody'.\n",
@@ -65,12 +65,12 @@ def test_wrong_use(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
     assert verify("--key", "nonsense").code == 2
 
 
-def test_a_deleted_receipt(verify: Verify, sealed: Sealed) -> None:
+def test_a_deleted_receipt(verify: Verify, sealed: SealedLog) -> None:
     by_sql(f"DELETE FROM telemetry_receipt WHERE {sealed.where(50)}")
     assert found(verify) == [f"acme: sequence 50, receipt {sealed.named(50)}: sealed, and not in the database any more"]
 
 
-def test_one_edited_byte(verify: Verify, sealed: Sealed) -> None:
+def test_one_edited_byte(verify: Verify, sealed: SealedLog) -> None:
     by_sql(f"UPDATE telemetry_receipt SET body = set_byte(body, 40, get_byte(body, 40) # 1) WHERE {sealed.where(50)}")
     lines = found(verify)
     assert (
@@ -79,7 +79,7 @@ def test_one_edited_byte(verify: Verify, sealed: Sealed) -> None:
     assert all(line.startswith(f"acme: sequence 50, receipt {sealed.named(50)}: ") for line in lines)
 
 
-def test_an_edited_receipt_with_a_digest_made_anew(verify: Verify, sealed: Sealed) -> None:
+def test_an_edited_receipt_with_a_digest_made_anew(verify: Verify, sealed: SealedLog) -> None:
     by_sql(
         "UPDATE telemetry_receipt SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"number\":', "
         f"'\"number\":1'), 'UTF8') WHERE {sealed.where(50)}",
@@ -90,7 +90,7 @@ def test_an_edited_receipt_with_a_digest_made_anew(verify: Verify, sealed: Seale
     ]
 
 
-def test_an_edited_timestamp(verify: Verify, sealed: Sealed) -> None:
+def test_an_edited_timestamp(verify: Verify, sealed: SealedLog) -> None:
     with unit_of_work(sealed.tenant.id):
         then = Receipt.objects.get(id=sealed.ids[50]).occurred_at
     by_sql(f"UPDATE telemetry_receipt SET occurred_at = occurred_at - interval '1 day' WHERE {sealed.where(50)}")
@@ -111,7 +111,7 @@ def test_an_edited_timestamp(verify: Verify, sealed: Sealed) -> None:
         ("work_item_id", "0192d3a0-0000-7000-8000-000000000001", "0192d3a0-0000-7000-8000-000000000001"),
     ],
 )
-def test_an_edited_column(verify: Verify, sealed: Sealed, column: str, value: str, shown: str) -> None:
+def test_an_edited_column(verify: Verify, sealed: SealedLog, column: str, value: str, shown: str) -> None:
     by_sql(f"UPDATE telemetry_receipt SET {column} = '{value}' WHERE {sealed.where(50)}")
     (line,) = found(verify)
     assert line.startswith(
@@ -119,7 +119,7 @@ def test_an_edited_column(verify: Verify, sealed: Sealed, column: str, value: st
     )
 
 
-def test_two_swapped_receipts(verify: Verify, sealed: Sealed) -> None:
+def test_two_swapped_receipts(verify: Verify, sealed: SealedLog) -> None:
     by_sql(
         "UPDATE telemetry_receipt r SET body = o.body, body_sha256 = o.body_sha256 FROM telemetry_receipt o "
         f"WHERE ({sealed.where(50, 'r')} AND {sealed.where(51, 'o')}) OR ({sealed.where(51, 'r')} AND {sealed.where(50, 'o')})"
@@ -134,7 +134,7 @@ def test_two_swapped_receipts(verify: Verify, sealed: Sealed) -> None:
     ]
 
 
-def test_two_swapped_places(verify: Verify, sealed: Sealed) -> None:
+def test_two_swapped_places(verify: Verify, sealed: SealedLog) -> None:
     """Receipts and leaves agree; the tree does not."""
     by_sql(
         'UPDATE telemetry_logleaf SET "index" = "index" + 1000000 WHERE "index" IN (50, 51)',
@@ -150,7 +150,7 @@ def test_two_swapped_places(verify: Verify, sealed: Sealed) -> None:
     assert third == f"acme: forked: its first {sealed.size} receipts are not the ones that were sealed then"
 
 
-def test_deleted_and_renumbered(verify: Verify, sealed: Sealed) -> None:
+def test_deleted_and_renumbered(verify: Verify, sealed: SealedLog) -> None:
     """The receipt, its leaf and its place are gone, and everything after it has moved up; the hashes above too."""
     size = sealed.size
     by_sql(
@@ -171,7 +171,7 @@ def test_deleted_and_renumbered(verify: Verify, sealed: Sealed) -> None:
     assert any("was signed over" in line and f"the log has {size - 1}" in line for line in lines)
 
 
-def test_a_leaf_that_was_taken_out(verify: Verify, sealed: Sealed) -> None:
+def test_a_leaf_that_was_taken_out(verify: Verify, sealed: SealedLog) -> None:
     by_sql(f"DELETE FROM telemetry_logleaf WHERE {sealed.where(50)}")
     assert found(verify) == [
         "acme: sequence 50: the log has no leaf for sequence 50: it was taken out",
@@ -179,7 +179,7 @@ def test_a_leaf_that_was_taken_out(verify: Verify, sealed: Sealed) -> None:
     ]
 
 
-def test_an_edited_receipt_with_its_leaf(verify: Verify, sealed: Sealed) -> None:
+def test_an_edited_receipt_with_its_leaf(verify: Verify, sealed: SealedLog) -> None:
     by_sql(
         "UPDATE telemetry_receipt SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"number\":', "
         f"'\"number\":1'), 'UTF8') WHERE {sealed.where(50)}",
@@ -194,7 +194,7 @@ def test_an_edited_receipt_with_its_leaf(verify: Verify, sealed: Sealed) -> None
     assert "forked" in lines[2]
 
 
-def test_a_receipt_put_in_by_hand(verify: Verify, sealed: Sealed) -> None:
+def test_a_receipt_put_in_by_hand(verify: Verify, sealed: SealedLog) -> None:
     by_sql(
         "INSERT INTO telemetry_receipt SELECT (r).* FROM (SELECT jsonb_populate_record(t, "
         f"jsonb_build_object('id', gen_random_uuid())) AS r FROM telemetry_receipt t WHERE {sealed.where(50, 't')}) copy"
@@ -205,7 +205,7 @@ def test_a_receipt_put_in_by_hand(verify: Verify, sealed: Sealed) -> None:
     assert lines[1].endswith(f"the stored bytes are those of receipt {sealed.named(50)}")
 
 
-def test_edited_checkpoints(verify: Verify, sealed: Sealed) -> None:
+def test_edited_checkpoints(verify: Verify, sealed: SealedLog) -> None:
     by_sql("UPDATE telemetry_checkpoint SET size = size + 1 WHERE size = (SELECT max(size) FROM telemetry_checkpoint)")
     size = sealed.size
     lines = found(verify)
@@ -217,7 +217,7 @@ def test_edited_checkpoints(verify: Verify, sealed: Sealed) -> None:
 
 
 def test_checkpoints_of_another_key(
-    verify: Verify, sealed: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    verify: Verify, sealed: SealedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "sealing_key"))
     said = verify("--tenant", "acme")  # no key at hand: those that the database names
@@ -235,7 +235,7 @@ def test_checkpoints_of_another_key(
 
 
 def test_rolled_back_to_an_older_valid_state(
-    verify: Verify, sealed: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    verify: Verify, sealed: SealedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything that is left agrees; only what was kept outside of the database tells."""
     size = sealed.size
@@ -252,7 +252,7 @@ def test_rolled_back_to_an_older_valid_state(
     ]
 
 
-def test_a_tenant_that_is_gone(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
+def test_a_tenant_that_is_gone(verify: Verify, sealed: SealedLog, tmp_path: Path) -> None:
     saved = tmp_path / "saved.txt"
     note = newest(sealed.tenant).note
     gone = note.replace(ids.public_id(ids.TENANT, sealed.tenant.id), "tn_01kb4x0000000000000000000x")
@@ -265,7 +265,7 @@ def test_a_tenant_that_is_gone(verify: Verify, sealed: Sealed, tmp_path: Path) -
     )
 
 
-def test_an_older_checkpoint_must_be_signed(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
+def test_an_older_checkpoint_must_be_signed(verify: Verify, sealed: SealedLog, tmp_path: Path) -> None:
     saved = tmp_path / "saved.txt"
     size = sealed.size
     saved.write_text(newest(sealed.tenant).note.replace(f"\n{size}\n", f"\n{size - 1}\n"))

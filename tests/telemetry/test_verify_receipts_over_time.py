@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from tests.telemetry.sealed import SealingSetup, newest, write_receipts
-from tests.telemetry.tampering import Sealed, Verify, back_to, by_sql, found
+from tests.telemetry.tampering import SealedLog, Verify, back_to, by_sql, found
 from threada_site.tenancy.models import Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def sealed(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sealed:
+def sealed(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealedLog:
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "sealing_key"))
     monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "checkpoints"))
-    return Sealed.made(tenant, SealingSetup(tmp_path))
+    return SealedLog.made(tenant, SealingSetup(tmp_path))
 
 
-def test_a_change_of_keys_is_followed_back(verify: Verify, sealed: Sealed) -> None:
+def test_a_change_of_keys_is_followed_back(verify: Verify, sealed: SealedLog) -> None:
     sealing_setup = sealed.sealing_setup
     sealing_setup.key_file.begin_rotation()
     sealing_setup.heartbeat()
@@ -31,7 +31,7 @@ def test_a_change_of_keys_is_followed_back(verify: Verify, sealed: Sealed) -> No
     assert (said.code, said.lines[-1].endswith("every one holds")) == (0, True)
 
 
-def test_a_fork_from_an_older_dump(verify: Verify, sealed: Sealed, tmp_path: Path) -> None:
+def test_a_fork_from_an_older_dump(verify: Verify, sealed: SealedLog, tmp_path: Path) -> None:
     """An older state goes on with other receipts, sealed and signed with the right key: a valid log, but another one."""
     size = sealed.size
     saved = tmp_path / "saved.txt"
@@ -46,7 +46,7 @@ def test_a_fork_from_an_older_dump(verify: Verify, sealed: Sealed, tmp_path: Pat
     ]
 
 
-def test_deleted_before_it_was_sealed(verify: Verify, sealed: Sealed) -> None:
+def test_deleted_before_it_was_sealed(verify: Verify, sealed: SealedLog) -> None:
     write_receipts(sealed.tenant, 1)
     by_sql("DELETE FROM telemetry_receipt r USING telemetry_sealqueueentry q WHERE q.id = r.id")
     (line,) = found(verify)

@@ -66,7 +66,7 @@ def is_erased(value: Any) -> bool:
     return isinstance(value, Erased)
 
 
-class Sealed:
+class EncryptedValue:
     """A value on its way into its column, as a blob."""
 
     def __init__(self, blob: bytes) -> None:
@@ -88,7 +88,7 @@ class ContentField:
         subject = whom_it_is_about(model_instance)
         if subject is None:
             return value
-        return Sealed(keyring.close_for(subject, self.as_bytes(value), place=self.place))
+        return EncryptedValue(keyring.close_for(subject, self.as_bytes(value), place=self.place))
 
     @property
     def place(self) -> str:
@@ -147,7 +147,7 @@ class ContentText(ContentField, models.TextField):
         return ErasedText(rest) if kind == _ERASED else value[len(_PLAIN) + 1 :]
 
     def get_prep_value(self, value: Any) -> Any:
-        if isinstance(value, Sealed):
+        if isinstance(value, EncryptedValue):
             return f"{_SEALED}:{value.text}"
         text = super().get_prep_value(value)
         if isinstance(value, ErasedText):
@@ -176,7 +176,7 @@ class ContentBytes(ContentField, models.BinaryField):
         return stored[len(_PLAIN) + 1 :]
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: FBT001, FBT002
-        if isinstance(value, Sealed):
+        if isinstance(value, EncryptedValue):
             value = f"{_SEALED}:".encode() + value.blob
         elif isinstance(value, ErasedBytes):
             value = self.emptied(value.by)
@@ -222,7 +222,7 @@ def _read_json(value: Any) -> Any:
 
 
 def _written_json(value: Any) -> Any:
-    if isinstance(value, Sealed):
+    if isinstance(value, EncryptedValue):
         return {_SEALED: value.text}
     if isinstance(value, ErasedJSON):
         return {_ERASED: value.by}
