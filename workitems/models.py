@@ -181,7 +181,7 @@ class DecisionStep(TenantRow):
     escalate_at = models.DateTimeField(null=True)
     escalated_at = models.DateTimeField(null=True)
     escalated_to = models.JSONField(default=list, help_text="Leaves whose people may stand in for any other leaf.")
-    extended_at = models.DateTimeField(null=True, help_text="When its deadline passed once and was set anew.")
+    extended_at = models.DateTimeField(null=True, help_text="When its deadline passed once and was set again.")
     sweep_after = models.DateTimeField(null=True)
     sweep_failures = models.PositiveSmallIntegerField(default=0, db_default=0)
     next_due_at = models.GeneratedField(
@@ -198,7 +198,7 @@ class DecisionStep(TenantRow):
         db_persist=True,
     )
     weigh_due = models.BooleanField(
-        default=True, db_default=True, help_text="Whether anybody can complete it has to be looked at anew."
+        default=True, db_default=True, help_text="Whether it must be checked that somebody can still complete it."
     )
     urgent_at = models.GeneratedField(
         expression=Coalesce(Least("respond_by", "expires_at"), models.Value(NEVER)),
@@ -324,7 +324,7 @@ class AwaitedKey(TenantRow):
 
 
 class Roster(TenantRow):
-    """For which people of the tenant its pending steps were weighed last: other people, and all are weighed anew."""
+    """For which people of the tenant its pending steps were weighed last: other people, and all are weighed again."""
 
     fingerprint = models.CharField(max_length=64)
     weighed_at = models.DateTimeField()

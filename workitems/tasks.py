@@ -65,14 +65,14 @@ def run_execution(tenant_id: str, execution_id: str) -> None:
 
 @task("workitems.reseal", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
 def reseal(tenant_id: str, policy_version_ids: list[str]) -> None:
-    """Decide the open steps that pin any of these policy versions anew."""
+    """Decide the open steps that pin any of these policy versions again."""
     pinned = [uuid.UUID(version_id) for version_id in policy_version_ids]
     _reseal(tenant_of_job(tenant_id), policy_version_ids__overlap=pinned)
 
 
 @task("workitems.reseal_executions", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
 def reseal_executions(tenant_id: str, integration_version_ids: list[str]) -> None:
-    """Seal the executions anew that wait for an approval and pin any of these integration versions."""
+    """Seal the executions again that wait for an approval and pin any of these integration versions."""
     pinned = [uuid.UUID(version_id) for version_id in integration_version_ids]
     _reseal(tenant_of_job(tenant_id), execution__integration_version_id__in=pinned)
 

@@ -1,4 +1,4 @@
-"""What was not sent is seen, with the reason, and can be tried again once that is mended."""
+"""Unsent messages are listed with the reason and can be retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trying a policy version in the console: asking it about one case, replaying the history, and reading what came of it."""
+"""Trying a policy version in the console: asking it about one case, replaying the history, and reading the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets kept encrypted: written by tenants, read by calls to the right host, encrypted anew under load."""
+"""Secrets kept encrypted: written by tenants, read by calls to the right host, re-encrypted under load."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ class TestRotation:
             store(acme, f"s{number}", f"value {number}")
         store(other, "theirs", "value 9")
         (old_id,) = vault.keyring().key_ids
-        assert command("--new-key").startswith("4 encrypted anew with key ")
+        assert command("--new-key").startswith("4 re-encrypted with key ")
         assert len(keys_in(key_file.read_text())) == 2
         assert key_file.stat().st_mode & 0o777 == 0o600
         new_id = vault.keyring().key_ids[0]
@@ -247,7 +247,7 @@ class TestRotation:
         assert vault.keyring().key_ids == [new_id]
         assert reveal("s1", tenant_id=acme.id, host="bank.example").reveal() == "value 1"
         assert reveal("theirs", tenant_id=other.id, host="bank.example").reveal() == "value 9"
-        assert command() == f"0 encrypted anew with key {new_id}.\n"
+        assert command() == f"0 re-encrypted with key {new_id}.\n"
 
     def test_a_key_that_still_encrypts_something_is_not_dropped(self, acme: Tenant, key_file: Path) -> None:
         store(acme)
@@ -264,7 +264,7 @@ class TestRotation:
     def test_keys_in_the_environment_are_changed_there(self, acme: Tenant, settings: Any) -> None:
         store(acme)
         settings.THREADA_SECRETS_KEY, settings.THREADA_SECRETS_KEY_FILE = f"{NEW} {OLD}", ""
-        assert command().startswith("1 encrypted anew")
+        assert command().startswith("1 re-encrypted")
         with pytest.raises(SystemExit) as refusal:
             command("--new-key")
         assert refusal.value.code == 2
@@ -320,7 +320,7 @@ def test_keys_change_while_values_change_and_are_read(key_file: Path) -> None:
         worker.start()
     try:
         for _ in range(2):
-            assert "encrypted anew" in command("--new-key")
+            assert "re-encrypted" in command("--new-key")
     finally:
         busy.done.set()
         for worker in workers:

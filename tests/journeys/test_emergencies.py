@@ -1,4 +1,4 @@
-"""A version that one person put in force alone: what it asked for is asked anew once it is taken back."""
+"""A version that one person put in force alone: what it asked for is asked again once it is taken back."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_unconfirmed_it_is_as_if_it_had_never_been(demo: Demo, first: str) -> No
     assert [demo.step_of_id(step["decision_step_id"])["status"] for step in steps] == ["superseded", "superseded"]
     late = demo.vote("security-1", steps[0])
     assert (late.status_code, late.json()["reason_code"]) == (409, "envelope_changed")
-    anew = demo.step_of(large)
-    assert anew["policy_version_ids"] == [first]
-    assert demo.vote("finance-1", anew).status_code == 201
+    renewed_step = demo.step_of(large)
+    assert renewed_step["policy_version_ids"] == [first]
+    assert demo.vote("finance-1", renewed_step).status_code == 201
     assert demo.client.get("/decision-steps", {"work_item_id": small, "status": "pending"}).json()["data"] == []
     assert demo.item(small)["status"] != "awaiting_approval"  # the version before allows it
     assert demo.check_receipts() > 0

@@ -1,4 +1,4 @@
-"""The rules change while cases are open: what waits is decided anew, and a last look is taken right before the call."""
+"""The rules change while cases are open: what waits is decided again, and a last look is taken right before the call."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_newer_version_leaves_open_steps_alone(demo: Demo, bank: Receiver) -> 
     assert len(bank.requests()) == 1
 
 
-def test_applied_to_open_steps_it_asks_anew_over_a_new_envelope(demo: Demo, bank: Receiver) -> None:
+def test_applied_to_open_steps_it_asks_again_over_a_new_envelope(demo: Demo, bank: Receiver) -> None:
     item = demo.hand_in(LARGE)
     execution = demo.execute(item).json()["execution_id"]
     old = demo.step_of(item)

@@ -1,4 +1,4 @@
-"""Approving with changes: a new envelope, decided anew, and nobody's vote carried over."""
+"""Approving with changes: a new envelope, decided again, and nobody's vote carried over."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def with_input(office: Office, bank: Receiver, amount: int = 500) -> tuple[WorkI
     return item, started.step, started.execution
 
 
-def test_a_changed_input_is_asked_anew_and_sent_as_approved(office: Office, bank: Receiver) -> None:
+def test_a_changed_input_is_asked_again_and_sent_as_approved(office: Office, bank: Receiver) -> None:
     item, old, execution = with_input(office, bank)
     office.vote(old, "fay")
     told = len(office.kinds(item))

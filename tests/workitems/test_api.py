@@ -245,7 +245,7 @@ def test_explaining(office: Office) -> None:
     assert shown["waiting_for"] == ["2 more people with role finance, other than the requester"]
     assert shown["you_may"] == [
         "approve or reject it",
-        "approve it with changes, which asks everybody anew",
+        "approve it with changes, which asks everybody again",
         "claim it",
         "hand it to somebody it waits for",
     ]
@@ -254,7 +254,7 @@ def test_explaining(office: Office) -> None:
         "hand it to somebody it waits for"
     ]
     assert office.api("rita").get(f"/work-items/{item}/explain").json()["you_may"] == [
-        "change its payload, which starts it anew",
+        "change its payload, which starts it again",
         "cancel it",
     ]
     office.create()

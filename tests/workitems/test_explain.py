@@ -42,7 +42,7 @@ def test_new() -> None:
         waiting_for=[],
         until=None,
         next=["The policies in force decide about it, usually within seconds."],
-        you_may=["execute an action", "change its payload, which starts it anew", "cancel it"],
+        you_may=["execute an action", "change its payload, which starts it again", "cancel it"],
     )
 
 
@@ -96,7 +96,7 @@ def test_in_review() -> None:
         next=["With the last vote it becomes ready."],
         you_may=[
             "approve or reject it",
-            "approve it with changes, which asks everybody anew",
+            "approve it with changes, which asks everybody again",
             "claim it",
         ],
     )
@@ -124,7 +124,7 @@ def test_awaiting_approval_with_one_of_two_votes() -> None:
         waiting_for=["1 more person with role finance, other than the requester or the policy's author"],
         until=NOON,
         next=["With the last vote pay on int_bank starts.", "Without a decision by then it ends without approval."],
-        you_may=["change its payload, which starts it anew", "cancel it"],
+        you_may=["change its payload, which starts it again", "cancel it"],
     )
 
 
@@ -168,7 +168,7 @@ def test_ready() -> None:
         waiting_for=[],
         until=None,
         next=["An action that its workflow allows can be executed, or it can be resolved."],
-        you_may=["execute an action", "change its payload, which starts it anew", "resolve it", "cancel it"],
+        you_may=["execute an action", "change its payload, which starts it again", "resolve it", "cancel it"],
     )
 
 
@@ -219,7 +219,7 @@ def test_failed() -> None:
         you_may=[
             "execute an action",
             "retry the execution",
-            "change its payload, which starts it anew",
+            "change its payload, which starts it again",
             "resolve it",
             "cancel it",
         ],

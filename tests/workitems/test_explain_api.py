@@ -26,8 +26,8 @@ pytestmark = pytest.mark.django_db
 
 ASKED = "Policy rules asks for an approval: LARGE (rule large)."
 FINE = "Policy rules allows it: FINE (rule fine)."
-WRITES = ["change its payload, which starts it anew", "cancel it"]
-DECIDES = ["approve or reject it", "approve it with changes, which asks everybody anew"]
+WRITES = ["change its payload, which starts it again", "cancel it"]
+DECIDES = ["approve or reject it", "approve it with changes, which asks everybody again"]
 HANDS_ON = ["hand it to somebody it waits for"]
 
 

@@ -45,7 +45,7 @@ type Arrange = Callable[[Office, Sequence[DecisionStep]], None]
 
 @dataclass(frozen=True)
 class Shape:
-    """A rule (none: a review at intake), and what votes on it amount to. `more` are rules that match besides."""
+    """A rule (none: a review at intake), and what votes on it amount to. `more` are further rules that match."""
 
     approvals: dict[str, Any] | None
     turns: tuple[Turn, ...]

@@ -1,4 +1,4 @@
-"""A message goes out once: after refusals, beside another worker, and when a worker dies at any moment."""
+"""A message goes out once: after refusals, with another worker running, and when a worker dies at any moment."""
 
 from __future__ import annotations
 

@@ -277,7 +277,7 @@ def test_the_database_wants_service_and_address_together(office: Office) -> None
         NotificationPreference.objects.update(chat_service="slack")
 
 
-def test_an_address_is_encrypted_anew_with_the_other_secrets(
+def test_an_address_is_reencrypted_with_the_other_secrets(
     office: Office, receiver: Receiver, hook: str, settings: Settings
 ) -> None:
     old, new = "o" * 48, "n" * 48

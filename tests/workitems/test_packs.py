@@ -106,15 +106,15 @@ def test_a_pack_is_installed_whole(admin: Api, tenant: Tenant) -> None:
 
 
 def test_a_pack_scope_reaches_the_packs_workflows_alone(admin: Api, ada: ActingContext, tenant: Tenant) -> None:
-    """Its policy is checked against their payloads, not against those of workflows beside it, and decides there."""
+    """Its policy is checked against their payloads, not against those of other workflows, and decides there."""
     admin.post("/workflows", {"workflow_id": "leave", "spec": OTHER_WORKFLOW["spec"]})
     assert admin.post("/packs", {"document": pack()}).status_code == 201
     with unit_of_work(tenant.id):
         denied = decide(asking(payload={"amount_minor": 5000}, channel=""), ctx=ada)
-        beside = decide(asking(workflow="leave", payload={}, channel=""), ctx=ada)
+        other = decide(asking(workflow="leave", payload={}, channel=""), ctx=ada)
     assert (denied.outcome, denied.reason_codes) == ("deny", ["LARGE"])
     assert (denied.versions[0]["scope"], denied.versions[0]["on"]) == ("pack", ["payments"])
-    assert beside.reason_codes == ["policy_missing"]
+    assert other.reason_codes == ["policy_missing"]
     rules = admin.get("/policies/effective", {"workflow_id": "payment_run"}).json()["rules"]
     assert [(entry["rule_id"], entry["origin"]["scope"]) for entry in rules] == [
         ("large", {"pack": "payments"}),

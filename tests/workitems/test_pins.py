@@ -56,7 +56,7 @@ def test_no_vote_is_taken_until_the_step_is_re_evaluated(office: Office, bank: R
     CHANGES[change](office)
     told, jobs = office.kinds(item), len(queued_jobs())
     for decision in ("approve", "reject"):
-        with pytest.raises(errors.StepClosed, match="anew"):
+        with pytest.raises(errors.StepClosed, match="again"):
             office.vote(step, "finn", decision)
     assert (office.kinds(item), len(queued_jobs()), office.count(Vote)) == (told, jobs, 1)
     assert (office.step(step).status, office.execution(execution).status) == ("pending", "awaiting_approval")
@@ -161,7 +161,7 @@ def test_a_vote_waits_for_a_change_that_is_being_made_and_is_refused(office: Off
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_step_opened_while_the_rules_change_is_re_evaluated(office: Office, change: str) -> None:
-    """The job that decides open steps anew runs before the step is there to be seen."""
+    """The job that decides open steps again runs before the step is there to be seen."""
     item = office.decided(500)
     with ThreadPoolExecutor(2) as pool:
         changed = Held(pool, partial(unit_of_work, office.tenant.id), partial(CHANGES[change], office))

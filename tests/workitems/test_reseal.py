@@ -86,7 +86,7 @@ def test_what_can_no_longer_be_sealed_ends(office: Office, changes: dict[str, An
     assert office.step(step).status == "superseded"
 
 
-def test_an_integration_that_changes_asks_anew_for_what_waits_alone(office: Office) -> None:
+def test_an_integration_that_changes_asks_again_for_what_waits_alone(office: Office) -> None:
     waiting, step, execution = office.awaiting()
     started = office.execute(office.decided()).execution
     pinned = office.execution(started).integration_version_id

@@ -1,4 +1,4 @@
-"""Stages and delegates at the ballot box: who is let in when, what is told, and who counts beside whom."""
+"""Stages and delegates at the ballot box: who may vote when, what the refusal says, and who counts together with whom."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ WAITING_SHOWN: Final = 8
 
 
 @dataclass(frozen=True)
-class Figure:
+class DashboardMetric:
     """A number with where it leads."""
 
     label: str
@@ -53,7 +53,7 @@ class Bar:
 def dashboard(ctx: ActingContext) -> dict[str, Any]:
     """What the first page shows to `ctx`: six statements, whatever the tenant holds."""
     alarms = sealing_alarms(ctx)
-    if not ctx.holds_anywhere(Scope.WORKITEMS_READ):
+    if not ctx.has_scope_anywhere(Scope.WORKITEMS_READ):
         return {"alarms": alarms, "figures": [], "waiting": [], "chart": None}
     rows = selectors.work_items(ctx)
     stuck = {STUCK: rows.filter(nobody_can_decide=True)}
@@ -65,9 +65,9 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
         "alarms": alarms,
         "notices": policy_notices(ctx),
         "figures": [
-            *(_figure("workitems.workitem", status, items) for status in WorkItemStatus if WORK_ITEM.is_open(status)),
-            _figure("integrations.execution", ExecutionStatus.OUTCOME_UNKNOWN, runs),
-            *([_figure("workitems.workitem", STUCK, items, query=f"{STUCK}=true")] if items[STUCK] else []),
+            *(_dashboard_metric("workitems.workitem", status, items) for status in WorkItemStatus if WORK_ITEM.is_open(status)),
+            _dashboard_metric("integrations.execution", ExecutionStatus.OUTCOME_UNKNOWN, runs),
+            *([_dashboard_metric("workitems.workitem", STUCK, items, query=f"{STUCK}=true")] if items[STUCK] else []),
         ],
         "waiting": waiting[:WAITING_SHOWN],
         "waiting_more": len(waiting) > WAITING_SHOWN,
@@ -78,9 +78,9 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
     }
 
 
-def _figure(model: str, status: Any, counted: dict[str, int], *, query: str = "") -> Figure:
+def _dashboard_metric(model: str, status: Any, counted: dict[str, int], *, query: str = "") -> DashboardMetric:
     count = counted.get(status, 0)
-    return Figure(
+    return DashboardMetric(
         label=status.replace("_", " "),
         value=f"{CAP}+" if count > CAP else str(count),
         url=f"{list_url(model)}?{query or f'status={status}'}",
@@ -107,9 +107,9 @@ def _capped(wanted: dict[str, QuerySet[Any]]) -> dict[str, int]:
 
 def _waiting(ctx: ActingContext) -> list[tuple[DecisionStep, str, str]]:
     """The most urgent pending steps that `ctx` counts on, with what they ask, and about which work item."""
-    if not ctx.holds_anywhere(Scope.DECISIONS_DECIDE):
+    if not ctx.has_scope_anywhere(Scope.DECISIONS_DECIDE):
         return []
-    waiting = selectors.steps_waiting_for(ctx, selectors.decision_steps(ctx))
+    waiting = selectors.steps_pending_for(ctx, selectors.decision_steps(ctx))
     steps = waiting.select_related("execution").order_by("urgent_at", "id")[: WAITING_SHOWN + 1]
     return [(step, question_of(step), ids.public_id(ids.WORK_ITEM, step.work_item_id)) for step in steps]
 

@@ -24,7 +24,7 @@ class AmendmentForm(ConsoleForm):
     """Input and payload as JSON, as they are now."""
 
     intro = (
-        "The votes given so far are cleared, the policies decide anew, and everybody is asked about the changed "
+        "The votes given so far are cleared, the policies decide again, and everybody is asked about the changed "
         "envelope, you too. Nothing is approved by this form."
     )
     row: DecisionStep
@@ -51,7 +51,7 @@ class AmendmentPages:
         "Approve with changes",
         form=AmendmentForm,
         scope=Scope.DECISIONS_DECIDE,
-        submit="Change it and ask anew",
+        submit="Change it and ask again",
         of_row=True,
     )
     def change_input(self, call: Call, form: ConsoleForm) -> Done:

@@ -1,4 +1,4 @@
-"""Deciding several steps together: what they share is shown once, what differs beside each, nothing is left out."""
+"""Page for deciding several steps together. Shared values are shown once, differing values next to each step."""
 
 from __future__ import annotations
 

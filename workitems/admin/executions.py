@@ -192,7 +192,7 @@ class ExecutionAdmin(TenantAdmin):
 
     @action(Scope.ACTIONS_EXECUTE)
     def reconcile(self, call: Call) -> Done:
-        """Say what came of it."""
+        """Record the outcome."""
         item, execution = self._locked(call)
         body = RECONCILE_EXECUTION.check({"outcome": call.sent("outcome"), "reason": call.sent("reason")})
         reconcile_execution(

@@ -58,12 +58,12 @@ class NoticeMessageAdmin(TenantAdmin):
             "step": row.notice.step,
             "why": why(row),
             "advice": reason.advice if reason and not row.detail else "",
-            "may_retry": row.status == MessageStatus.FAILED and ctx.holds_anywhere(Scope.WORKFLOW_MANAGE),
+            "may_retry": row.status == MessageStatus.FAILED and ctx.has_scope_anywhere(Scope.WORKFLOW_MANAGE),
         }
 
     @action(Scope.WORKFLOW_MANAGE)
     def retry(self, call: Call) -> Done:
-        """Have it tried again, once what was wrong is mended."""
+        """Have it tried again, once what was wrong is fixed."""
         parsed = ids.parse_public_id(ids.MESSAGE, call.key)
         if parsed is None:
             raise errors.NotFound

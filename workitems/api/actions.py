@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from integrations.models import Attempt, Execution
-from telemetry.inclusion_promises import noting_receipts
-from telemetry.services.inclusion_promises import receipt_promise
+from telemetry.inclusion_promises import collect_recorded_receipts
+from telemetry.services.inclusion_promises import inclusion_promise
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import Claim, idempotent
 from threada_site.api.operations import operation, page_of
@@ -146,7 +146,7 @@ class ReconcileExecution(TenantView):
 
     @operation(
         "reconcileExecution",
-        "Say what came of an execution whose outcome is unknown",
+        "Record the outcome of an execution whose outcome is unknown",
         tag="Executions",
         body=RECONCILE_EXECUTION,
         answers={200: EXECUTION_WITH_ATTEMPTS},
@@ -165,7 +165,7 @@ class ReconcileExecution(TenantView):
 
 def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) -> tuple[Response, Execution]:
     """Start an action; the answer, with the promise that what it has recorded will be sealed, and the execution."""
-    with noting_receipts() as noted:
+    with collect_recorded_receipts() as recorded:
         started = execute_action(item, asked, ctx=ctx)
     execution = started.execution
     answer = {
@@ -185,7 +185,7 @@ def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) 
         ]
         if started.step
         else [],
-        "receipt_promise": receipt_promise(noted, ctx=ctx),
+        "receipt_promise": inclusion_promise(recorded, ctx=ctx),
     }
     headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
     return Response(answer, status=202, headers=headers), execution

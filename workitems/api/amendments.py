@@ -1,4 +1,4 @@
-"""`POST /decision-steps/{id}/changes`: approve with changes. What is asked about is changed, and asked anew."""
+"""`POST /decision-steps/{id}/changes`: approve with changes. What is asked about is changed, and asked again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AmendDecisionStep(TenantView):
 
     @operation(
         "changeDecisionStep",
-        "Change what a step asks about: a new envelope, decided anew",
+        "Change what a step asks about: a new envelope, decided again",
         tag="Decisions",
         description=(
             "For a person whose vote would count. The step is superseded with its votes, the policies decide about "

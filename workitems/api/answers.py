@@ -176,7 +176,11 @@ STEP: Final = representation(
         "claimed_by": maybe(id_schema(ids.PRINCIPAL)),
         "claimed_until": MAYBE_INSTANT,
         "assignee": maybe(id_schema(ids.PRINCIPAL)),
-        "escalated_to": {"type": "array", "items": OBJECT, "description": "Who may decide it besides, by escalation."},
+        "escalated_to": {
+            "type": "array",
+            "items": OBJECT,
+            "description": "Who may decide it after an escalation.",
+        },
         "escalated_at": MAYBE_INSTANT,
         "respond_by": MAYBE_INSTANT,
         "remind_at": MAYBE_INSTANT,

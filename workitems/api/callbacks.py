@@ -32,7 +32,7 @@ class Callback(PublicView):
 
     @operation(
         "receiveCallback",
-        "Say what came of an execution that waits for it",
+        "Report the outcome of an execution that waits for its callback",
         tag="Executions",
         body=CALLBACK,
         answers={204: None},

@@ -90,7 +90,7 @@ class WorkItemDetail(TenantView):
 
     @operation(
         "editWorkItem",
-        "Replace the payload: the case is decided anew",
+        "Replace the payload: the case is decided again",
         tag="Work items",
         body=EDIT_WORK_ITEM,
         answers={200: WORK_ITEM},

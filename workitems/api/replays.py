@@ -91,8 +91,8 @@ class ReplayExecutions(TenantView):
         )
         named_ids = body.get("execution_ids")
         if named_ids is not None and len(body) > 1:
-            beside = FieldError("/execution_ids", "stands beside other members", "invalid")
-            raise errors.InvalidRequest("Name executions by their ids or by their kind, not both.", errors=[beside])
+            mixed = FieldError("/execution_ids", "cannot be combined with other members", "invalid")
+            raise errors.InvalidRequest("Name executions by their ids or by their kind, not both.", errors=[mixed])
         if named_ids is not None:
             done = replay_executions([path_id(ids.EXECUTION, text) for text in named_ids], ctx=request.auth)
         else:

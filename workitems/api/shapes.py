@@ -62,7 +62,7 @@ CREATE_WORK_ITEM: Final = shape(
 )
 
 EDIT_WORK_ITEM: Final = shape(
-    {"payload": {"type": "object", "description": "Replaces the payload; the case is decided anew."}},
+    {"payload": {"type": "object", "description": "Replaces the payload; the case is decided again."}},
     required=("payload",),
     example={"payload": {"question": "May we share the shortened vendor list?", "department": "procurement"}},
 )

@@ -80,8 +80,8 @@ def apply_documents(
     """Bring everything the documents describe in force, in the order that references need; with `prune`, take out
     whatever else is in force.
 
-    What a pack holds is applied as if it stood beside it; where a document of its own says the same thing, that one
-    counts. What an earlier version of a pack brought and this one does not is taken out. Versions made keep `revision`.
+    Documents of a pack are applied as if they were in the same folder; a document of the folder with the same id replaces
+    the one of the pack. What an earlier version of a pack brought and this one does not is taken out. Versions made keep `revision`.
     Receipt `configuration.applied`, where anything changes. Raises one `DocumentInvalid`
     that names every document's problems as `file:line:column: pointer: reason`, and what cannot be taken out because it
     is in use; the caller's unit of work is rolled back then, so nothing is half done.

@@ -1,4 +1,4 @@
-"""What packs hold, among the documents that are applied: brought in beside them, and noted once it is in force."""
+"""Documents inside packs: applied together with the other documents, and recorded once they are in force."""
 
 from __future__ import annotations
 

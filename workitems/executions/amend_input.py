@@ -1,4 +1,4 @@
-"""Approving with changes: who decides changes what they are asked about, and everybody is asked anew about that.
+"""Approving with changes: who decides changes what they are asked about, and everybody is asked again about that.
 
 Nobody's vote is carried over to bytes they were not shown, the editor's neither. A change is a decision about the case,
 so only a person whose vote would count may make one; and it never asks fewer people than the step it replaces, also

@@ -80,11 +80,11 @@ def check_input(configured: Configured, value: object) -> None:
         problems = payloads.validate(schema, value, pointer="/input")
     except errors.DocumentInvalid as unusable:
         raise errors.InvalidRequest(
-            f"The action's input_schema cannot be used; who manages {configured.integration.slug} has to mend it.",
+            f"The action's input_schema cannot be used; who manages {configured.integration.slug} has to fix it.",
             errors=unusable.errors,
         ) from None
     if problems:
-        raise errors.InvalidRequest("The input does not fit the action. Mend the fields named.", errors=problems)
+        raise errors.InvalidRequest("The input does not fit the action. Fix the fields named.", errors=problems)
 
 
 def build_action_envelope(

@@ -36,12 +36,12 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
     if execution.status != ExecutionStatus.FAILED:
         raise errors.ExecutionNotRetryable(f"Only a failed execution can be retried; this one is {execution.status}.")
     if not execution.attempts_made:
-        raise errors.ExecutionNotRetryable("It was refused before anybody approved it. Execute the action anew.")
+        raise errors.ExecutionNotRetryable("It was refused before anybody approved it. Execute the action again.")
     if not is_last(execution):
-        raise errors.ExecutionNotRetryable("Another execution has followed it. Execute the action anew.")
+        raise errors.ExecutionNotRetryable("Another execution has followed it. Execute the action again.")
     if WORK_ITEM.is_open(WorkItemStatus(item.status)):
         if item.status != WorkItemStatus.FAILED:
-            raise errors.ExecutionNotRetryable("The work item has moved on. Execute the action anew.")
+            raise errors.ExecutionNotRetryable("The work item has moved on. Execute the action again.")
     elif execution.undoes_id is None:
         raise errors.ExecutionNotRetryable(f"The work item is {item.status}; nothing runs on it any more.")
     execution.attempts_before = execution.attempts_made

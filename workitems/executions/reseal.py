@@ -1,4 +1,4 @@
-"""Deciding open cases anew: the policy version that asked for their step was retired or replaced for them too, or the
+"""Deciding open cases again: the policy version that asked for their step was retired or replaced for them too, or the
 integration they would call means something else now."""
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     """Supersede a locked, pending step and ask the policies in force again.
 
     Without an execution the case takes intake again. With one: a denial fails it (`policy_denied`) and the item is
-    ready; an approval is asked anew over a new envelope; what is allowed now starts. An action that can no longer be
+    ready; an approval is asked again over a new envelope; what is allowed now starts. An action that can no longer be
     sealed fails (`envelope_mismatch`).
     """
     if step.status != StepStatus.PENDING:
@@ -98,7 +98,7 @@ def reseal_execution(item: WorkItem, execution: Execution, decision: PolicyDecis
 def await_approval(
     item: WorkItem, execution: Execution, decision: PolicyDecision, rule: ApprovalRule, *, ctx: ActingContext
 ) -> DecisionStep:
-    """Have an execution that waits, decided and sealed anew, wait for the approval that `rule` asks."""
+    """Have an execution that waits, decided and sealed again, wait for the approval that `rule` asks."""
     execution.save(update_fields=_RE_EVALUATED_FIELDS)
     item.save(update_fields=["policy_version_id"])
     record_decision(item, decision, ctx=ctx, execution=execution)

@@ -319,7 +319,7 @@ def _you_may(case: ExplainInput) -> list[str]:
     claimed = bool(step and step.claimed_by)
     possible = (
         (decides, "approve or reject it"),
-        (decides, "approve it with changes, which asks everybody anew"),
+        (decides, "approve it with changes, which asks everybody again"),
         (decides and not claimed, "claim it"),
         (reader.has_claimed, "release it"),
         (bool(step) and reader.may_decide and (counts or reader.manages), "hand it to somebody it waits for"),
@@ -337,7 +337,7 @@ def _you_may(case: ExplainInput) -> list[str]:
         (reader.may_execute and status is ExecutionStatus.OUTCOME_UNKNOWN, "reconcile the execution"),
         (
             reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.NEW) and not busy,
-            "change its payload, which starts it anew",
+            "change its payload, which starts it again",
         ),
         (reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.RESOLVED) and not busy, "resolve it"),
         (reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.CANCELLED) and not busy, "cancel it"),

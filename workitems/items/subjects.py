@@ -43,6 +43,6 @@ def _reference(payload: Any, document: WorkflowDocument) -> str:
 
 def _refused(document: WorkflowDocument, detail: str, code: str = "required") -> errors.PayloadSchemaViolation:
     return errors.PayloadSchemaViolation(
-        "The payload does not say whom the case is about. Mend the field named in errors.",
+        "The payload does not say whom the case is about. Fix the field named in errors.",
         errors=[FieldError(f"/payload{document.subject}", detail, code)],
     )

@@ -1,1 +1,1 @@
-"""Telling people: what happened to a step, who is told, on which channel, and what came of it."""
+"""Notices about decision steps: recipients, channels, delivery and results."""

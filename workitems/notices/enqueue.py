@@ -1,4 +1,4 @@
-"""What people have to be told about a step: recorded with its job in the transaction of the event, once.
+"""Notices about a step, recorded once, together with their job, in the transaction of the event.
 
 Nothing is sent here, and nobody is looked for: jobs do both, after the commit.
 """
@@ -30,7 +30,7 @@ def notice(
     occurrence: str = "",
     **facts: Any,
 ) -> None:
-    """Record that `recipients` (None: everybody the step waits for) have to be told of an event of `step`.
+    """Record that `recipients` (None: every pending approver) must be notified of an event of `step`.
 
     `occurrence` tells events of one kind apart; an event that was recorded already is left as it is. `facts` are JSON
     values about the event (who did it, why), never the payload.

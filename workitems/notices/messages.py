@@ -1,7 +1,7 @@
 """A message's way: taken by one worker at a time, marked before it is handed over, and settled once.
 
 At most once where it matters: a message that was handed over is not sent again, whatever becomes of the worker. Before
-that it may be taken anew as often as it needs. See docs/adr/0020.
+that it may be taken again as often as it needs. See docs/adr/0020.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from workitems.notices.rules import OPEN, Channel, Event, MessageStatus
 
 
 class Notice(TenantRow):
-    """Something people have to be told about a step, once. Whom it concerns is settled when it is addressed."""
+    """Event of a step that must be notified once. Its recipients are chosen when the notice is addressed."""
 
     step = models.ForeignKey(
         "workitems.DecisionStep", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="notices"

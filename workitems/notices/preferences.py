@@ -83,7 +83,7 @@ def change_preferences(row: NotificationPreference, change: Change, *, ctx: Acti
     credential that can only read, and `InvalidRequest` for an address that nothing can be sent to.
     """
     require_unit_of_work(ctx.tenant_id)
-    if not any(ctx.holds_anywhere(scope) for scope in (Scope.DECISIONS_DECIDE, Scope.WORKITEMS_WRITE)):
+    if not any(ctx.has_scope_anywhere(scope) for scope in (Scope.DECISIONS_DECIDE, Scope.WORKITEMS_WRITE)):
         raise errors.ScopeMissing(
             "This needs decisions:decide or workitems:write: who only reads redirects no messages."
         )
@@ -129,7 +129,7 @@ def chat_address_of(person: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[str, st
 def reencrypt_addresses(*, after: uuid.UUID | None, most: int) -> tuple[uuid.UUID | None, int, int]:
     """Encrypt chat addresses of all tenants with the first key, up to `most` rows behind `after`.
 
-    The last row looked at (None at the end), how many were encrypted anew, and how many no key opens.
+    The last row looked at (None at the end), how many were re-encrypted, and how many no key opens.
     """
     done = broken = 0
     last = None

@@ -56,11 +56,11 @@ MESSAGE: Final = Lifecycle(
             _S.DUE: frozenset({_S.SENDING, _S.SKIPPED, _S.FAILED}),
             # To `sending`: another worker takes over from one that died before it handed the message over.
             _S.SENDING: frozenset({_S.SENDING, _S.SENT, _S.DUE, _S.SKIPPED, _S.FAILED, _S.UNKNOWN}),
-            # The worker was only slow, and says after all what came of it.
+            # The worker was only slow and reports its result late.
             _S.UNKNOWN: frozenset({_S.SENT, _S.FAILED, _S.DUE}),
             _S.SENT: frozenset(),
             _S.SKIPPED: frozenset(),
-            # Somebody has mended what was wrong, and has it tried again.
+            # The cause was fixed and somebody requested another attempt.
             _S.FAILED: frozenset({_S.DUE}),
         }
     ),

@@ -1,4 +1,4 @@
-"""Whether anybody can complete a step: looked at anew when it changes, and when the people of its tenant do.
+"""Whether anybody can complete a step: looked at again when it changes, and when the people of its tenant do.
 
 An empty role, a departed approver, an absence without a delegate: no request causes these, so nothing would say it.
 """

@@ -236,7 +236,7 @@ def execution_of(step: DecisionStep) -> Execution | None:
 
 
 def check_open(step: DecisionStep, execution: Execution | None) -> None:
-    """Refuse (`StepClosed`) to decide on a step that is closed, or that is about to be decided anew."""
+    """Refuse (`StepClosed`) to decide on a step that is closed, or that is about to be decided again."""
     if not DECISION_STEP.is_open(StepStatus(step.status)):
         raise errors.StepClosed(f"This step is {step.status}. Nothing more can be decided on it.")
     if step.expires_at is not None and step.expires_at <= clock.now() and not is_frozen(step):

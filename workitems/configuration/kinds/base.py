@@ -71,7 +71,7 @@ def spec_of(value: Written) -> Written:
 
 
 def name_of(value: Written) -> str | None:
-    """The label of a document beside its id, if it says one. Raises `DocumentInvalid`."""
+    """Return the label of a document, or an empty string. Raises `DocumentInvalid`."""
     name = value.get("name")
     if name is not None and not isinstance(name, str):
         raise DocumentInvalid(errors=[FieldError("/name", "name is text.")])
@@ -79,7 +79,7 @@ def name_of(value: Written) -> str | None:
 
 
 def check_fields(value: Written, spec: Written, *, in_spec: Iterable[str] | None = None) -> None:
-    """Refuse fields beside kind, id, name and spec, and those of the spec that are not `in_spec` where that is said."""
+    """Refuse fields other than kind, id, name and spec, and fields of the spec that are not `in_spec`, if given."""
     unknown = [f"/{name}" for name in sorted(set(value) - {"kind", "id", "name", "spec"})]
     if in_spec is not None:
         unknown += [f"/spec/{name}" for name in sorted(set(spec) - set(in_spec))]

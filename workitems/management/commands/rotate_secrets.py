@@ -64,9 +64,9 @@ class Command(ProductCommand):
                 break
         left = encrypted_with_older_keys() + unreadable
         if left:
-            self.refuse(f"{total} encrypted anew; {left} could not be: no key opens them, or others were at them.")
+            self.refuse(f"{total} re-encrypted; {left} could not be: no key opens them, or others were at them.")
         accept_facts([SECRETS_KEY])  # from now on a machine without this key does not join
-        self.stdout.write(f"{total} encrypted anew with key {keyring().key_ids[0]}.")
+        self.stdout.write(f"{total} re-encrypted with key {keyring().key_ids[0]}.")
 
     def _key_file(self) -> Path:
         if not settings.THREADA_SECRETS_KEY_FILE:

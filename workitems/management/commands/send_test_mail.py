@@ -12,7 +12,7 @@ from workitems.notices.rules import SendFailure
 
 
 class Command(ProductCommand):
-    help = "Send one mail by the server of THREADA_SMTP_URL, and say what came of it."
+    help = "Send one test mail through the server of THREADA_SMTP_URL and print the result."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("address", help="whom to send it to")
