@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from django.db import connection
 
 from telemetry.lifecycle import DeliveryStatus
-from threada_site.kernel.measurements import Measurement
+from threada_site.kernel.metrics import Metric
 
 
-def delivery_measurements() -> Iterator[Measurement]:
+def delivery_metrics() -> Iterator[Metric]:
     """Deliveries by state, how long the longest has been failing, how many sealed receipts the last one lacks, and how
     many receivers threw away."""
     with connection.cursor() as cursor:
@@ -24,11 +24,11 @@ def delivery_measurements() -> Iterator[Measurement]:
               FROM telemetry_delivery d WHERE d.status <> 'removed' GROUP BY d.status
             """
         )
-        found = {status: figures for status, *figures in cursor.fetchall()}
+        found = {status: metrics for status, *metrics in cursor.fetchall()}
     for status in (DeliveryStatus.ACTIVE, DeliveryStatus.PAUSED):
         count, failing, lacking, rejected = found.get(status, (0, 0, 0, 0))
         labels = (("status", status.value),)
-        yield Measurement("threada_deliveries", "Continuous deliveries.", count, labels)
-        yield Measurement("threada_delivery_failing_seconds", "The longest failing.", float(failing), labels)
-        yield Measurement("threada_delivery_behind_receipts", "Sealed, not delivered: the most.", lacking, labels)
-        yield Measurement("threada_delivery_rejected_receipts", "Thrown away by collectors.", float(rejected), labels)
+        yield Metric("threada_deliveries", "Continuous deliveries.", count, labels)
+        yield Metric("threada_delivery_failing_seconds", "The longest failing.", float(failing), labels)
+        yield Metric("threada_delivery_behind_receipts", "Sealed, not delivered: the most.", lacking, labels)
+        yield Metric("threada_delivery_rejected_receipts", "Thrown away by collectors.", float(rejected), labels)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import django_filters
 from django.db.models import QuerySet
 
-from telemetry.summary.figures import DIMENSIONS
+from telemetry.summary.metrics import DIMENSIONS
 from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
 from threada_site.kernel import ids
 

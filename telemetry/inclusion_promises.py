@@ -38,52 +38,52 @@ PROMISE_KEY: Final = "promise-key"
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class RecordedReceipt:
     """A receipt that was just written."""
 
     receipt_id: str
     leaf: bytes
 
 
-_noted: ContextVar[list[Noted] | None] = ContextVar("noted_receipts", default=None)
+_recorded: ContextVar[list[RecordedReceipt] | None] = ContextVar("noted_receipts", default=None)
 
 
 @contextmanager
-def noting_receipts() -> Iterator[list[Noted]]:
+def collect_recorded_receipts() -> Iterator[list[RecordedReceipt]]:
     """Every receipt that is made within, in order."""
-    noted: list[Noted] = []
-    token = _noted.set(noted)
+    recorded: list[RecordedReceipt] = []
+    token = _recorded.set(recorded)
     try:
-        yield noted
+        yield recorded
     finally:
-        _noted.reset(token)
+        _recorded.reset(token)
 
 
-def note_receipt(receipt_id: str, body: bytes) -> None:
+def collect_receipt(receipt_id: str, body: bytes) -> None:
     """Tell whoever notes receipts of this one."""
-    noted = _noted.get()
-    if noted is not None:
-        noted.append(Noted(receipt_id, leaf_hash(body)))
+    recorded = _recorded.get()
+    if recorded is not None:
+        recorded.append(RecordedReceipt(receipt_id, leaf_hash(body)))
 
 
 @lru_cache(maxsize=4)
-def promise_private_key(secret: str) -> Ed25519PrivateKey:
+def inclusion_promise_private_key(secret: str) -> Ed25519PrivateKey:
     """The key that `secret` stands for: long and random, the same on every machine."""
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"threada promise key\n{secret}".encode()).digest())
 
 
-def promise_public_key(secret: str) -> bytes:
+def inclusion_promise_public_key(secret: str) -> bytes:
     """Its public half."""
-    return promise_private_key(secret).public_key().public_bytes_raw()
+    return inclusion_promise_private_key(secret).public_key().public_bytes_raw()
 
 
-def promise_key_text(instance: str, public_key: bytes) -> str:
+def endorsement_text(instance: str, public_key: bytes) -> str:
     """What the sealer signs, so that its public key alone makes promises verifiable."""
     return f"{instance}/{PROMISE_KEY}\n{VerifierKey(f'{instance}/{PROMISES}', public_key)}\n"
 
 
-def signed_promise(
-    receipts: Sequence[Noted], *, instance: str, tenant: str, secret: str, given: datetime, due: datetime
+def sign_inclusion_promise(
+    receipts: Sequence[RecordedReceipt], *, instance: str, tenant: str, secret: str, given: datetime, due: datetime
 ) -> SignedNote:
     """That these receipts of `tenant` (a public id) will be in its log by `due`."""
     lines = (
@@ -93,4 +93,4 @@ def signed_promise(
         f"due {due:%Y-%m-%dT%H:%M:%SZ}",
         *(f"receipt {receipt.receipt_id} {encoded(receipt.leaf)}" for receipt in receipts),
     )
-    return sign("".join(f"{line}\n" for line in lines), [Signer(lines[0], promise_private_key(secret))])
+    return sign("".join(f"{line}\n" for line in lines), [Signer(lines[0], inclusion_promise_private_key(secret))])

@@ -9,7 +9,7 @@ from django.db import connection
 
 from telemetry.models import CheckpointTarget, InstanceAlarm, LogAlarm, SealQueueEntry
 from threada_site.kernel import clock, ids
-from threada_site.kernel.measurements import Measurement
+from threada_site.kernel.metrics import Metric
 
 # One look at the end of each log, whatever its length.
 _LOGS: Final = """
@@ -22,7 +22,7 @@ SELECT coalesce(sum(log.size), 0), coalesce(extract(epoch FROM %s - min(head.sig
 """
 
 
-def seal_measurements() -> Iterator[Measurement]:
+def seal_metrics() -> Iterator[Metric]:
     """Of all tenants together. The ids of receipts say when they were made."""
     now = clock.now()
     oldest = SealQueueEntry.objects.order_by("id").values_list("id", flat=True).first()
@@ -31,21 +31,21 @@ def seal_measurements() -> Iterator[Measurement]:
         cursor.execute(_LOGS, [now])
         sealed, checkpoint_age = cursor.fetchone()
     waiting = SealQueueEntry.objects.count()
-    yield Measurement("threada_receipts_unsealed", "Receipts that are not sealed yet.", waiting)
-    yield Measurement("threada_receipts_unsealed_oldest_seconds", "How old the oldest of them is.", max(age, 0.0))
-    yield Measurement("threada_receipts_sealed", "Receipts in the tenants' logs.", int(sealed))
-    yield Measurement(
+    yield Metric("threada_receipts_unsealed", "Receipts that are not sealed yet.", waiting)
+    yield Metric("threada_receipts_unsealed_oldest_seconds", "How old the oldest of them is.", max(age, 0.0))
+    yield Metric("threada_receipts_sealed", "Receipts in the tenants' logs.", int(sealed))
+    yield Metric(
         "threada_checkpoint_oldest_seconds",
         "How old the newest checkpoint is of the log that has waited longest for one.",
         max(float(checkpoint_age), 0.0),
     )
-    yield Measurement(
+    yield Metric(
         "threada_logs_broken",
         "Logs, the instance's among them, that are not the ones that were signed: nothing more goes into them.",
         LogAlarm.objects.filter(acknowledged_at__isnull=True).count()
         + InstanceAlarm.objects.filter(acknowledged_at__isnull=True).count(),
     )
-    yield Measurement(
+    yield Metric(
         "threada_checkpoint_targets_failing",
         "Places that checkpoints cannot be published to.",
         CheckpointTarget.objects.filter(failing_since__isnull=False).count(),

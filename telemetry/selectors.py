@@ -126,7 +126,7 @@ def instance_consistency(old_size: int, checkpoint: InstanceCheckpoint) -> str:
     return consistency_text(old_size, path, SignedNote.parse(checkpoint.note))
 
 
-def note_of_promise_key(public_key: bytes) -> str | None:
+def promise_key_endorsement(public_key: bytes) -> str | None:
     """What the sealer said last of this key of a web's promises; None where it has not vouched for it yet."""
     rows = PromiseKey.objects.filter(public_key=public_key).order_by("-id")
     return rows.values_list("note", flat=True).first()

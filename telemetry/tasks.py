@@ -18,7 +18,7 @@ from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import EXPORT_QUEUE, MAINTENANCE_QUEUE
 from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
-from threada_site.tenancy.figures import keep_figures
+from threada_site.tenancy.metrics import store_metrics
 
 log = structlog.get_logger("threada.jobs")
 
@@ -65,7 +65,7 @@ def count() -> None:
 @periodic("telemetry.measure", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
 def measure() -> None:
     """Every ten seconds: the figures for `/metrics`, where the web may not measure them."""
-    keep_figures()
+    store_metrics()
 
 
 @periodic("telemetry.tidy", queue=MAINTENANCE_QUEUE, cron="17 * * * *")

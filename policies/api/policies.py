@@ -17,9 +17,9 @@ from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.locks import locked_policy_of, locked_version
 from policies.services.publishing import publish_policy_version, retire_policy_version
 from policies.services.validation import validate_policy
-from telemetry.inclusion_promises import noting_receipts
+from telemetry.inclusion_promises import collect_recorded_receipts
 from telemetry.receipts import Subject
-from telemetry.services.inclusion_promises import receipt_promise
+from telemetry.services.inclusion_promises import inclusion_promise
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of
@@ -208,7 +208,7 @@ class PublishPolicyVersion(TenantView):
         locked_policy_of(found, ctx=request.auth)
         draft = locked_version(found, ctx=request.auth)
         check_if_match(request, _etag(draft))
-        with noting_receipts() as noted:
+        with collect_recorded_receipts() as recorded:
             published = publish_policy_version(
                 draft,
                 ctx=request.auth,
@@ -216,7 +216,7 @@ class PublishPolicyVersion(TenantView):
                 emergency=sent_emergency(body),
             )
         response = answer_version(published)
-        response.data["receipt_promise"] = receipt_promise(noted, ctx=request.auth)
+        response.data["receipt_promise"] = inclusion_promise(recorded, ctx=request.auth)
         return response
 
 

@@ -48,7 +48,7 @@ class DeliveryAdmin(TenantAdmin):
             "lacks": max(size - row.next_index, 0),
             "created_by": (row.created_by and User.objects.filter(id=row.created_by).first()) or "the instance",
             "is_active": row.status == DeliveryStatus.ACTIVE,
-            "can_manage": ctx.holds_anywhere(Scope.INTEGRATIONS_MANAGE),
+            "can_manage": ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE),
         }
 
     @action(Scope.INTEGRATIONS_MANAGE)

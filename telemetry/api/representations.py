@@ -10,7 +10,7 @@ import orjson
 from telemetry.models import Checkpoint, Receipt, TelemetryExport
 from telemetry.selectors import InstanceProof
 from telemetry.services.summarize import Summary
-from telemetry.summary.figures import EFFECTS, EXECUTION_ENDS, STEP_ENDS, Figures
+from telemetry.summary.metrics import EFFECTS, EXECUTION_ENDS, STEP_ENDS, SummaryMetrics
 from telemetry.summary.measures import Measure
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
@@ -102,31 +102,31 @@ def represent_summary(summary: Summary, *, group_by: str | None) -> dict[str, An
         "as_of": rfc3339(summary.as_of) if summary.as_of else None,
         "uncounted_receipts": summary.uncounted,
         "group_by": group_by,
-        "total": _represent_figures(summary.total),
-        "groups": [{"key": key, "figures": _represent_figures(group)} for key, group in summary.groups.items()],
+        "total": _represent_metrics(summary.total),
+        "groups": [{"key": key, "figures": _represent_metrics(group)} for key, group in summary.groups.items()],
         "groups_left_out": summary.left_out,
     }
 
 
-def _represent_figures(figures: Figures) -> dict[str, Any]:
+def _represent_metrics(metrics: SummaryMetrics) -> dict[str, Any]:
     def counted(measure: Measure, labels: tuple[str, ...]) -> dict[str, int]:
-        return {label: figures.counts[measure][label] for label in labels}
+        return {label: metrics.counts[measure][label] for label in labels}
 
     def reasons(measure: Measure) -> list[dict[str, Any]]:
-        return [{"reason_code": code, "count": count} for code, count in figures.ranked(measure)]
+        return [{"reason_code": code, "count": count} for code, count in metrics.ranked(measure)]
 
     def seconds(q: float) -> float | None:
-        found = figures.decision_time(q)
+        found = metrics.decision_time(q)
         return None if found is None else round(found, 3)
 
-    rate = figures.automation_rate
+    rate = metrics.automation_rate
     return {
-        "work_items_received": figures.received,
+        "work_items_received": metrics.received,
         "policy_decisions": counted(Measure.DECIDED, EFFECTS),
         "refusals": reasons(Measure.REFUSED),
         "requests_refused": reasons(Measure.REQUEST_REFUSED),
         "decision_steps": counted(Measure.STEP, STEP_ENDS),
-        "decision_seconds": {"count": figures.decided_by_people, "p50": seconds(0.5), "p95": seconds(0.95)},
+        "decision_seconds": {"count": metrics.decided_by_people, "p50": seconds(0.5), "p95": seconds(0.95)},
         "automation_rate": None if rate is None else round(rate, 4),
         "executions": counted(Measure.EXECUTION, EXECUTION_ENDS),
         "execution_failures": reasons(Measure.FAILURE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from telemetry.summary.figures import DIMENSIONS, EFFECTS, EXECUTION_ENDS, STEP_ENDS
+from telemetry.summary.metrics import DIMENSIONS, EFFECTS, EXECUTION_ENDS, STEP_ENDS
 from threada_site.api.operations import representation
 
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
@@ -24,7 +24,7 @@ def _counts(*labels: str) -> dict[str, Any]:
     return {"type": "object", "properties": dict.fromkeys(labels, _COUNT), "required": list(labels)}
 
 
-FIGURES: Final = representation(
+METRICS: Final = representation(
     "TelemetryFigures",
     {
         "work_items_received": _COUNT,
@@ -62,14 +62,14 @@ SUMMARY: Final = representation(
         },
         "uncounted_receipts": _COUNT | {"description": "Sealed receipts that are not in the figures yet."},
         "group_by": {"enum": [*DIMENSIONS, None]},
-        "total": FIGURES,
+        "total": METRICS,
         "groups": {
             "type": "array",
             "items": {
                 "type": "object",
                 "properties": {
                     "key": {"type": "string", "description": "A day, an id, or empty where a receipt has none."},
-                    "figures": FIGURES,
+                    "figures": METRICS,
                 },
                 "required": ["key", "figures"],
             },

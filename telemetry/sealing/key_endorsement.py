@@ -9,7 +9,7 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
-from telemetry.inclusion_promises import PROMISE_KEY, promise_key_text
+from telemetry.inclusion_promises import PROMISE_KEY, endorsement_text
 from telemetry.sealing.key_file import KeyFile, SigningKey
 from telemetry.sealing.log_store import LogStore
 from telemetry.tlog.note import SignedNote, Signer, sign
@@ -39,7 +39,7 @@ class KeyEndorser:
             is_new = not self._is_signed(self._store.connection, keys)
             if is_new:
                 name = keys[-1].name
-                text = promise_key_text(name, self._promise_key)
+                text = endorsement_text(name, self._promise_key)
                 note = sign(text, [Signer(f"{name}/{PROMISE_KEY}", key.private_key) for key in keys])
                 self._store.connection.execute(
                     _INSERT_ENDORSEMENT, [_new_id(), self._promise_key, str(note), datetime.now(UTC)]

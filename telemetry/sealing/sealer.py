@@ -84,7 +84,7 @@ class Sealer:
             return 0
         ends_at = time.monotonic() + seconds
         if self._key_endorser.endorse_if_needed():
-            self._log("info", "promise_key_vouched_for")
+            self._log("info", "promise_key_endorsed")
         to_sign = set(self._unsigned())
         waiting = self._store.waiting_tenants()
         sealed = 0

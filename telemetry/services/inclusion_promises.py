@@ -10,8 +10,13 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from telemetry.inclusion_promises import PROMISE_KEY, Noted, promise_public_key, signed_promise
-from telemetry.selectors import note_of_promise_key
+from telemetry.inclusion_promises import (
+    PROMISE_KEY,
+    RecordedReceipt,
+    inclusion_promise_public_key,
+    sign_inclusion_promise,
+)
+from telemetry.selectors import promise_key_endorsement
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
@@ -21,29 +26,29 @@ _MISSED_S: Final = 5.0
 
 
 @dataclass(slots=True)
-class _Vouched:
+class _CachedEndorsement:
     """The newest note of the sealer about this process's key, looked up once a minute: no statement an answer."""
 
     note: str | None = None
     until: float = float("-inf")
 
 
-_vouched = _Vouched()
+_cached_endorsement = _CachedEndorsement()
 
 
-def receipt_promise(noted: Sequence[Noted], *, ctx: ActingContext) -> dict[str, Any] | None:
+def inclusion_promise(recorded: Sequence[RecordedReceipt], *, ctx: ActingContext) -> dict[str, Any] | None:
     """The promise for what a call has recorded, for its answer; None while the sealer has not vouched for the key.
 
     It leaves with the answer, so after the commit: what is promised was written.
     """
-    key_note = _key_note()
-    if key_note is None or not noted:
+    endorsement = _endorsement()
+    if endorsement is None or not recorded:
         return None
     given = clock.now().replace(microsecond=0)
     due = given + timedelta(seconds=settings.THREADA_PROMISE_SECONDS)
-    promise = signed_promise(
-        noted,
-        instance=key_note.partition("\n")[0].removesuffix(f"/{PROMISE_KEY}"),
+    promise = sign_inclusion_promise(
+        recorded,
+        instance=endorsement.partition("\n")[0].removesuffix(f"/{PROMISE_KEY}"),
         tenant=ids.public_id(ids.TENANT, ctx.tenant_id),
         secret=settings.THREADA_PROMISE_KEY,
         given=given,
@@ -51,21 +56,21 @@ def receipt_promise(noted: Sequence[Noted], *, ctx: ActingContext) -> dict[str, 
     )
     return {
         "promise": str(promise),
-        "promise_key": key_note,
+        "promise_key": endorsement,
         "due_at": rfc3339(due),
-        "receipt_ids": [receipt.receipt_id for receipt in noted],
+        "receipt_ids": [receipt.receipt_id for receipt in recorded],
     }
 
 
-def forget_promise_key() -> None:
+def clear_endorsement_cache() -> None:
     """Look the sealer's note up anew at the next promise."""
-    _vouched.until = float("-inf")
+    _cached_endorsement.until = float("-inf")
 
 
-def _key_note() -> str | None:
+def _endorsement() -> str | None:
     now = time.monotonic()
-    if now >= _vouched.until:
-        public_key = promise_public_key(settings.THREADA_PROMISE_KEY)
-        _vouched.note = note_of_promise_key(public_key)
-        _vouched.until = now + (_KNOWN_S if _vouched.note else _MISSED_S)
-    return _vouched.note
+    if now >= _cached_endorsement.until:
+        public_key = inclusion_promise_public_key(settings.THREADA_PROMISE_KEY)
+        _cached_endorsement.note = promise_key_endorsement(public_key)
+        _cached_endorsement.until = now + (_KNOWN_S if _cached_endorsement.note else _MISSED_S)
+    return _cached_endorsement.note

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from telemetry.inclusion_promises import note_receipt
+from telemetry.inclusion_promises import collect_receipt
 from telemetry.models import Receipt, SealQueueEntry
 from telemetry.receipts import Entry, body_bytes
 from threada_site.database.batched_writes import insert_together
@@ -18,7 +18,7 @@ def receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueu
     receipt_id = ids.new_uuid()
     occurred_at = ids.instant_of(receipt_id)
     body = body_bytes(entry, ctx, receipt_id=receipt_id, occurred_at=occurred_at)
-    note_receipt(ids.public_id(ids.RECEIPT, receipt_id), body)
+    collect_receipt(ids.public_id(ids.RECEIPT, receipt_id), body)
     subject = entry.subject
     return [
         Receipt(

@@ -12,7 +12,7 @@ from django.db.models import QuerySet, Sum
 
 from telemetry import selectors
 from telemetry.filters import SummaryFilters, chosen_dimensions
-from telemetry.summary.figures import Figures, total_of
+from telemetry.summary.metrics import SummaryMetrics, total_of
 from telemetry.summary.rollups import slice_for
 from telemetry.time_windows import earlier, window
 from threada_site.kernel import ids
@@ -37,8 +37,8 @@ class Summary:
     last: date
     as_of: datetime | None
     uncounted: int
-    total: Figures
-    groups: dict[str, Figures]
+    total: SummaryMetrics
+    groups: dict[str, SummaryMetrics]
     left_out: int
 
     @property

@@ -75,11 +75,11 @@ INSTANCE = "instance"
 DASH = "\N{EM DASH} "
 
 
-class Wrong(Exception):
+class VerificationError(Exception):
     """What was handed in does not hold; the message says what."""
 
 
-class Misused(Exception):
+class UsageError(Exception):
     """The command was not understood, or a file is missing."""
 
 
@@ -163,22 +163,22 @@ def unbase64(text: str, what: str) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Wrong(f"{what} is not base64") from None
+        raise VerificationError(f"{what} is not base64") from None
     if base64.b64encode(data).decode() != text:
-        raise Wrong(f"{what} is not canonical base64")
+        raise VerificationError(f"{what} is not canonical base64")
     return data
 
 
 def hashes_in(lines: list[str], what: str) -> list[bytes]:
     found = [unbase64(line, f"a hash of {what}") for line in lines]
     if len(found) > 64 or any(len(value) != HASH for value in found):
-        raise Wrong(f"{what} holds at most 64 hashes of {HASH} bytes")
+        raise VerificationError(f"{what} holds at most 64 hashes of {HASH} bytes")
     return found
 
 
 def decimal(text: str, what: str) -> int:
     if not re.fullmatch(r"0|[1-9][0-9]{0,18}", text):
-        raise Wrong(f"{what} is not a decimal number")
+        raise VerificationError(f"{what} is not a decimal number")
     return int(text)
 
 
@@ -195,10 +195,10 @@ class Key:
         stated, _, material = rest.partition("+")
         key = unbase64(material, "the key")
         if not name or len(key) != 33 or key[0] != 1:
-            raise Wrong("a key is name+id+key, and the key is Ed25519 (type 1, 32 bytes)")
+            raise VerificationError("a key is name+id+key, and the key is Ed25519 (type 1, 32 bytes)")
         found = cls(name, key[1:])
         if stated != found.id.hex():
-            raise Wrong(f"the key says id {stated}, but its name and key make {found.id.hex()}")
+            raise VerificationError(f"the key says id {stated}, but its name and key make {found.id.hex()}")
         return found
 
     @property
@@ -246,7 +246,7 @@ class Checkpoint:
             keys = named_keys(origin, keys)
         known = {(key.name, key.id): key for key in keys if key.name == origin}
         if not known:
-            raise Wrong(f"the checkpoint is of {origin}, and none of the keys given is for that log")
+            raise VerificationError(f"the checkpoint is of {origin}, and none of the keys given is for that log")
         return cls(origin, size, root, signed_by(below, text, known, "the checkpoint"))
 
     @staticmethod
@@ -254,13 +254,13 @@ class Checkpoint:
         """Origin, size and root, as a text says them; nothing vouches for them."""
         lines = text.removesuffix("\n").split("\n")
         if len(lines) < 3 or not all(lines):
-            raise Wrong("the checkpoint does not say origin, size and root")
+            raise VerificationError("the checkpoint does not say origin, size and root")
         root = unbase64(lines[2], "the root of the checkpoint")
         if len(root) != HASH:
-            raise Wrong(f"the root of the checkpoint does not have {HASH} bytes")
+            raise VerificationError(f"the root of the checkpoint does not have {HASH} bytes")
         size = decimal(lines[1], "the size of the checkpoint")
         if size == 0 and root != EMPTY_ROOT:
-            raise Wrong("the checkpoint says that an empty log has something in it")
+            raise VerificationError("the checkpoint says that an empty log has something in it")
         return lines[0], size, root
 
 
@@ -268,7 +268,7 @@ def parts_of(note: str, what: str) -> tuple[str, str]:
     """The text of a signed note, and the signature lines under it."""
     text, separator, below = note.rpartition("\n\n")
     if not separator or not below.endswith("\n") or any(ord(char) < 32 and char != "\n" for char in note):
-        raise Wrong(f"{what} is not a signed note")
+        raise VerificationError(f"{what} is not a signed note")
     return text + "\n", below
 
 
@@ -276,10 +276,10 @@ def signed_by(below: str, text: str, known: dict[tuple[str, bytes], Key], what: 
     """The ids of the known keys that signed, at least one, none of them wrongly and none twice."""
     good = list(_signers(below, text, known, what))
     if len(good) != len(set(good)):
-        raise Wrong(f"a key signed {what} twice")
+        raise VerificationError(f"a key signed {what} twice")
     if not good:
         names = ", ".join(sorted({name for name, _ in known}))
-        raise Wrong(f"no key given for {names} signed {what}")
+        raise VerificationError(f"no key given for {names} signed {what}")
     return ", ".join(sorted({key_id.hex() for _, key_id in good}))
 
 
@@ -296,17 +296,17 @@ def named_keys(name: str, keys: list[Key]) -> list[Key]:
 def _signers(below: str, text: str, known: dict[tuple[str, bytes], Key], what: str) -> Iterator[tuple[str, bytes]]:
     lines = below.removesuffix("\n").split("\n")
     if len(lines) > 100:
-        raise Wrong(f"{what} has more than 100 signatures")
+        raise VerificationError(f"{what} has more than 100 signatures")
     for line in lines:
         name, _, material = line.removeprefix(DASH).partition(" ")
         value = unbase64(material, "a signature")
         if not line.startswith(DASH) or not name or len(value) < 5:
-            raise Wrong(f"a signature line of {what} cannot be read")
+            raise VerificationError(f"a signature line of {what} cannot be read")
         key = known.get((name, value[:4]))
         if key is None:
             continue  # another key or a witness: not ours to judge
         if not key.signed(text, value[4:]):
-            raise Wrong(f"the signature of key {key.id.hex()} under {what} of {key.name} does not verify")
+            raise VerificationError(f"the signature of key {key.id.hex()} under {what} of {key.name} does not verify")
         yield (name, value[:4])
 
 
@@ -384,7 +384,7 @@ class Tiles:
             name = tile_name(level, number, TILE)
             kept = self._required(name, TILE)
             if complete(_split(kept)) != self._entry(level + 1, number):
-                raise Wrong(f"{name} does not belong to the log of the checkpoint")
+                raise VerificationError(f"{name} does not belong to the log of the checkpoint")
             self._kept[level, number] = kept
             if len(self._kept) > 1024:
                 self._kept.popitem(last=False)
@@ -404,15 +404,15 @@ class Tiles:
                     peaks.append(complete(hashes[start : start + (1 << bit)]))
                     start += 1 << bit
         if joined(peaks) != self._checkpoint.root:
-            raise Wrong("the tiles at the right edge of the log do not lead to the root of the checkpoint")
+            raise VerificationError("the tiles at the right edge of the log do not lead to the root of the checkpoint")
         return edge
 
     def _required(self, name: str, width: int) -> bytes:
         data = self._read(name)
         if data is None:
-            raise Wrong(f"{name} is not in the evidence")
+            raise VerificationError(f"{name} is not in the evidence")
         if len(data) != width * HASH:
-            raise Wrong(f"{name} does not hold {width} hashes")
+            raise VerificationError(f"{name} does not hold {width} hashes")
         return data
 
 
@@ -494,7 +494,7 @@ class Report:
                 span = f", sequences {self.first_sequence} to {self.last_sequence}"
                 span += f", {self.absent_between} between them not in this file" if self.absent_between else ""
             yield f"{self.things.capitalize():<11} {self.receipts} read{span}"
-        yield from self._promised()
+        yield from self._promise_lines()
         for older in self.against:
             yield f"Against     the checkpoint of {older['size']} {older['things']}: {older['outcome']}"
         for finding in self.findings:
@@ -504,7 +504,7 @@ class Report:
         held = "CANNOT TELL" if self.undecided else "VERIFIED"
         yield held if not self.number_of_findings else f"NOT VERIFIED: {self.number_of_findings} found"
 
-    def _promised(self) -> Iterator[str]:
+    def _promise_lines(self) -> Iterator[str]:
         if self.promise:
             yield f"Promise     for {self.promise['log']}, given {self.promise['given']}, due {self.promise['due']}"
             for receipt, outcome in self.promise["receipts"].items():
@@ -552,7 +552,7 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
     note = source.text("checkpoint.txt")
     checkpoint = Checkpoint.open(note, keys)
     report.begin(checkpoint)
-    over = check_instance_proof(source, note, checkpoint, keys, report)
+    instance_checkpoint = check_instance_proof(source, note, checkpoint, keys, report)
     tiles = Tiles(source.tile, checkpoint)
     seen, last = Seen(checkpoint.size), ""
     with source.lines("positions.txt") as positions, source.lines("receipts.ndjson") as lines:
@@ -572,13 +572,18 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
                 "receipts_cut_off", f"{left} more positions are listed than there are receipts: cut off, or taken out"
             )
     seen.summarize(report, complete_log=options.complete)
-    mine, of_instance = notes_against(options, checkpoint), notes_against(options, over) if over else []
-    if options.against and not mine and not of_instance:
-        raise Misused(f"{options.against} holds no checkpoint of {checkpoint.origin}")
-    for old in opened_older(mine, options, keys, report):
+    log_notes, instance_notes = (
+        notes_against(options, checkpoint),
+        notes_against(options, instance_checkpoint) if instance_checkpoint else [],
+    )
+    if options.against and not log_notes and not instance_notes:
+        raise UsageError(f"{options.against} holds no checkpoint of {checkpoint.origin}")
+    for old in opened_older(log_notes, options, keys, report):
         compare(checkpoint, old, lambda old=old: tiles.root_at(old.size), report)  # type: ignore[misc]
-    if over and of_instance:
-        compare_by_proof(over, opened_older(of_instance, options, keys, report), options, keys, report)
+    if instance_checkpoint and instance_notes:
+        compare_by_proof(
+            instance_checkpoint, opened_older(instance_notes, options, keys, report), options, keys, report
+        )
 
 
 def check_instance_proof(
@@ -587,15 +592,28 @@ def check_instance_proof(
     """That the checkpoint of the evidence, byte for byte, is a leaf of the instance's log; the head of that log."""
     if not source.has("instance.tlog-proof"):
         return None
-    index, siblings, over_note = proof_in(source.text("instance.tlog-proof"))
-    over = Checkpoint.open(over_note, keys)
-    if over.tenant != INSTANCE or instance_name(over.origin) != instance_name(checkpoint.origin):
-        raise Wrong(f"instance.tlog-proof is of {over.origin}, which is not the log of this instance")
-    root = base64.b64encode(over.root).decode()
-    report.instance = {"log": over.origin, "index": index, "size": over.size, "root": root}
-    if not inclusion_holds(leaf_hash(note.encode()), index, over.size, siblings, over.root):
-        report.found("instance_proof_does_not_hold", f"its checkpoint is not leaf {index} of {over.origin}")
-    return over
+    index, siblings, instance_note = proof_in(source.text("instance.tlog-proof"))
+    instance_checkpoint = Checkpoint.open(instance_note, keys)
+    if instance_checkpoint.tenant != INSTANCE or instance_name(instance_checkpoint.origin) != instance_name(
+        checkpoint.origin
+    ):
+        raise VerificationError(
+            f"instance.tlog-proof is of {instance_checkpoint.origin}, which is not the log of this instance"
+        )
+    root = base64.b64encode(instance_checkpoint.root).decode()
+    report.instance = {
+        "log": instance_checkpoint.origin,
+        "index": index,
+        "size": instance_checkpoint.size,
+        "root": root,
+    }
+    if not inclusion_holds(
+        leaf_hash(note.encode()), index, instance_checkpoint.size, siblings, instance_checkpoint.root
+    ):
+        report.found(
+            "instance_proof_does_not_hold", f"its checkpoint is not leaf {index} of {instance_checkpoint.origin}"
+        )
+    return instance_checkpoint
 
 
 def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
@@ -603,7 +621,9 @@ def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespac
     checkpoint = Checkpoint.open(source.text("checkpoint.txt"), keys)
     report.begin(checkpoint)
     if checkpoint.tenant != INSTANCE:
-        raise Wrong(f"entries.txt is under a checkpoint of {checkpoint.origin}, which is not the log of an instance")
+        raise VerificationError(
+            f"entries.txt is under a checkpoint of {checkpoint.origin}, which is not the log of an instance"
+        )
     older = older_checkpoints(options, keys, checkpoint, report)
     tree, roots, last = Growing(), {0: EMPTY_ROOT}, {}
     wanted = {old.size for old in older} | {checkpoint.size}
@@ -635,7 +655,7 @@ def current_checkpoints(source: Evidence, keys: list[Key], report: Report) -> It
             origin = note.partition("\n")[0]
             try:
                 yield Checkpoint.open(note, named_keys(origin, keys))
-            except Wrong as wrong:
+            except VerificationError as wrong:
                 report.found("head_unusable", f"the head of {origin}: {wrong}")
 
 
@@ -756,11 +776,11 @@ def proof_in(text: str) -> tuple[int, list[bytes], str]:
     above, separator, note = text.partition("\n\n")
     lines = above.split("\n")
     if not separator or lines.pop(0) != PROOF_LINE:
-        raise Wrong(f"the proof does not begin with the line {PROOF_LINE}")
+        raise VerificationError(f"the proof does not begin with the line {PROOF_LINE}")
     if lines and lines[0].startswith("extra "):
         unbase64(lines.pop(0).removeprefix("extra "), "the extra data of the proof")
     if not lines or not lines[0].startswith("index "):
-        raise Wrong("the proof does not say an index")
+        raise VerificationError("the proof does not say an index")
     index = decimal(lines.pop(0).removeprefix("index "), "the index of the proof")
     return index, hashes_in(lines, "the proof"), note
 
@@ -778,14 +798,18 @@ def compare_by_proof(
         above, _, note = text_of(options.consistency).partition("\n\n")
         first, *lines = above.split("\n")
         if not first.startswith("old "):
-            raise Wrong(f"{options.consistency} does not begin with the old size")
+            raise VerificationError(f"{options.consistency} does not begin with the old size")
         newer = Checkpoint.open(note, keys)
         if (newer.origin, newer.size, newer.root) != (checkpoint.origin, checkpoint.size, checkpoint.root):
-            raise Wrong(f"{options.consistency} leads to another checkpoint (of {newer.size} {newer.things})")
+            raise VerificationError(
+                f"{options.consistency} leads to another checkpoint (of {newer.size} {newer.things})"
+            )
         proven[decimal(first.removeprefix("old "), "the old size")] = hashes_in(lines, "the consistency proof")
     for old in older:
         if old.size < checkpoint.size and old.size not in proven:
-            raise Misused(f"--consistency has to name a proof from {old.size} to {checkpoint.size} {checkpoint.things}")
+            raise UsageError(
+                f"--consistency has to name a proof from {old.size} to {checkpoint.size} {checkpoint.things}"
+            )
         if old.size > checkpoint.size or consistency_holds(
             old.size, old.root, checkpoint.size, checkpoint.root, proven.get(old.size, [])
         ):
@@ -814,7 +838,7 @@ def older_checkpoints(
     """The checkpoints of this log in the file of --against; each has to be signed as well."""
     notes = notes_against(options, checkpoint)
     if options.against and not notes:
-        raise Misused(f"{options.against} holds no checkpoint of {checkpoint.origin}")
+        raise UsageError(f"{options.against} holds no checkpoint of {checkpoint.origin}")
     return opened_older(notes, options, keys, report)
 
 
@@ -832,7 +856,7 @@ def opened_older(notes: list[str], options: argparse.Namespace, keys: list[Key],
     for note in notes:
         try:
             opened_ones.append(Checkpoint.open(note, keys))
-        except Wrong as wrong:  # noqa: PERF203  (costs nothing since Python 3.11)
+        except VerificationError as wrong:  # noqa: PERF203  (costs nothing since Python 3.11)
             report.found("older_checkpoint_unusable", f"a checkpoint in {options.against}: {wrong}")
     return opened_ones
 
@@ -854,7 +878,7 @@ def identified(body: bytes, report: Report, *, line: int | None = None) -> str |
 
 
 @dataclass(frozen=True)
-class Promise:
+class InclusionPromise:
     """What was promised: leaves of the log `origin`, by receipt, from `due` on."""
 
     origin: str
@@ -863,34 +887,34 @@ class Promise:
     leaves: dict[str, bytes]
 
     @classmethod
-    def open(cls, note: str, key_note: str, keys: list[Key]) -> Promise:
+    def open(cls, note: str, key_note: str, keys: list[Key]) -> InclusionPromise:
         """Check that a key given vouches for the key of promises, and that this one signed the promise."""
         text, below = parts_of(key_note, "the note about the key of promises")
         lines = text.removesuffix("\n").split("\n")
         instance, _, kind = lines[0].rpartition("/")
         if kind != "promise-key" or len(lines) != 2:
-            raise Wrong("the note about the key of promises does not say which it is")
+            raise VerificationError("the note about the key of promises does not say which it is")
         known = {(key.name, key.id): key for key in named_keys(lines[0], keys)}
         if not known:
-            raise Wrong(f"the promise is of {instance}, and none of the keys given is of that instance")
+            raise VerificationError(f"the promise is of {instance}, and none of the keys given is of that instance")
         signed_by(below, text, known, "the note about the key of promises")
         signer = Key.parse(lines[1])
         if signer.name != f"{instance}/promises":
-            raise Wrong(f"the key of promises is called {signer.name}, not {instance}/promises")
+            raise VerificationError(f"the key of promises is called {signer.name}, not {instance}/promises")
         text, below = parts_of(note, "the promise")
         signed_by(below, text, {(signer.name, signer.id): signer}, "the promise")
         return cls._read(text, instance)
 
     @classmethod
-    def _read(cls, text: str, instance: str) -> Promise:
+    def _read(cls, text: str, instance: str) -> InclusionPromise:
         lines = text.removesuffix("\n").split("\n")
         said = {}
         for word, line in zip(("log", "given", "due"), [*lines, "", "", ""][1:4], strict=True):
             if not line.startswith(f"{word} "):
-                raise Wrong(f"the promise does not say {word!r} where it has to")
+                raise VerificationError(f"the promise does not say {word!r} where it has to")
             said[word] = line.removeprefix(f"{word} ")
         if lines[0] != f"{instance}/promises" or instance_name(said["log"]) != instance or len(lines) == 4:
-            raise Wrong("the promise is not of this instance, or promises nothing")
+            raise VerificationError("the promise is not of this instance, or promises nothing")
         for word in ("given", "due"):
             instant(said[word])
         leaves = {}
@@ -898,7 +922,7 @@ class Promise:
             word, receipt, value = [*line.split(" "), "", ""][:3]
             leaf = unbase64(value, "the leaf of a receipt")
             if word != "receipt" or len(leaf) != HASH or line.count(" ") != 2:
-                raise Wrong("a line of the promise is not that of a receipt")
+                raise VerificationError("a line of the promise is not that of a receipt")
             leaves[receipt] = leaf
         return cls(said["log"], said["given"], said["due"], leaves)
 
@@ -907,10 +931,10 @@ def instant(text: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     except ValueError:
-        raise Wrong(f"{text!r} is no instant") from None
+        raise VerificationError(f"{text!r} is no instant") from None
 
 
-def promise_in(path: Path) -> tuple[str, str]:
+def read_inclusion_promise(path: Path) -> tuple[str, str]:
     """The promise and the note about its key: of an answer in JSON, or both notes in one file."""
     text = text_of(path)
     if text.lstrip().startswith("{"):
@@ -919,10 +943,10 @@ def promise_in(path: Path) -> tuple[str, str]:
             found = answer.get("receipt_promise", answer)
             return str(found["promise"]), str(found["promise_key"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise Wrong(f"{path} holds no receipt_promise") from None
+            raise VerificationError(f"{path} holds no receipt_promise") from None
     notes = {note.partition("\n")[0].rpartition("/")[2]: note for note in notes_in(text)}
     if set(notes) != {"promises", "promise-key"}:
-        raise Wrong(f"{path} holds no promise with the note about its key")
+        raise VerificationError(f"{path} holds no promise with the note about its key")
     return notes["promises"], notes["promise-key"]
 
 
@@ -948,20 +972,20 @@ NOT_LOOKED_FOR = "not looked for: what was handed in does not hold the whole log
 NEVER_SIGNED = "not in the log, of which no one says when it was signed"
 
 
-def check_promise(options: argparse.Namespace, keys: list[Key], report: Report, stack: ExitStack) -> None:
+def check_inclusion_promise(options: argparse.Namespace, keys: list[Key], report: Report, stack: ExitStack) -> None:
     """A promise, and with a log at hand what became of it."""
-    promise = Promise.open(*promise_in(options.promise), keys)
+    promise = InclusionPromise.open(*read_inclusion_promise(options.promise), keys)
     outcomes = dict.fromkeys(promise.leaves, "promised")
     report.promise = {"log": promise.origin, "given": promise.given, "due": promise.due, "receipts": outcomes}
     if options.file is None:
         return
-    note, found, is_whole = promised_leaves(options, keys, report, stack)
+    note, found, is_whole = leaves_in_log(options, keys, report, stack)
     checkpoint = Checkpoint.open(note, keys)
     if (checkpoint.tenant, instance_name(checkpoint.origin)) != (
         promise.origin.rpartition("/")[2],
         instance_name(promise.origin),
     ):
-        raise Wrong(f"the promise is for {promise.origin}, and this is the log {checkpoint.origin}")
+        raise VerificationError(f"the promise is for {promise.origin}, and this is the log {checkpoint.origin}")
     at = signed_at(note, keys, checkpoint.origin)
     for receipt, leaf in promise.leaves.items():
         outcomes[receipt] = (
@@ -977,7 +1001,7 @@ def check_promise(options: argparse.Namespace, keys: list[Key], report: Report, 
     report.undecided = set(outcomes.values()) <= {NOT_LOOKED_FOR, NEVER_SIGNED}
 
 
-def outcome_without(promise: Promise, at: datetime | None, *, is_whole: bool) -> str:
+def outcome_without(promise: InclusionPromise, at: datetime | None, *, is_whole: bool) -> str:
     """What became of the promise of a receipt that was not found in the log, which was signed at `at`."""
     if not is_whole:
         return NOT_LOOKED_FOR
@@ -986,7 +1010,7 @@ def outcome_without(promise: Promise, at: datetime | None, *, is_whole: bool) ->
     return BROKEN if at > instant(promise.due) else f"not due yet when the log was signed ({at:%Y-%m-%dT%H:%M:%SZ})"
 
 
-def promised_leaves(
+def leaves_in_log(
     options: argparse.Namespace, keys: list[Key], report: Report, stack: ExitStack
 ) -> tuple[str, set[bytes], bool]:
     """The checkpoint's note, the leaves that were shown to be in its log, and whether they are all there are."""
@@ -1037,7 +1061,7 @@ class Lines:
     def _read(self) -> Iterator[bytes]:
         while line := self._stream.readline(LONGEST_LINE + 1):
             if len(line) > LONGEST_LINE:
-                raise Wrong(f"a line is longer than {LONGEST_LINE} bytes")
+                raise VerificationError(f"a line is longer than {LONGEST_LINE} bytes")
             yield line.removesuffix(b"\n")
 
 
@@ -1052,13 +1076,13 @@ class Evidence:
             try:
                 self._archive = stack.enter_context(zipfile.ZipFile(path))
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-                raise Wrong(f"{path} is not a complete archive") from None
+                raise VerificationError(f"{path} is not a complete archive") from None
             checkpoints = [name for name in self._archive.namelist() if name.rpartition("/")[2] == "checkpoint.txt"]
             if len(checkpoints) != 1:
-                raise Wrong(f"{path} holds no checkpoint.txt, so it is not evidence")
+                raise VerificationError(f"{path} holds no checkpoint.txt, so it is not evidence")
             self._top = checkpoints[0].removesuffix("checkpoint.txt")
         elif not (path / "checkpoint.txt").is_file():
-            raise Misused(f"{path} holds no checkpoint.txt, so it is not evidence")
+            raise UsageError(f"{path} holds no checkpoint.txt, so it is not evidence")
 
     def text(self, name: str) -> str:
         return decoded(self._read(name, LONGEST_TEXT), name)
@@ -1066,14 +1090,14 @@ class Evidence:
     def has(self, name: str) -> bool:
         try:
             self._open(name).close()
-        except Wrong:
+        except VerificationError:
             return False
         return True
 
     def tile(self, name: str) -> bytes | None:
         try:
             return self._read(name, TILE * HASH)
-        except Wrong:
+        except VerificationError:
             return None
 
     def lines(self, name: str) -> Lines:
@@ -1083,7 +1107,7 @@ class Evidence:
         with self._open(name) as stream:
             data = stream.read(most + 1)
         if len(data) > most:
-            raise Wrong(f"{name} is larger than it can be")
+            raise VerificationError(f"{name} is larger than it can be")
         return data
 
     def _open(self, name: str) -> IO[bytes]:
@@ -1096,14 +1120,14 @@ class Evidence:
                 raise NotImplementedError
             return self._archive.open(member)
         except RuntimeError:  # also under a password, or packed in a way that zipfile does not know
-            raise Wrong(f"{name} is packed in a way that evidence is not") from None
+            raise VerificationError(f"{name} is packed in a way that evidence is not") from None
         except (KeyError, OSError):
-            raise Wrong(f"{name} is not in the evidence") from None
+            raise VerificationError(f"{name} is not in the evidence") from None
 
 
 def evidence_at(path: Path, stack: ExitStack) -> Evidence:
     if not path.is_dir() and not zipfile.is_zipfile(path):
-        raise Misused(f"{path} is not evidence: a receipt needs --proof, and a whole log needs --checkpoint")
+        raise UsageError(f"{path} is not evidence: a receipt needs --proof, and a whole log needs --checkpoint")
     return Evidence(path, stack)
 
 
@@ -1113,7 +1137,7 @@ def opened(path: Path) -> Lines:
             packed = stream.read(2) == b"\x1f\x8b"
         return Lines(gzip.open(path) if packed else path.open("rb"))  # type: ignore[arg-type]
     except OSError as error:
-        raise Misused(f"{path}: {error.strerror}") from None
+        raise UsageError(f"{path}: {error.strerror}") from None
 
 
 def bytes_of(path: Path, most: int) -> bytes:
@@ -1121,9 +1145,9 @@ def bytes_of(path: Path, most: int) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(most + 1)
     except OSError as error:
-        raise Misused(f"{path}: {error.strerror}") from None
+        raise UsageError(f"{path}: {error.strerror}") from None
     if len(data) > most:
-        raise Wrong(f"{path} is larger than it can be")
+        raise VerificationError(f"{path} is larger than it can be")
     return data
 
 
@@ -1135,7 +1159,7 @@ def decoded(data: bytes, name: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise Wrong(f"{name} is not UTF-8") from None
+        raise VerificationError(f"{name} is not UTF-8") from None
 
 
 def watched(lines: Iterator[Any]) -> Iterator[tuple[int, Any]]:
@@ -1162,10 +1186,10 @@ def keys_of(values: list[str]) -> list[Key]:
             lines = [line.strip() for line in text_of(Path(value)).splitlines()]
         try:
             keys += [Key.parse(line) for line in lines if line and not line.startswith("#")]
-        except Wrong as wrong:
-            raise Misused(f"--key {value}: {wrong}") from None
+        except VerificationError as wrong:
+            raise UsageError(f"--key {value}: {wrong}") from None
     if not keys:
-        raise Misused("say with --key which key you trust; ask the people responsible for it, not the evidence")
+        raise UsageError("say with --key which key you trust; ask the people responsible for it, not the evidence")
     return keys
 
 
@@ -1195,15 +1219,15 @@ def parser() -> argparse.ArgumentParser:
 def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None:
     keys = keys_of(options.key)
     if options.file is not None and not os.path.exists(options.file):  # noqa: PTH110  (likewise)
-        raise Misused(f"{options.file}: no such file")
+        raise UsageError(f"{options.file}: no such file")
     if options.consistency and not options.against:
-        raise Misused("--consistency goes with --against")
+        raise UsageError("--consistency goes with --against")
     if options.promise:
-        check_promise(options, keys, report, stack)
+        check_inclusion_promise(options, keys, report, stack)
         return
     if options.file is None:
         if not options.checkpoint or not options.against:
-            raise Misused("say which file to check (see --help)")
+            raise UsageError("say which file to check (see --help)")
         checkpoint = Checkpoint.open(text_of(options.checkpoint), keys)
         report.begin(checkpoint)
         check_consistency(keys, options, report, checkpoint)
@@ -1228,10 +1252,10 @@ def main(arguments: list[str] | None = None) -> int:
     with ExitStack() as stack:
         try:
             check(options, report, stack)
-        except Misused as misused:
+        except UsageError as misused:
             sys.stderr.write(f"threada_verify.py: {misused}\n")
             return 2
-        except (Wrong, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
+        except (VerificationError, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
             report.found("cannot_be_checked", str(wrong) or type(wrong).__name__)
     if options.json:
         sys.stdout.write(

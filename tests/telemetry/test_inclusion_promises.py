@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from telemetry.inclusion_promises import noting_receipts, promise_public_key
+from telemetry.inclusion_promises import collect_recorded_receipts, inclusion_promise_public_key
 from telemetry.models import PromiseKey, Receipt
-from telemetry.services.inclusion_promises import forget_promise_key, receipt_promise
+from telemetry.services.inclusion_promises import clear_endorsement_cache, inclusion_promise
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, Signer, sign
 from tests.client import Api
@@ -41,12 +41,12 @@ def sealing_setup(tmp_path: Path, settings: Any) -> Iterator[SealingSetup]:
     sealing_setup = SealingSetup(tmp_path)
     vouch(sealing_setup, settings)
     yield sealing_setup
-    forget_promise_key()
+    clear_endorsement_cache()
 
 
 def vouch(sealing_setup: SealingSetup, settings: Any) -> None:
-    sealing_setup.seal(promise_key=promise_public_key(settings.THREADA_PROMISE_KEY))
-    forget_promise_key()
+    sealing_setup.seal(promise_key=inclusion_promise_public_key(settings.THREADA_PROMISE_KEY))
+    clear_endorsement_cache()
 
 
 def verified(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
@@ -187,21 +187,21 @@ def test_forged_edited_and_foreign_promises_are_not_accepted(
     office: Office, sealing_setup: SealingSetup, tmp_path: Path, other_tenant: Any
 ) -> None:
     promise = executed(office).json()["receipt_promise"]
-    note, key_note = promise["promise"], promise["promise_key"]
+    note, endorsement = promise["promise"], promise["promise_key"]
     key = vkey(sealing_setup, office)
     mallory = Ed25519PrivateKey.from_private_bytes(b"m" * 32)
     theirs = Signer(f"{NAME}/promises", mallory)
     own = sign(SignedNote.parse(note).text, [theirs])
     text = f"{NAME}/promise-key\n{theirs.verifier_key}\n"
     cases = {
-        "edited": (note.replace("receipt rc_", "receipt rc_0", 1), key_note),
-        "later": (note.replace("due 20", "due 21", 1), key_note),
-        "other tenant": (note.replace(origin(office.tenant), origin(other_tenant)), key_note),
-        "own key": (str(own), key_note),
+        "edited": (note.replace("receipt rc_", "receipt rc_0", 1), endorsement),
+        "later": (note.replace("due 20", "due 21", 1), endorsement),
+        "other tenant": (note.replace(origin(office.tenant), origin(other_tenant)), endorsement),
+        "own key": (str(own), endorsement),
         "own key, own voucher": (str(own), str(sign(text, [Signer(f"{NAME}/promise-key", mallory)]))),
-        "own key, under the sealer's signature": (str(own), key_note.replace(key_note.split("\n")[1], text.split("\n")[1])),
-        "swapped": (key_note, note),
-        "cut": (note[:-40], key_note),
+        "own key, under the sealer's signature": (str(own), endorsement.replace(endorsement.split("\n")[1], text.split("\n")[1])),
+        "swapped": (endorsement, note),
+        "cut": (note[:-40], endorsement),
     }  # fmt: skip
     for name, (a_promise, a_key) in cases.items():
         file = tmp_path / "forged.json"
@@ -209,7 +209,7 @@ def test_forged_edited_and_foreign_promises_are_not_accepted(
         code, report = verified("promise", file, "--key", key)
         assert (code, [one["code"] for one in report["findings"]]) == (1, ["cannot_be_checked"]), name
     good = tmp_path / "good.txt"
-    good.write_text(note + key_note)
+    good.write_text(note + endorsement)
     assert verified("promise", good, "--key", key)[0] == 0
     stranger = str(SealingSetup(tmp_path / "stranger").key_file.keys()[0].verifier_key(origin(office.tenant)))
     assert verified("promise", good, "--key", stranger)[0] == 1
@@ -246,16 +246,16 @@ def test_a_repeated_call_gets_the_same_promise_byte_for_byte(office: Office, sea
 def test_it_costs_no_statement_and_is_null_until_the_sealer_vouched(
     office: Office, tmp_path: Path, settings: Any
 ) -> None:
-    forget_promise_key()
+    clear_endorsement_cache()
     assert executed(office).json()["receipt_promise"] is None
     vouch(SealingSetup(tmp_path), settings)
     assert executed(office).json()["receipt_promise"] is not None
     with unit_of_work(office.tenant.id), CaptureQueriesContext(connection) as statements:
-        with noting_receipts() as noted:
+        with collect_recorded_receipts() as recorded:
             pass
-        assert receipt_promise(noted, ctx=office.system) is None
+        assert inclusion_promise(recorded, ctx=office.system) is None
     assert len(statements) == 0
-    forget_promise_key()
+    clear_endorsement_cache()
 
 
 def test_after_a_change_of_the_sealing_key_the_new_one_vouches(

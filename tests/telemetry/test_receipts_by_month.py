@@ -33,7 +33,7 @@ from tests.by_month import (
 from tests.factories import acting_system
 from tests.telemetry.sealed import own_connection, write_receipts
 from threada_site.database.isolation_checks import isolation_problems
-from threada_site.database.partitioning import bound, month_measurements, partition_by_month, patiently
+from threada_site.database.partitioning import bound, month_metrics, partition_by_month, patiently
 from threada_site.database.roles import APP, OWNER, PLATFORM, owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -239,10 +239,10 @@ def test_no_clock_is_refused(tenant: Tenant, instant: datetime) -> None:
 def test_missing_months_are_made_ahead(tenant: Tenant) -> None:
     before = parts(TABLE)
     drop_last_months(2)
-    assert figures() == {"threada_months_ahead": 1, "threada_tables_beyond_months": 0}
+    assert metrics() == {"threada_months_ahead": 1, "threada_tables_beyond_months": 0}
     months()
     assert parts(TABLE) == before
-    assert figures() == {"threada_months_ahead": 3, "threada_tables_beyond_months": 0}
+    assert metrics() == {"threada_months_ahead": 3, "threada_tables_beyond_months": 0}
     months()
     assert parts(TABLE) == before
     assert list(isolation_problems()) == []
@@ -260,14 +260,14 @@ def test_rows_behind_the_last_month_stay_and_raise_an_alarm(tenant: Tenant) -> N
     before = parts(TABLE)
     months()
     assert parts(TABLE) == before
-    assert figures() == {"threada_months_ahead": 1, "threada_tables_beyond_months": 1}
+    assert metrics() == {"threada_months_ahead": 1, "threada_tables_beyond_months": 1}
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     with owner_role():
         assert value("SELECT threada_move_late(%s, 3)", TABLE) == 2
         assert value(f"SELECT count(*) FROM {TABLE}_later") == 1
         assert value("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'append_only%%' AND tgenabled <> 'O'") == 0
-    assert figures() == {"threada_months_ahead": 3, "threada_tables_beyond_months": 1}
+    assert metrics() == {"threada_months_ahead": 3, "threada_tables_beyond_months": 1}
     with unit_of_work(tenant.id):
         assert Receipt.objects.filter(id__in=late).count() == 2
 
@@ -285,9 +285,9 @@ def test_the_login_makes_no_months(tenant: Tenant) -> None:
         value("SELECT threada_add_months(%s, 12)", TABLE)
 
 
-def figures() -> dict[str, float]:
+def metrics() -> dict[str, float]:
     with platform_role():
-        return {figure.name: figure.value for figure in month_measurements()}
+        return {metric.name: metric.value for metric in month_metrics()}
 
 
 def drop_last_months(count: int) -> None:

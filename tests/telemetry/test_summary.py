@@ -22,7 +22,7 @@ from telemetry.services import summarize as summarize_module
 from telemetry.services import summary_counts
 from telemetry.services.summarize import days_of, summarize
 from telemetry.services.summary_counts import count_sealed, tenants_to_count
-from telemetry.summary.figures import EXECUTION_ENDS
+from telemetry.summary.metrics import EXECUTION_ENDS
 from telemetry.summary.measures import Measure
 from telemetry.summary.rollups import Slice, slice_for
 from telemetry.tasks import count
@@ -118,13 +118,13 @@ def test_the_api_tells_the_figures(worked: Office) -> None:
     answer = api.get("/telemetry/summary", {"group_by": "workflow"})
     assert answer.status_code == 200, answer.content
     told = answer.json()
-    figures = told["total"]
-    assert figures["work_items_received"] == 3
-    assert figures["decision_steps"] == {"approved": 1, "rejected": 1, "expired": 0, "cancelled": 0, "superseded": 0}
-    assert figures["policy_decisions"]["deny"] == 0
-    assert figures["decision_seconds"]["count"] == 2
-    alone = figures["policy_decisions"]["allow"]
-    assert figures["automation_rate"] == round(alone / (alone + 2), 4)
+    metrics = told["total"]
+    assert metrics["work_items_received"] == 3
+    assert metrics["decision_steps"] == {"approved": 1, "rejected": 1, "expired": 0, "cancelled": 0, "superseded": 0}
+    assert metrics["policy_decisions"]["deny"] == 0
+    assert metrics["decision_seconds"]["count"] == 2
+    alone = metrics["policy_decisions"]["allow"]
+    assert metrics["automation_rate"] == round(alone / (alone + 2), 4)
     assert [group["key"] for group in told["groups"]] == ["payments"]
     assert told["groups"][0]["figures"]["work_items_received"] == 3
     assert told["uncounted_receipts"] == 0

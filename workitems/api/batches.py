@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from telemetry.inclusion_promises import noting_receipts
-from telemetry.services.inclusion_promises import receipt_promise
+from telemetry.inclusion_promises import collect_recorded_receipts
+from telemetry.services.inclusion_promises import inclusion_promise
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView
@@ -63,11 +63,11 @@ class BatchVotes(TenantView):
             comment=body.get("comment", ""),
         )
         try:
-            with noting_receipts() as noted:
+            with collect_recorded_receipts() as recorded:
                 cast = cast_votes(steps, chosen, ballot, ctx=request.auth)
         except ThreadaError as refusal:
             named = step_refused(refusal, steps)
             self.subject = next((subject_of(item) for item, step in steps if step.id == named), None)
             raise
         votes = [represent_vote_cast(entry.vote, step=entry.step, item=entry.item) for entry in cast]
-        return Response({"votes": votes, "receipt_promise": receipt_promise(noted, ctx=request.auth)}, status=201)
+        return Response({"votes": votes, "receipt_promise": inclusion_promise(recorded, ctx=request.auth)}, status=201)

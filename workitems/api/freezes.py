@@ -23,7 +23,7 @@ from workitems import selectors
 from workitems.api.answers import FREEZE, FREEZE_WITH_EXECUTIONS
 from workitems.api.representations import represent_freeze
 from workitems.api.shapes import LIFT_FREEZE, SET_FREEZE
-from workitems.executions.freezes import held_by, in_flight, lift_freeze, set_freeze
+from workitems.executions.freezes import executions_blocked_by, in_flight, lift_freeze, set_freeze
 
 
 class FreezeFilters(CreatedWindow):
@@ -122,5 +122,5 @@ def _whole(freeze: Freeze) -> dict[str, Any]:
     return {
         **represent_freeze(freeze),
         "in_flight": [] if is_over else [execution.public_id for execution in in_flight(freeze)],
-        "held": [execution.public_id for execution in held_by(freeze)],
+        "held": [execution.public_id for execution in executions_blocked_by(freeze)],
     }

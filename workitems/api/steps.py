@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from telemetry.inclusion_promises import noting_receipts
-from telemetry.services.inclusion_promises import receipt_promise
+from telemetry.inclusion_promises import collect_recorded_receipts
+from telemetry.services.inclusion_promises import inclusion_promise
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of
@@ -96,9 +96,9 @@ class DecisionStepVotes(TenantView):
             reason_code=body.get("reason_code", ""),
             comment=body.get("comment", ""),
         )
-        with noting_receipts() as noted:
+        with collect_recorded_receipts() as recorded:
             vote = cast_vote(item, step, ballot, ctx=request.auth)
-        promise = receipt_promise(noted, ctx=request.auth)
+        promise = inclusion_promise(recorded, ctx=request.auth)
         return Response({**represent_vote_cast(vote, step=step, item=item), "receipt_promise": promise}, status=201)
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from telemetry.inclusion_promises import (
     Noted,
-    promise_key_text,
-    promise_private_key,
-    promise_public_key,
-    signed_promise,
+    endorsement_text,
+    inclusion_promise_private_key,
+    inclusion_promise_public_key,
+    sign_inclusion_promise,
 )
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import Signer, sign
@@ -25,23 +25,28 @@ from tests.telemetry.verifier.test_mutated_proofs import bit_of_text, character,
 GIVEN = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SECRET = "a secret of this test"
 KEY_NOTE = str(
-    sign(promise_key_text("threada.test", promise_public_key(SECRET)), [Signer("threada.test/promise-key", key(1))])
+    sign(
+        endorsement_text("threada.test", inclusion_promise_public_key(SECRET)),
+        [Signer("threada.test/promise-key", key(1))],
+    )
 )
 
 
 def promise(*numbers: int, tenant: str = TENANT, secret: str = SECRET) -> str:
     receipts = [Noted(receipt_id(number), leaf_hash(body(number))) for number in numbers]
     due = GIVEN + timedelta(days=1)
-    return str(signed_promise(receipts, instance="threada.test", tenant=tenant, secret=secret, given=GIVEN, due=due))
+    return str(
+        sign_inclusion_promise(receipts, instance="threada.test", tenant=tenant, secret=secret, given=GIVEN, due=due)
+    )
 
 
 def opened(note: str, key_note: str = KEY_NOTE) -> object:
     file = verifier()
-    return file.Promise.open(note, key_note, [file.Key.parse(KEY)])
+    return file.InclusionPromise.open(note, key_note, [file.Key.parse(KEY)])
 
 
 def test_it_says_what_was_promised() -> None:
-    found = verifier().Promise.open(promise(3, 4), KEY_NOTE, [verifier().Key.parse(KEY)])
+    found = verifier().InclusionPromise.open(promise(3, 4), KEY_NOTE, [verifier().Key.parse(KEY)])
     assert found.leaves == {receipt_id(number): leaf_hash(body(number)) for number in (3, 4)}
     assert (found.origin, found.given, found.due) == (
         f"threada.test/{TENANT}", "2026-11-25T12:00:00Z", "2026-11-26T12:00:00Z",
@@ -61,8 +66,10 @@ def test_it_says_what_was_promised() -> None:
 )
 def test_a_note_of_the_right_key_that_is_no_promise(text: str) -> None:
 
-    note = sign(f"threada.test/promises\n{text}", [Signer("threada.test/promises", promise_private_key(SECRET))])
-    with pytest.raises(verifier().Wrong):
+    note = sign(
+        f"threada.test/promises\n{text}", [Signer("threada.test/promises", inclusion_promise_private_key(SECRET))]
+    )
+    with pytest.raises(verifier().VerificationError):
         opened(str(note))
 
 
@@ -76,12 +83,13 @@ def test_a_receipt_without_its_proof_is_wrong_use(run: Run, tmp_path: Path) -> N
 
 
 def test_a_key_that_nobody_vouches_for() -> None:
-    with pytest.raises(verifier().Wrong, match=r"no key given for threada\.test/promises"):
+    with pytest.raises(verifier().VerificationError, match=r"no key given for threada\.test/promises"):
         opened(promise(1, secret="another"))
     own = sign(
-        promise_key_text("threada.test", promise_public_key("own")), [Signer("threada.test/promise-key", key(9))]
+        endorsement_text("threada.test", inclusion_promise_public_key("own")),
+        [Signer("threada.test/promise-key", key(9))],
     )
-    with pytest.raises(verifier().Wrong, match=r"no key given for threada\.test/promise-key"):
+    with pytest.raises(verifier().VerificationError, match=r"no key given for threada\.test/promise-key"):
         opened(promise(1, secret="own"), str(own))
 
 
@@ -98,6 +106,6 @@ def test_no_mutated_promise_is_accepted() -> None:
         tried += 1
         try:
             opened(*notes)
-        except (file.Wrong, UnicodeEncodeError):
+        except (file.VerificationError, UnicodeEncodeError):
             continue
         raise AssertionError(f"{mutation.__name__} was accepted: {notes}")

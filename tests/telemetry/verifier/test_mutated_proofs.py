@@ -124,7 +124,7 @@ def accepted_by_the_verifier(text: str, receipt: bytes) -> bool:
     report = file.Report()
     try:
         file.judge_proof(text, receipt, [THEIR_KEY], report)
-    except (file.Wrong, UnicodeEncodeError):
+    except (file.VerificationError, UnicodeEncodeError):
         return False
     return not report.number_of_findings
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from telemetry.inclusion_promises import promise_public_key
+from telemetry.inclusion_promises import inclusion_promise_public_key
 from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import LineLog
@@ -141,7 +141,7 @@ class SealerProcess:
     def _promise_key(self) -> bytes | None:
         """The public half of what the web signs promises with; None, said, where this account may not read it."""
         try:
-            return promise_public_key(key("promise_key"))
+            return inclusion_promise_public_key(key("promise_key"))
         except OSError as error:
             self._log("warning", "promise_key_unusable", detail=f"{error}. No promise is given without it.")
             return None

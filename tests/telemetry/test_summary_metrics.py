@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.summary.figures import Figures, total_of
+from telemetry.summary.metrics import SummaryMetrics, total_of
 from telemetry.summary.measures import Measure, measures
 from telemetry.summary.quantiles import RELATIVE_ERROR, SHORTEST_S, bucket_of, quantile, seconds_of
 
@@ -72,8 +72,8 @@ def test_quantiles_are_off_by_no_more_than_promised(times: list[float], q: float
 
 def test_nothing_counted_has_no_quantile() -> None:
     assert quantile({}, 0.5) is None
-    assert Figures().decision_time(0.5) is None
-    assert Figures().automation_rate is None
+    assert SummaryMetrics().decision_time(0.5) is None
+    assert SummaryMetrics().automation_rate is None
 
 
 def test_figures_of_groups_add_up_to_the_total() -> None:

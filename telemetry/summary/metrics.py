@@ -17,7 +17,7 @@ EXECUTION_ENDS: Final = ("succeeded", "failed", "outcome_unknown", "rejected", "
 
 
 @dataclass
-class Figures:
+class SummaryMetrics:
     """Counts by measure and label, and what follows from them."""
 
     counts: dict[Measure, Counter[str]] = field(default_factory=lambda: {measure: Counter() for measure in Measure})
@@ -53,11 +53,11 @@ class Figures:
         return sorted(self.counts[measure].items(), key=lambda entry: (-entry[1], entry[0]))
 
 
-def total_of(rows: Iterable[tuple[str, str, str, int]]) -> tuple[Figures, dict[str, Figures]]:
+def total_of(rows: Iterable[tuple[str, str, str, int]]) -> tuple[SummaryMetrics, dict[str, SummaryMetrics]]:
     """The figures of all `rows` (group, measure, label, count), and those of each group."""
-    total = Figures()
-    groups: dict[str, Figures] = {}
+    total = SummaryMetrics()
+    groups: dict[str, SummaryMetrics] = {}
     for group, measure, label, count in rows:
         total.add(measure, label, count)
-        groups.setdefault(group, Figures()).add(measure, label, count)
+        groups.setdefault(group, SummaryMetrics()).add(measure, label, count)
     return total, groups
