@@ -16,7 +16,7 @@ from typing import Final
 from integrations.attempt_failures import FailureClass
 
 
-class Because(StrEnum):
+class WaitReason(StrEnum):
     """Why an execution waits for its turn."""
 
     CONCURRENCY = "concurrency"
@@ -27,30 +27,30 @@ class Because(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`concurrency` calls side by side, `calls` begun within `per_s` seconds; None: as many as there are workers for.
-    The breaker opens after `failures` in a row and rests `rest_s`."""
+    The breaker opens after `failures` in a row and rests `backoff_s`."""
 
     concurrency: int | None = None
     calls: int | None = None
     per_s: float = 1.0
     failures: int = 10
-    rest_s: float = 30.0
+    backoff_s: float = 30.0
 
     @property
-    def are_none(self) -> bool:
+    def are_unbounded(self) -> bool:
         """Whether neither number nor rate of calls is bounded."""
         return self.concurrency is None and self.calls is None
 
 
 UNBOUNDED: Final = Limits()
-_RECEIVER_IS_ILL: Final = frozenset({FailureClass.TIMEOUT, FailureClass.CONNECTION_REFUSED, FailureClass.BAD_RESPONSE})
+_RECEIVER_FAULTS: Final = frozenset({FailureClass.TIMEOUT, FailureClass.CONNECTION_REFUSED, FailureClass.BAD_RESPONSE})
 _RECEIVER_ANSWERED: Final = frozenset({FailureClass.REJECTED_BY_RECEIVER, FailureClass.RATE_LIMITED})
 
 
-def is_well(failure: FailureClass | None) -> bool | None:
+def receiver_is_healthy(failure: FailureClass | None) -> bool | None:
     """What an attempt tells of the receiver: it is well, it is ill, or (None) nothing."""
     if failure is None or failure in _RECEIVER_ANSWERED:
         return True
-    return False if failure in _RECEIVER_IS_ILL else None
+    return False if failure in _RECEIVER_FAULTS else None
 
 
 def calls_within(begun: Sequence[datetime], limits: Limits, *, now: datetime) -> list[datetime]:

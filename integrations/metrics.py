@@ -10,45 +10,45 @@ from django.db import connection
 from django.db.models import Count, Min, Sum
 
 from integrations.attempt_failures import FailureClass
-from integrations.limits import Because
+from integrations.limits import WaitReason
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution, IntegrationGauge
 from telemetry.models import SummaryCount
 from telemetry.summary.measures import EXECUTION_ENDS, Measure
 from threada_site.kernel import clock, ids
-from threada_site.kernel.measurements import Measurement
+from threada_site.kernel.metrics import Metric
 
 RECENTLY: Final = timedelta(minutes=10)
 QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
-def execution_measurements() -> Iterator[Measurement]:
+def execution_metrics() -> Iterator[Metric]:
     """Open executions by status; every open status is there, also at 0."""
     rows = Execution.objects.filter(status__in=OPEN_EXECUTION_STATUSES).values_list("status").annotate(Count("id"))
     counts = dict(rows)
     for status in OPEN_EXECUTION_STATUSES:
-        yield Measurement(
+        yield Metric(
             "threada_executions_open", "Executions that have not ended.", counts.get(status, 0), (("status", status),)
         )
     due = Execution.objects.filter(status="started", held_by__isnull=True, ready_at__lte=clock.now())
     oldest = due.aggregate(oldest=Min("ready_at"))["oldest"]
     age = (clock.now() - oldest).total_seconds() if oldest else 0.0
-    yield Measurement("threada_executions_due", "Executions that wait for their turn.", due.count())
-    yield Measurement("threada_executions_oldest_due_seconds", "How long the oldest of them has waited.", age)
+    yield Metric("threada_executions_due", "Executions that wait for their turn.", due.count())
+    yield Metric("threada_executions_oldest_due_seconds", "How long the oldest of them has waited.", age)
 
 
-def ended_measurements() -> Iterator[Measurement]:
+def ended_metrics() -> Iterator[Metric]:
     """How executions have ended and why they failed, since the beginning: counts of sealed receipts."""
     rows = SummaryCount.objects.filter(measure__in=[Measure.EXECUTION, Measure.FAILURE]).values_list("measure", "label")
     counts = {(measure, label): count for measure, label, count in rows.annotate(Sum("count"))}
     for outcome in sorted(EXECUTION_ENDS):
-        yield Measurement(
+        yield Metric(
             "threada_executions_ended",
             "Executions by how they ended, as far as their receipts are sealed.",
             counts.get((Measure.EXECUTION, outcome), 0),
             (("outcome", outcome),),
         )
     for failure in FailureClass:
-        yield Measurement(
+        yield Metric(
             "threada_executions_ended_failures",
             "Those that failed or whose outcome is unknown, by failure.",
             counts.get((Measure.FAILURE, failure.value), 0),
@@ -56,7 +56,7 @@ def ended_measurements() -> Iterator[Measurement]:
         )
 
 
-def call_measurements() -> Iterator[Measurement]:
+def call_metrics() -> Iterator[Metric]:
     """How long calls took of late, and how many there were. Attempts are found by their time-ordered ids."""
     since = ids.first_id_at(clock.now() - RECENTLY)
     with connection.cursor() as cursor:
@@ -66,9 +66,9 @@ def call_measurements() -> Iterator[Measurement]:
             [list(QUANTILES), since],
         )
         count, seconds = cursor.fetchone()
-    yield Measurement("threada_calls_recent", "Attempts begun within ten minutes that have ended.", count)
+    yield Metric("threada_calls_recent", "Attempts begun within ten minutes that have ended.", count)
     for quantile, value in zip(QUANTILES, seconds or [0.0] * len(QUANTILES), strict=True):
-        yield Measurement(
+        yield Metric(
             "threada_call_seconds",
             "How long they took, from the lease to its end.",
             float(value or 0.0),
@@ -76,18 +76,18 @@ def call_measurements() -> Iterator[Measurement]:
         )
 
 
-def gauge_measurements() -> Iterator[Measurement]:
+def gauge_metrics() -> Iterator[Metric]:
     """Integrations that are left alone because they are ill, and those whose turns wait, by what they wait for."""
     opened = IntegrationGauge.objects.filter(opened_at__isnull=False).count()
-    yield Measurement("threada_breakers_open", "Integrations whose circuit breaker is open.", opened)
+    yield Metric("threada_breakers_open", "Integrations whose circuit breaker is open.", opened)
     waiting = IntegrationGauge.objects.filter(waits_until__gt=clock.now()).values_list("waits_for")
     counts = dict(waiting.annotate(Count("id")))
-    for because in Because:
-        yield Measurement(
+    for because in WaitReason:
+        yield Metric(
             "threada_integrations_waiting",
             "Integrations that nothing is called on for now.",
             counts.get(because.value, 0),
             (("for", because.value),),
         )
     late = Execution.objects.filter(status="running", waiting_until__isnull=False).count()
-    yield Measurement("threada_executions_awaiting_callback", "Executions whose receivers are to call back.", late)
+    yield Metric("threada_executions_awaiting_callback", "Executions whose receivers are to call back.", late)

@@ -13,10 +13,10 @@ from integrations.transport.client import FRAMING_HEADERS, is_header_name, is_he
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 
-PLACE: Final = "${secret}"
-USUAL: Final = {"Authorization": f"Bearer {PLACE}"}
+PLACEHOLDER: Final = "${secret}"
+DEFAULT_HEADERS: Final = {"Authorization": f"Bearer {PLACEHOLDER}"}
 """Where a secret goes unless the headers say."""
-MOST: Final = 20
+MAX_HEADERS: Final = 20
 _OWN: Final = FRAMING_HEADERS | {"content-type", "content-encoding", "accept-encoding", "user-agent"}
 _CREDENTIAL: Final = re.compile(r"auth|key|token|secret|cookie|password|signature", re.IGNORECASE)
 
@@ -27,29 +27,31 @@ def header_errors(headers: Mapping[str, str], *, has_secret: bool) -> list[Field
     seen: set[str] = set()
     for name, value in headers.items():
         pointer = pointer_to("/headers", name)
-        takes_secret = PLACE in value
+        takes_secret = PLACEHOLDER in value
         if not is_header_name(name):
             errors.append(FieldError(pointer, "is no header name", "invalid"))
         elif name.lower() in _OWN:
             errors.append(FieldError(pointer, "is set by Threada itself", "invalid"))
         elif name.lower() in seen:
             errors.append(FieldError(pointer, "occurs twice", "invalid"))
-        elif "${" in value.replace(PLACE, ""):
-            errors.append(FieldError(pointer, f"knows no other place than {PLACE}", "invalid"))
+        elif "${" in value.replace(PLACEHOLDER, ""):
+            errors.append(FieldError(pointer, f"knows no other place than {PLACEHOLDER}", "invalid"))
         elif not value or not is_header_value(value):
             errors.append(FieldError(pointer, "must be Latin-1 without control characters and not padded", "invalid"))
         elif takes_secret and not has_secret:
-            errors.append(FieldError("/secret", f"is needed: {name} says {PLACE}", "required"))
+            errors.append(FieldError("/secret", f"is needed: {name} says {PLACEHOLDER}", "required"))
         elif _CREDENTIAL.search(name) and not takes_secret:
-            errors.append(FieldError(pointer, f"looks like a credential: name a secret, and write {PLACE}", "invalid"))
+            errors.append(
+                FieldError(pointer, f"looks like a credential: name a secret, and write {PLACEHOLDER}", "invalid")
+            )
         seen.add(name.lower())
-    if has_secret and not any(PLACE in value for value in headers.values()):
-        errors.append(FieldError("/secret", f"goes nowhere: no header says {PLACE}", "invalid"))
+    if has_secret and not any(PLACEHOLDER in value for value in headers.values()):
+        errors.append(FieldError("/secret", f"goes nowhere: no header says {PLACEHOLDER}", "invalid"))
     return errors
 
 
-def filled(headers: Mapping[str, str], secret: str) -> tuple[tuple[str, str], ...]:
+def fill_headers(headers: Mapping[str, str], secret: str) -> tuple[tuple[str, str], ...]:
     """The headers as they are sent. Raises `ValueError`, repeating no value, where the secret can stand in none."""
     if not is_header_value(secret):
         raise ValueError("can stand in no header")
-    return tuple((name, value.replace(PLACE, secret)) for name, value in headers.items())
+    return tuple((name, value.replace(PLACEHOLDER, secret)) for name, value in headers.items())

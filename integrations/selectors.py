@@ -101,7 +101,7 @@ def may_have_acted(execution: Execution) -> bool:
     ).exists()
 
 
-def hold_configuration(integration_version_id: uuid.UUID, *, tenant_id: uuid.UUID) -> bool:
+def lock_configuration(integration_version_id: uuid.UUID, *, tenant_id: uuid.UUID) -> bool:
     """Whether an integration still means what this version of it says; if so, it does until the transaction ends.
 
     Putting another version in force waits for whoever holds it, and who asks next is told.

@@ -8,17 +8,17 @@ from typing import Final
 
 TARGETS: Final = ("webhook", "file", "otlp")
 """The kinds of places that a delivery goes to."""
-REFUSALS: Final = frozenset(
+PERMANENT_FAILURES: Final = frozenset(
     {"rejected_by_receiver", "blocked_address", "credential_unavailable", "export_target_unavailable"}
 )
 """Failures that time alone seldom mends: they are tried a few times only."""
-REFUSED_TRIES: Final = 4
-LONGEST_WAIT_S: Final = 300.0
-LONGEST_ASKED_S: Final = 3600.0
+MAX_REFUSED_ATTEMPTS: Final = 4
+MAX_WAIT_S: Final = 300.0
+MAX_RETRY_AFTER_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Accepted:
     """One try that the receiver took. `rejected`: how many of the batch's receipts it took and threw away, of its own
     accord; `detail` is what it says about that. `file_size`: of a file, how long it is now."""
 
@@ -28,7 +28,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DeliveryFailure:
     """One failed try. `failure` is a reason code; `is_final`: the receiver says that it wants no more (410)."""
 
     failure: str
@@ -37,13 +37,15 @@ class Failure:
     is_final: bool = False
 
 
-def wait_before_next(failure: Failure, *, attempts: int, most: int, rng: random.Random) -> float | None:
+def retry_delay(failure: DeliveryFailure, *, attempts: int, most: int, rng: random.Random) -> float | None:
     """Seconds until the next try after `attempts` failed ones, this one included; None: pause, a person must look.
 
     Doubles from one second to five minutes, with jitter, on top of what the receiver asks for.
     """
-    if failure.is_final or attempts >= (min(REFUSED_TRIES, most) if failure.failure in REFUSALS else most):
+    if failure.is_final or attempts >= (
+        min(MAX_REFUSED_ATTEMPTS, most) if failure.failure in PERMANENT_FAILURES else most
+    ):
         return None
-    ceiling = min(LONGEST_WAIT_S, 2.0 ** min(attempts - 1, 30))
-    asked = min(max(failure.retry_after_s or 0.0, 0.0), LONGEST_ASKED_S)
+    ceiling = min(MAX_WAIT_S, 2.0 ** min(attempts - 1, 30))
+    asked = min(max(failure.retry_after_s or 0.0, 0.0), MAX_RETRY_AFTER_S)
     return asked + rng.uniform(ceiling / 2, ceiling)

@@ -74,16 +74,16 @@ class Archive:
         """A small file, whole. Hands over what there is to send."""
         with self.member(name, compressed=compressed) as out:
             out.write(data)
-        return self.taken()
+        return self.drain()
 
-    def taken(self) -> bytes:
+    def drain(self) -> bytes:
         """What was written since this was last asked."""
-        return self._sink.taken()
+        return self._sink.drain()
 
     def finish(self) -> bytes:
         """Write the directory of the archive, without which it cannot be read."""
         self._zip.close()
-        return self.taken()
+        return self.drain()
 
 
 class _Sink:
@@ -99,6 +99,6 @@ class _Sink:
     def flush(self) -> None:
         """Nothing is held back."""
 
-    def taken(self) -> bytes:
+    def drain(self) -> bytes:
         parts, self._parts = self._parts, []
         return b"".join(parts)

@@ -35,14 +35,14 @@ class StoredReceipt:
     correlation_id: str
 
 
-def projection_problems(row: StoredReceipt, *, tenant_id: uuid.UUID) -> Iterator[tuple[str, str]]:
+def projection_mismatches(row: StoredReceipt, *, tenant_id: uuid.UUID) -> Iterator[tuple[str, str]]:
     """(code, what is wrong) for every column that says something else than the body, and a body of another receipt."""
     digest = sha256_hex(row.body)
     if digest != row.body_sha256:
         yield "digest_differs", f"body_sha256 is {row.body_sha256}, the stored bytes hash to {digest}"
     try:
         body = orjson.loads(row.body)
-        said = _said_by(body)
+        receipt = _expected_columns(body)
         named = _uuid(ids.RECEIPT, body["id"])
         tenant = _uuid(ids.TENANT, body["tenant"])
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -53,13 +53,13 @@ def projection_problems(row: StoredReceipt, *, tenant_id: uuid.UUID) -> Iterator
         return
     if tenant != tenant_id:
         yield "other_tenant", f"the stored bytes are of tenant {body['tenant']}"
-    for column, value in said.items():
+    for column, value in receipt.items():
         stored = getattr(row, column)
         if stored != value:
-            yield "projection_differs", f"column {column} is {_shown(stored)}, the receipt says {_shown(value)}"
+            yield "projection_differs", f"column {column} is {_as_text(stored)}, the receipt says {_as_text(value)}"
 
 
-def _said_by(body: dict[str, Any]) -> dict[str, Any]:
+def _expected_columns(body: dict[str, Any]) -> dict[str, Any]:
     """What the columns should be."""
     subject, principal = body["subject"], body["actor"]["principal"]
     return {
@@ -87,7 +87,7 @@ def _uuid(prefix: str, text: str | None) -> uuid.UUID | None:
     return found
 
 
-def _shown(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     return "empty" if value is None or value in ("", []) else str(value)

@@ -64,7 +64,7 @@ def count() -> None:
 
 @periodic("telemetry.measure", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
 def measure() -> None:
-    """Every ten seconds: the figures for `/metrics`, where the web may not measure them."""
+    """Every ten seconds: store the metrics for `/metrics` if the web may not collect them."""
     store_metrics()
 
 

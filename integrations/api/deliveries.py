@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
-from integrations.otlp_headers import MOST
+from integrations.otlp_headers import MAX_HEADERS
 from integrations.services.deliver import configure_delivery
 from telemetry import selectors
 from telemetry.delivery_rules import TARGETS
@@ -67,7 +67,7 @@ PUT_DELIVERY: Final = shape(
         },
         "headers": {
             "type": "object",
-            "maxProperties": MOST,
+            "maxProperties": MAX_HEADERS,
             "additionalProperties": {"type": "string", "maxLength": 1000},
             "description": "For a collector. Where there is a secret: Authorization: Bearer ${secret}, unless said.",
         },

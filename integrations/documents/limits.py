@@ -26,5 +26,5 @@ def read_limits(spec: Fields) -> Limits:
         calls=rate.whole_number("calls", 1, lowest=1, highest=1000) if "calls" in rate else None,
         per_s=rate.seconds("per", UNBOUNDED.per_s, highest=86_400),
         failures=breaker.whole_number("failures", UNBOUNDED.failures, lowest=1, highest=1000),
-        rest_s=breaker.seconds("rest", UNBOUNDED.rest_s, highest=3600),
+        backoff_s=breaker.seconds("rest", UNBOUNDED.backoff_s, highest=3600),
     )

@@ -99,7 +99,7 @@ class IntegrationDocument:
         return self.actions[slug]
 
     @property
-    def reached_at(self) -> str | None:
+    def connection_url(self) -> str | None:
         """A URL of the host and port that connections go to, whatever is spoken there."""
         return self.base_url or (f"{self.origin.scheme}://{self.origin.authority}" if self.origin else None)
 

@@ -123,8 +123,8 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
         # The instance's operator: may name any secret, and may configure here what only the workers' settings allow.
         # Whether an address may be called is checked again at every call.
         return document
-    if document.reached_at is not None:
-        _check_reachable(document.reached_at, f"{pointer}/{'server' if document.base_url is None else 'base_url'}")
+    if document.connection_url is not None:
+        _check_reachable(document.connection_url, f"{pointer}/{'server' if document.base_url is None else 'base_url'}")
     if not settings.THREADA_PUBLIC_URL and any(
         action.waits_for_callback_s is not None for action in document.actions.values()
     ):

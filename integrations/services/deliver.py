@@ -17,13 +17,13 @@ from typing import Any, Final
 from django.conf import settings
 
 from integrations.attempt_failures import TransportFailure
-from integrations.otlp_headers import USUAL, header_errors
+from integrations.otlp_headers import DEFAULT_HEADERS, header_errors
 from integrations.secrets import allowed, parse_reference
 from integrations.services.senders.file import write_to_file
 from integrations.services.senders.otlp import send_to_collector
 from integrations.services.senders.webhook import send_to_webhook
 from integrations.transport import EgressPolicy, OutboundRequest
-from telemetry.delivery_rules import Failure, Taken
+from telemetry.delivery_rules import Accepted, DeliveryFailure
 from telemetry.models import Delivery
 from telemetry.services.deliveries import Batch, lease_batch, settle_delivered, settle_failed, upsert_delivery
 from threada_site.database.unit_of_work import unit_of_work
@@ -32,7 +32,7 @@ from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.kernel.errors import FieldError, InvalidRequest, SecretReferenceNotAllowed
 from threada_site.tenancy.upsert import UpsertResult
 
-SENDERS: Final[Mapping[str, Callable[[Batch], Taken | Failure]]] = MappingProxyType(
+SENDERS: Final[Mapping[str, Callable[[Batch], Accepted | DeliveryFailure]]] = MappingProxyType(
     {"webhook": send_to_webhook, "file": write_to_file, "otlp": send_to_collector}
 )
 BUDGET_S: Final = 20.0
@@ -59,7 +59,7 @@ def configure_delivery(
     if target == "webhook" or secret is not None:
         _check_reference(secret, ctx=ctx)
     if target == "otlp" and headers is None:
-        headers = USUAL if secret is not None else {}
+        headers = DEFAULT_HEADERS if secret is not None else {}
     if wrong := header_errors(headers or {}, has_secret=target == "otlp" and secret is not None):
         raise InvalidRequest(errors=wrong)
     return upsert_delivery(
@@ -82,7 +82,7 @@ def _deliver(batch: Batch, *, ctx: ActingContext, rng: random.Random) -> bool:
     """One try. Whether to go on."""
     result = SENDERS[batch.delivery.target](batch)
     with unit_of_work(ctx.tenant_id):
-        if isinstance(result, Taken):
+        if isinstance(result, Accepted):
             return settle_delivered(batch, result, now=clock.now(), ctx=ctx)
         settle_failed(batch, result, now=clock.now(), ctx=ctx, rng=rng)
     return False

@@ -10,7 +10,7 @@ from typing import Final
 from integrations.attempt_failures import FailureClass
 from integrations.configuration import document_of
 from integrations.lifecycle import ExecutionStatus
-from integrations.limits import Because, Limits, calls_within, is_well, rate_opens_at
+from integrations.limits import Limits, WaitReason, calls_within, rate_opens_at, receiver_is_healthy
 from integrations.models import Execution, Integration, IntegrationGauge
 from integrations.selectors import gauge_of, integration_of
 from integrations.services.execution_lease import LEASE_DURATION, Lease
@@ -28,7 +28,7 @@ class Wait:
     """Not now: nobody is given a turn before `until`, unless something ends earlier."""
 
     until: datetime
-    because: Because
+    because: WaitReason
 
 
 def admit(execution: Execution, *, now: datetime) -> Wait | None:
@@ -41,7 +41,7 @@ def admit(execution: Execution, *, now: datetime) -> Wait | None:
         return None
     integration, limits = found
     gauge = getattr(integration, "gauge", None)
-    if limits.are_none and (gauge is None or _says_nothing(gauge)):
+    if limits.are_unbounded and (gauge is None or _says_nothing(gauge)):
         return None
     gauge = _locked(integration)
     gauge.concurrency, gauge.rate_calls = limits.concurrency, limits.calls
@@ -53,7 +53,7 @@ def admit(execution: Execution, *, now: datetime) -> Wait | None:
         gauge.recent_calls = [] if limits.calls is None else [*calls_within(gauge.recent_calls, limits, now=now), now]
         if gauge.opened_at is not None:
             gauge.probe_id, gauge.probe_token = execution.id, execution.fencing_token + 1
-            gauge.waits_until, gauge.waits_for = now + LEASE_DURATION, Because.BREAKER
+            gauge.waits_until, gauge.waits_for = now + LEASE_DURATION, WaitReason.BREAKER
     gauge.save()
     return wait
 
@@ -63,7 +63,7 @@ def note_outcome(
 ) -> None:
     """Keep what an attempt tells of its receiver; a breaker opens or closes with a receipt."""
     gauge = gauge_of(execution)
-    well = is_well(failure)
+    well = receiver_is_healthy(failure)
     if gauge is None and well is not False:
         return
     if gauge is not None and well is not False and _has_nothing_to_learn(gauge):
@@ -73,7 +73,7 @@ def note_outcome(
         return
     integration, limits = found
     gauge = _locked(integration)
-    if gauge.waits_for == Because.CONCURRENCY:
+    if gauge.waits_for == WaitReason.CONCURRENCY:
         gauge.waits_until, gauge.waits_for = None, ""
     was_probe = gauge.probe_id == execution.id and gauge.probe_token == lease.fencing_token
     if well:
@@ -91,7 +91,7 @@ def _breaker(gauge: IntegrationGauge, *, now: datetime) -> Wait | None:
     if gauge.opened_at is None:
         return None
     if gauge.open_until is not None and gauge.open_until > now:
-        return Wait(gauge.open_until, Because.BREAKER)
+        return Wait(gauge.open_until, WaitReason.BREAKER)
     probe = Execution.objects.filter(
         tenant_id=gauge.tenant_id,
         id=gauge.probe_id or uuid.UUID(int=0),
@@ -99,7 +99,7 @@ def _breaker(gauge: IntegrationGauge, *, now: datetime) -> Wait | None:
         status=ExecutionStatus.RUNNING,
         lease_until__gt=now,
     ).first()
-    return Wait(probe.lease_until or now + LEASE_DURATION, Because.BREAKER) if probe is not None else None
+    return Wait(probe.lease_until or now + LEASE_DURATION, WaitReason.BREAKER) if probe is not None else None
 
 
 def _concurrency(execution: Execution, limits: Limits, *, now: datetime) -> Wait | None:
@@ -111,12 +111,12 @@ def _concurrency(execution: Execution, limits: Limits, *, now: datetime) -> Wait
         status=ExecutionStatus.RUNNING,
         lease_until__gt=now,
     ).count()
-    return Wait(now + LOOK_AGAIN, Because.CONCURRENCY) if running >= limits.concurrency else None
+    return Wait(now + LOOK_AGAIN, WaitReason.CONCURRENCY) if running >= limits.concurrency else None
 
 
 def _rate(gauge: IntegrationGauge, limits: Limits, *, now: datetime) -> Wait | None:
     opens_at = rate_opens_at(calls_within(gauge.recent_calls, limits, now=now), limits)
-    return Wait(opens_at, Because.RATE) if opens_at is not None and opens_at > now else None
+    return Wait(opens_at, WaitReason.RATE) if opens_at is not None and opens_at > now else None
 
 
 def _open(
@@ -124,11 +124,11 @@ def _open(
 ) -> None:
     is_new = gauge.opened_at is None
     gauge.opened_at = gauge.opened_at or now
-    gauge.open_until = now + timedelta(seconds=limits.rest_s)
-    gauge.waits_until, gauge.waits_for = gauge.open_until, Because.BREAKER
+    gauge.open_until = now + timedelta(seconds=limits.backoff_s)
+    gauge.waits_until, gauge.waits_for = gauge.open_until, WaitReason.BREAKER
     gauge.probe_id = None
     if is_new:
-        said = {"failures": gauge.failures, "failure": str(failure), "rest_s": limits.rest_s}
+        said = {"failures": gauge.failures, "failure": str(failure), "rest_s": limits.backoff_s}
         _record("integration.breaker_opened", gauge, said, ctx=ctx)
 
 
@@ -149,7 +149,7 @@ def _says_nothing(gauge: IntegrationGauge) -> bool:
 
 
 def _has_nothing_to_learn(gauge: IntegrationGauge) -> bool:
-    return not gauge.failures and gauge.opened_at is None and gauge.waits_for != Because.CONCURRENCY
+    return not gauge.failures and gauge.opened_at is None and gauge.waits_for != WaitReason.CONCURRENCY
 
 
 def _current(execution: Execution) -> tuple[Integration, Limits] | None:

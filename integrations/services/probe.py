@@ -27,13 +27,13 @@ def probe_integration(document: IntegrationDocument, *, tenant_id: uuid.UUID) ->
         _outcome(f"secret {reference}", partial(_readable, reference, document, tenant_id))
         for reference in document.secret_references
     ]
-    reached_at = document.reached_at
-    if reached_at is not None:
+    connection_url = document.connection_url
+    if connection_url is not None:
         egress = EgressPolicy(settings.THREADA_EGRESS_ALLOW)
         checks.append(
             _outcome(
                 "connection",
-                lambda: f"{reach(reached_at, egress=egress, timeout_s=CONNECT_TIMEOUT_S)} accepts connections",
+                lambda: f"{reach(connection_url, egress=egress, timeout_s=CONNECT_TIMEOUT_S)} accepts connections",
             )
         )
     return {"ok": all(check["ok"] for check in checks), "checks": checks}

@@ -10,8 +10,8 @@ import orjson
 from telemetry.models import Checkpoint, Receipt, TelemetryExport
 from telemetry.selectors import InstanceProof
 from telemetry.services.summarize import Summary
-from telemetry.summary.metrics import EFFECTS, EXECUTION_ENDS, STEP_ENDS, SummaryMetrics
 from telemetry.summary.measures import Measure
+from telemetry.summary.metrics import EFFECTS, EXECUTION_ENDS, STEP_ENDS, SummaryMetrics
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 
@@ -95,7 +95,7 @@ def represent_export(export: TelemetryExport) -> dict[str, Any]:
 
 
 def represent_summary(summary: Summary, *, group_by: str | None) -> dict[str, Any]:
-    """Figures over whole days (UTC), in total and by group."""
+    """Metrics over whole days (UTC), in total and by group."""
     return {
         "created_after": rfc3339(summary.after),
         "created_before": rfc3339(summary.before),

@@ -1,4 +1,4 @@
-"""`/telemetry/summary`: figures of governed work."""
+"""`/telemetry/summary`: metrics of governed work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TelemetrySummary(TenantView):
 
     @operation(
         "readSummary",
-        "Figures of governed work over whole days",
+        "Metrics of governed work over whole days",
         tag="Telemetry",
         description=(
             "Counted as receipts are sealed, so about a second behind them. The window is widened to whole days (UTC), "

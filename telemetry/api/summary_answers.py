@@ -60,7 +60,7 @@ SUMMARY: Final = representation(
             "format": "date-time",
             "description": "When the last counted receipt was written.",
         },
-        "uncounted_receipts": _COUNT | {"description": "Sealed receipts that are not in the figures yet."},
+        "uncounted_receipts": _COUNT | {"description": "Sealed receipts that are not in the metrics yet."},
         "group_by": {"enum": [*DIMENSIONS, None]},
         "total": METRICS,
         "groups": {

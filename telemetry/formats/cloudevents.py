@@ -19,21 +19,21 @@ TYPE_PREFIX: Final = "threada."
 
 def event_bytes(body: bytes, **extensions: str | int) -> bytes:
     """A receipt's body as one event in structured mode, without a line break."""
-    said: dict[str, Any] = orjson.loads(body)
+    receipt: dict[str, Any] = orjson.loads(body)
     attributes: dict[str, Any] = {
         "specversion": "1.0",
-        "id": said["id"],
-        "source": f"urn:threada:tenant:{said['tenant']}",
-        "type": TYPE_PREFIX + said["kind"],
-        "time": said["occurred_at"],
+        "id": receipt["id"],
+        "source": f"urn:threada:tenant:{receipt['tenant']}",
+        "type": TYPE_PREFIX + receipt["kind"],
+        "time": receipt["occurred_at"],
     }
-    about = said["subject"].get("work_item_id") or said["subject"].get("execution_id")
+    about = receipt["subject"].get("work_item_id") or receipt["subject"].get("execution_id")
     if about:
         attributes["subject"] = about
     attributes["datacontenttype"] = "application/json"
     attributes["bodysha256"] = hashlib.sha256(body).hexdigest()
-    if said.get("correlation_id"):
-        attributes["correlationid"] = said["correlation_id"]
+    if receipt.get("correlation_id"):
+        attributes["correlationid"] = receipt["correlation_id"]
     attributes |= extensions
     return orjson.dumps(attributes)[:-1] + b',"data":' + body + b"}"
 

@@ -51,12 +51,12 @@ class Row(NamedTuple):
 
 def row_of(body: bytes) -> Row:
     """The row of a receipt's body; the digest is computed from the bytes themselves."""
-    said: dict[str, Any] = orjson.loads(body)
-    subject, actor = said["subject"], said["actor"]
+    receipt: dict[str, Any] = orjson.loads(body)
+    subject, actor = receipt["subject"], receipt["actor"]
     return Row(
-        receipt_id=said["id"],
-        kind=said["kind"],
-        occurred_at=datetime.fromisoformat(said["occurred_at"]),
+        receipt_id=receipt["id"],
+        kind=receipt["kind"],
+        occurred_at=datetime.fromisoformat(receipt["occurred_at"]),
         actor=actor.get("principal"),
         actor_kind=actor.get("kind"),
         work_item_id=subject.get("work_item_id"),
@@ -66,8 +66,8 @@ def row_of(body: bytes) -> Row:
         integration_id=subject.get("integration_id"),
         status=subject.get("status"),
         policy_version_id=subject.get("policy_version_id"),
-        reason_codes=said["outcome"].get("reason_codes", []),
-        correlation_id=said.get("correlation_id"),
+        reason_codes=receipt["outcome"].get("reason_codes", []),
+        correlation_id=receipt.get("correlation_id"),
         body_sha256=hashlib.sha256(body).hexdigest(),
         body=body,
     )

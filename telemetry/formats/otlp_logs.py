@@ -65,18 +65,21 @@ def request_bytes(records: Iterable[LogRecord], *, tenant_id: str, tenant: str, 
 
 def log_record(body: bytes, *, sequence: int, observed_at: datetime) -> LogRecord:
     """A receipt. `observed_at` is when it is sent: a repetition has a later one, and the same `log.record.uid`."""
-    said: dict[str, Any] = orjson.loads(body)
-    severity, text = severity_of(said["kind"], said["outcome"])
-    correlation_id = said.get("correlation_id") or ""
+    receipt: dict[str, Any] = orjson.loads(body)
+    severity, text = severity_of(receipt["kind"], receipt["outcome"])
+    correlation_id = receipt.get("correlation_id") or ""
     return LogRecord(
-        time_unix_nano=_nanoseconds(datetime.fromisoformat(said["occurred_at"])),
+        time_unix_nano=_nanoseconds(datetime.fromisoformat(receipt["occurred_at"])),
         observed_time_unix_nano=_nanoseconds(observed_at),
         severity_number=severity,
         severity_text=text,
-        event_name=TYPE_PREFIX + said["kind"],
+        event_name=TYPE_PREFIX + receipt["kind"],
         body=AnyValue(string_value=body.decode()),
         trace_id=bytes.fromhex(correlation_id) if is_trace_id(correlation_id) else b"",
-        attributes=_attributes(_said_by(said) | _place(said["id"], sequence, "sha256", hashlib.sha256(body).digest())),
+        attributes=_attributes(
+            _receipt_attributes(receipt)
+            | _log_position(receipt["id"], sequence, "sha256", hashlib.sha256(body).digest())
+        ),
     )
 
 
@@ -90,7 +93,7 @@ def deleted_record(
         severity_number=_INFO[0],
         severity_text=_INFO[1],
         event_name=f"{TYPE_PREFIX}receipt.deleted",
-        attributes=_attributes(_place(receipt_id, sequence, "leaf_hash", leaf_hash)),
+        attributes=_attributes(_log_position(receipt_id, sequence, "leaf_hash", leaf_hash)),
     )
 
 
@@ -108,7 +111,7 @@ def is_trace_id(correlation_id: str) -> bool:
     return _TRACE_ID.fullmatch(correlation_id) is not None and correlation_id != "0" * 32
 
 
-def _said_by(receipt: Mapping[str, Any]) -> dict[str, Value]:
+def _receipt_attributes(receipt: Mapping[str, Any]) -> dict[str, Value]:
     actor, outcome, subject = receipt["actor"], receipt["outcome"], receipt["subject"]
     codes: list[str] = outcome.get("reason_codes", [])
     has_failed = severity_of(receipt["kind"], outcome)[0] == SeverityNumber.SEVERITY_NUMBER_ERROR
@@ -125,7 +128,7 @@ def _said_by(receipt: Mapping[str, Any]) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value}
 
 
-def _place(receipt_id: str, sequence: int, digest_name: str, digest: bytes) -> dict[str, Value]:
+def _log_position(receipt_id: str, sequence: int, digest_name: str, digest: bytes) -> dict[str, Value]:
     return {"log.record.uid": receipt_id, "threada.sequence": sequence, f"threada.{digest_name}": digest.hex()}
 
 

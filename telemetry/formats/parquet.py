@@ -42,13 +42,13 @@ class ParquetEncoder:
         self._size += sum(map(len, bodies))
         if len(self._rows) >= ROW_GROUP_ROWS or self._size >= ROW_GROUP_BYTES:
             self._write_group()
-        return self._sink.taken()
+        return self._sink.drain()
 
     def footer(self) -> bytes:
         if self._rows:
             self._write_group()
         self._writer.close()
-        return self._sink.taken()
+        return self._sink.drain()
 
     def _write_group(self) -> None:
         columns = zip(*self._rows, strict=True)
@@ -89,6 +89,6 @@ class _Sink:
     def seekable(self) -> bool:
         return False
 
-    def taken(self) -> bytes:
+    def drain(self) -> bytes:
         parts, self._parts = self._parts, []
         return b"".join(parts)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import connection
 
-from telemetry.delivery_rules import Failure, Taken, wait_before_next
+from telemetry.delivery_rules import Accepted, DeliveryFailure, retry_delay
 from telemetry.lifecycle import DELIVERY, DeliveryStatus
 from telemetry.models import Delivery
 from telemetry.receipts import Entry
@@ -96,7 +96,9 @@ def upsert_delivery(
     return UpsertResult(found, Change.CHANGED)
 
 
-def pause_delivery(delivery: Delivery, *, now: datetime, ctx: ActingContext, failure: Failure | None = None) -> None:
+def pause_delivery(
+    delivery: Delivery, *, now: datetime, ctx: ActingContext, failure: DeliveryFailure | None = None
+) -> None:
     """Stop sending until somebody resumes it: a person's action, or its own after `failure`. `delivery` is locked."""
     require_unit_of_work(ctx.tenant_id)
     _move(delivery, DeliveryStatus.PAUSED)
@@ -151,7 +153,7 @@ def lease_batch(delivery_id: uuid.UUID, *, now: datetime, ctx: ActingContext) ->
     return Batch(found, receipts)
 
 
-def settle_delivered(batch: Batch, taken: Taken, *, now: datetime, ctx: ActingContext) -> bool:
+def settle_delivered(batch: Batch, taken: Accepted, *, now: datetime, ctx: ActingContext) -> bool:
     """The receiver has it: move on. False when another worker holds the delivery by now; then nothing changes.
 
     What it rejected is not sent again: the row counts it, and a receipt says so once until it takes a whole batch.
@@ -180,7 +182,9 @@ def settle_delivered(batch: Batch, taken: Taken, *, now: datetime, ctx: ActingCo
     return True
 
 
-def settle_failed(batch: Batch, failure: Failure, *, now: datetime, ctx: ActingContext, rng: random.Random) -> None:
+def settle_failed(
+    batch: Batch, failure: DeliveryFailure, *, now: datetime, ctx: ActingContext, rng: random.Random
+) -> None:
     """The receiver does not have it, or may not: the same batch is tried again, or the delivery pauses itself."""
     delivery = _still_ours(batch, ctx=ctx)
     if delivery is None:
@@ -189,7 +193,7 @@ def settle_failed(batch: Batch, failure: Failure, *, now: datetime, ctx: ActingC
     delivery.attempts += 1
     delivery.failure, delivery.detail = failure.failure, failure.detail[:500]
     delivery.failing_since = delivery.failing_since or now
-    wait = wait_before_next(failure, attempts=delivery.attempts, most=settings.THREADA_DELIVERY_TRIES, rng=rng)
+    wait = retry_delay(failure, attempts=delivery.attempts, most=settings.THREADA_DELIVERY_TRIES, rng=rng)
     delivery.next_try_at = None if wait is None else now + timedelta(seconds=wait)
     delivery.save()
     if wait is None and delivery.status == DeliveryStatus.ACTIVE:

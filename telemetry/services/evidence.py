@@ -99,14 +99,14 @@ def evidence_of(
     with archive.member(RECEIPTS_FILE) as out, _receipts(file, compression) as lines:
         while block := lines.read(_READ_BYTES):
             out.write(block)
-            yield archive.taken()
+            yield archive.drain()
     touched: set[int] = set()
     with archive.member(POSITIONS_FILE) as out, _receipts(file, compression) as stream:
         for lines_read in batched(stream, _LINES_AT_ONCE):
             places = _places(lines_read, checkpoint)
             touched.update(place // TILE_HASHES for place in places if place is not None)
             out.write("".join("-\n" if place is None else f"{place}\n" for place in places).encode())
-            yield archive.taken()
+            yield archive.drain()
     for tiles in batched(
         _tiles(checkpoint.size, touched, whole_log=WHOLE_LOG if whole_log is None else whole_log), 256
     ):

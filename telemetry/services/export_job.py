@@ -196,10 +196,10 @@ class _Beat(threading.Thread):
         export = self._export
         try:
             with unit_of_work(export.tenant_id):
-                held = TelemetryExport.objects.filter(
+                renewed = TelemetryExport.objects.filter(
                     tenant_id=export.tenant_id, id=export.id, status=ExportStatus.RUNNING, attempt=export.attempt
                 ).update(rows=export.rows, size=export.size, lease_until=clock.now() + LEASE)
         except Exception:  # the next beat tries again; without any, the lease runs out
             log.warning("export_beat_failed", export=export.public_id, exc_info=True)
         else:
-            self.is_lost = not held
+            self.is_lost = not renewed

@@ -60,12 +60,12 @@ def _archive(name: str, checkpoint: InstanceCheckpoint) -> Iterator[bytes]:
     with archive.member(ENTRIES_FILE) as out:
         for rows in batched(stream(_ENTRIES, [checkpoint.size]), _LINES_AT_ONCE):
             out.write("".join(note for (note,) in rows).encode())
-            yield archive.taken()
+            yield archive.drain()
     with archive.member(CHECKPOINTS_FILE) as out:
         for tenant_id in Tenant.objects.order_by("id").values_list("id", flat=True):
             if note := _checkpoint_of(tenant_id, checkpoint):
                 out.write(note.encode())
-            yield archive.taken()
+            yield archive.drain()
     yield archive.finish()
 
 

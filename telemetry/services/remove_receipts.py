@@ -53,6 +53,8 @@ def remove_receipts(receipt_ids: Sequence[uuid.UUID], *, batch_id: uuid.UUID, ct
         batch_size=1000,
     )
     with platform_role():
-        doomed = Receipt.objects.filter(tenant_id=ctx.tenant_id, id__in=[receipt_id for receipt_id, _ in removed])
-        doomed._raw_delete(doomed.db)
+        rows_to_delete = Receipt.objects.filter(
+            tenant_id=ctx.tenant_id, id__in=[receipt_id for receipt_id, _ in removed]
+        )
+        rows_to_delete._raw_delete(rows_to_delete.db)
     return removal_sha256(removed)

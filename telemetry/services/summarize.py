@@ -1,4 +1,4 @@
-"""The summary: figures of governed work over whole days, by one of the documented dimensions."""
+"""The summary: metrics of governed work over whole days, by one of the documented dimensions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ MAX_GROUPS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Figures from `first` to `last`, both included, and how far they reach.
+    """Metrics from `first` to `last`, both included, and how far they reach.
 
-    `as_of`: when the last counted receipt was written; `uncounted`: sealed receipts that are not in the figures yet.
+    `as_of`: when the last counted receipt was written; `uncounted`: sealed receipts that are not in the metrics yet.
     `left_out`: groups beyond the first `MAX_GROUPS`; they are in the total.
     """
 
@@ -69,7 +69,7 @@ def days_of(after: datetime | None, before: datetime | None, *, now: datetime) -
 def summarize(
     bound: SummaryFilters, first: date, last: date, *, ctx: ActingContext, group_by: str | None = None
 ) -> Summary:
-    """The figures of what `bound` chooses among the tenant's counts, on the days from `first` to `last`; `group_by` is
+    """The metrics of what `bound` chooses among the tenant's counts, on the days from `first` to `last`; `group_by` is
     one of `DIMENSIONS`. Two statements."""
     total, groups = total_of(_grouped(bound, first, last, group_by, ctx=ctx))
     if group_by is None:

@@ -1,1 +1,1 @@
-"""Figures of governed work, kept up as receipts are sealed: what to count, how to estimate, what to show. Pure."""
+"""Metrics of governed work, kept up as receipts are sealed: what to count, how to estimate, what to show. Pure."""

@@ -1,6 +1,6 @@
-"""What one receipt adds to the figures. Pure.
+"""What one receipt adds to the metrics. Pure.
 
-A figure is a count of a measure under a label, e.g. `decided` under `deny`, or `decision_time` under the bucket that
+A metric is a count of a measure under a label, e.g. `decided` under `deny`, or `decision_time` under the bucket that
 the time fell into.
 """
 

@@ -1,4 +1,4 @@
-"""The figures of one selection, from its counts. Pure."""
+"""Metrics of a selection of governed work, derived from its counts. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXECUTION_ENDS: Final = ("succeeded", "failed", "outcome_unknown", "rejected", "
 
 @dataclass
 class SummaryMetrics:
-    """Counts by measure and label, and what follows from them."""
+    """Counts by measure and label, with the rates and quantiles derived from them."""
 
     counts: dict[Measure, Counter[str]] = field(default_factory=lambda: {measure: Counter() for measure in Measure})
 
@@ -54,7 +54,7 @@ class SummaryMetrics:
 
 
 def total_of(rows: Iterable[tuple[str, str, str, int]]) -> tuple[SummaryMetrics, dict[str, SummaryMetrics]]:
-    """The figures of all `rows` (group, measure, label, count), and those of each group."""
+    """Return the metrics of all `rows` (group, measure, label, count), and those of each group."""
     total = SummaryMetrics()
     groups: dict[str, SummaryMetrics] = {}
     for group, measure, label, count in rows:

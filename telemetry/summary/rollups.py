@@ -1,7 +1,7 @@
 """Which of the kept sums answers a question: those by one dimension, where no more than that one is asked about. Pure.
 
 Counts are kept for every combination of the dimensions that occurred; of many workflows, versions and integrations
-these are very many. The sums by day and one dimension are few, and hold the same figures.
+these are very many. The sums by day and one dimension are few, and contain the same metrics.
 """
 
 from __future__ import annotations

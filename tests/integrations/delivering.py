@@ -13,7 +13,7 @@ import pytest
 from integrations.services import deliver
 from integrations.services.deliver import configure_delivery, run_delivery
 from integrations.services.senders.file import file_of
-from telemetry.delivery_metrics import delivery_measurements
+from telemetry.delivery_metrics import delivery_metrics
 from telemetry.models import Delivery, LogLeaf, Receipt
 from telemetry.receipts import Entry
 from telemetry.services.record import record
@@ -115,7 +115,7 @@ def delete_receipt(tenant: Tenant, index: int) -> LogLeaf:
     return leaf
 
 
-def figures() -> dict[tuple[str, Any], float]:
+def metrics() -> dict[tuple[str, Any], float]:
     """What `/metrics` would say about deliveries, by name and labels."""
     with platform_role():
-        return {(found.name, found.labels): found.value for found in delivery_measurements()}
+        return {(found.name, found.labels): found.value for found in delivery_metrics()}

@@ -50,7 +50,7 @@ def test_whole_documents() -> None:
     assert [str(reference) for reference in webhook.secret_references] == ["env:NEW_KEY", "env:OLD_KEY"]
     assert (chat.base_url, chat.settings) == ("https://hooks.slack.com", "slack")
     assert [str(reference) for reference in chat.secret_references] == ["env:TEAM_CHAT"]
-    assert (mail.base_url, mail.reached_at) == (None, "https://mail.example.com:587")
+    assert (mail.base_url, mail.connection_url) == (None, "https://mail.example.com:587")
     assert mail.settings.url == "smtp+starttls://mail.example.com:587"
     assert [str(reference) for reference in mail.secret_references] == ["env:MAIL_PASSWORD"]
     assert all(not document.action(slug).idempotent for document, slug in ((webhook, "case_ready"), (chat, "tell")))

@@ -10,7 +10,7 @@ import pytest
 from integrations import sweeps
 from integrations.services import deliver
 from integrations.services.senders.file import file_of
-from telemetry.delivery_rules import Failure, Taken, wait_before_next
+from telemetry.delivery_rules import Accepted, DeliveryFailure, retry_delay
 from telemetry.lifecycle import DELIVERY, DeliveryStatus
 from telemetry.models import Delivery
 from telemetry.services import deliveries
@@ -68,22 +68,22 @@ def test_who_lost_the_lease_settles_nothing(tenant: Tenant, receiver: Receiver) 
     run(delivery)
     moved = again(delivery).next_index
     with unit_of_work(tenant.id):
-        assert deliveries.settle_delivered(stale, Taken(), now=clock.now(), ctx=ctx) is False
-        deliveries.settle_failed(stale, Failure("timeout", ""), now=clock.now(), ctx=ctx, rng=random.Random(1))
+        assert deliveries.settle_delivered(stale, Accepted(), now=clock.now(), ctx=ctx) is False
+        deliveries.settle_failed(stale, DeliveryFailure("timeout", ""), now=clock.now(), ctx=ctx, rng=random.Random(1))
     assert (again(delivery).next_index, again(delivery).attempts, again(delivery).failure) == (moved, 0, "")
 
 
 def test_waiting_doubles_to_five_minutes_and_then_pauses() -> None:
-    failure = Failure("timeout", "")
-    waits = [wait_before_next(failure, attempts=n, most=12, rng=random.Random(n)) for n in range(1, 14)]
+    failure = DeliveryFailure("timeout", "")
+    waits = [retry_delay(failure, attempts=n, most=12, rng=random.Random(n)) for n in range(1, 14)]
     assert waits[11:] == [None, None]
     for number, wait in enumerate(waits[:11]):
         ceiling = min(300.0, 2.0**number)
         assert wait is not None
         assert ceiling / 2 <= wait <= ceiling
-    assert wait_before_next(Failure("rejected_by_receiver", ""), attempts=4, most=12, rng=random.Random(1)) is None
-    assert wait_before_next(Failure("timeout", "", is_final=True), attempts=1, most=12, rng=random.Random(1)) is None
-    asked = wait_before_next(Failure("rate_limited", "", 9e9), attempts=1, most=12, rng=random.Random(1))
+    assert retry_delay(DeliveryFailure("rejected_by_receiver", ""), attempts=4, most=12, rng=random.Random(1)) is None
+    assert retry_delay(DeliveryFailure("timeout", "", is_final=True), attempts=1, most=12, rng=random.Random(1)) is None
+    asked = retry_delay(DeliveryFailure("rate_limited", "", 9e9), attempts=1, most=12, rng=random.Random(1))
     assert asked is not None
     assert 3600 < asked <= 3601
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from integrations.attempt_failures import FailureClass
 from integrations.documents import read_integration
-from integrations.limits import Limits, calls_within, is_well, rate_opens_at
+from integrations.limits import Limits, calls_within, rate_opens_at, receiver_is_healthy
 from threada_site.kernel.errors import DocumentInvalid
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -28,14 +28,14 @@ def after(seconds: float) -> datetime:
 
 def test_they_are_read_from_the_document() -> None:
     assert read_integration(SPEC).limits == Limits()
-    assert read_integration(SPEC).limits.are_none
+    assert read_integration(SPEC).limits.are_unbounded
     written = {
         "limits": {"concurrency": 5, "rate": {"calls": 100, "per": "PT1M"}},
         "breaker": {"failures": 3, "rest": 7},
     }
     limits = read_integration({**SPEC, **written}).limits
-    assert limits == Limits(concurrency=5, calls=100, per_s=60.0, failures=3, rest_s=7.0)
-    assert not limits.are_none
+    assert limits == Limits(concurrency=5, calls=100, per_s=60.0, failures=3, backoff_s=7.0)
+    assert not limits.are_unbounded
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_no_window_ever_holds_more_calls_than_allowed(asked: list[float], calls:
 
 
 def test_what_failures_say_of_the_receiver() -> None:
-    told = {failure: is_well(failure) for failure in FailureClass}
+    told = {failure: receiver_is_healthy(failure) for failure in FailureClass}
     assert {failure for failure, well in told.items() if well is False} == {
         FailureClass.TIMEOUT,
         FailureClass.CONNECTION_REFUSED,
@@ -97,4 +97,4 @@ def test_what_failures_say_of_the_receiver() -> None:
         FailureClass.REJECTED_BY_RECEIVER,
         FailureClass.RATE_LIMITED,
     }
-    assert is_well(None)
+    assert receiver_is_healthy(None)

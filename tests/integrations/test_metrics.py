@@ -18,7 +18,7 @@ from threada_site.kernel import clock, ids
 pytestmark = pytest.mark.django_db
 
 
-def figures() -> dict[tuple[str, str], float]:
+def metrics() -> dict[tuple[str, str], float]:
     text = Api().get("/metrics", headers={"Accept": "text/plain"}).content.decode()
     assert "acme" not in text
     return {
@@ -64,7 +64,7 @@ def test_they_say_how_executions_end_how_long_calls_take_and_who_is_ill() -> Non
                 status="running",
                 waiting_until=now + timedelta(hours=1),
             ).save(force_insert=True)
-    found = figures()
+    found = metrics()
     assert found["threada_executions_ended", "succeeded"] == 10
     assert found["threada_executions_ended", "failed"] == 4
     assert found["threada_executions_ended", "cancelled"] == 0

@@ -15,7 +15,7 @@ from tests.integrations.delivering import (
     again,
     change,
     due_now,
-    figures,
+    metrics,
     run,
     tell,
 )
@@ -150,7 +150,7 @@ def test_rejected_records_are_counted_said_once_and_not_sent_again(
     run(delivery)  # it is rejected too: counted, and no further receipt
     assert again(delivery).rejected == 3
     assert seal_queued(tenant) == more
-    assert figures()["threada_delivery_rejected_receipts", (("status", "active"),)] == 3
+    assert metrics()["threada_delivery_rejected_receipts", (("status", "active"),)] == 3
     page = browser.get("/console/telemetry/delivery/siem/change/").content.decode()
     assert "The collector rejected receipts of the last batch; they are not sent again: too old" in page
     collector.behave()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from integrations.attempt_failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
-from integrations.retry import LONGEST_WAIT_S, MAX_WORKER_DEATHS, GiveUp, Retry, RetryPolicy, next_try
+from integrations.retry import MAX_WAIT_S, MAX_WORKER_DEATHS, GiveUp, Retry, RetryPolicy, next_try
 
 POLICY = RetryPolicy(attempts=5, backoff_s=2.0, max_backoff_s=60.0)
 FAILED = GiveUp(ExecutionStatus.FAILED)
@@ -96,7 +96,7 @@ def test_wait_is_full_jitter_under_a_doubling_ceiling() -> None:
 
 
 def test_receiver_is_not_asked_before_it_wants_to_be() -> None:
-    for asked, floor in ((30.0, 30.0), (-5.0, 0.0), (10**9, LONGEST_WAIT_S)):
+    for asked, floor in ((30.0, 30.0), (-5.0, 0.0), (10**9, MAX_WAIT_S)):
         result = after(F.RATE_LIMITED, ambiguous=False, idempotent=True, retry_after_s=asked)
         assert isinstance(result, Retry)
         assert floor <= result.after_s <= floor + 2.0
@@ -116,7 +116,7 @@ def test_nothing_ambiguous_is_repeated_blindly_or_called_failed(
     blind = next_try(failure, ambiguous=True, idempotent=False, rng=random.Random(seed), **rest)  # type: ignore[arg-type]
     assert blind == UNKNOWN
     safe = next_try(failure, ambiguous=True, idempotent=True, rng=random.Random(seed), **rest)  # type: ignore[arg-type]
-    assert safe == UNKNOWN or (isinstance(safe, Retry) and 0 <= safe.after_s <= LONGEST_WAIT_S + 60)
+    assert safe == UNKNOWN or (isinstance(safe, Retry) and 0 <= safe.after_s <= MAX_WAIT_S + 60)
 
 
 def test_no_try_begins_after_the_deadline_for_all_tries() -> None:

@@ -21,9 +21,9 @@ from tests.integrations.delivering import (
     change,
     due_now,
     events,
-    figures,
     killed_before_settling,
     lose_worker,
+    metrics,
     run,
     sequence,
     stored,
@@ -170,7 +170,7 @@ def test_it_pauses_itself_says_so_and_goes_on_where_it_stopped(receiver: Receive
     (told,) = office.bodies("telemetry.delivery_paused")
     assert (told["actor"]["principal"], told["outcome"]) == ("system", {"reason_codes": ["rejected_by_receiver"]})
     assert sweeps.enqueue_due_deliveries(now=clock.now()) == 0
-    measured, paused = figures(), (("status", "paused"),)
+    measured, paused = metrics(), (("status", "paused"),)
     assert measured["threada_deliveries", paused] == 1
     assert measured["threada_delivery_behind_receipts", paused] == sealed
     receiver.behave()

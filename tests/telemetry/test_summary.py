@@ -1,4 +1,4 @@
-"""The summary: sealed work is counted once, late commits too; figures by group; the page of charts."""
+"""The summary: sealed work is counted once, late commits too; metrics by group; the page of charts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from telemetry.services import summarize as summarize_module
 from telemetry.services import summary_counts
 from telemetry.services.summarize import days_of, summarize
 from telemetry.services.summary_counts import count_sealed, tenants_to_count
-from telemetry.summary.metrics import EXECUTION_ENDS
 from telemetry.summary.measures import Measure
+from telemetry.summary.metrics import EXECUTION_ENDS
 from telemetry.summary.rollups import Slice, slice_for
 from telemetry.tasks import count
 from tests.client import Api
@@ -204,7 +204,7 @@ def test_the_page_draws_the_same_figures(worked: Office, client: Any) -> None:
     client.force_login(worked.people["ada"])
     page = client.get("/console/summary/", {"by": "channel", "days": "7"})
     assert page.status_code == 200
-    assert dict(page.context["figures"])["received"] == "3"
+    assert dict(page.context["metrics"])["received"] == "3"
     assert [row["received"] for row in page.context["table"]] == [3]
     received, *_ = page.context["charts"]
     assert len(received.bars) == 7

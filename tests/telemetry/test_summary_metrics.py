@@ -1,4 +1,4 @@
-"""What receipts add to the figures, and what follows from counts: against plain counting and sorting."""
+"""What receipts add to the metrics, and what follows from counts: against plain counting and sorting."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.summary.metrics import SummaryMetrics, total_of
 from telemetry.summary.measures import Measure, measures
+from telemetry.summary.metrics import SummaryMetrics, total_of
 from telemetry.summary.quantiles import RELATIVE_ERROR, SHORTEST_S, bucket_of, quantile, seconds_of
 
 

@@ -12,21 +12,21 @@ import structlog
 from django.conf import settings
 
 from integrations.services.senders.events import event_of
-from telemetry.delivery_rules import Failure, Taken
+from telemetry.delivery_rules import Accepted, DeliveryFailure
 from telemetry.models import Delivery
 from telemetry.services.deliveries import Batch
 
 log = structlog.get_logger("threada.deliveries")
 
 
-def write_to_file(batch: Batch) -> Taken | Failure:
+def write_to_file(batch: Batch) -> Accepted | DeliveryFailure:
     """One try."""
     try:
-        return Taken(file_size=_append(batch))
+        return Accepted(file_size=_append(batch))
     except OSError as error:
         log.warning("delivery_file_failed", delivery=batch.delivery.slug, error=str(error))
         detail = f"The file cannot be written: {error.strerror or type(error).__name__}."
-        return Failure("export_target_unavailable", detail)
+        return DeliveryFailure("export_target_unavailable", detail)
 
 
 def file_of(delivery: Delivery) -> Path:

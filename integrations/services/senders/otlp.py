@@ -22,11 +22,11 @@ import structlog
 from django.conf import settings
 
 from integrations.attempt_failures import FailureClass, TransportFailure
-from integrations.otlp_headers import filled
+from integrations.otlp_headers import fill_headers
 from integrations.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.services.senders.http_delivery import post, with_secret
 from integrations.transport import OutboundAnswer
-from telemetry.delivery_rules import Failure, Taken
+from telemetry.delivery_rules import Accepted, DeliveryFailure
 from telemetry.models import Delivery
 from telemetry.services.deliveries import Batch
 from threada_site.kernel import clock, ids
@@ -39,7 +39,7 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 log = structlog.get_logger("threada.deliveries")
 
 
-def send_to_collector(batch: Batch) -> Taken | Failure:
+def send_to_collector(batch: Batch) -> Accepted | DeliveryFailure:
     """One try."""
     delivery = batch.delivery
     try:
@@ -57,10 +57,10 @@ def send_to_collector(batch: Batch) -> Taken | Failure:
     except TransportFailure as failure:
         return _of_failure(failure)
     if 200 <= answer.status < 300:
-        return _taken(answer, batch, secret)
+        return _accepted(answer, batch, secret)
     judged = outcome_of_answer(answer, now=clock.now())
     said = _printable(_status_message(answer), secret)
-    return Failure(
+    return DeliveryFailure(
         (judged.failure or FailureClass.BAD_RESPONSE).value,
         f"{judged.detail} It says: {said}" if said else judged.detail,
         judged.retry_after_s,
@@ -71,8 +71,8 @@ def send_to_collector(batch: Batch) -> Taken | Failure:
 def _secret_and_headers(delivery: Delivery) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The secret, "" where there is none, and the headers with it. Raises `TransportFailure`."""
     if delivery.secret is None:
-        return "", filled(delivery.headers, "")
-    return with_secret(delivery, lambda secret: (secret, filled(delivery.headers, secret)))
+        return "", fill_headers(delivery.headers, "")
+    return with_secret(delivery, lambda secret: (secret, fill_headers(delivery.headers, secret)))
 
 
 def _message(batch: Batch) -> bytes:
@@ -97,16 +97,16 @@ def _message(batch: Batch) -> bytes:
     )
 
 
-def _of_failure(failure: TransportFailure) -> Failure:
+def _of_failure(failure: TransportFailure) -> DeliveryFailure:
     """No answer, or one whose body is of no use: then its status decides, unless it says taken."""
     if failure.status is not None and not 200 <= failure.status < 300:
         judged = outcome_of_status(failure.status)
         word = judged.failure or FailureClass.BAD_RESPONSE
-        return Failure(word.value, judged.detail, is_final=failure.status not in RETRYABLE)
-    return Failure(failure.failure.value, failure.detail, failure.retry_after_s)
+        return DeliveryFailure(word.value, judged.detail, is_final=failure.status not in RETRYABLE)
+    return DeliveryFailure(failure.failure.value, failure.detail, failure.retry_after_s)
 
 
-def _taken(answer: OutboundAnswer, batch: Batch, secret: str) -> Taken | Failure:
+def _accepted(answer: OutboundAnswer, batch: Batch, secret: str) -> Accepted | DeliveryFailure:
     """A 2xx answer. Empty is the message of a full success."""
     from google.protobuf.json_format import Parse, ParseError
     from google.protobuf.message import DecodeError
@@ -123,12 +123,12 @@ def _taken(answer: OutboundAnswer, batch: Batch, secret: str) -> Taken | Failure
             raise DecodeError(media_type)
     except (DecodeError, ParseError, UnicodeDecodeError):
         detail = f"The answer is not that of an OTLP collector ({answer.status}, {media_type[:80]})."
-        return Failure(FailureClass.BAD_RESPONSE.value, detail)
+        return DeliveryFailure(FailureClass.BAD_RESPONSE.value, detail)
     rejected = min(max(said.partial_success.rejected_log_records, 0), len(batch.receipts))
     words = _printable(said.partial_success.error_message, secret)
     if rejected or words:
         log.warning("delivery_partly_taken", delivery=batch.delivery.slug, rejected=rejected, said=words)
-    return Taken(rejected=rejected, detail=words)
+    return Accepted(rejected=rejected, detail=words)
 
 
 def _status_message(answer: OutboundAnswer) -> str:

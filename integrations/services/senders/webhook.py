@@ -10,18 +10,18 @@ from integrations.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.services.senders.events import event_of
 from integrations.services.senders.http_delivery import post, with_secret
 from integrations.standard_webhooks import signed_headers, signing_key
-from telemetry.delivery_rules import Failure, Taken
+from telemetry.delivery_rules import Accepted, DeliveryFailure
 from telemetry.services.deliveries import Batch
 from threada_site.kernel import clock
 
 
-def send_to_webhook(batch: Batch) -> Taken | Failure:
+def send_to_webhook(batch: Batch) -> Accepted | DeliveryFailure:
     """One try."""
     outcome = _sent(batch)
     if outcome.failure is None:
-        return Taken()
+        return Accepted()
     is_final = (outcome.response or {}).get("status") == 410
-    return Failure(outcome.failure.value, outcome.detail, outcome.retry_after_s, is_final)
+    return DeliveryFailure(outcome.failure.value, outcome.detail, outcome.retry_after_s, is_final)
 
 
 def _sent(batch: Batch) -> Outcome:

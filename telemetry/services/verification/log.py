@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from telemetry.projections import StoredReceipt, projection_problems
+from telemetry.projections import StoredReceipt, projection_mismatches
 from telemetry.services.verification.checkpoints import ArchivedCheckpoint, CheckpointComparison, tenant_log_queries
 from telemetry.services.verification.nodes import StoredNodes
 from telemetry.services.verification.snapshot import stream
@@ -108,7 +108,7 @@ def _check_receipt(
     if leaf_hash(row.body) != bytes(leaf):
         message = "the stored bytes are not the ones that were sealed"
         yield Finding(tenant.slug, "bytes_differ", message, sequence=sequence, receipt=receipt)
-    for code, message in projection_problems(row, tenant_id=tenant.id):
+    for code, message in projection_mismatches(row, tenant_id=tenant.id):
         yield Finding(tenant.slug, code, message, sequence=sequence, receipt=receipt)
 
 
@@ -122,7 +122,7 @@ def _check_unsealed(tenant: Tenant, stats: VerificationStats, watch: Callable[[]
         if not is_queued:
             message = "neither sealed nor queued for it: it was put in, or its leaf was taken out"
             yield Finding(tenant.slug, "never_sealed", message, receipt=receipt)
-        for code, message in projection_problems(row, tenant_id=tenant.id):
+        for code, message in projection_mismatches(row, tenant_id=tenant.id):
             yield Finding(tenant.slug, code, message, receipt=receipt)
     for (receipt_id,) in stream(_QUEUED_WITHOUT, [tenant.id]):
         message = "queued to be sealed, and not in the database any more"
