@@ -1,4 +1,4 @@
-"""How many policy versions are in force on one person's word alone."""
+"""Metric: number of policy versions in force without the confirmation of a second person."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from policies.models import EmergencyPublication
 from policies.publication import EmergencyStatus
-from threada_site.kernel.measurements import Measurement
+from threada_site.kernel.metrics import Metric
 
 
-def emergency_measurements() -> Iterator[Measurement]:
-    """Emergency publications that no second person has confirmed."""
+def emergency_metrics() -> Iterator[Metric]:
+    """Yield the number of unconfirmed emergency publications."""
     unconfirmed = EmergencyPublication.objects.filter(status=EmergencyStatus.OPEN).count()
-    yield Measurement(
+    yield Metric(
         "threada_policy_emergencies_unconfirmed",
         "Policy versions in force that no second person has confirmed.",
         unconfirmed,

@@ -93,7 +93,7 @@ def test_no_receiver_exhausts_the_worker(demo: Demo, receiver: Receiver) -> None
     with running_worker(THREADA_EGRESS_ALLOW="127.0.0.1/32", BANK_TOKEN=BANK_TOKEN) as worker:
         receiver.behave(body={"ok": True})
         assert run_one(demo)["status"] == "succeeded"  # what a worker loads at its first call is no growth
-        figures = []
+        growth = []
         for fault, failures in FAULTS.items():
             receiver.behave(fault=fault, drip_s=0.05, status=200)
             with Memory(worker.pid) as memory:
@@ -103,11 +103,11 @@ def test_no_receiver_exhausts_the_worker(demo: Demo, receiver: Receiver) -> None
             assert attempt["failure"] in failures, fault
             took = datetime.fromisoformat(attempt["finished_at"]) - datetime.fromisoformat(attempt["started_at"])
             assert took.total_seconds() < TIMEOUT_S + SETTLING_S, fault
-            figures.append((fault, round((memory.peak - memory.before) / 2**20, 1), took.total_seconds()))
-            assert memory.peak - memory.before < MOST_GROWTH, figures
+            growth.append((fault, round((memory.peak - memory.before) / 2**20, 1), took.total_seconds()))
+            assert memory.peak - memory.before < MOST_GROWTH, growth
         receiver.behave(body={"ok": True})
         assert run_one(demo)["status"] == "succeeded"
-    print(f"growth in MB, seconds: {figures}")
+    print(f"growth in MB, seconds: {growth}")
 
 
 @pytest.fixture

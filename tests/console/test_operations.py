@@ -54,7 +54,7 @@ def test_operations_show_what_waits_and_why(office: Office, bank: Receiver, admi
     run_jobs()
     page = admin.get(reverse("admin:integrations_execution_operations"))
     assert page.status_code == 200
-    assert {label: value for label, value, _, _ in page.context["figures"] if "second" not in label} == {
+    assert {label: value for label, value, _, _ in page.context["metrics"] if "second" not in label} == {
         "wait for their turn": "1",
         "run": "0",
         "wait for their next try": "0",
@@ -91,11 +91,11 @@ def test_freezing_and_lifting_by_form(office: Office, bank: Receiver, admin: Cli
     said = send(admin, "freeze_new", scope="/bank/pay", reason="The bank is on fire.")
     assert "Nothing of it is sent from now on: pay on bank." in said
     run_jobs()
-    held = office.execution(execution)
-    assert (held.status, bank.requests()) == ("started", [])
+    blocked = office.execution(execution)
+    assert (blocked.status, bank.requests()) == ("started", [])
     with unit_of_work(office.tenant.id):
-        assert held.held_by is not None
-        key = held.held_by.public_id
+        assert blocked.held_by is not None
+        key = blocked.held_by.public_id
     assert execution.public_id in admin.get(reverse("admin:integrations_freeze_change", args=[key])).content.decode()
     page = admin.get(reverse("admin:integrations_execution_change", args=[execution.public_id])).content.decode()
     assert "Held by a freeze" in page

@@ -207,9 +207,9 @@ def test_a_departed_approver_is_seen_at_once_on_the_pages(demo: Demo, busy: Busy
     assert "nobody can decide" in listed
     only = console("admin").get("/console/workitems/workitem/?nobody_can_decide=true")
     assert [busy.item in url for url, _ in only.context["rows"]] == [True]
-    figures = {figure.label: figure for figure in console("admin").get("/console/").context["figures"]}
-    assert (figures["nobody can decide"].value, figures["nobody can decide"].tone) == ("1", "bad")
-    assert figures["nobody can decide"].url == "/console/workitems/workitem/?nobody_can_decide=true"
+    metrics = {metric.label: metric for metric in console("admin").get("/console/").context["metrics"]}
+    assert (metrics["nobody can decide"].value, metrics["nobody can decide"].tone) == ("1", "bad")
+    assert metrics["nobody can decide"].url == "/console/workitems/workitem/?nobody_can_decide=true"
     found = demo.client.get("/work-items", {"nobody_can_decide": "true"}).json()["data"]
     assert [entry["work_item_id"] for entry in found] == [busy.item]
     assert demo.client.get("/work-items", {"nobody_can_decide": "maybe"}).status_code == 422

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
-from policies.metrics import emergency_measurements
+from policies.metrics import emergency_metrics
 from policies.models import EmergencyPublication, Policy, PolicyReplay, PolicyVersion
 from policies.publication import Emergency
 from policies.replay.request import Against, ReplayRequest, request_replay
@@ -323,8 +323,8 @@ def overdue(emergency: EmergencyPublication) -> None:
 
 def measured() -> float:
     with platform_role():
-        (figure,) = emergency_measurements()
-    return figure.value
+        (metric,) = emergency_metrics()
+    return metric.value
 
 
 def test_through_the_api(tenant: Tenant, ctx: ActingContext) -> None:

@@ -97,7 +97,7 @@ def test_a_read_after_a_write_sees_it_while_the_replica_stands_still(
     settings.THREADA_REPLICA_WAIT_MS = 5000
     replica.sql("SELECT pg_wal_replay_resume()")
     replica.catch_up()
-    time.sleep(replicas.BEHIND_REST_S)
+    time.sleep(replicas.BEHIND_BACKOFF_S)
     with asked() as statements:
         assert channels(client) == ["mail", "web"]
     assert len([sql for sql in statements.replica if "policies_channel" in sql]) == 1
@@ -251,7 +251,7 @@ def test_a_replica_that_is_down_is_no_problem(client: Api, settings: Settings) -
         assert replicas.replica_problems() == []
         add_channel(client, "web")
         assert channels(client) == ["web"]
-        assert [(m.name, m.value) for m in replicas.replica_measurements()] == [("threada_replica_up", 0.0)]
+        assert [(m.name, m.value) for m in replicas.replica_metrics()] == [("threada_replica_up", 0.0)]
         with pytest.raises(OperationalError):
             connections["gone"].ensure_connection()
 

@@ -21,7 +21,7 @@ from threada_site.tenancy.models import User
 from workitems.executions.close_item import cancel_work_item
 from workitems.executions.request_action import ActionRequest, execute_action
 from workitems.items.locks import locked_item, locked_step
-from workitems.metrics import notice_measurements
+from workitems.metrics import notice_metrics
 from workitems.models import Notice, NoticeMessage
 from workitems.notices.addressing import address_notice
 from workitems.steps.deadline_sweep import sweep_deadlines
@@ -281,21 +281,20 @@ def test_services_and_agents_are_not_written_to(office: Office, mail_server: Mai
 
 def test_figures_say_what_is_unsent(office: Office, mail_server: MailServer) -> None:
     office.awaiting()
-    figures = measured()
-    assert figures["threada_notices_unsent"] == 1
-    assert 0 <= figures["threada_notices_unsent_oldest_seconds"] < 60
+    metrics = measured()
+    assert metrics["threada_notices_unsent"] == 1
+    assert 0 <= metrics["threada_notices_unsent_oldest_seconds"] < 60
     mail_server.refuse_at, mail_server.refusals = "RCPT", ["550 No such person"]
     run_jobs()
-    figures = measured()
-    assert (figures["threada_notices_unsent"], figures["threada_notices_unsent_oldest_seconds"]) == (0, 0)
-    assert (figures["threada_notices_failed/mail"], figures["threada_notices_failed/chat"]) == (1, 0)
+    metrics = measured()
+    assert (metrics["threada_notices_unsent"], metrics["threada_notices_unsent_oldest_seconds"]) == (0, 0)
+    assert (metrics["threada_notices_failed/mail"], metrics["threada_notices_failed/chat"]) == (1, 0)
 
 
 def measured() -> dict[str, float]:
     with platform_role():
         return {
-            "/".join([figure.name, *(value for _, value in figure.labels)]): figure.value
-            for figure in notice_measurements()
+            "/".join([metric.name, *(value for _, value in metric.labels)]): metric.value for metric in notice_metrics()
         }
 
 

@@ -24,9 +24,9 @@ from threada_site.jobs.engines.choice import engine_problem
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from threada_site.kernel.measurements import Measurement
-from threada_site.tenancy.figures import figures_to_show
+from threada_site.kernel.metrics import Metric
 from threada_site.tenancy.instance_membership import clock_skew, difference, differing_facts
+from threada_site.tenancy.metrics import current_metrics
 from threada_site.tenancy.models import Credential
 
 ME = representation(
@@ -142,7 +142,9 @@ class Readyz(PublicView):
 
 
 class Metrics(PublicView):
-    @operation("getMetrics", "Figures for monitoring, as Prometheus reads them", tag="System", answers={200: METRICS})
+    @operation(
+        "getMetrics", "Metrics for monitoring in the Prometheus text format", tag="System", answers={200: METRICS}
+    )
     def get(self, _request: Any) -> HttpResponse:
         """Instance-wide, without tenants: measured at each request, or by a worker where the web's login may not."""
         registry = CollectorRegistry()
@@ -151,19 +153,19 @@ class Metrics(PublicView):
 
 
 class _Measured:
-    """A Prometheus collector of what the meters named in settings measure."""
+    """Prometheus collector over the metrics of all collectors in `THREADA_METRICS_COLLECTORS`."""
 
     def collect(self) -> list[GaugeMetricFamily]:
         families: dict[str, GaugeMetricFamily] = {}
-        for figure in (*figures_to_show(), _skew()):
-            names, values = [name for name, _ in figure.labels], [value for _, value in figure.labels]
-            family = families.setdefault(figure.name, GaugeMetricFamily(figure.name, figure.description, labels=names))
-            family.add_metric(values, figure.value)
+        for metric in (*current_metrics(), _skew()):
+            names, values = [name for name, _ in metric.labels], [value for _, value in metric.labels]
+            family = families.setdefault(metric.name, GaugeMetricFamily(metric.name, metric.description, labels=names))
+            family.add_metric(values, metric.value)
         return list(families.values())
 
 
-def _skew() -> Measurement:
-    return Measurement(
+def _skew() -> Metric:
+    return Metric(
         "threada_clock_skew_seconds",
         "How far the clock of this web's machine is ahead of the database's.",
         clock_skew(),

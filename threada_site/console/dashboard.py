@@ -1,4 +1,4 @@
-"""The first page: what waits for whom, what stands where, and how much came in lately. Every figure is bounded."""
+"""The first page: what waits for whom, what stands where, and how much came in lately. Every metric is bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep
 
 CAP: Final = 1000
-"""No figure is counted beyond this: "1000+" tells as much."""
+"""No metric is counted beyond this: "1000+" tells as much."""
 STUCK: Final = "nobody_can_decide"
 DAYS: Final = 14
 WAITING_SHOWN: Final = 8
@@ -54,7 +54,7 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
     """What the first page shows to `ctx`: six statements, whatever the tenant holds."""
     alarms = sealing_alarms(ctx)
     if not ctx.has_scope_anywhere(Scope.WORKITEMS_READ):
-        return {"alarms": alarms, "figures": [], "waiting": [], "chart": None}
+        return {"alarms": alarms, "metrics": [], "waiting": [], "chart": None}
     rows = selectors.work_items(ctx)
     stuck = {STUCK: rows.filter(nobody_can_decide=True)}
     items = _capped(_by_status(rows, [s for s in WorkItemStatus if WORK_ITEM.is_open(s)]) | stuck)
@@ -64,8 +64,12 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
     return {
         "alarms": alarms,
         "notices": policy_notices(ctx),
-        "figures": [
-            *(_dashboard_metric("workitems.workitem", status, items) for status in WorkItemStatus if WORK_ITEM.is_open(status)),
+        "metrics": [
+            *(
+                _dashboard_metric("workitems.workitem", status, items)
+                for status in WorkItemStatus
+                if WORK_ITEM.is_open(status)
+            ),
             _dashboard_metric("integrations.execution", ExecutionStatus.OUTCOME_UNKNOWN, runs),
             *([_dashboard_metric("workitems.workitem", STUCK, items, query=f"{STUCK}=true")] if items[STUCK] else []),
         ],

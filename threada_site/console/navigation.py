@@ -46,7 +46,7 @@ _GROUPS: Final = (
     (
         "Evidence",
         (
-            ("Figures", "monitoring", "summary", Scope.TELEMETRY_READ),
+            ("Reports", "monitoring", "summary", Scope.TELEMETRY_READ),
             ("Receipts", "receipt_long", "telemetry_receipt", Scope.TELEMETRY_READ),
             ("Checkpoints", "verified", "telemetry_checkpoint", Scope.TELEMETRY_READ),
             ("Instance log", "fact_check", "telemetry_checkpoint_instance", Scope.TELEMETRY_READ),
@@ -101,7 +101,7 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _may(ctx: ActingContext, scope: Scope | tuple[Scope, ...]) -> bool:
     """Whether one of the scopes of a link is held anywhere."""
-    return any(ctx.holds_anywhere(one) for one in (scope if isinstance(scope, tuple) else (scope,)))
+    return any(ctx.has_scope_anywhere(one) for one in (scope if isinstance(scope, tuple) else (scope,)))
 
 
 def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:

@@ -90,11 +90,11 @@ class ConsoleSite(UnfoldAdminSite):
         return TemplateResponse(request, "console/dashboard.html", context)
 
     def summary(self, request: HttpRequest) -> TemplateResponse:
-        """Figures of governed work."""
+        """Page of reports on governed work."""
         ctx = request.acting_context  # type: ignore[attr-defined]
         if not may_see(ctx):
             raise PermissionDenied
-        context = {**self.each_context(request), "title": "Figures", **summary_page(request, ctx)}
+        context = {**self.each_context(request), "title": "Reports", **summary_page(request, ctx)}
         return TemplateResponse(request, "console/summary.html", context)
 
     def find(self, request: HttpRequest) -> HttpResponse:

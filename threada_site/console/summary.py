@@ -1,4 +1,4 @@
-"""The page of figures: charts over days and a table by workflow, channel, policy version or integration."""
+"""Reports page: charts over days and a table by workflow, channel, policy version or integration."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.http import HttpRequest, QueryDict
 from telemetry import selectors
 from telemetry.filters import SummaryFilters
 from telemetry.services.summarize import Summary, summarize
-from telemetry.summary.figures import EFFECTS, EXECUTION_ENDS, Figures
 from telemetry.summary.measures import Measure
+from telemetry.summary.metrics import EFFECTS, EXECUTION_ENDS, SummaryMetrics
 from threada_site.admin.html import list_url
 from threada_site.console.charts import Chart, Series, ranked, stacked
 from threada_site.kernel import clock
@@ -54,14 +54,14 @@ def summary_page(request: HttpRequest, ctx: ActingContext) -> dict[str, Any]:
     total = by_day.total
     behind = _Behind(first, last, filters)
     return {
-        "figures": _headline(total),
+        "metrics": _headline(total),
         "charts": _charts(by_day, [(first + timedelta(days=n)).isoformat() for n in range(days)], behind),
         "rankings": [
             ("Reasons of policy denials", ranked(total.ranked(Measure.REFUSED)), behind.receipts("policy.decided")),
             ("Requests refused", ranked(total.ranked(Measure.REQUEST_REFUSED)), behind.receipts("request.refused")),
             ("Failures of executions", ranked(total.ranked(Measure.FAILURE)), behind.receipts("execution.failed")),
         ],
-        "table": [_table_row(key, figures) for key, figures in by_group.groups.items()],
+        "table": [_table_row(key, metrics) for key, metrics in by_group.groups.items()],
         "table_title": dict(GROUPS)[by],
         "summary": by_day,
         "periods": PERIODS,
@@ -75,7 +75,7 @@ def summary_page(request: HttpRequest, ctx: ActingContext) -> dict[str, Any]:
 
 
 def may_see(ctx: ActingContext | None) -> bool:
-    return ctx is not None and ctx.holds_anywhere(Scope.TELEMETRY_READ)
+    return ctx is not None and ctx.has_scope_anywhere(Scope.TELEMETRY_READ)
 
 
 class _Behind:
@@ -101,10 +101,10 @@ class _Behind:
 
 def _charts(summary: Summary, days: list[str], behind: _Behind) -> list[Chart]:
     def over_days(measure: Measure, label: str) -> dict[str, float]:
-        return {day: figures.counts[measure][label] for day, figures in summary.groups.items()}
+        return {day: metrics.counts[measure][label] for day, metrics in summary.groups.items()}
 
     def decided(q: float) -> dict[str, float]:
-        return {day: (figures.decision_time(q) or 0) / 60 for day, figures in summary.groups.items()}
+        return {day: (metrics.decision_time(q) or 0) / 60 for day, metrics in summary.groups.items()}
 
     def minutes(q: float) -> str:
         found = summary.total.decision_time(q)
@@ -155,7 +155,7 @@ def _charts(summary: Summary, days: list[str], behind: _Behind) -> list[Chart]:
     ]
 
 
-def _headline(total: Figures) -> list[tuple[str, str]]:
+def _headline(total: SummaryMetrics) -> list[tuple[str, str]]:
     rate, median = total.automation_rate, total.decision_time(0.5)
     executions = total.counts[Measure.EXECUTION]
     return [
@@ -167,14 +167,14 @@ def _headline(total: Figures) -> list[tuple[str, str]]:
     ]
 
 
-def _table_row(key: str, figures: Figures) -> dict[str, Any]:
-    rate = figures.automation_rate
-    median, slow = figures.decision_time(0.5), figures.decision_time(0.95)
-    executions = figures.counts[Measure.EXECUTION]
+def _table_row(key: str, metrics: SummaryMetrics) -> dict[str, Any]:
+    rate = metrics.automation_rate
+    median, slow = metrics.decision_time(0.5), metrics.decision_time(0.95)
+    executions = metrics.counts[Measure.EXECUTION]
     return {
         "key": key or "none",
-        "received": figures.received,
-        "denied": figures.counts[Measure.DECIDED]["deny"],
+        "received": metrics.received,
+        "denied": metrics.counts[Measure.DECIDED]["deny"],
         "rate": "–" if rate is None else f"{rate:.0%}",  # noqa: RUF001
         "median": "–" if median is None else duration(median),  # noqa: RUF001
         "slow": "–" if slow is None else duration(slow),  # noqa: RUF001

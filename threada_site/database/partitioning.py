@@ -17,7 +17,7 @@ from django.db.migrations.operations.special import RunSQL
 from psycopg import errors, sql
 
 from threada_site.kernel import ids
-from threada_site.kernel.measurements import Measurement
+from threada_site.kernel.metrics import Metric
 
 MONTHS_AHEAD: Final = 3
 """Whole months that are made behind the present one."""
@@ -131,7 +131,7 @@ def has_months() -> bool:
     return bool(_value("SELECT to_regprocedure('threada_add_months(text, integer)') IS NOT NULL"))
 
 
-def month_measurements() -> Iterator[Measurement]:
+def month_metrics() -> Iterator[Metric]:
     """How many whole months there are still ahead, of the table that has the fewest, and what lies behind them."""
     now = datetime.now(UTC)
     ahead, beyond = [], 0
@@ -141,12 +141,12 @@ def month_measurements() -> Iterator[Measurement]:
         beyond += _value(_composed("SELECT EXISTS (SELECT FROM {} WHERE {} >= ", table, key) + sql.SQL("%s)"), [end])
         until = ids.instant_of(end)
         ahead.append((until.year - now.year) * 12 + until.month - now.month - 1)
-    yield Measurement(
+    yield Metric(
         "threada_months_ahead",
         "Months behind the present one that have a partition, in the table that has the fewest.",
         max(min(ahead, default=MONTHS_AHEAD), 0),
     )
-    yield Measurement(
+    yield Metric(
         "threada_tables_beyond_months",
         "Tables by month with rows behind their last month.",
         beyond,

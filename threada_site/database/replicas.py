@@ -17,11 +17,11 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 
 from threada_site.database.isolation_checks import login_problems
-from threada_site.kernel.measurements import Measurement
+from threada_site.kernel.metrics import Metric
 
-FAILED_REST_S: Final = 5.0
-WRONG_REST_S: Final = 60.0
-BEHIND_REST_S: Final = 1.0
+FAILED_BACKOFF_S: Final = 5.0
+UNFIT_BACKOFF_S: Final = 60.0
+BEHIND_BACKOFF_S: Final = 1.0
 SECONDS_BETWEEN_LINES: Final = 10.0
 
 log = structlog.get_logger("threada.replica")
@@ -50,7 +50,7 @@ class Replica:
         with self._lock:
             if time.monotonic() < self._resume_at:
                 return False
-            self._resume_at = time.monotonic() + FAILED_REST_S
+            self._resume_at = time.monotonic() + FAILED_BACKOFF_S
             return True
 
     def admit(self) -> None:
@@ -66,14 +66,14 @@ class Replica:
             raise UnfitReplicaError("; ".join(problems))
         self._is_trusted = True
 
-    def leave(self, reason: str, *, rest_s: float, error: object = "") -> None:
+    def leave(self, reason: str, *, backoff_s: float, error: object = "") -> None:
         """A read goes to the primary instead. Without a rest, the next one may come here again."""
         with self._lock:
             self._reads_left += 1
-            if rest_s:
+            if backoff_s:
                 self._failures += 1
                 self._is_trusted = False
-                self._resume_at = time.monotonic() + rest_s
+                self._resume_at = time.monotonic() + backoff_s
             if time.monotonic() - self._said_at < SECONDS_BETWEEN_LINES:
                 return
             self._said_at, reads, self._reads_left = time.monotonic(), self._reads_left, 0
@@ -135,14 +135,14 @@ def replica_problems() -> list[str]:
     return problems
 
 
-def replica_measurements() -> Iterator[Measurement]:
+def replica_metrics() -> Iterator[Metric]:
     """Which replicas answer, and how many bytes of WAL each has still to replay."""
     for alias in settings.THREADA_REPLICAS:
         behind = _bytes_behind(alias)
         labels = (("replica", alias),)
-        yield Measurement("threada_replica_up", "1 where the replica answers.", float(behind is not None), labels)
+        yield Metric("threada_replica_up", "1 where the replica answers.", float(behind is not None), labels)
         if behind is not None:
-            yield Measurement("threada_replica_behind_bytes", "WAL that the replica has to replay.", behind, labels)
+            yield Metric("threada_replica_behind_bytes", "WAL that the replica has to replay.", behind, labels)
 
 
 def _bytes_behind(alias: str) -> float | None:

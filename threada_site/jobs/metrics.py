@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threada_site.jobs.enqueue import depth_left_behind, depth_of_queue
-from threada_site.kernel.measurements import Measurement
+from threada_site.kernel.metrics import Metric
 
 
-def queue_measurements() -> Iterator[Measurement]:
+def queue_metrics() -> Iterator[Metric]:
     """Jobs waiting, jobs running, the seconds that the oldest job which is due has waited, and what an engine that was
     used before has left."""
     depth = depth_of_queue()
-    yield Measurement("threada_jobs_waiting", "Jobs that wait, also those for later.", depth.waiting)
-    yield Measurement("threada_jobs_running", "Jobs that workers have taken.", depth.running)
-    yield Measurement("threada_jobs_oldest_due_seconds", "How long the oldest due job has waited.", depth.oldest_due_s)
+    yield Metric("threada_jobs_waiting", "Jobs that wait, also those for later.", depth.waiting)
+    yield Metric("threada_jobs_running", "Jobs that workers have taken.", depth.running)
+    yield Metric("threada_jobs_oldest_due_seconds", "How long the oldest due job has waited.", depth.oldest_due_s)
     left = depth_left_behind()
-    yield Measurement(
+    yield Metric(
         "threada_jobs_left_behind",
         "Jobs with the engine that is not the one set; a worker takes them over.",
         left.waiting + left.running,
     )
-    yield Measurement(
+    yield Metric(
         "threada_jobs_left_behind_oldest_due_seconds",
         "How long the oldest due job has waited with the engine that is not the one set.",
         left.oldest_due_s,

@@ -88,8 +88,9 @@ class ActingContext:
     """One principal acting in one tenant.
 
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
-    `grants` are the narrower rights on single workflows and integrations, cut the same way. `reauthenticated_at` is the time
-    of the last password entry in this console session; a token never re-authenticates. `revision` names the state of the files that configuration is applied from; versions keep it.
+    `grants` are the narrower scopes on single workflows and integrations, cut the same way. `reauthenticated_at` is the
+    time of the last password entry in this console session; a token never re-authenticates. `revision` names the state
+    of the files that configuration is applied from; versions keep it.
     """
 
     tenant_id: uuid.UUID
@@ -134,17 +135,17 @@ class ActingContext:
             return True
         return integration is not None and scope in self.grants.integrations.get(integration, ())
 
-    def holds_anywhere(self, scope: Scope) -> bool:
+    def has_scope_anywhere(self, scope: Scope) -> bool:
         """Whether this context holds `scope` on at least one object: what lists are filtered by."""
         return scope in self.scopes or any(
-            scope in held for held in (*self.grants.workflows.values(), *self.grants.integrations.values())
+            scope in scopes for scopes in (*self.grants.workflows.values(), *self.grants.integrations.values())
         )
 
     def workflows_with(self, scope: Scope) -> frozenset[uuid.UUID] | None:
         """The workflows on which `scope` is held; None when it is held on the whole tenant."""
         if scope in self.scopes:
             return None
-        return frozenset(workflow for workflow, held in self.grants.workflows.items() if scope in held)
+        return frozenset(workflow for workflow, scopes in self.grants.workflows.items() if scope in scopes)
 
 
 def system_context(

@@ -45,20 +45,20 @@ THREADA_OTLP_ENDPOINT = text("THREADA_OTLP_ENDPOINT") or text("OTEL_EXPORTER_OTL
 THREADA_PUBLIC_URL = text("THREADA_PUBLIC_URL")
 # Web server processes that `up` runs.
 THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)
-# Who measures for `/metrics`: each names the figures of its own layer.
-THREADA_METERS = [
-    "threada_site.jobs.metrics.queue_measurements",
-    "threada_site.database.replicas.replica_measurements",
-    "telemetry.metrics.seal_measurements",
-    "threada_site.database.partitioning.month_measurements",
-    "telemetry.delivery_metrics.delivery_measurements",
-    "integrations.metrics.execution_measurements",
-    "integrations.metrics.ended_measurements",
-    "integrations.metrics.call_measurements",
-    "integrations.metrics.gauge_measurements",
-    "policies.metrics.emergency_measurements",
-    "workitems.metrics.step_measurements",
-    "workitems.metrics.notice_measurements",
+# Collectors of `/metrics`; each layer has its own.
+THREADA_METRICS_COLLECTORS = [
+    "threada_site.jobs.metrics.queue_metrics",
+    "threada_site.database.replicas.replica_metrics",
+    "telemetry.metrics.seal_metrics",
+    "threada_site.database.partitioning.month_metrics",
+    "telemetry.delivery_metrics.delivery_metrics",
+    "integrations.metrics.execution_metrics",
+    "integrations.metrics.ended_metrics",
+    "integrations.metrics.call_metrics",
+    "integrations.metrics.gauge_metrics",
+    "policies.metrics.emergency_metrics",
+    "workitems.metrics.step_metrics",
+    "workitems.metrics.notice_metrics",
 ]
 # The web process is ready once this file exists; without a name it need not wait for one.
 THREADA_READY_FILE = text("THREADA_READY_FILE")

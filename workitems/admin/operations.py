@@ -33,15 +33,19 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
     executions, of_freezes = list_url("integrations.execution"), list_url("integrations.freeze")
     return {
         "now": now,
-        "figures": [
-            _figure("wait for their turn", due, f"{executions}?status=started"),
+        "metrics": [
+            _dashboard_metric("wait for their turn", due, f"{executions}?status=started"),
             ("seconds the oldest of them waits", age, executions, "plain"),
-            _figure("run", runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"),
-            _figure("wait for their next try", started.filter(ready_at__gt=now), f"{executions}?status=started"),
-            _figure("are held by a freeze", started.filter(held_by__isnull=False), f"{executions}?status=started"),
-            _figure("outcome unknown", unknown, f"{executions}?status=outcome_unknown", is_bad=True),
-            _figure("dead letters", dead, f"{executions}?dead_letter=true", is_bad=True),
-            _figure("freezes in force", freezes, f"{of_freezes}?in_force=true", is_bad=True),
+            _dashboard_metric("run", runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"),
+            _dashboard_metric(
+                "wait for their next try", started.filter(ready_at__gt=now), f"{executions}?status=started"
+            ),
+            _dashboard_metric(
+                "are held by a freeze", started.filter(held_by__isnull=False), f"{executions}?status=started"
+            ),
+            _dashboard_metric("outcome unknown", unknown, f"{executions}?status=outcome_unknown", is_bad=True),
+            _dashboard_metric("dead letters", dead, f"{executions}?dead_letter=true", is_bad=True),
+            _dashboard_metric("freezes in force", freezes, f"{of_freezes}?in_force=true", is_bad=True),
         ],
         "freezes": freezes[:_SHOWN],
         "health": health_of(
@@ -54,6 +58,8 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
     }
 
 
-def _figure(label: str, rows: QuerySet[Execution] | QuerySet[Freeze], url: str, *, is_bad: bool = False) -> Any:
+def _dashboard_metric(
+    label: str, rows: QuerySet[Execution] | QuerySet[Freeze], url: str, *, is_bad: bool = False
+) -> Any:
     count = rows.order_by()[: MOST + 1].count()
     return label, f"{MOST}+" if count > MOST else str(count), url, "bad" if is_bad and count else "plain"

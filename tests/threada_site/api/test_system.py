@@ -1,4 +1,4 @@
-"""`/me`, the probes and the figures."""
+"""`/me`, the probes and the metrics."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TestReadyz:
 
 
 class TestMetrics:
-    def figures(self) -> dict[tuple[str, str], float]:
+    def metrics(self) -> dict[tuple[str, str], float]:
         response = Api().get("/metrics", headers={"Accept": "text/plain"})
         assert response.status_code == 200
         assert response.headers["Content-Type"].startswith("text/plain; version=")
@@ -94,10 +94,10 @@ class TestMetrics:
         }
 
     def test_nothing_yet_is_zero_everywhere(self, db: None) -> None:
-        figures = self.figures()
-        assert figures["threada_months_ahead", ""] == 3
-        assert {value for (name, _), value in figures.items() if name != "threada_months_ahead"} == {0.0}
-        assert {name for name, _ in figures} == {
+        metrics = self.metrics()
+        assert metrics["threada_months_ahead", ""] == 3
+        assert {value for (name, _), value in metrics.items() if name != "threada_months_ahead"} == {0.0}
+        assert {name for name, _ in metrics} == {
             "threada_months_ahead",
             "threada_tables_beyond_months",
             "threada_jobs_waiting",
@@ -133,7 +133,7 @@ class TestMetrics:
             "threada_policy_emergencies_unconfirmed",
             "threada_clock_skew_seconds",
         }
-        assert {status for name, status in figures if name == "threada_executions_open"} == {
+        assert {status for name, status in metrics if name == "threada_executions_open"} == {
             "awaiting_approval",
             "started",
             "running",
@@ -145,11 +145,11 @@ class TestMetrics:
             with unit_of_work(place.id):
                 enqueue("workitems.decide_intake", tenant_id=place.id)
                 enqueue("workitems.decide_intake", tenant_id=place.id, run_at=clock.now() + timedelta(hours=1))
-        figures = self.figures()
-        assert figures["threada_jobs_waiting", ""] == 4
-        assert figures["threada_receipts_unsealed", ""] == 2
-        assert 0 <= figures["threada_receipts_unsealed_oldest_seconds", ""] < 60
-        assert 0 <= figures["threada_jobs_oldest_due_seconds", ""] < 60
+        metrics = self.metrics()
+        assert metrics["threada_jobs_waiting", ""] == 4
+        assert metrics["threada_receipts_unsealed", ""] == 2
+        assert 0 <= metrics["threada_receipts_unsealed_oldest_seconds", ""] < 60
+        assert 0 <= metrics["threada_jobs_oldest_due_seconds", ""] < 60
         assert b"acme" not in Api().get("/metrics").content
 
     def test_steps_and_executions_are_counted(self, tenant: Tenant) -> None:
@@ -161,7 +161,7 @@ class TestMetrics:
         with unit_of_work(tenant.id):
             maker.one(DecisionStep)
             maker.build(Execution, status="started").save(force_insert=True)
-        figures = self.figures()
-        assert figures["threada_decision_steps_pending", ""] == 1
-        assert figures["threada_executions_open", "started"] == 1
-        assert figures["threada_executions_open", "running"] == 0
+        metrics = self.metrics()
+        assert metrics["threada_decision_steps_pending", ""] == 1
+        assert metrics["threada_executions_open", "started"] == 1
+        assert metrics["threada_executions_open", "running"] == 0

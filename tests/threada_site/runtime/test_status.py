@@ -1,4 +1,4 @@
-"""`manage.py status`: the figures of `/metrics` for a person, or as JSON."""
+"""`manage.py status`: the metrics of `/metrics` for a person, or as JSON."""
 
 from __future__ import annotations
 

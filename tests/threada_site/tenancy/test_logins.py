@@ -171,19 +171,19 @@ def test_the_web_works_with_its_own_login_and_shows_what_a_worker_measured(insta
     with running_web(instance.both) as url:
         assert get(f"{url}/readyz") == (200, '{"status":"ready"}')
         assert get(f"{url}/work-items", issued.stdout.strip())[0] == 200
-        status, figures = get(f"{url}/metrics")
-        assert (status, re.findall(r"^(threada_\w+)", figures, re.MULTILINE)) == (200, ["threada_clock_skew_seconds"])
+        status, metrics = get(f"{url}/metrics")
+        assert (status, re.findall(r"^(threada_\w+)", metrics, re.MULTILINE)) == (200, ["threada_clock_skew_seconds"])
         worker = subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=BASE_DIR, env=instance.platform)
         try:
             ends = time.monotonic() + 40
-            while "threada_jobs_waiting" not in (figures := get(f"{url}/metrics")[1]):
+            while "threada_jobs_waiting" not in (metrics := get(f"{url}/metrics")[1]):
                 assert time.monotonic() < ends
                 time.sleep(0.3)
         finally:
             worker.terminate()
             assert worker.wait(30) == 0
-    assert re.search(r"^threada_figures_age_seconds [0-9.e-]+$", figures, re.MULTILINE)
-    assert re.search(r"^threada_jobs_waiting \d", figures, re.MULTILINE)
+    assert re.search(r"^threada_figures_age_seconds [0-9.e-]+$", metrics, re.MULTILINE)
+    assert re.search(r"^threada_jobs_waiting \d", metrics, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

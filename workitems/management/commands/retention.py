@@ -71,7 +71,7 @@ class Command(TenantCommand):
 
 
 def as_json(run: RetentionRun) -> dict[str, Any]:
-    """A run as figures."""
+    """Return a run as JSON."""
     return {
         "retention_run_id": run.public_id,
         "status": run.status,

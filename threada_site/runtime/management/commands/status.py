@@ -12,8 +12,8 @@ from django.db import DatabaseError
 from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, unsealed_alarm
 from threada_site import postgres
 from threada_site.database.partitioning import MONTHS_AHEAD
-from threada_site.tenancy.figures import figures_to_show
 from threada_site.tenancy.management.base import ProductCommand
+from threada_site.tenancy.metrics import current_metrics
 
 _MANAGE = str(settings.THREADA_BASE_DIR / "manage.py")
 
@@ -87,11 +87,11 @@ def _processes() -> list[dict[str, Any]]:
 
 
 def _measured() -> dict[str, Any]:
-    """The figures of `/metrics`, without their common prefix; those told apart by labels are added up."""
+    """Return the metrics of `/metrics` without their common prefix; metrics that differ only in labels are summed."""
     totals: dict[str, float] = {}
-    for figure in figures_to_show():
-        key = figure.name.removeprefix("threada_")
-        totals[key] = totals.get(key, 0) + figure.value
+    for metric in current_metrics():
+        key = metric.name.removeprefix("threada_")
+        totals[key] = totals.get(key, 0) + metric.value
     return {key: round(value, 1) if key.endswith("_seconds") else int(value) for key, value in totals.items()}
 
 
