@@ -44,7 +44,7 @@ def locked_version(version: PolicyVersion, *, ctx: ActingContext) -> PolicyVersi
     return rows.get(tenant_id=ctx.tenant_id, id=version.id)
 
 
-def hold_pins(version_ids: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> bool:
+def lock_pins(version_ids: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> bool:
     """Whether open steps that pin these versions still take votes; if so, they do until the transaction ends.
 
     Retiring a version, or publishing another that applies to open steps, waits for whoever holds it, and who asks next

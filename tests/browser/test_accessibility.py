@@ -23,7 +23,7 @@ from tests.telemetry.sealed import sign_in_place
 from tests.telemetry.test_summary import counted
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from workitems.retention.legal_holds import HoldRequest, set_hold
+from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import plan_retention
 from workitems.retention.upsert_rule import upsert_retention_rule
@@ -99,7 +99,7 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
     with unit_of_work(demo.tenant.id):
         upsert_retention_rule("all", parse_retention({"keep_payload": "P90D", "then": "archive"}), ctx=ctx)
         run = plan_retention(now=clock.now(), ctx=ctx)
-        set_hold(HoldRequest(reason="The auditor asked for it.", workflow="vendor_security_review"), ctx=ctx)
+        set_legal_hold(LegalHoldRequest(reason="The auditor asked for it.", workflow="vendor_security_review"), ctx=ctx)
         receipt = Receipt.objects.latest("id")
         Delivery.objects.create(
             tenant_id=demo.tenant.id,

@@ -14,7 +14,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule
-from workitems.retention.legal_holds import HoldRequest, set_hold
+from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import plan_retention
 from workitems.retention.upsert_rule import upsert_retention_rule
@@ -44,7 +44,9 @@ def busy_tenant(demo: Demo) -> Busy:
         FourEyesRule.objects.get_or_create(tenant_id=demo.tenant.id, slug=POLICY_FOUR_EYES)
         upsert_retention_rule("all", parse_retention({"keep_payload": "P90D"}), ctx=acting_system(demo.tenant))
         plan_retention(now=clock.now(), ctx=acting_system(demo.tenant))
-        set_hold(HoldRequest(reason="The auditor asked.", workflow="payments"), ctx=acting_system(demo.tenant))
+        set_legal_hold(
+            LegalHoldRequest(reason="The auditor asked.", workflow="payments"), ctx=acting_system(demo.tenant)
+        )
         services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
     ends_at = rfc3339(clock.now() + timedelta(days=1))
     demo.client.post("/telemetry/exports", {})

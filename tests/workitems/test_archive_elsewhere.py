@@ -255,7 +255,7 @@ def test_what_is_there_already_is_not_sent_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("workitems.retention.archive_ahead.Ahead.holds", killed)
+        patched.setattr("workitems.retention.archive_ahead.Ahead.contains", killed)
         with pytest.raises(KeyboardInterrupt):
             run(office)
     first = server.files()

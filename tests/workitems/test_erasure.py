@@ -33,7 +33,7 @@ from threada_site.tenancy.models import DataSubject, User
 from workitems.executions.freezes import set_freeze
 from workitems.models import LegalHold, WorkItem
 from workitems.retention.erasure import erase_principal, erase_subject
-from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
+from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 from workitems.retention.subject_export import export_principal
 
 KEPT = (
@@ -118,7 +118,7 @@ def test_what_forbids_an_erasure(office: Office) -> None:
     assert stored_rows("tenancy_datasubject", "workitems_workitem") == before
     ended, _, _ = ended_case(office, person="bob@example.org")
     with unit_of_work(office.tenant.id):
-        set_hold(HoldRequest(reason="The auditor asked.", work_item_id=ended.id), ctx=office.ctx("ada"))
+        set_legal_hold(LegalHoldRequest(reason="The auditor asked.", work_item_id=ended.id), ctx=office.ctx("ada"))
     before = stored_rows("tenancy_datasubject", "workitems_workitem")
     with pytest.raises(errors.UnderLegalHold, match=f"{ended} is under a legal hold"):
         erase(office, ended)
@@ -214,17 +214,17 @@ class TestPrincipals:
         assert body["outcome"] == {"sentences": 1, "account": "erased"}
         assert "decision_step.opened" in office.kinds(item)
 
-    def test_reasons_of_freezes_and_holds_are_committed_to_and_go(self, office: Office) -> None:
+    def test_reasons_of_freezes_and_legal_holds_are_committed_and_erased(self, office: Office) -> None:
         office.join("bo", roles=("tenant_admin",))
         with unit_of_work(office.tenant.id):
             frozen = set_freeze(FreezeScope(), reason="Q-FREEZE", ctx=office.ctx("bo")).freeze
-            hold = set_hold(HoldRequest(reason="Q-HOLD", workflow="payments"), ctx=office.ctx("bo"))
-            lift_hold(hold.id, reason="Q-LIFT", ctx=office.ctx("bo"))
-            assert frozen.reason_salt != hold.reason_salt
+            legal_hold = set_legal_hold(LegalHoldRequest(reason="Q-HOLD", workflow="payments"), ctx=office.ctx("bo"))
+            lift_legal_hold(legal_hold.id, reason="Q-LIFT", ctx=office.ctx("bo"))
+            assert frozen.reason_salt != legal_hold.reason_salt
             told = {
                 "freeze.set": commitment(frozen.reason_salt, "Q-FREEZE"),
-                "legal_hold.set": commitment(hold.reason_salt, "Q-HOLD"),
-                "legal_hold.lifted": commitment(hold.reason_salt, "Q-LIFT"),
+                "legal_hold.set": commitment(legal_hold.reason_salt, "Q-HOLD"),
+                "legal_hold.lifted": commitment(legal_hold.reason_salt, "Q-LIFT"),
             }
         for kind, expected in told.items():
             (body,) = office.bodies(kind)
@@ -245,11 +245,11 @@ class TestPrincipals:
         (body,) = office.bodies("principal.erased")
         assert body["outcome"]["account"] == "kept: it belongs to another tenant"
 
-    def test_holds_and_oneself(self, office: Office) -> None:
+    def test_legal_hold_and_own_case_block_erasure(self, office: Office) -> None:
         item, step, _ = office.awaiting()
         office.vote(step, "fay", comment="Q-COMMENT")
         with unit_of_work(office.tenant.id):
-            set_hold(HoldRequest(reason="The auditor asked.", work_item_id=item.id), ctx=office.ctx("ada"))
+            set_legal_hold(LegalHoldRequest(reason="The auditor asked.", work_item_id=item.id), ctx=office.ctx("ada"))
         for name in ("fay", "rita"):
             with unit_of_work(office.tenant.id), pytest.raises(errors.UnderLegalHold):
                 erase_principal(office.people[name], ctx=office.ctx("ada"))

@@ -47,7 +47,7 @@ from workitems.completeness.verify import verify_completeness
 from workitems.configuration.packs import remove_pack
 from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.retention.erasure import erase_subject
-from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
+from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 from workitems.retention.upsert_rule import withdraw_retention
 from workitems.steps.delegations import Absence, delegate, end_delegation
 
@@ -139,8 +139,10 @@ def used_office(office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     about_people(office)
     item, _, _ = ended_case(office)
     with unit_of_work(office.tenant.id):
-        lift_hold(
-            set_hold(HoldRequest(reason="The auditor asked.", work_item_id=item.id), ctx=office.ctx("ada")).id,
+        lift_legal_hold(
+            set_legal_hold(
+                LegalHoldRequest(reason="The auditor asked.", work_item_id=item.id), ctx=office.ctx("ada")
+            ).id,
             reason="Done.",
             ctx=office.ctx("ada"),
         )

@@ -69,9 +69,9 @@ def test_what_is_frozen_is_not_sent_until_it_is_lifted(office: Office, bank: Rec
     run_jobs()
     for _ in range(2):
         run_execution(office.tenant, execution.id)
-    held = office.execution(execution)
-    assert (held.status, held.held_by_id, held.attempts_made) == ("started", row.id, 0)
-    assert held.held_at is not None
+    blocked = office.execution(execution)
+    assert (blocked.status, blocked.held_by_id, blocked.attempts_made) == ("started", row.id, 0)
+    assert blocked.held_at is not None
     assert (office.count(Attempt), bank.requests()) == (0, [])
     assert enqueue_due_executions(now=clock.now()) == 0
     assert office.kinds(item).count("execution.held") == 1
@@ -98,7 +98,7 @@ def test_what_is_not_in_its_scope_runs(office: Office, bank: Receiver, scope: Fr
     assert office.execution(execution).status == "succeeded"
 
 
-def test_another_tenants_freeze_holds_nothing(office: Office, bank: Receiver, other_tenant: Tenant) -> None:
+def test_freeze_of_another_tenant_blocks_nothing(office: Office, bank: Receiver, other_tenant: Tenant) -> None:
     from tests.factories import acting_system
 
     with unit_of_work(other_tenant.id):
@@ -122,7 +122,7 @@ def test_it_names_what_can_no_longer_be_recalled(office: Office, bank: Receiver)
     assert office.execution(waiting).held_by_id == stopped.freeze.id
 
 
-def test_a_held_one_can_be_cancelled_and_explained(office: Office, bank: Receiver) -> None:
+def test_execution_blocked_by_a_freeze_can_be_cancelled_and_explained(office: Office, bank: Receiver) -> None:
     item = office.decided()
     execution = office.execute(item).execution
     row = freeze(office)
@@ -137,7 +137,7 @@ def test_a_held_one_can_be_cancelled_and_explained(office: Office, bank: Receive
     assert (office.execution(execution).status, bank.requests()) == ("cancelled", [])
 
 
-def test_two_freezes_hold_until_both_are_lifted(office: Office, bank: Receiver) -> None:
+def test_two_freezes_block_until_both_are_lifted(office: Office, bank: Receiver) -> None:
     execution = office.execute(office.decided()).execution
     first, second = freeze(office), freeze(office, SCOPES[2])
     run_jobs()
@@ -150,7 +150,7 @@ def test_two_freezes_hold_until_both_are_lifted(office: Office, bank: Receiver) 
     assert office.execution(execution).status == "succeeded"
 
 
-def test_held_time_is_no_time_for_tries(office: Office, bank: Receiver) -> None:
+def test_time_blocked_by_a_freeze_does_not_count_for_attempts(office: Office, bank: Receiver) -> None:
     office.put_bank(base_url=bank.url, retry={"deadline": "PT1M"})
     bank.behave(status=429, headers={"Retry-After": "1"}, times=1)
     execution = office.execute(office.decided()).execution

@@ -84,7 +84,7 @@ def test_a_version_is_superseded_once(office: Office) -> None:
     assert first.superseded_at is None
 
 
-class Held:
+class PausedTransaction:
     """An action in a transaction of its own, in a thread of its own, that is done and not committed yet."""
 
     def __init__(
@@ -134,7 +134,7 @@ def test_the_change_waits_for_a_vote_that_is_being_cast(office: Office, change: 
     _, step, execution = office.awaiting()
     office.vote(step, "fay")
     with ThreadPoolExecutor(2) as pool:
-        vote = Held(pool, partial(unit_of_work, office.tenant.id), partial(office.vote, step, "finn"))
+        vote = PausedTransaction(pool, partial(unit_of_work, office.tenant.id), partial(office.vote, step, "finn"))
         changing = in_thread(pool, partial(CHANGES[change], office))
         assert not is_done_soon(changing)
         vote.commit.set()
@@ -149,7 +149,7 @@ def test_a_vote_waits_for_a_change_that_is_being_made_and_is_refused(office: Off
     _, step, execution = office.awaiting()
     office.vote(step, "fay")
     with ThreadPoolExecutor(2) as pool:
-        changed = Held(pool, partial(unit_of_work, office.tenant.id), partial(CHANGES[change], office))
+        changed = PausedTransaction(pool, partial(unit_of_work, office.tenant.id), partial(CHANGES[change], office))
         voting = in_thread(pool, partial(office.vote, step, "finn"))
         assert not is_done_soon(voting)
         changed.commit.set()
@@ -164,7 +164,7 @@ def test_a_step_opened_while_the_rules_change_is_re_evaluated(office: Office, ch
     """The job that decides open steps again runs before the step is there to be seen."""
     item = office.decided(500)
     with ThreadPoolExecutor(2) as pool:
-        changed = Held(pool, partial(unit_of_work, office.tenant.id), partial(CHANGES[change], office))
+        changed = PausedTransaction(pool, partial(unit_of_work, office.tenant.id), partial(CHANGES[change], office))
         executing = in_thread(pool, partial(office.execute, item))
         assert not is_done_soon(executing)
         changed.commit.set()
@@ -195,11 +195,11 @@ def test_publishing_and_voting_at_the_same_moment_keep_the_version_that_the_step
         "publish": partial(publish, office, ASKS_VERA_TOO, *RULES[2:], applies_to_open=False),
     }
     with ThreadPoolExecutor(2) as pool:
-        held = Held(pool, partial(unit_of_work, office.tenant.id), operations.pop(first))
+        paused = PausedTransaction(pool, partial(unit_of_work, office.tenant.id), operations.pop(first))
         (other,) = (in_thread(pool, operation) for operation in operations.values())
         assert is_done_soon(other)
-        held.commit.set()
-        assert not [error for error in (held.future.result(30), other.result(30)) if isinstance(error, Exception)]
+        paused.commit.set()
+        assert not [error for error in (paused.future.result(30), other.result(30)) if isinstance(error, Exception)]
     assert (office.step(step).status, office.execution(execution).status) == ("approved", "started")
     assert office.step(step).policy_version_ids == pinned
     with unit_of_work(office.tenant.id):

@@ -30,7 +30,7 @@ from threada_site.personal_data.erasable_fields import ErasedJSON, is_erased
 from workitems.models import DecisionStep, Evidence, RetentionRun, Vote, WorkItem
 from workitems.retention import sweep as keeping
 from workitems.retention.case_tables import case_tables
-from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
+from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 from workitems.retention.run import apply_batch
 
 CASE = (WorkItem, Evidence, DecisionStep, Vote, Execution, Envelope, PolicyDecision, Receipt)
@@ -55,9 +55,9 @@ def contents(office: Office, item: WorkItem) -> list[Any]:
         ]  # fmt: skip
 
 
-def set_a_hold(office: Office, **criteria: Any) -> Any:
+def set_a_legal_hold(office: Office, **criteria: Any) -> Any:
     with unit_of_work(office.tenant.id):
-        return set_hold(HoldRequest(reason="The auditor asked.", **criteria), ctx=office.ctx("ada"))
+        return set_legal_hold(LegalHoldRequest(reason="The auditor asked.", **criteria), ctx=office.ctx("ada"))
 
 
 def test_contents_go_and_everything_that_proves_stays(office: Office) -> None:
@@ -232,36 +232,36 @@ def test_the_narrowest_rule_holds_whole(office: Office) -> None:
     ],
     ids=["item", "workflow", "channel", "requester", "time"],
 )
-def test_a_hold_wins_over_every_rule(office: Office, criteria: Any) -> None:
-    held = cancelled(office, days=100)
-    hold = set_a_hold(office, **criteria(held))
+def test_legal_hold_overrides_every_rule(office: Office, criteria: Any) -> None:
+    case = cancelled(office, days=100)
+    legal_hold = set_a_legal_hold(office, **criteria(case))
     put_rule(office, keep_payload="P1D", keep_receipts="P1D")
     assert (dry_run(office).planned_contents, run(office)) == (0, 0)
-    assert not is_erased(office.item(held).payload)
+    assert not is_erased(office.item(case).payload)
     with unit_of_work(office.tenant.id):
-        lift_hold(hold.id, reason="The audit is over.", ctx=office.ctx("ada"))
+        lift_legal_hold(legal_hold.id, reason="The audit is over.", ctx=office.ctx("ada"))
     assert [body["outcome"]["in_force"] for body in office.bodies("legal_hold.lifted")] == [False]
     assert dry_run(office).planned_contents == 1
 
 
-def test_a_hold_on_something_else_holds_nothing(office: Office) -> None:
+def test_legal_hold_does_not_cover_other_cases(office: Office) -> None:
     cancelled(office, days=100)
-    set_a_hold(office, workflow="payments", channel="mail")
-    set_a_hold(office, created_after=clock.now())
+    set_a_legal_hold(office, workflow="payments", channel="mail")
+    set_a_legal_hold(office, created_after=clock.now())
     put_rule(office, keep_payload="P1D")
     assert dry_run(office).planned_contents == 1
 
 
-def test_a_hold_set_after_the_dry_run_still_wins_and_lifting_it_waits_for_the_next(office: Office) -> None:
+def test_legal_hold_set_after_the_dry_run_applies_and_lifting_it_takes_effect_in_the_next(office: Office) -> None:
     item = cancelled(office, days=100)
     put_rule(office, keep_payload="P1D")
-    hold = set_a_hold(office, work_item_id=item.id)
+    legal_hold = set_a_legal_hold(office, work_item_id=item.id)
     planned = dry_run(office)
     with unit_of_work(office.tenant.id):
-        lift_hold(hold.id, reason="Over.", ctx=office.ctx("ada"))
+        lift_legal_hold(legal_hold.id, reason="Over.", ctx=office.ctx("ada"))
     assert (planned.planned_contents, run(office)) == (0, 0), "it was not shown"
     dry_run(office)
-    set_a_hold(office, work_item_id=item.id)
+    set_a_legal_hold(office, work_item_id=item.id)
     assert run(office) == 0
     assert not is_erased(office.item(item).payload)
 
@@ -344,13 +344,13 @@ def test_the_commands_show_then_do(office: Office, capsys: Any) -> None:
     call_command("retention", tenant="acme")
     assert "removed 1 contents and 0 cases with 0 receipts, in 1 batches." in capsys.readouterr().out
     call_command("legal_hold", "set", tenant="acme", workflow="payments", reason="Audit.", requester="rita")
-    hold = capsys.readouterr().out.strip()
-    call_command("legal_hold", "lift", tenant="acme", hold=hold, reason="Over.")
+    legal_hold = capsys.readouterr().out.strip()
+    call_command("legal_hold", "lift", tenant="acme", hold=legal_hold, reason="Over.")
     call_command("legal_hold", "list", tenant="acme")
-    assert f"{hold} lifted: Audit." in capsys.readouterr().out
+    assert f"{legal_hold} lifted: Audit." in capsys.readouterr().out
 
 
-def test_only_a_tenant_admin_sets_rules_and_holds(office: Office) -> None:
+def test_only_a_tenant_admin_sets_rules_and_legal_holds(office: Office) -> None:
     from workitems.retention.rules import parse_retention
     from workitems.retention.run import plan_retention
     from workitems.retention.upsert_rule import upsert_retention_rule
@@ -358,7 +358,7 @@ def test_only_a_tenant_admin_sets_rules_and_holds(office: Office) -> None:
     ctx = office.ctx("fay")
     operations = (
         lambda: upsert_retention_rule("mine", parse_retention({"keep_payload": "P1D"}), ctx=ctx),
-        lambda: set_hold(HoldRequest(reason="Mine.", workflow="payments"), ctx=ctx),
+        lambda: set_legal_hold(LegalHoldRequest(reason="Mine.", workflow="payments"), ctx=ctx),
         lambda: plan_retention(now=clock.now(), ctx=ctx),
     )
     for operation in operations:

@@ -117,7 +117,7 @@ def test_a_case_stays_about_the_same_person(office: Office) -> None:
     assert found_in_tables("Q-PAYLOAD") == set()
 
 
-def test_receipts_hold_no_value_and_no_digest_that_could_be_guessed_at(office: Office) -> None:
+def test_receipts_contain_no_value_and_no_guessable_digest(office: Office) -> None:
     about_people(office)
     _, step, _ = ended_case(office)
     with unit_of_work(office.tenant.id):

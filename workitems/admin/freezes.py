@@ -25,7 +25,7 @@ from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, requires_four_eyes
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.api.freezes import FreezeFilters
-from workitems.executions.freezes import held_by, in_flight, lift_freeze, set_freeze
+from workitems.executions.freezes import executions_blocked_by, in_flight, lift_freeze, set_freeze
 
 _MOST = 300
 
@@ -101,13 +101,13 @@ class FreezeAdmin(TenantAdmin):
     def page(self, row: Freeze, *, ctx: ActingContext) -> dict[str, Any]:
         four_eyes = requires_four_eyes(ctx.tenant_id, FREEZE_FOUR_EYES)
         is_second = ctx.is_person and ctx.principal_id != row.set_by
-        is_permitted = ctx.holds_anywhere(Scope.INTEGRATIONS_MANAGE) and row.lifted_at is None
+        is_permitted = ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE) and row.lifted_at is None
         return {
             "four_eyes": four_eyes,
             "may_lift": is_permitted and (is_second or not four_eyes),
             "needs_another": is_permitted and four_eyes and not is_second,
             "in_flight": [] if row.lifted_at else in_flight(row),
-            "held": held_by(row),
+            "held": executions_blocked_by(row),
             "set_by": _name(row.set_by),
             "lifted_by": _name(row.lifted_by),
         }

@@ -62,17 +62,15 @@ class LegalHoldAdmin(TenantAdmin):
     id_prefix = ids.LEGAL_HOLD
     key = "-id"
     columns = (
-        Column("Hold", lambda hold: html.code(hold.public_id)),
-        Column("Status", lambda hold: html.badge("lifted" if hold.lifted_at else "in force")),
-        Column("Holds", lambda hold: html.tags(_criteria(hold)), is_wide=True),
-        Column("Reason", lambda hold: hold.reason, is_wide=True),
-        Column("Set", lambda hold: html.when(hold.set_at)),
+        Column("Hold", lambda legal_hold: html.code(legal_hold.public_id)),
+        Column("Status", lambda legal_hold: html.badge("lifted" if legal_hold.lifted_at else "in force")),
+        Column("Holds", lambda legal_hold: html.tags(_criteria(legal_hold)), is_wide=True),
+        Column("Reason", lambda legal_hold: legal_hold.reason, is_wide=True),
+        Column("Set", lambda legal_hold: html.when(legal_hold.set_at)),
     )
-    about = (
-        "What is neither removed nor erased until somebody lifts the hold: manage.py legal_hold sets and lifts them."
-    )
+    about = "What is neither removed nor erased until somebody lifts the legal hold: manage.py legal_hold sets and lifts them."
     nothing_yet = "Nothing is held."
-    page_template = "workitems/hold.html"
+    page_template = "workitems/legal_hold.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return LegalHold.objects.filter(tenant_id=ctx.tenant_id).select_related("requester")
@@ -89,14 +87,14 @@ class LegalHoldAdmin(TenantAdmin):
         }
 
 
-def _criteria(hold: LegalHold) -> list[str]:
+def _criteria(legal_hold: LegalHold) -> list[str]:
     """What a hold covers, in words."""
     said = {
-        "work item": hold.work_item_id and ids.public_id(ids.WORK_ITEM, hold.work_item_id),
-        "workflow": hold.workflow,
-        "channel": hold.channel,
-        "requester": hold.requester and str(hold.requester),
-        "from": hold.created_after and f"{hold.created_after:%Y-%m-%d}",
-        "before": hold.created_before and f"{hold.created_before:%Y-%m-%d}",
+        "work item": legal_hold.work_item_id and ids.public_id(ids.WORK_ITEM, legal_hold.work_item_id),
+        "workflow": legal_hold.workflow,
+        "channel": legal_hold.channel,
+        "requester": legal_hold.requester and str(legal_hold.requester),
+        "from": legal_hold.created_after and f"{legal_hold.created_after:%Y-%m-%d}",
+        "before": legal_hold.created_before and f"{legal_hold.created_before:%Y-%m-%d}",
     }
     return [f"{name}: {value}" for name, value in said.items() if value]

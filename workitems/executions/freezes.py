@@ -115,7 +115,7 @@ def in_flight(freeze: Freeze) -> list[Execution]:
     return list(executions_in(freeze.scope, tenant_id=freeze.tenant_id, status=ExecutionStatus.RUNNING)[:MOST_NAMED])
 
 
-def held_by(freeze: Freeze) -> list[Execution]:
+def executions_blocked_by(freeze: Freeze) -> list[Execution]:
     """The first executions that a freeze holds, or held until a moment ago; at most 200."""
     held = Execution.objects.filter(tenant_id=freeze.tenant_id, held_by=freeze, status=ExecutionStatus.STARTED)
     return list(held.order_by("id")[:MOST_NAMED])

@@ -3,7 +3,7 @@
 1. In a unit of work, the files of the next batch are written into a folder of this machine (`spool`).
 2. Outside any, they are sent, and read back from there (`send`).
 3. In the unit of work that removes, the same rows are read once more under their locks: only if they make the very same
-   bytes are they removed (`Ahead.holds`). Otherwise the batch is archived again.
+   bytes are they removed (`Ahead.contains`). Otherwise the batch is archived again.
 
 A file's name holds a digest of its batch's contents, so two that archive at once, or a try after one that was killed,
 never spoil what another has sent. What a try left behind that removed nothing is named by no receipt.
@@ -57,7 +57,7 @@ class Ahead:
     archived: Archived
     scratch: Path
 
-    def holds(self, run: RetentionRun, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> bool:
+    def contains(self, run: RetentionRun, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> bool:
         """Whether what was sent is what these cases hold now. Reads them all."""
         if (self.run_id, self.number, self.phase) != (run.id, number_of(run), phase):
             return False

@@ -65,14 +65,14 @@ def count_due(rule: Rule, rules: Sequence[Rule], phase: Phase, *, as_of: datetim
     return rows.filter(_due_by(rule, rules, phase, as_of=as_of)).count()
 
 
-def held_items(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
+def items_under_legal_hold(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
     """Items under a legal hold that has not been lifted."""
-    return WorkItem.objects.filter(Exists(_holds_on_row(tenant_id)), tenant_id=tenant_id)
+    return WorkItem.objects.filter(Exists(_legal_holds_on_row(tenant_id)), tenant_id=tenant_id)
 
 
-def holds_on(item: WorkItem) -> list[LegalHold]:
+def legal_holds_on(item: WorkItem) -> list[LegalHold]:
     """The holds in force on one item."""
-    rows = _holds(
+    rows = _legal_holds(
         item.tenant_id,
         item.id,
         workflow=item.workflow,
@@ -91,7 +91,7 @@ def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> Quer
         work_item_id=OuterRef("id"),
     )
     rows = WorkItem.objects.filter(tenant_id=tenant_id, status__in=ENDED)
-    rows = rows.exclude(Exists(_holds_on_row(tenant_id, since=shown_at))).exclude(Exists(running))
+    rows = rows.exclude(Exists(_legal_holds_on_row(tenant_id, since=shown_at))).exclude(Exists(running))
     return rows.filter(contents_removed_at__isnull=True) if phase == "keep_payload" else rows
 
 
@@ -122,8 +122,8 @@ def _covered(rule: Rule) -> Q:
     return covered
 
 
-def _holds_on_row(tenant_id: uuid.UUID, *, since: datetime | None = None) -> QuerySet[LegalHold]:
-    return _holds(
+def _legal_holds_on_row(tenant_id: uuid.UUID, *, since: datetime | None = None) -> QuerySet[LegalHold]:
+    return _legal_holds(
         tenant_id,
         OuterRef("id"),
         workflow=OuterRef("workflow"),
@@ -134,7 +134,7 @@ def _holds_on_row(tenant_id: uuid.UUID, *, since: datetime | None = None) -> Que
     )
 
 
-def _holds(
+def _legal_holds(
     tenant_id: uuid.UUID,
     item_id: Any,
     *,

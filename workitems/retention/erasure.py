@@ -29,7 +29,7 @@ from threada_site.personal_data.erasable_fields import BY_SUBJECT, ErasedText
 from threada_site.tenancy.models import DataSubject, User
 from workitems.models import DecisionStep, Delegation, LegalHold, Vote, WorkItem
 from workitems.retention.case_tables import emptied
-from workitems.retention.due import ENDED, held_items
+from workitems.retention.due import ENDED, items_under_legal_hold
 from workitems.retention.locks import lock_retention
 from workitems.retention.reason_columns import REASONS
 
@@ -53,7 +53,7 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
         raise errors.NotFound("There is no such person here.")
     cases = WorkItem.objects.filter(tenant_id=ctx.tenant_id, subject_id=subject.id)
     _require_ended(cases.exclude(status__in=ENDED) | cases.filter(Exists(_open_executions(ctx))), subject.public_id)
-    _require_not_held(held_items(ctx.tenant_id).filter(subject_id=subject.id))
+    _require_no_legal_hold(items_under_legal_hold(ctx.tenant_id).filter(subject_id=subject.id))
     case_ids = list(cases.order_by("id").values_list("id", flat=True))
     subject.lookup = subject.reference = subject.sealed_key = None
     subject.erased_at = subject.erased_at or now
@@ -78,9 +78,11 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     if principal.id == ctx.principal_id:
         raise errors.Conflict("Nobody erases themselves. Have another administrator do it.")
     lock_retention(ctx.tenant_id)
-    held = held_items(ctx.tenant_id)
+    under_hold = items_under_legal_hold(ctx.tenant_id)
     theirs = Exists(Vote.objects.filter(step__work_item_id=OuterRef("id"), voter=principal))
-    _require_not_held(held.filter(Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs))
+    _require_no_legal_hold(
+        under_hold.filter(Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs)
+    )
     if LegalHold.objects.filter(tenant_id=ctx.tenant_id, requester=principal, lifted_at=None).exists():
         raise errors.UnderLegalHold("A legal hold names them as requester. Lift it first.")
     sentences = _empty_sentences(principal, ctx=ctx)
@@ -137,8 +139,8 @@ def _require_ended(open_cases: QuerySet[WorkItem], name: str) -> None:
         raise errors.Conflict(f"{first.public_id}, which is about {name}, is still open. End it first.")
 
 
-def _require_not_held(held: QuerySet[WorkItem]) -> None:
-    first = held.order_by("id").first()
+def _require_no_legal_hold(under_hold: QuerySet[WorkItem]) -> None:
+    first = under_hold.order_by("id").first()
     if first is not None:
         raise errors.UnderLegalHold(f"{first.public_id} is under a legal hold. Nothing was erased.")
 

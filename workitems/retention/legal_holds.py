@@ -21,8 +21,8 @@ from workitems.retention.locks import lock_retention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HoldRequest:
-    """What to hold: one case, or all that fit every criterion given, also those that come in later."""
+class LegalHoldRequest:
+    """What a legal hold covers: one case, or all cases that match every criterion given, including later ones."""
 
     reason: str
     work_item_id: uuid.UUID | None = None
@@ -45,7 +45,7 @@ class HoldRequest:
         return {name: value for name, value in values.items() if value}
 
 
-def set_hold(request: HoldRequest, *, ctx: ActingContext) -> LegalHold:
+def set_legal_hold(request: LegalHoldRequest, *, ctx: ActingContext) -> LegalHold:
     """Hold from now on: no run deletes, and no erasure erases, what the hold covers. Receipt `legal_hold.set`.
 
     Raises `PermissionDenied`, `NotFound` (no such work item here), `InvalidRequest` (nothing is named, or no reason).
@@ -61,7 +61,7 @@ def set_hold(request: HoldRequest, *, ctx: ActingContext) -> LegalHold:
         held = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id=request.work_item_id)
         if not held.exists():
             raise errors.NotFound
-    hold = LegalHold.objects.create(
+    legal_hold = LegalHold.objects.create(
         tenant_id=ctx.tenant_id,
         work_item_id=request.work_item_id,
         workflow=request.workflow,
@@ -72,12 +72,12 @@ def set_hold(request: HoldRequest, *, ctx: ActingContext) -> LegalHold:
         reason=request.reason,
         set_by=None if ctx.is_system else ctx.principal_id,
     )
-    _record("legal_hold.set", hold, criteria, request.reason, ctx=ctx)
-    return hold
+    _record("legal_hold.set", legal_hold, criteria, request.reason, ctx=ctx)
+    return legal_hold
 
 
-def lift_hold(hold_id: uuid.UUID, *, reason: str, ctx: ActingContext) -> LegalHold:
-    """End a hold. What it alone held is due in the next dry run, not before. Receipt `legal_hold.lifted`.
+def lift_legal_hold(legal_hold_id: uuid.UUID, *, reason: str, ctx: ActingContext) -> LegalHold:
+    """End a legal hold. What it alone held is due in the next dry run, not before. Receipt `legal_hold.lifted`.
 
     Raises `PermissionDenied`, `NotFound`, `Conflict` (it is lifted already).
     """
@@ -85,37 +85,40 @@ def lift_hold(hold_id: uuid.UUID, *, reason: str, ctx: ActingContext) -> LegalHo
     require_steward(ctx)
     _check_reason(reason)
     lock_retention(ctx.tenant_id)
-    hold = LegalHold.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=hold_id).first()
-    if hold is None:
+    legal_hold = LegalHold.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=legal_hold_id).first()
+    if legal_hold is None:
         raise errors.NotFound
-    if hold.lifted_at is not None:
+    if legal_hold.lifted_at is not None:
         raise errors.Conflict("This hold has been lifted already.")
-    hold.lifted_by = None if ctx.is_system else ctx.principal_id
-    hold.lifted_at = clock.now()
-    hold.lifted_reason = reason
-    hold.save(update_fields=["lifted_by", "lifted_at", "lifted_reason"])
-    _record("legal_hold.lifted", hold, {}, reason, ctx=ctx)
-    return hold
+    legal_hold.lifted_by = None if ctx.is_system else ctx.principal_id
+    legal_hold.lifted_at = clock.now()
+    legal_hold.lifted_reason = reason
+    legal_hold.save(update_fields=["lifted_by", "lifted_at", "lifted_reason"])
+    _record("legal_hold.lifted", legal_hold, {}, reason, ctx=ctx)
+    return legal_hold
 
 
 def _check_reason(reason: str) -> None:
     if not reason.strip():
         raise errors.InvalidRequest(
-            "Say why: a hold, and its end, needs a reason.", errors=[FieldError("/reason", "is required", "required")]
+            "Say why: a legal hold, and its end, needs a reason.",
+            errors=[FieldError("/reason", "is required", "required")],
         )
 
 
-def _record(kind: str, hold: LegalHold, criteria: dict[str, Any], reason: str, *, ctx: ActingContext) -> None:
+def _record(kind: str, legal_hold: LegalHold, criteria: dict[str, Any], reason: str, *, ctx: ActingContext) -> None:
     record(
         Entry(
             kind=kind,
-            subject=Subject(work_item_id=hold.work_item_id, workflow=hold.workflow, channel=hold.channel),
+            subject=Subject(
+                work_item_id=legal_hold.work_item_id, workflow=legal_hold.workflow, channel=legal_hold.channel
+            ),
             inputs={
-                "legal_hold_id": hold.public_id,
+                "legal_hold_id": legal_hold.public_id,
                 **({"holds": criteria} if criteria else {}),
-                "reason_commitment": commitment(bytes(hold.reason_salt), reason),
+                "reason_commitment": commitment(bytes(legal_hold.reason_salt), reason),
             },
-            outcome={"in_force": hold.lifted_at is None},
+            outcome={"in_force": legal_hold.lifted_at is None},
         ),
         ctx=ctx,
     )

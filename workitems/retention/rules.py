@@ -19,8 +19,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from policies.language.header import read_head
-from policies.language.problems import Problems
+from policies.language.document_header import read_header
+from policies.language.field_errors import FieldErrors
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
 from threada_site.kernel.json.pointers import pointer_to
@@ -99,46 +99,46 @@ def parse_retention(value: Any) -> RetentionDocument:
     """
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A retention rule is an object. Write {data_class: personal, keep_payload: P90D}.")
-    problems = Problems()
-    identifier, spec, base = read_head(value, "Retention", problems)
-    problems.known_fields(spec, _FIELDS, base)
-    scope = {name: _slug(spec, name, base, problems) for name in ("workflow", "data_class")}
+    errors = FieldErrors()
+    identifier, spec, base = read_header(value, "Retention", errors)
+    errors.known_fields(spec, _FIELDS, base)
+    scope = {name: _slug(spec, name, base, errors) for name in ("workflow", "data_class")}
     texts = {name: spec.get(name, "") for name in ("keep_payload", "keep_receipts")}
-    periods = {name: _period(text, pointer_to(base, name), problems) for name, text in texts.items()}
+    periods = {name: _period(text, pointer_to(base, name), errors) for name, text in texts.items()}
     then = spec.get("then", "delete")
-    problems.one_of(then, THEN, pointer_to(base, "then"), "end")
+    errors.one_of(then, THEN, pointer_to(base, "then"), "end")
     payload, receipts = periods["keep_payload"], periods["keep_receipts"]
     if receipts and not payload:
-        problems.add(
+        errors.add(
             pointer_to(base, "keep_payload"),
             "Receipts do not go before what they are about. Say how long payloads are kept.",
             "required",
         )
     elif receipts and payload and receipts.is_shorter_than(payload):
-        problems.add(
+        errors.add(
             pointer_to(base, "keep_receipts"), "Receipts do not go before payloads. Write keep_payload or longer."
         )
-    if problems.found:
-        raise DocumentInvalid(errors=problems.found)
+    if errors.found:
+        raise DocumentInvalid(errors=errors.found)
     return RetentionDocument(id=identifier, **scope, **texts, then=then)
 
 
-def _slug(spec: Mapping[str, Any], name: str, base: str, problems: Problems) -> str:
+def _slug(spec: Mapping[str, Any], name: str, base: str, errors: FieldErrors) -> str:
     text = spec.get(name, "")
     if name in spec and not (isinstance(text, str) and is_slug(text)):
-        problems.add(pointer_to(base, name), f"Name one {name.replace('_', ' ')}, or leave it out for all.")
+        errors.add(pointer_to(base, name), f"Name one {name.replace('_', ' ')}, or leave it out for all.")
         return ""
     return str(text)
 
 
-def _period(text: Any, pointer: str, problems: Problems) -> Period | None:
+def _period(text: Any, pointer: str, errors: FieldErrors) -> Period | None:
     if text == "":
         return None
     if not isinstance(text, str):
-        problems.add(pointer, "A period is text, e.g. P90D. Leave it out to keep for ever.", "wrong_type")
+        errors.add(pointer, "A period is text, e.g. P90D. Leave it out to keep for ever.", "wrong_type")
         return None
     try:
         return parse_period(text)
     except ValueError as error:
-        problems.add(pointer, str(error))
+        errors.add(pointer, str(error))
         return None

@@ -229,7 +229,7 @@ def _archived(run: RetentionRun, due: Due, ahead: Ahead | None, *, ctx: ActingCo
     target = archive_target(ctx)
     if isinstance(target, Path):
         return archive_batch(target, run, due.phase, due.archived, ctx=ctx)
-    if ahead is None or not ahead.holds(run, due.phase, due.archived, ctx=ctx):
+    if ahead is None or not ahead.contains(run, due.phase, due.archived, ctx=ctx):
         raise ArchiveOutdated("The cases are not archived as they are now. Nothing was removed; try again.")
     return ahead.archived
 

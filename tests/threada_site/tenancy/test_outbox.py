@@ -23,12 +23,12 @@ from threada_site.jobs.engines.procrastinate_jobs import ProcrastinateJobs
 from threada_site.jobs.engines.publication import (
     DueJob,
     PoolCapacity,
+    acquire_relay_lease,
     due_jobs,
-    hold_relay,
-    leave_relay,
     mark_published,
     plan_publication,
     pool_capacities,
+    release_relay_lease,
     unmark,
     unmark_lost,
 )
@@ -213,16 +213,16 @@ def test_what_could_not_be_sent_is_not_published() -> None:
 
 
 def test_one_relay_at_a_time() -> None:
-    assert hold_relay("a")
-    assert not hold_relay("b")
-    assert hold_relay("a")
+    assert acquire_relay_lease("a")
+    assert not acquire_relay_lease("b")
+    assert acquire_relay_lease("a")
     let_pass(6)
-    assert hold_relay("b")
-    assert not hold_relay("a")
-    leave_relay("a")
-    assert not hold_relay("a")
-    leave_relay("b")
-    assert hold_relay("a")
+    assert acquire_relay_lease("b")
+    assert not acquire_relay_lease("a")
+    release_relay_lease("a")
+    assert not acquire_relay_lease("a")
+    release_relay_lease("b")
+    assert acquire_relay_lease("a")
 
 
 def test_at_most_one_waits_that_is_to_wait_once() -> None:

@@ -55,7 +55,7 @@ def plan_publication(capacities: Sequence[PoolCapacity], due: Sequence[DueJob]) 
     return plan
 
 
-def hold_relay(holder: str) -> bool:
+def acquire_relay_lease(holder: str) -> bool:
     """Be the relay for some seconds; False while another is."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -67,7 +67,7 @@ def hold_relay(holder: str) -> bool:
         return cursor.fetchone() is not None
 
 
-def leave_relay(holder: str) -> None:
+def release_relay_lease(holder: str) -> None:
     """Let the next one begin at once."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM tenancy_relay WHERE holder = %s", [holder])
@@ -77,7 +77,8 @@ def pool_capacities(pools: Mapping[str, tuple[str, ...]]) -> list[PoolCapacity]:
     """PoolCapacity of each pool: what the workers that live have, less what is published and not done."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT l.key, sum((l.value->>'capacity')::int) FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l "
+            "SELECT l.key, sum((l.value->>'capacity')::int) "
+            "FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l "
             "WHERE w.beat_at > now() - %s * interval '1 second' GROUP BY l.key",
             [LEASE_S],
         )

@@ -141,7 +141,7 @@ def _give_back(name: str, *, is_relay: bool) -> None:
     """What a dead child held: its part as relay, or the jobs that it had taken."""
     try:
         if is_relay:
-            publication.leave_relay(name)
+            publication.release_relay_lease(name)
         else:
             outbox.sign_off(name)
     except DATABASE_AWAY:

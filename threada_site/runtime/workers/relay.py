@@ -137,7 +137,7 @@ class Relay:
         self._stop = threading.Event()
         self._clock: Clock | None = None
         self._looked_at = 0.0
-        self._held_at = float("-inf")
+        self._leased_at = float("-inf")
         self._is_broker_away = False
         self._pause_s = BUSY_PAUSE_S
 
@@ -148,7 +148,7 @@ class Relay:
         """Until asked to stop, or its parent is gone."""
         while not self._stop.is_set() and parent_is_there():
             try:
-                if not self._is_holder():
+                if not self._has_lease():
                     self._stand_by()
                     continue
                 pause_s = self._round()
@@ -158,7 +158,7 @@ class Relay:
                     self._stop.wait(pause_s)
             except DATABASE_AWAY as error:
                 log.warning("database_away", error=type(error).__name__)
-                self._held_at = float("-inf")
+                self._leased_at = float("-inf")
                 self._forget_database()
             except BROKER_AWAY as error:
                 if not self._is_broker_away:
@@ -193,11 +193,11 @@ class Relay:
         self._pause_s = BUSY_PAUSE_S if outbound else min(self._pause_s * 2, FULL_PAUSE_S if is_full else IDLE_PAUSE_S)
         return min(self._pause_s, self._clock.pause(time.time()))
 
-    def _is_holder(self) -> bool:
+    def _has_lease(self) -> bool:
         """Whether this is the relay; said anew once a second, which holds for five."""
-        if time.monotonic() - self._held_at > RENEW_EVERY_S:
-            self._held_at = time.monotonic() if publication.hold_relay(self._name) else float("-inf")
-        return self._held_at > 0
+        if time.monotonic() - self._leased_at > RENEW_EVERY_S:
+            self._leased_at = time.monotonic() if publication.acquire_relay_lease(self._name) else float("-inf")
+        return self._leased_at > 0
 
     def _stand_by(self) -> None:
         self._clock = None
@@ -207,9 +207,9 @@ class Relay:
     def _leave(self) -> None:
         """Let another be the relay."""
         self._post.close()
-        self._held_at = float("-inf")
+        self._leased_at = float("-inf")
         try:
-            publication.leave_relay(self._name)
+            publication.release_relay_lease(self._name)
         except DATABASE_AWAY:
             log.warning("relay_not_left", exc_info=True)
             connection.close()

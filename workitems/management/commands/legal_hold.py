@@ -12,7 +12,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import Membership
 from workitems.models import LegalHold
-from workitems.retention.legal_holds import HoldRequest, lift_hold, set_hold
+from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 
 
 class Command(TenantCommand):
@@ -21,7 +21,7 @@ class Command(TenantCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["set", "lift", "list"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
-        parser.add_argument("--hold", help="lift: the hold, lh_…")
+        parser.add_argument("--hold", help="lift: the legal hold, lh_…")
         parser.add_argument("--reason", default="", help="set, lift: why")
         parser.add_argument("--work-item", help="set: this work item alone, wi_…")
         parser.add_argument("--workflow", default="", help="set: all of this workflow")
@@ -35,18 +35,18 @@ class Command(TenantCommand):
         with unit_of_work(ctx.tenant_id):
             match options["action"]:
                 case "set":
-                    self.stdout.write(set_hold(self._request(options, ctx), ctx=ctx).public_id)
+                    self.stdout.write(set_legal_hold(self._request(options, ctx), ctx=ctx).public_id)
                 case "lift":
-                    hold_id = self._id(ids.LEGAL_HOLD, options["hold"], "--hold")
-                    self.stdout.write(lift_hold(hold_id, reason=options["reason"], ctx=ctx).public_id)
+                    legal_hold_id = self._id(ids.LEGAL_HOLD, options["hold"], "--hold")
+                    self.stdout.write(lift_legal_hold(legal_hold_id, reason=options["reason"], ctx=ctx).public_id)
                 case _:
-                    for hold in LegalHold.objects.filter(tenant_id=ctx.tenant_id).order_by("id"):
-                        state = "in force" if hold.lifted_at is None else "lifted"
-                        self.stdout.write(f"{hold.public_id} {state}: {hold.reason}")
+                    for legal_hold in LegalHold.objects.filter(tenant_id=ctx.tenant_id).order_by("id"):
+                        state = "in force" if legal_hold.lifted_at is None else "lifted"
+                        self.stdout.write(f"{legal_hold.public_id} {state}: {legal_hold.reason}")
 
-    def _request(self, options: dict[str, Any], ctx: ActingContext) -> HoldRequest:
+    def _request(self, options: dict[str, Any], ctx: ActingContext) -> LegalHoldRequest:
         item = options["work_item"]
-        return HoldRequest(
+        return LegalHoldRequest(
             reason=options["reason"],
             work_item_id=self._id(ids.WORK_ITEM, item, "--work-item") if item else None,
             workflow=options["workflow"],

@@ -70,7 +70,7 @@ class Command(TenantCommand):
         if len(keys) < 2:
             self.refuse("No change of keys has begun. manage.py rotate_sealing_key begins one.")
         key_file.finish_rotation()
-        self._hold_to(key_file)
+        self._record_key(key_file)
         name = keys[-1].name
         said = {"old": str(keys[0].verifier_key(name)), "new": str(keys[-1].verifier_key(name))}
         self._tell_tenants("retired", said)
@@ -80,13 +80,13 @@ class Command(TenantCommand):
         if key_file.exists():
             self.refuse(f"There is a key in {key_file.path}. Without --lost, it is changed in good order.")
         key_file.create(instance_name())
-        self._hold_to(key_file)
+        self._record_key(key_file)
         key = key_file.keys()[0]
         self._tell_tenants("replaced", {"new": str(key.verifier_key(key.name))})
         self.stdout.write(f"{key.verifier_key(key.name)} signs. Nothing signed by the lost key vouches for it.")
 
     @staticmethod
-    def _hold_to(key_file: KeyFile) -> None:
+    def _record_key(key_file: KeyFile) -> None:
         """From now on a sealer without this key does not join."""
         with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
             settle_sealing_key(connection, key_file, accepted=True)
