@@ -101,7 +101,7 @@ class TryingPages:
         @require_http_methods(["GET", "HEAD", "POST"])
         def view(request: HttpRequest, key: str) -> HttpResponse:
             ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
-            if not ctx.holds_anywhere(Scope.POLICIES_WRITE):
+            if not ctx.has_scope_anywhere(Scope.POLICIES_WRITE):
                 raise PermissionDenied
             is_sent = request.method == "POST"
             with unit_of_work(ctx.tenant_id):

@@ -100,7 +100,7 @@ def carry_out(call: Call, scope: Scope | None, handler: Handler) -> Done | Threa
 
 def require_scope(ctx: ActingContext, scope: Scope | None) -> None:
     """Refuse whoever holds `scope` nowhere in the tenant."""
-    if scope is not None and not ctx.holds_anywhere(scope):
+    if scope is not None and not ctx.has_scope_anywhere(scope):
         raise errors.ScopeMissing(f"This needs the scope {scope.value}, which your roles lack.")
 
 

@@ -91,7 +91,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
         is_sent = request.method == "POST"
         problems: list[str] = []
         call = Call(request, ctx, key)
-        if not is_sent and spec.scope is not None and not ctx.holds_anywhere(spec.scope):
+        if not is_sent and spec.scope is not None and not ctx.has_scope_anywhere(spec.scope):
             raise PermissionDenied
         with unit_of_work(ctx.tenant_id):
             row = admin.find(key, ctx=ctx) if spec.of_row else None

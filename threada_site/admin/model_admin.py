@@ -82,7 +82,7 @@ class TenantAdmin(ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         ctx: ActingContext | None = getattr(request, "acting_context", None)
-        return ctx is not None and ctx.holds_anywhere(self.scope)
+        return ctx is not None and ctx.has_scope_anywhere(self.scope)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -207,7 +207,7 @@ class TenantAdmin(ModelAdmin):
         return [
             (reverse(f"{name}_{spec.slug.replace('-', '_')}", args=[key] if of_row else []), spec.title)
             for spec in (getattr(method, FORM_SPEC) for method in self._marked(FORM_SPEC))
-            if spec.of_row == of_row and (spec.scope is None or ctx.holds_anywhere(spec.scope))
+            if spec.of_row == of_row and (spec.scope is None or ctx.has_scope_anywhere(spec.scope))
         ]
 
     def _marked(self, attribute: str) -> list[Any]:

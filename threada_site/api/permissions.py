@@ -10,7 +10,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 
 
-class HoldsScope(BasePermission):
+class HasScope(BasePermission):
     """Each view names in `scopes` which scope each method needs; a method it does not name is not allowed."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
@@ -19,7 +19,7 @@ class HoldsScope(BasePermission):
             raise errors.MethodNotAllowed
         needed: Scope | None = view.scopes[method]
         context: ActingContext = request.auth
-        if needed is not None and not context.holds_anywhere(needed):
+        if needed is not None and not context.has_scope_anywhere(needed):
             raise errors.ScopeMissing(f"This needs the scope {needed.value}, which the credential or its roles lack.")
         return True
 

@@ -2,7 +2,7 @@
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["threada_site.api.authentication.CredentialAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["threada_site.api.permissions.HoldsScope"],
+    "DEFAULT_PERMISSION_CLASSES": ["threada_site.api.permissions.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["threada_site.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["threada_site.api.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "threada_site.api.negotiation.JSONNegotiation",

@@ -66,5 +66,5 @@ def effective_permissions(
     )
 
 
-def _cut(held: dict[uuid.UUID, set[Scope]], allowed: frozenset[Scope]) -> dict[uuid.UUID, frozenset[Scope]]:
-    return {object_id: frozenset(scopes) & allowed for object_id, scopes in held.items() if scopes & allowed}
+def _cut(granted: dict[uuid.UUID, set[Scope]], allowed: frozenset[Scope]) -> dict[uuid.UUID, frozenset[Scope]]:
+    return {object_id: frozenset(scopes) & allowed for object_id, scopes in granted.items() if scopes & allowed}

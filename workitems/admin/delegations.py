@@ -57,7 +57,7 @@ class AbsenceForm(ConsoleForm):
             for member in people
             if member.id != self.ctx.principal_id or Scope.WORKFLOW_MANAGE in self.ctx.scopes
             if Scope.DECISIONS_DECIDE in member.permissions.scopes
-            or any(Scope.DECISIONS_DECIDE in held for held in member.permissions.grants.workflows.values())
+            or any(Scope.DECISIONS_DECIDE in scopes for scopes in member.permissions.grants.workflows.values())
         ]
         if Scope.WORKFLOW_MANAGE not in self.ctx.scopes:
             del self.fields["delegator"]
@@ -100,7 +100,7 @@ class DelegationAdmin(TenantAdmin):
 
     def page(self, row: Delegation, *, ctx: ActingContext) -> dict[str, Any]:
         is_theirs = ctx.principal_id in (row.delegator_id, row.delegate_id)
-        may_end = ctx.holds_anywhere(Scope.DECISIONS_DECIDE) and (is_theirs or Scope.WORKFLOW_MANAGE in ctx.scopes)
+        may_end = ctx.has_scope_anywhere(Scope.DECISIONS_DECIDE) and (is_theirs or Scope.WORKFLOW_MANAGE in ctx.scopes)
         return {
             "phase": phase_of(row),
             "created_by": User.objects.filter(id=row.created_by).first() if row.created_by else "the instance",

@@ -91,7 +91,7 @@ class WorkItemAdmin(TenantAdmin):
             "executions": Execution.objects.filter(**mine).defer("input", "result").order_by("-id")[:_LISTED],
             "decisions": decisions.order_by("-id")[:_LISTED],
             "timeline": [(receipt, receipt.id in sealed) for receipt in timeline],
-            "links_receipts": ctx.holds_anywhere(Scope.TELEMETRY_READ),
+            "links_receipts": ctx.has_scope_anywhere(Scope.TELEMETRY_READ),
             "actions": self._actions(row, ctx=ctx) if self._takes_actions(status) else [],
             "may_cancel": may_write and WORK_ITEM.is_open(status),
             "may_resolve": may_write and WORK_ITEM.allows(status, WorkItemStatus.RESOLVED),

@@ -151,7 +151,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
 
     def page_asked(self, row: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
         page = decision_page(row, query, ctx=ctx)
-        if not ctx.holds_anywhere(Scope.DECISIONS_DECIDE):
+        if not ctx.has_scope_anywhere(Scope.DECISIONS_DECIDE):
             return {"next_url": "", **page}
         onward = f"{reverse('admin:workitems_decisionstep_next')}?behind={row.public_id}"
         back = {"list_title": DESK, "list_url": reverse("admin:workitems_decisionstep_desk")}

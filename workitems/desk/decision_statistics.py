@@ -50,7 +50,7 @@ class ApproverStatistics:
 
 
 def may_see(ctx: ActingContext) -> bool:
-    return any(ctx.holds_anywhere(scope) for scope in MAY_SEE)
+    return any(ctx.has_scope_anywhere(scope) for scope in MAY_SEE)
 
 
 def decision_statistics(ctx: ActingContext, *, since: datetime, workflow: str = "") -> list[ApproverStatistics]:

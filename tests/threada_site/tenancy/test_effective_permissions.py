@@ -29,28 +29,28 @@ def permissions(asked: set[str] | None = None, role: str | None = None) -> Effec
 
 
 def test_roles_and_direct_grants_add_up() -> None:
-    held = permissions()
-    assert held.roles == {"requester", "reviewer", "empty"}
-    assert held.scopes == {Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE}
-    assert held.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE, Scope.WORKITEMS_WRITE}}
-    assert held.grants.integrations == {INTEGRATION: {Scope.ACTIONS_EXECUTE}}
+    found = permissions()
+    assert found.roles == {"requester", "reviewer", "empty"}
+    assert found.scopes == {Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE}
+    assert found.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE, Scope.WORKITEMS_WRITE}}
+    assert found.grants.integrations == {INTEGRATION: {Scope.ACTIONS_EXECUTE}}
 
 
 def test_a_credential_cuts_what_it_did_not_ask_for() -> None:
-    held = permissions(asked={"workitems:read", "telemetry:read"})
-    assert held.scopes == {Scope.WORKITEMS_READ}
-    assert (held.grants.workflows, held.grants.integrations) == ({}, {})
+    found = permissions(asked={"workitems:read", "telemetry:read"})
+    assert found.scopes == {Scope.WORKITEMS_READ}
+    assert (found.grants.workflows, found.grants.integrations) == ({}, {})
 
 
 def test_one_role_alone_drops_the_others_and_what_was_granted_directly() -> None:
-    held = permissions(role="reviewer")
-    assert (held.roles, held.scopes) == ({"reviewer"}, frozenset())
-    assert held.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE}}
+    found = permissions(role="reviewer")
+    assert (found.roles, found.scopes) == ({"reviewer"}, frozenset())
+    assert found.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE}}
 
 
 def test_a_role_not_held_leaves_nothing() -> None:
-    held = permissions(role="tenant_admin")
-    assert (held.roles, held.scopes, bool(held.grants)) == (frozenset(), frozenset(), False)
+    found = permissions(role="tenant_admin")
+    assert (found.roles, found.scopes, bool(found.grants)) == (frozenset(), frozenset(), False)
 
 
 def test_nothing_narrows_the_groups_one_is_in() -> None:

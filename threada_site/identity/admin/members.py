@@ -152,10 +152,10 @@ class MembershipAdmin(TenantAdmin):
 
     @form_page("Change roles", form=RolesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_roles(self, call: Call, form: ConsoleForm) -> Done:
-        asked, held = set(form.cleaned_data["roles"]), set(_roles_of(form.row))
-        for role in sorted(asked - held):
+        asked, assigned = set(form.cleaned_data["roles"]), set(_roles_of(form.row))
+        for role in sorted(asked - assigned):
             services.grant_role(form.row.user, role, ctx=call.ctx)
-        for role in sorted(held - asked):
+        for role in sorted(assigned - asked):
             services.withdraw_role(form.row.user, role, ctx=call.ctx)
         return Done("The roles are changed.")
 

@@ -32,8 +32,8 @@ class RoleForm(ConsoleForm):
     def prepare(self) -> None:
         if self.row is not None:
             del self.fields["slug"]
-            held = selectors.role_scopes(self.row.slug, tenant_id=self.ctx.tenant_id) or frozenset()
-            self.initial = {"scopes": [scope.value for scope in held]}
+            granted = selectors.role_scopes(self.row.slug, tenant_id=self.ctx.tenant_id) or frozenset()
+            self.initial = {"scopes": [scope.value for scope in granted]}
 
 
 @admin.register(Role)
@@ -75,9 +75,9 @@ class RoleAdmin(TenantAdmin):
 
 def role_scope_names(role: Role) -> list[str]:
     """The scopes a role holds on its tenant, from rows that are loaded already."""
-    held = {
+    granted = {
         grant.permission.codename
         for grant in role.group.groupobjectpermission_set.all()
         if grant.object_pk == str(role.tenant_id)
     }
-    return [scope.value for scope in Scope if scope.codename in held]
+    return [scope.value for scope in Scope if scope.codename in granted]

@@ -108,10 +108,10 @@ def _check_member(principal: User, *, ctx: ActingContext) -> None:
 
 
 def _check_grantable(asked: frozenset[Scope], principal: User, *, ctx: ActingContext) -> None:
-    held = scopes_somewhere(permissions_of_principal(principal.id, tenant_id=ctx.tenant_id))
+    granted = scopes_somewhere(permissions_of_principal(principal.id, tenant_id=ctx.tenant_id))
     if not is_steward(ctx):
-        held &= with_implied(ctx.scopes)
-    beyond = sorted(asked - held)
+        granted &= with_implied(ctx.scopes)
+    beyond = sorted(asked - granted)
     if beyond:
         raise errors.ScopeNotGrantable(
             f"The roles of {principal.username} do not hold {', '.join(beyond)}. Ask for fewer scopes or grant a role.",

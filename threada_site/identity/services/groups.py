@@ -35,19 +35,19 @@ def define_group(
     group, is_new = PeopleGroup.objects.get_or_create(tenant_id=ctx.tenant_id, slug=slug)
     PeopleGroup.objects.select_for_update().get(tenant_id=ctx.tenant_id, id=group.id)
     of_group = PeopleGroupMember.objects.filter(tenant_id=ctx.tenant_id, group=group)
-    held = set(of_group.values_list("membership_id", flat=True))
+    current = set(of_group.values_list("membership_id", flat=True))
     asked = {membership.id for membership in wanted}
     is_renamed = name is not None and name != group.name
-    if not is_new and held == asked and not is_renamed:
+    if not is_new and current == asked and not is_renamed:
         return UpsertResult(group, Change.UNCHANGED)
     if name is not None and is_renamed:
         group.name = name
         group.save(update_fields=["name"])
-    of_group.filter(membership_id__in=held - asked).delete()
+    of_group.filter(membership_id__in=current - asked).delete()
     PeopleGroupMember.objects.bulk_create(
         PeopleGroupMember(tenant_id=ctx.tenant_id, group=group, membership=membership)
         for membership in wanted
-        if membership.id not in held
+        if membership.id not in current
     )
     inputs = {"group": slug, "members": sorted(membership.user.public_id for membership in wanted)}
     record(Entry(kind="group.defined", inputs=inputs), ctx=ctx)

@@ -73,7 +73,7 @@ def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:
 
 
 def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
-    """Take the role away; credentials lose its scopes at once. Receipt `role.withdrawn`, if it was held."""
+    """Take the role away; credentials lose its scopes at once. Receipt `role.withdrawn`, if it was granted."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     found = _role(role, ctx=ctx)
@@ -99,8 +99,8 @@ def grant_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: Act
             f"{scope.value} is not held on a single {content_type.model}.",
             errors=[FieldError("/scope", "does not apply here", "scope_not_applicable")],
         )
-    held = UserObjectPermission.objects.filter(user=principal, permission=permission, object_pk=str(target.pk))
-    if held.exists():
+    granted = UserObjectPermission.objects.filter(user=principal, permission=permission, object_pk=str(target.pk))
+    if granted.exists():
         return
     UserObjectPermission.objects.bulk_create(
         [
@@ -117,14 +117,14 @@ def grant_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: Act
 
 def withdraw_scopes_on_objects(principal: User, *, ctx: ActingContext) -> None:
     """Take away all scopes that `principal` holds on single objects of the tenant. Leaves the receipt to its caller."""
-    held = UserObjectPermission.objects.filter(user=principal)
-    for content_type in ContentType.objects.filter(id__in=held.values("content_type_id")):
+    granted = UserObjectPermission.objects.filter(user=principal)
+    for content_type in ContentType.objects.filter(id__in=granted.values("content_type_id")):
         model = content_type.model_class()
         if model is None or not issubclass(model, TenantRow):
             continue
-        keys = held.filter(content_type=content_type).values_list("object_pk", flat=True)
+        keys = granted.filter(content_type=content_type).values_list("object_pk", flat=True)
         here = model._default_manager.filter(tenant_id=ctx.tenant_id, id__in=list(keys)).values_list("id", flat=True)
-        held.filter(content_type=content_type, object_pk__in=[str(key) for key in here]).delete()
+        granted.filter(content_type=content_type, object_pk__in=[str(key) for key in here]).delete()
 
 
 def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingContext) -> list[Role]:
