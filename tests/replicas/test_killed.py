@@ -63,7 +63,7 @@ def test_no_request_fails_while_the_replica_is_killed_and_comes_back(
     lines = [record for record in caplog.records if "replica_left_out" in record.getMessage()]
     assert 1 <= len(lines) <= 1 + (BEFORE_S + GONE_S + AFTER_S) / replicas.SECONDS_BETWEEN_LINES
     replica.catch_up()
-    time.sleep(replicas.FAILED_REST_S)
+    time.sleep(replicas.FAILED_BACKOFF_S)
     client = Api(token)
     client.get("/channels")
     with asked() as statements:

@@ -19,9 +19,9 @@ from django.conf import settings
 from django.db import connection, connections
 
 from threada_site.database.replicas import (
-    BEHIND_REST_S,
-    FAILED_REST_S,
-    WRONG_REST_S,
+    BEHIND_BACKOFF_S,
+    FAILED_BACKOFF_S,
+    UNFIT_BACKOFF_S,
     Replica,
     UnfitReplicaError,
     replica_to_read,
@@ -105,10 +105,10 @@ def _enter(alias: str, tenant_id: uuid.UUID, since: str, patience_s: float) -> N
 def _leave(replica: Replica, error: Exception) -> None:
     """Note why a read leaves the replica. A write in it is a defect, and raised."""
     if isinstance(error, BehindError):
-        replica.leave("behind", rest_s=BEHIND_REST_S)
+        replica.leave("behind", backoff_s=BEHIND_BACKOFF_S)
         return
     if isinstance(error, UnfitReplicaError):
-        replica.leave("unfit", rest_s=WRONG_REST_S, error=error)
+        replica.leave("unfit", backoff_s=UNFIT_BACKOFF_S, error=error)
         return
     state = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
     if state == _READ_ONLY:
@@ -116,5 +116,5 @@ def _leave(replica: Replica, error: Exception) -> None:
     is_broken = isinstance(error, db.OperationalError | db.InterfaceError | psycopg.OperationalError)
     if is_broken:
         connections[replica.alias].close()
-    rest_s = FAILED_REST_S if is_broken and state not in _PASSING else 0.0
-    replica.leave("failed" if rest_s else "cancelled", rest_s=rest_s, error=error)
+    backoff_s = FAILED_BACKOFF_S if is_broken and state not in _PASSING else 0.0
+    replica.leave("failed" if backoff_s else "cancelled", backoff_s=backoff_s, error=error)

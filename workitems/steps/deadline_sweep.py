@@ -26,8 +26,8 @@ from workitems.steps.deadlines import act_on_deadlines
 BATCH: Final = 200
 PER_TENANT: Final = 50
 ENOUGH_SECONDS: Final = 4.0
-LONGEST_REST: Final = timedelta(hours=1)
-_FIRST_REST: Final = timedelta(seconds=10)
+LONGEST_BACKOFF: Final = timedelta(hours=1)
+_FIRST_BACKOFF: Final = timedelta(seconds=10)
 
 _DUE: Final = """
     SELECT t.id, t.slug, d.id
@@ -99,7 +99,7 @@ def _deal_with(due: Due, *, now: datetime) -> Outcome:
     except Exception:  # whatever one step suffers from, the others are dealt with
         log.exception("deadline_failed", step=str(due.step_id))
     with unit_of_work(due.tenant_id):
-        _let_rest(due, now=now)
+        _back_off(due, now=now)
     return "failed"
 
 
@@ -118,8 +118,8 @@ def _locked(due: Due) -> tuple[WorkItem, DecisionStep] | None:
     return None if step is None else (item, step)
 
 
-def _let_rest(due: Due, *, now: datetime) -> None:
+def _back_off(due: Due, *, now: datetime) -> None:
     steps = DecisionStep.objects.filter(tenant_id=due.tenant_id, id=due.step_id)
     failures = steps.values_list("sweep_failures", flat=True).first() or 0
-    rest = min(_FIRST_REST * 2 ** min(failures, 12), LONGEST_REST)
-    steps.update(sweep_failures=F("sweep_failures") + 1, sweep_after=now + rest)
+    backoff = min(_FIRST_BACKOFF * 2 ** min(failures, 12), LONGEST_BACKOFF)
+    steps.update(sweep_failures=F("sweep_failures") + 1, sweep_after=now + backoff)
