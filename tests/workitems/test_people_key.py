@@ -49,7 +49,7 @@ def stored_payloads() -> set[str]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def test_keys_are_wrapped_anew_and_contents_stay(office: Office, settings: Any) -> None:
+def test_keys_are_rewrapped_and_contents_stay(office: Office, settings: Any) -> None:
     about_people(office)
     alice, _, _ = ended_case(office)
     bob, _, _ = ended_case(office, person=BOB)
@@ -111,11 +111,11 @@ def test_it_goes_on_where_it_was_ended(office: Office, settings: Any, monkeypatc
         batches += 1
         if batches > 2:
             raise KeyboardInterrupt
-        return wrap_anew(**how)
+        return rewrap_keys(**how)
 
-    wrap_anew = rotate_people_key.wrap_anew
+    rewrap_keys = rotate_people_key.rewrap_keys
     with monkeypatch.context() as patched:
-        patched.setattr(rotate_people_key, "wrap_anew", killed)
+        patched.setattr(rotate_people_key, "rewrap_keys", killed)
         with pytest.raises(KeyboardInterrupt):
             rotate()
     assert sum(people()[person] != before[person] for person in found) == 4

@@ -28,7 +28,7 @@ class Pass:
     broken: int
 
 
-def wrap_anew(*, after: uuid.UUID | None, most: int) -> Pass:
+def rewrap_keys(*, after: uuid.UUID | None, most: int) -> Pass:
     """Wrap the keys of the next `most` people under the first key, in one transaction. May be killed and repeated."""
     with platform_role():
         people = DataSubject.objects.filter(erased_at=None).order_by("id")

@@ -160,12 +160,12 @@ def compile_together(conditions: Sequence[Expression]) -> ConditionList | None:
 def _compile(source: str, variables: tuple[str, ...]) -> Expression:
     known = _compiled.get((source, variables))
     if known is None:
-        known = _compile_anew(source, variables)
+        known = _compile_source(source, variables)
         _compiled.put((source, variables), known, weight=len(source) + _OWN_WEIGHT)
     return known
 
 
-def _compile_anew(source: str, variables: tuple[str, ...]) -> Expression:
+def _compile_source(source: str, variables: tuple[str, ...]) -> Expression:
     tree, program, adds_dynamically = _guarded(source, variables)
     return Expression(
         source,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from threada_site.personal_data.rotate_people_key import wrap_anew
+from threada_site.personal_data.rotate_people_key import rewrap_keys
 from threada_site.tenancy.instance_membership import PEOPLE_KEY, accept_facts
 from threada_site.tenancy.management.base import ProductCommand
 
@@ -39,7 +39,7 @@ class Command(ProductCommand):
         after = None
         wrapped = in_use = broken = 0
         while True:
-            found = wrap_anew(after=after, most=BATCH)
+            found = rewrap_keys(after=after, most=BATCH)
             after = found.last
             wrapped, in_use, broken = wrapped + found.wrapped, in_use + found.in_use, broken + found.broken
             if after is None:
