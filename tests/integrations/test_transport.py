@@ -123,11 +123,11 @@ def test_unknown_name_is_unambiguous() -> None:
 
 
 def test_hanging_resolver_keeps_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    let_go = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: let_go.wait(20) and [])
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(20) and [])
     started = time.monotonic()
     failure = failure_of("http://slow.example/", timeout_s=0.2)
-    let_go.set()
+    released.set()
     assert (failure.failure, failure.ambiguous) == (FailureClass.TIMEOUT, False)
     assert time.monotonic() - started < 2
 

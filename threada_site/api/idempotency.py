@@ -35,26 +35,27 @@ _KEPT_HEADERS: Final = ("Location", "Retry-After", "ETag")
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """One use of a key: who, where, for which body."""
+class KeyReservation:
+    """One use of an idempotency key: by whom, on which path, for which body."""
 
     context: ActingContext
     path: str
     key: str
     body_sha256: str
 
-    def take(self) -> IdempotencyRecord | None:
-        """Hold the key until the transaction ends; the first answer under it, if there is one. One statement.
+    def reserve_key(self) -> IdempotencyRecord | None:
+        """Lock the key until the transaction ends. Return the first answer under it, or None. One statement.
 
-        Raises `IdempotencyInFlight` when somebody else holds it, `IdempotencyKeyReused` when its body was another.
+        Raise `IdempotencyInFlight` if another request has locked it, `IdempotencyKeyReused` if that was sent with
+        another body.
         """
         with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(
                 "SELECT * FROM threada_claim_key($1, $2, $3, $4)",
                 [self.context.tenant_id, self.context.principal_id, self.path, self.key],
             )
-            is_held, record_id, body_sha256, status, headers, answer, expires_at = cursor.fetchone()
-        if not is_held:
+            is_reserved, record_id, body_sha256, status, headers, answer, expires_at = cursor.fetchone()
+        if not is_reserved:
             raise errors.IdempotencyInFlight(headers={"Retry-After": "1"})
         if record_id is None:
             return None
@@ -66,7 +67,7 @@ class Claim:
         return self._record(status=status, headers=orjson.loads(headers), response=answer, expires_at=expires_at)
 
     def remember(self, response: Response) -> None:
-        """Keep `response` as the answer under a key that was taken and had none."""
+        """Store `response` as the answer under a reserved key that had none."""
         record = self._record(
             status=response.status_code,
             headers={
@@ -80,13 +81,13 @@ class Claim:
         insert_together([record])
 
     def remember_refusal(self, response: Response) -> IdempotencyRecord | None:
-        """Keep a refusal, in a transaction after the one that was rolled back.
+        """Store a refusal, in a transaction after the one that was rolled back.
 
-        In between, another request may have taken the key: its answer, if it has one by now, is returned and stands;
-        while it is still at work, nothing is kept.
+        Meanwhile another request may have reserved the key: if it has an answer by now, that is returned and kept; if
+        it is in progress, nothing is stored.
         """
         try:
-            first = self.take()
+            first = self.reserve_key()
         except errors.IdempotencyInFlight:
             return None
         if first is None:
@@ -105,7 +106,7 @@ class Claim:
 
 
 def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a view's POST: honour `Idempotency-Key`. Refusals are remembered by the view after its rollback."""
+    """Wrap the POST handler of a view to honour `Idempotency-Key`. The view stores refusals after its rollback."""
 
     @functools.wraps(handler)
     def wrapper(view: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -119,13 +120,13 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
             )
         if len(request.path) > _LONGEST_PATH or "\x00" in request.path:
             raise errors.NotFound  # no id is that long, and a record could not name it
-        claim = Claim(request.auth, request.path, key, _digest(request.data, is_secret=view.body_is_secret))
-        record = claim.take()
+        claim = KeyReservation(request.auth, request.path, key, _digest(request.data, is_secret=view.body_is_secret))
+        record = reservation.reserve_key()
         if record is not None:
             return replay(record)
-        view.claim = claim
+        view.key_reservation = claim
         response = handler(view, request, *args, **kwargs)
-        claim.remember(response)
+        reservation.remember(response)
         return response
 
     wrapper.is_idempotent = True  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from threada_site.api.idempotency import Claim, replay
+from threada_site.api.idempotency import KeyReservation, replay
 from threada_site.api.problems import as_threada_error, problem_response
 from threada_site.database.unit_of_work import entered_unit_of_work, unit_of_work
 from threada_site.kernel import errors, ids
@@ -33,12 +33,12 @@ class TenantView(APIView):
     scopes: ClassVar[dict[str, Scope | None]] = {}
     body_is_secret: ClassVar[bool] = False  # whether what is sent must not even be told by a plain digest
     refusal: ThreadaError | None = None
-    claim: Claim | None = None
+    key_reservation: KeyReservation | None = None
     subject: Any = None  # what a refusal's receipt is about, once the handler has found it
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.refusal = None
-        self.claim = None
+        self.key_reservation = None
         self.subject = None
         self.headers: dict[str, str] = {}
         try:
@@ -66,8 +66,8 @@ class TenantView(APIView):
     def _keep_or_roll_back(self, refusal: ThreadaError, response: HttpResponseBase) -> None:
         if not refusal.keeps_changes:
             transaction.set_rollback(True)
-        elif self.claim is not None and isinstance(response, Response):
-            self.claim.remember(response)
+        elif self.key_reservation is not None and isinstance(response, Response):
+            self.key_reservation.remember(response)
 
     def _settle_refusal(self, refusal: ThreadaError, response: HttpResponseBase) -> HttpResponseBase:
         """After the rollback: the receipt of a refusal, and the answer under its idempotency key."""
@@ -79,8 +79,8 @@ class TenantView(APIView):
             return response
         try:
             with unit_of_work(context.tenant_id):
-                if self.claim is not None and not refusal.keeps_changes and isinstance(response, Response):
-                    first = self.claim.remember_refusal(response)
+                if self.key_reservation is not None and not refusal.keeps_changes and isinstance(response, Response):
+                    first = self.key_reservation.remember_refusal(response)
                     if first is not None:
                         return replay(first)
                 record(context, refusal, method=self.request.method, path=self.request.path, subject=self.subject)

@@ -10,7 +10,7 @@ from integrations.models import Attempt, Execution
 from telemetry.inclusion_promises import collect_recorded_receipts
 from telemetry.services.inclusion_promises import inclusion_promise
 from threada_site.api.filters import apply_filters
-from threada_site.api.idempotency import Claim, idempotent
+from threada_site.api.idempotency import KeyReservation, idempotent
 from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate
 from threada_site.api.shapes import EMPTY
@@ -68,7 +68,7 @@ class ExecuteAction(TenantView):
         response, execution = started_action(item, asked, ctx=request.auth)
         if "HTTP_IDEMPOTENCY_KEY" not in request.META:
             # The key made here is as good as one sent along: with it the call may be repeated.
-            Claim(request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)).remember(
+            KeyReservation(request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)).remember(
                 response
             )
         return response

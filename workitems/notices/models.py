@@ -49,7 +49,7 @@ class NoticeMessage(TenantRow):
     """A notice to one person on one channel: it is sent once, or it says why not.
 
     While it is open, `due_at` says when somebody has to see to it: the next try, or the end of the lease. `fence`
-    counts claims; who holds an older one hands nothing over. `handed_over_at` is set before the first byte of the
+    counts leases; the holder of an older one hands nothing over. `handed_over_at` is set before the first byte of the
     message leaves: whoever dies after it leaves a message that is not sent again.
     """
 

@@ -196,11 +196,11 @@ class TestInFlight:
         from rest_framework.response import Response
 
         from tests.factories import acting
-        from threada_site.api.idempotency import Claim
+        from threada_site.api.idempotency import KeyReservation
         from threada_site.kernel.json.canonical import canonical_sha256
 
         body = {"slug": "web", "then": "wait"}
-        refused = Claim(acting(tenant, requester), "/channels", "k-1", canonical_sha256(body))
+        refused = KeyReservation(acting(tenant, requester), "/channels", "k-1", canonical_sha256(body))
         with unit_of_work(tenant.id):
             assert refused.remember_refusal(Response({}, status=409)) is None
         assert records(tenant) == []
