@@ -120,11 +120,13 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
             )
         if len(request.path) > _LONGEST_PATH or "\x00" in request.path:
             raise errors.NotFound  # no id is that long, and a record could not name it
-        claim = KeyReservation(request.auth, request.path, key, _digest(request.data, is_secret=view.body_is_secret))
+        reservation = KeyReservation(
+            request.auth, request.path, key, _digest(request.data, is_secret=view.body_is_secret)
+        )
         record = reservation.reserve_key()
         if record is not None:
             return replay(record)
-        view.key_reservation = claim
+        view.key_reservation = reservation
         response = handler(view, request, *args, **kwargs)
         reservation.remember(response)
         return response
