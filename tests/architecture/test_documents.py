@@ -80,6 +80,6 @@ def test_every_named_file_and_test_exists() -> None:
             if path.split("/")[0] not in FOLDERS:
                 continue
             target = ROOT / path
-            if not target.exists() or (test and not re.search(rf"def {test}\b", target.read_text())):
+            if not target.exists() or (test and not re.search(rf"(def|class) {test}\b", target.read_text())):
                 missing.append(f"{document.relative_to(ROOT)}: {path} {test}".strip())
     assert missing == []
