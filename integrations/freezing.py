@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class FreezeScope:
-    """What stands still: the whole tenant ("" throughout), one workflow, one integration, or one action of it.
+    """Scope of a freeze: the whole tenant ("" throughout), one workflow, one integration, or one action of it.
 
     Raises `ValueError` for anything between.
     """

@@ -32,7 +32,7 @@ def execution_metrics() -> Iterator[Metric]:
     due = Execution.objects.filter(status="started", held_by__isnull=True, ready_at__lte=clock.now())
     oldest = due.aggregate(oldest=Min("ready_at"))["oldest"]
     age = (clock.now() - oldest).total_seconds() if oldest else 0.0
-    yield Metric("threada_executions_due", "Executions that wait for their turn.", due.count())
+    yield Metric("threada_executions_due", "Queued executions.", due.count())
     yield Metric("threada_executions_oldest_due_seconds", "How long the oldest of them has waited.", age)
 
 

@@ -340,7 +340,7 @@ class Roster(TenantRow):
 
 
 class Delegation(TenantRow):
-    """For a while one person stands in for another: an absence, kept after its end."""
+    """Out-of-office delegation: one person decides in place of another. Kept after its end."""
 
     delegator = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     delegate = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")

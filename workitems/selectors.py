@@ -220,7 +220,7 @@ def executions(ctx: ActingContext) -> QuerySet[Execution]:
 
 
 def freezes(ctx: ActingContext) -> QuerySet[Freeze]:
-    """What stands still, or stood."""
+    """Return the freezes of the tenant, lifted ones too."""
     return Freeze.objects.filter(tenant_id=ctx.tenant_id)
 
 

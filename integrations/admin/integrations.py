@@ -87,10 +87,10 @@ class IntegrationAdmin(TenantAdmin):
             "may_test": ctx.allows(Scope.INTEGRATIONS_MANAGE, integration=row.id),
         }
 
-    @form_page("New integration", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Make the integration")
+    @form_page("New integration", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Create integration")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = _put(call, form, slug=None)
-        return Done(f"The integration {slug} is made.", html.page_url("integrations.integration", slug))
+        return Done(f"The integration {slug} was created.", html.page_url("integrations.integration", slug))
 
     @form_page(
         "New version", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Use it from now on"

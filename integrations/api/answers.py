@@ -28,7 +28,7 @@ HEALTH: Final = representation(
         "integration_id": SLUG,
         "state": {"enum": ["well", "failing", "resting", "probing", "frozen"]},
         "failures_in_a_row": {"type": "integer", "minimum": 0},
-        "waits_until": {**_MAYBE_TEXT, "description": "Nobody calls it before."},
+        "waits_until": {**_MAYBE_TEXT, "description": "The integration is not called before this time."},
         "waits_for": {"enum": ["concurrency", "rate", "breaker", None]},
         "running": {"type": "integer", "description": "Counted to 1,000."},
         "waiting": {"type": "integer", "description": "Counted to 1,000."},

@@ -67,14 +67,14 @@ class ChannelAdmin(TenantAdmin):
         overlays = selectors.overlays(ctx).filter(scope_kind="channel", scope_slug=row.slug)
         return {"overlays": overlays.order_by("policy__slug")[:50]}
 
-    @form_page("New channel", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, submit="Make the channel")
+    @form_page("New channel", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, submit="Create channel")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = read_slug(form.cleaned_data["slug"])
         call.subject = Subject(channel=slug)
         result = upsert_channel(slug, name=form.cleaned_data["name"], ctx=call.ctx)
         if not result.is_new:
             raise errors.Conflict(f"There is a channel {slug} already.")
-        return Done(f"The channel {slug} is made.", self.url_of(result.row))
+        return Done(f"The channel {slug} was created.", self.url_of(result.row))
 
     @form_page("Rename", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def rename(self, call: Call, form: ConsoleForm) -> Done:
@@ -138,7 +138,7 @@ class WorkflowAdmin(TenantAdmin):
             "overlays": selectors.applying(selectors.overlays(ctx), workflow=row.slug)[:50],
         }
 
-    @form_page("New workflow", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, submit="Make the workflow")
+    @form_page("New workflow", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, submit="Create workflow")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         document = one_document(form.cleaned_data["document"])
         with with_lines(document):
@@ -149,7 +149,7 @@ class WorkflowAdmin(TenantAdmin):
             result = upsert_workflow(parsed.id, parsed, ctx=call.ctx)
         if not result.is_new:
             raise errors.Conflict(f"There is a workflow {parsed.id} already. Open it to change it.")
-        return Done(f"The workflow {parsed.id} is made.", self.url_of(result.row))
+        return Done(f"The workflow {parsed.id} was created.", self.url_of(result.row))
 
     @form_page("New version", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Use it from now on")
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
@@ -196,13 +196,13 @@ class ListAdmin(TenantAdmin):
         items = row.current_version.items
         return {"items": items[:500], "more": max(0, len(items) - 500), "versions": versions[:_VERSIONS_SHOWN]}
 
-    @form_page("New list", form=ListForm, scope=Scope.POLICIES_PUBLISH, submit="Make the list")
+    @form_page("New list", form=ListForm, scope=Scope.POLICIES_PUBLISH, submit="Create list")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = read_slug(form.cleaned_data["slug"])
         if List.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
             raise errors.Conflict(f"There is a list {slug} already. Open it to change it.")
         result = upsert_list(slug, parse_list({"items": _items(form)}), ctx=call.ctx)
-        return Done(f"The list {slug} is made.", self.url_of(result.row))
+        return Done(f"The list {slug} was created.", self.url_of(result.row))
 
     @form_page("Change items", form=ListForm, scope=Scope.POLICIES_PUBLISH, of_row=True, submit="Use them from now on")
     def change_items(self, call: Call, form: ConsoleForm) -> Done:

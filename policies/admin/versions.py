@@ -91,7 +91,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
 
     @action(Scope.POLICIES_WRITE)
     def validate(self, call: Call) -> Done:
-        """Would it pass, were it published now?"""
+        """Dry-run the publication checks on this draft."""
         version = self._version(call)
         found = validate_policy(version.document, policy=version.policy, ctx=call.ctx)
         found.check()

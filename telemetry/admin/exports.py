@@ -1,4 +1,4 @@
-"""The console's pages of exports: make one, see how far it is, download it."""
+"""Console pages of exports: create, progress, download."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _FORMATS = (
 
 
 class ExportForm(ConsoleForm):
-    intro = "Writes a selection of at most 31 days to a file; it is the same at every download, and deleted later."
+    intro = "Writes a selection of at most 31 days to a file. Every download returns the same bytes. The file is deleted later."
     created_after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}))
     created_before = forms.DateField(label="To day (UTC), not included", widget=forms.DateInput({"type": "date"}))
     format = forms.ChoiceField(label="Format", choices=_FORMATS, required=False)
@@ -71,7 +71,7 @@ class TelemetryExportAdmin(TenantAdmin):
         Column("Filters", lambda export: html.tags(f"{n}: {v}" for n, v in export.filters.items()) or "none"),
         Column("Made", lambda export: html.when(export.created_at)),
     )
-    about = "Receipts to take along, as files that are kept for a while."
+    about = "Receipts as files for download. Files are deleted after a fixed time."
     nothing_yet = "No export has been made."
     page_template = "telemetry/export.html"
 
@@ -102,7 +102,7 @@ class TelemetryExportAdmin(TenantAdmin):
         return [path("verifier/", verifier, name="telemetry_telemetryexport_verifier"), *pages, *super().get_urls()]
 
     def download(self, request: HttpRequest, key: str) -> HttpResponseBase:
-        """The file, or the rest of it: browsers take a broken download up again."""
+        """Stream the file of the export, or the byte range that the browser asks for."""
         export = self.find(key, ctx=self._require_view(request))
         try:
             found = open_download(
@@ -115,7 +115,7 @@ class TelemetryExportAdmin(TenantAdmin):
         return StreamingHttpResponse(found.content, status=found.status, headers=found.headers)
 
     def evidence(self, request: HttpRequest, key: str) -> HttpResponseBase:
-        """The receipts with what proves them, as a zip."""
+        """Stream the receipts and their proofs as a zip."""
         export = self.find(key, ctx=self._require_view(request))
         try:
             found = open_evidence(export)
@@ -124,7 +124,7 @@ class TelemetryExportAdmin(TenantAdmin):
         return StreamingHttpResponse(found.content, status=found.status, headers=found.headers)
 
     def verifier(self, request: HttpRequest) -> HttpResponse:
-        """The program that checks evidence."""
+        """Return the source of threada_verify.py."""
         self._require_view(request)
         named = {"Content-Disposition": f'attachment; filename="{VERIFIER_FILE}"'}
         return HttpResponse(verifier_source(), content_type=VERIFIER_TYPE, headers=named)
@@ -136,7 +136,7 @@ class TelemetryExportAdmin(TenantAdmin):
             messages.error(request, sentence)
         return HttpResponseRedirect(self.url_of(export))
 
-    @form_page("New export", form=ExportForm, scope=Scope.TELEMETRY_READ, submit="Make the export")
+    @form_page("New export", form=ExportForm, scope=Scope.TELEMETRY_READ, submit="Create export")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         sent = {name: value for name, value in form.cleaned_data.items() if value}
         form_of = sent.pop("format", "ndjson")
@@ -149,13 +149,13 @@ class TelemetryExportAdmin(TenantAdmin):
 
     @action(Scope.TELEMETRY_READ)
     def cancel(self, call: Call) -> Done:
-        """Stop making it, or delete its file."""
+        """Stop writing the export, or delete its file."""
         cancel_export(self._locked(call), ctx=call.ctx)
         return Done("The export is cancelled, and its file deleted.")
 
     @action(Scope.TELEMETRY_READ)
     def retry(self, call: Call) -> Done:
-        """Make it again."""
+        """Write the export again."""
         retry_export(self._locked(call), ctx=call.ctx)
         return Done("The export is being made again.")
 

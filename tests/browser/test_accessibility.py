@@ -62,8 +62,8 @@ def pages(scene: Scene) -> dict[str, str]:
         "escalate": f"{step}{scene.plain[0]}/escalate/",
         "item": f"/console/workitems/workitem/{scene.item}/change/",
         "queue": "/console/workitems/workitem/",
-        "absences": "/console/workitems/delegation/",
-        "absence": "/console/workitems/delegation/new/",
+        "out_of_office": "/console/workitems/delegation/",
+        "out_of_office_form": "/console/workitems/delegation/new/",
         "zone": "/console/time-zone/",
     }
 

@@ -55,10 +55,10 @@ def test_operations_show_what_waits_and_why(office: Office, bank: Receiver, admi
     page = admin.get(reverse("admin:integrations_execution_operations"))
     assert page.status_code == 200
     assert {label: value for label, value, _, _ in page.context["metrics"] if "second" not in label} == {
-        "wait for their turn": "1",
-        "run": "0",
-        "wait for their next try": "0",
-        "are held by a freeze": "0",
+        "queued": "1",
+        "running": "0",
+        "waiting to retry": "0",
+        "blocked by a freeze": "0",
         "outcome unknown": "1",
         "dead letters": "1",
         "freezes in force": "0",

@@ -144,7 +144,7 @@ def test_two_versions_are_compared_line_by_line(demo: Demo, console: Console) ->
 def test_two_people_are_asked_for_in_the_console(demo: Demo, console: Console) -> None:
     browser = console("admin")
     assert "One person may put policies in force alone here." in browser.get("/console/").content.decode()
-    assert "Require two people" in browser.get("/console/policies/policy/").content.decode()
+    assert "Require four eyes" in browser.get("/console/policies/policy/").content.decode()
     asked = browser.post("/console/tenancy/foureyesrule/require/", follow=True)
     assert "put in force by a second person from now on." in asked.content.decode()
     assert "One person may put" not in browser.get("/console/policies/policy/").content.decode()

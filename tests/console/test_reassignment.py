@@ -1,4 +1,4 @@
-"""Whose turn it is, by button and form: claims, reassigning, escalating, absences. Each leaves a receipt."""
+"""Whose turn it is, by button and form: claims, reassigning, escalating, out of office. Each leaves a receipt."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_out_of_office(demo: Demo, console: Console) -> None:
     assert listed.context["rows"] == []
 
 
-def test_who_manages_arranges_absences_for_others(demo: Demo, console: Console) -> None:
+def test_who_manages_sets_others_out_of_office(demo: Demo, console: Console) -> None:
     admin = console("admin")
     until = (clock.now() + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M")
     said = sent(admin, NEW_ABSENCE, delegator="finance-1", delegate="finance-2", ends_at=until)

@@ -103,7 +103,7 @@ def test_wrong_passwords_are_refused_and_end_the_session(demo: Demo, console: Co
     assert refused == [["step_up_failed"]] * MOST_WRONG
 
 
-def test_a_token_proves_nobodys_presence(demo: Demo, step: dict[str, str]) -> None:
+def test_a_token_cannot_reauthenticate(demo: Demo, step: dict[str, str]) -> None:
     refused = demo.vote("finance-1", step)
     assert (refused.status_code, refused.json()["reason_code"]) == (403, "step_up_required")
     assert "in the console" in refused.json()["detail"]

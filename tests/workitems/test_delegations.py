@@ -1,4 +1,4 @@
-"""Absences: a delegate stands in at somebody's place, once, and is barred where that person is."""
+"""Out of office: a delegate votes in another approver's place, counts once with them, and is excluded with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threada_site.identity import services
 from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
 from workitems.models import Delegation
-from workitems.steps.delegations import Absence, delegate, end_delegation, locked_delegation
+from workitems.steps.delegations import OutOfOffice, delegate, end_delegation, locked_delegation
 from workitems.steps.reachability_sweep import sweep_reachability
 
 DAY = timedelta(days=1)
@@ -29,13 +29,13 @@ def let_stand_in(
     ends_at: datetime | None = None,
 ) -> Delegation:
     with unit_of_work(office.tenant.id):
-        absence = Absence(
+        out_of_office = OutOfOffice(
             delegator=office.people[of],
             delegate=office.people[who],
             starts_at=starts_at,
             ends_at=ends_at or clock.now() + DAY,
         )
-        return delegate(absence, ctx=office.ctx(by or of))
+        return delegate(out_of_office, ctx=office.ctx(by or of))
 
 
 def end(office: Office, row: Delegation, by: str) -> None:

@@ -49,7 +49,7 @@ from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.retention.erasure import erase_subject
 from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 from workitems.retention.upsert_rule import withdraw_retention
-from workitems.steps.delegations import Absence, delegate, end_delegation
+from workitems.steps.delegations import OutOfOffice, delegate, end_delegation
 
 FIRE = Emergency("The bank answers twice.", timedelta(hours=4))
 HOUR = timedelta(hours=1)
@@ -106,8 +106,8 @@ def _people(office: Office) -> None:
     people.require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
     people.end_four_eyes(POLICY_FOUR_EYES, ctx=ada)
     now = clock.now()
-    absence = Absence(delegator=office.people["fay"], delegate=office.people["finn"], ends_at=now + HOUR)
-    end_delegation(delegate(absence, ctx=office.ctx("fay")), ctx=office.ctx("fay"))
+    out_of_office = OutOfOffice(delegator=office.people["fay"], delegate=office.people["finn"], ends_at=now + HOUR)
+    end_delegation(delegate(out_of_office, ctx=office.ctx("fay")), ctx=office.ctx("fay"))
     people.remove_member(office.people["wim"], ctx=ada)
 
 

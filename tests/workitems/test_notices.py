@@ -25,7 +25,7 @@ from workitems.metrics import notice_metrics
 from workitems.models import Notice, NoticeMessage
 from workitems.notices.addressing import address_notice
 from workitems.steps.deadline_sweep import sweep_deadlines
-from workitems.steps.delegations import Absence, delegate
+from workitems.steps.delegations import OutOfOffice, delegate
 from workitems.steps.escalation import escalate_step
 from workitems.steps.reassignment import reassign_step
 
@@ -312,11 +312,11 @@ def test_a_stage_is_told_when_it_opens(office: Office, mail_server: MailServer) 
 
 
 def test_who_stands_in_is_told_too(office: Office, mail_server: MailServer) -> None:
-    absence = Absence(
+    out_of_office = OutOfOffice(
         delegator=office.people["fay"], delegate=office.people["vera"], ends_at=clock.now() + timedelta(days=1)
     )
     with unit_of_work(office.tenant.id):
-        delegate(absence, ctx=office.ctx("fay"))
+        delegate(out_of_office, ctx=office.ctx("fay"))
     office.awaiting()
     run_jobs()
     assert [name for name, _ in told(mail_server)] == ["fay", "finn", "fred", "vera"]

@@ -15,5 +15,5 @@ def policy_notices(ctx: ActingContext) -> list[SafeString]:
     if not ctx.allows(Scope.POLICIES_PUBLISH) or requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES):
         return []
     address = reverse("admin:tenancy_foureyesrule_changelist")
-    said = 'One person may put policies in force alone here. <a class="t-link" href="{}">Require two people</a>.'
+    said = 'One person may put policies in force alone here. <a class="t-link" href="{}">Require four eyes</a>.'
     return [format_html(said, address)]

@@ -18,7 +18,7 @@ _GROUPS: Final = (
             ("Queue", "inbox", "workitems_workitem", _READ),
             ("Decisions", "checklist", "workitems_decisionstep", _READ),
             ("Executions", "play_circle", "integrations_execution", _READ),
-            ("Absences", "event_busy", "workitems_delegation", _READ),
+            ("Out of office", "event_busy", "workitems_delegation", _READ),
         ),
     ),
     (
@@ -70,7 +70,7 @@ _GROUPS: Final = (
             ("Groups", "groups", "tenancy_peoplegroup", _READ),
             ("Roles", "badge", "tenancy_role", _READ),
             ("Credentials", "key", "tenancy_credential", _READ),
-            ("Two people", "supervisor_account", "tenancy_foureyesrule", _READ),
+            ("Four-eyes rules", "supervisor_account", "tenancy_foureyesrule", _READ),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Absences: who stands in for whom, when; out of office is one form."""
+"""Out-of-office pages: delegations and the form that creates one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workitems import selectors
 from workitems.api.filters import DelegationFilters
 from workitems.approvers.eligibility import active_members_of
 from workitems.models import Delegation
-from workitems.steps.delegations import Absence, delegate, end_delegation, locked_delegation
+from workitems.steps.delegations import OutOfOffice, delegate, end_delegation, locked_delegation
 from workitems.steps.reassignment import named_principal
 
 MOST_CHOICES: Final = 300
@@ -36,7 +36,7 @@ class InstantInput(forms.DateTimeInput):
         super().__init__(format="%Y-%m-%dT%H:%M")
 
 
-class AbsenceForm(ConsoleForm):
+class OutOfOfficeForm(ConsoleForm):
     """Who is away, who stands in, from when until when."""
 
     intro = (
@@ -76,7 +76,7 @@ class AbsenceForm(ConsoleForm):
 
 @admin.register(Delegation)
 class DelegationAdmin(TenantAdmin):
-    heading = "Absences"
+    heading = "Out of office"
     id_prefix = ids.DELEGATION
     key = "-id"
     columns = (
@@ -107,11 +107,11 @@ class DelegationAdmin(TenantAdmin):
             "may_end": may_end and row.ended_at is None and row.ends_at > clock.now(),
         }
 
-    @form_page("Be away", form=AbsenceForm, scope=Scope.DECISIONS_DECIDE, submit="Let them stand in")
+    @form_page("Set out of office", form=OutOfOfficeForm, scope=Scope.DECISIONS_DECIDE, submit="Set out of office")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         sent = form.cleaned_data
         row = delegate(
-            Absence(
+            OutOfOffice(
                 delegator=_person(sent.get("delegator", call.ctx.actor), "delegator", ctx=call.ctx),
                 delegate=_person(sent["delegate"], "delegate", ctx=call.ctx),
                 starts_at=sent["starts_at"],
@@ -132,7 +132,7 @@ class DelegationAdmin(TenantAdmin):
 
 
 def phase_of(row: Delegation) -> str:
-    """Where an absence stands, in a word."""
+    """Return the phase of a delegation in one word."""
     now = clock.now()
     if row.ends_at <= now:
         return "ended"

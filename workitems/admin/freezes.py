@@ -35,7 +35,7 @@ class FreezeForm(ConsoleForm):
         "From now on nothing of this is sent. What runs already is listed afterwards: it can no longer be recalled. "
         "Votes are still taken, and deadlines stand still until the freeze is lifted."
     )
-    scope = forms.ChoiceField(label="What stands still")
+    scope = forms.ChoiceField(label="Scope")
     reason = forms.CharField(label="Why", max_length=1000, widget=forms.Textarea({"rows": 2}))
 
     def prepare(self) -> None:
@@ -77,7 +77,7 @@ class FreezeAdmin(TenantAdmin):
     columns = (
         Column("Freeze", lambda row: html.code(row.public_id)),
         Column("State", lambda row: html.badge("lifted" if row.lifted_at else "frozen")),
-        Column("What stands still", str),
+        Column("Scope", str),
         Column("Why", lambda row: row.reason, is_wide=True),
         Column("Since", lambda row: html.when(row.set_at)),
         Column("Lifted", lambda row: html.when(row.lifted_at) or html.NOTHING),

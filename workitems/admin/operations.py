@@ -34,14 +34,12 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
     return {
         "now": now,
         "metrics": [
-            _dashboard_metric("wait for their turn", due, f"{executions}?status=started"),
-            ("seconds the oldest of them waits", age, executions, "plain"),
-            _dashboard_metric("run", runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"),
+            _dashboard_metric("queued", due, f"{executions}?status=started"),
+            ("seconds the oldest has been queued", age, executions, "plain"),
+            _dashboard_metric("running", runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"),
+            _dashboard_metric("waiting to retry", started.filter(ready_at__gt=now), f"{executions}?status=started"),
             _dashboard_metric(
-                "wait for their next try", started.filter(ready_at__gt=now), f"{executions}?status=started"
-            ),
-            _dashboard_metric(
-                "are held by a freeze", started.filter(held_by__isnull=False), f"{executions}?status=started"
+                "blocked by a freeze", started.filter(held_by__isnull=False), f"{executions}?status=started"
             ),
             _dashboard_metric("outcome unknown", unknown, f"{executions}?status=outcome_unknown", is_bad=True),
             _dashboard_metric("dead letters", dead, f"{executions}?dead_letter=true", is_bad=True),

@@ -23,7 +23,7 @@ from workitems.api.answers import DELEGATION
 from workitems.api.filters import DelegationFilters
 from workitems.api.representations import represent_delegation
 from workitems.api.shapes import DELEGATE
-from workitems.steps.delegations import Absence, delegate, end_delegation, locked_delegation
+from workitems.steps.delegations import OutOfOffice, delegate, end_delegation, locked_delegation
 from workitems.steps.reassignment import named_principal
 
 
@@ -55,14 +55,14 @@ class Delegations(TenantView):
     @idempotent
     def post(self, request: Any) -> Response:
         body = DELEGATE.check(request.data)
-        absence = Absence(
+        out_of_office = OutOfOffice(
             delegator=_person(body.get("delegator", request.auth.actor), "delegator", ctx=request.auth),
             delegate=_person(body["delegate"], "delegate", ctx=request.auth),
             starts_at=_instant(body, "starts_at"),
             ends_at=_instant(body, "ends_at") or clock.now(),
             reason=body.get("reason", ""),
         )
-        return Response(represent_delegation(delegate(absence, ctx=request.auth), now=clock.now()), status=201)
+        return Response(represent_delegation(delegate(out_of_office, ctx=request.auth), now=clock.now()), status=201)
 
 
 class DelegationDetail(TenantView):

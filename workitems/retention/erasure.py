@@ -105,12 +105,12 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
     """Comments and reasons of this principal, emptied."""
     votes = Vote.objects.filter(tenant_id=ctx.tenant_id, voter=principal).exclude(comment="")
     ended = WorkItem.objects.filter(tenant_id=ctx.tenant_id, ended_by=principal).exclude(ended_reason="")
-    absences = Delegation.objects.filter(tenant_id=ctx.tenant_id).exclude(reason="")
+    delegations = Delegation.objects.filter(tenant_id=ctx.tenant_id).exclude(reason="")
     with platform_role():
         return (
             votes.update(comment=emptied(Vote._meta.get_field("comment"), by=BY_SUBJECT))
             + ended.update(ended_reason=emptied(WorkItem._meta.get_field("ended_reason"), by=BY_SUBJECT))
-            + absences.filter(Q(delegator=principal) | Q(created_by=principal.id)).update(reason="")
+            + delegations.filter(Q(delegator=principal) | Q(created_by=principal.id)).update(reason="")
             + sum(_empty_reasons(principal, *written, ctx=ctx) for written in REASONS)
         )
 

@@ -116,9 +116,11 @@ def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, A
             "decision_step_id": ids.public_id(ids.DECISION_STEP, vote.step_id),
             **{name: getattr(vote, name) for name in ("decision", "reason_code", "comment", "created_at")},
         }
-    for absence in Delegation.objects.filter(Q(delegator=principal) | Q(delegate=principal), **mine).order_by("id"):
-        times = {"starts_at": absence.starts_at, "ends_at": absence.ends_at}
-        yield {"table": "delegation", "delegation_id": absence.public_id, **times, "reason": absence.reason}
+    for out_of_office in Delegation.objects.filter(Q(delegator=principal) | Q(delegate=principal), **mine).order_by(
+        "id"
+    ):
+        times = {"starts_at": out_of_office.starts_at, "ends_at": out_of_office.ends_at}
+        yield {"table": "delegation", "delegation_id": out_of_office.public_id, **times, "reason": out_of_office.reason}
     for model, author, column in REASONS:
         for row in (
             model._default_manager.filter(**mine, **{author: principal.id}).exclude(**{column: ""}).order_by("id")

@@ -1,4 +1,4 @@
-"""Absences: for a while one person stands in for another.
+"""Out-of-office delegations: for a period, a delegate decides in another approver's place.
 
 A delegate stands at the places of whom they stand in for, and is excluded with them; they get no scope by it, so only
 who may decide anyway can be one. It does not chain: what one does for another cannot be handed on.
@@ -26,7 +26,7 @@ LONGEST: Final = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Absence:
+class OutOfOffice:
     """Who is away, when, and who stands in. `starts_at` None: from now on."""
 
     delegator: User
@@ -36,29 +36,29 @@ class Absence:
     reason: str = ""
 
 
-def delegate(absence: Absence, *, ctx: ActingContext) -> Delegation:
+def delegate(out_of_office: OutOfOffice, *, ctx: ActingContext) -> Delegation:
     """Let somebody stand in. People do it for themselves, and who holds `workflow:manage` for anybody.
 
     Receipt `delegation.created`. Raises `PermissionDenied`, `InvalidRequest` for times that make no sense,
     `DelegateNotEligible`, `DelegationOverlaps`.
     """
     require_unit_of_work(ctx.tenant_id)
-    _check_may_act_for(absence.delegator.id, ctx=ctx)
+    _check_may_act_for(out_of_office.delegator.id, ctx=ctx)
     now = clock.now()
-    starts_at = absence.starts_at or now
-    _check_times(starts_at, absence.ends_at, now=now)
-    _check_people(absence, tenant_id=ctx.tenant_id)
-    Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=absence.delegator).first()
-    others = Delegation.objects.filter(tenant_id=ctx.tenant_id, delegator=absence.delegator)
-    if others.filter(starts_at__lt=absence.ends_at, ends_at__gt=starts_at).exists():
-        raise errors.DelegationOverlaps(f"{absence.delegator.username} has a delegate in that time already.")
+    starts_at = out_of_office.starts_at or now
+    _check_times(starts_at, out_of_office.ends_at, now=now)
+    _check_people(out_of_office, tenant_id=ctx.tenant_id)
+    Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=out_of_office.delegator).first()
+    others = Delegation.objects.filter(tenant_id=ctx.tenant_id, delegator=out_of_office.delegator)
+    if others.filter(starts_at__lt=out_of_office.ends_at, ends_at__gt=starts_at).exists():
+        raise errors.DelegationOverlaps(f"{out_of_office.delegator.username} has a delegate in that time already.")
     row = Delegation.objects.create(
         tenant_id=ctx.tenant_id,
-        delegator=absence.delegator,
-        delegate=absence.delegate,
+        delegator=out_of_office.delegator,
+        delegate=out_of_office.delegate,
         starts_at=starts_at,
-        ends_at=absence.ends_at,
-        reason=absence.reason,
+        ends_at=out_of_office.ends_at,
+        reason=out_of_office.reason,
         created_by=None if ctx.is_system else ctx.principal_id,
     )
     record(Entry(kind="delegation.created", inputs=_inputs(row)), ctx=ctx)
@@ -107,24 +107,26 @@ def _check_times(starts_at: datetime, ends_at: datetime, *, now: datetime) -> No
         raise errors.InvalidRequest(f"ends_at {problem}.", errors=[FieldError("/ends_at", problem)])
 
 
-def _check_people(absence: Absence, *, tenant_id: uuid.UUID) -> None:
+def _check_people(out_of_office: OutOfOffice, *, tenant_id: uuid.UUID) -> None:
     found = {
         member.id: member
-        for member in members(tenant_id, among=[absence.delegator.id, absence.delegate.id], humans_only=True)
+        for member in members(
+            tenant_id, among=[out_of_office.delegator.id, out_of_office.delegate.id], humans_only=True
+        )
     }
-    if absence.delegator.id not in found:
+    if out_of_office.delegator.id not in found:
         raise errors.InvalidRequest(
             "Only people of this tenant have delegates.", errors=[FieldError("/delegator", "is no person here")]
         )
-    member = found.get(absence.delegate.id)
+    member = found.get(out_of_office.delegate.id)
     decides = member is not None and (
         Scope.DECISIONS_DECIDE in member.permissions.scopes
         or any(Scope.DECISIONS_DECIDE in held for held in member.permissions.grants.workflows.values())
     )
-    if not decides or absence.delegate.id == absence.delegator.id:
+    if not decides or out_of_office.delegate.id == out_of_office.delegator.id:
         raise errors.DelegateNotEligible(
-            f"{absence.delegate.username} cannot stand in for {absence.delegator.username}: name another person of "
-            "this tenant who holds decisions:decide.",
+            f"{out_of_office.delegate.username} cannot stand in for {out_of_office.delegator.username}: name another "
+            "person of this tenant who holds decisions:decide.",
             errors=[FieldError("/delegate", "cannot stand in", "not_eligible")],
         )
 

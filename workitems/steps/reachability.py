@@ -1,6 +1,6 @@
 """Whether anybody can complete a step: looked at again when it changes, and when the people of its tenant do.
 
-An empty role, a departed approver, an absence without a delegate: no request causes these, so nothing would say it.
+An empty role, a departed approver, an approver away without delegate: no request causes these, so nothing would say it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The console's page of rules of two people."""
+"""Console page of four-eyes rules."""
 
 from __future__ import annotations
 
@@ -44,19 +44,21 @@ class FourEyesRuleAdmin(TenantAdmin):
         Column("Since", lambda rule: html.when(rule.changed_at)),
         Column("Asked to end it", _asked_by),
     )
-    heading = "Two people"
-    about = "Acts that need two people here. Turning one on takes one of them; turning it off takes both."
+    heading = "Four-eyes rules"
+    about = "Actions that need two people in this tenant. One person can turn a rule on; turning it off takes two."
     nothing_yet = "One person may put policies in force alone. Require two, and nobody can loosen the rules unseen."
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return FourEyesRule.objects.filter(tenant_id=ctx.tenant_id)
 
-    @form_page("Two people for policies", form=RequireForm, scope=Scope.WORKFLOW_MANAGE, submit="Require two people")
+    @form_page(
+        "Require four eyes for policies", form=RequireForm, scope=Scope.WORKFLOW_MANAGE, submit="Require four eyes"
+    )
     def require(self, call: Call, form: ConsoleForm) -> Done:
         services.require_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
         return Done("Policies are put in force by a second person from now on.")
 
-    @form_page("One person is enough again", form=EndForm, scope=Scope.WORKFLOW_MANAGE, submit="Ask for it, or end it")
+    @form_page("End four eyes for policies", form=EndForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")
     def end(self, call: Call, form: ConsoleForm) -> Done:
         rule = services.end_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
         if rule.is_required:

@@ -62,13 +62,13 @@ class PeopleGroupAdmin(TenantAdmin):
             "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) else [],
         }
 
-    @form_page("New group", form=GroupForm, scope=Scope.WORKFLOW_MANAGE, submit="Make the group")
+    @form_page("New group", form=GroupForm, scope=Scope.WORKFLOW_MANAGE, submit="Create group")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = form.cleaned_data["slug"]
         if selectors.groups_of_tenant(call.ctx.tenant_id).filter(slug=slug).exists():
             raise errors.Conflict(f"There is a group {slug} already. Open it to change it.")
         self._define(slug, call, form)
-        return Done(f"The group {slug} is made.", html.page_url("tenancy.peoplegroup", slug))
+        return Done(f"The group {slug} was created.", html.page_url("tenancy.peoplegroup", slug))
 
     @form_page("Change members", form=GroupForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_members(self, call: Call, form: ConsoleForm) -> Done:

@@ -59,13 +59,13 @@ class RoleAdmin(TenantAdmin):
             "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) else [],
         }
 
-    @form_page("New role", form=RoleForm, scope=Scope.WORKFLOW_MANAGE, submit="Make the role")
+    @form_page("New role", form=RoleForm, scope=Scope.WORKFLOW_MANAGE, submit="Create role")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = form.cleaned_data["slug"]
         if Role.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
             raise errors.Conflict(f"There is a role {slug} already. Open it to change it.")
         services.define_role(slug, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
-        return Done(f"The role {slug} is made.", html.page_url("tenancy.role", slug))
+        return Done(f"The role {slug} was created.", html.page_url("tenancy.role", slug))
 
     @form_page("Change scopes", form=RoleForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_scopes(self, call: Call, form: ConsoleForm) -> Done:
