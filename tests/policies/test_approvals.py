@@ -58,6 +58,15 @@ def test_the_documented_form_is_read() -> None:
     )
 
 
+def test_on_expiry_may_be_called_expire_or_reject() -> None:
+    rules = [
+        parse_approvals({"role": "finance", "expires_after": "P3D", "on_expiry": word}, pointer="/approvals")
+        for word in ("expire", "reject")
+    ]
+    assert rules[0] == rules[1]
+    assert to_json(rules[0])["on_expiry"] == "reject"
+
+
 def test_every_field_is_read() -> None:
     rule = parse_approvals(
         {

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from policies.language.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, EXCLUSIONS, ApprovalRule, Exclusion
+from policies.language.approvals.rules import (
+    DEFAULT_EXCLUDE,
+    DURATION_FIELDS,
+    EXCLUSIONS,
+    ApprovalRule,
+    Exclusion,
+    OnExpiry,
+)
 from policies.language.approvals.stages import InOrder, Together, Tree, whole
 from policies.language.approvals.trees import LEAF_KINDS, AllOf, AnyOf, Leaf, LeafKind, Node, demands
 from policies.language.durations import parse_duration, parse_working_time
@@ -76,7 +83,7 @@ class _Reader:
             **durations,
             working_time=self._working_time(value, pointer),
             escalate_to=self._escalate_to(value, pointer),
-            on_expiry=self._choice(value, pointer, "on_expiry", "reject", ("reject", "escalate")),
+            on_expiry=self._on_expiry(value, pointer),
             step_up=self._boolean(value, pointer, "step_up"),
             veto=self._count(value, pointer, "veto"),
         )
@@ -274,6 +281,11 @@ class _Reader:
         if not isinstance(flag, bool):
             self.add_error(pointer_to(pointer, field), f"{field} is true or false.", "wrong_type")
         return flag is True
+
+    def _on_expiry(self, value: Mapping[str, Any], pointer: str) -> OnExpiry:
+        """Return the effect of the deadline. `expire` and its older name `reject` both end the step as `expired`."""
+        choice = self._choice(value, pointer, "on_expiry", "reject", ("expire", "reject", "escalate"))
+        return "escalate" if choice == "escalate" else "reject"
 
     def _choice[T: str](
         self, value: Mapping[str, Any], pointer: str, field: str, default: T, choices: tuple[T, ...]
