@@ -1,6 +1,7 @@
-"""The lifecycles of a policy version, of a replay and of a shadow.
+"""Lifecycles of policy versions, replays and shadows.
 
-A published version never changes; a newer one does not retire it. A replay that was stopped goes on where it was.
+A published version never changes, and publishing a newer version does not retire it. A stopped replay resumes at the
+same position.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from threada_site.kernel.lifecycles import Lifecycle
 
 
 class PolicyVersionStatus(StrEnum):
-    """Where a policy version stands."""
+    """Status of a policy version."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -21,7 +22,7 @@ class PolicyVersionStatus(StrEnum):
 
 
 class ReplayStatus(StrEnum):
-    """Where a replay stands."""
+    """Status of a replay."""
 
     REQUESTED = "requested"
     RUNNING = "running"
@@ -31,7 +32,7 @@ class ReplayStatus(StrEnum):
 
 
 class ShadowStatus(StrEnum):
-    """Where a shadow stands."""
+    """Status of a shadow."""
 
     ACTIVE = "active"
     ENDED = "ended"
@@ -56,7 +57,7 @@ REPLAY: Final = Lifecycle(
     transitions=MappingProxyType(
         {
             _R.REQUESTED: frozenset({_R.RUNNING, _R.CANCELLED}),
-            # To `requested`: the worker is stopping. To `running`: another worker takes over from one that is lost.
+            # To `requested`: the worker shuts down. To `running`: another worker takes over after a crash.
             _R.RUNNING: frozenset({_R.FINISHED, _R.FAILED, _R.CANCELLED, _R.REQUESTED, _R.RUNNING}),
             _R.FAILED: frozenset({_R.REQUESTED}),
             _R.CANCELLED: frozenset({_R.REQUESTED}),

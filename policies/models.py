@@ -1,4 +1,4 @@
-"""The rulebook: workflows and channels, policies and their versions, where they apply, and what they decided."""
+"""Models of the rulebook: workflows, channels, lists, calendars, policies, versions, overlays and decisions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class Channel(TenantRow):
-    """Where requests come in."""
+    """A source of requests."""
 
     slug = SlugColumn()
     name = models.CharField(max_length=200, blank=True)
@@ -57,7 +57,7 @@ class Channel(TenantRow):
 
 
 class Workflow(TenantRow):
-    """A kind of work. What it means stands in its versions; `current_version` is used for new work items."""
+    """A kind of work, defined by its versions. New work items use `current_version`."""
 
     slug = SlugColumn()
     name = models.CharField(max_length=200, blank=True)
@@ -87,7 +87,7 @@ class Workflow(TenantRow):
 
 
 class WorkflowVersion(TenantRow):
-    """One meaning of a workflow: payload schema, allowed actions, reject reasons. Never changes."""
+    """One version of a workflow: payload schema, allowed actions, reject reasons. Immutable."""
 
     workflow = models.ForeignKey(
         Workflow, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
@@ -117,7 +117,7 @@ class WorkflowVersion(TenantRow):
 
 
 class List(TenantRow):
-    """A named list of values that rules may ask (`x in lists.name`)."""
+    """A named list of values that rules can read (`x in lists.name`)."""
 
     slug = SlugColumn()
     current_version = models.ForeignKey(
@@ -136,7 +136,7 @@ class List(TenantRow):
 
 
 class ListVersion(TenantRow):
-    """The items of a list at one time. Never changes."""
+    """One version of the items of a list. Immutable."""
 
     list = models.ForeignKey(
         List, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
@@ -162,7 +162,7 @@ class ListVersion(TenantRow):
 
 
 class Calendar(TenantRow):
-    """When the tenant works: time zone, hours, holidays. One a tenant; deadlines already set are not moved by it."""
+    """Time zone, working hours and holidays of the tenant, at most one row. Changes do not move existing deadlines."""
 
     slug = SlugColumn()
     document = models.JSONField()
@@ -181,7 +181,7 @@ class Calendar(TenantRow):
 
 
 class Policy(TenantRow):
-    """A rule document with a history. `in_force` is the version that decides; none means deny (`policy_missing`)."""
+    """A rule document with versions. `in_force` is the version that decides; null means deny (`policy_missing`)."""
 
     slug = SlugColumn()
     in_force = models.ForeignKey(
@@ -201,7 +201,7 @@ class Policy(TenantRow):
 
 
 class PolicyVersion(TenantRow):
-    """One version: draft, published or retired. Once published its document never changes (trigger)."""
+    """One version of a policy: draft, published or retired. A trigger keeps published documents immutable."""
 
     policy = models.ForeignKey(
         Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
@@ -244,9 +244,9 @@ class PolicyVersion(TenantRow):
 
 
 class EmergencyPublication(TenantRow):
-    """A version put in force by one person alone, for a while: until a second person confirms it, or its time is over.
+    """A version published by one person alone, in force until its time box ends unless a second person confirms it.
 
-    `replaced_version_id` was in force before, and is again when it ends unconfirmed.
+    If it ends unconfirmed, `replaced_version_id` is put back in force.
     """
 
     policy = models.ForeignKey(
@@ -291,7 +291,7 @@ class EmergencyPublication(TenantRow):
 
 
 class Overlay(TenantRow):
-    """Where a policy applies, and when: the tenant, one pack, workflow or channel, or one group of requesters."""
+    """The binding of a policy to a scope (tenant, pack, workflow, channel or requester group) and a time window."""
 
     policy = models.ForeignKey(
         Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="overlays"
@@ -338,7 +338,7 @@ class Overlay(TenantRow):
 
 
 class PolicyDecision(TenantRow):
-    """One evaluation, with everything needed to repeat it: facts as canonical bytes, versions, engine, trace."""
+    """One stored evaluation with everything needed to repeat it: facts as canonical bytes, versions, engine, trace."""
 
     work_item_id = models.UUIDField()
     execution_id = models.UUIDField(null=True)

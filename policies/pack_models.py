@@ -1,4 +1,4 @@
-"""Rows of packs: their versions, and what belongs to each."""
+"""Models of packs, their versions and their members."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threada_site.tenancy.models import SlugColumn, TenantRow
 
 
 class Pack(TenantRow):
-    """A named bundle of documents. `current_version` is the one that was installed last."""
+    """A named bundle of documents. `current_version` is the last installed version."""
 
     slug = SlugColumn()
     name = models.CharField(max_length=200, blank=True)
@@ -30,7 +30,7 @@ class Pack(TenantRow):
 
 
 class PackVersion(TenantRow):
-    """What a pack held at one time. Never changes. `label` is what its maker calls it; `number` counts here."""
+    """One version of the contents of a pack. Immutable. `label` is chosen by the author; `number` counts versions."""
 
     pack = models.ForeignKey(
         Pack, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
@@ -59,9 +59,9 @@ class PackVersion(TenantRow):
 
 
 class PackMember(TenantRow):
-    """Something that a pack brought: by its kind of document and the name that plans call it. It is in one pack.
+    """A configuration object installed by a pack, identified by document kind and name. It belongs to one pack.
 
-    `document_sha256` is of the document that would say it as it was installed: another one now means it was changed.
+    `document_sha256` is the digest of the document as installed; a different current digest means a local change.
     """
 
     pack = models.ForeignKey(

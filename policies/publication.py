@@ -1,4 +1,4 @@
-"""Who may put a draft in force, by what is attached to it. Pure: API, console and commands are answered alike."""
+"""Rules for publishing a draft: four eyes, replay reports and emergencies. Pure; API, console and commands use it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST: Final = timedelta(days=7)
 
 
 class EmergencyStatus(StrEnum):
-    """Where an emergency publication stands. Open: one person alone answers for what is in force."""
+    """Status of an emergency publication. Open: in force on the authority of one person."""
 
     OPEN = "open"
     CONFIRMED = "confirmed"
@@ -36,16 +36,16 @@ class EmergencyStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """Putting a version in force alone: why, and for how long at most."""
+    """Parameters of an emergency publication: reason and time box."""
 
     reason: str
     lasts: timedelta
 
     def check(self) -> None:
-        """Raise `InvalidRequest` for an emergency without a reason, or of an unusable length."""
+        """Raise `InvalidRequest` if the reason is missing or the time box is out of range."""
         errors = []
         if not self.reason.strip() or len(self.reason) > MAX_REASON:
-            said = f"Say why, in at most {MAX_REASON} characters."
+            said = f"Give a reason of at most {MAX_REASON} characters."
             errors.append(FieldError("/emergency/reason", said, "required"))
         if not SHORTEST <= self.lasts <= LONGEST:
             said = f"Write a duration of {format_duration(SHORTEST)} to {format_duration(LONGEST)}."
@@ -56,7 +56,7 @@ class Emergency:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a finished replay of exactly this document found, against the version in force or what was decided."""
+    """Result of a finished replay of exactly this document."""
 
     replay_id: str
     replayed: int
@@ -67,9 +67,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """What is attached to a draft: `writers` made or edited it, or answer for an agent or a service that did.
+    """Writers and replay report of a draft. `writers` includes the owners of agents and services that wrote it.
 
-    `report` is None where no replay says what the draft, as it is now, would change.
+    `report` is None if no finished replay covers the current text of the draft.
     """
 
     writers: frozenset[uuid.UUID]
@@ -77,31 +77,38 @@ class Attached:
 
 
 def check_may_publish(attached: Attached, *, four_eyes: bool, ctx: ActingContext) -> None:
-    """Where two people are needed: raise `PersonRequired` or `SecondPersonRequired` unless `ctx` is the second, and
-    `ReplayReportRequired` unless a replay shows what they agree to."""
+    """Raise `PersonRequired`, `SecondPersonRequired` or `ReplayReportRequired` if `ctx` may not publish.
+
+    Without `four_eyes` anybody may publish. With it, a person other than the writers must publish, and the draft needs
+    a finished replay.
+    """
     if not four_eyes:
         return
     if not ctx.is_person:
         raise PersonRequired(
-            "Here a second person puts policies in force: what services, agents and the instance hand in is a draft."
+            "This tenant requires four eyes: a second person publishes what services, agents and the instance draft."
         )
     if ctx.principal_id in attached.writers:
-        raise SecondPersonRequired("You have written this draft, or answer for what wrote it. Somebody else publishes.")
+        raise SecondPersonRequired(
+            "You wrote this draft, or own the agent or service that did. Another person must publish it."
+        )
     if attached.report is None:
         raise ReplayReportRequired
 
 
 def check_may_publish_alone(ctx: ActingContext) -> None:
-    """Raise `PersonRequired` for an emergency that nobody answers for."""
+    """Raise `PersonRequired` if `ctx` is not a person."""
     if not ctx.is_person:
-        raise PersonRequired("In an emergency a person publishes, and answers for it.")
+        raise PersonRequired("Only a person can publish in an emergency.")
 
 
 def check_may_confirm(*, published_by: uuid.UUID, ends_at: datetime, now: datetime, ctx: ActingContext) -> None:
     """Raise `EmergencyOver`, `PersonRequired` or `SecondPersonRequired` unless `ctx` may confirm an emergency now."""
     if now >= ends_at:
-        raise EmergencyOver("Its time is over: the version before comes back in force. Publish this one anew.")
+        raise EmergencyOver(
+            "Its time box is over, so the previous version is put back in force. Publish this version again."
+        )
     if not ctx.is_person:
-        raise PersonRequired("A second person confirms an emergency.")
+        raise PersonRequired("Only a second person can confirm an emergency publication.")
     if ctx.principal_id == published_by:
-        raise SecondPersonRequired("You have published it. Somebody else confirms it.")
+        raise SecondPersonRequired("You published this version. Another person must confirm it.")

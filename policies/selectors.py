@@ -1,4 +1,4 @@
-"""Reading the rulebook, always inside one tenant. What decides a case is loaded by `policies.deciding.rulebook`."""
+"""Queries of the rulebook, each scoped to one tenant. `policies.deciding.rulebook` loads the rules for a decision."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _workflow_documents: Final = WeightedCache[uuid.UUID, WorkflowDocument](max_weig
 
 @dataclass(frozen=True, slots=True)
 class WorkflowInForce:
-    """What a new work item of a workflow must fit. `channel_exists` is about the channel that was asked for."""
+    """Current version of a workflow. `channel_exists` is about the requested channel."""
 
     workflow_id: uuid.UUID
     version_id: uuid.UUID
@@ -58,7 +58,7 @@ class WorkflowInForce:
 
 
 def workflow_in_force(slug: str, *, channel: str | None, ctx: ActingContext) -> WorkflowInForce | None:
-    """The workflow's current version, and whether `channel` exists: one statement, and one more the first time."""
+    """Return the current version of the workflow, or None. Takes one statement, plus one for an uncached version."""
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(
             "SELECT w.id, w.current_version_id, EXISTS "
@@ -75,7 +75,7 @@ def workflow_in_force(slug: str, *, channel: str | None, ctx: ActingContext) -> 
 
 
 def workflow_document(version_id: uuid.UUID, *, ctx: ActingContext) -> WorkflowDocument:
-    """What a workflow version says. A version never changes, so a process reads it once."""
+    """Return the document of a workflow version. Versions are immutable, so each process reads one once."""
     document = _workflow_documents.get(version_id)
     if document is None:
         spec = WorkflowVersion.objects.values_list("spec", flat=True).get(tenant_id=ctx.tenant_id, id=version_id)
@@ -85,71 +85,71 @@ def workflow_document(version_id: uuid.UUID, *, ctx: ActingContext) -> WorkflowD
 
 
 def all_workflows(ctx: ActingContext) -> QuerySet[Workflow]:
-    """Every workflow of the tenant with its current version: for checks, whoever asks."""
+    """Return every workflow of the tenant with its current version, regardless of what `ctx` may read."""
     rows = Workflow.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False)
     return rows.select_related("current_version")
 
 
 def workflows(ctx: ActingContext) -> QuerySet[Workflow]:
-    """Workflows that the context may read, with their current versions."""
+    """Return the workflows that the context may read, with their current versions."""
     granted = ctx.workflows_with(Scope.WORKITEMS_READ)
     rows = all_workflows(ctx)
     return rows if granted is None else rows.filter(id__in=granted)
 
 
 def workflow_by_slug(slug: str, *, ctx: ActingContext) -> Workflow | None:
-    """One of `workflows`."""
+    """Return one of `workflows`, or None."""
     return workflows(ctx).filter(slug=slug).first()
 
 
 def workflow_versions(workflow: Workflow) -> QuerySet[WorkflowVersion]:
-    """All versions of a workflow."""
+    """Return all versions of a workflow."""
     return WorkflowVersion.objects.filter(tenant_id=workflow.tenant_id, workflow=workflow).select_related("workflow")
 
 
 def channels(ctx: ActingContext) -> QuerySet[Channel]:
-    """All channels."""
+    """Return all channels."""
     return Channel.objects.filter(tenant_id=ctx.tenant_id)
 
 
 def channel_by_slug(slug: str, *, ctx: ActingContext) -> Channel | None:
-    """One of `channels`."""
+    """Return one of `channels`, or None."""
     return channels(ctx).filter(slug=slug).first()
 
 
 def lists(ctx: ActingContext) -> QuerySet[List]:
-    """All lists with their current versions."""
+    """Return all lists with their current versions."""
     return List.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False).select_related("current_version")
 
 
 def policies(ctx: ActingContext) -> QuerySet[Policy]:
-    """All policies with the versions in force."""
+    """Return all policies with their versions in force."""
     return Policy.objects.filter(tenant_id=ctx.tenant_id).select_related("in_force")
 
 
 def policies_with_emergencies(ctx: ActingContext) -> QuerySet[Policy]:
-    """The same without documents, for lists that say whether an emergency publication waits to be confirmed."""
+    """Return all policies without documents, with their unconfirmed emergency publications, for lists."""
     return policies(ctx).defer("in_force__document").prefetch_related("in_force__emergencies")
 
 
 def unconfirmed_emergencies(ctx: ActingContext) -> QuerySet[EmergencyPublication]:
-    """Emergency publications that no second person has confirmed, the one that ends first before the others."""
+    """Return the unconfirmed emergency publications, ordered by their end."""
     rows = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, status=EmergencyStatus.OPEN)
     return rows.select_related("version__policy").defer("version__document").order_by("ends_at", "id")
 
 
 def policy_by_slug(slug: str, *, ctx: ActingContext) -> Policy | None:
-    """One of `policies`."""
+    """Return one of `policies`, or None."""
     return policies(ctx).filter(slug=slug).first()
 
 
 def policy_versions(policy: Policy) -> QuerySet[PolicyVersion]:
-    """All versions of a policy."""
+    """Return all versions of a policy."""
     return PolicyVersion.objects.filter(tenant_id=policy.tenant_id, policy=policy).select_related("policy")
 
 
 def policy_version_named(policy: Policy, name: str) -> PolicyVersion | None:
-    """The version of `policy` that `name` means: its number (`3`) or its public id (`pv_…`)."""
+    """Return the version of `policy` by its number (`3`) or public id (`pv_…`), or None."""
     version_id = ids.parse_public_id(ids.POLICY_VERSION, name)
     if version_id is not None:
         return policy_versions(policy).filter(id=version_id).first()
@@ -159,12 +159,12 @@ def policy_version_named(policy: Policy, name: str) -> PolicyVersion | None:
 
 
 def overlays(ctx: ActingContext) -> QuerySet[Overlay]:
-    """All overlays with their policies and the versions in force."""
+    """Return all overlays with their policies and the versions in force."""
     return Overlay.objects.filter(tenant_id=ctx.tenant_id).select_related("policy__in_force")
 
 
 def overlay_on(policy: str, scope: OverlayScope, *, ctx: ActingContext) -> Overlay | None:
-    """The overlay that binds `policy` in exactly this scope."""
+    """Return the overlay that binds `policy` to exactly this scope, or None."""
     return overlays(ctx).filter(policy__slug=policy, scope_kind=scope.kind, scope_slug=scope.slug).first()
 
 
@@ -176,9 +176,9 @@ def applying(
     groups: Collection[str] = (),
     at: datetime | None = None,
 ) -> QuerySet[Overlay]:
-    """Those of `rows` that apply to work items of this workflow and channel, the widest first.
+    """Return the overlays in `rows` that apply to work items of this workflow and channel, widest scope first.
 
-    `groups` are those of the requester; without `at`, those that applied once or will are told too.
+    `groups` are the groups of the requester. Without `at`, past and future time windows are included.
     """
     scopes = Q(scope_kind="tenant") | Q(scope_kind="workflow", scope_slug=workflow)
     if channel:
@@ -194,7 +194,7 @@ def applying(
 
 
 def bindings(rows: Iterable[Overlay]) -> list[Binding]:
-    """What overlays bring to bear: the versions in force with their rules."""
+    """Return the bindings of overlays: the versions in force with their rules."""
     found = []
     for overlay in rows:
         version = overlay.policy.in_force
@@ -204,22 +204,22 @@ def bindings(rows: Iterable[Overlay]) -> list[Binding]:
 
 
 def packs(ctx: ActingContext) -> QuerySet[Pack]:
-    """All packs that are installed, with their current versions."""
+    """Return all installed packs with their current versions."""
     return Pack.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False).select_related("current_version")
 
 
 def pack_by_slug(slug: str, *, ctx: ActingContext) -> Pack | None:
-    """One of `packs`."""
+    """Return one of `packs`, or None."""
     return packs(ctx).filter(slug=slug).first()
 
 
 def pack_members(ctx: ActingContext) -> QuerySet[PackMember]:
-    """What belongs to packs, each with its pack."""
+    """Return the members of all packs, each with its pack."""
     return PackMember.objects.filter(tenant_id=ctx.tenant_id).select_related("pack")
 
 
 def requester_groups(requester_id: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[str, ...]:
-    """The groups that a principal is in, by slug: a fact of what is decided for them."""
+    """Return the slugs of the groups of a principal, a fact of decisions about their requests."""
     rows = PeopleGroup.objects.filter(
         tenant_id=tenant_id, memberships__membership__user_id=requester_id, memberships__membership__tenant_id=tenant_id
     )
@@ -227,12 +227,12 @@ def requester_groups(requester_id: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[
 
 
 def group_exists(slug: str, *, tenant_id: uuid.UUID) -> bool:
-    """Whether the tenant has this group of people."""
+    """Return True if the tenant has this group."""
     return PeopleGroup.objects.filter(tenant_id=tenant_id, slug=slug).exists()
 
 
 def decision_for(decision_id: uuid.UUID, *, ctx: ActingContext) -> PolicyDecision | None:
-    """A decision about a work item that the context may read."""
+    """Return the decision if it is about a work item that the context may read, else None."""
     decision = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=decision_id).first()
     if decision is None or ctx.workflows_with(Scope.WORKITEMS_READ) is None:
         return decision
@@ -243,7 +243,7 @@ def decision_for(decision_id: uuid.UUID, *, ctx: ActingContext) -> PolicyDecisio
 def latest_decision(
     work_item_id: uuid.UUID, *, ctx: ActingContext, execution_id: uuid.UUID | None = None
 ) -> PolicyDecision | None:
-    """What was decided last about a work item, or about one execution on it."""
+    """Return the latest decision about a work item, or about one of its executions."""
     rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, work_item_id=work_item_id)
     if execution_id is not None:
         rows = rows.filter(execution_id=execution_id)
@@ -251,18 +251,18 @@ def latest_decision(
 
 
 def stored_facts(decision: PolicyDecision) -> dict[str, Any]:
-    """The facts a decision was taken on, but for `lists`: those it names by version."""
+    """Return the facts of a decision without `lists`, which it stores by version."""
     return orjson.loads(bytes(decision.facts))
 
 
 def replays(ctx: ActingContext) -> QuerySet[PolicyReplay]:
-    """All replays with the policies and versions they are about."""
+    """Return all replays with their policies and versions."""
     rows = PolicyReplay.objects.filter(tenant_id=ctx.tenant_id)
     return rows.select_related("policy", "policy_version__policy", "baseline__policy")
 
 
 def finished_replay_of(version: PolicyVersion, *, ctx: ActingContext) -> PolicyReplay | None:
-    """The newest replay of exactly what `version` says that came to its end: what its publication can rest on."""
+    """Return the newest finished replay of the document of `version`, or None."""
     rows = replays(ctx).filter(
         policy_id=version.policy_id, document_sha256=version.document_sha256, status=ReplayStatus.FINISHED
     )
@@ -270,24 +270,24 @@ def finished_replay_of(version: PolicyVersion, *, ctx: ActingContext) -> PolicyR
 
 
 def shadows(ctx: ActingContext) -> QuerySet[PolicyShadow]:
-    """All shadows with the policies and versions they are about."""
+    """Return all shadows with their policies and versions."""
     rows = PolicyShadow.objects.filter(tenant_id=ctx.tenant_id)
     return rows.select_related("policy", "policy_version__policy")
 
 
 def calendar_of(tenant_id: uuid.UUID) -> Calendar | None:
-    """The tenant's calendar, if it has one."""
+    """Return the calendar of the tenant, or None."""
     return Calendar.objects.filter(tenant_id=tenant_id).first()
 
 
 def working_calendar(rule: ApprovalRule, *, tenant_id: uuid.UUID) -> WorkingCalendar:
-    """What the rule's working time is counted by; looked up only where it has any."""
+    """Return the calendar for the rule. Queries it only if the rule has durations in working time."""
     calendar = calendar_of(tenant_id) if rule.working_time else None
     return DEFAULT_CALENDAR if calendar is None else parse_calendar(calendar.document).calendar
 
 
 def policy_decision(decision_id: uuid.UUID, *, tenant_id: uuid.UUID) -> PolicyDecision | None:
-    """One decision that was taken."""
+    """Return one decision, or None."""
     return _decision.first(tenant_id, decision_id)
 
 

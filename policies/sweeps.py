@@ -1,4 +1,4 @@
-"""Sweeps over all tenants: they only remind, by enqueueing jobs; the jobs look again under their own locks."""
+"""Sweeps over all tenants. They only enqueue jobs; each job checks again under its own locks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, REPLAY_QUEUE, enqueue, 
 
 BATCH: Final = 500
 END_EMERGENCY: Final = "policies.end_emergency"
-"""The task that ends an emergency whose time is over; its argument is `emergency_id`."""
+"""Task that ends an emergency publication after its time box. Argument: `emergency_id`."""
 RUN_SHADOW: Final = "policies.run_shadow"
-"""The task that compares a shadow with what was decided live; its argument is `shadow_id`."""
+"""Task that compares a shadow with live decisions. Argument: `shadow_id`."""
 
 
 def enqueue_due_emergency_ends(*, now: datetime) -> int:
-    """Enqueue the end of emergency publications whose time is over and that have no live job."""
+    """Enqueue the end of emergency publications past their time box that have no live job. Return their number."""
     with platform_role():
         due = EmergencyPublication.objects.filter(status=EmergencyStatus.OPEN, ends_at__lte=now).order_by("ends_at")
         found = list(due.values_list("tenant_id", "id")[:BATCH])
@@ -34,7 +34,7 @@ def enqueue_due_emergency_ends(*, now: datetime) -> int:
 
 
 def enqueue_due_shadows() -> int:
-    """Have every active shadow look at what was decided since it last did, unless a job is about to."""
+    """Enqueue a comparison for every active shadow without a pending job. Return their number."""
     with platform_role():
         found = list(PolicyShadow.objects.filter(status=ShadowStatus.ACTIVE).values_list("tenant_id", "id")[:BATCH])
         live = live_jobs(RUN_SHADOW, "shadow_id", [str(shadow_id) for _, shadow_id in found])
@@ -45,7 +45,7 @@ def enqueue_due_shadows() -> int:
 
 
 def enqueue_due_replays(*, now: datetime) -> int:
-    """Have replays run that have no live job, and those go on whose worker was lost."""
+    """Enqueue replays without a live job, including replays whose worker crashed. Return their number."""
     due = Q(status=ReplayStatus.REQUESTED) | Q(status=ReplayStatus.RUNNING, lease_until__lte=now)
     with platform_role():
         found = list(PolicyReplay.objects.filter(due).order_by("id").values_list("tenant_id", "id")[:BATCH])

@@ -1,4 +1,4 @@
-"""Jobs of the rulebook. Each opens its own units of work and calls one service; each may run twice, also at once."""
+"""Jobs of the rulebook. Each opens its own units of work and calls one service. Concurrent runs are safe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from threada_site.kernel import clock
 
 @task(END_EMERGENCY, queue=MAINTENANCE_QUEUE)
 def end_emergency(tenant_id: str, emergency_id: str) -> None:
-    """End an emergency publication that nobody has confirmed in its time."""
+    """End an emergency publication that was not confirmed within its time box."""
     ctx = job_context(tenant_of_job(tenant_id))
     with unit_of_work(ctx.tenant_id):
         end_overdue_emergency(uuid.UUID(emergency_id), ctx=ctx)
@@ -33,19 +33,19 @@ def end_emergency(tenant_id: str, emergency_id: str) -> None:
 
 @task(replays.RUN, queue=REPLAY_QUEUE, can_stop=True)
 def run_replay(*, tenant_id: str, replay_id: str, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
-    """Run a replay to its end. A worker that is stopping leaves the rest to the next one."""
+    """Run a replay to its end. If the worker shuts down, another worker continues it."""
     run(uuid.UUID(replay_id), ctx=job_context(tenant_of_job(tenant_id)), is_asked_to_stop=is_asked_to_stop)
 
 
 @task(RUN_SHADOW, queue=REPLAY_QUEUE)
 def run_shadow(tenant_id: str, shadow_id: str) -> None:
-    """Compare a shadow with what was decided since it last was."""
+    """Compare a shadow with the decisions since its last run."""
     compare_shadow(uuid.UUID(shadow_id), ctx=job_context(tenant_of_job(tenant_id)))
 
 
 @periodic("policies.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
 def sweep() -> None:
-    """Every five seconds: emergency publications whose time is over, replays that nobody runs, and shadows."""
+    """Enqueue due work every five seconds: emergencies past their time box, idle replays, and shadows."""
     enqueue_due_emergency_ends(now=clock.now())
     enqueue_due_replays(now=clock.now())
     enqueue_due_shadows()

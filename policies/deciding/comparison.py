@@ -1,7 +1,7 @@
-"""Comparing two answers to the same case: what a change of the rules would change. Pure.
+"""Comparison of two answers to the same case, to show the effect of a rule change. Pure.
 
-Compared are the effect, the set of reasons, and whom an approval asks. How rules are named, in which order they matched
-and how long they took is no part of the answer.
+Compares the effect, the set of reason codes and the approval. Names of rules, their order and their duration are
+ignored.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from policies.language.evaluation import RuleError, Verdict
 from threada_site.kernel.json.canonical import canonical_bytes
 
 _MISSING: Final = "Key not found in map"
-"""How the engine says that a condition reads a key which the facts do not hold."""
+"""Error message of the engine for a condition that reads a key missing in the facts."""
 
 
 class Asking(StrEnum):
-    """What becomes of the people who are asked: they are asked now, no longer, or others or more of them are."""
+    """Change of the approval: one appears, vanishes, or asks other or more people."""
 
     APPEARS = "appears"
     VANISHES = "vanishes"
@@ -31,7 +31,7 @@ class Asking(StrEnum):
 
 
 class NotReplayable(StrEnum):
-    """Why what was recorded does not suffice to say what another rulebook would have answered."""
+    """Reasons why a recorded decision cannot be replayed with another rulebook."""
 
     FACTS_REMOVED = "facts_removed"
     FACT_NOT_RECORDED = "fact_not_recorded"
@@ -45,20 +45,20 @@ class NotReplayable(StrEnum):
 WHY: Final[Mapping[NotReplayable, str]] = {
     NotReplayable.FACTS_REMOVED: "Retention has removed the facts.",
     NotReplayable.FACT_NOT_RECORDED: (
-        "A rule reads something that these requests did not carry. A new request without it is denied (policy_error)."
+        "A rule reads a field that these requests did not contain. A new request without it is denied (policy_error)."
     ),
     NotReplayable.LIST_NOT_RECORDED: "A rule reads a list whose items at that time are not certain.",
-    NotReplayable.SCOPE_NOT_RECORDED: "It is not recorded on which scope the policy applied.",
-    NotReplayable.VERSION_UNREADABLE: "A version that was asked then cannot be read any more.",
-    NotReplayable.TOO_SLOW: "The rules took too long here and now; they need not have then.",
-    NotReplayable.EVALUATION_FAILED: "The evaluation itself broke.",
+    NotReplayable.SCOPE_NOT_RECORDED: "The scope on which the policy applied was not recorded.",
+    NotReplayable.VERSION_UNREADABLE: "A version that was evaluated then can no longer be parsed.",
+    NotReplayable.TOO_SLOW: "The rules exceeded the time limit during the replay.",
+    NotReplayable.EVALUATION_FAILED: "The evaluation failed with an internal error.",
 }
-"""The same for people."""
+"""Sentences for `NotReplayable`, for display."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a rulebook said. `approvals` is the stored form of who was asked, None where nobody was."""
+    """The answer of a rulebook. `approvals` is the stored approval rule, None if no approval is required."""
 
     effect: str
     reasons: tuple[str, ...]
@@ -70,7 +70,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two answers beside each other. `is_flip`: effect or reasons differ. `people`: how many more are asked."""
+    """Two compared answers. `is_flip`: effect or reasons differ. `people`: difference in the number of approvers."""
 
     before: Answer
     after: Answer
@@ -81,34 +81,33 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Unanswerable:
-    """What was recorded does not suffice. `rules` are those that would need more, as `policy/rule`."""
+    """A decision that cannot be replayed. `rules` lists the rules with missing data, as `policy/rule`."""
 
     why: NotReplayable
     rules: tuple[str, ...] = ()
 
 
 def answer_of(verdict: Verdict) -> Answer:
-    """The comparable part of a verdict."""
+    """Return the comparable part of a verdict."""
     approvals = to_json(verdict.approvals) if verdict.approvals else None
     return Answer(str(verdict.outcome), tuple(verdict.reason_codes), approvals)
 
 
 def compare(before: Answer, after: Answer) -> Comparison:
-    """What differs between two answers."""
+    """Return the differences between two answers."""
     is_flip = before.effect != after.effect or set(before.reasons) != set(after.reasons)
     return Comparison(before, after, is_flip, _asking(before, after), _people(after) - _people(before))
 
 
 def people_asked(approvals: Mapping[str, Any] | None) -> int:
-    """How many people at least have to agree."""
+    """Return the minimum number of people who must approve."""
     return 0 if approvals is None else _people_of(canonical_bytes(dict(approvals)))
 
 
 def why_not(verdict: Verdict, recorded_errors: Iterable[Mapping[str, Any]] = ()) -> Unanswerable | None:
-    """Why a verdict over recorded facts is no answer, or None when it is one.
+    """Return why a verdict on recorded facts cannot be compared, or None if it can.
 
-    A key that is missing in them was perhaps never asked for. Where the live decision failed by the same rules
-    (`recorded_errors`), it is an answer.
+    A missing key makes it incomparable, unless the same rules failed in the live decision (`recorded_errors`).
     """
     match verdict.reason_codes:
         case ("policy_too_slow",):

@@ -1,4 +1,4 @@
-"""Deciding: the rulebook in force is asked about one case. Whatever goes wrong is a deny that says why."""
+"""Decisions: evaluation of the rulebook in force for one case. Every failure is a deny with a reason code."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["DecisionRequest", "decide", "recheck", "verdict_of"]
 FAILURES: Final = frozenset(
     {"policy_missing", "policy_error", "policy_malformed", "policy_too_slow", "no_rule_matched"}
 )
-"""Reason codes of a deny that no rule asked for."""
+"""Reason codes of a deny that no rule caused."""
 
 log = structlog.get_logger("threada.policies")
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What was asked, by what, and what it said."""
+    """Facts, rulebook and verdict of one evaluation."""
 
     facts: dict[str, Any]
     rulebook: Rulebook
@@ -44,9 +44,9 @@ class _Answer:
 
 @traced("policy.decide")
 def decide(request: DecisionRequest, *, ctx: ActingContext) -> PolicyDecision:
-    """Ask the rulebook in force and keep its answer, with all that is needed to repeat it.
+    """Evaluate the rulebook in force and store the decision with everything needed to repeat it.
 
-    Two statements; a process that does not know a version or list yet reads it first. The receipt is the caller's.
+    Takes two statements, plus one for each version or list that is not cached. The caller records the receipt.
     """
     answer = _ask(request, ctx=ctx)
     decision = _decision(request, answer, ctx=ctx)
@@ -56,12 +56,12 @@ def decide(request: DecisionRequest, *, ctx: ActingContext) -> PolicyDecision:
 
 @traced("policy.recheck")
 def recheck(request: DecisionRequest, *, ctx: ActingContext) -> Verdict:
-    """The same answer, kept nowhere: for the last look right before a call."""
+    """Return the verdict without storing it. Used for the check right before a call."""
     return _ask(request, ctx=ctx).verdict
 
 
 def deciding_rules(verdict: Verdict) -> tuple[MatchedRule, ...]:
-    """The rules behind the outcome: those of the winning effect; none where the deny comes from a failure."""
+    """Return the matched rules with the winning effect; empty if the deny comes from a failure."""
     if FAILURES.intersection(verdict.reason_codes):
         return ()
     return tuple(match for match in verdict.matched if match.effect is verdict.outcome)
@@ -83,15 +83,15 @@ def _ask(request: DecisionRequest, *, ctx: ActingContext) -> _Answer:
 
 
 def verdict_of(rulebook: Rulebook, facts: dict[str, Any]) -> Verdict:
-    """What `rulebook` says about complete facts. The one way to an answer: live, simulated, replayed or beside."""
+    """Return the verdict of `rulebook` on complete facts. Live checks, simulations, replays and shadows all use it."""
     if rulebook.missing:
         missing = [RuleError(slug, "", "It has no version in force.") for slug in rulebook.missing]
         return _deny("policy_missing", missing)
     try:
         return evaluate(rulebook.entries, facts)
-    except Exception as error:  # a defect of the engine must end as a refusal, never as an item that nothing decides
+    except Exception as error:  # an engine defect must deny, not leave the item undecided
         log.exception("evaluation_failed")
-        return _deny("policy_error", [RuleError("", "", f"The evaluation broke: {type(error).__name__}.")])
+        return _deny("policy_error", [RuleError("", "", f"The evaluation failed: {type(error).__name__}.")])
 
 
 def _deny(reason_code: str, errors: list[RuleError]) -> Verdict:
@@ -100,7 +100,7 @@ def _deny(reason_code: str, errors: list[RuleError]) -> Verdict:
 
 def _decision(request: DecisionRequest, answer: _Answer, *, ctx: ActingContext) -> PolicyDecision:
     verdict, rulebook = answer.verdict, answer.rulebook
-    # Lists are kept by version: their items may be many, and never change.
+    # Lists are stored by version: they may be large, and a version never changes.
     facts = canonical_bytes({name: value for name, value in answer.facts.items() if name != "lists"})
     deciding = deciding_rules(verdict)
     return PolicyDecision(
@@ -125,7 +125,7 @@ def _decision(request: DecisionRequest, answer: _Answer, *, ctx: ActingContext) 
 
 
 def _deciding_version(deciding: tuple[MatchedRule, ...], answer: _Answer) -> uuid.UUID | None:
-    """The version of the first rule that decided, or of the first that failed."""
+    """Return the version of the first deciding rule, or else of the first failed rule."""
     if deciding:
         return ids.parse_public_id(ids.POLICY_VERSION, deciding[0].version_id)
     failed = {error.policy for error in answer.verdict.errors}
@@ -135,7 +135,7 @@ def _deciding_version(deciding: tuple[MatchedRule, ...], answer: _Answer) -> uui
 
 
 def rule_json(match: MatchedRule) -> dict[str, Any]:
-    """A rule as decisions name it."""
+    """Return a matched rule in the form stored on decisions."""
     return {
         "policy": match.policy,
         "version_id": match.version_id,
@@ -148,12 +148,12 @@ def rule_json(match: MatchedRule) -> dict[str, Any]:
 
 
 def errors_json(verdict: Verdict) -> list[dict[str, Any]]:
-    """The rules that failed, and why."""
+    """Return the failed rules with their errors."""
     return [{"policy": error.policy, "rule": error.rule, "message": error.message} for error in verdict.errors]
 
 
 def versions_json(rulebook: Rulebook) -> list[dict[str, Any]]:
-    """What was asked and where each is bound; of a policy without a version in force, that it has none."""
+    """Return the evaluated versions with their scopes; a policy without a version in force has version null."""
     asked = [
         {"policy": entry.policy, "version_id": entry.version_id, "scope": entry.scope, "on": list(entry.on)}
         for entry in rulebook.entries
@@ -162,7 +162,7 @@ def versions_json(rulebook: Rulebook) -> list[dict[str, Any]]:
 
 
 def trace_of(verdict: Verdict) -> list[dict[str, Any]]:
-    """The trace, with the rules that a narrower one loosened."""
+    """Return the trace, with the overridden rules added."""
     overridden: dict[tuple[str, str], list[str]] = defaultdict(list)
     for match in verdict.overridden:
         overridden[match.policy, match.scope].append(match.rule)

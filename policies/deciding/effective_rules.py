@@ -1,4 +1,4 @@
-"""The rules that hold together for one kind of case, each with where it comes from and what loosens it. Pure."""
+"""The effective rules for one kind of case, each with its origin and the rules that override it. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from policies.language.time_window import TimeWindow
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A version in force where an overlay binds it. `version_id` "" and no rules: none is in force, so it denies."""
+    """A version in force and the overlay that binds it. If none is in force, `version_id` is "": the policy denies."""
 
     policy: str
     overlay_id: str
@@ -26,13 +26,13 @@ class Binding:
 
     @property
     def width(self) -> int:
-        """0 is the widest scope."""
+        """Return the index of the scope; 0 is the widest."""
         return SCOPES.index(self.scope.kind)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A rule by name, and where it is bound."""
+    """The name of a rule and its binding."""
 
     binding: Binding
     rule: str
@@ -40,10 +40,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveRule:
-    """A rule that is asked.
+    """A rule that is evaluated.
 
-    `overridden_by` are the rules that loosen it where both match; `in_vain` what it names in `overrides` and may not
-    loosen: because that does not allow it, is no wider, or is not asked here.
+    `overridden_by` lists the rules that override it if both match. `in_vain` lists entries of its `overrides` without
+    effect: the named rule is not overridable, has no wider scope, or is not evaluated here.
     """
 
     binding: Binding
@@ -53,7 +53,7 @@ class EffectiveRule:
 
 
 def effective_rules(bindings: Iterable[Binding]) -> list[EffectiveRule]:
-    """Every rule of what applies: the widest scope first, then by policy, then in the order of its document."""
+    """Return all rules of `bindings`, ordered by scope (widest first), policy and position in the document."""
     ordered = sorted(bindings, key=lambda binding: (binding.width, binding.policy, binding.scope.slug))
     may_loosen: dict[str, int] = {}
     for binding in reversed(ordered):

@@ -1,7 +1,7 @@
-"""A decision told in sentences: what was asked, which rules said what and why, what follows. Pure.
+"""Explanation of a decision in sentences: outcome, matched rules with conditions and facts, failures. Pure.
 
-Everything is taken from the record: facts, versions, trace. Conditions are those of the versions that were asked, and
-stand beside what the facts said about what they read. What is gone is said to be gone.
+Everything comes from the stored decision: facts, versions, trace. Conditions are those of the evaluated versions. Data
+that was erased is reported as removed.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import orjson
 from policies.deciding.comparison import people_asked
 
 MAX_LISTED: Final = 8
-"""Rules, and facts of one rule, that are named one by one."""
+"""Maximum number of rules, and of facts per rule, that are listed."""
 _LONGEST_VALUE: Final = 80
 _STRINGS: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _PATH: Final = re.compile(r"\b(?:item|ctx|input)(?:\.[A-Za-z_]\w*)+")
 _EFFECTS: Final = {
     "allow": "It is allowed",
-    "review": "People have to review it first",
-    "require_approval": "People have to approve it first",
+    "review": "A review is required first",
+    "require_approval": "An approval is required first",
     "deny": "It is denied",
 }
 _FAILURES: Final = {
-    "policy_missing": "no version of a policy that applies there is in force",
-    "policy_error": "a rule failed, and what cannot be judged is not allowed",
-    "policy_malformed": "a version that applies there cannot be read",
-    "policy_too_slow": "the rules took too long",
-    "no_rule_matched": "no rule matched, and what no rule allows is not allowed",
+    "policy_missing": "a policy that applies has no version in force",
+    "policy_error": "a rule failed, so the request is denied",
+    "policy_malformed": "a version that applies cannot be parsed",
+    "policy_too_slow": "the rules exceeded the time limit",
+    "no_rule_matched": "no rule matched, so the request is denied",
 }
 _EFFECT_VERBS: Final = {
     "allow": "allows it",
@@ -43,7 +43,7 @@ _EFFECT_VERBS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedAnswer:
-    """A decision as it was recorded. `facts` None: they are gone. `conditions`: version id → rule id → its text."""
+    """A stored decision. `facts` is None if they were erased. `conditions` maps version id → rule id → condition."""
 
     point: str
     outcome: str
@@ -61,7 +61,7 @@ class RecordedAnswer:
 
 
 def explain_decision(recorded: RecordedAnswer) -> list[str]:
-    """The sentences, the outcome first."""
+    """Return the sentences of the explanation, outcome first."""
     return [
         *_outcome(recorded),
         *_rules(recorded),
@@ -77,22 +77,22 @@ def _outcome(recorded: RecordedAnswer) -> Iterator[str]:
     yield f"{_EFFECTS.get(recorded.outcome, recorded.outcome)} ({reasons})" + (f": {failure}." if failure else ".")
     people = people_asked(recorded.approvals)
     if people:
-        yield f"At least {people} {'person has' if people == 1 else 'people have'} to agree."
+        yield f"At least {people} {'person' if people == 1 else 'people'} must agree."
 
 
 def _rules(recorded: RecordedAnswer) -> Iterator[str]:
     for rule in recorded.matched[:MAX_LISTED]:
         condition = recorded.conditions.get(rule["version_id"], {}).get(rule["rule"])
         name = f"Rule {rule['rule']} of {_version(recorded, rule)}"
-        because = f" because {condition} holds" if condition and condition != "true" else ""
+        because = f" because {condition} is true" if condition and condition != "true" else ""
         always = " in every case" if condition == "true" else ""
         yield f"{name} {_EFFECT_VERBS.get(rule['effect'], rule['effect'])}{always}{because} ({rule['reason']})."
         if condition:
             facts = _facts_read(condition, recorded.facts)
             if facts:
-                yield f"There, {'; '.join(facts)}."
+                yield f"Facts: {'; '.join(facts)}."
         if rule.get("message"):
-            yield f"Its author says: {rule['message']}"
+            yield f"Message of the rule: {rule['message']}"
     if len(recorded.matched) > MAX_LISTED:
         yield f"{len(recorded.matched) - MAX_LISTED} more rules say the same."
 
@@ -106,7 +106,7 @@ def _failures(recorded: RecordedAnswer) -> Iterator[str]:
 
 
 def _non_deciding_rules(recorded: RecordedAnswer) -> Iterator[str]:
-    """Rules that held and did not decide: weaker ones, and those that a narrower rule loosened."""
+    """Yield sentences about matched rules that did not decide: overridden rules and rules with a weaker effect."""
     deciding = {(rule["policy"], rule["rule"]) for rule in recorded.matched}
     loosened = [f"{row['policy']}/{rule}" for row in recorded.trace for rule in row.get("overridden", ())]
     weaker = [
@@ -116,11 +116,11 @@ def _non_deciding_rules(recorded: RecordedAnswer) -> Iterator[str]:
         if (row["policy"], rule) not in deciding and f"{row['policy']}/{rule}" not in loosened
     ]
     if loosened:
-        yield f"Loosened by a narrower rule, where they allow it: {_listed(loosened)}."
+        yield f"Overridden by a narrower rule: {_listed(loosened)}."
     if weaker and recorded.matched:
-        yield f"Held too, and are less strict: {_listed(weaker)}."
+        yield f"Also matched, with a less strict effect: {_listed(weaker)}."
     elif weaker:
-        yield f"Held, and could not count: {_listed(weaker)}."
+        yield f"Matched without effect: {_listed(weaker)}."
 
 
 def _policies_evaluated(recorded: RecordedAnswer) -> Iterator[str]:
@@ -131,9 +131,9 @@ def _policies_evaluated(recorded: RecordedAnswer) -> Iterator[str]:
     place = f" of {item['workflow']}" if item.get("workflow") else ""
     place += f", from {item['channel']}" if item.get("channel") else ""
     if asked:
-        yield f"Asked at {recorded.point}{place}: {_listed(asked)}; {looked_at} rules were looked at."
+        yield f"Evaluated at {recorded.point}{place}: {_listed(asked)}; {looked_at} rules were evaluated."
     else:
-        yield f"Asked at {recorded.point}{place}: no policy applied."
+        yield f"Evaluated at {recorded.point}{place}: no policy applied."
     if without:
         yield f"Without a version in force: {_listed(without)}."
     if recorded.facts is None:
@@ -149,7 +149,7 @@ def _version(recorded: RecordedAnswer, row: Mapping[str, Any]) -> str:
 
 
 def _facts_read(condition: str, facts: Mapping[str, Any] | None) -> list[str]:
-    """`path is value` for what a condition reads, as far as it is plain; nothing where facts are gone."""
+    """Return `path is value` for each scalar fact that a condition reads; empty if the facts were erased."""
     if facts is None:
         return []
     paths = dict.fromkeys(_PATH.findall(_STRINGS.sub("''", condition)))

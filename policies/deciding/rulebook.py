@@ -1,7 +1,7 @@
-"""The rulebook in force for one case: which policies apply, compiled, and the lists their rules ask.
+"""The rulebook in force for one case: compiled policies that apply, and the lists that their rules read.
 
-Which versions are in force is read anew every time (one statement); what a version says never changes, so a process
-compiles it once. Documents and lists that it does not know yet cost one statement each.
+Versions in force are queried for every case (one statement). Versions never change, so each process compiles them once;
+policies and lists that are not cached cost one statement each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.weighted_cache import WeightedCache
 
 MOST_RULES_KEPT: Final = 20_000
-"""About 8 KB each, when they are short; `_BYTES_OF_A_RULE` of conditions count as one more."""
+"""Weight limit of cached policies. A short rule takes about 8 KB; `_BYTES_OF_A_RULE` of conditions add 1."""
 _BYTES_OF_A_RULE: Final = 40
 MOST_ITEMS_KEPT: Final = 500_000
 
@@ -67,10 +67,10 @@ log = structlog.get_logger("threada.policies")
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """What decides one case. `missing` are policies that apply here and have no version in force.
+    """Everything that decides one case. `missing` lists policies that apply and have no version in force.
 
-    `list_versions` holds the version of every list that the rules may ask, by name; `lists` its items.
-    `requester_groups` are the groups that the requester is in now.
+    `list_versions` contains the version of every list that the rules may read, by name; `lists` contains the items.
+    `requester_groups` are the current groups of the requester.
     """
 
     entries: tuple[RulebookEntry, ...]
@@ -82,7 +82,7 @@ class Rulebook:
 
 @dataclass(frozen=True, slots=True)
 class _Readable:
-    """A version as far as it can be read: None in `policy` is one that does not compile."""
+    """A cached version. `policy` is None if it does not compile."""
 
     policy: CompiledPolicy | None
 
@@ -100,10 +100,10 @@ def rulebook_for(
     ctx: ActingContext,
     requester_groups: Sequence[str] | None = None,
 ) -> Rulebook:
-    """The rulebook for work items of this workflow and channel, asked for by this principal, as it stands now.
+    """Return the current rulebook for work items of this workflow and channel, requested by this principal.
 
-    `at` decides which overlays' windows hold; hand in the instant that the facts say. `requester_groups` are said
-    where they are known already (a stored fact), and looked up otherwise.
+    `at` selects the overlays by time window; it must be the instant in the facts. Pass `requester_groups` if they are
+    already known (a stored fact); otherwise they are looked up.
     """
     groups = None if requester_groups is None else list(requester_groups)
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
@@ -131,7 +131,7 @@ def rulebook_for(
 def compiled_policies(
     version_ids: Collection[uuid.UUID], *, ctx: ActingContext
 ) -> dict[uuid.UUID, CompiledPolicy | None]:
-    """Published versions, compiled; None for one that cannot be read."""
+    """Return compiled published versions by id; None for a version that cannot be parsed."""
     found = {version_id: _policies.get(version_id) for version_id in version_ids}
     unknown = [version_id for version_id, readable in found.items() if readable is None]
     if unknown:
@@ -142,7 +142,7 @@ def compiled_policies(
 
 
 def list_items(version_ids: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, list[Any]]:
-    """The items of list versions."""
+    """Return the items of list versions by id."""
     found = {version_id: _items.get(version_id) for version_id in version_ids}
     unknown = [version_id for version_id, items in found.items() if items is None]
     if unknown:
@@ -157,9 +157,9 @@ type _Binding = tuple[tuple[str, ...], uuid.UUID | None]
 
 
 def _bindings(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[Scope, str], _Binding]:
-    """What applies, the widest scope first: scope and policy → where it is bound there, and its version in force.
+    """Return the bindings, widest scope first: (scope, policy) → slugs of the scope, and the version in force.
 
-    A policy bound to two groups of the requester is asked once.
+    A policy bound to two groups of the requester is evaluated once.
     """
     found: dict[tuple[Scope, str], _Binding] = {}
     overlays = [row for row in rows if row[0] in SCOPES]
@@ -182,7 +182,7 @@ def _compiled(version_id: uuid.UUID, document: Any) -> _Readable:
 
 
 def _lists_asked(entries: Collection[RulebookEntry], pointers: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID]:
-    """The lists that the rules name and that exist; all, where a rule may ask any."""
+    """Return the existing lists that the rules name, or all lists if a rule may read any."""
     named: set[str] = set()
     for entry in entries:
         if entry.document is None:

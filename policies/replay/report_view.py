@@ -106,7 +106,7 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
 def people_sentence(approvals: Mapping[str, Any] | None) -> str:
     """How many people at least are asked; nothing where nobody is."""
     people = people_asked(approvals)
-    return f"At least {people} {'person has' if people == 1 else 'people have'} to agree." if people else ""
+    return f"At least {people} {'person' if people == 1 else 'people'} must agree." if people else ""
 
 
 def flow_diagram(summary: Mapping[str, Any]) -> FlowDiagram | None:

@@ -211,7 +211,7 @@ def test_replay_tells_people_what_it_found(book: ActingContext, written: Any) ->
     )
     unknown = spec(rule("odd", "deny", "item.payload.nothing == 1"), rule("yes", "allow"))
     _, out, _ = policy("replay", "payments", "--tenant", "acme", "--draft", written(document(unknown)))
-    assert "  3 not replayable: A rule reads something that these requests did not carry." in out
+    assert "  3 not replayable: A rule reads a field that these requests did not contain." in out
     assert "(payments/odd)" in out
 
 

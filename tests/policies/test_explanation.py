@@ -37,17 +37,17 @@ def told(ctx: ActingContext, **request: Any) -> list[str]:
 def test_what_decided_and_on_which_facts(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     assert told(book, payload={"vendor": "Hooli", "amount_minor": 5000}, action="pay") == [
-        "People have to approve it first (LARGE).",
-        "At least 1 person has to agree.",
+        "An approval is required first (LARGE).",
+        "At least 1 person must agree.",
         (
             "Rule large of payments version 1 on workflow asks for an approval because ctx.action == 'pay' && "
-            "item.payload.amount_minor > 1000 holds (LARGE)."
+            "item.payload.amount_minor > 1000 is true (LARGE)."
         ),
-        'There, ctx.action is "pay"; item.payload.amount_minor is 5000.',
-        "Held too, and are less strict: payments/within-limits.",
+        'Facts: ctx.action is "pay"; item.payload.amount_minor is 5000.',
+        "Also matched, with a less strict effect: payments/within-limits.",
         (
-            "Asked at execute of payment_run, from web_main: payments version 1 on workflow payment_run; "
-            "3 rules were looked at."
+            "Evaluated at execute of payment_run, from web_main: payments version 1 on workflow payment_run; "
+            "3 rules were evaluated."
         ),
     ]
 
@@ -57,25 +57,25 @@ def test_what_holds_always_and_the_authors_words(book: ActingContext) -> None:
     assert told(book)[:3] == [
         "It is allowed (OPEN).",
         "Rule open of payments version 1 on workflow allows it in every case (OPEN).",
-        "Its author says: Small sums are nobody's business.",
+        "Message of the rule: Small sums are nobody's business.",
     ]
 
 
 def test_failures_are_told_as_what_they_are(book: ActingContext) -> None:
     put_in_force(spec(rule("odd", "deny", "item.payload.amount_minor > 10"), rule("yes", "allow")), ctx=book)
     sentences = told(book, payload={"vendor": "Hooli"})
-    assert sentences[0] == ("It is denied (policy_error): a rule failed, and what cannot be judged is not allowed.")
+    assert sentences[0] == "It is denied (policy_error): a rule failed, so the request is denied."
     assert sentences[1].startswith("Rule odd of payments failed: Key not found")
-    assert "Held, and could not count: payments/yes." in sentences
+    assert "Matched without effect: payments/yes." in sentences
 
 
 def test_nothing_in_force_nothing_bound_nothing_matched(book: ActingContext) -> None:
     assert told(book) == [
-        "It is denied (policy_missing): no version of a policy that applies there is in force.",
-        "Asked at intake of payment_run, from web_main: no policy applied.",
+        "It is denied (policy_missing): a policy that applies has no version in force.",
+        "Evaluated at intake of payment_run, from web_main: no policy applied.",
     ]
     version = put_in_force(spec(rule("never", "allow", "false")), ctx=book)
-    assert told(book)[0] == "It is denied (no_rule_matched): no rule matched, and what no rule allows is not allowed."
+    assert told(book)[0] == "It is denied (no_rule_matched): no rule matched, so the request is denied."
     retire_policy_version(version, ctx=book)
     assert "Without a version in force: payments." in told(book)
 
@@ -83,7 +83,7 @@ def test_nothing_in_force_nothing_bound_nothing_matched(book: ActingContext) -> 
 def test_what_was_loosened_is_named(book: ActingContext) -> None:
     put_in_force(spec(rule("no", "deny", overridable=True)), TENANT, ctx=book, policy="wide")
     put_in_force(spec(rule("yes", "allow", overrides=["wide/no"])), WEB_MAIN, ctx=book, policy="narrow")
-    assert "Loosened by a narrower rule, where they allow it: wide/no." in told(book)
+    assert "Overridden by a narrower rule: wide/no." in told(book)
 
 
 def test_facts_that_are_gone_are_said_to_be_gone(book: ActingContext) -> None:
