@@ -1,1 +1,1 @@
-"""Background jobs: the engine-neutral interface and its engines."""
+"""Background jobs: the engine-neutral interface and the engines."""

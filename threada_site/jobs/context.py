@@ -1,4 +1,4 @@
-"""What a job starts with: the tenant it is about, and Threada itself acting in it."""
+"""Tenant and acting context of a job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _tenants: Final = PreparedRead(lambda tenant: Tenant.objects.filter(id=tenant))
 
 
 def tenant_of_job(tenant_id: str) -> Tenant:
-    """The tenant that a job names. Raises `Tenant.DoesNotExist`."""
+    """Return the tenant that a job names. Raise `Tenant.DoesNotExist` if there is none."""
     found = _tenants.first(uuid.UUID(tenant_id))
     if found is None:
         raise Tenant.DoesNotExist(f"There is no tenant {tenant_id}.")
@@ -23,7 +23,8 @@ def tenant_of_job(tenant_id: str) -> Tenant:
 
 
 def job_context(tenant: Tenant, correlation_id: str | None = None) -> ActingContext:
-    """Threada itself acting in a job; the job's log lines say in which tenant from now on."""
+    """Return the context in which Threada itself acts, and bind tenant and correlation id to the log lines of the
+    job."""
     correlation_id = correlation_id or uuid.uuid4().hex
     structlog.contextvars.bind_contextvars(tenant=tenant.slug, correlation_id=correlation_id)
     return system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=correlation_id)

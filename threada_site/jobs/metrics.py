@@ -1,4 +1,4 @@
-"""How deep the queue is, and how old."""
+"""Metrics of the job queue."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from threada_site.kernel.metrics import Metric
 
 
 def queue_metrics() -> Iterator[Metric]:
-    """Jobs waiting, jobs running, the seconds that the oldest job which is due has waited, and what an engine that was
-    used before has left."""
+    """Yield the depth of the queue and of what the other engine has left."""
     depth = depth_of_queue()
-    yield Metric("threada_jobs_waiting", "Jobs that wait, also those for later.", depth.waiting)
+    yield Metric("threada_jobs_waiting", "Jobs that wait, including those scheduled for later.", depth.waiting)
     yield Metric("threada_jobs_running", "Jobs that workers have taken.", depth.running)
     yield Metric("threada_jobs_oldest_due_seconds", "How long the oldest due job has waited.", depth.oldest_due_s)
     left = depth_left_behind()
     yield Metric(
         "threada_jobs_left_behind",
-        "Jobs with the engine that is not the one set; a worker takes them over.",
+        "Jobs in the table of the engine that is not in use; a worker takes them over.",
         left.waiting + left.running,
     )
     yield Metric(
         "threada_jobs_left_behind_oldest_due_seconds",
-        "How long the oldest due job has waited with the engine that is not the one set.",
+        "How long the oldest due job has waited in the table of the engine that is not in use.",
         left.oldest_due_s,
     )

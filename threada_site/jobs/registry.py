@@ -1,7 +1,7 @@
-"""Which function carries out which job: the one list that every engine binds to.
+"""Registry of tasks: the functions that run jobs, by name. Every engine binds to it.
 
-A task is a plain function of JSON values that opens its own units of work. What engines have of their own (contexts,
-retry classes, decorators) stays out of it, so that the engine is a setting.
+A task is a plain function of JSON values that opens its own units of work. Engine-specific parts (contexts, retry
+classes, decorators) stay out of it, so that the engine is a setting.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ type Function = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`attempts`: how often one that fails is begun, at most, resting `pause_s` longer each time; 1 where a
-    row says what is due. `cron`: when it is enqueued by itself, with seconds as a sixth field. `can_stop`: takes
-    `is_asked_to_stop`, to be asked now and then."""
+    """A registered task.
+
+    `attempts`: how often a failing job is started at most, with a pause that grows by `pause_s` each time; 1 if a row
+    says what is due. `cron`: schedule with seconds as the sixth field. `can_stop`: the function accepts
+    `is_asked_to_stop`.
+    """
 
     name: str
     function: Function
@@ -30,7 +33,7 @@ class Task:
     can_stop: bool = False
 
     def pause_after(self, failures: int) -> int:
-        """Seconds until it is begun again: at once after the first."""
+        """Return the seconds until the next attempt; 0 after the first failure."""
         return self.pause_s * (failures - 1)
 
 
@@ -40,7 +43,7 @@ _tasks: Final[dict[str, Task]] = {}
 def task[F: Function](
     name: str, *, queue: str, attempts: int = 1, pause_s: int = 0, can_stop: bool = False
 ) -> Callable[[F], F]:
-    """What carries out jobs of this name. `queue`: where it belongs; who enqueues it may choose another."""
+    """Register a function as the task `name`. `queue` is the default; a caller of `enqueue` may choose another."""
 
     def register(function: F) -> F:
         _register(Task(name, function, queue, attempts, pause_s, can_stop=can_stop))
@@ -50,7 +53,7 @@ def task[F: Function](
 
 
 def periodic[F: Function](name: str, *, queue: str, cron: str) -> Callable[[F], F]:
-    """A task without arguments that is enqueued by the clock; one that still waits is not enqueued again."""
+    """Register a task without arguments that is enqueued by schedule, unless the previous one still waits."""
 
     def register(function: F) -> F:
         _register(Task(name, function, queue, cron=cron))
@@ -60,13 +63,13 @@ def periodic[F: Function](name: str, *, queue: str, cron: str) -> Callable[[F], 
 
 
 def all_tasks() -> Mapping[str, Task]:
-    """Every task of every app, by its name."""
+    """Return every task of every app, by name."""
     autodiscover_modules("tasks")
     return _tasks
 
 
 def run_task(name: str, arguments: dict[str, Any], *, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
-    """Carry out one job. Raises KeyError when no task has that name, and whatever the task raises."""
+    """Run one job. Raise KeyError if there is no such task; pass on whatever the task raises."""
     found = all_tasks()[name]
     if found.can_stop:
         found.function(**arguments, is_asked_to_stop=is_asked_to_stop)

@@ -1,4 +1,4 @@
-"""What an engine knows of the jobs in its table. `threada_site.jobs.enqueue` is the seam; nobody else asks here."""
+"""Interface of a job engine. Only `threada_site.jobs.enqueue` uses it; callers go through that module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threada_site.database.batched_writes import Statement
 
 
 class Depth(NamedTuple):
-    """`oldest_due_s`: how long the job that has been due for longest has waited."""
+    """Size of a queue. `oldest_due_s`: seconds that the oldest due job has waited."""
 
     waiting: int
     running: int
@@ -18,7 +18,11 @@ class Depth(NamedTuple):
 
 
 class JobTable(Protocol):
-    """Each runs in the open transaction. What reads over all tenants does so as the role that the caller has taken."""
+    """The table in which an engine stores its jobs.
+
+    Each method runs in the open transaction. Methods that read over all tenants need the role that the caller has
+    taken.
+    """
 
     def insertion(
         self, task: str, *, queue: str, priority: int, once: str | None, body: str, run_at: datetime | None

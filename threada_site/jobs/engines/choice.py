@@ -1,4 +1,4 @@
-"""Which engine this instance runs on: one setting, read at every use."""
+"""Choice of the engine: one setting, read at every use."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ _TABLES: Final[dict[str, JobTable]] = {PROCRASTINATE: ProcrastinateJobs(), CELER
 
 
 def jobs_table() -> JobTable:
-    """Where this instance's jobs are rows."""
+    """Return the table of the engine that this instance uses."""
     return _TABLES[settings.THREADA_ENGINE]
 
 
 def other_engine() -> str:
-    """The one that this instance may have run on before."""
+    """Return the engine that this instance does not use, but may have used before."""
     return CELERY if settings.THREADA_ENGINE == PROCRASTINATE else PROCRASTINATE
 
 
 def other_jobs_table() -> JobTable:
+    """Return the table of the other engine."""
     return _TABLES[other_engine()]
 
 
 def engine_problem(*, works: bool = True) -> str | None:
-    """Why no process may start with these settings; None when all is well. Names no password.
+    """Return why no process may start with these settings, or None. The text contains no password.
 
-    `works`: whether it is one that runs jobs; the others need no broker.
+    `works`: True if the process runs jobs; other processes need no broker.
     """
     if settings.THREADA_ENGINE not in _TABLES:
         return f"THREADA_ENGINE must be {' or '.join(_TABLES)}, not {settings.THREADA_ENGINE!r}"

@@ -1,8 +1,8 @@
-"""Jobs as rows of the outbox, of which a relay tells a broker.
+"""Jobs as rows of an outbox that a relay publishes to a broker.
 
-The row is the job's record from the first to the last: it is enqueued with what it is about, published, taken by one
-worker, and deleted when it is done. A message holds nothing but the row's token, and one too many finds the row taken,
-or gone.
+The row is the record of the job from start to end: it is inserted with the arguments, published, taken by one worker,
+and deleted when the job is done. A message contains only the token of the row, so a duplicate message finds the row
+taken or deleted.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from threada_site.database.batched_writes import Statement
 from threada_site.jobs.engines import Depth
 
 LEASE_S: Final = 15
-"""For as long a worker that is not heard of keeps its jobs, and a message that nobody takes is waited for."""
+"""Seconds for which a silent worker keeps its jobs, and after which an untaken message counts as lost."""
 LOSSES: Final = 10
-"""A job that has cost so many workers is given up: whatever row it is about is found by its sweep."""
+"""A job that was lost with this many workers is given up. The sweep of its own table finds the row it was about."""
 
 _INSERT: Final = (
     "INSERT INTO tenancy_job (queue, task, priority, once, arguments, run_at) VALUES (%s::varchar, %s::varchar, "
@@ -50,7 +50,7 @@ _RELEASE: Final = f"""
 
 
 class OutboxJobs:
-    """What waits has been taken by nobody, whether it is published or not; what is done has no row."""
+    """The outbox. A job waits until a worker takes it, whether it is published or not. Finished jobs have no row."""
 
     def insertion(
         self, task: str, *, queue: str, priority: int, once: str | None, body: str, run_at: datetime | None
@@ -70,10 +70,13 @@ class OutboxJobs:
         release(tasks=tasks)
 
     def forget_finished(self) -> None:
-        """There are none."""
+        """Do nothing: finished jobs have no row."""
 
     def adopt(self) -> int:
-        """Of what runs in procrastinate, only what lost its worker; the clock enqueues periodic tasks anew."""
+        """Take over jobs from procrastinate: waiting jobs, and running jobs whose worker was lost. Return how many.
+
+        Periodic jobs are dropped, because the scheduler enqueues them again.
+        """
         with connection.cursor() as cursor:
             cursor.execute(
                 """
@@ -99,7 +102,7 @@ class OutboxJobs:
 
 
 class Taken(NamedTuple):
-    """A job that this worker has taken. `attempts`: this one included."""
+    """A job that this worker has taken. `attempts` includes the current one."""
 
     id: int
     task: str
@@ -108,7 +111,7 @@ class Taken(NamedTuple):
 
 
 def take(token: str, *, worker: str) -> Taken | None:
-    """Take the job that a message names; None when that is done, or taken, or not published any more."""
+    """Take the job that a message names. Return None if it is done, taken, or no longer published."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE tenancy_job SET taken_at = now(), beat_at = now(), taken_by = %s, attempts = attempts + 1 "
@@ -121,13 +124,13 @@ def take(token: str, *, worker: str) -> Taken | None:
 
 
 def finish(job: Taken, *, worker: str) -> None:
-    """It is done; unless somebody else has taken over."""
+    """Delete a finished job, unless another worker has taken it over."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM tenancy_job WHERE id = %s AND taken_by = %s", [job.id, worker])
 
 
 def put_back(job: Taken, *, worker: str, pause_s: int) -> None:
-    """It is to be begun again; unless somebody else has taken over."""
+    """Let a job wait `pause_s` seconds and run again, unless another worker has taken it over."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE tenancy_job SET {_WAITS_AGAIN}, run_at = now() + %s * interval '1 second' "
@@ -137,7 +140,7 @@ def put_back(job: Taken, *, worker: str, pause_s: int) -> None:
 
 
 def beat(worker: str, *, pools: dict[str, dict[str, int]], running: Collection[int]) -> None:
-    """This worker lives, and runs these."""
+    """Record that the worker is alive and runs the jobs `running`."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO tenancy_worker (id, lanes, beat_at) VALUES (%s, %s::jsonb, now()) "
@@ -151,7 +154,7 @@ def beat(worker: str, *, pools: dict[str, dict[str, int]], running: Collection[i
 
 
 def living_workers() -> int:
-    """How many processes of workers were heard of lately."""
+    """Return the number of worker processes with a recent heartbeat."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM tenancy_worker WHERE beat_at > now() - %s * interval '1 second'", [LEASE_S]
@@ -160,14 +163,15 @@ def living_workers() -> int:
 
 
 def sign_off(worker: str) -> None:
-    """This worker is gone, or was found dead: what it had taken waits again."""
+    """Delete a worker that has stopped or died, and return its jobs to the queue."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM tenancy_worker WHERE id = %s", [worker])
     release(of=worker)
 
 
 def release(*, tasks: Collection[str] | None = None, of: str = "") -> list[str]:
-    """What a worker had taken of which nothing is heard waits again; the tasks of those that are given up."""
+    """Return jobs of silent workers, or of the worker `of`, to the queue. Return the tasks of the jobs that are given
+    up."""
     with connection.cursor() as cursor:
         cursor.execute(
             _RELEASE,

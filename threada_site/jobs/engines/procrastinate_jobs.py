@@ -28,7 +28,8 @@ _DEPTH: Final = """
 
 
 class ProcrastinateJobs:
-    """A worker that died shows by its heart, which stops; stalled jobs are taken up by nobody on their own."""
+    """The table of procrastinate. A worker whose heartbeat stopped is dead; procrastinate itself does not retry its
+    jobs."""
 
     def insertion(
         self, task: str, *, queue: str, priority: int, once: str | None, body: str, run_at: datetime | None
@@ -56,7 +57,7 @@ class ProcrastinateJobs:
             )
 
     def forget_finished(self) -> None:
-        """They make deleting a dead worker slow."""
+        """Delete finished jobs, because they make deleting a dead worker slow."""
         with connection.cursor() as cursor:
             cursor.execute(
                 "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs "
@@ -64,7 +65,10 @@ class ProcrastinateJobs:
             )
 
     def adopt(self) -> int:
-        """Of what runs in the outbox, only what lost its worker; the clock enqueues periodic tasks anew."""
+        """Take over jobs from the outbox: waiting jobs, and running jobs whose worker was lost. Return how many.
+
+        Periodic jobs are dropped, because the scheduler enqueues them again.
+        """
         with connection.cursor() as cursor:
             cursor.execute(
                 """

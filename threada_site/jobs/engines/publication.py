@@ -1,7 +1,7 @@
-"""Which jobs the broker is told of, and when: what the relay reads and writes.
+"""Choice of the jobs to publish: the statements of the relay.
 
-The broker holds few messages at a time, as many as the workers that live can run and a little ahead. So what is taken
-next is decided here, by priority, and no queue of the broker needs to know of priorities, delays or tenants.
+The broker contains few messages at a time: as many as the running workers have slots for, and a few more. So the order
+is decided here, by priority, and the broker's queues need no priorities, delays or tenants.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST_AT_ONCE: Final = 500
 
 
 class PoolCapacity(NamedTuple):
-    """A pool, the queues whose jobs it takes, and how many more messages it has capacity for."""
+    """A pool, the queues it takes jobs from, and the number of messages it has room for."""
 
     pool: str
     queues: tuple[str, ...]
@@ -27,7 +27,7 @@ class PoolCapacity(NamedTuple):
 
 
 class DueJob(NamedTuple):
-    """A job that nobody has published."""
+    """A job that is due and not published."""
 
     id: int
     queue: str
@@ -35,7 +35,7 @@ class DueJob(NamedTuple):
 
 
 class OutboundJob(NamedTuple):
-    """A message to be sent."""
+    """A job whose message is to be sent."""
 
     id: int
     token: str
@@ -44,8 +44,10 @@ class OutboundJob(NamedTuple):
 
 
 def plan_publication(capacities: Sequence[PoolCapacity], due: Sequence[DueJob]) -> dict[str, list[int]]:
-    """Which jobs go to which pool: each pool takes the highest of its queues first, the oldest of those; a pool that
-    comes earlier takes before the others."""
+    """Assign due jobs to pools.
+
+    Each pool takes the jobs with the highest priority of its queues, the oldest first. Earlier pools choose first.
+    """
     left = sorted(due, key=lambda job: (-job.priority, job.id))
     plan: dict[str, list[int]] = {}
     for capacity in capacities:
@@ -56,7 +58,7 @@ def plan_publication(capacities: Sequence[PoolCapacity], due: Sequence[DueJob]) 
 
 
 def acquire_relay_lease(holder: str) -> bool:
-    """Be the relay for some seconds; False while another is."""
+    """Become the relay for a few seconds. Return False while another process is."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO tenancy_relay (holder, held_until) VALUES (%(me)s, clock_timestamp() + %(lease)s * interval "
@@ -68,13 +70,13 @@ def acquire_relay_lease(holder: str) -> bool:
 
 
 def release_relay_lease(holder: str) -> None:
-    """Let the next one begin at once."""
+    """Give up the relay lease so that another process may start at once."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM tenancy_relay WHERE holder = %s", [holder])
 
 
 def pool_capacities(pools: Mapping[str, tuple[str, ...]]) -> list[PoolCapacity]:
-    """PoolCapacity of each pool: what the workers that live have, less what is published and not done."""
+    """Return the capacity of each pool: what running workers offer, less what is published and not done."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT l.key, sum((l.value->>'capacity')::int) "
@@ -89,7 +91,7 @@ def pool_capacities(pools: Mapping[str, tuple[str, ...]]) -> list[PoolCapacity]:
 
 
 def due_jobs(capacities: Sequence[PoolCapacity]) -> list[DueJob]:
-    """Of each queue as many as all pools that take from it have capacity for."""
+    """Return due jobs: of each queue as many as its pools have room for."""
     wanted: dict[str, int] = defaultdict(int)
     for capacity in capacities:
         for queue in capacity.queues if capacity.free > 0 else ():
@@ -107,7 +109,10 @@ def due_jobs(capacities: Sequence[PoolCapacity]) -> list[DueJob]:
 
 
 def mark_published(plan: Mapping[str, Sequence[int]]) -> list[OutboundJob]:
-    """The messages to be sent, in order. Marked before they are sent: a worker that takes one finds it published."""
+    """Mark jobs as published and return them in order.
+
+    They are marked before they are sent, so that a worker which takes a message finds its row published.
+    """
     pools = {job: pool for pool, jobs in plan.items() for job in jobs}
     if not pools:
         return []
@@ -122,7 +127,7 @@ def mark_published(plan: Mapping[str, Sequence[int]]) -> list[OutboundJob]:
 
 
 def unmark(jobs: Sequence[int]) -> None:
-    """These could not be sent."""
+    """Mark jobs as not published because sending failed."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE tenancy_job SET published_at = NULL, lane = NULL WHERE id = ANY(%s) AND taken_at IS NULL",
@@ -131,7 +136,8 @@ def unmark(jobs: Sequence[int]) -> None:
 
 
 def unmark_lost() -> int:
-    """Messages that nobody takes although a worker of their pool is free: they are to be sent again. How many."""
+    """Mark jobs as not published whose message no worker takes although a slot of their pool is free. Return how
+    many."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -150,6 +156,6 @@ def unmark_lost() -> int:
 
 
 def forget_workers() -> None:
-    """Those that are long dead."""
+    """Delete workers that have been dead for ten minutes."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM tenancy_worker WHERE beat_at < now() - interval '10 minutes'")
