@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from telemetry.services.verification import Tally, verify_log
+from telemetry.services.verification import VerificationStats, verify_log
 from tests.jobs import run_jobs
 from tests.journeys.demo import BANK_TOKEN, Demo
 from tests.receivers.fixtures import Receiver, receiver
@@ -26,7 +26,7 @@ def demo(db: None, settings: Settings) -> Iterator[Demo]:
     tenant = Tenant.objects.get(slug="demo")
     yield Demo(tenant, secrets)
     with unit_of_work(tenant.id):
-        assert list(verify_log(tenant, keys=[], older=[], tally=Tally())) == []
+        assert list(verify_log(tenant, keys=[], older=[], stats=VerificationStats())) == []
         assert list(verify_completeness(tenant)) == []
 
 

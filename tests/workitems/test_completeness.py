@@ -11,7 +11,7 @@ from django.db import connection
 from policies.models import PolicyVersion
 from policies.services.publishing import retire_policy_version
 from telemetry.models import Receipt
-from telemetry.services.verification import Tally, verify_log
+from telemetry.services.verification import VerificationStats, verify_log
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from threada_site.database.roles import platform_role
@@ -56,9 +56,9 @@ def missing(office: Office) -> list[str]:
 def test_complete_receipts_produce_no_finding(used_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing(used_office) == []
     with unit_of_work(used_office.tenant.id):
-        tally = Tally()
-        assert list(verify_log(used_office.tenant, keys=[], older=[], tally=tally)) == []
-        assert (tally.sealed, tally.waiting) == (0, Receipt.objects.count())
+        stats = VerificationStats()
+        assert list(verify_log(used_office.tenant, keys=[], older=[], stats=stats)) == []
+        assert (stats.sealed, stats.waiting) == (0, Receipt.objects.count())
     monkeypatch.setattr(completeness, "AT_ONCE", 2)  # more than one batch
     seen = []
     with unit_of_work(used_office.tenant.id):

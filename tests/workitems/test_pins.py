@@ -135,11 +135,11 @@ def test_the_change_waits_for_a_vote_that_is_being_cast(office: Office, change: 
     office.vote(step, "fay")
     with ThreadPoolExecutor(2) as pool:
         vote = PausedTransaction(pool, partial(unit_of_work, office.tenant.id), partial(office.vote, step, "finn"))
-        changing = in_thread(pool, partial(CHANGES[change], office))
-        assert not is_done_soon(changing)
+        changed = in_thread(pool, partial(CHANGES[change], office))
+        assert not is_done_soon(changed)
         vote.commit.set()
         vote.future.result(30)
-        changing.result(30)
+        changed.result(30)
     assert (office.step(step).status, office.execution(execution).status) == ("approved", "started")
 
 
