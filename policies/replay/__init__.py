@@ -1,1 +1,1 @@
-"""Replay of recorded decisions under other rules: simulations, replays and shadows."""
+"""Evaluation of versions that are not in force: simulations, replays and shadows."""

@@ -1,4 +1,4 @@
-"""Rulebooks that are not in force: one that is, or was, with another version of one policy in its place."""
+"""Candidate override: a rulebook in which another version replaces the version in force of one policy."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from policies.models import List, PolicyVersion
 from threada_site.kernel.context import ActingContext
 
 DRAFT: Final = "draft"
-"""What a document is called that is no stored version."""
+"""Version id of a document that is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A version of the policy `policy` as it would decide, in force or not."""
+    """A compiled version of the policy `policy`, in force or not."""
 
     policy: str
     version_id: str
@@ -31,26 +31,26 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class CandidateRulebook:
-    """A rulebook with the candidate in it. `applies` is whether any overlay brings the candidate to bear at all."""
+    """A rulebook with the candidate in place. `applies` is False if no overlay binds its policy to the case."""
 
     rulebook: Rulebook
     applies: bool
 
 
 def candidate_of(policy: str, document: Any, *, version_id: str = DRAFT) -> Candidate:
-    """A document, read and compiled. Raises `PolicyDocumentInvalid`."""
+    """Parse and compile a document. Raises `PolicyDocumentInvalid`."""
     return Candidate(policy, version_id, compile_policy(parse_policy(document)))
 
 
 def candidate_version(version: PolicyVersion) -> Candidate:
-    """A stored version, whatever its status. Raises `PolicyDocumentInvalid`."""
+    """Parse and compile a stored version of any status. Raises `PolicyDocumentInvalid`."""
     return candidate_of(version.policy.slug, version.document, version_id=version.public_id)
 
 
 def rulebook_with_candidate(
     candidate: Candidate, request: DecisionRequest, *, at: datetime, ctx: ActingContext
 ) -> CandidateRulebook:
-    """The rulebook in force for such work items at `at`, as if the candidate were its policy's version in force."""
+    """Return the rulebook in force at `at` for the request, with the candidate as the version in force."""
     workflow, channel = request.workflow, request.channel
     live = rulebook_for(
         workflow=workflow,
@@ -83,7 +83,7 @@ def rulebook_with_candidate(
 
 
 def rulebook_of_candidate(candidate: Candidate, *, ctx: ActingContext) -> Rulebook:
-    """The candidate with nothing beside it."""
+    """Return a rulebook that contains only the candidate."""
     entries = override_with_candidate((), candidate, ["tenant"])
     asked = lists_read(entries, _current_lists(ctx))
     items = list_items(asked.values(), ctx=ctx)
@@ -93,7 +93,7 @@ def rulebook_of_candidate(candidate: Candidate, *, ctx: ActingContext) -> Rulebo
 def override_with_candidate(
     entries: Iterable[RulebookEntry], candidate: Candidate, scopes: Iterable[Scope]
 ) -> tuple[RulebookEntry, ...]:
-    """`entries` with the candidate on `scopes` in place of what its policy had, in the order of evaluation."""
+    """Return `entries` with the candidate on `scopes` instead of the entries of its policy, in evaluation order."""
     known = list(entries)
     others = [entry for entry in known if entry.policy != candidate.policy]
     on = {entry.scope: entry.on for entry in known if entry.policy == candidate.policy}
@@ -105,7 +105,7 @@ def override_with_candidate(
 
 
 def lists_read(entries: Iterable[RulebookEntry], there_are: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID]:
-    """The lists that the rules read, of those that there are; all, where a rule may read any."""
+    """Return the existing lists that the rules read, or all lists if a rule may read any."""
     named: set[str] = set()
     for entry in entries:
         if entry.document is not None:

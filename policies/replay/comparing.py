@@ -1,7 +1,7 @@
-"""Taking recorded decisions again with another version in the place of one policy: by the live check's own evaluation.
+"""Replay of recorded decisions with a candidate override, using the same evaluation as live checks.
 
-Everything else is as it was then: facts, the versions of the other policies, lists. What the record does not say is not
-guessed (`Unanswerable`). See docs/adr/0012-replay.md.
+Facts, versions of other policies and lists are those of the original decision. If the record lacks something, the
+decision is not replayable (`Unanswerable`); nothing is guessed. See docs/adr/0012-replay.md.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ type Facts = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonSetup:
-    """What is compared with what.
+    """Configuration of a comparison.
 
-    `baseline` None: the candidate with what was decided. Else: with what the baseline would have decided on the same
-    facts. `scopes` None: each on the scopes on which its policy was asked then; else the candidate on `scopes`, and the
-    baseline on `baseline_scopes`.
+    The candidate is compared with `baseline` on the same facts, or with the recorded decisions if `baseline` is None.
+    If `scopes` is None, both apply on the recorded scopes of their policy; otherwise the candidate applies on `scopes`
+    and the baseline on `baseline_scopes`.
     """
 
     candidate: Candidate
@@ -61,7 +61,7 @@ class ComparisonSetup:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What came of one decision, and the facts it was about (None where they are gone)."""
+    """Result of one comparison, and the facts of the decision (None if they were erased)."""
 
     found: Comparison | Unanswerable
     facts: Facts | None
@@ -74,7 +74,7 @@ class _Unanswerable(Exception):
 
 
 class Comparer:
-    """Compares decisions of one tenant, one after the other. Lists are read as they stand when it is made."""
+    """Compares decisions of one tenant, one at a time. The history of lists is read once, on creation."""
 
     def __init__(self, setup: ComparisonSetup, *, ctx: ActingContext) -> None:
         self._setup = setup
@@ -84,7 +84,7 @@ class Comparer:
         self._others: dict[tuple[Any, ...], tuple[RulebookEntry, ...]] = {}
 
     def compare(self, recorded: Recorded) -> Compared | None:
-        """None where the policy has no say, before and after."""
+        """Compare one decision. Return None if the policy applies to neither the baseline nor the candidate."""
         facts: Facts | None = None
         try:
             if is_erased(recorded.facts):
@@ -120,7 +120,7 @@ class Comparer:
     def _before(
         self, recorded: Recorded, facts: Facts, recorded_bindings: list[Mapping[str, Any]], scopes: Sequence[Scope]
     ) -> tuple[Answer, Unanswerable | None]:
-        """What the candidate is compared with, and why that would be no answer."""
+        """Return the baseline answer, and the reason if it cannot be used for a comparison."""
         baseline = self._setup.baseline
         as_recorded = baseline is None or (
             bool(recorded_bindings)
@@ -128,12 +128,12 @@ class Comparer:
             and {row["scope"] for row in recorded_bindings} == set(scopes)
         )
         if as_recorded:
-            # The clock, or the machine, stopped it: no property of the rules, so nothing to compare with.
+            # A time limit depends on the machine, not on the rules, so the recorded answer cannot be compared.
             if tuple(recorded.reason_codes) == _CLOCK_STOPPED:
                 return recorded.answer, Unanswerable(NotReplayable.TOO_SLOW)
             is_engine_failure = any(not error.get("policy") for error in _errors(recorded))
             return recorded.answer, Unanswerable(NotReplayable.EVALUATION_FAILED) if is_engine_failure else None
-        assert baseline is not None  # noqa: S101 - without one, it is as recorded
+        assert baseline is not None  # noqa: S101 - without a baseline, as_recorded is True
         verdict = self._verdict(recorded, facts, baseline, scopes)
         return answer_of(verdict), why_not(verdict, _errors(recorded))
 
@@ -154,14 +154,14 @@ class Comparer:
         return [row for row in recorded.versions if row["policy"] == self._policy]
 
     def _recorded_scopes(self, recorded: Recorded, recorded_bindings: Sequence[Mapping[str, Any]]) -> list[Scope]:
-        """Where the policy was asked. Of one that had no version in force, the record may not say."""
+        """Return the scopes of the policy in the record. They may be missing if it had no version in force."""
         scopes = [row["scope"] for row in recorded_bindings]
         if None not in scopes:
             return cast("list[Scope]", scopes)
         entries = override_with_candidate(self._other_entries(recorded), self._setup.candidate, ["tenant"])
         if may_override(entries):
             raise _Unanswerable(NotReplayable.SCOPE_NOT_RECORDED)
-        return ["tenant"]  # no rule loosens another, so every scope gives the same answer
+        return ["tenant"]  # without overrides, every scope gives the same answer
 
     def _matching_scopes(self, scopes: Sequence[OverlayScope], facts: Facts) -> list[Scope]:
         try:
@@ -170,7 +170,7 @@ class Comparer:
             raise _Unanswerable(NotReplayable.SCOPE_NOT_RECORDED) from None
 
     def _other_entries(self, recorded: Recorded) -> tuple[RulebookEntry, ...]:
-        """The other policies as they were asked then."""
+        """Return the entries of the other policies, with the recorded versions and scopes."""
         key = tuple(
             (row["policy"], row["version_id"], row["scope"])
             for row in recorded.versions
@@ -190,7 +190,7 @@ class Comparer:
         return found
 
     def _lists(self, recorded: Recorded, entries: Sequence[RulebookEntry]) -> dict[str, uuid.UUID]:
-        """The version of every list that the rules read, as the record says or history does with certainty."""
+        """Return the version of every list that the rules read, from the record or from unambiguous history."""
         known = {name: uuid.UUID(version_id) for name, version_id in recorded.list_versions.items()}
         found, unsure = {}, []
         for name in self._lists_read(entries):

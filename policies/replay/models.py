@@ -1,4 +1,4 @@
-"""What another version would have decided about recorded cases: how far a replay is, and what it found."""
+"""Models of replays and their findings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from threada_site.tenancy.models import TenantRow
 
 
 class PolicyReplay(TenantRow):
-    """One document (and, where said, other scopes) against the decisions of a window.
+    """A comparison of one document (and optional scopes) with the decisions of a time window.
 
-    The document and the version it is compared with are fixed when the replay is asked for. `cursor` is the last
-    decision that was looked at: counts, findings and cursor of a batch are committed together, so whoever goes on
-    counts nothing twice. `attempt` is the fence: who holds an older one changes nothing.
+    The document and its baseline are fixed on creation. `cursor` is the last compared decision: counts, findings and
+    cursor of a batch are committed together, so resuming counts nothing twice. `attempt` is the fencing token: a worker
+    with an older value can change nothing.
     """
 
     policy = models.ForeignKey(
@@ -94,17 +94,17 @@ class PolicyReplay(TenantRow):
 
     @property
     def created_after(self) -> datetime:
-        """Where the window begins."""
+        """Return the start of the time window."""
         return ids.instant_of(self.from_id)
 
     @property
     def created_before(self) -> datetime:
-        """Where the window ends, not included."""
+        """Return the end of the time window (exclusive)."""
         return ids.instant_of(self.before_id)
 
     @property
     def percent(self) -> int:
-        """How much of the window's time lies behind it."""
+        """Return the progress through the time window in percent."""
         if self.status == ReplayStatus.FINISHED:
             return 100
         if self.cursor is None:
@@ -115,7 +115,7 @@ class PolicyReplay(TenantRow):
 
 
 class ReplayFinding(TenantRow):
-    """One decision that would be another, would ask other people, or cannot be replayed. Holds no contents."""
+    """One decision that would differ, would require other approvers, or cannot be replayed. Contains no contents."""
 
     replay = models.ForeignKey(
         PolicyReplay, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="findings"

@@ -1,4 +1,4 @@
-"""Decisions as they were recorded: everything needed to take them again."""
+"""Recorded decisions with everything needed to replay them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 
 AT_ONCE: Final = 50
-"""Rows that are fetched together: facts may be a quarter of a megabyte each."""
+"""Rows per fetch; the facts of one row may take 256 KB."""
 _COLUMNS: Final = (
     "id",
     "work_item_id",
@@ -35,7 +35,7 @@ _COLUMNS: Final = (
 
 
 class Recorded(NamedTuple):
-    """One stored decision, without what replays do not read."""
+    """The columns of a stored decision that replays need."""
 
     id: uuid.UUID
     work_item_id: uuid.UUID
@@ -56,11 +56,11 @@ class Recorded(NamedTuple):
 
     @property
     def answer(self) -> Answer:
-        """What was decided."""
+        """Return the recorded answer."""
         return Answer(self.outcome, tuple(self.reason_codes), self.approvals)
 
     def case(self, facts: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Which case it was about, by ids and names alone."""
+        """Return ids and names that identify the case, without contents."""
         item = facts["item"] if facts else {}
         return {
             "work_item_id": ids.public_id(ids.WORK_ITEM, self.work_item_id),
@@ -72,13 +72,13 @@ class Recorded(NamedTuple):
 
 
 def recorded_decisions(rows: QuerySet[PolicyDecision]) -> Iterator[Recorded]:
-    """`rows` one after the other, by a cursor on the server: memory does not grow with how many there are."""
+    """Yield `rows` through a server-side cursor, in constant memory."""
     for values in rows.values_list(*_COLUMNS).iterator(chunk_size=AT_ONCE):
         yield Recorded(*values)
 
 
 def may_override(entries: Sequence[RulebookEntry]) -> bool:
-    """Whether any rule may loosen another, so that it matters on which scope each policy stands."""
+    """Return True if any rule can override another, so that the scope of each policy matters."""
     return any(
         rule.overrides
         for entry in entries
@@ -90,11 +90,11 @@ def may_override(entries: Sequence[RulebookEntry]) -> bool:
 
 
 class ScopeNotRecordedError(Exception):
-    """What the scope is about is not among the facts: a requester's groups in older ones, packs in none."""
+    """The facts do not contain what the scope refers to: groups are missing in old facts, packs in all."""
 
 
 def matching_scopes(scopes: Sequence[OverlayScope], facts: Mapping[str, Any]) -> list[OverlayScope]:
-    """Those of `scopes` that a case lies in. Raises `ScopeNotRecordedError`."""
+    """Return the scopes that include the case. Raises `ScopeNotRecordedError`."""
     item = facts["item"]
     found = []
     for scope in scopes:
@@ -112,10 +112,10 @@ def matching_scopes(scopes: Sequence[OverlayScope], facts: Mapping[str, Any]) ->
 
 
 class ListHistory:
-    """Which version of which list was in use when. Read once: versions are added, and never change or go."""
+    """History of list versions. Read once; versions are only added, never changed or removed."""
 
     SETTLES_S: ClassVar = 5
-    """So long after it was written, a version is certainly visible to whoever decides."""
+    """Time after its creation at which a list version is certainly visible to decisions."""
 
     def __init__(self, ctx: ActingContext) -> None:
         slugs = dict(List.objects.filter(tenant_id=ctx.tenant_id).values_list("id", "slug"))
@@ -128,7 +128,7 @@ class ListHistory:
         return set(self._versions)
 
     def at(self, name: str, instant: datetime) -> tuple[uuid.UUID | None, bool]:
-        """The version at that instant (None: there was none yet), and whether that is certain."""
+        """Return the version at `instant` (None if there was none yet), and True if it is certain."""
         found, is_certain = None, True
         for created_at, version_id in self._versions.get(name, ()):
             if created_at > instant:

@@ -1,7 +1,7 @@
-"""A replay for people: sentences, and a diagram of what becomes what. Pure; the templates draw it.
+"""View of a replay report: sentences, a flow diagram and tables. Pure; templates render it.
 
-The diagram has the answers before on the left and after on the right, as tall as they are many; bands lead from one to
-the other. What stays as it is is pale.
+The diagram shows outcomes before on the left and after on the right. Bars are as tall as their counts; bands connect
+them. Bands of unchanged outcomes are pale.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAMES: Final = {"allow": "allowed", "review": "reviewed", "require_approval": "
 
 @dataclass(frozen=True)
 class Bar:
-    """All cases with one answer, before or after."""
+    """All cases with one outcome on one side of the diagram."""
 
     label: str
     count: str
@@ -41,7 +41,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Band:
-    """The cases that had one answer and would have another, or the same."""
+    """All cases with one pair of outcomes before and after."""
 
     title: str
     path: str
@@ -51,7 +51,7 @@ class Band:
 
 @dataclass(frozen=True)
 class FlowDiagram:
-    """Bars on both sides and the bands between them. `aria_label` is for those who hear it."""
+    """Bars on both sides and the bands between them. `aria_label` describes the diagram for screen readers."""
 
     before: tuple[Bar, ...]
     after: tuple[Bar, ...]
@@ -64,7 +64,7 @@ class FlowDiagram:
 
 @dataclass(frozen=True)
 class PlaceRow:
-    """How much of one workflow or channel would be different; `share` in per cent of what was replayed there."""
+    """Counts of one workflow or channel; `share` is the percentage of replayed decisions that flip."""
 
     label: str
     replayed: int
@@ -77,40 +77,40 @@ class PlaceRow:
 
 
 def sentences(summary: Mapping[str, Any]) -> list[str]:
-    """What was found, in words; the most important first."""
+    """Return the summary as sentences, most important first."""
     replayed, flipped = summary.get("replayed", 0), summary.get("flipped", 0)
     not_replayable = summary.get("not_replayable", 0)
     if not replayed and not not_replayable:
-        return ["No decision in this window was this policy's."]
+        return ["The policy applied to no decision in this time window."]
     lines = []
     if not replayed:
-        lines.append("None of the decisions in this window could be replayed.")
+        lines.append("No decision in this time window could be replayed.")
     elif not flipped:
         lines.append(f"None of {_count(replayed, 'decision')} would be different.")
     else:
         lines.append(f"{flipped:,} of {_count(replayed, 'decision')} would be different ({_share(flipped, replayed)}).")
     asking, people = summary.get("approvals", {}), summary.get("people", {})
     if asking.get("appears"):
-        lines.append(f"{_count(asking['appears'], 'case')} would wait for people and did not.")
+        lines.append(f"{_count(asking['appears'], 'case')} would require approval and did not.")
     if asking.get("vanishes"):
-        lines.append(f"{_count(asking['vanishes'], 'case')} would no longer wait for anybody.")
+        lines.append(f"{_count(asking['vanishes'], 'case')} would no longer require approval.")
     if asking.get("changes"):
-        lines.append(f"{_count(asking['changes'], 'case')} would wait for other or more people.")
+        lines.append(f"{_count(asking['changes'], 'case')} would require other or more approvers.")
     if people.get("more") or people.get("fewer"):
-        lines.append(f"Approvals asked of people, in all: {people['more']:,} more, {people['fewer']:,} fewer.")
+        lines.append(f"Required approvals in total: {people['more']:,} more, {people['fewer']:,} fewer.")
     if not_replayable:
-        lines.append(f"{_count(not_replayable, 'decision')} cannot be replayed: what was recorded does not suffice.")
+        lines.append(f"{_count(not_replayable, 'decision')} cannot be replayed: the record is incomplete.")
     return lines
 
 
 def people_sentence(approvals: Mapping[str, Any] | None) -> str:
-    """How many people at least are asked; nothing where nobody is."""
+    """Return a sentence with the minimum number of approvers, or "" if no approval is required."""
     people = people_asked(approvals)
     return f"At least {people} {'person' if people == 1 else 'people'} must agree." if people else ""
 
 
 def flow_diagram(summary: Mapping[str, Any]) -> FlowDiagram | None:
-    """The diagram, or None when nothing was replayed."""
+    """Return the diagram, or None if nothing was replayed."""
     flows = {
         (before, after): count
         for before, counts in summary.get("outcomes", {}).items()
@@ -133,7 +133,7 @@ def flow_diagram(summary: Mapping[str, Any]) -> FlowDiagram | None:
 
 
 def place_rows(places: Mapping[str, Mapping[str, int]], *, most: int = 50) -> list[PlaceRow]:
-    """Workflows or channels, those with the most flips first."""
+    """Return rows of workflows or channels, most flips first."""
     found = [_place_row(label, counts) for label, counts in places.items()]
     return sorted(found, key=lambda line: (-line.flipped, -line.replayed, line.label))[:most]
 
@@ -171,7 +171,7 @@ def _bands(flows: Mapping[tuple[str, str], int], before: Mapping[str, Bar], afte
     starts, ends = _parts(flows, before, side=0), _parts(flows, after, side=1)
     bands = []
     middle = (_LEFT + _COLUMN + _RIGHT) / 2
-    for pair in sorted(flows, key=lambda pair: pair[0] != pair[1]):  # what stays is drawn first, below
+    for pair in sorted(flows, key=lambda pair: pair[0] != pair[1]):  # unchanged bands below
         (y0, h0), (y1, h1) = starts[pair], ends[pair]
         x0, x1 = _LEFT + _COLUMN, _RIGHT
         path = (
@@ -187,7 +187,7 @@ def _bands(flows: Mapping[tuple[str, str], int], before: Mapping[str, Bar], afte
 def _parts(
     flows: Mapping[tuple[str, str], int], bars: Mapping[str, Bar], *, side: int
 ) -> dict[tuple[str, str], tuple[float, float]]:
-    """Where each band leaves or reaches its bar: y and height, which fill the bar, none of them invisible."""
+    """Return y and height of each band at its bar. Heights add up to the bar, each with a visible minimum."""
     order = list(_TONES)
     found = {}
     for effect, bar in bars.items():

@@ -1,6 +1,6 @@
-"""The report of a replay, to read and to keep: as JSON with everything it found, as HTML with a diagram and examples.
+"""Replay reports: JSON with all findings, and HTML with a flow diagram and examples.
 
-JSON is made piece by piece, in units of work of its own, so a long list of findings needs no memory.
+JSON is streamed, in units of work of its own, so memory use does not grow with the number of findings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADINGS: Final = {"flip": "flips", "asking": "other_approvals", "not_replayabl
 
 
 def represent_replay(replay: PolicyReplay) -> dict[str, Any]:
-    """A replay: what was asked, how far it is, and what it has found so far."""
+    """Return the API representation of a replay: request, progress and counts."""
     return {
         "policy_replay_id": replay.public_id,
         "policy_id": replay.policy.slug,
@@ -54,7 +54,7 @@ def represent_replay(replay: PolicyReplay) -> dict[str, Any]:
 
 
 def represent_shadow(shadow: PolicyShadow) -> dict[str, Any]:
-    """A shadow, and what it has found so far."""
+    """Return the API representation of a shadow with its counts."""
     return {
         "policy_shadow_id": shadow.public_id,
         "policy_id": shadow.policy.slug,
@@ -77,7 +77,7 @@ _COUNTS: Final = ("replayed", "flipped", "not_replayable")
 
 
 def represent_finding(finding: ReplayFinding | ShadowResult) -> dict[str, Any]:
-    """One decision that a replay names."""
+    """Return the API representation of one finding."""
     shown = {"policy_decision_id": ids.public_id(ids.POLICY_DECISION, finding.decision_id), **finding.case}
     if finding.kind == "not_replayable":
         why = finding.found["why"]
@@ -94,7 +94,7 @@ def represent_finding(finding: ReplayFinding | ShadowResult) -> dict[str, Any]:
 
 
 def findings(replay: PolicyReplay, kind: Kind) -> Iterator[ReplayFinding]:
-    """What a replay found of one kind, the oldest decision first. Opens units of work of its own."""
+    """Yield all findings of one kind, oldest decision first. Opens its own units of work."""
     last = _FIRST
     while True:
         with unit_of_work(replay.tenant_id):
@@ -106,13 +106,13 @@ def findings(replay: PolicyReplay, kind: Kind) -> Iterator[ReplayFinding]:
 
 
 def first_findings(replay: PolicyReplay, kind: Kind, *, most: int, after: uuid.UUID = _FIRST) -> list[ReplayFinding]:
-    """The first findings of one kind about decisions later than `after`."""
+    """Return the first findings of one kind about decisions after `after`."""
     rows = ReplayFinding.objects.filter(tenant_id=replay.tenant_id, replay_id=replay.id, kind=kind)
     return list(rows.filter(decision_id__gt=after).order_by("decision_id")[:most])
 
 
 def list_json(replay: PolicyReplay, kind: Kind) -> Iterator[str]:
-    """All findings of one kind as a JSON array, piece by piece."""
+    """Yield all findings of one kind as pieces of a JSON array."""
     separator = "["
     for finding in findings(replay, kind):
         yield separator + orjson.dumps(represent_finding(finding)).decode()
@@ -121,7 +121,7 @@ def list_json(replay: PolicyReplay, kind: Kind) -> Iterator[str]:
 
 
 def json_report(replay: PolicyReplay) -> Iterator[bytes]:
-    """Everything: the replay as the API shows it, its document, and every decision it names."""
+    """Yield the full report as JSON: the replay as in the API, its document, and all findings."""
     head = {**represent_replay(replay), "document": replay.document}
     yield orjson.dumps(head)[:-1]
     for kind in KINDS:
@@ -132,12 +132,12 @@ def json_report(replay: PolicyReplay) -> Iterator[bytes]:
 
 
 def html_report(replay: PolicyReplay) -> str:
-    """A page that stands by itself: no script, nothing loaded. Inside a unit of work."""
+    """Return a self-contained HTML page without scripts or external resources. Needs a unit of work."""
     return render_to_string("policies/replay_report.html", {"replay": replay, **report_context(replay)})
 
 
 def report_context(replay: PolicyReplay, *, most: int = EXAMPLES) -> dict[str, Any]:
-    """What page and report show of what was found, with the first findings as examples. Inside a unit of work."""
+    """Return the template context of page and report, with the first findings as examples. Needs a unit of work."""
     return {
         **found_context(replay.summary),
         "examples": list(map(represent_finding, first_findings(replay, "flip", most=most))),
@@ -146,7 +146,7 @@ def report_context(replay: PolicyReplay, *, most: int = EXAMPLES) -> dict[str, A
 
 
 def found_context(summary: dict[str, Any]) -> dict[str, Any]:
-    """What pages show of a summary: sentences, the diagram, tables."""
+    """Return the template context of a summary: sentences, diagram and tables."""
     unanswerable = summary.get("not_replayable_because", {})
     return {
         "sentences": sentences(summary),

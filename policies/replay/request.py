@@ -1,4 +1,4 @@
-"""Replays: another version, or other scopes, against what was decided. Asking for one, stopping it, going on."""
+"""Services to request, cancel and resume replays."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
 
 RUN: Final = "policies.run_replay"
-"""The task that runs a replay; its argument is `replay_id`."""
+"""Task that runs a replay. Argument: `replay_id`."""
 
 
 class Against(StrEnum):
-    """What a replay is compared with: what the version in force would decide, or what was decided."""
+    """Baseline of a replay: the version in force, or the recorded decisions."""
 
     IN_FORCE = "in_force"
     RECORDED = "recorded"
@@ -36,9 +36,9 @@ class Against(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayRequest:
-    """What to replay. The window is half-open; without one, it is the whole history.
+    """Parameters of a replay. The time window is half-open; the default is the whole history.
 
-    `scopes` None: wherever the policy was asked. Else where it would apply instead of where it applies now.
+    If `scopes` is None, the recorded scopes are used; otherwise the policy is assumed to apply on `scopes`.
     """
 
     created_after: datetime | None = None
@@ -50,16 +50,16 @@ class ReplayRequest:
 def request_replay(
     version: PolicyVersion, request: ReplayRequest, *, ctx: ActingContext, by_job: bool = True
 ) -> PolicyReplay:
-    """Replay a stored version, whatever its status. Raises as `request_document_replay`."""
+    """Request a replay of a stored version of any status. Raises the same errors as `request_document_replay`."""
     return _request(version.policy, version.document, request, ctx=ctx, version=version, by_job=by_job)
 
 
 def request_document_replay(
     policy: Policy, document: Any, request: ReplayRequest, *, ctx: ActingContext, by_job: bool = True
 ) -> PolicyReplay:
-    """Replay a document that need not be stored. Receipt: `policy.replay_requested`.
+    """Request a replay of a document, stored or not. Receipt: `policy.replay_requested`.
 
-    Raises `PolicyDocumentInvalid`, and `InvalidRequest` for a window that ends before it begins.
+    Raises `PolicyDocumentInvalid`, and `InvalidRequest` for a time window that ends before it starts.
     """
     spec = policy_spec(document, slug=policy.slug)
     same = PolicyVersion.objects.filter(
@@ -69,7 +69,7 @@ def request_document_replay(
 
 
 def cancel_replay(replay: PolicyReplay, *, ctx: ActingContext) -> None:
-    """Stop it where it is. `replay` is locked. Receipt: `policy.replay_cancelled`. Raises `TransitionNotAllowed`."""
+    """Cancel a locked replay; it can be resumed. Receipt: `policy.replay_cancelled`. Raises `TransitionNotAllowed`."""
     require_unit_of_work(ctx.tenant_id)
     REPLAY.check_transition(ReplayStatus(replay.status), ReplayStatus.CANCELLED)
     replay.status, replay.lease_until = ReplayStatus.CANCELLED, None
@@ -78,13 +78,13 @@ def cancel_replay(replay: PolicyReplay, *, ctx: ActingContext) -> None:
 
 
 def resume_replay(replay: PolicyReplay, *, ctx: ActingContext, by_job: bool = True) -> None:
-    """Go on with one that was cancelled or failed, from where it was. `replay` is locked.
+    """Resume a locked replay that was cancelled or failed, at its last position.
 
     Receipt: `policy.replay_resumed`. Raises `TransitionNotAllowed`.
     """
     require_unit_of_work(ctx.tenant_id)
     if replay.status in (ReplayStatus.RUNNING, ReplayStatus.REQUESTED):
-        raise errors.TransitionNotAllowed("The replay goes on by itself.")
+        raise errors.TransitionNotAllowed("The replay is still running; it needs no resume.")
     REPLAY.check_transition(ReplayStatus(replay.status), ReplayStatus.REQUESTED)
     replay.status, replay.failure, replay.lost = ReplayStatus.REQUESTED, "", 0
     replay.save(update_fields=["status", "failure", "lost"])
@@ -94,12 +94,12 @@ def resume_replay(replay: PolicyReplay, *, ctx: ActingContext, by_job: bool = Tr
 
 
 def enqueue_replay(replay: PolicyReplay) -> None:
-    """Have a worker run it, once the open transaction commits."""
+    """Enqueue the replay; the job starts after the open transaction commits."""
     enqueue(RUN, tenant_id=replay.tenant_id, queue=REPLAY_QUEUE, replay_id=str(replay.id))
 
 
 def record_replay(kind: str, replay: PolicyReplay, *, ctx: ActingContext, reason_codes: tuple[str, ...] = ()) -> None:
-    """The receipt of an action on a replay: which document, over which window, and how far it came."""
+    """Record the receipt of an action on a replay, with document, time window and progress."""
     record(
         Entry(
             kind=kind,
@@ -165,7 +165,7 @@ def scopes_json(scopes: Sequence[OverlayScope]) -> list[dict[str, Any]]:
 
 
 def scopes_from_json(value: Sequence[dict[str, Any]]) -> tuple[OverlayScope, ...]:
-    """What `scopes_json` wrote."""
+    """Return the scopes that `scopes_json` serialized."""
     return tuple(OverlayScope(kind, "" if named is True else named) for scope in value for kind, named in scope.items())
 
 
@@ -176,13 +176,13 @@ def _scopes_now(policy: Policy, *, ctx: ActingContext) -> list[OverlayScope]:
 
 
 def _window(request: ReplayRequest, *, ctx: ActingContext) -> tuple[Any, Any]:
-    """The first decision id, and the first after it. What is decided from now on is none of the replay's business."""
+    """Return the first decision id of the time window and the first id after it; the window ends now at the latest."""
     now = clock.now()
     before = min(request.created_before or now, now)
     after = request.created_after
     if after is not None and request.created_before is not None and request.created_before <= after:
         field_error = FieldError("/created_before", "must be later than created_after", "invalid")
-        raise errors.InvalidRequest("The window ends before it begins.", errors=[field_error])
+        raise errors.InvalidRequest("The time window ends before it starts.", errors=[field_error])
     end = ids.first_id_at(before)
     rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id__lt=end)
     if after is not None:

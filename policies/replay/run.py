@@ -1,7 +1,7 @@
-"""Running a replay: lease it, compare batch after batch, settle what came of it.
+"""Execution of a replay: acquire the lease, compare decisions in batches, record the result.
 
-Each batch is a transaction of its own that commits findings, counts and cursor together, so a worker that dies loses a
-batch and counts nothing twice. Who has lost the lease, or was cancelled, notices at the next batch and stops.
+Each batch commits findings, counts and cursor in one transaction, so a crash loses at most one batch and counts nothing
+twice. A worker whose lease was lost or whose replay was cancelled stops at the next batch.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from threada_site.kernel.errors import ThreadaError
 LEASE: Final = timedelta(seconds=30)
 BATCH: Final = 1000
 BATCH_S: Final = 1.0
-"""A batch ends after so many decisions, or so many seconds: whoever cancels waits no longer."""
+"""Maximum decisions and seconds per batch; they limit how long a cancellation waits."""
 MOST_LOST: Final = 5
-"""So many workers may die over one batch; then the replay fails instead of killing more."""
+"""Number of worker crashes on one batch after which the replay fails."""
 
 log = structlog.get_logger("threada.replays")
 
@@ -46,9 +46,9 @@ def run_replay(
     is_asked_to_stop: Callable[[], bool] = lambda: False,
     after_batch: Callable[[PolicyReplay], None] = lambda _replay: None,
 ) -> bool:
-    """Run the replay if it is due; whether it was. Opens its own units of work. May run twice, and at the same time.
+    """Run the replay if it is due. Return True if this call ran it.
 
-    `tell` is called after every batch with how far it is.
+    Opens its own units of work; concurrent calls are safe. `after_batch` is called with the replay after every batch.
     """
     replay = _acquire_lease(replay_id, ctx=ctx)
     if replay is None:
@@ -65,7 +65,7 @@ def run_replay(
                 _release_lease(replay, ctx=ctx)
                 goes_on = False
     except DatabaseError:
-        raise  # nothing can be settled now: once the lease has run out, the sweep has it go on
+        raise  # cannot record a result now; the sweep resumes the replay after the lease expires
     except Exception as error:
         reason = error.reason_code if isinstance(error, ThreadaError) else "internal_error"
         _fail(replay, reason, ctx=ctx)
@@ -107,7 +107,7 @@ def _setup(replay: PolicyReplay) -> ComparisonSetup:
 
 
 def _run_batch(replay: PolicyReplay, comparer: Comparer, summary: ReplaySummary, *, ctx: ActingContext) -> bool:
-    """Look at some decisions more; False when it has ended, here or by somebody else's hand."""
+    """Compare the next batch. Return False if the replay has ended or the lease was lost."""
     ends = time.monotonic() + BATCH_S
     findings: list[ReplayFinding] = []
     looked_at, is_over = 0, True
@@ -180,7 +180,7 @@ def _note(
 
 
 def finding_of(found: Comparison | Unanswerable) -> tuple[str, dict[str, Any]] | None:
-    """Kind and content of what is kept of a comparison; None where nothing differs."""
+    """Return kind and content of the finding for a comparison, or None if nothing differs."""
     if isinstance(found, Unanswerable):
         return "not_replayable", {"why": found.why.value, "rules": list(found.rules)}
     if not found.is_flip and found.asking is None:
@@ -203,7 +203,7 @@ def _become_finished(replay: PolicyReplay, *, ctx: ActingContext) -> None:
 
 
 def _release_lease(replay: PolicyReplay, *, ctx: ActingContext) -> None:
-    """Let the next worker go on; the sweep finds it. Nothing to do where it is not ours any more."""
+    """Release the lease so that the sweep assigns another worker. Does nothing if the lease was lost."""
     with unit_of_work(ctx.tenant_id):
         if _holds_lease(replay):
             replay.status, replay.lease_until = ReplayStatus.REQUESTED, None
@@ -224,7 +224,7 @@ def _become_failed(replay: PolicyReplay, reason_code: str, *, ctx: ActingContext
 
 
 def _holds_lease(replay: PolicyReplay) -> bool:
-    """Whether nobody cancelled it or took it over; it stays locked until the transaction ends."""
+    """Return True if this worker still holds the lease. Locks the replay until the transaction ends."""
     return bool(
         PolicyReplay.objects.select_for_update(no_key=True)
         .filter(tenant_id=replay.tenant_id, id=replay.id, status=ReplayStatus.RUNNING, attempt=replay.attempt)

@@ -1,4 +1,4 @@
-"""A version beside the ones in force: what it would have decided about live cases. It never decides."""
+"""Models of shadows: versions compared with live decisions without being enforced."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from threada_site.tenancy.models import TenantRow
 
 
 class PolicyShadow(TenantRow):
-    """A version that is compared with every live decision of its policy, from when it was begun until `ends_at`.
+    """A version that is compared with every live decision of its policy until `ends_at`.
 
-    What was decided is read once it is committed, by a job: the live check does not know of shadows. `settled` is the
-    decision id before which everything has been looked at, and nothing can appear any more.
+    A job reads committed decisions; live checks do not know about shadows. All decisions with ids before `settled` have
+    been compared, and none can still appear.
     """
 
     policy = models.ForeignKey(
@@ -69,7 +69,7 @@ class PolicyShadow(TenantRow):
 
 
 class ShadowResult(TenantRow):
-    """One live decision beside what the shadow would have decided. Holds no contents."""
+    """The comparison of one live decision with the shadow. Contains no contents."""
 
     shadow = models.ForeignKey(
         PolicyShadow, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="results"

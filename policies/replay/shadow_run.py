@@ -1,7 +1,7 @@
-"""Comparing a shadow with what was decided live: after the fact, from the record, so that it can hold nothing up.
+"""Comparison of a shadow with live decisions, from the stored record, so that live checks never wait for it.
 
-A decision appears with its commit, perhaps after one with a later id. So what has been looked at is known by its
-results, not by the last id; only what is older than any transaction lasts is settled by id.
+A decision becomes visible at commit, possibly after one with a later id. Compared decisions are therefore tracked by
+their results, not by the last id; only ids older than the longest transaction count as settled.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from threada_site.kernel.context import ActingContext
 
 BATCH: Final = 500
 LATE: Final = timedelta(seconds=30)
-"""How long after its id was made a decision may still appear. One that appears later is not compared."""
+"""Maximum time between the id of a decision and its commit. Decisions committed later are not compared."""
 
 log = structlog.get_logger("threada.shadows")
 
 
 def run_shadow(shadow_id: uuid.UUID, *, ctx: ActingContext, now: datetime | None = None) -> int:
-    """Compare what was decided since it was last looked at; how many. Ends the shadow when its time is over.
+    """Compare the decisions since the last run and return their number. Ends the shadow after `ends_at`.
 
-    Opens its own units of work. May run twice, and at the same time: one of them does it.
+    Opens its own units of work. Of concurrent runs, one does the work.
     """
     total = 0
     while True:
@@ -51,7 +51,7 @@ def run_shadow(shadow_id: uuid.UUID, *, ctx: ActingContext, now: datetime | None
 
 
 def _taken(shadow_id: uuid.UUID, *, ctx: ActingContext) -> PolicyShadow | None:
-    """The shadow, locked; None where it has ended or somebody else is at it."""
+    """Return the locked shadow, or None if it has ended or another worker has it locked."""
     rows = PolicyShadow.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
     active = rows.filter(tenant_id=ctx.tenant_id, id=shadow_id, status=ShadowStatus.ACTIVE)
     return active.select_related("policy", "policy_version").first()
@@ -87,7 +87,7 @@ def _unseen(shadow: PolicyShadow) -> QuerySet[PolicyDecision]:
 
 
 def _result(shadow: PolicyShadow, recorded: Recorded, comparer: Comparer, summary: ReplaySummary) -> ShadowResult:
-    """What came of one decision; whatever breaks is recorded, and the next one is looked at."""
+    """Return the result for one decision. An exception is recorded as a failed comparison."""
     result = ShadowResult(
         tenant_id=shadow.tenant_id, shadow=shadow, decision_id=recorded.id, kind="same", case=recorded.case(None)
     )

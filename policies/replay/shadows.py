@@ -1,4 +1,4 @@
-"""Shadows: a version compared with live decisions for a while. Beginning one, and ending it."""
+"""Services to start and end shadows."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ MOST_ACTIVE: Final = 10
 
 
 def start_shadow(version: PolicyVersion, *, ends_at: datetime, ctx: ActingContext) -> PolicyShadow:
-    """Compare `version` with every decision of its policy from now on until `ends_at`. Nothing is enforced.
+    """Start a shadow: compare `version` with every decision of its policy until `ends_at`, without enforcing it.
 
-    Receipt: `policy.shadow_started`. Raises `InvalidRequest` for an end that is past or more than 90 days away,
-    `Conflict` where the version is one already, or ten shadows are at work.
+    Receipt: `policy.shadow_started`. Raises `InvalidRequest` if `ends_at` is past or more than 90 days away, and
+    `Conflict` if the version is already a shadow or ten shadows are active.
     """
     require_unit_of_work(ctx.tenant_id)
     now = clock.now()
     if not now < ends_at <= now + LONGEST:
         field_error = FieldError("/ends_at", f"must lie in the next {LONGEST.days} days", "out_of_range")
-        raise InvalidRequest("Say when it ends.", errors=[field_error])
+        raise InvalidRequest("Choose an end within the allowed range.", errors=[field_error])
     candidate_version(version)
-    # Locked, so that two that begin at once count each other.
+    # Lock, so that two concurrent starts count each other.
     PolicyVersion.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=version.id)
     active = PolicyShadow.objects.filter(tenant_id=ctx.tenant_id, status=ShadowStatus.ACTIVE)
     if active.filter(policy_version=version).exists():
-        raise Conflict(f"Version {version.number} is a shadow already. End that one first.")
+        raise Conflict(f"Version {version.number} is already a shadow. End it first.")
     if len(active[:MOST_ACTIVE]) == MOST_ACTIVE:
-        raise Conflict(f"{MOST_ACTIVE} shadows are at work. End one first.")
+        raise Conflict(f"{MOST_ACTIVE} shadows are active. End one first.")
     begins = ids.first_id_at(now)
     shadow = PolicyShadow(
         tenant_id=ctx.tenant_id,
@@ -58,7 +58,7 @@ def start_shadow(version: PolicyVersion, *, ends_at: datetime, ctx: ActingContex
 
 
 def end_shadow(shadow: PolicyShadow, *, ctx: ActingContext) -> None:
-    """End it now. `shadow` is locked. Receipt: `policy.shadow_ended`. Raises `TransitionNotAllowed`."""
+    """End a locked shadow. Receipt: `policy.shadow_ended`. Raises `TransitionNotAllowed`."""
     require_unit_of_work(ctx.tenant_id)
     SHADOW.check_transition(ShadowStatus(shadow.status), ShadowStatus.ENDED)
     shadow.status, shadow.ended_at = ShadowStatus.ENDED, clock.now()

@@ -1,4 +1,4 @@
-"""Asking a version that need not be in force about one set of facts: what it would say, and why. Nothing is kept."""
+"""Simulation: evaluation of a version, in force or not, on one set of facts. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ from threada_site.kernel.errors import FieldError
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What was asked and answered.
+    """Facts and verdicts of a simulation.
 
-    `verdict` is what the live check would say, were the candidate in force now. Where no overlay brings it to bear
-    (`applies` False), that is the answer without it. `alone` is the candidate's word with no other policy beside it.
+    `verdict` is the verdict of the live check if the candidate were in force now. If no overlay binds its policy to the
+    case, `applies` is False and `verdict` ignores the candidate. `alone` is the verdict of the candidate without other
+    policies.
     """
 
     facts: dict[str, Any]
@@ -49,11 +50,11 @@ class Simulation:
 
     @property
     def matched(self) -> list[dict[str, Any]]:
-        """The rules that decide."""
+        """Return the deciding rules."""
         return [rule_json(match) for match in deciding_rules(self.verdict)]
 
     def as_json(self) -> dict[str, Any]:
-        """As API and command answer it."""
+        """Return the form used by the API and the command."""
         verdict = self.verdict
         return {
             "outcome": str(verdict.outcome),
@@ -77,18 +78,18 @@ class Simulation:
 
     @property
     def trace(self) -> list[dict[str, Any]]:
-        """Which rules were looked at, which held, failed or were loosened."""
+        """Return the trace: evaluated, matched, failed and overridden rules."""
         return trace_of(self.verdict)
 
 
 def simulate(
     candidate: Candidate, given: Mapping[str, Any], *, ctx: ActingContext, now: datetime | None = None
 ) -> Simulation:
-    """Ask as the live check asks, with the candidate as its policy's version in force.
+    """Evaluate the rulebook like the live check, with the candidate as the version in force.
 
-    `given` holds facts as a policy's tests do: `item` (with at least `workflow`), `ctx`, `input`. What the live check
-    would never be asked is refused: `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `ActionNotAllowed`,
-    `PayloadSchemaViolation`; facts that are none: `InvalidRequest`.
+    `given` contains facts in the format of policy tests: `item` (at least `workflow`), `ctx` and `input`. Raises
+    `InvalidRequest` for invalid facts. Requests that never reach the live check are refused: `UnknownWorkflow`,
+    `UnknownChannel`, `ChannelRequired`, `ActionNotAllowed`, `PayloadSchemaViolation`.
     """
     require_unit_of_work(ctx.tenant_id)
     request = _request_that_may_be_asked(check_supplied_facts(given), ctx=ctx)
@@ -107,12 +108,12 @@ def simulate(
 
 
 def _request_that_may_be_asked(given: Mapping[str, Any], *, ctx: ActingContext) -> DecisionRequest:
-    """What intake and execute refuse before any policy is asked is no case for a policy, and refused here too."""
+    """Return the decision request. Refuses what intake and execute refuse before they evaluate policies."""
     slug = given["item"]["workflow"]
     workflow = selectors.all_workflows(ctx).filter(slug=slug).first()
     if workflow is None or workflow.current_version_id is None:
         unknown = FieldError("/facts/item/workflow", "names no workflow", "unknown")
-        raise errors.UnknownWorkflow("Name the workflow that the facts are of.", errors=[unknown])
+        raise errors.UnknownWorkflow("Name an existing workflow in item.workflow.", errors=[unknown])
     document = selectors.workflow_document(workflow.current_version_id, ctx=ctx)
     request = _request(given, document, ctx=ctx)
     if request.channel and not Channel.objects.filter(tenant_id=ctx.tenant_id, slug=request.channel).exists():
@@ -134,11 +135,11 @@ def _request(given: Mapping[str, Any], document: WorkflowDocument, *, ctx: Actin
     action = context.get("action", "")
     point = context.get("point") or (Point.EXECUTE if action else Point.INTAKE)
     if (point == Point.EXECUTE) != bool(action):
-        field_error = FieldError("/facts/ctx/action", "is named at execute, and empty at intake", "invalid")
-        raise errors.InvalidRequest("Point and action do not go together.", errors=[field_error])
+        field_error = FieldError("/facts/ctx/action", "is required at execute and must be empty at intake", "invalid")
+        raise errors.InvalidRequest("ctx.point and ctx.action do not match.", errors=[field_error])
     work_item_id = ids.parse_public_id(ids.WORK_ITEM, item["id"]) if "id" in item else ids.new_uuid()
     if work_item_id is None:
-        raise errors.InvalidRequest(errors=[FieldError("/facts/item/id", "is no id of a work item", "invalid")])
+        raise errors.InvalidRequest(errors=[FieldError("/facts/item/id", "is not the id of a work item", "invalid")])
     return DecisionRequest(
         point=point,
         work_item_id=work_item_id,

@@ -1,4 +1,4 @@
-"""What a replay found, added up: bounded however long the history is. Pure, and stored as JSON between batches."""
+"""Counts of a replay, of bounded size for any length of history. Pure; stored as JSON between batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_PLACES: Final = 500
 MOST_KINDS: Final = 200
 EXAMPLES: Final = 5
 OTHERS: Final = "(others)"
-"""Under which workflows and channels past the bound are counted."""
+"""Name under which workflows and channels beyond the limit are counted."""
 
 type Counts = dict[str, int]
 type KindKey = tuple[str, tuple[str, ...], str, tuple[str, ...]]
@@ -20,7 +20,7 @@ type KindKey = tuple[str, tuple[str, ...], str, tuple[str, ...]]
 
 @dataclass
 class FlipKind:
-    """Flips from one effect and its reasons to another, with the first few decisions."""
+    """Flips between two pairs of effect and reasons, with the first decisions as examples."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
@@ -28,11 +28,11 @@ class FlipKind:
 
 @dataclass
 class ReplaySummary:
-    """Counts of everything a replay has looked at.
+    """Counts of all decisions that a replay has processed.
 
-    `outcomes`: effect before → effect after → how many, equal ones included. `asking`: how many cases ask people now
-    and did not, no longer do, or ask others; `people_more` and `people_fewer` add up by how many. `not_replayable`: by
-    reason, with the rules that would need more.
+    `outcomes`: effect before → effect after → count, unchanged ones included. `asking`: number of cases in which an
+    approval appears, vanishes or changes; `people_more` and `people_fewer` add up the differences in approvers.
+    `not_replayable`: count by reason, with the rules whose data is missing.
     """
 
     replayed: int = 0
@@ -49,7 +49,7 @@ class ReplaySummary:
     not_replayable: dict[str, Counts] = field(default_factory=dict)
 
     def add(self, found: Comparison | Unanswerable, *, decision: str, workflow: str, channel: str) -> None:
-        """Count one decision. `decision` is its public id."""
+        """Add one decision to the counts. `decision` is its public id."""
         places = (_place(self.workflows, workflow), _place(self.channels, channel))
         if isinstance(found, Unanswerable):
             self._add_unanswerable(found, places)
@@ -98,7 +98,7 @@ class ReplaySummary:
             _count(place, "not_replayable")
 
     def as_json(self) -> dict[str, Any]:
-        """As it is stored, answered and downloaded; the most frequent first."""
+        """Return the form that is stored, returned by the API and downloaded; most frequent entries first."""
         return {
             "replayed": self.replayed,
             "flipped": self.flipped,
@@ -125,7 +125,7 @@ class ReplaySummary:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ReplaySummary:
-        """What `as_json` wrote; of `{}`, one that has counted nothing."""
+        """Return the summary that `as_json` serialized; `{}` gives an empty summary."""
         if not value:
             return cls()
         kinds = {
@@ -154,7 +154,7 @@ class ReplaySummary:
 
 
 def why_sentence(reason: str) -> str:
-    """Why decisions are not replayable, for people."""
+    """Return the sentence for a reason why decisions are not replayable."""
     return WHY[NotReplayable(reason)]
 
 

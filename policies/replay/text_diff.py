@@ -1,4 +1,4 @@
-"""Two texts side by side, line by line, with the words that differ. Pure."""
+"""Two-column text diff by line, with changed words marked. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from itertools import zip_longest
 from typing import Final, Literal
 
 AROUND: Final = 3
-"""Lines shown before and after what differs."""
+"""Context lines before and after each difference."""
 _WORDS: Final = re.compile(r"\w+|\s+|[^\w\s]")
 _LIKE_ENOUGH: Final = 0.4
 
 type Part = tuple[str, bool]
-"""A piece of a line, and whether the other side has something else there."""
+"""A piece of a line, and True if it differs from the other side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One line on one side."""
+    """One line of one column."""
 
     number: int
     parts: tuple[Part, ...]
@@ -28,7 +28,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What stands beside each other. `kind` is `same`, `changed`, `removed`, `added`, or `gap` for lines left out."""
+    """One row of the diff. `kind` is `same`, `changed`, `removed`, `added`, or `gap` for omitted lines."""
 
     kind: Literal["same", "changed", "removed", "added", "gap"]
     before: Side | None = None
@@ -37,7 +37,7 @@ class Row:
 
 
 def diff_rows(before: str, after: str, *, around: int | None = AROUND) -> list[Row]:
-    """The rows to show; equal texts give none. With `around` None, nothing is left out."""
+    """Return the rows of the diff, none for equal texts. If `around` is None, no lines are omitted."""
     old, new = before.splitlines(), after.splitlines()
     if old == new and around is not None:
         return []

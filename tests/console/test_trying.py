@@ -104,7 +104,7 @@ def test_a_replay_is_stopped_and_goes_on(demo: Demo, console: Console) -> None:
     browser.post(sent["Location"].replace("change/", "resume/"))
     demo.wait()
     text = browser.get(sent["Location"]).content.decode()
-    assert "No decision in this window was this policy&#x27;s." in text
+    assert "The policy applied to no decision in this time window." in text
     again = browser.post(sent["Location"].replace("change/", "cancel/"))
     assert "transition_not_allowed" in str(list(get_messages(again.wsgi_request))[-1])
 

@@ -81,7 +81,7 @@ def test_the_report_is_downloaded_as_json_and_as_a_page(author: Api) -> None:
     text = page.content.decode()
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "3 of 3 decisions would be different (100.0 %)." in text
-    assert "2 cases would wait for people and did not." in text
+    assert "2 cases would require approval and did not." in text
     assert "<svg" in text
     assert "<script" not in text
     assert author.get(f"{where}/report", {"format": "pdf"}).status_code == 422
