@@ -18,12 +18,12 @@ APPS = ("threada_site", "workitems", "policies", "integrations", "telemetry")
 FOLDERS = {*APPS, "tests", "docs", "templates", ".ci", ".github"}
 SETTINGS = ROOT / "docs" / "operations" / "settings.md"
 BETWEEN_OWN_PROCESSES = {"THREADA_PROCESS", "THREADA_READY_FILE", "THREADA_STOPPING_FILE"}
-"""Set by the product for processes that it starts."""
+"""Settings that the product passes to processes that it starts."""
 FOR_PEOPLE_WHO_TEST = {"THREADA_TEST_DATABASE"}
 
 
 def anchors(document: Path) -> set[str]:
-    """The names of its headings, as they stand in links."""
+    """Return the names under which links address the headings of `document`."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
