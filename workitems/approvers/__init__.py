@@ -1,1 +1,1 @@
-"""Approvers of a decision step: who is eligible, who is absent, who acts for whom."""
+"""Approvers of a decision step: eligibility, delegation, and the counting of votes."""

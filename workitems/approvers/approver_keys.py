@@ -1,7 +1,8 @@
-"""Keys by which steps and people find each other: `role:finance`, `group:board`, `user:ada`, `scope:…`. Pure.
+"""Keys that link pending steps to approvers: `role:finance`, `group:board`, `user:ada`, `scope:…`. Pure.
 
-A step waits for keys, a person holds keys; what waits for a person is a look into one index. A scope may be held on one
-workflow alone, so a leaf that asks for one has two keys: `scope:S` and `scope:S@<workflow id>`.
+A pending step stores the keys of the approvers it requires; a member has keys. Finding the steps that wait for a member
+is one index lookup. A scope can be granted on one workflow only, so a leaf that requires a scope has two keys:
+`scope:S` and `scope:S@<workflow id>`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from policies.language.approvals import Leaf
 
 
 def keys_of_leaves(leaves: Iterable[Leaf], *, workflow_id: uuid.UUID) -> frozenset[str]:
-    """The keys of whoever stands at one of `leaves`, on a step of that workflow."""
+    """Return the keys of approvers that match any of `leaves`, on a step of that workflow."""
     keys: set[str] = set()
     for leaf in leaves:
         keys.add(f"{leaf.kind}:{leaf.name}")
@@ -30,7 +31,7 @@ def approver_keys(
     scopes: Iterable[str],
     workflow_scopes: Iterable[tuple[uuid.UUID, Iterable[str]]],
 ) -> frozenset[str]:
-    """The keys that a person holds in the tenant."""
+    """Return the keys of a member of the tenant."""
     return frozenset(
         (
             f"user:{name}",

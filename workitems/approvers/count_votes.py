@@ -1,6 +1,6 @@
-"""Counting votes against an approval rule: the one place that decides who counts and whether it is enough.
+"""Vote counting: the only place that decides which votes count and whether they are enough.
 
-API, console and jobs all ask here. Only humans count: a service or an agent may advise, and no rule can change that.
+API, console and jobs use it. Only votes of humans count. Services and agents can only advise; no rule changes that.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ __all__ = [
 ]
 
 type StandsFor = Mapping[uuid.UUID, Collection[uuid.UUID]]
-"""Whose delegate each person is: person id → ids of the people they stand for."""
+"""Delegations: id of a delegate → ids of the delegators."""
 
 
 class Eligibility(StrEnum):
-    """Whether one principal's decision counts on a step. `not_yet`: it will, once a later stage has opened."""
+    """Result of the check whether a principal's vote counts. `NOT_YET`: it counts once a later stage is open."""
 
     COUNTS = "counts"
     EXCLUDED = "excluded"
@@ -68,7 +68,7 @@ class Eligibility(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the votes so far amount to."""
+    """Outcome of the votes cast so far."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
@@ -77,7 +77,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One decision on the step. `kind` is the principal's when it voted."""
+    """One vote on the step. `kind` is the kind of the principal at the time of the vote."""
 
     voter_id: uuid.UUID
     kind: PrincipalKind
@@ -87,7 +87,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """How many more people a leaf waits for."""
+    """Number of approvers that a leaf still requires."""
 
     leaf: Leaf
     missing: int
@@ -95,13 +95,14 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class VoteResult:
-    """The outcome and what it rests on.
+    """Outcome of a vote count, with its details.
 
-    `counted` says at which leaf each counted approval stands; an approval beyond what is needed stands at none.
-    `waiting_for` is what is still missing in the stages that are open, in the alternative that can be reached with the
-    fewest votes, and empty once decided; `missing` is how many votes are missing in all. `nobody_can_decide`: it waits,
-    and the people there are cannot complete any alternative. `opened` says which stages are open (`approvals.tracks`),
-    `stage` and `stages` the same for people: 1 of 1 for a rule without stages.
+    `counted` maps each counted approver to the leaf that the approval fills; surplus approvals are not in it.
+    `waiting_for` contains the missing approvals of the open stages, for the alternative that needs the fewest votes; it
+    is empty once decided. `missing` is the number of missing votes over all stages. `nobody_can_decide` is True if the
+    step is undecided and the known approvers cannot complete any alternative. `opened` contains the number of open
+    stages per track (see `approvals.tracks`); `stage` and `stages` are the same for display, 1 of 1 for a rule without
+    stages.
     """
 
     outcome: Outcome
@@ -116,7 +117,7 @@ class VoteResult:
 
 
 def excluded_transitively(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
-    """`excluded`, whoever an excluded person stands for, and whoever stands for any of these."""
+    """Return `excluded`, the delegators of excluded members, and every delegate of any of these."""
     out = set(with_principals(excluded, stands_for))
     while more := {principal for principal, others in stands_for.items() if not out.isdisjoint(others)} - out:
         out |= more
@@ -124,7 +125,7 @@ def excluded_transitively(excluded: Collection[uuid.UUID], stands_for: StandsFor
 
 
 def with_principals(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
-    """`excluded`, and whoever an excluded person stands for."""
+    """Return `excluded` and the delegators of the excluded members."""
     return frozenset(excluded).union(*(stands_for.get(principal, ()) for principal in excluded))
 
 
@@ -137,10 +138,11 @@ def eligibility(
     stand_ins: Collection[Leaf] = (),
     opened: Opened | None = None,
 ) -> Eligibility:
-    """Whether this person's decision counts under the rule; `excluded` are the people its `exclude` stands for here.
+    """Return whether the vote of this approver counts under the rule. `excluded` are ids of excluded members.
 
-    `delegators` are the people whose delegate they are: they stand where those would, and are excluded with them.
-    People at one of `stand_ins` stand at any leaf. Without `opened`, all stages are looked at.
+    `delegators` are the members for whom the approver is a delegate: the approver is eligible where they are, and
+    excluded if one of them is. An approver who matches one of `stand_ins` is eligible for every leaf. `opened` None
+    means that all stages are open.
     """
     if approver.kind is not PrincipalKind.HUMAN:
         return Eligibility.NOT_ELIGIBLE
@@ -166,19 +168,19 @@ def count_votes(
     stands_for: StandsFor = MappingProxyType({}),
     stand_ins: Collection[Leaf] = (),
 ) -> VoteResult:
-    """What `votes` amount to under `rule`. Their order makes no difference.
+    """Return the result of `votes` under `rule`. The order of the votes does not matter.
 
-    `people` are all who could still decide and all who voted; a vote of anybody else does not count, nor one given
-    after `now` (None: all count). If a person's votes disagree, the reject stands. `stands_for` says whose delegate
-    somebody is (of who voted: was, at that moment); people at one of `stand_ins` may fill any leaf. A delegate counts
-    instead of the person they stand for, never beside them.
+    `approvers` are all members who can still vote and all who voted; other votes do not count. Votes after `now` do not
+    count (None: all count). If a principal cast several votes, a rejection wins. `stands_for` maps delegates to
+    delegators (for a voter: at the time of the vote). An approver who matches one of `stand_ins` can fill any leaf. A
+    delegate counts instead of the delegator; both never count together.
     """
     count = _Count(rule, approvers, excluded_transitively(excluded, stands_for), stands_for, stand_ins)
     return count.result([vote for vote in votes if now is None or vote.at <= now])
 
 
 class _Count:
-    """One counting: who counts, then what their votes fill."""
+    """One vote count: first find the candidates, then match their votes to leaves."""
 
     def __init__(
         self,
@@ -236,11 +238,14 @@ class _Count:
         return [candidate for candidate in self._deciders.values() if candidate.id in ids]
 
     def _overlapping_with(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Who shares a human with somebody of `ids`."""
+        """Return the candidates who share an identity with any of `ids`."""
         return {other for voter in ids for other in self._overlaps.get(voter, ())}
 
     def _undecided(self, voted: set[uuid.UUID]) -> list[Candidate]:
-        """Who has not voted and still may: not beside a delegate or delegator who has, nor in a place that is taken."""
+        """Return the candidates who may still vote.
+
+        Excludes candidates whose delegate or delegator has voted, and removes identities that a vote has used.
+        """
         taken = {identity.id for candidate in self._among(voted) for identity in candidate.identities}
         return [
             Candidate(one.id, tuple(identity for identity in one.identities if identity.id not in taken))
@@ -249,13 +254,13 @@ class _Count:
         ]
 
     def _best(self, node: Node, approved: Sequence[Candidate], undecided: Sequence[Candidate]) -> Assignment:
-        """The alternative that can be reached with the fewest votes."""
+        """Return the assignment that needs the fewest further votes; a reachable one if there is any."""
         order = ranks(self._rule.tree)
         assignments = (assign(_by_stage(way, order), approved, undecided, self._stand_ins) for way in demands(node))
         return min(assignments, key=lambda assignment: (not assignment.reachable, assignment.missing))
 
     def _opened(self, approved: Sequence[Candidate]) -> Opened:
-        """Of each sequence of stages, how many are open: those that the approvals fill, and the one after them."""
+        """Return the number of open stages of each track: the stages filled by approvals, plus one."""
         return tuple(self._opened_of(track, approved) for track in tracks(self._rule.tree))
 
     def _opened_of(self, track: Sequence[Node], approved: Sequence[Candidate]) -> int:
@@ -276,5 +281,5 @@ def _needs(assignment: Assignment) -> tuple[Need, ...]:
 
 
 def asked_leaves(tree: Tree, opened: Opened) -> tuple[Leaf, ...]:
-    """The leaves of the stages that are open: whom a step asks now."""
+    """Return the leaves of the open stages: the approvals that a step requires now."""
     return leaves(opened_part(tree, opened))

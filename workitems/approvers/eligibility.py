@@ -1,4 +1,4 @@
-"""Who could decide a step: members of the tenant as approval rules see them, and who stands in for whom."""
+"""Eligibility of members for a decision step, with delegations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workitems.models import DecisionStep, Delegation, Vote
 
 @dataclass(frozen=True)
 class ActiveMembers:
-    """The people of a tenant at one moment, and who of them stands in for whom (`delegate → delegators`)."""
+    """Active human members of a tenant at one moment, and their delegations (`delegate → delegators`)."""
 
     members: tuple[Member, ...]
     stands_for: Mapping[uuid.UUID, frozenset[uuid.UUID]]
@@ -37,7 +37,10 @@ class ActiveMembers:
 def active_members_of(
     tenant_id: uuid.UUID, *, now: datetime | None = None, among: Collection[uuid.UUID] | None = None
 ) -> ActiveMembers:
-    """All active people of the tenant; with `among` only those, and whom they stand in for. Two statements."""
+    """Return the active human members of the tenant; with `among` only those and their delegators.
+
+    Runs two statements.
+    """
     standing = stands_for(tenant_id, now=now or clock.now())
     if among is not None:
         among = {*among, *(delegator for person in among for delegator in standing.get(person, ()))}
@@ -45,7 +48,7 @@ def active_members_of(
 
 
 def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
-    """Who stands in for whom at `now`: delegate → the people whose delegate they are. It does not chain."""
+    """Return the delegations at `now`: delegate → delegators. Delegations do not chain."""
     found: dict[uuid.UUID, set[uuid.UUID]] = {}
     active = Delegation.objects.filter(tenant_id=tenant_id, ends_at__gt=now, starts_at__lte=now)
     for delegate, delegator in active.values_list("delegate_id", "delegator_id"):
@@ -56,19 +59,19 @@ def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozen
 def delegators_on(
     votes: Iterable[Vote], standing: Mapping[uuid.UUID, frozenset[uuid.UUID]]
 ) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
-    """Who stands in for whom on one step: as it was when they voted, or else as it is now."""
+    """Return the delegations that apply on one step: of voters as of their vote, of all others as of now."""
     return {**standing, **{vote.voter_id: frozenset(vote.stands_for) for vote in votes}}
 
 
 def excluded_on(step: DecisionStep, standing: Mapping[uuid.UUID, frozenset[uuid.UUID]]) -> frozenset[uuid.UUID]:
-    """Who has a part in the case, and who stands in for somebody who has, or the other way round."""
+    """Return the members excluded from the step, including their delegates and delegators."""
     return count_votes.excluded_transitively(step.excluded_ids, standing)
 
 
 def count_votes_on(
     step: DecisionStep, active_members: ActiveMembers, votes: Collection[Vote], *, workflow_id: uuid.UUID
 ) -> count_votes.VoteResult:
-    """What these votes on the step amount to among the active_members, with delegates and whom it was escalated to."""
+    """Return the result of `votes` on the step, with delegations and escalation targets."""
     return count_votes.count_votes(
         from_json(step.rule),
         [
@@ -90,7 +93,7 @@ def eligibility_on(
     votes: Collection[Vote],
     active_members: ActiveMembers | None = None,
 ) -> count_votes.Eligibility:
-    """Whether the decision of who makes this request would count on the step: API, console and `explain` ask here."""
+    """Return whether the vote of the acting principal counts on the step. Used by API, console and `explain`."""
     found = active_members or active_members_of(step.tenant_id, among=principals_of(votes) | {ctx.principal_id})
     return _eligibility(step, acting_approver(ctx, workflow_id=workflow_id), found, votes, workflow_id=workflow_id)
 
@@ -98,7 +101,7 @@ def eligibility_on(
 def eligible_on(
     step: DecisionStep, active_members: ActiveMembers, votes: Collection[Vote], *, workflow_id: uuid.UUID
 ) -> set[uuid.UUID]:
-    """The people of the active_members whose decision counts on the step."""
+    """Return the ids of the members whose vote counts on the step."""
     persons = (approver_of(member, workflow_id=workflow_id) for member in active_members)
     return {
         person.id
@@ -108,7 +111,7 @@ def eligible_on(
 
 
 def principals_of(votes: Iterable[Vote]) -> set[uuid.UUID]:
-    """Who voted, and whom they stood for."""
+    """Return the ids of the voters and of the delegators they voted for."""
     return {person for vote in votes for person in (vote.voter_id, *vote.stands_for)}
 
 
@@ -120,7 +123,10 @@ def _eligibility(
     *,
     workflow_id: uuid.UUID,
 ) -> count_votes.Eligibility:
-    """A delegate has nobody's place any more once that person, or another delegate of theirs, has voted."""
+    """Return the eligibility of one approver.
+
+    A delegate no longer acts for a delegator once that delegator, or another delegate of theirs, has voted.
+    """
     standing = delegators_on(votes, active_members.stands_for)
     taken = principals_of(vote for vote in votes if vote.voter_id != person.id)
     delegators = [
@@ -153,7 +159,10 @@ def approver_of(member: Member, *, workflow_id: uuid.UUID) -> Approver:
 
 
 def acting_approver(ctx: ActingContext, *, workflow_id: uuid.UUID) -> Approver:
-    """Who acts, with the rights of this request: a role or scope that the credential leaves out does not count."""
+    """Return the acting principal as an approver, with the permissions of this request only.
+
+    Roles and scopes that the credential does not include do not count.
+    """
     return Approver(
         id=ctx.principal_id,
         kind=ctx.principal_kind,
@@ -165,13 +174,16 @@ def acting_approver(ctx: ActingContext, *, workflow_id: uuid.UUID) -> Approver:
 
 
 def approvers_matching(targets: Iterable[Leaf], people: Iterable[Approver]) -> list[Approver]:
-    """The people who stand at one of `targets`."""
+    """Return the approvers that match one of `targets`."""
     keys = {f"{leaf.kind}:{leaf.name}" for leaf in targets}
     return [person for person in people if keys & _keys_of(person)]
 
 
 def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> tuple[frozenset[str], frozenset[uuid.UUID]]:
-    """The keys by which steps wait for who makes this request, and the people whose part in a case bars them."""
+    """Return the keys of the acting principal, and the members whose exclusion also excludes this principal.
+
+    The keys include those of the delegators of the principal.
+    """
     keys = approver_keys(
         name=ctx.principal_name,
         roles=ctx.roles,
@@ -201,7 +213,7 @@ def _on_workflows(grants: Mapping[uuid.UUID, frozenset[Scope]]) -> list[tuple[uu
 
 
 def leaves_of(values: Iterable[Mapping[str, Any]]) -> tuple[Leaf, ...]:
-    """Leaves as steps store whom they were escalated to: `[{"role": "finance_lead"}]`."""
+    """Return the leaves that a step stores in `escalated_to`: `[{"role": "finance_lead"}]`."""
     return tuple(Leaf(cast("LeafKind", kind), name) for value in values for kind, name in value.items())
 
 

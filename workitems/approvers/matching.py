@@ -1,8 +1,8 @@
-"""Placing people at the leaves of one demand, so that the most are filled. Pure.
+"""Matching of approvers to the leaves of one demand, such that the most are filled. Pure.
 
-A candidate stands where their own roles, groups, name or scopes put them, and where those put somebody whose delegate
-they are. No human is there twice: of candidates who share one, as a delegate and whoever they stand for do, or two
-delegates of the same person, at most one is placed.
+A candidate can fill a leaf by their own roles, groups, name or scopes, and by those of a delegator. No human counts
+twice: among candidates that share an identity (a delegate and the delegator, or two delegates of one member) at most
+one is placed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from policies.language.approvals import Demand, Leaf
 from threada_site.kernel.context import PrincipalKind
 
 MOST_CHOICES: Final = 8
-"""Of so many delegates whose own people are there too, every choice is tried; of more, one at a time."""
+"""Up to this number of overlapping delegates, all combinations are tried; above it, one delegate at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """A principal as rules see it: `name` is the principal's name, `scopes` are those held on the step's workflow.
+    """Principal as seen by approval rules; `scopes` are those held on the workflow of the step.
 
-    `also` names leaves (`role:finance`) where the person stands without being of them.
+    `also` contains further leaves (`role:finance`) for which the approver is eligible without having the role.
     """
 
     id: uuid.UUID
@@ -38,18 +38,18 @@ class Approver:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Somebody who may count: `identities` are themselves and the people whose delegate they are."""
+    """Approver whose vote may count. `identities` are the approver and the delegators."""
 
     id: uuid.UUID
     identities: tuple[Approver, ...]
 
     def is_eligible_for(self, leaf: Leaf, stand_ins: Collection[Leaf]) -> bool:
-        """Whether they may fill `leaf`; whoever stands at one of `stand_ins` may fill any."""
+        """Return True if the candidate may fill `leaf`. A match with one of `stand_ins` may fill any leaf."""
         return any(is_eligible_for(identity, wanted) for identity in self.identities for wanted in (leaf, *stand_ins))
 
 
 def is_eligible_for(approver: Approver, leaf: Leaf) -> bool:
-    """Whether a leaf asks for this person, by what they are themselves."""
+    """Return True if the approver matches the leaf, without delegations."""
     if f"{leaf.kind}:{leaf.name}" in approver.also:
         return True
     match leaf.kind:
@@ -66,7 +66,7 @@ def is_eligible_for(approver: Approver, leaf: Leaf) -> bool:
 
 
 def overlapping_candidates(candidates: Iterable[Candidate]) -> dict[uuid.UUID, set[uuid.UUID]]:
-    """Of each candidate the others with whom they share a human; those who share none are left out."""
+    """Return, for each candidate who shares an identity with others, the ids of those others."""
     by_human: dict[uuid.UUID, set[uuid.UUID]] = {}
     for candidate in candidates:
         for identity in candidate.identities:
@@ -80,7 +80,7 @@ def overlapping_candidates(candidates: Iterable[Candidate]) -> dict[uuid.UUID, s
 
 
 def independent_sets(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Ways to take candidates of whom no two share a human; in the usual case there is one: all of them."""
+    """Yield sets of candidates in which no two share an identity. Usually this is one set: all of them."""
     shared = overlapping_candidates(candidates)
     bound = [candidate.id for candidate in candidates if len(candidate.identities) > 1 and candidate.id in shared]
     if not bound:
@@ -97,7 +97,7 @@ def independent_sets(candidates: Sequence[Candidate]) -> Iterator[list[Candidate
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A demand with people at its leaves. `reachable`: those who have not voted could fill what is missing."""
+    """Demand with candidates placed at its leaves. `reachable`: undecided candidates could fill the rest."""
 
     demand: Demand
     counted: Mapping[uuid.UUID, Leaf]
@@ -111,7 +111,7 @@ class Assignment:
 def assign(
     demand: Demand, approved: Sequence[Candidate], undecided: Sequence[Candidate], stand_ins: Collection[Leaf]
 ) -> Assignment:
-    """The assignment with the fewest missing, and of these one that `others` can complete, if there is one."""
+    """Return the assignment with the fewest missing approvals, preferring one that `undecided` can complete."""
     best: Assignment | None = None
     for placed_first in independent_sets(approved):
         for placed_after in independent_sets(undecided):
@@ -124,7 +124,7 @@ def assign(
                 best = assignment
             if assignment.reachable:
                 break
-    assert best is not None  # noqa: S101 (there is always the way that takes no delegate)
+    assert best is not None  # noqa: S101 (the set without delegates always exists)
     return best
 
 
@@ -133,10 +133,11 @@ def _rank(assignment: Assignment) -> tuple[bool, int]:
 
 
 class _Matching:
-    """A maximum matching, found by augmenting paths.
+    """Maximum bipartite matching by augmenting paths.
 
-    Those who approved come first and, once placed, only ever move to another leaf; those who have not voted follow, to
-    see whether the rest can be reached. What the first leave open is therefore always something the others could fill.
+    Candidates who approved are placed first; once placed, they may only move to another leaf. Undecided candidates are
+    placed after them, to find out whether the rest can be reached. Therefore the undecided candidates could fill every
+    leaf that the approvals leave open.
     """
 
     def __init__(self, demand: Demand, stand_ins: Collection[Leaf]) -> None:
@@ -151,7 +152,7 @@ class _Matching:
         return sum(map(len, self._placed)) == self._size
 
     def placed_of(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Leaf]:
-        """At which leaf each of `ids` stands, of those who stand at one."""
+        """Return the leaf of each of `ids` that is placed."""
         return {
             candidate.id: leaf
             for leaf, placed in zip(self._demand, self._placed, strict=True)
@@ -160,7 +161,7 @@ class _Matching:
         }
 
     def place(self, candidates: Sequence[Candidate]) -> None:
-        """Place as many as possible: first whoever moves nobody, so that who is there stays at an early leaf."""
+        """Place as many candidates as possible, first those that move nobody, so that early leaves stay filled."""
         if self.is_full:
             return
         left: dict[tuple[int, ...], list[Candidate]] = {}
@@ -171,10 +172,10 @@ class _Matching:
             self._options[candidate.id] = options
             if not self._place_freely(candidate) and options:
                 left.setdefault(options, []).append(candidate)
-        for alike in left.values():
-            for candidate in alike:
+        for similar in left.values():
+            for candidate in similar:
                 if self.is_full or not self._augment(candidate, set()):
-                    break  # whom no path can place now, no later path can, nor anybody with the same options
+                    break  # no later path can place this candidate, nor one with the same options
 
     def _place_freely(self, candidate: Candidate) -> bool:
         for index in self._options[candidate.id]:
