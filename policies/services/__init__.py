@@ -1,1 +1,1 @@
-"""What can be done to the rulebook: put workflows, channels and lists, draft, publish and retire policies, decide."""
+"""Services of the rulebook: configuration objects, drafts, publication, overlays and explanations."""

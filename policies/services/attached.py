@@ -1,4 +1,4 @@
-"""What is attached to a draft when it is to be published."""
+"""Writers and replay report of a draft, needed to check its publication."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from threada_site.tenancy.models import Membership
 
 
 def attached_to(draft: PolicyVersion, *, ctx: ActingContext) -> Attached:
-    """Who wrote the draft, with the people who answer for agents and services among them, and its replay report."""
+    """Return the writers of the draft, including owners of agents and services, and its replay report."""
     writers = set(draft.written_by)
     owned = Membership.objects.filter(tenant_id=ctx.tenant_id, user_id__in=writers, owner__isnull=False)
     owners = {owner for owner in owned.values_list("owner_id", flat=True) if owner}
@@ -22,10 +22,9 @@ def attached_to(draft: PolicyVersion, *, ctx: ActingContext) -> Attached:
 
 
 def _report_on(draft: PolicyVersion, *, ctx: ActingContext) -> Report | None:
-    """The newest finished replay of what the draft says now.
+    """Return the newest finished replay of the current text of the draft, or None.
 
-    One that compares with a version is of use only while that one is in force: what another change did since then, it
-    does not know.
+    A replay with a baseline version counts only while that version is in force, because it ignores later changes.
     """
     finished = PolicyReplay.objects.filter(
         tenant_id=ctx.tenant_id,

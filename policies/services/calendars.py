@@ -1,4 +1,4 @@
-"""The tenant's calendar: one, that deadlines in working time are counted by from the next step on."""
+"""The calendar of the tenant. Changes affect the deadlines of new steps only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from threada_site.tenancy.upsert import Change, UpsertResult
 
 
 def upsert_calendar(slug: str, document: CalendarDocument, *, ctx: ActingContext) -> UpsertResult[Calendar]:
-    """Make `document` the tenant's calendar, under that name. Open steps keep their deadlines.
+    """Create or replace the calendar of the tenant under the name `slug`. Open steps keep their deadlines.
 
     Receipt: `calendar.changed`, with the digest of its spec.
     """

@@ -1,4 +1,4 @@
-"""Channels: where requests come in."""
+"""Services for channels, the sources of requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threada_site.tenancy.upsert import Change, UpsertResult
 
 
 def upsert_channel(slug: str, *, ctx: ActingContext, name: str = "") -> UpsertResult[Channel]:
-    """The channel `slug` with this name. Receipts: `channel.created`, `channel.renamed`."""
+    """Create or rename the channel `slug`. Receipts: `channel.created`, `channel.renamed`."""
     require_unit_of_work(ctx.tenant_id)
     channel, is_new = locked_by_slug(Channel, slug, ctx=ctx)
     if not is_new and channel.name == name:

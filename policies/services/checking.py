@@ -1,4 +1,4 @@
-"""Looking at the text of a policy while it is written: what is wrong with it, and how its tests do. Reads only."""
+"""Check of a policy text during editing: errors, warnings and test results. Reads only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_CHARACTERS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """One of the document's own tests. `failure` says what came instead; "" means it passed."""
+    """Result of one test in the document. `failure` describes the difference; "" means that it passed."""
 
     name: str
     line: int
@@ -29,7 +29,7 @@ class TestRun:
 
 @dataclass(frozen=True, slots=True)
 class TextCheck:
-    """What was found, with lines and columns of the text. FieldErrors keep it from being published, warnings do not."""
+    """Result of a check, with lines and columns of the text. Errors prevent publication, warnings do not."""
 
     errors: tuple[FieldError, ...] = ()
     warnings: tuple[FieldError, ...] = ()
@@ -46,7 +46,7 @@ class TextCheck:
 
 
 def check_policy_text(text: str, *, policy: Policy | None, ctx: ActingContext) -> TextCheck:
-    """Everything that drafting and publishing would say about `text` as a document of `policy`, or of a new one."""
+    """Run all checks of drafting and publishing on `text`, as a document of `policy` or of a new policy."""
     try:
         document = _only(text)
     except DocumentInvalid as error:
@@ -67,11 +67,11 @@ def check_policy_text(text: str, *, policy: Policy | None, ctx: ActingContext) -
 
 def _only(text: str) -> Document:
     if len(text) > MOST_CHARACTERS:
-        raise DocumentInvalid(errors=[FieldError("", "It is too long. Split the policy.", "too_large", 1, 1)])
+        raise DocumentInvalid(errors=[FieldError("", "The text is too long. Split the policy.", "too_large", 1, 1)])
     documents = load_documents(text, source="")
     if len(documents) == 1:
         return documents[0]
-    said = "Write a policy." if not documents else f"Write one document; these are {len(documents)}."
+    said = "Write a policy." if not documents else f"Write one document; this text contains {len(documents)}."
     raise DocumentInvalid(errors=[FieldError("", said, "invalid", 1, 1)])
 
 
@@ -94,5 +94,5 @@ def _unplaced(error: ThreadaError) -> FieldError:
 
 
 def _without_source(entry: FieldError) -> FieldError:
-    """The reader's own sentence without the place before it: line and column stand beside it."""
+    """Return the error without the position in its message; line and column are separate fields."""
     return replace(entry, detail=entry.detail.removeprefix(f":{entry.line}: "))

@@ -1,4 +1,4 @@
-"""Drafts: policy versions that decide nothing yet and may still change."""
+"""Drafts: policy versions that are not in force and can still change."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.upsert import Change, UpsertResult
 
 RESERVED: Final = frozenset({"effective"})
-"""`/policies/effective` is no policy."""
+"""Ids that are not allowed, because `/policies/effective` is an endpoint."""
 
 
 def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> UpsertResult[PolicyVersion]:
-    """A draft of the policy `slug`, made with its first draft, that says what `document` says.
+    """Create a draft of the policy `slug` with the contents of `document`. The first draft creates the policy.
 
-    `document` is a whole document or a bare spec. Where the version in force or a draft says exactly this, that one is
-    answered, unchanged. Receipt: `policy.version_drafted`. Raises `PolicyDocumentInvalid`, `PolicyTestsFailed`.
+    `document` is a whole document or a bare spec. If the version in force or a draft has the same contents, that one is
+    returned unchanged. Receipt: `policy.version_drafted`. Raises `PolicyDocumentInvalid`, `PolicyTestsFailed`.
     """
     require_unit_of_work(ctx.tenant_id)
     spec = policy_spec(document, slug=slug)
@@ -57,7 +57,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Ups
 
 
 def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> UpsertResult[PolicyVersion]:
-    """Have a draft say what `document` says. Its editor counts as its author from now on.
+    """Replace the contents of a draft. Its editor becomes one of its writers.
 
     Receipt: `policy.version_edited`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`, `PolicyTestsFailed`.
     """
@@ -81,10 +81,13 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
 
 
 def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:
-    """What of a document is stored: its spec. Raises `PolicyDocumentInvalid`, also when its id is not `slug`."""
+    """Return the spec of a document, the part that is stored.
+
+    Raises `PolicyDocumentInvalid` if the document is invalid or its id is not `slug`.
+    """
     parsed = parse_policy(document)
     if slug in RESERVED:
-        raise PolicyDocumentInvalid(errors=[FieldError("/id", f"{slug} is an address of the API. Choose another id.")])
+        raise PolicyDocumentInvalid(errors=[FieldError("/id", f"{slug} is reserved by the API. Choose another id.")])
     if parsed.id is not None and parsed.id != slug:
         raise PolicyDocumentInvalid(errors=[FieldError("/id", f"This document is of the policy {slug}. Write {slug}.")])
     return dict(document["spec"] if is_whole(document) else document)
@@ -95,24 +98,24 @@ def _base(document: Any) -> str:
 
 
 def _check_what_it_says(spec: dict[str, Any], *, policy: Policy, ctx: ActingContext, pointer: str) -> None:
-    """What publishing will check is checked at once, but for what it overrides: that may be published first."""
+    """Run the checks of publishing, except that a policy whose rules are overridden need not be in force yet."""
     found = validate_policy(spec, policy=policy, ctx=ctx, pointer=pointer)
     replace(found, override_errors=()).check()
 
 
 def is_whole(document: Any) -> bool:
-    """Whether a readable document has its head, so that its spec stands at `/spec`."""
+    """Return True if a valid document has a header, so that its spec is at `/spec`."""
     return isinstance(document, Mapping) and ("kind" in document or "spec" in document)
 
 
 def check_is_draft(version: PolicyVersion) -> None:
-    """Raise `VersionNotDraft` for a version that may no longer change."""
+    """Raise `VersionNotDraft` if the version is not a draft."""
     if version.status != PolicyVersionStatus.DRAFT:
-        raise VersionNotDraft(f"Version {version.number} is {version.status}. Make a new version.")
+        raise VersionNotDraft(f"Version {version.number} is {version.status}. Create a new draft.")
 
 
 def version_entry(kind: str, version: PolicyVersion, **outcome: Any) -> Entry:
-    """The receipt of an action on a policy version: its digest, never its text."""
+    """Return the receipt of an action on a policy version. It contains the digest, never the text."""
     return Entry(
         kind=kind,
         subject=Subject(policy_version_id=version.id, status=version.status),

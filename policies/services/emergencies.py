@@ -1,7 +1,7 @@
-"""Emergency publications after the fact: a second person confirms one, or the version before comes back in force.
+"""Emergency publications: a second person confirms one, or the previous version is put back in force.
 
-Each takes the policy's lock first, so that of a confirmation, the end of the time box and a newer version exactly one
-comes first, and the others find what it left.
+Every service locks the policy first, so that a confirmation, the end of the time box and a newer version are
+serialized.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import EmergencyPending, TransitionNotAllowed
 
 RESEAL: Final = "workitems.reseal"
-"""The task that supersedes the open steps that pin any of `policy_version_ids` (UUIDs as text) and decides anew."""
+"""Task that supersedes open steps pinning one of `policy_version_ids` (UUIDs as text) and re-evaluates them."""
 
 
 def open_emergency(
     version: PolicyVersion, emergency: Emergency, *, policy: Policy, replaces: uuid.UUID | None, ctx: ActingContext
 ) -> EmergencyPublication:
-    """The row of an emergency whose version is being put in force. Raises `EmergencyPending` while another is open."""
+    """Create the emergency publication of a version. Raises `EmergencyPending` while another one is open."""
     if open_emergency_of(policy) is not None:
         raise EmergencyPending
     now = version.published_at or clock.now()
@@ -46,7 +46,7 @@ def open_emergency(
 
 
 def replace_emergency(policy: Policy, *, by: PolicyVersion, ctx: ActingContext) -> None:
-    """Retire the version that was in force on one person's word alone: `by` is published now, as it should be.
+    """Retire the version of an open emergency, because the version `by` is published.
 
     Receipt `policy.emergency_ended`.
     """
@@ -56,20 +56,20 @@ def replace_emergency(policy: Policy, *, by: PolicyVersion, ctx: ActingContext) 
 
 
 def note_retired(policy: Policy, *, ctx: ActingContext) -> None:
-    """The version of the policy's open emergency, if it has one, has been retired."""
+    """Close the open emergency of the policy, if any, because its version was retired."""
     found = open_emergency_of(policy)
     if found is not None:
         _close(found, EmergencyStatus.RETIRED, ctx=ctx)
 
 
 def open_emergency_of(policy: Policy) -> EmergencyPublication | None:
-    """The emergency of a locked policy that nobody has settled yet."""
+    """Return the open emergency of a locked policy, or None."""
     rows = EmergencyPublication.objects.filter(tenant_id=policy.tenant_id, policy=policy, status=EmergencyStatus.OPEN)
     return rows.select_for_update(of=("self",)).first()
 
 
 def confirm_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) -> EmergencyPublication:
-    """Another person than the one who published it agrees: the version stays in force like any other.
+    """Confirm an emergency publication as a second person; the version stays in force.
 
     Receipt `policy.emergency_confirmed`. Raises `TransitionNotAllowed` when it is not open, `EmergencyOver`,
     `PersonRequired`, `SecondPersonRequired`.
@@ -84,10 +84,10 @@ def confirm_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) ->
 
 
 def end_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) -> EmergencyPublication:
-    """Take an emergency publication back: its version is retired, and the one before is in force again.
+    """End an emergency publication: retire its version and put the previous version back in force.
 
-    Where that was retired meanwhile, nothing is in force, and the policy denies. Open steps that the version asked for
-    are decided anew. Receipt `policy.emergency_ended`. Raises `TransitionNotAllowed` when it is not open.
+    If the previous version was retired, nothing is in force and the policy denies. Open steps of the retired version
+    are re-evaluated. Receipt `policy.emergency_ended`. Raises `TransitionNotAllowed` when it is not open.
     """
     policy, found = _locked(emergency, ctx=ctx)
     _check_is_open(found)
@@ -98,7 +98,7 @@ def end_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) -> Eme
 
 
 def end_overdue_emergency(emergency_id: uuid.UUID, *, ctx: ActingContext) -> bool:
-    """End an emergency whose time is over; False when it is not, or when somebody else was faster."""
+    """End an emergency past its time box. Return False if it is not past it, or no longer open."""
     require_unit_of_work(ctx.tenant_id)
     found = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, id=emergency_id).first()
     if found is None:
@@ -127,7 +127,7 @@ def _retire(
 
 
 def _back_in_force(emergency: EmergencyPublication, *, ctx: ActingContext) -> PolicyVersion | None:
-    """The version before, unless it was retired; steps that pin it take votes again."""
+    """Put the previous version back in force unless it was retired; steps that pin it accept votes again."""
     if emergency.replaced_version_id is None:
         return None
     before = (
@@ -150,7 +150,7 @@ def _locked(emergency: EmergencyPublication, *, ctx: ActingContext) -> tuple[Pol
 
 def _check_is_open(emergency: EmergencyPublication) -> None:
     if emergency.status != EmergencyStatus.OPEN:
-        raise TransitionNotAllowed(f"This emergency publication is {emergency.status} already.")
+        raise TransitionNotAllowed(f"This emergency publication is already {emergency.status}.")
 
 
 def _close(emergency: EmergencyPublication, status: EmergencyStatus, *, ctx: ActingContext) -> None:

@@ -1,4 +1,4 @@
-"""Telling why a stored decision was taken: the record, and the conditions of the versions that were asked."""
+"""Explanation of a stored decision, from its record and the conditions of the evaluated versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threada_site.personal_data.erasable_fields import is_erased
 
 
 def explanation_of(decision: PolicyDecision) -> list[str]:
-    """Why it was decided so, in sentences."""
+    """Return the explanation of a decision as sentences."""
     named = {row["version_id"] for row in decision.versions if row["version_id"]}
     parsed = {ids.parse_public_id(ids.POLICY_VERSION, name) for name in named}
     rows = PolicyVersion.objects.filter(tenant_id=decision.tenant_id, id__in=[found for found in parsed if found])

@@ -1,4 +1,4 @@
-"""Lists that rules may ask, and their versions."""
+"""Services for lists and their versions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 
 
 def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> UpsertResult[List]:
-    """The list `slug` with these items, from the next decision on; a new version only when they differ, in content or
-    order, from the current ones. Receipt: `list.version_added`, with the digest of the items, never the items.
+    """Create or update the list `slug`, effective from the next decision on.
+
+    A version is added only if the items or their order differ from the current version. Receipt: `list.version_added`,
+    with the digest of the items, never the items.
     """
     require_unit_of_work(ctx.tenant_id)
     row, _ = locked_by_slug(List, slug, ctx=ctx)

@@ -1,6 +1,6 @@
-"""Locks, by name. Whoever takes several takes the policy's first, then the version's.
+"""Row locks by name. Lock order: policy, then version.
 
-Channels, workflows, lists and policies are found or made without a race.
+Channels, workflows, lists and policies are fetched or created without a race.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from threada_site.kernel.context import ActingContext
 def locked_by_slug[Row: (Channel, List, Pack, Policy, Workflow)](
     model: type[Row], slug: str, *, ctx: ActingContext
 ) -> tuple[Row, bool]:
-    """The locked row named `slug`, made if there is none, and whether it was made.
+    """Lock the row `slug`, creating it if necessary. Return the row, and True if it was created.
 
-    Of two that make it at once, the second waits and finds it.
+    Of two concurrent creations, the second waits and finds the row.
     """
     manager = cast("Any", model).objects
     rows = manager.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug)
@@ -34,21 +34,21 @@ def locked_by_slug[Row: (Channel, List, Pack, Policy, Workflow)](
 
 
 def locked_policy_of(version: PolicyVersion, *, ctx: ActingContext) -> Policy:
-    """The policy that `version` belongs to, as it is now."""
+    """Lock and return the policy of `version`."""
     return Policy.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=version.policy_id)
 
 
 def locked_version(version: PolicyVersion, *, ctx: ActingContext) -> PolicyVersion:
-    """`version` as it is now."""
+    """Lock and return the current row of `version`."""
     rows = PolicyVersion.objects.select_for_update(of=("self",), no_key=True).select_related("policy")
     return rows.get(tenant_id=ctx.tenant_id, id=version.id)
 
 
 def lock_pins(version_ids: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> bool:
-    """Whether open steps that pin these versions still take votes; if so, they do until the transaction ends.
+    """Lock the pinned versions. Return True if steps that pin them still accept votes, until the transaction ends.
 
-    Retiring a version, or publishing another that applies to open steps, waits for whoever holds it, and who asks next
-    is told. So a decision is either committed before the rules change, or not taken at all.
+    Retiring a version, or publishing one with `applies_to_open`, waits for these locks; later votes see the change. So
+    a vote is either committed before the rules change, or refused.
     """
     if not version_ids:
         return True

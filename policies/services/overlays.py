@@ -1,4 +1,4 @@
-"""Overlays: where policies apply."""
+"""Services for overlays, the bindings of policies to scopes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from threada_site.tenancy.upsert import Change, UpsertResult
 def upsert_overlay(
     policy: str, scope: OverlayScope, *, window: TimeWindow = ALWAYS, ctx: ActingContext
 ) -> UpsertResult[Overlay]:
-    """Have a policy apply in `scope` within `window`. One without a version in force denies there.
+    """Bind a policy to `scope` within the time window. A policy without a version in force denies there.
 
-    Receipts: `overlay.added`, and `overlay.changed` where it was bound there in another window. Raises
+    Receipts: `overlay.added`, and `overlay.changed` if the time window of an existing binding changes. Raises
     `DocumentInvalid` (no such policy), `UnknownWorkflow`, `UnknownChannel`, `UnknownGroup`,
-    `UnknownPack`, and `PolicyDocumentInvalid` when the version in force does not fit the payloads that it would reach.
+    `UnknownPack`, and `PolicyDocumentInvalid` if the version in force does not fit the payload schemas in the scope.
     """
     require_unit_of_work(ctx.tenant_id)
-    # Locked, so that a version published meanwhile is checked against this scope too.
+    # Lock, so that a concurrently published version is checked against this scope too.
     bound = Policy.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=policy).first()
     if bound is None:
         raise DocumentInvalid(
-            f"There is no policy {policy}. Make it first.",
+            f"There is no policy {policy}. Create it first.",
             errors=[FieldError("/policy", "names no policy", "unknown")],
         )
     rows = Overlay.objects.filter(tenant_id=ctx.tenant_id, policy=bound)
@@ -65,9 +65,9 @@ def upsert_overlay(
 
 
 def remove_overlay(overlay: Overlay, *, ctx: ActingContext) -> None:
-    """Have the policy no longer apply there, from the next decision on.
+    """Remove an overlay, effective from the next decision on.
 
-    Receipt: `overlay.removed`. Raises `NotFound` when somebody else was faster.
+    Receipt: `overlay.removed`. Raises `NotFound` if it was removed concurrently.
     """
     require_unit_of_work(ctx.tenant_id)
     locked = (
@@ -109,7 +109,7 @@ def _check_version_fits(policy: Policy, scope: OverlayScope, *, ctx: ActingConte
     found = validate_policy(policy.in_force.document, policy=policy, ctx=ctx, also_reaching=[scope])
     if found.type_errors:
         raise PolicyDocumentInvalid(
-            f"The version in force of {policy.slug} does not fit what it would reach on {scope}.",
+            f"The version in force of {policy.slug} does not fit the payload schemas on {scope}.",
             errors=found.type_errors,
         )
 

@@ -1,4 +1,4 @@
-"""Which packs are installed, and what belongs to them. Installing is applying: what spans the apps does it."""
+"""Services for installed packs and their members. The contents are applied by the caller, across apps."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 
 
 def upsert_pack(document: PackDocument, *, ctx: ActingContext) -> UpsertResult[Pack]:
-    """The pack holds what the document says from now on; a version is added only where it says something else.
+    """Create or update a pack. A version is added only if the contents differ.
 
-    Its contents are brought in force by the caller, who notes them afterwards (`note_installed`). Receipt
-    `pack.installed`. Raises `DocumentInvalid` naming what belongs to another pack, and for a version that is known with
-    other contents.
+    The caller applies the contents and then calls `note_installed`. Receipt `pack.installed`. Raises `DocumentInvalid`
+    if a member belongs to another pack, or if the version label exists with other contents.
     """
     require_unit_of_work(ctx.tenant_id)
     pack, _ = locked_by_slug(Pack, document.id, ctx=ctx)
@@ -69,7 +68,7 @@ def upsert_pack(document: PackDocument, *, ctx: ActingContext) -> UpsertResult[P
 
 
 def note_installed(pack: str, digests: Mapping[tuple[str, str], str], *, ctx: ActingContext) -> None:
-    """Keep the digests of what the pack brought, by kind and name, to tell later what was changed since."""
+    """Store the digests of the installed members, by kind and name, to detect later changes."""
     rows = list(PackMember.objects.filter(tenant_id=ctx.tenant_id, pack__slug=pack))
     for row in rows:
         row.document_sha256 = digests.get((row.kind, row.name), row.document_sha256)
@@ -77,9 +76,9 @@ def note_installed(pack: str, digests: Mapping[tuple[str, str], str], *, ctx: Ac
 
 
 def release_pack(slug: str, *, ctx: ActingContext) -> None:
-    """Have no pack of that name any more; what it brought is nobody's. Its versions stay. Receipt `pack.removed`.
+    """Remove a pack. Its members stay without a pack, and its versions stay. Receipt `pack.removed`.
 
-    Raises `InUse` naming the overlays that are bound to it.
+    Raises `InUse` with the overlays that are bound to it.
     """
     require_unit_of_work(ctx.tenant_id)
     check_not_bound("pack", slug, ctx=ctx)
@@ -93,9 +92,9 @@ def release_pack(slug: str, *, ctx: ActingContext) -> None:
 
 
 def _check_label(pack: Pack, label: str, spec_sha256: str) -> None:
-    """A version's name means one content."""
+    """Raise `DocumentInvalid` if the label exists with other contents."""
     if pack.versions.filter(label=label).exclude(spec_sha256=spec_sha256).exists():
-        said = f"Version {label} of the pack {pack.slug} said something else. Give this one another version."
+        said = f"Version {label} of the pack {pack.slug} has other contents. Use another version."
         raise DocumentInvalid(said, errors=[FieldError("/spec/version", said, "taken")])
 
 
@@ -108,4 +107,4 @@ def _check_owns(pack: Pack, document: PackDocument, *, ctx: ActingContext) -> No
         if member in owner
     ]
     if errors:
-        raise DocumentInvalid("Something in it belongs to another pack.", errors=errors)
+        raise DocumentInvalid("The pack contains members of another pack.", errors=errors)

@@ -1,4 +1,4 @@
-"""Putting policy versions in force, and taking them out. One version of a policy is in force at a time, or none."""
+"""Publication and retirement of policy versions. At most one version of a policy is in force."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def publish_policy_version(
     emergency: Emergency | None = None,
     pointer: str = "",
 ) -> PolicyVersion:
-    """Put a draft in force, if it passes its checks. The version in force before stays published, for the open steps
-    that pin it; with `applies_to_open` those are decided anew.
+    """Check a draft and put it in force.
 
-    Where the tenant requires four eyes, this takes another person than those who wrote it, and a replay report; in an
-    `emergency` one person is enough until its time box ends (`policies.services.emergencies`).
+    The previous version stays published for the open steps that pin it; with `applies_to_open` they are re-evaluated.
+    If the tenant requires four eyes, a person other than the writers must publish, and a replay report is required; in
+    an `emergency` one person suffices until the time box ends (`policies.services.emergencies`).
 
     Receipt: `policy.published`, or `policy.published_in_emergency`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`,
     `PolicyTestsFailed`, whose pointers start with `pointer`; `PersonRequired`, `SecondPersonRequired`,
@@ -90,10 +90,10 @@ def publish_policy_version(
 
 
 def retire_policy_version(version: PolicyVersion, *, ctx: ActingContext) -> PolicyVersion:
-    """Take a published version out for good; open steps that pin it are decided anew.
+    """Retire a published version permanently and re-evaluate the open steps that pin it.
 
-    If it was in force, nothing is now, and the policy denies (`policy_missing`) until another version is published: an
-    older one never comes back by itself. Receipt: `policy.retired`. Raises `TransitionNotAllowed`.
+    If it was in force, the policy denies (`policy_missing`) until another version is published; no older version is put
+    back in force automatically. Receipt: `policy.retired`. Raises `TransitionNotAllowed`.
     """
     require_unit_of_work(ctx.tenant_id)
     policy = locked_policy_of(version, ctx=ctx)
@@ -115,10 +115,10 @@ def retire_policy_version(version: PolicyVersion, *, ctx: ActingContext) -> Poli
 
 
 def upsert_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool = True) -> UpsertResult[PolicyVersion]:
-    """Have the policy `slug` say what `document` says: in force, or as a draft without `publish`, and wherever the
-    tenant requires four eyes.
+    """Draft `document` as a version of the policy `slug` and publish it.
 
-    Raises what drafting and publishing raise, with pointers into `document`.
+    It stays a draft if `publish` is False or the tenant requires four eyes. Raises the errors of drafting and
+    publishing, with pointers into `document`.
     """
     draft = draft_policy_version(slug, document, ctx=ctx)
     version = draft.row
@@ -131,9 +131,9 @@ def upsert_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool
 
 
 def _supersede_earlier(published: PolicyVersion, *, ctx: ActingContext) -> list[uuid.UUID]:
-    """Have the steps that pin an earlier version take no more votes from now on; the ids of those versions.
+    """Stop votes on steps that pin an earlier version. Return the ids of those versions.
 
-    Waits for the votes that are being cast on them: what commits later sees the change.
+    Waits for votes in progress on these steps; later votes see the change.
     """
     rows = PolicyVersion.objects.filter(
         tenant_id=ctx.tenant_id, policy_id=published.policy_id, status=PolicyVersionStatus.PUBLISHED

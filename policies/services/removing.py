@@ -1,7 +1,7 @@
-"""Taking configuration out, where nothing needs it any more.
+"""Removal of configuration objects that are not in use.
 
-What cases, decisions and receipts refer to by version stays readable for ever: a workflow, list or policy is withdrawn,
-with its versions kept, and comes back with the next version that is put.
+Versions that cases, decisions and receipts refer to stay readable: a workflow, list or policy is withdrawn with its
+versions kept, and is restored by the next new version.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAMED: Final = 10
 
 
 def remove_channel(slug: str, *, ctx: ActingContext) -> None:
-    """Take a channel out. Receipt `channel.removed`. Raises `InUse` naming the overlays on it."""
+    """Remove a channel. Receipt `channel.removed`. Raises `InUse` with the overlays on it."""
     require_unit_of_work(ctx.tenant_id)
     check_not_bound("channel", slug, ctx=ctx)
     removed, _ = Channel.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
@@ -35,7 +35,7 @@ def remove_channel(slug: str, *, ctx: ActingContext) -> None:
 
 
 def remove_calendar(slug: str, *, ctx: ActingContext) -> None:
-    """Take the tenant's calendar out; deadlines that are set stay. Receipt `calendar.removed`."""
+    """Remove the calendar of the tenant; existing deadlines stay. Receipt `calendar.removed`."""
     require_unit_of_work(ctx.tenant_id)
     removed, _ = Calendar.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
     if removed:
@@ -43,7 +43,7 @@ def remove_calendar(slug: str, *, ctx: ActingContext) -> None:
 
 
 def withdraw_list(slug: str, *, ctx: ActingContext) -> None:
-    """Have no list of that name any more. Receipt `list.withdrawn`. Raises `InUse` naming the policies that read it."""
+    """Withdraw a list. Receipt `list.withdrawn`. Raises `InUse` with the policies that read it."""
     require_unit_of_work(ctx.tenant_id)
     readers = (
         FieldError("", f"the policy {policy.slug} reads it", "in_use")
@@ -58,7 +58,7 @@ def withdraw_list(slug: str, *, ctx: ActingContext) -> None:
 
 
 def withdraw_workflow(slug: str, *, ctx: ActingContext) -> None:
-    """Take no new work items of this kind. Receipt `workflow.withdrawn`. Raises `InUse` naming the overlays on it."""
+    """Withdraw a workflow: accept no new work items. Receipt `workflow.withdrawn`. Raises `InUse` with its overlays."""
     require_unit_of_work(ctx.tenant_id)
     check_not_bound("workflow", slug, ctx=ctx)
     row, _ = locked_by_slug(Workflow, slug, ctx=ctx)
@@ -68,9 +68,9 @@ def withdraw_workflow(slug: str, *, ctx: ActingContext) -> None:
 
 
 def withdraw_policy(slug: str, *, ctx: ActingContext) -> None:
-    """Retire the version in force of a policy that is bound nowhere; open steps that pin it are decided anew.
+    """Retire the version in force of an unbound policy and re-evaluate the open steps that pin it.
 
-    Receipt `policy.retired`. Raises `InUse` naming the overlays that bind it, and the policies that name its rules.
+    Receipt `policy.retired`. Raises `InUse` with the overlays that bind it and the policies that override its rules.
     """
     require_unit_of_work(ctx.tenant_id)
     policy = selectors.policy_by_slug(slug, ctx=ctx)
@@ -84,9 +84,9 @@ def withdraw_policy(slug: str, *, ctx: ActingContext) -> None:
 
 
 def check_nobody_asks(kind: str, name: str, *, ctx: ActingContext) -> None:
-    """Raise `InUse` where policies in force ask a role or group for approval, or overlays bind a group."""
+    """Raise `InUse` if a policy in force requires approval by the role or group, or an overlay binds the group."""
     asking = (
-        FieldError("", f"the policy {policy.slug} asks it to approve (rule {rule})", "in_use")
+        FieldError("", f"the policy {policy.slug} requires its approval (rule {rule})", "in_use")
         for policy in _in_force(ctx)
         for rule in _rules_asking(policy, kind, name)
     )
@@ -96,7 +96,7 @@ def check_nobody_asks(kind: str, name: str, *, ctx: ActingContext) -> None:
 
 
 def check_not_bound(kind: str, slug: str, *, ctx: ActingContext) -> None:
-    """Raise `InUse` naming the overlays that bind policies to it."""
+    """Raise `InUse` with the overlays that bind policies to the scope."""
     bound = selectors.overlays(ctx).filter(scope_kind=kind, scope_slug=slug).order_by("id")[: _NAMED + 1]
     _refuse_users(f"The {kind} {slug}", _as_users(bound))
 
@@ -121,7 +121,7 @@ def _in_force(ctx: ActingContext) -> Iterator[Policy]:
 def _document(policy: Policy) -> Any:
     try:
         return parse_policy(policy.in_force.document) if policy.in_force else None
-    except ThreadaError:  # one that cannot be read denies, and uses nothing
+    except ThreadaError:  # an invalid version denies and uses nothing
         return None
 
 

@@ -1,4 +1,4 @@
-"""Whether a policy may be put in force: its conditions against the payloads it reaches, and its own tests."""
+"""Validation before publication: conditions against payload schemas, overrides and the tests of the document."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, Policy
 from threada_site.kernel.json.pointers import pointer_to
 
 _ANYTHING: Final = True
-"""The JSON Schema that every value fits: nothing is known about the payload."""
+"""JSON Schema that accepts every value, for unknown payloads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What was found. `workflows` are those whose payloads the conditions were checked against.
+    """Result of a validation. `workflows` are those whose payload schemas the conditions were checked against.
 
-    `warnings` are rules that never decide. They keep nothing from being published.
+    `warnings` are rules that never decide. They do not prevent publication.
     """
 
     workflows: tuple[str, ...]
@@ -45,15 +45,15 @@ class Validation:
         return (*self.type_errors, *self.override_errors, *self.failed_tests)
 
     def check(self) -> None:
-        """Raise `PolicyDocumentInvalid` or `PolicyTestsFailed`, naming every problem, if there is any."""
+        """Raise `PolicyDocumentInvalid` or `PolicyTestsFailed` with all errors, if there are any."""
         if self.type_errors:
             raise PolicyDocumentInvalid(
-                "Some conditions do not fit the payloads of the workflows they reach. Mend what errors names.",
+                "Some conditions do not match the payload schemas of their workflows. Fix the fields listed in errors.",
                 errors=self.type_errors,
             )
         if self.override_errors:
             raise PolicyDocumentInvalid(
-                "It overrides what it may not. A rule is loosened only where it says overridable: true.",
+                "The policy overrides rules that it must not. Only rules with overridable: true can be overridden.",
                 errors=self.override_errors,
             )
         if self.failed_tests:
@@ -68,10 +68,9 @@ def validate_policy(
     also_reaching: Collection[OverlayScope] = (),
     pointer: str = "",
 ) -> Validation:
-    """Check a document of `policy` against everything its overlays reach, and those that are about to be added.
+    """Check a spec of `policy` against the payload schemas of its overlays, and of overlays about to be added.
 
-    `document` is a stored spec, and `pointer` where it stands in what was sent. Raises `PolicyDocumentInvalid` for one
-    that cannot be read at all.
+    `pointer` is the place of the spec in the request. Raises `PolicyDocumentInvalid` if the spec cannot be parsed.
     """
     cpu_budget = CpuBudget(CHECK_SECONDS)
     parsed = parse_policy(document)
@@ -89,14 +88,14 @@ def validate_policy(
 def schemas_reached_by(
     policy: Policy | None, *, ctx: ActingContext, also_reaching: Collection[OverlayScope] = ()
 ) -> dict[str, Any]:
-    """The payload schemas, by workflow, of everything the policy's overlays reach."""
+    """Return the payload schemas, by workflow, of all workflows that the overlays of the policy cover."""
     bound = Overlay.objects.filter(tenant_id=ctx.tenant_id, policy=policy).values_list("scope_kind", "scope_slug")
     scopes = {OverlayScope(kind, slug) for kind, slug in bound} if policy else set()
     return _schemas_reached(scopes | set(also_reaching), ctx=ctx)
 
 
 def schemas_of_all(*, ctx: ActingContext) -> dict[str, Any]:
-    """The payload schemas of every workflow of the tenant."""
+    """Return the payload schemas of all workflows of the tenant, by workflow."""
     return _schemas_reached([OverlayScope("tenant", "")], ctx=ctx)
 
 
@@ -110,21 +109,20 @@ def check_limits(policy: Policy, *, ctx: ActingContext) -> None:
     specs = {row.slug: row.in_force.document for row in rows if row.in_force}
     errors = limit_errors(specs) if policy.slug in specs else []
     if errors:
-        raise PolicyDocumentInvalid("More would apply in this tenant than may.", errors=errors)
+        raise PolicyDocumentInvalid("The policies that apply in this tenant exceed a limit.", errors=errors)
 
 
 def check_overrides(document: Any, *, slug: str, ctx: ActingContext, pointer: str = "") -> None:
-    """Refuse to save what overrides a rule in force that is unknown or does not allow it.
+    """Raise `PolicyDocumentInvalid` if a spec overrides a rule in force that is unknown or not overridable.
 
-    What names a policy without a version in force may be saved: it may be published first. Raises
-    `PolicyDocumentInvalid`.
+    A policy without a version in force may be named: it may be published before this one.
     """
     errors = override_errors(document, _overridden(document, slug=slug, ctx=ctx), is_draft=True)
     Validation((), (), (), override_errors=_at(pointer, errors)).check()
 
 
 def _overridden(document: Any, *, slug: str, ctx: ActingContext) -> dict[str, Any]:
-    """What the policies in force say whose rules a document of `slug` names; of its own it is this document."""
+    """Return the specs in force of the policies whose rules `document` names; for `slug` itself, `document`."""
     named = policies_overridden(document)
     if not named:
         return {}
@@ -138,7 +136,7 @@ def _at(pointer: str, errors: Iterable[FieldError]) -> tuple[FieldError, ...]:
 
 
 def _schemas_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) -> dict[str, Any]:
-    """Payload schemas by workflow. Whatever is bound to neither workflow nor pack may meet every one."""
+    """Return payload schemas by workflow. Scopes other than workflow and pack may cover every workflow."""
     rows = selectors.all_workflows(ctx)
     if all(scope.kind in ("workflow", "pack") for scope in scopes):
         packs = [scope.slug for scope in scopes if scope.kind == "pack"]
@@ -151,7 +149,7 @@ def _schemas_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) ->
 def _type_errors(
     document: PolicyDocument, schemas: dict[str, Any], *, lists: Collection[str], cpu_budget: CpuBudget
 ) -> list[FieldError]:
-    """Each problem once, with the workflow it was found with; a rule that reads no payload is checked once."""
+    """Return each error once, with the first workflow it occurs in. A rule that reads no payload is checked once."""
     found: list[FieldError] = []
     for index, rule in enumerate(document.rules):
         place = pointer_to("", "rules", index, "when")

@@ -1,4 +1,4 @@
-"""Workflows and their versions."""
+"""Services for workflows and their versions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 
 
 def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -> UpsertResult[Workflow]:
-    """The workflow `slug`, meaning what `document` says from now on: for new work items.
+    """Create or update the workflow `slug`, for new work items; existing work items keep their version.
 
-    A new version is added only when the meaning differs from the current one; work items keep theirs. Receipts:
-    `workflow.version_added`, and `workflow.renamed` when the name alone changed.
+    A version is added only if its contents differ from the current one. Receipts: `workflow.version_added`, and
+    `workflow.renamed` if only the name changed.
     """
     require_unit_of_work(ctx.tenant_id)
     workflow, _ = locked_by_slug(Workflow, slug, ctx=ctx)

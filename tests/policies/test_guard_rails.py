@@ -128,12 +128,12 @@ def test_what_applies_in_one_tenant_is_bounded(work: ActingContext, monkeypatch:
     put_payment_run(work)
     put_in_force(rules(2, "true"), TENANT, ctx=work, policy="first")
     upsert_policy("second", rules(2, "true"), ctx=work)
-    with pytest.raises(errors.PolicyDocumentInvalid, match="More would apply"), transaction.atomic():
+    with pytest.raises(errors.PolicyDocumentInvalid, match="exceed a limit"), transaction.atomic():
         upsert_overlay("second", PAYMENT_RUN, ctx=work)
     upsert_policy("second", rules(1, "true"), ctx=work)
     upsert_overlay("second", PAYMENT_RUN, ctx=work)
     upsert_overlay("second", WEB_MAIN, ctx=work)
-    with pytest.raises(errors.PolicyDocumentInvalid, match="More would apply"), transaction.atomic():
+    with pytest.raises(errors.PolicyDocumentInvalid, match="exceed a limit"), transaction.atomic():
         upsert_policy("first", rules(3, "true"), ctx=work)
     upsert_policy("unbound", rules(900, "true"), ctx=work)
     assert budget.limit_errors({"a": rules(1, "x" * (budget.MAX_BYTES_APPLYING + 1))})[0].code == "too_large"

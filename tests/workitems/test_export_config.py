@@ -294,8 +294,8 @@ def test_everything_can_be_pruned_and_comes_back_with_the_next_version(
 @pytest.mark.parametrize(
     ("gone", "said"),
     [
-        ("id: emea", "Group emea: The group emea is in use: the policy payments asks it to approve (rule large)"),
-        ("id: finance", "Role finance: The role finance is in use: the policy payments asks it to approve"),
+        ("id: emea", "Group emea: The group emea is in use: the policy payments requires its approval (rule large)"),
+        ("id: finance", "Role finance: The role finance is in use: the policy payments requires its approval"),
         ("kind: List", "List odd: The list odd is in use: the policy payments reads it"),
         ("kind: Workflow", "Workflow payment_run: The workflow payment_run is in use: the policy payments is bound"),
         ("id: payments\n", "Policy payments: The policy payments is in use: the policy payments is bound to tenant"),
