@@ -1,4 +1,5 @@
-"""When sealing, the tables by month or the jobs need somebody's attention, in words for status and console. Pure."""
+"""Alarm texts for status page and console: unsealed receipts, broken logs, missing partitions, jobs left in the other
+engine."""
 
 from __future__ import annotations
 
@@ -6,11 +7,11 @@ from datetime import timedelta
 from typing import Final
 
 UNSEALED_TOO_LONG: Final = timedelta(minutes=1)
-"""Sealing takes about a second. A minute says that the sealer does not run, or cannot."""
+"""Sealing takes about one second. After one minute the sealer is stopped or failing."""
 
 
 def unsealed_alarm(age: timedelta) -> str | None:
-    """What to say about receipts of which the oldest has waited for `age`."""
+    """Return the alarm text if the oldest unsealed receipt is older than one minute, else None."""
     if age < UNSEALED_TOO_LONG:
         return None
     minutes = int(age.total_seconds() // 60)
@@ -22,7 +23,7 @@ def unsealed_alarm(age: timedelta) -> str | None:
 
 
 def broken_logs_alarm(count: int) -> str | None:
-    """What to say about logs that are not the ones that were signed."""
+    """Return the alarm text if `count` logs do not match their signed checkpoints, else None."""
     if not count:
         return None
     which = "A log is not the one that was" if count == 1 else f"{count} logs are not the ones that were"
@@ -36,7 +37,7 @@ FEWEST_MONTHS_AHEAD: Final = 2
 
 
 def months_alarm(ahead: int, beyond: int) -> str | None:
-    """What to say when months are not made ahead, or rows lie behind the last one."""
+    """Return the alarm text if months are missing ahead, or if rows lie beyond the last month, else None."""
     if beyond:
         return (
             "Rows lie behind the last month of a table, in its partition `…_later`: no more months are made there. Was "
@@ -51,11 +52,11 @@ def months_alarm(ahead: int, beyond: int) -> str | None:
 
 
 LEFT_TOO_LONG_S: Final = 60.0
-"""A worker takes over what was left within seconds; half a minute later where another one was killed."""
+"""A worker takes over these jobs within seconds, or within half a minute if the other worker was killed."""
 
 
 def left_behind_alarm(count: int, oldest_due_s: float) -> str | None:
-    """What to say when nobody takes over what waits with the engine that this instance does not run on any more."""
+    """Return the alarm text if due jobs remain in the engine that this instance does not use, else None."""
     if not count or oldest_due_s < LEFT_TOO_LONG_S:
         return None
     jobs = "A job waits" if count == 1 else f"{count} jobs wait"

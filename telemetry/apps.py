@@ -21,7 +21,7 @@ class TelemetryConfig(AppConfig):
 
 
 def _otlp_tracer() -> Tracer:
-    """OpenTelemetry is imported where it is asked for, not else: it is large."""
+    """Return the OTLP tracer. Imports OpenTelemetry here, because the package is large and rarely used."""
     from django.conf import settings
 
     from telemetry.otlp import OtlpTracer

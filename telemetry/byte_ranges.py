@@ -13,7 +13,7 @@ _ONE_RANGE: Final = re.compile(r"bytes=(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))", 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """From `start`, `length` bytes, of `size`."""
+    """`length` bytes from `start`, of `size` bytes in total."""
 
     start: int
     length: int
@@ -25,11 +25,10 @@ class ByteRange:
 
 
 def asked_range(header: str | None, if_range: str | None, *, size: int, etag: str) -> ByteRange | None:
-    """The part asked for; None is the whole.
+    """Return the requested byte range, or None for the whole file.
 
-    The whole is what is served for several ranges or another unit (a server may ignore them), and when `If-Range` names
-    another version than `etag`; a date in it never matches, since it is the weaker validator. Raises
-    `RangeNotSatisfiable`.
+    Returns None for several ranges or another unit (a server may ignore those), and if `If-Range` names another version
+    than `etag`. A date in `If-Range` never matches, since it is the weaker validator. Raises `RangeNotSatisfiable`.
     """
     found = _ONE_RANGE.fullmatch(header.replace(" ", "")) if header else None
     if found is None or (if_range is not None and if_range.strip() != etag):
@@ -41,7 +40,7 @@ def asked_range(header: str | None, if_range: str | None, *, size: int, etag: st
     else:
         start, end = int(first), min(int(last), size - 1) if last else size - 1
         if last and int(last) < int(first):
-            return None  # not a valid range: as if there were none
+            return None  # an invalid range is ignored
         satisfiable = start < size
     if not satisfiable:
         raise RangeNotSatisfiable(

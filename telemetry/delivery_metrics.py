@@ -1,4 +1,4 @@
-"""How continuous deliveries stand."""
+"""Metrics of continuous deliveries."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from threada_site.kernel.metrics import Metric
 
 
 def delivery_metrics() -> Iterator[Metric]:
-    """Deliveries by state, how long the longest has been failing, how many sealed receipts the last one lacks, and how
-    many receivers threw away."""
+    """Yield deliveries by status, the longest failing time, the largest backlog, and the number of rejected
+    receipts."""
     with connection.cursor() as cursor:
         cursor.execute(
             """

@@ -1,4 +1,4 @@
-"""Continuous delivery as rows: where a tenant's sealed receipts go, and how far that is."""
+"""Continuous deliveries as rows: target and position of each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from threada_site.tenancy.models import SlugColumn, TenantRow
 
 
 class Delivery(TenantRow):
-    """One target. `next_index` is the place in the tenant's log of the first receipt that is not delivered yet.
+    """One delivery target of a tenant.
 
-    `batch_end` is set while a batch is under way: every try sends exactly `next_index` to `batch_end`, under the same
-    message id. `fence` counts leases; the holder of an older one settles nothing.
+    `next_index` is the log index of the first receipt that is not delivered yet. `batch_end` is set while a batch is in
+    progress: every attempt sends exactly `next_index` to `batch_end`, with the same message id. `fence` counts leases;
+    a worker with an older value cannot record a result.
     """
 
     slug = SlugColumn()
@@ -77,5 +78,5 @@ class Delivery(TenantRow):
 
     @property
     def public_id(self) -> str:
-        """Names it in messages: unlike its slug, it is never used again."""
+        """Return the id used in messages. Unlike the slug, the id is never reused."""
         return ids.public_id(ids.DELIVERY, self.id)

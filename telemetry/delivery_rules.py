@@ -1,4 +1,5 @@
-"""When a delivery that failed is tried again, and when it pauses itself. Pure: the random source is handed in."""
+"""Rules of a failed delivery: delay before the next attempt, and when the delivery pauses itself. Pure; the random
+source is an argument."""
 
 from __future__ import annotations
 
@@ -7,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 TARGETS: Final = ("webhook", "file", "otlp")
-"""The kinds of places that a delivery goes to."""
+"""Kinds of delivery targets."""
 PERMANENT_FAILURES: Final = frozenset(
     {"rejected_by_receiver", "blocked_address", "credential_unavailable", "export_target_unavailable"}
 )
-"""Failures that time alone seldom mends: they are tried a few times only."""
+"""Failures that rarely disappear without a change. They are retried a few times only."""
 MAX_REFUSED_ATTEMPTS: Final = 4
 MAX_WAIT_S: Final = 300.0
 MAX_RETRY_AFTER_S: Final = 3600.0
@@ -19,8 +20,11 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One try that the receiver took. `rejected`: how many of the batch's receipts it took and threw away, of its own
-    accord; `detail` is what it says about that. `file_size`: of a file, how long it is now."""
+    """One attempt that the receiver accepted.
+
+    `rejected` counts receipts of the batch that the receiver accepted and then discarded; `detail` is its explanation.
+    `file_size` is the size of the file after the attempt, for file targets.
+    """
 
     rejected: int = 0
     detail: str = ""
@@ -29,7 +33,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFailure:
-    """One failed try. `failure` is a reason code; `is_final`: the receiver says that it wants no more (410)."""
+    """One failed attempt.
+
+    `failure` is a reason code; `is_final` is True if the receiver wants no more messages (410).
+    """
 
     failure: str
     detail: str
@@ -38,9 +45,10 @@ class DeliveryFailure:
 
 
 def retry_delay(failure: DeliveryFailure, *, attempts: int, most: int, rng: random.Random) -> float | None:
-    """Seconds until the next try after `attempts` failed ones, this one included; None: pause, a person must look.
+    """Return the seconds until the next attempt after `attempts` failed ones, or None to pause the delivery.
 
-    Doubles from one second to five minutes, with jitter, on top of what the receiver asks for.
+    `attempts` includes the current one. The delay doubles from one second to five minutes, with jitter, in addition to
+    the Retry-After of the receiver.
     """
     if failure.is_final or attempts >= (
         min(MAX_REFUSED_ATTEMPTS, most) if failure.failure in PERMANENT_FAILURES else most

@@ -1,14 +1,13 @@
-"""Evidence for an export, as one archive: the receipts, where each stands in the log, and what proves it. Pure.
+"""Evidence of an export as one zip archive: receipts, their log positions, and the proofs. Pure.
 
-    <name>/README.txt         how to check it, in words
+    <name>/README.txt         instructions
     <name>/receipts.ndjson    the export, byte for byte
-    <name>/positions.txt      line n: the sequence of receipt n (its leaf in the log, from 0), or `-` if not sealed yet
-    <name>/checkpoint.txt     the signed head of the log (C2SP tlog-checkpoint)
-    <name>/instance.tlog-proof  that checkpoint.txt is a leaf of the instance's log (C2SP tlog-proof), where it is one
-    <name>/tile/…             hashes of the log (C2SP tlog-tiles): those that lead from the receipts to the checkpoint
+    <name>/positions.txt      line n: the log index of receipt n, from 0, or `-` if it is not sealed yet
+    <name>/checkpoint.txt     the signed checkpoint of the log (C2SP tlog-checkpoint)
+    <name>/instance.tlog-proof  proof that checkpoint.txt is a leaf of the instance log (C2SP tlog-proof), if it is one
+    <name>/tile/…             hashes of the log (C2SP tlog-tiles) on the path from the receipts to the checkpoint
 
-Positions are only where to look: whatever they say, a receipt holds only if its hash is in a tile that leads to the
-signed root.
+Positions are hints and are not trusted: a receipt is valid only if its hash is in a tile that leads to the signed root.
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ Keep checkpoint.txt: with --against it shows, at any later time, that the log wa
 
 
 def readme(*, archive: str, origin: str, verifier_keys: list[str]) -> str:
-    """The words that come with the evidence."""
+    """Return the text of README.txt."""
     return README.format(archive=archive, origin=origin, keys="\n".join(f"    {key}" for key in verifier_keys))
 
 
 class Archive:
-    """A zip whose bytes are handed over while it is being written, so that none of it has to be kept."""
+    """A zip whose bytes are returned while it is written, so that it is never held in memory as a whole."""
 
     def __init__(self, top: str) -> None:
         self._top = top
@@ -63,7 +62,7 @@ class Archive:
 
     @contextmanager
     def member(self, name: str, *, compressed: bool = True) -> Iterator[IO[bytes]]:
-        """A file of the archive, written in one go; the next begins after it."""
+        """Open a file of the archive for writing. Only one file can be open at a time."""
         entry = zipfile.ZipInfo(f"{self._top}/{name}", _DATE)
         entry.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
         entry.external_attr = 0o644 << 16
@@ -71,13 +70,13 @@ class Archive:
             yield out
 
     def add(self, name: str, data: bytes, *, compressed: bool = True) -> bytes:
-        """A small file, whole. Hands over what there is to send."""
+        """Write a small file in one call. Return the bytes that are ready to be sent."""
         with self.member(name, compressed=compressed) as out:
             out.write(data)
         return self.drain()
 
     def drain(self) -> bytes:
-        """What was written since this was last asked."""
+        """Return the bytes written since the last call."""
         return self._sink.drain()
 
     def finish(self) -> bytes:
@@ -87,7 +86,7 @@ class Archive:
 
 
 class _Sink:
-    """A stream that cannot be wound back, in memory."""
+    """An in-memory stream that cannot seek."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -97,7 +96,7 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no byte is buffered elsewhere."""
 
     def drain(self) -> bytes:
         parts, self._parts = self._parts, []

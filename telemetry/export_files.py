@@ -1,7 +1,7 @@
-"""The files of exports: written once, whole or not at all, readable by the instance alone. Pure.
+"""Files of exports: written once and atomically, readable by the instance only. Pure.
 
-A file lies at `<folder>/<tenant>/<export>.<attempt>.<extension>`. While it is written it ends in `.part`. Folders have
-mode 0700, files 0600. Where web and worker run on several hosts, the folder must be one that they share.
+The path is `<folder>/<tenant>/<export>.<attempt>.<extension>`; the suffix `.part` is added while writing. Folders have
+mode 0700, files 0600. Web and worker processes on different hosts need a shared folder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WAITING_BLOCKS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written."""
+    """Size and digest of a written file."""
 
     size: int
     sha256: str
@@ -38,7 +38,7 @@ class _Digest(Protocol):
 
 
 class Packer:
-    """Bytes as they are, or as one gzip member (RFC 1952) that says no time and no name."""
+    """Bytes unchanged, or as one gzip member (RFC 1952) without time and name."""
 
     def __init__(self, compression: str) -> None:
         self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW) if compression == "gzip" else None
@@ -51,10 +51,10 @@ class Packer:
 
 
 class ExportFile:
-    """A file that is being written, as a context manager: `write` blocks of bytes, then `finish`.
+    """A file being written, as a context manager: call `write` for each block of bytes, then `finish`.
 
-    A thread of its own packs, digests and writes, so that reading from the database goes on meanwhile. Left without
-    `finish`, nothing remains. Raises `OSError`, from `write` or `finish`.
+    A separate thread compresses, hashes and writes, so that reading from the database continues meanwhile. Leaving the
+    context without `finish` deletes the file. `write` and `finish` raise `OSError`.
     """
 
     def __init__(self, path: Path, *, compression: str) -> None:
@@ -89,7 +89,7 @@ class ExportFile:
             self._blocks.put(data)
 
     def finish(self) -> Written:
-        """Make the file durable and give it its name. Afterwards it is never written to again."""
+        """Flush the file to disk and give it its final name. It is never written again."""
         self._end_thread()
         if self._failure is None:
             self._emit(self._packer.rest())
@@ -128,7 +128,8 @@ class ExportFile:
 
 
 def read_range(path: Path, start: int, length: int) -> Iterator[bytes]:
-    """`length` bytes of the file from `start`. Opened at once; raises `OSError` when it is not there."""
+    """Return an iterator over `length` bytes of the file from `start`. Opens the file immediately; raises `OSError` if
+    missing."""
     file = path.open("rb", buffering=0)
 
     def blocks() -> Iterator[bytes]:
@@ -143,7 +144,7 @@ def read_range(path: Path, start: int, length: int) -> Iterator[bytes]:
 
 
 def delete_files(folder: Path, name: str) -> None:
-    """Delete every file, also half-written ones, whose name begins with `name` and a point."""
+    """Delete every file, including unfinished ones, whose name starts with `name` and a dot."""
     with suppress(FileNotFoundError):
         for path in list(folder.iterdir()):
             if path.name.startswith(f"{name}."):

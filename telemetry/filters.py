@@ -1,4 +1,4 @@
-"""The documented filters of the ledger, for events and exports alike."""
+"""Documented filters of receipts, for events and exports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from threada_site.kernel import ids
 
 
 class ReceiptFilters(django_filters.FilterSet):
-    """Channel, workflow, status, policy version, integration, work item, kind. The window is applied by the service."""
+    """Filters by channel, workflow, status, policy version, integration, work item and kind. The service applies the
+    window."""
 
     channel_id = SlugFilter(field_name="channel")
     workflow_id = SlugFilter(field_name="workflow")
@@ -32,13 +33,13 @@ class ReceiptFilters(django_filters.FilterSet):
 
 
 class InstanceLogFilters(django_filters.FilterSet):
-    """`since`: how many leaves the log had that is to be continued."""
+    """Filter `since`: the number of leaves of an older instance log."""
 
     since = WholeNumberFilter(field_name="size", lookup_expr="gte")
 
 
 class SummaryFilters(django_filters.FilterSet):
-    """The documented filters of the summary's counts; window and grouping are the service's."""
+    """Filters of the summary counts. The service applies the window and the grouping."""
 
     channel_id = SlugFilter(field_name="channel")
     workflow_id = SlugFilter(field_name="workflow")
@@ -61,7 +62,7 @@ _DIMENSIONS: Final = {
 
 
 def chosen_dimensions(bound: SummaryFilters) -> Mapping[str, str] | None:
-    """The value that the filters ask for by dimension, as counts hold it; None where they cannot be understood."""
+    """Return the requested value of each dimension, as stored in the counts, or None if a filter is invalid."""
     if not bound.is_valid():
         return None
     asked = bound.form.cleaned_data

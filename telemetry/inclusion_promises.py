@@ -1,5 +1,5 @@
-"""Promises that receipts will be sealed: what a signed certificate timestamp is to Certificate Transparency (RFC 6962,
-section 3.2). Pure.
+"""Inclusion promises: signed statements that receipts will be sealed, like the signed certificate timestamps of
+Certificate Transparency (RFC 6962, section 3.2). Pure.
 
 A promise is a signed note (https://c2sp.org/signed-note) of the key `<instance>/promises`:
 
@@ -7,9 +7,10 @@ A promise is a signed note (https://c2sp.org/signed-note) of the key `<instance>
     log <the tenant's log: its origin before any restoration>
     given <RFC 3339, whole seconds>
     due <RFC 3339, whole seconds>
-    receipt <id> <base64 of the RFC 6962 leaf hash of its bytes>        (one line a receipt, at least one)
+    receipt <id> <base64 of the RFC 6962 leaf hash of its bytes>        (one line per receipt, at least one)
 
-The key is the web's. The sealer, whose key the web never sees, vouches for it by a note of `<instance>/promise-key`:
+The web process owns this key. The sealer, whose key the web process never reads, endorses it with a note of
+`<instance>/promise-key`:
 
     <instance>/promise-key
     <verifier key of <instance>/promises>
@@ -39,7 +40,7 @@ PROMISE_KEY: Final = "promise-key"
 
 @dataclass(frozen=True, slots=True)
 class RecordedReceipt:
-    """A receipt that was just written."""
+    """Public id and leaf hash of a newly written receipt."""
 
     receipt_id: str
     leaf: bytes
@@ -50,7 +51,7 @@ _recorded: ContextVar[list[RecordedReceipt] | None] = ContextVar("noted_receipts
 
 @contextmanager
 def collect_recorded_receipts() -> Iterator[list[RecordedReceipt]]:
-    """Every receipt that is made within, in order."""
+    """Collect every receipt written inside the context, in order."""
     recorded: list[RecordedReceipt] = []
     token = _recorded.set(recorded)
     try:
@@ -60,7 +61,7 @@ def collect_recorded_receipts() -> Iterator[list[RecordedReceipt]]:
 
 
 def collect_receipt(receipt_id: str, body: bytes) -> None:
-    """Tell whoever notes receipts of this one."""
+    """Add a receipt to the open collection, if there is one."""
     recorded = _recorded.get()
     if recorded is not None:
         recorded.append(RecordedReceipt(receipt_id, leaf_hash(body)))
@@ -68,24 +69,26 @@ def collect_receipt(receipt_id: str, body: bytes) -> None:
 
 @lru_cache(maxsize=4)
 def inclusion_promise_private_key(secret: str) -> Ed25519PrivateKey:
-    """The key that `secret` stands for: long and random, the same on every machine."""
+    """Return the signing key derived from `secret`, a long random text. The same secret gives the same key on every
+    machine."""
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"threada promise key\n{secret}".encode()).digest())
 
 
 def inclusion_promise_public_key(secret: str) -> bytes:
-    """Its public half."""
+    """Return the public key derived from `secret`."""
     return inclusion_promise_private_key(secret).public_key().public_bytes_raw()
 
 
 def endorsement_text(instance: str, public_key: bytes) -> str:
-    """What the sealer signs, so that its public key alone makes promises verifiable."""
+    """Return the text of the endorsement that the sealer signs, so that promises can be verified with the sealer's key
+    alone."""
     return f"{instance}/{PROMISE_KEY}\n{VerifierKey(f'{instance}/{PROMISES}', public_key)}\n"
 
 
 def sign_inclusion_promise(
     receipts: Sequence[RecordedReceipt], *, instance: str, tenant: str, secret: str, given: datetime, due: datetime
 ) -> SignedNote:
-    """That these receipts of `tenant` (a public id) will be in its log by `due`."""
+    """Return a signed note that these receipts of `tenant` (a public id) will be in its log by `due`."""
     lines = (
         f"{instance}/{PROMISES}",
         f"log {log_origin(instance, tenant)}",

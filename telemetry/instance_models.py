@@ -1,7 +1,8 @@
-"""The instance's log as rows. Its leaves are the tenants' signed checkpoints, so that one who is dropped is missed.
+"""The instance log as rows. Its leaves are the tenants' signed checkpoints, so that a dropped tenant is detected.
 
-Rows of the instance: the platform alone writes them. Hashes and heads may be read by everybody, since proofs are made
-of them and they tell nothing; an entry, which names a tenant and its size, by that tenant alone.
+Rows belong to the instance; only the platform role writes them. Every tenant may read hashes and checkpoints, since
+proofs are made of them and they reveal nothing. An entry contains a tenant's id and log size; only that tenant reads
+it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from threada_site.kernel import clock, ids
 
 
 class InstanceQueueEntry(models.Model):
-    """A checkpoint that is not in the instance's log yet; has the checkpoint's id, and came with it."""
+    """A checkpoint that is not in the instance log yet. Inserted together with the checkpoint, with the same id."""
 
     id = models.UUIDField(primary_key=True)
 
@@ -26,7 +27,7 @@ class InstanceQueueEntry(models.Model):
 
 
 class InstanceNode(models.Model):
-    """A hash of the tree: of a leaf (level 0, dense from index 0), or of a complete subtree 8, 16, 24, … levels up."""
+    """A hash of the tree: of a leaf (level 0, dense from index 0), or of a complete subtree of level 8, 16, 24, …."""
 
     pk = models.CompositePrimaryKey("level", "index")
     level = models.SmallIntegerField()
@@ -44,7 +45,7 @@ class InstanceNode(models.Model):
 
 
 class InstanceEntry(models.Model):
-    """What a leaf is the hash of: a tenant's checkpoint, byte for byte. Kept here too, so it outlives its tenant."""
+    """The content of a leaf: a tenant's checkpoint, byte for byte. A copy, so that it outlives its tenant."""
 
     index = models.BigIntegerField(primary_key=True)
     log_id = models.UUIDField(help_text="The tenant whose log it is the head of; no foreign key, on purpose.")
@@ -63,7 +64,7 @@ class InstanceEntry(models.Model):
 
 
 class InstanceCheckpoint(models.Model):
-    """A signed head of the instance's log, verbatim, with the public keys that signed it."""
+    """A signed checkpoint of the instance log, verbatim, with the public keys that signed it."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
     size = models.BigIntegerField()
@@ -83,12 +84,12 @@ class InstanceCheckpoint(models.Model):
 
     @property
     def origin(self) -> str:
-        """The log's name: the first line of what is signed."""
+        """Return the name of the log: the first line of the signed text."""
         return self.note.partition("\n")[0]
 
 
 class InstanceAlarm(models.Model):
-    """The instance's log in the database is not the one that was signed. See `LogAlarm`."""
+    """A mismatch between the instance log in the database and its signed checkpoints. See `LogAlarm`."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
     kind = models.CharField(max_length=16)
@@ -116,8 +117,8 @@ class InstanceAlarm(models.Model):
 
 
 class PromiseKey(models.Model):
-    """That the sealer vouches for a key which promises are signed with. The newest row of a key is signed by the keys
-    that seal now."""
+    """The sealer's endorsement of a key that signs inclusion promises. The current sealing keys sign the newest row of
+    a key."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
     public_key = models.BinaryField()

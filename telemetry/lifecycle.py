@@ -1,4 +1,4 @@
-"""The lifecycles of an export and of a delivery. Only the services of this app move a state."""
+"""Lifecycles of an export and of a delivery. Only the services of this app change a status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threada_site.kernel.lifecycles import Lifecycle
 
 
 class ExportStatus(StrEnum):
-    """Where an export stands."""
+    """Status of an export."""
 
     REQUESTED = "requested"
     RUNNING = "running"
@@ -21,7 +21,8 @@ class ExportStatus(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Where a continuous delivery stands. `removed` keeps its row, since receipts name it; its name is free again."""
+    """Status of a continuous delivery. A `removed` row stays, because receipts refer to it; its slug can be used
+    again."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -34,9 +35,9 @@ EXPORT: Final = Lifecycle(
     noun="an export",
     transitions=MappingProxyType(
         {
-            # A small one is made by the request itself, and is ready at once.
+            # The request itself writes a small export, which is then ready immediately.
             _E.REQUESTED: frozenset({_E.RUNNING, _E.READY, _E.CANCELLED}),
-            # To `requested`: the worker is stopping. To `running`: another worker takes over from one that is lost.
+            # To `requested`: the worker is stopping. To `running`: another worker takes over from a lost one.
             _E.RUNNING: frozenset({_E.READY, _E.FAILED, _E.CANCELLED, _E.REQUESTED, _E.RUNNING}),
             _E.READY: frozenset({_E.EXPIRED, _E.CANCELLED}),
             _E.FAILED: frozenset({_E.REQUESTED, _E.CANCELLED}),

@@ -1,4 +1,4 @@
-"""A tenant's log as rows: leaves and nodes of the tree, signed checkpoints, alarms, and where checkpoints go."""
+"""A tenant's log as rows: leaves and nodes of the tree, signed checkpoints, alarms, and publication targets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from threada_site.tenancy.models import TenantRow
 
 
 class LogLeaf(TenantRow):
-    """A sealed receipt: has the receipt's id, its place in the log (dense from 0), and the hash of its stored bytes.
+    """A sealed receipt: the id of the receipt, its log index (dense from 0), and the hash of its stored bytes.
 
-    Outlives its receipt: what retention has deleted keeps its place, and every proof of others holds. No second unique
-    key as other tenant tables have: nothing refers to it, and every sealed receipt writes it.
+    The leaf outlives its receipt: after retention deletes the receipt, the index stays and all other proofs remain
+    valid. Unlike other tenant tables there is no second unique key: no row refers to a leaf, and every sealed receipt
+    writes one.
     """
 
     index = models.BigIntegerField()
@@ -33,9 +34,10 @@ class LogLeaf(TenantRow):
 
 
 class LogNode(TenantRow):
-    """A complete subtree of the log at height 8, 16, 24, …: `index` counts subtrees of that height from the left.
+    """A complete subtree of the log with height 8, 16, 24, …; `index` counts subtrees of that height from the left.
 
-    With the leaves, every node of the tree is at most eight hashings away, at one row more for 255 leaves.
+    With the leaves, every node of the tree is at most eight hash operations away, at the cost of one row per 255
+    leaves.
     """
 
     level = models.SmallIntegerField()
@@ -74,14 +76,15 @@ class Checkpoint(TenantRow):
 
     @property
     def origin(self) -> str:
-        """The log's name: the first line of what is signed."""
+        """Return the name of the log: the first line of the signed text."""
         return self.note.partition("\n")[0]
 
 
 class LogAlarm(TenantRow):
-    """The log in the database is not the one that was signed: nothing is sealed until an operator acknowledges it.
+    """A mismatch between the log in the database and its signed checkpoints. Sealing stops until an operator
+    acknowledges it.
 
-    The truth is the sealer's file outside of the database; this row tells console, status and metrics.
+    The authoritative record is the sealer's file outside the database. This row informs console, status and metrics.
     """
 
     kind = models.CharField(max_length=16)
@@ -106,7 +109,7 @@ class LogAlarm(TenantRow):
 
 
 class CheckpointTarget(models.Model):
-    """How publishing to one place goes. The instance's, not a tenant's: the operator names the places."""
+    """State of publishing to one target. Belongs to the instance, since the operator configures the targets."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
     name = models.CharField(max_length=300, unique=True, help_text="The target without any password.")

@@ -1,4 +1,4 @@
-"""How far sealing has come: what waits, what is sealed, how old the heads are, and what is wrong with it."""
+"""Metrics of sealing: unsealed and sealed receipts, age of checkpoints, and alarms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telemetry.models import CheckpointTarget, InstanceAlarm, LogAlarm, SealQueu
 from threada_site.kernel import clock, ids
 from threada_site.kernel.metrics import Metric
 
-# One look at the end of each log, whatever its length.
+# Reads one row at the end of each log, regardless of its length.
 _LOGS: Final = """
 SELECT coalesce(sum(log.size), 0), coalesce(extract(epoch FROM %s - min(head.signed_at)), 0)
   FROM tenancy_tenant t
@@ -23,7 +23,7 @@ SELECT coalesce(sum(log.size), 0), coalesce(extract(epoch FROM %s - min(head.sig
 
 
 def seal_metrics() -> Iterator[Metric]:
-    """Of all tenants together. The ids of receipts say when they were made."""
+    """Yield sealing metrics across all tenants. The age of a receipt is derived from its id."""
     now = clock.now()
     oldest = SealQueueEntry.objects.order_by("id").values_list("id", flat=True).first()
     age = (now - ids.instant_of(oldest)).total_seconds() if oldest else 0.0

@@ -1,4 +1,4 @@
-"""The ledger: receipts, the queue of what is not sealed yet, and exports."""
+"""Receipts, the queue of unsealed receipts, and exports."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ __all__ = [
 
 
 class Receipt(TenantRow):
-    """One step of governed work, for good.
+    """One step of governed work. Never changed.
 
-    `body` is the canonical JSON (RFC 8785) of the five blocks actor, inputs, evidence, policy, outcome, stored and
-    hashed as bytes. The other columns are projections of it for the documented filters and never say more than it.
+    `body` is the canonical JSON (RFC 8785) of the five blocks actor, inputs, evidence, policy and outcome, stored and
+    hashed as bytes. The other columns are projections of `body` for the documented filters and contain nothing else.
     """
 
     kind = models.CharField(max_length=64)
@@ -100,7 +100,7 @@ class Receipt(TenantRow):
 
 
 class SealQueueEntry(TenantRow):
-    """A receipt that waits to be sealed into the tenant's log; has the receipt's id."""
+    """A receipt that is not sealed into the tenant's log yet. Has the id of the receipt."""
 
     class Meta:
         constraints = tenant_constraints("sealqueueentry")
@@ -110,10 +110,10 @@ class SealQueueEntry(TenantRow):
 
 
 class TelemetryExport(TenantRow):
-    """A bounded selection of receipts, written once to a file: every download serves the same bytes.
+    """A bounded selection of receipts, written once to a file. Every download serves the same bytes.
 
-    The file holds what had been committed when it was begun (one statement, one snapshot). `attempt` is the fence of
-    its making: it is part of the file's name, and who holds an older one changes nothing.
+    The file contains the receipts committed when writing started (one statement, one snapshot). `attempt` is a fencing
+    token: it is part of the file name, and a worker with an older value cannot change the export.
     """
 
     requested_by = models.UUIDField()
@@ -172,15 +172,15 @@ class TelemetryExport(TenantRow):
 
     @property
     def created_after(self) -> datetime:
-        """Where the window begins."""
+        """Return the start of the window (inclusive)."""
         return ids.instant_of(self.from_id)
 
     @property
     def created_before(self) -> datetime:
-        """Where the window ends, not included."""
+        """Return the end of the window (exclusive)."""
         return ids.instant_of(self.before_id)
 
     @property
     def file_name(self) -> str:
-        """What a download is saved as."""
+        """Return the name under which browsers save the download."""
         return f"{self.public_id}.{file_extension(self.format, self.compression)}"

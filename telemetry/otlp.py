@@ -1,4 +1,4 @@
-"""Spans to an OpenTelemetry collector, by OTLP over HTTP. Loaded where `THREADA_OTLP_ENDPOINT` names one, not else."""
+"""Export of spans to an OpenTelemetry collector by OTLP over HTTP. Loaded only if `THREADA_OTLP_ENDPOINT` is set."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class _Span:
 
 
 class OtlpTracer:
-    """Collects the spans of this process and sends them each second, in a thread of its own; what a collector does not
-    take is dropped, and nobody waits for it."""
+    """Collects the spans of this process and sends them every second in a separate thread. Drops spans that the
+    collector does not accept; no request waits for it."""
 
     def __init__(self, endpoint: str, *, version: str) -> None:
         self._provider = TracerProvider(
@@ -59,7 +59,8 @@ class OtlpTracer:
     def span(
         self, name: str, kind: Kind, *, parent: str, started_ns: int | None, attributes: Mapping[str, Value]
     ) -> Iterator[_Span]:
-        """As `Tracer.span`. An exception is noted by its class alone: its text may say what is nobody's business."""
+        """Open a span, see `Tracer.span`. Only the class of an exception is recorded, because its text may be
+        confidential."""
         context = _propagator.extract({"traceparent": parent}) if parent else None
         span = self._tracer.start_span(
             name, context=context, kind=_KINDS[kind], start_time=started_ns, attributes=dict(attributes)
@@ -73,5 +74,5 @@ class OtlpTracer:
             span.end()
 
     def flush(self) -> None:
-        """Send what is collected now."""
+        """Send all collected spans now."""
         self._provider.force_flush()

@@ -1,4 +1,4 @@
-"""The columns of a receipt, which lists filter by and pages show, against the bytes that were hashed. Pure."""
+"""Comparison of the projected columns of a receipt with its hashed bytes. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threada_site.kernel.json.canonical import sha256_hex
 
 @dataclass(frozen=True, slots=True)
 class StoredReceipt:
-    """A receipt as its row has it: the body, and the columns beside it."""
+    """A receipt as stored: the body and its projected columns."""
 
     id: uuid.UUID
     body: bytes
@@ -36,7 +36,8 @@ class StoredReceipt:
 
 
 def projection_mismatches(row: StoredReceipt, *, tenant_id: uuid.UUID) -> Iterator[tuple[str, str]]:
-    """(code, what is wrong) for every column that says something else than the body, and a body of another receipt."""
+    """Yield (code, message) for every column that differs from the body, and for a body of another receipt or
+    tenant."""
     digest = sha256_hex(row.body)
     if digest != row.body_sha256:
         yield "digest_differs", f"body_sha256 is {row.body_sha256}, the stored bytes hash to {digest}"
@@ -60,7 +61,7 @@ def projection_mismatches(row: StoredReceipt, *, tenant_id: uuid.UUID) -> Iterat
 
 
 def _expected_columns(body: dict[str, Any]) -> dict[str, Any]:
-    """What the columns should be."""
+    """Return the column values that follow from the body."""
     subject, principal = body["subject"], body["actor"]["principal"]
     return {
         "kind": body["kind"],

@@ -1,4 +1,4 @@
-"""The shape of a receipt: five blocks, canonical bytes, one digest. Pure."""
+"""Format of a receipt: five blocks, canonical bytes, one digest. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT: Final = "threada-receipt/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a receipt is about: the values of the documented filters. Absent ones stay empty."""
+    """The objects that a receipt refers to: values of the documented filters. Missing values stay empty."""
 
     work_item_id: uuid.UUID | None = None
     execution_id: uuid.UUID | None = None
@@ -28,7 +28,7 @@ class Subject:
     policy_version_id: uuid.UUID | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Every value that is present, under the names of the API."""
+        """Return every value that is present, under its API name."""
         values = {
             "work_item_id": self.work_item_id and ids.public_id(ids.WORK_ITEM, self.work_item_id),
             "execution_id": self.execution_id and ids.public_id(ids.EXECUTION, self.execution_id),
@@ -43,9 +43,9 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What happened, in the five blocks but the actor's, which follows from who acts.
+    """Content of a receipt without the actor block, which is derived from the acting context.
 
-    Values hold ids, digests and salted commitments; never a secret, never a personal value.
+    Values are ids, digests and salted commitments, never a secret or personal data.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Entry:
 
 
 def body_bytes(entry: Entry, context: ActingContext, *, receipt_id: uuid.UUID, occurred_at: datetime) -> bytes:
-    """The canonical bytes of a receipt: what is stored, hashed and exported.
+    """Return the canonical bytes of a receipt, which are stored, hashed and exported.
 
     Members: format, id, kind, tenant, occurred_at (RFC 3339), correlation_id, subject, actor, inputs, evidence, policy,
     outcome.

@@ -1,4 +1,4 @@
-"""What remains of a receipt that retention removed: its id, its digest, and which run took it. Pure but for the row."""
+"""Records of receipts removed by retention: id, digest and batch. Pure except for the model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from threada_site.tenancy.models import TenantRow
 
 
 class RemovedReceipt(TenantRow):
-    """A receipt whose body retention removed; has the receipt's id. Its leaf stays in the log.
+    """A receipt whose body retention removed. Has the id of the receipt. Its leaf stays in the log.
 
-    `batch_id` names the removal; the receipt `retention.batch_applied` carries the digest of all rows of its batch
-    (`removal_sha256`), so that a body that vanished otherwise cannot be passed off as one that retention took.
+    `batch_id` names the removal. The receipt `retention.batch_applied` contains the digest of all rows of its batch
+    (`removal_sha256`), so that a body that disappeared otherwise cannot be presented as removed by retention.
     """
 
     batch_id = models.UUIDField()
@@ -33,7 +33,7 @@ class RemovedReceipt(TenantRow):
 
 
 def removal_sha256(removed: Iterable[tuple[uuid.UUID, str]]) -> str:
-    """The digest over a batch: SHA-256 of one line `<receipt id> <body sha256>` each, in the order of the ids."""
+    """Return the digest of a batch: SHA-256 over one line `<receipt id> <body sha256>` per receipt, ordered by id."""
     digest = hashlib.sha256()
     for receipt_id, body_sha256 in sorted(removed):
         digest.update(f"{ids.public_id(ids.RECEIPT, receipt_id)} {body_sha256}\n".encode())

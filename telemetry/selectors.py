@@ -1,4 +1,4 @@
-"""Reading the ledger, always inside one tenant."""
+"""Queries of receipts and logs, each for one tenant."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ SELECT (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORD
 
 
 def receipts(ctx: ActingContext) -> QuerySet[Receipt]:
-    """All receipts of the tenant."""
+    """Return all receipts of the tenant."""
     return Receipt.objects.filter(tenant_id=ctx.tenant_id)
 
 
 def receipts_of(work_item_id: uuid.UUID, *, ctx: ActingContext) -> QuerySet[Receipt]:
-    """The receipts of one work item: its timeline."""
+    """Return the receipts of one work item: its timeline."""
     return receipts(ctx).filter(work_item_id=work_item_id)
 
 
@@ -55,29 +55,32 @@ def exports(ctx: ActingContext) -> QuerySet[TelemetryExport]:
 
 
 def deliveries(ctx: ActingContext) -> QuerySet[Delivery]:
-    """The continuous deliveries of the tenant; removed ones are gone."""
+    """Return the continuous deliveries of the tenant, without removed ones."""
     return Delivery.objects.filter(tenant_id=ctx.tenant_id).exclude(status=DeliveryStatus.REMOVED)
 
 
 def checkpoints(ctx: ActingContext) -> QuerySet[Checkpoint]:
-    """All signed heads of the tenant's log."""
+    """Return all signed checkpoints of the tenant's log."""
     return Checkpoint.objects.filter(tenant_id=ctx.tenant_id)
 
 
 def sealed_among(receipts: Sequence[Receipt]) -> set[uuid.UUID]:
-    """Which of these receipts of one tenant are in its log."""
+    """Return the ids of the given receipts (all of one tenant) that are sealed."""
     tenants = {receipt.tenant_id for receipt in receipts}
     leaves = LogLeaf.objects.filter(tenant_id__in=tenants, id__in=[receipt.id for receipt in receipts])
     return set(leaves.values_list("id", flat=True))
 
 
 def newest_checkpoint(tenant_id: uuid.UUID) -> Checkpoint | None:
-    """The head of the tenant's log that was signed last."""
+    """Return the newest checkpoint of the tenant's log, or None."""
     return Checkpoint.objects.filter(tenant_id=tenant_id).order_by("-id").first()
 
 
 def proof_of(receipt: Receipt) -> TlogProof:
-    """That the receipt is in its tenant's log, under the newest checkpoint. Raises `ReceiptNotSealed`."""
+    """Return the proof that the receipt is in its tenant's log, under the newest checkpoint.
+
+    Raises `ReceiptNotSealed`.
+    """
     leaf = LogLeaf.objects.filter(tenant_id=receipt.tenant_id, id=receipt.id).first()
     checkpoint = newest_checkpoint(receipt.tenant_id)
     if leaf is None or checkpoint is None or leaf.index >= checkpoint.size:
@@ -88,7 +91,7 @@ def proof_of(receipt: Receipt) -> TlogProof:
 
 @dataclass(frozen=True, slots=True)
 class InstanceProof:
-    """That a tenant's checkpoint, the entry, is in the log of the instance under its newest head."""
+    """Proof that `entry`, a tenant's checkpoint, is in the instance log under `checkpoint`."""
 
     entry: InstanceEntry
     checkpoint: InstanceCheckpoint
@@ -96,14 +99,15 @@ class InstanceProof:
 
 
 def instance_checkpoints() -> QuerySet[InstanceCheckpoint]:
-    """All signed heads of the instance's log."""
+    """Return all signed checkpoints of the instance log."""
     return InstanceCheckpoint.objects.all()
 
 
 def instance_proof(tenant_id: uuid.UUID, *, among: QuerySet[InstanceCheckpoint] | None = None) -> InstanceProof | None:
-    """For the tenant's newest checkpoint that is in the instance's log, under its newest head (of those `among`).
+    """Return the proof of the tenant's newest entry in the instance log, under the newest instance checkpoint of
+    `among`.
 
-    None when none is yet. Raises `LogIncomplete` where rows of the log are missing.
+    Returns None if there is no such entry yet. Raises `LogIncomplete` if rows of the log are missing.
     """
     checkpoint = (instance_checkpoints() if among is None else among).order_by("-id").first()
     if checkpoint is None:
@@ -116,34 +120,38 @@ def instance_proof(tenant_id: uuid.UUID, *, among: QuerySet[InstanceCheckpoint] 
 
 
 def instance_entry_of(checkpoint: Checkpoint) -> InstanceEntry | None:
-    """Where the checkpoint stands in the instance's log. None for a heartbeat, and while it is queued."""
+    """Return the entry of the checkpoint in the instance log, or None for heartbeats and queued checkpoints."""
     return InstanceEntry.objects.filter(log_id=checkpoint.tenant_id, checkpoint_id=checkpoint.id).first()
 
 
 def instance_consistency(old_size: int, checkpoint: InstanceCheckpoint) -> str:
-    """That the log of `old_size` leaves is how the one of `head` began. Raises `LogIncomplete`, as above."""
+    """Return the proof that the log of `old_size` leaves is a prefix of the log of `checkpoint`.
+
+    Raises `LogIncomplete`.
+    """
     path = consistency_proof(old_size, checkpoint.size, instance_nodes())
     return consistency_text(old_size, path, SignedNote.parse(checkpoint.note))
 
 
 def promise_key_endorsement(public_key: bytes) -> str | None:
-    """What the sealer said last of this key of a web's promises; None where it has not vouched for it yet."""
+    """Return the sealer's newest endorsement of this inclusion promise key, or None if there is none yet."""
     rows = PromiseKey.objects.filter(public_key=public_key).order_by("-id")
     return rows.values_list("note", flat=True).first()
 
 
 def log_nodes(tenant_id: uuid.UUID) -> NodeReader:
-    """The nodes of the tenant's log, for proofs and roots; reading raises `LogIncomplete` where rows are missing."""
+    """Return a reader of the nodes of the tenant's log, for proofs and roots. Reading raises `LogIncomplete` if rows
+    are missing."""
     return node_reader(_fetch, tenant_id)
 
 
 def instance_nodes() -> NodeReader:
-    """As `log_nodes`, of the instance's log: hashes alone, which tell nothing of whose they are."""
+    """Return a reader of the nodes of the instance log. They are hashes and do not identify tenants."""
     return instance_node_reader(_fetch)
 
 
 def log_size(tenant_id: uuid.UUID) -> int:
-    """How many leaves the tenant's log has."""
+    """Return the number of leaves of the tenant's log."""
     return size_of_log(_fetch, tenant_id)
 
 
@@ -158,7 +166,7 @@ def _fetch(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def sealing_alarms(ctx: ActingContext) -> list[str]:
-    """What people of the tenant should know about its log; usually nothing."""
+    """Return the alarm texts about the tenant's log; usually empty."""
     with read_connection().cursor() as cursor:
         cursor.execute(_SEALING_STATE, {"tenant": ctx.tenant_id})
         oldest, is_broken = cursor.fetchone()
@@ -170,7 +178,7 @@ def sealing_alarms(ctx: ActingContext) -> list[str]:
 
 
 def sealed(tenant_id: uuid.UUID, *, start: int, limit: int) -> list[Receipt | None]:
-    """What stands in the tenant's log from the place `start` on; None where retention has removed the receipt."""
+    """Return the receipts from log index `start` on; None for receipts that retention removed."""
     places = LogLeaf.objects.filter(tenant_id=tenant_id, index__gte=start, index__lt=start + limit).order_by("index")
     leaves = list(places.values_list("id", flat=True))
     found = Receipt.objects.filter(tenant_id=tenant_id).in_bulk(leaves)
@@ -179,14 +187,14 @@ def sealed(tenant_id: uuid.UUID, *, start: int, limit: int) -> list[Receipt | No
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far the summary's counts reach: when the last counted receipt was written, and how many leaves are left."""
+    """Progress of the summary counts: time of the last counted receipt, and the number of leaves not counted yet."""
 
     latest_at: datetime | None
     uncounted: int
 
 
 def summary_reach(ctx: ActingContext) -> Reach:
-    """One statement."""
+    """Return the progress of the summary counts, in one statement."""
     last = LogLeaf.objects.filter(tenant_id=ctx.tenant_id).order_by("-index").values("index")[:1]
     position = SummaryPosition.objects.filter(tenant_id=OuterRef("id"))
     row = Tenant.objects.filter(id=ctx.tenant_id).values_list(

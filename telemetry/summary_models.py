@@ -1,4 +1,4 @@
-"""The summary's rows: counts by day and dimension, and how far into the log they reach."""
+"""The summary as rows: counts by day and dimension, and the log position that they reach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threada_site.tenancy.models import TenantRow
 
 
 class SummaryCount(TenantRow):
-    """How often one measure was met on one day (UTC), in one combination of the documented filters."""
+    """Number of occurrences of one measure on one day (UTC), for one combination of the documented filters."""
 
     day = models.DateField()
     workflow = models.CharField(max_length=63, blank=True)
@@ -44,9 +44,9 @@ class SummaryCount(TenantRow):
 
 
 class SummaryRollup(TenantRow):
-    """The sums of a day's counts by one dimension (`telemetry.summary.rollups`), or over all (`dimension` empty).
+    """Sums of a day's counts by one dimension (`telemetry.summary.rollups`), or over all (`dimension` empty).
 
-    Triggers of `SummaryCount` keep them: written by nothing else.
+    Only the triggers of `SummaryCount` write these rows.
     """
 
     day = models.DateField()
@@ -69,7 +69,7 @@ class SummaryRollup(TenantRow):
 
 
 class SummaryPosition(TenantRow):
-    """How far into the tenant's log the counts reach; the row's lock lets one job count at a time."""
+    """The log position that the tenant's counts reach. The row lock allows one counting job at a time."""
 
     counted = models.BigIntegerField(default=0, help_text="Leaves counted: the index of the next one.")
     latest_at = models.DateTimeField(null=True, help_text="When the last counted receipt was written.")

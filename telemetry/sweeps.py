@@ -1,4 +1,4 @@
-"""Sweeps over the exports of all tenants: they only remind, by enqueueing jobs, and delete files that nobody owns."""
+"""Sweeps over the exports of all tenants. They enqueue jobs and delete files without an export."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ ORPHAN_AGE: Final = timedelta(hours=1)
 
 
 def enqueue_due_exports(*, now: datetime) -> int:
-    """Have exports made that have no live job, and those whose worker was lost."""
+    """Enqueue exports that have no live job, and exports whose worker was lost. Return the number of jobs."""
     due = Q(status=ExportStatus.REQUESTED) | Q(status=ExportStatus.RUNNING, lease_until__lte=now)
     return _enqueue_due(MAKE, EXPORT_QUEUE, due)
 
 
 def enqueue_due_expiry(*, now: datetime) -> int:
-    """Have the files deleted of exports whose time is over."""
+    """Enqueue the deletion of the files of expired exports. Return the number of jobs."""
     return _enqueue_due(EXPIRE, MAINTENANCE_QUEUE, Q(status=ExportStatus.READY, expires_at__lte=now))
 
 
 def delete_orphans(*, now: float | None = None) -> int:
-    """Delete files whose export holds no file: its transaction was rolled back, its worker died, a deletion failed."""
+    """Delete files that belong to no ready or running export. Return the number of files.
+
+    Such files remain after a rollback, a dead worker or a failed deletion.
+    """
     folder: Path = settings.THREADA_EXPORT_DIR
     before = (time.time() if now is None else now) - ORPHAN_AGE.total_seconds()
     old = {path: path.name.partition(".")[0] for path in folder.glob("*/te_*") if path.stat().st_mtime < before}

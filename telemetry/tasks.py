@@ -1,4 +1,4 @@
-"""Jobs of the ledger. Each opens its own unit of work and calls one service; each may run twice."""
+"""Jobs of telemetry. Each opens its own unit of work and calls one service; each may run twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger("threada.jobs")
 
 @task(exports.MAKE, queue=EXPORT_QUEUE, can_stop=True)
 def make_export(*, tenant_id: str, export_id: str, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
-    """Write the file of an export. A worker that is stopping leaves it to the next one."""
+    """Write the file of an export. A worker that is stopping leaves the export to the next one."""
     export_job.make_export(
         uuid.UUID(export_id),
         ctx=job_context(tenant_of_job(tenant_id)),
@@ -35,7 +35,7 @@ def make_export(*, tenant_id: str, export_id: str, is_asked_to_stop: Callable[[]
 
 @task(sweeps.EXPIRE, queue=MAINTENANCE_QUEUE)
 def expire_export(tenant_id: str, export_id: str) -> None:
-    """Delete the file of an export whose time is over."""
+    """Delete the file of an export that has expired."""
     ctx = job_context(tenant_of_job(tenant_id))
     with unit_of_work(ctx.tenant_id):
         found = TelemetryExport.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=export_id).first()
@@ -45,7 +45,7 @@ def expire_export(tenant_id: str, export_id: str) -> None:
 
 @periodic("telemetry.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
 def sweep() -> None:
-    """Every ten seconds: exports that nobody makes, and those whose time is over."""
+    """Enqueue exports without a job, and expired exports. Runs every ten seconds."""
     now = clock.now()
     sweeps.enqueue_due_exports(now=now)
     sweeps.enqueue_due_expiry(now=now)
@@ -53,7 +53,7 @@ def sweep() -> None:
 
 @periodic("telemetry.count", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
 def count() -> None:
-    """Every five seconds: count what has been sealed, some batches of each tenant at a time."""
+    """Count sealed receipts into the summary, a few batches per tenant and run. Runs every five seconds."""
     for tenant_id in tenants_to_count():
         for _ in range(COUNTED_AT_ONCE):
             with unit_of_work(tenant_id):
@@ -64,19 +64,19 @@ def count() -> None:
 
 @periodic("telemetry.measure", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
 def measure() -> None:
-    """Every ten seconds: store the metrics for `/metrics` if the web may not collect them."""
+    """Store the metrics for `/metrics` that the web process may not compute. Runs every ten seconds."""
     store_metrics()
 
 
 @periodic("telemetry.tidy", queue=MAINTENANCE_QUEUE, cron="17 * * * *")
 def tidy() -> None:
-    """Once an hour: files of exports that nobody owns."""
+    """Delete orphaned export files. Runs every hour."""
     sweeps.delete_orphans()
 
 
 @periodic("telemetry.months", queue=MAINTENANCE_QUEUE, cron="41 * * * *")
 def months() -> None:
-    """Once an hour: months ahead for the tables that are by month; and those go that retention has emptied."""
+    """Create future months of partitioned tables and drop months that retention has emptied. Runs every hour."""
     with platform_role():
         make_months()
         for step in drop_months():

@@ -1,4 +1,4 @@
-"""Time windows: every question to the ledger has one, and none is longer than the instance allows. Pure."""
+"""Time windows of queries. Every query of receipts has a window of bounded length. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From `after` (inclusive) to `before` (exclusive).
+    """Time from `after` (inclusive) to `before` (exclusive).
 
-    One that `is_open` goes up to now, whose end nobody asked for: nothing there is lies behind it, even if the clock of
-    whoever wrote it was ahead of the reader's.
+    A window with `is_open` ends now because no end was given. It also includes rows whose writer's clock was ahead of
+    the reader's.
     """
 
     after: datetime
@@ -35,9 +35,9 @@ class Window:
 
 
 def window(after: datetime | None, before: datetime | None, *, now: datetime, longest: timedelta) -> Window:
-    """The window asked for; what is not said is filled in: up to now, and as far back as allowed.
+    """Return the requested window. A missing end is now; a missing start is as early as allowed.
 
-    Raises `WindowTooLarge`, and `InvalidRequest` when it ends before it begins.
+    Raises `WindowTooLarge`, and `InvalidRequest` if the window ends before it begins.
     """
     end = before or (now if after is None or now - after < longest else after + longest)
     start = after or earlier(end, by=longest)
@@ -52,5 +52,5 @@ def window(after: datetime | None, before: datetime | None, *, now: datetime, lo
 
 
 def earlier(instant: datetime, *, by: timedelta) -> datetime:
-    """`instant - by`, or the first instant that there is."""
+    """Return `instant - by`, or the earliest representable instant."""
     return instant - by if instant - _FIRST > by else _FIRST

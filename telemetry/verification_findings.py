@@ -1,4 +1,4 @@
-"""What a verification finds, named so that somebody can go and look. Pure."""
+"""Findings of a verification. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that does not hold. `code` is stable and for programs, `message` for people.
+    """One mismatch. `code` is stable and for programs, `message` for people.
 
-    `sequence` is the place in the tenant's log, `receipt` a public id.
+    `sequence` is the index in the tenant's log, `receipt` a public id.
     """
 
     tenant: str

@@ -1,4 +1,4 @@
-"""The console's pages of the ledger."""
+"""Console pages of receipts, checkpoints, exports and deliveries."""
 
 from telemetry.admin.checkpoints import CheckpointAdmin
 from telemetry.admin.deliveries import DeliveryAdmin

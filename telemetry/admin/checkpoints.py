@@ -1,7 +1,7 @@
-"""The console's pages of what was signed: the heads of the tenant's log, and its place in the log of the instance.
+"""Console pages of the signed checkpoints: those of the tenant's log, and the tenant's entry in the instance log.
 
-Of the instance's log everybody who reads telemetry sees what `GET /checkpoints/instance` gives them: its heads, and the
-entry that is their own tenant's. Other tenants' entries are nowhere here; row-level security keeps them away besides.
+Every member with `telemetry:read` sees what `GET /checkpoints/instance` returns: the checkpoints of the instance log
+and the entry of their own tenant. Entries of other tenants are not queried; row-level security hides them as well.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ class CheckpointAdmin(TenantAdmin):
     )
     filters = created_window()
     filterset = CreatedWindow
-    about = (
-        "Signed heads of this tenant's log. Whoever keeps one can tell later whether anything before it was changed."
-    )
+    about = "Signed checkpoints of this tenant's log. A saved one proves later whether an earlier receipt was changed."
     nothing_yet = "Nothing is sealed yet. The sealer signs about a second after the first receipt."
     page_template = "telemetry/checkpoint.html"
 
@@ -69,22 +67,22 @@ class CheckpointAdmin(TenantAdmin):
         return [*pages, *super().get_urls()]
 
     def instance_view(self, request: HttpRequest) -> HttpResponse:
-        """The log whose leaves are the checkpoints of all tenants."""
+        """Render the page of the instance log, whose leaves are the checkpoints of all tenants."""
         frame = {**self.admin_site.each_context(request), "title": "Instance log"}
         return TemplateResponse(
             request, "telemetry/instance_log.html", {**frame, **instance_page(self._require_view(request))}
         )
 
     def instance_checkpoint(self, request: HttpRequest) -> HttpResponse:
-        """Its newest head, to be kept."""
+        """Return the newest checkpoint of the instance log as a download."""
         self._require_view(request)
         checkpoint = selectors.instance_checkpoints().order_by("-id").first()
         if checkpoint is None:
-            raise Http404("Nothing is in the log of the instance yet.")
+            raise Http404("The instance log is empty.")
         return _text(checkpoint.note, f"instance-{checkpoint.size}.txt")
 
     def instance_proof(self, request: HttpRequest) -> HttpResponse:
-        """That the tenant's newest checkpoint is in it."""
+        """Return the proof that the tenant's newest checkpoint is in the instance log."""
         self._require_view(request)
         try:
             found = selectors.instance_proof(context_of(request).tenant_id)
@@ -97,7 +95,7 @@ class CheckpointAdmin(TenantAdmin):
 
 
 def instance_page(ctx: ActingContext) -> dict[str, Any]:
-    """What the page of the instance's log shows a tenant."""
+    """Return the template context of the instance log page for one tenant."""
     checkpoints = list(selectors.instance_checkpoints().order_by("-id")[:MOST_CHECKPOINTS])
     try:
         found, holes = selectors.instance_proof(ctx.tenant_id), ""
@@ -115,7 +113,7 @@ def instance_page(ctx: ActingContext) -> dict[str, Any]:
 
 
 def root_of(checkpoint: Checkpoint | InstanceCheckpoint) -> str:
-    """The root hash as the signed text has it."""
+    """Return the root hash in base64, as in the signed note."""
     return base64.b64encode(bytes(checkpoint.root)).decode()
 
 

@@ -1,4 +1,4 @@
-"""The console's pages of continuous deliveries: how far each is, why one has paused itself, and resuming it."""
+"""Console pages of continuous deliveries: position, failure, and the actions pause, resume and remove."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class DeliveryAdmin(TenantAdmin):
         Column("Last", lambda row: html.when(row.delivered_at) or html.NOTHING),
         Column("Failure", lambda row: row.failure or html.NOTHING),
     )
-    about = "Sealed receipts, sent on as they come: in the order of the log, each at least once."
-    nothing_yet = "Nothing is delivered continuously. POST /telemetry/deliveries begins it."
+    about = "Sealed receipts, sent continuously in the order of the log, each at least once."
+    nothing_yet = "There is no continuous delivery. Create one with POST /telemetry/deliveries."
     page_template = "telemetry/delivery.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -59,13 +59,13 @@ class DeliveryAdmin(TenantAdmin):
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def resume(self, call: Call) -> Done:
-        """Go on where it stopped."""
+        """Continue from the position where the delivery stopped."""
         resume_delivery(self._locked(call), ctx=call.ctx)
-        return Done("The delivery goes on where it stopped.")
+        return Done("The delivery is resumed.")
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def remove(self, call: Call) -> Done:
-        """End it for good."""
+        """Remove the delivery permanently."""
         remove_delivery(self._locked(call), ctx=call.ctx)
         return Done("The delivery is removed.", self.list_url())
 

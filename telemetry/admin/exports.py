@@ -40,7 +40,10 @@ _FORMATS = (
 
 
 class ExportForm(ConsoleForm):
-    intro = "Writes a selection of at most 31 days to a file. Every download returns the same bytes. The file is deleted later."
+    intro = (
+        "Writes a selection of at most 31 days to a file. Every download returns the same bytes. The file is deleted "
+        "later."
+    )
     created_after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}))
     created_before = forms.DateField(label="To day (UTC), not included", widget=forms.DateInput({"type": "date"}))
     format = forms.ChoiceField(label="Format", choices=_FORMATS, required=False)

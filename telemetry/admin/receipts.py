@@ -1,4 +1,4 @@
-"""The console's pages of the ledger: receipts as they were hashed."""
+"""Console pages of receipts, shown as they were hashed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BLOCKS = ("actor", "inputs", "evidence", "policy", "outcome")
 
 
 class ReceiptListFilters(CreatedWindow, ReceiptFilters):
-    """The documented filters, over a window that is bounded as everywhere: kinds have no index of their own."""
+    """Filters of the receipt list. The window is always bounded, because `kind` has no index of its own."""
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         cleaned = self.form.cleaned_data
@@ -89,7 +89,7 @@ class ReceiptAdmin(TenantAdmin):
 
     @action(Scope.TELEMETRY_READ)
     def verify(self, call: Call) -> Done:
-        """Hash the stored bytes again, and prove them against the signed log."""
+        """Hash the stored bytes again and verify them against the signed log."""
         parsed = ids.parse_public_id(ids.RECEIPT, call.key)
         receipt = self.rows(call.ctx).filter(id=parsed).first() if parsed else None
         if receipt is None:

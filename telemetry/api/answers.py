@@ -1,4 +1,4 @@
-"""What the endpoints of telemetry answer, as schemas for the OpenAPI document."""
+"""Response schemas of telemetry for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ CHECKPOINT: Final = representation(
     {
         "checkpoint_id": id_schema(ids.CHECKPOINT),
         "origin": {"type": "string", "description": "The log's name; it ends in the tenant's id."},
-        "tree_size": {"type": "integer", "description": "How many receipts the log holds."},
+        "tree_size": {"type": "integer", "description": "Number of receipts in the log."},
         "root_hash": {"type": "string", "description": "RFC 6962 tree hash, base64."},
         "signed_at": _INSTANT,
         "checkpoint": {"type": "string", "description": "The signed note, verbatim (c2sp.org/tlog-checkpoint)."},
         "verifier_keys": {
             "type": "array",
             "items": _TEXT,
-            "description": "The public keys that signed (vkeys, c2sp.org/signed-note). Compare them with what the "
-            "operator gave you on another way.",
+            "description": "The public keys that signed (vkeys, c2sp.org/signed-note). Compare them with the keys "
+            "that the operator gave you by other means.",
         },
     },
 )
@@ -58,26 +58,26 @@ RECEIPT_PROMISE: Final[dict[str, Any]] = {
         "promise": {
             "type": "string",
             "description": "A signed note (c2sp.org/signed-note): the receipts that this call wrote, each with the "
-            "hash of its leaf, will be in the tenant's log by the time it says. Keep it: `threada_verify.py promise` "
-            "shows whether it was kept.",
+            "hash of its leaf, will be in the tenant's log by the stated time. Save it: `threada_verify.py promise` "
+            "checks it against the log.",
         },
         "promise_key": {
             "type": "string",
-            "description": "A signed note of the sealer, which vouches for the key of the promise.",
+            "description": "A signed note of the sealer that endorses the key of the promise.",
         },
         "due_at": _INSTANT,
         "receipt_ids": {"type": "array", "items": id_schema(ids.RECEIPT)},
     },
-    "description": "Null until the sealer has vouched for the key, some seconds after the first start.",
+    "description": "Null until the sealer has endorsed the key, some seconds after the first start.",
 }
 INSTANCE_PROOF: Final = representation(
     "InstanceProof",
     {
         "origin": {"type": "string", "description": "The name of the instance's log."},
-        "tree_size": {"type": "integer", "description": "How many checkpoints the log holds, of all tenants."},
+        "tree_size": {"type": "integer", "description": "Number of checkpoints in the log, across all tenants."},
         "root_hash": {"type": "string", "description": "RFC 6962 tree hash, base64."},
         "signed_at": _INSTANT,
-        "checkpoint": {"type": "string", "description": "Its signed head, verbatim (c2sp.org/tlog-checkpoint)."},
+        "checkpoint": {"type": "string", "description": "The signed checkpoint, verbatim (c2sp.org/tlog-checkpoint)."},
         "verifier_keys": {"type": "array", "items": _TEXT, "description": "The public keys that signed."},
         "entry": {
             "type": "object",
@@ -85,14 +85,14 @@ INSTANCE_PROOF: Final = representation(
             "properties": {
                 "checkpoint_id": id_schema(ids.CHECKPOINT),
                 "checkpoint": {"type": "string", "description": "Your signed note: its exact bytes are the leaf."},
-                "index": {"type": "integer", "description": "Its place in the instance's log, from 0."},
-                "proof": {"type": "string", "description": "That it is there, as c2sp.org/tlog-proof has it."},
+                "index": {"type": "integer", "description": "Leaf index in the instance log, from 0."},
+                "proof": {"type": "string", "description": "Inclusion proof (c2sp.org/tlog-proof)."},
             },
         },
         "consistency": {
             **_MAYBE_TEXT,
-            "description": "With `since`: that the log of so many leaves is how this one began, as the body of "
-            "add-checkpoint in c2sp.org/tlog-witness. `threada_verify.py --consistency` reads it.",
+            "description": "With `since`: proof that the log of so many leaves is a prefix of this log, as the body of "
+            "add-checkpoint in c2sp.org/tlog-witness. Input for `threada_verify.py --consistency`.",
         },
     },
 )
@@ -100,8 +100,8 @@ PROOF: Final = Representation(
     "InclusionProof",
     {
         "type": "string",
-        "description": "A proof as c2sp.org/tlog-proof has it: index, path, and the checkpoint, verbatim. The leaf is "
-        "the receipt's canonical bytes.",
+        "description": "A proof in the format c2sp.org/tlog-proof: index, path, and the checkpoint, verbatim. The "
+        "leaf is the receipt's canonical bytes.",
     },
     media_type="text/plain",
 )
@@ -113,7 +113,7 @@ EXPORT: Final = representation(
         "export_id": id_schema(ids.EXPORT),
         "status": {
             "enum": [status.value for status in ExportStatus],
-            "description": "Poll until it is `ready`; small exports are ready in the first answer.",
+            "description": "Poll until it is `ready`. Small exports are ready in the first response.",
         },
         "format": {"enum": list(FORMATS)},
         "compression": {"enum": list(COMPRESSIONS)},
@@ -123,17 +123,17 @@ EXPORT: Final = representation(
         "requested_by": id_schema(ids.PRINCIPAL),
         "created_at": _INSTANT,
         "rows": {**_COUNT, "description": "Receipts written, so far or in all."},
-        "rows_expected": {"type": ["integer", "null"], "description": "An estimate, to tell progress by."},
+        "rows_expected": {"type": ["integer", "null"], "description": "An estimate, to show progress."},
         "size": {**_COUNT, "description": "Bytes of the file, so far or in all."},
         "sha256": {**_MAYBE_TEXT, "description": "SHA-256 of the file; its ETag too."},
         "failure": {
             "type": ["object", "null"],
             "properties": {"reason_code": _TEXT, "detail": _TEXT},
-            "description": "Why it failed; `POST …/retry` makes it again.",
+            "description": "Reason of the failure. `POST …/retry` writes the export again.",
         },
         "started_at": _MAYBE_INSTANT,
         "ready_at": _MAYBE_INSTANT,
-        "expires_at": {**_MAYBE_INSTANT, "description": "When its file is deleted."},
+        "expires_at": {**_MAYBE_INSTANT, "description": "Time when the file is deleted."},
         "download_url": _TEXT,
     },
 )
@@ -152,7 +152,7 @@ EVIDENCE: Final = Representation(
     {
         "type": "string",
         "description": "A zip of README.txt, receipts.ndjson, positions.txt, checkpoint.txt, tile/… "
-        "(c2sp.org/tlog-tiles), and instance.tlog-proof where the checkpoint is in the instance's log.",
+        "(c2sp.org/tlog-tiles), and instance.tlog-proof if the checkpoint is in the instance log.",
     },
     media_type="application/zip",
 )

@@ -1,4 +1,5 @@
-"""`/telemetry/exports/{id}/evidence` and `/telemetry/verifier`: an export that an outsider can check, and with what."""
+"""Endpoints `/telemetry/exports/{id}/evidence` and `/telemetry/verifier`: an export with its proof, and the
+verifier."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ class ExportEvidence(TenantView):
         ),
     )
     def get(self, request: Any, export_id: str) -> HttpResponseBase:
-        """Under the newest checkpoint. `threada_verify.py` checks it, without this system or its database."""
+        """The receipts are proven under the newest checkpoint.
+
+        `threada_verify.py` checks the archive without this system or its database.
+        """
         download = open_evidence(export_named(request, export_id))
         if request.method == "HEAD":
             return HttpResponse(status=download.status, headers=download.headers)
@@ -48,8 +52,10 @@ class Verifier(TenantView):
 
     @operation("downloadVerifier", "Download threada_verify.py", tag="Telemetry", answers={200: VERIFIER})
     def get(self, request: Any) -> HttpResponse:
-        """One file for Python 3.10 or newer, with the package `cryptography`. Whoever doubts this system gets it from
-        somewhere else: the same file is in the product's source."""
+        """One file for Python 3.10 or newer, with the package `cryptography`.
+
+        If you do not trust this system, get the file from the product's source instead: it is the same.
+        """
         return HttpResponse(
             verifier_source(),
             content_type=VERIFIER_TYPE,

@@ -1,4 +1,4 @@
-"""`/telemetry/exports`: taking receipts along."""
+"""Endpoints `/telemetry/exports`: files of receipts for download."""
 
 from __future__ import annotations
 
@@ -53,8 +53,10 @@ class TelemetryExports(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """A small export is `ready` in this answer; a larger one is made by a job: read it until it is `ready`. Its
-        file holds what had been committed when it was begun, and every download of it is the same."""
+        """A small export is `ready` in this response. A larger one is written by a job: read it until it is `ready`.
+
+        The file contains the receipts committed when writing started, and every download returns the same bytes.
+        """
         body = CREATE_EXPORT.check(request.data)
         filters = dict(body.get("filters", {}))
         filters.update({name: body[name] for name in ("created_after", "created_before") if name in body})
@@ -71,7 +73,11 @@ class TelemetryExportDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
 
     @operation(
-        "readExport", "Read an export: how far it is", tag="Telemetry", answers={200: EXPORT}, headers=("Retry-After",)
+        "readExport",
+        "Read an export and its progress",
+        tag="Telemetry",
+        answers={200: EXPORT},
+        headers=("Retry-After",),
     )
     def get(self, request: Any, export_id: str) -> Response:
         return _answer(export_named(request, export_id))
@@ -82,7 +88,7 @@ class CancelTelemetryExport(TenantView):
 
     @operation(
         "cancelExport",
-        "Stop making an export, or delete the file it has",
+        "Cancel an export or delete its file",
         tag="Telemetry",
         body=EMPTY,
         answers={200: EXPORT},
@@ -101,7 +107,7 @@ class RetryTelemetryExport(TenantView):
 
     @operation(
         "retryExport",
-        "Make a failed export again, with the same selection",
+        "Retry a failed export with the same selection",
         tag="Telemetry",
         body=EMPTY,
         answers={202: EXPORT},
@@ -122,15 +128,17 @@ class DownloadTelemetryExport(TenantView):
 
     @operation(
         "downloadExport",
-        "Download an export, or the rest of it",
+        "Download an export or a byte range of it",
         tag="Telemetry",
         answers={200: DOWNLOAD, 206: DOWNLOAD},
         headers=("ETag", "Accept-Ranges", "Content-Range"),
         reasons=("export_not_ready", "export_gone", "export_target_unavailable", "range_not_satisfiable"),
     )
     def get(self, request: Any, export_id: str) -> HttpResponseBase:
-        """Every download serves the same bytes. One that broke off goes on with `Range: bytes=<have>-` and
-        `If-Range: <ETag>` (206)."""
+        """Every download returns the same bytes.
+
+        Continue an interrupted download with `Range: bytes=<have>-` and `If-Range: <ETag>` (206).
+        """
         download = open_download(
             export_named(request, export_id),
             asked=request.META.get("HTTP_RANGE"),
@@ -143,14 +151,14 @@ class DownloadTelemetryExport(TenantView):
 
 
 def _answer(export: TelemetryExport, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """The export; while it is made, with the time after which to ask again."""
+    """Return the export as a response, with Retry-After while it is being written."""
     waits = ExportStatus(export.status) in (ExportStatus.REQUESTED, ExportStatus.RUNNING)
     retry = {"Retry-After": "1"} if waits else {}
     return Response(represent_export(export), status=status, headers={**(headers or {}), **retry})
 
 
 def export_named(request: Any, export_id: str, *, for_update: bool = False) -> TelemetryExport:
-    """The export that a path names. Raises `NotFound`."""
+    """Return the export that the path names. Raises `NotFound`."""
     rows = selectors.exports(request.auth)
     export = (rows.select_for_update() if for_update else rows).filter(id=path_id(ids.EXPORT, export_id)).first()
     if export is None:

@@ -1,4 +1,4 @@
-"""`/receipts/{id}/proof` and `/checkpoints`: what it takes to check a receipt without trust in the operator."""
+"""Endpoints `/receipts/{id}/proof` and `/checkpoints`: proofs that need no trust in the operator."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from threada_site.kernel.context import Scope
 
 @contextmanager
 def of_a_whole_log() -> Iterator[None]:
-    """What is proven inside needs rows of a log; where some are missing, `LogDoesNotHold`."""
+    """Translate `LogIncomplete` inside the context into the API error `LogDoesNotHold`."""
     try:
         yield
     except LogIncomplete as missing:
-        raise errors.LogDoesNotHold(f"It cannot be proven: {missing}.") from missing
+        raise errors.LogDoesNotHold(f"The proof cannot be built: {missing}.") from missing
 
 
 class ReceiptProof(TenantView):
@@ -43,7 +43,10 @@ class ReceiptProof(TenantView):
         reasons=("receipt_not_sealed", "log_does_not_hold"),
     )
     def get(self, request: Any, receipt_id: str) -> HttpResponse:
-        """Under the newest checkpoint. Keep it with the receipt: it stays valid, whatever happens here."""
+        """The proof is under the newest checkpoint.
+
+        Save it with the receipt: it stays valid independently of this system.
+        """
         receipt = selectors.receipts(request.auth).filter(id=path_id(ids.RECEIPT, receipt_id)).first()
         if receipt is None:
             raise errors.NotFound
@@ -57,7 +60,7 @@ class ReceiptProof(TenantView):
 
 
 class Checkpoints(TenantView):
-    """The signed heads of the tenant's log, newest first."""
+    """Signed checkpoints of the tenant's log, newest first."""
 
     scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
 
@@ -75,7 +78,7 @@ class Checkpoints(TenantView):
 
 
 class InstanceLog(TenantView):
-    """One log whose leaves are the checkpoints of all tenants: so that one who is dropped is missed."""
+    """The log whose leaves are the checkpoints of all tenants, so that a dropped tenant is detected."""
 
     scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
 
@@ -88,8 +91,10 @@ class InstanceLog(TenantView):
         reasons=("checkpoint_not_sealed", "log_does_not_hold"),
     )
     def get(self, request: Any) -> Response:
-        """Keep the head: whoever holds it can tell later that no tenant's log was dropped or rolled back. The proof is
-        of hashes, and tells nothing of other tenants."""
+        """Save the checkpoint: it proves later that no tenant's log was dropped or rolled back.
+
+        The proof consists of hashes and reveals nothing about other tenants.
+        """
         checkpoints = apply_filters(InstanceLogFilters, selectors.instance_checkpoints(), request)
         since = request.query_params.get("since")
         with of_a_whole_log():

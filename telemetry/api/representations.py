@@ -1,4 +1,4 @@
-"""How receipts and exports look in answers."""
+"""JSON representations of receipts, checkpoints, exports and summaries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from threada_site.kernel.clock import rfc3339
 
 
 def represent_event(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as an event: the projections that can be filtered by, its digest, and its body decoded."""
+    """Return a receipt as an event: its projections, its digest, and its decoded body."""
     return {
         "receipt_id": receipt.public_id,
         "kind": receipt.kind,
@@ -38,7 +38,7 @@ def represent_event(receipt: Receipt) -> dict[str, Any]:
 
 
 def represent_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A signed tree head: the note verbatim, and what it says."""
+    """Return a checkpoint: the signed note verbatim, and its values."""
     return {
         "checkpoint_id": checkpoint.public_id,
         "origin": checkpoint.origin,
@@ -51,7 +51,7 @@ def represent_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def represent_instance_proof(found: InstanceProof, *, consistency: str | None) -> dict[str, Any]:
-    """The head of the instance's log, and where the tenant's own checkpoint stands in it."""
+    """Return a checkpoint of the instance log and the position of the tenant's own checkpoint in it."""
     checkpoint, entry = found.checkpoint, found.entry
     return {
         "origin": checkpoint.origin,
@@ -71,7 +71,7 @@ def represent_instance_proof(found: InstanceProof, *, consistency: str | None) -
 
 
 def represent_export(export: TelemetryExport) -> dict[str, Any]:
-    """An export: how far it is, and where it can be downloaded."""
+    """Return an export with its progress and its download URL."""
     return {
         "export_id": export.public_id,
         "status": export.status,
@@ -95,7 +95,7 @@ def represent_export(export: TelemetryExport) -> dict[str, Any]:
 
 
 def represent_summary(summary: Summary, *, group_by: str | None) -> dict[str, Any]:
-    """Metrics over whole days (UTC), in total and by group."""
+    """Return the summary over whole days (UTC), in total and by group."""
     return {
         "created_after": rfc3339(summary.after),
         "created_before": rfc3339(summary.before),

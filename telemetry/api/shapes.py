@@ -1,4 +1,4 @@
-"""Request shapes of telemetry."""
+"""Request schemas of telemetry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/telemetry/summary`: metrics of governed work."""
+"""Endpoint `/telemetry/summary`: counts of governed work."""
 
 from __future__ import annotations
 

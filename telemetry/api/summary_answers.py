@@ -1,4 +1,4 @@
-"""What `/telemetry/summary` answers, as a schema for the OpenAPI document."""
+"""Response schema of `/telemetry/summary` for the OpenAPI document."""
 
 from __future__ import annotations
 

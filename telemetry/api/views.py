@@ -1,4 +1,4 @@
-"""`/telemetry/events` and `/receipts`: reading the ledger."""
+"""Endpoints `/telemetry/events` and `/receipts`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from threada_site.kernel.context import Scope
 
 
 class TelemetryEvents(TenantView):
-    """Receipts as events, newest first, over a bounded window."""
+    """Receipts as events, newest first, within a bounded window."""
 
     scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
 

@@ -1,6 +1,6 @@
-"""The formats of an export: each turns the stored bodies of receipts, and nothing else, into a file. Pure.
+"""Export formats. Each encodes the stored bodies of receipts, and nothing else, into a file. Pure.
 
-Whatever a file says about a receipt is read from its hashed bytes, so no format can say more than was sealed.
+All content of a file is read from the hashed bytes, so that no format can contain more than was sealed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ COMPRESSIONS: Final = ("none", "gzip")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format: what its files are called and served as.
+    """One format: name, file extension and media type.
 
-    `is_compressed_inside`: gzip is then a matter of the format's own pages, never of the whole file.
+    `is_compressed_inside`: gzip applies to the pages of the format, never to the whole file.
     """
 
     name: str
@@ -55,13 +55,16 @@ FORMATS: Final = MappingProxyType(
 
 
 def file_extension(format_name: str, compression: str) -> str:
-    """What the name of a file ends with, without the leading dot."""
+    """Return the extension of the file name, without the leading dot."""
     form = FORMATS[format_name]
     return f"{form.extension}.gz" if _is_wrapped(form, compression) else form.extension
 
 
 def media_type(format_name: str, compression: str) -> str:
-    """What a file is served as: a compressed one as gzip, since ranges count the bytes of the file."""
+    """Return the media type of a file.
+
+    A compressed file is served as gzip, because ranges count the bytes of the file.
+    """
     form = FORMATS[format_name]
     return "application/gzip" if _is_wrapped(form, compression) else form.media_type
 

@@ -1,8 +1,9 @@
 """CloudEvents 1.0 in the JSON event format (https://github.com/cloudevents/spec). Pure.
 
-Two framings: `CloudEventLinesEncoder`, one event in structured mode a line, and `CloudEventBatchEncoder`, the JSON array of the batch
-format. An event's `data` is the receipt's body, its bytes as they were hashed. The spec's extension attributes are
-lower-case letters and digits: `bodysha256`, `correlationid`, and for deliveries `sequence`.
+There are two framings: `CloudEventLinesEncoder` writes one event in structured mode per line, `CloudEventBatchEncoder`
+writes the JSON array of the batch format. The `data` of an event is the receipt's body, with the bytes that were
+hashed. Extension attributes: `bodysha256`, `correlationid`, and `sequence` for deliveries (lower-case letters and
+digits only).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ TYPE_PREFIX: Final = "threada."
 
 
 def event_bytes(body: bytes, **extensions: str | int) -> bytes:
-    """A receipt's body as one event in structured mode, without a line break."""
+    """Return a receipt's body as one event in structured mode, without a line break."""
     receipt: dict[str, Any] = orjson.loads(body)
     attributes: dict[str, Any] = {
         "specversion": "1.0",
@@ -39,7 +40,7 @@ def event_bytes(body: bytes, **extensions: str | int) -> bytes:
 
 
 def deleted_event_bytes(receipt_id: str, *, tenant: str, leaf_hash: bytes, **extensions: str | int) -> bytes:
-    """What stands in the place of a receipt that retention has deleted: its id and its leaf in the log (RFC 6962)."""
+    """Return the event that replaces a receipt deleted by retention: its id and its leaf hash in the log (RFC 6962)."""
     return orjson.dumps(
         {
             "specversion": "1.0",
@@ -53,7 +54,7 @@ def deleted_event_bytes(receipt_id: str, *, tenant: str, leaf_hash: bytes, **ext
 
 
 class CloudEventLinesEncoder:
-    """One event a line."""
+    """Encoder of one event per line."""
 
     def header(self) -> bytes:
         return b""
@@ -66,7 +67,7 @@ class CloudEventLinesEncoder:
 
 
 class CloudEventBatchEncoder:
-    """One JSON array; each event stands on a line of its own."""
+    """Encoder of one JSON array, with one event per line."""
 
     def __init__(self) -> None:
         self._is_first = True

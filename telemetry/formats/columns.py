@@ -1,4 +1,4 @@
-"""A receipt as one flat row: what is read out of its body for tables. Pure."""
+"""A receipt as one flat row of a table. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS: Final = (
 
 
 class Row(NamedTuple):
-    """In the order of `COLUMNS`; None where the receipt does not say."""
+    """Values in the order of `COLUMNS`; None if the receipt has no value."""
 
     receipt_id: str
     kind: str
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 def row_of(body: bytes) -> Row:
-    """The row of a receipt's body; the digest is computed from the bytes themselves."""
+    """Return the row of a receipt's body. The digest is computed from the given bytes."""
     receipt: dict[str, Any] = orjson.loads(body)
     subject, actor = receipt["subject"], receipt["actor"]
     return Row(

@@ -1,9 +1,9 @@
-"""CSV (RFC 4180) that no spreadsheet takes for formulas. Pure.
+"""CSV (RFC 4180) without formula injection. Pure.
 
-Every cell is quoted. A cell that a spreadsheet might evaluate gets an apostrophe in front: one that begins, after any
-white space or invisible characters, with `= + - @`, their full-width or small forms, or one that begins with TAB, CR
-or LF (OWASP, "CSV Injection"). The body is the same JSON value with semicolons written as `\\u003b`, since spreadsheets
-of some languages split cells there; its digest is of the stored bytes.
+Every cell is quoted. A cell that a spreadsheet might evaluate is prefixed with an apostrophe: one that begins, after
+any white space or invisible characters, with `= + - @`, their full-width or small forms, or one that begins with TAB,
+CR or LF (OWASP, "CSV Injection"). The body is the same JSON value with semicolons written as `\\u003b`, since
+spreadsheets of some languages split cells there. Its digest is that of the stored bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from telemetry.formats.columns import COLUMNS, row_of
 from telemetry.formats.encoder import Bodies
 from threada_site.kernel.clock import rfc3339
 
-# What Unicode calls white space, controls, and characters without width that spreadsheets skip.
+# Unicode white space, control characters and zero-width characters that spreadsheets skip.
 _UNSEEN: Final = r"\s\x00-\x1f\x7f-\xa0\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e"
 _UNSEEN_TOO: Final = r"\u2060-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
 _SIGNS: Final = r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212\u207a\u207b\u207c\u208a\u208b\u208c"
@@ -25,12 +25,12 @@ _DANGEROUS: Final = re.compile(rf"[\t\r\n]|[{_UNSEEN}{_UNSEEN_TOO}]*[{_SIGNS}|%]
 
 
 def neutralize_formula(cell: str) -> str:
-    """`cell`, with an apostrophe in front when a spreadsheet might evaluate it."""
+    """Return `cell`, prefixed with an apostrophe if a spreadsheet might evaluate it."""
     return f"'{cell}" if _DANGEROUS.match(cell) else cell
 
 
 class CsvEncoder:
-    """A header line, then one receipt a line."""
+    """Encoder of a header line, then one receipt per line."""
 
     def header(self) -> bytes:
         return _written([COLUMNS])

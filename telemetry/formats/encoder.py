@@ -1,4 +1,4 @@
-"""What every format is: bodies in, bytes out, in constant memory. Pure."""
+"""Interface of an export format: bodies in, bytes out, in constant memory. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ type Bodies = Sequence[bytes | memoryview]
 
 
 class Encoder(Protocol):
-    """Turns batches of receipt bodies, oldest first, into the bytes of a file. Used for one file."""
+    """Encodes batches of receipt bodies, oldest first, into the bytes of one file."""
 
     def header(self) -> bytes:
-        """What stands before the first batch."""
+        """Return the bytes before the first batch."""
 
     def encode(self, bodies: Bodies) -> bytes:
-        """The bytes of one batch (never empty); may hold back what belongs to a later one."""
+        """Return the bytes of one batch (never empty). May keep some bytes for a later batch."""
 
     def footer(self) -> bytes:
-        """What is held back, and what stands after the last batch."""
+        """Return the kept bytes and the bytes after the last batch."""

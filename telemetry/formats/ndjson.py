@@ -1,4 +1,4 @@
-"""NDJSON: one receipt a line, byte for byte as it was hashed. Canonical JSON holds no line break. Pure."""
+"""NDJSON: one receipt per line, byte for byte as it was hashed. Canonical JSON contains no line break. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from telemetry.formats.encoder import Bodies
 
 
 class NdjsonEncoder:
-    """The stored bodies, each ended by a line feed."""
+    """Encoder of the stored bodies, each followed by a line feed."""
 
     def header(self) -> bytes:
         return b""

@@ -1,11 +1,11 @@
 """Sealed receipts as OpenTelemetry log records (https://opentelemetry.io/docs/specs/otlp/, logs over HTTP). Pure.
 
-A record's body is the receipt's body as text: its UTF-8 bytes are those that were hashed. Whatever else a record says
-is read from them, but for its place in the log (`threada.sequence`, dense). Attributes have the names of
-OpenTelemetry's semantic conventions where there are such (`log.record.uid`, `user.id`, `user.roles`, `error.type`,
-`service.*`), and `threada.…` otherwise; one that a receipt does not have is absent.
+The body of a record is the receipt's body as text; its UTF-8 bytes are the hashed bytes. All other values of a record
+are read from the body, except the log index (`threada.sequence`, dense). Attributes use the names of OpenTelemetry's
+semantic conventions if there are any (`log.record.uid`, `user.id`, `user.roles`, `error.type`, `service.*`), and
+`threada.…` otherwise. Attributes without a value are omitted.
 
-Loads the protobuf classes of `opentelemetry-proto`: imported where something is sent to a collector, not before.
+Loads the protobuf classes of `opentelemetry-proto`. Imported only when receipts are sent to a collector.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SUBJECT: Final = {
 
 
 def request_bytes(records: Iterable[LogRecord], *, tenant_id: str, tenant: str, version: str) -> bytes:
-    """The message that a collector takes at `/v1/logs`: the records of one tenant."""
+    """Return the request message for `/v1/logs` of a collector: the records of one tenant."""
     resource = {
         "service.name": "threada",
         "service.version": version,
@@ -64,7 +64,10 @@ def request_bytes(records: Iterable[LogRecord], *, tenant_id: str, tenant: str, 
 
 
 def log_record(body: bytes, *, sequence: int, observed_at: datetime) -> LogRecord:
-    """A receipt. `observed_at` is when it is sent: a repetition has a later one, and the same `log.record.uid`."""
+    """Return the record of a receipt.
+
+    `observed_at` is the time of sending; a repeated record keeps its `log.record.uid`.
+    """
     receipt: dict[str, Any] = orjson.loads(body)
     severity, text = severity_of(receipt["kind"], receipt["outcome"])
     correlation_id = receipt.get("correlation_id") or ""
@@ -86,7 +89,8 @@ def log_record(body: bytes, *, sequence: int, observed_at: datetime) -> LogRecor
 def deleted_record(
     receipt_id: str, *, written_at: datetime, leaf_hash: bytes, sequence: int, observed_at: datetime
 ) -> LogRecord:
-    """What stands in the place of a receipt that retention has deleted: its id and its leaf in the log (RFC 6962)."""
+    """Return the record that replaces a receipt deleted by retention: its id and its leaf hash in the log (RFC
+    6962)."""
     return LogRecord(
         time_unix_nano=_nanoseconds(written_at),
         observed_time_unix_nano=_nanoseconds(observed_at),
@@ -98,7 +102,8 @@ def deleted_record(
 
 
 def severity_of(kind: str, outcome: Mapping[str, Any]) -> tuple[SeverityNumber.ValueType, str]:
-    """ERROR: something failed, or nobody knows; WARN: refused, denied, run out or stopped; INFO: the rest."""
+    """Return ERROR for failures and unknown outcomes, WARN for refusals, denials, expiries and stops, INFO for the
+    rest."""
     if _FAILED.fullmatch(kind):
         return _ERROR
     if _REFUSED.fullmatch(kind) or (kind == "policy.decided" and outcome.get("effect") == "deny"):
@@ -107,7 +112,7 @@ def severity_of(kind: str, outcome: Mapping[str, Any]) -> tuple[SeverityNumber.V
 
 
 def is_trace_id(correlation_id: str) -> bool:
-    """Whether it is a W3C trace id, as that of a request which brought a `traceparent` is."""
+    """Return True for a W3C trace id, which requests with a `traceparent` header have as correlation id."""
     return _TRACE_ID.fullmatch(correlation_id) is not None and correlation_id != "0" * 32
 
 

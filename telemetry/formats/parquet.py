@@ -1,4 +1,4 @@
-"""Apache ParquetEncoder, row group by row group. Pure. pyarrow is loaded when a file is made, never at start: it is large."""
+"""Apache Parquet, written by row groups. Pure. Imports pyarrow when a file is written, because the package is large."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _CODECS: Final = {"none": "snappy", "gzip": "gzip"}
 
 
 class ParquetEncoder:
-    """One row a receipt: `occurred_at` as timestamp (ms, UTC), `reason_codes` as a list, `body` as the stored bytes."""
+    """Encoder of one row per receipt: `occurred_at` as timestamp (ms, UTC), `reason_codes` as a list, `body` as stored
+    bytes."""
 
     def __init__(self, compression: str = "none") -> None:
         import pyarrow as pa
@@ -60,7 +61,7 @@ class ParquetEncoder:
 
 
 class _Sink:
-    """A file that is only written to, and hands over what was written."""
+    """A write-only file object that returns the bytes written since the last call of `drain`."""
 
     closed = False
 

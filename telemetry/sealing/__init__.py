@@ -1,4 +1,5 @@
-"""Sealing: queued receipts become leaves of their tenant's log, and the log's head is signed. Imports no Django.
+"""Sealing: queued receipts become leaves of their tenant's log, and a checkpoint of the log is signed. Imports no
+Django.
 
-The sealer is a process of its own that holds the signing key, so it carries little: psycopg, `telemetry.tlog`, files.
+The sealer is a separate process that owns the signing key, so it loads little: psycopg, `telemetry.tlog`, files.
 """

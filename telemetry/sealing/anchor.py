@@ -1,7 +1,7 @@
-"""What was signed, kept outside of the database: so that a database rolled back or forked since is found out.
+"""Signed checkpoints stored outside the database, so that a rolled back or forked database is detected.
 
-One directory a tenant, one file a day, one JSON object a line, only ever appended to. Only the newest file is needed;
-older ones may be archived or deleted. Two sealers on one machine share the files; on two machines each keeps its own.
+One directory per tenant, one file per day, one JSON object per line, append only. Only the newest file is needed; older
+files may be archived or deleted. Sealers on one machine share the files; each machine has its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from telemetry.tlog.texts import encoded
 
 @dataclass(frozen=True, slots=True)
 class AnchoredCheckpoint:
-    """The last thing kept of a log: a head that was signed, or one that an operator acknowledged to go on from."""
+    """The last record of a log: a checkpoint that was signed, or one that an operator acknowledged as the new start."""
 
     origin: str
     size: int
@@ -30,17 +30,17 @@ class AnchoredCheckpoint:
 
 
 class Anchor:
-    """The files of one instance under `directory`."""
+    """The files of one instance below `directory`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def is_empty(self) -> bool:
-        """Whether nothing was ever signed here."""
+        """Return True if nothing was ever signed on this machine."""
         return not self._directory.is_dir() or not any(self._directory.iterdir())
 
     def last(self, tenant: str) -> AnchoredCheckpoint | None:
-        """What was kept last for the log of `tenant` (its public id); None when nothing was."""
+        """Return the last record of the log of `tenant` (its public id), or None."""
         for file in sorted(self._directory.glob(f"{tenant}/*.ndjson"), reverse=True):
             line = _last_whole_line(file)
             if line is not None:
@@ -48,11 +48,12 @@ class Anchor:
         return None
 
     def append_checkpoint(self, tenant: str, note: str, *, at: datetime) -> None:
-        """Note that `note` is signed. It is on disk when this returns."""
+        """Record that `note` is signed. The record is on disk when the method returns."""
         self._append(tenant, {"at": at.isoformat(), "note": note}, day=at)
 
     def append_acknowledgement(self, tenant: str, checkpoint: AnchoredCheckpoint, *, reason: str, at: datetime) -> None:
-        """Note that an operator has looked, and that the log goes on from `head`, under its origin."""
+        """Record that an operator accepted `checkpoint` as the new start of the log, under the origin of that
+        checkpoint."""
         entry = {
             "origin": checkpoint.origin,
             "size": checkpoint.size,
@@ -67,12 +68,15 @@ class Anchor:
         files = sorted(folder.glob("*.ndjson"))
         name = f"{day:%Y-%m-%d}.ndjson"
         if files and files[-1].name > name:
-            name = files[-1].name  # a clock that was set back must not hide what is newest
+            name = files[-1].name  # a clock that was set back must not hide the newest record
         append_line(folder / name, json.dumps(entry))
 
 
 def append_line(path: Path, line: str, *, mode: int = 0o600) -> None:
-    """Append one line, whole and on disk, also beside others that do. What a crash left of a last line is cut off."""
+    """Append one line and flush it to disk.
+
+    Safe with concurrent writers; cuts off an incomplete last line left by a crash.
+    """
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
     try:
@@ -96,7 +100,7 @@ def append_line(path: Path, line: str, *, mode: int = 0o600) -> None:
 
 
 def _last_whole_line(path: Path) -> bytes | None:
-    """The last line that ends in a newline, or None. Lines are short: the last 256 KB hold one."""
+    """Return the last line that ends in a newline, or None. Lines are short, so the last 256 KB contain one."""
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(file.tell() - (1 << 18), 0))

@@ -1,8 +1,8 @@
-"""The log of the instance: every tenant's new checkpoint is a leaf, so that a tenant that is dropped is missed.
+"""Sealing of the instance log. Every new checkpoint of a tenant becomes a leaf, so that a dropped tenant is detected.
 
-Sealed in the rounds of the sealer, after the tenants' heads and by the same rules as their logs: compared with what was
-kept outside of the database, leaves committed, head signed, kept outside, written. A checkpoint is queued by the very
-statement that writes it, so a crash in between loses none and doubles none.
+Part of the sealer's rounds, after the tenants' checkpoints and by the same rules: compare with the anchor, commit
+leaves, sign the checkpoint, append it to the anchor, insert it. The statement that inserts a tenant's checkpoint also
+queues it, so that a crash in between neither loses nor duplicates one.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _CHECK_INTERVAL_S: Final = 10.0
 
 
 class IntervalLog(Protocol):
-    """Says what lasts once a minute, not every second."""
+    """Logs a lasting condition once a minute instead of every second."""
 
     def __call__(self, level: str, event: str, **fields: object) -> None: ...
 
 
 class InstanceSealer:
-    """Seals the instance's log by the sealer's connection. Several at once are harmless."""
+    """Seals the instance log through the sealer's connection. Several sealers at once are safe."""
 
     def __init__(
         self,
@@ -58,7 +58,10 @@ class InstanceSealer:
         self._is_alarm_closed = False
 
     def round(self, *, has_new: bool) -> None:
-        """Append what is queued and sign. Without anything new of this sealer's own, it looks every few seconds."""
+        """Append queued checkpoints and sign.
+
+        Without new checkpoints from this sealer, only checks the queue every few seconds.
+        """
         is_time = time.monotonic() - self._checked_at >= _CHECK_INTERVAL_S
         if not has_new and not is_time:
             return
@@ -69,7 +72,7 @@ class InstanceSealer:
         self.sign()
 
     def append(self) -> int:
-        """Move at most one batch of queued checkpoints into the log; how many."""
+        """Append at most one batch of queued checkpoints to the log. Return their number."""
         with self._store.locked() as is_mine:
             tree = self._check_tree() if is_mine else None
             if tree is None:
@@ -79,7 +82,8 @@ class InstanceSealer:
         return len(hashes)
 
     def sign(self, *, always: bool = False) -> SignedCheckpoint | None:
-        """Sign the head, if the log grew, if its last checkpoint is a heartbeat old, or `always`."""
+        """Sign a checkpoint if the log grew, if the last checkpoint is older than the heartbeat, or if `always` is
+        set."""
         with self._store.locked(waits=always) as is_mine:
             tree = self._check_tree() if is_mine else None
             if tree is None or tree.size == 0:
@@ -100,7 +104,7 @@ class InstanceSealer:
         return published
 
     def _check_tree(self) -> CompactRange | None:
-        """The log, if it is the one that was signed; None otherwise, said loudly."""
+        """Return the tree if it matches the signed log. Otherwise raise the alarm and return None."""
         try:
             tree = check_tree(self._anchor.last(INSTANCE), size=self._store.size(), read=self._store.reader())
         except SignedLogMismatch as broken:
@@ -112,8 +116,8 @@ class InstanceSealer:
                 f"instance_log_{broken.kind}",
                 **broken.as_fields(),
                 detail=broken.detail
-                or "The tenants' logs go on. The log of the instance does not, until the signed one is restored, or "
-                "until an operator goes on from what is there: manage.py acknowledge_log --instance.",
+                or "The tenants' logs are still sealed. The instance log is not, until the signed log is restored or "
+                "an operator accepts the current one: manage.py acknowledge_log --instance.",
             )
             return None
         if not self._is_alarm_closed:

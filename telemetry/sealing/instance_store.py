@@ -1,4 +1,4 @@
-"""The statements about the instance's log. Each belongs inside `locked`, its transaction, unless it says otherwise."""
+"""SQL statements of the instance log. Call each inside `locked`, unless its docstring says otherwise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 
-# Taken off the queue, kept word for word, and hashed: one statement. An entry whose checkpoint somebody deleted stays.
+# Dequeues, copies and hashes in one statement. A queue entry whose checkpoint was deleted stays in the queue.
 _APPEND_QUEUED: Final = """
 WITH due AS (
     SELECT q.id FROM telemetry_instancequeueentry q
@@ -54,7 +54,7 @@ _CLOSE_ALARM: Final = (
 
 
 class InstanceStore:
-    """The sealer's connection, for the instance's log."""
+    """Access to the instance log through the sealer's connection."""
 
     def __init__(self, store: LogStore) -> None:
         self._store = store
@@ -64,7 +64,7 @@ class InstanceStore:
         return self._store.connection
 
     def locked(self, *, waits: bool = False) -> AbstractContextManager[bool]:
-        """A transaction that alone may change the log; False when another sealer is at it."""
+        """Open a transaction with the exclusive lock of the log. Yields False if another sealer has the lock."""
         return self._store.locked(INSTANCE, waits=waits)
 
     def size(self) -> int:
@@ -74,12 +74,12 @@ class InstanceStore:
         return instance_node_reader(self._fetch)
 
     def append_queued(self, *, size: int, limit: int) -> list[bytes]:
-        """Put the oldest queued checkpoints behind the `size` leaves there are; their leaf hashes in order."""
+        """Append the oldest queued checkpoints after the `size` existing leaves. Return their leaf hashes in order."""
         rows = self._connection.execute(_APPEND_QUEUED, {"size": size, "limit": limit}).fetchall()
         return [row[0] for row in rows]
 
     def store_nodes(self, nodes: Sequence[Node]) -> None:
-        """Keep those of the completed nodes that stand on a kept level."""
+        """Insert the completed nodes whose level is a stored level."""
         levels, places, hashes = stored_nodes(nodes)
         if levels:
             self._connection.execute(_INSERT_NODES, [levels, places, hashes])
@@ -89,7 +89,7 @@ class InstanceStore:
         return NewestCheckpoint(rows[0][0], rows[0][1].partition("\n")[0], rows[0][2]) if rows else None
 
     def newest_note(self) -> tuple[int, str, datetime] | None:
-        """Size, note and instant of the newest head. Opens a transaction of its own."""
+        """Return size, note and time of the newest checkpoint. Opens its own transaction."""
         with self._store.platform_transaction():
             rows = self._fetch(_NEWEST, ())
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
@@ -108,11 +108,11 @@ class InstanceStore:
     def raise_alarm(
         self, kind: str, *, signed: tuple[int, bytes], found: tuple[int, bytes | None], at: datetime
     ) -> None:
-        """One open alarm, however often it is raised."""
+        """Insert an alarm, unless one is open."""
         self._connection.execute(_ALARM, [uuid_utils.compat.uuid7(), kind, *signed, *found, at])
 
     def close_alarm(self, *, reason: str, at: datetime) -> bool:
-        """Close the open alarm; whether there was one."""
+        """Close the open alarm. Return True if there was one."""
         return self._connection.execute(_CLOSE_ALARM, [at, reason]).rowcount > 0
 
     def _fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

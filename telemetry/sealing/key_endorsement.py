@@ -1,4 +1,5 @@
-"""The sealer vouches for the key that the web signs promises with: whoever trusts the one can check the other."""
+"""Endorsement of the inclusion promise key by the sealer: with the sealer's public key alone, promises can be
+verified."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _INSERT_ENDORSEMENT: Final = (
 
 
 class KeyEndorser:
-    """Keeps a note in the database about the promise key, signed by the keys that sign now."""
+    """Maintains a note in the database that endorses the promise key, signed by the current sealing keys."""
 
     def __init__(self, store: LogStore, *, key_file: KeyFile, promise_key: bytes | None) -> None:
         self._store = store
@@ -30,7 +31,7 @@ class KeyEndorser:
         self._done: list[str] = []
 
     def endorse_if_needed(self) -> bool:
-        """Sign a note if the newest is missing or signed by other keys; whether one was signed."""
+        """Sign an endorsement if the newest one is missing or signed by other keys. Return True if one was signed."""
         keys = self._key_file.keys()
         signers = [str(key.verifier_key(f"{key.name}/{PROMISE_KEY}")) for key in keys]
         if self._promise_key is None or signers == self._done:

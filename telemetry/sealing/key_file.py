@@ -1,8 +1,8 @@
-"""The signing keys, in a file that only the sealer reads.
+"""The file of signing keys, which only the sealer reads.
 
-One line a key, as Go's `note` package and its tools write them: `PRIVATE+KEY+name+id+base64(type, seed)`. The name is
-the instance's; each tenant's log signs under its own origin with the same key. Usually there is one line. During a
-change of keys there are two, and both sign.
+One key per line, in the format of Go's `note` package and its tools: `PRIVATE+KEY+name+id+base64(type, seed)`. The name
+is that of the instance; each tenant's log is signed under its own origin with the same key. Usually there is one line.
+During a key rotation there are two, and both sign.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _PREFIX: Final = "PRIVATE+KEY+"
 
 
 class KeyFileProblem(Exception):
-    """The key file is missing, unreadable, or open to others; the message says what to do."""
+    """The key file is missing, unreadable, or readable by others. The message says what to do."""
 
 
 class SigningKey:
-    """One key, under the instance's name."""
+    """One signing key under the name of the instance."""
 
     def __init__(self, name: str, private_key: Ed25519PrivateKey) -> None:
         self.name = checked_name(name)
@@ -36,7 +36,7 @@ class SigningKey:
 
     @classmethod
     def parse(cls, line: str) -> SigningKey:
-        """Read one line. Raises `MalformedText`."""
+        """Parse one line. Raises `MalformedText`."""
         name, plus, rest = line.removeprefix(_PREFIX).partition("+")
         key_id, second_plus, material = rest.partition("+")
         if not line.startswith(_PREFIX) or not plus or not second_plus:
@@ -54,12 +54,12 @@ class SigningKey:
         return f"{_PREFIX}{self.name}+{self.verifier_key(self.name).key_id.hex()}+{material}"
 
     def verifier_key(self, origin: str) -> VerifierKey:
-        """The public key under the name of a log."""
+        """Return the public key under the name of a log."""
         return VerifierKey(origin, self.private_key.public_key().public_bytes_raw())
 
 
 class KeyFile:
-    """The file at `path`, mode 0600, replaced as a whole and never edited in place."""
+    """The file at `path` with mode 0600. It is replaced as a whole and never edited in place."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,9 +70,9 @@ class KeyFile:
         return self.path.exists()
 
     def keys(self) -> tuple[SigningKey, ...]:
-        """The keys that sign now, the one to stay last. Read again whenever the file was replaced.
+        """Return the current signing keys; the one that stays after a rotation is last.
 
-        Raises `KeyFileProblem`.
+        Reads the file again after it was replaced. Raises `KeyFileProblem`.
         """
         try:
             state = self.path.stat()
@@ -93,7 +93,7 @@ class KeyFile:
         return self._keys
 
     def create(self, name: str) -> None:
-        """A first key, unless there is one. Whole or not at all, also when two processes start at once."""
+        """Create the first key unless the file exists. Atomic, also if two processes start at the same time."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = self._written([SigningKey.new(name)])
         try:
@@ -104,7 +104,7 @@ class KeyFile:
             temporary.unlink()
 
     def begin_rotation(self) -> tuple[SigningKey, SigningKey]:
-        """Let a new key sign beside the old one; both. One that was begun and not finished goes on."""
+        """Add a new key that signs alongside the old one. Return both. Continues a rotation that was not finished."""
         keys = self.keys()
         if len(keys) == 1:
             keys = (keys[0], SigningKey.new(keys[0].name))
@@ -112,7 +112,7 @@ class KeyFile:
         return keys[0], keys[-1]
 
     def finish_rotation(self) -> None:
-        """Let the newest key sign alone. The old private key is gone; its public key stands in the checkpoints."""
+        """Remove the old key, so that only the newest one signs. Checkpoints still contain the old public key."""
         self._written([self.keys()[-1]]).replace(self.path)
 
     def _written(self, keys: list[SigningKey]) -> Path:

@@ -1,4 +1,4 @@
-"""The places on this machine that checkpoints are published to."""
+"""Publication targets on this machine: a file and a Git repository."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GIT_SECONDS: Final = 30.0
 
 
 class AppendOnlyFile:
-    """One JSON object a line: tenant, size, instant, and the signed note."""
+    """A file with one JSON object per line: tenant, size, time, and the signed note."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -33,9 +33,9 @@ class AppendOnlyFile:
 
 
 class GitDirectory:
-    """A repository with one file a log, `<tenant>/checkpoint`, whose history is that of the log.
+    """A Git repository with one file per log, `<tenant>/checkpoint`, whose history is that of the log.
 
-    Made where there is none. Commits run its hooks, so that a `post-commit` hook can push.
+    Created if it does not exist. Commits run the repository's hooks, so that a `post-commit` hook can push.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +80,7 @@ class GitDirectory:
 
 
 def as_json(published: SignedCheckpoint) -> dict[str, object]:
-    """A checkpoint for receivers that read JSON."""
+    """Return a checkpoint for receivers that read JSON."""
     return {
         "tenant": published.tenant,
         "tree_size": published.size,

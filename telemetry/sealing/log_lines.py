@@ -1,4 +1,4 @@
-"""Log lines of the sealer, as the other processes write them: one JSON object a line, or text for a person watching."""
+"""Log lines of the sealer in the format of the other processes: one JSON object per line, or text for a terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Protocol, TextIO
 
 
 class Log(Protocol):
-    """Where the sealer says what happens."""
+    """Function that writes one log event of the sealer."""
 
     def __call__(self, level: str, event: str, **fields: Any) -> None: ...
 
 
 class LineLog:
-    """Writes to a stream what is at least as grave as `level` (a name as logging has them)."""
+    """Writes events of at least `level` (a name of the logging module) to a stream."""
 
     _ORDER = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 

@@ -1,7 +1,7 @@
-"""Reading the nodes of a log from its rows: leaves, and every eighth level above them.
+"""Nodes of a log, read from its rows: leaves, and every eighth level above them.
 
-A node between the kept levels is hashed from at most 128 kept ones, so whatever a proof needs is at most 256 short rows
-of each kept level, read in one statement: O(log n).
+A node between the stored levels is hashed from at most 128 stored ones, so that a proof needs at most 256 short rows of
+each stored level, read in one statement: O(log n).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from telemetry.tlog.tree import Node, NodeId
 LEVELS_APART: Final = 8
 
 type Fetch = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
-"""Runs a query with parameters written `%s` and hands over its rows."""
+"""Function that runs a query with `%s` parameters and returns its rows."""
 
 _READ: Final = """
 SELECT 0, l."index", l.hash
@@ -38,27 +38,27 @@ SELECT n.level, n."index", n.hash
 _INSTANCE_SIZE: Final = 'SELECT coalesce(max("index") + 1, 0) FROM telemetry_instancenode WHERE level = 0'
 
 type _Kept = tuple[int, int, int]
-"""A kept level, and the first of its nodes and the one after the last."""
+"""A stored level, the index of the first node, and the index after the last node."""
 
 
 def stored_nodes(nodes: Sequence[Node]) -> tuple[list[int], list[int], list[bytes]]:
-    """Levels, places and hashes of those that are kept as rows beside the leaves."""
+    """Return levels, positions and hashes of the nodes that are stored as rows in addition to the leaves."""
     kept = [node for node in nodes if node.id.level and node.id.level % LEVELS_APART == 0]
     return [node.id.level for node in kept], [node.id.position for node in kept], [node.hash for node in kept]
 
 
 class LogIncomplete(Exception):
-    """Rows of a log are missing that were there when it was sealed."""
+    """Rows of a log are missing that existed when the log was sealed."""
 
 
 def log_size(fetch: Fetch, tenant_id: uuid.UUID) -> int:
-    """How many leaves the log has."""
+    """Return the number of leaves of the log."""
     [(size,)] = fetch(_SIZE, [tenant_id])
     return int(size)
 
 
 def node_reader(fetch: Fetch, tenant_id: uuid.UUID) -> NodeReader:
-    """What proofs and roots of the tenant's log are made from. Reading raises `LogIncomplete`."""
+    """Return a reader of the nodes of the tenant's log, for proofs and roots. Reading raises `LogIncomplete`."""
 
     def rows_of(ranges: Sequence[_Kept]) -> Sequence[tuple[Any, ...]]:
         leaves = [kept for kept in ranges if kept[0] == 0]
@@ -77,13 +77,13 @@ def node_reader(fetch: Fetch, tenant_id: uuid.UUID) -> NodeReader:
 
 
 def instance_log_size(fetch: Fetch) -> int:
-    """How many leaves the instance's log has."""
+    """Return the number of leaves of the instance log."""
     [(size,)] = fetch(_INSTANCE_SIZE, [])
     return int(size)
 
 
 def instance_node_reader(fetch: Fetch) -> NodeReader:
-    """As `node_reader`, of the instance's log."""
+    """Return a reader of the nodes of the instance log. Reading raises `LogIncomplete`."""
 
     def rows_of(ranges: Sequence[_Kept]) -> Sequence[tuple[Any, ...]]:
         return fetch(_READ_INSTANCE, [[kept[place] for kept in ranges] for place in (0, 1, 2)])
@@ -101,7 +101,7 @@ def _reader(rows_of: Callable[[Sequence[_Kept]], Sequence[tuple[Any, ...]]]) -> 
 
 
 def _stored_range(node: NodeId) -> _Kept:
-    """The kept level at or below the node, and which of its nodes lie under it."""
+    """Return the stored level at or below the node, and the range of its nodes below the given one."""
     level = node.level - node.level % LEVELS_APART
     span = 1 << (node.level - level)
     return level, node.position * span, (node.position + 1) * span

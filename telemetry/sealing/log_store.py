@@ -1,4 +1,4 @@
-"""The statements of the sealer. Each method belongs inside `locked`, the transaction of one tenant's log."""
+"""SQL statements of the sealer. Call each method inside `locked`, the transaction of one tenant's log."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 from threada_site.database.role_names import PLATFORM
 
-# Plans go by index, whatever the statistics of a queue that fills and empties say. A commit is on disk before its head
-# is signed: a log whose last leaves a crash took would look rolled back.
+# Force index plans: statistics of a queue that fills and empties are unreliable. A commit must be on disk before its
+# tree head is signed: a log that loses its last leaves in a crash would look rolled back.
 _AS_SEALER: Final = (
     f"SET LOCAL ROLE {PLATFORM}; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; "
     "SET LOCAL enable_mergejoin = off; SET LOCAL synchronous_commit = on; SET LOCAL jit = off"
@@ -35,8 +35,8 @@ WITH RECURSIVE waiting AS (
       FROM waiting WHERE waiting.tenant_id IS NOT NULL)
 SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
 """
-# Taken off the queue, hashed from the bytes as they are stored, and put at the end of the log: one statement. Entries
-# without their receipt, or sealed before, stay where they are: their age raises the alarm.
+# Dequeues, hashes the stored bytes and appends to the log in one statement. Entries whose receipt is missing or already
+# sealed stay in the queue: their age raises the alarm.
 _APPEND_QUEUED: Final = """
 WITH due AS (
     SELECT q.id FROM telemetry_sealqueueentry q
@@ -73,7 +73,7 @@ _LOGS: Final = """
 SELECT t.id FROM tenancy_tenant t
  WHERE EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = t.id) ORDER BY t.id
 """
-# What says something new goes on into the log of the instance; so does the first of a log that is not in it yet.
+# A checkpoint with a change becomes a leaf of the instance log; so does the first one of a log without an entry.
 _SIGNED: Final = """
 WITH signed AS (
     INSERT INTO telemetry_checkpoint (id, tenant_id, size, root, note, verifier_keys, signed_at)
@@ -106,7 +106,7 @@ _FORGET: Final = "DELETE FROM telemetry_checkpointtarget WHERE name <> ALL(%s)"
 
 @dataclass(frozen=True, slots=True)
 class NewestCheckpoint:
-    """What the database says was signed last."""
+    """The newest checkpoint according to the database."""
 
     size: int
     origin: str
@@ -114,31 +114,38 @@ class NewestCheckpoint:
 
 
 class LogStore:
-    """One connection, in autocommit, of a login that may take the platform's role."""
+    """One connection in autocommit mode, of a login that may use the platform role."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
 
     @contextmanager
     def platform_transaction(self) -> Iterator[None]:
-        """A transaction that sees the rows of all tenants."""
+        """Open a transaction that sees the rows of all tenants."""
         with self.connection.transaction():
             self.connection.execute(_AS_SEALER)
             yield
 
     @contextmanager
     def locked(self, log: uuid.UUID | str, *, waits: bool = False) -> Iterator[bool]:
-        """A transaction that alone may change the log of a tenant, or the instance's; False when another is at it."""
+        """Open a transaction with the exclusive lock of one log. Yields False if another sealer has the lock.
+
+        `log` is a tenant's id or the name of the instance log.
+        """
         with self.platform_transaction():
             row = self.connection.execute(LOCK_FOR_SEALING if waits else _LOCK, [str(log)]).fetchone()
             yield waits or row == (True,)
 
     def waiting_tenants(self) -> list[uuid.UUID]:
-        """Who has receipts in the queue. Skips from tenant to tenant, however long the queue is."""
+        """Return the tenants with queued receipts.
+
+        Uses an index skip scan, so that the length of the queue does not matter.
+        """
         return self._ids(_WAITING)
 
     def unsigned_tenants(self, *, before: datetime) -> list[uuid.UUID]:
-        """Whose log has grown past its newest checkpoint, or whose newest checkpoint is as old as `before`."""
+        """Return the tenants whose log is longer than its newest checkpoint, or whose newest checkpoint is older than
+        `before`."""
         return self._ids(_UNSIGNED, [before])
 
     def tenants_with_logs(self) -> list[uuid.UUID]:
@@ -155,12 +162,12 @@ class LogStore:
         return node_reader(self._fetch, tenant_id)
 
     def append_queued(self, tenant_id: uuid.UUID, *, size: int, limit: int) -> list[bytes]:
-        """Move the oldest queued receipts behind the `size` leaves there are; their leaf hashes in order."""
+        """Append the oldest queued receipts after the `size` existing leaves. Return their leaf hashes in order."""
         rows = self.connection.execute(_APPEND_QUEUED, {"tenant": tenant_id, "size": size, "limit": limit}).fetchall()
         return [row[0] for row in rows]
 
     def store_nodes(self, tenant_id: uuid.UUID, nodes: Sequence[Node]) -> None:
-        """Keep those of the completed nodes that stand on a kept level."""
+        """Insert the completed nodes whose level is a stored level."""
         levels, places, hashes = stored_nodes(nodes)
         if levels:
             self.connection.execute(_INSERT_NODES, [tenant_id, levels, places, hashes])
@@ -170,7 +177,10 @@ class LogStore:
         return NewestCheckpoint(*row) if row else None
 
     def add_checkpoint(self, tenant_id: uuid.UUID, tree_head: SignedTreeHead, *, has_changed: bool) -> None:
-        """Keep a signed head. One that says nothing new, a heartbeat, is no leaf of the instance's log."""
+        """Insert a signed checkpoint.
+
+        Without `has_changed` it is a heartbeat, which does not become a leaf of the instance log.
+        """
         values = [
             uuid_utils.compat.uuid7(),
             tenant_id,
@@ -191,31 +201,31 @@ class LogStore:
         found: tuple[int, bytes | None],
         at: datetime,
     ) -> None:
-        """One open alarm a tenant, however often it is raised."""
+        """Insert an alarm of the tenant, unless one is open."""
         new_id = uuid_utils.compat.uuid7()
         self.connection.execute(_ALARM, [new_id, tenant_id, kind, *signed, *found, at])
 
     def close_alarm(self, tenant_id: uuid.UUID, *, reason: str, at: datetime) -> bool:
-        """Close the open alarm; whether there was one."""
+        """Close the open alarm. Return True if there was one."""
         return self.connection.execute(_CLOSE_ALARM, [at, reason, tenant_id]).rowcount > 0
 
     def newest_notes(self) -> list[tuple[uuid.UUID, int, str, datetime]]:
-        """The newest checkpoint of every log: tenant, size, note, instant."""
+        """Return tenant, size, note and time of the newest checkpoint of every log."""
         with self.platform_transaction():
             return self._fetch(_NOTES, ())  # type: ignore[return-value]
 
     def targets_published_at(self) -> dict[str, datetime]:
-        """When each target was told last."""
+        """Return the time of the last successful publication by target name."""
         with self.platform_transaction():
             return {row[0]: row[1] for row in self._fetch(_PUBLISHED_AT, ())}
 
     def save_target(self, *state: Any) -> None:
-        """How publishing to a target goes: name, published_at, failing_since, attempts, failure, detail."""
+        """Save the state of a target: name, published_at, failing_since, attempts, failure, detail."""
         with self.platform_transaction():
             self.connection.execute(_TARGET, [uuid_utils.compat.uuid7(), *state])
 
     def delete_targets(self, *, but: Sequence[str]) -> None:
-        """Targets that are not configured any more cannot fail."""
+        """Delete the states of all targets except `but`, so that removed targets are not reported as failing."""
         with self.platform_transaction():
             self.connection.execute(_FORGET, [list(but)])
 

@@ -1,4 +1,4 @@
-"""A mailbox that checkpoints are published to. Apart from the other targets: only who uses it loads it."""
+"""Publication of checkpoints by mail. A separate module, so that smtplib is loaded only if it is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAIL_SECONDS: Final = 20.0
 
 
 class MailPublisher:
-    """One message with the newest checkpoint of every log, by the mail server of `THREADA_SMTP_URL`."""
+    """Sends one message with the newest checkpoint of every log through the mail server of `THREADA_SMTP_URL`."""
 
     def __init__(self, address: str, *, server: str, sender: str) -> None:
         self._address = address
@@ -30,7 +30,7 @@ class MailPublisher:
         message["To"] = self._address
         message["Subject"] = f"Checkpoints of {len(batch)} logs, {batch[-1].at:%Y-%m-%d %H:%M} UTC"
         message.set_content(
-            "The signed heads of the logs, attached. Keep them: a log that was changed later cannot match them.\n"
+            "The signed checkpoints of the logs are attached. Save them: a log changed later does not match.\n"
         )
         for published in batch:
             name = f"{published.tenant}-{published.size}.checkpoint"

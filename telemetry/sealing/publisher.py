@@ -1,7 +1,7 @@
-"""Checkpoints, told to places that the operator of the database does not rule. Never in the way of sealing.
+"""Publication of checkpoints to targets outside the control of the database operator. Never delays sealing.
 
-Each target has a thread of its own and is told the newest checkpoint of every log: a newer one says all that an older
-one said, so what failed is not queued but overtaken, and is tried again with growing pauses.
+Each target has its own thread and receives the newest checkpoint of every log. A newer checkpoint supersedes an older
+one, so that a failed publication is not queued; the next attempt sends the newest, with growing pauses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECONDS_TO_END: Final = 2.0
 
 
 class PublishFailure(Exception):
-    """A target could not be told. `failure` is a word of the registry of failures, `detail` a sentence."""
+    """Publishing to a target failed. `failure` is a word of the registry of failures, `detail` a sentence."""
 
     def __init__(self, failure: str, detail: str) -> None:
         self.failure = failure
@@ -30,12 +30,12 @@ class PublishFailure(Exception):
 
 
 type Send = Callable[[Sequence[SignedCheckpoint]], None]
-"""Tells a target of these checkpoints, one a log. Raises `PublishFailure`, and nothing else."""
+"""Function that publishes these checkpoints, one per log. Raises only `PublishFailure`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to: `name` without any secret; told at most every `pause_s` seconds."""
+    """A target: `name` without any secret; `pause_s` is the minimum number of seconds between publications."""
 
     name: str
     send: Send
@@ -44,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """How publishing to a target goes."""
+    """Result of the last publications to a target."""
 
     name: str
     published_at: datetime | None = None
@@ -55,7 +55,7 @@ class TargetState:
 
 
 class Publisher:
-    """Tells one target in a thread of its own."""
+    """Publishes to one target in a separate thread."""
 
     def __init__(self, target: Target, *, log: Log, published_at: datetime | None = None) -> None:
         self._target = target
@@ -69,7 +69,7 @@ class Publisher:
         self.state = TargetState(target.name, published_at=published_at)
 
     def offer(self, published: SignedCheckpoint) -> None:
-        """Tell the target of this when its time comes; returns at once."""
+        """Queue a checkpoint for the next publication. Returns immediately."""
         with self._changed:
             self._waiting[published.tenant] = published
             self._changed.notify()
@@ -79,7 +79,7 @@ class Publisher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends soon; a target that does not answer is left behind."""
+        """Stop within seconds. A target that does not answer is abandoned."""
         with self._changed:
             self._stops = True
             self._changed.notify()
@@ -96,7 +96,7 @@ class Publisher:
                 self._succeeded(batch)
 
     def _due(self) -> list[SignedCheckpoint]:
-        """What to tell now; waits until there is something, and until it is time. Empty: stop."""
+        """Wait until there are checkpoints and the pause has passed, and return them. An empty list means stop."""
         with self._changed:
             while not self._stops:
                 left = self._not_before - time.monotonic()

@@ -1,4 +1,4 @@
-"""All targets together, beside the sealer: it hands over what it signed, and writes down how the targets fare."""
+"""All publishers of the sealer. The pool passes signed checkpoints to them and saves the state of each target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _SAVE_INTERVAL_S: Final = 10.0
 
 
 class PublisherPool:
-    """Publishers of `targets`. Their threads never touch the database; the sealer's own does, between rounds."""
+    """Publishers of `targets`.
+
+    Their threads never use the database; the sealer's thread saves their states between rounds.
+    """
 
     def __init__(self, targets: Sequence[Target], *, store: LogStore, log: Log) -> None:
         told = store.targets_published_at() if targets else {}
@@ -35,12 +38,12 @@ class PublisherPool:
             publisher.start()
 
     def offer(self, published: SignedCheckpoint) -> None:
-        """Hand a signed checkpoint to every target; returns at once."""
+        """Pass a signed checkpoint to every publisher. Returns immediately."""
         for publisher in self._publishers:
             publisher.offer(published)
 
     def save_states(self, store: LogStore) -> None:
-        """Keep the targets' states: failures at once, successes every few seconds."""
+        """Save the states of the targets: failures immediately, successes every few seconds."""
         is_time = time.monotonic() - self._kept_at >= _SAVE_INTERVAL_S
         for publisher in self._publishers:
             state = publisher.state

@@ -1,8 +1,7 @@
-"""Sealing: about once a second, what is queued goes into its tenant's log, and the grown log's head is signed.
+"""The sealer: about once a second, queued receipts are appended to their tenant's log, and grown logs get a checkpoint.
 
-In this order, so that a crash between any two steps loses nothing and doubles nothing: leaves are committed; then the
-head is signed, kept outside of the database, and only then written into it. A head that is kept outside and not in the
-database is signed once more at the next round.
+The order makes a crash between any two steps safe: commit the leaves; sign the checkpoint; append it to the anchor
+outside the database; insert it. A checkpoint that is anchored but not inserted is signed again in the next round.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _LOG_INTERVAL_S: Final = 60.0
 
 
 class Sealer:
-    """Seals all tenants' receipts by one connection. Another one at the same time, anywhere, is harmless."""
+    """Seals the receipts of all tenants through one connection. Several sealers at once, on any machine, are safe."""
 
     def __init__(
         self,
@@ -73,9 +72,9 @@ class Sealer:
         self._key_endorser = KeyEndorser(store, key_file=key_file, promise_key=promise_key)
 
     def round(self, *, seconds: float = 1.0) -> int:
-        """Seal what is queued, for at most `seconds`, and sign the heads of what grew or has rested for long.
+        """Seal queued receipts for at most `seconds`, and sign grown logs and logs whose heartbeat is due.
 
-        The number of receipts sealed. Without a usable key nothing is sealed.
+        Returns the number of sealed receipts. Without a usable key nothing is sealed.
         """
         try:
             self._key_file.keys()
@@ -103,7 +102,7 @@ class Sealer:
         return sealed
 
     def seal(self, tenant_id: uuid.UUID) -> int:
-        """Move at most one batch of queued receipts into the tenant's log; how many."""
+        """Append at most one batch of queued receipts to the tenant's log. Return their number."""
         with self._store.locked(tenant_id) as is_mine:
             tree = self._check_tree(tenant_id) if is_mine else None
             if tree is None:
@@ -113,7 +112,8 @@ class Sealer:
         return len(hashes)
 
     def sign(self, tenant_id: uuid.UUID, *, always: bool = False) -> SignedCheckpoint | None:
-        """Sign the head of the tenant's log, if it grew, if its last checkpoint is a heartbeat old, or `always`."""
+        """Sign a checkpoint if the log grew, if the last checkpoint is older than the heartbeat, or if `always` is
+        set."""
         tenant = ids.public_id(ids.TENANT, tenant_id)
         with self._store.locked(tenant_id, waits=always) as is_mine:
             tree = self._check_tree(tenant_id) if is_mine else None
@@ -140,7 +140,10 @@ class Sealer:
         return self._store.unsigned_tenants(before=datetime.now(UTC) - self._heartbeat)
 
     def _origin(self, tenant_id: uuid.UUID, tenant: str) -> str:
-        """The log's name never changes once it is signed under, but where an operator acknowledged a break."""
+        """Return the origin of the log.
+
+        It is constant after the first signature, except after an acknowledged break.
+        """
         kept = self._anchor.last(tenant)
         if kept is not None:
             return kept.origin
@@ -148,7 +151,7 @@ class Sealer:
         return newest.origin if newest else log_origin(self._key_file.keys()[-1].name, tenant)
 
     def _check_tree(self, tenant_id: uuid.UUID) -> CompactRange | None:
-        """The log as the database has it, if it is the one that was signed or has grown out of it; None otherwise."""
+        """Return the tree if it matches the signed log or extends it, else None."""
         kept = self._anchor.last(ids.public_id(ids.TENANT, tenant_id))
         try:
             tree = check_tree(kept, size=self._store.size(tenant_id), read=self._store.reader(tenant_id))
@@ -162,7 +165,7 @@ class Sealer:
         return tree
 
     def _refuse(self, tenant_id: uuid.UUID, broken: SignedLogMismatch) -> None:
-        """Seal and sign nothing of this tenant, and say so where it is heard."""
+        """Stop sealing for this tenant, and raise the alarm."""
         self._tenants_without_alarm.discard(tenant_id)
         signed = (broken.kept.size, broken.kept.root)
         self._store.raise_alarm(tenant_id, broken.kind, signed=signed, found=broken.found, at=datetime.now(UTC))
@@ -173,11 +176,11 @@ class Sealer:
             **broken.as_fields(),
             detail=broken.detail
             or "Nothing of this tenant is sealed or signed until the signed log is restored, or until an "
-            "operator goes on from what is there: manage.py acknowledge_log.",
+            "operator accepts the current one: manage.py acknowledge_log.",
         )
 
     def _log_at_intervals(self, level: str, event: str, **fields: object) -> None:
-        """Once a minute while it lasts, not every second."""
+        """Log an event at most once a minute while the condition lasts."""
         what = f"{event} {fields.get('tenant', '')}"
         now = time.monotonic()
         if now - self._said.get(what, float("-inf")) >= _LOG_INTERVAL_S:

@@ -1,4 +1,4 @@
-"""What sealing a tenant's log and the instance's have in common: is it the log that was signed, and its signed head."""
+"""Signed tree heads of a tenant's log and of the instance log: comparison with the anchor, and signing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MATCHES_AGAIN: Final = "The database holds the signed log again."
 
 @dataclass(frozen=True, slots=True)
 class SignedCheckpoint:
-    """A checkpoint that was signed. `tenant` is a public id, or the name of the instance's log."""
+    """A signed checkpoint. `tenant` is a public id, or the name of the instance log."""
 
     tenant: str
     size: int
@@ -35,7 +35,7 @@ type OnSigned = Callable[[SignedCheckpoint], None]
 
 
 class SignedLogMismatch(Exception):
-    """The rows are not the log that was signed, nor one that has grown out of it."""
+    """The rows are neither the signed log nor an extension of it."""
 
     def __init__(
         self, kind: str, kept: AnchoredCheckpoint, found: tuple[int, bytes | None], *, detail: str = ""
@@ -47,7 +47,7 @@ class SignedLogMismatch(Exception):
         super().__init__(kind)
 
     def as_fields(self) -> dict[str, object]:
-        """What was signed and what is there, for a line of the log."""
+        """Return the signed and the current state as fields of a log line."""
         size, root = self.found
         return {
             "signed_size": self.kept.size,
@@ -58,9 +58,9 @@ class SignedLogMismatch(Exception):
 
 
 def check_tree(kept: AnchoredCheckpoint | None, *, size: int, read: NodeReader) -> CompactRange:
-    """The tree of `size` leaves as the rows have it, if it continues what was kept of it elsewhere.
+    """Return the tree of `size` leaves as stored in the rows, if it extends the anchored checkpoint `kept`.
 
-    Raises `NotTheSignedLog`.
+    Raises `SignedLogMismatch`.
     """
     try:
         places = complete_nodes(0, size)
@@ -82,7 +82,7 @@ def check_tree(kept: AnchoredCheckpoint | None, *, size: int, read: NodeReader) 
 
 @dataclass(frozen=True, slots=True)
 class SignedTreeHead:
-    """A head as it is kept: what it says, the note, and the public keys that signed it."""
+    """A signed tree head: its values, the note, and the public keys that signed it."""
 
     size: int
     root: bytes
@@ -92,7 +92,10 @@ class SignedTreeHead:
 
 
 def sign_tree_head(tree: CompactRange, *, origin: str, keys: Sequence[SigningKey], at: datetime) -> SignedTreeHead:
-    """The head of `tree`, signed by every key under the log's name, and cosigned with the second by the newest."""
+    """Sign the head of `tree` with every key under the name of the log.
+
+    The newest key adds a cosignature, which contains the time.
+    """
     checkpoint = Checkpoint(origin, tree.size, tree.root())
     note = checkpoint.sign([Signer(origin, key.private_key) for key in keys])
     text = str(cosigned(note, keys[-1].name, keys[-1].private_key, at=at))

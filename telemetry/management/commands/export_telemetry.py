@@ -14,7 +14,7 @@ from threada_site.tenancy.management.base import TenantCommand
 
 class Command(TenantCommand):
     uses_keys = True
-    help = "Write a tenant's receipts to standard output; NDJSON is byte for byte what was hashed."
+    help = "Write a tenant's receipts to standard output. NDJSON contains the hashed bytes, unchanged."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
