@@ -25,7 +25,7 @@ from threada_site.runtime.workers import broker_check
 from threada_site.runtime.workers.broker_check import BROKER, register_worker, uses_other_broker
 from threada_site.runtime.workers.celery_app import celery_app
 from threada_site.runtime.workers.pools import all_pools
-from threada_site.runtime.workers.relay import Post
+from threada_site.runtime.workers.relay import ConfirmingPublisher
 from threada_site.tenancy.instance_models import Instance
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
@@ -126,7 +126,7 @@ def test_a_broker_that_has_lost_everything_gets_its_mark_back(machine: Machine) 
     with app.connection_for_write() as broker:
         broker.channel().exchange_delete(f"{machine.prefix}.instance.{marker}")
     assert uses_other_broker(app)
-    post = Post(app, marker=marker)
+    post = ConfirmingPublisher(app, marker=marker)
     post.send([])
     post.close()
     assert not uses_other_broker(app)

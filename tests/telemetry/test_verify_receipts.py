@@ -45,8 +45,8 @@ def test_what_was_left_alone_holds(verify: Verify, sealed: SealedLog) -> None:
     said = verify()
     origin = newest(sealed.tenant).origin
     key_id = sealed.sealing_setup.key_file.keys()[0].verifier_key(origin).key_id.hex()
-    line = f"acme: {sealed.size} receipts sealed, 3 waiting, 3 checkpoints, signed with {key_id}: every one holds"
-    instance = "instance: 3 checkpoints of tenants sealed, 0 waiting, 3 checkpoints of its own: every one holds"
+    line = f"acme: {sealed.size} receipts sealed, 3 waiting, 3 checkpoints, signed with {key_id}: all valid"
+    instance = "instance: 3 checkpoints of tenants sealed, 0 waiting, 3 checkpoints of its own: all valid"
     assert (said.code, said.err, said.lines) == (0, "", [line, instance])
     assert verify("--tenant", "acme").lines == [line]
 

@@ -59,7 +59,7 @@ def test_keys_are_rewrapped_and_contents_stay(office: Office, settings: Any) -> 
     again, _, _ = ended_case(office)
     assert again.subject_id == alice.subject_id
     contents |= stored_payloads()
-    assert rotate() == "2 keys wrapped anew."
+    assert rotate() == "2 keys rewrapped."
     after = people()
     assert after.keys() == before.keys() == {alice.subject_id, bob.subject_id}
     for person, (lookup, key, reference) in before.items():
@@ -67,7 +67,7 @@ def test_keys_are_rewrapped_and_contents_stay(office: Office, settings: Any) -> 
         assert after[person][1] != key
         assert after[person][2] == reference
     assert stored_payloads() == contents
-    assert rotate() == "0 keys wrapped anew."
+    assert rotate() == "0 keys rewrapped."
     assert people() == after
     settings.THREADA_PEOPLE_KEY = NEW
     assert office.item(alice).payload == payload()
@@ -119,7 +119,7 @@ def test_it_goes_on_where_it_was_ended(office: Office, settings: Any, monkeypatc
         with pytest.raises(KeyboardInterrupt):
             rotate()
     assert sum(people()[person] != before[person] for person in found) == 4
-    assert rotate() == "3 keys wrapped anew."
+    assert rotate() == "3 keys rewrapped."
     settings.THREADA_PEOPLE_KEY = NEW
     with unit_of_work(office.tenant.id):
         assert [keyring.subject_for(f"person {number}") for number in range(7)] == found
@@ -130,7 +130,7 @@ def test_what_no_key_opens_is_said_and_left(office: Office, settings: Any) -> No
         keyring.subject_for(ALICE)
     before = people()
     settings.THREADA_PEOPLE_KEY = f"{NEW} {OTHER}"
-    assert rotate().startswith("0 keys wrapped anew; 0 were in use: run it again. 1 could not be")
+    assert rotate().startswith("0 keys rewrapped; 0 were in use: run it again. 1 could not be")
     assert people() == before
 
 
@@ -160,10 +160,10 @@ def test_a_person_in_use_is_passed_over(office: Office, settings: Any, monkeypat
             cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(office.tenant.id)])
             cursor.execute("SELECT id FROM tenancy_datasubject WHERE id = %s FOR KEY SHARE", [alice.subject_id])
             assert cursor.fetchone() == (alice.subject_id,)
-        assert rotate().startswith("1 keys wrapped anew; 1 were in use")
+        assert rotate().startswith("1 keys rewrapped; 1 were in use")
         other.rollback()
     finally:
         other.close()
-    assert rotate() == "1 keys wrapped anew."
+    assert rotate() == "1 keys rewrapped."
     with unit_of_work(office.tenant.id):
         assert WorkItem.objects.get(id=alice.id).payload == payload()

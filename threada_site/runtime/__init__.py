@@ -1,1 +1,1 @@
-"""Running an instance: preparing it, its processes, and watching over them."""
+"""Operation of an instance: preparation, processes and supervision."""

@@ -1,4 +1,4 @@
-"""Preparing an instance: database, schema, demo tenant, and what a newcomer has to be told."""
+"""Preparation of an instance: database, schema, demo tenant, and the banner with first instructions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ type Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What `up` goes on with."""
+    """Results that `up` continues with."""
 
     banner: str
     embedded_root: str | None
@@ -64,7 +64,7 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True)
 class DemoSecrets:
-    """Shown once: the passwords of people and the token of a service."""
+    """Passwords of the demo members and the token of the demo service. They are shown once."""
 
     passwords: dict[str, str]
     token: str
@@ -72,9 +72,9 @@ class DemoSecrets:
 
 
 def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Preparation:
-    """Bring the instance to where its processes can start. Idempotent.
+    """Bring the instance to a state in which its processes can start. Idempotent.
 
-    Raises `NotSafeToRunError` and `EmbeddedPostgresError`.
+    Raise `NotSafeToRunError` and `EmbeddedPostgresError`.
     """
     _check_port(host, port)
     refuse_unless_web_is_apart(
@@ -91,7 +91,7 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     _tell_of_jobs_left(progress)
     made: DemoSecrets | None = None
     if with_demo and not Tenant.objects.filter(slug=DEMO).exists():
-        progress("seeding the tenant demo")
+        progress("creating the tenant demo")
         made = seed_demo()
     connection.close()
     base_url = settings.THREADA_PUBLIC_URL or f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
@@ -100,7 +100,7 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
 
 
 def seed_demo() -> DemoSecrets:
-    """The tenant `demo`: its documents, its people, and one service with a token. All in one transaction."""
+    """Create the tenant `demo` with its documents, its members and a service with a token, in one transaction."""
     ctx = founding_context(DEMO)
     passwords: dict[str, str] = {}
     with unit_of_work(ctx.tenant_id):
@@ -154,7 +154,8 @@ def _database(progress: Progress) -> tuple[str | None, bool]:
 
 
 def _take_settings_over(progress: Progress) -> None:
-    """`up` is where an instance is set up: its settings are those that hold from now on. Its keys are compared."""
+    """Make this machine's settings those of the instance. `up` sets an instance up, so its settings apply; keys are
+    compared."""
     changed = [name for name in differing_facts(with_settings=True) if name in SETTINGS]
     if changed:
         progress(f"taking over what was changed: {', '.join(changed)}")
@@ -162,14 +163,14 @@ def _take_settings_over(progress: Progress) -> None:
 
 
 def _tell_of_jobs_left(progress: Progress) -> None:
-    """After a switch of the engine: what waits with the other one is taken over by the worker."""
+    """Report jobs that were left with the other engine after a switch; the worker takes them over."""
     left = depth_left_behind()
     if left.waiting or left.running:
         progress(f"{left.waiting + left.running} jobs were left with {other_engine()}: the worker takes them over")
 
 
 def _restart_with_new_login() -> None:
-    """Settings were read before the login existed: begin again with it."""
+    """Run the command again: its settings were read before the login existed."""
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
@@ -191,16 +192,16 @@ def _banner(base_url: str, made: DemoSecrets | None, *, with_demo: bool) -> str:
         others = ", ".join(f"{name} / {password}" for name, password in made.passwords.items() if name != "admin")
         lines += [
             f"           user admin, password {made.passwords['admin']}",
-            f"           who decides in the demo (user / password): {others}",
+            f"           approvers of the demo (user / password): {others}",
             f"  API      {base_url}/docs",
             f"           token {made.token}",
-            "           These secrets are shown this once. The token holds the five documented scopes.",
+            "           These secrets are shown only once. The token has the five documented scopes.",
             "",
             "Hand in a request for work:",
             "",
             _curl(f"{base_url}/work-items", made.token, {**_ITEM, "payload": DEMO_PAYLOAD}),
             "",
-            "Have a work item approved by a person (this one is there already; the answer above names another):",
+            "Have a work item approved by a person (this one exists already; the answer above names another):",
             "",
             _curl(f"{base_url}/actions/execute", made.token, {"work_item_id": made.work_item_id, **_ACTION}),
         ]
@@ -209,7 +210,7 @@ def _banner(base_url: str, made: DemoSecrets | None, *, with_demo: bool) -> str:
         if with_demo:
             lines += [
                 "",
-                "  The tenant demo was here already, so no secret is printed again.",
+                "  The tenant demo already exists, so its secrets are not printed again.",
                 "  A new password: uv run manage.py changepassword admin",
                 f"  A new token:    uv run manage.py create_credential --tenant {DEMO} --principal {DEMO_CLIENT} \\",
                 f'                    --kind service --scopes "{" ".join(DOCUMENTED_SCOPES)}"',

@@ -1,4 +1,4 @@
-"""What every process asks before it works: is the database isolated, does the rule engine refuse what it must?"""
+"""Start-up checks of every process: database isolation, replicas, engine settings, keys and clock."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ log = structlog.get_logger("threada.startup")
 
 
 class NotSafeToRunError(RuntimeError):
-    """The instance must not run like this; the message says why."""
+    """The instance must not run in this state; the message says why."""
 
 
 def refuse_unless_safe(*, works: bool = True) -> None:
-    """Raise `NotSafeToRunError` when the settings of the engine cannot be right, the login could see other tenants'
-    rows, a replica is none, or the rule engine is not hardened. `works`: whether this process is to run jobs."""
+    """Raise `NotSafeToRunError` if the process must not run.
+
+    That is the case if the engine's settings are invalid, the login could see rows of other tenants, a replica is not
+    one, or the rule engine is not hardened. `works`: True if the process runs jobs.
+    """
     problem = engine_problem(works=works)
     if problem:
         raise NotSafeToRunError(f"Threada refuses to run: {problem}.")
@@ -32,8 +35,8 @@ def refuse_unless_safe(*, works: bool = True) -> None:
 
 
 def refuse_unless_of_this_instance() -> None:
-    """Raise `NotSafeToRunError` when a key or a setting differs from that of the other machines; warn of a clock that
-    does."""
+    """Raise `NotSafeToRunError` if a key or setting differs from the other machines'. Log a warning if the clock
+    differs."""
     differing = differing_facts(with_settings=True)
     if differing:
         raise NotSafeToRunError("\n".join(["This machine does not join:", *map(difference, differing)]))
@@ -43,7 +46,7 @@ def refuse_unless_of_this_instance() -> None:
 
 
 def refuse_unless_web_is_apart(web_url: str) -> None:
-    """Raise `NotSafeToRunError` when the login that `up` would give the web may do what the other one is for."""
+    """Raise `NotSafeToRunError` if the web's login could take a role that is reserved for the platform login."""
     if not settings.THREADA_HAS_PLATFORM_LOGIN:
         return
     if not web_url:

@@ -1,7 +1,7 @@
-"""Watching over an instance's processes on one machine. Holds no Django: it is what stays in memory of `manage.py up`.
+"""Supervisor of the processes of one machine. It loads no Django, because `manage.py up` keeps it in memory.
 
-`up` prepares the instance and replaces itself with this module. The processes run in `up`'s session, each in a process
-group of its own, so that Ctrl-C reaches the supervisor alone and everything is ended in order.
+`up` prepares the instance and then replaces itself with this module. Each process runs in its own process group within
+the session of `up`, so that Ctrl-C reaches only the supervisor and everything is stopped in order.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ _STEADY_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What to run. `embedded_root` is the data directory of the embedded server, when that is in use;
-    `stops_database`: this `up` started it, so it ends it. `drain_s`: the web takes as long before
-    it ends. `banner` is printed once the web process answers."""
+    """Processes to run.
+
+    `embedded_root`: data directory of the embedded server, if that is used. `stops_database`: True if this `up` started
+    it and so stops it. `drain_s`: seconds for which the web keeps serving before it ends. `banner`: printed once the
+    web answers.
+    """
 
     commands: dict[str, list[str]]
     health_url: str
@@ -43,7 +46,7 @@ class Assignment:
 
 
 class Supervisor:
-    """Starts the processes, says when they are ready, restarts those that end, and ends them all."""
+    """Starts the processes, reports when they are ready, restarts those that end, and stops them all."""
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
@@ -52,7 +55,7 @@ class Supervisor:
         self._stop = threading.Event()
 
     def run(self) -> int:
-        """Run until a signal asks to stop. The exit status: 0 when asked, 1 when it never became ready."""
+        """Run until a signal asks to stop. Return exit status 0 then, and 1 if the web process never became ready."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
         try:
@@ -73,7 +76,7 @@ class Supervisor:
             self._assignment.commands[name],
             stdin=subprocess.DEVNULL,
             process_group=0,
-            # Two heaps for all threads of a process: glibc's one a thread keeps a few megabytes more, for nothing.
+            # Two heaps per process: glibc's default of one per thread costs a few megabytes more without benefit.
             env={"MALLOC_ARENA_MAX": "2", **os.environ, "THREADA_READY_FILE": self._assignment.ready_file},
         )
         self._started_at[name] = time.monotonic()
@@ -127,7 +130,7 @@ class Supervisor:
 
 
 def take_over(assignment: Assignment) -> None:
-    """Replace this process with a supervisor. Its banner holds secrets, so the assignment goes through a pipe."""
+    """Replace this process with a supervisor. The banner contains secrets, so the assignment goes through a pipe."""
     reader, writer = os.pipe()
     os.set_inheritable(reader, True)
     os.write(writer, json.dumps(asdict(assignment)).encode())
@@ -138,7 +141,7 @@ def take_over(assignment: Assignment) -> None:
 
 
 def main(descriptor: int) -> int:
-    """Read the assignment that `take_over` left in the pipe, and run it."""
+    """Read the assignment that `take_over` wrote into the pipe, and run it."""
     with os.fdopen(descriptor, "rb") as pipe:
         data: dict[str, Any] = json.load(pipe)
     return Supervisor(Assignment(**data)).run()

@@ -1,4 +1,4 @@
-"""`THREADA_CHECKPOINT_TARGETS`, read: where the sealer publishes checkpoints. Imports no Django."""
+"""Parsing of `THREADA_CHECKPOINT_TARGETS`: where the sealer publishes checkpoints. Imports no Django."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ANSWER_BYTES: Final = 65_536
 
 
 class Webhook:
-    """POSTs `{"checkpoints": […]}` by the one outbound transport; any 2xx is a success.
+    """Publisher that POSTs `{"checkpoints": […]}` with the shared outbound transport. Any 2xx answer is a success.
 
-    The transport is loaded when it is first needed: an instance without webhooks does not carry it.
+    The transport is loaded on first use, so that an instance without webhooks does not load it.
     """
 
     def __init__(self, url: str, *, allow: Iterable[str]) -> None:
@@ -47,8 +47,10 @@ class Webhook:
 
 
 def checkpoint_targets() -> list[Target]:
-    """The targets that the environment names. One that cannot be understood fails like one that cannot be reached:
-    sealing goes on, and metrics and log say so."""
+    """Return the targets that the environment names.
+
+    An invalid target fails like an unreachable one: sealing continues, and metrics and log report the failure.
+    """
     return [_usable(word) for word in words("THREADA_CHECKPOINT_TARGETS")]
 
 
@@ -65,10 +67,10 @@ def _usable(word: str) -> Target:
 
 
 def read_target(word: str) -> Target:
-    """`file:/path`, `git:/path`, `mailto:somebody@example.org`, `https://…`.
+    """Parse `file:/path`, `git:/path`, `mailto:somebody@example.org` or `https://…`. Raise `ValueError`.
 
-    Files and webhooks are told at once, repositories once a minute, mailboxes once a day unless
-    `THREADA_CHECKPOINT_MAIL_HOURS` says otherwise. Raises `ValueError`.
+    Files and webhooks are published to at once, repositories once a minute, mailboxes once a day unless
+    `THREADA_CHECKPOINT_MAIL_HOURS` says otherwise.
     """
     parts = urlsplit(word)
     path = Path(unquote(parts.path))

@@ -1,4 +1,4 @@
-"""Which key seals: all sealers of an instance sign with one; the first to start made it. Imports no Django."""
+"""Agreement on the sealing key: all sealers of an instance sign with one key, made by the first to start. No Django."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SEALING_KEY: Final = "THREADA_SEALING_KEY_FILE"
 
 
 class OtherSealingKey(Exception):
-    """This machine's key is not the one that the instance is sealed with."""
+    """This machine's key differs from the sealing key of the instance."""
 
 
 def settle_sealing_key(connection: psycopg.Connection[Any], key_file: KeyFile, *, accepted: bool = False) -> None:
-    """Compare this machine's key with the one written down, and write it down where none is.
+    """Compare this machine's key with the recorded one, and record it if none is recorded.
 
-    `accepted`: write it down in any case. Public keys are no secrets: they stand there as they are. Raises
-    `OtherSealingKey`, and `KeyFileProblem` where there is no usable key.
+    `accepted`: record it in any case. Public keys are no secrets and are stored as they are. Raise `OtherSealingKey`,
+    and `KeyFileProblem` if there is no usable key.
     """
     keys = key_file.keys()
     names = tuple(str(key.verifier_key(key.name)) for key in keys)
@@ -39,7 +39,8 @@ def settle_sealing_key(connection: psycopg.Connection[Any], key_file: KeyFile, *
 
 
 def make_first_key(connection: psycopg.Connection[Any], key_file: KeyFile, *, name: str) -> bool:
-    """A key for an instance that has none; whether it was made. Of two machines that start at once, one makes it."""
+    """Create a key for an instance that has none. Return True if it was created. Of two machines that start at the same
+    time, one creates it."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {PLATFORM}")
         if recorded(cursor, SEALING_KEY) is not None:
@@ -50,7 +51,7 @@ def make_first_key(connection: psycopg.Connection[Any], key_file: KeyFile, *, na
 
 
 def clock_skew(connection: psycopg.Connection[Any]) -> float:
-    """By how many seconds this machine's clock is ahead of the database's."""
+    """Return the seconds by which this machine's clock is ahead of the database's."""
     before = time.time()
     row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
     return skew(before, float(row[0]), time.time()) if row else 0.0

@@ -1,6 +1,6 @@
-"""The sealer's process. Runs without Django: it holds the signing key and little else.
+"""The sealer process. It runs without Django: it holds the signing key and little else.
 
-`manage.py sealer` comes here straight away, before Django is loaded.
+`manage.py sealer` calls it directly, before Django is loaded.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ NAME_WITHOUT_PUBLIC_URL: Final = "threada.localhost"
 
 
 def sealing_key_file() -> KeyFile:
-    """Where the signing key lies."""
+    """Return the file of the signing key."""
     return KeyFile(Path(text("THREADA_SEALING_KEY_FILE") or DATA_DIR / "keys" / "sealing_key"))
 
 
 def sealing_anchor() -> Anchor:
-    """What was signed, outside of the database."""
+    """Return the record of signed checkpoints that is stored outside the database."""
     return Anchor(Path(text("THREADA_ANCHOR_DIR") or DATA_DIR / "checkpoints"))
 
 
 def instance_name() -> str:
-    """What the logs of a new instance are called; later it stands in the key file and never changes."""
+    """Return the log name of a new instance. Once it is in the key file, it never changes."""
     return text("THREADA_LOG_NAME") or urlsplit(text("THREADA_PUBLIC_URL")).hostname or NAME_WITHOUT_PUBLIC_URL
 
 
 def sealer_conninfo() -> str:
-    """Where the sealer connects: a login of its own where there is one, otherwise the product's."""
+    """Return where the sealer connects: with the platform's login if there is one, otherwise with the application's."""
     url = text("THREADA_PLATFORM_DATABASE_URL") or text("DATABASE_URL")
     if url:
         return make_conninfo(**connection_parameters(url, DATA_DIR))
@@ -64,13 +64,13 @@ def sealer_conninfo() -> str:
 
 
 def line_log() -> LineLog:
-    """The sealer's log lines, as the settings of logs say."""
+    """Return the sealer's logger, configured by the log settings."""
     readable = text("THREADA_LOG_FORMAT", "text" if sys.stderr.isatty() else "json") == "text"
     return LineLog(sys.stderr, level=text("THREADA_LOG_LEVEL", "INFO").upper(), readable=readable)
 
 
 class SealerProcess:
-    """Seals by one connection, makes a new one when that is lost, and goes on."""
+    """Sealer with one database connection; it reconnects when the connection is lost."""
 
     def __init__(self, log: LineLog) -> None:
         self._log = log
@@ -85,7 +85,7 @@ class SealerProcess:
         self._stop.set()
 
     def run(self, *, interval_s: float, once: bool) -> int:
-        """Until asked to stop; with `once`, until the queue is empty."""
+        """Seal until asked to stop; with `once`, until the queue is empty. Return the exit status."""
         while not self._stop.is_set():
             try:
                 with psycopg.connect(
@@ -139,7 +139,8 @@ class SealerProcess:
         return True
 
     def _promise_key(self) -> bytes | None:
-        """The public half of what the web signs promises with; None, said, where this account may not read it."""
+        """Return the public half of the key that signs inclusion promises. Log a warning and return None if it cannot
+        be read."""
         try:
             return inclusion_promise_public_key(key("promise_key"))
         except OSError as error:
@@ -147,13 +148,14 @@ class SealerProcess:
             return None
 
     def _make_first_key(self, store: LogStore) -> None:
-        """Only where nothing was ever signed: a key that is lost is not replaced in silence."""
+        """Create a key if nothing was ever signed. A lost key is never replaced silently."""
         is_new = not self._key_file.exists() and self._anchor.is_empty() and not store.was_ever_signed()
         if is_new and make_first_key(store.connection, self._key_file, name=instance_name()):
             self._log("info", "sealing_key_made", path=str(self._key_file.path))
 
     def _compare_keys(self, store: LogStore) -> None:
-        """Once, before anything is signed. Without a usable key nothing is, and the sealer says so itself."""
+        """Compare keys once, before anything is signed. Without a usable key nothing is signed, and the sealer reports
+        that itself."""
         if not self._is_compared:
             with contextlib.suppress(KeyFileProblem):
                 settle_sealing_key(store.connection, self._key_file)
@@ -166,12 +168,12 @@ class SealerProcess:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`manage.py sealer`."""
+    """Run `manage.py sealer`."""
     parser = argparse.ArgumentParser(
         prog="manage.py sealer",
-        description="Seal receipts about once a second and sign checkpoints. Two at once, anywhere, are harmless.",
+        description="Seal receipts about once a second and sign checkpoints. Running several is safe.",
     )
-    parser.add_argument("--once", action="store_true", help="seal what is queued, sign, and end")
+    parser.add_argument("--once", action="store_true", help="seal what is queued, sign, and exit")
     parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds between rounds (1)")
     options = parser.parse_args(arguments)
     process = SealerProcess(line_log())

@@ -1,4 +1,4 @@
-"""How the web server is started. Pure, like whoever starts it."""
+"""Command line of the web server. Pure Python, because its callers load no Django."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 def web_command(
     *, host: str, port: int, processes: int, application: str = "threada_site.wsgi:application", drain_s: float = 0.0
 ) -> list[str]:
-    """The command line of the web server. `drain_s`: how long it goes on serving once it is asked to stop."""
+    """Return the command line of the web server. `drain_s`: seconds for which it keeps serving once asked to stop."""
     return [
         sys.executable,
         "-m",

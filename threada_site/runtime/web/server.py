@@ -1,10 +1,10 @@
-"""The web server's main process: granian, with an end that loses no request.
+"""Main process of the web server: granian, with a shutdown that loses no request.
 
-It loads the application and serves nothing itself: its workers are forks of it, so that what is loaded once lies in
-memory once. It opens no connection, and nothing of the application runs in it.
+It loads the application and serves nothing itself. Its workers are forks, so that loaded code is in memory once. It
+opens no connection, and no code of the application runs in it.
 
-Asked to stop, it first says so at /readyz and goes on serving, so that a balancer sends its requests elsewhere before
-the connections are closed.
+Asked to stop, it first reports that at /readyz and keeps serving, so that a load balancer sends requests elsewhere
+before connections are closed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 SECONDS_TO_END: Final = 10
-"""For requests that are still at work when connections are closed."""
+"""Time for requests in progress when connections are closed."""
 
 
 class Server(MPServer):
-    """Granian, which waits `drain_s` between being asked to stop and stopping; asked again, it stops at once."""
+    """Granian that waits `drain_s` between being asked to stop and stopping. Asked again, it stops at once."""
 
     def __init__(self, *, drain_s: float, stopping: Path, **options: Any) -> None:
         super().__init__(**options)
@@ -39,7 +39,7 @@ class Server(MPServer):
         self._is_asked = False
 
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
-        """Ctrl-C goes to the workers too, so that there is nothing to wait for."""
+        """Start draining, or stop at once on Ctrl-C, which reaches the workers too."""
         stop = super().signal_handler_interrupt
         if self._is_asked or not self._drain_s or args[:1] == (signal.SIGINT,):
             stop(*args, **kwargs)

@@ -1,1 +1,1 @@
-"""The worker processes of both job engines."""
+"""Worker processes of both job engines."""

@@ -23,7 +23,7 @@ from threada_site.tenancy.instance_record import Fact, recorded, settle
 
 BROKER: Final = "THREADA_BROKER_URL"
 PATIENCE_S: Final = outbox.LEASE_S + 5.0
-"""Others that work elsewhere may be dead: after their lease nobody hears of them any more."""
+"""Workers that use another broker may be dead: they count as dead once their lease has expired."""
 OTHER_BROKER: Final = (
     "THREADA_BROKER_URL and THREADA_BROKER_PREFIX lead to a place where the other workers of this instance are not: "
     "jobs would wait where nobody takes them. Bring both settings of the other machines here. To move the instance to "
@@ -35,10 +35,11 @@ log = structlog.get_logger("threada.worker")
 
 
 def register_worker(app: Celery, *, name: str, is_asked_to_stop: Callable[[], bool]) -> str | None:
-    """Wait for the broker, and be one of those that work there; the marker of the place. None when asked to stop.
+    """Wait for the broker, register as a worker there, and return the name of the marker. Return None when asked to
+    stop.
 
-    `name`: what this worker is called until its processes have names of their own. Raises `NotSafeToRunError` when
-    others work elsewhere.
+    `name`: name of this worker until its processes have names of their own. Raise `NotSafeToRunError` if the other
+    workers use another broker.
     """
     is_away, missing_since = False, 0.0
     while not is_asked_to_stop():
@@ -59,20 +60,23 @@ def register_worker(app: Celery, *, name: str, is_asked_to_stop: Callable[[], bo
 
 
 def uses_other_broker(app: Celery) -> bool:
-    """Whether the instance's marker is missing here although others work. Raises one of `BROKER_AWAY`."""
+    """Return True if the instance's marker is missing on this broker while other workers run. Raise one of
+    `BROKER_AWAY`."""
     with _connected(app) as broker, transaction.atomic(), connection.cursor() as cursor:
         marker = recorded(cursor, BROKER)
         return bool(marker and not _has_marker(broker, marker) and outbox.living_workers())
 
 
 def declare_marker(channel: Any, marker: str) -> None:
-    """An exchange that nothing is sent to: all nodes of a cluster know it, and it outlives them. Idempotent."""
+    """Declare the marker exchange. All nodes of a cluster know it, and it survives them. Idempotent."""
     channel.exchange_declare(queue_name(f"instance.{marker}"), "fanout", durable=True, auto_delete=False)
 
 
 def _register(app: Celery, name: str) -> str:
-    """The marker of this place, where this worker counts as one that works from now on; nothing when others work
-    elsewhere. The row of what all agree on is locked meanwhile: of two that are first, one decides."""
+    """Register this worker and return the marker, or "" if other workers use another broker.
+
+    The row of the instance's facts is locked meanwhile: of two first workers, one decides.
+    """
     with _connected(app) as broker, transaction.atomic(), connection.cursor() as cursor:
         marker = recorded(cursor, BROKER)
         if not marker or not _has_marker(broker, marker):
@@ -86,7 +90,7 @@ def _register(app: Celery, name: str) -> str:
 
 
 def _connected(app: Celery) -> Any:
-    """A connection of Kombu's for a few questions."""
+    """Return a Kombu connection for a few requests."""
     made = app.connection_for_write(
         heartbeat=0, connect_timeout=4, transport_options={"read_timeout": 5, "write_timeout": 5}
     )

@@ -1,4 +1,5 @@
-"""Celery, bound to the registry of tasks: a message names a job of the outbox, and whoever takes the row runs it."""
+"""Celery application bound to the registry of tasks. A message names a job of the outbox; the process that takes the
+row runs it."""
 
 from __future__ import annotations
 
@@ -24,14 +25,14 @@ from threada_site.runtime.workers.pools import WorkerPool
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
 BROKER_AWAY: Final = (OSError, AMQPError, KombuError)
 PATIENCE_S: Final = 20.0
-"""For as long a worker asks again for a database that is away, before it leaves a job to its lease."""
+"""Seconds for which a worker retries while the database is away, before it leaves a job to its lease."""
 TRIES_WITHOUT_DATABASE: Final = 10
 
 log = structlog.get_logger("threada.worker")
 
 
-class Bench:
-    """What one process has taken. Threads of a pool share it."""
+class JobRunner:
+    """Jobs that one process runs. Shared by the threads of its pool."""
 
     def __init__(self) -> None:
         self.worker = ""
@@ -43,10 +44,10 @@ class Bench:
             return sorted(self._running)
 
     def carry_out(self, token: str) -> None:
-        """Run the job of this token, if it is to be had; settle its row, whatever becomes of it."""
+        """Run the job of this token if it can be taken, and settle its row in any case."""
         close_old_connections()
         try:
-            job = _patiently(lambda: outbox.take(token, worker=self.worker))
+            job = _with_database_retries(lambda: outbox.take(token, worker=self.worker))
             if job is None:
                 return
             with self._lock:
@@ -66,19 +67,19 @@ class Bench:
             run_task(job.task, job.arguments, is_asked_to_stop=_is_asked_to_stop)
         except Exception as error:
             log.exception("job_failed", task=job.task, attempt=job.attempts)
-            connection.close()  # it may be what failed
+            connection.close()  # the connection may be the cause
             pause_s = _pause_after(job, error)
             if pause_s is not None:
-                _patiently(lambda: outbox.put_back(job, worker=self.worker, pause_s=pause_s))
+                _with_database_retries(lambda: outbox.put_back(job, worker=self.worker, pause_s=pause_s))
                 return
-        _patiently(lambda: outbox.finish(job, worker=self.worker))
+        _with_database_retries(lambda: outbox.finish(job, worker=self.worker))
 
 
-bench: Final = Bench()
+job_runner: Final = JobRunner()
 
 
 def celery_app(pools: Sequence[WorkerPool]) -> Celery:
-    """The application: one quorum queue for each pool, one Celery task for each of ours."""
+    """Return the Celery application: one quorum queue for each pool, one Celery task for each registered task."""
     app = Celery("threada", set_as_current=False, fixups=[])
     app.conf.update(
         broker_url=settings.THREADA_BROKER_URL,
@@ -118,17 +119,18 @@ def celery_app(pools: Sequence[WorkerPool]) -> Celery:
 
 
 def queue_name(pool: str) -> str:
-    """What the broker calls it. Several instances may share a broker under different prefixes."""
+    """Return the broker's name for the queue of a pool. Several instances may share a broker under different
+    prefixes."""
     return f"{settings.THREADA_BROKER_PREFIX}.{pool}"
 
 
 @signals.setup_logging.connect
 def _keep_our_logging(**_signal: Any) -> None:
-    """With a listener here, Celery sets up no logging of its own."""
+    """Do nothing. With a receiver connected, Celery sets up no logging of its own."""
 
 
 def _carry_out(self: Task) -> None:
-    bench.carry_out(str(self.request.id))
+    job_runner.carry_out(str(self.request.id))
 
 
 def _is_asked_to_stop() -> bool:
@@ -136,7 +138,7 @@ def _is_asked_to_stop() -> bool:
 
 
 def _pause_after(job: outbox.Taken, error: Exception) -> int | None:
-    """Seconds until a job that failed is begun again; None when it is not."""
+    """Return the seconds until a failed job runs again, or None if it does not."""
     known = all_tasks()[job.task]
     if job.attempts < known.attempts:
         return known.pause_after(job.attempts)
@@ -144,8 +146,8 @@ def _pause_after(job: outbox.Taken, error: Exception) -> int | None:
     return 1 if is_database_away and job.attempts < TRIES_WITHOUT_DATABASE else None
 
 
-def _patiently[T](operation: Callable[[], T]) -> T:
-    """What asks the database, again and again while it is away. Raises one of `DATABASE_AWAY` in the end."""
+def _with_database_retries[T](operation: Callable[[], T]) -> T:
+    """Call `operation` and retry while the database is away. Raise one of `DATABASE_AWAY` when the time is over."""
     ends = time.monotonic() + PATIENCE_S
     while True:
         try:

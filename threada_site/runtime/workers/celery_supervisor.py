@@ -1,7 +1,7 @@
-"""The worker of the engine with a broker: a relay and one Celery worker for each group of pools, forked from here.
+"""Worker of the engine with a broker: a relay and one Celery worker for each group of pools, forked from this process.
 
-Everything is loaded once and shared; this process opens no connection and runs no thread, so it may fork at any time.
-A child that dies is followed by another, which first gives back what the dead one had taken.
+Code is loaded once and shared. This process opens no connection and runs no thread, so it may fork at any time. A child
+that dies is replaced by another, which first returns the jobs of the dead one.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from threada_site.runtime.workers.relay import relay
 SECONDS_TO_END: Final = 12.0
 RESTART_AFTER_S: Final = 1.0
 RELAY: Final = "relay"
-_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG, of Linux
+_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG (Linux)
 
 log = structlog.get_logger("threada.worker")
 
 
 class WorkerSupervisor:
-    """The children of one worker, by what they do."""
+    """The child processes of one worker, by kind."""
 
     def __init__(self, concurrency: int) -> None:
         self._pools = all_pools(concurrency)
@@ -52,7 +52,8 @@ class WorkerSupervisor:
         self._is_asked = False
 
     def run(self) -> bool:
-        """Until a signal asks to stop; True then. Raises `NotSafeToRunError` when others work on another broker."""
+        """Run until a signal asks to stop, and return True. Raise `NotSafeToRunError` if the other workers use another
+        broker."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
         name = _name(self._own, "joining", uuid.uuid4().hex[:12])
@@ -86,7 +87,7 @@ class WorkerSupervisor:
             return
         status = 1
         try:
-            status = self._live(kind, _name(os.getpid(), kind, salt), before)
+            status = self._run_child(kind, _name(os.getpid(), kind, salt), before)
         except BaseException:
             log.exception("child_failed", child=kind)
         finally:
@@ -94,7 +95,7 @@ class WorkerSupervisor:
             sys.stderr.flush()
             os._exit(status)
 
-    def _live(self, kind: str, name: str, before: str) -> int:
+    def _run_child(self, kind: str, name: str, before: str) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         _die_with_parent()
@@ -133,12 +134,12 @@ class WorkerSupervisor:
 
 
 def _name(pid: int, kind: str, salt: str) -> str:
-    """What a child is called in the rows that it holds; the salt tells it from another with a number used again."""
+    """Return the name of a child in the rows it owns. The salt distinguishes processes with the same number."""
     return f"{socket.gethostname()[:60]}:{pid}:{kind}:{salt}"
 
 
 def _give_back(name: str, *, is_relay: bool) -> None:
-    """What a dead child held: its part as relay, or the jobs that it had taken."""
+    """Return what a dead child owned: the relay lease, or the jobs it had taken."""
     try:
         if is_relay:
             publication.release_relay_lease(name)
@@ -151,7 +152,8 @@ def _give_back(name: str, *, is_relay: bool) -> None:
 
 
 def _die_with_parent() -> None:
-    """At once, where the system can; a child looks for itself besides."""
+    """Let the kernel kill this child when its parent dies. Linux only; elsewhere a child checks for its parent
+    itself."""
     if sys.platform == "linux":
         prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
         prctl(_DIE_WITH_PARENT, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""One process of a worker: a Celery worker with threads, for the pools that run here."""
+"""One process of a worker: a Celery worker with threads, for the pools that run in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from celery.worker.consumer import Consumer
 from django.db import connection
 
 from threada_site.jobs.engines import outbox_jobs as outbox
-from threada_site.runtime.workers.celery_app import DATABASE_AWAY, bench, queue_name
+from threada_site.runtime.workers.celery_app import DATABASE_AWAY, job_runner, queue_name
 from threada_site.runtime.workers.pools import WorkerPool
 
 BEAT_EVERY_S: Final = 3.0
@@ -28,7 +28,7 @@ log = structlog.get_logger("threada.worker")
 
 
 class PoolConsumer(Consumer):
-    """Celery's, without what it would make of quorum queues to delay messages: when a job is due, the outbox knows."""
+    """Celery's consumer without delayed delivery through quorum queues: the outbox knows when a job is due."""
 
     class Blueprint(Consumer.Blueprint):
         default_steps = [
@@ -37,7 +37,7 @@ class PoolConsumer(Consumer):
 
 
 class PoolWorker(Worker):
-    """Celery's, with the signals of a child: SIGTERM ends it once its jobs are done."""
+    """Celery's worker with the signals of a child process: SIGTERM ends it once its jobs are done."""
 
     def install_platform_tweaks(self, worker: Any) -> None:
         signal.signal(signal.SIGTERM, _ask_to_stop)
@@ -45,11 +45,11 @@ class PoolWorker(Worker):
 
 
 def run_pools(app: Celery, pools: Sequence[WorkerPool], *, name: str, parent: int) -> int:
-    """Work until asked to stop; the exit status. `name`: what this process is called in the rows that it takes."""
-    bench.worker = name
+    """Run jobs until asked to stop, and return the exit status. `name`: name of this process in the rows it takes."""
+    job_runner.worker = name
     heart = threading.Thread(target=_beat, args=(pools, parent), name="heart", daemon=True)
     heart.start()
-    # It warns of root for the sake of messages that run code; ours are read as JSON alone, and name a job.
+    # Celery warns when root reads messages that can run code. These messages are plain JSON and only name a job.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     worker = PoolWorker(
         app=app,
@@ -73,13 +73,13 @@ def _ask_to_stop(*_signal: Any) -> None:
 
 
 def _beat(pools: Sequence[WorkerPool], parent: int) -> None:
-    """Say every few seconds that this process lives, and what it runs. Without its parent it ends."""
+    """Record every few seconds that this process is alive and what it runs. End the process if its parent is gone."""
     told = {pool.name: {"slots": pool.slots, "capacity": pool.capacity} for pool in pools}
     pause = threading.Event()
     while True:
         if os.getppid() != parent:
             os._exit(1)
-        _try(lambda: outbox.beat(bench.worker, pools=told, running=bench.running()))
+        _try(lambda: outbox.beat(job_runner.worker, pools=told, running=job_runner.running()))
         pause.wait(BEAT_EVERY_S)
 
 

@@ -19,8 +19,11 @@ from threada_site.jobs.enqueue import (
 
 @dataclass(frozen=True, slots=True)
 class WorkerPool:
-    """`slots`: jobs side by side in one worker. Where a broker is between: `process`, which of a worker's processes
-    runs them, and `ahead`, how many messages may wait there besides, so that no slot waits for the relay."""
+    """A group of queues with slots of its own.
+
+    `slots`: concurrent jobs in one worker. With a broker, also `process`: the worker process that runs the pool, and
+    `ahead`: messages that may wait there, so that no slot waits for the relay.
+    """
 
     name: str
     queues: tuple[str, ...]
@@ -34,8 +37,8 @@ class WorkerPool:
 
 
 def all_pools(concurrency: int) -> tuple[WorkerPool, ...]:
-    """The pools of one worker. `concurrency`: slots for executions. Where pools share a queue, the first is filled
-    before the second."""
+    """Return the pools of one worker. `concurrency`: slots for executions. Of pools that share a queue, the first is
+    filled first."""
     return (
         WorkerPool("first", (FIRST_QUEUE,), 2, "first"),
         WorkerPool("executions", (FIRST_QUEUE, EXECUTION_QUEUE), concurrency, "executions", ahead=concurrency),

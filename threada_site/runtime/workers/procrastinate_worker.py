@@ -37,7 +37,8 @@ log = structlog.get_logger("threada.worker")
 
 
 async def work(*, concurrency: int) -> bool:
-    """Run jobs until a signal asks to stop; True then. False when the queue was lost: the caller exits non-zero."""
+    """Run jobs until a signal asks to stop, and return True. Return False if the queue was lost; the caller exits
+    non-zero."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,11 +52,11 @@ async def work(*, concurrency: int) -> bool:
 
 
 def _bind(app: App, bound: Task) -> None:
-    """Have procrastinate know a task of the registry."""
+    """Register a task of the registry with procrastinate."""
 
     def carry_out(job: JobContext, **arguments: Any) -> None:
         if bound.cron:
-            arguments.pop("timestamp", None)  # procrastinate hands periodic tasks the second they are for
+            arguments.pop("timestamp", None)  # procrastinate passes periodic tasks their due time
         run_task(bound.name, arguments, is_asked_to_stop=job.should_abort)
 
     retry = RetryStrategy(max_attempts=bound.attempts - 1, linear_wait=bound.pause_s) if bound.attempts > 1 else False
@@ -67,15 +68,17 @@ def _bind(app: App, bound: Task) -> None:
 
 
 def _connector() -> PsycopgConnector:
-    """Each call is one statement and so its own transaction, which needs neither BEGIN nor COMMIT. No connection is
-    tried before it is used: one that is lost ends the worker, and a supervisor starts it again."""
+    """Return a connector whose calls are single statements and so need neither BEGIN nor COMMIT.
+
+    Connections are not checked before use. A lost one ends the worker, and a supervisor starts it again.
+    """
     return PsycopgConnector(
         kwargs=connector_params(),
         pool_factory=lambda **options: AsyncConnectionPool(**{**options, "check": None}),
         configure=_commit_each_statement,
         min_size=1,
         max_size=4,
-        max_idle=10,  # seconds; each connection at rest costs PostgreSQL some 5 MB
+        max_idle=10,  # seconds; each idle connection costs PostgreSQL about 5 MB
     )
 
 
@@ -84,7 +87,7 @@ async def _commit_each_statement(connection: AsyncConnection[Any]) -> None:
 
 
 async def _run(pools: WorkerPools, asked: asyncio.Event) -> None:
-    """Until asked to stop, or until a part ends by itself."""
+    """Run all parts until asked to stop, or until one of them ends."""
     parts = [asyncio.create_task(part, name=name) for name, part in pools.parts().items()]
     stop = asyncio.create_task(asked.wait())
     await asyncio.wait([*parts, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -97,7 +100,7 @@ async def _run(pools: WorkerPools, asked: asyncio.Event) -> None:
 
 
 class WorkerPools:
-    """The pools of one worker, and what tells them of jobs."""
+    """The pools of one worker, and the tasks that wake them."""
 
     def __init__(self, app: App, *, concurrency: int) -> None:
         self._app = app
@@ -120,12 +123,12 @@ class WorkerPools:
                 self._by_queue.setdefault(queue, []).append(worker)
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """All that runs side by side. Each runs until it is cancelled, or lost its connection."""
+        """Return everything that runs concurrently. Each part runs until it is cancelled or loses its connection."""
         pools: dict[str, Coroutine[Any, Any, None]] = {name: worker.run() for name, worker in self.workers.items()}
         return {**pools, "notifications": self._listen(), "due jobs": self._look(), "clock": self._keep_time()}
 
     async def _listen(self) -> None:
-        """Jobs enqueued now, by one connection for all pools."""
+        """Receive notifications of new jobs, on one connection for all pools."""
         await self._app.job_manager.listen_for_jobs(on_notification=self._on_notification, queues=list(self._by_queue))
 
     async def _on_notification(self, *, channel: str, notification: Notification) -> None:
@@ -133,7 +136,7 @@ class WorkerPools:
             await worker.tell(channel=channel, notification=notification)
 
     async def _look(self) -> None:
-        """Jobs enqueued for later, or of which no notification came, by one statement for all pools."""
+        """Find due jobs that were scheduled for later or not notified of, with one statement for all pools."""
         due = partial(self._app.connector.execute_query_all_async, _DUE, queues=list(self._by_queue))
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -142,21 +145,21 @@ class WorkerPools:
                     worker.wake()
 
     async def _keep_time(self) -> None:
-        """Periodic jobs are enqueued by one for all pools; which of several workers does it, the database decides."""
+        """Enqueue periodic jobs, once for all pools. The database decides which of several workers does it."""
         await PeriodicDeferrer(registry=self._app.periodic_registry).worker()
 
 
 class PoolWorker(Worker):
-    """Works jobs off when it is told that there may be some."""
+    """A procrastinate worker that looks for jobs when it is told that there may be some."""
 
     def wake(self) -> None:
-        """Look whether there is a job."""
+        """Look for a job now."""
         self._new_job_event.set()
 
     async def tell(self, *, channel: str, notification: Notification) -> None:
-        """Hand on what PostgreSQL notified of: a new job, or one that should stop."""
+        """Pass on a notification of PostgreSQL: a new job, or one that should stop."""
         await self._handle_notification(channel=channel, notification=notification)
 
     async def _periodic_deferrer(self) -> None:
-        # Enqueues none. A side task that returned would end the watch over the others, so this one waits.
+        # Enqueues nothing, and waits: if a side task returned, procrastinate would stop watching the others.
         await asyncio.Event().wait()

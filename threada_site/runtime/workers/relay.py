@@ -1,4 +1,5 @@
-"""The relay: publishes what is due, with confirms, and enqueues periodic tasks. One at a time; the others wait."""
+"""The relay: publishes due jobs with confirms and enqueues periodic tasks. One process is the relay; others stand
+by."""
 
 from __future__ import annotations
 
@@ -33,9 +34,9 @@ FULL_PAUSE_S: Final = 0.1
 log = structlog.get_logger("threada.relay")
 
 
-class Post:
-    """A channel of the broker that confirms what it has taken over. `marker`: of the place where this instance works,
-    put there again where the broker has lost it."""
+class ConfirmingPublisher:
+    """Channel to the broker with publisher confirms. `marker`: the instance's marker exchange, declared again if
+    lost."""
 
     def __init__(self, app: Celery, *, marker: str) -> None:
         self._app = app
@@ -47,9 +48,9 @@ class Post:
         self._refused: set[int] = set()
 
     def send(self, outbound: Sequence[publication.OutboundJob]) -> None:
-        """Publish these and wait until the broker has written all of them down.
+        """Publish jobs and wait until the broker has confirmed all of them.
 
-        Raises one of `BROKER_AWAY` when it did not: some may have arrived.
+        Raise one of `BROKER_AWAY` if it has not. Some messages may have arrived then.
         """
         self._unconfirmed, self._refused = {}, set()
         self._connect()
@@ -71,10 +72,10 @@ class Post:
             raise ConnectionError("The broker refused messages.")
 
     def close(self) -> None:
-        """Forget the connection; the next message makes a new one."""
+        """Drop the connection; the next message opens a new one."""
         if self._connection is not None:
             try:
-                self._connection.collect()  # closes the socket, asks nothing of a broker that may be gone
+                self._connection.collect()  # closes the socket without waiting for a broker that may be gone
             finally:
                 self._connection = self._producer = None
 
@@ -102,8 +103,8 @@ class Post:
         self._on_ack(tag, multiple)
 
 
-class Clock:
-    """When each periodic task is due next."""
+class PeriodicSchedule:
+    """The next due time of each periodic task."""
 
     def __init__(self, now: float) -> None:
         self._ticks = {
@@ -114,7 +115,7 @@ class Clock:
         self._next = {name: ticks.get_next(float) for name, (_, ticks) in self._ticks.items()}
 
     def due(self, now: float) -> list[tuple[str, str]]:
-        """Names and queues of those that are due, each once, however many of its ticks have passed."""
+        """Return name and queue of the tasks that are due, each once, however many of its ticks have passed."""
         found = []
         for name, (queue, ticks) in self._ticks.items():
             if self._next[name] <= now:
@@ -128,14 +129,14 @@ class Clock:
 
 
 class Relay:
-    """Looks, publishes, waits; whatever it loses it connects to again."""
+    """Poll the outbox, publish to RabbitMQ, reconnect on failure."""
 
     def __init__(self, app: Celery, pools: Sequence[WorkerPool], *, name: str, marker: str) -> None:
         self._pools = {pool.name: pool.queues for pool in pools}
-        self._post = Post(app, marker=marker)
+        self._publisher = ConfirmingPublisher(app, marker=marker)
         self._name = name
         self._stop = threading.Event()
-        self._clock: Clock | None = None
+        self._schedule: PeriodicSchedule | None = None
         self._looked_at = 0.0
         self._leased_at = float("-inf")
         self._is_broker_away = False
@@ -145,7 +146,7 @@ class Relay:
         self._stop.set()
 
     def run(self, parent_is_there: Any) -> int:
-        """Until asked to stop, or its parent is gone."""
+        """Run until asked to stop or until the parent process is gone."""
         while not self._stop.is_set() and parent_is_there():
             try:
                 if not self._has_lease():
@@ -165,15 +166,15 @@ class Relay:
                     log.warning("broker_away", error=type(error).__name__)
                 self._is_broker_away = True
                 self._leave()
-                self._stop.wait(STAND_BY_S * 1.5)  # longer than another stands by, which may reach it
+                self._stop.wait(STAND_BY_S * 1.5)  # longer than another relay stands by: it may reach the broker
         self._leave()
         return 0
 
     def _round(self) -> float:
-        """Publish up to the free capacity. Return the seconds until the next poll."""
+        """Publish as many jobs as there is room for. Return the seconds until the next look."""
         now = time.time()
-        self._clock = self._clock or Clock(now)
-        for name, queue in self._clock.due(now):
+        self._schedule = self._schedule or PeriodicSchedule(now)
+        for name, queue in self._schedule.due(now):
             _enqueue(name, queue)
         self._look_for_lost()
         with transaction.atomic():
@@ -182,7 +183,7 @@ class Relay:
             outbound = publication.mark_published(publication.plan_publication(capacities, due))
         if outbound:
             try:
-                self._post.send(outbound)
+                self._publisher.send(outbound)
             except BaseException:
                 publication.unmark([job.id for job in outbound])
                 raise
@@ -191,22 +192,22 @@ class Relay:
                 log.warning("broker_back")
         is_full = any(capacity.free <= 0 for capacity in capacities)
         self._pause_s = BUSY_PAUSE_S if outbound else min(self._pause_s * 2, FULL_PAUSE_S if is_full else IDLE_PAUSE_S)
-        return min(self._pause_s, self._clock.pause(time.time()))
+        return min(self._pause_s, self._schedule.pause(time.time()))
 
     def _has_lease(self) -> bool:
-        """Whether this is the relay; said anew once a second, which holds for five."""
+        """Return True if this process is the relay. Renews the lease of five seconds once a second."""
         if time.monotonic() - self._leased_at > RENEW_EVERY_S:
             self._leased_at = time.monotonic() if publication.acquire_relay_lease(self._name) else float("-inf")
         return self._leased_at > 0
 
     def _stand_by(self) -> None:
-        self._clock = None
-        self._post.close()
+        self._schedule = None
+        self._publisher.close()
         self._stop.wait(STAND_BY_S)
 
     def _leave(self) -> None:
-        """Let another be the relay."""
-        self._post.close()
+        """Give up the relay lease."""
+        self._publisher.close()
         self._leased_at = float("-inf")
         try:
             publication.release_relay_lease(self._name)
@@ -225,7 +226,7 @@ class Relay:
         publication.forget_workers()
 
     def _listen(self, pause_s: float) -> None:
-        """Wait until something is enqueued."""
+        """Wait until a job is enqueued."""
         connection.ensure_connection()
         with connection.wrap_database_errors:
             raw: Any = connection.connection
@@ -245,7 +246,7 @@ def _enqueue(name: str, queue: str) -> None:
 
 
 def relay(app: Celery, pools: Sequence[WorkerPool], *, name: str, marker: str, parent_is_there: Any) -> int:
-    """Be a relay, in a process of its own."""
+    """Run a relay in this process."""
     own = Relay(app, pools, name=name, marker=marker)
     signal.signal(signal.SIGTERM, own.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

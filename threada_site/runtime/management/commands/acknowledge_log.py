@@ -12,15 +12,15 @@ from threada_site.tenancy.management.base import TenantCommand
 
 class Command(TenantCommand):
     help = (
-        "Let a log that is not the one that was signed (restored from an older backup, say) go on under a new origin. "
-        "Run it where the sealer runs."
+        "Continue a log that differs from the signed one (for example after restoring an older backup) under a new "
+        "origin. Run it where the sealer runs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--tenant", help="whose log")
+        which.add_argument("--tenant", help="slug of the tenant whose log it is")
         which.add_argument("--instance", action="store_true", help="the log of the tenants' checkpoints")
-        parser.add_argument("--reason", required=True, help="why; kept with the log")
+        parser.add_argument("--reason", required=True, help="the reason, stored with the log")
 
     def run_command(self, **options: Any) -> None:
         if not options["reason"].strip():

@@ -12,12 +12,12 @@ from threada_site.tenancy.management.base import ProductCommand
 
 class Command(ProductCommand):
     help = (
-        "Write the log of the tenants' checkpoints to a zip that threada_verify.py checks without this system. It "
-        "names every tenant, so it is the operator's to hand out."
+        "Write the log of the tenants' checkpoints to a zip file that threada_verify.py checks without this system. "
+        "The file names every tenant: the operator decides who receives it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, help="such as instance-log.zip; must not be there yet")
+        parser.add_argument("file", type=Path, help="a new file, such as instance-log.zip")
 
     def run_command(self, **options: Any) -> None:
         file: Path = options["file"]

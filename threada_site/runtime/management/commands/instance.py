@@ -27,17 +27,17 @@ from threada_site.tenancy.management.base import ProductCommand
 
 
 class Command(ProductCommand):
-    help = "Whether this machine's keys, settings and clock are those of the instance; accept what was changed here."
+    help = "Compare this machine's keys, settings and clock with the instance's, or accept what was changed here."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="does", required=True)
         actions.add_parser("check", help="compare; exit status 1 when something differs")
-        accept = actions.add_parser("accept", help="let what this machine has hold for all of them from now on")
+        accept = actions.add_parser("accept", help="make this machine's values those of the instance")
         accept.add_argument("names", nargs="+", choices=[*KEYS, *SETTINGS, SEALING_KEY], metavar="NAME")
         accept.add_argument(
             "--although-unreadable",
             action="store_true",
-            help="also a key that does not open what is kept, which nobody can then read any more",
+            help="also accept a key that cannot decrypt stored data, which is then lost",
         )
 
     def run_command(self, **options: Any) -> None:
@@ -86,7 +86,7 @@ class Command(ProductCommand):
 
 
 def _unreadable(name: str) -> str:
-    """What could not be read any more under this machine's key, or nothing."""
+    """Return what could no longer be read under this machine's key, or ""."""
     if name == SECRETS_KEY:
         try:
             count = encrypted_with_unknown_keys()

@@ -15,8 +15,8 @@ PAUSE_S: Final = 0.5
 class Command(ProductCommand):
     uses_keys = True
     help = (
-        "Wrap the key of every person in cases under the first key of THREADA_PEOPLE_KEY (or of its file), in batches, "
-        "while everything runs; may be ended and run again. Once it is done, the older keys can be taken away."
+        "Rewrap the key of every data subject with the first key of THREADA_PEOPLE_KEY (or of its file), in batches, "
+        "while the instance runs. May be stopped and run again. Afterwards the older keys can be removed."
     )
 
     def run_command(self, **_options: Any) -> None:
@@ -29,11 +29,11 @@ class Command(ProductCommand):
             time.sleep(PAUSE_S)
         if in_use or broken:
             self.refuse(
-                f"{total} keys wrapped anew; {in_use} were in use: run it again. {broken} could not be: no key opens "
-                "them, or the person has been made twice."
+                f"{total} keys rewrapped; {in_use} were in use: run it again. {broken} could not be rewrapped: no key "
+                "opens them, or the person exists twice."
             )
-        accept_facts([PEOPLE_KEY])  # from now on a machine without this key does not join
-        self.stdout.write(f"{total} keys wrapped anew.")
+        accept_facts([PEOPLE_KEY])  # from now on a machine without this key does not start
+        self.stdout.write(f"{total} keys rewrapped.")
 
     def _pass(self) -> tuple[int, int, int]:
         after = None

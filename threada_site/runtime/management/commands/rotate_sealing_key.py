@@ -24,14 +24,14 @@ from threada_site.tenancy.models import Tenant
 
 class Command(TenantCommand):
     help = (
-        "Change the sealing key: a new one signs beside the old one until --finish, so that whoever trusts the old one "
-        "learns of the new one by its signature. Run it where the sealer runs."
+        "Rotate the sealing key: both keys sign until --finish, so that verifiers who trust the old key learn the new "
+        "one from its signature. Run it where the sealer runs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         how = parser.add_mutually_exclusive_group()
-        how.add_argument("--finish", action="store_true", help="the new key signs alone from now on")
-        how.add_argument("--lost", action="store_true", help="the key file is gone for good: begin with a new key")
+        how.add_argument("--finish", action="store_true", help="sign with the new key only from now on")
+        how.add_argument("--lost", action="store_true", help="start with a new key because the key file is lost")
 
     def run_command(self, **options: Any) -> None:
         key_file = sealing_key_file()
@@ -46,7 +46,7 @@ class Command(TenantCommand):
             self.refuse(str(error))
 
     def _begin(self, key_file: KeyFile) -> None:
-        """Both keys sign the head of every log at once, whatever the sealer is at."""
+        """Add a new key and sign the head of every log with both, whatever the sealer is doing."""
         old, new = key_file.begin_rotation()
         name = new.name
         with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
@@ -56,38 +56,40 @@ class Command(TenantCommand):
             broken = [tenant_id for tenant_id in logs if sealer.sign(tenant_id, always=True) is None]
             sealer.instance.append()
             if logs and sealer.instance.sign(always=True) is None:
-                self.refuse("The log of the instance is not the one that was signed. Mend that, then run this again.")
+                self.refuse(
+                    "The log of the instance differs from the one that was signed. Fix that, then run this again."
+                )
         keys = {"old": str(old.verifier_key(name)), "new": str(new.verifier_key(name))}
         self._tell_tenants("announced", keys)
         if broken:
             slugs = ", ".join(Tenant.objects.filter(id__in=broken).values_list("slug", flat=True))
-            self.refuse(f"The log of {slugs} is not the one that was signed. Mend that, then run this again.")
+            self.refuse(f"The log of {slugs} differs from the one that was signed. Fix that, then run this again.")
         self.stdout.write(f"Both keys sign now. Old: {keys['old']}\nNew: {keys['new']}")
-        self.stdout.write("Once everybody knows the new one: manage.py rotate_sealing_key --finish")
+        self.stdout.write("Once all verifiers know the new key: manage.py rotate_sealing_key --finish")
 
     def _finish(self, key_file: KeyFile) -> None:
         keys = key_file.keys()
         if len(keys) < 2:
-            self.refuse("No change of keys has begun. manage.py rotate_sealing_key begins one.")
+            self.refuse("No rotation is in progress. Start one with: manage.py rotate_sealing_key")
         key_file.finish_rotation()
         self._record_key(key_file)
         name = keys[-1].name
         said = {"old": str(keys[0].verifier_key(name)), "new": str(keys[-1].verifier_key(name))}
         self._tell_tenants("retired", said)
-        self.stdout.write(f"{said['new']} signs alone.")
+        self.stdout.write(f"{said['new']} is the only signing key now.")
 
     def _replace(self, key_file: KeyFile) -> None:
         if key_file.exists():
-            self.refuse(f"There is a key in {key_file.path}. Without --lost, it is changed in good order.")
+            self.refuse(f"There is a key in {key_file.path}. Run this without --lost to rotate it.")
         key_file.create(instance_name())
         self._record_key(key_file)
         key = key_file.keys()[0]
         self._tell_tenants("replaced", {"new": str(key.verifier_key(key.name))})
-        self.stdout.write(f"{key.verifier_key(key.name)} signs. Nothing signed by the lost key vouches for it.")
+        self.stdout.write(f"{key.verifier_key(key.name)} signs. No signature of the lost key confirms it.")
 
     @staticmethod
     def _record_key(key_file: KeyFile) -> None:
-        """From now on a sealer without this key does not join."""
+        """Record this key as the instance's. From now on a sealer without it does not start."""
         with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
             settle_sealing_key(connection, key_file, accepted=True)
 

@@ -9,12 +9,13 @@ from threada_site.runtime.sealer.process import main
 
 
 class Command(BaseCommand):
-    help = "Seal receipts about once a second and sign checkpoints. Two at once, anywhere, are harmless."
+    help = "Seal receipts about once a second and sign checkpoints. Running several is safe."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """As `manage.py` reads them itself: it runs the sealer before Django is loaded."""
-        parser.add_argument("--once", action="store_true", help="seal what is queued, sign, and end")
+        """Declare the arguments for `--help`; `manage.py` parses them itself, because it runs the sealer before Django
+        is loaded."""
+        parser.add_argument("--once", action="store_true", help="seal what is queued, sign, and exit")
         parser.add_argument("--interval", default="1", help="seconds between rounds (1)")
 
     def handle(self, *_args: Any, **options: Any) -> None:

@@ -10,7 +10,7 @@ from threada_site.tenancy.management.base import TenantCommand
 
 
 class Command(TenantCommand):
-    help = "Print the public keys (vkeys) of a tenant's log, as verifiers are given them."
+    help = "Print the public keys (vkeys) of a tenant's log, in the form that verifiers use."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True)

@@ -19,10 +19,10 @@ _MANAGE = str(settings.THREADA_BASE_DIR / "manage.py")
 
 
 class Command(ProductCommand):
-    help = "What runs here, how deep and how old the queue is, and how old the oldest receipt that is not sealed."
+    help = "Show running processes, depth and age of the job queue, and age of the oldest unsealed receipt."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="as one JSON object")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def run_command(self, **options: Any) -> None:
         facts: dict[str, Any] = {
@@ -48,7 +48,7 @@ class Command(ProductCommand):
 
 
 def _alarm(facts: dict[str, Any]) -> dict[str, str]:
-    """What is wrong with sealing, the months ahead or the jobs, if anything is."""
+    """Return the problem with sealing, with the partitions ahead or with the jobs, if there is one."""
     age = timedelta(seconds=facts["receipts_unsealed_oldest_seconds"])
     alarm = (
         broken_logs_alarm(facts["logs_broken"])
@@ -67,7 +67,8 @@ def _database_place() -> str:
 
 
 def _processes() -> list[dict[str, Any]]:
-    """Processes of this checkout, told by their command lines; a worker with its children is one."""
+    """Return the processes of this checkout, identified by their command lines. A worker and its children count as
+    one."""
     kinds = {
         "worker": "worker",
         "sealer": "sealer",

@@ -15,13 +15,13 @@ from threada_site.runtime.web.options import web_command
 
 
 class Command(BaseCommand):
-    help = "Prepare an instance and run it here: database, web, worker, sealer. Ctrl-C ends what it started."
+    help = "Prepare an instance and run it here: database, web, worker, sealer. Ctrl-C stops it."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=int, default=8000, help="the port (8000)")
-        parser.add_argument("--no-demo", action="store_true", help="do not seed the tenant `demo`")
+        parser.add_argument("--no-demo", action="store_true", help="do not create the tenant `demo`")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:

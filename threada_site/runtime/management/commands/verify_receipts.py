@@ -1,4 +1,5 @@
-"""`manage.py verify_receipts`: the whole ledger against itself, against what was signed, and against what happened."""
+"""`manage.py verify_receipts`: check the ledger against itself, against signed checkpoints and against recorded
+work."""
 
 from __future__ import annotations
 
@@ -38,16 +39,16 @@ class Command(ProductCommand):
     help = (
         "Hash every receipt's stored bytes again and compare them with the log, the columns that pages show with the "
         "bytes, the log with its signed checkpoints, the checkpoints with the instance's log, and the receipts with "
-        "the work that must have left them. Prints what does not hold; exit status 1 if anything does not."
+        "the work that must have produced them. Print every difference; exit status 1 if there is one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--tenant", help="the tenant's slug; all tenants unless said")
+        parser.add_argument("--tenant", help="the tenant's slug (all tenants)")
         parser.add_argument(
-            "--against", type=Path, metavar="FILE", help="checkpoints kept elsewhere: one, or many appended to one file"
+            "--against", type=Path, metavar="FILE", help="file with checkpoints stored elsewhere: one, or many appended"
         )
         parser.add_argument(
-            "--key", action="append", default=[], help="a public key (vkey) you trust, or a file of them; may repeat"
+            "--key", action="append", default=[], help="a trusted public key (vkey), or a file of them; may be repeated"
         )
 
     def run_command(self, **options: Any) -> None:
@@ -66,7 +67,7 @@ class Command(ProductCommand):
             self.refuse(f"{wrong} found.")
 
     def _verify(self, tenant: Tenant, keys: list[VerifierKey], older: list[ArchivedCheckpoint]) -> int:
-        """Verify one tenant, saying what is found as it is found; how much."""
+        """Verify one tenant and print findings as they occur. Return their number."""
         mine = ids.public_id(ids.TENANT, tenant.id)
         checkpoints = self._archived_checkpoints(mine, older)
         stats, found = VerificationStats(), Counter[str]()
@@ -85,7 +86,7 @@ class Command(ProductCommand):
         return self._sum_up(tenant.slug, counted, stats, found)
 
     def _verify_instance(self, keys: list[VerifierKey], older: list[ArchivedCheckpoint]) -> int:
-        """Verify the log whose leaves are the tenants' checkpoints; how much is found."""
+        """Verify the instance's log, whose leaves are the tenants' checkpoints. Return the number of findings."""
         stats, found = VerificationStats(), Counter[str]()
         with Progress(INSTANCE) as progress, instance_snapshot():
             checkpoints = self._archived_checkpoints(INSTANCE, older)
@@ -97,18 +98,19 @@ class Command(ProductCommand):
         return self._sum_up(INSTANCE, counted, stats, found)
 
     def _sum_up(self, name: str, counted: str, stats: VerificationStats, found: Counter[str]) -> int:
-        """The last lines about one log; how much was found."""
+        """Print the last lines about one log. Return the number of findings."""
         for note in stats.notes:
             self.stderr.write(f"{name}: {note}")
         unnamed = found.total() - MOST_NAMED
         if unnamed > 0:
             self.stdout.write(f"{name}: and {unnamed} more")
-        verdict = "every one holds" if not found else f"{found.total()} found"
+        verdict = "all valid" if not found else f"{found.total()} found"
         self.stdout.write(f"{name}: {counted}: {verdict}")
         return found.total()
 
     def _archived_checkpoints(self, name: str, older: list[ArchivedCheckpoint]) -> list[ArchivedCheckpoint]:
-        """The heads of one log that were kept elsewhere: those handed in, and what the sealer here kept last."""
+        """Return the checkpoints of one log that were stored elsewhere: those passed in, and the last one this
+        machine's sealer kept."""
         checkpoints = [kept for kept in older if _tenant_of(kept) == name]
         kept = sealing_anchor().last(name)
         if kept is not None and kept.size:
@@ -123,7 +125,7 @@ class Command(ProductCommand):
                 self.stdout.write(str(finding))
 
     def _dropped(self, older: list[ArchivedCheckpoint], tenants: Any) -> int:
-        """Logs that were signed once and whose tenant is gone."""
+        """Report logs that were signed once and whose tenant is gone. Return their number."""
         known = {INSTANCE, *(ids.public_id(ids.TENANT, tenant.id) for tenant in tenants)}
         gone = {kept.checkpoint.origin: kept.checkpoint.size for kept in older if _tenant_of(kept) not in known}
         for origin, size in gone.items():
@@ -131,7 +133,8 @@ class Command(ProductCommand):
         return len(gone)
 
     def _keys(self, given: list[str]) -> list[VerifierKey]:
-        """The keys given, or else those of the sealer on this machine; only the public key counts, not its name."""
+        """Return the given keys, or else the keys of the sealer on this machine. Only the public key counts, not its
+        name."""
         try:
             lines = [line for value in given for line in _lines_of(value)]
             if lines:
@@ -156,12 +159,12 @@ class Command(ProductCommand):
 
 
 def _tenant_of(kept: ArchivedCheckpoint) -> str:
-    """The public id of the tenant whose log it is: the last part of the origin."""
+    """Return the public id of the tenant whose log it is: the last part of the origin."""
     return kept.checkpoint.origin.rpartition("/")[2]
 
 
 def _lines_of(value: str) -> list[str]:
-    """A key as it stands, or the keys of a file, one a line; `#` begins a comment."""
+    """Return a key as a single line, or the keys of a file, one per line; `#` starts a comment."""
     if not Path(value).is_file():
         return [value]
     lines = [line.strip() for line in Path(value).read_text().splitlines()]
@@ -169,7 +172,7 @@ def _lines_of(value: str) -> list[str]:
 
 
 class Progress:
-    """How far it is, as a bar on a terminal; nothing elsewhere."""
+    """Progress bar on a terminal; prints nothing elsewhere."""
 
     def __init__(self, slug: str) -> None:
         self._slug, self._noun, self._count, self._total = slug, "", 0, 0

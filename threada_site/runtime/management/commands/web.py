@@ -14,10 +14,12 @@ from threada_site.tenancy.management.base import ProductCommand
 
 
 class Command(ProductCommand):
-    help = "Serve console and API. Start as many as you like, on as many machines, behind a balancer that asks /readyz."
+    help = (
+        "Serve console and API. May run several times, on several machines, behind a load balancer that polls /readyz."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=int, default=8000, help="the port (8000)")
         parser.add_argument(
             "--processes", type=int, default=settings.THREADA_WEB_PROCESSES, help="(THREADA_WEB_PROCESSES)"
@@ -26,7 +28,7 @@ class Command(ProductCommand):
             "--drain",
             type=float,
             default=settings.THREADA_DRAIN_SECONDS,
-            help="seconds to go on serving, not ready any more, once asked to stop (THREADA_DRAIN_SECONDS, 5)",
+            help="seconds to keep serving, reported as not ready, once asked to stop (THREADA_DRAIN_SECONDS, 5)",
         )
 
     def run_command(self, **options: Any) -> None:

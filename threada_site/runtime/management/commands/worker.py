@@ -15,14 +15,14 @@ log = structlog.get_logger("threada.worker")
 
 
 class Command(BaseCommand):
-    help = "Run jobs: intake decisions, executions, deadlines. Start as many as you like, on as many machines."
+    help = "Run jobs: intake decisions, executions, deadlines. May run several times, on several machines."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--concurrency",
             type=int,
             default=settings.THREADA_WORKER_CONCURRENCY,
-            help="jobs side by side (THREADA_WORKER_CONCURRENCY)",
+            help="concurrent executions (THREADA_WORKER_CONCURRENCY)",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -44,7 +44,7 @@ def _tell_of_jobs_left() -> None:
 
 
 def _work(concurrency: int) -> bool:
-    """On the engine that was chosen; the other is not loaded."""
+    """Run the worker of the configured engine. The other engine is not loaded."""
     if settings.THREADA_ENGINE == CELERY:
         from threada_site.runtime.workers.celery_supervisor import WorkerSupervisor
 
