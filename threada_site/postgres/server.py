@@ -1,4 +1,4 @@
-"""Bring a server up on an existing cluster. Only under the launcher's lock."""
+"""Start of a server on an existing cluster. Only under the launcher's lock."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECONDS_BEFORE_SAYING_SO = 1.0
 
 
 def settle(home: Path, on_progress: Callable[[str], None]) -> bool:
-    """Wait for a server that a launcher, killed since, has started or was stopping. True if one is ready to be used."""
+    """Wait for a server that a killed launcher was starting or stopping. Return True if a server is ready."""
     data_dir = home / "data"
     if live_postmaster(data_dir) is None:
         return False
@@ -38,14 +38,14 @@ def settle(home: Path, on_progress: Callable[[str], None]) -> bool:
         on_progress("Waiting for PostgreSQL, which is starting or stopping")
     if not wait_until(lambda: live_postmaster(data_dir) is None or is_ready(data_dir), SECONDS_TO_START):
         raise StartFailed(
-            f"PostgreSQL has been starting or stopping for too long. Try again later. It says:\n{log_tail(home)}"
+            f"PostgreSQL has been starting or stopping for too long. Try again later. Its log:\n{log_tail(home)}"
         )
     file = read_postmaster_file(data_dir)
     return file is not None and is_ready(data_dir) and (Path(file.socket_dir) / SOCKET).exists()
 
 
 def serve(home: Path, account: Account, binaries: Binaries, on_progress: Callable[[str], None]) -> None:
-    """Start the server and wait until it takes connections. Raises StartFailed."""
+    """Start the server and wait until it accepts connections. Raise StartFailed."""
     data_dir = home / "data"
     socket_dir = make_socket_directory(data_dir, account)
     write_configuration(data_dir, account)
@@ -58,14 +58,14 @@ def serve(home: Path, account: Account, binaries: Binaries, on_progress: Callabl
         if server is not None and _becomes_ready(server, home, on_progress):
             return
         said = log_tail(home)
-        held_by_dying_backends = "pre-existing shared memory block" in said
-        if not held_by_dying_backends or time.monotonic() > deadline:
-            raise StartFailed(f"PostgreSQL did not start in {home}. Mend what it says, {OWN_DATABASE}:\n{said}")
+        old_backends_are_ending = "pre-existing shared memory block" in said
+        if not old_backends_are_ending or time.monotonic() > deadline:
+            raise StartFailed(f"PostgreSQL did not start in {home}. Fix what its log reports, {OWN_DATABASE}:\n{said}")
         time.sleep(0.1)
 
 
 def _becomes_ready(server: psutil.Process, home: Path, on_progress: Callable[[str], None]) -> bool:
-    """False where it ended instead."""
+    """Return False if the server ended instead of becoming ready."""
 
     def settled() -> bool:
         return is_ready(home / "data", server.pid) or not is_alive(server)
@@ -74,18 +74,17 @@ def _becomes_ready(server: psutil.Process, home: Path, on_progress: Callable[[st
         on_progress("PostgreSQL is recovering from a crash")
         if not wait_until(settled, SECONDS_TO_START):
             raise StartFailed(
-                f"PostgreSQL (pid {server.pid}) is not ready after {SECONDS_TO_START:.0f} s, and goes on. "
-                f"Try again later. It says:\n{log_tail(home)}"
+                f"PostgreSQL (pid {server.pid}) is not ready after {SECONDS_TO_START:.0f} s and keeps starting. "
+                f"Try again later. Its log:\n{log_tail(home)}"
             )
     return is_alive(server)
 
 
 def _spawn(command: list[str | Path], home: Path, account: Account) -> psutil.Process | None:
-    """A process in a session of its own, which Ctrl-C does not reach, and not a child of ours, so that nobody has to
-    reap it.
-    """
+    """Start the process in a session of its own, so that Ctrl-C does not reach it, and not as a child that must be
+    reaped."""
     startup_log = home / "startup.log"
-    startup_log.unlink(missing_ok=True)  # it may be root's, from a start by root
+    startup_log.unlink(missing_ok=True)  # it may belong to root after a start by root
     with startup_log.open("wb") as log:
         shell = subprocess.run(
             ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *command],

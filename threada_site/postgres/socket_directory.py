@@ -1,7 +1,8 @@
-"""The directory of the server's Unix socket: short, since a socket's path may have 107 bytes, and closed to others.
+"""The directory of the server's Unix socket. The path is short, because it may have 107 bytes, and closed to other
+users.
 
-It lies in /tmp and not in XDG_RUNTIME_DIR, which ends with the login session while the server lives on, nor in TMPDIR,
-which two processes of one checkout may see differently.
+It is in /tmp, not in XDG_RUNTIME_DIR, which ends with the login session while the server keeps running, nor in TMPDIR,
+which may differ between two processes of one checkout.
 """
 
 from __future__ import annotations
@@ -20,35 +21,36 @@ SOCKET = f".s.PGSQL.{PORT}"
 
 
 def _directory_of(data_dir: Path, account: Account) -> Path:
-    # Predictable on purpose: every process has to find it. Owner and mode are checked before it is used.
+    # Predictable on purpose: every process must find it. Owner and mode are checked before use.
     return Path("/tmp") / f"threada-{account.uid}-{digest(data_dir)}"  # noqa: S108
 
 
 def make_socket_directory(data_dir: Path, account: Account) -> Path:
-    """The directory for this cluster, mode 0700, owned by the account. Raises DirectoryNotOurs where somebody else has
-    it.
-    """
+    """Return the directory for this cluster, with mode 0700 and owned by the account. Raise DirectoryNotOurs if another
+    user has it."""
     directory = _directory_of(data_dir, account)
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
     found = directory.lstat()
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-        directory.chmod(0o700)  # also where the umask took more away
+        directory.chmod(0o700)  # also if the umask removed more
         account.own(directory)
     check_socket_directory(directory, account.uid)
     return directory
 
 
 def check_socket_directory(directory: Path, owner: int) -> None:
-    """Whoever owns the directory can pose as the server. Raises DirectoryNotOurs, FileNotFoundError."""
+    """Raise DirectoryNotOurs or FileNotFoundError: whoever owns the directory can impersonate the server."""
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o077:
-        message = f"{directory}, the place of the database's socket, is not a directory of user id {owner} alone"
-        raise DirectoryNotOurs(f"{message}. Find out who made it, and remove it.")
+        message = (
+            f"{directory}, the place of the database's socket, is not a directory that only user id {owner} can access"
+        )
+        raise DirectoryNotOurs(f"{message}. Find out who created it, and remove it.")
 
 
 def remove_socket_directory(data_dir: Path, account: Account) -> None:
-    """What a dead server leaves: its socket, its lock file, the directory. Only under the launcher's lock."""
+    """Remove what a dead server leaves: socket, lock file and directory. Only under the launcher's lock."""
     directory = _directory_of(data_dir, account)
     with contextlib.suppress(FileNotFoundError):
         check_socket_directory(directory, account.uid)
