@@ -45,7 +45,7 @@ PEOPLE: Final = ("finance-1", "finance-2")
 
 @dataclass
 class Work:
-    """What was asked for before a switch, by kind. `bank`, `item`: of each execution; `mended_at`: since when the
+    """What was asked for before a switch, by kind. `bank`, `item`: of each execution; `fixed_at`: since when the
     receiver that had refused is in order."""
 
     refused: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Work:
     awaiting: list[str] = field(default_factory=list)
     bank: dict[str, str] = field(default_factory=dict)
     item: dict[str, str] = field(default_factory=dict)
-    mended_at: float = 0.0
+    fixed_at: float = 0.0
 
 
 @dataclass
@@ -218,7 +218,7 @@ def finish(payments: Payments, instance: Instance, work: Work) -> float:
     path = urlsplit(call["headers"]["threada-callback-url"]).path
     answer = payments.server.send("POST", path, raw, list(dict(signed).items()))
     assert answer.status == 204, answer.body
-    work.mended_at = time.time()
+    work.fixed_at = time.time()
     payments.receiver.behave({f"/{KEEPS}": {"dedupe": True}})
     instance.mail.start()
     until(lambda: number(payments, MAILS_OPEN) == 0)  # people are told before they vote, else they need not be
@@ -244,7 +244,7 @@ def assert_done_once(payments: Payments, instance: Instance, *works: Work) -> No
     print(dict(Counter(f"{banks[execution]} {status}" for execution, status in ended.items())))
     assert {ended[execution] for execution, bank in banks.items() if bank != FORGETS} == {"succeeded"}
     assert set(ended.values()) <= {"succeeded", "outcome_unknown"}
-    refused = {execution: work.mended_at for work in works for execution in work.refused}
+    refused = {execution: work.fixed_at for work in works for execution in work.refused}
     seen = payments.receiver.requests()
     effects = Counter(key_of(each) for each in seen if each["effect"] and each["at"] > refused.get(key_of(each), 0.0))
     assert {execution: effects[execution] for execution in banks if ended[execution] == "succeeded"} == {

@@ -1,4 +1,4 @@
-"""A policy is changed without fear: written, found wrong, mended, replayed, published by a second person."""
+"""A policy is changed without fear: written, found wrong, fixed, replayed, published by a second person."""
 
 from __future__ import annotations
 

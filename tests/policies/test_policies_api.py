@@ -84,8 +84,8 @@ def test_a_policy_may_be_sent_as_yaml(admin: Api) -> None:
     assert errors.keys() == {"/source/spec/rules/1/when", "/source/spec/rules/1/effect"}
     assert errors["/source/spec/rules/1/when"].startswith("source line 7, column 27: ")
     assert errors["/source/spec/rules/1/effect"] == "source line 8, column 7: 'alow' is no effect. Did you mean allow?"
-    mended = SOURCE.replace("===", "== ''").replace("alow", "deny")
-    created = admin.post("/policies", {"source": mended})
+    fixed = SOURCE.replace("===", "== ''").replace("alow", "deny")
+    created = admin.post("/policies", {"source": fixed})
     assert created.status_code == 201
     assert created.json()["policy_id"] == "payments"
     assert [row["id"] for row in created.json()["document"]["rules"]] == ["yes-please", "misspelt"]
@@ -185,7 +185,7 @@ def test_rules_that_never_decide_are_warned_about(admin: Api) -> None:
     assert found["warnings"] == [
         {
             "pointer": "/rules/1",
-            "detail": "Rule late never decides: rule large (deny) holds whenever it does. Remove it, or narrow large.",
+            "detail": "Rule late never decides: rule large (deny) matches whenever it does. Remove it, or narrow large.",
             "code": "rule_unreachable",
         }
     ]

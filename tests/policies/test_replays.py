@@ -208,14 +208,14 @@ def test_a_fact_that_was_not_recorded_is_not_guessed(book: ActingContext) -> Non
     assert counts(replayed(spec(rule("abroad", "deny", "has(item.payload.country)"), YES), book)) == (2, 1, 0)
 
 
-def test_a_rule_that_failed_live_fails_again_and_mending_it_is_a_flip(book: ActingContext) -> None:
+def test_replaying_a_failed_rule_fails_again_and_fixing_it_is_a_flip(book: ActingContext) -> None:
     fails = spec(rule("large", "deny", "item.payload.amount_minor > 100"), YES)
     put_in_force(fails, ctx=book)
     assert decide(asking(payload={"vendor": "Hooli"}), ctx=book).reason_codes == ["policy_error"]
     assert counts(replayed(fails, book)) == (1, 0, 0)
     has = "has(item.payload.amount_minor) && item.payload.amount_minor > 100"
-    mended = replayed(spec(rule("large", "deny", has), YES), book)
-    assert (counts(mended), mended.summary["outcomes"]) == ((1, 1, 0), {"deny": {"allow": 1}})
+    fixed = replayed(spec(rule("large", "deny", has), YES), book)
+    assert (counts(fixed), fixed.summary["outcomes"]) == ((1, 1, 0), {"deny": {"allow": 1}})
 
 
 def test_a_rule_that_fails_on_what_there_is_is_an_answer(book: ActingContext) -> None:

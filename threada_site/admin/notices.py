@@ -1,4 +1,4 @@
-"""What the console points out to those who can mend it."""
+"""What the console points out to those who can fix it."""
 
 from __future__ import annotations
 

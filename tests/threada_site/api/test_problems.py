@@ -158,12 +158,12 @@ class TestMapping:
         )
 
     def test_the_members_of_a_document(self) -> None:
-        error = errors.InvalidRequest("Mend it.", errors=[FieldError("/a", "is wrong")], limit=3)
+        error = errors.InvalidRequest("Fix it.", errors=[FieldError("/a", "is wrong")], limit=3)
         assert problems.problem_document(error, correlation_id="c") == {
             "type": "/docs/reason-codes#invalid_request",
             "title": "The request has the wrong shape",
             "status": 422,
-            "detail": "Mend it.",
+            "detail": "Fix it.",
             "category": "validation",
             "reason_code": "invalid_request",
             "correlation_id": "c",

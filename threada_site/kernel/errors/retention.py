@@ -16,7 +16,7 @@ class RetentionNotShown(ThreadaError):
 
 
 class RetentionStandsStill(ThreadaError):
-    """A run cannot go on; it says so, and goes on where it stopped once that is mended."""
+    """A run cannot go on; it says so, and goes on where it stopped once that is fixed."""
 
 
 class ArchiveUnavailable(RetentionStandsStill):

@@ -16,7 +16,7 @@ EXECUTION: Final = reasons_of(
             "A receipt is not what was sealed",
             "Run verify_receipts and ask who changed it. Nothing was removed.",
         ),
-        ("archive_unavailable", 503, "The archive cannot be used", "Nothing was removed. Mend what detail says."),
+        ("archive_unavailable", 503, "The archive cannot be used", "Nothing was removed. Fix what detail says."),
         # Carrying it out
         ("action_not_allowed", 422, "The workflow does not allow this action", "Add it to the workflow's actions."),
         (
@@ -104,7 +104,7 @@ EXECUTION: Final = reasons_of(
             "export_target_unavailable",
             503,
             "The folder of exports cannot be used",
-            "Mend THREADA_EXPORT_DIR (free space, permissions, the shared folder); then retry the export.",
+            "Fix THREADA_EXPORT_DIR (free space, permissions, the shared folder); then retry the export.",
         ),
         ("records_rejected", None, "The collector rejected receipts", "They are not sent again: export them."),
         # The instance itself
@@ -112,7 +112,7 @@ EXECUTION: Final = reasons_of(
         ("service_unavailable", 503, "The database does not answer", "Nothing was changed. Retry in a moment."),
         ("starting", 503, "The instance is starting", "Ask again in a moment."),
         ("stopping", 503, "This web process is about to stop", "Ask another one; it still answers what comes in."),
-        ("not_ready", 503, "The instance is not ready to serve", "Mend what detail names."),
+        ("not_ready", 503, "The instance is not ready to serve", "Fix what detail names."),
         ("internal_error", 500, "Something broke here", "Report the correlation id to the instance's operator."),
     ],
 )

@@ -16,7 +16,7 @@ POLICY: Final = reasons_of(
             "policy_error",
             None,
             "A rule failed while it was evaluated",
-            "Mend the rule; has(…) asks whether a key exists.",
+            "Fix the rule; has(…) asks whether a key exists.",
         ),
         ("policy_malformed", None, "A policy version cannot be read", "Publish a corrected version."),
         ("policy_too_slow", None, "The rules took too long", "Simplify the rules or shorten the payload."),

@@ -24,7 +24,7 @@ VALIDATION: Final = reasons_of(
         ("not_acceptable", 406, "No acceptable representation", "Accept application/json."),
         ("payload_too_large", 413, "The body is too large", "Send less, or refer to a document by its address."),
         ("unsupported_media_type", 415, "The media type is not supported", "Send application/json."),
-        ("invalid_request", 422, "The request has the wrong shape", "Mend the fields named in errors."),
+        ("invalid_request", 422, "The request has the wrong shape", "Fix the fields named in errors."),
         ("range_not_satisfiable", 416, "The range lies outside the file", "Ask for bytes below the size in detail."),
         ("precondition_failed", 412, "It has changed since you read it", "Read it again and repeat your change."),
         ("precondition_required", 428, "If-Match is required", "Read the ETag and send it as If-Match."),
@@ -37,7 +37,7 @@ VALIDATION: Final = reasons_of(
         ),
         ("idempotency_in_flight", 409, "The first request with this key is still running", "Retry in a moment."),
         # Work items
-        ("payload_schema_violation", 422, "The payload does not fit its workflow", "Mend the fields named in errors."),
+        ("payload_schema_violation", 422, "The payload does not fit its workflow", "Fix the fields named in errors."),
         ("unknown_workflow", 422, "There is no such workflow", "List GET /workflows."),
         ("unknown_channel", 422, "There is no such channel", "List GET /channels."),
         ("unknown_pack", 422, "There is no such pack", "List GET /packs."),
@@ -55,9 +55,9 @@ VALIDATION: Final = reasons_of(
             "Make a dry run first, and read it.",
         ),
         # Configuration
-        ("document_invalid", 422, "The document is not valid", "Mend what errors names."),
-        ("policy_document_invalid", 422, "The policy document is not valid", "Mend what errors names."),
-        ("policy_tests_failed", 422, "The policy's own tests fail", "Mend the rule or the test that errors names."),
+        ("document_invalid", 422, "The document is not valid", "Fix what errors names."),
+        ("policy_document_invalid", 422, "The policy document is not valid", "Fix what errors names."),
+        ("policy_tests_failed", 422, "The policy's own tests fail", "Fix the rule or the test that errors names."),
         ("in_use", 409, "Something uses it", "Remove what errors names first."),
         ("version_not_draft", 409, "Only a draft can be changed", "Make a new version."),
         (
