@@ -18,9 +18,9 @@ from threada_site.kernel.context import Scope
 from workitems.executions.close_item import cancel_work_item, resolve_work_item
 from workitems.items.locks import locked_step
 from workitems.models import WorkItem
+from workitems.steps.claims import claim_step
 from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.steps.reassignment import reassign_step
-from workitems.steps.voting import claim_step
 
 pytestmark = pytest.mark.django_db
 

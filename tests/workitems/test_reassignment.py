@@ -11,8 +11,8 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Notice
+from workitems.steps.claims import claim_step
 from workitems.steps.reassignment import reassign_step
-from workitems.steps.voting import claim_step
 
 
 def reassign(office: Office, step: DecisionStep, to: str, by: str = "fay", **more: Any) -> None:

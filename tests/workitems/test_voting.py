@@ -18,7 +18,8 @@ from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.canonical import commitment
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Vote
-from workitems.steps.voting import Ballot, cast_vote, claim_step, release_step
+from workitems.steps.claims import claim_step, release_step
+from workitems.steps.voting import Ballot, cast_vote
 
 
 def test_the_last_vote_dispatches(office: Office) -> None:

@@ -37,7 +37,8 @@ from workitems.items.questions import question_of
 from workitems.items.receipts import subject_of
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.steps.voting import Ballot, cast_vote, claim_step, release_step
+from workitems.steps.claims import claim_step, release_step
+from workitems.steps.voting import Ballot, cast_vote
 
 DESK: Final = "Decision desk"
 

@@ -27,7 +27,8 @@ from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
-from workitems.steps.voting import Ballot, cast_vote, claim_step, release_step
+from workitems.steps.claims import claim_step, release_step
+from workitems.steps.voting import Ballot, cast_vote
 
 
 class DecisionSteps(TenantView):

@@ -1,7 +1,7 @@
-"""Which steps may be decided together, and how many at once. Pure.
+"""Rules for which steps may be decided in one batch, and how many. Pure.
 
-Steps belong together when the same policy rules asked for them, under the same approval rule, about the same action of
-the same kind of work. The riskier one of them is, the fewer may be decided in one batch.
+Steps belong to the same batch if the same policy rules required them, under the same approval rule, for the same action
+of the same workflow. The higher the risk of a step, the smaller the batch may be.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final
 from threada_site.kernel.json.canonical import canonical_sha256
 
 MOST_IN_A_BATCH: Final = 200
-"""No setting raises a cap beyond this: all of a batch is one transaction."""
+"""Upper bound of every cap in the settings, because a batch is one transaction."""
 
 
 class RiskLevel(StrEnum):
-    """How careful a batch has to be, the least first."""
+    """Risk level of a step, in ascending order."""
 
     LOW = "low"
     ELEVATED = "elevated"
@@ -37,9 +37,9 @@ def batch_key(
     rule: Mapping[str, Any],
     matched: Sequence[Mapping[str, Any]],
 ) -> str:
-    """A digest that two steps share when they may be decided together.
+    """Return a digest that is equal for steps that may be decided together.
 
-    `rule` is the approval rule as steps store it, `matched` the policy rules that asked, as a decision lists them.
+    `rule` is the approval rule as steps store it; `matched` contains the matched policy rules as a decision lists them.
     """
     asked = sorted({f"{match['policy']}/{match['rule']}" for match in matched})
     named = {"kind": kind, "workflow": workflow, "integration": integration, "action": action, "question": question}
@@ -47,12 +47,12 @@ def batch_key(
 
 
 def risk_level(risk_flags: Collection[str], data_class: str, *, sensitive: Collection[str]) -> RiskLevel:
-    """`high` with any risk flag, `elevated` for a data class that counts as sensitive, else `low`."""
+    """Return `high` with any risk flag, `elevated` for a sensitive data class, else `low`."""
     if risk_flags:
         return RiskLevel.HIGH
     return RiskLevel.ELEVATED if data_class in sensitive else RiskLevel.LOW
 
 
 def riskiest(levels: Iterable[RiskLevel]) -> RiskLevel:
-    """The level that a batch of such steps has."""
+    """Return the highest of `levels`, which is the level of the batch."""
     return max(levels, key=_ORDER.index, default=RiskLevel.LOW)

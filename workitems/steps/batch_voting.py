@@ -1,4 +1,4 @@
-"""Deciding several steps in one batch: all of them or none, each for the envelope that was shown."""
+"""Voting on several steps in one batch: all or none, each vote bound to the envelope that was shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS_POINTER: Final = "/steps"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One step of a batch, by its public id, and the hash of the envelope that was shown for it."""
+    """One step of a batch: its public id, and the hash of the envelope that was shown for it."""
 
     step_id: str
     envelope_sha256: str
@@ -31,7 +31,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A vote of a batch with what it did to its case."""
+    """One vote of a batch, with its step and work item as changed by the vote."""
 
     vote: Vote
     step: DecisionStep
@@ -39,15 +39,14 @@ class Cast:
 
 
 def locked_batch(chosen: Sequence[Chosen], *, ctx: ActingContext) -> list[tuple[WorkItem, DecisionStep]]:
-    """The steps chosen, in that order, with their items: all locked, items before steps, each in the order of ids.
+    """Return the chosen steps with their work items, locked, in the order of `chosen`.
 
-    Raises `InvalidRequest` for a step that is named twice or that the context cannot read, `BatchTooLarge` past 200.
+    Locks items before steps, each ordered by id. Raises `InvalidRequest` for a repeated or unreadable step,
+    `BatchTooLarge` for more than 200 steps.
     """
     require_unit_of_work(ctx.tenant_id)
     if len(chosen) > batches.MOST_IN_A_BATCH:
-        raise errors.BatchTooLarge(
-            f"A batch decides at most {batches.MOST_IN_A_BATCH} steps, not {len(chosen)}."
-        )
+        raise errors.BatchTooLarge(f"A batch decides at most {batches.MOST_IN_A_BATCH} steps, not {len(chosen)}.")
     wanted = [ids.parse_public_id(ids.DECISION_STEP, entry.step_id) for entry in chosen]
     found = selectors.steps_for_update({value for value in wanted if value is not None}, ctx=ctx)
     problems = [
@@ -67,10 +66,11 @@ def locked_batch(chosen: Sequence[Chosen], *, ctx: ActingContext) -> list[tuple[
 def cast_votes(
     steps: Sequence[tuple[WorkItem, DecisionStep]], chosen: Sequence[Chosen], ballot: Ballot, *, ctx: ActingContext
 ) -> list[Cast]:
-    """The same vote on every step of `locked_batch`, each for its own envelope hash; `ballot`'s own hash is not used.
+    """Cast the same vote on every step of `locked_batch`, each with its own envelope hash.
 
-    All or nothing: the first refusal is raised on, naming its step in `detail`, `errors` and `decision_step_id`, and
-    the caller's unit of work undoes the rest. Raises `BatchMixed`, `BatchTooLarge`, and what `cast_vote` raises.
+    The hash in `ballot` is ignored. All or nothing: the first refusal is raised with its step in `detail`, `errors` and
+    `decision_step_id`, and the caller's unit of work rolls back the other votes. Raises `BatchMixed`, `BatchTooLarge`,
+    and the errors of `cast_vote`.
     """
     check_together(steps)
     cast = []
@@ -112,24 +112,24 @@ def check_together(steps: Sequence[tuple[WorkItem, DecisionStep]]) -> None:
 
 
 def riskiest_of(items: Iterable[WorkItem]) -> batches.RiskLevel:
-    """The risk level of deciding about `items` together."""
+    """Return the risk level of a batch about `items`."""
     sensitive = settings.THREADA_SENSITIVE_DATA_CLASSES
     return batches.riskiest(batches.risk_level(item.risk_flags, item.data_class, sensitive=sensitive) for item in items)
 
 
 def cap_of(level: batches.RiskLevel) -> int:
-    """How many steps of this risk one batch may decide."""
+    """Return the maximum number of steps of this risk level in one batch."""
     return min(settings.THREADA_BATCH_CAPS[level.value], batches.MOST_IN_A_BATCH)
 
 
 def step_refused(refusal: ThreadaError, steps: Sequence[tuple[WorkItem, DecisionStep]]) -> uuid.UUID | None:
-    """The id of the step that `cast_votes` stopped at."""
+    """Return the id of the step at which `cast_votes` stopped."""
     named = refusal.extensions.get("decision_step_id")
     return next((step.id for _, step in steps if step.public_id == named), None)
 
 
 def _name(refusal: ThreadaError, step: DecisionStep, place: int, *, of: int) -> None:
-    """Say in a refusal which step of the batch it is about."""
+    """Add the step and its place in the batch to a refusal."""
     refusal.detail = f"{step.public_id} ({place + 1} of {of}): {refusal.detail} Nothing was decided."
     refusal.errors = (
         *refusal.errors,

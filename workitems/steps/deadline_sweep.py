@@ -1,7 +1,7 @@
-"""Acting upon deadlines, over all tenants. Several machines may do it at once, and each again: every row is locked.
+"""Sweep over the deadlines of all tenants. Several machines may run it at once: every row is locked.
 
-Tenants take turns, so that the backlog of one holds up no other; a step that cannot be dealt with rests a while, longer
-each time, so that it holds up no other either.
+Tenants take turns, so the backlog of one tenant does not delay the others. After a failure a step is skipped for a
+growing period, so it does not delay other steps.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ log = structlog.get_logger("threada.sweeps")
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A step of which something is due."""
+    """Step with a passed deadline."""
 
     tenant_id: uuid.UUID
     tenant_slug: str
@@ -62,9 +62,9 @@ type Outcome = Literal["done", "locked", "failed"]
 
 
 def sweep_deadlines(*, now: datetime) -> Counter[Outcome]:
-    """Remind, escalate and expire what is due at `now`, for some seconds at most; the next sweep goes on.
+    """Remind, escalate and expire the steps that are due at `now`, for at most a few seconds.
 
-    A step that somebody else holds locked (a vote, another sweep) is passed over.
+    The next sweep continues. Steps locked by another transaction (a vote, another sweep) are skipped.
     """
     started = time.monotonic()
     outcomes: Counter[Outcome] = Counter()
@@ -80,14 +80,14 @@ def sweep_deadlines(*, now: datetime) -> Counter[Outcome]:
 
 
 def due_steps(*, now: datetime, but: list[uuid.UUID] | None = None) -> list[Due]:
-    """Steps of which something is due: the longest due of every tenant first, then each tenant's second, and so on."""
+    """Return steps with a passed deadline, interleaved by tenant: the longest overdue step of each tenant first."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(_DUE, [now, but or [], PER_TENANT, BATCH])
         return [Due(*row) for row in cursor.fetchall()]
 
 
 def _deal_with(due: Due, *, now: datetime) -> Outcome:
-    """One step in a transaction of its own."""
+    """Process one step in its own transaction."""
     ctx = system_context(tenant_id=due.tenant_id, tenant_slug=due.tenant_slug, correlation_id=uuid.uuid4().hex)
     try:
         with unit_of_work(due.tenant_id):
@@ -96,7 +96,7 @@ def _deal_with(due: Due, *, now: datetime) -> Outcome:
                 return "locked"
             act_on_deadlines(*found, now=now, ctx=ctx)
             return "done"
-    except Exception:  # whatever one step suffers from, the others are dealt with
+    except Exception:  # a failure of one step must not stop the others
         log.exception("deadline_failed", step=str(due.step_id))
     with unit_of_work(due.tenant_id):
         _back_off(due, now=now)
@@ -104,7 +104,7 @@ def _deal_with(due: Due, *, now: datetime) -> Outcome:
 
 
 def _locked(due: Due) -> tuple[WorkItem, DecisionStep] | None:
-    """Item, then step, as every service locks them; None when either is held by somebody else."""
+    """Lock the item, then the step, as every service does. Return None if either is locked elsewhere."""
     steps = DecisionStep.objects.filter(tenant_id=due.tenant_id, id=due.step_id)
     item = (
         WorkItem.objects.select_for_update(of=("self",), skip_locked=True)

@@ -1,4 +1,4 @@
-"""What time does to a step: a reminder, an escalation, its end. A vote and an expiry race for the same row lock."""
+"""Deadlines of a step: reminder, escalation, expiry. A vote and an expiry compete for the same row lock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workitems.steps.voting import reject_item
 
 
 def act_on_deadlines(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: ActingContext) -> None:
-    """Do what is due on a locked step. What was done, or decided, meanwhile is left alone: it may run twice."""
+    """Apply the passed deadlines of a locked step. Repeated calls and decided steps change nothing."""
     if step.status != StepStatus.PENDING or is_frozen(step):
         return
     if step.expires_at is not None and step.expires_at <= now:
@@ -34,9 +34,10 @@ def act_on_deadlines(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: 
 
 
 def expire_step(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: ActingContext) -> None:
-    """Expire a locked step whose deadline has passed; one that was decided meanwhile is left alone.
+    """Expire a locked step whose deadline has passed. A step that is no longer pending is left unchanged.
 
-    `on_expiry: escalate` gives it one more deadline of the same length first, and lets whom it escalates to decide too.
+    With `on_expiry: escalate` the first expiry extends the deadline once by the same length and escalates the step
+    instead.
     """
     if step.status != StepStatus.PENDING or step.expires_at is None or step.expires_at > now:
         return

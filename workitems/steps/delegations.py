@@ -1,7 +1,7 @@
 """Out-of-office delegations: for a period, a delegate decides in another approver's place.
 
-A delegate stands at the places of whom they stand in for, and is excluded with them; they get no scope by it, so only
-who may decide anyway can be one. It does not chain: what one does for another cannot be handed on.
+A delegate is eligible where the delegator is, and is excluded with the delegator. A delegation grants no scope, so only
+members who may decide already can be delegates. Delegations do not chain.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST: Final = timedelta(days=366)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutOfOffice:
-    """Who is away, when, and who stands in. `starts_at` None: from now on."""
+    """Delegator, delegate and period of a delegation. `starts_at` None: from now on."""
 
     delegator: User
     delegate: User
@@ -37,9 +37,9 @@ class OutOfOffice:
 
 
 def delegate(out_of_office: OutOfOffice, *, ctx: ActingContext) -> Delegation:
-    """Let somebody stand in. People do it for themselves, and who holds `workflow:manage` for anybody.
+    """Create a delegation. Members do so for themselves; holders of `workflow:manage` for anyone.
 
-    Receipt `delegation.created`. Raises `PermissionDenied`, `InvalidRequest` for times that make no sense,
+    Receipt `delegation.created`. Raises `PermissionDenied`, `InvalidRequest` for an invalid period,
     `DelegateNotEligible`, `DelegationOverlaps`.
     """
     require_unit_of_work(ctx.tenant_id)
@@ -66,9 +66,9 @@ def delegate(out_of_office: OutOfOffice, *, ctx: ActingContext) -> Delegation:
 
 
 def end_delegation(row: Delegation, *, ctx: ActingContext) -> None:
-    """End a locked delegation now. Who made it possible may: whom it is for, who stands in, `workflow:manage`.
+    """End a locked delegation now. Allowed for the delegator, the delegate, and holders of `workflow:manage`.
 
-    What the delegate has decided stands. Receipt `delegation.ended`. Raises `PermissionDenied`, `DelegationEnded`.
+    Votes of the delegate remain valid. Receipt `delegation.ended`. Raises `PermissionDenied`, `DelegationEnded`.
     """
     require_unit_of_work(ctx.tenant_id)
     if ctx.principal_id != row.delegate_id:
@@ -83,7 +83,7 @@ def end_delegation(row: Delegation, *, ctx: ActingContext) -> None:
 
 
 def locked_delegation(delegation_id: uuid.UUID, *, ctx: ActingContext) -> Delegation:
-    """The locked row. Raises `NotFound`."""
+    """Return the locked row. Raises `NotFound`."""
     row = Delegation.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=delegation_id).first()
     if row is None:
         raise errors.NotFound

@@ -1,4 +1,4 @@
-"""When a step is due: the instants that follow from its rule. Pure."""
+"""Deadlines of a decision step, computed from its rule. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from policies.language.working_time import WorkingCalendar, add_working_time
 
 @dataclass(frozen=True, slots=True)
 class DueDates:
-    """None: never. `respond_by` is a promise, shown and sorted by; the others are acted upon."""
+    """Deadlines of a decision step; None means no deadline. `respond_by` is only displayed and sorted by."""
 
     respond_by: datetime | None
     remind_at: datetime | None
@@ -20,7 +20,10 @@ class DueDates:
 
 
 def due_dates(rule: ApprovalRule, start: datetime, calendar: WorkingCalendar) -> DueDates:
-    """What is due when, for a step that opens at `start`. Without `remind_after` one is reminded at `respond_by`."""
+    """Return the deadlines of a step that opens at `start`.
+
+    Without `remind_after` the reminder is due at `respond_by`.
+    """
 
     working_time = dict(rule.working_time)
 

@@ -1,4 +1,4 @@
-"""Whether a person decides about what would happen: the envelope they name against the one that holds now."""
+"""Check that a vote refers to the envelope that is current now."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from workitems.models import DecisionStep, WorkItem
 
 
 def require_current_envelope(item: WorkItem, step: DecisionStep, envelope_sha256: str) -> None:
-    """Refuse a decision about anything but the envelope that is sealed now.
+    """Raise `EnvelopeChanged` unless `envelope_sha256` is the hash of the current envelope.
 
-    A step that was superseded counts as its successor: who decides on it was shown the old envelope. Of a step that is
-    closed otherwise nothing is said here. Raises `EnvelopeChanged`, with step and hash to decide on now, and with the
-    difference when the envelope named was one of this item's.
+    For a superseded step the envelope of its successor is required, because the voter saw the old one. Steps that are
+    closed otherwise are not checked here. The error contains the step and hash to decide on now, and the difference if
+    the named envelope belongs to this item.
     """
     current: DecisionStep | None = step
     if step.status == StepStatus.SUPERSEDED:
@@ -29,7 +29,7 @@ def require_current_envelope(item: WorkItem, step: DecisionStep, envelope_sha256
 
 
 def envelope_changed(item: WorkItem, current: DecisionStep, named_sha256: str) -> errors.EnvelopeChanged:
-    """The refusal of a decision that names another envelope than the one of `current`."""
+    """Return the error for a decision that names an envelope other than that of `current`."""
     named = systems.envelope_of(item.id, named_sha256, tenant_id=item.tenant_id)
     return errors.EnvelopeChanged(
         "The envelope is not the one you were shown. Read the step again and decide again.",

@@ -1,7 +1,7 @@
-"""Escalation: more people may decide a step, because time ran out or because somebody says so.
+"""Escalation: further approvers may decide a step, after a deadline or on request.
 
-They join, they replace nobody: each may stand in for any place that is still open, and one person still counts once.
-Who is excluded stays excluded.
+They are added to the approvers of the rule: each may fill any leaf that is still open, and each member counts once.
+Excluded members stay excluded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workitems.steps.voting import check_open, check_permitted, execution_of
 def escalate_step(
     item: WorkItem, step: DecisionStep, *, to: Leaf | None = None, reason: str = "", ctx: ActingContext
 ) -> None:
-    """Escalate a locked step by hand: to whom its rule names, or, with `workflow:manage`, to somebody else.
+    """Escalate a locked step to the targets of its rule or, with `workflow:manage`, to `to`.
 
     Raises `StepClosed`, `PermissionDenied`, `NobodyToEscalateTo`, `AlreadyEscalated`.
     """
@@ -62,7 +62,7 @@ def raise_to(
     by_hand: bool = False,
     reason: str = "",
 ) -> bool:
-    """Let `targets` decide a locked step too; False when they all may already. Saves the step."""
+    """Let `targets` decide a locked step and save the step. Return False if all of them could already."""
     known = leaves_of(step.escalated_to)
     added = [leaf for leaf in targets if leaf not in known]
     step.escalate_at = None
@@ -88,7 +88,7 @@ def raise_to(
 
 
 def _reached(step: DecisionStep, targets: Iterable[Leaf], *, item: WorkItem) -> list[Approver]:
-    """The people at `targets` who have no part in the case."""
+    """Return the approvers that match `targets` and are not excluded."""
     active_members = active_members_of(step.tenant_id)
     people = [approver_of(member, workflow_id=item.workflow_version.workflow_id) for member in active_members]
     excluded = excluded_on(step, active_members.stands_for)

@@ -1,4 +1,4 @@
-"""Who may not decide a step, by their part in the case: settled by id when the step opens."""
+"""Members excluded from a step because of their part in the case. Stored by id when the step opens."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def excluded_principals(
     asked_by: uuid.UUID | None,
     input_edited_by: uuid.UUID | None = None,
 ) -> frozenset[uuid.UUID]:
-    """The people whom `exclude` stands for in this case, and those whose delegates they are at this moment.
+    """Return the principals that `exclude` refers to in this case, and their current delegators.
 
-    `requester` covers who posted the item, who is named as requester, and who called for the action; `last_editor` who
-    wrote the payload that is there now, and who last changed the action's input; `agent_owner` the people who answer
-    for those of all these that are no people; `policy_author` who wrote or published a version that asked for the step
-    or, where none did, the one by which the item was decided upon.
+    `requester`: the submitter, the named requester, and the principal that requested the action. `last_editor`: the
+    author of the current payload, and the last editor of the action's input. `agent_owner`: the owners of those of them
+    that are agents or services. `policy_author`: the authors and publishers of the pinned policy versions or, if there
+    are none, of the version that decided about the item.
     """
     asking = {item.requester_id, item.submitted_by_id, *([asked_by] if asked_by else ())}
     editors = {item.edited_by_id or item.submitted_by_id, *([input_edited_by] if input_edited_by else ())}

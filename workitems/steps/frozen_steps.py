@@ -1,4 +1,4 @@
-"""Whether a step stands still: nothing happens to it by the passing of time then, but votes are taken."""
+"""Frozen steps: deadlines do not apply while a freeze covers the step, but votes are accepted."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from workitems.models import DecisionStep
 
 
 def is_frozen(step: DecisionStep) -> bool:
-    """Whether a freeze covers a step."""
+    """Return True if a freeze covers the step."""
     in_force = freezes_in_force(step.tenant_id)
     return bool(in_force) and freeze_on(in_force, **place_of(step)) is not None
 
 
 def place_of(step: DecisionStep) -> dict[str, str]:
-    """What freezes are held against: the step's workflow, and the action it is about."""
+    """Return the workflow, integration and action of the step, to be compared with the scopes of freezes."""
     execution = step.execution
     about = {"integration": execution.integration, "action": execution.action} if execution else {}
     return {"workflow": step.workflow, **about}

@@ -1,4 +1,4 @@
-"""Opening decision steps, and closing those that are overtaken by events."""
+"""Opening and closing of decision steps."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def open_step(
     asked_by: uuid.UUID | None = None,
     question: str = "",
 ) -> DecisionStep:
-    """Open the step at which people decide. Without an envelope of an action, the item itself is sealed.
+    """Open a decision step. Without the envelope of an action, build one for the item itself.
 
-    The versions that asked for it are pinned; who is excluded is settled now, by id.
+    Pins the policy versions that required the step, and stores the ids of the excluded principals.
     """
     now = clock.now()
     due = due_dates(rule, now, rulebook.working_calendar(rule, tenant_id=item.tenant_id))
@@ -124,9 +124,9 @@ def close_step(
     execution: Execution | None = None,
     reason_codes: tuple[str, ...] = (),
 ) -> None:
-    """Close a locked step with its receipt, which says how long it was open: nobody is waited for any more."""
+    """Close a locked step, remove its pending approvers, and write a receipt with the time it was open."""
     transition_step(step, status)
-    assert step.closed_at is not None  # noqa: S101  (it is closed now)
+    assert step.closed_at is not None  # noqa: S101  (`transition_step` has set it)
     clear_pending_approvers(step, item=item)
     if status in _DECIDED:
         notice("decided", step, None, ctx, status=status.value)
@@ -144,14 +144,14 @@ def close_step(
 def close_pending_step(
     item: WorkItem, status: StepStatus, *, ctx: ActingContext, execution: Execution | None = None
 ) -> None:
-    """Close the step the item waits at, if there is one: cancelled with the item, superseded by a change."""
+    """Close the pending step of the item, if any, for example as cancelled or superseded."""
     step = selectors.pending_step_of(item)
     if step is not None:
         close_step(step, status, item=item, ctx=ctx, execution=execution if step.execution_id else None)
 
 
 def asked_by_action(step: DecisionStep) -> uuid.UUID | None:
-    """Who had an action ask for a step about the item itself; None where the policies asked for it."""
+    """Return the principal whose action requested the step; None if policies required it."""
     if step.policy_decision_id is not None:
         return None
     execution = systems.last_execution_of(step.work_item_id, tenant_id=step.tenant_id)
@@ -159,7 +159,7 @@ def asked_by_action(step: DecisionStep) -> uuid.UUID | None:
 
 
 def pinned_versions(decision: PolicyDecision | None) -> list[uuid.UUID]:
-    """The policy versions whose rules asked for the step."""
+    """Return the ids of the policy versions whose rules required the step."""
     if decision is None:
         return []
     parsed = (ids.parse_public_id(ids.POLICY_VERSION, rule["version_id"]) for rule in decision.matched)
@@ -167,7 +167,7 @@ def pinned_versions(decision: PolicyDecision | None) -> list[uuid.UUID]:
 
 
 def build_item_envelope(item: WorkItem, pins: Iterable[uuid.UUID], *, question: str = "") -> BuiltEnvelope:
-    """The envelope of a decision about the item itself: payload digest, evidence and question, `action: null`."""
+    """Return the envelope of a decision about the item: payload digest, evidence, question, `action: null`."""
     return build_envelope(
         salt=envelope_salt(item),
         work_item_id=item.public_id,
@@ -180,15 +180,18 @@ def build_item_envelope(item: WorkItem, pins: Iterable[uuid.UUID], *, question: 
 
 
 def envelope_salt(item: WorkItem) -> str:
-    """What makes the hashes of the case's envelopes, which receipts carry, tell nothing once its salt is gone."""
+    """Return the salt of the envelopes of a case.
+
+    Receipts contain envelope hashes; without the salt, which erasure deletes, these reveal nothing about the contents.
+    """
     return sha256_hex(b"envelope" + bytes(item.payload_salt))
 
 
 def envelope_evidence(item: WorkItem) -> list[dict[str, Any]]:
-    """Evidence as envelopes seal it."""
+    """Return the evidence of the item in the form that envelopes contain."""
     return [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(item)]
 
 
 def envelope_row(item: WorkItem, sealed: BuiltEnvelope) -> Envelope:
-    """The unsaved row of a sealed envelope."""
+    """Return the unsaved row of an envelope."""
     return Envelope(tenant_id=item.tenant_id, work_item_id=item.id, body=sealed.body, sha256=sealed.sha256)

@@ -1,4 +1,4 @@
-"""Whom pending steps wait for, kept as rows, so that "what waits for me" is a look into an index."""
+"""Rows with the pending approvers of each step, so that "waiting for me" is one index lookup."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from workitems.models import AwaitedKey, DecisionStep, WorkItem
 
 
 def pending_approver_rows(step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID) -> list[AwaitedKey]:
-    """The unsaved rows of a step that opens: of its first stage."""
+    """Return the unsaved rows of a new step, for its first stage."""
     asked = asked_leaves(rule.tree, (1,) * len(tracks(rule.tree)))
     return _rows(step, asked, workflow_id=workflow_id)
 
 
 def refresh_pending_approvers(step: DecisionStep, opened: Opened, *, workflow_id: uuid.UUID) -> None:
-    """Let a locked step wait for those whom its stages that are open ask, and whom it was escalated to, alone."""
+    """Replace the pending approvers of a locked step by those of its open stages and its escalation."""
     leaves = (*asked_leaves(from_json(step.rule).tree, opened), *leaves_of(step.escalated_to))
     rows = _rows(step, leaves, workflow_id=workflow_id)
     waits = AwaitedKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id)
@@ -30,12 +30,12 @@ def refresh_pending_approvers(step: DecisionStep, opened: Opened, *, workflow_id
 
 
 def add_pending_approvers(step: DecisionStep, added: Iterable[Leaf], *, workflow_id: uuid.UUID) -> None:
-    """Let an open step wait for whoever stands at `added` too."""
+    """Add the approvers that match `added` to an open step."""
     AwaitedKey.objects.bulk_create(_rows(step, added, workflow_id=workflow_id), ignore_conflicts=True)
 
 
 def clear_pending_approvers(step: DecisionStep, *, item: WorkItem) -> None:
-    """A step that closes waits for nobody, so nobody is missing either."""
+    """Delete the pending approvers of a closed step, and reset `nobody_can_decide` of its item."""
     AwaitedKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id).delete()
     if item.nobody_can_decide:
         item.nobody_can_decide = False

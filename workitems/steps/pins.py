@@ -1,7 +1,7 @@
-"""What a step pins: the policy versions that asked for it, and the integration version its action was sealed over.
+"""Pins of a step: the policy versions that required it, and the integration version of its action.
 
-Both are held while a decision is taken on the step. Whoever changes them waits for that decision to commit, and every
-decision after the change is refused, until the step has been decided again: nothing slips through in between.
+Both are locked while somebody decides on the step. A change of a pinned version waits for that decision to commit;
+after the change every decision is refused until the step has been evaluated again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from workitems.models import DecisionStep
 
 
 def require_current_pins(step: DecisionStep, execution: Execution | None) -> None:
-    """Hold what a step pins until the transaction ends. Raises `StepClosed` when it has been overtaken."""
+    """Lock the pins of a step until the transaction ends. Raise `StepClosed` if one has changed."""
     if not _lock_integration(execution):
         raise errors.StepClosed("The integration was changed; the action is being sealed and decided again.")
     if not lock_pins(step.policy_version_ids, tenant_id=step.tenant_id):
@@ -25,9 +25,9 @@ def require_current_pins(step: DecisionStep, execution: Execution | None) -> Non
 
 
 def re_evaluate_if_outdated(step: DecisionStep, execution: Execution | None) -> None:
-    """Have a step that is being opened decided again when what it pins changed after it was decided upon.
+    """Enqueue the re-evaluation of a step that is being opened, if a pin changed in the meantime.
 
-    The job that looked for steps to decide again may have run already: it could not see this one.
+    The job of that change may have run already, before it could see this step.
     """
     if execution is not None and not _lock_integration(execution):
         version = str(execution.integration_version_id)

@@ -1,4 +1,4 @@
-"""Asking the policies about a case, and what their answers do to it."""
+"""Policy decisions about a case, and their effect on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workitems.steps.opening_and_closing import open_step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionAsked:
-    """Which action is about to be executed, with what input, and for whom."""
+    """Action to be executed, with its input."""
 
     integration: str
     action: str
@@ -31,9 +31,9 @@ class ActionAsked:
 
 
 def decision_request(item: WorkItem, *, actor: Actor, asked: ActionAsked | None = None) -> DecisionRequest:
-    """The facts of a case for the policies: at intake, or (with `asked`) at the execution of an action.
+    """Return the facts of a case for the policies: at intake or, with `asked`, at the execution of an action.
 
-    `actor` is whose action it is, never the worker that asks on their behalf: a rule about people means people.
+    `actor` is the principal that requested the action, not the worker that runs it.
     """
     return DecisionRequest(
         point="execute" if asked else "intake",
@@ -58,10 +58,10 @@ def decision_request(item: WorkItem, *, actor: Actor, asked: ActionAsked | None 
 
 
 def take_intake_decision(item: WorkItem, *, ctx: ActingContext) -> PolicyDecision | None:
-    """Decide about a locked item that is `new`; one that is not has been decided already, and nothing happens.
+    """Decide about a locked item with status `new`. Return None for any other item.
 
     deny → `refused`; review → a review step, unless one was approved for this payload; require_approval → an approval
-    step that seals the item; allow → `ready`.
+    step over the envelope of the item; allow → `ready`.
     """
     if item.status != WorkItemStatus.NEW:
         return None
@@ -86,7 +86,7 @@ def take_intake_decision(item: WorkItem, *, ctx: ActingContext) -> PolicyDecisio
 def record_decision(
     item: WorkItem, decision: PolicyDecision, *, ctx: ActingContext, execution: Execution | None = None
 ) -> None:
-    """The receipt of a policy decision about `item`."""
+    """Write the receipt of a policy decision about `item`."""
     record_item(
         "policy.decided",
         item,
@@ -105,12 +105,12 @@ def record_decision(
 
 
 def approval_rule(decision: PolicyDecision) -> ApprovalRule:
-    """Who has to agree: what the matched rules ask together, or the plain review."""
+    """Return the merged approval rule of the matched rules, or the rule of a plain review."""
     return from_json(decision.approvals) if decision.approvals else REVIEW_DEFAULT
 
 
 def refusal_reasons(decision: PolicyDecision) -> list[dict[str, Any]]:
-    """The tenant's own reasons, for `reasons` of a `policy_denied` problem."""
+    """Return the reasons of the tenant, for the field `reasons` of a `policy_denied` problem."""
     if not decision.matched:
         return [{"reason": code} for code in decision.reason_codes]
     return [{"reason": rule["reason"], "policy": rule["policy"], "rule": rule["rule"]} for rule in decision.matched]
@@ -122,7 +122,7 @@ def _decided(item: WorkItem, decision: PolicyDecision, status: WorkItemStatus, *
 
 
 def was_reviewed(item: WorkItem) -> bool:
-    """Whether a review was approved for exactly this payload: it is not asked again."""
+    """Return True if a review was approved for exactly this payload, so that it is not required again."""
     return DecisionStep.objects.filter(
         tenant_id=item.tenant_id,
         work_item=item,

@@ -1,6 +1,7 @@
-"""Whether anybody can complete a step: looked at again when it changes, and when the people of its tenant do.
+"""Reachability of a decision: whether the members of the tenant can still complete a step.
 
-An empty role, a departed approver, an approver away without delegate: no request causes these, so nothing would say it.
+It is checked when a step changes and when the members change. An empty role, a departed approver, or an approver out of
+office without a delegate is not caused by a request about the step, so no request would report it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ type Memo = dict[str, bool]
 
 
 def check_reachability(item: WorkItem, step: DecisionStep, active_members: ActiveMembers) -> None:
-    """Set `nobody_can_decide` of a locked item, and whom its locked, pending step waits for."""
+    """Set `nobody_can_decide` of a locked item, and refresh the pending approvers of its locked, pending step."""
     workflow_id = item.workflow_version.workflow_id
     result: VoteResult = count_votes_on(step, active_members, list(step.votes.all()), workflow_id=workflow_id)
     refresh_pending_approvers(step, result.opened, workflow_id=workflow_id)
@@ -36,7 +37,7 @@ def check_reachability(item: WorkItem, step: DecisionStep, active_members: Activ
 
 
 def membership_fingerprint(active_members: ActiveMembers) -> str:
-    """Changes whenever somebody's say may have: members, roles, groups, scopes, delegations."""
+    """Return a digest that changes with members, roles, groups, scopes and delegations."""
     return canonical_sha256(
         {
             "members": [_permissions_of(member) for member in sorted(active_members, key=lambda member: member.id)],
@@ -48,9 +49,9 @@ def membership_fingerprint(active_members: ActiveMembers) -> str:
 def mark_changed_reachability(
     tenant_id: uuid.UUID, active_members: ActiveMembers, after: uuid.UUID | None, *, limit: int
 ) -> uuid.UUID | None:
-    """Of `limit` pending steps past `after`, mark those to be checked for which the answer is another one now.
+    """Mark the steps whose reachability has changed, among `limit` pending steps after `after`.
 
-    Returns the last step looked at, or None at the end. Locks nothing: `check_reachability` looks again.
+    Return the id of the last step read, or None at the end. Takes no locks: `check_reachability` repeats the check.
     """
     pending = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING)
     if after is not None:
@@ -72,14 +73,17 @@ def mark_changed_reachability(
 
 
 def save_membership_snapshot(tenant_id: uuid.UUID, fingerprint: str) -> None:
-    """Note for which people the tenant's steps have been looked at."""
+    """Store the fingerprint of the members for whom the steps of the tenant were checked."""
     Roster.objects.update_or_create(
         tenant_id=tenant_id, defaults={"fingerprint": fingerprint, "weighed_at": clock.now()}
     )
 
 
 def _is_unreachable(step: DecisionStep, active_members: ActiveMembers, memo: Memo) -> bool:
-    """Steps alike in rule, people barred and votes have one answer: thousands of open ones are few kinds."""
+    """Return True if nobody can complete the step.
+
+    Steps with the same rule, exclusions and votes share one result in `memo`: many open steps are of few kinds.
+    """
     workflow_id = step.work_item.workflow_version.workflow_id
     votes = list(step.votes.all())
     key = canonical_sha256(

@@ -1,4 +1,4 @@
-"""Weighing pending steps, over all tenants: is there anybody who can complete them?"""
+"""Sweep over the reachability of the pending steps of all tenants."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ log = structlog.get_logger("threada.sweeps")
 
 
 def sweep_reachability() -> int:
-    """Weigh what changed; for some seconds at most, tenants by turns. How many steps were checked."""
+    """Check the steps that changed, tenant by tenant, for at most a few seconds.
+
+    Return the number of checked steps.
+    """
     started = time.monotonic()
     checked = 0
     for tenant_id in _tenants_with_pending_steps():
         try:
             checked += _check_tenant(tenant_id)
-        except Exception:  # one tenant's trouble is no other's
+        except Exception:  # a failure of one tenant must not stop the others
             log.exception("reachability_check_failed", tenant=str(tenant_id))
         if time.monotonic() - started > ENOUGH_SECONDS:
             break
@@ -43,7 +46,7 @@ def sweep_reachability() -> int:
 
 
 def _tenants_with_pending_steps() -> list[uuid.UUID]:
-    """Tenants with pending steps, those first that were looked at longest ago."""
+    """Return the tenants with pending steps, those checked longest ago first."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT t.id FROM tenancy_tenant t LEFT JOIN workitems_roster r ON r.tenant_id = t.id WHERE EXISTS ("
@@ -73,7 +76,7 @@ def _check_tenant(tenant_id: uuid.UUID) -> int:
 
 
 def _check_step(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: ActiveMembers) -> bool:
-    """One step in a transaction of its own; False when somebody else holds it, or it is closed."""
+    """Check one step in its own transaction. Return False if it is locked elsewhere or closed."""
     try:
         with unit_of_work(tenant_id):
             steps = DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id, status=StepStatus.PENDING)
@@ -88,7 +91,7 @@ def _check_step(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: Active
                 return False
             check_reachability(item, step, active_members)
             return True
-    except Exception:  # it is looked at again when the people change; meanwhile the others are
+    except Exception:  # the step is checked again when the members change
         log.exception("reachability_check_failed", step=str(step_id))
     with unit_of_work(tenant_id):
         DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id).update(weigh_due=False)

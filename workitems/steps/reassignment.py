@@ -1,4 +1,4 @@
-"""Handing a step to somebody: whose turn it is. It gives no right; the rule alone says who may decide."""
+"""Reassignment of a step to another member. It grants no permission: only the rule says who may decide."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from workitems.steps.voting import check_eligible, check_open, check_permitted, 
 
 
 def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str = "", ctx: ActingContext) -> None:
-    """Make `to`, whose decision must count, the assignee of a locked step; a claim of anybody else ends.
+    """Make `to`, whose vote must count, the assignee of a locked step. Ends a claim of anyone else.
 
-    Whoever may decide the step may reassign it, and so may `workflow:manage`. Reassigning to who has it already changes
-    nothing. Raises `StepClosed`, `PermissionDenied`, `VoterExcluded`, `VoterNotEligible`, `AssigneeNotEligible`.
+    Allowed for members whose vote counts on the step, and for holders of `workflow:manage`. Reassigning to the current
+    assignee changes nothing. Raises `StepClosed`, `PermissionDenied`, `VoterExcluded`, `VoterNotEligible`,
+    `AssigneeNotEligible`.
     """
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
@@ -54,7 +55,7 @@ def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str =
 
 
 def named_principal(name: str, *, ctx: ActingContext) -> User | None:
-    """The member of the tenant that a request names by id (`pr_…`) or by name."""
+    """Return the member of the tenant that a request names by id (`pr_…`) or by username."""
     parsed = ids.parse_public_id(ids.PRINCIPAL, name)
     wanted: dict[str, uuid.UUID | str] = {"id": parsed} if parsed else {"username": name}
     return User.objects.filter(memberships__tenant_id=ctx.tenant_id, is_active=True, **wanted).first()

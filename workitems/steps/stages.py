@@ -1,4 +1,4 @@
-"""Stages of an approval: telling that a vote opened the next one."""
+"""Stages of an approval: notices and receipts when a vote opens the next stage."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def notify_opened_stages(
     *,
     ctx: ActingContext,
 ) -> None:
-    """Record that `vote` opened a stage of a step that still waits, and have whom it asks now be told.
+    """Record that `vote` opened a stage of a pending step, and notify the approvers of that stage.
 
-    Receipt `decision_step.stage_opened`. `active_members` are at least all who voted.
+    Receipt `decision_step.stage_opened`. `active_members` must contain all voters.
     """
     if step.status != StepStatus.PENDING or not has_stages(from_json(step.rule).tree):
         return

@@ -1,11 +1,13 @@
-"""Votes: one function decides who counts, for API, console and jobs; the last vote and the dispatch commit together."""
+"""Votes on decision steps, for API, console and jobs.
+
+The last vote and the dispatch of the execution commit in one transaction.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final, Literal
 
 from integrations import selectors as systems
@@ -40,13 +42,12 @@ from workitems.steps.pending_approvers import refresh_pending_approvers
 from workitems.steps.pins import require_current_pins
 from workitems.steps.stages import notify_opened_stages
 
-CLAIM_LASTS: Final = timedelta(minutes=30)
 MOST_COMMENT: Final = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:
-    """What a voter says, and about which envelope."""
+    """Decision of a voter, and the hash of the envelope it is about."""
 
     decision: Literal["approve", "reject"]
     envelope_sha256: str
@@ -55,9 +56,9 @@ class Ballot:
 
 
 def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: ActingContext) -> Vote:
-    """Record a vote on a locked step, and close the step when it is decided.
+    """Record a vote on a locked step, and close the step if the vote decides it.
 
-    The vote of a service or an agent is kept as advice and never counted. Raises `StepClosed`, `EnvelopeChanged`,
+    The vote of a service or an agent is stored as advice and never counted. Raises `StepClosed`, `EnvelopeChanged`,
     `VoterExcluded`, `VoterNotEligible`, `StageNotOpen`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`,
     `StepUpRequired`.
     """
@@ -115,9 +116,9 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
 def check_may_decide(
     item: WorkItem, step: DecisionStep, execution: Execution | None, envelope_sha256: str, *, ctx: ActingContext
 ) -> None:
-    """Refuse whoever's vote on this envelope would not count: for actions that only such a person may do.
+    """Raise unless a vote of the acting principal on this envelope would count.
 
-    Raises as `cast_vote` does, but for what it says about a vote itself.
+    Used by operations that require an eligible voter. Raises the errors of `cast_vote`, except those about the ballot.
     """
     require_unit_of_work(ctx.tenant_id)
     check_permitted(item, ctx=ctx)
@@ -128,59 +129,18 @@ def check_may_decide(
 
 
 def count_step_votes(step: DecisionStep, *, workflow_id: uuid.UUID) -> count_votes.VoteResult:
-    """What the votes on `step` amount to, among those who have voted."""
+    """Return the result of the votes on `step`, counted among those who have voted."""
     rows = selectors.votes_on(step)
     return count_votes_on(
         step, active_members_of(step.tenant_id, among=principals_of(rows)), rows, workflow_id=workflow_id
     )
 
 
-def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
-    """Say "I am on it" for half an hour. Others see it; they may still vote."""
-    check_permitted(item, ctx=ctx)
-    check_open(step, execution_of(step))
-    check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
-    now = clock.now()
-    if step.claimant_at(now) not in (None, ctx.principal_id):
-        raise errors.StepClaimed("Somebody else has claimed this step. Wait for its release or ask for it.")
-    step.claimed_by_id = ctx.principal_id
-    step.claimed_until = now + CLAIM_LASTS
-    step.save(update_fields=["claimed_by", "claimed_until"])
-    record_item(
-        "decision_step.claimed",
-        item,
-        ctx=ctx,
-        inputs={"decision_step_id": step.public_id},
-        outcome={"status": step.status},
-    )
-
-
-def release_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
-    """Give a claim back. Releasing what nobody has claimed, or whose claim has ended, changes nothing."""
-    check_permitted(item, ctx=ctx)
-    check_open(step, execution_of(step))
-    claimant = step.claimant_at(clock.now())
-    if claimant is None:
-        return
-    if claimant != ctx.principal_id:
-        raise errors.StepClaimed("Only who claimed a step may release it; a claim ends by itself after half an hour.")
-    step.claimed_by_id = None
-    step.claimed_until = None
-    step.save(update_fields=["claimed_by", "claimed_until"])
-    record_item(
-        "decision_step.released",
-        item,
-        ctx=ctx,
-        inputs={"decision_step_id": step.public_id},
-        outcome={"status": step.status},
-    )
-
-
 def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext, expired: bool = False) -> None:
-    """What a rejected or expired step, still pending, does to its case: it ends.
+    """End the case of a rejected or expired step that is still pending.
 
-    Where the workflow says `on_reject: ready`, an action that was not approved leaves the item ready. So does an
-    approval that the action `request_approval` asked for; one that policies asked at intake ends the item all the same.
+    With `on_reject: ready` in the workflow, the item becomes ready instead if the approval was for an action, or was
+    requested by the action `request_approval`. An approval that policies required at intake always ends the item.
     """
     if execution is not None:
         transition_execution(execution, ExecutionStatus.EXPIRED if expired else ExecutionStatus.REJECTED)
@@ -192,7 +152,7 @@ def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingConte
 
 
 def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, ctx: ActingContext) -> None:
-    """Close the step when the votes decide it, and move the case on."""
+    """Close the step if the votes decide it, and move the case on."""
     result = count_step_votes(step, workflow_id=item.workflow_version.workflow_id)
     if result.outcome is count_votes.Outcome.WAITING:
         step.weigh_due = True
@@ -223,20 +183,20 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
 
 
 def _was_asked_by_action(item: WorkItem) -> bool:
-    """Whether the item waits at an approval that no policy asked for: that of `request_approval`."""
+    """Return True if the item waits for an approval of `request_approval`, which no policy required."""
     step = selectors.pending_step_of(item)
     return step is not None and step.kind == StepKind.APPROVAL and step.policy_decision_id is None
 
 
 def execution_of(step: DecisionStep) -> Execution | None:
-    """The locked execution that a step is about, if it is about one."""
+    """Return the locked execution of a step, or None."""
     if step.execution_id is None:
         return None
     return systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id)
 
 
 def check_open(step: DecisionStep, execution: Execution | None) -> None:
-    """Refuse (`StepClosed`) to decide on a step that is closed, or that is about to be decided again."""
+    """Raise `StepClosed` if the step is closed or expired, or if one of its pins has changed."""
     if not DECISION_STEP.is_open(StepStatus(step.status)):
         raise errors.StepClosed(f"This step is {step.status}. Nothing more can be decided on it.")
     if step.expires_at is not None and step.expires_at <= clock.now() and not is_frozen(step):
@@ -285,7 +245,7 @@ def _check_voter(
 
 
 def _check_delegates(votes: Sequence[Vote], active_members: ActiveMembers, *, ctx: ActingContext) -> None:
-    """A delegate and the person they stand for are one hand, whichever of them votes first."""
+    """Raise `AlreadyVoted` if a delegate or delegator of the voter has voted: they count once together."""
     counted = [vote for vote in votes if vote.counted]
     if any(ctx.principal_id in vote.stands_for for vote in counted):
         raise errors.AlreadyVoted("Your delegate has decided in your place. You and they count once.")
@@ -294,7 +254,7 @@ def _check_delegates(votes: Sequence[Vote], active_members: ActiveMembers, *, ct
 
 
 def _check_reauthenticated(step: DecisionStep, *, ctx: ActingContext) -> None:
-    """A rule with `step_up` counts a person's vote only soon after the password. Advice of agents needs none."""
+    """Raise `StepUpRequired` if the rule needs a recent password check. Agents and services are exempt."""
     if ctx.principal_kind is not PrincipalKind.HUMAN or not from_json(step.rule).step_up:
         return
     if not ctx.recently_reauthenticated(clock.now()):
@@ -306,7 +266,7 @@ def _check_reauthenticated(step: DecisionStep, *, ctx: ActingContext) -> None:
 
 
 def check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:
-    """Raises `PermissionDenied` without `decisions:decide` on the item's workflow."""
+    """Raise `PermissionDenied` without `decisions:decide` on the workflow of the item."""
     if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=item.workflow_version.workflow_id):
         raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
 
@@ -319,7 +279,7 @@ def check_eligible(
     workflow_id: uuid.UUID,
     active_members: ActiveMembers | None = None,
 ) -> None:
-    """Raises `VoterExcluded`, `VoterNotEligible` or `StageNotOpen` when the decision of who asks would not count."""
+    """Raise `VoterExcluded`, `VoterNotEligible` or `StageNotOpen` if the principal's vote would not count."""
     match eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, active_members=active_members):
         case count_votes.Eligibility.EXCLUDED:
             raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
