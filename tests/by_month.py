@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from tests.threada_site.tenancy.rows import check_constraints_now
-from threada_site.database.partitioning import partition_by_month, patiently
+from threada_site.database.partitioning import partition_by_month, run_with_lock_retries
 from threada_site.database.roles import owner_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -160,7 +160,7 @@ def join_months(*tables: str) -> None:
     with owner_role():
         for table in tables:
             if kind(table) == "p":
-                patiently("SELECT threada_join_months(%s)", [table])
+                run_with_lock_retries("SELECT threada_join_months(%s)", [table])
 
 
 def renew(*tables: str) -> None:

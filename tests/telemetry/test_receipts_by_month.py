@@ -33,7 +33,7 @@ from tests.by_month import (
 from tests.factories import acting_system
 from tests.telemetry.sealed import own_connection, write_receipts
 from threada_site.database.isolation_checks import isolation_problems
-from threada_site.database.partitioning import bound, month_metrics, partition_by_month, patiently
+from threada_site.database.partitioning import bound, month_metrics, partition_by_month, run_with_lock_retries
 from threada_site.database.roles import APP, OWNER, PLATFORM, owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -217,7 +217,7 @@ def test_who_is_never_let_in_gives_up(tenant: Tenant) -> None:
     with own_connection() as busy, busy.transaction():
         busy.execute(f"SELECT count(*) FROM {TABLE}")
         with pytest.raises(OperationalError, match="lock timeout"), owner_role():
-            patiently(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE", tries=2)
+            run_with_lock_retries(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE", tries=2)
 
 
 @pytest.mark.django_db

@@ -1,8 +1,8 @@
 """Several rows in one round trip.
 
-A request's time goes mostly to statements, so the rows that belong together (a work item, its evidence, its receipt,
-the queue row, the job) are written by one statement: a `WITH` of plain INSERTs and UPDATEs that Django's own fields
-prepare.
+A request spends most of its time on statements. So the rows that belong together (a work item, its evidence, its
+receipt, the queue row, the job) are written by one statement: a `WITH` of plain INSERTs and UPDATEs, prepared by
+Django's fields.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threada_site.database.router import refuse_while_reading
 
 
 class Statement(NamedTuple):
-    """SQL that returns at least one row, and its parameters: something else to run in the same round trip."""
+    """SQL that returns at least one row, with its parameters, to run in the same round trip."""
 
     sql: str
     params: tuple[Any, ...]
@@ -28,7 +28,7 @@ class Statement(NamedTuple):
 def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] = ()) -> None:
     """Insert `rows` (of any models, ids set by their defaults) and run `also`, in one statement.
 
-    Foreign keys among them hold: constraints are checked at its end. Raises `django.db.IntegrityError` as `save` does.
+    Rows may refer to each other: foreign keys are checked at the end. Raise `django.db.IntegrityError` as `save` does.
     """
     if not rows and not also:
         return
@@ -39,12 +39,12 @@ def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] =
 
 
 def update_row(row: models.Model, *fields: str) -> None:
-    """Save `fields` of a row that is there, by its primary key: `save(update_fields=…)` with a prepared statement.
+    """Save `fields` of an existing row, found by its primary key: `save(update_fields=…)` with a prepared statement.
 
-    In a table by month, the row is looked for in its month alone.
+    In a table partitioned by month, only the partition of the row is searched.
 
-    No signal is sent, so it is for rows whose changes receipts record. Columns that the database generates are read
-    anew when they are asked for. Raises `django.db.DatabaseError` when the row is gone.
+    No signal is sent, so this is for rows whose changes receipts record. Generated columns are read again when
+    accessed. Raise `django.db.DatabaseError` if the row is gone.
     """
     refuse_while_reading(type(row).__name__)
     with written_together() as writes:
@@ -53,10 +53,11 @@ def update_row(row: models.Model, *fields: str) -> None:
 
 @contextmanager
 def written_together() -> Iterator[_Writes]:
-    """What `insert_together` and `update_row` write inside of the block goes out at its end, in one statement.
+    """Collect the writes of `insert_together` and `update_row` inside the block and run them at its end, in one
+    statement.
 
-    For blocks that only write: what is read inside is as it was before. A row may be changed once in a block. One that
-    raises writes nothing.
+    For blocks that only write: a read inside returns the state before the block. A row may be changed once in a block.
+    A block that raises writes nothing.
     """
     outer = _open.get()
     if outer is not None:
@@ -72,10 +73,10 @@ def written_together() -> Iterator[_Writes]:
 
 
 class _Writes:
-    """What one statement writes. Values are those that rows have when they are named."""
+    """Writes of one statement. Values are taken from the rows when they are added."""
 
     def __init__(self) -> None:
-        self._database = connections[DEFAULT_DB_ALIAS]  # itself, not the proxy that looks it up at every use
+        self._database = connections[DEFAULT_DB_ALIAS]  # not the proxy, which looks it up at every use
         self._inserted: list[models.Model] = []
         self._changed: list[tuple[models.Model, tuple[str, ...]]] = []
         self._also: list[str] = []
@@ -130,7 +131,7 @@ _open: Final[ContextVar[_Writes | None]] = ContextVar("writes", default=None)
 
 @lru_cache(maxsize=256)
 def _keys(model: type[models.Model]) -> list[models.Field[Any, Any]]:
-    """The primary key, and in a table that goes by the month of another row, that row's."""
+    """Return the primary key and, in a table partitioned by the id of another row, that column."""
     month_field = getattr(model, "month_field", "")
     return [model._meta.pk, *_columns_named(model, (month_field,) if month_field else ())]
 
@@ -146,8 +147,10 @@ def _together(
     changed: tuple[tuple[type[models.Model], tuple[str, ...]], ...],
     also: tuple[str, ...],
 ) -> str:
-    """The text of one statement: it is the same whenever rows of the same models are written together. It answers how
-    many rows each UPDATE has found, in their order."""
+    """Return the text of one statement, identical for rows of the same models.
+
+    The statement returns how many rows each UPDATE found, in their order.
+    """
     parts = [f"r{number} AS ({_insert_sql(model)})" for number, model in enumerate(inserted)]
     parts += [f"u{number} AS ({_update_sql(model, fields)})" for number, (model, fields) in enumerate(changed)]
     parts += [f"s{number} AS MATERIALIZED ({sql})" for number, sql in enumerate(also)]
@@ -176,5 +179,5 @@ def _columns(model: type[models.Model]) -> list[models.Field[Any, Any]]:
 
 
 def _placeholder(field: models.Field[Any, Any]) -> str:
-    """Inside `WITH`, PostgreSQL does not infer parameter types from the column, so say it."""
+    """Return a placeholder with its type, because inside `WITH` PostgreSQL does not infer it from the column."""
     return f"%s::{field.cast_db_type(connection)}"

@@ -1,8 +1,8 @@
-"""Preparing a PostgreSQL for Threada: the roles, the database and the login the product runs as.
+"""Preparation of a PostgreSQL for Threada: roles, database and the login of the product.
 
-A superuser is used here and nowhere else. The embedded server is prepared on first use; for a server of your own,
-`manage.py up` (or `manage.py bootstrap_database`) does it once when DATABASE_URL names a superuser, and keeps the
-password of the login it made in the data directory.
+Only this module uses a superuser. The embedded server is prepared on first use. For an external server, `manage.py up`
+(or `manage.py bootstrap_database`) prepares it once if DATABASE_URL names a superuser, and stores the password of the
+login it created in the data directory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from threada_site.database.role_names import APP, OWNER, PLATFORM
 
 EMBEDDED_DATABASE: Final = "threada"
 _LOGINS_FILE: Final = "database-logins.json"
-# Ten seconds of silence, with nothing acknowledged, end a connection. `options`: the server's end, for this session.
+# A connection ends after ten seconds without an acknowledgement. `options`: the same at the server's end.
 _PATIENCE: Final = {
     "connect_timeout": "5",
     "keepalives_idle": "5",
@@ -38,14 +38,14 @@ _prepared: set[Path] = set()
 
 
 class Address(NamedTuple):
-    """Where an embedded server listens: the directory of its unix socket, and the port in the socket's name."""
+    """Address of an embedded server: the directory of its Unix socket, and the port in the socket's name."""
 
     host: str
     port: int
 
 
 def ensure_embedded_database(root: Path) -> Address:
-    """Start the embedded server of `root` if it is down, prepare it once per process, and say where it listens."""
+    """Start the embedded server of `root` if it is stopped, prepare it once per process, and return its address."""
     cluster = postgres.ensure_running(root)
     if root not in _prepared:
         prepare(cluster.conninfo(user=cluster.superuser, dbname="postgres"), database=EMBEDDED_DATABASE)
@@ -54,7 +54,7 @@ def ensure_embedded_database(root: Path) -> Address:
 
 
 def prepare(superuser: dict[str, Any], *, database: str, password: str | None = None) -> None:
-    """Create roles, login and database where they are missing. Idempotent, also when two processes do it at once."""
+    """Create missing roles, login and database. Idempotent, even when two processes run it at the same time."""
     with psycopg.connect(**{**superuser, "dbname": "postgres"}, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtext('threada-prepare'))")
         existing = {
@@ -67,8 +67,8 @@ def prepare(superuser: dict[str, Any], *, database: str, password: str | None = 
         if APP not in existing:
             connection.execute(f"CREATE ROLE {APP} LOGIN NOINHERIT")
             connection.execute(f"GRANT {OWNER}, {PLATFORM} TO {APP}")
-            # As on any solid-state disk. With the default, made for spinning ones, lists filtered by channel, workflow
-            # or status read along the primary key instead of the filter's own index.
+            # For solid-state disks. With the default, meant for spinning disks, lists filtered by channel, workflow or
+            # status scan the primary key instead of the filter's own index.
             connection.execute(f"ALTER ROLE {APP} SET random_page_cost = 1.1")
         if password is not None:
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(APP), sql.Literal(password)))
@@ -85,7 +85,7 @@ def prepare(superuser: dict[str, Any], *, database: str, password: str | None = 
 
 
 def _let_owner_create_tables(superuser: dict[str, Any]) -> None:
-    """Under the caller's lock: two processes that grant at once would fail with "tuple concurrently updated"."""
+    """Grant the owner CREATE. Under the caller's lock: concurrent grants fail with "tuple concurrently updated"."""
     with psycopg.connect(**superuser, autocommit=True) as connection:
         may = connection.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", [OWNER]).fetchone()
         if may != (True,):
@@ -93,14 +93,14 @@ def _let_owner_create_tables(superuser: dict[str, Any]) -> None:
 
 
 def is_superuser(url: str) -> bool:
-    """Whether the login in a DATABASE_URL is a superuser of its server."""
+    """Return True if the login in a DATABASE_URL is a superuser of its server."""
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     return bool(row and row[0])
 
 
 def prepare_external(url: str, data_dir: Path) -> str:
-    """Prepare the server that `url` (a superuser's) names and return the URL of the login made there."""
+    """Prepare the server that `url` (a superuser's) names, and return the URL of the login created there."""
     parameters = conninfo_to_dict(url)
     password = secrets.token_urlsafe(24)
     prepare(parameters, database=str(parameters.get("dbname") or "postgres"), password=password)
@@ -115,17 +115,17 @@ def prepare_external(url: str, data_dir: Path) -> str:
 
 
 def login_url(url: str, data_dir: Path) -> str:
-    """The URL the product connects with: `url` itself, or that of the login once made for it by `prepare_external`."""
+    """Return the URL to connect with: `url` itself, or that of the login that `prepare_external` created for it."""
     path = data_dir / _LOGINS_FILE
     password = json.loads(path.read_text()).get(_fingerprint(url)) if path.exists() else None
     return make_conninfo(url, user=APP, password=password) if password else url
 
 
 def connection_parameters(url: str, data_dir: Path) -> dict[str, Any]:
-    """What to connect with: `login_url`, and how soon a machine that was cut off is given up, on both ends.
+    """Return `login_url` as libpq keywords, with timeouts that detect a lost machine at both ends.
 
-    Without that, PostgreSQL would keep the locks of such a machine for hours. What the URL itself says comes first; a
-    pooler that takes no `options` is satisfied by an empty one.
+    Without them, PostgreSQL would keep the locks of such a machine for hours. Values in the URL take precedence; for a
+    pooler that rejects `options`, set it empty.
     """
     return {**_PATIENCE, **conninfo_to_dict(login_url(url, data_dir))}
 

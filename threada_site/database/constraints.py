@@ -1,8 +1,8 @@
-"""What every tenant table promises, as constraints of its model, so that migrations carry it.
+"""Constraints of tenant tables, declared in the models so that migrations create them.
 
-`tenant_constraints()` gives a table row-level security and the unique key `(tenant_id, id)`; `TenantForeignKey` gives a
+`tenant_constraints()` gives a table row-level security and the unique key `(tenant_id, id)`. `TenantForeignKey` gives a
 reference between two tenant tables the composite key `(tenant_id, x_id) → (tenant_id, id)`, because row-level security
-does not check foreign keys. `AppendOnly` lets rows be inserted and read, never changed or deleted.
+does not check foreign keys. `AppendOnly` allows inserting and reading rows, but not changing or deleting them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ CURRENT_TENANT: Final = "(SELECT NULLIF(current_setting('app.tenant', true), '')
 
 
 class _SchemaConstraint(models.BaseConstraint):
-    """A constraint that the database alone checks: nothing to validate in forms."""
+    """A constraint that only the database checks; forms validate nothing."""
 
     def validate(self, *_args: Any, **_kwargs: Any) -> None:
         return None
 
     def constraint_sql(self, model: Any, schema_editor: Any) -> Any:
-        """Emitted after CREATE TABLE, since none of these can stand inside it."""
+        """Emit the SQL after CREATE TABLE, which cannot contain it."""
         statement = self.create_sql(model, schema_editor)
         if statement is not None:
             schema_editor.deferred_sql.append(statement)
@@ -40,7 +40,8 @@ class _SchemaConstraint(models.BaseConstraint):
 
 
 class _RowPolicies(_SchemaConstraint):
-    """Forced row-level security: owner and platform see all; what others do, `policy` says by the rule `_rule`."""
+    """Forced row-level security. Owner and platform see all rows; the policy `policy` with the rule `_rule` applies to
+    others."""
 
     policy: ClassVar[str]
 
@@ -65,7 +66,7 @@ class _RowPolicies(_SchemaConstraint):
 
 
 class RowLevelSecurity(_RowPolicies):
-    """Rows are visible and writable in the transaction's tenant alone; owner and platform see all."""
+    """Rows are visible and writable only in the transaction's tenant. Owner and platform see all rows."""
 
     policy = "tenant_rows"
 
@@ -74,8 +75,11 @@ class RowLevelSecurity(_RowPolicies):
 
 
 class InstanceRows(_RowPolicies):
-    """Rows of the instance, not of a tenant: the platform alone writes them. `readable` says who else may read:
-    `nobody`, `everybody`, or the `tenant` that the column `log_id` names, in its own transaction."""
+    """Rows of the instance, not of a tenant, which only the platform writes.
+
+    `readable` says who else may read them: `nobody`, `everybody`, or the `tenant` in the column `log_id`, in its own
+    transaction.
+    """
 
     policy = "readable_rows"
     _READABLE: Final = {"nobody": "false", "everybody": "true", "tenant": f"log_id = {CURRENT_TENANT}"}
@@ -96,8 +100,11 @@ class InstanceRows(_RowPolicies):
 
 
 class AppendOnly(_SchemaConstraint):
-    """A trigger refuses UPDATE, DELETE and TRUNCATE; retention alone, which takes the platform's role, may delete rows,
-    and may empty the columns named in `emptied`, never change them otherwise."""
+    """A trigger that refuses UPDATE, DELETE and TRUNCATE.
+
+    Retention, which takes the platform's role, may delete rows and may empty the columns in `emptied`, but not change
+    them.
+    """
 
     def __init__(self, *, name: str, emptied: tuple[str, ...] = ()) -> None:
         self.emptied = emptied
@@ -133,7 +140,8 @@ class TenantForeignKey(_SchemaConstraint):
         super().__init__(name=name)
 
     def create_sql(self, model: Any, schema_editor: Any) -> Any:
-        """Emitted at the end of the migration: the target's `(tenant_id, id)` may be created later in the same one."""
+        """Emit the SQL at the end of the migration, because the target's `(tenant_id, id)` may be created later in the
+        same one."""
         quote = schema_editor.quote_name
         field = model._meta.get_field(self.field)
         target = field.related_model._meta.db_table  # type: ignore[union-attr]
@@ -160,9 +168,11 @@ class TenantForeignKey(_SchemaConstraint):
 def tenant_constraints(
     table: str, *, references: tuple[str, ...] = (), month_field: str = ""
 ) -> list[models.BaseConstraint]:
-    """The constraints of a tenant table: row-level security, `(tenant_id, id)`, and its references to tenant tables.
+    """Return the constraints of a tenant table: row-level security, `(tenant_id, id)`, and its references to tenant
+    tables.
 
-    `month_field`: the row that it lies beside, in a table by month, whose unique keys have to hold that row's id.
+    `month_field`: in a table partitioned by the month of another row, the reference to that row. Unique keys must
+    contain it.
     """
     key = ["tenant", month_field, "id"] if month_field else ["tenant", "id"]
     return [

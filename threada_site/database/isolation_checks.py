@@ -1,4 +1,5 @@
-"""Start-up checks: the login must not be able to pass by row-level security, and no tenant table may lack it."""
+"""Start-up checks of tenant isolation: the login must be subject to row-level security, and every tenant table must
+have it."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from threada_site.database.constraints import InstanceRows, RowLevelSecurity, Te
 from threada_site.database.roles import OWNER, PLATFORM
 from threada_site.tenancy.models import TenantRow
 
-# How PostgreSQL prints `tenant_id = <the transaction's tenant>`; with anything beside it, it would begin otherwise.
+# How PostgreSQL prints `tenant_id = <the transaction's tenant>`. With any further condition it would start differently.
 _OWN_ROWS: Final = "(tenant_id = ( SELECT (NULLIF(current_setting('app.tenant'::text, true)"
 
 
 @register(Tags.models)
 def tenant_models_carry_constraints(**_kwargs: Any) -> list[CheckMessage]:
-    """Every tenant model declares row-level security, and every reference between tenant tables its composite key."""
+    """Check that tenant models declare row-level security, and references between them the composite key."""
     problems: list[CheckMessage] = []
     for model in tenant_models():
         constraints = model._meta.constraints
@@ -45,20 +46,20 @@ def tenant_models_carry_constraints(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def tenant_models() -> list[type[models.Model]]:
-    """All concrete tenant tables."""
+    """Return all concrete tenant models."""
     return [model for model in apps.get_models() if issubclass(model, TenantRow)]
 
 
 def isolation_problems() -> Sequence[str]:
-    """What in the live database would let the login see other tenants' rows; empty when all is well.
+    """Return what would let the login see rows of other tenants. Empty if there is nothing.
 
-    Asked at the start of every process (`web`, `worker`), by `/readyz` and by `check_tenancy`.
+    Called at the start of every process (`web`, `worker`), by `/readyz` and by `check_tenancy`.
     """
     return [*login_problems(connection), *_table_problems(), *_instance_table_problems()]
 
 
 def login_problems(connection: Any) -> Iterator[str]:
-    """What would let the login of this connection pass by row-level security."""
+    """Yield what would let the login of this connection bypass row-level security."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -84,7 +85,7 @@ def login_problems(connection: Any) -> Iterator[str]:
 
 
 def _table_problems() -> Iterator[str]:
-    """Tables of tenant models, and any other with a `tenant_id`: forced security, the two known policies, no more."""
+    """Check tables with a `tenant_id`: forced row-level security, the two known policies and no other."""
     tables = [model._meta.db_table for model in tenant_models()]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -120,7 +121,7 @@ def _table_problems() -> Iterator[str]:
 
 
 def _instance_table_problems() -> Iterator[str]:
-    """Tables of the instance's own rows: forced security, and no policy but the two that their models name."""
+    """Check tables with rows of the instance: forced row-level security and only the two policies of their models."""
     tables = [
         model._meta.db_table
         for model in apps.get_models()

@@ -1,6 +1,6 @@
-"""Two logins: the web's, which may take no role, and the platform's, for everything that `manage.py` starts.
+"""Two logins: the web's, which may take no role, and the platform's, for all other commands of `manage.py`.
 
-Written as a script for psql, so that whoever runs the PostgreSQL server can read what it does before it does it.
+They are created by a psql script, so that the administrator of the server can read it before running it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _ITERATIONS: Final = 4096
 
 
 def logins_script(*, database: str, verifiers: dict[str, str], takes_memberships: bool = True) -> str:
-    """For psql and a superuser, in any database of the server. May be run again.
+    """Return the script, for psql and a superuser, in any database of the server. It may be run again.
 
-    `verifiers`: what PostgreSQL keeps of the passwords of the two logins; those left out keep theirs.
-    `takes_memberships`: the web's login loses the roles that it holds where it is the only one.
+    `verifiers`: password verifiers of the two logins; a login without one keeps its password. `takes_memberships`:
+    revoke the roles that the web's login has where it is the only login.
     """
     lines = [
         "\\set ON_ERROR_STOP on",
         _role(OWNER, "NOLOGIN CREATEDB"),
         _role(PLATFORM, "NOLOGIN"),
         _role(APP, "LOGIN NOINHERIT"),
-        # It takes roles and inherits none of them; the login inherits from it, so nothing.
+        # It may take roles but inherits none, and neither does the login, which inherits from it.
         _role(PLATFORM_GATE, "NOLOGIN NOINHERIT"),
         _role(PLATFORM_LOGIN, "LOGIN INHERIT"),
         f"GRANT {OWNER}, {PLATFORM} TO {PLATFORM_GATE};",
@@ -56,18 +56,18 @@ def logins_script(*, database: str, verifiers: dict[str, str], takes_memberships
 
 
 def new_passwords() -> dict[str, str]:
-    """A password for each of the two logins."""
+    """Return a new password for each of the two logins."""
     return {login: secrets.token_urlsafe(24) for login in (APP, PLATFORM_LOGIN)}
 
 
 def login_at(login: str, password: str, *, host: str, port: int, database: str) -> str:
-    """The URL that a process connects with."""
+    """Return the URL that a process connects with."""
     place = f"[{host}]" if ":" in host else host
     return f"postgresql://{login}:{quote(password, safe='')}@{place}:{port}/{quote(database, safe='')}"
 
 
 def roles_in_reach(url: str) -> list[str]:
-    """Which of the two roles that see all tenants the login in `url` may take."""
+    """Return which of the two roles that see all tenants the login in `url` may take."""
     with psycopg.connect(url) as connection:
         rows = connection.execute(
             "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(current_user, oid, 'MEMBER') "
@@ -78,7 +78,8 @@ def roles_in_reach(url: str) -> list[str]:
 
 
 def scram_verifier(password: str, *, salt: bytes | None = None) -> str:
-    """What PostgreSQL keeps of a password (RFC 5803), so that the password itself stands in no statement and no log."""
+    """Return the verifier that PostgreSQL stores for a password (RFC 5803), so that no statement or log contains the
+    password."""
     salt = secrets.token_bytes(16) if salt is None else salt
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()

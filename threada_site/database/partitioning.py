@@ -1,7 +1,7 @@
-"""Tables by month: making one of a plain table while it is in use, making months ahead, dropping those that are empty.
+"""Tables partitioned by month: partition a table online, create partitions ahead, drop empty partitions.
 
-What is done lies in `sql/partitions.sql`; here is when, and how often it is tried. Everything that needs a table for
-itself asks for it for a second and a half at a time, so that nobody waits longer behind it.
+The operations are in `sql/partitions.sql`; this module decides when they run and how often they are tried. A statement
+that needs an exclusive lock waits 1.5 seconds at a time, so that nobody waits longer behind it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from threada_site.kernel import ids
 from threada_site.kernel.metrics import Metric
 
 MONTHS_AHEAD: Final = 3
-"""Whole months that are made behind the present one."""
+"""Whole months for which partitions exist after the current one."""
 LOCK_TIMEOUT: Final = "1500ms"
-"""Longer than deadlock_timeout (one second), after which PostgreSQL ends an autovacuum that is in the way."""
+"""Longer than deadlock_timeout (one second), after which PostgreSQL cancels an autovacuum that holds the lock."""
 TRIES: Final = 240
 TRIES_IN_A_JOB: Final = 20
 SECONDS_BETWEEN: Final = 0.5
 MOST_ROWS_MOVED: Final = 10_000
-"""Of a month that retention has all but emptied: so many are moved within half a second."""
+"""Rows of a nearly empty month that are moved at most, within half a second."""
 
 _TABLES: Final = (
     "SELECT c.relname FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid "
@@ -37,11 +37,11 @@ _NEAR: Final = timedelta(days=7)
 
 
 class PartitionByMonth(Operation):
-    """Make the table of a model one by month, online: for a migration with `atomic = False`.
+    """Partition the table of a model by month, online. For a migration with `atomic = False`.
 
-    `by` names the field whose ids say in which month a row lies: that of a row which it belongs to, and lies beside.
-    Each step is a transaction and leaves the table whole; a migration that was killed is run again and goes on.
-    Backwards it copies what was written after the table had been partitioned, and nobody writes meanwhile.
+    `by` is the field whose id determines the month: the row's own id, or that of the row it belongs to. Each step is a
+    transaction that leaves the table usable; a killed migration is run again and continues. Reversing it copies the
+    rows written since; nobody may write meanwhile.
     """
 
     reduces_to_sql = False
@@ -52,7 +52,7 @@ class PartitionByMonth(Operation):
         self.by = by
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        """The model stays as it is."""
+        """Leave the model as it is."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         meta = to_state.apps.get_model(app_label, self.model)._meta
@@ -61,24 +61,25 @@ class PartitionByMonth(Operation):
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         table = from_state.apps.get_model(app_label, self.model)._meta.db_table
         if _is_partitioned(table):
-            patiently("SELECT threada_join_months(%s)", [table])
+            run_with_lock_retries("SELECT threada_join_months(%s)", [table])
 
     def describe(self) -> str:
         return f"Partition {self.model} by month"
 
 
 class Patiently(RunSQL):
-    """SQL that needs a table for itself: asked for a second and a half at a time, in a transaction of its own."""
+    """SQL that needs an exclusive lock: tried for 1.5 seconds at a time, in a transaction of its own."""
 
     def _run_sql(self, schema_editor: Any, sqls: Any) -> None:
         if sqls:
-            patiently(sqls)
+            run_with_lock_retries(sqls)
 
 
 class BuildIndex(RunSQL):
-    """An index of a plain table, built while it is written; one that a killed migration left unfinished, built anew.
+    """Build an index of a plain table without blocking writes. An index left invalid by a killed migration is built
+    again.
 
-    `definition` is what stands behind its name: `ON table (columns) WHERE …`.
+    `definition` follows the name in the statement: `ON table (columns) WHERE …`.
     """
 
     def __init__(self, name: str, definition: str, *, is_unique: bool = False, **kwargs: Any) -> None:
@@ -93,46 +94,49 @@ class BuildIndex(RunSQL):
 
 
 def partition_by_month(table: str, *, key: str = "id", now: datetime) -> None:
-    """As the owner. Idempotent."""
+    """Partition a table by month. Run as the owner. Idempotent."""
     if not _is_partitioned(table):
         bound(table, key=key, now=now)
-        patiently("SELECT threada_partition_by_month(%s, %s, %s)", [table, MONTHS_AHEAD, key])
+        run_with_lock_retries("SELECT threada_partition_by_month(%s, %s, %s)", [table, MONTHS_AHEAD, key])
     for child, constraint in _unvalidated_references(table):
         _alter("ALTER TABLE {} VALIDATE CONSTRAINT {}", child, constraint)
 
 
 def make_months() -> int:
-    """Make the months ahead that are missing, of every table by month; how many were made. As owner or platform.
+    """Create missing partitions ahead, of every partitioned table. Return how many. Run as owner or platform.
 
-    A table that somebody holds for minutes (an export) is left for the next time.
+    A table that is locked for minutes (by an export) is left for the next run.
     """
     return sum(
-        patiently("SELECT threada_add_months(%s, %s)", [table, MONTHS_AHEAD], tries=TRIES_IN_A_JOB)
+        run_with_lock_retries("SELECT threada_add_months(%s, %s)", [table, MONTHS_AHEAD], tries=TRIES_IN_A_JOB)
         for table in _tables()
     )
 
 
 def drop_months() -> list[str]:
-    """Drop the months that are over and that retention has emptied, or all but emptied; what was done. As owner or
+    """Drop past partitions that retention has emptied or nearly emptied. Return what was done. Run as owner or
     platform.
 
-    A month lies a whole one back before it is dropped. What is left of it goes to the first partition of its table,
-    10,000 rows at most; an empty one leaves its range to its neighbour, so that no id is ever refused.
+    A partition is dropped a whole month after its own at the earliest. Up to 10,000 remaining rows go to the first
+    partition; an empty partition leaves its range to its neighbour, so that no id is ever rejected.
     """
     done = []
     for table in _tables():
-        while step := patiently("SELECT threada_drop_month(%s, %s)", [table, MOST_ROWS_MOVED], tries=TRIES_IN_A_JOB):
+        while step := run_with_lock_retries(
+            "SELECT threada_drop_month(%s, %s)", [table, MOST_ROWS_MOVED], tries=TRIES_IN_A_JOB
+        ):
             done.append(f"{table}: {step}")
     return done
 
 
 def has_months() -> bool:
-    """Whether the functions for it are installed: not while the schema is being built or taken back."""
+    """Return True if the SQL functions are installed: False while the schema is being created or reverted."""
     return bool(_value("SELECT to_regprocedure('threada_add_months(text, integer)') IS NOT NULL"))
 
 
 def month_metrics() -> Iterator[Metric]:
-    """How many whole months there are still ahead, of the table that has the fewest, and what lies behind them."""
+    """Yield the number of whole months ahead in the table that has the fewest, and the number of tables with rows
+    beyond them."""
     now = datetime.now(UTC)
     ahead, beyond = [], 0
     for table in _tables():
@@ -143,21 +147,21 @@ def month_metrics() -> Iterator[Metric]:
         ahead.append((until.year - now.year) * 12 + until.month - now.month - 1)
     yield Metric(
         "threada_months_ahead",
-        "Months behind the present one that have a partition, in the table that has the fewest.",
+        "Whole months ahead that have a partition, in the table that has the fewest.",
         max(min(ahead, default=MONTHS_AHEAD), 0),
     )
     yield Metric(
         "threada_tables_beyond_months",
-        "Tables by month with rows behind their last month.",
+        "Partitioned tables with rows beyond their last month.",
         beyond,
     )
 
 
-def patiently(statement: Any, parameters: Sequence[Any] = (), *, tries: int = TRIES) -> Any:
-    """Run a statement that needs a table for itself, in a transaction of its own; what it returns in its first column.
+def run_with_lock_retries(statement: Any, parameters: Sequence[Any] = (), *, tries: int = TRIES) -> Any:
+    """Run a statement that needs an exclusive lock, in a transaction of its own. Return its first column.
 
-    Whoever holds the table keeps it: this one steps back after a second and a half and asks again. Raises
-    `OperationalError` when it was never let in.
+    It gives up waiting after 1.5 seconds and tries again, so that other transactions proceed. Raise `OperationalError`
+    if it never gets the lock.
     """
     for left in range(tries - 1, -1, -1):
         try:
@@ -175,10 +179,10 @@ def patiently(statement: Any, parameters: Sequence[Any] = (), *, tries: int = TR
 
 
 def bound(table: str, *, key: str = "id", now: datetime) -> None:
-    """Prove that every row lies before the first of some month, without keeping anybody from writing.
+    """Prove that every row is older than the month after next, without blocking writes.
 
-    The month after next: what is written until the end has to lie before it too. A bound that a killed migration left
-    long ago is drawn anew before it comes into anybody's way.
+    Rows written until the end of the migration must be older too. A bound that a killed migration left long ago is
+    replaced before a new row violates it.
     """
     name = f"{table}_before"
     known = _value(
@@ -219,7 +223,7 @@ def _is_partitioned(table: str) -> bool:
 
 
 def _alter(statement: str, *names: str) -> None:
-    patiently(_composed(statement, *names))
+    run_with_lock_retries(_composed(statement, *names))
 
 
 def _composed(statement: str, *names: str) -> Any:

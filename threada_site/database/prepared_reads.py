@@ -1,7 +1,7 @@
-"""Reads that are made again and again: compiled once by Django, prepared once by PostgreSQL.
+"""Frequent reads, compiled once by Django and prepared once by PostgreSQL.
 
-Django writes the SQL of a queryset anew each time, which costs more than PostgreSQL takes to answer it by key. What
-leads an execution from claim to end asks the same few questions about every one of them.
+Django builds the SQL of a queryset every time, which costs more than a lookup by key takes in PostgreSQL. Running an
+execution makes the same few queries each time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ type Key = uuid.UUID | str
 
 
 class PreparedRead[M: Model]:
-    """What a queryset of models finds for given keys: `PreparedRead(lambda key: Thing.objects.filter(id=key))`.
+    """The rows of a queryset for given keys: `PreparedRead(lambda key: Thing.objects.filter(id=key))`.
 
-    `build` is called once, with a mark for each of its parameters, and its queryset compiled; so parameters are UUIDs
-    or texts that stand in conditions, and everything else is constant. What `select_related` names comes along.
+    `build` is called once with a placeholder value for each parameter, and its queryset is compiled. So parameters must
+    be UUIDs or texts used in conditions, and everything else is constant. `select_related` works.
     """
 
     def __init__(self, build: Callable[..., QuerySet[M]]) -> None:
@@ -32,18 +32,18 @@ class PreparedRead[M: Model]:
         self._compiled: _Compiled | None = None
 
     def __call__(self, *keys: Key) -> list[M]:
-        """The rows found for `keys`, which are the parameters of `build` in order."""
+        """Return the rows for `keys`, the parameters of `build` in order."""
         if self._compiled is None:
             self._compiled = _Compiled(self._build, keys)
         return self._compiled.objects(keys)
 
     def first(self, *keys: Key) -> M | None:
-        """The first of them."""
+        """Return the first row for `keys`, or None."""
         return next(iter(self(*keys)), None)
 
 
 class _Compiled:
-    """The text of a query, where its keys stand in it, and Django's own knowledge of how its rows become objects."""
+    """The text of a query, the positions of its keys, and Django's mapping from its rows to objects."""
 
     def __init__(self, build: Callable[..., QuerySet[Any]], keys: tuple[Key, ...]) -> None:
         marks: list[Key] = [uuid.uuid4().hex if isinstance(key, str) else uuid.uuid4() for key in keys]
@@ -72,7 +72,7 @@ class _Compiled:
 
 
 def _answered(rows: SimpleNamespace, compiler: Any, found: list[tuple[Any, ...]]) -> Any:
-    """A queryset as far as `ModelIterable` looks at it, whose query has been answered already."""
+    """Return a queryset, as far as `ModelIterable` uses it, whose query has already been run."""
     answered = SimpleNamespace(
         select=compiler.select,
         klass_info=compiler.klass_info,

@@ -1,8 +1,7 @@
-"""Answering a question from a replica that has seen everything the primary had, and from the primary otherwise.
+"""Reads from a replica that has replayed everything the primary had written, otherwise from the primary.
 
-A replica is behind by a little, and nobody shall notice: the primary says how far its log was when the question came,
-and a replica answers only once it has replayed as much. So a read sees what was written before it, by whomever, and a
-replica that is slow, gone or cut off costs time and never an answer.
+Replicas lag. The primary returns its log position when the request arrives, and a replica answers only once it has
+replayed that position. So a read sees every earlier write, and a slow or unreachable replica costs time but no answer.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from threada_site.database.router import WriteWhileReadingError, reading_from
 from threada_site.database.unit_of_work import current_tenant_id, entered_unit_of_work, mark_entered, unit_of_work
 
 POSITION: Final = "pg_current_wal_flush_lsn()::text"
-"""SQL for how far the primary's log is: everything whose commit was answered lies before it."""
+"""SQL for the primary's log position: every commit that was acknowledged is before it."""
 _ENTER: Final = (
     "SELECT set_config('app.tenant', %s, true), set_config('transaction_read_only', 'on', true), "
     "pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= %s::pg_lsn"
@@ -38,7 +37,7 @@ _ENTER: Final = (
 _LOOK: Final = "SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= %s::pg_lsn"
 _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.05
-# Recovery on the replica needs what the read holds on to; statement timeouts and locks. The next read may succeed.
+# Conflicts with recovery, statement timeouts and locks. The next read may succeed.
 _PASSING: Final = frozenset({"40001", "40P01", "55P03", "57014"})
 _READ_ONLY: Final = "25006"
 
@@ -48,7 +47,8 @@ class BehindError(Exception):
 
 
 def position_now() -> str | None:
-    """How far the primary's log is: what `read` shall see. One statement; None, and none, without replicas."""
+    """Return the primary's log position, which `read` shall see. One statement; without replicas None, and no
+    statement."""
     if not settings.THREADA_REPLICAS:
         return None
     with connection.cursor() as cursor:
@@ -58,10 +58,11 @@ def position_now() -> str | None:
 
 
 def read[T](tenant_id: uuid.UUID, answer: Callable[[], T], *, since: str | None, patience_s: float | None = None) -> T:
-    """What `answer` returns in a unit of work on a replica that has replayed `since`, else in one on the primary.
+    """Return the result of `answer`, called in a unit of work on a replica that has replayed `since`, else on the
+    primary.
 
-    `answer` only reads, and may be called twice. Without `since` the primary is asked. Waits for the replica
-    `patience_s` at most (a setting's unless said). Raises what `answer` raises, and `WriteWhileReadingError`.
+    `answer` must only read, and may be called twice. Without `since` the primary is used. Waits for the replica at most
+    `patience_s` seconds (default: a setting). Raise what `answer` raises, and `WriteWhileReadingError`.
     """
     replica = replica_to_read() if since is not None else None
     if replica is not None and since is not None:
@@ -103,7 +104,7 @@ def _enter(alias: str, tenant_id: uuid.UUID, since: str, patience_s: float) -> N
 
 
 def _leave(replica: Replica, error: Exception) -> None:
-    """Note why a read leaves the replica. A write in it is a defect, and raised."""
+    """Record why a read leaves the replica. Raise if the reason is a write, which is a programming error."""
     if isinstance(error, BehindError):
         replica.leave("behind", backoff_s=BEHIND_BACKOFF_S)
         return

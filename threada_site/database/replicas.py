@@ -1,7 +1,7 @@
-"""Which replicas this process reads from. One that fails is left alone for a while, then tried by one read.
+"""Replicas that this process reads from. A failed replica is not used for a while, then tried by one read.
 
-Before its first use in a process, and after each failure, a replica is held to what it must be: a copy, in recovery, of
-the very server that the primary is, under a login that row-level security holds for.
+Before first use in a process, and after each failure, a replica is verified: it must be a copy, in recovery, of the
+primary itself, with a login that is subject to row-level security.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ log = structlog.get_logger("threada.replica")
 
 
 class UnfitReplicaError(RuntimeError):
-    """What a replica's address names must not be read from; the message says why."""
+    """The address of a replica must not be read from; the message says why."""
 
 
 class Replica:
-    """One replica, as this process has found it. Threads share it."""
+    """State of one replica as seen by this process. Shared by threads."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -44,7 +44,7 @@ class Replica:
         self._failures = 0
 
     def take(self) -> bool:
-        """Whether to read from it now. While it is on trial, one read at a time tries."""
+        """Return True if it may be read from now. While it is on trial, one read at a time is let through."""
         if self._is_trusted:
             return True
         with self._lock:
@@ -54,10 +54,10 @@ class Replica:
             return True
 
     def admit(self) -> None:
-        """Make sure that it is what it must be. Raises `UnfitReplicaError`, `DatabaseError` and `InterfaceError`."""
+        """Verify the replica. Raise `UnfitReplicaError`, `DatabaseError` and `InterfaceError`."""
         connection: Any = connections[self.alias]
         if getattr(connection, "threada_failures", 0) != self._failures:
-            connection.close()  # opened by this thread before a failure that another one met
+            connection.close()  # opened by this thread before a failure in another thread
             connection.threada_failures = self._failures
         if self._is_trusted:
             return
@@ -67,7 +67,8 @@ class Replica:
         self._is_trusted = True
 
     def leave(self, reason: str, *, backoff_s: float, error: object = "") -> None:
-        """A read goes to the primary instead. Without a rest, the next one may come here again."""
+        """Record that a read goes to the primary instead. Without a backoff, the next read may use the replica
+        again."""
         with self._lock:
             self._reads_left += 1
             if backoff_s:
@@ -85,7 +86,7 @@ _turn = itertools.count()
 
 
 def replica_to_read() -> Replica | None:
-    """The next replica that can be used, in turn; None: the primary."""
+    """Return the next usable replica, in rotation, or None to read from the primary."""
     names: list[str] = settings.THREADA_REPLICAS
     if not names:
         return None
@@ -99,12 +100,12 @@ def replica_to_read() -> Replica | None:
 
 
 def forget_replicas() -> None:
-    """Begin anew, knowing nothing of any replica."""
+    """Reset the state of all replicas."""
     _replicas.clear()
 
 
 def problems_of(alias: str) -> Iterator[str]:
-    """Why `alias` must not be read from. Raises `DatabaseError` and `InterfaceError` where it cannot be asked."""
+    """Yield why `alias` must not be read from. Raise `DatabaseError` and `InterfaceError` if it cannot be asked."""
     with connections[alias].cursor() as cursor:
         cursor.execute("SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system())")
         is_in_recovery, its_identifier = cursor.fetchone()
@@ -124,8 +125,10 @@ def problems_of(alias: str) -> Iterator[str]:
 
 
 def replica_problems() -> list[str]:
-    """What is wrong with the replicas that answer; empty when all is well. One that is down is no problem: reads go to
-    the primary until it is back, and it is asked the same before it is used."""
+    """Return what is wrong with the replicas that answer. Empty if all is well.
+
+    An unreachable replica is no problem: reads go to the primary, and it is verified before it is used again.
+    """
     problems: list[str] = []
     for alias in settings.THREADA_REPLICAS:
         try:
@@ -136,13 +139,15 @@ def replica_problems() -> list[str]:
 
 
 def replica_metrics() -> Iterator[Metric]:
-    """Which replicas answer, and how many bytes of WAL each has still to replay."""
+    """Yield for each replica whether it answers, and how many bytes of WAL it has still to replay."""
     for alias in settings.THREADA_REPLICAS:
         behind = _bytes_behind(alias)
         labels = (("replica", alias),)
-        yield Metric("threada_replica_up", "1 where the replica answers.", float(behind is not None), labels)
+        yield Metric("threada_replica_up", "1 if the replica answers, else 0.", float(behind is not None), labels)
         if behind is not None:
-            yield Metric("threada_replica_behind_bytes", "WAL that the replica has to replay.", behind, labels)
+            yield Metric(
+                "threada_replica_behind_bytes", "Bytes of WAL that the replica has not replayed.", behind, labels
+            )
 
 
 def _bytes_behind(alias: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What the roles are called in PostgreSQL. Pure: the sealer runs without Django."""
+"""Names of the PostgreSQL roles. Pure, because the sealer runs without Django."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 OWNER: Final = "threada_owner"
 PLATFORM: Final = "threada_platform"
 APP: Final = "threada_app"
-"""The login: of all processes, or of the web alone where the others have one of their own."""
+"""The login of all processes, or only of the web if the others have their own."""
 PLATFORM_LOGIN: Final = "threada_platform_login"
 PLATFORM_GATE: Final = "threada_platform_gate"
-"""Between that login and the two roles it may take: what it inherits ends here."""
+"""Role between that login and the two roles it may take, which stops inheritance."""

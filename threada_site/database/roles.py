@@ -14,9 +14,9 @@ __all__ = ["APP", "OWNER", "PLATFORM", "may_take", "owner_role", "platform_role"
 
 @contextmanager
 def platform_role() -> Iterator[None]:
-    """A transaction that sees the rows of all tenants: for sweeps, sealing and retention alone.
+    """Open a transaction that sees the rows of all tenants. Only for sweeps, sealing and retention.
 
-    The role is LOCAL to the transaction and handed back even when the transaction is one of an outer test.
+    The role is LOCAL to the transaction and reset even if the transaction is nested in that of a test.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {PLATFORM}")
@@ -28,7 +28,8 @@ def platform_role() -> Iterator[None]:
 
 
 def may_take(role: str) -> bool:
-    """Whether this login is a member of `role`. The web's is of none, where the other processes have their own."""
+    """Return True if this login is a member of `role`. The web's login is a member of none if other processes have
+    their own."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_has_role(session_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = %s", [role])
         row = cursor.fetchone()
@@ -37,7 +38,7 @@ def may_take(role: str) -> bool:
 
 @contextmanager
 def owner_role() -> Iterator[None]:
-    """The session as owner of the schema, for `migrate` and `flush`; reset at the end, also after an error."""
+    """Make the session that of the schema's owner, for `migrate` and `flush`. Reset at the end, also after an error."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {OWNER}")
     try:

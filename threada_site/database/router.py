@@ -1,6 +1,6 @@
-"""Where statements go: to the primary, unless this thread is inside a block that reads from a replica.
+"""Routing of statements: to the primary, unless this thread is inside a block that reads from a replica.
 
-Inside one, models and `read_connection()` ask the replica, and nothing may be written, not even on the primary.
+Inside such a block, models and `read_connection()` use the replica, and nothing may be written, even to the primary.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ _alias: ContextVar[str] = ContextVar("threada_reading", default=DEFAULT_DB_ALIAS
 
 
 class WriteWhileReadingError(RuntimeError):
-    """Something was written inside a block that reads from a replica. That is a defect, never a user's error."""
+    """A write inside a block that reads from a replica. This is a programming error, never a user's error."""
 
 
 def read_alias() -> str:
-    """Django's name of the database that this thread reads from now."""
+    """Return Django's alias of the database that this thread reads from now."""
     return _alias.get()
 
 
 def is_reading() -> bool:
-    """Whether this thread is inside a block that reads from a replica."""
+    """Return True if this thread is inside a block that reads from a replica."""
     return _alias.get() != DEFAULT_DB_ALIAS
 
 
 def read_connection() -> Any:
-    """The connection for SQL that reads: the primary's, or the replica's inside a block that reads from one."""
+    """Return the connection for SQL that reads: the primary's, or the replica's inside a block that reads from one."""
     return connections[_alias.get()]
 
 
@@ -42,7 +42,7 @@ def refuse_while_reading(what: str) -> None:
 
 @contextmanager
 def reading_from(alias: str) -> Iterator[None]:
-    """Have everything in the block read from `alias`, and nothing written anywhere."""
+    """Read everything in the block from `alias`, and refuse writes."""
     token = _alias.set(alias)
     try:
         with connections[DEFAULT_DB_ALIAS].execute_wrapper(_reads_only):
@@ -52,8 +52,10 @@ def reading_from(alias: str) -> Iterator[None]:
 
 
 class ReadingRouter:
-    """Django's database router. It always names a database: by itself, Django would go on with the one a row came from,
-    also after the block."""
+    """Django's database router.
+
+    It always names a database. Otherwise Django would keep using the one a row came from, even after the block.
+    """
 
     def db_for_read(self, _model: Any, **_hints: Any) -> str:
         return _alias.get()
@@ -73,7 +75,7 @@ _READS: Final = "SELECT"
 
 
 def _reads_only(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001
-    """Around statements that reach the primary all the same: one that forgot `read_connection()` may read there."""
+    """Allow only reads on the primary, for code inside the block that does not use `read_connection()`."""
     if not (isinstance(sql, str) and sql.lstrip().startswith(_READS)):
         _refuse(str(sql).strip()[:60])
     return execute(sql, params, many, context)

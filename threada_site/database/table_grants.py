@@ -12,7 +12,7 @@ from threada_site.database.roles import APP, PLATFORM
 
 
 def append_only_tables() -> list[str]:
-    """Return the tables of models with an `AppendOnly` constraint."""
+    """Return the tables of models with `AppendOnly`."""
     return [
         model._meta.db_table
         for model in apps.get_models()
@@ -21,7 +21,7 @@ def append_only_tables() -> list[str]:
 
 
 def partitions(connection: Any) -> list[str]:
-    """Return the names of all partitions. Only the owner accesses them by name."""
+    """Return the partitions of all tables. Only the owner accesses them by name; others use their tables."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' "
@@ -31,10 +31,9 @@ def partitions(connection: Any) -> list[str]:
 
 
 def grant_tables(connection: Any) -> None:
-    """Grant the login and the platform role access to all tables; revoke UPDATE and DELETE on append-only tables, and
-    everything on partitions.
+    """Grant the login and the platform role access to all tables. Run as the owner. Idempotent.
 
-    Run as the owner. Idempotent.
+    Revokes UPDATE and DELETE on append-only tables, and everything on partitions.
     """
     present = set(connection.introspection.table_names())
     with transaction.atomic(), connection.cursor() as cursor:

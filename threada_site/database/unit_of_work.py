@@ -1,7 +1,7 @@
 """The unit of work: one transaction in one tenant.
 
-Outside of one, tenant tables show no rows. Services never open one themselves; the door does (view, console page,
-job, command), so that lock, check, change and receipt commit together or not at all.
+Outside a unit of work, tenant tables show no rows. Services never open one; entry points do (view, console page, job,
+command), so that lock, check, change and receipt commit together or not at all.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _forgetting: Final[list[Callable[[], None]]] = []
 
 
 class NestedTenantError(RuntimeError):
-    """A unit of work of one tenant was opened inside another tenant's. That is a defect, never a user's error."""
+    """A unit of work was opened inside that of another tenant. This is a programming error, never a user's error."""
 
 
 class OutsideUnitOfWorkError(RuntimeError):
-    """A service was called without a unit of work. That is a defect, never a user's error."""
+    """A service was called without a unit of work. This is a programming error, never a user's error."""
 
 
 @contextmanager
 def unit_of_work(tenant_id: uuid.UUID) -> Iterator[None]:
-    """A transaction in which the rows of `tenant_id`, and no others, can be read and written.
+    """Open a transaction in which the rows of `tenant_id`, and no others, can be read and written.
 
-    May be nested under the same tenant (it is then a savepoint). Restores the outer state itself, because a released
+    May be nested under the same tenant; it is then a savepoint. It restores the outer state itself, because a released
     savepoint keeps settings made inside it.
     """
     outer = current_tenant_id()
@@ -44,30 +44,31 @@ def unit_of_work(tenant_id: uuid.UUID) -> Iterator[None]:
 
 @contextmanager
 def entered_unit_of_work() -> Iterator[None]:
-    """A transaction whose tenant `enter` sets once the credential is known: the API's outermost block."""
+    """Open a transaction whose tenant `mark_entered` sets once the credential is known: the API's outermost block."""
     outer = current_tenant_id()
     with transaction.atomic(using=read_alias()), _restored(outer):
         yield
 
 
-def when_forgotten(forget: Callable[[], None]) -> Callable[[], None]:
-    """Have `forget` called when a unit of work ends, and when a nested one is rolled back: what was read is stale."""
+def on_unit_of_work_end(forget: Callable[[], None]) -> Callable[[], None]:
+    """Register `forget`, called when a unit of work ends or a nested one is rolled back, because cached reads are stale
+    then."""
     _forgetting.append(forget)
     return forget
 
 
 def mark_entered(tenant_id: uuid.UUID) -> None:
-    """Note that SQL has already set the tenant of this transaction."""
+    """Record that SQL has already set the tenant of this transaction."""
     read_connection().threada_tenant = tenant_id
 
 
 def current_tenant_id() -> uuid.UUID | None:
-    """The tenant of the unit of work that is open on this connection, or None."""
+    """Return the tenant of the unit of work that is open on this connection, or None."""
     return getattr(read_connection(), "threada_tenant", None)
 
 
 def require_unit_of_work(tenant_id: uuid.UUID) -> None:
-    """Refuse to go on unless a unit of work of `tenant_id` is open."""
+    """Raise `OutsideUnitOfWorkError` unless a unit of work of `tenant_id` is open."""
     if current_tenant_id() != tenant_id or not read_connection().in_atomic_block:
         raise OutsideUnitOfWorkError(f"no unit of work of tenant {tenant_id} is open")
 
@@ -81,8 +82,11 @@ def _set(tenant_id: uuid.UUID | None) -> None:
 
 @contextmanager
 def _restored(outer: uuid.UUID | None) -> Iterator[None]:
-    """Hand the outer tenant back. A rollback undoes the setting by itself; a commit ends it with the transaction; only
-    inside an outer transaction (a nested unit, a test) does it have to be set back."""
+    """Restore the outer tenant at the end.
+
+    A rollback reverts the setting, and a commit ends it with the transaction. Only inside an outer transaction (a
+    nested unit of work, a test) must it be set again.
+    """
     connection = read_connection()
     try:
         yield

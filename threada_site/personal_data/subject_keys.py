@@ -19,7 +19,7 @@ from django.db import connection
 
 from threada_site.database.roles import platform_role
 from threada_site.database.router import read_connection
-from threada_site.database.unit_of_work import current_tenant_id, when_forgotten
+from threada_site.database.unit_of_work import current_tenant_id, on_unit_of_work_end
 from threada_site.kernel import errors, ids
 from threada_site.personal_data.encrypted_blob import (
     BlobUnreadableError,
@@ -198,7 +198,7 @@ def _ring() -> _Ring:
     return ring
 
 
-@when_forgotten
+@on_unit_of_work_end
 def _empty() -> None:
     connection.threada_keyring = None  # type: ignore[attr-defined]
 

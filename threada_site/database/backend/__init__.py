@@ -1,3 +1,2 @@
 """Django's PostgreSQL backend with two differences: it can start the embedded server, and test databases have an
-owner.
-"""
+owner."""

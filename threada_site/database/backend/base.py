@@ -9,47 +9,48 @@ from django.db.backends.postgresql import base, operations
 
 from threada_site.database.backend.creation import DatabaseCreation
 
-_SECONDS_BETWEEN_LOOKS: Final = 1.0
+_SECONDS_BETWEEN_CHECKS: Final = 1.0
 
 
 class DatabaseOperations(operations.DatabaseOperations):
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
-        """For Django's debug log: a prepared statement as it was sent, with `$1` for its first parameter."""
+        """Return the statement for Django's debug log. A prepared statement is shown as sent, with `$1` for its first
+        parameter."""
         if isinstance(cursor, psycopg.RawCursor):
             return sql
         return super().last_executed_query(cursor, sql, params)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Starts the embedded server when somebody asks where it listens and it does not run.
+    """Starts the embedded server when its address is requested and it does not run.
 
-    A connection is asked for by every request, so the server is looked for once a second at most.
+    Every request asks for a connection, so the server is checked at most once a second.
 
-    `DATABASES["default"]["EMBEDDED_ROOT"]` names the data directory of the embedded server; without it this is
-    Django's own backend.
+    `DATABASES["default"]["EMBEDDED_ROOT"]` is the data directory of the embedded server; without it, this is Django's
+    backend.
     """
 
     creation_class = DatabaseCreation
     ops_class = DatabaseOperations
-    _looked_at = float("-inf")
+    _checked_at = float("-inf")
 
     def get_connection_params(self) -> dict[str, Any]:
         root = self.settings_dict.get("EMBEDDED_ROOT")
-        is_fresh = self.settings_dict["HOST"] and time.monotonic() - self._looked_at < _SECONDS_BETWEEN_LOOKS
+        is_fresh = self.settings_dict["HOST"] and time.monotonic() - self._checked_at < _SECONDS_BETWEEN_CHECKS
         if root and not is_fresh:
             from threada_site.database.bootstrap import ensure_embedded_database
 
             address = ensure_embedded_database(Path(root))
             self.settings_dict["HOST"] = address.host
             self.settings_dict["PORT"] = str(address.port)
-            type(self)._looked_at = time.monotonic()
+            type(self)._checked_at = time.monotonic()
         return super().get_connection_params()
 
     def prepared_cursor(self) -> Any:
-        """A cursor for the statements of every request: PostgreSQL parses and plans them once per connection.
+        """Return a cursor for frequent statements: PostgreSQL parses and plans them once per connection.
 
-        Parameters are written `$1`, `$2` and bound by the server; where their type is not plain, the statement says it.
-        Django's own cursors write parameters into the text, to be parsed anew each time.
+        Parameters are written `$1`, `$2` and bound by the server; a statement must cast those whose type is ambiguous.
+        Django's own cursors write parameters into the text, so PostgreSQL parses it every time.
         """
         self.ensure_connection()
         with self.wrap_database_errors:

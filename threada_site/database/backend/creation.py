@@ -10,7 +10,7 @@ from threada_site.database.roles import OWNER
 
 
 class DatabaseCreation(creation.DatabaseCreation):
-    """Creates and drops test databases as the schema's owner, since the login may create nothing."""
+    """Creates and drops test databases as the owner of the schema, because the login may create nothing."""
 
     @contextmanager
     def _nodb_cursor(self) -> Iterator[Any]:
