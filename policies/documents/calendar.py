@@ -1,4 +1,4 @@
-"""`kind: Calendar` documents: when the tenant works. Pure.
+"""Parser of `kind: Calendar` documents, the working hours of a tenant. Pure.
 
 ```yaml
 kind: Calendar
@@ -39,7 +39,7 @@ _FIELDS: Final = ("time_zone", "hours", "holidays", "extra_days", "working_days"
 
 @dataclass(frozen=True, slots=True)
 class CalendarDocument:
-    """A calendar as written, and as it is used. `id` is None where only its spec was given."""
+    """A parsed calendar document. `id` is None for a bare spec."""
 
     id: str | None
     spec: Mapping[str, Any]
@@ -47,9 +47,9 @@ class CalendarDocument:
 
 
 def parse_calendar(value: Any) -> CalendarDocument:
-    """Read a whole document (`kind`, `id`, `spec`) or a bare spec.
+    """Parse a whole document (`kind`, `id`, `spec`) or a bare spec.
 
-    Raises `DocumentInvalid` with a `FieldError` for every problem.
+    Raises `DocumentInvalid` with a `FieldError` for every error.
     """
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A calendar is an object. Write {kind: Calendar, id: office, spec: {…}}.")
@@ -77,12 +77,12 @@ def parse_calendar(value: Any) -> CalendarDocument:
 
 @lru_cache(maxsize=1)
 def time_zones() -> frozenset[str]:
-    """The names of time zones that may be chosen."""
+    """Return the names of the accepted time zones."""
     return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 class _Reader:
-    """Walks one spec and collects problems; what it returns is of use only when there are none."""
+    """Reads one spec and collects errors. Return values are valid only if there are no errors."""
 
     def __init__(self, errors: FieldErrors) -> None:
         self._errors = errors
@@ -105,7 +105,7 @@ class _Reader:
         self._errors.known_fields(named, WEEKDAYS, pointer)
         hours = tuple(self._day(named.get(day, []), pointer_to(pointer, day)) for day in WEEKDAYS)
         if not any(hours):
-            self._errors.add(pointer, "Nobody works on any day. Give at least one day some hours.")
+            self._errors.add(pointer, "No day has working hours. Give at least one day hours.")
         return hours
 
     def _day(self, listed: Any, pointer: str) -> tuple[Hours, ...]:
@@ -121,9 +121,9 @@ class _Reader:
             start = time(int(match[1]), int(match[2]))
             end = MIDNIGHT if match[3] == "24" else time(int(match[3]), int(match[4]))
             if (end != MIDNIGHT and end <= start) or (end == MIDNIGHT and match[3] != "24"):
-                self._errors.add(pointer_to(pointer, index), "It ends before it begins. Night work takes two days.")
+                self._errors.add(pointer_to(pointer, index), "It ends before it starts. Split it into two days.")
             elif found and (found[-1][1] == MIDNIGHT or start < found[-1][1]):
-                self._errors.add(pointer_to(pointer, index), "It begins before the one above ends.")
+                self._errors.add(pointer_to(pointer, index), "The interval starts before the previous one ends.")
             else:
                 found.append((start, end))
         return tuple(found)
@@ -137,7 +137,7 @@ class _Reader:
             self._errors.add(pointer, "Name a country, e.g. {country: DE, subdivision: BY}.", "wrong_type")
             return "", ""
         self._errors.known_fields(named, ("country", "subdivision"), pointer)
-        import holidays  # 6 MB that few processes need
+        import holidays  # takes 6 MB; few processes need it
 
         known = holidays.list_supported_countries(include_aliases=False)
         country = named.get("country")

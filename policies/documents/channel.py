@@ -1,4 +1,4 @@
-"""`kind: Channel` documents: where requests come in. Pure."""
+"""Parser of `kind: Channel` documents, the sources of requests. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ MAX_NAME: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ChannelDocument:
-    """A channel as written. `id` is None where only its spec was given."""
+    """A parsed channel document. `id` is None for a bare spec."""
 
     id: str | None
     name: str = ""
 
 
 def parse_channel(value: Any) -> ChannelDocument:
-    """Read a whole document (`kind`, `id`, and a `spec` that may be left out) or a bare spec (`name`).
+    """Parse a whole document (`kind`, `id`, optional `spec`) or a bare spec (`name`).
 
-    Raises `DocumentInvalid` with a `FieldError` for every problem.
+    Raises `DocumentInvalid` with a `FieldError` for every error.
     """
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A channel is an object. Write {kind: Channel, id: web_main}.")

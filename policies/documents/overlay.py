@@ -1,10 +1,10 @@
-"""`kind: Overlay` documents: where a policy applies. Pure.
+"""Parser of `kind: Overlay` documents, the bindings of policies to scopes. Pure.
 
 kind: Overlay
 policy: payments
-scope: {workflow: payment_run}   # or {pack: …}, {channel: …}, {group: …} (of whom it is for), {tenant: true}
-starts_at: "2026-12-24T00:00:00Z"   # from then on; left out: always
-ends_at: "2027-01-02T00:00:00Z"     # until just before then; left out: for ever
+scope: {workflow: payment_run}   # or {pack: …}, {channel: …}, {group: …} (of the requester), {tenant: true}
+starts_at: "2026-12-24T00:00:00Z"   # inclusive; default: no start
+ends_at: "2027-01-02T00:00:00Z"     # exclusive; default: no end
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import is_slug
 
 SCOPE_KINDS: Final = ("tenant", "pack", "workflow", "channel", "group")
-"""The widest first."""
+"""Scope kinds, widest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class OverlayScope:
-    """Where a policy applies: the tenant (`slug` is ""), the workflows of a pack, one workflow or channel, or requests
-    for the members of a group."""
+    """The scope of an overlay: the tenant (`slug` is ""), a pack, a workflow, a channel, or a group of requesters."""
 
     kind: str
     slug: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """As documents and the API write it."""
+        """Return the form used in documents and the API."""
         return {self.kind: self.slug or True}
 
     def __str__(self) -> str:
@@ -43,7 +42,7 @@ TENANT_SCOPE: Final = OverlayScope("tenant")
 
 @dataclass(frozen=True, slots=True)
 class OverlayDocument:
-    """An overlay as written."""
+    """A parsed overlay document."""
 
     policy: str
     scope: OverlayScope
@@ -51,7 +50,7 @@ class OverlayDocument:
 
 
 def parse_overlay(value: Any) -> OverlayDocument:
-    """Read a document. Raises `DocumentInvalid` with a `FieldError` for every problem."""
+    """Parse a document. Raises `DocumentInvalid` with a `FieldError` for every error."""
     if not isinstance(value, Mapping):
         raise DocumentInvalid("An overlay is an object. Write {policy: payments, scope: {workflow: payment_run}}.")
     errors = FieldErrors()
@@ -69,7 +68,7 @@ def parse_overlay(value: Any) -> OverlayDocument:
 
 
 def read_scope(value: Any, pointer: str, errors: FieldErrors) -> OverlayScope:
-    """The scope in `{tenant: true}` or `{kind: slug}`; what is wrong is added to `problems`."""
+    """Parse a scope, `{tenant: true}` or `{kind: slug}`; add what is wrong to `errors`."""
     if not isinstance(value, Mapping) or len(value) != 1:
         errors.add(
             pointer, "Name one scope: {tenant: true}, {pack: …}, {workflow: …}, {channel: …} or {group: …}.", "required"

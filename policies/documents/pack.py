@@ -1,4 +1,4 @@
-"""`kind: Pack` documents: a named bundle of documents for one kind of case. Pure.
+"""Parser of `kind: Pack` documents, named bundles of documents for one kind of case. Pure.
 
 kind: Pack
 id: payments
@@ -27,12 +27,12 @@ MAX_DOCUMENTS: Final = 500
 MAX_NAME: Final = 200
 MAX_VERSION: Final = 64
 PACKED_KINDS: Final = ("Channel", "List", "Workflow", "Integration", "Policy", "Overlay")
-"""What a pack may hold. Who may act (roles, groups), when people work and how long things are kept is the tenant's."""
+"""Document kinds allowed in a pack. Roles, groups, calendars and retention belong to the tenant."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackDocument:
-    """A pack as written. `documents` are those of its contents, each readable as far as its kind and name."""
+    """A parsed pack document. Of each entry in `documents` only kind and name were validated."""
 
     id: str
     name: str
@@ -41,11 +41,11 @@ class PackDocument:
 
     @property
     def members(self) -> tuple[tuple[str, str], ...]:
-        """Kind and name of everything that it holds."""
+        """Return kind and name of every document in the pack."""
         return tuple((document["kind"], member_name(document)) for document in self.documents)
 
     def as_spec(self) -> dict[str, Any]:
-        """What a version stores."""
+        """Return the spec that a version stores."""
         return {
             **({"name": self.name} if self.name else {}),
             "version": self.version,
@@ -54,9 +54,9 @@ class PackDocument:
 
 
 def parse_pack(value: Any) -> PackDocument:
-    """Read a whole document. Raises `DocumentInvalid` with a `FieldError` for every problem.
+    """Parse a whole document. Raises `DocumentInvalid` with a `FieldError` for every error.
 
-    What the documents in it say is read by those who apply them.
+    The documents in it are parsed when they are applied.
     """
     errors = FieldErrors()
     if not isinstance(value, Mapping):
@@ -68,10 +68,10 @@ def parse_pack(value: Any) -> PackDocument:
     documents = spec.get("documents")
     place = pointer_to(base, "documents")
     if not isinstance(documents, list) or not documents:
-        errors.add(place, "A pack holds documents: a list with at least one.", "required")
+        errors.add(place, "documents must be a list of at least one document.", "required")
         documents = []
     if len(documents) > MAX_DOCUMENTS:
-        errors.add(place, f"A pack holds at most {MAX_DOCUMENTS} documents. Split it.", "too_large")
+        errors.add(place, f"A pack contains at most {MAX_DOCUMENTS} documents. Split it.", "too_large")
         documents = []
     seen: set[tuple[str, str]] = set()
     for index, document in enumerate(documents):
@@ -82,7 +82,7 @@ def parse_pack(value: Any) -> PackDocument:
 
 
 def member_name(document: Mapping[str, Any]) -> str:
-    """What plans call a document's subject: its id, of an overlay `payments on pack payments`."""
+    """Return the name of a document in plans: its id, or for an overlay e.g. `payments on pack payments`."""
     if document["kind"] != "Overlay":
         return str(document["id"])
     overlay = parse_overlay(document)
@@ -93,7 +93,7 @@ def _check(document: Any, pointer: str, seen: set[tuple[str, str]], errors: Fiel
     if not isinstance(document, Mapping):
         errors.add(pointer, "Each document is an object with its kind.", "wrong_type")
         return
-    if not errors.one_of(document.get("kind"), PACKED_KINDS, pointer_to(pointer, "kind"), "kind that a pack holds"):
+    if not errors.one_of(document.get("kind"), PACKED_KINDS, pointer_to(pointer, "kind"), "kind allowed in a pack"):
         return
     slug = document.get("id")
     if document["kind"] != "Overlay" and not (isinstance(slug, str) and is_slug(slug)):
@@ -106,7 +106,7 @@ def _check(document: Any, pointer: str, seen: set[tuple[str, str]], errors: Fiel
             errors.add(pointer + entry.pointer, entry.detail, entry.code)
         return
     if member in seen:
-        errors.add(pointer, f"{' '.join(member)} stands in this pack already.", "repeated")
+        errors.add(pointer, f"{' '.join(member)} occurs twice in this pack.", "repeated")
     seen.add(member)
 
 

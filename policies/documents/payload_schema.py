@@ -1,8 +1,8 @@
-"""Payload schemas: whether a JSON Schema may be used at all, and what in a payload does not fit it.
+"""Validation of payload schemas, and of payloads against them.
 
 Schemas are JSON Schema 2020-12 unless `$schema` names draft 2019-09 or 7. `format` is an annotation unless a workflow
-asserts it, as the specification has it. Patterns are matched in linear time, so look-around and back-references are
-refused. Messages never repeat a payload's values: they end up in answers and receipts.
+asserts it, as in the specification. Patterns match in linear time, so look-around and back-references are refused.
+Messages never contain values of the payload, because they appear in answers and receipts.
 """
 
 from __future__ import annotations
@@ -37,54 +37,54 @@ _MAX_SEARCH: Final = 20_000
 
 _DETAILS: Final = {
     "required": "This property is required.",
-    "additionalProperties": "There is no such property here.",
-    "unevaluatedProperties": "There is no such property here.",
-    "falseSchema": "Nothing may stand here.",
-    "contains": "None of the items is as `contains` asks.",
-    "not": "The value is what it must not be.",
+    "additionalProperties": "This property is not allowed.",
+    "unevaluatedProperties": "This property is not allowed.",
+    "falseSchema": "No value is allowed here.",
+    "contains": "No item matches `contains`.",
+    "not": "The value matches `not`.",
 }
 
 
 def check_schema(schema: Any, *, pointer: str = "") -> list[FieldError]:
-    """Why `schema` cannot be a payload schema; empty when it can. `pointer` is where it stands in its document."""
+    """Return the errors of a payload schema. `pointer` is its place in the document."""
     return [
         FieldError(pointer + error.pointer, error.detail, error.code) for error in _schema_errors(schema)[:MAX_ERRORS]
     ]
 
 
 def validate(schema: Any, payload: Any, *, pointer: str = "/payload", assert_format: bool = False) -> list[FieldError]:
-    """What in `payload` does not fit `schema`: at most 50 problems, each with the pointer of the field it is about.
+    """Return the errors of `payload` against `schema`, at most 50, each with the pointer of its field.
 
-    A missing property is named by the pointer it would have. Of a payload with thousands of values only the first
-    problem is looked for. Raises `DocumentInvalid` for an unusable schema.
+    A missing property has the pointer it would have. For a payload with thousands of values only the first error is
+    returned. Raises `DocumentInvalid` for an invalid schema.
     """
     return payload_schema(schema, assert_format=assert_format).errors(payload, pointer=pointer)
 
 
 def payload_schema(schema: Any, *, assert_format: bool = False) -> PayloadSchema:
-    """The compiled schema; equal schemas are compiled once per process. Raises `DocumentInvalid` for a bad one."""
+    """Return the compiled schema, cached per process. Raises `DocumentInvalid` for an invalid schema."""
     return _compiled(json.dumps(schema, sort_keys=True, separators=(",", ":")), assert_format=assert_format)
 
 
 class PayloadSchema:
-    """A compiled schema. Holders of a workflow version may keep it; it never changes."""
+    """A compiled schema. Immutable, so it can be cached with a workflow version."""
 
     __slots__ = ("_evaluations", "_has_alternatives", "_validator")
 
     def __init__(self, schema: Any, *, assert_format: bool) -> None:
         errors = check_schema(schema)
         if errors:
-            raise DocumentInvalid("The payload schema cannot be used. Mend what errors names.", errors=errors)
+            raise DocumentInvalid("The payload schema is invalid. Fix the fields listed in errors.", errors=errors)
         graph = SchemaGraph(schema)
         self._evaluations = graph.evaluations()
         self._has_alternatives = graph.has_alternatives
         self._validator = _build(schema, assert_format=assert_format)
 
     def errors(self, payload: Any, *, pointer: str = "/payload") -> list[FieldError]:
-        """See `validate`. `payload` is a JSON value that `kernel.interop` has let through."""
+        """Return the errors of `payload`, as `validate` does. `payload` is I-JSON (`kernel.interop`)."""
         deepest = len(self._evaluations) - 1
         if deepest < interop.MAX_DEPTH and _depth_and_size(payload)[0] > deepest:
-            detail = f"This schema takes values nested at most {deepest} levels deep. Flatten the value."
+            detail = f"This schema accepts values nested at most {deepest} levels deep. Flatten the value."
             return [FieldError(pointer, detail, "too_deep")]
         if self._validator.is_valid(payload):
             return []
@@ -94,12 +94,12 @@ class PayloadSchema:
         return _distinct(self._validator.iter_errors(payload), pointer)
 
     def _first_error(self, payload: Any, pointer: str) -> list[FieldError]:
-        """For a large payload: the engine makes every error before it hands out the first.
+        """Return at most one error, for large payloads. The engine builds all errors before it returns the first.
 
-        For one failed `anyOf` it makes all errors of all alternatives (gigabytes, measured), so there it is not asked.
+        For a failed `anyOf` it builds all errors of all alternatives (gigabytes, measured), so it is not asked then.
         """
         if self._has_alternatives:
-            detail = "The payload does not fit its schema, and holds too many values to say where. Try with fewer."
+            detail = "The payload does not match its schema and is too large to locate the error. Send a smaller one."
             return [FieldError(pointer, detail, "too_large")]
         try:
             self._validator.validate(payload)
@@ -114,7 +114,7 @@ def _compiled(text: str, *, assert_format: bool) -> PayloadSchema:
 
 
 def _schema_errors(schema: Any) -> list[FieldError]:
-    """Each check relies on those before it, so the first that finds something ends the search."""
+    """Return the errors of the first failing check; each check relies on the ones before it."""
     if not isinstance(schema, dict):
         return [FieldError("", "A payload schema is an object, e.g. {type: object, properties: {…}}.", "type")]
     try:
@@ -139,9 +139,9 @@ def _graph_errors(schema: dict[str, Any]) -> list[FieldError]:
         evaluations = graph.evaluations()
     except graphlib.CycleError as error:
         place = error.args[1][0]
-        return [FieldError(place, "It refers to itself without going into the value.", "endless_reference")]
+        return [FieldError(place, "It refers to itself without descending into the value.", "endless_reference")]
     if len(evaluations) <= MIN_VALUE_DEPTH:
-        detail = "Its references multiply: checking one value would take too long. Use fewer of them side by side."
+        detail = "The references multiply: checking one value would take too long. Use fewer references per schema."
         return [FieldError("", detail, "too_large")]
     return []
 
@@ -152,7 +152,7 @@ def _build_errors(schema: dict[str, Any]) -> list[FieldError]:
     except jsonschema_rs.ValidationError as error:
         detail = error.message
         if error.kind.name == "format":
-            detail = "This is no regular expression that runs in linear time: no look-around, no back-reference."
+            detail = "This is not a linear-time regular expression. Remove look-around and back-references."
         return [FieldError(pointer_to("", *error.instance_path), detail[:_MAX_DETAIL], error.kind.name)]
     return []
 
@@ -183,7 +183,7 @@ def _distinct(errors: Iterator[jsonschema_rs.ValidationError], pointer: str) -> 
 
 
 def _field_errors(error: jsonschema_rs.ValidationError, pointer: str) -> Iterator[FieldError]:
-    """One error of the engine as problems, each at the narrowest place it is about."""
+    """Yield field errors for one error of the engine, each at the most specific pointer."""
     place = pointer_to(pointer, *error.instance_path)
     kinds = jsonschema_rs.ValidationErrorKind
     match error.kind:
@@ -199,7 +199,7 @@ def _field_errors(error: jsonschema_rs.ValidationError, pointer: str) -> Iterato
                 return
             places = [place]
         case kinds.FalseSchema() if error.schema_path[-1:] == ["additionalProperties"]:
-            yield FieldError(place, "This object takes no properties.", "additionalProperties")
+            yield FieldError(place, "This object allows no properties.", "additionalProperties")
             return
         case _:
             places = [place]
@@ -209,14 +209,14 @@ def _field_errors(error: jsonschema_rs.ValidationError, pointer: str) -> Iterato
 
 
 def _is_another_kind(branch: list[jsonschema_rs.ValidationError], error: jsonschema_rs.ValidationError) -> bool:
-    """Whether an alternative is about another kind of value altogether, so that its details would only confuse."""
+    """Return True if an alternative expects another type of value, so that its details do not help."""
     return any(
         inner.kind.name in ("type", "const", "enum") and inner.instance_path == error.instance_path for inner in branch
     )
 
 
 def _depth_and_size(value: Any) -> tuple[int, int]:
-    """How deeply a JSON value is nested (0: a scalar) and how many values it holds, itself included."""
+    """Return the nesting depth of a JSON value (0 for a scalar) and its number of values, itself included."""
     level, depth, size = [value], -1, 0
     while level:
         depth += 1

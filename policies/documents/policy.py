@@ -1,6 +1,6 @@
-"""Reading `kind: Policy` documents: rules and their own tests. Everything wrong is named at once, nothing is guessed.
+"""Parser of `kind: Policy` documents: rules and tests. It reports all errors at once and never guesses.
 
-A document is data but for its conditions, which are CEL (`threada_site.kernel.cel`) and say only true or false.
+Conditions are CEL expressions (`threada_site.kernel.cel`) that return true or false; everything else is data.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _POINTS: Final = {"intake": frozenset({Point.INTAKE}), "execute": frozenset({Poi
 
 
 def parse_policy(value: Any) -> PolicyDocument:
-    """Read a whole document (`kind`, `id`, `spec`) or a bare spec (`rules`, `tests`, `default`).
+    """Parse a whole document (`kind`, `id`, `spec`) or a bare spec (`rules`, `tests`, `default`).
 
-    Raises `PolicyDocumentInvalid` with a `FieldError` for every problem, the first 50 of them.
+    Raises `PolicyDocumentInvalid` with a `FieldError` for every error, at most 50.
     """
     errors = FieldErrors()
     if not isinstance(value, Mapping):
@@ -68,7 +68,7 @@ def parse_policy(value: Any) -> PolicyDocument:
 
 
 class _Reader:
-    """Walks one spec and collects problems; what it returns is of use only when there are none."""
+    """Reads one spec and collects errors. Return values are valid only if there are no errors."""
 
     def __init__(self, errors: FieldErrors) -> None:
         self._errors = errors
@@ -76,14 +76,14 @@ class _Reader:
     def spec(self, identifier: str | None, spec: Mapping[str, Any], base: str) -> PolicyDocument:
         self._errors.known_fields(spec, ("rules", "tests", "default"), base)
         if spec.get("default", "deny") != "deny":
-            self._errors.add(pointer_to(base, "default"), "Where no rule matches, the answer is deny. Write a rule.")
+            self._errors.add(pointer_to(base, "default"), "The default is always deny. Write a rule instead.")
         rules = self._entries(spec, "rules", base, MAX_RULES)
         if "rules" not in spec:
-            self._errors.add(pointer_to(base, "rules"), "A policy has rules.", "required")
+            self._errors.add(pointer_to(base, "rules"), "A policy must have rules.", "required")
         if (size := condition_bytes({"rules": [rule for rule, _ in rules]})) > MAX_CONDITION_BYTES:
             said = f"All conditions together have {size} bytes; {MAX_CONDITION_BYTES} may. Use lists for what is alike."
             self._errors.add(pointer_to(base, "rules"), said, "too_large")
-            rules = []  # none is compiled: that is what would take too long
+            rules = []  # skip compilation, which would take too long
         tests = self._entries(spec, "tests", base, MAX_TESTS)
         document = PolicyDocument(
             identifier,
@@ -138,7 +138,7 @@ class _Reader:
             return ""
         try:
             if not compile_expression(source, variables=VARIABLES).may_be_truth:
-                self._errors.add(place, "A condition must say true or false.", "invalid_expression")
+                self._errors.add(place, "A condition must return true or false.", "invalid_expression")
         except ExpressionError as error:
             where = f"line {error.line}, column {error.column}: " if error.line else ""
             said = f"{where}{error.message}"
@@ -158,7 +158,7 @@ class _Reader:
             return _BOTH
         points = _POINTS[value["at"]]
         if effect is Effect.REVIEW and Point.EXECUTE in points:
-            self._errors.add(place, "A review is taken at intake. Write at: intake, or use require_approval.")
+            self._errors.add(place, "A review is only possible at intake. Write at: intake, or use require_approval.")
         return points
 
     def _reason(self, value: Mapping[str, Any], pointer: str) -> str:
@@ -183,10 +183,10 @@ class _Reader:
         place = pointer_to(pointer, "approvals")
         if "approvals" not in value:
             if effect is Effect.REQUIRE_APPROVAL:
-                self._errors.add(place, "Say who approves, e.g. {role: finance, count: 2}.", "required")
+                self._errors.add(place, "Name the approvers, e.g. {role: finance, count: 2}.", "required")
             return None
         if effect not in (Effect.REQUIRE_APPROVAL, Effect.REVIEW):
-            self._errors.add(place, f"Nobody approves a rule that says {effect}. Leave approvals out.")
+            self._errors.add(place, f"A rule with effect {effect} takes no approvals. Remove approvals.")
             return None
         try:
             return parse_approvals(value["approvals"], pointer=place)

@@ -1,6 +1,6 @@
-"""The common rule, put together from a few choices: a fact, a comparison, a value, and what follows. Pure.
+"""Rule templates: rules built from a fact, a comparison, a value and an effect. Pure.
 
-What comes out is text of the document itself: a form is one more way to write it, never another format.
+The result is text of the policy document; templates are not a separate format.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _MOST_FACTS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something a rule may ask about. `asked_first` are paths that may be missing, so that `has(…)` asks for them."""
+    """A fact that a rule can read. `asked_first` lists optional paths that need a `has(…)` check."""
 
     path: str
     kind: str
@@ -58,7 +58,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleTemplate:
-    """What was chosen in the form. `role` and `count` say who approves; "" leaves that out."""
+    """The choices in the form. `role` and `count` name the approvers; an empty `role` means no approval."""
 
     id: str
     fact: str
@@ -71,7 +71,7 @@ class RuleTemplate:
 
 
 def facts_of(schemas: Iterable[Any]) -> dict[str, Fact]:
-    """What rules may ask about for payloads of these JSON Schemas, by path; the fixed facts first."""
+    """Return the facts for payloads of these JSON Schemas, by path; fixed facts come first."""
     found = {path: Fact(path, kind) for path, kind in _FIXED.items()}
     schemas = list(schemas)
     for schema in schemas:
@@ -85,7 +85,7 @@ def facts_of(schemas: Iterable[Any]) -> dict[str, Fact]:
 
 
 def rule_from(chosen: RuleTemplate, facts: Mapping[str, Fact]) -> dict[str, Any]:
-    """The rule as it stands in a document. Raises `DocumentInvalid` naming the choices that make none."""
+    """Return the rule in document form. Raises `DocumentInvalid` with the invalid choices."""
     if chosen.comparison not in COMPARISONS:
         raise DocumentInvalid(errors=[FieldError("comparison", "Choose a comparison.")])
     if not _PATH.fullmatch(chosen.fact):
@@ -103,14 +103,14 @@ def rule_from(chosen: RuleTemplate, facts: Mapping[str, Fact]) -> dict[str, Any]
 
 
 def with_rule(text: str, rule: Mapping[str, Any]) -> str:
-    """`text`, a policy document, with `rule` before its first rule; the rest stays as it was written, comments and all.
+    """Return the policy document `text` with `rule` inserted before its first rule; the rest stays, comments included.
 
-    Order never decides among rules, so before the first is as good a place as any. Where the rules are not written as a
-    list of lines, the document is written anew. Raises `DocumentInvalid` for a text that cannot be read.
+    The position has no effect, because rules are not ordered. If the rules are not a block sequence in YAML, the whole
+    document is serialized again. Raises `DocumentInvalid` for invalid text.
     """
     documents = load_documents(text, source="document")
     if len(documents) != 1 or not isinstance(documents[0].value, dict):
-        raise DocumentInvalid(errors=[FieldError("", "Write one policy first, then add rules to it.")])
+        raise DocumentInvalid(errors=[FieldError("", "Write one policy first, then insert rules.")])
     document = documents[0]
     value = json.loads(json.dumps(document.value))
     spec = value["spec"] if isinstance(value.get("spec"), dict) else value
@@ -144,7 +144,7 @@ def _condition(fact: Fact, comparison: str, value: str) -> str:
 def _parts(value: str) -> list[str]:
     parts = [part.strip() for part in value.split(",") if part.strip()]
     if not parts:
-        raise DocumentInvalid(errors=[FieldError("value", "Write values with commas between them, or lists.name.")])
+        raise DocumentInvalid(errors=[FieldError("value", "Separate values with commas, or write lists.name.")])
     return parts
 
 

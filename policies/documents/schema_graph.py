@@ -1,7 +1,7 @@
-"""What a JSON Schema refers to and how much work it can cause, found without running it.
+"""Static analysis of a JSON Schema: its references, and an upper bound on evaluations.
 
-A reference may only point into the same document: nothing is ever fetched. And because references can multiply (twice
-at each level is 2^64 evaluations at the deepest), the number of evaluations is bounded before a schema is accepted.
+References may only point into the same document; nothing is fetched. References can multiply (two per level give 2^64
+evaluations at the maximum depth), so the number of evaluations is bounded before a schema is accepted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NOT_SUPPORTED: Final = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursive
 
 @dataclass(slots=True)
 class _Children:
-    """Schemas below one: of `one_of` a single one applies to a given child, of `each` all may."""
+    """Subschemas for children: at most one of `one_of` applies to a given child, all of `each` may apply."""
 
     one_of: list[str] = field(default_factory=list)
     each: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class _Children:
 
 @dataclass(slots=True)
 class _Schema:
-    """One (sub)schema: what else applies to the same value, and what applies to its children."""
+    """One (sub)schema: schemas that apply to the same value, and schemas that apply to its children."""
 
     in_place: list[str] = field(default_factory=list)
     properties: _Children = field(default_factory=_Children)
@@ -49,9 +49,9 @@ class _Schema:
 
 
 class SchemaGraph:
-    """All schemas of one document by their place in it (a JSON pointer), and the problems with their references.
+    """All schemas of one document by JSON pointer, and the errors in their references.
 
-    `has_alternatives` tells whether it uses `anyOf` or `oneOf` anywhere.
+    `has_alternatives` is True if the document uses `anyOf` or `oneOf`.
     """
 
     def __init__(self, document: Any) -> None:
@@ -65,16 +65,16 @@ class SchemaGraph:
             if place in self._schemas:
                 continue
             if len(self._schemas) >= MAX_SCHEMAS:
-                self._add_error("", f"It holds more than {MAX_SCHEMAS} schemas. Make it smaller.", "too_large")
+                self._add_error("", f"It contains more than {MAX_SCHEMAS} schemas. Make it smaller.", "too_large")
                 return
             self._schemas[place] = self._read(place, schema) if isinstance(schema, dict) else _Schema()
 
     def evaluations(self) -> tuple[int, ...]:
-        """How many schemas may be evaluated on one path into a value, by how deeply nested the value is (0: a scalar).
+        """Return the maximum number of evaluations on one path into a value, by nesting depth (0 for a scalar).
 
-        It ends where the number would pass 1,000, so deeper values must not be checked; where references do not
-        multiply, it reaches to 64, as deep as any value can be.
-        Raises `graphlib.CycleError` when a schema refers to itself without going into the value.
+        The sequence ends before the number exceeds 1,000; deeper values must not be checked. If references do not
+        multiply, it ends at depth 64, the maximum of any value. Raises `graphlib.CycleError` if a schema refers to
+        itself without descending into the value.
         """
         order = list(
             graphlib.TopologicalSorter(
@@ -108,7 +108,7 @@ class SchemaGraph:
                 self._add_error(pointer_to(place, keyword), f"{keyword} is not supported. Use $ref with #/$defs/….")
         for keyword in ("$id", "$schema"):
             if place and keyword in schema:
-                self._add_error(pointer_to(place, keyword), f"{keyword} may only stand at the top of the schema.")
+                self._add_error(pointer_to(place, keyword), f"{keyword} is only allowed at the top of the schema.")
         found = _Schema()
         if isinstance(schema.get("$ref"), str):
             found.in_place.extend(self._reference(pointer_to(place, "$ref"), schema["$ref"]))
@@ -124,7 +124,7 @@ class SchemaGraph:
         found.properties.each.extend(self._several(place, schema, "patternProperties"))
         found.properties.each.extend(self._ones(place, schema, _PROPERTIES_ALL))
         found.items.one_of.extend(self._several(place, schema, "prefixItems"))
-        if isinstance(schema.get("items"), list):  # how drafts before 2020-12 write prefixItems
+        if isinstance(schema.get("items"), list):  # prefixItems in drafts before 2020-12
             found.items.one_of.extend(self._several(place, schema, "items"))
         found.items.each.extend(self._ones(place, schema, _ITEMS_ALL))
         return found
@@ -135,7 +135,7 @@ class SchemaGraph:
                 yield self._visit(pointer_to(place, keyword), schema[keyword])
 
     def _several(self, place: str, schema: dict[str, Any], keyword: str) -> Iterator[str]:
-        """The schemas in a list or a map under `keyword`; what is neither, the meta-schema complains about."""
+        """Yield the schemas in the list or map under `keyword`; the meta-schema reports other values."""
         value = schema.get(keyword)
         entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, entry in entries:

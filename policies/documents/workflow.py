@@ -1,16 +1,16 @@
-"""`kind: Workflow` documents: what a kind of work is. Pure.
+"""Parser of `kind: Workflow` documents, the definition of a kind of work. Pure.
 
-name: Payment run               # a label; changing it makes no new version
+name: Payment run               # a label; changing it creates no new version
 description: …
 channel_required: true          # a request must name a channel
 payload_schema: {type: object}  # JSON Schema of the payload
 assert_format: false            # `format` in it is an annotation unless this is true
 max_payload_bytes: 262144       # of the payload's canonical JSON
 actions: [pay]                  # actions that may be executed on its work items
-data_class: internal            # a fact that rules may ask
-reject_reasons: [OTHER]         # codes that a reject must choose from
-subject: /customer_no           # where in the payload the person stands that a case is about: its contents are sealed
-on_reject: end                  # what a rejected or expired action approval does to the item: end it, or ready
+data_class: internal            # a fact that rules can read
+reject_reasons: [OTHER]         # allowed codes of a reject
+subject: /customer_no           # data subject in the payload; encrypts the contents of the case
+on_reject: end                  # effect of a rejected or expired action approval on the item: end or ready
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowDocument:
-    """A workflow as written, with what it leaves out filled in. `id` is None where only its spec was given."""
+    """A parsed workflow document with defaults applied. `id` is None for a bare spec."""
 
     id: str | None = None
     name: str = ""
@@ -72,8 +72,10 @@ class WorkflowDocument:
     subject: str = ""
 
     def as_spec(self) -> dict[str, Any]:
-        """What a version stores: every field but the labels id and name, so that a default that changes later does not
-        change what exists."""
+        """Return the spec that a version stores: all fields except id and name.
+
+        Defaults are included, so that later changes of defaults do not affect existing versions.
+        """
         return {
             "description": self.description,
             "channel_required": self.channel_required,
@@ -89,15 +91,15 @@ class WorkflowDocument:
 
 
 def workflow_from_spec(spec: Mapping[str, Any]) -> WorkflowDocument:
-    """What `as_spec` wrote. For stored versions alone: documents are read by `parse_workflow`."""
+    """Return the workflow that `as_spec` serialized. Not for documents; see `parse_workflow`."""
     lists = {name: tuple(spec[name]) for name in ("actions", "reject_reasons")}
     return WorkflowDocument(**{**spec, **lists})
 
 
 def parse_workflow(value: Any) -> WorkflowDocument:
-    """Read a whole document (`kind`, `id`, `spec`) or a bare spec.
+    """Parse a whole document (`kind`, `id`, `spec`) or a bare spec.
 
-    Raises `DocumentInvalid` with a `FieldError` for every problem, the first 50 of them.
+    Raises `DocumentInvalid` with a `FieldError` for every error, at most 50.
     """
     if not isinstance(value, Mapping):
         raise DocumentInvalid("A workflow is an object. Write {payload_schema: {type: object}}.")
@@ -110,7 +112,7 @@ def parse_workflow(value: Any) -> WorkflowDocument:
 
 
 class _Reader:
-    """Walks one spec and collects problems; what it returns is of use only when there are none."""
+    """Reads one spec and collects errors. Return values are valid only if there are no errors."""
 
     def __init__(self, spec: Mapping[str, Any], base: str, errors: FieldErrors) -> None:
         self._spec = spec
@@ -183,7 +185,7 @@ class _Reader:
         name = self._spec.get("data_class", DEFAULT_DATA_CLASS)
         if isinstance(name, str) and is_slug(name):
             return name
-        self._errors.add(self._place("data_class"), "Name the class of its data by a to z, 0 to 9, _ and -.")
+        self._errors.add(self._place("data_class"), "Name the data class with a to z, 0 to 9, _ and -.")
         return DEFAULT_DATA_CLASS
 
     def _reject_reasons(self) -> tuple[str, ...]:
@@ -204,5 +206,5 @@ class _Reader:
 
     def _on_reject(self) -> str:
         chosen = self._spec.get("on_reject", "end")
-        self._errors.one_of(chosen, ON_REJECT, self._place("on_reject"), "way to go on after a reject")
+        self._errors.one_of(chosen, ON_REJECT, self._place("on_reject"), "value of on_reject")
         return str(chosen)

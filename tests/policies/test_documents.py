@@ -99,7 +99,7 @@ def test_when_a_rule_is_asked(effect: str, at: Any, points: set[str]) -> None:
 @pytest.mark.parametrize("at", ["execute", "both"])
 def test_a_review_is_not_asked_at_execute(at: str) -> None:
     assert field_errors(with_rule(effect="review", at=at)) == [
-        ("/rules/0/at", "A review is taken at intake. Write at: intake, or use require_approval.")
+        ("/rules/0/at", "A review is only possible at intake. Write at: intake, or use require_approval.")
     ]
 
 
@@ -120,15 +120,15 @@ def test_a_review_may_say_who_reviews() -> None:
         (with_rule(when=True), "/rules/0/when", "Write a condition as text"),
         (with_rule(when="item.a ==\n foo"), "/rules/0/when", "line 2, column 2: undeclared reference to 'foo'"),
         (with_rule(when="[1].map(x, x) == []"), "/rules/0/when", "line 1, column 8: map is not available"),
-        (with_rule(when="1 + 1"), "/rules/0/when", "A condition must say true or false."),
+        (with_rule(when="1 + 1"), "/rules/0/when", "A condition must return true or false."),
         (with_rule(reason="lower"), "/rules/0/reason", "Give a reason of 2 to 64 capitals"),
         (with_rule(reason="A"), "/rules/0/reason", "Give a reason of 2 to 64 capitals"),
         (with_rule(reason="A" * 65), "/rules/0/reason", "Give a reason of 2 to 64 capitals"),
         (with_rule(reason="FINE\n"), "/rules/0/reason", "Give a reason of 2 to 64 capitals"),
         (with_rule(reason=...), "/rules/0/reason", "Give a reason of 2 to 64 capitals"),
         (with_rule(message="x" * 501), "/rules/0/message", "A message is text of at most 500 characters."),
-        (with_rule(effect="require_approval"), "/rules/0/approvals", "Say who approves"),
-        (with_rule(approvals=APPROVALS), "/rules/0/approvals", "Nobody approves a rule that says allow."),
+        (with_rule(effect="require_approval"), "/rules/0/approvals", "Name the approvers"),
+        (with_rule(approvals=APPROVALS), "/rules/0/approvals", "A rule with effect allow takes no approvals."),
         (
             with_rule(effect="require_approval", approvals={"role": "finance", "cuont": 2}),
             "/rules/0/approvals/cuont",
@@ -140,8 +140,8 @@ def test_a_review_may_say_who_reviews() -> None:
         ({"rules": [RULE, RULE]}, "/rules/1/id", "There is another rule r. Rename one."),
         ({"rules": [RULE, 5]}, "/rules/1", "Each of rules is an object."),
         ({"rules": {}}, "/rules", "rules is a list."),
-        ({}, "/rules", "A policy has rules."),
-        ({"rules": [], "default": "allow"}, "/default", "Where no rule matches, the answer is deny."),
+        ({}, "/rules", "A policy must have rules."),
+        ({"rules": [], "default": "allow"}, "/default", "The default is always deny."),
         ({"rules": [], "test": []}, "/test", "There is no field 'test' here. Did you mean tests?"),
         ({"rules": [RULE] * (MAX_RULES + 1)}, "/rules", "A policy has at most 1000 rules. Split it."),
         ({"kind": "Polcy", "id": "a", "spec": {"rules": []}}, "/kind", "'Polcy' is no kind of document here."),

@@ -36,8 +36,8 @@ def test_every_failing_field_is_named_by_its_pointer() -> None:
     assert named(PAYMENT, {"amount_minor": "12.50", "a/b~c": 1, "iban": "DE89"}) == [
         ("/payload/vendor", "required", "This property is required."),
         ("/payload/amount_minor", "type", 'The value is not of type "integer"'),
-        ("/payload/a~1b~0c", "additionalProperties", "There is no such property here."),
-        ("/payload/iban", "additionalProperties", "There is no such property here."),
+        ("/payload/a~1b~0c", "additionalProperties", "This property is not allowed."),
+        ("/payload/iban", "additionalProperties", "This property is not allowed."),
     ]
 
 
@@ -56,13 +56,13 @@ def test_the_pointer_begins_where_the_caller_says() -> None:
         ({"minLength": 3}, "ab", ("/payload", "minLength", "The value is shorter than 3 characters")),
         ({"pattern": "^x+$"}, "y", ("/payload", "pattern", 'The value does not match "^x+$"')),
         ({"maximum": 5}, 6, ("/payload", "maximum", "The value is greater than the maximum of 5")),
-        ({"not": {"type": "string"}}, "a", ("/payload", "not", "The value is what it must not be.")),
-        ({"contains": {"const": 1}}, [2], ("/payload", "contains", "None of the items is as `contains` asks.")),
-        ({"properties": {"a": False}}, {"a": 1}, ("/payload/a", "false_schema", "Nothing may stand here.")),
+        ({"not": {"type": "string"}}, "a", ("/payload", "not", "The value matches `not`.")),
+        ({"contains": {"const": 1}}, [2], ("/payload", "contains", "No item matches `contains`.")),
+        ({"properties": {"a": False}}, {"a": 1}, ("/payload/a", "false_schema", "No value is allowed here.")),
         (
             {"additionalProperties": False},
             {"a": 1},
-            ("/payload", "additionalProperties", "This object takes no properties."),
+            ("/payload", "additionalProperties", "This object allows no properties."),
         ),
         (
             {"propertyNames": {"maxLength": 1}},
@@ -73,7 +73,7 @@ def test_the_pointer_begins_where_the_caller_says() -> None:
         (
             {"properties": {"a": {}}, "unevaluatedProperties": False},
             {"a": 1, "b": 2},
-            ("/payload/b", "unevaluatedProperties", "There is no such property here."),
+            ("/payload/b", "unevaluatedProperties", "This property is not allowed."),
         ),
         (
             {"if": {"required": ["a"]}, "then": {"required": ["b"]}},
