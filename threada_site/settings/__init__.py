@@ -1,6 +1,6 @@
-"""Settings by subject. Everything an operator may change comes from the environment, with a safe default."""
+"""Settings by subject. Everything an operator may change is read from the environment and has a safe default."""
 
-import threada_site.settings.lean  # noqa: F401  (first: it decides what others load)
+import threada_site.settings.lean  # noqa: F401  (first: it limits what the others import)
 from threada_site.settings.api import *  # noqa: F403  (Django reads one flat module)
 from threada_site.settings.apps import *  # noqa: F403
 from threada_site.settings.console import *  # noqa: F403

@@ -1,13 +1,13 @@
-"""What is installed, and in which order requests pass it."""
+"""Installed apps and the order of middleware."""
 
 INSTALLED_APPS = [
-    # The composition root's apps come first: their templates and commands win.
+    # The apps of the composition root come first: their templates and commands take precedence.
     "threada_site.console",
     "threada_site.runtime",
     "threada_site.identity",
     "threada_site.api",
     "threada_site.tenancy",
-    "unfold.apps.BasicAppConfig",  # its default one would put its own site in the place of ours
+    "unfold.apps.BasicAppConfig",  # its default configuration would replace our admin site
     "threada_site.console.apps.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -1,4 +1,4 @@
-"""Templates, static files, language, and the look of the console."""
+"""Templates, static files, language and appearance of the console."""
 
 from threada_site.settings.environment import BASE_DIR
 
@@ -17,7 +17,7 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-# Files are found where their packages keep them, once, when a web process starts: nothing has to be collected.
+# Files are served from their packages and located once, when a web process starts: no collectstatic is needed.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 WHITENOISE_MAX_AGE = 600
@@ -65,8 +65,8 @@ UNFOLD = {
     },
 }
 
-# Edits of configuration, told by django-auditlog on the pages of what was edited. What a version says is not repeated
-# there: it can be read in the version, whose digest is.
+# Edits of configuration, shown by django-auditlog on the page of the edited object. The content of a version is not
+# repeated there; its digest is.
 AUDITLOG_INCLUDE_TRACKING_MODELS = [
     {"model": "policies.Channel", "include_fields": ["slug", "name"]},
     {"model": "policies.Workflow", "include_fields": ["slug", "name", "current_version"]},

@@ -1,6 +1,6 @@
-"""One PostgreSQL: DATABASE_URL when it is set, the embedded server otherwise. And replicas that lists are read from.
+"""One PostgreSQL: DATABASE_URL if it is set, otherwise the embedded server. And replicas for reading lists.
 
-Processes that are not the web take the login of THREADA_PLATFORM_DATABASE_URL, where there is one.
+Processes other than the web use the login of THREADA_PLATFORM_DATABASE_URL, if it is set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from threada_site.database.roles import APP
 from threada_site.settings.environment import DATA_DIR, database_url, is_web, number, text
 
 DATABASE_URL = database_url()
-# The web's own login must not be able to become what the other one is for.
+# The web's login must not be able to take the roles of the platform login.
 THREADA_HAS_PLATFORM_LOGIN = bool(text("THREADA_PLATFORM_DATABASE_URL"))
 THREADA_WEB_DATABASE_URL = text("DATABASE_URL")
 THREADA_IS_WEB = is_web()
@@ -29,17 +29,18 @@ def _connection() -> dict[str, Any]:
 
 
 def _replica(url: str) -> dict[str, Any]:
-    """What the URL leaves out of database, user and password is the primary's: a replica has the same."""
+    """Return the settings of a replica. Database, user and password default to the primary's, because a replica has the
+    same."""
     named = _named(dict(conninfo_to_dict(url)))
     for name in ("NAME", "USER", "PASSWORD") if not named["USER"] else ("NAME",):
         named[name] = named[name] or _database.get(name, "")
-    # A host that is cut off must not hold a request for the minutes that TCP would.
+    # An unreachable host must not delay a request for the minutes of TCP's own timeout.
     patience = {"connect_timeout": 2, "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
     named["OPTIONS"] = {**patience, "tcp_user_timeout": 3000, **named["OPTIONS"], "prepare_threshold": 3}
     return {
         "ENGINE": "threada_site.database.backend",
         "TEST": {"MIRROR": "default"},
-        "CONN_MAX_AGE": 60,  # kept by each thread, without a pool: where nobody listens, that is known at once
+        "CONN_MAX_AGE": 60,  # kept by each thread, without a pool, so that a stopped server is noticed at once
         **named,
     }
 
@@ -61,9 +62,9 @@ _database["OPTIONS"] |= {
         "min_size": 1,
         "max_size": number("THREADA_DATABASE_POOL", 16),
         "timeout": 10,
-        # Then the next request tries at once; the pauses of the pool double for as long as the server is away.
+        # After that the next request connects itself; the pool's own pauses double while the server is away.
         "reconnect_timeout": 5,
-        "max_idle": 10,  # seconds; each connection at rest costs PostgreSQL some 5 MB
+        "max_idle": 10,  # seconds; each idle connection costs PostgreSQL about 5 MB
     },
     "prepare_threshold": 3,
 }
@@ -84,6 +85,6 @@ _replicas = {
 DATABASES |= _replicas
 DATABASE_ROUTERS = ["threada_site.database.router.ReadingRouter"]
 THREADA_REPLICAS = list(_replicas)
-# How long a request waits for a replica to have replayed what was written before it, in milliseconds.
+# Milliseconds that a request waits for a replica to replay what was written before it.
 THREADA_REPLICA_WAIT_MS = number("THREADA_REPLICA_WAIT_MS", 100)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

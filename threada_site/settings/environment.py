@@ -1,4 +1,4 @@
-"""What settings are read from. It lives outside of this package, for processes that run without Django."""
+"""Readers of environment variables, defined outside this package for processes that run without Django."""
 
 from threada_site.environment import (
     BASE_DIR,

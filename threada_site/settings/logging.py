@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, or readable lines when a person watches."""
+"""Structured logs: one JSON object per line on stderr, or readable lines on a terminal."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ _shared: list[Any] = [
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """A probe that asks an instance which is still starting (503) is no error to be woken for."""
+    """Filter out answers with status 503: a probe of an instance that is starting is no error."""
     return getattr(record, "status_code", None) != 503
 
 
@@ -50,7 +50,7 @@ LOGGING = {
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "amqp": {"level": "WARNING"},
-        "apprise": {"level": "CRITICAL"},  # it would log addresses that hold tokens; outcomes say what failed
+        "apprise": {"level": "CRITICAL"},  # it would log addresses that contain tokens; results report failures
     },
 }
 structlog.configure(

@@ -1,4 +1,4 @@
-"""Mail: one server, for messages to people. Without THREADA_SMTP_URL no mail is sent."""
+"""Mail server for messages to users. Without THREADA_SMTP_URL no mail is sent."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ _server = mail_server("THREADA_SMTP_URL")
 MAILERS: dict[str, Any] = (
     {"default": {"BACKEND": "workitems.notices.smtp.PhasedBackend", "OPTIONS": _server}} if _server else {}
 )
-# How often a message to a person is tried before it is given up.
+# Attempts for a message to a user before it is given up.
 THREADA_NOTICE_TRIES = number("THREADA_NOTICE_TRIES", 12)

@@ -1,19 +1,19 @@
-"""Keys, hosts, proxies, cookies."""
+"""Keys, hosts, proxies and cookies."""
 
 from urllib.parse import urlsplit
 
 from threada_site.settings.environment import flag, key, key_file, keys, number, text, words
 
 DEBUG = False
-# While one of these two is changed, several stand there, separated by white space: the first is used, all are known.
+# Each may contain several keys, separated by white space, during a rotation: the first is used, all are accepted.
 SECRET_KEY, *SECRET_KEY_FALLBACKS = keys("secret_key")
 THREADA_CURSOR_KEYS = keys("cursor_key")
-# Likewise, as the text it is: the first wraps the keys of people in cases, all open them (`rotate_people_key`).
+# Likewise: the first wraps the keys of data subjects, all unwrap them (`rotate_people_key`).
 THREADA_PEOPLE_KEY = key("people_key")
-# Signs the promises in answers that receipts will be sealed; the sealer vouches for it and has to be given it too.
+# Signs the inclusion promises in responses. The sealer endorses the key and needs it too.
 THREADA_PROMISE_KEY = key("promise_key")
 THREADA_PROMISE_SECONDS = number("THREADA_PROMISE_SECONDS", 86_400)
-# Secrets at rest: keys separated by white space, the first one encrypts; or a file with one a line.
+# Secrets at rest: keys separated by white space, of which the first encrypts; or a file with one per line.
 THREADA_SECRETS_KEY = text("THREADA_SECRETS_KEY")
 THREADA_SECRETS_KEY_FILE = text("THREADA_SECRETS_KEY_FILE") or ("" if THREADA_SECRETS_KEY else key_file("secrets_key"))
 
@@ -24,7 +24,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *([_public.hostname] if _pub
 ALLOWED_HOSTS += words("THREADA_ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if _public.netloc else []
 
-# Behind a proxy that sets X-Forwarded-Proto and X-Forwarded-For, and strips what clients send under those names.
+# For a proxy that sets X-Forwarded-Proto and X-Forwarded-For, and removes what clients send under these names.
 if flag("THREADA_TRUSTED_PROXY"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
@@ -47,15 +47,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-# Object permissions are read in SQL by `threada_grants`; the anonymous user of django-guardian has no use here.
+# Object permissions are read in SQL by `threada_grants`; django-guardian's anonymous user is not used.
 ANONYMOUS_USER_NAME = None
 GUARDIAN_MONKEY_PATCH_USER = False
 GUARDIAN_MONKEY_PATCH_GROUP = False
 SILENCED_SYSTEM_CHECKS = [
-    # Sessions, sign-in and messages are ConsoleMiddleware's: API requests pay for none of them.
+    # ConsoleMiddleware runs sessions, sign-in and messages, so that API requests do not pay for them.
     "admin.E408",
     "admin.E409",
     "admin.E410",
-    "mail.W001",  # without THREADA_SMTP_URL no mail is sent, and every message says so
-    "guardian.W001",  # its authentication backend is not installed: rights are asked of ActingContext alone
+    "mail.W001",  # without THREADA_SMTP_URL no mail is sent, and every message reports that
+    "guardian.W001",  # its authentication backend is not installed, because permissions come from ActingContext
 ]
