@@ -1,8 +1,8 @@
-"""Approving with changes: who decides changes what they are asked about, and everybody is asked again about that.
+"""Amendments ("approve with changes"): an approver changes the input or payload, and a new step asks for approval.
 
-Nobody's vote is carried over to bytes they were not shown, the editor's neither. A change is a decision about the case,
-so only a person whose vote would count may make one; and it never asks fewer people than the step it replaces, also
-where the policies would allow the changed action without any approval.
+No vote is carried over to the new envelope, not even the editor's. Only an approver whose vote would count may amend.
+The new step requires at least the approvals of the step that it replaces, even if the policies would allow the amended
+action without any.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from threada_site.kernel.json.differences import Difference, difference
 from threada_site.kernel.json.strict import parse_json
 from workitems.executions.close_item import checked_new_payload, replace_payload
 from workitems.executions.reseal import await_approval, re_evaluate, reseal_execution
-from workitems.items.actors import who_handed_in
+from workitems.items.actors import payload_author
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
@@ -41,7 +41,7 @@ from workitems.steps.voting import check_may_decide, execution_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:
-    """What the action's input, or the payload, shall be instead, and which envelope the editor was shown."""
+    """New input of the action or new payload, and the hash of the envelope that the editor was shown."""
 
     envelope_sha256: str
     input: dict[str, Any] | None = None
@@ -50,17 +50,17 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """The step at which the case waits now, and how its envelope differs from the one before."""
+    """New pending step, and the difference between its envelope and the previous one."""
 
     step: DecisionStep
     difference: Difference
 
 
 def amend_input(item: WorkItem, step: DecisionStep, amendment: Amendment, *, ctx: ActingContext) -> Amended:
-    """Change what a locked, pending step asks about: it is superseded, and a new one opens over a new envelope.
+    """Amend what a locked, pending step is about: supersede the step and open a new one over a new envelope.
 
-    The policies in force decide about the change. What they refuse, or what cannot be sealed, changes nothing. A new
-    payload that has to be reviewed first cancels the action that waited. Raises as `cast_vote` does, and
+    The policies in force decide about the amendment. If they deny it, or if no envelope can be built, nothing changes.
+    If the new payload requires a review, the waiting execution is cancelled. Raises the errors of `cast_vote`, and
     `PolicyDenied`, `InvalidRequest`, `PayloadTooLarge`, `PayloadSchemaViolation`, `ExpressionFailed`.
     """
     execution = execution_of(step)
@@ -88,7 +88,7 @@ def amend_input(item: WorkItem, step: DecisionStep, amendment: Amendment, *, ctx
 
 
 def _edits(sent: Any, now: Any, pointer: str) -> bool:
-    """Whether what was sent is something else than what is there."""
+    """Return True if `sent` differs from the current value. Raise `InvalidRequest` unless it is an object."""
     if sent is None:
         return False
     if not isinstance(sent, dict):
@@ -113,11 +113,11 @@ def _replace_input(item: WorkItem, execution: Execution, value: dict[str, Any], 
 def _re_evaluate(
     item: WorkItem, step: DecisionStep, execution: Execution | None, *, new_payload: bool, ctx: ActingContext
 ) -> DecisionStep:
-    """Ask the policies, then the people: about the new payload first, then about the action that waits for it."""
+    """Evaluate the policies for the new payload, then for the waiting action, and open the next step."""
     if not new_payload:
-        assert execution is not None  # noqa: S101  (without one, the payload is all that can change)
+        assert execution is not None  # noqa: S101  (without an execution only the payload can change)
         return _ask_about_action(item, step, execution, ctx=ctx)
-    decision = decide(decision_request(item, actor=who_handed_in(item)), ctx=ctx)
+    decision = decide(decision_request(item, actor=payload_author(item)), ctx=ctx)
     item.policy_version_id = decision.policy_version_id
     if decision.outcome == "deny":
         raise _denied(decision)
@@ -146,7 +146,7 @@ def _ask_about_action(item: WorkItem, step: DecisionStep, execution: Execution, 
 def _ask_about_item(
     item: WorkItem, replaced: DecisionStep | None, decision: PolicyDecision, *, needed: bool, ctx: ActingContext
 ) -> DecisionStep:
-    """Open the step over the item itself. `replaced` is one of its kind; None where an action was asked about."""
+    """Open a step about the item. `replaced` is the previous step of the same kind, None after one about an action."""
     is_approval = (needed and decision.outcome == "require_approval") or (
         replaced is not None and replaced.kind == StepKind.APPROVAL
     )
@@ -166,7 +166,7 @@ def _ask_about_item(
 
 
 def _no_fewer(replaced: DecisionStep, decision: PolicyDecision, *, needed: bool) -> ApprovalRule:
-    """What the policies ask now, together with what the step that is replaced asked."""
+    """Return the approval rule that the policies require now, merged with the rule of the replaced step."""
     before = from_json(replaced.rule)
     return merge([before, approval_rule(decision)]) if needed else before
 
@@ -186,7 +186,7 @@ def _record_amended(
     *,
     ctx: ActingContext,
 ) -> None:
-    """The receipt that ties both envelopes together: where they differ, never what stands there."""
+    """Write the receipt that links both envelopes. It contains the changed places, never the values."""
     record_item(
         "decision_step.changed",
         item,

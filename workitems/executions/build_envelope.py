@@ -1,4 +1,4 @@
-"""Sealing an action: the exact request that people approve, from what the integration says now."""
+"""Envelope of an action: the exact request that is approved, built from the current configuration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from workitems.steps.opening_and_closing import envelope_evidence, envelope_salt
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """An action as it is configured now."""
+    """Current configuration of an action."""
 
     integration: Integration
     version: IntegrationVersion
@@ -40,9 +40,10 @@ class Configured:
 def configured_action(
     item: WorkItem, integration: Integration | None, *, named: str, action: str, ctx: ActingContext
 ) -> Configured:
-    """The action of `integration`, when there is one and the item's workflow allows it; `named` is what was asked for.
+    """Return the configuration of an action that exists and that the workflow of the item allows.
 
-    Raises `UnknownIntegration`, `UnknownAction`, `ActionNotAllowed`.
+    `named` is the integration that the caller named, for error messages. Raises `UnknownIntegration`, `UnknownAction`,
+    `ActionNotAllowed`.
     """
     if integration is None or integration.current_version is None:
         raise errors.UnknownIntegration(
@@ -64,7 +65,10 @@ def configured_action(
 
 
 def configured_now(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Configured:
-    """The action of an execution as it is configured now. Raises as `configured_action` and `check_input` do."""
+    """Return the current configuration of the action of an execution.
+
+    Raises the errors of `configured_action` and `check_input`.
+    """
     integration = systems.integration_by_slug(execution.integration, ctx=ctx)
     configured = configured_action(item, integration, named=execution.integration, action=execution.action, ctx=ctx)
     check_input(configured, execution.input)
@@ -72,7 +76,7 @@ def configured_now(item: WorkItem, execution: Execution, *, ctx: ActingContext) 
 
 
 def check_input(configured: Configured, value: object) -> None:
-    """Raise `InvalidRequest` unless the caller's input fits the action, whose schema is as bounded as a payload's."""
+    """Raise `InvalidRequest` unless the input matches the `input_schema` of the action."""
     schema = configured.action.input_schema
     if schema is None:
         return
@@ -90,9 +94,9 @@ def check_input(configured: Configured, value: object) -> None:
 def build_action_envelope(
     item: WorkItem, execution: Execution, pins: Iterable[uuid.UUID], configured: Configured, *, actor: Actor
 ) -> BuiltEnvelope:
-    """The envelope of an action: the exact request as its connector builds it, secrets by reference.
+    """Return the envelope of an action, with the exact request that its connector builds.
 
-    Raises `ExpressionFailed`.
+    Secrets are contained by reference only. Raises `ExpressionFailed`.
     """
     facts = build_facts(
         point=Point.EXECUTE,
@@ -131,7 +135,7 @@ def build_request_envelope(
     action: ActionDocument,
     connector: str,
 ) -> BuiltEnvelope:
-    """The envelope of a request that is built already, over everything else as it stands now."""
+    """Return the envelope of an existing request, over the current state of all other values."""
     return build_envelope(
         salt=envelope_salt(item),
         work_item_id=item.public_id,

@@ -1,8 +1,8 @@
-"""Answers that come later: an execution that `completes: callback` waits until its receiver says what came of it.
+"""Callbacks: an execution with `completes: callback` waits until its receiver reports the outcome.
 
-The receiver is told an address with the call. Its id names the execution, is signed by this instance and told to
-nobody else; what is sent there is signed by the receiver (Standard Webhooks). An id that is none and a signature that
-is none are answered alike.
+The receiver gets a callback URL with the call. The id in the URL identifies the execution and is signed by this
+instance; the callback itself is signed by the receiver (Standard Webhooks). An invalid id and an invalid signature get
+the same answer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ log = structlog.get_logger("threada.callbacks")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the receiver says came of it."""
+    """Outcome that the receiver reported."""
 
     status: Literal["succeeded", "failed"]
     detail: str = ""
@@ -52,19 +52,22 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The execution that a callback's id names."""
+    """Execution identified by a callback id."""
 
     tenant: Tenant
     execution_id: uuid.UUID
 
 
 def callback_id(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> str:
-    """The id that the receiver of an execution is told."""
+    """Return the signed callback id of an execution."""
     return _SIGNER.sign(base64.urlsafe_b64encode(tenant_id.bytes + execution_id.bytes).decode().rstrip("="))
 
 
 def named_execution(text: str, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Named:
-    """The execution behind an id, when the receiver has signed `body`. Raises `NotFound`, whatever is wrong."""
+    """Return the execution behind a callback id, if the receiver signed `body`.
+
+    Raises `NotFound` for an invalid id, a missing execution and an invalid signature.
+    """
     tenant_id, execution_id = _parsed(text)
     tenant = Tenant.objects.filter(id=tenant_id).first()
     if tenant is None:
@@ -79,9 +82,10 @@ def named_execution(text: str, headers: Mapping[str, str], body: bytes, *, now: 
 
 
 def take_answer(named: Named, answer: Answer, *, message_id: str) -> None:
-    """Settle an execution as its receiver says. One that waits no more stays as it is: what is sent twice harms nobody.
+    """Settle an execution with the outcome that its receiver reported.
 
-    Raises `ExecutionInProgress` while the call itself is not settled yet.
+    An execution that no longer waits is left unchanged, so a repeated callback is harmless. Raises
+    `ExecutionInProgress` if the call is not settled yet.
     """
     with unit_of_work(named.tenant.id):
         where = Execution.objects.filter(tenant_id=named.tenant.id, id=named.execution_id)
@@ -111,7 +115,7 @@ def _outcome(answer: Answer) -> Outcome:
 
 
 def _keys(execution: Execution) -> list[bytes]:
-    """The keys that the receiver may sign with: those of the version that was sealed, as they are now."""
+    """Return the current keys of the receiver, as named by the integration version in the envelope."""
     keys = []
     for reference in document_of(execution.integration_version).callback_secrets:
         try:

@@ -1,4 +1,4 @@
-"""What people do to a case besides deciding: edit its payload, cancel it, resolve it."""
+"""Edits, cancellation and resolution of work items."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from workitems.steps.opening_and_closing import close_pending_step
 
 
 def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
-    """Replace the payload of an open, locked item: it is `new` again, and everything decided about it is void.
+    """Replace the payload of an open, locked item, and restart its intake with status `new`.
 
-    Open steps are superseded, executions that do not run yet cancelled, and intake is taken again.
+    Pending steps are superseded, and an execution that has not started is cancelled.
     """
     _check_may_change(item, WorkItemStatus.NEW, ctx=ctx)
     payload_bytes = checked_new_payload(item, payload, ctx=ctx)
@@ -35,7 +35,7 @@ def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
 
 
 def checked_new_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> bytes:
-    """The canonical bytes of another payload for `item`, when its workflow accepts it."""
+    """Return the canonical bytes of a new payload for `item`. Raise an error if its workflow rejects it."""
     document = workflow_document(item.workflow_version_id, ctx=ctx)
     payload_bytes = checked_payload(payload, document)
     check_same_subject(item, payload, document)
@@ -43,7 +43,7 @@ def checked_new_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> 
 
 
 def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: ActingContext) -> None:
-    """Give an open, locked item a payload that was checked: a new version of it, about which nothing is decided."""
+    """Replace the payload of an open, locked item by a checked one; increments the version."""
     item.payload = payload
     item.payload_sha256 = sha256_hex(payload_bytes)
     item.version += 1
@@ -54,12 +54,12 @@ def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: 
 
 
 def cancel_work_item(item: WorkItem, *, ctx: ActingContext, reason: str = "") -> None:
-    """End an open, locked item without doing what it asked for."""
+    """Cancel an open, locked item."""
     _end(item, WorkItemStatus.CANCELLED, "work_item.cancelled", ctx=ctx, reason=reason)
 
 
 def resolve_work_item(item: WorkItem, *, ctx: ActingContext, reason: str = "") -> None:
-    """End a locked item as done."""
+    """Resolve a locked item."""
     _end(item, WorkItemStatus.RESOLVED, "work_item.resolved", ctx=ctx, reason=reason)
 
 
@@ -87,7 +87,7 @@ def _check_may_change(item: WorkItem, status: WorkItemStatus, *, ctx: ActingCont
         raise errors.ExecutionInProgress(f"An execution is {execution.status}. Wait for it or reconcile it first.")
     if execution is not None and systems.may_have_acted(execution):
         raise errors.ExecutionInProgress("The receiver may have acted on an execution. Wait for its outcome first.")
-    # An item whose execution has not begun is free to change: the execution is cancelled with it.
+    # An execution that has not started does not block the change: it is cancelled with it.
     current = WorkItemStatus(item.status)
     if current is WorkItemStatus.EXECUTING:
         current = WorkItemStatus.READY
@@ -95,7 +95,7 @@ def _check_may_change(item: WorkItem, status: WorkItemStatus, *, ctx: ActingCont
 
 
 def _free(item: WorkItem, step_status: StepStatus, *, ctx: ActingContext) -> None:
-    """Close the open step and cancel the execution that has not begun."""
+    """Close the pending step and cancel an execution that has not started."""
     execution = systems.open_execution_of(item.id, tenant_id=item.tenant_id)
     close_pending_step(item, step_status, ctx=ctx, execution=execution)
     if execution is not None:
@@ -103,7 +103,7 @@ def _free(item: WorkItem, step_status: StepStatus, *, ctx: ActingContext) -> Non
 
 
 def cancel_waiting(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    """Cancel a locked execution that has not begun; the item is ready for another."""
+    """Cancel a locked execution that has not started, and make its item ready."""
     transition_execution(execution, ExecutionStatus.CANCELLED)
     transition_unless_undo(item, execution, WorkItemStatus.READY)
     record_item("execution.cancelled", item, ctx=ctx, execution=execution, outcome={"status": execution.status})

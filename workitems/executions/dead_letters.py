@@ -1,6 +1,6 @@
-"""Dead letters: executions that failed after all tries, and whose item still waits for somebody to do something.
+"""Dead letters: executions that failed after all attempts and whose item still waits for somebody to act.
 
-Replaying one is retrying it: the envelope and the approval stay, and the re-check before the call applies.
+Replaying a dead letter retries it: envelope and approval are kept, and the re-check before the call applies.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from workitems.lifecycle import WorkItemStatus
 from workitems.models import WorkItem
 
 MOST_AT_ONCE: Final = 200
-"""In one transaction; whoever wants more goes on."""
+"""Maximum number of executions per transaction. Repeat the call for more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One that was left as it is, and why."""
+    """Execution that was not retried, and the error."""
 
     execution_id: uuid.UUID
     refusal: ThreadaError
@@ -38,7 +38,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of replaying several: each by itself, in the order of their work items."""
+    """Result of replaying several executions, in the order of their work items."""
 
     replayed: list[uuid.UUID]
     refused: list[Refused]
@@ -46,7 +46,7 @@ class Replay:
 
 
 def only_dead_letters(executions: QuerySet[Execution]) -> QuerySet[Execution]:
-    """Of `executions`, those that failed after having been tried, are the last on their item, and can be retried."""
+    """Filter `executions` to those that failed after an attempt, are the last of their item, and can be retried."""
     newer = Execution.objects.filter(
         tenant_id=OuterRef("tenant_id"), work_item_id=OuterRef("work_item_id"), id__gt=OuterRef("id")
     )
@@ -63,7 +63,7 @@ def only_dead_letters(executions: QuerySet[Execution]) -> QuerySet[Execution]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
-    """Which dead letters; "" is any."""
+    """Filter for dead letters; an empty string matches any."""
 
     workflow: str = ""
     integration: str = ""
@@ -72,20 +72,20 @@ class Criteria:
 
 
 def dead_letters(criteria: Criteria, *, ctx: ActingContext) -> QuerySet[Execution]:
-    """The dead letters that the context may read, the oldest first."""
+    """Return the dead letters that the context may read, oldest first."""
     wanted = {name: value for name, value in asdict(criteria).items() if value}
     return only_dead_letters(selectors.executions(ctx).filter(**wanted)).order_by("id")
 
 
 def replay_dead_letters(criteria: Criteria, *, limit: int = MOST_AT_ONCE, ctx: ActingContext) -> Replay:
-    """Retry the oldest `limit` dead letters of a kind."""
+    """Retry the oldest `limit` dead letters that match `criteria`."""
     found = list(dead_letters(criteria, ctx=ctx).values_list("id", flat=True)[: limit + 1])
     done = replay_executions(found[:limit], ctx=ctx)
     return replace(done, has_more=len(found) > limit)
 
 
 def replay_executions(execution_ids: Collection[uuid.UUID], *, ctx: ActingContext) -> Replay:
-    """Retry each of `execution_ids` in a savepoint of its own: what one is refused leaves the others alone.
+    """Retry each of `execution_ids` in its own savepoint, so that a refusal does not affect the others.
 
     Raises `InvalidRequest` for more than 200.
     """
@@ -108,5 +108,5 @@ def replay_executions(execution_ids: Collection[uuid.UUID], *, ctx: ActingContex
 
 
 def named(refused: Refused) -> str:
-    """The public id of one that was refused."""
+    """Return the public id of a refused execution."""
     return ids.public_id(ids.EXECUTION, refused.execution_id)

@@ -1,4 +1,4 @@
-"""Setting and lifting a freeze: what is stopped, what can no longer be, and what becomes of deadlines meanwhile."""
+"""Freezes: stop and resume the executions of a scope, and extend the deadlines of its steps."""
 
 from __future__ import annotations
 
@@ -40,16 +40,17 @@ _AT_ONCE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A freeze, and the executions in its scope that run already: they can no longer be recalled."""
+    """New freeze, and the executions in its scope that are running and cannot be recalled."""
 
     freeze: Freeze
     in_flight: list[Execution]
 
 
 def set_freeze(scope: FreezeScope, *, reason: str, ctx: ActingContext) -> Stopped:
-    """Let nothing in `scope` be sent from now on. Receipt `freeze.set`, which names what is in flight.
+    """Stop every execution in `scope` that is not running yet.
 
-    Raises `PermissionDenied`, `UnknownWorkflow`, `UnknownIntegration`, `UnknownAction`, `InvalidRequest` (no reason).
+    Receipt `freeze.set`, with the running executions. Raises `PermissionDenied`, `UnknownWorkflow`,
+    `UnknownIntegration`, `UnknownAction`, `InvalidRequest` (no reason).
     """
     require_unit_of_work(ctx.tenant_id)
     _check_scope(scope, Scope.ACTIONS_FREEZE, ctx=ctx)
@@ -78,9 +79,9 @@ def set_freeze(scope: FreezeScope, *, reason: str, ctx: ActingContext) -> Stoppe
 
 
 def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -> Freeze:
-    """End a freeze: what it held runs, and deadlines that fell into it are as much later. Receipt `freeze.lifted`.
+    """Lift a freeze: blocked executions run, and deadlines that passed meanwhile are extended by its duration.
 
-    Raises `NotFound`, `PermissionDenied`, `FreezeLifted`, `SecondPersonRequired`.
+    Receipt `freeze.lifted`. Raises `NotFound`, `PermissionDenied`, `FreezeLifted`, `SecondPersonRequired`.
     """
     require_unit_of_work(ctx.tenant_id)
     freeze = Freeze.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=freeze_id).first()
@@ -111,19 +112,22 @@ def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -
 
 
 def in_flight(freeze: Freeze) -> list[Execution]:
-    """What runs in the scope of a freeze, at most 200: sent already, or about to be."""
+    """Return the running executions in the scope of a freeze, at most 200."""
     return list(executions_in(freeze.scope, tenant_id=freeze.tenant_id, status=ExecutionStatus.RUNNING)[:MOST_NAMED])
 
 
 def executions_blocked_by(freeze: Freeze) -> list[Execution]:
-    """The first executions that a freeze holds, or held until a moment ago; at most 200."""
+    """Return the oldest executions that a freeze blocks, at most 200."""
     held = Execution.objects.filter(tenant_id=freeze.tenant_id, held_by=freeze, status=ExecutionStatus.STARTED)
     return list(held.order_by("id")[:MOST_NAMED])
 
 
 def _move_deadlines(freeze: Freeze, *, ctx: ActingContext) -> int:
-    """Give steps back the time that the freeze took. Those that another freeze still covers wait for its end."""
-    assert freeze.lifted_at is not None  # noqa: S101  (it is being lifted)
+    """Extend the deadlines of steps by the time of the freeze. Return the number of changed steps.
+
+    Steps that another freeze still covers are skipped until that freeze is lifted.
+    """
+    assert freeze.lifted_at is not None  # noqa: S101  (`lift_freeze` has set it)
     now = freeze.lifted_at
     others = freezes_in_force(ctx.tenant_id)
     lifted = list(Freeze.objects.filter(tenant_id=ctx.tenant_id, lifted_at__gte=freeze.set_at))
@@ -158,7 +162,7 @@ def _move_deadlines(freeze: Freeze, *, ctx: ActingContext) -> int:
 
 
 def _steps_due(freeze: Freeze, now: datetime) -> list[DecisionStep]:
-    """Pending steps a deadline of which has passed, locked."""
+    """Return the pending steps with a passed deadline, locked."""
     passed = Q()
     for name in _DEADLINES:
         passed |= Q(**{f"{name}__lte": now})
@@ -186,7 +190,7 @@ def _move(step: DecisionStep, *, since: datetime, until: datetime) -> bool:
 
 
 def _check_scope(scope: FreezeScope, right: Scope, *, ctx: ActingContext) -> None:
-    """The right on the tenant, or on the one workflow or integration that the freeze is about."""
+    """Raise `PermissionDenied` without the scope on the tenant, or on the frozen workflow or integration."""
     workflow = rulebook.workflow_by_slug(scope.workflow, ctx=ctx) if scope.workflow else None
     integration = systems.integration_by_slug(scope.integration, ctx=ctx) if scope.integration else None
     if not ctx.allows(

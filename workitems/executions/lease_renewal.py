@@ -50,7 +50,7 @@ class _LeaseRenewer:
         with self._changed:
             is_alone = not self._leases
             self._leases[key] = (_after(RENEW_EVERY), tenant, lease)
-            if is_alone:  # of those that come later, none is due before this one
+            if is_alone:  # leases added later are due later
                 self._changed.notify()
         return key
 

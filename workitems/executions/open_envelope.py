@@ -1,4 +1,4 @@
-"""Opening an envelope right before its call: it holds only if every row it was sealed over still says the same."""
+"""Verification of an envelope right before its call, against the rows it was built from."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from workitems.steps.opening_and_closing import pinned_versions
 
 
 def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
-    """The sealed envelope of a locked execution: the bytes that were approved, where an approval was asked.
+    """Return the verified envelope of a locked execution.
 
-    Raises `TransportFailure` (`envelope_mismatch`) when bytes and hash, item, payload, evidence, input, action,
-    integration version, idempotency key, policy versions or the approval no longer agree with it.
+    Raises `TransportFailure` (`envelope_mismatch`) if bytes and hash, item, payload, evidence, input, action,
+    integration version, idempotency key, policy versions or the approval no longer match the envelope.
     """
     envelope = execution.envelope
     sealed = open_envelope(bytes(envelope.body), envelope.sha256)
@@ -47,7 +47,7 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
 
 
 def _check_approved(execution: Execution, decision: PolicyDecision | None) -> None:
-    """Where an approval was asked for, it was given, by votes that name these bytes."""
+    """Raise `TransportFailure` unless a required approval was given by votes for exactly this envelope."""
     sha256 = execution.envelope.sha256
     asked = selectors.steps_about(execution)
     if not asked and (decision is None or decision.outcome != "require_approval"):

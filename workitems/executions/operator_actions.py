@@ -1,4 +1,4 @@
-"""What people do to an execution: cancel it before it runs, retry it after it failed, say what came of it."""
+"""Operator actions on executions: cancel, retry, and reconcile an unknown outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workitems.steps.opening_and_closing import close_pending_step
 
 
 def cancel_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    """Cancel a locked execution before the point of no return; its approval step is cancelled with it."""
+    """Cancel a locked execution that has not started, together with its approval step."""
     _check_may_execute(item, ctx=ctx)
     if execution.status not in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED):
         raise errors.ExecutionNotCancellable(f"An execution that is {execution.status} can no longer be cancelled.")
@@ -31,7 +31,7 @@ def cancel_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext
 
 
 def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    """Run a failed execution again, with the envelope and the approval it has. The re-check before the call applies."""
+    """Retry a failed execution with its envelope and approval. The re-check before the call applies."""
     _check_may_execute(item, ctx=ctx)
     if execution.status != ExecutionStatus.FAILED:
         raise errors.ExecutionNotRetryable(f"Only a failed execution can be retried; this one is {execution.status}.")
@@ -65,7 +65,7 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
 def reconcile_execution(
     item: WorkItem, execution: Execution, *, succeeded: bool, reason: str, ctx: ActingContext
 ) -> None:
-    """Say what came of an execution whose outcome nobody knows. It is never run again by this."""
+    """Record the outcome of an execution with status `outcome_unknown`. Does not run it again."""
     _check_may_execute(item, ctx=ctx)
     if execution.status != ExecutionStatus.OUTCOME_UNKNOWN:
         raise errors.ExecutionNotReconcilable(
@@ -91,7 +91,7 @@ def reconcile_execution(
 
 
 def is_last(execution: Execution) -> bool:
-    """Whether it is the newest execution on its item."""
+    """Return True if the execution is the newest of its item."""
     newer = Execution.objects.filter(
         tenant_id=execution.tenant_id, work_item_id=execution.work_item_id, id__gt=execution.id
     )

@@ -1,4 +1,4 @@
-"""`POST /actions/execute`: policy, envelope, and either approval steps or the start of the run."""
+"""Execution requests (`POST /actions/execute`): policy decision, envelope, and approval step or dispatch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from workitems.steps.policy_decision import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRequest:
-    """What to execute on which item."""
+    """Action to execute on a work item, with its input."""
 
     integration: str
     action: str
@@ -51,16 +51,16 @@ class ActionRequest:
 
 @dataclass(frozen=True, slots=True)
 class ActionStarted:
-    """The execution, and the step it waits for (None when it was started at once)."""
+    """New execution, and the step that it waits for (None if it was dispatched)."""
 
     execution: Execution
     step: DecisionStep | None
 
 
 def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> ActionStarted:
-    """Start a governed run of an action on a locked item.
+    """Request the execution of an action on a locked item.
 
-    A denial is kept (decision, receipt) and raised as `PolicyDenied`; every other refusal changes nothing.
+    A denial is stored (decision and receipt) and raised as `PolicyDenied`. Every other error changes nothing.
     """
     require_unit_of_work(ctx.tenant_id)
     configured = _permitted_action(item, request, ctx=ctx)
@@ -99,7 +99,7 @@ def start_decided(
     *,
     ctx: ActingContext,
 ) -> ActionStarted:
-    """Seal the envelope of an action the policies allow or want approved, and start it or open its step."""
+    """Build the envelope of an allowed action, then dispatch the execution or open its approval step."""
     pins = pinned_versions(decision)
     envelope = envelope_row(item, build_action_envelope(item, execution, pins, configured, actor=actor_in(ctx)))
     execution.envelope_id = envelope.id
@@ -152,7 +152,7 @@ def start_decided(
 
 
 def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> Configured:
-    """The action asked for, when the caller may execute it and the workflow allows it."""
+    """Return the requested action. Raise an error unless the caller and the workflow may execute it."""
     integration = systems.integration_by_slug(request.integration, ctx=ctx)
     workflow_id = item.workflow_version.workflow_id
     if not ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id, integration=integration.id if integration else None):
@@ -161,9 +161,9 @@ def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingCont
 
 
 def check_executable(item: WorkItem, *, ctx: ActingContext, undoes: bool = False) -> None:
-    """Refuse unless an action may be asked for now; an item that is `new` is decided first, in this transaction.
+    """Raise unless an action may be requested on the item now. Decides first about an item that is `new`.
 
-    An item that has ended takes an action that undoes another (`undoes`), and no other.
+    On an ended item only an action that undoes another one (`undoes`) is allowed.
     """
     require_contents(item)
     if systems.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
@@ -191,7 +191,7 @@ def check_executable(item: WorkItem, *, ctx: ActingContext, undoes: bool = False
 
 
 def asked_of(execution: Execution) -> ActionAsked:
-    """The question an execution puts to the policies."""
+    """Return the action of an execution in the form that policies decide about."""
     return ActionAsked(
         integration=execution.integration,
         action=execution.action,

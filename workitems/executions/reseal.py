@@ -1,5 +1,7 @@
-"""Deciding open cases again: the policy version that asked for their step was retired or replaced for them too, or the
-integration they would call means something else now."""
+"""Re-evaluation of pending steps after a change of their policy versions or of their integration.
+
+The policies in force decide again, and a new envelope is built.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,11 @@ _RE_EVALUATED_FIELDS: Final = ("envelope", "integration_version", "policy_decisi
 
 
 def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
-    """Supersede a locked, pending step and ask the policies in force again.
+    """Supersede a locked, pending step and evaluate the policies in force again.
 
-    Without an execution the case takes intake again. With one: a denial fails it (`policy_denied`) and the item is
-    ready; an approval is asked again over a new envelope; what is allowed now starts. An action that can no longer be
-    sealed fails (`envelope_mismatch`).
+    Without an execution, intake is repeated. With an execution: if denied, it fails (`policy_denied`) and the item
+    becomes ready; if an approval is required, a step over a new envelope opens; if allowed, it is dispatched. If the
+    envelope can no longer be built, it fails (`envelope_mismatch`).
     """
     if step.status != StepStatus.PENDING:
         return
@@ -74,7 +76,10 @@ def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContex
 
 
 def re_evaluate(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> PolicyDecision:
-    """What the policies in force say about an execution now, for whoever asked for it. Saves the decision alone."""
+    """Return the decision of the policies in force about an execution, for the principal who requested it.
+
+    Saves only the decision, not the execution.
+    """
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
     execution.policy_decision_id = decision.id
@@ -83,9 +88,9 @@ def re_evaluate(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> 
 
 
 def reseal_execution(item: WorkItem, execution: Execution, decision: PolicyDecision, *, ctx: ActingContext) -> None:
-    """Give an execution a new envelope, over what its integration, its input and the item say now.
+    """Build a new envelope for an execution from the current integration, input and item.
 
-    Raises what `configured_now` and `build_action_envelope` raise.
+    Raises the errors of `configured_now` and `build_action_envelope`.
     """
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     configured = configured_now(item, execution, ctx=ctx)
@@ -98,7 +103,7 @@ def reseal_execution(item: WorkItem, execution: Execution, decision: PolicyDecis
 def await_approval(
     item: WorkItem, execution: Execution, decision: PolicyDecision, rule: ApprovalRule, *, ctx: ActingContext
 ) -> DecisionStep:
-    """Have an execution that waits, decided and sealed again, wait for the approval that `rule` asks."""
+    """Save a re-evaluated execution and open the approval step that `rule` requires."""
     execution.save(update_fields=_RE_EVALUATED_FIELDS)
     item.save(update_fields=["policy_version_id"])
     record_decision(item, decision, ctx=ctx, execution=execution)

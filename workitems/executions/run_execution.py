@@ -179,8 +179,10 @@ def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: Acting
 
 
 def _is_admitted(execution: Execution, *, now: datetime) -> bool:
-    """Return True if the limits of the integration allow the call now. Otherwise let it wait, without counting an
-    attempt."""
+    """Return True if the limits of the integration allow the call now.
+
+    Otherwise the execution waits; no attempt is counted.
+    """
     wait = admit(execution, now=now)
     if wait is None:
         return True

@@ -1,4 +1,4 @@
-"""Settling an attempt: execution, attempt and work item move together, in one transaction."""
+"""Settlement of an attempt: execution, attempt and work item change together, in one transaction."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def settle(
     lease: Lease,
     ctx: ActingContext,
 ) -> None:
-    """Record what came of an attempt on locked rows. `outcome` None: an action on the item itself, done in this
-    call."""
+    """Record the outcome of an attempt on locked rows.
+
+    `outcome` None: the action concerns the item itself and is performed in this call.
+    """
     if outcome is None:
         outcome = _perform_item_action(item, request, ctx=ctx)
     now = clock.now()
@@ -79,7 +81,10 @@ def settle(
 def settle_answered(
     item: WorkItem, execution: Execution, action: ActionDocument, outcome: Outcome, *, ctx: ActingContext
 ) -> None:
-    """End a locked execution that waits for its callback, with what the receiver says; `ambiguous`: it said nothing."""
+    """End a locked execution that waits for its callback, with the outcome that the receiver reported.
+
+    An ambiguous outcome means that no callback arrived in time.
+    """
     execution.waiting_until = None
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail
@@ -128,8 +133,8 @@ def _fail(
     now: datetime,
     ctx: ActingContext,
 ) -> None:
-    """Have it tried again, when it may be; or end it."""
-    assert outcome.failure is not None  # noqa: S101  (an outcome that did not succeed has a failure)
+    """Schedule another attempt if the retry policy allows it; otherwise end the execution."""
+    assert outcome.failure is not None  # noqa: S101  (a failed outcome has a failure class)
     following = next_try(
         outcome.failure,
         ambiguous=ambiguous,
@@ -171,7 +176,10 @@ def _open_step_asked_for(item: WorkItem, execution: Execution, request: dict[str
 
 
 def _perform_item_action(item: WorkItem, request: dict[str, Any], *, ctx: ActingContext) -> Outcome:
-    """An action of the workflow connector. What it cannot do fails the execution; nothing else has changed then."""
+    """Perform an action of the workflow connector and return its outcome.
+
+    A failed outcome means that nothing was changed.
+    """
     if request["operation"] != "assign":
         return Outcome(response={"operation": request["operation"]})
     assignee = User.objects.filter(

@@ -1,4 +1,4 @@
-"""Taking an action back: by the action that its own document names as its `undo`, governed like any other."""
+"""Undo of an execution, by the action that its own document names as `undo`, with policies and approvals as usual."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNDOES_ALREADY = [*OPEN_EXECUTION_STATUSES, ExecutionStatus.SUCCEEDED]
 
 
 def undo_of(execution: Execution) -> str | None:
-    """The action that takes a succeeded execution back; None where there is none, or it is being or has been undone."""
+    """Return the action that undoes a succeeded execution. None if there is none, or if it was or is being undone."""
     if execution.status != ExecutionStatus.SUCCEEDED:
         return None
     undo = readable_action_of(execution).undo
@@ -26,7 +26,7 @@ def undo_of(execution: Execution) -> str | None:
 
 
 def undoing_of(execution: Execution) -> Execution | None:
-    """The execution that takes this one back, or is about to."""
+    """Return the open or succeeded execution that undoes this one, or None."""
     return Execution.objects.filter(
         tenant_id=execution.tenant_id, undoes_id=execution.id, status__in=_UNDOES_ALREADY
     ).first()
@@ -35,9 +35,9 @@ def undoing_of(execution: Execution) -> Execution | None:
 def execution_to_undo(
     item: WorkItem, integration: str, action: str, *, named: uuid.UUID | None = None
 ) -> Execution | None:
-    """The newest execution on a locked item that `action` would take back; None when it is an action like any other.
+    """Return the newest execution on a locked item that `action` undoes. None if it undoes nothing.
 
-    With `named` it is that one, or `ExecutionNotUndoable`.
+    With `named`, return that execution or raise `ExecutionNotUndoable`.
     """
     candidates = (
         Execution.objects.filter(
@@ -55,7 +55,7 @@ def execution_to_undo(
 
 
 def undone_facts(execution: Execution) -> dict[str, Any]:
-    """What the expressions of an undo read as `undoes`: the execution it takes back, or {}."""
+    """Return the facts about the execution to undo, for `undoes` in expressions. Empty if there is none."""
     if execution.undoes_id is None:
         return {}
     undone = Execution.objects.filter(tenant_id=execution.tenant_id, id=execution.undoes_id).first()

@@ -1,4 +1,7 @@
-"""The `workflow` connector: actions on the work item itself, run inside the transaction that settles the execution."""
+"""The `workflow` connector: actions on the work item itself.
+
+They are performed in the transaction that settles the execution.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from policies.language.approvals import parse_approvals, to_json
 
 
 class WorkflowConnector:
-    """`request_approval`, `assign` and `close`. It calls nobody; `services.settle` does what it says."""
+    """Connector for `request_approval`, `assign` and `close`. It sends nothing; `settle` performs the request."""
 
     name = "workflow"
 
     def build_request(
         self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """`{operation, question?, approvals?, to?}`, with expressions rendered."""
+        """Return `{operation, question?, approvals?, to?}` with rendered expressions."""
         call = action.call
         if not isinstance(call, WorkflowCall):
             raise TypeError(f"{action.slug} is no action of the workflow connector")

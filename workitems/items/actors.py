@@ -1,4 +1,4 @@
-"""Who acts, as the policies see it: the person behind an action, also where a worker asks on their behalf."""
+"""Actors in policy facts: the principal that requested an action, also if a worker runs it later."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workitems.models import WorkItem
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The facts `ctx.actor`, `ctx.actor_kind` and `ctx.roles`: a public id, a kind, the roles held."""
+    """Facts `ctx.actor`, `ctx.actor_kind` and `ctx.roles`: public id, kind, and roles held."""
 
     id: str
     kind: str
@@ -22,18 +22,18 @@ class Actor:
 
 
 def actor_in(ctx: ActingContext) -> Actor:
-    """Who makes this request, with the roles it was narrowed to."""
+    """Return the acting principal, with the roles of this request."""
     return Actor(ctx.actor, ctx.principal_kind.value, tuple(sorted(ctx.roles)))
 
 
 def actor_behind(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Actor:
-    """A principal with the roles it holds now: none, once it is no active member."""
+    """Return a principal with its current roles; without roles if it is no active member."""
     public_id = ids.public_id(ids.PRINCIPAL, principal_id)
     for member in members(tenant_id, among=[principal_id]):
         return Actor(public_id, member.kind.value, tuple(sorted(member.permissions.roles)))
     return Actor(public_id, User.objects.values_list("kind", flat=True).get(id=principal_id), ())
 
 
-def who_handed_in(item: WorkItem) -> Actor:
-    """Whose action the intake decision is about: who wrote the payload that is there now."""
+def payload_author(item: WorkItem) -> Actor:
+    """Return the author of the current payload, who is the actor of the intake decision."""
     return actor_behind(item.edited_by_id or item.submitted_by_id, tenant_id=item.tenant_id)

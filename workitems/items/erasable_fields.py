@@ -1,4 +1,4 @@
-"""Whether a case still has its contents: nothing is decided or done about one that has not."""
+"""Checks that a case still has its contents. Without contents nothing is decided or executed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from workitems.models import WorkItem
 
 
 def erased_by(item: WorkItem) -> str:
-    """What emptied the case: `retention`, or nothing."""
+    """Return the cause of the removal of the contents, for example `retention`; empty if they exist."""
     return item.payload.by if isinstance(item.payload, Erased) else ""
 
 
 def require_contents(item: WorkItem) -> None:
-    """Raise `ContentsRemoved` where retention has emptied the case."""
+    """Raise `ContentsRemoved` if retention has removed the contents of the case."""
     if erased_by(item):
         raise errors.ContentsRemoved(
             "Retention has removed the contents of this work item; nothing can be carried out on it any more."

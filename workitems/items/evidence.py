@@ -1,4 +1,4 @@
-"""The evidence rule: no work item without citations, a retrieval trace, or a recorded reason why not. Pure."""
+"""Evidence of a work item: citations, a retrieval trace, or the reason why there is neither. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NO_EVIDENCE: Final = "no_evidence_supplied"
 
 @dataclass(frozen=True, slots=True)
 class EvidencePart:
-    """One piece: `kind` is citation, retrieval_trace or fallback; `content` a JSON value."""
+    """One part of the evidence. `kind` is citation, retrieval_trace or fallback; `content` is a JSON value."""
 
     kind: str
     content: Any
@@ -20,9 +20,9 @@ class EvidencePart:
 
 
 def normalize_evidence(sent: Any) -> tuple[EvidencePart, ...]:
-    """The parts of what a request sent: a list of citations, or `{citations, retrieval_trace, fallback_reason}`.
+    """Return the parts of submitted evidence: a list of citations or `{citations, retrieval_trace, fallback_reason}`.
 
-    Nothing sent gives the one fallback `no_evidence_supplied`.
+    Without any evidence the only part is the fallback `no_evidence_supplied`.
     """
     if isinstance(sent, list):
         sent = {"citations": sent}

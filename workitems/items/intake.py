@@ -1,4 +1,4 @@
-"""Intake: a request becomes a work item, with its evidence, its receipt and the job that decides about it."""
+"""Intake: create a work item with its evidence, its receipt and the job that decides about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DECIDE_INTAKE = "workitems.decide_intake"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeRequest:
-    """What a request may say. Shapes have been checked; meaning has not."""
+    """Request to create a work item. Its shape is valid; references are not checked yet."""
 
     workflow: str
     channel: str | None
@@ -41,7 +41,7 @@ class IntakeRequest:
 
 
 def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
-    """Take a request in: one statement writes item, evidence, receipt, queue row and job. Answers status `new`.
+    """Create a work item with status `new`. One statement writes item, evidence, receipt, queue row and job.
 
     Raises `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `PermissionDenied`, `PayloadTooLarge`,
     `PayloadSchemaViolation`, `UnknownRequester`.
@@ -97,12 +97,12 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
 
 
 def decide_intake_job(item: WorkItem) -> Any:
-    """The job that takes the intake decision about `item`."""
+    """Return the job that takes the intake decision about `item`."""
     return job(DECIDE_INTAKE, tenant_id=item.tenant_id, work_item_id=str(item.id), correlation_id=item.correlation_id)
 
 
 def checked_payload(payload: Any, document: rulebook.WorkflowDocument) -> bytes:
-    """The canonical bytes of a payload that its workflow accepts."""
+    """Return the canonical bytes of a payload. Raise an error if its workflow rejects it."""
     payload_bytes = canonical_bytes(payload)
     if len(payload_bytes) > document.max_payload_bytes:
         raise errors.PayloadTooLarge(
@@ -126,8 +126,7 @@ def evidence_rows(item: WorkItem, parts: tuple[EvidencePart, ...]) -> list[Evide
 
 
 def evidence_block(item: WorkItem, parts: tuple[EvidencePart, ...]) -> dict[str, Any]:
-    """How receipts speak of evidence: how many of which kind, and a salted commitment; of a fallback, the standard
-    reason."""
+    """Return the evidence block of a receipt: kinds, a salted commitment, and the standard fallback reason if used."""
     fallbacks = [part.content["reason"] for part in parts if part.kind == "fallback"]
     return {
         "kinds": [part.kind for part in parts],
@@ -151,7 +150,7 @@ def _check_channel(request: IntakeRequest, workflow: rulebook.WorkflowInForce) -
 
 
 def _requester_id(named: str | None, *, workflow_id: uuid.UUID, ctx: ActingContext) -> uuid.UUID:
-    """Who asks: the principal that posted, unless one that may act on behalf of others names somebody else."""
+    """Return the id of the requester: the submitter, or the named principal with `workitems:on_behalf`."""
     if named is None or named in (ctx.principal_name, ctx.actor):
         return ctx.principal_id
     if not ctx.allows(Scope.WORKITEMS_ON_BEHALF, workflow=workflow_id):

@@ -1,4 +1,4 @@
-"""The locks of a case, by name. Order: the work item first, then its step or execution."""
+"""Row locks of a case. Lock order: the work item first, then its step or execution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workitems.models import DecisionStep, WorkItem
 
 
 def locked_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem:
-    """The locked item that the context may read. Raises `NotFound`."""
+    """Return the item, locked. Raises `NotFound` if the context may not read it."""
     if not selectors.work_items(ctx).filter(id=work_item_id).exists():
         raise errors.NotFound
     item = selectors.work_item_for_update(work_item_id, tenant_id=ctx.tenant_id)
@@ -23,7 +23,7 @@ def locked_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem:
 
 
 def locked_step(step_id: uuid.UUID, *, ctx: ActingContext) -> tuple[WorkItem, DecisionStep]:
-    """A step that the context may read, and its item, both locked. Raises `NotFound`."""
+    """Return the step and its item, locked. Raises `NotFound` if the context may not read it."""
     found = selectors.decision_steps(ctx).filter(id=step_id).values_list("work_item_id", flat=True).first()
     if found is None:
         raise errors.NotFound
@@ -40,7 +40,7 @@ def locked_step(step_id: uuid.UUID, *, ctx: ActingContext) -> tuple[WorkItem, De
 
 
 def locked_execution(execution_id: uuid.UUID, *, ctx: ActingContext) -> tuple[WorkItem, Execution]:
-    """An execution that the context may read, and its item, both locked. Raises `NotFound`."""
+    """Return the execution and its item, locked. Raises `NotFound` if the context may not read it."""
     found = selectors.executions(ctx).filter(id=execution_id).values_list("work_item_id", flat=True).first()
     if found is None:
         raise errors.NotFound

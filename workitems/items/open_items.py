@@ -1,4 +1,4 @@
-"""Cases that still need what somebody wants to take out."""
+"""Check for open work items before a workflow or channel is removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMED: Final = 10
 
 
 def check_no_open_cases(*, ctx: ActingContext, **on: str) -> None:
-    """Raise `InUse` naming the first open work items on a workflow or channel, if there is any."""
+    """Raise `InUse` with the first open work items on a workflow or channel, if there are any."""
     rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, **on).exclude(status__in=WORK_ITEM.ends)
     found = list(rows.order_by("id")[: _NAMED + 1])
     if found:

@@ -1,4 +1,4 @@
-"""What a decision step asks, in one sentence. Pages word it; the envelope seals what is meant."""
+"""Questions of decision steps, as displayed. The envelope contains only a question that was given explicitly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from workitems.models import DecisionStep
 
 
 def question_of(step: DecisionStep) -> str:
-    """What is asked, in one sentence."""
+    """Return the question of a step in one sentence."""
     if step.question:
         return str(step.question)
     if step.execution is not None:

@@ -1,4 +1,4 @@
-"""The receipts of a case: one place that knows which columns a case fills."""
+"""Receipts of a case, with its columns for filtering."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def subject_of(
     policy_version_id: uuid.UUID | None = None,
     status: str | None = None,
 ) -> Subject:
-    """The documented filter values of a receipt about this case. `status` is the item's unless said."""
+    """Return the filter values of a receipt about this case. `status` defaults to the status of the item."""
     return Subject(
         work_item_id=item.id,
         execution_id=execution.id if execution else None,
@@ -37,7 +37,7 @@ def subject_of(
 
 
 def item_entry(kind: str, item: WorkItem, *, execution: Execution | None = None, **blocks: Any) -> Entry:
-    """An entry about `item`, as it is now."""
+    """Return an entry about the current state of `item`."""
     policy_version_id = blocks.pop("policy_version_id", None)
     return Entry(
         kind=kind,
@@ -49,19 +49,19 @@ def item_entry(kind: str, item: WorkItem, *, execution: Execution | None = None,
 def record_item(
     kind: str, item: WorkItem, *, ctx: ActingContext, execution: Execution | None = None, **blocks: Any
 ) -> None:
-    """Append a receipt about `item`, as it is now."""
+    """Write a receipt about the current state of `item`."""
     record(item_entry(kind, item, execution=execution, **blocks), ctx=ctx)
 
 
 def item_receipt_rows(
     kind: str, item: WorkItem, *, ctx: ActingContext, **blocks: Any
 ) -> list[Receipt | SealQueueEntry]:
-    """The unsaved rows of a receipt about `item`."""
+    """Return the unsaved rows of a receipt about `item`."""
     return receipt_rows(item_entry(kind, item, **blocks), ctx=ctx)
 
 
 def payload_inputs(item: WorkItem) -> dict[str, Any]:
-    """How receipts speak of a payload: by a salted commitment, never by its values."""
+    """Return the payload block of a receipt: a salted commitment instead of values."""
     return {
         "payload_commitment": commitment(bytes(item.payload_salt), item.payload),
         "work_item_version": item.version,
@@ -70,7 +70,7 @@ def payload_inputs(item: WorkItem) -> dict[str, Any]:
 
 
 def with_ids(value: Any) -> Any:
-    """Approval rules and the like as receipts have them: people by id, not by the name that they are called by."""
+    """Return a rule or a part of it for receipts, with public ids of principals instead of usernames."""
     names = set(_named(value))
     if not names:
         return value
@@ -98,7 +98,7 @@ def _renamed(value: Any, found: dict[str, str]) -> Any:
 
 
 def step_blocks(step: DecisionStep) -> dict[str, Any]:
-    """How receipts speak of a decision step."""
+    """Return the blocks `inputs` and `policy` of a receipt about a decision step."""
     return {
         "inputs": {
             "decision_step_id": step.public_id,

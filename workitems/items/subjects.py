@@ -1,4 +1,4 @@
-"""Whom a case is about, as its workflow says: the person under whose key its contents are sealed."""
+"""Data subject of a case, as its workflow defines: the person whose key encrypts the contents."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ MOST_CHARACTERS: Final = 512
 
 
 def subject_in(payload: Any, document: WorkflowDocument) -> uuid.UUID | None:
-    """The person that a payload is about, known from now on; None where the workflow names nobody.
+    """Return the id of the data subject of a payload, created if unknown. None if the workflow names no subject.
 
-    Raises `PayloadSchemaViolation` when the payload does not say who it is.
+    Raises `PayloadSchemaViolation` if the payload does not contain the reference.
     """
     return keyring.subject_for(_reference(payload, document)) if document.subject else None
 
 
 def check_same_subject(item: WorkItem, payload: Any, document: WorkflowDocument) -> None:
-    """Refuse a payload about somebody else: what was written about a case stays under the key of the person it was
-    handed in about. Raises `PayloadSchemaViolation`."""
+    """Raise `PayloadSchemaViolation` if a payload is about another data subject than the item.
+
+    Existing contents of a case stay encrypted with the key of its first data subject.
+    """
     if item.subject_id is not None and subject_in(payload, document) != item.subject_id:
         raise _refused(document, "A case stays about the person it was handed in about. Hand in another.", "immutable")
 

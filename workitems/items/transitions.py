@@ -1,4 +1,4 @@
-"""Moving a state: the one place that assigns the status of a work item, and of an execution on a case's behalf."""
+"""State transitions: the only place that assigns the status of work items, executions and decision steps of a case."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from workitems.models import DecisionStep, WorkItem
 
 
 def transition_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
-    """Move a locked work item and save it; `also` names further fields that were changed.
+    """Change the status of a locked work item and save it; `also` names further changed fields.
 
-    Raises `TransitionNotAllowed` when the lifecycle knows no such move.
+    Raises `TransitionNotAllowed` if the lifecycle does not allow the transition.
     """
     WORK_ITEM.check_transition(WorkItemStatus(item.status), status)
     item.status = status
@@ -22,7 +22,10 @@ def transition_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
 
 
 def transition_unless_undo(item: WorkItem, execution: Execution | None, status: WorkItemStatus, *also: str) -> None:
-    """Move a locked work item along with its execution; one that has ended stays so: an undo alone runs on it."""
+    """Change the status of a locked work item according to its execution.
+
+    An ended item keeps its status, because only an undo runs on it.
+    """
     if execution is None or execution.undoes_id is None or WORK_ITEM.is_open(WorkItemStatus(item.status)):
         transition_item(item, status, *also)
     elif also:
@@ -30,7 +33,7 @@ def transition_unless_undo(item: WorkItem, execution: Execution | None, status: 
 
 
 def transition_execution(execution: Execution, status: ExecutionStatus, *also: str) -> None:
-    """Move a locked execution and save it; an end is stamped."""
+    """Change the status of a locked execution and save it; sets `finished_at` at the end."""
     EXECUTION.check_transition(ExecutionStatus(execution.status), status)
     execution.status = status
     fields = ["status", *also]

@@ -14,7 +14,7 @@ from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice
 from workitems.steps.due_dates import due_dates
-from workitems.steps.escalation import raise_to
+from workitems.steps.escalation import apply_escalation
 from workitems.steps.frozen_steps import is_frozen
 from workitems.steps.opening_and_closing import close_step
 from workitems.steps.voting import reject_item
@@ -28,7 +28,7 @@ def act_on_deadlines(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: 
         expire_step(item, step, now=now, ctx=ctx)
         return
     if step.escalate_at is not None and step.escalate_at <= now:
-        raise_to(item, step, from_json(step.rule).escalate_to, now=now, ctx=ctx)
+        apply_escalation(item, step, from_json(step.rule).escalate_to, now=now, ctx=ctx)
     if step.remind_at is not None and step.remind_at <= now:
         _remind(item, step, ctx=ctx)
 
@@ -56,7 +56,7 @@ def _extend(item: WorkItem, step: DecisionStep, rule: ApprovalRule, *, now: date
     step.extended_at = now
     step.expires_at = due_dates(rule, now, rulebook.working_calendar(rule, tenant_id=step.tenant_id)).expires_at
     step.save(update_fields=["extended_at", "expires_at"])
-    if not raise_to(item, step, rule.escalate_to, now=now, ctx=ctx):
+    if not apply_escalation(item, step, rule.escalate_to, now=now, ctx=ctx):
         record_item("decision_step.extended", item, ctx=ctx, **step_blocks(step), outcome={"status": step.status})
 
 

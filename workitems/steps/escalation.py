@@ -48,11 +48,11 @@ def escalate_step(
         raise errors.NobodyToEscalateTo(
             f"Nobody of the {to.kind} {to.name} may decide this step.", errors=[FieldError("/to", "names nobody here")]
         )
-    if not raise_to(item, step, targets, now=clock.now(), ctx=ctx, by_hand=True, reason=reason):
+    if not apply_escalation(item, step, targets, now=clock.now(), ctx=ctx, by_hand=True, reason=reason):
         raise errors.AlreadyEscalated("The step has been escalated to them already.")
 
 
-def raise_to(
+def apply_escalation(
     item: WorkItem,
     step: DecisionStep,
     targets: Iterable[Leaf],

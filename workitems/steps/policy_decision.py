@@ -12,7 +12,7 @@ from policies.language.approvals import REVIEW_DEFAULT, ApprovalRule, from_json
 from policies.models import PolicyDecision
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
-from workitems.items.actors import Actor, who_handed_in
+from workitems.items.actors import Actor, payload_author
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.transitions import transition_item
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
@@ -65,7 +65,7 @@ def take_intake_decision(item: WorkItem, *, ctx: ActingContext) -> PolicyDecisio
     """
     if item.status != WorkItemStatus.NEW:
         return None
-    decision = decide(decision_request(item, actor=who_handed_in(item)), ctx=ctx)
+    decision = decide(decision_request(item, actor=payload_author(item)), ctx=ctx)
     item.policy_version_id = decision.policy_version_id
     match decision.outcome:
         case "deny":
