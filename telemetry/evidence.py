@@ -26,24 +26,24 @@ MEDIA_TYPE: Final = "application/zip"
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 
 README: Final = """\
-These are receipts of governed work, and what is needed to check that they are the ones that were sealed.
+This archive contains receipts of governed work and the proof that they are the sealed ones.
 
     python3 threada_verify.py --key KEY {archive}
 
-threada_verify.py is one file for Python 3.10 or newer, with the package `cryptography`. Get it, and the KEY, from where
-you trust them: the key is the public key of the log {origin}.
+threada_verify.py is one file for Python 3.10 or newer, with the package `cryptography`. Get it, and the KEY, from a
+source you trust. The key is the public key of the log {origin}.
 The archive claims to be signed with:
 
 {keys}
 
-receipts.ndjson   the receipts, one JSON object a line, byte for byte as they were sealed
-positions.txt     line n: the place of receipt n in the log, counted from 0
-checkpoint.txt    the signed head of the log (https://c2sp.org/tlog-checkpoint)
+receipts.ndjson   the receipts, one JSON object per line, byte for byte as they were sealed
+positions.txt     line n: the log index of receipt n, from 0
+checkpoint.txt    the signed checkpoint of the log (https://c2sp.org/tlog-checkpoint)
 tile/             hashes of the log (https://c2sp.org/tlog-tiles, RFC 6962)
-instance.tlog-proof  that checkpoint.txt, byte for byte, is a leaf of the log of the whole instance
-                  (https://c2sp.org/tlog-proof): what others hold of that log holds this one too
+instance.tlog-proof  proof that checkpoint.txt, byte for byte, is a leaf of the instance log
+                  (https://c2sp.org/tlog-proof), so that a saved checkpoint of that log also covers this one
 
-Keep checkpoint.txt: with --against it shows, at any later time, that the log was only added to since.
+Save checkpoint.txt: with --against it proves at any later time that the log only grew since.
 """
 
 

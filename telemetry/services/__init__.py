@@ -1,1 +1,1 @@
-"""What the ledger does: record receipts, note refusals, prepare exports."""
+"""Writes of telemetry: receipts, refusals, exports, deliveries, summary counts."""

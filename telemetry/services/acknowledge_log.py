@@ -1,4 +1,4 @@
-"""Going on from a log that is not the one that was signed: an operator's decision, kept where the sealer looks."""
+"""Acknowledgement of a broken log by an operator, recorded in the anchor where the sealer reads it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from threada_site.kernel.context import ActingContext
 
 
 def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> AnchoredCheckpoint:
-    """Let the tenant's log go on from what the database holds, under a new origin.
+    """Let the tenant's log continue from the rows in the database, under a new origin.
 
-    Nobody may sign two heads of one log that do not grow out of each other, so what goes on is another log, and says so
-    by its name. Raises `Conflict` when the log is the signed one, or has holes that no log can go on from.
+    Two checkpoints of one log must be consistent with each other. The continued log is therefore a new log with a new
+    name. Raises `Conflict` if the log matches its signed checkpoint, or if leaves are missing.
     """
     require_unit_of_work(ctx.tenant_id)
     with connection.cursor() as cursor:
@@ -45,7 +45,7 @@ def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Ancho
 
 
 def acknowledge_instance_log(anchor: Anchor, *, reason: str) -> AnchoredCheckpoint:
-    """As `acknowledge_log`, of the instance's log: it goes on under another name. Raises `Conflict`."""
+    """Let the instance log continue from the rows in the database, under a new origin. Raises `Conflict`."""
     with platform_role():
         with connection.cursor() as cursor:
             cursor.execute(LOCK_FOR_SEALING, [INSTANCE])
@@ -59,7 +59,7 @@ def acknowledge_instance_log(anchor: Anchor, *, reason: str) -> AnchoredCheckpoi
 def _restart_point(
     anchor: Anchor, name: str, *, size: int, read: NodeReader
 ) -> tuple[AnchoredCheckpoint, AnchoredCheckpoint]:
-    """What was kept of the log, and the head that it goes on from. Raises `Conflict`."""
+    """Return the anchored checkpoint and the checkpoint from which the log continues. Raises `Conflict`."""
     kept = anchor.last(name)
     if kept is None:
         raise errors.Conflict("Nothing of this log was signed on this machine. Run the command where the sealer runs.")

@@ -1,7 +1,7 @@
-"""Continuous delivery: which sealed receipts are due to whom, what came of sending them, and who pauses and resumes.
+"""Continuous delivery: leasing due batches, recording results, pausing and resuming.
 
-The tenant's log gives order and sequence: places are dense, and a receipt that commits late gets a later place, so
-reading on from a place skips nothing. Sending itself is not done here: nothing leaves the process inside a transaction.
+The tenant's log defines order and sequence numbers: the index is dense, and a receipt that commits late gets a later
+index, so that reading from an index skips nothing. Sending is done elsewhere, outside any transaction.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCH_BYTES: Final = 512 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SealedReceipt:
-    """A place in the tenant's log. `body` is None where retention has deleted the receipt: its place and hash stay."""
+    """One leaf of the tenant's log. `body` is None if retention deleted the receipt; index and hash remain."""
 
     index: int
     receipt_id: str
@@ -45,7 +45,7 @@ class SealedReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one try delivers: consecutive places, from `delivery.next_index`."""
+    """The receipts of one attempt: consecutive log indexes from `delivery.next_index`."""
 
     delivery: Delivery
     receipts: list[SealedReceipt]
@@ -65,10 +65,10 @@ def upsert_delivery(
     from_beginning: bool,
     ctx: ActingContext,
 ) -> UpsertResult[Delivery]:
-    """The delivery `slug`, going where this says from now on; one that exists keeps its place.
+    """Create or change the delivery `slug`. An existing one keeps its position.
 
-    Raises `Conflict` (one kind of target does not become another). Whether the address may be called and the secret be
-    named is checked by the caller.
+    Raises `Conflict` if the kind of target would change. The caller checks that the address may be called and that the
+    secret may be referenced.
     """
     require_unit_of_work(ctx.tenant_id)
     made = Delivery(
@@ -99,7 +99,10 @@ def upsert_delivery(
 def pause_delivery(
     delivery: Delivery, *, now: datetime, ctx: ActingContext, failure: DeliveryFailure | None = None
 ) -> None:
-    """Stop sending until somebody resumes it: a person's action, or its own after `failure`. `delivery` is locked."""
+    """Stop sending until somebody resumes the delivery: by request, or automatically after `failure`.
+
+    The caller has locked `delivery`.
+    """
     require_unit_of_work(ctx.tenant_id)
     _move(delivery, DeliveryStatus.PAUSED)
     delivery.paused_at, delivery.next_try_at = now, None
@@ -113,7 +116,10 @@ def pause_delivery(
 
 
 def resume_delivery(delivery: Delivery, *, ctx: ActingContext) -> None:
-    """Go on where it stopped, at once. `delivery` is locked. Raises `TransitionNotAllowed`."""
+    """Continue immediately from the current position. The caller has locked `delivery`.
+
+    Raises `TransitionNotAllowed`.
+    """
     require_unit_of_work(ctx.tenant_id)
     _move(delivery, DeliveryStatus.ACTIVE)
     delivery.paused_at = delivery.next_try_at = delivery.failing_since = None
@@ -125,7 +131,7 @@ def resume_delivery(delivery: Delivery, *, ctx: ActingContext) -> None:
 
 
 def remove_delivery(delivery: Delivery, *, ctx: ActingContext) -> None:
-    """End it for good. `delivery` is locked. Raises `TransitionNotAllowed`."""
+    """Remove the delivery permanently. The caller has locked `delivery`. Raises `TransitionNotAllowed`."""
     require_unit_of_work(ctx.tenant_id)
     _move(delivery, DeliveryStatus.REMOVED)
     delivery.save(update_fields=["status"])
@@ -133,7 +139,7 @@ def remove_delivery(delivery: Delivery, *, ctx: ActingContext) -> None:
 
 
 def lease_batch(delivery_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> Batch | None:
-    """What is due, leased to the caller; None when nothing is, it is paused, it waits, or another worker has it."""
+    """Lease the due batch to the caller. Return None if the delivery is paused, waiting, leased, or up to date."""
     require_unit_of_work(ctx.tenant_id)
     found = Delivery.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=delivery_id).first()
     if (
@@ -154,9 +160,10 @@ def lease_batch(delivery_id: uuid.UUID, *, now: datetime, ctx: ActingContext) ->
 
 
 def settle_delivered(batch: Batch, taken: Accepted, *, now: datetime, ctx: ActingContext) -> bool:
-    """The receiver has it: move on. False when another worker holds the delivery by now; then nothing changes.
+    """Record that the receiver accepted the batch. Return False, and change nothing, if another worker holds the lease.
 
-    What it rejected is not sent again: the row counts it, and a receipt says so once until it takes a whole batch.
+    Rejected receipts are not sent again. The row counts them; one receipt records them, until a whole batch is
+    accepted.
     """
     delivery = _still_ours(batch, ctx=ctx)
     if delivery is None:
@@ -185,7 +192,10 @@ def settle_delivered(batch: Batch, taken: Accepted, *, now: datetime, ctx: Actin
 def settle_failed(
     batch: Batch, failure: DeliveryFailure, *, now: datetime, ctx: ActingContext, rng: random.Random
 ) -> None:
-    """The receiver does not have it, or may not: the same batch is tried again, or the delivery pauses itself."""
+    """Record that the receiver did not accept the batch.
+
+    The same batch is sent again, or the delivery pauses itself.
+    """
     delivery = _still_ours(batch, ctx=ctx)
     if delivery is None:
         return
@@ -201,9 +211,9 @@ def settle_failed(
 
 
 def sealed_receipts(tenant_id: uuid.UUID, *, start: int, end: int | None) -> list[SealedReceipt]:
-    """Consecutive places of the log from `start`: exactly to `end`, or as many as make a batch.
+    """Return consecutive leaves of the log from `start` to `end`, or as many as fit into a batch if `end` is None.
 
-    Raises `RuntimeError` where the log has a gap: what was signed is not there any more.
+    Raises `RuntimeError` if the log has a gap, which means that signed leaves are missing.
     """
     with connection.cursor() as cursor:
         cursor.execute(

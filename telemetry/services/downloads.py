@@ -1,4 +1,4 @@
-"""Serving the file of an export: whole, or the part that is still missing."""
+"""Download of the file of an export: the whole file or a byte range."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger("threada.exports")
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What to answer: status, headers, and the bytes."""
+    """Status, headers and bytes of the response."""
 
     status: int
     headers: dict[str, str]
@@ -32,7 +32,7 @@ class Download:
 
 
 def open_download(export: TelemetryExport, *, asked: str | None = None, if_range: str | None = None) -> Download:
-    """The file of a ready export, or the range of it that `asked` (a `Range` header) names.
+    """Return the file of a ready export, or the byte range named by `asked` (a `Range` header).
 
     Raises `ExportNotReady`, `ExportGone` (expired, cancelled), `ExportTargetUnavailable`, `RangeNotSatisfiable`.
     """
@@ -59,7 +59,7 @@ def open_download(export: TelemetryExport, *, asked: str | None = None, if_range
 
 
 def open_file(export: TelemetryExport) -> Path:
-    """Where the file of a ready export lies, as it was written.
+    """Return the path of the file of a ready export.
 
     Raises `ExportNotReady`, `ExportGone`, `ExportTargetUnavailable`.
     """
@@ -77,7 +77,7 @@ def _found(export: TelemetryExport, path: Path) -> Iterator[None]:
         yield
     except OSError as failure:
         log.warning("export_file_missing", export=export.public_id, path=str(path), error=str(failure))
-        raise errors.ExportTargetUnavailable("The file of this export cannot be read here. Make it anew.") from failure
+        raise errors.ExportTargetUnavailable("The file of this export cannot be read. Create it again.") from failure
 
 
 def _require_ready(export: TelemetryExport) -> None:
@@ -85,7 +85,7 @@ def _require_ready(export: TelemetryExport) -> None:
         case ExportStatus.READY:
             return
         case ExportStatus.EXPIRED | ExportStatus.CANCELLED:
-            raise errors.ExportGone(f"The export is {export.status}; its file is deleted. Make it anew.")
+            raise errors.ExportGone(f"The export is {export.status}; its file is deleted. Create the export again.")
         case ExportStatus.FAILED:
             raise errors.ExportNotReady(f"The export has failed ({export.failure}). Retry it.")
         case _:

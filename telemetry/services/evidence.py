@@ -1,7 +1,7 @@
-"""Evidence for an export: its receipts with everything that shows where each stands in the signed log.
+"""Evidence of an export: its receipts with the proof of their positions in the signed log.
 
-Made while it is sent, from the export's file and from rows that never change, so it needs no disk space and no long
-transaction. What was sealed after the checkpoint it names stands in it as not sealed yet.
+Generated while it is sent, from the export's file and from rows that never change, so that it needs no disk space and
+no long transaction. Receipts sealed after the chosen checkpoint are listed as not sealed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
 
 WHOLE_LOG: Final = 1 << 18
-"""Of a log of so many receipts all hashes go along (8 MB): any older checkpoint can be compared with it."""
+"""Logs up to this number of receipts are included with all hashes (8 MB), so that any older checkpoint can be
+compared."""
 
 _LINES_AT_ONCE: Final = 2000
 _READ_BYTES: Final = 262_144
@@ -50,10 +51,10 @@ SELECT hash FROM telemetry_logleaf WHERE tenant_id = %s AND "index" >= %s AND "i
 
 
 def open_evidence(export: TelemetryExport) -> Download:
-    """A ready NDJSON export with its proof, as a zip. Belongs inside a unit of work; the bytes open their own.
+    """Return a ready NDJSON export with its proof as a zip. Call it inside a unit of work; streaming opens its own.
 
-    Raises `ExportNotVerifiable` (another format), `ReceiptNotSealed` (the log has no checkpoint yet), and what
-    `open_file` raises.
+    Raises `ExportNotVerifiable` (another format), `ReceiptNotSealed` (no checkpoint yet), and the errors of
+    `open_file`.
     """
     if export.format != "ndjson":
         raise errors.ExportNotVerifiable
@@ -72,11 +73,14 @@ def open_evidence(export: TelemetryExport) -> Download:
 
 
 def _over(checkpoint: Checkpoint) -> InstanceProof | None:
-    """That what `head` says is in the log of the instance; None while it is not. A heartbeat says it again."""
+    """Return the proof that the content of `checkpoint` is in the instance log, or None if it is not yet.
+
+    A heartbeat has the same content as the checkpoint before it.
+    """
     try:
         found = instance_proof(checkpoint.tenant_id)
     except LogIncomplete:
-        return None  # its alarm is raised; the tenant's own log is proven all the same
+        return None  # the alarm exists already; the tenant's own log is proven independently
     if found is None or found.entry.note.partition("\n\n")[0] != checkpoint.note.partition("\n\n")[0]:
         return None
     return found
@@ -85,7 +89,7 @@ def _over(checkpoint: Checkpoint) -> InstanceProof | None:
 def evidence_of(
     file: Path, *, name: str, checkpoint: Checkpoint, compression: str = "none", whole_log: int | None = None
 ) -> Iterator[bytes]:
-    """The zip `name`, for receipts that are the lines of `file`. Opens units of work of its own."""
+    """Yield the bytes of the zip `name`, for receipts that are the lines of `file`. Opens its own units of work."""
     archive = Archive(name)
     words = readme(
         archive=f"{name}.zip", origin=checkpoint.note.partition("\n")[0], verifier_keys=list(checkpoint.verifier_keys)
@@ -124,7 +128,7 @@ def _receipts(file: Path, compression: str) -> Iterator[IO[bytes]]:
 
 
 def _places(lines: tuple[bytes, ...], checkpoint: Checkpoint) -> list[int | None]:
-    """Where these receipts stand under `head`; None for those that came into the log later, or not yet."""
+    """Return the log index of each receipt under `checkpoint`, or None if it was sealed later or not yet."""
     parsed = (ids.parse_public_id(ids.RECEIPT, orjson.loads(line)["id"]) for line in lines)
     named = [receipt for receipt in parsed if receipt is not None]
     with unit_of_work(checkpoint.tenant_id):
@@ -134,8 +138,10 @@ def _places(lines: tuple[bytes, ...], checkpoint: Checkpoint) -> list[int | None
 
 
 def _tiles(size: int, touched: set[int], *, whole_log: int) -> Iterator[TileId]:
-    """The tiles that lead from the leaf tiles `touched` to the root: all above the leaves, and the right edge. Of a log
-    of at most `whole_log` receipts, all."""
+    """Yield the tiles on the paths from the leaf tiles `touched` to the root: all above the leaves, and the right edge.
+
+    Yields all tiles if the log has at most `whole_log` receipts.
+    """
     for level in levels(size):
         for tile in tiles_of(level, size):
             if level or size <= whole_log or tile.width < TILE_HASHES or tile.number in touched:

@@ -1,8 +1,7 @@
-"""Making an export in a job: lease it, write its file outside any transaction, settle what came of it.
+"""Writing of an export by a job: lease it, write its file outside any transaction, record the result.
 
-The rows are read by one statement, and the file is written once, so whatever commits later joins no download. The
-worker renews its lease and says how far it is from a thread of its own; who has lost the lease, or was cancelled,
-notices there and stops.
+One statement reads the rows and the file is written once, so that later commits do not appear in any download. A
+separate thread renews the lease and stores the progress; it notices a lost lease or a cancellation, and the job stops.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ log = structlog.get_logger("threada.exports")
 
 
 class StoppedError(Exception):
-    """The export was cancelled, another worker has taken it over, or this one is asked to stop."""
+    """The export was cancelled, another worker took over, or this worker is asked to stop."""
 
 
 def make_export(
     export_id: uuid.UUID, *, ctx: ActingContext, is_asked_to_stop: Callable[[], bool] = lambda: False
 ) -> None:
-    """Make the export if it is due. Opens its own units of work. May run twice, and at the same time."""
+    """Write the export if it is due. Opens its own units of work. May run twice, and concurrently."""
     export = _acquire_lease(export_id, ctx=ctx)
     if export is None:
         return
@@ -60,7 +59,7 @@ def make_export(
         log.warning("export_target_unavailable", export=export.public_id, path=str(path_of(export)), error=str(failure))
         _fail(export, "export_target_unavailable", failure.strerror or type(failure).__name__, ctx=ctx)
     except DatabaseError:
-        beat.stop()  # nothing can be settled now: once the lease has run out, the sweep has it made anew
+        beat.stop()  # nothing can be recorded now; after the lease expires, the sweep enqueues the export again
         raise
     except Exception:
         beat.stop()
@@ -95,7 +94,10 @@ def _acquire_lease(export_id: uuid.UUID, *, ctx: ActingContext) -> TelemetryExpo
 
 
 def _written(export: TelemetryExport, beat: _Beat, is_asked_to_stop: Callable[[], bool]) -> Written:
-    """The file, read from a replica where there is one: nobody waits, so it may take a while to catch up."""
+    """Write the file, reading from a replica if there is one.
+
+    Nobody waits, so the replica may take a while to catch up.
+    """
 
     def write() -> Written:
         return _file(export, beat, is_asked_to_stop)
@@ -134,7 +136,7 @@ def _settle(export: TelemetryExport, made: Written, *, ctx: ActingContext) -> No
 
 
 def _hand_back(export: TelemetryExport, *, ctx: ActingContext) -> None:
-    """Let the next worker begin at once; the sweep finds it. Nothing to do where it is not ours any more."""
+    """Return the export to the queue, so that the next worker starts immediately. Does nothing without the lease."""
     with unit_of_work(ctx.tenant_id):
         if _is_still_ours(export):
             export.status, export.lease_until, export.rows, export.size = ExportStatus.REQUESTED, None, 0, 0
@@ -164,7 +166,7 @@ def _become_failed(export: TelemetryExport, reason_code: str, detail: str, *, ct
 
 
 def _is_still_ours(export: TelemetryExport) -> bool:
-    """Whether nobody cancelled it or took it over; it stays locked until the transaction ends."""
+    """Return True if this worker still holds the lease. Locks the row until the end of the transaction."""
     return bool(
         TelemetryExport.objects.select_for_update()
         .filter(tenant_id=export.tenant_id, id=export.id, status=ExportStatus.RUNNING, attempt=export.attempt)
@@ -173,7 +175,7 @@ def _is_still_ours(export: TelemetryExport) -> bool:
 
 
 class _Beat(threading.Thread):
-    """Says how far the export is and renews its lease, once a second, on a connection of its own."""
+    """Thread that stores the progress and renews the lease once a second, on its own connection."""
 
     def __init__(self, export: TelemetryExport) -> None:
         super().__init__(name="export-beat", daemon=True)
@@ -199,7 +201,7 @@ class _Beat(threading.Thread):
                 renewed = TelemetryExport.objects.filter(
                     tenant_id=export.tenant_id, id=export.id, status=ExportStatus.RUNNING, attempt=export.attempt
                 ).update(rows=export.rows, size=export.size, lease_until=clock.now() + LEASE)
-        except Exception:  # the next beat tries again; without any, the lease runs out
+        except Exception:  # the next beat tries again; if all fail, the lease expires
             log.warning("export_beat_failed", export=export.public_id, exc_info=True)
         else:
             self.is_lost = not renewed

@@ -1,4 +1,4 @@
-"""Exports: a bounded selection of receipts, written to a file once, kept for a while, deleted."""
+"""Exports: a bounded selection of receipts, written to a file once and deleted after a fixed time."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InvalidRequest
 
 MAKE: Final = "telemetry.make_export"
-"""The task that makes an export; its argument is `export_id`."""
+"""Name of the task that writes an export. Argument: `export_id`."""
 AT_ONCE_ROWS: Final = 1000
 AT_ONCE_COST: Final = 20_000.0
-"""What the planner may expect of an export that the request itself makes (a million rows cost more than 100,000)."""
+"""Highest planner cost of an export that the request writes itself (a million rows cost more than 100,000)."""
 
 log = structlog.get_logger("threada.exports")
 
@@ -40,13 +40,13 @@ log = structlog.get_logger("threada.exports")
 def new_export(
     filters: Mapping[str, str], *, ctx: ActingContext, file_format: str = "ndjson", compression: str = "none"
 ) -> TelemetryExport:
-    """The selection asked for, checked but not saved: filters and window, whose end lies in the past of this request.
+    """Return the requested export, validated but not saved. The end of its window is before the current request.
 
     Raises `InvalidRequest`, `WindowTooLarge`.
     """
     checked = _checked(filters)
     now = clock.now()
-    # Ids say the millisecond: one that has not ended yet would leave open what belongs to it.
+    # Ids contain the millisecond. A current millisecond could still get new receipts, so it is excluded.
     past = now.replace(microsecond=now.microsecond // 1000 * 1000)
     asked = bounded_window(checked.get("created_after"), checked.get("created_before"), now=past)
     chosen = Window(asked.after, max(asked.after, min(asked.before, past)))
@@ -62,7 +62,7 @@ def new_export(
 
 
 def record_export(export: TelemetryExport, *, ctx: ActingContext, **outcome: Any) -> None:
-    """Append `telemetry.exported`: who takes which receipts along."""
+    """Record the receipt `telemetry.exported`: the caller and the selection."""
     record(
         Entry(
             kind="telemetry.exported",
@@ -83,7 +83,7 @@ def record_export(export: TelemetryExport, *, ctx: ActingContext, **outcome: Any
 def create_export(
     filters: Mapping[str, str], *, ctx: ActingContext, file_format: str = "ndjson", compression: str = "none"
 ) -> TelemetryExport:
-    """Make an export: at once where it is small, by a job else. Raises as `new_export`."""
+    """Create an export. Small exports are written immediately, others by a job. Raises the errors of `new_export`."""
     require_unit_of_work(ctx.tenant_id)
     export = new_export(filters, ctx=ctx, file_format=file_format, compression=compression)
     made = _make_at_once(export)
@@ -99,7 +99,7 @@ def create_export(
 
 
 def become_ready(export: TelemetryExport, made: Written) -> None:
-    """Set what a made export says of itself; the caller saves."""
+    """Set the fields of a finished export. The caller saves it."""
     EXPORT.check_transition(ExportStatus(export.status), ExportStatus.READY)
     export.status = ExportStatus.READY
     export.size, export.sha256 = made.size, made.sha256
@@ -113,18 +113,21 @@ def outcome_of(export: TelemetryExport) -> dict[str, Any]:
 
 
 def cancel_export(export: TelemetryExport, *, ctx: ActingContext) -> None:
-    """Stop making it, or delete what was made. `export` is locked. Raises `TransitionNotAllowed`."""
+    """Stop writing the export, or delete its file. The caller has locked `export`. Raises `TransitionNotAllowed`."""
     _end(export, ExportStatus.CANCELLED, kind="telemetry.export_cancelled", ctx=ctx)
 
 
 def expire_export(export: TelemetryExport, *, now: datetime, ctx: ActingContext) -> None:
-    """Delete the file of an export whose time is over. `export` is locked; anything else is left alone."""
+    """Delete the file of an expired export. The caller has locked `export`. Does nothing in any other state."""
     if export.status == ExportStatus.READY and export.expires_at is not None and export.expires_at <= now:
         _end(export, ExportStatus.EXPIRED, kind="telemetry.export_expired", ctx=ctx)
 
 
 def retry_export(export: TelemetryExport, *, ctx: ActingContext) -> None:
-    """Make one again that failed: the selection is the same. `export` is locked. Raises `TransitionNotAllowed`."""
+    """Write a failed export again with the same selection. The caller has locked `export`.
+
+    Raises `TransitionNotAllowed`.
+    """
     require_unit_of_work(ctx.tenant_id)
     if export.status == ExportStatus.RUNNING:
         raise errors.TransitionNotAllowed("The export is being made. Cancel it, and make another.")
@@ -137,7 +140,7 @@ def retry_export(export: TelemetryExport, *, ctx: ActingContext) -> None:
 
 
 def bounded_window(after: datetime | None, before: datetime | None, *, now: datetime) -> Window:
-    """The window asked for, within what the instance allows."""
+    """Return the requested window within the limit of the instance."""
     return window(after, before, now=now, longest=timedelta(days=settings.THREADA_TELEMETRY_WINDOW_DAYS))
 
 
@@ -147,16 +150,16 @@ def folder_of(export: TelemetryExport) -> Path:
 
 
 def path_of(export: TelemetryExport) -> Path:
-    """Where the file of this attempt lies."""
+    """Return the path of the file of the current attempt."""
     extension = file_extension(export.format, export.compression)
     return folder_of(export) / f"{export.public_id}.{export.attempt}.{extension}"
 
 
 def _make_at_once(export: TelemetryExport) -> Written | None:
-    """The file, when it is small; None leaves it to a job, also where the folder cannot be used: the job says so."""
+    """Write the file if the export is small. Return None to leave it to a job, also if the folder cannot be used."""
     form = FORMATS[export.format]
     if form.is_compressed_inside:
-        return None  # pyarrow stays out of the web processes
+        return None  # web processes do not load pyarrow
     rows = selected_receipts(export)
     export.rows_expected, cost = expected(rows)
     if export.rows_expected > AT_ONCE_ROWS or cost > AT_ONCE_COST:
@@ -190,7 +193,7 @@ def _end(export: TelemetryExport, to: ExportStatus, *, kind: str, ctx: ActingCon
 def _delete_files(folder: Path, name: str) -> None:
     try:
         delete_files(folder, name)
-    except OSError as failure:  # the file is of no use any more; it is looked for again once an hour
+    except OSError as failure:  # the file is no longer needed; an hourly job tries again
         log.warning("export_file_not_deleted", export=name, error=str(failure))
 
 

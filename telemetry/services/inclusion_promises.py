@@ -1,4 +1,4 @@
-"""Signing promises in answers: by a key of the web's own, which the sealer has vouched for."""
+"""Inclusion promises in API responses, signed by a key of the web process that the sealer has endorsed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _MISSED_S: Final = 5.0
 
 @dataclass(slots=True)
 class _CachedEndorsement:
-    """The newest note of the sealer about this process's key, looked up once a minute: no statement an answer."""
+    """The sealer's newest endorsement of this process's key.
+
+    Cached for a minute, so that responses cost no statement.
+    """
 
     note: str | None = None
     until: float = float("-inf")
@@ -37,9 +40,9 @@ _cached_endorsement = _CachedEndorsement()
 
 
 def inclusion_promise(recorded: Sequence[RecordedReceipt], *, ctx: ActingContext) -> dict[str, Any] | None:
-    """The promise for what a call has recorded, for its answer; None while the sealer has not vouched for the key.
+    """Return the inclusion promise for the receipts of a call, or None while the key has no endorsement.
 
-    It leaves with the answer, so after the commit: what is promised was written.
+    Call it after the commit, so that only receipts that exist are promised.
     """
     endorsement = _endorsement()
     if endorsement is None or not recorded:
@@ -63,7 +66,7 @@ def inclusion_promise(recorded: Sequence[RecordedReceipt], *, ctx: ActingContext
 
 
 def clear_endorsement_cache() -> None:
-    """Look the sealer's note up anew at the next promise."""
+    """Read the endorsement again at the next promise."""
     _cached_endorsement.until = float("-inf")
 
 

@@ -1,9 +1,9 @@
-"""The log of the instance as files that an outsider can check: for its operator alone, since it names every tenant.
+"""The instance log as files for offline verification. For the operator only, since it names every tenant.
 
-<name>/README.txt       how to check it, in words
-<name>/checkpoint.txt   the newest signed head of the instance's log
-<name>/entries.txt      its leaves in order: the tenants' signed checkpoints, appended to one another
-<name>/heads.txt        for each tenant that is there, the newest signed head, where its rows still lead to it
+<name>/README.txt       instructions
+<name>/checkpoint.txt   the newest checkpoint of the instance log
+<name>/entries.txt      its leaves in order: the tenants' signed checkpoints, concatenated
+<name>/heads.txt        the newest checkpoint of each existing tenant, if its rows still lead to the signed root
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ CHECKPOINTS_FILE: Final = "heads.txt"
 _LINES_AT_ONCE: Final = 2000
 _ENTRIES: Final = 'SELECT note FROM telemetry_instanceentry WHERE "index" < %s ORDER BY "index"'
 _README: Final = """\
-The log of a Threada instance: the signed heads of its tenants' logs, in the order they were sealed.
+The log of a Threada instance: the signed checkpoints of its tenants' logs, in the order of sealing.
 
     python3 threada_verify.py --key KEY {archive} --against OLDER
 
-KEY is the public key of the instance or of any of its logs; get it, and threada_verify.py, from where you trust them.
-OLDER is a head of this log that you kept (checkpoint.txt of an earlier export will do). It shows that nothing was taken
-out of this log since, and that every tenant whose head is in it still is there and continues it.
+KEY is the public key of the instance or of any of its logs. Get it, and threada_verify.py, from a source you trust.
+OLDER is an older checkpoint of this log that you saved, such as checkpoint.txt of an earlier export. It proves that
+nothing was removed from this log since, and that every tenant in it still exists and continues its log.
 
-checkpoint.txt   the signed head of this log (https://c2sp.org/tlog-checkpoint)
-entries.txt      its leaves: entry n is the whole of the nth note, signatures included (RFC 6962)
-heads.txt        the newest signed head of each tenant that is in the database
+checkpoint.txt   the newest checkpoint of this log (https://c2sp.org/tlog-checkpoint)
+entries.txt      its leaves: entry n is the nth note, including its signatures (RFC 6962)
+heads.txt        the newest checkpoint of each tenant in the database
 """
 
 
 def instance_archive(name: str) -> Iterator[bytes]:
-    """The bytes of a zip, made while they are taken, of one instant. Raises `CheckpointNotSealed`."""
+    """Yield the bytes of a zip of one snapshot. Raises `CheckpointNotSealed`."""
     with instance_snapshot():
         checkpoint = instance_checkpoints().order_by("-id").first()
         if checkpoint is None:
@@ -70,7 +70,7 @@ def _archive(name: str, checkpoint: InstanceCheckpoint) -> Iterator[bytes]:
 
 
 def _checkpoint_of(tenant_id: uuid.UUID, checkpoint: InstanceCheckpoint) -> str | None:
-    """The newest head of the tenant that is not past its newest entry, if the tenant's rows make its root today."""
+    """Return the tenant's newest checkpoint not larger than its newest entry, if the rows still produce its root."""
     entry = InstanceEntry.objects.filter(log_id=tenant_id, index__lt=checkpoint.size).order_by("-index").first()
     size = log_size(tenant_id)
     most = min(size, _size_said(entry, default=size)) if entry else size
@@ -85,7 +85,7 @@ def _checkpoint_of(tenant_id: uuid.UUID, checkpoint: InstanceCheckpoint) -> str 
 
 
 def _size_said(entry: InstanceEntry, *, default: int) -> int:
-    """How many receipts the log had then; an entry that somebody has changed may say nothing that can be read."""
+    """Return the log size in the entry, or `default` if the entry was changed and cannot be parsed."""
     try:
         return SignedCheckpointText.parse(SignedNote.parse(entry.note).text).size
     except MalformedText:

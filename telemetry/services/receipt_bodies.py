@@ -1,4 +1,4 @@
-"""Reading the stored bodies of a selection: one statement, so one snapshot; in batches, so constant memory."""
+"""Streaming of the stored bodies of a selection: one statement for one snapshot, in batches for constant memory."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _FIRST_BATCH: Final = 128
 _MOST_ROWS: Final = 1024
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00"
 _HEADER_BYTES: Final = 19
-_BEFORE_VALUE: Final = 6  # a row of one column: how many columns (2 bytes), and the value's length (4)
+_BEFORE_VALUE: Final = 6  # a row with one column: number of columns (2 bytes) and length of the value (4 bytes)
 
 
 def selected_receipts(export: TelemetryExport) -> QuerySet[Receipt]:
-    """The receipts of an export, oldest first."""
+    """Return the receipts of an export, oldest first."""
     rows = Receipt.objects.filter(tenant_id=export.tenant_id, id__gte=export.from_id, id__lt=export.before_id)
     return ReceiptFilters(data=export.filters, queryset=rows).qs.order_by("id")
 
 
 def expected(rows: QuerySet[Receipt]) -> tuple[int, float]:
-    """What the planner expects of reading `rows`: how many there are, and what it costs. Nothing is read."""
+    """Return the planner's estimate for reading `rows`: number of rows and total cost. Reads no rows."""
     plan = orjson.loads(rows.values_list("body").explain(format="json"))[0]["Plan"]
     return int(plan["Plan Rows"]), float(plan["Total Cost"])
 
 
 def bodies_of(rows: QuerySet[Receipt]) -> Iterator[list[bytes | memoryview]]:
-    """The bodies of `rows` in batches of about 256 KB, never an empty one, as buffers that the caller may keep.
+    """Yield the bodies of `rows` in batches of about 256 KB, never empty, as buffers that the caller may keep.
 
-    `COPY … (FORMAT BINARY)` hands the stored bytes over as they are; its text format would corrupt JSON that holds
-    backslashes. libpq delivers one row a message, so a value is what follows its row's six bytes. Raises
-    `DatabaseError`, and `RuntimeError` when fewer came than the server says it sent.
+    `COPY … (FORMAT BINARY)` returns the stored bytes unchanged; its text format would corrupt JSON with backslashes.
+    libpq delivers one row per message, so that the value follows the first six bytes. Raises `DatabaseError`, and
+    `RuntimeError` if fewer rows were read than the server sent.
     """
     connection = read_connection()
     with connection.wrap_database_errors, connection.cursor() as cursor:
@@ -71,7 +71,7 @@ def bodies_of(rows: QuerySet[Receipt]) -> Iterator[list[bytes | memoryview]]:
 
 
 def stream(export: TelemetryExport) -> Iterator[bytes]:
-    """The bytes of an export as they are made, for whoever keeps no file. Opens its own unit of work."""
+    """Yield the bytes of an export without writing a file. Opens its own unit of work."""
     encoder = FORMATS[export.format].new_encoder(export.compression)
     packer = Packer("none" if FORMATS[export.format].is_compressed_inside else export.compression)
     with unit_of_work(export.tenant_id):

@@ -1,4 +1,4 @@
-"""Writing receipts: in the transaction of the change they record, or the change does not happen."""
+"""Recording of receipts, in the transaction of the change that they record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threada_site.kernel.json.canonical import sha256_hex
 
 
 def receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry]:
-    """The rows of a receipt, not saved yet: for services that insert all they have in one statement."""
+    """Return the unsaved rows of a receipt, for services that insert all rows in one statement."""
     require_unit_of_work(ctx.tenant_id)
     receipt_id = ids.new_uuid()
     occurred_at = ids.instant_of(receipt_id)

@@ -1,4 +1,4 @@
-"""Receipts of refusals: somebody tried, and was told no. Written after the refused work was rolled back."""
+"""Receipts of refused requests, written after the refused work was rolled back."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ log = structlog.get_logger("threada.refusals")
 
 
 def named_path(path: str) -> str:
-    """A path as receipts have it: words and ids. Whatever else somebody wrote into it may be anything: `*`."""
+    """Return the path for a receipt: words and ids only.
+
+    Any other segment is replaced by `*`, since it may contain anything.
+    """
     return "/".join(part if _WORD.fullmatch(part) else "*" for part in path[:500].split("/"))
 
 
 def record_refusal(
     context: ActingContext | None, error: ThreadaError, *, method: str, path: str, subject: Subject | None = None
 ) -> None:
-    """Append `request.refused`. Before a tenant is known there is no ledger to write to: then it is logged alone."""
+    """Record the receipt `request.refused`. Without a known tenant, the refusal is only logged."""
     log.info("request_refused", reason_code=error.reason_code, method=method, path=path)
     if context is None:
         return

@@ -1,4 +1,4 @@
-"""Removing receipts that retention may let go. Their leaves stay in the log, so every proof of the others holds."""
+"""Removal of receipts by retention. Their leaves stay in the log, so that the proofs of other receipts remain valid."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from threada_site.kernel.json.canonical import sha256_hex
 
 
 def signed_leaves(tenant_id: uuid.UUID) -> QuerySet[LogLeaf]:
-    """The leaves that the newest checkpoint covers: somebody outside can hold the log to them."""
+    """Return the leaves covered by the newest checkpoint, which third parties can verify."""
     checkpoint = newest_checkpoint(tenant_id)
     return LogLeaf.objects.filter(tenant_id=tenant_id, index__lt=checkpoint.size if checkpoint else 0)
 
 
 def remove_receipts(receipt_ids: Sequence[uuid.UUID], *, batch_id: uuid.UUID, ctx: ActingContext) -> str:
-    """Delete signed receipts and note id and digest of each; the digest over all of them, for the batch's receipt.
+    """Delete signed receipts and store id and digest of each. Return the digest over all of them for the batch's
+    receipt.
 
-    The one place that deletes from the ledger; it takes the platform's role for that statement alone. Raises
-    `ReceiptMismatch` where a body is not what was sealed, or was not sealed at all: to remove it would hide that.
+    This is the only code that deletes receipts; it uses the platform role for that statement only. Raises
+    `ReceiptMismatch` if a body differs from its sealed hash or was never sealed, since the removal would hide that.
     """
     require_unit_of_work(ctx.tenant_id)
     removed = []

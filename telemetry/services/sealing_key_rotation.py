@@ -1,4 +1,4 @@
-"""What a change of the sealing key leaves in the ledger."""
+"""Receipts of a sealing key rotation."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from threada_site.kernel.context import ActingContext
 
 
 def record_key_change(step: str, *, keys: dict[str, str], ctx: ActingContext) -> None:
-    """Append `sealing_key.<step>` (`announced`, `retired`, `replaced`): public keys by what they are now."""
+    """Record the receipt `sealing_key.<step>` (`announced`, `retired`, `replaced`) with the public keys by role."""
     record(Entry(kind=f"sealing_key.{step}", outcome=dict(keys)), ctx=ctx)

@@ -1,4 +1,4 @@
-"""The summary: metrics of governed work over whole days, by one of the documented dimensions."""
+"""The summary: counts of governed work over whole days, grouped by one of the documented dimensions."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from threada_site.kernel.context import ActingContext
 LONGEST: Final = timedelta(days=366)
 USUAL: Final = timedelta(days=31)
 _LAST: Final = date.max - timedelta(days=1)
-"""The last day that has an end."""
+"""The last representable day with an end."""
 MAX_GROUPS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Metrics from `first` to `last`, both included, and how far they reach.
+    """Counts from `first` to `last`, both inclusive, and their completeness.
 
-    `as_of`: when the last counted receipt was written; `uncounted`: sealed receipts that are not in the metrics yet.
-    `left_out`: groups beyond the first `MAX_GROUPS`; they are in the total.
+    `as_of`: time of the last counted receipt. `uncounted`: number of sealed receipts that are not counted yet.
+    `left_out`: number of groups after the first `MAX_GROUPS`, which are included in the total.
     """
 
     first: date
@@ -51,9 +51,9 @@ class Summary:
 
 
 def days_of(after: datetime | None, before: datetime | None, *, now: datetime) -> tuple[date, date]:
-    """The first and the last whole day (UTC) that the window touches; 31 days unless said.
+    """Return the first and the last whole day (UTC) of the window; 31 days by default.
 
-    Raises `WindowTooLarge` past 366 days and `InvalidRequest` when it ends before it begins.
+    Raises `WindowTooLarge` for more than 366 days, and `InvalidRequest` if the window ends before it begins.
     """
     if after is None and before is None:
         after = now - USUAL + timedelta(days=1)
@@ -69,8 +69,10 @@ def days_of(after: datetime | None, before: datetime | None, *, now: datetime) -
 def summarize(
     bound: SummaryFilters, first: date, last: date, *, ctx: ActingContext, group_by: str | None = None
 ) -> Summary:
-    """The metrics of what `bound` chooses among the tenant's counts, on the days from `first` to `last`; `group_by` is
-    one of `DIMENSIONS`. Two statements."""
+    """Return the summary of the counts selected by `bound`, on the days from `first` to `last`. Two statements.
+
+    `group_by` is one of `DIMENSIONS`.
+    """
     total, groups = total_of(_grouped(bound, first, last, group_by, ctx=ctx))
     if group_by is None:
         groups = {}
@@ -91,7 +93,8 @@ def summarize(
 def _grouped(
     bound: SummaryFilters, first: date, last: date, group_by: str | None, *, ctx: ActingContext
 ) -> Iterator[tuple[str, str, str, int]]:
-    """From the fewest rows that answer it: the sums by one dimension, or the counts of every combination."""
+    """Yield (group, measure, label, count) from the smallest sufficient table: rollups of one dimension, or all
+    counts."""
     chosen = chosen_dimensions(bound)
     kept = None if chosen is None else slice_for(chosen, group_by)
     rows: QuerySet[Any]

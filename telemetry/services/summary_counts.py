@@ -1,7 +1,7 @@
-"""Counting sealed receipts into the summary, each exactly once, in the order of the tenant's log.
+"""Counting of sealed receipts into the summary: each exactly once, in the order of the tenant's log.
 
-The log's dense positions make this safe: a receipt that commits late is sealed late, and so counted late, but never
-skipped. Counts and position move in one transaction under the position's lock; two jobs at once are harmless.
+The dense log index makes this safe: a receipt that commits late is sealed late and counted late, but never skipped.
+Counts and position change in one transaction under the lock of the position; two jobs at once are safe.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from threada_site.tenancy.models import Tenant
 
 BATCH: Final = 2_000
 COUNTED_AT_ONCE: Final = 5
-"""Batches of one tenant in one run; then the others have their turn."""
+"""Maximum number of batches per tenant and run, so that other tenants are served too."""
 
 
 class _Cell(NamedTuple):
@@ -40,7 +40,7 @@ class _Cell(NamedTuple):
 
 
 def count_sealed(tenant_id: uuid.UUID, *, batch: int = BATCH) -> int:
-    """Count the next `batch` leaves of the tenant's log, and say how many there were."""
+    """Count the next `batch` leaves of the tenant's log. Return their number."""
     require_unit_of_work(tenant_id)
     SummaryPosition.objects.bulk_create([SummaryPosition(tenant_id=tenant_id)], ignore_conflicts=True)
     position = SummaryPosition.objects.select_for_update().get(tenant_id=tenant_id)
@@ -57,7 +57,7 @@ def count_sealed(tenant_id: uuid.UUID, *, batch: int = BATCH) -> int:
 
 
 def tenants_to_count() -> list[uuid.UUID]:
-    """Tenants whose log is longer than what has been counted of it, those furthest behind first."""
+    """Return the tenants whose log has uncounted leaves, the largest backlog first."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
             f"SELECT tenant.id FROM {_table(Tenant)} AS tenant "
@@ -94,7 +94,7 @@ def _cells(receipts: Iterable[Receipt]) -> Counter[_Cell]:
 
 
 def _add(tenant_id: uuid.UUID, cells: Counter[_Cell]) -> None:
-    """Add to the stored counts, in one statement and a fixed order."""
+    """Add to the stored counts in one statement and in a fixed order."""
     if not cells:
         return
     rows = sorted(cells.items(), key=lambda entry: tuple(map(str, entry[0])))

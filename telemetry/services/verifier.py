@@ -1,4 +1,4 @@
-"""The stand-alone verifier as a file to hand out."""
+"""The stand-alone verifier as a file for download."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ VERIFIER_TYPE: Final = "text/x-python; charset=utf-8"
 
 @cache
 def verifier_source() -> bytes:
-    """Its bytes, as they are in the source."""
+    """Return the bytes of the verifier, as in the source."""
     return (Path(__file__).resolve().parents[1] / "verifier" / VERIFIER_FILE).read_bytes()

@@ -1,1 +1,1 @@
-"""Metrics of governed work, kept up as receipts are sealed: what to count, how to estimate, what to show. Pure."""
+"""Counting rules of the summary: measures, quantiles, rollups. Pure."""

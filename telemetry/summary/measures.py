@@ -1,7 +1,6 @@
-"""What one receipt adds to the metrics. Pure.
+"""Measures that one receipt adds to. Pure.
 
-A metric is a count of a measure under a label, e.g. `decided` under `deny`, or `decision_time` under the bucket that
-the time fell into.
+A count belongs to a measure and a label, e.g. `decided` with `deny`, or `decision_time` with the bucket of the time.
 """
 
 from __future__ import annotations
@@ -19,30 +18,33 @@ _LONGEST_LABEL: Final = 64
 
 
 class Measure(StrEnum):
-    """What is counted."""
+    """Kinds of counts."""
 
     RECEIVED = "received"
-    """Work items handed in."""
+    """Submitted work items."""
     DECIDED = "decided"
-    """Policy decisions, by effect."""
+    """Policy decisions by effect."""
     REFUSED = "refused"
-    """Reasons of the denials among them; a denial with two reasons counts at both."""
+    """Reasons of policy denials. A denial with two reasons counts for both."""
     STEP = "step"
-    """Decision steps that ended, by status."""
+    """Finished decision steps by status."""
     DECISION_TIME = "decision_time"
-    """Steps that people approved or rejected, by the bucket of the time they were open."""
+    """Steps approved or rejected by people, by the bucket of the time that they were open."""
     EXECUTION = "execution"
-    """Executions, by how they ended; one that was retried counts at each end."""
+    """Finished executions by status. A retried execution counts at each end."""
     FAILURE = "failure"
-    """Executions that failed or whose outcome is unknown, by class of failure."""
+    """Executions that failed or have an unknown outcome, by class of failure."""
     REQUEST_REFUSED = "request_refused"
-    """Requests that were refused, by reason code."""
+    """Refused requests by reason code."""
 
 
 def measures(
     kind: str, reason_codes: Sequence[str], outcome: Callable[[], dict[str, Any]]
 ) -> Iterator[tuple[Measure, str]]:
-    """Every (measure, label) that a receipt of `kind` counts at. `outcome` reads the block of that name when needed."""
+    """Yield every (measure, label) that a receipt of `kind` adds to.
+
+    `outcome` returns the outcome block when needed.
+    """
     noun, _, participle = kind.partition(".")
     match noun:
         case "work_item" if participle == "created":

@@ -1,4 +1,4 @@
-"""Metrics of a selection of governed work, derived from its counts. Pure."""
+"""Metrics of one selection, computed from its counts. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXECUTION_ENDS: Final = ("succeeded", "failed", "outcome_unknown", "rejected", "
 
 @dataclass
 class SummaryMetrics:
-    """Counts by measure and label, with the rates and quantiles derived from them."""
+    """Counts by measure and label, and the metrics derived from them."""
 
     counts: dict[Measure, Counter[str]] = field(default_factory=lambda: {measure: Counter() for measure in Measure})
 
@@ -27,29 +27,33 @@ class SummaryMetrics:
 
     @property
     def received(self) -> int:
-        """Work items handed in."""
+        """Return the number of submitted work items."""
         return self.counts[Measure.RECEIVED][""]
 
     @property
     def automation_rate(self) -> float | None:
-        """The share of decisions that no person had to take: policy decisions that allowed or denied, among those and
-        the steps that people approved or rejected. None where nothing was decided."""
+        """Return the share of decisions without a person, or None without decisions.
+
+        The share is the number of policy decisions that allowed or denied, divided by those plus the steps that people
+        approved or rejected.
+        """
         decided, steps = self.counts[Measure.DECIDED], self.counts[Measure.STEP]
         alone = decided["allow"] + decided["deny"]
         people = steps["approved"] + steps["rejected"]
         return alone / (alone + people) if alone + people else None
 
     def decision_time(self, q: float) -> float | None:
-        """The quantile `q` of the seconds that steps were open which people decided; 2 % off at most."""
+        """Return the quantile `q` of the seconds that steps decided by people were open, with an error of at most 2
+        %."""
         return quantile({int(label): count for label, count in self.counts[Measure.DECISION_TIME].items()}, q)
 
     @property
     def decided_by_people(self) -> int:
-        """Steps whose time was counted."""
+        """Return the number of steps with a counted duration."""
         return self.counts[Measure.DECISION_TIME].total()
 
     def ranked(self, measure: Measure) -> list[tuple[str, int]]:
-        """Labels of `measure` with their counts, the most frequent first."""
+        """Return labels of `measure` with their counts, the most frequent first."""
         return sorted(self.counts[measure].items(), key=lambda entry: (-entry[1], entry[0]))
 
 

@@ -1,8 +1,8 @@
-"""Quantiles of times from counts in buckets whose widths grow with the time. Pure.
+"""Quantiles of durations from counts in exponential buckets. Pure.
 
 Buckets as in DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error
-guarantees", VLDB 2019): with a relative error of e and g = (1 + e) / (1 - e), bucket i holds g^(i-1) < x <= g^i and
-stands for 2 g^i / (g + 1), which is off by at most e of the true value. Counts of two days add up to those of both.
+guarantees", VLDB 2019): with a relative error of e and g = (1 + e) / (1 - e), bucket i contains g^(i-1) < x <= g^i and
+is represented by 2 g^i / (g + 1), which differs by at most e from the true value. Counts of several days can be added.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ _GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 
 
 def bucket_of(seconds: float) -> int:
-    """The bucket of a time in seconds. Times below a millisecond, negative ones too, share the millisecond's."""
+    """Return the bucket of a duration in seconds.
+
+    Durations below one millisecond, also negative ones, share one bucket.
+    """
     return math.ceil(math.log(max(seconds, SHORTEST_S)) / math.log(_GAMMA))
 
 
 def seconds_of(bucket: int) -> float:
-    """The time in seconds that a bucket stands for."""
+    """Return the duration in seconds that represents a bucket."""
     return 2 * _GAMMA**bucket / (_GAMMA + 1)
 
 
 def quantile(counts: Mapping[int, int], q: float) -> float | None:
-    """The time in seconds below which the share `q` (0 to 1) of what was counted lies; None when nothing was."""
+    """Return the duration in seconds below which the share `q` (0 to 1) of the counts lies, or None without counts."""
     total = sum(counts.values())
     if total <= 0:
         return None

@@ -1,7 +1,7 @@
-"""Which of the kept sums answers a question: those by one dimension, where no more than that one is asked about. Pure.
+"""Selection of the smallest table that answers a query: rollups by one dimension if the query uses at most one. Pure.
 
-Counts are kept for every combination of the dimensions that occurred; of many workflows, versions and integrations
-these are very many. The sums by day and one dimension are few, and contain the same metrics.
+Counts exist for every combination of dimensions that occurred, which can be very many rows. The sums by day and one
+dimension are few, with the same totals.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 ALL = ""
-"""The dimension of sums over all of a day."""
+"""The dimension of sums over all counts of a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Sums by `dimension`; those under `key` alone, unless it is None."""
+    """Rollups of `dimension`, restricted to `key` unless it is None."""
 
     dimension: str
     key: str | None = None
 
 
 def slice_for(chosen: Mapping[str, str], group_by: str | None) -> Slice | None:
-    """The sums that answer for `chosen` (value by dimension), grouped by a dimension or day; None: none of them do."""
+    """Return the rollups for the filters `chosen` (value by dimension) and the grouping, or None if no rollup is
+    sufficient."""
     grouped = ALL if group_by in (None, "day") else group_by
     if not chosen:
         return Slice(grouped or ALL)

@@ -1,8 +1,8 @@
-"""When a checkpoint was signed, signed: a timestamped Ed25519 cosignature (https://c2sp.org/tlog-cosignature, v1).
+"""Timestamped Ed25519 cosignatures of checkpoints (https://c2sp.org/tlog-cosignature, v1).
 
-A checkpoint itself tells no time, so a log that rests would sign the same bytes again and again. The instance adds a
-line as a cosigner does, which says that this was the largest tree it knew at that second. Whoever does not know its
-key ignores the line, as the specification of notes asks.
+A checkpoint contains no time, so a log without new leaves would be signed with the same bytes every time. The instance
+adds a cosignature, which states that this was the largest known tree at that second. Verifiers without its key ignore
+the line, as the signed-note specification requires.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COSIGNATURE: Final = 0x04
 
 
 def cosigned(note: SignedNote, name: str, private_key: Ed25519PrivateKey, *, at: datetime) -> SignedNote:
-    """`note` with one line more, by the cosigner `name`, of whole seconds."""
+    """Return `note` with a cosignature line of the cosigner `name`, in whole seconds."""
     seconds = int(at.timestamp())
     value = private_key.sign(f"cosignature/v1\ntime {seconds}\n{note.text}".encode())
     key_id = cosigner_key_id(name, private_key.public_key().public_bytes_raw())
@@ -28,5 +28,5 @@ def cosigned(note: SignedNote, name: str, private_key: Ed25519PrivateKey, *, at:
 
 
 def cosigner_key_id(name: str, public_key: bytes) -> bytes:
-    """The first four bytes of SHA-256 over name, newline, signature type 4 and key."""
+    """Return the first four bytes of SHA-256 over name, newline, signature type 4 and key."""
     return hashlib.sha256(name.encode() + b"\n" + bytes([COSIGNATURE]) + public_key).digest()[:4]

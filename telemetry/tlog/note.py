@@ -1,4 +1,4 @@
-"""Signed notes with Ed25519 (https://c2sp.org/signed-note): text, signatures, and the keys that make and check them."""
+"""Signed notes with Ed25519 (https://c2sp.org/signed-note): text, signatures, and keys."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _DASH: Final = "\N{EM DASH} "
 
 
 class UntrustedNote(ValueError):
-    """No known key signed the note, or a signature of a known key does not verify."""
+    """No known key signed the note, or a signature of a known key is invalid."""
 
 
 def checked_name(name: str) -> str:
-    """`name`, if it may name a key: not empty, without Unicode spaces, plus signs and control characters."""
+    """Return `name` if it is a valid key name: not empty, without Unicode spaces, plus signs and control characters."""
     if not name or any(char.isspace() or char == "+" or ord(char) < 0x20 for char in name):
         raise MalformedText(f"{name!r} cannot name a key")
     return name
@@ -31,7 +31,7 @@ def checked_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature line: who, with which key, and the bytes."""
+    """One signature line: name, key id and signature bytes."""
 
     name: str
     key_id: bytes
@@ -43,20 +43,20 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """A public key and the name it signs under, written `name+id+key` (a "vkey")."""
+    """A public key and its name, written `name+id+key` (a "vkey")."""
 
     name: str
     public_key: bytes
 
     @property
     def key_id(self) -> bytes:
-        """The first four bytes of SHA-256 over name, newline, signature type and key."""
+        """Return the first four bytes of SHA-256 over name, newline, signature type and key."""
         material = self.name.encode() + b"\n" + bytes([ED25519]) + self.public_key
         return hashlib.sha256(material).digest()[:4]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a vkey. Raises `MalformedText`, also for an id that does not follow from name and key."""
+        """Parse a vkey. Raises `MalformedText`, also if the id does not match name and key."""
         name, plus, rest = text.partition("+")
         stated, second_plus, material = rest.partition("+")
         if not plus or not second_plus:
@@ -73,7 +73,7 @@ class VerifierKey:
         return f"{self.name}+{self.key_id.hex()}+{encoded(bytes([ED25519]) + self.public_key)}"
 
     def signed(self, text: str, value: bytes) -> bool:
-        """Whether `value` is this key's signature over the note text."""
+        """Return True if `value` is a valid signature of the note text."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public_key).verify(value, text.encode())
         except (InvalidSignature, ValueError):
@@ -82,28 +82,28 @@ class VerifierKey:
 
 
 class Signer:
-    """A private key under the name it signs as."""
+    """A private key and its name."""
 
     def __init__(self, name: str, private_key: Ed25519PrivateKey) -> None:
         self._private_key = private_key
         self.verifier_key = VerifierKey(checked_name(name), private_key.public_key().public_bytes_raw())
 
     def sign(self, text: str) -> Signature:
-        """This key's signature over a note text."""
+        """Return the signature of a note text."""
         key = self.verifier_key
         return Signature(key.name, key.key_id, self._private_key.sign(checked_text(text).encode()))
 
 
 @dataclass(frozen=True, slots=True)
 class SignedNote:
-    """A text that ends in a newline, and the signatures under it, known and unknown."""
+    """A text that ends in a newline, and its signatures by known and unknown keys."""
 
     text: str
     signatures: tuple[Signature, ...]
 
     @classmethod
     def parse(cls, raw: str | bytes) -> Self:
-        """Read a note; nothing is verified yet. Raises `MalformedText`."""
+        """Parse a note without verifying it. Raises `MalformedText`."""
         whole = _decoded_utf8(raw)
         text, separator, below = whole.rpartition("\n\n")
         if not separator or not below.endswith("\n"):
@@ -117,11 +117,10 @@ class SignedNote:
         return f"{self.text}\n{''.join(signature.line() for signature in self.signatures)}"
 
     def verified_by(self, keys: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:
-        """The known keys that signed, at least one.
+        """Return the known keys that signed the note, at least one.
 
-        Signatures of unknown keys are ignored, as the specification asks (rotation and witnesses live from it). Raises
-        `UntrustedNote` when no known key signed, or when a known key's signature is wrong, whatever others say. So is a
-        known key's second one: a note has one spelling.
+        Ignores signatures of unknown keys, as the specification requires (key rotation and witnesses depend on it).
+        Raises `UntrustedNote` if no known key signed, or if any signature of a known key is invalid or duplicated.
         """
         known = {(key.name, key.key_id): key for key in keys}
         good: dict[tuple[str, bytes], VerifierKey] = {}
@@ -141,16 +140,16 @@ class SignedNote:
 
 
 def sign(text: str, signers: Sequence[Signer]) -> SignedNote:
-    """The note of `text`, signed by each."""
+    """Return a note of `text` signed by every signer."""
     if not signers:
         raise ValueError("a signed note needs a signer")
     return SignedNote(checked_text(text), tuple(signer.sign(text) for signer in signers))
 
 
 def notes_in(text: str) -> list[SignedNote]:
-    """The notes of a file that holds one or, appended to one another, many. Raises `MalformedText`.
+    """Parse a file of one or several concatenated notes. Raises `MalformedText`.
 
-    For notes whose text holds no empty line, as checkpoints are.
+    The text of the notes must not contain empty lines; checkpoints satisfy this.
     """
     notes, current, is_signed = [], "", False
     for line in text.splitlines(keepends=True):
@@ -164,7 +163,7 @@ def notes_in(text: str) -> list[SignedNote]:
 
 
 def checked_text(text: str) -> str:
-    """`text`, if it may be the text of a note: ends in a newline, no other control characters below U+0020."""
+    """Return `text` if it is a valid note text: ends in a newline, no other control characters below U+0020."""
     if not text.endswith("\n") or any(ord(char) < 0x20 and char != "\n" for char in text):
         raise MalformedText("a note's text ends in a newline and holds no other control characters")
     return text

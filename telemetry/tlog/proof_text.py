@@ -1,4 +1,4 @@
-"""Offline proofs that one entry is in a log (https://c2sp.org/tlog-proof): index, path and checkpoint in one text."""
+"""Offline inclusion proofs (https://c2sp.org/tlog-proof): index, path and checkpoint in one text."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LONGEST_PATH: Final = 64
 
 
 class ProofDoesNotHold(ValueError):
-    """The entry is not what the log holds at that place."""
+    """The entry is not in the log at the given index."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlogProof:
-    """Where the entry stands, the hashes on its way up, and the checkpoint, verbatim. Nothing vouches for `extra`."""
+    """Index of the entry, hashes of its path, and the checkpoint, verbatim. `extra` is not authenticated."""
 
     index: int
     path: tuple[bytes, ...]
@@ -33,7 +33,7 @@ class TlogProof:
 
     @classmethod
     def parse(cls, raw: str | bytes) -> Self:
-        """Read a proof; nothing is verified yet. Raises `MalformedText`."""
+        """Parse a proof without verifying it. Raises `MalformedText`."""
         if len(raw) > LONGEST_NOTE:
             raise MalformedText("the proof is too long")
         try:
@@ -61,7 +61,10 @@ class TlogProof:
         return "".join(f"{line}\n" for line in lines) + str(self.checkpoint)
 
     def verify(self, entry: bytes, keys: Iterable[VerifierKey], *, origin: str) -> Checkpoint:
-        """The checkpoint that holds `entry` at `index`. Raises `MalformedText`, `UntrustedNote`, `ProofDoesNotHold`."""
+        """Return the verified checkpoint that contains `entry` at `index`.
+
+        Raises `MalformedText`, `UntrustedNote`, `ProofDoesNotHold`.
+        """
         checkpoint = open_checkpoint(self.checkpoint, keys, origin=origin)
         if not inclusion_holds(leaf_hash(entry), self.index, checkpoint.size, self.path, checkpoint.root):
             raise ProofDoesNotHold(f"the entry is not leaf {self.index} of the log of {checkpoint.size} leaves")
@@ -69,6 +72,8 @@ class TlogProof:
 
 
 def consistency_text(old_size: int, path: Iterable[bytes], checkpoint: SignedNote) -> str:
-    """That a log of `old_size` leaves is how the one of `checkpoint` began, as the body of `add-checkpoint` in
-    https://c2sp.org/tlog-witness."""
+    """Return the proof that a log of `old_size` leaves is a prefix of the log of `checkpoint`.
+
+    The format is the body of `add-checkpoint` in https://c2sp.org/tlog-witness.
+    """
     return "".join(f"{line}\n" for line in (f"old {old_size}", *map(encoded, path), "")) + str(checkpoint)

@@ -1,6 +1,6 @@
-"""Inclusion and consistency proofs: made from kept nodes, and checked from nothing but the two heads.
+"""Inclusion and consistency proofs: built from stored nodes, and verified with tree heads only.
 
-Making follows RFC 9162, sections 2.1.3.1 and 2.1.4.1; checking is the text of 2.1.3.2 and 2.1.4.2 and shares no code
+Building follows RFC 9162, sections 2.1.3.1 and 2.1.4.1; verification follows 2.1.3.2 and 2.1.4.2 and shares no code
 with it.
 """
 
@@ -12,18 +12,22 @@ from telemetry.tlog.hashing import EMPTY_ROOT, HASH_BYTES, node_hash
 from telemetry.tlog.tree import NodeId, complete_nodes, joined
 
 type NodeReader = Callable[[Sequence[NodeId]], Mapping[NodeId, bytes]]
-"""Hands over the hashes of complete nodes; all that a proof needs are asked for in one call."""
+"""Function that returns the hashes of complete nodes. All nodes of a proof are requested in one call."""
 
 
 def inclusion_proof(index: int, size: int, read: NodeReader) -> list[bytes]:
-    """That leaf `index` is in the tree of `size` leaves: the siblings on its way up. At most 64 hashes."""
+    """Return the proof that leaf `index` is in the tree of `size` leaves: the sibling hashes of its path, at most
+    64."""
     if not 0 <= index < size:
         raise ValueError(f"a tree of {size} leaves has no leaf {index}")
     return _hashes(_inclusion_ranges(index, 0, size), read)
 
 
 def consistency_proof(old_size: int, size: int, read: NodeReader) -> list[bytes]:
-    """That the tree of `old_size` leaves is how the one of `size` began. Empty for equal sizes and for size 0."""
+    """Return the proof that the tree of `old_size` leaves is a prefix of the tree of `size` leaves.
+
+    Empty for equal sizes and for size 0.
+    """
     if not 0 <= old_size <= size:
         raise ValueError(f"a tree of {size} leaves did not grow out of one of {old_size}")
     if old_size in (0, size):
@@ -32,12 +36,12 @@ def consistency_proof(old_size: int, size: int, read: NodeReader) -> list[bytes]
 
 
 def tree_root(size: int, read: NodeReader) -> bytes:
-    """The root of the tree when it had `size` leaves."""
+    """Return the root of the tree when it had `size` leaves."""
     return EMPTY_ROOT if size == 0 else _hashes([(0, size)], read)[0]
 
 
 def inclusion_holds(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Whether `proof` shows that the leaf hash stands at `index` in the tree of `size` leaves with `root`."""
+    """Return True if `proof` shows that the leaf hash is at `index` in the tree of `size` leaves with `root`."""
     if not 0 <= index < size or not _are_hashes((leaf, root, *proof)):
         return False
     fn, sn, current = index, size - 1, leaf
@@ -55,7 +59,7 @@ def inclusion_holds(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
 
 
 def consistency_holds(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether `proof` shows that the tree with `root` only added leaves to the tree with `old_root`."""
+    """Return True if `proof` shows that the tree with `root` only added leaves to the tree with `old_root`."""
     if not 0 <= old_size <= size or not _are_hashes((old_root, root, *proof)):
         return False
     if old_size == size:
@@ -86,7 +90,7 @@ type _Range = tuple[int, int]
 
 
 def _split(start: int, end: int) -> int:
-    """Where the tree over these leaves parts: after the largest power of two smaller than their number."""
+    """Return the split point of the tree over these leaves: the largest power of two smaller than their number."""
     return start + (1 << ((end - start - 1).bit_length() - 1))
 
 
@@ -104,7 +108,7 @@ def _inclusion_ranges(index: int, start: int, end: int) -> list[_Range]:
 
 
 def _consistency_ranges(old_size: int, start: int, end: int, *, whole: bool) -> list[_Range]:
-    """SUBPROOF of RFC 9162; `whole` while the old tree is a subtree of its own, whose root the verifier holds."""
+    """SUBPROOF of RFC 9162. `whole` is True while the old tree is a complete subtree, whose root the verifier knows."""
     if old_size == end:
         return [] if whole else [(start, end)]
     middle = _split(start, end)

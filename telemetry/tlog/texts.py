@@ -1,4 +1,4 @@
-"""What the C2SP texts share: strict base64 and decimals, so that equal meaning has one spelling."""
+"""Strict base64 and decimal numbers, so that every value has exactly one spelling."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class MalformedText(ValueError):
-    """A note, checkpoint, key or proof that does not keep to its specification; the message says where."""
+    """A note, checkpoint, key or proof violates its specification. The message says where."""
 
 
 def encoded(data: bytes) -> str:
-    """Standard base64 with padding (RFC 4648, section 4)."""
+    """Return standard base64 with padding (RFC 4648, section 4)."""
     return base64.b64encode(data).decode("ascii")
 
 
 def decoded(text: str, *, what: str) -> bytes:
-    """The bytes of canonical base64: any other spelling of the same bytes is refused."""
+    """Decode canonical base64. Raises `MalformedText` for any other spelling of the same bytes."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -31,7 +31,7 @@ def decoded(text: str, *, what: str) -> bytes:
 
 
 def decimal(text: str, *, what: str) -> int:
-    """A whole number in ASCII digits without leading zeroes, below 10**19."""
+    """Parse a whole number in ASCII digits without leading zeroes, below 10**19."""
     if not _DECIMAL.fullmatch(text):
         raise MalformedText(f"{what} is not a decimal number without leading zeroes")
     return int(text)

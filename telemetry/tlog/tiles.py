@@ -1,4 +1,4 @@
-"""The hashes of a log in tiles of 256 (https://c2sp.org/tlog-tiles): any proof can be made from the few it touches."""
+"""Hashes of a log in tiles of 256 (https://c2sp.org/tlog-tiles), from which any proof can be built."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ TILE_LEVELS: Final = 8
 
 
 class TileId(NamedTuple):
-    """Up to 256 neighbouring hashes: level 0 holds leaves, level n the roots of full tiles of the level below."""
+    """Up to 256 adjacent hashes: level 0 contains leaves, level n the roots of full tiles of the level below."""
 
     level: int
     number: int
     width: int
 
     def path(self) -> str:
-        """Its name below the log's address, such as `tile/0/x001/067` or `tile/1/000.p/42`."""
+        """Return the relative path of the tile, such as `tile/0/x001/067` or `tile/1/000.p/42`."""
         digits = f"{self.number:03d}"
         digits = digits.zfill(-(-len(digits) // 3) * 3)
         groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
@@ -28,18 +28,18 @@ class TileId(NamedTuple):
         return f"tile/{self.level}/{name}{partial}"
 
     def nodes(self) -> list[NodeId]:
-        """Whose hashes it holds, in order."""
+        """Return the nodes whose hashes the tile contains, in order."""
         first = self.number * TILE_HASHES
         return [NodeId(TILE_LEVELS * self.level, first + at) for at in range(self.width)]
 
 
 def levels(size: int) -> range:
-    """The levels at which the log of `size` leaves has tiles."""
+    """Return the tile levels of a log of `size` leaves."""
     return range(max(0, -(-size.bit_length() // TILE_LEVELS)))
 
 
 def tiles_of(level: int, size: int) -> Iterator[TileId]:
-    """All tiles of one level, the partial one at the right edge last."""
+    """Yield all tiles of one level; the partial tile at the right edge is last."""
     full, width = divmod(size >> TILE_LEVELS * level, TILE_HASHES)
     for number in range(full):
         yield TileId(level, number, TILE_HASHES)
@@ -48,6 +48,6 @@ def tiles_of(level: int, size: int) -> Iterator[TileId]:
 
 
 def leaf_tile(index: int, size: int) -> TileId:
-    """The tile that holds leaf `index`."""
+    """Return the tile that contains leaf `index`."""
     number = index // TILE_HASHES
     return TileId(0, number, min(TILE_HASHES, size - number * TILE_HASHES))

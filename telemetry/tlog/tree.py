@@ -1,4 +1,4 @@
-"""Appending to a Merkle tree that is kept elsewhere: only its peaks are held, one hash a set bit of its size."""
+"""A Merkle tree that only appends: it stores the peaks, one hash per set bit of its size."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from telemetry.tlog.hashing import EMPTY_ROOT, HASH_BYTES, node_hash
 
 
 class NodeId(NamedTuple):
-    """A complete subtree: leaves `position * 2**level` to before `(position + 1) * 2**level`; level 0 is a leaf."""
+    """A complete subtree over the leaves from `position * 2**level` to `(position + 1) * 2**level`, exclusive.
+
+    Level 0 is a leaf.
+    """
 
     level: int
     position: int
 
 
 class Node(NamedTuple):
-    """A complete subtree and its hash, which never changes once the tree has grown past it."""
+    """A complete subtree and its hash, which never changes."""
 
     id: NodeId
     hash: bytes
 
 
 def complete_nodes(start: int, end: int) -> list[NodeId]:
-    """The largest complete subtrees that together are the leaves from `start` to before `end`, left to right."""
+    """Return the largest complete subtrees that cover the leaves from `start` to `end` (exclusive), left to right."""
     if not 0 <= start <= end:
         raise ValueError(f"no leaves lie from {start} to before {end}")
     left, right = [], []
@@ -40,7 +43,7 @@ def complete_nodes(start: int, end: int) -> list[NodeId]:
 
 
 def joined(hashes: Sequence[bytes]) -> bytes:
-    """The root over complete subtrees of falling size, left to right."""
+    """Return the root over complete subtrees of decreasing size, left to right."""
     if not hashes:
         return EMPTY_ROOT
     root = hashes[-1]
@@ -50,10 +53,10 @@ def joined(hashes: Sequence[bytes]) -> bytes:
 
 
 class CompactRange:
-    """A tree of `size` leaves, as far as appending to it and stating its root need it.
+    """A tree of `size` leaves, with the data needed to append and to compute the root.
 
-    `peaks` are the hashes of `complete_nodes(0, size)`, in that order. Every append hands back the nodes that it
-    completed; whoever keeps those can make any proof about any later size (`telemetry.tlog.proofs`).
+    `peaks` are the hashes of `complete_nodes(0, size)`, in that order. Every append returns the nodes that it
+    completed; any proof of any later size can be built from those (`telemetry.tlog.proofs`).
     """
 
     def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
@@ -64,16 +67,16 @@ class CompactRange:
 
     @property
     def size(self) -> int:
-        """How many leaves there are."""
+        """Return the number of leaves."""
         return self._size
 
     @property
     def peaks(self) -> tuple[bytes, ...]:
-        """The hashes of `complete_nodes(0, size)`."""
+        """Return the hashes of `complete_nodes(0, size)`."""
         return tuple(self._peaks)
 
     def append(self, leaf: bytes) -> list[Node]:
-        """Add one leaf by its hash; the nodes it completes, itself first, then upwards."""
+        """Add one leaf by its hash. Return the completed nodes from the leaf upwards."""
         if len(leaf) != HASH_BYTES:
             raise ValueError(f"a leaf hash has {HASH_BYTES} bytes, not {len(leaf)}")
         level, index, value = 0, self._size, leaf
@@ -87,5 +90,5 @@ class CompactRange:
         return completed
 
     def root(self) -> bytes:
-        """The Merkle tree hash of all leaves; of none, the hash of nothing."""
+        """Return the Merkle tree hash of all leaves."""
         return joined(self._peaks)

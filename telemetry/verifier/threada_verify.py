@@ -1,37 +1,37 @@
 #!/usr/bin/env python3
-"""Check receipts of governed work against a signed checkpoint, without trusting whoever runs the system.
+"""Verify receipts of governed work against a signed checkpoint, without trusting the operator of the system.
 
-One file: Python 3.10 or newer and the package `cryptography` (pip install cryptography). It opens no connection and
-needs neither the system that wrote the receipts nor its database.
+One file: Python 3.10 or newer and the package `cryptography` (pip install cryptography). It opens no network connection
+and needs neither the system that wrote the receipts nor its database.
 
   threada_verify.py --key KEY evidence.zip
-      Evidence from "Download evidence" (or its unpacked folder): every receipt in it is, byte for byte, the one that
-      was sealed at its place in the log.
+      Evidence from "Download evidence" (or its unpacked folder): verifies that every receipt, byte for byte, is the one
+      that was sealed at its position in the log.
   threada_verify.py --key KEY receipt.json --proof receipt.tlog-proof
       One receipt and its proof.
   threada_verify.py --key KEY log.ndjson --checkpoint checkpoint.txt
-      A whole log: line n is the receipt of sequence n - 1, from the first one on.
+      A whole log: line n is the receipt of sequence n - 1, starting with the first receipt.
   threada_verify.py --key KEY instance-log.zip
-      The instance's log from "manage.py export_instance_log": every checkpoint of a tenant that was sealed into it, and
-      that each of these logs still is there and continues them. With --against, an older head of it.
+      The instance log from "manage.py export_instance_log": verifies every tenant's checkpoint in it, and that each of
+      these logs still exists and continues from it. With --against, also compares an older checkpoint of this log.
   threada_verify.py promise answer.json --key KEY [evidence.zip | receipt.json --proof ... | log --checkpoint ...]
-      A promise from the answer of a call (receipt_promise), that its receipts will be sealed: that it was given, and
-      with a log at hand whether it was kept, is not due yet, or was broken: the log is later and has them not.
+      An inclusion promise from an API response (receipt_promise): verifies its signature. With a log, also reports for
+      each receipt whether the promise was kept, is not due yet, or was broken (the log is later and lacks the receipt).
   ... --against older-checkpoint.txt
-      And the log of today continues the log of that day: nothing that was sealed then was changed, taken out or put
-      somewhere else since. This is what finds a log that was rolled back or rewritten as a whole, so keep checkpoints
-      of your own. With a single receipt, --consistency names the proof between the two.
+      Also verifies that the log continues the older checkpoint: nothing sealed then was changed, removed or moved.
+      This detects a log that was rolled back or rewritten as a whole, so save checkpoints of your own. For a single
+      receipt, --consistency names the proof between the two checkpoints.
 
 KEY is the public key of the log (name+id+key) or a file of such lines. Get it from the people responsible, not from the
-evidence: the key is what you trust, and everything else is checked. The same key signs all logs of an instance, that of
-the instance itself (name/instance) too, so the key of any of them will do for it.
+evidence: the key is trusted, everything else is verified. The same key signs all logs of an instance, including the
+instance log (name/instance), so that the key of any of them is sufficient for it.
 
-What is shown: the bytes of each receipt, its place (sequence), its tenant, and that all of it was so when the
-checkpoint was signed. What is not: that the receipts tell the truth about the world, or that an export holds all there
-is. With --complete, every sequence of the log has to be there.
+A successful verification proves the bytes of each receipt, its position (sequence), its tenant, and that all of them
+existed when the checkpoint was signed. It does not prove that the content of receipts is true, or that an export is
+complete. With --complete, every sequence of the log must be present.
 
-Exit status: 0 everything holds; 1 something does not (a promise that was broken, say), and each finding is named; 2 the
-command was not understood, a file is missing, or what there is cannot tell.
+Exit status: 0 everything is verified; 1 something is not (a broken promise, for example), and each finding is listed;
+2 invalid command line, missing file, or not enough data for an answer.
 
 Formats, all public: RFC 6962 (trees and proofs), https://c2sp.org/signed-note, /tlog-checkpoint, /tlog-proof,
 /tlog-tiles, /tlog-cosignature, and for --consistency the request body of /tlog-witness (add-checkpoint).
@@ -61,7 +61,7 @@ from typing import IO, Any
 try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-except ImportError:  # said in `main`, so that --help works without it
+except ImportError:  # reported in `main`, so that --help works without it
     Ed25519PublicKey = None  # type: ignore[assignment,misc]
 
 HASH = 32
@@ -76,11 +76,11 @@ DASH = "\N{EM DASH} "
 
 
 class VerificationError(Exception):
-    """What was handed in does not hold; the message says what."""
+    """The input is invalid. The message says what is wrong."""
 
 
 class UsageError(Exception):
-    """The command was not understood, or a file is missing."""
+    """The command line is invalid, or a file is missing."""
 
 
 # ----- RFC 6962: hashes and proofs -----------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def joined(hashes: list[bytes]) -> bytes:
-    """The root over complete subtrees, largest first."""
+    """Return the root over complete subtrees, largest first."""
     if not hashes:
         return EMPTY_ROOT
     root = hashes[-1]
@@ -105,14 +105,14 @@ def joined(hashes: list[bytes]) -> bytes:
 
 
 def complete(hashes: list[bytes]) -> bytes:
-    """The root over 2**n hashes."""
+    """Return the root over 2**n hashes."""
     while len(hashes) > 1:
         hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
     return hashes[0]
 
 
 def inclusion_holds(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
-    """RFC 9162, section 2.1.3.2."""
+    """Verify an inclusion proof (RFC 9162, section 2.1.3.2)."""
     if not 0 <= index < size:
         return False
     fn, sn, current = index, size - 1, leaf
@@ -130,7 +130,7 @@ def inclusion_holds(leaf: bytes, index: int, size: int, path: list[bytes], root:
 
 
 def consistency_holds(old_size: int, old_root: bytes, size: int, root: bytes, path: list[bytes]) -> bool:
-    """RFC 9162, section 2.1.4.2."""
+    """Verify a consistency proof (RFC 9162, section 2.1.4.2)."""
     if old_size == size:
         return not path and old_root == root
     if old_size == 0:
@@ -184,7 +184,7 @@ def decimal(text: str, what: str) -> int:
 
 @dataclass(frozen=True)
 class Key:
-    """A public key and the log it signs for: `name+id+key` (C2SP signed-note)."""
+    """A public key and the log that it signs: `name+id+key` (C2SP signed-note)."""
 
     name: str
     public: bytes
@@ -215,7 +215,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A signed head: which log, how many receipts, which root, and the key that vouches for it."""
+    """A signed tree head: name of the log, number of leaves, root hash, and the ids of the signing keys."""
 
     origin: str
     size: int
@@ -228,18 +228,19 @@ class Checkpoint:
 
     @property
     def things(self) -> str:
-        """What the leaves of the log are."""
+        """Return the noun for the leaves of the log."""
         return "checkpoints" if self.tenant == INSTANCE else "receipts"
 
     @property
     def restored(self) -> int:
-        """How often an operator let the log go on from an older state, which its name says."""
+        """Return the number of acknowledged breaks in the origin of the log."""
         found = re.search(r"/restored-([0-9]+)/", self.origin)
         return int(found.group(1)) if found else 0
 
     @classmethod
     def open(cls, note: str, keys: list[Key]) -> Checkpoint:
-        """Read a signed note and check it: one of the keys for this log must have signed, and none of them wrongly."""
+        """Parse and verify a signed note: one of the keys for this log must have signed, and no signature may be
+        invalid."""
         text, below = parts_of(note, "the checkpoint")
         origin, size, root = cls.read(text)
         if origin.endswith(f"/{INSTANCE}"):
@@ -251,7 +252,7 @@ class Checkpoint:
 
     @staticmethod
     def read(text: str) -> tuple[str, int, bytes]:
-        """Origin, size and root, as a text says them; nothing vouches for them."""
+        """Return origin, size and root of a checkpoint text. Verifies no signature."""
         lines = text.removesuffix("\n").split("\n")
         if len(lines) < 3 or not all(lines):
             raise VerificationError("the checkpoint does not say origin, size and root")
@@ -265,7 +266,7 @@ class Checkpoint:
 
 
 def parts_of(note: str, what: str) -> tuple[str, str]:
-    """The text of a signed note, and the signature lines under it."""
+    """Return the text of a signed note and its signature lines."""
     text, separator, below = note.rpartition("\n\n")
     if not separator or not below.endswith("\n") or any(ord(char) < 32 and char != "\n" for char in note):
         raise VerificationError(f"{what} is not a signed note")
@@ -273,7 +274,7 @@ def parts_of(note: str, what: str) -> tuple[str, str]:
 
 
 def signed_by(below: str, text: str, known: dict[tuple[str, bytes], Key], what: str) -> str:
-    """The ids of the known keys that signed, at least one, none of them wrongly and none twice."""
+    """Return the ids of the known keys that signed, at least one, without invalid or duplicate signatures."""
     good = list(_signers(below, text, known, what))
     if len(good) != len(set(good)):
         raise VerificationError(f"a key signed {what} twice")
@@ -284,12 +285,13 @@ def signed_by(below: str, text: str, known: dict[tuple[str, bytes], Key], what: 
 
 
 def instance_name(origin: str) -> str:
-    """The name of the instance in the name of one of its logs or keys: all but the last part, without restorations."""
+    """Return the instance's name from the name of one of its logs or keys: without the last part and without
+    restorations."""
     return re.sub(r"/restored-[0-9]+$", "", origin.rpartition("/")[0])
 
 
 def named_keys(name: str, keys: list[Key]) -> list[Key]:
-    """The keys given under another name of the same instance: it signs everything with one."""
+    """Return the keys of the same instance under the name `name`. The instance signs everything with one key."""
     return [Key(name, key.public) for key in keys if instance_name(key.name) == instance_name(name)]
 
 
@@ -304,19 +306,19 @@ def _signers(below: str, text: str, known: dict[tuple[str, bytes], Key], what: s
             raise VerificationError(f"a signature line of {what} cannot be read")
         key = known.get((name, value[:4]))
         if key is None:
-            continue  # another key or a witness: not ours to judge
+            continue  # another key or a witness: ignored
         if not key.signed(text, value[4:]):
             raise VerificationError(f"the signature of key {key.id.hex()} under {what} of {key.name} does not verify")
         yield (name, value[:4])
 
 
 def notes_in(text: str) -> list[str]:
-    """The signed notes of a file that holds one or, appended to one another, many."""
+    """Return the signed notes of a file with one or several concatenated notes."""
     return list(_notes(iter(text.removesuffix("\n").split("\n"))))
 
 
 def notes_among(lines: Iterator[bytes]) -> Iterator[str]:
-    """As `notes_in`, one after the other, so that none of the others is kept."""
+    """Yield the signed notes of concatenated notes, one at a time in constant memory."""
     return _notes(decoded(line, "a note") for line in lines)
 
 
@@ -335,7 +337,7 @@ def _notes(lines: Iterator[str]) -> Iterator[str]:
         yield "".join(current)
 
 
-# ----- C2SP tlog-tiles: the hashes of a log, read only as far as they prove to belong to the checkpoint ---------------
+# ----- C2SP tlog-tiles: hashes of a log, each verified against the checkpoint before use ------------------------------
 
 
 def tile_name(level: int, number: int, width: int) -> str:
@@ -347,7 +349,7 @@ def tile_name(level: int, number: int, width: int) -> str:
 
 
 class Tiles:
-    """The tree of a checkpoint. Every hash handed out was first shown to lead to the checkpoint's root."""
+    """The tree of a checkpoint. Every returned hash was verified against the checkpoint's root first."""
 
     def __init__(self, read: Callable[[str], bytes | None], checkpoint: Checkpoint) -> None:
         self._read, self._checkpoint = read, checkpoint
@@ -358,7 +360,7 @@ class Tiles:
         return self._entry(0, index)
 
     def root_at(self, size: int) -> bytes:
-        """The root of the log when it had `size` receipts."""
+        """Return the root of the log when it had `size` receipts."""
         start, peaks = 0, []
         for bit in reversed(range(size.bit_length())):
             if size >> bit & 1:
@@ -420,12 +422,12 @@ def _split(tile: bytes) -> list[bytes]:
     return [tile[at : at + HASH] for at in range(0, len(tile), HASH)]
 
 
-# ----- What is found, and how it is said ------------------------------------------------------------------------------
+# ----- Findings and the report ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not hold. `code` is for programs and stable, `message` for people."""
+    """One mismatch. `code` is stable and for programs, `message` for people."""
 
     code: str
     message: str
@@ -446,7 +448,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """Everything that was checked and found; `number_of_findings` counts on where `findings` stops naming."""
+    """Results of all checks. `number_of_findings` also counts findings beyond the listed ones."""
 
     log: str = ""
     tenant: str = ""
@@ -511,14 +513,14 @@ class Report:
                 yield f"            {receipt}: {outcome}"
 
 
-class Seen:
-    """Which sequences were met: one bit each."""
+class SequenceSet:
+    """Set of sequence numbers, with one bit each."""
 
     def __init__(self, size: int) -> None:
         self._size, self._bits = size, bytearray((size + 7) // 8)
 
     def again(self, index: int) -> bool:
-        """Note one; whether it was there before."""
+        """Add a sequence number. Return True if it was present."""
         mask = 1 << (index & 7)
         before = bool(self._bits[index >> 3] & mask)
         self._bits[index >> 3] |= mask
@@ -544,17 +546,17 @@ class Seen:
                 report.found("receipt_missing", "no receipt of this sequence is in the file", sequence=index)
 
 
-# ----- The checks -----------------------------------------------------------------------------------------------------
+# ----- Checks ---------------------------------------------------------------------------------------------------------
 
 
 def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
-    """Every receipt against the leaf at its place, every tile used against the checkpoint."""
+    """Verify every receipt against the leaf at its position, and every used tile against the checkpoint."""
     note = source.text("checkpoint.txt")
     checkpoint = Checkpoint.open(note, keys)
     report.begin(checkpoint)
     instance_checkpoint = check_instance_proof(source, note, checkpoint, keys, report)
     tiles = Tiles(source.tile, checkpoint)
-    seen, last = Seen(checkpoint.size), ""
+    seen, last = SequenceSet(checkpoint.size), ""
     with source.lines("positions.txt") as positions, source.lines("receipts.ndjson") as lines:
         for number, body in watched(lines):
             report.receipts = number
@@ -578,18 +580,21 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
     )
     if options.against and not log_notes and not instance_notes:
         raise UsageError(f"{options.against} holds no checkpoint of {checkpoint.origin}")
-    for old in opened_older(log_notes, options, keys, report):
+    for old in open_older_checkpoints(log_notes, options, keys, report):
         compare(checkpoint, old, lambda old=old: tiles.root_at(old.size), report)  # type: ignore[misc]
     if instance_checkpoint and instance_notes:
         compare_by_proof(
-            instance_checkpoint, opened_older(instance_notes, options, keys, report), options, keys, report
+            instance_checkpoint, open_older_checkpoints(instance_notes, options, keys, report), options, keys, report
         )
 
 
 def check_instance_proof(
     source: Evidence, note: str, checkpoint: Checkpoint, keys: list[Key], report: Report
 ) -> Checkpoint | None:
-    """That the checkpoint of the evidence, byte for byte, is a leaf of the instance's log; the head of that log."""
+    """Verify that the checkpoint of the evidence, byte for byte, is a leaf of the instance log.
+
+    Returns the checkpoint of the instance log, or None if the evidence has no such proof.
+    """
     if not source.has("instance.tlog-proof"):
         return None
     index, siblings, instance_note = proof_in(source.text("instance.tlog-proof"))
@@ -617,7 +622,7 @@ def check_instance_proof(
 
 
 def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
-    """The instance's log: its entries make its root, and every log that they are heads of goes on from them."""
+    """Verify the instance log: its entries produce its root, and every tenant's log continues from its newest entry."""
     checkpoint = Checkpoint.open(source.text("checkpoint.txt"), keys)
     report.begin(checkpoint)
     if checkpoint.tenant != INSTANCE:
@@ -625,7 +630,7 @@ def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespac
             f"entries.txt is under a checkpoint of {checkpoint.origin}, which is not the log of an instance"
         )
     older = older_checkpoints(options, keys, checkpoint, report)
-    tree, roots, last = Growing(), {0: EMPTY_ROOT}, {}
+    tree, roots, last = GrowingTree(), {0: EMPTY_ROOT}, {}
     wanted = {old.size for old in older} | {checkpoint.size}
     with source.lines("entries.txt") as lines:
         for number, note in watched(notes_among(lines)):
@@ -645,11 +650,11 @@ def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespac
         compare(checkpoint, old, lambda old=old: roots.get(old.size), report)  # type: ignore[misc]
     now = {found.tenant: found for found in current_checkpoints(source, keys, report)}
     for tenant, (index, entry) in last.items():
-        judge_tenant(index, entry, now.get(tenant), report)
+        check_tenant(index, entry, now.get(tenant), report)
 
 
 def current_checkpoints(source: Evidence, keys: list[Key], report: Report) -> Iterator[Checkpoint]:
-    """The heads that the tenants' logs have, as the database of the day said; each has to be signed."""
+    """Yield the current checkpoints of the tenants' logs according to the database. Each must be signed."""
     with source.lines("heads.txt") as lines:
         for note in notes_among(lines):
             origin = note.partition("\n")[0]
@@ -659,8 +664,8 @@ def current_checkpoints(source: Evidence, keys: list[Key], report: Report) -> It
                 report.found("head_unusable", f"the head of {origin}: {wrong}")
 
 
-def judge_tenant(index: int, entry: Checkpoint, now: Checkpoint | None, report: Report) -> None:
-    """Whether the log that entry `index` is the head of still is there, and goes on from it."""
+def check_tenant(index: int, entry: Checkpoint, now: Checkpoint | None, report: Report) -> None:
+    """Verify that the log of entry `index` still exists and continues from it."""
     named, said = {"tenant": entry.tenant}, f"entry {index} is the head of {entry.size} receipts"
     if now is None:
         report.found("tenant_dropped", f"{said}, and the tenant is not in the database any more", **named)
@@ -670,8 +675,8 @@ def judge_tenant(index: int, entry: Checkpoint, now: Checkpoint | None, report: 
         report.found("forked", f"{said}, and these are not its receipts any more", **named)
 
 
-class Growing:
-    """A tree that leaves are appended to: its peaks."""
+class GrowingTree:
+    """A tree that only appends, stored as its peaks."""
 
     def __init__(self) -> None:
         self.size, self._peaks = 0, []  # type: ignore[var-annotated]
@@ -691,14 +696,14 @@ def check_place(
     body: bytes,
     position: bytes | None,
     tiles: Tiles,
-    seen: Seen,
+    seen: SequenceSet,
     report: Report,
     *,
     checkpoint: Checkpoint,
     receipt: str | None,
     line: int,
 ) -> None:
-    """One receipt of evidence."""
+    """Verify one receipt of the evidence."""
     if position is None or position == b"-":
         report.found("not_sealed", "was not sealed when this evidence was made", receipt=receipt, line=line)
         return
@@ -714,14 +719,14 @@ def check_place(
 
 
 def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
-    """A whole log in order: its receipts make the root of the checkpoint, and the older ones on the way."""
+    """Verify a whole log in order: its receipts produce the root of the checkpoint, and those of older checkpoints."""
     checkpoint = Checkpoint.open(text_of(options.checkpoint), keys)
     report.begin(checkpoint)
     older = older_checkpoints(options, keys, checkpoint, report)
     wanted = {old.size for old in older} | {checkpoint.size}
     roots = {0: EMPTY_ROOT}
-    tree, size = Growing(), 0
-    with opened(path) as lines:
+    tree, size = GrowingTree(), 0
+    with open_lines(path) as lines:
         for number, body in watched(lines):
             receipt = identified(body, report, line=number)
             report.receipts = number
@@ -747,19 +752,21 @@ def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: 
             "taken out (evidence says which)",
         )
     for old in older:
-        if old.size <= size or old.size > checkpoint.size:  # between the two, the file does not reach: said above
+        if (
+            old.size <= size or old.size > checkpoint.size
+        ):  # between the two sizes the file is too short, which is reported above
             compare(checkpoint, old, lambda old=old: roots[old.size], report)  # type: ignore[misc]
 
 
 def check_receipt(path: Path, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
-    """One receipt and its proof."""
-    body = bytes_of(path, LONGEST_LINE).removesuffix(b"\n")  # a receipt ends in a brace; editors add a newline
-    checkpoint = judge_proof(text_of(options.proof), body, keys, report)
+    """Verify one receipt and its proof."""
+    body = bytes_of(path, LONGEST_LINE).removesuffix(b"\n")  # editors add a newline; a receipt ends in a brace
+    checkpoint = check_proof(text_of(options.proof), body, keys, report)
     check_consistency(keys, options, report, checkpoint)
 
 
-def judge_proof(text: str, body: bytes, keys: list[Key], report: Report) -> Checkpoint:
-    """A C2SP tlog-proof of the bytes of one receipt."""
+def check_proof(text: str, body: bytes, keys: list[Key], report: Report) -> Checkpoint:
+    """Verify a C2SP tlog-proof of the bytes of one receipt."""
     index, siblings, note = proof_in(text)
     checkpoint = Checkpoint.open(note, keys)
     report.begin(checkpoint)
@@ -772,7 +779,7 @@ def judge_proof(text: str, body: bytes, keys: list[Key], report: Report) -> Chec
 
 
 def proof_in(text: str) -> tuple[int, list[bytes], str]:
-    """The index, the hashes and the checkpoint of a C2SP tlog-proof."""
+    """Return the index, the hashes and the checkpoint of a C2SP tlog-proof."""
     above, separator, note = text.partition("\n\n")
     lines = above.split("\n")
     if not separator or lines.pop(0) != PROOF_LINE:
@@ -786,7 +793,8 @@ def proof_in(text: str) -> tuple[int, list[bytes], str]:
 
 
 def check_consistency(keys: list[Key], options: argparse.Namespace, report: Report, checkpoint: Checkpoint) -> None:
-    """Older checkpoints against `head`, over a C2SP tlog-witness add-checkpoint body where their sizes differ."""
+    """Verify older checkpoints against `checkpoint`, with an add-checkpoint body (C2SP tlog-witness) if the sizes
+    differ."""
     compare_by_proof(checkpoint, older_checkpoints(options, keys, checkpoint, report), options, keys, report)
 
 
@@ -819,7 +827,7 @@ def compare_by_proof(
 
 
 def compare(checkpoint: Checkpoint, old: Checkpoint, root_then: Callable[[], bytes | None], report: Report) -> None:
-    """Whether the log of `head` continues the log of `old`."""
+    """Verify that the log of `checkpoint` continues the log of `old`."""
     if old.size > checkpoint.size:
         outcome = f"rolled back: {old.size} {old.things} were sealed then, and the log has {checkpoint.size} now"
         report.found("rolled_back", outcome)
@@ -835,15 +843,15 @@ def compare(checkpoint: Checkpoint, old: Checkpoint, root_then: Callable[[], byt
 def older_checkpoints(
     options: argparse.Namespace, keys: list[Key], checkpoint: Checkpoint, report: Report
 ) -> list[Checkpoint]:
-    """The checkpoints of this log in the file of --against; each has to be signed as well."""
+    """Return the checkpoints of this log in the file of --against. Each must be signed."""
     notes = notes_against(options, checkpoint)
     if options.against and not notes:
         raise UsageError(f"{options.against} holds no checkpoint of {checkpoint.origin}")
-    return opened_older(notes, options, keys, report)
+    return open_older_checkpoints(notes, options, keys, report)
 
 
 def notes_against(options: argparse.Namespace, checkpoint: Checkpoint) -> list[str]:
-    """The notes of one log in the file of --against."""
+    """Return the notes of one log in the file of --against."""
     if not options.against:
         return []
     return [
@@ -851,7 +859,9 @@ def notes_against(options: argparse.Namespace, checkpoint: Checkpoint) -> list[s
     ]
 
 
-def opened_older(notes: list[str], options: argparse.Namespace, keys: list[Key], report: Report) -> list[Checkpoint]:
+def open_older_checkpoints(
+    notes: list[str], options: argparse.Namespace, keys: list[Key], report: Report
+) -> list[Checkpoint]:
     opened_ones = []
     for note in notes:
         try:
@@ -862,7 +872,7 @@ def opened_older(notes: list[str], options: argparse.Namespace, keys: list[Key],
 
 
 def identified(body: bytes, report: Report, *, line: int | None = None) -> str | None:
-    """The id of a receipt, after a look at whose it is. None where it cannot be read."""
+    """Return the id of a receipt after checking its tenant, or None if it cannot be parsed."""
     try:
         receipt = json.loads(body)
         named, tenant = str(receipt["id"]), receipt["tenant"]
@@ -874,12 +884,12 @@ def identified(body: bytes, report: Report, *, line: int | None = None) -> str |
     return named
 
 
-# ----- Promises that a receipt will be sealed (RFC 6962, section 3.2: signed certificate timestamps) ------------------
+# ----- Inclusion promises (RFC 6962, section 3.2: signed certificate timestamps) --------------------------------------
 
 
 @dataclass(frozen=True)
 class InclusionPromise:
-    """What was promised: leaves of the log `origin`, by receipt, from `due` on."""
+    """A promise: leaves that will be in the log `origin` by `due`, by receipt."""
 
     origin: str
     given: str
@@ -888,16 +898,16 @@ class InclusionPromise:
 
     @classmethod
     def open(cls, note: str, key_note: str, keys: list[Key]) -> InclusionPromise:
-        """Check that a key given vouches for the key of promises, and that this one signed the promise."""
-        text, below = parts_of(key_note, "the note about the key of promises")
+        """Verify that a given key endorses the promise key, and that the promise key signed the promise."""
+        text, below = parts_of(key_note, "the endorsement of the promise key")
         lines = text.removesuffix("\n").split("\n")
         instance, _, kind = lines[0].rpartition("/")
         if kind != "promise-key" or len(lines) != 2:
-            raise VerificationError("the note about the key of promises does not say which it is")
+            raise VerificationError("the endorsement of the promise key does not say which it is")
         known = {(key.name, key.id): key for key in named_keys(lines[0], keys)}
         if not known:
             raise VerificationError(f"the promise is of {instance}, and none of the keys given is of that instance")
-        signed_by(below, text, known, "the note about the key of promises")
+        signed_by(below, text, known, "the endorsement of the promise key")
         signer = Key.parse(lines[1])
         if signer.name != f"{instance}/promises":
             raise VerificationError(f"the key of promises is called {signer.name}, not {instance}/promises")
@@ -935,7 +945,7 @@ def instant(text: str) -> datetime:
 
 
 def read_inclusion_promise(path: Path) -> tuple[str, str]:
-    """The promise and the note about its key: of an answer in JSON, or both notes in one file."""
+    """Return the promise and the endorsement of its key: from a JSON response, or from a file with both notes."""
     text = text_of(path)
     if text.lstrip().startswith("{"):
         try:
@@ -951,7 +961,7 @@ def read_inclusion_promise(path: Path) -> tuple[str, str]:
 
 
 def signed_at(note: str, keys: list[Key], origin: str) -> datetime | None:
-    """When the instance says it signed a checkpoint: its timestamped cosignature (C2SP tlog-cosignature, v1)."""
+    """Return the time of a checkpoint's signature from its timestamped cosignature (C2SP tlog-cosignature, v1)."""
     text, below = parts_of(note, "the checkpoint")
     name = instance_name(origin)
     for key in keys:
@@ -973,7 +983,7 @@ NEVER_SIGNED = "not in the log, of which no one says when it was signed"
 
 
 def check_inclusion_promise(options: argparse.Namespace, keys: list[Key], report: Report, stack: ExitStack) -> None:
-    """A promise, and with a log at hand what became of it."""
+    """Verify a promise, and its fulfilment if a log is given."""
     promise = InclusionPromise.open(*read_inclusion_promise(options.promise), keys)
     outcomes = dict.fromkeys(promise.leaves, "promised")
     report.promise = {"log": promise.origin, "given": promise.given, "due": promise.due, "receipts": outcomes}
@@ -1002,7 +1012,7 @@ def check_inclusion_promise(options: argparse.Namespace, keys: list[Key], report
 
 
 def outcome_without(promise: InclusionPromise, at: datetime | None, *, is_whole: bool) -> str:
-    """What became of the promise of a receipt that was not found in the log, which was signed at `at`."""
+    """Return the outcome for a promised receipt that is not in the log, which was signed at `at`."""
     if not is_whole:
         return NOT_LOOKED_FOR
     if at is None:
@@ -1013,15 +1023,15 @@ def outcome_without(promise: InclusionPromise, at: datetime | None, *, is_whole:
 def leaves_in_log(
     options: argparse.Namespace, keys: list[Key], report: Report, stack: ExitStack
 ) -> tuple[str, set[bytes], bool]:
-    """The checkpoint's note, the leaves that were shown to be in its log, and whether they are all there are."""
+    """Return the checkpoint's note, the leaves proven to be in its log, and True if those are all leaves."""
     if options.proof:
         text = text_of(options.proof)
         body = bytes_of(options.file, LONGEST_LINE).removesuffix(b"\n")
-        judge_proof(text, body, keys, report)
+        check_proof(text, body, keys, report)
         return proof_in(text)[2], set() if report.number_of_findings else {leaf_hash(body)}, False
     if options.checkpoint:
         check_log(options.file, keys, options, report)
-        with opened(options.file) as lines:
+        with open_lines(options.file) as lines:
             leaves = {leaf_hash(body) for body in lines}
         return (
             text_of(options.checkpoint),
@@ -1047,7 +1057,7 @@ def leaves_in_log(
 
 
 class Lines:
-    """The lines of a binary stream without their newline, each of bounded length."""
+    """Lines of a binary stream without their newline, each of bounded length."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -1066,7 +1076,7 @@ class Lines:
 
 
 class Evidence:
-    """The members of an evidence archive, or of the folder it was unpacked into."""
+    """Files of an evidence archive, or of the folder with its unpacked content."""
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         self._folder = path if path.is_dir() else None
@@ -1114,12 +1124,12 @@ class Evidence:
         try:
             if self._folder is not None:
                 return (self._folder / name).open("rb")
-            assert self._archive is not None  # noqa: S101  (one of the two)
+            assert self._archive is not None  # noqa: S101  (exactly one of the two is set)
             member = self._archive.getinfo(self._top + name)
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise NotImplementedError
             return self._archive.open(member)
-        except RuntimeError:  # also under a password, or packed in a way that zipfile does not know
+        except RuntimeError:  # also for encrypted files and unknown compression methods
             raise VerificationError(f"{name} is packed in a way that evidence is not") from None
         except (KeyError, OSError):
             raise VerificationError(f"{name} is not in the evidence") from None
@@ -1131,7 +1141,7 @@ def evidence_at(path: Path, stack: ExitStack) -> Evidence:
     return Evidence(path, stack)
 
 
-def opened(path: Path) -> Lines:
+def open_lines(path: Path) -> Lines:
     try:
         with path.open("rb") as stream:
             packed = stream.read(2) == b"\x1f\x8b"
@@ -1163,7 +1173,7 @@ def decoded(data: bytes, name: str) -> str:
 
 
 def watched(lines: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-    """The lines with their numbers; on a terminal, the number is shown as it grows."""
+    """Yield the lines with their numbers, and show the progress on a terminal."""
     shown = sys.stderr.isatty()
     for number, line in enumerate(lines, 1):
         if shown and number % 5000 == 0:
@@ -1174,22 +1184,22 @@ def watched(lines: Iterator[Any]) -> Iterator[tuple[int, Any]]:
         sys.stderr.write("\r" + " " * 30 + "\r")
 
 
-# ----- The command ----------------------------------------------------------------------------------------------------
+# ----- Command line ---------------------------------------------------------------------------------------------------
 
 
 def keys_of(values: list[str]) -> list[Key]:
-    """Keys as they stand, or from files of one key a line; `#` begins a comment."""
+    """Parse keys from arguments, or from files with one key per line; `#` starts a comment."""
     keys = []
     for value in values:
         lines = [value]
-        if "+" not in value or os.path.isfile(value):  # noqa: PTH113  (a name may be too long for Path)
+        if "+" not in value or os.path.isfile(value):  # noqa: PTH113  (the value may be too long for Path)
             lines = [line.strip() for line in text_of(Path(value)).splitlines()]
         try:
             keys += [Key.parse(line) for line in lines if line and not line.startswith("#")]
         except VerificationError as wrong:
             raise UsageError(f"--key {value}: {wrong}") from None
     if not keys:
-        raise UsageError("say with --key which key you trust; ask the people responsible for it, not the evidence")
+        raise UsageError("name the trusted key with --key; get it from the people responsible, not from the evidence")
     return keys
 
 
@@ -1205,13 +1215,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "file", nargs="?", type=Path, help="evidence (.zip or folder), a receipt, or a whole log (NDJSON)"
     )
-    made.add_argument("--key", action="append", default=[], help="the key you trust, or a file of keys; may repeat")
+    made.add_argument("--key", action="append", default=[], help="the trusted key, or a file of keys; can be repeated")
     made.add_argument("--proof", type=Path, help="the proof (tlog-proof) of the receipt in FILE")
     made.add_argument("--checkpoint", type=Path, help="the checkpoint of the whole log in FILE")
-    made.add_argument("--against", type=Path, help="an older checkpoint, or a file of many appended to one another")
+    made.add_argument("--against", type=Path, help="an older checkpoint, or a file of several concatenated ones")
     made.add_argument("--consistency", type=Path, help="the proof from the older checkpoint to the one of --proof")
-    made.add_argument("--promise", type=Path, help="a promise: the answer that it came in, or its notes")
-    made.add_argument("--complete", action="store_true", help="evidence must hold every sequence of the log")
+    made.add_argument("--promise", type=Path, help="a promise: the API response that contains it, or its notes")
+    made.add_argument("--complete", action="store_true", help="require every sequence of the log in the evidence")
     made.add_argument("--json", action="store_true", help="print the report as one JSON object")
     return made
 

@@ -1,6 +1,6 @@
-"""Verifying a tenant's log from the inside: stored bytes, columns, tree, checkpoints and signatures.
+"""Verification of a tenant's log inside the system: stored bytes, columns, tree, checkpoints and signatures.
 
-Reads in one snapshot and in streams, so that sealing goes on and memory stays flat, however long the log is.
+Reads one snapshot as a stream, so that sealing continues and memory use does not depend on the length of the log.
 """
 
 from telemetry.services.verification.checkpoints import ArchivedCheckpoint

@@ -1,4 +1,4 @@
-"""The signed heads of a log, a tenant's or the instance's: those in the database, and those kept elsewhere."""
+"""Verification of the signed checkpoints of a log: those in the database, and those archived outside of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s 
 
 @dataclass(frozen=True, slots=True)
 class LogQueries:
-    """Which log: its name in findings, what its leaves are, and the queries of its heads and kept nodes."""
+    """Name of a log in findings, noun for its leaves, and the queries of its checkpoints and stored nodes."""
 
     name: str
     things: str
@@ -43,20 +43,20 @@ class LogQueries:
 
 
 def tenant_log_queries(tenant: Tenant) -> LogQueries:
-    """The log of a tenant."""
+    """Return the queries of a tenant's log."""
     return LogQueries(tenant.slug, "receipts", _NEWEST_FIRST, _OLDEST_FIRST, _NODES, (tenant.id,))
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedCheckpoint:
-    """A head that was kept outside of the database, and its signed note; without one the place is trusted."""
+    """A checkpoint stored outside the database, with its signed note. Without a note, the location is trusted."""
 
     checkpoint: Checkpoint
     note: SignedNote | None = None
 
 
 class CheckpointComparison:
-    """What was signed of one log, compared with the tree as it grows."""
+    """Comparison of the signed checkpoints of one log with the tree while it grows."""
 
     def __init__(self, rows: LogQueries, *, older: Sequence[ArchivedCheckpoint]) -> None:
         self._rows = rows
@@ -71,11 +71,10 @@ class CheckpointComparison:
         self.count = 0
 
     def check_signatures(self, keys: Sequence[VerifierKey], *, stats: VerificationStats) -> Iterator[Finding]:
-        """Every stored checkpoint, newest first: signed by a trusted key, and its columns say what it says.
+        """Verify every stored checkpoint, newest first: signature by a trusted key, and columns equal to the note.
 
-        A key that signed a checkpoint together with a trusted one is trusted for the older ones: that is how keys are
-        changed. What was signed under the name of an earlier log, before an operator went on from a break, is counted
-        apart.
+        A key that signed a checkpoint together with a trusted key is trusted for older checkpoints, which follows key
+        rotations. Checkpoints of an earlier log, before an acknowledged break, are counted separately.
         """
         trusted = {key.public_key: key for key in keys}
         earlier = 0
@@ -111,7 +110,7 @@ class CheckpointComparison:
         yield from self._checked_older([VerifierKey("", public) for public in trusted])
 
     def _checked_older(self, trusted: Sequence[VerifierKey]) -> Iterator[Finding]:
-        """Keep those of the older heads that are of this log and signed."""
+        """Keep the archived checkpoints that belong to this log and have a valid signature."""
         for kept in self._kept:
             checkpoint = kept.checkpoint
             what = f"the older checkpoint of {checkpoint.size} {self._things}"
@@ -130,7 +129,7 @@ class CheckpointComparison:
         self._older.sort(key=lambda checkpoint: checkpoint.size)
 
     def compare_at(self, tree: CompactRange) -> Iterator[Finding]:
-        """Compare what was signed at the size that the tree has now."""
+        """Compare the checkpoints of the tree's current size with its root."""
         while self._ahead is not None and self._ahead[1] <= tree.size:
             checkpoint_id, size, root = self._ahead
             self._ahead = next(self._signed, None)
@@ -138,7 +137,7 @@ class CheckpointComparison:
             if bytes(root) == tree.root():
                 self._agreed = size
             elif not self._is_broken:
-                self._is_broken = True  # everything signed later is over the same leaf
+                self._is_broken = True  # all later checkpoints cover the same leaf
                 yield self._finding(
                     "root_differs",
                     f"the first {size} {self._things} are not the ones that checkpoint "
@@ -154,12 +153,12 @@ class CheckpointComparison:
                 )
 
     def report_unreached(self, tree: CompactRange) -> Iterator[Finding]:
-        """What was signed over more than there is."""
+        """Yield findings for checkpoints that cover more leaves than exist."""
         while self._ahead is not None:
             checkpoint_id, size, _ = self._ahead
             self._ahead = next(self._signed, None)
             self.count += 1
-            if self._ahead is None:  # the largest names what is missing
+            if self._ahead is None:  # only the largest checkpoint is reported
                 named = ids.public_id(ids.CHECKPOINT, checkpoint_id)
                 message = f"checkpoint {named} was signed over {size} {self._things}, and the log has {tree.size}"
                 yield self._finding("leaf_missing", message, sequence=tree.size)

@@ -1,7 +1,7 @@
-"""The instance's log from the inside: its leaves, its heads, and that every log it knows of is still there.
+"""Verification of the instance log: its leaves, its checkpoints, and the existence of every log that it contains.
 
-An entry is a tenant's signed checkpoint, word for word, and its hash stands in a tree that was signed. So an entry
-whose tenant is gone, or whose checkpoint is, tells what was taken out of the database.
+An entry is a tenant's signed checkpoint, byte for byte, and its hash is in a signed tree. An entry whose tenant or
+checkpoint is missing therefore shows what was deleted from the database.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SELECT q.id, EXISTS (SELECT FROM telemetry_checkpoint c WHERE c.id = q.id)
 
 @dataclass(slots=True)
 class _Known:
-    """What the log says of one tenant: its newest entry, and the entries whose checkpoints are gone."""
+    """Entries of one tenant: the newest one, and those whose checkpoints are missing."""
 
     newest: Checkpoint
     gone: list[tuple[int, Checkpoint]] = field(default_factory=list)
@@ -59,9 +59,9 @@ def verify_instance(
     stats: VerificationStats,
     watch: Callable[[], None] = lambda: None,
 ) -> Iterator[Finding]:
-    """Everything that does not hold. Belongs inside `instance_snapshot`.
+    """Yield every finding. Call it inside `instance_snapshot`.
 
-    The tenants' own logs are not looked into: `verify_log` does, and `newest_entry` hands it what this log says.
+    Does not verify the tenants' logs: `verify_log` does, and `newest_entry` provides what this log says about each.
     """
     comparison = CheckpointComparison(_ROWS, older=older)
     yield from comparison.check_signatures(keys, stats=stats)
@@ -88,23 +88,24 @@ def verify_instance(
 
 
 def newest_entry(tenant: Tenant, *, origin: str) -> ArchivedCheckpoint | None:
-    """What the instance's log says of the tenant's, to hold it to, if its newest checkpoint is one of `origin`.
+    """Return the tenant's newest entry in the instance log, to compare with its log, or None.
 
-    None as well where the entry is of an earlier log, from before a break was acknowledged. Belongs inside `snapshot`.
+    Returns None as well if the entry belongs to an earlier log, before an acknowledged break. Call it inside
+    `snapshot`.
     """
     entry = InstanceEntry.objects.filter(log_id=tenant.id).order_by("-index").first()
     try:
         note = SignedNote.parse(entry.note) if entry else None
         checkpoint = Checkpoint.parse(note.text) if note else None
     except MalformedText:
-        return None  # the instance's own verification names it
+        return None  # reported by the verification of the instance log
     if checkpoint is None or times_restored(checkpoint.origin) < times_restored(origin):
         return None
     return ArchivedCheckpoint(checkpoint, note)
 
 
 def _entry(row: Sequence[Any], known: dict[str, _Known]) -> Iterator[Finding]:
-    """One leaf and what it is the hash of."""
+    """Verify one leaf and its entry."""
     index, leaf, note, log_id, has_checkpoint = row
     if note is None:
         yield _wrong("entry_missing", "the leaf is there, and what it is the hash of is not", index)
@@ -129,7 +130,7 @@ def _entry(row: Sequence[Any], known: dict[str, _Known]) -> Iterator[Finding]:
 
 
 def _tenants(known: dict[str, _Known], stats: VerificationStats) -> Iterator[Finding]:
-    """Tenants that are gone, and checkpoints that are, but for those of logs that an operator went on from."""
+    """Yield missing tenants and missing checkpoints, except those of logs with an acknowledged break."""
     slugs = {ids.public_id(ids.TENANT, tenant.id): tenant.slug for tenant in Tenant.objects.all()}
     earlier = 0
     for name, seen in known.items():

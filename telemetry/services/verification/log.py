@@ -1,7 +1,7 @@
-"""The log of one tenant: every stored receipt against its leaf, all leaves against the tree, the tree against heads.
+"""Verification of one tenant's log: receipts against leaves, leaves against the tree, the tree against checkpoints.
 
-What is hashed into the tree are the leaves, so that one changed receipt is one finding; a leaf that was changed as well
-shows at the first head that was signed over it.
+The tree is built from the stored leaves, so that one changed receipt is one finding. A changed leaf is found at the
+first checkpoint that covers it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SELECT q.id FROM telemetry_sealqueueentry q
 
 @dataclass(slots=True)
 class VerificationStats:
-    """What was looked at."""
+    """Numbers of verified rows, signing keys, and notes for the reader."""
 
     sealed: int = 0
     waiting: int = 0
@@ -61,10 +61,10 @@ def verify_log(
     stats: VerificationStats,
     watch: Callable[[], None] = lambda: None,
 ) -> Iterator[Finding]:
-    """Everything that does not hold. Belongs inside `snapshot`.
+    """Yield every finding. Call it inside `snapshot`.
 
-    `keys` are trusted to sign; without any, those that the newest checkpoint names are, and `tally.notes` says so.
-    `older` are heads of this tenant that were kept elsewhere. `watch` is called for every receipt.
+    `keys` are trusted signers; if empty, the keys named by the newest checkpoint are trusted and `stats.notes` says so.
+    `older` are checkpoints of this tenant archived elsewhere. `watch` is called for every receipt.
     """
     rows = tenant_log_queries(tenant)
     comparison = CheckpointComparison(rows, older=older)
@@ -78,7 +78,7 @@ def verify_log(
         yield from _check_receipt(tenant, columns, value, sequence=index, receipt=receipt)
         if is_whole and index != tree.size:
             yield from _gap(tenant, tree.size, index)
-            is_whole = False  # no tree can be made of what follows
+            is_whole = False  # no tree can be built from the following leaves
         if is_whole:
             yield from nodes.check(tree.append(bytes(value)))
             yield from comparison.compare_at(tree)
@@ -99,7 +99,7 @@ def _gap(tenant: Tenant, expected: int, found: int) -> Iterator[Finding]:
 def _check_receipt(
     tenant: Tenant, columns: Sequence[Any], leaf: bytes, *, sequence: int, receipt: str
 ) -> Iterator[Finding]:
-    """One sealed receipt."""
+    """Verify one sealed receipt."""
     if columns[0] is None:
         message = "sealed, and not in the database any more"
         yield Finding(tenant.slug, "receipt_missing", message, sequence=sequence, receipt=receipt)
@@ -113,7 +113,7 @@ def _check_receipt(
 
 
 def _check_unsealed(tenant: Tenant, stats: VerificationStats, watch: Callable[[], None]) -> Iterator[Finding]:
-    """Receipts that wait, and those that would wait for ever."""
+    """Verify receipts that are not sealed: queued ones, and those that would never be sealed."""
     for is_queued, *columns in stream(_UNSEALED, [tenant.id]):
         watch()
         row = StoredReceipt(*columns)

@@ -1,4 +1,4 @@
-"""The kept nodes of a log against those that its leaves make."""
+"""Comparison of the stored nodes of a log with the nodes computed from its leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from telemetry.verification_findings import Finding
 
 
 class StoredNodes:
-    """The kept nodes of a log, each level read as the tree completes them."""
+    """The stored nodes of a log. Each level is read in step with the tree."""
 
     def __init__(self, rows: LogQueries) -> None:
         self._rows = rows
@@ -34,7 +34,7 @@ class StoredNodes:
                 )
 
     def report_extra_nodes(self) -> Iterator[Finding]:
-        """Nodes over leaves that are not there."""
+        """Yield findings for stored nodes whose leaves do not exist."""
         for level in sorted(self._levels) or [LEVELS_APART]:
             if (extra := self._next(level)) is not None:
                 first = extra[0] << level

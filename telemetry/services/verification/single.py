@@ -1,4 +1,4 @@
-"""One receipt against its digest and the signed log: what the button on its page does."""
+"""Verification of one receipt against its digest and the signed log, for the console."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threada_site.kernel.json.canonical import sha256_hex
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What holds. `place` is None while the receipt waits for its sealing."""
+    """Result of the verification. `place` is None if the receipt is not sealed yet."""
 
     sha256: str
     place: int | None = None
@@ -24,9 +24,9 @@ class Verified:
 
 
 def verify_receipt(receipt: Receipt) -> Verified:
-    """Hash the stored bytes, and prove them under the newest checkpoint and the keys that signed it.
+    """Hash the stored bytes and verify them under the newest checkpoint and its keys.
 
-    Raises `ReceiptDoesNotHold`, which says what does not.
+    Raises `ReceiptDoesNotHold` with the mismatch.
     """
     body = bytes(receipt.body)
     digest = sha256_hex(body)

@@ -17,9 +17,9 @@ ROWS_AT_ONCE: Final = 2_000
 
 @contextmanager
 def snapshot(tenant_id: uuid.UUID) -> Iterator[None]:
-    """A unit of work that sees everything as it was at one instant, whatever commits meanwhile.
+    """Open a unit of work that sees one consistent snapshot, regardless of later commits.
 
-    Inside a transaction that has begun (a test) it sees what that one sees.
+    Inside an open transaction (a test) it sees the same rows as that transaction.
     """
     with _one_instant(), unit_of_work(tenant_id):
         yield
@@ -27,7 +27,7 @@ def snapshot(tenant_id: uuid.UUID) -> Iterator[None]:
 
 @contextmanager
 def instance_snapshot() -> Iterator[None]:
-    """As `snapshot`, of the rows of all tenants and of the instance."""
+    """Open a snapshot of the rows of all tenants and of the instance."""
     with _one_instant(), platform_role():
         yield
 
@@ -43,7 +43,7 @@ def _one_instant() -> Iterator[None]:
 
 
 def stream(query: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    """The rows of a query, fetched as they are asked for; several streams may be read side by side."""
+    """Yield the rows of a query through a server-side cursor. Several streams can be open at once."""
     with connection.cursor():
         own = connection.connection
     with own.cursor(name=f"verify_{uuid.uuid4().hex}") as cursor:

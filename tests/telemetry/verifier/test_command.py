@@ -88,7 +88,7 @@ def test_help_says_how_and_what_for(tmp_path: Path) -> None:
         "--key KEY evidence.zip",
         "--proof",
         "--against",
-        "Exit status: 0 everything holds; 1",
+        "Exit status: 0 everything is verified; 1",
         "pip install",
     ):
         assert words in done.stdout
@@ -121,7 +121,7 @@ def test_wrong_use(run: Run, tmp_path: Path, log: Log) -> None:
         said = run(*arguments)  # type: ignore[arg-type]
         assert (said.code, said.out, said.err) == (2, "", f"threada_verify.py: {message}\n")
     said = run(e, key=None)
-    assert (said.code, "say with --key which key you trust" in said.err) == (2, True)
+    assert (said.code, "name the trusted key with --key" in said.err) == (2, True)
     for wrong in (KEY[:-1], KEY.replace("+", "+0", 1), "name", "a+b+c", "x" * 5000):
         said = run(e, key=wrong)
         assert (said.code, said.out) == (2, "")

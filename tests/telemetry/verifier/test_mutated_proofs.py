@@ -123,7 +123,7 @@ def accepted_by_the_verifier(text: str, receipt: bytes) -> bool:
     file = verifier()
     report = file.Report()
     try:
-        file.judge_proof(text, receipt, [THEIR_KEY], report)
+        file.check_proof(text, receipt, [THEIR_KEY], report)
     except (file.VerificationError, UnicodeEncodeError):
         return False
     return not report.number_of_findings
