@@ -1,4 +1,4 @@
-"""What the endpoints of the rulebook answer, as schemas for the OpenAPI document."""
+"""Response schemas of the endpoints of the rulebook, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAYBE_INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "format": "
 _SHA256: Final[dict[str, Any]] = {"type": "string", "description": "SHA-256 of its canonical JSON (RFC 8785)."}
 _NUMBER: Final[dict[str, Any]] = {"type": "integer", "minimum": 1}
 _OBJECTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "object"}}
-_IN_LISTS: Final = "Left out in lists."
+_IN_LISTS: Final = "Omitted in lists."
 
 WORKFLOW: Final = representation(
     "Workflow",
@@ -43,7 +43,7 @@ WORKFLOW_VERSION: Final = representation(
         "workflow_version_id": id_schema(ids.WORKFLOW_VERSION),
         "version": _NUMBER,
         "spec_sha256": _SHA256,
-        "revision": {**_MAYBE_TEXT, "description": "Of the files it was applied from."},
+        "revision": {**_MAYBE_TEXT, "description": "Revision of the files it was applied from."},
         "spec": {"type": "object", "description": _IN_LISTS},
         "created_by": _MAYBE_TEXT,
         "created_at": _INSTANT,
@@ -53,7 +53,7 @@ WORKFLOW_VERSION: Final = representation(
 CHANNEL: Final = representation("Channel", {"channel_id": SLUG, "name": _MAYBE_TEXT, "created_at": _INSTANT})
 _EMERGENCY: Final = {
     "type": ["object", "null"],
-    "description": "Put in force by one person alone; `open` until a second one confirms it. Null: it was not.",
+    "description": "Emergency publication by one person; `open` until a second person confirms it. Null: none.",
     "properties": {
         "status": {"enum": [status.value for status in EmergencyStatus]},
         "reason": _TEXT,
@@ -69,7 +69,7 @@ POLICY: Final = representation(
     "Policy",
     {
         "policy_id": SLUG,
-        "policy_version_id": {**_MAYBE_TEXT, "description": "The version in force; null: none is, so it denies."},
+        "policy_version_id": {**_MAYBE_TEXT, "description": "The version in force; null: none, so the policy denies."},
         "version": {"type": ["integer", "null"]},
         "published_at": _MAYBE_INSTANT,
         "emergency": _EMERGENCY,
@@ -85,10 +85,10 @@ POLICY_VERSION: Final = representation(
         "status": {"enum": [status.value for status in PolicyVersionStatus]},
         "in_force": {"type": "boolean"},
         "document_sha256": _SHA256,
-        "revision": {**_MAYBE_TEXT, "description": "Of the files it was applied from."},
+        "revision": {**_MAYBE_TEXT, "description": "Revision of the files it was applied from."},
         "document": {"type": "object", "description": _IN_LISTS},
         "created_by": _MAYBE_TEXT,
-        "written_by": {"type": "array", "items": _TEXT, "description": "Everybody who has made or edited it."},
+        "written_by": {"type": "array", "items": _TEXT, "description": "Principals who created or edited it."},
         "created_at": _INSTANT,
         "emergency": _EMERGENCY,
         "published_by": _MAYBE_TEXT,
@@ -111,10 +111,10 @@ VALIDATION: Final = representation(
         "workflows": {
             "type": "array",
             "items": _TEXT,
-            "description": "Workflows whose payloads the conditions were checked against: those its overlays reach.",
+            "description": "Workflows whose payload schemas the conditions were checked against.",
         },
         "errors": {**_OBJECTS, "description": "Pointers into the version's document."},
-        "warnings": {**_OBJECTS, "description": "Rules that never decide. They keep nothing from being published."},
+        "warnings": {**_OBJECTS, "description": "Rules that never decide. They do not prevent publication."},
     },
 )
 OVERLAY: Final = representation(
@@ -131,7 +131,7 @@ OVERLAY: Final = representation(
 )
 _ORIGIN: Final[dict[str, Any]] = {
     "policy_id": SLUG,
-    "policy_version_id": {**_MAYBE_TEXT, "description": "The version in force; null: none is, so it denies."},
+    "policy_version_id": {**_MAYBE_TEXT, "description": "The version in force; null: none, so the policy denies."},
     "version": {"type": ["integer", "null"]},
     "overlay_id": id_schema(ids.OVERLAY),
     "scope": SCOPE,
@@ -147,7 +147,7 @@ EFFECTIVE: Final = representation(
         "at": _INSTANT,
         "policies": {
             "type": "array",
-            "description": "The widest scope first. None at all, or one without a version: denied (`policy_missing`).",
+            "description": "Widest scope first. If empty, or if a version is null: denied (`policy_missing`).",
             "items": {
                 "type": "object",
                 "properties": {**_ORIGIN, "rules": _OBJECTS},
@@ -156,7 +156,7 @@ EFFECTIVE: Final = representation(
         },
         "rules": {
             "type": "array",
-            "description": "Every rule that is asked, as its document says it, the widest scope first.",
+            "description": "All evaluated rules as in their documents, widest scope first.",
             "items": {
                 "type": "object",
                 "properties": {
@@ -166,12 +166,12 @@ EFFECTIVE: Final = representation(
                     "reason": _TEXT,
                     "overridable": {"type": "boolean"},
                     "origin": {"type": "object", "properties": _ORIGIN, "required": [*_ORIGIN]},
-                    "overridden_by": {**_OBJECTS, "description": "Narrower rules that loosen it where both match."},
+                    "overridden_by": {**_OBJECTS, "description": "Narrower rules that override it if both match."},
                     "overrides_in_vain": {
                         "type": "array",
                         "items": _TEXT,
-                        "description": "Rules it names in `overrides` and does not loosen: they are not asked here, "
-                        "do not allow it, or are no wider.",
+                        "description": "Entries of `overrides` without effect: the rules are not evaluated here, "
+                        "not overridable, or not wider.",
                     },
                 },
                 "required": [
@@ -198,18 +198,21 @@ POLICY_DECISION: Final = representation(
         "outcome": {"enum": [effect.value for effect in Effect]},
         "reason_codes": {"type": "array", "items": _TEXT},
         "policy_version_id": {**_MAYBE_TEXT, "description": "The version whose rule decided."},
-        "matched": {**_OBJECTS, "description": "The rules that decided."},
-        "errors": {**_OBJECTS, "description": "Rules that failed; any of them denies."},
-        "versions": {**_OBJECTS, "description": "Every version that was asked, and where it is bound."},
+        "matched": {**_OBJECTS, "description": "The deciding rules."},
+        "errors": {**_OBJECTS, "description": "Rules that failed; one is enough to deny."},
+        "versions": {**_OBJECTS, "description": "Every evaluated version with its scope."},
         "list_versions": {"type": "object"},
         "approvals": {"type": ["object", "null"]},
         "trace": _OBJECTS,
-        "facts": {"type": "object", "description": "What the rules were asked about; lists by version alone."},
+        "facts": {
+            "type": "object",
+            "description": "Facts of the decision; lists by version only.",
+        },
         "facts_sha256": _SHA256,
         "explanation": {
             "type": "array",
             "items": _TEXT,
-            "description": "Why it was decided so, in sentences; the outcome first.",
+            "description": "Explanation in sentences, outcome first.",
         },
         "engine": _TEXT,
         "duration_us": {"type": "integer"},

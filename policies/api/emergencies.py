@@ -1,4 +1,4 @@
-"""Emergency publications through the API: what a second person does about them."""
+"""Endpoints to confirm or end an emergency publication."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ConfirmEmergency(TenantView):
 
     @operation(
         "confirmEmergency",
-        "Agree, as a second person, with a version published in an emergency",
+        "Confirm an emergency publication as a second person",
         tag="Policies",
         body=EMPTY,
         answers={200: POLICY_VERSION},
@@ -32,7 +32,7 @@ class ConfirmEmergency(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """It stays in force like any other from then on. Who published it cannot confirm it."""
+        """The version stays in force. The publisher cannot confirm it."""
         EMPTY.check(request.data)
         emergency = _emergency(self, request, policy_id, version)
         return answer_version(confirm_emergency(emergency, ctx=request.auth).version)
@@ -43,7 +43,7 @@ class EndEmergency(TenantView):
 
     @operation(
         "endEmergency",
-        "Take back a version published in an emergency",
+        "End an emergency publication",
         tag="Policies",
         body=EMPTY,
         answers={200: POLICY_VERSION},
@@ -52,8 +52,8 @@ class EndEmergency(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """The version is retired and the one before is in force again, as when its time is over. Open steps that it
-        asked for are decided anew."""
+        """The version is retired and the previous version is put back in force, as at the end of the time box. Open
+        steps of the version are re-evaluated."""
         EMPTY.check(request.data)
         emergency = _emergency(self, request, policy_id, version)
         return answer_version(end_emergency(emergency, ctx=request.auth).version)

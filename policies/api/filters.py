@@ -1,4 +1,4 @@
-"""Query parameters of the rulebook's lists."""
+"""Query parameters of the lists of the rulebook."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from threada_site.kernel import clock
 
 
 class PolicyVersionFilters(CreatedWindow):
-    """Filters of one policy's versions."""
+    """Filters of the versions of a policy."""
 
     status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in PolicyVersionStatus])
 
 
 class OverlayFilters(CreatedWindow):
-    """Filters of overlays. `workflow_id`, `channel_id` and `group_id` find those of exactly that scope."""
+    """Filters of overlays. `workflow_id`, `channel_id` and `group_id` match exactly that scope."""
 
     policy_id = SlugFilter(field_name="policy__slug")
     workflow_id = SlugFilter(method="filter_scope")
@@ -32,12 +32,12 @@ class OverlayFilters(CreatedWindow):
 
 
 class EffectiveFilters(django_filters.FilterSet):
-    """Which work items are meant: those of a workflow; of a channel and for requesters of groups, where named."""
+    """Parameters of effective rules: workflow, and optional channel and groups of the requester."""
 
     workflow_id = SlugFilter(required=True)
     channel_id = SlugFilter()
     group_id = django_filters.CharFilter(
-        max_length=1000, label="The requester's groups, with a comma between them; absent: none."
+        max_length=1000, label="Groups of the requester, separated by commas; absent: none."
     )
     at = InstantFilter(label="When; absent: now.")
 
@@ -53,7 +53,7 @@ class EffectiveFilters(django_filters.FilterSet):
 
 
 def groups_named(text: str | None) -> list[str]:
-    """The groups in a query parameter, each once."""
+    """Return the groups in a query parameter, without duplicates."""
     return list(dict.fromkeys(name for name in (text or "").split(",") if name))
 
 
@@ -72,7 +72,7 @@ class ShadowFilters(CreatedWindow):
 
 
 class ReportFilters(django_filters.FilterSet):
-    """In which form a report is wanted."""
+    """Format of a report."""
 
     format = django_filters.ChoiceFilter(
         choices=[("json", "json"), ("html", "html")], method="filter_nothing", label="`json` unless said."

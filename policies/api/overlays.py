@@ -1,4 +1,4 @@
-"""`/overlays`, `/policies/effective` and `/policy-decisions`: where policies apply, and what they decided."""
+"""Endpoints `/overlays`, `/policies/effective` and `/policy-decisions`."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from threada_site.kernel.errors import FieldError
 
 
 class Overlays(TenantView):
-    """Binding a policy changes what is decided as much as publishing it does, so it needs the same scope."""
+    """Changing overlays changes decisions like publishing does, so it needs the same scope."""
 
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.POLICIES_PUBLISH}
 
     @operation(
         "listOverlays",
-        "List where policies apply",
+        "List overlays",
         tag="Policies",
         answers={200: page_of(OVERLAY)},
         filters=OverlayFilters,
@@ -46,7 +46,7 @@ class Overlays(TenantView):
 
     @operation(
         "addOverlay",
-        "Have a policy apply somewhere",
+        "Create an overlay",
         tag="Policies",
         body=ADD_OVERLAY,
         answers={200: OVERLAY, 201: OVERLAY},
@@ -61,8 +61,8 @@ class Overlays(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """It counts from the next decision on, within its window. Where the policy is bound to that scope already, its
-        window becomes the one sent (200). A policy without a version in force denies wherever it applies."""
+        """Binds a policy to a scope from the next decision on, within the time window. If the binding exists, its time
+        window is replaced (200). A policy without a version in force denies everything in its scopes."""
         body = ADD_OVERLAY.check(request.data)
         if selectors.policy_by_slug(body["policy_id"], ctx=request.auth) is None:
             unknown = FieldError("/policy_id", f"{body['policy_id']} names no policy", "unknown")
@@ -76,7 +76,7 @@ class Overlays(TenantView):
 class OverlayDetail(TenantView):
     scopes: ClassVar = {"DELETE": Scope.POLICIES_PUBLISH}
 
-    @operation("removeOverlay", "Have a policy no longer apply somewhere", tag="Policies", answers={204: None})
+    @operation("removeOverlay", "Remove an overlay", tag="Policies", answers={204: None})
     def delete(self, request: Any, overlay_id: str) -> Response:
         overlay = selectors.overlays(request.auth).filter(id=path_id(ids.OVERLAY, overlay_id)).first()
         if overlay is None:
@@ -90,15 +90,15 @@ class EffectivePolicies(TenantView):
 
     @operation(
         "readEffectivePolicies",
-        "Which rules decide about the work items of a workflow?",
+        "List the effective rules for the work items of a workflow",
         tag="Policies",
         answers={200: EFFECTIVE},
         filters=EffectiveFilters,
         reasons=("unknown_workflow", "unknown_channel", "unknown_group"),
     )
     def get(self, request: Any) -> Response:
-        """Each rule with where it comes from and which narrower rules loosen it where both match. Rules bound to groups
-        are told for the groups of the requester that are named, windows as they hold at the instant asked about."""
+        """Each rule has its origin and the narrower rules that override it if both match. Pass the groups of the
+        requester to include rules bound to groups, and an instant to select time windows."""
         rows = apply_filters(EffectiveFilters, selectors.overlays(request.auth), request)
         workflow, channel = request.query_params["workflow_id"], request.query_params.get("channel_id") or None
         if selectors.workflow_by_slug(workflow, ctx=request.auth) is None:
@@ -119,12 +119,12 @@ class PolicyDecisionDetail(TenantView):
 
     @operation(
         "readPolicyDecision",
-        "Read a decision of the policies",
+        "Read a policy decision",
         tag="Policies",
         answers={200: POLICY_DECISION},
     )
     def get(self, request: Any, policy_decision_id: str) -> Response:
-        """Everything it was taken on, so that it can be understood and repeated."""
+        """Contains everything needed to understand and repeat the decision."""
         decision = selectors.decision_for(path_id(ids.POLICY_DECISION, policy_decision_id), ctx=request.auth)
         if decision is None:
             raise errors.NotFound

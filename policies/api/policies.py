@@ -1,4 +1,4 @@
-"""`/policies` and their versions: drafting, checking, publishing, retiring."""
+"""Endpoints `/policies` and their versions: draft, validate, publish, retire."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ class Policies(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """Send the policy as JSON in `document`, or as YAML text in `source`. `policy_id` may be left out where the
-        document names its id. Nothing is in force until a version is published and bound by an overlay."""
+        """Send the policy as JSON in `document`, or as YAML text in `source`. `policy_id` is optional if the document
+        contains its id. Nothing is in force until a version is published and bound by an overlay."""
         body = CREATE_POLICY.check(request.data)
         sent = sent_policy(body)
         slug = body.get("policy_id", sent.named_id)
         if slug is None:
-            missing = FieldError("/policy_id", "is required, unless the document names its id", "required")
+            missing = FieldError("/policy_id", "is required unless the document contains its id", "required")
             raise errors.InvalidRequest("Name the policy.", errors=[missing])
         with sent.located():
             result = draft_policy_version(slug, sent.value, ctx=request.auth)
         if not result.is_new or result.row.number != 1:
-            raise errors.Conflict(f"There is a policy {slug}. Add a version to it, or choose another id.")
+            raise errors.Conflict(f"The policy {slug} exists. Add a version to it, or choose another id.")
         return answer_version(result.row, status=201, location=True)
 
 
@@ -113,7 +113,7 @@ class PolicyVersions(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str) -> Response:
-        """Where a draft or the version in force says exactly this already, that one is answered (200)."""
+        """If a draft or the version in force has the same contents, that version is returned (200)."""
         sent = sent_policy(SEND_DOCUMENT.check(request.data))
         policy = _policy(request, policy_id)
         with sent.located():
@@ -147,7 +147,7 @@ class PolicyVersionDetail(TenantView):
         headers=("ETag",),
     )
     def patch(self, request: Any, policy_id: str, version: str) -> Response:
-        """Needs `If-Match`, so that nobody overwrites what they have not read."""
+        """Requires `If-Match`, to prevent lost updates."""
         sent = sent_policy(SEND_DOCUMENT.check(request.data))
         draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
         check_if_match(request, _etag(draft), required=True)
@@ -161,7 +161,7 @@ class ValidatePolicyVersion(TenantView):
 
     @operation(
         "validatePolicyVersion",
-        "Would this version pass, were it published now?",
+        "Dry-run the publication checks on a version",
         tag="Policies",
         body=EMPTY,
         answers={200: VALIDATION},
@@ -169,7 +169,7 @@ class ValidatePolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Checks the conditions against the payloads of every workflow the overlays reach, and runs the tests."""
+        """Checks the conditions against the payload schemas of the workflows in scope, and runs the tests."""
         EMPTY.check(request.data)
         found = version_asked(self, request, policy_id, version)
         validation = validate_policy(found.document, policy=found.policy, ctx=request.auth)
@@ -181,7 +181,7 @@ class PublishPolicyVersion(TenantView):
 
     @operation(
         "publishPolicyVersion",
-        "Put a draft in force",
+        "Publish a draft",
         tag="Policies",
         body=PUBLISH_VERSION,
         answers={200: PUBLISHED_VERSION},
@@ -199,10 +199,10 @@ class PublishPolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Send `If-Match` to publish exactly what was read. The version in force before is not retired: open steps that
-        it asked for keep it, unless `applies_to_open` has them decided anew. Where the tenant requires four eyes, who
-        wrote the draft cannot publish it, and a finished replay of it has to show what it changes; with `emergency` one
-        person can, until its time is over or a second person has confirmed it."""
+        """Send `If-Match` to publish exactly what was read. The previous version is not retired: its open steps keep it
+        unless `applies_to_open` re-evaluates them. If the tenant requires four eyes, writers of the draft cannot
+        publish it, and a finished replay of it is required; with `emergency` one person can publish it until the time
+        box ends or a second person confirms it."""
         body = PUBLISH_VERSION.check(request.data)
         found = version_asked(self, request, policy_id, version)
         locked_policy_of(found, ctx=request.auth)
@@ -225,7 +225,7 @@ class RetirePolicyVersion(TenantView):
 
     @operation(
         "retirePolicyVersion",
-        "Take a version out for good",
+        "Retire a version",
         tag="Policies",
         body=EMPTY,
         answers={200: POLICY_VERSION},
@@ -234,8 +234,7 @@ class RetirePolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Open steps that it asked for are decided anew. If it was in force, the policy denies until another version is
-        published."""
+        """Its open steps are re-evaluated. If it was in force, the policy denies until another version is published."""
         EMPTY.check(request.data)
         found = version_asked(self, request, policy_id, version)
         return answer_version(retire_policy_version(found, ctx=request.auth))

@@ -1,4 +1,4 @@
-"""`…/replay` and `/policy-replays`: what another version would have decided about the history."""
+"""Endpoints `…/replay` and `/policy-replays`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ReplayPolicyVersion(TenantView):
 
     @operation(
         "replayPolicyVersion",
-        "What would this version have decided about the history?",
+        "Replay recorded decisions with this version",
         tag="Policies",
         body=REPLAY,
         answers={202: POLICY_REPLAY},
@@ -48,9 +48,9 @@ class ReplayPolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """A job compares what this version would have decided about the recorded facts with what the version in force
-        would have, or (`against: recorded`) with what was decided. Read the replay until it is `finished`. With
-        `scopes`, the policy is taken to apply there instead of where it does."""
+        """A job evaluates this version on recorded facts and compares the result with that of the version in force, or
+        (`against: recorded`) with the recorded decisions. Poll the replay until it is `finished`. `scopes` replaces
+        the scopes of the policy."""
         body = REPLAY.check(request.data)
         found = found_version(self, request, policy_id, version)
         replay = request_replay(found, _asked(body), ctx=request.auth)
@@ -79,7 +79,7 @@ class PolicyReplayDetail(TenantView):
 
     @operation(
         "readPolicyReplay",
-        "Read a replay: how far it is, and what it has found",
+        "Read a replay with its progress and results",
         tag="Policies",
         answers={200: POLICY_REPLAY},
         headers=("Retry-After",),
@@ -95,14 +95,13 @@ class PolicyReplayReport(TenantView):
 
     @operation(
         "downloadPolicyReplayReport",
-        "Download what a replay has found",
+        "Download the report of a replay",
         tag="Policies",
         answers={200: REPLAY_REPORT},
         filters=ReportFilters,
     )
     def get(self, request: Any, policy_replay_id: str) -> HttpResponseBase:
-        """As JSON, with every decision that would be different and every one that cannot be replayed; with
-        `format=html`, as a page with a diagram, for people."""
+        """JSON with every flip and every decision that is not replayable; `format=html` gives a page with a diagram."""
         require(request.auth, Scope.WORKITEMS_READ)
         replay = _found(self, request, policy_replay_id)
         apply_filters(ReportFilters, PolicyReplay.objects.none(), request)
@@ -114,7 +113,7 @@ class CancelPolicyReplay(TenantView):
 
     @operation(
         "cancelPolicyReplay",
-        "Stop a replay where it is",
+        "Cancel a replay",
         tag="Policies",
         body=EMPTY,
         answers={200: POLICY_REPLAY},
@@ -133,7 +132,7 @@ class ResumePolicyReplay(TenantView):
 
     @operation(
         "resumePolicyReplay",
-        "Go on with a replay that was cancelled or failed",
+        "Resume a replay that was cancelled or failed",
         tag="Policies",
         body=EMPTY,
         answers={202: POLICY_REPLAY},
@@ -142,7 +141,7 @@ class ResumePolicyReplay(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_replay_id: str) -> Response:
-        """From where it was: nothing is counted twice."""
+        """Continues at the last position; nothing is counted twice."""
         EMPTY.check(request.data)
         replay = _found(self, request, policy_replay_id, for_update=True)
         resume_replay(replay, ctx=request.auth)
@@ -150,7 +149,7 @@ class ResumePolicyReplay(TenantView):
 
 
 def report_of(replay: PolicyReplay, form: str) -> HttpResponseBase:
-    """The report as a download."""
+    """Return the report as a download."""
     headers = {
         "Content-Disposition": f'attachment; filename="{replay.public_id}.{form}"',
         "Cache-Control": "private, no-store",
@@ -181,7 +180,7 @@ def _instant(body: dict[str, Any], field: str) -> datetime | None:
 
 
 def _answer(replay: PolicyReplay, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """The replay; while it runs, with the time after which to ask again."""
+    """Return the replay, with `Retry-After` while it runs."""
     waits = ReplayStatus(replay.status) in (ReplayStatus.REQUESTED, ReplayStatus.RUNNING)
     retry = {"Retry-After": "1"} if waits else {}
     return Response(represent_replay(replay), status=status, headers={**(headers or {}), **retry})

@@ -1,4 +1,4 @@
-"""How the rulebook looks in answers."""
+"""API representations of the rulebook."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from threada_site.personal_data.erasable_fields import is_erased
 
 
 def represent_workflow(workflow: Workflow, *, whole: bool = False) -> dict[str, Any]:
-    """A workflow by its current version; its spec only where it is asked for alone."""
+    """Return a workflow with its current version; `whole` includes the spec."""
     version = workflow.current_version
     assert version is not None  # noqa: S101 - selectors leave out workflows without one
     return {
@@ -34,7 +34,7 @@ def represent_workflow(workflow: Workflow, *, whole: bool = False) -> dict[str, 
 
 
 def represent_workflow_version(version: WorkflowVersion, *, whole: bool = False) -> dict[str, Any]:
-    """One version; its spec only where it is asked for alone."""
+    """Return a workflow version; `whole` includes the spec."""
     return {
         "workflow_id": version.workflow.slug,
         "workflow_version_id": version.public_id,
@@ -48,12 +48,12 @@ def represent_workflow_version(version: WorkflowVersion, *, whole: bool = False)
 
 
 def represent_channel(channel: Channel) -> dict[str, Any]:
-    """A channel."""
+    """Return a channel."""
     return {"channel_id": channel.slug, "name": channel.name or None, "created_at": rfc3339(channel.created_at)}
 
 
 def represent_policy(policy: Policy) -> dict[str, Any]:
-    """A policy by its version in force, if one is."""
+    """Return a policy with its version in force, if any."""
     version = policy.in_force
     return {
         "policy_id": policy.slug,
@@ -66,7 +66,7 @@ def represent_policy(policy: Policy) -> dict[str, Any]:
 
 
 def represent_policy_version(version: PolicyVersion, *, whole: bool = False) -> dict[str, Any]:
-    """One version; its document only where it is asked for alone."""
+    """Return a policy version; `whole` includes the document."""
     return {
         "policy_id": version.policy.slug,
         "policy_version_id": version.public_id,
@@ -88,7 +88,7 @@ def represent_policy_version(version: PolicyVersion, *, whole: bool = False) -> 
 
 
 def represent_validation(version: PolicyVersion, validation: Validation) -> dict[str, Any]:
-    """What a check of a version found."""
+    """Return the result of a validation."""
     return {
         "policy_version_id": version.public_id,
         "valid": not validation.errors,
@@ -99,7 +99,7 @@ def represent_validation(version: PolicyVersion, validation: Validation) -> dict
 
 
 def represent_overlay(overlay: Overlay) -> dict[str, Any]:
-    """An overlay."""
+    """Return an overlay."""
     return {
         "overlay_id": overlay.public_id,
         "policy_id": overlay.policy.slug,
@@ -111,7 +111,7 @@ def represent_overlay(overlay: Overlay) -> dict[str, Any]:
 
 
 def represent_effective(bindings: Sequence[Binding]) -> dict[str, Any]:
-    """What holds together: the versions in force by overlay, and every rule with its origin."""
+    """Return the effective versions by overlay, and every rule with its origin."""
     return {
         "policies": [
             {**_origin(binding), "rules": list(binding.rules)}
@@ -145,7 +145,7 @@ def _origin(binding: Binding) -> dict[str, Any]:
 
 
 def represent_decision(decision: PolicyDecision) -> dict[str, Any]:
-    """One evaluation, whole, and in sentences."""
+    """Return a complete decision with its explanation."""
     return {
         "policy_decision_id": decision.public_id,
         "work_item_id": ids.public_id(ids.WORK_ITEM, decision.work_item_id),

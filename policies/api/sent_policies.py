@@ -1,4 +1,4 @@
-"""Policies as requests carry them: JSON in `document`, or YAML or JSON text in `source`."""
+"""Policies in request bodies: JSON in `document`, or YAML or JSON text in `source`."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from threada_site.kernel.errors import (
 
 @dataclass(frozen=True, slots=True)
 class SentPolicy:
-    """What was sent, as a JSON value. `text` is None where it was sent as JSON."""
+    """A policy in a request, as a JSON value. `text` is None if it was sent as JSON."""
 
     value: Any
     text: Document | None = None
 
     @property
     def named_id(self) -> str | None:
-        """The id that a whole document names."""
+        """Return the id in a whole document, else None."""
         name = self.value.get("id") if isinstance(self.value, Mapping) else None
         return name if isinstance(name, str) else None
 
     @contextmanager
     def located(self) -> Iterator[None]:
-        """Have refusals of the document point into the body, and say line and column where it was sent as text."""
+        """Map pointers of errors to the request body, and add line and column if it was sent as text."""
         try:
             yield
         except (PolicyDocumentInvalid, PolicyTestsFailed) as error:
@@ -53,11 +53,11 @@ class SentPolicy:
 
 
 def sent_policy(body: Mapping[str, Any]) -> SentPolicy:
-    """The policy in a body that has either `document` or `source`. Raises `InvalidRequest`, `DocumentInvalid`."""
+    """Return the policy in `document` or `source`. Raises `InvalidRequest`, `DocumentInvalid`."""
     if ("document" in body) == ("source" in body):
         raise InvalidRequest(
-            "Send the policy either as document or as source.",
-            errors=[FieldError("/document", "is required, unless source is sent", "required")],
+            "Send the policy as document or as source, not both.",
+            errors=[FieldError("/document", "is required unless source is sent", "required")],
         )
     if "document" in body:
         return SentPolicy(body["document"])
@@ -75,7 +75,7 @@ def sent_policy(body: Mapping[str, Any]) -> SentPolicy:
 
 
 def sent_emergency(body: Mapping[str, Any]) -> Emergency | None:
-    """The emergency that a publication claims. Raises `InvalidRequest` for a time box that is none."""
+    """Return the emergency parameters of a publication, if any. Raises `InvalidRequest` for an invalid time box."""
     sent = body.get("emergency")
     if sent is None:
         return None

@@ -1,4 +1,4 @@
-"""`…/shadow` and `/policy-shadows`: what a version would decide about live cases, without deciding."""
+"""Endpoints `…/shadow` and `/policy-shadows`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ShadowPolicyVersion(TenantView):
 
     @operation(
         "shadowPolicyVersion",
-        "Compare this version with live decisions, without enforcing it",
+        "Compare this version with live decisions without enforcing it",
         tag="Policies",
         body=SHADOW,
         answers={201: POLICY_SHADOW},
@@ -43,8 +43,8 @@ class ShadowPolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Every decision of its policy is compared once it is taken, with what this version would have decided on the
-        same facts. The live check does not wait for it and does not know of it. It ends by itself at `ends_at`."""
+        """Every live decision of the policy is compared afterwards with the answer of this version on the same facts.
+        Live checks are not delayed. The shadow ends automatically at `ends_at`."""
         body = SHADOW.check(request.data)
         found = found_version(self, request, policy_id, version)
         shadow = start_shadow(found, ends_at=_instant(body["ends_at"]), ctx=request.auth)
@@ -72,9 +72,7 @@ class PolicyShadows(TenantView):
 class PolicyShadowDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
-    @operation(
-        "readPolicyShadow", "Read a shadow: what it has found so far", tag="Policies", answers={200: POLICY_SHADOW}
-    )
+    @operation("readPolicyShadow", "Read a shadow with its results", tag="Policies", answers={200: POLICY_SHADOW})
     def get(self, request: Any, policy_shadow_id: str) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
         return Response(represent_shadow(_found(self, request, policy_shadow_id)))
@@ -85,7 +83,7 @@ class EndPolicyShadow(TenantView):
 
     @operation(
         "endPolicyShadow",
-        "End a shadow before its time",
+        "End a shadow",
         tag="Policies",
         body=EMPTY,
         answers={200: POLICY_SHADOW},

@@ -1,4 +1,4 @@
-"""Request shapes of the rulebook. What a document means is read by the pure files; here is its outline."""
+"""Request schemas of the rulebook. Documents are validated by their parsers; these schemas give the outline."""
 
 from __future__ import annotations
 
@@ -62,8 +62,11 @@ _PAYMENTS: Final = {
     ]
 }
 _DOCUMENT: Final = {
-    "document": {"type": "object", "description": "A policy as JSON: `kind: Policy` with its head, or its spec alone."},
-    "source": {"type": "string", "minLength": 1, "description": "The same as YAML or JSON text."},
+    "document": {
+        "type": "object",
+        "description": "A policy as JSON: whole (`kind: Policy`) or a bare spec.",
+    },
+    "source": {"type": "string", "minLength": 1, "description": "The policy as YAML or JSON text."},
 }
 
 CREATE_WORKFLOW: Final = shape(
@@ -86,17 +89,17 @@ PUBLISH_VERSION: Final = shape(
         "applies_to_open": {
             "type": "boolean",
             "default": False,
-            "description": "Also decide open steps anew that an earlier version of this policy asked for.",
+            "description": "Also re-evaluate open steps of earlier versions of this policy.",
         },
         "emergency": {
             "type": "object",
             "properties": {
                 "reason": {"type": "string", "minLength": 1, "maxLength": MAX_REASON},
-                "lasts": {"type": "string", "description": "PT5M to P7D: how long one person is enough."},
+                "lasts": {"type": "string", "description": "Time box, PT5M to P7D."},
             },
             "required": ["reason", "lasts"],
             "additionalProperties": False,
-            "description": "Publish it alone. The version before comes back unless a second person confirms in time.",
+            "description": "Publish as one person. Unless confirmed in time, the previous version returns.",
         },
     },
     example={"applies_to_open": False},
@@ -107,14 +110,14 @@ SCOPE: Final[dict[str, Any]] = {
     "additionalProperties": False,
     "minProperties": 1,
     "maxProperties": 1,
-    "description": f"Exactly one of {', '.join(SCOPE_KINDS)}; a group means whom the work item is for.",
+    "description": f"Exactly one of {', '.join(SCOPE_KINDS)}; a group is a group of the requester.",
 }
 ADD_OVERLAY: Final = shape(
     {
         "policy_id": SLUG,
         "scope": SCOPE,
-        "starts_at": {**_INSTANT, "description": "From then on, RFC 3339 with its offset; absent: always."},
-        "ends_at": {**_INSTANT, "description": "Until just before then; absent: for ever."},
+        "starts_at": {**_INSTANT, "description": "Start, inclusive, RFC 3339 with offset; absent: no start."},
+        "ends_at": {**_INSTANT, "description": "End, exclusive; absent: no end."},
     },
     required=("policy_id", "scope"),
     example={

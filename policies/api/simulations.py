@@ -1,4 +1,4 @@
-"""`…/simulate`: asking a version that need not be in force."""
+"""Endpoint `…/simulate`: evaluation of a version, in force or not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SimulatePolicyVersion(TenantView):
 
     @operation(
         "simulatePolicyVersion",
-        "What would this version say, were it in force?",
+        "Simulate this version on one set of facts",
         tag="Policies",
         body=SIMULATE,
         answers={200: SIMULATION},
@@ -40,15 +40,15 @@ class SimulatePolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Asks as the live check does, together with every other policy that applies, and keeps nothing. What intake or
-        execute would refuse before any policy is asked is refused here too."""
+        """Evaluates like the live check, together with every other policy that applies, and stores nothing. Requests
+        that intake or execute refuse earlier are refused here too."""
         body = SIMULATE.check(request.data)
         found = found_version(self, request, policy_id, version)
         return Response(simulate(candidate_version(found), body["facts"], ctx=request.auth).as_json())
 
 
 def found_version(view: TenantView, request: Any, policy_id: str, name: str) -> PolicyVersion:
-    """The version that a path names. Raises `NotFound`."""
+    """Return the version in the path. Raises `NotFound`."""
     policy = selectors.policy_by_slug(path_slug(policy_id), ctx=request.auth)
     version = selectors.policy_version_named(policy, name) if policy else None
     if version is None:

@@ -1,4 +1,4 @@
-"""What simulations, replays and shadows answer, as schemas for the OpenAPI document."""
+"""Response schemas of simulations, replays and shadows, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _OBJECTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "object"}}
 _ANSWER: Final[dict[str, Any]] = {
     "outcome": {"enum": [effect.value for effect in Effect]},
     "reason_codes": {"type": "array", "items": _TEXT},
-    "errors": {**_OBJECTS, "description": "Rules that failed; any of them denies."},
-    "trace": {**_OBJECTS, "description": "Which rules were looked at, and which held, failed or were loosened."},
+    "errors": {**_OBJECTS, "description": "Rules that failed; one is enough to deny."},
+    "trace": {**_OBJECTS, "description": "Evaluated, matched, failed and overridden rules."},
 }
 SIMULATION: Final = representation(
     "PolicySimulation",
@@ -31,19 +31,19 @@ SIMULATION: Final = representation(
         **_ANSWER,
         "applies": {
             "type": "boolean",
-            "description": "Whether an overlay brings the policy to bear there. If not, the outcome is the one without "
+            "description": "True if an overlay binds the policy to the case. If not, the outcome is the one without "
             "it.",
         },
-        "matched": {**_OBJECTS, "description": "The rules that decide."},
-        "approvals": {"type": ["object", "null"], "description": "Who has to agree."},
-        "versions": {**_OBJECTS, "description": "What was asked, and where each is bound."},
+        "matched": {**_OBJECTS, "description": "The deciding rules."},
+        "approvals": {"type": ["object", "null"], "description": "The required approvals."},
+        "versions": {**_OBJECTS, "description": "Evaluated versions with their scopes."},
         "alone": {
             "type": "object",
-            "description": "What this version says with no other policy beside it.",
+            "description": "The answer of this version without other policies.",
             "properties": _ANSWER,
             "required": list(_ANSWER),
         },
-        "facts": {"type": "object", "description": "All facts that were asked about, defaults included."},
+        "facts": {"type": "object", "description": "All facts, defaults included."},
         "engine": _TEXT,
         "duration_us": {"type": "integer"},
     },
@@ -61,23 +61,23 @@ POLICY_REPLAY: Final = representation(
     {
         "policy_replay_id": id_schema(ids.POLICY_REPLAY),
         "policy_id": SLUG,
-        "policy_version_id": {**_MAYBE_TEXT, "description": "Null where a document was replayed that is not stored."},
+        "policy_version_id": {**_MAYBE_TEXT, "description": "Null if the replayed document is not stored."},
         "document_sha256": _SHA256,
         "scopes": {"type": ["array", "null"], "items": SCOPE},
         "against": {"enum": [entry.value for entry in Against]},
-        "baseline_version_id": {**_MAYBE_TEXT, "description": "What it is compared with; null: with what was decided."},
+        "baseline_version_id": {**_MAYBE_TEXT, "description": "The baseline; null: the recorded decisions."},
         "created_after": _INSTANT,
         "created_before": _INSTANT,
         "status": {"enum": [status.value for status in ReplayStatus]},
         "percent": {"type": "integer", "minimum": 0, "maximum": 100},
-        "replayed": {"type": "integer", "description": "Decisions that were taken again."},
-        "flipped": {"type": "integer", "description": "Those of another effect, or for other reasons."},
-        "not_replayable": {"type": "integer", "description": "Those whose record does not suffice. Never guessed."},
+        "replayed": {"type": "integer", "description": "Decisions that were replayed."},
+        "flipped": {"type": "integer", "description": "Decisions with another effect or other reasons."},
+        "not_replayable": {"type": "integer", "description": "Decisions whose record is incomplete. Never guessed."},
         "summary": {
             "type": "object",
             "description": "Empty until the first decisions are replayed.",
             "properties": {
-                "outcomes": {**_COUNTS_BY_NAME, "description": "Effect before → effect after → how many."},
+                "outcomes": {**_COUNTS_BY_NAME, "description": "Effect before → effect after → count."},
                 "flips": {
                     "type": "array",
                     "items": {
@@ -93,7 +93,7 @@ POLICY_REPLAY: Final = representation(
                 "other_flips": {"type": "integer"},
                 "approvals": {
                     "type": "object",
-                    "description": "Cases in which people are asked now, no longer, or others or more of them.",
+                    "description": "Cases in which an approval appears, vanishes or changes.",
                     "additionalProperties": {"type": "integer"},
                 },
                 "people": {"type": "object", "additionalProperties": {"type": "integer"}},
@@ -116,10 +116,10 @@ POLICY_SHADOW: Final = representation(
         "policy_version_id": id_schema(ids.POLICY_VERSION),
         "document_sha256": _SHA256,
         "status": {"enum": [status.value for status in ShadowStatus]},
-        "compared": {"type": "integer", "description": "Live decisions that it was compared with."},
-        "flipped": {"type": "integer", "description": "Those it would have taken otherwise, or for other reasons."},
-        "not_replayable": {"type": "integer", "description": "Those whose facts do not suffice for it."},
-        "failed": {"type": "integer", "description": "Comparisons that broke. What was decided stands."},
+        "compared": {"type": "integer", "description": "Compared live decisions."},
+        "flipped": {"type": "integer", "description": "Decisions with another effect or other reasons."},
+        "not_replayable": {"type": "integer", "description": "Decisions whose record is incomplete."},
+        "failed": {"type": "integer", "description": "Comparisons that failed. The live decisions are unaffected."},
         "summary": POLICY_REPLAY.schema["properties"]["summary"],
         "started_by": _MAYBE_TEXT,
         "created_at": _INSTANT,
@@ -132,8 +132,14 @@ REPLAY_REPORT: Final = representation(
     {
         **POLICY_REPLAY.schema["properties"],
         "document": {"type": "object"},
-        "flips": {**_OBJECTS, "description": "Every decision that would be different."},
-        "other_approvals": {**_OBJECTS, "description": "Decisions alike in effect and reasons that ask others."},
-        "not_replayable_decisions": {**_OBJECTS, "description": "Every decision that cannot be replayed, and why."},
+        "flips": {**_OBJECTS, "description": "Every decision with another effect or other reasons."},
+        "other_approvals": {
+            **_OBJECTS,
+            "description": "Other decisions whose approval changes.",
+        },
+        "not_replayable_decisions": {
+            **_OBJECTS,
+            "description": "Decisions that are not replayable, with reason.",
+        },
     },
 )

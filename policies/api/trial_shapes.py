@@ -1,4 +1,4 @@
-"""Request shapes of simulations, replays and shadows."""
+"""Request schemas of simulations, replays and shadows."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ SIMULATE: Final = shape(
 _DATE_TIME: Final = {"type": "string", "format": "date-time", "maxLength": 40}
 REPLAY: Final = shape(
     {
-        "created_after": {**_DATE_TIME, "description": "Decisions from then on; from the beginning unless said."},
-        "created_before": {**_DATE_TIME, "description": "Decisions until just before then; until now unless said."},
+        "created_after": {**_DATE_TIME, "description": "Start of the time window, inclusive; default: the beginning."},
+        "created_before": {**_DATE_TIME, "description": "End of the time window, exclusive; default: now."},
         "against": {
             "enum": [entry.value for entry in Against],
             "default": Against.IN_FORCE.value,
-            "description": "`in_force`: compare with what the version in force would have decided on the same facts. "
-            "`recorded`: with what was decided.",
+            "description": "`in_force`: compare with the version in force on the same facts. "
+            "`recorded`: compare with the recorded decisions.",
         },
         "scopes": {
             "type": "array",
             "items": SCOPE,
             "maxItems": 100,
-            "description": "Where the policy is taken to apply, instead of where it does.",
+            "description": "Scopes that replace the scopes of the policy.",
         },
     },
     example={"created_after": "2026-01-01T00:00:00Z", "created_before": "2026-02-01T00:00:00Z"},
 )
 SHADOW: Final = shape(
-    {"ends_at": {**_DATE_TIME, "description": "It ends by itself then; at most 90 days ahead."}},
+    {"ends_at": {**_DATE_TIME, "description": "End of the shadow; at most 90 days ahead."}},
     required=("ends_at",),
     example={"ends_at": "2026-12-31T00:00:00Z"},
 )

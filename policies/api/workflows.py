@@ -1,4 +1,4 @@
-"""`/workflows` and `/channels`: what kinds of work there are, and where requests come in."""
+"""Endpoints `/workflows` and `/channels`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Workflows(TenantView):
         self.subject = Subject(workflow=slug)
         result = upsert_workflow(slug, _document(body["spec"], name=body.get("name", "")), ctx=request.auth)
         if not result.is_new:
-            raise errors.Conflict(f"There is a workflow {slug}. Add a version to it, or choose another id.")
+            raise errors.Conflict(f"The workflow {slug} exists. Add a version to it, or choose another id.")
         location = {"Location": f"/workflows/{slug}"}
         return Response(represent_workflow(result.row, whole=True), status=201, headers=location)
 
@@ -87,7 +87,7 @@ class WorkflowVersions(TenantView):
 
     @operation(
         "addWorkflowVersion",
-        "Change what a workflow means, for new work items",
+        "Add a workflow version for new work items",
         tag="Workflows",
         body=ADD_WORKFLOW_VERSION,
         answers={200: WORKFLOW_VERSION, 201: WORKFLOW_VERSION},
@@ -95,8 +95,7 @@ class WorkflowVersions(TenantView):
     )
     @idempotent
     def post(self, request: Any, workflow_id: str) -> Response:
-        """Work items keep the version they came in under. Where the current version says the same already, it is
-        answered (200)."""
+        """Existing work items keep their version. If the current version is identical, it is returned (200)."""
         body = ADD_WORKFLOW_VERSION.check(request.data)
         workflow = selectors.all_workflows(request.auth).filter(slug=path_slug(workflow_id)).first()
         if workflow is None:
@@ -141,7 +140,7 @@ class Channels(TenantView):
         self.subject = Subject(channel=slug)
         result = upsert_channel(slug, ctx=request.auth, name=body.get("name", ""))
         if not result.is_new:
-            raise errors.Conflict(f"There is a channel {slug}. Choose another id.")
+            raise errors.Conflict(f"The channel {slug} exists. Choose another id.")
         return Response(represent_channel(result.row), status=201, headers={"Location": f"/channels/{slug}"})
 
 
@@ -164,7 +163,7 @@ def _found(request: Any, workflow_id: str) -> Workflow:
 
 
 def _document(spec: dict[str, Any], *, name: str) -> WorkflowDocument:
-    """The workflow that a body's `spec` and `name` describe; problems point into the body."""
+    """Parse the workflow in `spec` and `name` of a request body; pointers of errors refer to the body."""
     try:
         return parse_workflow({**spec, "name": name})
     except DocumentInvalid as error:

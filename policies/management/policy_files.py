@@ -1,4 +1,4 @@
-"""Policy documents as files, for commands: what is wrong is said with file, line and column."""
+"""Policy documents in files, for commands. Errors contain file, line and column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """One policy document, as it was read. `prefix` is where its rules stand."""
+    """One policy document in a file. `prefix` is the pointer of its spec."""
 
     document: Document
 
@@ -36,7 +36,7 @@ class PolicyFile:
 
     @contextmanager
     def located(self, prefix: str = "") -> Iterator[None]:
-        """Have refusals of the document say where in the file; their pointers begin at `prefix`."""
+        """Add the position in the file to errors whose pointers start with `prefix`."""
         try:
             yield
         except ThreadaError as error:
@@ -44,23 +44,23 @@ class PolicyFile:
             raise
 
     def at(self, entry: FieldError, prefix: str = "") -> FieldError:
-        """The same problem, with the place in the file instead of a pointer."""
+        """Return the error with a position in the file instead of a pointer."""
         found = self.document.located(replace(entry, pointer=prefix + entry.pointer))
         return replace(found, pointer=f"{self.document.source}:{found.line}:{found.column}:")
 
 
 def read_value(path: Path) -> Any:
-    """The single YAML or JSON value in a file, or in standard input for `-`. Raises `DocumentInvalid`."""
+    """Return the single YAML or JSON value in a file, or in standard input for `-`. Raises `DocumentInvalid`."""
     documents = _documents(path)
     if len(documents) != 1:
-        raise DocumentInvalid(f"{path} holds {len(documents)} documents; one is needed.")
+        raise DocumentInvalid(f"{path} contains {len(documents)} documents; one is required.")
     return documents[0].value
 
 
 def read_policy(path: Path, *, policy: str | None = None) -> PolicyFile:
-    """The policy in a file, which may hold other documents too. Raises `DocumentInvalid` unless it is exactly one.
+    """Return the policy in a file, which may contain other documents. Raises `DocumentInvalid` unless there is one.
 
-    With `policy` it has to be of that id, or bare.
+    If `policy` is given, the policy must have that id or be a bare spec.
     """
     documents = _documents(path)
     if len(documents) > 1:
@@ -73,7 +73,7 @@ def read_policy(path: Path, *, policy: str | None = None) -> PolicyFile:
         ]
     if len(documents) != 1:
         named = f"the policy {policy}" if policy else "a policy"
-        raise DocumentInvalid(f"{path} holds {named} {len(documents)} times; exactly one is needed.")
+        raise DocumentInvalid(f"{path} contains {named} {len(documents)} times; exactly one is required.")
     found = PolicyFile(documents[0])
     if policy is not None and found.named_id not in (None, policy):
         raise DocumentInvalid(f"{path} is of the policy {found.named_id}, not of {policy}.")
@@ -81,7 +81,7 @@ def read_policy(path: Path, *, policy: str | None = None) -> PolicyFile:
 
 
 def read_overlays(path: Path, *, policy: str) -> list[Any]:
-    """The overlays of `policy` in a file, as values. Others in it are passed over."""
+    """Return the overlays of `policy` in a file, as values, and ignore other documents."""
     return [
         document.value
         for document in _documents(path)

@@ -1,4 +1,4 @@
-"""`manage.py policy replay`: asks for a replay, runs it here, tells how far it is, and prints what it found."""
+"""`manage.py policy replay`: request a replay, run it in this process, and print progress and results."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ def add_arguments(parser: CommandParser) -> None:
     parser.add_argument("policy", metavar="POLICY")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--draft", type=Path, metavar="FILE", help="a Policy document")
-    what.add_argument("--version", help="number or pv_… id; the version in force unless said")
-    what.add_argument("--resume", metavar="rp_…", help="go on with a replay that was cancelled or failed")
-    parser.add_argument("--overlays", type=Path, metavar="FILE", help="Overlay documents: where it would apply")
-    parser.add_argument("--from", dest="after", metavar="INSTANT", help="a day or RFC 3339; from the beginning on")
-    parser.add_argument("--to", dest="before", metavar="INSTANT", help="likewise, not included; until now")
+    what.add_argument("--version", help="number or pv_… id; default: the version in force")
+    what.add_argument("--resume", metavar="rp_…", help="resume a replay that was cancelled or failed")
+    parser.add_argument("--overlays", type=Path, metavar="FILE", help="Overlay documents with other scopes")
+    parser.add_argument("--from", dest="after", metavar="INSTANT", help="a day or RFC 3339; default: the beginning")
+    parser.add_argument("--to", dest="before", metavar="INSTANT", help="a day or RFC 3339, exclusive; default: now")
     parser.add_argument(
         "--against",
         choices=[entry.value for entry in Against],
         default=Against.IN_FORCE.value,
-        help="compare with what the version in force would decide, or with what was decided",
+        help="compare with the version in force, or with the recorded decisions",
     )
     parser.add_argument("--fail-on-flips", action="store_true", help="exit with 1 when anything flips")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
 
 
 def replay(command: TenantCommand, options: dict[str, Any], ctx: ActingContext) -> None:
-    """Run it to its end. Progress goes to standard error; Ctrl-C cancels it."""
+    """Run a replay to its end. Progress goes to standard error; Ctrl-C cancels the replay."""
     asked = _asked(command, options, ctx)
     progress = _ProgressPrinter(command)
     try:
@@ -67,7 +67,7 @@ def replay(command: TenantCommand, options: dict[str, Any], ctx: ActingContext) 
         with unit_of_work(ctx.tenant_id):
             cancel_replay(_found(asked.id, ctx), ctx=ctx)
         progress.end()
-        command.refuse(f"Cancelled. Go on with: manage.py policy replay {options['policy']} --resume {asked.public_id}")
+        command.refuse(f"Cancelled. Resume: manage.py policy replay {options['policy']} --resume {asked.public_id}")
     progress.end()
     with unit_of_work(ctx.tenant_id):
         done = _found(asked.id, ctx)
@@ -130,7 +130,7 @@ def _scopes(options: dict[str, Any]) -> Any:
 
 
 def _watch(replay_id: uuid.UUID, progress: _ProgressPrinter, ctx: ActingContext) -> None:
-    """A worker was faster: look on until it has ended."""
+    """Poll a replay that a worker runs until it has ended."""
     while True:
         with unit_of_work(ctx.tenant_id):
             found = _found(replay_id, ctx)
@@ -141,7 +141,7 @@ def _watch(replay_id: uuid.UUID, progress: _ProgressPrinter, ctx: ActingContext)
 
 
 class _ProgressPrinter:
-    """Progress on standard error: one line that is written over on a terminal, one line a time else."""
+    """Prints progress to standard error; on a terminal the line is overwritten."""
 
     def __init__(self, command: TenantCommand) -> None:
         self._stream = command.stderr
@@ -164,7 +164,7 @@ class _ProgressPrinter:
 
 
 def _as_json(done: PolicyReplay) -> Iterator[str]:
-    """`{"replayed", "flipped", "not_replayable", "flips"}`, piece by piece: there may be many flips."""
+    """Yield `{"replayed", "flipped", "not_replayable", "flips"}` in pieces, because there may be many flips."""
     head = {"replayed": done.replayed, "flipped": done.flipped, "not_replayable": done.not_replayable}
     yield orjson.dumps(head).decode()[:-1] + ',"flips":'
     yield from list_json(done, "flip")

@@ -57,7 +57,7 @@ def test_validate_says_what_was_checked(book: ActingContext, written: Any) -> No
     file = written(document(PAYMENTS))
     assert policy("validate", file, "--tenant", "acme") == (
         0,
-        "It would pass. Its conditions were checked against: payment_run.\n",
+        "Valid. Conditions were checked against: payment_run.\n",
         "",
     )
     status, out, _ = policy("validate", file, "--tenant", "acme", "--json")

@@ -26,27 +26,25 @@ from threada_site.tenancy.management.base import TenantCommand
 
 class Command(TenantCommand):
     uses_keys = True
-    help = (
-        "Check, try, compare, publish and retire policies. Exit codes: 0 done, 1 refused or found wrong, 2 wrong use."
-    )
+    help = "Validate, simulate, compare, publish and retire policies. Exit codes: 0 success, 1 refused, 2 wrong usage."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        validate = actions.add_parser("validate", help="would this document pass, were it published now?")
+        validate = actions.add_parser("validate", help="dry-run the publication checks on a document")
         validate.add_argument("file", type=Path)
-        test = actions.add_parser("test", help="run a document's own tests")
+        test = actions.add_parser("test", help="run the tests of a document")
         test.add_argument("file", type=Path)
-        test.add_argument("--tenant", help="its lists are the ones that rules ask")
-        simulate = actions.add_parser("simulate", help="ask a version or draft about one set of facts")
+        test.add_argument("--tenant", help="the tenant whose lists the rules read")
+        simulate = actions.add_parser("simulate", help="evaluate a version or draft on one set of facts")
         simulate.add_argument("--facts", type=Path, required=True, help="YAML or JSON: item, ctx, input; - reads stdin")
-        replay = actions.add_parser("replay", help="what would a version or draft have decided about the history?")
+        replay = actions.add_parser("replay", help="evaluate a version or draft on recorded decisions")
         replays.add_arguments(replay)
-        diff = actions.add_parser("diff", help="what differs between two versions, or a draft and the one in force")
-        diff.add_argument("--to", metavar="VERSION", help="compare with this version; the one in force unless said")
+        diff = actions.add_parser("diff", help="compare two versions, or a draft with the version in force")
+        diff.add_argument("--to", metavar="VERSION", help="compare with this version; default: the version in force")
         diff.add_argument("--exit-code", action="store_true", help="exit with 1 when anything differs")
-        publish = actions.add_parser("publish", help="put a draft in force")
-        publish.add_argument("--applies-to-open", action="store_true", help="decide open steps anew")
-        retire = actions.add_parser("retire", help="take a version out for good")
+        publish = actions.add_parser("publish", help="publish a draft")
+        publish.add_argument("--applies-to-open", action="store_true", help="re-evaluate open steps")
+        retire = actions.add_parser("retire", help="retire a version")
         for named in (simulate, diff, publish, retire):
             named.add_argument("policy", metavar="POLICY")
         for chosen in (publish, retire):
@@ -54,7 +52,7 @@ class Command(TenantCommand):
         for asked in (simulate, diff):
             what = asked.add_mutually_exclusive_group()
             what.add_argument("--draft", type=Path, metavar="FILE", help="a Policy document")
-            what.add_argument("--version", help="number or pv_… id; the version in force unless said")
+            what.add_argument("--version", help="number or pv_… id; default: the version in force")
         for inside in (validate, simulate, replay, diff, publish, retire):
             inside.add_argument("--tenant", required=True, help="the tenant's slug")
         for reported in (validate, test, simulate):
@@ -87,7 +85,7 @@ class Command(TenantCommand):
             self._print({"valid": not errors, "workflows": list(found.workflows), **reported})
         elif not errors:
             reached = ", ".join(found.workflows) or "no workflow yet"
-            self.stdout.write(f"It would pass. Its conditions were checked against: {reached}.")
+            self.stdout.write(f"Valid. Conditions were checked against: {reached}.")
             for warning in warnings:
                 self.stdout.write(f"{warning.pointer} warning: {warning.detail}")
         if errors:
@@ -127,7 +125,7 @@ class Command(TenantCommand):
         verdict = simulation.verdict
         self.stdout.write(f"{verdict.outcome}: {', '.join(verdict.reason_codes)}")
         if not simulation.applies:
-            self.stdout.write(f"No overlay binds {policy.slug} there: this is the answer without it.")
+            self.stdout.write(f"No overlay binds {policy.slug} to the case, so the result ignores it.")
         for rule in simulation.matched:
             self.stdout.write(f"  {rule['policy']}/{rule['rule']} says {rule['effect']} ({rule['reason']})")
         for error in verdict.errors:
@@ -166,7 +164,7 @@ class Command(TenantCommand):
         self.stdout.write(f"{retired.public_id} (version {retired.number}) is retired.")
 
     def _spec(self, file: PolicyFile) -> Any:
-        """What of a file would be stored, when it can be read."""
+        """Return the spec of a file if it is valid."""
         with file.located():
             return policy_spec(file.value, slug=file.named_id or "")
 
