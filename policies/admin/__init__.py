@@ -1,4 +1,4 @@
-"""The console's pages of the rulebook."""
+"""Console pages of the rulebook."""
 
 from policies.admin.configuration import ChannelAdmin, ListAdmin, WorkflowAdmin
 from policies.admin.decisions import PolicyDecisionAdmin

@@ -1,4 +1,4 @@
-"""The page that shows two versions of a policy side by side."""
+"""Console page with the text diff of two policy versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OFFERED: Final = 200
 
 
 def comparison(policy: Policy, query: QueryDict) -> dict[str, Any]:
-    """What the page shows: the two versions asked for, else the newest and the one in force, or the one before."""
+    """Return the template context: the requested versions, or the newest and the one in force or before it."""
     offered = list(selectors.policy_versions(policy).defer("document").order_by("-number")[:_OFFERED])
     after = _named(policy, query.get("to", "")) or (_whole(policy, offered[0]) if offered else None)
     before = _named(policy, query.get("from", "")) or _earlier(policy, offered, after)

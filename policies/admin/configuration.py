@@ -1,4 +1,4 @@
-"""Channels, workflows and lists."""
+"""Console pages of channels, workflows and lists."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _VERSIONS_SHOWN = 50
 
 
 def read_slug(text: str) -> str:
-    """A chosen id. Raises `InvalidRequest`."""
+    """Return `text` if it is a valid id. Raises `InvalidRequest`."""
     if not ids.is_slug(text):
         raise errors.InvalidRequest("Choose another id.", errors=[FieldError("id", SLUG_HELP)])
     return text
 
 
 class ChannelForm(ConsoleForm):
-    intro = "A channel is where requests come in. Existing ones are renamed."
+    intro = "A channel is a source of requests. Saving an existing one renames it."
     slug = forms.CharField(label="Id", max_length=63, help_text=SLUG_HELP)
     name = forms.CharField(label="Name", max_length=200, required=False)
 
@@ -55,8 +55,8 @@ class ChannelAdmin(TenantAdmin):
         Column("Name", lambda channel: channel.name or html.NOTHING, is_wide=True),
         Column("Made", lambda channel: html.when(channel.created_at)),
     )
-    about = "Where requests come in. A workflow may require one, and policies may apply to one."
-    nothing_yet = "There is no channel. Make one, or apply a document of kind: Channel."
+    about = "Sources of requests. A workflow can require a channel, and policies can apply to one."
+    nothing_yet = "There is no channel. Create one, or apply a document of kind: Channel."
     page_template = "policies/channel.html"
     shows_edits = True
 
@@ -73,17 +73,17 @@ class ChannelAdmin(TenantAdmin):
         call.subject = Subject(channel=slug)
         result = upsert_channel(slug, name=form.cleaned_data["name"], ctx=call.ctx)
         if not result.is_new:
-            raise errors.Conflict(f"There is a channel {slug} already.")
+            raise errors.Conflict(f"The channel {slug} already exists.")
         return Done(f"The channel {slug} was created.", self.url_of(result.row))
 
     @form_page("Rename", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def rename(self, call: Call, form: ConsoleForm) -> Done:
         upsert_channel(call.key, name=form.cleaned_data["name"], ctx=call.ctx)
-        return Done("The channel is renamed.")
+        return Done("Channel renamed.")
 
 
 class WorkflowForm(ConsoleForm):
-    intro = "A change makes a new version, for work items that come in from then on; earlier ones keep theirs."
+    intro = "A change creates a new version for new work items; existing work items keep their version."
     document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
 
     def prepare(self) -> None:
@@ -121,8 +121,8 @@ class WorkflowAdmin(TenantAdmin):
             lambda workflow: "required" if workflow.current_version.spec["channel_required"] else html.NOTHING,
         ),
     )
-    about = "Kinds of work: what a request must say, and which actions may be carried out on it."
-    nothing_yet = "There is no workflow. Make one, or apply a document of kind: Workflow."
+    about = "Kinds of work: the required payload and the allowed actions."
+    nothing_yet = "There is no workflow. Create one, or apply a document of kind: Workflow."
     page_template = "policies/workflow.html"
     shows_edits = True
 
@@ -148,10 +148,10 @@ class WorkflowAdmin(TenantAdmin):
             call.subject = Subject(workflow=parsed.id)
             result = upsert_workflow(parsed.id, parsed, ctx=call.ctx)
         if not result.is_new:
-            raise errors.Conflict(f"There is a workflow {parsed.id} already. Open it to change it.")
+            raise errors.Conflict(f"The workflow {parsed.id} already exists. Open it to change it.")
         return Done(f"The workflow {parsed.id} was created.", self.url_of(result.row))
 
-    @form_page("New version", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Use it from now on")
+    @form_page("New version", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Create version")
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         call.subject = Subject(workflow=call.key)
         document = one_document(form.cleaned_data["document"])
@@ -160,11 +160,13 @@ class WorkflowAdmin(TenantAdmin):
             if parsed.id not in (None, call.key):
                 raise errors.DocumentInvalid(f"This document is of the workflow {parsed.id}, not of {call.key}.")
             result = upsert_workflow(call.key, parsed, ctx=call.ctx)
-        return Done("Nothing was different." if result.change == "unchanged" else "The new version is in use.")
+        return Done("The document is unchanged." if result.change == "unchanged" else "The new version is in use.")
 
 
 class ListForm(ConsoleForm):
-    intro = "One item a line. Rules ask with: x in lists.name. A change is a new version, from the next decision on."
+    intro = (
+        "One item per line. Rules read it with: x in lists.name. A change creates a new version for the next decisions."
+    )
     slug = forms.CharField(label="Id", max_length=63, help_text=SLUG_HELP)
     items = forms.CharField(label="Items", widget=CodeArea(16), required=False)
 
@@ -182,8 +184,8 @@ class ListAdmin(TenantAdmin):
         Column("Items", lambda row: len(row.current_version.items)),
         Column("Changed", lambda row: html.when(row.current_version.created_at)),
     )
-    about = "Named values that rules ask for, such as sanctioned vendors."
-    nothing_yet = "There is no list. Make one, or apply a document of kind: List."
+    about = "Named values that rules read, such as sanctioned vendors."
+    nothing_yet = "There is no list. Create one, or apply a document of kind: List."
     page_template = "policies/list.html"
     shows_edits = True
 
@@ -200,11 +202,11 @@ class ListAdmin(TenantAdmin):
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = read_slug(form.cleaned_data["slug"])
         if List.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
-            raise errors.Conflict(f"There is a list {slug} already. Open it to change it.")
+            raise errors.Conflict(f"The list {slug} already exists. Open it to change it.")
         result = upsert_list(slug, parse_list({"items": _items(form)}), ctx=call.ctx)
         return Done(f"The list {slug} was created.", self.url_of(result.row))
 
-    @form_page("Change items", form=ListForm, scope=Scope.POLICIES_PUBLISH, of_row=True, submit="Use them from now on")
+    @form_page("Change items", form=ListForm, scope=Scope.POLICIES_PUBLISH, of_row=True, submit="Save items")
     def change_items(self, call: Call, form: ConsoleForm) -> Done:
         before = {str(item): item for item in form.row.current_version.items}
         upsert_list(call.key, parse_list({"items": [before.get(item, item) for item in _items(form)]}), ctx=call.ctx)

@@ -1,4 +1,4 @@
-"""Policy decisions: what was asked, on which facts, by which rules, with which outcome."""
+"""Console pages of policy decisions: facts, rules and outcome."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PolicyDecisionAdmin(TenantAdmin):
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id)
-        # Its workflow stands in the facts alone: who may read some workflows comes from their work items instead.
+        # The workflow is only in the facts, so readers of single workflows reach decisions through work items.
         return rows if ctx.allows(Scope.WORKITEMS_READ) else rows.none()
 
     def find(self, key: str, *, ctx: ActingContext) -> PolicyDecision:

@@ -1,4 +1,4 @@
-"""The editor of drafts: the document as text, what is wrong with it at its place, its tests, and the common rule."""
+"""Editor of drafts: the document as text, errors by line, test results and rule templates."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _EFFECTS: Final = [(effect.value, effect.value.replace("_", " ")) for effect in 
 
 
 class RuleTemplateForm(forms.Form):
-    """The choices of a common rule, as part of the editor's form."""
+    """The choices for a rule template, part of the form of the editor."""
 
     prefix = "rule"
 
@@ -68,11 +68,11 @@ class RuleTemplateForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = self.cleaned_data
         if found.get("effect") == Effect.REQUIRE_APPROVAL and not found.get("role"):
-            self.add_error("role", "Say who approves.")
+            self.add_error("role", "Choose the approvers.")
         return found
 
     def written_into(self, text: str, facts: dict[str, Fact]) -> str | None:
-        """`text` with the rule in it; None, and errors at the fields, where the choices make none."""
+        """Return `text` with the rule inserted, or None with field errors if the choices are invalid."""
         if not self.is_valid():
             return None
         try:
@@ -138,7 +138,7 @@ class DraftForm(ConsoleForm):
 
 
 def check_answer(request: HttpRequest, ctx: ActingContext) -> HttpResponse:
-    """What is wrong with the text in the body's `document`, for the editor: places, and the panel that tells them."""
+    """Return the check of the text in `document` as JSON: positions, and the rendered panel."""
     slug = request.GET.get("policy", "")
     policy = selectors.policy_by_slug(slug, ctx=ctx) if slug else None
     text = request.POST.get("document", "").replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""What the page of the rules in effect is asked, and answers."""
+"""Query and result of the console page of effective rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_CHOICES: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class AskedEffective:
-    """The question as it was asked, what may be chosen, and the rules; `missing` deny whatever the rules say."""
+    """The query, the choices of the form, and the rules. Policies in `missing` deny regardless of the rules."""
 
     workflow: str
     channel: str
@@ -37,7 +37,7 @@ class AskedEffective:
 
 
 def asked_effective(query: QueryDict, *, ctx: ActingContext) -> AskedEffective:
-    """The rules for what the query names: a workflow, and a channel, groups and an instant where it names them."""
+    """Return the effective rules for the workflow and the optional channel, groups and instant of the query."""
     workflows = _slugs(selectors.workflows(ctx))
     channels = _slugs(selectors.channels(ctx))
     all_groups = _slugs(PeopleGroup.objects.filter(tenant_id=ctx.tenant_id))

@@ -1,4 +1,4 @@
-"""Overlays: where policies apply."""
+"""Console pages of overlays, the bindings of policies to scopes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import PeopleGroup, User
 from threada_site.tenancy.upsert import Change
 
-_WINDOW_HELP: Final = "For a time only: e.g. 2026-12-24T00:00:00+01:00. Empty: always."
+_WINDOW_HELP: Final = "Start or end of the time window, e.g. 2026-12-24T00:00:00+01:00. Empty: no limit."
 _SAID: Final = {
-    Change.CREATED: "It applies there within its window.",
-    Change.CHANGED: "It applied there already; its window is changed.",
-    Change.UNCHANGED: "It applied there already.",
+    Change.CREATED: "The overlay was created.",
+    Change.CHANGED: "The overlay already existed; its time window was changed.",
+    Change.UNCHANGED: "The overlay already exists.",
 }
 
 
 class OverlayForm(ConsoleForm):
     intro = (
-        "The policy decides there from the next decision on. Without a version in force, it denies everything there."
+        "The policy applies from the next decision on. Without a version in force, it denies everything in the scope."
     )
     policy = forms.ChoiceField(label="Policy")
     scope = forms.ChoiceField(label="Applies to")
@@ -80,8 +80,8 @@ class OverlayAdmin(TenantAdmin):
         Column("Until", lambda overlay: html.when(overlay.ends_at) or html.NOTHING),
     )
     about = (
-        "Which policy applies where, and when. All that apply decide together; the strictest effect wins, unless a "
-        "narrower rule loosens one that allows it."
+        "Bindings of policies to scopes. All policies that apply decide together; the strictest effect wins, unless a "
+        "narrower rule overrides an overridable rule."
     )
     nothing_yet = (
         "No policy applies anywhere, so everything is denied. Bind one to the tenant, a workflow or a channel."
@@ -97,7 +97,7 @@ class OverlayAdmin(TenantAdmin):
         return selectors.overlays(ctx)
 
     def effective_view(self, request: HttpRequest) -> HttpResponse:
-        """Which rules decide about a kind of work item, and where each comes from."""
+        """Show the effective rules for a kind of work item, with their origin."""
         ctx = self._require_view(request)
         context = {
             **self.admin_site.each_context(request),
@@ -119,14 +119,14 @@ class OverlayAdmin(TenantAdmin):
             "created_by": User.objects.filter(id=row.created_by).first() if row.created_by else "the instance",
         }
 
-    @form_page("New overlay", form=OverlayForm, scope=Scope.POLICIES_PUBLISH, submit="Have it apply")
+    @form_page("New overlay", form=OverlayForm, scope=Scope.POLICIES_PUBLISH, submit="Create overlay")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         kind, _, slug = form.cleaned_data["scope"].partition("/")
         field_errors = FieldErrors()
         sent = {name: form.cleaned_data[name].strip() or None for name in ("starts_at", "ends_at")}
         window = read_time_window(sent, "", field_errors)
         if field_errors.found:
-            raise errors.DocumentInvalid("The window cannot be read.", errors=field_errors.found)
+            raise errors.DocumentInvalid("The time window is invalid.", errors=field_errors.found)
         result = upsert_overlay(form.cleaned_data["policy"], OverlayScope(kind, slug), window=window, ctx=call.ctx)
         return Done(_SAID[result.change], self.url_of(result.row))
 

@@ -1,4 +1,4 @@
-"""Policies: what is in force, drafting the next version, and comparing two."""
+"""Console pages of policies: version in force, new drafts, text diff of two versions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PolicyAdmin(TenantAdmin):
         Column("Rules", lambda policy: len(policy.in_force.document["rules"]) if policy.in_force else html.NOTHING),
         Column("Published", lambda policy: html.when(policy.in_force.published_at) if policy.in_force else "never"),
     )
-    about = "Rule documents. A policy decides where an overlay binds it; one without a version in force denies there."
+    about = "Rule documents. A policy applies where an overlay binds it. Without a version in force it denies there."
     nothing_yet = "There is no policy, so everything is denied. Draft one, publish it, and bind it with an overlay."
     page_template = "policies/policy.html"
     shows_edits = True
@@ -59,14 +59,14 @@ class PolicyAdmin(TenantAdmin):
         return selectors.policies(ctx)
 
     def check_text(self, request: HttpRequest) -> HttpResponse:
-        """What is wrong with a text that is being edited. Nothing is saved."""
+        """Check a text during editing. Saves nothing."""
         ctx = context_of(request)
         if not ctx.allows(Scope.POLICIES_WRITE):
             raise PermissionDenied
         return check_answer(request, ctx)
 
     def compare(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Two versions side by side."""
+        """Show the text diff of two versions."""
         ctx = self._require_view(request)
         policy = self.find(key, ctx=ctx)
         context = {
@@ -105,8 +105,8 @@ def _drafted(slug: str, document: Any, call: Call) -> Done:
     with with_lines(document):
         result = draft_policy_version(slug, document.value, ctx=call.ctx)
     said = (
-        "There is such a version already."
+        "A version with these contents already exists."
         if result.change == "unchanged"
-        else f"Version {result.row.number} is drafted."
+        else f"Version {result.row.number} was drafted."
     )
     return Done(said, html.page_url("policies.policyversion", result.row.public_id))

@@ -1,4 +1,4 @@
-"""Replays: how far each is, and what it found, with a diagram."""
+"""Console pages of replays: progress, results and flow diagram."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class PolicyReplayAdmin(TenantAdmin):
         Column("Not replayable", lambda replay: f"{replay.not_replayable:,}"),
         Column("Asked for", lambda replay: html.when(replay.created_at)),
     )
-    about = "What another version would have decided about recorded cases. Ask for one on the page of a policy version."
-    nothing_yet = "Nothing has been replayed. Open a version of a policy, and replay the history with it."
+    about = "Comparisons of a policy version with recorded decisions. Start one on the page of a policy version."
+    nothing_yet = "There is no replay. Open a policy version and replay recorded decisions."
     page_template = "policies/replay.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         rows = selectors.replays(ctx)
-        # They tell of cases of every workflow.
+        # Replays contain cases of every workflow.
         return rows if ctx.allows(Scope.WORKITEMS_READ) else rows.none()
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
@@ -73,21 +73,21 @@ class PolicyReplayAdmin(TenantAdmin):
         return [path("<str:key>/report/", self._wrap(require_safe(self.report)), name=name), *super().get_urls()]
 
     def report(self, request: HttpRequest, key: str) -> HttpResponseBase:
-        """The report to take along: as a page, or as JSON with everything."""
+        """Download the report, as an HTML page or as JSON with all findings."""
         replay = self.find(key, ctx=self._require_view(request))
         return report_of(replay, "json" if request.GET.get("format") == "json" else "html")
 
     @action(Scope.POLICIES_WRITE)
     def cancel(self, call: Call) -> Done:
-        """Stop it where it is."""
+        """Cancel the replay."""
         cancel_replay(self._locked(call), ctx=call.ctx)
-        return Done("The replay is stopped. It can go on from where it is.")
+        return Done("Replay cancelled. It can be resumed.")
 
     @action(Scope.POLICIES_WRITE)
     def resume(self, call: Call) -> Done:
-        """Go on from where it is."""
+        """Resume the replay."""
         resume_replay(self._locked(call), ctx=call.ctx)
-        return Done("The replay goes on.")
+        return Done("Replay resumed.")
 
     def _locked(self, call: Call) -> PolicyReplay:
         parsed = ids.parse_public_id(ids.POLICY_REPLAY, call.key)

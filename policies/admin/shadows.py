@@ -1,4 +1,4 @@
-"""Shadows: versions that are compared with live decisions, and decide nothing."""
+"""Console pages of shadows: versions compared with live decisions without being enforced."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class PolicyShadowAdmin(TenantAdmin):
         Column("Status", lambda shadow: html.badge(shadow.status)),
         Column("Compared", lambda shadow: f"{shadow.compared:,}"),
         Column("Different", lambda shadow: f"{shadow.flipped:,}"),
-        Column("Begun", lambda shadow: html.when(shadow.created_at)),
+        Column("Started", lambda shadow: html.when(shadow.created_at)),
         Column("Ends", lambda shadow: html.when(shadow.ends_at)),
     )
-    about = "Versions beside those in force: compared with every live decision of their policy, and never enforced."
-    nothing_yet = "No version is compared with live decisions. Begin on the page of a policy version."
+    about = "Policy versions that are compared with every live decision of their policy and never enforced."
+    nothing_yet = "There is no shadow. Start one on the page of a policy version."
     page_template = "policies/shadow.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         rows = selectors.shadows(ctx)
-        # They tell of cases of every workflow.
+        # Shadows contain cases of every workflow.
         return rows if ctx.allows(Scope.WORKITEMS_READ) else rows.none()
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
@@ -65,7 +65,7 @@ class PolicyShadowAdmin(TenantAdmin):
 
     @action(Scope.POLICIES_WRITE)
     def end(self, call: Call) -> Done:
-        """End it before its time."""
+        """End the shadow now."""
         parsed = ids.parse_public_id(ids.POLICY_SHADOW, call.key)
         rows = self.rows(call.ctx).select_for_update(of=("self",))
         shadow: PolicyShadow | None = rows.filter(id=parsed).first() if parsed else None
@@ -73,4 +73,4 @@ class PolicyShadowAdmin(TenantAdmin):
             raise errors.NotFound
         call.subject = Subject(policy_version_id=shadow.policy_version_id, status=shadow.status)
         end_shadow(shadow, ctx=call.ctx)
-        return Done("The shadow has ended.")
+        return Done("Shadow ended.")

@@ -1,4 +1,4 @@
-"""Policy versions as the documents that people read and write."""
+"""Policy versions as document text."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from threada_site.admin.documents import as_yaml
 
 
 def document_text(version: PolicyVersion, *, slug: str = "") -> str:
-    """A version as the document that `manage.py apply` takes."""
+    """Return a version as a document for `manage.py apply`."""
     return as_yaml({"kind": "Policy", "id": slug or version.policy.slug, "spec": version.document})

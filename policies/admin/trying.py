@@ -1,4 +1,4 @@
-"""Pages of a policy version that change nothing: ask it about one case, replay it over the history, shadow it."""
+"""Console pages to simulate, replay and shadow a policy version. They change no rules."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _DAYS: Final = 30
 
 class SimulateForm(ConsoleForm):
     intro = (
-        "What would the live check say about this case, were this version in force? Every other policy that applies is "
-        "asked too. Nothing is kept."
+        "Evaluates one case as if this version were in force, together with every other policy that applies. Nothing "
+        "is stored."
     )
     facts = forms.CharField(label="Facts (YAML or JSON)", strip=False, widget=CodeArea(14))
 
@@ -51,16 +51,16 @@ class SimulateForm(ConsoleForm):
 
 class ReplayForm(ConsoleForm):
     intro = (
-        "A job takes recorded decisions again with this version in the place of its policy, on the facts that were "
-        "recorded. Nothing is enforced, and nobody is told."
+        "A job evaluates recorded decisions again with this version of the policy, on the recorded facts. Nothing is "
+        "enforced and nobody is notified."
     )
     after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}))
     before = forms.DateField(label="To day (UTC), included", widget=forms.DateInput({"type": "date"}))
     against = forms.ChoiceField(
         label="Compare with",
         choices=[
-            (Against.IN_FORCE.value, "what the version in force would have decided: what this change changes"),
-            (Against.RECORDED.value, "what was decided, by whichever version was in force then"),
+            (Against.IN_FORCE.value, "the version in force, on the same facts"),
+            (Against.RECORDED.value, "the recorded decisions"),
         ],
     )
 
@@ -71,8 +71,8 @@ class ReplayForm(ConsoleForm):
 
 class ShadowForm(ConsoleForm):
     intro = (
-        "Every live decision of this policy is compared, once it is taken, with what this version would have decided. "
-        "Nothing is enforced and nothing waits for it. It ends by itself."
+        "Compares every live decision of this policy with the answer of this version, after the fact. Nothing is "
+        "enforced and no decision is delayed. The shadow ends automatically."
     )
     last_day = forms.DateField(label="Last day (UTC)", widget=forms.DateInput({"type": "date"}))
 
@@ -81,7 +81,7 @@ class ShadowForm(ConsoleForm):
 
 
 class TryingPages:
-    """Mixed into the admin of policy versions."""
+    """Mixin of the admin of policy versions."""
 
     def get_urls(self) -> list[URLPattern]:
         own: Any = self
@@ -154,15 +154,15 @@ class TryingPages:
 
 
 _TITLES: Final = {
-    SimulateForm: "Ask about one case",
-    ReplayForm: "Replay the history",
+    SimulateForm: "Simulate one case",
+    ReplayForm: "Replay recorded decisions",
     ShadowForm: "Compare with live decisions",
 }
-_SUBMITS: Final = {SimulateForm: "Ask", ReplayForm: "Replay", ShadowForm: "Begin"}
+_SUBMITS: Final = {SimulateForm: "Simulate", ReplayForm: "Start replay", ShadowForm: "Start shadow"}
 
 
 def simulation_context(simulation: Simulation) -> dict[str, Any]:
-    """What `policies/parts/simulation.html` shows."""
+    """Return the template context of `policies/parts/simulation.html`."""
     result = simulation.as_json()
     return {
         "simulation": result,
@@ -173,18 +173,18 @@ def simulation_context(simulation: Simulation) -> dict[str, Any]:
 
 
 def _rules(trace: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """Every rule that was looked at: policy, rule, scope, and what came of it; those that matter first."""
+    """Return policy, rule, scope and result of every evaluated rule; rules that did not match come last."""
     found = []
     for entry in trace:
         for rule in entry["looked_at"]:
             if rule in entry["failed"]:
                 said = "failed"
             elif rule in entry["overridden"]:
-                said = "loosened"
+                said = "overridden"
             else:
-                said = "held" if rule in entry["matched"] else "did not hold"
+                said = "matched" if rule in entry["matched"] else "did not match"
             found.append((entry["policy"], rule, entry["scope"], said))
-    idle, telling = partition(lambda row: row[3] != "did not hold", found)
+    idle, telling = partition(lambda row: row[3] != "did not match", found)
     return [*telling, *idle]
 
 

@@ -1,4 +1,4 @@
-"""Policy versions: what each says, and putting drafts in force, by two people or alone in an emergency."""
+"""Console pages of policy versions: document, publication, emergency publication and retirement."""
 
 from __future__ import annotations
 
@@ -79,15 +79,17 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             "forms": self._forms(ctx, of_row=True, key=row.public_id) if is_draft else [],
         }
 
-    @form_page("Edit the draft", form=DraftForm, scope=Scope.POLICIES_WRITE, of_row=True, submit="Save the draft")
+    @form_page("Edit the draft", form=DraftForm, scope=Scope.POLICIES_WRITE, of_row=True, submit="Save draft")
     def edit(self, call: Call, form: ConsoleForm) -> Done:
         document = one_document(form.cleaned_data["document"])
         draft = locked_version(form.row, ctx=call.ctx)
         if form.cleaned_data["read_sha256"] not in ("", draft.document_sha256):
-            raise errors.PreconditionFailed("Somebody else has changed the draft. Copy your text, and edit it anew.")
+            raise errors.PreconditionFailed(
+                "The draft was changed by another user. Copy your text and edit the draft again."
+            )
         with with_lines(document):
             edit_draft(draft, document.value, ctx=call.ctx)
-        return Done("The draft is saved.")
+        return Done("Draft saved.")
 
     @action(Scope.POLICIES_WRITE)
     def validate(self, call: Call) -> Done:
@@ -97,51 +99,53 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         found.check()
         reached = ", ".join(found.workflows) or "no workflow yet"
         warned = "".join(f" {warning.detail}" for warning in found.warnings[:5])
-        return Done(f"It would pass. Its conditions fit what they reach ({reached}), and its tests hold.{warned}")
+        return Done(f"Valid. Conditions match the payload schemas ({reached}), and the tests pass.{warned}")
 
     @action(Scope.POLICIES_PUBLISH)
     def publish(self, call: Call) -> Done:
-        """Put exactly the draft that was shown in force."""
+        """Publish exactly the draft that was shown."""
         draft = self._draft_shown(call)
         publish_policy_version(draft, ctx=call.ctx, applies_to_open=call.sent("applies_to_open") == "on")
         return Done(f"Version {draft.number} is in force.")
 
     @action(Scope.POLICIES_PUBLISH)
     def publish_in_emergency(self, call: Call) -> Done:
-        """The same by one person alone, for a while."""
+        """Publish exactly the draft that was shown, as one person, with a time box."""
         draft = self._draft_shown(call)
         lasts = call.sent("lasts")
         if lasts not in dict(TIME_BOXES):
-            raise errors.InvalidRequest("Choose how long one person is enough.")
+            raise errors.InvalidRequest("Choose a time box.")
         emergency = Emergency(call.sent("reason"), parse_duration(lasts))
         applies_to_open = call.sent("applies_to_open") == "on"
         publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open, emergency=emergency)
-        return Done(f"Version {draft.number} is in force for {dict(TIME_BOXES)[lasts]}, unless a second person agrees.")
+        return Done(f"Version {draft.number} is in force for {dict(TIME_BOXES)[lasts]}, or permanently once confirmed.")
 
     @action(Scope.POLICIES_PUBLISH)
     def confirm_emergency(self, call: Call) -> Done:
-        """Agree, as a second person, with what one person has put in force."""
+        """Confirm an emergency publication as a second person."""
         confirmed = confirm_emergency(self._emergency(call), ctx=call.ctx)
-        return Done(f"Version {confirmed.version.number} stays in force: two people answer for it now.")
+        return Done(f"Version {confirmed.version.number} is confirmed and stays in force.")
 
     @action(Scope.POLICIES_PUBLISH)
     def end_emergency(self, call: Call) -> Done:
-        """Take back what one person has put in force."""
+        """End an emergency publication before its time box."""
         ended = end_emergency(self._emergency(call), ctx=call.ctx)
-        return Done(f"Version {ended.version.number} is taken back; what was in force before is again.")
+        return Done(f"Version {ended.version.number} is retired; the previous version is in force again.")
 
     @action(Scope.POLICIES_PUBLISH)
     def retire(self, call: Call) -> Done:
         version = self._version(call)
         retire_policy_version(version, ctx=call.ctx)
-        return Done(f"Version {version.number} is retired. Open steps that it asked for are decided anew.")
+        return Done(f"Version {version.number} is retired. Its open steps are re-evaluated.")
 
     def _draft_shown(self, call: Call) -> PolicyVersion:
         version = self._version(call)
         locked_policy_of(version, ctx=call.ctx)
         draft = locked_version(version, ctx=call.ctx)
         if call.sent("document_sha256") != draft.document_sha256:
-            raise errors.PreconditionFailed("The draft has changed since you read it. Read it again, then publish it.")
+            raise errors.PreconditionFailed(
+                "The draft has changed since you opened the page. Read it again, then publish it."
+            )
         return draft
 
     def _emergency(self, call: Call) -> EmergencyPublication:
@@ -161,7 +165,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
 
 
 def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
-    """Whether two people are needed, and why `ctx` may not be the one who publishes."""
+    """Return the template context of publication: four eyes, replay report, and why `ctx` may not publish."""
     four_eyes = requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES)
     attached = attached_to(draft, ctx=ctx)
     why_not = ""

@@ -73,10 +73,10 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
     expect(editor).to_have_attribute("data-state", "right")
     expect(marked).to_have_count(0)
     browser.get_by_role("button", name="Save as draft").click()
-    expect(browser.get_by_text("Version 2 is drafted.")).to_be_visible()
+    expect(browser.get_by_text("Version 2 was drafted.")).to_be_visible()
     draft = browser.url
 
-    browser.get_by_role("link", name="Replay the history").click()
+    browser.get_by_role("link", name="Replay recorded decisions").click()
     browser.get_by_role("button", name=re.compile("replay", re.IGNORECASE)).click()
     expect(browser.get_by_text("Waiting for a worker.")).to_be_visible()
     demo.wait()
@@ -86,13 +86,13 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
 
     page.sign_in("pat", PASSWORD)
     browser.goto(draft)
-    expect(browser.get_by_text("would be another")).to_be_visible()
+    expect(browser.get_by_text("would differ")).to_be_visible()
     browser.get_by_role("link", name="Compare", exact=True).click()
     expect(browser.locator("del").first).to_have_text("1000000")
     expect(browser.locator("ins").first).to_have_text("500000")
     assert not page.overflows()
     browser.goto(draft)
-    browser.get_by_role("button", name="Publish", exact=True).click()
+    browser.get_by_role("button", name="Publish version 2", exact=True).click()
     expect(browser.get_by_text("Version 2 is in force.")).to_be_visible()
     second = demo.api("admin").get("/policies/payments").json()["policy_version_id"]
     assert second != first

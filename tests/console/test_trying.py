@@ -40,7 +40,7 @@ def test_a_draft_is_asked_about_one_case(demo: Demo, console: Console) -> None:
     address = version.replace("change/", "simulate/")
     assert address in browser.get(version).content.decode()
     form = browser.get(address).content.decode()
-    assert "Nothing is kept." in form
+    assert "is stored." in form
     assert "workflow: " in form
     page = browser.post(address, {"facts": FACTS})
     assert page.status_code == 200
@@ -98,9 +98,9 @@ def test_a_replay_is_stopped_and_goes_on(demo: Demo, console: Console) -> None:
         version.replace("change/", "replay/"), {"after": "2020-01-01", "before": "2020-01-02", "against": "recorded"}
     )
     stopped = browser.post(sent["Location"].replace("change/", "cancel/"))
-    assert "stopped" in str(list(get_messages(stopped.wsgi_request))[-1])
+    assert "cancelled" in str(list(get_messages(stopped.wsgi_request))[-1])
     demo.wait()
-    assert "It was stopped" in browser.get(sent["Location"]).content.decode()
+    assert "Cancelled at" in browser.get(sent["Location"]).content.decode()
     browser.post(sent["Location"].replace("change/", "resume/"))
     demo.wait()
     text = browser.get(sent["Location"]).content.decode()
@@ -114,7 +114,7 @@ def test_who_writes_no_policies_tries_none(demo: Demo, console: Console) -> None
         version = PolicyVersion.objects.filter(policy__slug="payments").get()
     page = f"/console/policies/policyversion/{version.public_id}/"
     browser = console("finance-1")
-    assert "Try it" not in browser.get(f"{page}change/").content.decode()
+    assert "Simulate one case" not in browser.get(f"{page}change/").content.decode()
     for form in ("simulate/", "replay/"):
         assert browser.get(page + form).status_code == 403
         assert browser.post(page + form, {}).status_code == 403
@@ -129,7 +129,7 @@ def test_a_version_is_compared_with_live_decisions(demo: Demo, console: Console)
     assert browser.post(address, {"last_day": "2020-01-01"}).status_code == 422
     soon = (clock.now() + timedelta(days=2)).date().isoformat()
     page = browser.post(address, {"last_day": soon})["Location"]
-    assert "Nothing has been decided by this policy since it began." in browser.get(page).content.decode()
+    assert "This policy has decided nothing since the shadow started." in browser.get(page).content.decode()
     demo.hand_in(SMALL)
     demo.wait()
     enqueue_due_shadows()
@@ -138,4 +138,4 @@ def test_a_version_is_compared_with_live_decisions(demo: Demo, console: Console)
     assert shown.context["sentences"] == ["1 of 1 decision would be different (100.0 %)."]
     ended = browser.post(page.replace("change/", "end/"))
     assert "ended" in str(list(get_messages(ended.wsgi_request))[-1])
-    assert "It ended" in browser.get(page).content.decode()
+    assert "Not enforced." in browser.get(page).content.decode()
