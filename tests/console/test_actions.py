@@ -29,9 +29,9 @@ def busy(demo: Demo) -> Busy:
     return busy_tenant(demo)
 
 
-def press(browser: Client, model: str, action: str, key: str, **sent: str) -> list[str]:
+def press(browser: Client, model: str, button: str, key: str, /, **sent: str) -> list[str]:
     """Press a button; what the page says next."""
-    answer = browser.post(reverse(f"admin:{model}_{action}", args=[key]), sent)
+    answer = browser.post(reverse(f"admin:{model}_{button}", args=[key]), sent)
     assert answer.status_code == 302, answer.content
     said = [str(message) for message in get_messages(answer.wsgi_request)]
     browser.get("/console/")  # shows and so forgets them

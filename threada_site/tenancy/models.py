@@ -188,7 +188,7 @@ class PeopleGroupMember(TenantRow):
 
 
 class FourEyesRule(TenantRow):
-    """Acts of one kind that need two people in this tenant: `policy_four_eyes`. Without a row, one is enough.
+    """Actions of one kind that need two people in this tenant: `policy_four_eyes`. Without a row, one is enough.
 
     Ending it takes two people itself: the first asks, the second ends it.
     """

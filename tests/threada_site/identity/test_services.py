@@ -1,4 +1,4 @@
-"""Acts upon tenants, principals, roles and credentials: what changes, what is refused, which receipts remain."""
+"""Operations on tenants, principals, roles and credentials: changes, refusals and receipts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bot(tenant: Tenant) -> User:
 
 
 class TestCreateTenant:
-    def test_it_has_the_default_roles_and_one_receipt(self, tenant: Tenant) -> None:
+    def test_new_tenant_has_the_default_roles_and_one_receipt(self, tenant: Tenant) -> None:
         with unit_of_work(tenant.id):
             roles = {role.slug: role.group.name for role in Role.objects.select_related("group")}
             queued = SealQueueEntry.objects.count()
@@ -49,13 +49,13 @@ class TestCreateTenant:
         assert (kinds(tenant), queued) == (["tenant.created"], 1)
 
     @pytest.mark.parametrize("role", DEFAULT_ROLES)
-    def test_each_role_gives_exactly_its_scopes(self, tenant: Tenant, role: str) -> None:
+    def test_each_default_role_grants_exactly_its_scopes(self, tenant: Tenant, role: str) -> None:
         person = make_principal(tenant, roles=[role])
         permissions = permissions_of_principal(person.id, tenant_id=tenant.id)
         assert permissions.scopes == DEFAULT_ROLES[role]
         assert permissions.roles == {role}
 
-    def test_the_documented_roles(self) -> None:
+    def test_default_roles_are_the_documented_ones(self) -> None:
         assert DEFAULT_ROLES["tenant_admin"] == ALL_SCOPES
         assert DEFAULT_ROLES["operator"] - DEFAULT_ROLES["requester"] == {
             Scope.TELEMETRY_READ,
@@ -63,30 +63,30 @@ class TestCreateTenant:
             Scope.DECISIONS_DECIDE,
         }
 
-    def test_a_slug_is_taken_once(self, tenant: Tenant) -> None:
+    def test_slug_is_unique(self, tenant: Tenant) -> None:
         with pytest.raises(errors.Conflict):
             make_tenant("acme")
         assert Tenant.objects.count() == 1
         assert Group.objects.count() == len(DEFAULT_ROLES)
 
     @pytest.mark.parametrize("slug", ["", "Acme", "-acme", "a" * 64, "a:b", "acme\n", "ä"])
-    def test_what_is_no_slug_is_refused(self, db: None, slug: str) -> None:
+    def test_malformed_slug_is_refused(self, db: None, slug: str) -> None:
         with pytest.raises(errors.InvalidRequest):
             make_tenant(slug)
         assert Tenant.objects.count() == 0
 
-    def test_nobody_but_the_operator_creates_tenants(self, tenant: Tenant) -> None:
+    def test_only_the_operator_creates_tenants(self, tenant: Tenant) -> None:
         admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
         with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
             services.create_tenant("globex", ctx=admin)
 
-    def test_outside_a_unit_of_work_nothing_happens(self, db: None) -> None:
+    def test_tenant_is_not_created_outside_a_unit_of_work(self, db: None) -> None:
         with pytest.raises(OutsideUnitOfWorkError):
             services.create_tenant("acme", ctx=services.founding_context("acme"))
 
 
 class TestPrincipals:
-    def test_made_once_with_one_receipt(self, tenant: Tenant, system: ActingContext) -> None:
+    def test_principal_is_created_once_with_one_receipt(self, tenant: Tenant, system: ActingContext) -> None:
         with unit_of_work(tenant.id):
             first = services.ensure_principal("bot", kind=PrincipalKind.SERVICE, ctx=system)
             second = services.ensure_principal("bot", kind=PrincipalKind.SERVICE, ctx=system)
@@ -95,16 +95,16 @@ class TestPrincipals:
         assert last_body(tenant)["inputs"] == {"kind": "service", "principal": first.public_id}
         assert not first.has_usable_password()
 
-    def test_another_kind_is_a_conflict(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+    def test_principal_of_another_kind_is_a_conflict(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
             services.ensure_principal("bot", kind=PrincipalKind.HUMAN, ctx=system)
 
-    def test_a_principal_may_belong_to_several_tenants(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
+    def test_principal_may_belong_to_several_tenants(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
         make_principal(other_tenant, "bot", kind="service", roles=["viewer"])
         assert permissions_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester"}
         assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
 
-    def test_leaving_takes_roles_and_credentials_of_this_tenant_alone(
+    def test_leaving_removes_roles_and_credentials_of_this_tenant_only(
         self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
     ) -> None:
         make_principal(other_tenant, "bot", kind="service", roles=["viewer"])
@@ -121,7 +121,7 @@ class TestPrincipals:
             assert Credential.objects.get(user=bot).revoked_at is None
         assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
 
-    def test_a_password_is_for_people_and_not_weak(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+    def test_password_is_for_humans_and_not_weak(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         person = make_principal(tenant, "alice")
         with unit_of_work(tenant.id):
             services.set_password(person, PASSWORD, ctx=system)
@@ -133,14 +133,14 @@ class TestPrincipals:
         assert kinds(tenant)[-1] == "principal.password_set"
         assert PASSWORD not in json.dumps(last_body(tenant))
 
-    def test_no_tenant_takes_in_another_ones_principals(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_principal_of_another_tenant_is_not_added(self, tenant: Tenant, other_tenant: Tenant) -> None:
         admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
         for stranger in (make_principal(other_tenant, "eve"), make_principal(other_tenant, "sync", kind="service")):
             with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
                 services.add_member(stranger, ctx=admin)
             assert [place.slug for place in tenants_of_person(stranger)] == [other_tenant.slug]
 
-    def test_no_tenant_sets_the_password_of_a_person_it_shares(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_password_of_a_shared_user_is_not_set_by_a_tenant(self, tenant: Tenant, other_tenant: Tenant) -> None:
         shared = make_principal(tenant, "alice")
         make_principal(other_tenant, "alice")
         admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
@@ -148,7 +148,7 @@ class TestPrincipals:
             services.set_password(shared, PASSWORD, ctx=admin)
         assert not User.objects.get(id=shared.id).has_usable_password()
 
-    def test_who_belongs_nowhere_has_no_password(
+    def test_user_without_a_tenant_gets_no_password(
         self, tenant: Tenant, other_tenant: Tenant, system: ActingContext
     ) -> None:
         person = make_principal(tenant, "alice")
@@ -170,24 +170,24 @@ class TestRoles:
         assert kinds(tenant).count("role.granted") == 2
         assert last_body(tenant)["inputs"] == {"principal": bot.public_id, "role": "viewer"}
 
-    def test_an_unknown_role_names_the_known_ones(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+    def test_unknown_role_is_refused_with_the_known_ones(
+        self, tenant: Tenant, system: ActingContext, bot: User
+    ) -> None:
         with unit_of_work(tenant.id), pytest.raises(errors.InvalidRequest, match="approver, auditor"):
             services.grant_role(bot, "emperor", ctx=system)
 
-    def test_only_members_hold_roles(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
+    def test_only_members_get_roles(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
         with unit_of_work(other_tenant.id), pytest.raises(errors.InvalidRequest, match="does not belong"):
             services.grant_role(bot, "viewer", ctx=acting_system(other_tenant))
 
-    def test_withdrawing(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+    def test_role_is_withdrawn(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         with unit_of_work(tenant.id):
             services.withdraw_role(bot, "requester", ctx=system)
             services.withdraw_role(bot, "requester", ctx=system)
         assert permissions_of_principal(bot.id, tenant_id=tenant.id).scopes == frozenset()
         assert kinds(tenant).count("role.withdrawn") == 1
 
-    def test_a_role_of_ones_own_and_what_redefining_it_takes_away(
-        self, tenant: Tenant, system: ActingContext, bot: User
-    ) -> None:
+    def test_redefining_a_custom_role_removes_scopes(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         with unit_of_work(tenant.id):
             services.define_role("finance", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=system)
             services.grant_role(bot, "finance", ctx=system)
@@ -196,7 +196,7 @@ class TestRoles:
         assert permissions_of_principal(bot.id, tenant_id=tenant.id).scopes == {Scope.WORKITEMS_READ}
         assert last_body(tenant)["inputs"] == {"role": "finance", "scopes": ["workitems:read"]}
 
-    def test_a_role_of_the_same_name_elsewhere_is_another(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_roles_with_one_name_are_separate_in_each_tenant(self, tenant: Tenant, other_tenant: Tenant) -> None:
         for place, scope in ((tenant, Scope.TELEMETRY_READ), (other_tenant, Scope.WORKITEMS_READ)):
             with unit_of_work(place.id):
                 services.define_role("finance", frozenset({scope}), ctx=acting_system(place))
@@ -210,7 +210,7 @@ class TestIssueCredential:
         with unit_of_work(ctx.tenant_id):
             return services.issue_credential(principal=principal, scopes=scopes, ctx=ctx, **more)
 
-    def test_only_the_digest_is_kept(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+    def test_only_the_digest_of_a_token_is_stored(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         issued = self.issue(bot, "workitems:read", ctx=system, label="ci", expires_in=timedelta(days=30))
         with unit_of_work(tenant.id):
             row = Credential.objects.get()
@@ -226,9 +226,7 @@ class TestIssueCredential:
             "expires_at": clock.rfc3339(row.expires_at),
         }
 
-    def test_more_than_the_roles_hold_is_refused_by_name(
-        self, tenant: Tenant, system: ActingContext, bot: User
-    ) -> None:
+    def test_scope_beyond_the_roles_is_refused_by_name(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         before = kinds(tenant)
         with pytest.raises(errors.ScopeNotGrantable, match="telemetry:read, workflow:manage") as refusal:
             self.issue(bot, "workitems:read", "workflow:manage", "telemetry:read", ctx=system)
@@ -240,7 +238,7 @@ class TestIssueCredential:
             assert Credential.objects.count() == 0
         assert kinds(tenant) == before
 
-    def test_workflow_manage_holds_the_narrower_scopes(self, tenant: Tenant, system: ActingContext) -> None:
+    def test_workflow_manage_includes_the_narrower_scopes(self, tenant: Tenant, system: ActingContext) -> None:
         with unit_of_work(tenant.id):
             services.define_role("manager", frozenset({Scope.WORKFLOW_MANAGE}), ctx=system)
         manager = make_principal(tenant, "mia", roles=["manager"])
@@ -249,16 +247,16 @@ class TestIssueCredential:
             self.issue(manager, "actions:freeze", ctx=system)
 
     @pytest.mark.parametrize("scopes", [[], ["workitems:reed"], ["workitems:read", ""]])
-    def test_unknown_scopes_and_none(self, system: ActingContext, bot: User, scopes: list[str]) -> None:
+    def test_unknown_or_missing_scopes_are_refused(self, system: ActingContext, bot: User, scopes: list[str]) -> None:
         with pytest.raises(errors.InvalidRequest):
             self.issue(bot, *scopes, ctx=system)
 
     @pytest.mark.parametrize("life", [timedelta(0), timedelta(seconds=-1), timedelta(days=3661)])
-    def test_a_life_out_of_range(self, system: ActingContext, bot: User, life: timedelta) -> None:
+    def test_lifetime_out_of_range_is_refused(self, system: ActingContext, bot: User, life: timedelta) -> None:
         with pytest.raises(errors.InvalidRequest):
             self.issue(bot, "workitems:read", ctx=system, expires_in=life)
 
-    def test_only_for_active_members(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
+    def test_credential_is_only_for_active_members(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
         with pytest.raises(errors.InvalidRequest):
             self.issue(bot, "workitems:read", ctx=acting_system(other_tenant))
         bot.is_active = False
@@ -266,9 +264,7 @@ class TestIssueCredential:
         with pytest.raises(errors.InvalidRequest):
             self.issue(bot, "workitems:read", ctx=acting_system(tenant))
 
-    def test_a_colleague_may_issue_for_themselves_what_they_hold_now_and_for_nobody_else(
-        self, tenant: Tenant, bot: User
-    ) -> None:
+    def test_member_may_issue_own_scopes_only_for_themselves(self, tenant: Tenant, bot: User) -> None:
         narrowed = acting(tenant, bot, scopes=["workitems:read"])
         assert self.issue(bot, "workitems:read", ctx=narrowed).token
         with pytest.raises(errors.ScopeNotGrantable):
@@ -294,7 +290,7 @@ class TestEndOfCredentials:
             assert Credential.objects.get().revoked_at == first
         assert kinds(tenant).count("credential.revoked") == 1
 
-    def test_rotating_hands_over_scopes_label_and_length_of_life(
+    def test_rotating_keeps_scopes_label_and_lifetime(
         self, tenant: Tenant, system: ActingContext, credential: Credential
     ) -> None:
         with unit_of_work(tenant.id):
@@ -304,7 +300,7 @@ class TestEndOfCredentials:
         assert abs(new.expires_at - clock.now() - timedelta(days=30)) < timedelta(minutes=1)
         assert kinds(tenant)[-2:] == ["credential.issued", "credential.revoked"]
 
-    def test_rotating_with_an_overlap_lets_the_old_one_live_a_little(
+    def test_rotating_with_an_overlap_keeps_the_old_credential_valid(
         self, tenant: Tenant, system: ActingContext, credential: Credential
     ) -> None:
         with unit_of_work(tenant.id):
@@ -314,19 +310,21 @@ class TestEndOfCredentials:
         assert timedelta(minutes=59) < old.expires_at - clock.now() <= timedelta(hours=1)
         assert kinds(tenant)[-1] == "credential.shortened"
 
-    def test_what_has_ended_is_not_rotated(self, tenant: Tenant, system: ActingContext, credential: Credential) -> None:
+    def test_ended_credential_is_not_rotated(
+        self, tenant: Tenant, system: ActingContext, credential: Credential
+    ) -> None:
         with unit_of_work(tenant.id):
             services.revoke_credential(credential, ctx=system)
             with pytest.raises(errors.Conflict):
                 services.rotate_credential(credential, ctx=system)
 
-    def test_a_strangers_credential_is_not_found(self, other_tenant: Tenant, credential: Credential) -> None:
+    def test_credential_of_another_tenant_is_not_found(self, other_tenant: Tenant, credential: Credential) -> None:
         with unit_of_work(other_tenant.id), pytest.raises(errors.NotFound):
             services.revoke_credential(credential, ctx=acting_system(other_tenant))
 
 
 @pytest.mark.parametrize("role", [role for role in DEFAULT_ROLES if role != "tenant_admin"])
-def test_who_holds_less_than_everything_changes_nobody(tenant: Tenant, bot: User, role: str) -> None:
+def test_changing_members_requires_every_scope(tenant: Tenant, bot: User, role: str) -> None:
     ctx = acting(tenant, make_principal(tenant, "alice", roles=[role]))
     before = kinds(tenant)
     operations = (
@@ -347,7 +345,7 @@ def test_who_holds_less_than_everything_changes_nobody(tenant: Tenant, bot: User
 
 
 class TestScopesOnSingleObjects:
-    def test_one_scope_on_one_workflow(
+    def test_scope_is_granted_on_one_workflow(
         self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
     ) -> None:
         with unit_of_work(tenant.id):
@@ -361,19 +359,23 @@ class TestScopesOnSingleObjects:
         assert kinds(tenant).count("scope.granted") == 1
         assert last_body(tenant)["inputs"]["on"] == {"kind": "workflow", "id": "payments"}
 
-    def test_a_scope_that_does_not_apply_there(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
+    def test_scope_that_does_not_apply_to_a_workflow_is_refused(
+        self, tenant: Tenant, system: ActingContext, bot: User
+    ) -> None:
         with unit_of_work(tenant.id):
             workflow = Workflow.objects.create(tenant_id=tenant.id, slug="payments")
             with pytest.raises(errors.InvalidRequest):
                 services.grant_scope_on(bot, Scope.TELEMETRY_READ, workflow, ctx=system)
 
-    def test_not_on_another_tenants_workflow(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
+    def test_scope_on_a_workflow_of_another_tenant_is_refused(
+        self, tenant: Tenant, other_tenant: Tenant, bot: User
+    ) -> None:
         with unit_of_work(other_tenant.id):
             workflow = Workflow.objects.create(tenant_id=other_tenant.id, slug="payments")
         with unit_of_work(tenant.id), pytest.raises(errors.NotFound):
             services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=acting_system(tenant))
 
-    def test_leaving_takes_them_in_this_tenant_alone(
+    def test_leaving_removes_object_scopes_of_this_tenant_only(
         self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
     ) -> None:
         make_principal(other_tenant, "bot", kind="service")
