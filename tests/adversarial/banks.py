@@ -1,5 +1,5 @@
-"""Two banks at a receiver: one deduplicates by Idempotency-Key, so that its actions may be repeated; one does not, so
-that what went out to it once must not go out again."""
+"""Two banks at one receiver: one deduplicates by Idempotency-Key, so its actions may be repeated; the other does
+not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORGETS: Final = "int_forgets"
 
 
 def bank_documents(receiver_url: str, **changes: Any) -> str:
-    """Both integrations, as YAML. `changes`: of both specs."""
+    """Return both integrations as YAML. `changes` apply to both specs."""
     banks = (_bank(KEEPS, receiver_url, **changes), _bank(FORGETS, receiver_url, idempotent=False, **changes))
     return "\n---\n".join(json.dumps(bank) for bank in banks)
 

@@ -1,6 +1,6 @@
-"""The sealer's process, started and killed again and again: `python -m tests.adversarial.forked_sealer KILLS`.
+"""Sealer process that is started and killed repeatedly: `python -m tests.adversarial.forked_sealer KILLS`.
 
-Everything is loaded once, and each life is a fork: so that what is killed is a sealer at work, not one that is starting.
+Code is loaded once and each run is a fork, so that a working sealer is killed, not one that is starting.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The worker's process, started and killed again and again: `python -m tests.adversarial.forked_worker COUNT SECONDS`.
+"""Worker process that is started and killed repeatedly: `python -m tests.adversarial.forked_worker COUNT SECONDS`.
 
-Everything is loaded once, and each life is a fork: so that what is killed is a worker at work, not one that is starting.
-Prints a line for each life that has ended: `killed`, or `ended` by itself, as it does without its database. Goes on until
-its input is closed.
+Code is loaded once and each run is a fork, so that a working worker is killed, not one that is starting. Prints a line
+for each run that ended: `killed`, or `ended` by itself, as without its database. Runs until its input is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 
 
 def load() -> None:
-    """All that a worker needs; no connection is opened, since no fork may share one."""
+    """Load everything a worker needs without opening a connection, which forks must not share."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "threada_site.settings")
     import django
 
@@ -26,7 +25,7 @@ def load() -> None:
 
 
 def live() -> None:
-    """One worker, as `manage.py worker` is."""
+    """Run one worker like `manage.py worker`."""
     from django.core.management import execute_from_command_line
 
     os.close(sys.stdin.fileno())
@@ -38,8 +37,8 @@ def live() -> None:
 
 
 def keep_alive(count: int, *, kill_every_s: float) -> None:
-    """`count` workers at a time. Every `kill_every_s` seconds the one that has lived longest is killed, so that each has
-    time to work; one that has ended is followed by another at once."""
+    """Run `count` workers. Kill the oldest every `kill_every_s` seconds, so that each has time to work; replace ended
+    ones."""
     living: list[int] = []
     kill_at = time.monotonic() + kill_every_s
     is_over = False

@@ -1,4 +1,4 @@
-"""The hosts of an instance: what runs on each, and what the tests ask of them from outside."""
+"""The hosts of an instance: their processes, and the requests that tests send from outside."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PORT: Final = 8000
 TENANT: Final = "acme"
 
 
-class Kept:
-    """A process that is started again whenever it ends, as systemd does with `Restart=always`."""
+class RestartedProcess:
+    """A process that is restarted whenever it ends, like systemd's `Restart=always`."""
 
     def __init__(self, begin: Callable[[], subprocess.Popen[bytes]]) -> None:
         self._begin = begin
@@ -52,7 +52,7 @@ class Kept:
             self.process = self._started()
 
     def restart(self, number: int = signal.SIGTERM) -> None:
-        """End it, and wait until another one runs in its place."""
+        """End the process and wait until it has been restarted."""
         before = self.starts
         self.process.send_signal(number)
         until(lambda: self.starts > before)
@@ -66,21 +66,21 @@ class Kept:
 
 @dataclass
 class Machine:
-    """A host with a data directory of its own, and what runs on it."""
+    """A host with its own data directory and its processes."""
 
     network: Network
     name: str
     address: str
     environment: dict[str, str]
     log: Path
-    running: dict[str, Kept] = field(default_factory=dict)
+    running: dict[str, RestartedProcess] = field(default_factory=dict)
 
     def keep(self, kind: str, *words: str) -> None:
         command = [sys.executable, "manage.py", kind, *words]
-        self.running[kind] = Kept(lambda: self._start(command))
+        self.running[kind] = RestartedProcess(lambda: self._start(command))
 
     def manage(self, *words: str) -> str:
-        """A command, run on this host; fails the test unless it exits with 0."""
+        """Run a command on this host. Fail the test unless it exits with 0."""
         process = self.network.start(
             self.name, [sys.executable, "manage.py", *words],
             cwd=REPOSITORY, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -92,7 +92,7 @@ class Machine:
     def send(
         self, method: str, path: str, body: Any = None, *, token: str = "", key: str = "", timeout: float = 15.0
     ) -> tuple[int, Any]:
-        """One request to the web of this host: status and answer; status 0 when there was none."""
+        """Send one request to the web of this host. Return status and response; status 0 if there was none."""
         headers = {"Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         headers |= {"Idempotency-Key": key} if key else {}
@@ -123,7 +123,7 @@ class Machine:
 
 @dataclass
 class Site:
-    """The whole of it, as the tests see it from outside."""
+    """The whole installation, as seen from outside."""
 
     network: Network
     webs: tuple[Machine, Machine]
@@ -141,7 +141,7 @@ class Site:
         return int(self.query(statement, *parameters)[0][0])
 
     def hand_in(self, machine: Machine, *, amount: int = 500, invoice: str = "") -> str:
-        """The id of a new work item, asked for under one key as often as it takes."""
+        """Return the id of a new work item, requested under one key until it succeeds."""
         payload = {"vendor": "Hooli", "amount_minor": amount, "invoice": invoice}
         body = {"workflow_id": "payment_run", "channel_id": "web_main", "payload": payload}
         return str(self.insist(machine, "/work-items", body, expected=201)["work_item_id"])
@@ -171,9 +171,9 @@ class Site:
         return self.number("SELECT count(*) FROM telemetry_sealqueueentry")
 
     def assert_ledger_is_whole(self) -> None:
-        """Every receipt is sealed once, and all of it can be verified."""
+        """Assert that every receipt is sealed once and that everything can be verified."""
         until(lambda: self.unsealed() == 0)
-        leaves, places, last, receipts, waiting = self.query(  # of one moment: workers may still be deciding
+        leaves, places, last, receipts, waiting = self.query(  # at one moment: workers may still be deciding
             "SELECT count(*), count(DISTINCT l.index), max(l.index) + 1, (SELECT count(*) FROM telemetry_receipt), "
             "(SELECT count(*) FROM telemetry_sealqueueentry) "
             "FROM telemetry_logleaf l JOIN tenancy_tenant t ON t.id = l.tenant_id WHERE t.slug = 'acme'"

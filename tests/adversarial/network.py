@@ -1,4 +1,4 @@
-"""Hosts on one machine: network namespaces on one bridge, each with an address of its own and a link that can be cut."""
+"""Hosts on one machine: network namespaces on one bridge, each with its own address and a link that can be cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUBNET: Final = "10.77.0"
 
 
 def why_not() -> str:
-    """Why no such network can be made here; empty when it can."""
+    """Return why such a network cannot be created here, or ""."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if shutil.which("ip") is None:
@@ -32,7 +32,7 @@ def why_not() -> str:
 
 
 class Network:
-    """A switch and its hosts. Nothing of it is seen by, or reaches, the machine's own network."""
+    """A switch and its hosts, isolated from the machine's own network."""
 
     def __init__(self) -> None:
         self._prefix = f"thr{os.getpid()}"
@@ -42,7 +42,7 @@ class Network:
         _ip("-n", self._name("switch"), "link", "set", "bridge0", "up")
 
     def add(self, host: str, number: int) -> str:
-        """A host on the switch; its address."""
+        """Add a host to the switch and return its address."""
         switch, own = self._name("switch"), self._name(host)
         address = f"{SUBNET}.{number}"
         _ip("netns", "add", own)
@@ -56,7 +56,7 @@ class Network:
 
     @contextmanager
     def cut_off(self, host: str) -> Iterator[None]:
-        """Its cable is pulled out meanwhile."""
+        """Disconnect the host during the block."""
         _ip("-n", self._name("switch"), "link", "set", host, "down")
         try:
             yield
@@ -65,7 +65,7 @@ class Network:
 
     @contextmanager
     def inside(self, host: str) -> Iterator[None]:
-        """This thread, and what it starts, is on that host meanwhile."""
+        """Run this thread, and processes it starts, on that host during the block."""
         before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             self._enter(host)
@@ -75,7 +75,7 @@ class Network:
             os.close(before)
 
     def start(self, host: str, command: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any]:
-        """A process on that host, whichever host this thread is on."""
+        """Start a process on that host, whichever host this thread is on."""
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(self._started, host, command, options).result()
 

@@ -1,4 +1,5 @@
-"""A real instance whose payments go to a real receiver: one bank that deduplicates by Idempotency-Key, one that does not."""
+"""A real instance whose payments go to a real receiver: one bank deduplicates by Idempotency-Key, the other does
+not."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ _TERMINAL: Final = ("execution.succeeded", "execution.failed", "execution.outcom
 
 @dataclass(frozen=True)
 class Ended:
-    """What the database says of one execution. `terminal`: its receipts that say how it ended."""
+    """State of one execution in the database. `terminal`: its receipts about how it ended."""
 
     public_id: str
     integration: str
@@ -41,14 +42,14 @@ class Ended:
 
 @dataclass
 class Payments:
-    """The instance and the receiver, and what an integrator does with them."""
+    """The instance, the receiver, and the operations of an integrator."""
 
     server: Server
     receiver: Receiver
     folder: Path
 
     def open_banks(self, folder: Path, **changes: Any) -> None:
-        """Bring both integrations in force. `changes`: of both specs."""
+        """Publish both integrations. `changes` apply to both specs."""
         path = folder / "banks.yaml"
         path.write_text(bank_documents(self.receiver.url, **changes))
         self.apply(path)
@@ -57,13 +58,13 @@ class Payments:
         self.server.manage("apply", str(path), "--tenant", "demo")
 
     @contextmanager
-    def mortal_workers(self, count: int, *, kill_every_s: float = 1e9) -> Iterator[Callable[[], Counter[str]]]:
-        """Workers that are started again whenever they die, and are killed besides; what is given counts their ends.
+    def killed_workers(self, count: int, *, kill_every_s: float = 1e9) -> Iterator[Callable[[], Counter[str]]]:
+        """Run workers that are killed and restarted repeatedly. Yield the count of ended workers.
 
-        That of `up` sleeps meanwhile (SIGSTOP), and finds itself late when it goes on.
+        The worker of `up` is suspended meanwhile (SIGSTOP) and finds itself late when it resumes.
         """
         deaths = self.folder / "deaths"
-        with asleep(self.own_worker()), deaths.open("wb") as output:
+        with suspended(self.own_worker()), deaths.open("wb") as output:
             keeper = subprocess.Popen(
                 [sys.executable, "-m", "tests.adversarial.forked_worker", str(count), str(kill_every_s)],
                 cwd=REPOSITORY,
@@ -78,19 +79,19 @@ class Payments:
                 keeper.communicate()
 
     def own_worker(self) -> psutil.Process:
-        """The worker that `up` runs, once it does."""
+        """Return the worker that `up` runs, once it runs."""
         until(self.server.own_worker, seconds=PATIENCE_S)
         worker = self.server.own_worker()
         assert worker is not None
         return worker
 
     def hand_in(self, payload: dict[str, Any]) -> str:
-        """The id of a new work item; asks again under the same key for as long as it takes."""
+        """Return the id of a new work item, requested under the same key until it succeeds."""
         body = {"workflow_id": "payment_run", "channel_id": "web_main", "payload": payload}
         return str(self._insist("/work-items", body, expected=201)["work_item_id"])
 
     def execute(self, item: str, integration: str) -> str:
-        """The id of the execution; likewise."""
+        """Return the id of an execution, requested under the same key until it succeeds."""
         body = {"work_item_id": item, "action_id": "pay", "integration_id": integration}
         return str(self._insist("/actions/execute", body, expected=202)["execution_id"])
 
@@ -112,7 +113,7 @@ class Payments:
             time.sleep(0.2)
 
     def expire_leases(self, *integrations: str) -> int:
-        """Let the time pass that running executions of these were claimed for; how many there are."""
+        """Expire the leases of running executions among these. Return how many."""
         with psycopg.connect(self.server.database_url) as database:
             return database.execute(
                 "UPDATE integrations_execution SET lease_until = now() - interval '1 second' "
@@ -121,7 +122,7 @@ class Payments:
             ).rowcount
 
     def ended(self) -> list[Ended]:
-        """Every execution of the two banks, with its terminal receipts."""
+        """Return every execution of the two banks with its terminal receipts."""
         with psycopg.connect(self.server.database_url) as database:
             rows = database.execute(
                 "SELECT e.id, e.integration, e.status, e.failure, e.worker_deaths, coalesce(r.kinds, '{}') "
@@ -133,11 +134,11 @@ class Payments:
         return [Ended(ids.public_id(ids.EXECUTION, row[0]), *row[1:5], tuple(row[5])) for row in rows]
 
     def open_count(self) -> int:
-        """How many have not ended."""
+        """Return the number of executions that have not ended."""
         return self._number("SELECT count(*) FROM integrations_execution WHERE status IN ('started', 'running')")
 
     def overdue_s(self) -> float:
-        """By how many seconds the lease that ran out first has run out; 0 when none has."""
+        """Return the seconds since the oldest expired lease expired; 0 if there is none."""
         return self._number(
             "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(lease_until))), 0) "
             "FROM integrations_execution WHERE status = 'running'"
@@ -151,8 +152,8 @@ class Payments:
 
 
 @contextmanager
-def asleep(process: psutil.Process) -> Iterator[None]:
-    """The process and its children stand still (SIGSTOP), and go on afterwards."""
+def suspended(process: psutil.Process) -> Iterator[None]:
+    """Suspend the process and its children during the block (SIGSTOP)."""
     process.suspend()
     children = process.children(recursive=True)
     for each in children:
@@ -166,8 +167,7 @@ def asleep(process: psutil.Process) -> Iterator[None]:
 
 @contextmanager
 def running_payments(folder: Path, *, again: Receiver | None = None, **own: str) -> Iterator[Payments]:
-    """The instance, its receiver and the two banks. `again`: the receiver that the instance has had before, which
-    outlives it."""
+    """Run the instance, its receiver and the two banks. `again`: the receiver of a previous run, which still exists."""
     receiver = again or Receiver(folder)
     own = {"THREADA_EGRESS_ALLOW": "127.0.0.1/32", **own}
     try:

@@ -1,6 +1,7 @@
-"""An instance on six hosts: a database, two that serve, two that work and seal, and one outside with clients and receiver.
+"""An instance on six hosts: a database, two web hosts, two with worker and sealer, and one outside with clients and
+receiver.
 
-On Celery (THREADA_ENGINE), RabbitMQ has a host of its own.
+With Celery (THREADA_ENGINE), RabbitMQ has its own host.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def running_site(folder: Path) -> Iterator[Site]:
     database: subprocess.Popen[bytes] | None = None
     receiver: Receiver | None = None
     broker: Broker | None = None
-    # Not below pytest's folder, which every other run of pytest closes to all accounts but its own.
+    # Not in pytest's folder: every other run of pytest makes it inaccessible to other accounts.
     home = Path(tempfile.mkdtemp(prefix="threada-postgres-"))
     try:
         addresses = {
@@ -111,7 +112,7 @@ def running_site(folder: Path) -> Iterator[Site]:
 
 
 def _database(network: Network, folder: Path, address: str) -> tuple[subprocess.Popen[bytes], str]:
-    """PostgreSQL that listens on the network and asks for passwords, under an unprivileged account."""
+    """Run a PostgreSQL that listens on the network and requires passwords, under an unprivileged account."""
     programs = locate().install / "bin"
     folder.chmod(0o777)
     password = secrets.token_urlsafe(16)
@@ -141,7 +142,7 @@ def _database(network: Network, folder: Path, address: str) -> tuple[subprocess.
 
 
 def _broker(network: Network, folder: Path) -> Broker:
-    """RabbitMQ on a host of its own."""
+    """Run RabbitMQ on its own host."""
     require_broker()
     folder.mkdir()
     broker = Broker(folder, address=network.add("broker", 3))
@@ -159,7 +160,7 @@ def _answers(url: str) -> bool:
 
 
 def _logins(network: Network, folder: Path, address: str, superuser_url: str) -> dict[str, str]:
-    """Both logins, made as the documentation says."""
+    """Create both logins as documented."""
     environment = {name: value for name, value in os.environ.items() if name not in OWN}
     environment["THREADA_DATA_DIR"] = str(folder / "admin")
     printed = subprocess.run(
@@ -186,7 +187,7 @@ def _same_sealing_key(*data_dirs: Path) -> None:
 
 
 def _founded(machine: Machine, folder: Path, receiver: Receiver) -> tuple[str, dict[str, str]]:
-    """The schema, a tenant with the documents of the demo and two banks, a client, and two people of finance."""
+    """Create the schema, a tenant with the demo's documents and two banks, a client, and two members of finance."""
     machine.manage("migrate", "-v", "0")
     machine.manage("create_tenant", TENANT)
     documents = folder / "documents"

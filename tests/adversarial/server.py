@@ -1,4 +1,4 @@
-"""A real instance, as `manage.py up` runs it, in a scratch data directory; and a client of bare sockets."""
+"""A real instance, run by `manage.py up` in a temporary data directory, and a client on plain sockets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; status 0 when the connection was closed without an answer."""
+    """A response; status 0 if the connection was closed without one."""
 
     status: int
     headers: dict[str, str]
@@ -61,7 +61,7 @@ class Server:
         chunked: bool = False,
         media_type: str = "application/json",
     ) -> Answer:
-        """One request on a connection of its own; `target` goes onto the request line as it is."""
+        """Send one request on a connection of its own. `target` is put into the request line unchanged."""
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
         lines += [f"Authorization: Bearer {self.token}", f"Content-Type: {media_type}"]
         lines += [f"{name}: {value}" for name, value in headers]
@@ -73,22 +73,22 @@ class Server:
         return self.exchange("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b""))
 
     def exchange(self, *parts: bytes, pause: float = 0.0, timeout: float = 30.0) -> Answer:
-        """Send bytes, a pause between parts, and read until the server closes or its answer is whole."""
+        """Send bytes, with a pause between parts, and read until the server closes or its response is complete."""
         with socket.create_connection(("127.0.0.1", self.port), timeout) as connection:
             try:
                 for part in parts:
                     connection.sendall(part)
                     time.sleep(pause)
             except OSError:
-                pass  # refused before all was sent: the answer says why
+                pass  # refused before everything was sent: the response says why
             return _read(connection)
 
     def manage(self, *words: str) -> str:
-        """A command against the instance; fails the test unless it exits with 0."""
+        """Run a command against the instance. Fail the test unless it exits with 0."""
         return _manage(self.environment, *words)
 
     def own_worker(self) -> psutil.Process | None:
-        """The worker that `up` runs now."""
+        """Return the worker that `up` runs now."""
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if "worker" in process.cmdline():
@@ -98,10 +98,10 @@ class Server:
     def kill_the_database(self) -> None:
         cluster = postgres.status(Path(self.environment["THREADA_DATA_DIR"]))
         assert cluster is not None
-        os.kill(cluster.pid, signal.SIGQUIT)  # as pg_ctl -m immediate does
+        os.kill(cluster.pid, signal.SIGQUIT)  # like pg_ctl -m immediate
 
     def rows(self) -> dict[str, int]:
-        """How many rows every table of the database has."""
+        """Return the number of rows of every table."""
         with psycopg.connect(self.database_url) as database:
             tables = database.execute(
                 "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
@@ -116,7 +116,7 @@ class Server:
         return row[0] if row else 0
 
     def web_processes(self) -> list[psutil.Process]:
-        """The server's processes, its workers included."""
+        """Return the web server's processes, including its workers."""
         return [
             process
             for process in psutil.Process(self.process.pid).children(recursive=True)
@@ -124,14 +124,16 @@ class Server:
         ]
 
     def web_memory(self) -> int:
-        """Bytes that the web processes hold for themselves."""
+        """Return the private memory of the web processes in bytes."""
         return sum(process.memory_full_info().uss for process in self.web_processes())
 
 
 @contextmanager
 def running_server(directory: Path, **own: str) -> Iterator[Server]:
-    """`manage.py up` in `directory`, ready, ended by Ctrl-C afterwards, unless it has ended before. Again in the same
-    directory it is the same instance. `own`: further variables of its environment."""
+    """Run `manage.py up` in `directory` and end it by Ctrl-C afterwards, unless it has ended.
+
+    The same directory gives the same instance again. `own`: additional environment variables.
+    """
     port = _free_port()
     log = directory / "up.log"
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
@@ -174,7 +176,7 @@ def _manage(environment: dict[str, str], *words: str) -> str:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 240  # the schema alone takes a minute where others work
+    deadline = time.monotonic() + 240  # creating the schema takes up to a minute on a busy machine
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

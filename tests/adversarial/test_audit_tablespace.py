@@ -1,4 +1,4 @@
-"""Receipts on a disk that is really full: every change is refused, nothing of it remains, and nothing leaves."""
+"""Receipts on a full disk: every change is refused, leaves nothing behind, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def office(tenant: Tenant) -> Office:
 
 @pytest.fixture
 def small_disk(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The ledger's tables on a file system of their own, of 3 MB."""
+    """Move the tables of the ledger to a file system of 3 MB."""
     if os.geteuid() != 0 or settings.DATABASE_URL:
         pytest.skip("takes root, to mount a file system, and the embedded PostgreSQL")
     cluster = postgres.ensure_running(settings.THREADA_DATA_DIR)
@@ -53,7 +53,7 @@ def small_disk(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         with psycopg.connect(**address, autocommit=True) as superuser:
             superuser.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
             for table in LEDGER:
-                superuser.execute(f"VACUUM FULL {table}")  # what other tests rolled back takes disk space
+                superuser.execute(f"VACUUM FULL {table}")  # rows rolled back by other tests take disk space
                 superuser.execute(f"ALTER TABLE {table} SET TABLESPACE small")
         yield folder
     finally:
@@ -68,7 +68,7 @@ def small_disk(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 
 def fill(folder: Path) -> None:
-    """Take every byte that is left."""
+    """Use up all remaining space."""
     with (folder / "filler").open("wb") as file:
         try:
             while True:
@@ -78,12 +78,12 @@ def fill(folder: Path) -> None:
             pass
 
 
-def test_a_full_tablespace_refuses_every_change(office: Office, small_disk: Path) -> None:
+def test_change_is_refused_when_the_tablespace_is_full(office: Office, small_disk: Path) -> None:
     rita = office.api("rita")
     body = {"workflow_id": "payments", "channel_id": "web", "payload": {"amount": 1}}
     assert rita.post("/work-items", body).status_code == 201
     fill(small_disk)
-    for _ in range(MOST_CALLS):  # pages that have free space take a few more
+    for _ in range(MOST_CALLS):  # pages with free space accept a few more rows
         answer = rita.post("/work-items", body)
         if answer.status_code != 201:
             break

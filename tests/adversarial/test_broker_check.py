@@ -1,4 +1,4 @@
-"""Workers of one instance meet on one broker, under one prefix: whoever would work elsewhere does not join."""
+"""Workers of one instance use one broker and one prefix; a worker with other settings is refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ POOLS = all_pools(2)
 
 @dataclass(frozen=True)
 class Machine:
-    """One that has these two settings."""
+    """A machine with these two settings."""
 
     settings: Settings
     url: str
@@ -67,12 +67,12 @@ def other_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         broker.stop()
 
 
-def all_fall_silent() -> None:
+def expire_all_heartbeats() -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE tenancy_worker SET beat_at = beat_at - interval '16 seconds'")
 
 
-def test_the_same_broker_by_another_name_is_the_same(machine: Machine) -> None:
+def test_same_broker_under_another_host_name_is_accepted(machine: Machine) -> None:
     marker = machine.joins("a")
     assert marker is not None
     assert len(marker) == 16
@@ -81,7 +81,7 @@ def test_the_same_broker_by_another_name_is_the_same(machine: Machine) -> None:
     assert outbox.living_workers() == 2
 
 
-def test_who_would_work_elsewhere_does_not_join(machine: Machine, other_broker: Broker) -> None:
+def test_worker_on_another_broker_or_prefix_is_refused(machine: Machine, other_broker: Broker) -> None:
     marker = machine.joins("a")
     for stranger in (replace(machine, prefix="threada-elsewhere"), replace(machine, url=other_broker.url)):
         with pytest.raises(NotSafeToRunError, match="THREADA_BROKER_URL and THREADA_BROKER_PREFIX lead to") as refused:
@@ -94,24 +94,26 @@ def test_who_would_work_elsewhere_does_not_join(machine: Machine, other_broker: 
     assert machine.joins("b") == marker
 
 
-def test_once_nobody_works_the_first_decides_anew(machine: Machine, other_broker: Broker) -> None:
+def test_first_worker_decides_again_once_all_others_are_dead(machine: Machine, other_broker: Broker) -> None:
     moved = replace(machine, url=other_broker.url)
     first = machine.joins("a")
-    all_fall_silent()
+    expire_all_heartbeats()
     assert not uses_other_broker(moved.app())
     second = moved.joins("b")
     assert second not in (None, first)
     assert moved.joins("c") == second
     with pytest.raises(NotSafeToRunError):
-        machine.joins("a")  # the old marker is still there, and no longer the one
-    all_fall_silent()
+        machine.joins("a")  # the old marker still exists but is no longer valid
+    expire_all_heartbeats()
     assert machine.joins("a") not in (None, first, second)
 
 
-def test_others_may_turn_out_to_be_dead(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_waits_until_the_leases_of_dead_workers_expire(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(broker_check, "PATIENCE_S", 30.0)
     first = machine.joins("a")
-    death = threading.Timer(1.0, lambda: (all_fall_silent(), connection.close()))
+    death = threading.Timer(1.0, lambda: (expire_all_heartbeats(), connection.close()))
     death.start()
     began = time.monotonic()
     assert replace(machine, prefix="threada-elsewhere").joins("b") not in (None, first)
@@ -119,7 +121,7 @@ def test_others_may_turn_out_to_be_dead(machine: Machine, monkeypatch: pytest.Mo
     death.join()
 
 
-def test_a_broker_that_has_lost_everything_gets_its_mark_back(machine: Machine) -> None:
+def test_marker_is_declared_again_on_a_broker_that_lost_it(machine: Machine) -> None:
     marker = machine.joins("a")
     assert marker is not None
     app = machine.app()
@@ -133,10 +135,10 @@ def test_a_broker_that_has_lost_everything_gets_its_mark_back(machine: Machine) 
     assert machine.joins("b") == marker
 
 
-def test_of_two_that_are_first_one_decides(machine: Machine, other_broker: Broker) -> None:
+def test_one_of_two_first_workers_decides(machine: Machine, other_broker: Broker) -> None:
     for _ in range(5):
         Instance.objects.all().delete()
-        all_fall_silent()
+        expire_all_heartbeats()
         apps = [machine.app(), replace(machine, url=other_broker.url).app()]
         barrier, outcomes = threading.Barrier(2), list[str | None]()
 
@@ -159,7 +161,7 @@ def test_of_two_that_are_first_one_decides(machine: Machine, other_broker: Broke
         assert Instance.objects.get().facts == {BROKER: f"is:{marker}"}
 
 
-def test_a_worker_waits_for_its_broker_and_leaves_when_asked(machine: Machine, other_broker: Broker) -> None:
+def test_worker_waits_for_its_broker_and_stops_when_asked(machine: Machine, other_broker: Broker) -> None:
     other_broker.kill()
     away = replace(machine, url=other_broker.url)
     asked = threading.Event()
@@ -171,7 +173,7 @@ def test_a_worker_waits_for_its_broker_and_leaves_when_asked(machine: Machine, o
 
 
 @pytest.mark.parametrize("words", [["worker"], ["instance", "check"]])
-def test_commands_say_why(machine: Machine, words: list[str]) -> None:
+def test_commands_report_a_wrong_broker(machine: Machine, words: list[str]) -> None:
     machine.joins("a")
     keep_alive = threading.Event()
 

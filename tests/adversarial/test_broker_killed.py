@@ -1,6 +1,6 @@
-"""RabbitMQ, the relay and workers are killed (-9) under load: nothing is lost, and nothing done twice.
+"""RabbitMQ, the relay and workers are killed (-9) under load: nothing is lost and nothing is done twice.
 
-The receiver's log is the witness. THREADA_BROKER_STORM says how many executions for each (60).
+The receiver's log is the evidence. THREADA_BROKER_STORM: number of executions for each (60).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DRAINED_WITHIN_S = 90 + COUNT * 0.1
 
 @dataclass(frozen=True)
 class Site:
-    """An instance on a broker of its own, so that both may be killed."""
+    """An instance with its own broker, so that both may be killed."""
 
     payments: Payments
     broker: Broker
@@ -49,14 +49,14 @@ class Site:
         self._kill_named("SELECT holder FROM tenancy_relay")
 
     def kill_pool(self) -> None:
-        """The process of a worker that runs executions; the others of that worker live on."""
+        """Kill the worker process that runs executions; the other processes of the worker keep running."""
         self._kill_named("SELECT id FROM tenancy_worker WHERE id LIKE '%:executions:%' ORDER BY beat_at DESC LIMIT 1")
 
     def kill_worker(self) -> None:
         self.payments.own_worker().kill()
 
     def _kill_named(self, query: str) -> None:
-        """Names hold the process: `host:pid:kind:…`."""
+        """Kill the process that is part of a name: `host:pid:kind:…`."""
         ends = time.monotonic() + 20
         while time.monotonic() < ends:
             with psycopg.connect(self.payments.server.database_url) as database:
@@ -94,7 +94,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     [(Site.kill_broker, False), (Site.kill_relay, False), (Site.kill_pool, True), (Site.kill_worker, True)],
     ids=["broker", "relay", "pool", "worker"],
 )
-def test_nothing_is_lost_and_nothing_done_twice(site: Site, kill: Callable[[Site], None], *, loses_calls: bool) -> None:
+def test_every_execution_has_exactly_one_effect(site: Site, kill: Callable[[Site], None], *, loses_calls: bool) -> None:
     payments, rng = site.payments, random.Random(COUNT)
     plan = [(number + 1, rng.choice(list(DELAYS)), rng.choice([KEEPS, FORGETS])) for number in range(COUNT)]
     asked: dict[str, str] = {}
@@ -129,7 +129,7 @@ def test_nothing_is_lost_and_nothing_done_twice(site: Site, kill: Callable[[Site
     assert jobs_left(payments) == set()
 
 
-def test_the_web_works_without_a_broker_and_jobs_wait_for_it(site: Site) -> None:
+def test_web_serves_without_a_broker_and_jobs_wait(site: Site) -> None:
     payments = site.payments
     site.broker.kill()
     items = [payments.hand_in({"vendor": "Hooli", "amount_minor": number}) for number in range(1, 6)]
@@ -148,7 +148,7 @@ def test_the_web_works_without_a_broker_and_jobs_wait_for_it(site: Site) -> None
 
 
 def jobs_left(payments: Payments) -> set[str]:
-    """Tasks of jobs about executions that the outbox still holds, once what is running has been settled."""
+    """Return the tasks of jobs about executions left in the outbox once everything running has been settled."""
     ends = time.monotonic() + 30
     while True:
         with psycopg.connect(payments.server.database_url) as database:

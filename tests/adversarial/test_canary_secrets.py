@@ -1,7 +1,7 @@
-"""Planted secrets, in a whole instance under way: they reach their receivers, and nothing else anywhere holds them.
+"""Planted secrets in a running instance reach their receivers and appear nowhere else.
 
-Stored, from the environment and from a file; receivers that repeat them; refusals that could. Searched are the logs of
-all processes at DEBUG, every column of every table, what the API answers, and the export.
+Secrets are stored, in the environment and in a file; some receivers repeat them and some are refused. Logs of all
+processes at DEBUG, every column of every table, API responses and the export are searched.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def manager_of(server: Server) -> Server:
 
 
 def run_through(server: Server, name: str, reference: dict[str, str], bank: Receiver) -> str:
-    """One action with the secret, to its end; everything the API said on the way."""
+    """Run one action with the secret to its end. Return all API responses."""
     spec = {
         "connector": "http",
         "base_url": bank.url,
@@ -77,7 +77,7 @@ def run_through(server: Server, name: str, reference: dict[str, str], bank: Rece
 
 
 def every_column(server: Server) -> str:
-    """Every row of every table as COPY writes it."""
+    """Return every row of every table as COPY writes it."""
     with psycopg.connect(server.database_url) as database:
         tables = database.execute("SELECT schemaname, tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         found = []
@@ -90,7 +90,7 @@ def every_column(server: Server) -> str:
     return "\n".join(found)
 
 
-def test_planted_secrets_are_found_nowhere(tmp_path: Path, receiver: Receiver) -> None:
+def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver: Receiver) -> None:
     file = tmp_path / "bank_token"
     file.write_text(FROM_FILE)
     references = {**REFERENCES, "file": {"file": str(file)}}

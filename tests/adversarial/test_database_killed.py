@@ -1,5 +1,5 @@
-"""PostgreSQL is killed under a running instance: the worker ends with a status that says so, and `up` starts another;
-with a broker, it connects again."""
+"""PostgreSQL is killed under a running instance: the worker exits with an error and `up` restarts it; with a broker, it
+reconnects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hand_in(server: Server) -> str:
     return str(answer.json()["work_item_id"])
 
 
-def test_the_worker_says_that_it_lost_its_database_and_is_started_again(tmp_path: Path) -> None:
+def test_worker_reports_a_lost_database_and_is_restarted(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         assert eventually_decided(server, hand_in(server)) != "new"
         first = server.own_worker()
@@ -45,7 +45,7 @@ def test_the_worker_says_that_it_lost_its_database_and_is_started_again(tmp_path
         item = hand_in(server)
         assert eventually_decided(server, item) != "new"
         if os.environ.get("THREADA_ENGINE") == "celery":
-            assert server.own_worker() == first  # its processes have connected again
+            assert server.own_worker() == first  # its processes have reconnected
             assert eventually_decided(server, hand_in(server)) != "new"
             return
         until(lambda: server.own_worker() not in (None, first), seconds=WITHIN_S)

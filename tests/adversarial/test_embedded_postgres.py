@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL against killed processes, stale files, strange paths and many starters at once.
+"""The embedded PostgreSQL with killed processes, stale files, unusual paths and many concurrent starters.
 
-Every test starts real servers and real processes. What needs two operating system users is in
+Every test starts real servers and processes. Tests with two operating system users are in
 `test_embedded_postgres_users.py`.
 """
 
@@ -63,7 +63,7 @@ def answer(process: subprocess.Popen[str]) -> str:
 
 
 def acknowledged_in(record: Path) -> set[int]:
-    """The rows that a writer was told are safe, and has written down one by one."""
+    """Return the rows whose commit a writer received and recorded."""
     return {int(line) for line in record.read_text().splitlines()} if record.exists() else set()
 
 
@@ -84,7 +84,8 @@ def rows(root: Path) -> set[int]:
 
 
 def postmasters(root: Path) -> list[int]:
-    """Every server on the data directory of `root`, by its command line (which a child just forked still shows)."""
+    """Return every server of the data directory of `root`, by command line, which a child shows right after its
+    fork."""
     data_dir = f"{find_home(root.resolve())}/data"
     processes = {process.pid: process.info for process in psutil.process_iter(["cmdline", "ppid"])}
     found = [pid for pid, info in processes.items() if (info["cmdline"] or [])[1:3] == ["-D", data_dir]]
@@ -97,7 +98,7 @@ def kill_server(cluster: Cluster) -> None:
 
 
 def kill_family(cluster: Cluster) -> None:
-    """As in a power cut: the server and all its processes at once, nothing tidied up."""
+    """Kill the server and all its processes at once, without cleanup, as in a power failure."""
     server = psutil.Process(cluster.pid)
     family = [server, *server.children(recursive=True)]
     server.suspend()
@@ -107,7 +108,7 @@ def kill_family(cluster: Cluster) -> None:
     assert wait_until(lambda: not any(is_alive(process) for process in family), 10)
 
 
-def test_kill_9_of_the_client_loses_nothing_and_leaves_the_server(root: Path, tmp_path: Path) -> None:
+def test_killing_a_client_loses_nothing_and_leaves_the_server_running(root: Path, tmp_path: Path) -> None:
     cluster = make_table(root)
     record = tmp_path / "record"
     writer = python(INSERT, root, record, 0, 1_000_000)
@@ -120,7 +121,7 @@ def test_kill_9_of_the_client_loses_nothing_and_leaves_the_server(root: Path, tm
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-def test_kill_9_of_the_starter_at_any_moment_of_the_first_start(root: Path, seconds: float) -> None:
+def test_killing_the_starter_at_any_moment_of_the_first_start(root: Path, seconds: float) -> None:
     starter = python(SAY_PID, root)
     time.sleep(seconds)
     starter.kill()
@@ -133,7 +134,7 @@ def test_kill_9_of_the_starter_at_any_moment_of_the_first_start(root: Path, seco
     assert sorted(path.name for path in cluster.data_dir.parent.glob("data*")) == ["data"]
 
 
-def test_kill_9_of_the_server_under_writers_loses_no_acknowledged_row(root: Path, tmp_path: Path) -> None:
+def test_killing_the_server_loses_no_acknowledged_row(root: Path, tmp_path: Path) -> None:
     cluster = make_table(root)
     records = [tmp_path / f"record-{number}" for number in range(12)]
     for turn in range(3):
@@ -152,7 +153,7 @@ def test_kill_9_of_the_server_under_writers_loses_no_acknowledged_row(root: Path
         cluster = recovered
 
 
-def test_a_busy_backend_of_a_dead_server_does_not_hold_up_the_next(root: Path) -> None:
+def test_busy_backend_of_a_dead_server_does_not_block_the_next(root: Path) -> None:
     cluster = make_table(root)
     connection = connect(cluster)
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
@@ -184,7 +185,7 @@ def test_a_busy_backend_of_a_dead_server_does_not_hold_up_the_next(root: Path) -
     "name",
     ["with spaces, a comma and 'quotes'", '$HOME `id` "%s"', "längerer Pfad", "x" * 120, "y" * 120 + "/" + "z" * 120],
 )
-def test_strange_and_long_paths(tmp_path: Path, name: str) -> None:
+def test_server_runs_in_unusual_and_long_paths(tmp_path: Path, name: str) -> None:
     root = tmp_path / name
     try:
         cluster = make_table(root)
@@ -197,20 +198,20 @@ def test_strange_and_long_paths(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("locale", ["xx_YY.UTF-8", "de_DE@nonsense", ""])
-def test_an_unknown_locale_changes_nothing(root: Path, locale: str) -> None:
+def test_unknown_locale_is_ignored(root: Path, locale: str) -> None:
     names = ("LC_ALL", "LANG", "LC_MESSAGES", "LANGUAGE")
     settings = dict.fromkeys(names, locale) | {"PGDATA": "/nonexistent", "PGPORT": "1", "TZ": "Nowhere/Nothing"}
     assert int(answer(python(SAY_PID, root, env=os.environ | settings))) == ensure_running(root).pid
 
 
-def test_eight_simultaneous_first_starts_make_one_server(root: Path) -> None:
+def test_eight_concurrent_first_starts_create_one_server(root: Path) -> None:
     starters = [python(SAY_PID, root) for _ in range(8)]
     pids = {int(answer(starter)) for starter in starters}
     assert pids == {ensure_running(root).pid}
     assert postmasters(root) == list(pids)
 
 
-def test_eight_processes_after_a_crash_make_one_server(root: Path) -> None:
+def test_eight_processes_after_a_crash_start_one_server(root: Path) -> None:
     kill_family(make_table(root))
     starters = [python(SAY_PID, root) for _ in range(8)]
     pids = {int(answer(starter)) for starter in starters}
@@ -226,7 +227,7 @@ def test_many_processes_share_one_server(root: Path) -> None:
 
 
 def test_ctrl_c_and_hang_up_do_not_reach_the_server(root: Path) -> None:
-    # Whoever runs the tests in the background may have handed on that these signals are ignored.
+    # When tests run in the background, these signals may be inherited as ignored.
     heeding = "import signal; [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGHUP)]; "
     code = heeding + SAY_PID + "; sys.stdout.flush(); import time; time.sleep(60)"
     terminal = python(code, root, start_new_session=True)
@@ -246,7 +247,7 @@ def test_clean_stop_leaves_no_process_and_no_socket(root: Path) -> None:
     cluster = make_table(root)
     server = psutil.Process(cluster.pid)
     family = [server, *server.children(recursive=True)]
-    with connect(cluster) as connection:  # a client that is still there does not hold it up
+    with connect(cluster) as connection:  # a connected client does not delay it
         stop(root)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
@@ -266,7 +267,7 @@ def test_stale_lock_files_of_a_dead_process(root: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["ready", "starting", ""])
-def test_a_pid_reused_by_another_program(root: Path, state: str) -> None:
+def test_pid_reused_by_another_program(root: Path, state: str) -> None:
     cluster = make_table(root)
     kill_family(cluster)
     account = account_for(cluster.data_dir)
@@ -283,7 +284,7 @@ def test_a_pid_reused_by_another_program(root: Path, state: str) -> None:
         other.wait()
 
 
-def test_a_pid_reused_by_the_server_of_another_data_directory(root: Path, tmp_path: Path) -> None:
+def test_pid_reused_by_the_server_of_another_data_directory(root: Path, tmp_path: Path) -> None:
     cluster = make_table(root)
     kill_family(cluster)
     neighbour = ensure_running(tmp_path / "neighbour")
@@ -299,14 +300,14 @@ def test_a_pid_reused_by_the_server_of_another_data_directory(root: Path, tmp_pa
 
 
 @pytest.mark.parametrize("torn", ["", "\n", "nonsense\n", "-1\n", "99999999999\n"])
-def test_a_torn_pid_file(root: Path, torn: str) -> None:
+def test_incomplete_pid_file(root: Path, torn: str) -> None:
     cluster = make_table(root)
     kill_family(cluster)
     account_for(cluster.data_dir).write(cluster.data_dir / "postmaster.pid", torn)
     assert rows(root) == set()
 
 
-def test_a_data_directory_deleted_under_its_server(root: Path) -> None:
+def test_data_directory_deleted_while_its_server_runs(root: Path) -> None:
     cluster = make_table(root)
     old = psutil.Process(cluster.pid)
     shutil.rmtree(cluster.data_dir)
@@ -316,7 +317,7 @@ def test_a_data_directory_deleted_under_its_server(root: Path) -> None:
     assert not is_alive(old)
 
 
-def test_a_copy_in_the_place_of_a_deleted_data_directory(root: Path) -> None:
+def test_copy_in_place_of_a_deleted_data_directory(root: Path) -> None:
     cluster = make_table(root)
     with connect(cluster) as connection:
         connection.execute("INSERT INTO acknowledged VALUES (1)")
@@ -331,7 +332,7 @@ def test_a_copy_in_the_place_of_a_deleted_data_directory(root: Path) -> None:
     assert postmasters(root) == [ensure_running(root).pid] != [cluster.pid]
 
 
-def test_a_socket_that_was_tidied_away(root: Path) -> None:
+def test_server_with_a_deleted_socket_is_restarted(root: Path) -> None:
     cluster = make_table(root)
     shutil.rmtree(cluster.socket_dir)
     assert status(root) is None

@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL between operating system users: root, the service account, an ordinary user, a stranger.
+"""The embedded PostgreSQL between operating system users: root, the service account, an ordinary user, another user.
 
-Root lends itself to become others; an ordinary user can only be itself, so most of this is skipped for one.
+Only root can become other users, so most tests are skipped for an ordinary user.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def open_root() -> Iterator[Path]:
 
 @pytest.fixture
 def closed_root() -> Iterator[Path]:
-    """Three directories deep below one of mode 0700, as in /root."""
+    """A directory three levels below one of mode 0700, as in /root."""
     parent = Path(tempfile.mkdtemp(prefix="threada-test-", dir="/tmp"))
     (parent / "a" / "b").mkdir(parents=True)
     yield from _cleared(parent, parent / "a" / "b" / "data")
@@ -54,7 +54,7 @@ def closed_root() -> Iterator[Path]:
 
 @pytest.fixture
 def users() -> tuple[Account, Account]:
-    """An ordinary user and a stranger: accounts of this machine that nobody works as, able to run this checkout."""
+    """An ordinary user and another one: unused accounts of this machine that can run this checkout."""
     found = [entry for name in ("games", "news", "mail", "daemon", "www-data") if (entry := _entry(name))]
     accounts = [Account(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in found]
     able = [account for account in accounts if _run(account, "import threada_site.postgres").returncode == 0]
@@ -83,7 +83,7 @@ def _run(account: Account, code: str, *arguments: object) -> subprocess.Complete
 
 
 def _modes(*paths: Path) -> dict[Path, tuple[int, int, int]]:
-    """Mode, owner and group of each path and of everything above it."""
+    """Return mode, owner and group of each path and of its parents."""
     above = {parent for path in paths for parent in (path, *path.parents)}
     return {path: (found.st_mode, found.st_uid, found.st_gid) for path in above if (found := path.stat())}
 
@@ -95,7 +95,7 @@ def _value(cluster: Cluster) -> int:
     return int(row[0])
 
 
-def test_the_server_belongs_to_who_runs_it_or_to_a_service_account(open_root: Path) -> None:
+def test_server_belongs_to_the_user_or_to_a_service_account(open_root: Path) -> None:
     cluster = ensure_running(open_root)
     server = psutil.Process(cluster.pid)
     uids = {process.uids().effective for process in [server, *server.children()]}
@@ -111,7 +111,7 @@ def test_the_server_belongs_to_who_runs_it_or_to_a_service_account(open_root: Pa
 
 
 @needs_root
-def test_an_ordinary_user_runs_its_own_and_root_helps_without_taking_it(
+def test_root_starts_the_server_of_a_user_without_taking_ownership(
     open_root: Path, users: tuple[Account, Account]
 ) -> None:
     user, _ = users
@@ -138,7 +138,9 @@ def test_an_ordinary_user_runs_its_own_and_root_helps_without_taking_it(
 
 
 @needs_root
-def test_an_ordinary_user_meets_roots_data_directory(open_root: Path, users: tuple[Account, Account]) -> None:
+def test_ordinary_user_is_refused_in_the_data_directory_of_root(
+    open_root: Path, users: tuple[Account, Account]
+) -> None:
     ensure_running(open_root)
     for code in (START, START.replace("print(ensure_running(", "print(status(").replace(").pid)", "))")):
         refused = _run(users[0], code, open_root)
@@ -148,7 +150,7 @@ def test_an_ordinary_user_meets_roots_data_directory(open_root: Path, users: tup
 
 
 @needs_root
-def test_a_stranger_comes_in_neither_by_the_directory_nor_past_the_kernel(
+def test_other_user_is_refused_by_directory_mode_and_peer_authentication(
     open_root: Path, users: tuple[Account, Account]
 ) -> None:
     cluster = ensure_running(open_root)
@@ -165,7 +167,7 @@ def test_a_stranger_comes_in_neither_by_the_directory_nor_past_the_kernel(
 
 
 @needs_root
-def test_a_socket_directory_of_a_stranger_is_refused(open_root: Path, users: tuple[Account, Account]) -> None:
+def test_socket_directory_of_another_user_is_refused(open_root: Path, users: tuple[Account, Account]) -> None:
     cluster = ensure_running(open_root)
     stop(open_root)
     cluster.socket_dir.mkdir(mode=0o700)
@@ -179,7 +181,7 @@ def test_a_socket_directory_of_a_stranger_is_refused(open_root: Path, users: tup
 
 @needs_root
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_a_closed_parent_stays_closed(closed_root: Path, umask: int) -> None:
+def test_mode_of_a_closed_parent_is_not_changed(closed_root: Path, umask: int) -> None:
     closed_root.mkdir()
     before = _modes(closed_root, locate().postgres)
     old = os.umask(umask)
@@ -194,14 +196,14 @@ def test_a_closed_parent_stays_closed(closed_root: Path, umask: int) -> None:
     assert _value(cluster) == 42
     assert sorted(path.name for path in closed_root.iterdir()) == ["postgres.location", "postgres.lock"]
 
-    (closed_root / "postgres.location").unlink()  # the path alone leads there as well
+    (closed_root / "postgres.location").unlink()  # the path alone leads there too
     assert ensure_running(closed_root) == cluster
     stop(closed_root)
     assert not cluster.socket_dir.exists()
 
 
 @needs_root
-def test_closed_binaries_are_copied_and_stay_closed(open_root: Path, closed_root: Path) -> None:
+def test_unreachable_binaries_are_copied_and_keep_their_mode(open_root: Path, closed_root: Path) -> None:
     closed_root.mkdir(mode=0o700)
     installed = locate().site
     shutil.copytree(installed / PACKAGE, closed_root / PACKAGE, symlinks=True)
@@ -225,7 +227,7 @@ def test_closed_binaries_are_copied_and_stay_closed(open_root: Path, closed_root
 
 
 @needs_root
-def test_a_parent_closed_after_the_first_start_is_said(open_root: Path) -> None:
+def test_parent_closed_after_the_first_start_is_reported(open_root: Path) -> None:
     ensure_running(open_root)
     stop(open_root)
     open_root.parent.chmod(0o700)
@@ -235,7 +237,7 @@ def test_a_parent_closed_after_the_first_start_is_said(open_root: Path) -> None:
 
 
 @needs_root
-def test_root_that_may_not_look_into_processes_as_in_a_container(open_root: Path) -> None:
+def test_root_without_ptrace_capability_as_in_a_container(open_root: Path) -> None:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         pytest.skip("setpriv, which takes the capability away, is not installed")
@@ -255,7 +257,7 @@ def test_root_that_may_not_look_into_processes_as_in_a_container(open_root: Path
 
 
 @needs_root
-def test_the_server_inherits_no_secret(open_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_inherits_no_secret(open_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BANK_TOKEN", "hunter2")
     monkeypatch.setenv("PGDATA", "/nonexistent")
     cluster = ensure_running(open_root)

@@ -1,6 +1,6 @@
-"""A running instance is switched from one engine to the other and back, with work of every kind under way.
+"""A running instance is switched to the other engine and back, with work of every kind in progress.
 
-Nothing is lost and nothing done twice: the receiver's log and the mail server are the witnesses.
+Nothing is lost and nothing is done twice: the logs of the receiver and the mail server are the evidence.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ PEOPLE: Final = ("finance-1", "finance-2")
 
 @dataclass
 class Work:
-    """What was asked for before a switch, by kind. `bank`, `item`: of each execution; `fixed_at`: since when the
-    receiver that had refused is in order."""
+    """Work requested before a switch, by kind. `bank`, `item`: of each execution; `fixed_at`: since when the receiver
+    that refused accepts requests."""
 
     refused: list[str] = field(default_factory=list)
     called_back: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Work:
 
 @dataclass
 class Instance:
-    """One data directory, whatever it is started on."""
+    """One data directory, started with either engine."""
 
     folder: Path
     receiver: Receiver
@@ -90,8 +90,8 @@ class Instance:
                     ).strip()  # fmt: skip
             yield payments
 
-    def asleep(self, query: str) -> list[tuple[Any, ...]]:
-        """What the database says while nothing of the instance runs."""
+    def query_offline(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query while no process of the instance runs."""
         cluster = postgres.ensure_running(self.folder / "data")
         try:
             with psycopg.connect(**cluster.conninfo(user=cluster.superuser, dbname=EMBEDDED_DATABASE)) as database:
@@ -125,7 +125,7 @@ class Instance:
 def instance(tmp_path: Path) -> Iterator[Instance]:
     require_broker()
     broker = {**shared_broker().environment(), "THREADA_ENGINE": "celery"}
-    receiver, mail = Receiver(tmp_path), MailServer()  # nobody listens at the mail server's port yet
+    receiver, mail = Receiver(tmp_path), MailServer()  # nothing listens on the mail server's port yet
     try:
         yield Instance(
             tmp_path, receiver, mail, {"procrastinate": {"THREADA_ENGINE": "procrastinate"}, "celery": broker}
@@ -135,12 +135,12 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
         postgres.stop(tmp_path / "data")
 
 
-def test_all_of_it_is_finished_once_on_the_other_engine_and_back(instance: Instance) -> None:
+def test_all_work_is_done_once_after_switching_engines_and_back(instance: Instance) -> None:
     with instance.on("procrastinate", is_first=True) as payments:
         first = ask(payments)
         waits = explained(payments, first)
     left = dict(
-        instance.asleep("SELECT task_name, count(*) FROM procrastinate_jobs WHERE queueing_lock IS NULL GROUP BY 1")
+        instance.suspended("SELECT task_name, count(*) FROM procrastinate_jobs WHERE queueing_lock IS NULL GROUP BY 1")
     )
     print(f"\nstopped on procrastinate, left: {left}")
     assert left["workitems.run_execution"] >= 5
@@ -168,10 +168,10 @@ def test_all_of_it_is_finished_once_on_the_other_engine_and_back(instance: Insta
         print(f"all done on procrastinate {took:.0f} s after it was ready")
         assert_done_once(payments, instance, first, second)
         until(lambda: number(payments, "SELECT count(*) FROM tenancy_job") == 0)
-        assert messages(instance) >= held  # nobody has read them
+        assert messages(instance) >= held  # no worker has taken them
 
     with instance.on("celery") as payments:
-        until(lambda: messages(instance) == 0)  # what was left there names rows that are gone
+        until(lambda: messages(instance) == 0)  # remaining messages name deleted rows
         assert_done_once(payments, instance, first, second)
         payments.server.manage("verify_receipts", "--tenant", "demo")
 
@@ -184,7 +184,8 @@ NEW: Final = "SELECT count(*) FROM workitems_workitem WHERE status = 'new'"
 
 
 def ask(payments: Payments) -> Work:
-    """Work of every kind: refused for now, answered later, waiting for people, answered slowly, just handed in."""
+    """Request work of every kind: refused for now, answered later, waiting for people, answered slowly, just
+    created."""
     work = Work()
     payments.receiver.behave(
         {
@@ -209,7 +210,8 @@ def ask(payments: Payments) -> Work:
 
 
 def finish(payments: Payments, instance: Instance, work: Work) -> float:
-    """The receiver is in order, the mail server answers, people vote, the callback comes; how long until all ended."""
+    """Let the receiver accept, the mail server answer, people vote, the callback arrive. Return the time until all
+    ended."""
     began = time.monotonic()
     (execution,) = work.called_back
     (call,) = [each for each in payments.receiver.requests() if key_of(each) == execution]
@@ -221,7 +223,9 @@ def finish(payments: Payments, instance: Instance, work: Work) -> float:
     work.fixed_at = time.time()
     payments.receiver.behave({f"/{KEEPS}": {"dedupe": True}})
     instance.mail.start()
-    until(lambda: number(payments, MAILS_OPEN) == 0)  # people are told before they vote, else they need not be
+    until(
+        lambda: number(payments, MAILS_OPEN) == 0
+    )  # notices must be sent before people vote, otherwise they are not needed
     for execution in work.awaiting:
         approve(payments, instance, work.item[execution])
     for query in (OPEN, NEW, MAILS_OPEN):
@@ -230,7 +234,8 @@ def finish(payments: Payments, instance: Instance, work: Work) -> float:
 
 
 def assert_done_once(payments: Payments, instance: Instance, *works: Work) -> None:
-    """Every execution has ended, with one receipt that says so and one effect; every message was sent once."""
+    """Assert that every execution has ended with one terminal receipt and one effect, and every message was sent
+    once."""
     banks = {execution: bank for work in works for execution, bank in work.bank.items()}
     found = rows(
         payments,
@@ -276,13 +281,13 @@ def approve(payments: Payments, instance: Instance, item: str) -> None:
 
 
 def explained(payments: Payments, work: Work) -> list[Any]:
-    """What is said of the cases that wait for others than a worker: it does not depend on the engine."""
+    """Return the explanations of cases that wait for others than a worker; they do not depend on the engine."""
     items = [work.item[execution] for execution in (*work.called_back, *work.awaiting)]
     return [payments.server.send("GET", f"/work-items/{item}/explain").json() for item in items]
 
 
 def lose_power(payments: Payments) -> None:
-    """Every process of the instance but the database's is gone at once."""
+    """Kill every process of the instance except the database's at once."""
     up = psutil.Process(payments.server.process.pid)
     for process in [up, *up.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -291,7 +296,7 @@ def lose_power(payments: Payments) -> None:
 
 
 def messages(instance: Instance) -> int:
-    """What stands in the instance's queues at the broker, and nobody has taken."""
+    """Return the number of untaken messages in the instance's queues at the broker."""
     own = instance.engines["celery"]
     with Connection(own["THREADA_BROKER_URL"]) as broker:
         return sum(

@@ -1,7 +1,8 @@
-"""The receiver acts, and what it answers is lost, cut off, late or wrong: a worker and a proxy in processes of their own.
+"""The receiver acts, and its response is lost, truncated, late or wrong. Worker and proxy run in processes of their
+own.
 
-Where the receiver deduplicates, the call is repeated and there is one effect; where it does not, it is never repeated,
-and a person has to say what came of it.
+If the receiver deduplicates, the call is repeated with one effect. If not, it is never repeated and a person must
+record the result.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def open_banks(office: Office, url: str) -> None:
-    """`again` may be repeated, `once` may not."""
+    """Publish two banks: `again` may be repeated, `once` may not."""
     with unit_of_work(office.tenant.id):
         for slug, is_idempotent in (("again", True), ("once", False)):
             pay = {"method": "POST", "path": f"/{slug}/${{item.payload.vendor}}", "body": {}, "resolves": True}
@@ -58,14 +59,14 @@ def open_banks(office: Office, url: str) -> None:
             upsert_integration(slug, spec, ctx=acting_system(office.tenant, EntryPoint.COMMAND))
 
 
-def story(office: Office, execution: Execution) -> tuple[str, list[tuple[str, str, bool]]]:
-    """The status, and of every attempt its outcome, failure and whether the receiver may have acted."""
+def status_and_attempts(office: Office, execution: Execution) -> tuple[str, list[tuple[str, str, bool]]]:
+    """Return the status, and for each attempt its outcome, failure and whether the receiver may have acted."""
     with unit_of_work(office.tenant.id):
         tries = Attempt.objects.filter(execution=execution).order_by("number")
         return Execution.objects.get(id=execution.id).status, list(tries.values_list("outcome", "failure", "ambiguous"))
 
 
-def test_every_fault_after_the_effect(tenant: Tenant, receiver: Receiver) -> None:
+def test_fault_after_the_effect_never_causes_a_second_one(tenant: Tenant, receiver: Receiver) -> None:
     office = open_office(tenant)
     cases = [(bank, fault, times) for fault in FAULTS for bank, times in (("again", 1), ("again", 99), ("once", 1))]
     spoiled = {f"/{bank}/{fault}-{times}": {**FAULTS[fault][0], "times": times} for bank, fault, times in cases}
@@ -93,7 +94,7 @@ def test_every_fault_after_the_effect(tenant: Tenant, receiver: Receiver) -> Non
             ("again", 99): ("outcome_unknown", [failed] * ATTEMPTS),
             ("once", 1): ("outcome_unknown", [failed]),
         }[bank, times]
-        assert story(office, execution) == expected, (bank, fault, times)
+        assert status_and_attempts(office, execution) == expected, (bank, fault, times)
         assert len(calls) == len(expected[1]), (bank, fault, times)
         assert sum(call["effect"] for call in calls) == 1, (bank, fault, times)
         assert {call["headers"]["idempotency-key"] for call in calls} == {execution.public_id}

@@ -1,4 +1,4 @@
-"""Hostile bytes against a real server: refused as problems, nothing stored, memory flat, and it goes on serving."""
+"""Hostile bytes sent to a real server are refused as problems; nothing is stored and memory does not grow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from threada_site.kernel.reasons import REASONS
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(600)]
 
-# Refusals leave these behind: their receipts, what sealing makes of those, and their answers under an idempotency key.
+# Tables that refusals write to: receipts, the sealed log, and responses under an idempotency key.
 _MAY_GROW: Final = {
     "telemetry_instancecheckpoint",
     "telemetry_instanceentry",
@@ -32,13 +32,13 @@ _MAY_GROW: Final = {
     "telemetry_summaryrollup",
     "api_idempotencyrecord",
 }
-# What the HTTP server itself refuses before any of ours runs: with a bare status, and a closed connection.
+# Refused by the HTTP server before the application runs: with a plain status and a closed connection.
 _BY_THE_SERVER: Final = {400, 414, 431}
 MOST_GROWTH: Final = 30 * MEGABYTE
 
 OPERATIONS: Final = operations()
 HELD: Final = with_implied(frozenset(DOCUMENTED_SCOPES))
-# Those that say something of shapes to the demo's token: callbacks answer whatever is not signed alike.
+# Endpoints that check shapes with the demo's token. Callbacks give one response to everything unsigned.
 WITH_BODY: Final = [
     operation
     for operation in OPERATIONS
@@ -57,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def nothing_stored(server: Server) -> Iterator[None]:
-    """No test leaves anything but receipts; and after each a normal request is served as ever."""
+    """Assert that a test leaves nothing but receipts, and that a normal request succeeds after it."""
     before = rows(server)
     yield
     settle(server)
@@ -77,12 +77,12 @@ def rows(server: Server) -> dict[str, int]:
 
 
 def settle(server: Server) -> None:
-    """Wait until what the demo handed in was decided."""
+    """Wait until the items of the demo have been decided."""
     until(lambda: not server.send("GET", "/work-items?status=new").json()["data"], seconds=60)
 
 
 def check_that_it_still_works(server: Server) -> None:
-    """After all of it, a request that is no attack becomes a case, and the worker decides it."""
+    """Assert that after all attacks a normal request becomes a case that the worker decides."""
     answer = server.send("POST", "/work-items", GOOD, chunked=True)
     assert (answer.status, answer.json()["status"]) == (201, "new")
     settle(server)
@@ -95,7 +95,7 @@ def address(operation: Operation) -> str:
 
 
 def check_refusal(answer: Answer, status: int | None = None, code: str | None = None) -> None:
-    """A problem of the 4xx kind, or a bare refusal of the HTTP server's own."""
+    """Assert that the response is a problem with a 4xx status, or a plain refusal of the HTTP server."""
     assert 400 <= answer.status < 500, answer
     if not answer.body and status is None:
         assert answer.status in _BY_THE_SERVER
@@ -110,26 +110,26 @@ def check_refusal(answer: Answer, status: int | None = None, code: str | None = 
 
 
 @pytest.mark.parametrize(("body", "code"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_is_not_json(server: Server, body: bytes, code: str) -> None:
+def test_body_that_is_not_json_is_refused(server: Server, body: bytes, code: str) -> None:
     for target in ("/work-items", "/actions/execute", "/policies", "/executions/nonsense/cancel"):
         check_refusal(server.send("POST", target, body), STATUS[code], code)
         check_refusal(server.send("POST", target, body, chunked=True), STATUS[code], code)
 
 
 @pytest.mark.parametrize("body", MISSHAPEN.values(), ids=MISSHAPEN)
-def test_what_has_another_shape(server: Server, body: bytes) -> None:
+def test_body_with_another_shape_is_refused(server: Server, body: bytes) -> None:
     for operation in WITH_BODY:
         if operation.raw["requestBody"]["required"]:
             check_refusal(server.send(operation.method, address(operation), body), 422, "invalid_request")
 
 
-def test_payloads_past_256_kb(server: Server) -> None:
+def test_payload_over_256_kb_is_refused(server: Server) -> None:
     for size in (256 * 1024, 300_000, MEGABYTE - 200):
         body = b'{"workflow_id": "policy_review", "payload": {"q": "' + b"a" * size + b'"}}'
         check_refusal(server.send("POST", "/work-items", body), 413, "payload_too_large")
 
 
-def test_other_media_types(server: Server) -> None:
+def test_other_media_type_is_refused(server: Server) -> None:
     for media_type in (
         "text/plain",
         "",
@@ -142,7 +142,7 @@ def test_other_media_types(server: Server) -> None:
         check_refusal(answer, 415, "unsupported_media_type")
 
 
-def test_lengths_that_lie(server: Server) -> None:
+def test_wrong_content_length_is_refused(server: Server) -> None:
     head = f"POST /work-items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
     head += "Content-Type: application/json\r\nConnection: close\r\n"
     for line in ("abc", "-5", "1e3", "9" * 5000, "99999999999999999999", "5\r\nContent-Length: 6"):
@@ -154,7 +154,7 @@ def test_lengths_that_lie(server: Server) -> None:
         assert answer.status in (0, 400), answer
 
 
-def test_a_body_that_is_cut_off(server: Server) -> None:
+def test_truncated_body_is_refused(server: Server) -> None:
     head = f"POST /work-items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(GOOD)}\r\n\r\n"
     for _ in range(20):
@@ -162,8 +162,8 @@ def test_a_body_that_is_cut_off(server: Server) -> None:
             connection.sendall(head.encode() + GOOD[:-10])
 
 
-def test_slow_bodies_hold_up_nobody_else(server: Server) -> None:
-    """A few at a time: each occupies one of the server's threads until its client sends or goes."""
+def test_slow_bodies_do_not_delay_other_clients(server: Server) -> None:
+    """Send a few slow bodies at a time: each occupies a thread of the server until its client sends or disconnects."""
     head = f"POST /work-items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
     slow = [socket.create_connection(("127.0.0.1", server.port), 30) for _ in range(3)]
@@ -178,8 +178,8 @@ def test_slow_bodies_hold_up_nobody_else(server: Server) -> None:
         connection.close()
 
 
-def test_strangers_with_slow_bodies_are_turned_away_at_once(server: Server) -> None:
-    """Who shows no credential is refused before the body is waited for."""
+def test_unauthenticated_slow_bodies_are_refused_at_once(server: Server) -> None:
+    """Refuse requests without a credential before reading the body."""
     head = (
         "POST /work-items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"
     )
@@ -191,7 +191,7 @@ def test_strangers_with_slow_bodies_are_turned_away_at_once(server: Server) -> N
         connection.close()
 
 
-def test_headers(server: Server) -> None:
+def test_hostile_headers_are_refused(server: Server) -> None:
     for name in ("Threada-Tenant", "Threada-Role", "Idempotency-Key", "Threada-Correlation-Id", "Accept", "X-Any"):
         for value in ("", "\xff\xfe", "a" * 60_000, "a" * 600_000, "'", "\x01", "\x00", "a\r\n b"):
             answer = server.send("POST", "/work-items/nonsense/cancel", b"{}", [(name, value)])
@@ -200,7 +200,7 @@ def test_headers(server: Server) -> None:
     check_refusal(server.send("GET", "/me", headers=[("Host", "evil.example")]))
 
 
-def test_request_lines(server: Server) -> None:
+def test_hostile_request_lines_are_refused(server: Server) -> None:
     for line in (
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"GET",
@@ -226,7 +226,7 @@ def test_request_lines(server: Server) -> None:
         check_refusal(server.send(method, "/work-items"))
 
 
-def test_garbage_in_every_path(server: Server) -> None:
+def test_garbage_in_every_path_is_refused(server: Server) -> None:
     for operation in OPERATIONS:
         if not operation.variables:
             continue
@@ -237,20 +237,20 @@ def test_garbage_in_every_path(server: Server) -> None:
             check_refusal(answer)
 
 
-def test_garbage_in_every_query_parameter(server: Server) -> None:
+def test_garbage_in_every_query_parameter_is_refused(server: Server) -> None:
     for operation in OPERATIONS:
         for entry in map(resolved, operation.raw["parameters"]):
             for value in GARBAGE if entry["in"] == "query" and not operation.variables else ():
                 answer = server.send("GET", f"{operation.path}?{entry['name']}={quote(value, safe='')}")
                 assert answer.status < 500, (operation.path, entry["name"], value)
-                if answer.status != 200:  # an empty list for a filter that matches nothing
+                if answer.status != 200:  # an empty list if the filter matches nothing
                     check_refusal(answer)
     check_refusal(server.send("GET", "/work-items?" + "&".join(f"x{number}=1" for number in range(3000))))
     check_refusal(server.send("GET", "/work-items?%ff=%fe&=&&a"))
 
 
-def test_memory_stays_flat(server: Server) -> None:
-    """Once every thread has met the largest bodies, hundreds of such requests more cost no memory."""
+def test_memory_does_not_grow(server: Server) -> None:
+    """Assert that hundreds of requests with the largest bodies cost no memory once every thread has handled some."""
     hostile = [body for body, _ in UNREADABLE.values()] + list(MISSHAPEN.values())
     before = server.web_memory()
     for _ in range(100):

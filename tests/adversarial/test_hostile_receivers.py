@@ -1,6 +1,6 @@
-"""Receivers that would exhaust whoever calls them: each keeps the deadline, and the worker its memory.
+"""Receivers that try to exhaust the worker: every call keeps its deadline and the worker's memory is bounded.
 
-A worker in its own process, receivers in theirs. 10 GB of body, bodies and heads without end, a gzip bomb, drips of a
+Worker and receivers run in processes of their own. Cases: a body of 10 GB, endless bodies and headers, a gzip bomb, one
 byte at a time, and a mail server that never ends its greeting.
 """
 
@@ -35,14 +35,14 @@ FAULTS = {
     "huge_chunked": TOO_MUCH_OR_TOO_LONG,
     "endless_head": TOO_MUCH_OR_TOO_LONG,
     "endless_continue": TOO_MUCH_OR_TOO_LONG,
-    "gzip_bomb": TOO_MUCH_OR_TOO_LONG,  # whatever comes first: the receiver takes its time to pack it
+    "gzip_bomb": TOO_MUCH_OR_TOO_LONG,  # whichever comes first: the receiver needs time to compress it
     "drip": {"timeout"},
     "drip_head": {"timeout"},
 }
 
 
 class Memory:
-    """The highest resident memory of a process, looked at every 20 ms."""
+    """The highest resident memory of a process, sampled every 20 ms."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -72,7 +72,7 @@ def demo(transactional_db: None, settings: Settings) -> Demo:
 
 
 def ended(demo: Demo, execution: str, *, within_s: float) -> dict[str, object]:
-    """The execution once it is no longer running or about to be."""
+    """Return the execution once it is neither running nor queued."""
     ends = time.monotonic() + within_s
     while True:
         shown = demo.execution(execution)
@@ -87,12 +87,12 @@ def run_one(demo: Demo) -> dict[str, object]:
     return ended(demo, execution, within_s=30)
 
 
-def test_no_receiver_exhausts_the_worker(demo: Demo, receiver: Receiver) -> None:
+def test_worker_survives_endless_and_huge_responses(demo: Demo, receiver: Receiver) -> None:
     pay = {"method": "POST", "path": "/pay", "timeout": TIMEOUT_S, "idempotent": False, "resolves": True}
     demo.put_bank(receiver.url, actions={"pay": pay})
     with running_worker(THREADA_EGRESS_ALLOW="127.0.0.1/32", BANK_TOKEN=BANK_TOKEN) as worker:
         receiver.behave(body={"ok": True})
-        assert run_one(demo)["status"] == "succeeded"  # what a worker loads at its first call is no growth
+        assert run_one(demo)["status"] == "succeeded"  # modules loaded at the first call do not count as growth
         growth = []
         for fault, failures in FAULTS.items():
             receiver.behave(fault=fault, drip_s=0.05, status=200)
@@ -112,7 +112,7 @@ def test_no_receiver_exhausts_the_worker(demo: Demo, receiver: Receiver) -> None
 
 @pytest.fixture
 def endless_mail_server() -> Iterator[int]:
-    """Says its first line for ever."""
+    """A mail server that sends its first line without end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def talk() -> None:
@@ -129,7 +129,7 @@ def endless_mail_server() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_mail_server_without_end_is_left(demo: Demo, endless_mail_server: int) -> None:
+def test_mail_server_with_an_endless_greeting_is_abandoned(demo: Demo, endless_mail_server: int) -> None:
     from integrations.connectors import CallTerms, connector_named
     from integrations.documents import read_integration
     from integrations.transport import EgressPolicy

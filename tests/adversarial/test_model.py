@@ -1,8 +1,8 @@
-"""Any order of actions, clock jumps and crashes: nothing goes out without an approved, unexpired, hash-equal envelope, and
-nothing that the rules in force deny.
+"""Any order of operations, clock jumps and crashes: no request is sent without an approved, unexpired, hash-equal
+envelope, or against a denial of the rules in force.
 
-A model keeps its own books of what people did, and holds every request that reaches the receiver against them. The same
-examples each time; `THREADA_MODEL_EXAMPLES` and `--hypothesis-seed` ask for more and for others.
+A model records what people did and checks every request that reaches the receiver against it. The examples are fixed;
+`THREADA_MODEL_EXAMPLES` and `--hypothesis-seed` run more and others.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ SCOPES = [FreezeScope(), FreezeScope(workflow="payments"), FreezeScope(integrati
 
 
 class JumpingClock:
-    """Stands where `clock` finds `datetime`; defaults of columns ask it too."""
+    """Replacement for `datetime` in `clock`, also used by column defaults."""
 
     offset = timedelta()
 
@@ -75,12 +75,12 @@ class JumpingClock:
 
 
 class Crash(BaseException):
-    """The worker is gone, before it could say what came of its call."""
+    """The worker died before it could record the result of its call."""
 
 
 @dataclass
 class Approval:
-    """What was asked over one sealed envelope, and who said what to it in time."""
+    """The votes cast in time on one envelope."""
 
     amount: int
     opened_at: datetime
@@ -89,7 +89,8 @@ class Approval:
 
 
 class World(RuleBasedStateMachine):
-    """The office, and the model's books: `limit` and `denied` are the rules in force, `approvals` by envelope hash."""
+    """The tenant and the model's record: `limit` and `denied` are the rules in force, `approvals` is by envelope
+    hash."""
 
     bank: Receiver
     effects: Counter[str] = Counter()
@@ -121,7 +122,8 @@ class World(RuleBasedStateMachine):
 
     @initialize(target=items)
     def begin(self) -> Any:
-        """Banks, rules, and of every kind of execution one that waits, so that each action has something to act upon."""
+        """Create banks, rules, and a waiting execution of every kind, so that each operation has something to act
+        on."""
         ctx = acting_system(self.office.tenant, EntryPoint.COMMAND)
         with unit_of_work(self.office.tenant.id):
             for slug, is_idempotent in BANKS.items():
@@ -133,7 +135,7 @@ class World(RuleBasedStateMachine):
         return multiple(*(self.create(amount, bank, voters) for amount, bank, voters in kinds))
 
     def attempt(self, operation: Callable[[], Any]) -> Any:
-        """What `operation` gives, or None when it is refused; a refusal leaves the books as they are."""
+        """Return the result of `operation`, or None if it is refused. A refusal leaves the record unchanged."""
         try:
             return operation()
         except ThreadaError:
@@ -141,7 +143,7 @@ class World(RuleBasedStateMachine):
 
     @rule(target=items, amount=AMOUNTS, bank=st.sampled_from([*BANKS, None]), voters=st.sampled_from([2, 0, 1]))
     def create(self, amount: int, bank: str | None, voters: int) -> WorkItem:
-        """A work item, perhaps executed at once, and perhaps voted on."""
+        """Create a work item; execute it and vote on it in some examples."""
         item = self.office.decided(amount)
         self.amounts[item.id] = amount
         if bank is not None:
@@ -273,21 +275,21 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        """What is due is expired."""
+        """Expire what is due."""
         sweep_deadlines(now=clock.now())
 
     @rule(times=st.integers(1, 2))
     def work(self, times: int) -> None:
-        """A worker comes by, and does all there is to do."""
+        """Run a worker until there is nothing left to do."""
         for _ in range(times):
             dispatch_all_waiting(now=clock.now())
             enqueue_due_executions(now=clock.now())
             run_jobs(ahead_of_time=True)
-        self.hold_against_the_books()
+        self.check_requests()
 
     @rule(item=items)
     def crash(self, item: WorkItem) -> None:
-        """A worker dies after its call, before it has settled it."""
+        """Run a worker that dies after its call, before it has settled it."""
         execution = self.last_execution(item)
         if execution is None or execution.status != "started":
             return
@@ -303,10 +305,10 @@ class World(RuleBasedStateMachine):
             pass
         finally:
             running.settle = settle
-        self.hold_against_the_books()
+        self.check_requests()
 
-    def hold_against_the_books(self) -> None:
-        """Every request that has arrived since was allowed at this moment: no action lies between."""
+    def check_requests(self) -> None:
+        """Assert that every request received since was allowed now: no operation lies in between."""
         fresh = self.bank.requests()[self.seen :]
         self.seen += len(fresh)
         for request in fresh:
@@ -334,7 +336,7 @@ class World(RuleBasedStateMachine):
                 assert self.requests[public_id] == 1
 
     def frozen_until_now(self) -> timedelta:
-        """How long at most a deadline has moved or will."""
+        """Return the longest time by which a deadline has moved or will move."""
         return self.frozen + sum((clock.now() - each.set_at for each in self.freezes), timedelta())
 
     def executions(self) -> list[Execution]:
@@ -346,7 +348,7 @@ class World(RuleBasedStateMachine):
             return Execution.objects.filter(work_item_id=item.id).order_by("id").last()
 
 
-def test_nothing_goes_out_that_was_not_approved_or_is_denied(
+def test_no_request_is_sent_without_approval_or_against_a_denial(
     receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "datetime", JumpingClock)

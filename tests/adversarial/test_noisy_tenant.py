@@ -1,4 +1,4 @@
-"""One tenant queues 50,000 executions whose receiver takes a second each; another tenant's single ones go out at once."""
+"""One tenant queues 50,000 executions that take a second each; single executions of another tenant run at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def columns_of(model: type[models.Model]) -> list[str]:
 
 
 def copy_many(execution: Execution, count: int) -> None:
-    """`count` more executions that wait as this one does, each on an item of its own."""
+    """Insert `count` more waiting executions like this one, each on an item of its own."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
             "CREATE TEMPORARY TABLE copies AS SELECT gen_random_uuid() AS item, gen_random_uuid() AS run "
@@ -55,7 +55,7 @@ def copy_many(execution: Execution, count: int) -> None:
         cursor.execute("ANALYZE integrations_execution")
 
 
-def test_a_flood_of_one_tenant_delays_no_other(tenant: Tenant, other_tenant: Tenant, receiver: Receiver) -> None:
+def test_flood_of_one_tenant_does_not_delay_another(tenant: Tenant, other_tenant: Tenant, receiver: Receiver) -> None:
     noisy, quiet = open_office(tenant), open_office(other_tenant)
     for office, path in ((noisy, "/slow"), (quiet, "/quick")):
         pay = {**BANK["actions"]["pay"], "path": path}

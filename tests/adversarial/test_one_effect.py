@@ -1,4 +1,4 @@
-"""Two hundred who ask at once, a worker that sleeps past its lease, and a payload that kills every worker that takes it."""
+"""Two hundred concurrent requests, a worker suspended past its lease, and a payload that kills every worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.adversarial.banks import FORGETS, KEEPS
-from tests.adversarial.payments import Ended, Payments, asleep, running_payments
+from tests.adversarial.payments import Ended, Payments, suspended, running_payments
 from tests.adversarial.server import Answer
 from tests.adversarial.waiting import until
 from tests.fax_package import FAX, install
@@ -37,7 +37,7 @@ DIES_OF_POISON = """\
 
 @pytest.fixture(scope="module")
 def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Payments]:
-    """An instance with both banks, and a fax from a package of somebody else's."""
+    """An instance with both banks and a fax connector from a third-party package."""
     folder, package = tmp_path_factory.mktemp("instance"), tmp_path_factory.mktemp("package")
     install(package, FAX.replace(CALLS, DIES_OF_POISON + CALLS))
     (package / "poisoned").touch()
@@ -47,7 +47,7 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Payments]:
 
 
 def until_ended(payments: Payments, executions: set[str]) -> dict[str, Ended]:
-    """Those executions, once none of them is open."""
+    """Return those executions once all of them have ended."""
     ends = time.monotonic() + WITHIN_S
     while True:
         found = {each.public_id: each for each in payments.ended() if each.public_id in executions}
@@ -65,7 +65,7 @@ def wait_for_call(payments: Payments, execution: str) -> None:
     until(lambda: calls_of(payments, execution), seconds=WITHIN_S, pause_s=0.05)
 
 
-def test_two_hundred_posts_with_one_key_are_one_execution(payments: Payments) -> None:
+def test_two_hundred_posts_with_one_key_create_one_execution(payments: Payments) -> None:
     item = payments.hand_in({"vendor": "Hooli", "amount_minor": 200})
     body = {"work_item_id": item, "action_id": "pay", "integration_id": FORGETS}
     barrier, answers, lock = threading.Barrier(AT_ONCE), list[Answer](), threading.Lock()
@@ -102,7 +102,7 @@ def test_two_hundred_posts_with_one_key_are_one_execution(payments: Payments) ->
 
 
 def recorded(payments: Payments) -> list[tuple[Any, ...]]:
-    """All that a worker that comes late could change."""
+    """Return everything that a late worker could change."""
     with psycopg.connect(payments.server.database_url) as database:
         attempts = (
             "SELECT id, outcome, failure, ambiguous, finished_at, fencing_token FROM integrations_attempt ORDER BY id"
@@ -114,7 +114,7 @@ def recorded(payments: Payments) -> list[tuple[Any, ...]]:
         return [row for query in (attempts, executions, receipts) for row in database.execute(query).fetchall()]
 
 
-def test_a_worker_that_sleeps_past_its_lease_records_no_second_effect(payments: Payments) -> None:
+def test_worker_suspended_past_its_lease_records_no_second_effect(payments: Payments) -> None:
     slow = {"delay_s": 4.0, "times": 1}
     payments.receiver.behave({f"/{KEEPS}": {"dedupe": True, **slow}, f"/{FORGETS}": slow})
     sleeper = payments.own_worker()
@@ -124,9 +124,9 @@ def test_a_worker_that_sleeps_past_its_lease_records_no_second_effect(payments: 
     }
     for execution in asked.values():
         wait_for_call(payments, execution)
-    with asleep(sleeper):
+    with suspended(sleeper):
         assert payments.expire_leases(KEEPS, FORGETS) == 2
-        with payments.mortal_workers(1):
+        with payments.killed_workers(1):
             ended = until_ended(payments, set(asked.values()))
             settled = recorded(payments)
     time.sleep(6)
@@ -140,7 +140,9 @@ def test_a_worker_that_sleeps_past_its_lease_records_no_second_effect(payments: 
     assert len(calls_of(payments, asked[FORGETS])) == 1
 
 
-def test_a_payload_that_kills_workers_ends_after_ten_and_disturbs_no_other(payments: Payments, tmp_path: Path) -> None:
+def test_payload_that_kills_workers_is_given_up_after_ten_and_delays_no_other(
+    payments: Payments, tmp_path: Path
+) -> None:
     payments.receiver.behave({f"/{KEEPS}": {"dedupe": True}})
     spec = {
         "connector": "fax",
@@ -154,7 +156,7 @@ def test_a_payload_that_kills_workers_ends_after_ten_and_disturbs_no_other(payme
     payments.apply(document)
     others, expired = set[str](), 0
     poisoned_log = Path(payments.server.environment["POISONED"])
-    with payments.mortal_workers(1):
+    with payments.killed_workers(1):
         poisoned = payments.execute(payments.hand_in({"vendor": POISON, "amount_minor": 1}), "int_fax")
         ends = time.monotonic() + 2 * WITHIN_S
         while (found := of_fax(payments, poisoned))[0] in ("started", "running"):
@@ -174,12 +176,12 @@ def test_a_payload_that_kills_workers_ends_after_ten_and_disturbs_no_other(payme
 
 
 def deaths_in(log: Path) -> int:
-    """How many processes the payload has killed: that of a worker, or one of several that a worker is."""
+    """Return how many processes the payload has killed: a worker, or one of the processes of a worker."""
     return len(log.read_text().splitlines())
 
 
 def of_fax(payments: Payments, execution: str) -> tuple[str, str, int, int, list[str]]:
-    """Status, failure, deaths, attempts and terminal receipts of the execution that goes to the fax."""
+    """Return status, failure, deaths, attempts and terminal receipts of the execution that goes to the fax."""
     with psycopg.connect(payments.server.database_url) as database:
         row = database.execute(
             "SELECT status, failure, worker_deaths, attempts_made, ARRAY(SELECT kind FROM telemetry_receipt r "

@@ -1,5 +1,7 @@
-"""The sealer is killed 200 times while receipts come in, and a transaction holds its receipt for half a minute: no gap,
-no duplicate, nothing left behind, and everything that was ever signed is of one log."""
+"""The sealer is killed 200 times while receipts arrive, and a transaction keeps its receipt open for half a minute.
+
+The log has no gap and no duplicate, contains every receipt, and every signed checkpoint is consistent with it.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @contextmanager
 def load_on(*tenants: Tenant) -> Iterator[None]:
-    """A writer a tenant, until the end."""
+    """Run one writer per tenant until the end."""
     stop = threading.Event()
 
     def write(tenant: Tenant) -> None:
@@ -87,8 +89,9 @@ def drain(environment: dict[str, str]) -> None:
     )  # fmt: skip
 
 
-def assert_sealed_once_and_for_all(tenant: Tenant, kept: Path) -> tuple[int, int]:
-    """The log holds every receipt once, and each head that was ever signed is how it began; receipts and heads."""
+def assert_log_is_complete(tenant: Tenant, kept: Path) -> tuple[int, int]:
+    """Assert that the log contains every receipt once and is consistent with every signed checkpoint. Return both
+    counts."""
     bodies = bodies_in_order(tenant)
     with unit_of_work(tenant.id):
         assert SealQueueEntry.objects.count() == 0
@@ -122,9 +125,9 @@ def assert_sealed_once_and_for_all(tenant: Tenant, kept: Path) -> tuple[int, int
     return len(bodies), len(signed)
 
 
-def assert_instance_log_holds(kept: Path, *tenants: Tenant) -> int:
-    """Every head of the tenants that said something new is a leaf, once, and each head of the log itself is of one log;
-    leaves."""
+def assert_instance_log_is_consistent(kept: Path, *tenants: Tenant) -> int:
+    """Assert that each new checkpoint of a tenant is a leaf once, and that the log's own checkpoints are consistent.
+    Return the number of leaves."""
     with platform_role():
         assert InstanceQueueEntry.objects.count() == 0
         entries = list(InstanceEntry.objects.order_by("index"))
@@ -150,7 +153,7 @@ def assert_instance_log_holds(kept: Path, *tenants: Tenant) -> int:
     return len(entries)
 
 
-def test_killed_under_load_it_leaves_no_gap_and_no_duplicate(
+def test_log_of_a_killed_sealer_has_no_gap_and_no_duplicate(
     tenant: Tenant, environment: dict[str, str], tmp_path: Path
 ) -> None:
     other = make_tenant("globex")
@@ -161,14 +164,14 @@ def test_killed_under_load_it_leaves_no_gap_and_no_duplicate(
         )  # fmt: skip
     drain(environment)
     for each in (tenant, other):
-        receipts, tree_heads = assert_sealed_once_and_for_all(each, tmp_path / "checkpoints")
+        receipts, tree_heads = assert_log_is_complete(each, tmp_path / "checkpoints")
         assert receipts > KILLS
         assert tree_heads > 2
         print(f"{each.slug}: {receipts} receipts, {tree_heads} heads signed, {KILLS} kills")
-    print(f"instance: {assert_instance_log_holds(tmp_path / 'checkpoints', tenant, other)} leaves")
+    print(f"instance: {assert_instance_log_is_consistent(tmp_path / 'checkpoints', tenant, other)} leaves")
 
 
-def test_a_receipt_that_is_held_for_long_is_sealed_afterwards(
+def test_receipt_of_a_long_transaction_is_sealed_afterwards(
     tenant: Tenant, environment: dict[str, str], tmp_path: Path
 ) -> None:
     sealer = subprocess.Popen(
@@ -207,6 +210,6 @@ def test_a_receipt_that_is_held_for_long_is_sealed_afterwards(
         sealer.terminate()
         assert sealer.wait(30) == 0
     drain(environment)
-    assert_sealed_once_and_for_all(tenant, tmp_path / "checkpoints")
+    assert_log_is_complete(tenant, tmp_path / "checkpoints")
     with unit_of_work(tenant.id):
         assert LogLeaf.objects.latest("index").id < max(LogLeaf.objects.values_list("id", flat=True))

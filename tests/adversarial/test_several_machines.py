@@ -1,6 +1,6 @@
-"""An instance on several hosts: the loop across them, a host cut off and healed, a rolling restart, a sealer that dies.
+"""An instance on several hosts: processing across hosts, a disconnected host, a rolling restart, a dying sealer.
 
-`THREADA_TEST_CUT_SECONDS`: how long a host is cut off (60).
+`THREADA_TEST_CUT_SECONDS`: seconds for which a host is disconnected (60).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.adversarial.waiting import until
 
 CUT_S = float(os.environ.get("THREADA_TEST_CUT_SECONDS", "60"))
 BALANCER = "10.77.0.5"
-# A lease is 30 s, looked for every 5 s; a call takes up to 10 s; the rest is a busy machine's.
+# A lease lasts 30 s and is checked every 5 s; a call takes up to 10 s; the rest allows for a busy machine.
 TAKEN_OVER_WITHIN_S = 90.0
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(900), pytest.mark.skipif(bool(why_not()), reason=why_not())]
@@ -48,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield running
 
 
-def test_the_loop_goes_across_hosts(site: Site) -> None:
+def test_work_item_is_processed_across_hosts(site: Site) -> None:
     web1, web2 = site.webs
     item = site.hand_in(web1, amount=2_000_000)
     execution = site.execute(web1, item)
@@ -65,7 +65,7 @@ def test_the_loop_goes_across_hosts(site: Site) -> None:
     site.assert_ledger_is_whole()
 
 
-def test_a_cursor_of_one_web_is_read_by_the_other(site: Site) -> None:
+def test_cursor_of_one_web_host_is_accepted_by_another(site: Site) -> None:
     made = [site.hand_in(site.webs[0]) for _ in range(3)]
     first = site.webs[0].send("GET", "/work-items?limit=1", token=site.token)[1]
     second = site.webs[1].send(
@@ -75,7 +75,7 @@ def test_a_cursor_of_one_web_is_read_by_the_other(site: Site) -> None:
     assert [first["data"][0]["work_item_id"], second[1]["data"][0]["work_item_id"]] == made[:0:-1]
 
 
-def test_a_session_of_one_console_is_known_to_the_other(site: Site) -> None:
+def test_console_session_is_valid_on_another_host(site: Site) -> None:
     password = uuid.uuid4().hex
     site.workers[0].manage(
         "shell", "-v", "0", "-c",
@@ -100,8 +100,8 @@ def test_a_session_of_one_console_is_known_to_the_other(site: Site) -> None:
         assert answer.url == f"{web2}/console/"
 
 
-def test_a_host_that_works_is_cut_off_and_heals(site: Site) -> None:
-    """Nothing lost, nothing doubled: what it had taken is done elsewhere, and what it says later is not heard."""
+def test_disconnected_worker_host_causes_no_loss_and_no_duplicate(site: Site) -> None:
+    """Assert that the host's work is done elsewhere and that its late results are ignored."""
     cut = site.workers[0]
     slow = {"delay_s": 4.0}
     site.receiver.behave({f"/{KEEPS}": {"dedupe": True, **slow}, f"/{FORGETS}": slow})
@@ -149,7 +149,7 @@ def test_a_host_that_works_is_cut_off_and_heals(site: Site) -> None:
     site.assert_ledger_is_whole()
 
 
-def test_a_host_that_serves_is_cut_off_and_heals(site: Site) -> None:
+def test_disconnected_web_host_recovers(site: Site) -> None:
     cut, other = site.webs
     body = {"workflow_id": "payment_run", "channel_id": "web_main", "payload": {"vendor": "Hooli", "amount_minor": 7}}
     before = site.number("SELECT count(*) FROM workitems_workitem")
@@ -181,7 +181,7 @@ def test_a_host_that_serves_is_cut_off_and_heals(site: Site) -> None:
 
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="HAProxy is not installed (apt-get install haproxy)")
-def test_a_rolling_restart_fails_no_request(site: Site, tmp_path: Path) -> None:
+def test_rolling_restart_fails_no_request(site: Site, tmp_path: Path) -> None:
     with balanced(site, tmp_path):
         until(lambda: _ask(("GET", "/readyz", None, {}))[0] == 200)
         stop, outcomes, lock = threading.Event(), Counter[str](), threading.Lock()
@@ -238,7 +238,7 @@ def test_a_rolling_restart_fails_no_request(site: Site, tmp_path: Path) -> None:
     assert made == len(posted) == len(set(posted))
 
 
-def test_a_sealer_that_dies_is_replaced_within_seconds(site: Site) -> None:
+def test_dead_sealer_is_replaced_within_seconds(site: Site) -> None:
     first, second = site.workers
     stop = threading.Event()
 
@@ -253,9 +253,9 @@ def test_a_sealer_that_dies_is_replaced_within_seconds(site: Site) -> None:
         time.sleep(2.0)
         for machine in (first, second):
             os.killpg(machine.running["sealer"].process.pid, signal.SIGKILL)
-            print(f"\nkilled: {_seconds_until_sealed_anew(site):.1f} s until receipts written since were sealed")
+            print(f"\nkilled: {_seconds_until_sealing_resumed(site):.1f} s until receipts written since were sealed")
         with site.network.cut_off(first.name):
-            print(f"cut off: {_seconds_until_sealed_anew(site):.1f} s until receipts written since were sealed")
+            print(f"cut off: {_seconds_until_sealing_resumed(site):.1f} s until receipts written since were sealed")
         time.sleep(1.0)
     finally:
         stop.set()
@@ -269,7 +269,7 @@ def test_a_sealer_that_dies_is_replaced_within_seconds(site: Site) -> None:
         assert checkpoints
 
 
-def test_a_machine_with_another_key_does_not_join(site: Site) -> None:
+def test_machine_with_another_key_is_refused(site: Site) -> None:
     stranger = Machine(
         site.network,
         "work1",
@@ -283,7 +283,7 @@ def test_a_machine_with_another_key_does_not_join(site: Site) -> None:
 
 @contextmanager
 def balanced(site: Site, folder: Path) -> Iterator[None]:
-    """HAProxy as the documentation has it, on the host outside."""
+    """HAProxy, configured as documented, on the outside host."""
     text = (REPOSITORY / "docs" / "several-machines" / "haproxy.cfg").read_text()
     assert all(f"{web.address}:{PORT}" in text for web in site.webs)
     file = folder / "haproxy.cfg"
@@ -339,7 +339,7 @@ def _open(site: Site) -> int:
 
 
 def _recorded(site: Site) -> list[tuple[Any, ...]]:
-    """All that a worker that comes late could change."""
+    """Return everything that a late worker could change."""
     return [
         *site.query("SELECT id, outcome, failure, finished_at, fencing_token FROM integrations_attempt ORDER BY id"),
         *site.query(
@@ -348,7 +348,7 @@ def _recorded(site: Site) -> list[tuple[Any, ...]]:
     ]
 
 
-def _seconds_until_sealed_anew(site: Site) -> float:
+def _seconds_until_sealing_resumed(site: Site) -> float:
     """From now until some receipt that is written from now on is sealed, and all that wait are younger than that."""
     since = site.query("SELECT clock_timestamp()")[0][0]
     return until(

@@ -1,6 +1,6 @@
-"""Executions while the worker is killed every two seconds, and PostgreSQL once: each effect once, and none is lost.
+"""Executions while the worker is killed every two seconds, and PostgreSQL once: each has exactly one effect.
 
-THREADA_STORM says how many (300); THREADA_STORM_SEED repeats a run.
+THREADA_STORM: number of executions (300); THREADA_STORM_SEED repeats a run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DELAYS = {"Hooli": 0.0, "Umbrella": 0.1, "Stark": 0.5}
 
 
 def ask_for_all(payments: Payments, plan: list[tuple[int, str, str]]) -> dict[str, str]:
-    """Every execution of the plan, by clients side by side; which integration each is for."""
+    """Request every execution of the plan with concurrent clients. Return the integration of each."""
     asked: dict[str, str] = {}
     waiting, lock, failures = list(reversed(plan)), threading.Lock(), []
 
@@ -63,7 +63,7 @@ def ask_for_all(payments: Payments, plan: list[tuple[int, str, str]]) -> dict[st
 
 
 def effects(payments: Payments, integration: str) -> dict[str, list[dict[str, Any]]]:
-    """What reached a bank, by Idempotency-Key."""
+    """Return the requests that reached a bank, by Idempotency-Key."""
     found = defaultdict(list)
     for entry in payments.receiver.requests():
         if entry["path"].startswith(f"/{integration}/"):
@@ -72,7 +72,8 @@ def effects(payments: Payments, integration: str) -> dict[str, list[dict[str, An
 
 
 def still_open(payments: Payments) -> tuple[int, float]:
-    """How many are open, and how long the oldest lease is over; asks again while the database starts."""
+    """Return the number of open executions and the age of the oldest expired lease. Retries while the database
+    starts."""
     while True:
         try:
             return payments.open_count(), float(payments.overdue_s())
@@ -81,8 +82,8 @@ def still_open(payments: Payments) -> tuple[int, float]:
 
 
 @dataclass(frozen=True)
-class Weather:
-    """What a storm was like. `overdue_s`: the longest that a lease was over; `left`: open when it ended."""
+class StormResult:
+    """Result of a storm. `overdue_s`: longest time that a lease was expired; `left`: open executions at its end."""
 
     lasted_s: float
     drained_s: float
@@ -92,14 +93,14 @@ class Weather:
     asked: dict[str, str]
 
 
-def weathered(payments: Payments, folder: Path, plan: list[tuple[int, str, str]], *, database_at: int) -> Weather:
-    """Ask for the whole plan while workers die, and PostgreSQL after `database_at` of them; wait until all have ended."""
+def run_storm(payments: Payments, folder: Path, plan: list[tuple[int, str, str]], *, database_at: int) -> StormResult:
+    """Request the plan while workers die, and PostgreSQL after `database_at` executions. Wait until all have ended."""
     began_at, overdue_s = time.monotonic(), 0.0
     asked: dict[str, str] = {}
     clients = threading.Thread(target=lambda: asked.update(ask_for_all(payments, plan)), daemon=True)
     clients.start()
     is_database_killed, left = False, COUNT
-    with payments.mortal_workers(AT_ONCE, kill_every_s=KILL_EVERY_S) as deaths:
+    with payments.killed_workers(AT_ONCE, kill_every_s=KILL_EVERY_S) as deaths:
         while time.monotonic() - began_at < STORM_AT_MOST_S and (left or clients.is_alive()):
             time.sleep(0.5)
             if not is_database_killed and deaths()["killed"] >= database_at:
@@ -112,10 +113,10 @@ def weathered(payments: Payments, folder: Path, plan: list[tuple[int, str, str]]
     assert is_database_killed
     while still_open(payments)[0] and time.monotonic() - over_at < LEASE_S + SWEEP_S + SLACK_S + COUNT * 0.1:
         time.sleep(0.5)
-    return Weather(over_at - began_at, time.monotonic() - over_at, left, overdue_s, deaths(), asked)
+    return StormResult(over_at - began_at, time.monotonic() - over_at, left, overdue_s, deaths(), asked)
 
 
-def test_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
+def test_every_execution_has_exactly_one_effect(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     plan = [(number + 1, rng.choice(list(DELAYS)), rng.choice([KEEPS, FORGETS])) for number in range(COUNT)]
     print(f"\nstorm: seed {SEED}")
@@ -127,7 +128,7 @@ def test_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
                 for vendor, delay_s in DELAYS.items()
             }
         )
-        weather = weathered(payments, tmp_path, plan, database_at=rng.randint(4, 7))
+        weather = run_storm(payments, tmp_path, plan, database_at=rng.randint(4, 7))
         ended = payments.ended()
         payments.server.manage("verify_receipts", "--tenant", "demo")
         kept, forgotten = effects(payments, KEEPS), effects(payments, FORGETS)

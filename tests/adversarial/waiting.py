@@ -1,4 +1,4 @@
-"""Waiting for what other processes do."""
+"""Waiting for other processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PATIENCE_S: Final = 120.0
 
 
 def until(is_so: Callable[[], Any], *, seconds: float = PATIENCE_S, pause_s: float = 0.1) -> float:
-    """Wait for it; how long it took. Fails the test when it takes longer than `seconds`."""
+    """Wait until the condition is true and return how long it took. Fail the test after `seconds`."""
     began = time.monotonic()
     while not is_so():
         assert time.monotonic() - began < seconds, f"not within {seconds:g} s"
