@@ -19,7 +19,7 @@ ALIAS = "replica_1"
 
 @pytest.fixture(scope="session")
 def replica_server(django_db_setup: None) -> Iterator[Replica]:
-    """One replica for all tests of the session; each finds it following."""
+    """One replica for all tests of the session; it follows the primary when a test starts."""
     if product.DATABASE_URL:
         pytest.skip("DATABASE_URL names a server that cannot be copied here")
     server = Replica(product.THREADA_DATA_DIR, dbname=str(connection.settings_dict["NAME"]))
@@ -35,11 +35,11 @@ def replica_server(django_db_setup: None) -> Iterator[Replica]:
 def replica(
     replica_server: Replica, transactional_db: None, django_db_blocker: DjangoDbBlocker, settings: Settings
 ) -> Iterator[Replica]:
-    """Reads go to the replica, as with THREADA_REPLICA_DATABASE_URL set."""
-    # A test may use the databases that were there when it began; this one comes to it.
+    """Read from the replica, as with THREADA_REPLICA_DATABASE_URL set."""
+    # A test may use the databases that existed when it started; this one is added.
     with django_db_blocker.unblock(), known_as(ALIAS, replica_server.address):
         settings.THREADA_REPLICAS = [ALIAS]
-        settings.THREADA_REPLICA_WAIT_MS = 5000  # other tests write to the same primary all the while
+        settings.THREADA_REPLICA_WAIT_MS = 5000  # other tests write to the same primary meanwhile
         replica_server.catch_up()
         yield replica_server
         replica_server.sql("SELECT pg_wal_replay_resume()")
@@ -47,7 +47,7 @@ def replica(
 
 @contextmanager
 def known_as(alias: str, address: dict[str, Any]) -> Iterator[None]:
-    """Have Django know a database more, with the names of the primary."""
+    """Add a database to Django's settings, with the names of the primary."""
     primary = connection.settings_dict
     names = {name: primary[name] for name in ("ENGINE", "NAME", "USER", "PASSWORD")}
     described = {**names, "HOST": address["host"], "PORT": str(address["port"]), "CONN_MAX_AGE": 60}
@@ -64,7 +64,7 @@ def known_as(alias: str, address: dict[str, Any]) -> Iterator[None]:
 
 
 class Asked:
-    """The statements of a block, apart by server, without those that begin and end transactions."""
+    """The statements of a block for each server, without those that begin and end transactions."""
 
     def __init__(self) -> None:
         self.primary: list[str] = []
@@ -73,7 +73,7 @@ class Asked:
 
 @pytest.fixture
 def asked() -> Any:
-    """`with asked() as statements: …`"""
+    """Record statements: `with asked() as statements: …`"""
 
     @contextmanager
     def watching(alias: str = ALIAS) -> Iterator[Asked]:

@@ -1,4 +1,4 @@
-"""A streaming replica of the embedded server: a copy by `pg_basebackup`, on a socket of its own, deleted afterwards."""
+"""A streaming replica of the embedded server: a copy by `pg_basebackup`, on its own socket, deleted afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS: Final = 60.0
 
 
 class Replica:
-    """`start`, `stop` and `kill` it; ask its superuser by `sql`."""
+    """A replica with `start`, `stop` and `kill`; `sql` queries it as superuser."""
 
     def __init__(self, root: Path, *, dbname: str) -> None:
         cluster = postgres.status(root)
@@ -39,19 +39,19 @@ class Replica:
         return {"host": str(self.directory), "port": PORT}
 
     def make(self) -> None:
-        """Copy the primary as it is now, set to follow it."""
+        """Copy the primary and configure the copy to follow it."""
         where = ["-h", self._primary.socket_dir, "-p", str(self._primary.port), "-U", self._primary.superuser]
         copy = [self._programs / "pg_basebackup", "-D", self.directory / "data", "-R", "-X", "stream", "-c", "fast"]
         subprocess.run([*copy, "--no-sync", *where], check=True, cwd="/", env=environment(), **self._account.identity)
 
     def start(self) -> None:
-        """Begin to follow, and wait until questions are taken."""
+        """Start following, and wait until queries are accepted."""
         command = [
             self._programs / "postgres", "-D", self.directory / "data", "-k", self.directory, "-h", "",
             "-c", f"port={PORT}", "-c", "max_standby_streaming_delay=1s",
         ]  # fmt: skip
         deadline = time.monotonic() + SECONDS
-        while True:  # until the processes of a server killed before are gone
+        while True:  # until the processes of the killed server are gone
             self._server = subprocess.Popen(
                 command, cwd="/", env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 start_new_session=True, **self._account.identity,
@@ -78,7 +78,7 @@ class Replica:
             self._server.wait(SECONDS)
 
     def kill(self) -> None:
-        """Every process of it at once, as when its machine goes down."""
+        """Kill all its processes at once, as if its machine failed."""
         assert self._server is not None
         server = psutil.Process(self._server.pid)
         for process in [server, *server.children(recursive=True)]:
@@ -91,7 +91,7 @@ class Replica:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def catch_up(self) -> None:
-        """Wait until it has replayed what the primary has written."""
+        """Wait until it has replayed everything the primary has written."""
         primary = self._primary.conninfo(user=self._primary.superuser, dbname=self._dbname)
         with psycopg.connect(**primary) as connection:  # type: ignore[arg-type]
             position = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()

@@ -1,4 +1,4 @@
-"""Exports are read from the replica: the same bytes, also when it is lost in the middle."""
+"""Exports are read from the replica with the same bytes, even if the replica is lost meanwhile."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def on_primary(tenant: Tenant, settings: Settings) -> tuple[str, int, bytes]:
     return made(requested(tenant))
 
 
-def test_the_bytes_are_those_of_the_primary(acme: Tenant, asked: Any, settings: Settings) -> None:
+def test_export_has_the_same_bytes_as_from_the_primary(acme: Tenant, asked: Any, settings: Settings) -> None:
     export = requested(acme)
     with asked() as statements:
         from_replica = made(export)
@@ -62,7 +62,7 @@ def test_the_bytes_are_those_of_the_primary(acme: Tenant, asked: Any, settings: 
     assert b"theirs" not in from_replica[2]
 
 
-def test_a_replica_lost_in_the_middle_costs_no_byte(
+def test_export_is_complete_when_the_replica_is_lost(
     acme: Tenant, replica: Replica, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_from = []
@@ -75,17 +75,17 @@ def test_a_replica_lost_in_the_middle_costs_no_byte(
             if len(read_from) == 1:
                 replica.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%'")
 
-    record_all(acme, ["x" * 100_000] * 40)  # more than fits into the buffers on the way
+    record_all(acme, ["x" * 100_000] * 40)  # more than the buffers can contain
     settle_clock()
     monkeypatch.setattr(export_job, "bodies_of", losing)
-    made_anew = made(requested(acme))
+    made_again = made(requested(acme))
     assert read_from == [ALIAS, "default"]
-    assert made_anew[:2] == ("ready", 140)
+    assert made_again[:2] == ("ready", 140)
     monkeypatch.setattr(export_job, "bodies_of", read_bodies)
-    assert made_anew == on_primary(acme, settings)
+    assert made_again == on_primary(acme, settings)
 
 
-def test_one_that_stands_still_is_not_waited_for(
+def test_export_does_not_wait_for_a_paused_replica(
     acme: Tenant, replica: Replica, asked: Any, settings: Settings
 ) -> None:
     replica.sql("SELECT pg_wal_replay_pause()")

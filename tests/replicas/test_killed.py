@@ -1,4 +1,4 @@
-"""A replica that is killed under load, and comes back: no request fails, and no read is late."""
+"""A replica is killed under load and comes back: no request fails and no read is stale."""
 
 from __future__ import annotations
 

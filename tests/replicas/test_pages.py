@@ -1,4 +1,4 @@
-"""Every list of the API and every list of the console is read from the replica, and nothing of it from the primary."""
+"""Every list of API and console is read from the replica, and nothing of it from the primary."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def is_list(operation: Operation) -> bool:
     return operation.method == "GET" and ("cursor" in names or str(operation) == "readSummary")
 
 
-def test_every_list_of_the_api(replica: Replica, asked: Any, caplog: pytest.LogCaptureFixture) -> None:
-    home, abroad = stock("home"), stock("abroad")
+def test_api_lists_are_read_from_the_replica(replica: Replica, asked: Any, caplog: pytest.LogCaptureFixture) -> None:
+    home, of_another_tenant = stock("home"), stock("of_another_tenant")
     lists = [operation for operation in in_tenants() if is_list(operation)]
     assert len(lists) >= 20
     found = {}
@@ -44,13 +44,13 @@ def test_every_list_of_the_api(replica: Replica, asked: Any, caplog: pytest.LogC
         assert len(statements.primary) == 1, (str(operation), statements.primary)
         assert statements.replica, str(operation)
         found[str(operation)] = answer.json()
-        assert f'"{abroad.ids["work_item_id"]}"' not in answer.content.decode()
-        assert "abroad-" not in answer.content.decode(), str(operation)
+        assert f'"{of_another_tenant.ids["work_item_id"]}"' not in answer.content.decode()
+        assert "of_another_tenant-" not in answer.content.decode(), str(operation)
     assert [name for name, body in found.items() if body.get("data") == []] == ["listCheckpoints"]
     assert "replica_left_out" not in caplog.text
 
 
-def test_the_answers_are_those_of_the_primary(replica: Replica, settings: Settings) -> None:
+def test_replica_gives_the_same_answers_as_the_primary(replica: Replica, settings: Settings) -> None:
     home = stock("home")
     lists = [operation for operation in in_tenants() if is_list(operation) and str(operation) != "readSummary"]
     on_replica = [home.admin.get(operation.at(home.ids)).content for operation in lists]
@@ -66,7 +66,7 @@ def demo(replica: Replica, settings: Settings) -> Demo:
     return Demo(Tenant.objects.get(slug="demo"), secrets)
 
 
-def test_lists_and_first_pages_of_the_console(demo: Demo, asked: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_console_lists_are_read_from_the_replica(demo: Demo, asked: Any, caplog: pytest.LogCaptureFixture) -> None:
     busy_tenant(demo)
     browser = sign_in(User.objects.get(username="admin"))
     lists = sorted(f"{model._meta.app_label}_{model._meta.model_name}_changelist" for model in site._registry)
@@ -82,7 +82,7 @@ def test_lists_and_first_pages_of_the_console(demo: Demo, asked: Any, caplog: py
     assert "replica_left_out" not in caplog.text
 
 
-def test_the_page_of_a_row_and_what_a_button_does_stay_on_the_primary(demo: Demo, asked: Any) -> None:
+def test_detail_pages_and_actions_use_the_primary(demo: Demo, asked: Any) -> None:
     busy = busy_tenant(demo)
     browser = sign_in(User.objects.get(username="finance-1"))
     with asked() as statements:
@@ -93,7 +93,7 @@ def test_the_page_of_a_row_and_what_a_button_does_stay_on_the_primary(demo: Demo
     assert statements.replica == []
 
 
-def test_after_a_button_the_list_shows_what_it_did(demo: Demo, replica: Replica, settings: Settings) -> None:
+def test_list_shows_the_effect_of_an_action(demo: Demo, replica: Replica, settings: Settings) -> None:
     busy = busy_tenant(demo)
     browser = sign_in(User.objects.get(username="admin"))
     assert len(browser.get("/console/workitems/workitem/?status=cancelled").context["rows"]) == 0
@@ -105,7 +105,7 @@ def test_after_a_button_the_list_shows_what_it_did(demo: Demo, replica: Replica,
     assert busy.item
 
 
-def test_a_stranger_sees_nothing_of_it(demo: Demo) -> None:
+def test_unauthenticated_user_gets_nothing_from_the_replica(demo: Demo) -> None:
     busy_tenant(demo)
     globex = make_tenant("globex")
     gloria = make_principal(globex, "gloria", roles=["tenant_admin"])

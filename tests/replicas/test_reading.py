@@ -1,4 +1,4 @@
-"""Lists of the API read from a replica that has seen all there was, and from the primary otherwise."""
+"""Lists of the API are read from a replica that has replayed all earlier writes, otherwise from the primary."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def channels(client: Api) -> list[str]:
     return [row["channel_id"] for row in answer.json()["data"]]
 
 
-def test_a_list_is_read_from_the_replica_and_the_credential_from_the_primary(client: Api, asked: Any) -> None:
+def test_list_is_read_from_the_replica_and_the_credential_from_the_primary(client: Api, asked: Any) -> None:
     add_channel(client, "web")
     with asked() as first:
         assert channels(client) == ["web"]
@@ -54,7 +54,7 @@ def test_a_list_is_read_from_the_replica_and_the_credential_from_the_primary(cli
     assert statements.primary[0].startswith("SELECT entered.*, pg_current_wal_flush_lsn()::text FROM threada_enter(")
     assert len([sql for sql in statements.replica if 'FROM "policies_channel"' in sql]) == 1
     assert [sql for sql in statements.replica if "policies_channel" not in sql and "pg_lsn" not in sql] == []
-    assert any("pg_control_system" in sql for sql in first.replica)  # it was asked once what it is
+    assert any("pg_control_system" in sql for sql in first.replica)  # it was verified once
 
 
 def test_without_a_replica_no_statement_is_added(client: Api, asked: Any, settings: Settings) -> None:
@@ -68,7 +68,7 @@ def test_without_a_replica_no_statement_is_added(client: Api, asked: Any, settin
     ]
 
 
-def test_a_single_row_and_what_writes_stay_on_the_primary(client: Api, asked: Any) -> None:
+def test_single_rows_and_writes_use_the_primary(client: Api, asked: Any) -> None:
     with asked() as statements:
         client.get("/me")
         add_channel(client, "web")
@@ -76,7 +76,7 @@ def test_a_single_row_and_what_writes_stay_on_the_primary(client: Api, asked: An
 
 
 @pytest.mark.parametrize("wait_ms", [0, 60])
-def test_a_read_after_a_write_sees_it_while_the_replica_stands_still(
+def test_read_after_a_write_sees_it_while_the_replica_is_paused(
     wait_ms: int, client: Api, replica: Replica, asked: Any, settings: Settings
 ) -> None:
     settings.THREADA_REPLICA_WAIT_MS = wait_ms
@@ -91,7 +91,7 @@ def test_a_read_after_a_write_sees_it_while_the_replica_stands_still(
     assert wait_ms / 1000 <= took < wait_ms / 1000 + 1
     assert [sql for sql in statements.replica if "policies_channel" in sql] == []
     assert len([sql for sql in statements.primary if "policies_channel" in sql]) == 1
-    with asked() as statements:  # and is left alone for a second
+    with asked() as statements:  # and is not used for a second
         assert channels(client) == ["mail", "web"]
     assert statements.replica == []
     settings.THREADA_REPLICA_WAIT_MS = 5000
@@ -103,8 +103,8 @@ def test_a_read_after_a_write_sees_it_while_the_replica_stands_still(
     assert len([sql for sql in statements.replica if "policies_channel" in sql]) == 1
 
 
-def test_many_writes_are_each_seen_by_the_read_that_follows(client: Api, asked: Any) -> None:
-    """As fast as one client can: the replica is waited for, mostly a few milliseconds."""
+def test_every_write_is_seen_by_the_next_read(client: Api, asked: Any) -> None:
+    """Write as fast as one client can; reads wait for the replica, mostly for a few milliseconds."""
     with asked() as statements:
         for number in range(20):
             add_channel(client, f"c-{number:02}")
@@ -115,7 +115,7 @@ def test_many_writes_are_each_seen_by_the_read_that_follows(client: Api, asked: 
     assert from_replica >= 15
 
 
-def test_a_revoked_credential_is_refused_before_the_replica_knows(
+def test_revoked_credential_is_refused_before_the_replica_has_replayed_it(
     client: Api, acme: Tenant, replica: Replica, asked: Any
 ) -> None:
     assert channels(client) == []
@@ -129,7 +129,7 @@ def test_a_revoked_credential_is_refused_before_the_replica_knows(
     assert statements.replica == []
 
 
-def test_tenants_are_apart_on_the_replica(client: Api, acme: Tenant, replica: Replica, asked: Any) -> None:
+def test_tenants_are_isolated_on_the_replica(client: Api, acme: Tenant, replica: Replica, asked: Any) -> None:
     globex = make_tenant("globex")
     other = Api(make_token(globex, make_principal(globex, "gus", roles=["tenant_admin"])))
     add_channel(client, "web")
@@ -148,13 +148,13 @@ def test_tenants_are_apart_on_the_replica(client: Api, acme: Tenant, replica: Re
 
     assert read(acme.id, every_channel, since=position_now()) == ["web"]
     assert read(globex.id, every_channel, since=position_now()) == ["theirs"]
-    with connections[ALIAS].cursor() as cursor:  # nothing of a tenant stays behind on the connection
+    with connections[ALIAS].cursor() as cursor:  # no tenant remains set on the connection
         cursor.execute("SELECT slug FROM policies_channel")
         assert cursor.fetchall() == []
     assert current_tenant_id() is None
 
 
-def test_nothing_is_written_in_a_block_that_reads(acme: Tenant, client: Api) -> None:
+def test_writes_are_refused_in_a_block_that_reads_from_a_replica(acme: Tenant, client: Api) -> None:
     def by_model() -> None:
         Tenant.objects.filter(id=acme.id).update(name="changed")
 
@@ -178,8 +178,8 @@ def test_nothing_is_written_in_a_block_that_reads(acme: Tenant, client: Api) -> 
     assert channels(client) == []
 
 
-def test_a_write_meant_for_the_replica_is_refused_where_the_address_is_the_primarys(acme: Tenant) -> None:
-    """Also when somebody has promoted it: the transaction is read-only on any server."""
+def test_write_is_refused_even_if_the_replica_address_is_a_primary(acme: Tenant) -> None:
+    """Cover a promoted replica too: the transaction is read-only on any server."""
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute(reading._ENTER, [str(acme.id), "0/0"])
@@ -188,7 +188,7 @@ def test_a_write_meant_for_the_replica_is_refused_where_the_address_is_the_prima
         cursor.execute("ROLLBACK")
 
 
-def test_an_error_of_the_question_itself_is_the_primarys(acme: Tenant) -> None:
+def test_error_of_the_query_itself_is_raised_by_the_primary(acme: Tenant) -> None:
     calls = []
 
     def wrong() -> None:
@@ -201,7 +201,7 @@ def test_an_error_of_the_question_itself_is_the_primarys(acme: Tenant) -> None:
     assert calls == [ALIAS, "default"]
 
 
-def test_a_conflict_with_recovery_sends_the_read_to_the_primary_and_the_next_one_back(acme: Tenant) -> None:
+def test_recovery_conflict_moves_one_read_to_the_primary(acme: Tenant) -> None:
     calls = []
 
     def cancelled() -> str:
@@ -217,14 +217,14 @@ def test_a_conflict_with_recovery_sends_the_read_to_the_primary_and_the_next_one
     assert calls == [ALIAS, "default", ALIAS]
 
 
-def test_a_refusal_is_answered_as_without_a_replica(client: Api, asked: Any) -> None:
+def test_refusal_is_the_same_as_without_a_replica(client: Api, asked: Any) -> None:
     with asked() as statements:
         answer = client.get("/work-items", {"cursor": "bad"})
     assert (answer.status_code, answer.json()["reason_code"]) == (400, "invalid_cursor")
     assert [sql for sql in statements.primary if sql.startswith("INSERT") or "WITH r0" in sql] != []  # its receipt
 
 
-def test_what_is_no_replica_is_never_read_from(acme: Tenant, client: Api, settings: Settings) -> None:
+def test_server_that_is_no_replica_is_never_read_from(acme: Tenant, client: Api, settings: Settings) -> None:
     settings.THREADA_REPLICAS = ["self"]
     primary = {"host": connection.settings_dict["HOST"], "port": connection.settings_dict["PORT"]}
     with known_as("self", primary):
@@ -236,7 +236,7 @@ def test_what_is_no_replica_is_never_read_from(acme: Tenant, client: Api, settin
         assert calls == ["default"]
 
 
-def test_a_login_that_sees_all_tenants_is_refused(replica: Replica, settings: Settings) -> None:
+def test_replica_login_that_sees_all_tenants_is_refused(replica: Replica, settings: Settings) -> None:
     superuser = str(replica.sql("SELECT current_user")[0][0])
     connections.settings[ALIAS]["USER"] = superuser
     connections[ALIAS].close()
@@ -245,7 +245,7 @@ def test_a_login_that_sees_all_tenants_is_refused(replica: Replica, settings: Se
     assert f"on {ALIAS}, the login is the superuser {superuser}" in problems
 
 
-def test_a_replica_that_is_down_is_no_problem(client: Api, settings: Settings) -> None:
+def test_unreachable_replica_is_no_problem(client: Api, settings: Settings) -> None:
     settings.THREADA_REPLICAS = ["gone"]
     with known_as("gone", {"host": "/nowhere", "port": 1}):
         assert replicas.replica_problems() == []
@@ -265,7 +265,7 @@ def test_reads_alternate_between_two_replicas(client: Api, replica: Replica, set
         assert sorted(calls) == [ALIAS, ALIAS, "second", "second"]
 
 
-def test_figures_of_the_replica(client: Api, replica: Replica) -> None:
+def test_metrics_of_the_replica(client: Api, replica: Replica) -> None:
     replica.catch_up()
     text = client.get("/metrics").content.decode()
     assert f'threada_replica_up{{replica="{ALIAS}"}} 1.0' in text
