@@ -1,4 +1,4 @@
-"""A principal with a token, and what the database holds afterwards."""
+"""Fixtures: a principal with a token, and queries for what the database contains afterwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from threada_site.tenancy.models import Tenant, User
 
 @pytest.fixture(autouse=True)
 def document_of_this_urlconf() -> Iterator[None]:
-    """The OpenAPI document is kept for the life of a process; tests here change what it is made from."""
+    """Discard the cached OpenAPI document, because tests here change its inputs."""
     yield
     documentation._document.cache_clear()
 
@@ -44,14 +44,14 @@ def channels_of(tenant: Tenant) -> list[str]:
 
 
 def refusals_of(tenant: Tenant) -> list[tuple[Any, ...]]:
-    """Reason codes of the receipts of refused requests, oldest first."""
+    """Return reason codes of the receipts of refused requests, oldest first."""
     with unit_of_work(tenant.id):
         rows = Receipt.objects.filter(kind="request.refused").order_by("id")
         return [tuple(row.reason_codes) for row in rows]
 
 
 def assert_problem(response: Any, status: int, reason_code: str) -> dict[str, Any]:
-    """The problem document, when it is well formed and says this."""
+    """Assert that the response is a well-formed problem with this status and code. Return it."""
     assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json")
     document = response.json()
     assert (document["status"], document["reason_code"]) == (status, reason_code)

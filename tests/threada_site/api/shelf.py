@@ -1,4 +1,4 @@
-"""A small resource on the HTTP grammar, to test the grammar alone: channels, put on a shelf."""
+"""A small resource for testing the HTTP grammar alone: channels on a shelf."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PUT_CHANNEL = shape({"slug": SLUG, "then": {"enum": ["refuse", "deny", "break", 
 
 
 class Gate:
-    """Holds a request in flight until the test lets it go."""
+    """Blocks a request in progress until the test opens it."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()

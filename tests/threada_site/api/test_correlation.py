@@ -1,4 +1,4 @@
-"""Correlation ids: kept when well formed, made otherwise, and found again in the answer and the ledger."""
+"""Correlation ids: kept if well formed, otherwise generated, and repeated in response and ledger."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MADE = re.compile(r"[0-9a-f]{32}")
 
 
 @pytest.mark.parametrize("sent", ["12345678", "order-4711:retry.2", "A" * 128])
-def test_a_well_formed_one_is_kept(sent: str) -> None:
+def test_well_formed_correlation_id_is_kept(sent: str) -> None:
     assert correlation_id_for(sent, TRACEPARENT) == sent
 
 
 @pytest.mark.parametrize(
     "sent", [None, "", "short", "A" * 129, "-leading", "with space", "x\nSet-Cookie: a=b", "ümlauts-1"]
 )
-def test_anything_else_gives_way_to_the_trace(sent: str | None) -> None:
+def test_malformed_correlation_id_is_replaced_by_the_trace_id(sent: str | None) -> None:
     assert correlation_id_for(sent, TRACEPARENT) == TRACE
 
 
@@ -40,25 +40,25 @@ def test_anything_else_gives_way_to_the_trace(sent: str | None) -> None:
         f"00-{TRACE}-1-01",
     ],
 )
-def test_without_a_valid_trace_one_is_made(traceparent: str | None) -> None:
+def test_correlation_id_is_generated_without_a_valid_trace(traceparent: str | None) -> None:
     made = {correlation_id_for(None, traceparent) for _ in range(100)}
     assert len(made) == 100
     assert all(MADE.fullmatch(one) for one in made)
 
 
-def test_a_later_version_of_traceparent_is_read() -> None:
+def test_later_version_of_traceparent_is_read() -> None:
     assert correlation_id_for(None, f"01-{TRACE}-00f067aa0ba902b7-01-more") == TRACE
 
 
 @pytest.mark.urls("tests.threada_site.api.shelf")
 class TestAnswers:
     @pytest.mark.parametrize("path", ["/me", "/healthz", "/nothing", "/docs", "/openapi.json"])
-    def test_every_answer_carries_it(self, client: Api, path: str) -> None:
+    def test_every_response_contains_the_correlation_id(self, client: Api, path: str) -> None:
         sent = client.get(path, headers={"Threada-Correlation-Id": "order-4711"})
         assert sent.headers["Threada-Correlation-Id"] == "order-4711"
         assert MADE.fullmatch(client.get(path).headers["Threada-Correlation-Id"])
 
-    def test_it_is_in_the_problem_and_in_the_receipt(self, tenant: Tenant, client: Api) -> None:
+    def test_correlation_id_is_in_the_problem_and_the_receipt(self, tenant: Tenant, client: Api) -> None:
         response = client.get("/channels/absent", headers={"traceparent": TRACEPARENT})
         assert response.json()["correlation_id"] == TRACE
         with unit_of_work(tenant.id):

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid and complete; the pages need nothing from elsewhere."""
+"""The OpenAPI document is valid and complete, and its pages load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 
 
 class TestDocument:
-    def test_it_is_valid_openapi_3_1(self, document: dict[str, Any]) -> None:
+    def test_document_is_valid_openapi_3_1(self, document: dict[str, Any]) -> None:
         assert document["openapi"].startswith("3.1.")
         validate_schema(document)
 
@@ -38,13 +38,13 @@ class TestDocument:
             jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
             assert re.fullmatch(r"[A-Za-z0-9_]+", name)
 
-    def test_every_reference_leads_somewhere(self, document: dict[str, Any]) -> None:
+    def test_every_reference_resolves(self, document: dict[str, Any]) -> None:
         for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document))):
             found: Any = document
             for part in reference.split("/"):
                 found = found[part]
 
-    def test_every_example_fits_its_schema(self, document: dict[str, Any]) -> None:
+    def test_every_example_matches_its_schema(self, document: dict[str, Any]) -> None:
         checked = 0
         for path, method, found in operations(document):
             bodies = [found.get("requestBody", {}), *found["responses"].values()]
@@ -58,18 +58,18 @@ class TestDocument:
                     checked += 1
         assert checked > 200
 
-    def test_operation_ids_are_unlike_each_other(self, document: dict[str, Any]) -> None:
+    def test_operation_ids_are_unique(self, document: dict[str, Any]) -> None:
         names = [found["operationId"] for _, _, found in operations(document)]
         assert len(names) == len(set(names)) > 30
 
-    def test_the_bearer_scheme_with_the_scope_each_operation_needs(self, document: dict[str, Any]) -> None:
+    def test_bearer_scheme_names_the_scope_of_each_operation(self, document: dict[str, Any]) -> None:
         assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
         paths = document["paths"]
         assert paths["/work-items"]["post"]["security"] == [{"bearer": ["workitems:write"]}]
         assert paths["/me"]["get"]["security"] == [{"bearer": []}]
         assert paths["/healthz"]["get"]["security"] == []
 
-    def test_what_every_operation_in_a_tenant_may_answer(self, document: dict[str, Any]) -> None:
+    def test_every_tenant_operation_documents_the_common_responses(self, document: dict[str, Any]) -> None:
         for path, method, found in operations(document):
             if found["security"]:
                 assert {"400", "401", "403", "406", "500", "503"} <= found["responses"].keys(), f"{method} {path}"
@@ -79,7 +79,7 @@ class TestDocument:
                 assert {"409", "413", "415", "422"} <= found["responses"].keys(), f"{method} {path}"
                 assert {"$ref": "#/components/parameters/IdempotencyKey"} in found["parameters"], f"{method} {path}"
 
-    def test_problems_are_named_by_their_reason_codes(self, document: dict[str, Any]) -> None:
+    def test_problems_are_documented_by_reason_code(self, document: dict[str, Any]) -> None:
         response = document["paths"]["/me"]["get"]["responses"]["401"]
         content = response["content"]["application/problem+json"]
         assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
@@ -90,7 +90,7 @@ class TestDocument:
             "credential_revoked",
         }
 
-    def test_it_is_served_with_a_tag(self, document: dict[str, Any]) -> None:
+    def test_document_is_served_with_an_etag(self, document: dict[str, Any]) -> None:
         response = Api().get("/openapi.json")
         assert response.json() == json.loads(json.dumps(document))
         tag = {"If-None-Match": response.headers["ETag"]}
@@ -99,7 +99,7 @@ class TestDocument:
 
 class TestPages:
     @pytest.mark.parametrize("path", ["/docs", "/docs/reason-codes"])
-    def test_they_load_from_our_own_host_alone_and_hold_no_script(self, path: str) -> None:
+    def test_pages_load_only_from_this_host_and_contain_no_script(self, path: str) -> None:
         response = Api().get(path)
         page = response.content.decode()
         assert response.status_code == 200
@@ -116,10 +116,10 @@ class TestPages:
         page = Api().get("/docs/reason-codes").content.decode()
         assert sorted(re.findall(r'<tr id="(\w+)">', page)) == sorted(REASONS)
 
-    def test_only_reading_is_allowed(self) -> None:
+    def test_only_get_and_head_are_allowed(self) -> None:
         assert Api().post("/docs", {}).status_code == 405
 
 
-def test_the_written_page_of_reason_codes_is_current() -> None:
+def test_generated_page_of_reason_codes_is_current() -> None:
     written = (Path(settings.THREADA_BASE_DIR) / "docs" / "reason-codes.md").read_text()
     assert written == reason_codes_markdown(), "run manage.py write_reason_codes"

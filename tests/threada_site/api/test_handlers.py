@@ -1,4 +1,4 @@
-"""What is answered when no view does: problems for the API, pages for the console."""
+"""Errors outside of views: problems for the API, pages for the console."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CASES = [
 
 @pytest.mark.parametrize(("handler", "status", "reason"), CASES)
 @pytest.mark.parametrize("path", ["/work-items", "/consoles", "/"])
-def test_a_problem_for_the_api(handler: object, status: int, reason: str, path: str) -> None:
+def test_api_error_is_a_problem(handler: object, status: int, reason: str, path: str) -> None:
     response = handler(request(path))
     document = json.loads(response.content)
     assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json")
@@ -38,7 +38,7 @@ def test_a_problem_for_the_api(handler: object, status: int, reason: str, path: 
 
 @pytest.mark.parametrize(("handler", "status", "reason"), CASES)
 @pytest.mark.parametrize("path", ["/console", "/console/x"])
-def test_a_page_for_the_console(handler: object, status: int, reason: str, path: str) -> None:
+def test_console_error_is_a_page(handler: object, status: int, reason: str, path: str) -> None:
     response = handler(request(path))
     assert response.status_code == status
     assert response.headers["Content-Type"].startswith("text/html")

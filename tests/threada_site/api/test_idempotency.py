@@ -1,4 +1,4 @@
-"""Idempotency keys: the first answer again, also of refusals; never a second effect."""
+"""Idempotency keys: the first response again, including refusals, and never a second effect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def records(tenant: Tenant) -> list[int]:
 
 
 class TestSameKey:
-    def test_the_same_body_gets_the_first_answer_again(self, tenant: Tenant, client: Api) -> None:
+    def test_same_body_gets_the_first_response_again(self, tenant: Tenant, client: Api) -> None:
         first = client.post("/channels", {"slug": "web"}, headers=KEY)
         again = client.post("/channels", {"slug": "web"}, headers=KEY)
         assert (first.status_code, again.status_code) == (201, 201)
@@ -39,24 +39,24 @@ class TestSameKey:
         assert first.headers["Threada-Correlation-Id"] != again.headers["Threada-Correlation-Id"]
         assert (channels_of(tenant), records(tenant)) == (["web"], [201])
 
-    def test_a_body_that_says_the_same_otherwise_is_the_same(self, tenant: Tenant, client: Api) -> None:
+    def test_equivalent_body_counts_as_the_same(self, tenant: Tenant, client: Api) -> None:
         client.post("/channels", b'{"slug": "web", "then": "deny"}', headers=KEY)
         again = client.post("/channels", b'{ "then":"d\\u0065ny",\n"slug":"web"}', headers=KEY)
         assert (again.status_code, again.headers["Idempotent-Replayed"]) == (403, "true")
 
-    def test_another_body_is_refused_and_changes_nothing(self, tenant: Tenant, client: Api) -> None:
+    def test_different_body_is_refused_and_changes_nothing(self, tenant: Tenant, client: Api) -> None:
         client.post("/channels", {"slug": "web"}, headers=KEY)
         response = client.post("/channels", {"slug": "mail"}, headers=KEY)
         assert_problem(response, 422, "idempotency_key_reused")
         assert (channels_of(tenant), records(tenant)) == (["web"], [201])
         assert refusals_of(tenant) == [("idempotency_key_reused",)]
 
-    def test_without_a_key_everything_is_done_anew(self, tenant: Tenant, client: Api) -> None:
+    def test_request_without_a_key_is_processed_every_time(self, tenant: Tenant, client: Api) -> None:
         assert client.post("/channels", {"slug": "web"}).status_code == 201
-        assert client.post("/channels", {"slug": "web"}).status_code == 500  # the unique slug; no service in between
+        assert client.post("/channels", {"slug": "web"}).status_code == 500  # the unique slug; no service is called
         assert records(tenant) == []
 
-    def test_a_key_is_forgotten_after_its_time(self, tenant: Tenant, client: Api) -> None:
+    def test_key_expires(self, tenant: Tenant, client: Api) -> None:
         client.post("/channels", {"slug": "web"}, headers=KEY)
         with unit_of_work(tenant.id):
             IdempotencyRecord.objects.update(expires_at=clock.now() - timedelta(seconds=1))
@@ -64,7 +64,7 @@ class TestSameKey:
         assert (response.status_code, "Idempotent-Replayed" in response.headers) == (201, False)
         assert (channels_of(tenant), records(tenant)) == (["mail", "web"], [201])
 
-    def test_it_is_kept_for_24_hours(self, tenant: Tenant, client: Api) -> None:
+    def test_key_is_kept_for_24_hours(self, tenant: Tenant, client: Api) -> None:
         client.post("/channels", {"slug": "web"}, headers=KEY)
         with unit_of_work(tenant.id):
             remaining = IdempotencyRecord.objects.get().expires_at - clock.now()
@@ -72,36 +72,37 @@ class TestSameKey:
 
 
 @pytest.mark.django_db
-def test_an_answer_is_looked_for_once_the_lock_is_held() -> None:
-    """Only a volatile function begins each of its queries with a fresh look at what has been committed: a stable one
-    would miss the answer of whoever held the key until just now, and the work would be done twice."""
+def test_stored_response_is_read_after_the_lock_is_acquired() -> None:
+    """Require a volatile function: only that takes a new snapshot for each of its queries.
+
+    A stable one would miss the response of the request that held the key until just now, and the work would be done
+    twice.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT provolatile FROM pg_proc WHERE proname = 'threada_claim_key'")
         assert cursor.fetchall() == [("v",)]
 
 
 class TestScopeOfAKey:
-    def test_another_principal_has_keys_of_its_own(self, tenant: Tenant, client: Api) -> None:
+    def test_keys_are_separate_for_each_principal(self, tenant: Tenant, client: Api) -> None:
         client.post("/channels", {"slug": "web"}, headers=KEY)
         bob = Api(make_token(tenant, make_principal(tenant, "bob")))
         assert bob.post("/channels", {"slug": "mail"}, headers=KEY).status_code == 201
         assert channels_of(tenant) == ["mail", "web"]
 
-    def test_another_tenant_has_keys_of_its_own(self, tenant: Tenant, other_tenant: Tenant, client: Api) -> None:
+    def test_keys_are_separate_for_each_tenant(self, tenant: Tenant, other_tenant: Tenant, client: Api) -> None:
         client.post("/channels", {"slug": "web"}, headers=KEY)
         carol = Api(make_token(other_tenant, make_principal(other_tenant, "carol")))
         assert carol.post("/channels", {"slug": "web"}, headers=KEY).status_code == 201
         assert (channels_of(tenant), channels_of(other_tenant)) == (["web"], ["web"])
 
-    def test_a_second_credential_of_the_same_principal_shares_them(
-        self, tenant: Tenant, client: Api, requester: Any
-    ) -> None:
+    def test_credentials_of_one_principal_share_keys(self, tenant: Tenant, client: Api, requester: Any) -> None:
         client.post("/channels", {"slug": "web"}, headers=KEY)
         again = Api(make_token(tenant, requester)).post("/channels", {"slug": "web"}, headers=KEY)
         assert again.headers["Idempotent-Replayed"] == "true"
 
     @pytest.mark.parametrize("key", ["", " ", "a b", "\u00e4", "k" * 256, "a\x7f"])
-    def test_what_is_no_key(self, tenant: Tenant, client: Api, key: str) -> None:
+    def test_malformed_key_is_refused(self, tenant: Tenant, client: Api, key: str) -> None:
         response = client.post("/channels", {"slug": "web"}, headers={"Idempotency-Key": key})
         document = assert_problem(response, 422, "invalid_request")
         assert document["errors"][0]["pointer"] == "#header/Idempotency-Key"
@@ -109,7 +110,7 @@ class TestScopeOfAKey:
 
 
 class TestRefusals:
-    def test_a_refusal_is_rolled_back_and_answered_again(self, tenant: Tenant, client: Api) -> None:
+    def test_refusal_is_rolled_back_and_repeated(self, tenant: Tenant, client: Api) -> None:
         first = client.post("/channels", {"slug": "web", "then": "refuse"}, headers=KEY)
         again = client.post("/channels", {"slug": "web", "then": "refuse"}, headers=KEY)
         assert_problem(first, 409, "conflict")
@@ -118,26 +119,26 @@ class TestRefusals:
         assert (channels_of(tenant), records(tenant)) == ([], [409])
         assert refusals_of(tenant) == [("conflict",)]
 
-    def test_a_refusal_that_keeps_its_changes_commits_them_with_its_answer(self, tenant: Tenant, client: Api) -> None:
+    def test_refusal_that_keeps_changes_commits_them_with_its_response(self, tenant: Tenant, client: Api) -> None:
         first = client.post("/channels", {"slug": "web", "then": "deny"}, headers=KEY)
         again = client.post("/channels", {"slug": "web", "then": "deny"}, headers=KEY)
         assert assert_problem(first, 403, "policy_denied")["reasons"] == [{"reason": "NOT_TODAY"}]
         assert again.content == first.content
         assert (channels_of(tenant), records(tenant)) == (["web"], [403])
 
-    def test_a_failure_is_never_kept(self, tenant: Tenant, client: Api) -> None:
+    def test_server_error_is_never_stored(self, tenant: Tenant, client: Api) -> None:
         response = client.post("/channels", {"slug": "web", "then": "break"}, headers=KEY)
         document = assert_problem(response, 500, "internal_error")
         assert "secret" not in str(document)
         assert (channels_of(tenant), records(tenant), refusals_of(tenant)) == ([], [], [])
         assert client.post("/channels", {"slug": "web"}, headers=KEY).status_code == 201
 
-    def test_a_wrong_shape_is_kept_too(self, tenant: Tenant, client: Api) -> None:
+    def test_invalid_request_is_stored_too(self, tenant: Tenant, client: Api) -> None:
         first = client.post("/channels", {"slug": "WEB"}, headers=KEY)
         assert client.post("/channels", {"slug": "WEB"}, headers=KEY).content == first.content
         assert records(tenant) == [422]
 
-    def test_what_is_no_json_is_not_kept(self, tenant: Tenant, client: Api) -> None:
+    def test_malformed_json_is_not_stored(self, tenant: Tenant, client: Api) -> None:
         assert_problem(client.post("/channels", b"{", headers=KEY), 400, "malformed_json")
         assert records(tenant) == []
         assert client.post("/channels", {"slug": "web"}, headers=KEY).status_code == 201
@@ -147,7 +148,7 @@ class TestRefusals:
 class TestInFlight:
     @pytest.fixture
     def answers(self, client: Api, token: str) -> Any:
-        """A first request that waits inside its handler, in a thread of its own."""
+        """Start a first request in a thread of its own that waits inside its handler."""
         shelf.gate.__init__()
         answers: list[Any] = []
 
@@ -172,7 +173,7 @@ class TestInFlight:
             threading.Event().wait(0.01)
         pytest.fail("the first request did not end")
 
-    def test_the_second_is_told_to_wait_and_then_gets_the_first_answer(
+    def test_second_request_must_wait_and_then_gets_the_first_response(
         self, tenant: Tenant, client: Api, answers: list[Any]
     ) -> None:
         body = {"slug": "web", "then": "wait"}
@@ -184,15 +185,15 @@ class TestInFlight:
         assert (first.status_code, third.content, third.headers["Idempotent-Replayed"]) == (201, first.content, "true")
         assert (channels_of(tenant), records(tenant)) == (["web"], [201])
 
-    def test_another_key_does_not_wait(self, tenant: Tenant, client: Api, answers: list[Any]) -> None:
+    def test_request_with_another_key_does_not_wait(self, tenant: Tenant, client: Api, answers: list[Any]) -> None:
         assert client.post("/channels", {"slug": "mail"}, headers={"Idempotency-Key": "k-2"}).status_code == 201
         self.finish(answers)
         assert channels_of(tenant) == ["mail", "web"]
 
-    def test_a_refusal_that_ends_meanwhile_does_not_take_the_key_from_the_one_at_work(
+    def test_concurrent_refusal_does_not_take_the_key_of_a_running_request(
         self, tenant: Tenant, client: Api, answers: list[Any], requester: Any
     ) -> None:
-        """A refused request has let go of its lock when its refusal is kept; somebody else may hold the key by then."""
+        """Cover a refusal that is stored after its lock was released, when another request may hold the key."""
         from rest_framework.response import Response
 
         from tests.factories import acting

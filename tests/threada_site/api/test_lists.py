@@ -1,4 +1,4 @@
-"""Pages and filters: every row once, nothing unknown ignored, no cursor valid elsewhere."""
+"""Pages and filters: every row once, unknown parameters refused, cursors valid only for their list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def fill(tenant: Tenant, count: int) -> list[str]:
-    """`count` channels, one a second from START; their slugs, newest first."""
+    """Create `count` channels, one a second from START. Return their slugs, newest first."""
     with unit_of_work(tenant.id):
         Channel.objects.bulk_create(
             [
@@ -40,7 +40,7 @@ def slugs(response: object) -> list[str]:
 
 
 class TestPages:
-    def test_all_rows_once_newest_first(self, tenant: Tenant, other_tenant: Tenant, client: Api) -> None:
+    def test_every_row_appears_once_newest_first(self, tenant: Tenant, other_tenant: Tenant, client: Api) -> None:
         expected = fill(tenant, 7)
         with unit_of_work(other_tenant.id):
             Channel.objects.create(tenant_id=other_tenant.id, slug="foreign")
@@ -55,23 +55,23 @@ class TestPages:
                 break
         assert (seen, sizes) == (expected, [3, 3, 1])
 
-    def test_a_row_added_meanwhile_neither_repeats_nor_hides_another(self, tenant: Tenant, client: Api) -> None:
+    def test_row_added_between_pages_neither_repeats_nor_hides_another(self, tenant: Tenant, client: Api) -> None:
         expected = fill(tenant, 4)
         first = client.get("/channels", {"limit": 2}).json()
         with unit_of_work(tenant.id):
             Channel.objects.create(tenant_id=tenant.id, slug="late")
         assert slugs(client.get("/channels", {"limit": 2, "cursor": first["next_cursor"]})) == expected[2:]
 
-    def test_the_last_full_page_says_so(self, tenant: Tenant, client: Api) -> None:
+    def test_last_full_page_has_no_next_cursor(self, tenant: Tenant, client: Api) -> None:
         fill(tenant, 2)
         page = client.get("/channels", {"limit": 2}).json()
         assert (len(page["data"]), page["has_more"], page["next_cursor"]) == (2, False, None)
 
-    def test_fifty_unless_said(self, tenant: Tenant, client: Api) -> None:
+    def test_default_page_size_is_fifty(self, tenant: Tenant, client: Api) -> None:
         fill(tenant, 51)
         assert len(slugs(client.get("/channels"))) == 50
 
-    def test_one_statement_a_page_without_count_or_offset(self, tenant: Tenant, client: Api) -> None:
+    def test_page_takes_one_statement_without_count_or_offset(self, tenant: Tenant, client: Api) -> None:
         fill(tenant, 3)
         with CaptureQueriesContext(connection) as queries:
             client.get("/channels", {"limit": 1})
@@ -80,7 +80,7 @@ class TestPages:
         assert "OFFSET" not in listing
 
     @pytest.mark.parametrize("limit", ["0", "201", "-1", "1.5", "", "many", "99999", "٣", "1e1", " 1"])
-    def test_a_limit_out_of_range(self, client: Api, limit: str) -> None:
+    def test_limit_out_of_range_is_refused(self, client: Api, limit: str) -> None:
         document = assert_problem(client.get("/channels", {"limit": limit}), 422, "invalid_request")
         assert document["errors"][0]["pointer"] == "?limit"
 
@@ -91,7 +91,7 @@ class TestCursors:
         fill(tenant, 4)
         return client.get("/channels", {"limit": 2}).json()["next_cursor"]
 
-    def test_every_changed_bit_is_noticed(self, client: Api, cursor: str) -> None:
+    def test_every_changed_bit_of_a_cursor_is_detected(self, client: Api, cursor: str) -> None:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         assert len(raw) == 32
         for place in range(len(raw)):
@@ -100,25 +100,25 @@ class TestCursors:
             assert_problem(client.get("/channels", {"cursor": text}), 400, "invalid_cursor")
 
     @pytest.mark.parametrize("text", ["x", "AAAA", "=", "ä", "A" * 5000, "' OR 1=1", "-1"])
-    def test_what_is_no_cursor(self, client: Api, text: str) -> None:
+    def test_malformed_cursor_is_refused(self, client: Api, text: str) -> None:
         assert_problem(client.get("/channels", {"cursor": text}), 400, "invalid_cursor")
 
-    def test_another_tenants_is_refused(self, other_tenant: Tenant, cursor: str) -> None:
+    def test_cursor_of_another_tenant_is_refused(self, other_tenant: Tenant, cursor: str) -> None:
         carol = Api(make_token(other_tenant, make_principal(other_tenant, "carol")))
         assert_problem(carol.get("/channels", {"cursor": cursor}), 400, "invalid_cursor")
 
-    def test_other_filters_are_refused(self, client: Api, cursor: str) -> None:
+    def test_cursor_with_other_filters_is_refused(self, client: Api, cursor: str) -> None:
         for filters in ({"slug": "c1"}, {"created_after": rfc3339(START)}):
             assert_problem(client.get("/channels", {"cursor": cursor, **filters}), 400, "invalid_cursor")
 
-    def test_another_page_size_and_another_credential_are_not(self, tenant: Tenant, client: Api, cursor: str) -> None:
+    def test_cursor_works_with_another_page_size_and_credential(self, tenant: Tenant, client: Api, cursor: str) -> None:
         bob = Api(make_token(tenant, make_principal(tenant, "bob")))
         assert slugs(client.get("/channels", {"cursor": cursor, "limit": 1})) == ["c1"]
         assert slugs(bob.get("/channels", {"cursor": cursor})) == ["c1", "c0"]
 
 
 class TestFilters:
-    def test_by_slug(self, tenant: Tenant, client: Api) -> None:
+    def test_filter_by_slug(self, tenant: Tenant, client: Api) -> None:
         fill(tenant, 3)
         assert slugs(client.get("/channels", {"slug": "c1"})) == ["c1"]
         assert slugs(client.get("/channels", {"slug": "c9"})) == []
@@ -135,7 +135,7 @@ class TestFilters:
             ({"created_after": "9999-12-31T23:59:59Z"}, []),
         ],
     )
-    def test_by_time_after_is_inclusive_and_before_is_not(
+    def test_filter_by_time_includes_after_and_excludes_before(
         self, tenant: Tenant, client: Api, filters: dict[str, str], expected: list[str]
     ) -> None:
         fill(tenant, 4)
@@ -153,31 +153,31 @@ class TestFilters:
             "0001-01-01T00:00:00+14:00",
         ],
     )
-    def test_an_instant_without_offset_or_sense(self, client: Api, instant: str) -> None:
+    def test_malformed_instant_is_refused(self, client: Api, instant: str) -> None:
         document = assert_problem(client.get("/channels", {"created_after": instant}), 422, "invalid_request")
         assert document["errors"][0]["pointer"] == "?created_after"
 
     @pytest.mark.parametrize("value", ["wi_", "ex_01k9zq6w4ve9qtr1n5m2d3c4b5", "wi_8zzzzzzzzzzzzzzzzzzzzzzzzz", "x"])
-    def test_an_ill_formed_id(self, client: Api, value: str) -> None:
+    def test_malformed_id_is_refused(self, client: Api, value: str) -> None:
         document = assert_problem(client.get("/channels", {"item_id": value}), 422, "invalid_request")
         assert document["errors"] == [
             {"pointer": "?item_id", "detail": "must be an id of the form wi_…", "code": "invalid"}
         ]
 
-    def test_unknown_parameters_are_named_and_a_near_one_suggested(self, client: Api) -> None:
+    def test_unknown_parameter_is_named_with_a_suggestion(self, client: Api) -> None:
         document = assert_problem(client.get("/channels", {"slugs": "a", "zzz": 1}), 422, "invalid_request")
         assert document["errors"] == [
             {"pointer": "?slugs", "detail": "is not known here; did you mean slug?", "code": "unknown_parameter"},
             {"pointer": "?zzz", "detail": "is not known here", "code": "unknown_parameter"},
         ]
 
-    def test_a_parameter_given_twice(self, client: Api) -> None:
+    def test_repeated_parameter_is_refused(self, client: Api) -> None:
         document = assert_problem(client.get("/channels", {"slug": ["a", "b"]}), 422, "invalid_request")
         assert document["errors"] == [{"pointer": "?slug", "detail": "is given more than once", "code": "repeated"}]
 
-    def test_a_slug_that_is_too_long(self, client: Api) -> None:
+    def test_slug_that_is_too_long_is_refused(self, client: Api) -> None:
         assert_problem(client.get("/channels", {"slug": "a" * 64}), 422, "invalid_request")
 
-    def test_u0000_is_refused_before_the_database_sees_it(self, client: Api) -> None:
+    def test_nul_character_is_refused_before_the_query(self, client: Api) -> None:
         assert_problem(client.get("/channels", {"slug": "a\x00"}), 422, "invalid_request")
         assert_problem(client.get("/channels", {"a\x00": "b"}), 422, "invalid_request")

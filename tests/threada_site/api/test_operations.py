@@ -1,4 +1,4 @@
-"""What an endpoint declares is what the document says."""
+"""Declarations of endpoints appear in the document."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Channels(TenantView):
         "listChannels", "List", tag="Shelf", answers={200: page_of(CHANNEL)}, filters=ChannelFilters, is_paged=True
     )
     def get(self, request: Any) -> Response:
-        """Newest first."""
+        """List channels, newest first."""
         return Response()
 
     @operation(
@@ -58,7 +58,7 @@ class Channel(TenantView):
 
 
 class Undeclared(TenantView):
-    """Says nothing."""
+    """An endpoint without declarations."""
 
     scopes: ClassVar = {"GET": None}
 
@@ -87,7 +87,7 @@ def codes(found: dict[str, Any], status: str) -> set[str]:
     return set(found["responses"][status]["content"]["application/problem+json"]["examples"])
 
 
-def test_a_list(shelf: dict[str, Any]) -> None:
+def test_list_operation_is_documented(shelf: dict[str, Any]) -> None:
     found = shelf["paths"]["/shelf"]["get"]
     assert (found["operationId"], found["summary"], found["tags"]) == ("listChannels", "List", ["Shelf"])
     assert found["description"] == "Newest first.\n\nScope: `workitems:read`."
@@ -110,7 +110,7 @@ def test_a_list(shelf: dict[str, Any]) -> None:
     assert schemas["ShelfChannel"]["required"] == ["slug", "owner"]
 
 
-def test_a_post(shelf: dict[str, Any]) -> None:
+def test_post_operation_is_documented(shelf: dict[str, Any]) -> None:
     found = shelf["paths"]["/shelf"]["post"]
     assert "IdempotencyKey" in parameters(found)
     assert found["requestBody"]["required"] is True
@@ -124,7 +124,7 @@ def test_a_post(shelf: dict[str, Any]) -> None:
     assert "policy_denied" in codes(found, "403")
 
 
-def test_an_edit(shelf: dict[str, Any]) -> None:
+def test_edit_operation_is_documented(shelf: dict[str, Any]) -> None:
     found = shelf["paths"]["/shelf/{work_item_id}"]["patch"]
     assert found["parameters"][0]["schema"]["pattern"].startswith("^wi_")
     assert "IfMatch" in parameters(found)
@@ -132,7 +132,7 @@ def test_an_edit(shelf: dict[str, Any]) -> None:
     assert codes(found, "404") == {"not_found"}
 
 
-def test_one_that_declares_nothing_is_still_described(shelf: dict[str, Any]) -> None:
+def test_operation_without_declaration_is_documented(shelf: dict[str, Any]) -> None:
     found = shelf["paths"]["/undeclared"]["get"]
     assert (found["operationId"], found["summary"], found["description"]) == (
         "getUndeclared",
@@ -142,7 +142,7 @@ def test_one_that_declares_nothing_is_still_described(shelf: dict[str, Any]) -> 
     assert found["security"] == [{"bearer": []}]
 
 
-def test_two_different_schemas_of_one_name_are_an_error() -> None:
+def test_two_schemas_with_one_name_are_an_error() -> None:
     other = representation("ShelfOwner", {"age": {"type": "integer"}})
 
     class Clash(TenantView):

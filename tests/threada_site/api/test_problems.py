@@ -1,4 +1,4 @@
-"""Every way a request cannot be taken, as problem documents; nothing is stored, and refusals are on record."""
+"""Every way a request is refused, as problem documents; nothing is stored, and refusals are recorded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestBodies:
         ],
         ids=lambda part: repr(part[:20]) if isinstance(part, bytes) else part,
     )
-    def test_hostile_and_misshapen(self, tenant: Tenant, client: Api, body: bytes, reason: str) -> None:
+    def test_hostile_body_is_refused(self, tenant: Tenant, client: Api, body: bytes, reason: str) -> None:
         response = client.post("/channels", body)
         assert_problem(response, REASONS[reason].status, reason)
         assert (channels_of(tenant), refusals_of(tenant)) == ([], [(reason,)])
@@ -57,16 +57,16 @@ class TestBodies:
         }
 
     @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])
-    def test_another_media_type(self, tenant: Tenant, client: Api, content_type: str) -> None:
+    def test_other_media_type_is_refused(self, tenant: Tenant, client: Api, content_type: str) -> None:
         response = client.send("POST", "/channels", b'{"slug": "web"}', content_type=content_type)
         assert_problem(response, 415, "unsupported_media_type")
         assert channels_of(tenant) == []
 
-    def test_a_charset_parameter_is_no_matter(self, client: Api) -> None:
+    def test_charset_parameter_is_accepted(self, client: Api) -> None:
         response = client.send("POST", "/channels", b'{"slug": "web"}', content_type="Application/JSON; charset=utf-8")
         assert response.status_code == 201
 
-    def test_one_byte_too_many(self, tenant: Tenant, client: Api, settings: object) -> None:
+    def test_body_over_the_limit_is_refused(self, tenant: Tenant, client: Api, settings: object) -> None:
         settings.THREADA_MAX_BODY_BYTES = 64
         fits = b'{"slug": "web"}'.ljust(64)
         assert_problem(client.post("/channels", fits + b" "), 413, "payload_too_large")
@@ -76,7 +76,7 @@ class TestBodies:
 
 class TestNegotiation:
     @pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/*, text/*"])
-    def test_nothing_else_is_served(self, client: Api, accept: str) -> None:
+    def test_other_representation_is_refused(self, client: Api, accept: str) -> None:
         assert_problem(client.get("/channels", headers={"Accept": accept}), 406, "not_acceptable")
 
     @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ class TestNegotiation:
             "application/problem+json",
         ],
     )
-    def test_whoever_takes_json_gets_it(self, client: Api, accept: str) -> None:
+    def test_json_is_served_to_clients_that_accept_it(self, client: Api, accept: str) -> None:
         assert client.get("/channels", headers={"Accept": accept}).status_code == 200
 
 
@@ -97,37 +97,37 @@ class TestAddresses:
     @pytest.mark.parametrize(
         "path", ["/nothing", "/channels/", "/channels/web/", "//channels", "/channels/%00", "/channels/a%2Fb", "/%ff"]
     )
-    def test_an_unknown_one(self, client: Api, path: str) -> None:
+    def test_unknown_path_is_not_found(self, client: Api, path: str) -> None:
         assert_problem(client.get(path), 404, "not_found")
 
-    def test_an_ill_formed_id_and_an_absent_one_answer_alike(self, client: Api) -> None:
+    def test_malformed_and_unknown_ids_get_the_same_response(self, client: Api) -> None:
         bodies = []
         for slug in ("absent", "ILL FORMED", "x" * 5000):
             document = assert_problem(client.get(f"/channels/{slug}"), 404, "not_found")
             bodies.append({name: value for name, value in document.items() if name != "correlation_id"})
         assert bodies[0] == bodies[1] == bodies[2]
 
-    def test_a_host_that_is_not_served_here(self, client: Api) -> None:
+    def test_unknown_host_is_refused(self, client: Api) -> None:
         response = client.get("/channels", headers={"Host": "attacker.example"})
         assert_problem(response, 400, "bad_request")
         assert client.get("/healthz", headers={"Host": "10.0.0.7"}).status_code == 200
 
 
 class TestConditionalEdits:
-    def test_without_if_match_where_it_is_required(self, client: Api) -> None:
+    def test_edit_without_if_match_is_refused(self, client: Api) -> None:
         assert_problem(client.patch("/channels/web", {}), 428, "precondition_required")
 
-    def test_with_a_stale_tag(self, client: Api) -> None:
+    def test_edit_with_a_stale_etag_is_refused(self, client: Api) -> None:
         response = client.patch("/channels/web", {}, headers={"If-Match": '"web.0"'})
         assert_problem(response, 412, "precondition_failed")
 
     @pytest.mark.parametrize("tag", ['"web.1"', "*", '"other", "web.1"'])
-    def test_with_the_current_one(self, client: Api, tag: str) -> None:
+    def test_edit_with_the_current_etag_succeeds(self, client: Api, tag: str) -> None:
         assert client.patch("/channels/web", {}, headers={"If-Match": tag}).status_code == 200
 
 
 class TestRecord:
-    def test_a_refusal_leaves_its_own_receipt_with_method_path_and_reason(
+    def test_refusal_leaves_a_receipt_with_method_path_and_reason(
         self, tenant: Tenant, client: Api, requester: object
     ) -> None:
         response = client.post("/channels", {"slug": "web", "then": "refuse"})
@@ -149,7 +149,7 @@ class TestMapping:
             assert error.reason_code in REASONS
             assert error().detail
 
-    def test_a_database_that_does_not_answer(self) -> None:
+    def test_unreachable_database_is_a_problem(self) -> None:
         refusal = problems.as_threada_error(OperationalError("connection refused"))
         assert (refusal.reason_code, refusal.reason.status, refusal.headers) == (
             "service_unavailable",
@@ -157,7 +157,7 @@ class TestMapping:
             {"Retry-After": "2"},
         )
 
-    def test_the_members_of_a_document(self) -> None:
+    def test_members_of_a_problem_document(self) -> None:
         error = errors.InvalidRequest("Fix it.", errors=[FieldError("/a", "is wrong")], limit=3)
         assert problems.problem_document(error, correlation_id="c") == {
             "type": "/docs/reason-codes#invalid_request",

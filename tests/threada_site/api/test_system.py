@@ -23,7 +23,7 @@ pytestmark = pytest.mark.urls("tests.threada_site.api.shelf")
 
 
 class TestMe:
-    def test_who_and_what(self, tenant: Tenant) -> None:
+    def test_me_returns_principal_and_permissions(self, tenant: Tenant) -> None:
         robot = make_principal(tenant, "robot", kind="agent", roles=["requester", "auditor"])
         asked = ["workitems:read", "telemetry:read"]
         me = Api(make_token(tenant, robot, asked, expires_in=timedelta(days=1))).get("/me")
@@ -42,7 +42,7 @@ class TestMe:
             "memberships": 1,
         }
 
-    def test_it_needs_a_credential_but_no_scope(self, tenant: Tenant) -> None:
+    def test_me_requires_a_credential_but_no_scope(self, tenant: Tenant) -> None:
         assert_problem(Api().get("/me"), 401, "credential_missing")
         powerless = make_principal(tenant, "zoe", roles=["auditor"])
         token = make_token(tenant, powerless, ["telemetry:read"])
@@ -50,18 +50,18 @@ class TestMe:
 
 
 class TestHealthz:
-    def test_it_asks_nothing_of_the_database(self) -> None:
-        response = Api().get("/healthz", headers={"Accept": "text/plain"})  # no database may be used here
+    def test_healthz_uses_no_database(self) -> None:
+        response = Api().get("/healthz", headers={"Accept": "text/plain"})  # this test has no database access
         assert (response.status_code, response.json()) == (200, {"status": "alive"})
 
 
 @pytest.mark.django_db
 class TestReadyz:
-    def test_ready(self) -> None:
+    def test_readyz_of_a_ready_instance(self) -> None:
         response = Api().get("/readyz")
         assert (response.status_code, response.json()) == (200, {"status": "ready"})
 
-    def test_starting_until_the_file_exists(self, tmp_path: Path, settings: object) -> None:
+    def test_readyz_is_starting_until_the_file_exists(self, tmp_path: Path, settings: object) -> None:
         settings.THREADA_READY_FILE = str(tmp_path / "ready")
         response = Api().get("/readyz")
         assert_problem(response, 503, "starting")
@@ -69,13 +69,13 @@ class TestReadyz:
         (tmp_path / "ready").touch()
         assert Api().get("/readyz").status_code == 200
 
-    def test_a_table_without_policy(self) -> None:
+    def test_readyz_reports_a_table_without_policy(self) -> None:
         with owner_role(), connection.cursor() as cursor:
             cursor.execute("ALTER TABLE tenancy_role NO FORCE ROW LEVEL SECURITY")
         document = assert_problem(Api().get("/readyz"), 503, "not_ready")
         assert "tenancy_role" in document["detail"]
 
-    def test_a_missing_migration(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_readyz_reports_a_missing_migration(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(system, "_applied", set())
         with owner_role(), connection.cursor() as cursor:
             cursor.execute("DELETE FROM django_migrations WHERE app = 'workitems'")
@@ -93,7 +93,7 @@ class TestMetrics:
             for sample in family.samples
         }
 
-    def test_nothing_yet_is_zero_everywhere(self, db: None) -> None:
+    def test_metrics_of_an_empty_instance_are_zero(self, db: None) -> None:
         metrics = self.metrics()
         assert metrics["threada_months_ahead", ""] == 3
         assert {value for (name, _), value in metrics.items() if name != "threada_months_ahead"} == {0.0}
@@ -140,7 +140,7 @@ class TestMetrics:
             "outcome_unknown",
         }
 
-    def test_they_cover_all_tenants_and_name_none(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_metrics_cover_all_tenants_and_name_none(self, tenant: Tenant, other_tenant: Tenant) -> None:
         for place in (tenant, other_tenant):
             with unit_of_work(place.id):
                 enqueue("workitems.decide_intake", tenant_id=place.id)

@@ -1,4 +1,4 @@
-"""A database that is not there, in a process of its own: a problem, not a page and not a stack trace."""
+"""An unreachable database, in a process of its own: a problem, not a page or a stack trace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ for path in ("/me", "/readyz", "/metrics", "/healthz"):
 """
 
 
-def test_a_database_that_cannot_be_reached() -> None:
+def test_unreachable_database_is_a_problem() -> None:
     environment = os.environ | {"DATABASE_URL": "host=/nowhere user=threada_app dbname=threada"}
     ended = subprocess.run(
         [sys.executable, "-c", ASK],

@@ -1,4 +1,4 @@
-"""The commands of this app: what they print where, and how they exit."""
+"""Commands of the identity app: their output and exit status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Said(NamedTuple):
 
 
 class Manage:
-    """`manage.py`, as typed: exit status, standard output, standard error."""
+    """Runs `manage.py` with arguments; returns exit status, standard output and standard error."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
@@ -56,25 +56,25 @@ def credential(manage: Manage, *arguments: str, tenant: str = "acme", principal:
 
 
 class TestCreateTenant:
-    def test_it_prints_the_slug(self, manage: Manage) -> None:
+    def test_create_tenant_prints_the_slug(self, manage: Manage) -> None:
         assert manage("create_tenant", "acme", "--name", "Acme Inc.") == Said(0, "acme\n", "")
         assert tenant_by_slug("acme").name == "Acme Inc."
 
-    def test_a_second_one_of_that_name_is_refused(self, manage: Manage, tenant: Tenant) -> None:
+    def test_existing_slug_is_refused(self, manage: Manage, tenant: Tenant) -> None:
         assert manage("create_tenant", "acme") == Said(1, "", "There is a tenant 'acme' already.\n")
 
-    def test_what_is_no_slug_is_refused(self, manage: Manage) -> None:
+    def test_malformed_slug_is_refused(self, manage: Manage) -> None:
         assert manage("create_tenant", "Acme Inc.").status == 1
         assert Tenant.objects.count() == 0
 
-    def test_without_a_slug_it_is_wrong_use(self, manage: Manage) -> None:
+    def test_missing_slug_is_a_usage_error(self, manage: Manage) -> None:
         said = manage("create_tenant")
         assert (said.status, said.out) == (2, "")
         assert "slug" in said.err
 
 
 class TestCreateCredential:
-    def test_principal_membership_and_role_are_made_and_the_token_printed_alone(
+    def test_principal_membership_and_role_are_created_and_only_the_token_is_printed(
         self, manage: Manage, tenant: Tenant
     ) -> None:
         roles = ("--role", "requester", "--role", "auditor")
@@ -104,22 +104,22 @@ class TestCreateCredential:
         assert permissions_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester", "viewer"}
         assert User.objects.get(username="bot").kind == "agent"
 
-    def test_more_than_the_roles_hold_makes_nothing(self, manage: Manage, tenant: Tenant) -> None:
+    def test_scopes_beyond_the_roles_are_refused(self, manage: Manage, tenant: Tenant) -> None:
         said = credential(manage, "--role", "viewer", "--scopes", "workitems:write,workitems:read")
         assert (said.status, said.out) == (1, "")
         assert said.err.startswith("The roles of bot do not hold workitems:write.")
         assert not User.objects.filter(username="bot").exists()
 
-    def test_another_kind_is_refused(self, manage: Manage, tenant: Tenant) -> None:
+    def test_existing_principal_of_another_kind_is_refused(self, manage: Manage, tenant: Tenant) -> None:
         make_principal(tenant, "bot", kind="agent")
         said = credential(manage, "--kind", "human", "--scopes", "workitems:read")
         assert said == Said(1, "", "The principal 'bot' is of kind agent, not human.\n")
 
-    def test_an_unknown_tenant_is_refused(self, manage: Manage) -> None:
+    def test_unknown_tenant_is_refused(self, manage: Manage) -> None:
         said = credential(manage, "--scopes", "workitems:read", tenant="nowhere")
         assert said == Said(1, "", "There is no tenant 'nowhere'. manage.py create_tenant makes one.\n")
 
-    def test_an_unknown_role_is_refused(self, manage: Manage, tenant: Tenant) -> None:
+    def test_unknown_role_is_refused(self, manage: Manage, tenant: Tenant) -> None:
         assert credential(manage, "--role", "emperor", "--scopes", "workitems:read").status == 1
 
     @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ class TestCreateCredential:
             ["--scopes", "workitems:read", "--nonsense"],
         ],
     )
-    def test_wrong_use(self, manage: Manage, tenant: Tenant, arguments: list[str]) -> None:
+    def test_usage_errors(self, manage: Manage, tenant: Tenant, arguments: list[str]) -> None:
         said = credential(manage, *arguments)
         assert (said.status, said.out) == (2, "")
         assert "usage:" in said.err
@@ -150,7 +150,7 @@ class TestCreateCredential:
             ("P1DT12H", timedelta(hours=36)),
         ],
     )
-    def test_how_a_life_is_written(self, manage: Manage, tenant: Tenant, text: str, life: timedelta) -> None:
+    def test_lifetime_formats(self, manage: Manage, tenant: Tenant, text: str, life: timedelta) -> None:
         assert credential(manage, "--role", "viewer", "--scopes", "workitems:read", "--expires-in", text).status == 0
         with unit_of_work(tenant.id):
             assert abs(Credential.objects.get().expires_at - clock.now() - life) < timedelta(minutes=1)
@@ -170,36 +170,38 @@ class TestRevokeCredential:
         with platform_role():
             return Credential.objects.get().revoked_at is not None
 
-    def test_by_id(self, manage: Manage, row: Credential) -> None:
+    def test_revoke_by_id(self, manage: Manage, row: Credential) -> None:
         assert manage("revoke_credential", row.public_id, "--tenant", "acme") == Said(0, f"{row.public_id}\n", "")
         assert self.revoked()
 
-    def test_by_token(self, manage: Manage, row: Credential, token: str) -> None:
+    def test_revoke_by_token(self, manage: Manage, row: Credential, token: str) -> None:
         assert manage("revoke_credential", token).status == 0
         assert self.revoked()
 
-    def test_from_standard_input(
+    def test_revoke_from_standard_input(
         self, manage: Manage, row: Credential, token: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sys, "stdin", io.StringIO(f"{token}\n"))
         assert manage("revoke_credential", "-").out == f"{row.public_id}\n"
         assert self.revoked()
 
-    def test_not_in_another_tenant(self, manage: Manage, other_tenant: Tenant, row: Credential) -> None:
+    def test_credential_of_another_tenant_is_not_revoked(
+        self, manage: Manage, other_tenant: Tenant, row: Credential
+    ) -> None:
         said = manage("revoke_credential", row.public_id, "--tenant", "globex")
         assert said == Said(1, "", "There is no such credential.\n")
         assert not self.revoked()
 
-    def test_an_unknown_one(self, manage: Manage) -> None:
+    def test_unknown_credential_is_refused(self, manage: Manage) -> None:
         assert manage("revoke_credential", tokens.new_token()).status == 1
 
-    def test_what_names_no_credential_is_wrong_use(self, manage: Manage) -> None:
+    def test_malformed_credential_is_a_usage_error(self, manage: Manage) -> None:
         assert manage("revoke_credential", "bot").status == 2
 
 
 @pytest.mark.skipif(bool(settings.DATABASE_URL), reason="DATABASE_URL names another server than the embedded one")
 class TestDatabaseUrl:
-    def test_it_connects_as_the_login_or_as_a_superuser(self, manage: Manage) -> None:
+    def test_url_connects_as_the_login_or_as_a_superuser(self, manage: Manage) -> None:
         for arguments, user in (([], "threada_app"), (["--superuser"], "postgres")):
             said = manage("database_url", *arguments)
             assert (said.status, said.err) == (0, "")

@@ -1,4 +1,4 @@
-"""Having policies need two people: one turns it on, two turn it off."""
+"""Four-eyes rule for policies: one person turns it on, two turn it off."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def is_required(tenant: Tenant) -> bool:
         return requires_four_eyes(tenant.id, POLICY_FOUR_EYES)
 
 
-def test_it_is_off_until_set(tenant: Tenant, other_tenant: Tenant, ada: ActingContext) -> None:
+def test_four_eyes_is_off_by_default(tenant: Tenant, other_tenant: Tenant, ada: ActingContext) -> None:
     assert not is_required(tenant)
     require(ada)
     assert is_required(tenant)
@@ -60,7 +60,7 @@ def test_it_is_off_until_set(tenant: Tenant, other_tenant: Tenant, ada: ActingCo
     assert kinds(tenant) == before
 
 
-def test_two_people_end_it(tenant: Tenant, ada: ActingContext, ben: ActingContext) -> None:
+def test_two_people_turn_it_off(tenant: Tenant, ada: ActingContext, ben: ActingContext) -> None:
     require(ada)
     assert end(ada).is_required
     with pytest.raises(errors.SecondPersonRequired):
@@ -71,7 +71,7 @@ def test_two_people_end_it(tenant: Tenant, ada: ActingContext, ben: ActingContex
     assert kinds(tenant)[-3:] == ["four_eyes.required", "four_eyes.end_asked", "four_eyes.ended"]
 
 
-def test_who_has_asked_may_be_told_no(tenant: Tenant, ada: ActingContext, ben: ActingContext) -> None:
+def test_request_to_turn_it_off_may_be_declined(tenant: Tenant, ada: ActingContext, ben: ActingContext) -> None:
     require(ada)
     end(ada)
     require(ben)
@@ -79,7 +79,7 @@ def test_who_has_asked_may_be_told_no(tenant: Tenant, ada: ActingContext, ben: A
     assert is_required(tenant)
 
 
-def test_what_was_asked_long_ago_is_asked_again(tenant: Tenant, ada: ActingContext, ben: ActingContext) -> None:
+def test_expired_request_must_be_made_again(tenant: Tenant, ada: ActingContext, ben: ActingContext) -> None:
     require(ada)
     end(ada)
     with unit_of_work(tenant.id):
@@ -91,7 +91,7 @@ def test_what_was_asked_long_ago_is_asked_again(tenant: Tenant, ada: ActingConte
     assert is_required(tenant)
 
 
-def test_nobody_but_people_who_hold_everything_ends_it(tenant: Tenant, ada: ActingContext) -> None:
+def test_only_people_with_every_scope_turn_it_off(tenant: Tenant, ada: ActingContext) -> None:
     require(ada)
     robot = acting(tenant, make_principal(tenant, "robot", kind="service", roles=["tenant_admin"]))
     agent = acting(tenant, make_principal(tenant, "agent", kind="agent", roles=["tenant_admin"]))
@@ -106,7 +106,7 @@ def test_nobody_but_people_who_hold_everything_ends_it(tenant: Tenant, ada: Acti
     assert (is_required(tenant), kinds(tenant)) == (True, before)
 
 
-def test_the_database_knows_who_asked(tenant: Tenant, ada: ActingContext) -> None:
+def test_requester_is_stored_in_the_database(tenant: Tenant, ada: ActingContext) -> None:
     with unit_of_work(tenant.id):
         services.require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
         with pytest.raises(IntegrityError), transaction.atomic():

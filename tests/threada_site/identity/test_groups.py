@@ -1,4 +1,4 @@
-"""Groups of people: who is in one, what that says about them, and what it never gives."""
+"""Groups of members: their members, where they are visible, and that they grant nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def names(tenant: Tenant, slug: str = "board") -> list[str] | None:
         return group_member_names(slug, tenant_id=tenant.id)
 
 
-def test_a_group_has_exactly_the_members_named(tenant: Tenant, ann: User, bob: User) -> None:
+def test_group_has_exactly_the_named_members(tenant: Tenant, ann: User, bob: User) -> None:
     assert names(tenant) is None
     assert define(tenant, "bob", "ann", "bob") is Change.CREATED
     assert names(tenant) == ["ann", "bob"]
@@ -51,7 +51,7 @@ def test_a_group_has_exactly_the_members_named(tenant: Tenant, ann: User, bob: U
     assert names(tenant) == []
 
 
-def test_what_changes_nothing_leaves_no_receipt(tenant: Tenant, ann: User) -> None:
+def test_unchanged_group_leaves_no_receipt(tenant: Tenant, ann: User) -> None:
     define(tenant, "ann", name="The board")
     before = kinds(tenant)
     assert define(tenant, "ann") is Change.UNCHANGED
@@ -60,7 +60,7 @@ def test_what_changes_nothing_leaves_no_receipt(tenant: Tenant, ann: User) -> No
     assert define(tenant, "ann", name="Board") is Change.CHANGED
 
 
-def test_strangers_are_named_by_their_place_and_nothing_is_made(
+def test_unknown_members_are_named_by_position_and_nothing_is_created(
     tenant: Tenant, other_tenant: Tenant, ann: User
 ) -> None:
     make_principal(other_tenant, "eve")
@@ -75,18 +75,18 @@ def test_strangers_are_named_by_their_place_and_nothing_is_made(
 
 
 @pytest.mark.parametrize("slug", ["", "The board", "a" * 64])
-def test_what_is_no_slug_names_no_group(tenant: Tenant, slug: str) -> None:
+def test_malformed_slug_is_refused(tenant: Tenant, slug: str) -> None:
     with pytest.raises(errors.InvalidRequest):
         define(tenant, slug=slug)
 
 
-def test_a_group_has_a_most_of_members(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_members_is_limited(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "MOST_MEMBERS", 2)
     with pytest.raises(errors.InvalidRequest, match="at most 2"):
         define(tenant, "a", "b", "c")
 
 
-def test_only_a_steward_defines_groups_and_only_in_a_unit_of_work(tenant: Tenant, ann: User) -> None:
+def test_only_a_steward_defines_groups_within_a_unit_of_work(tenant: Tenant, ann: User) -> None:
     for role in ("requester", "operator", "policy_publisher"):
         person = acting(tenant, make_principal(tenant, f"one-{role}", roles=[role]))
         with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
@@ -96,7 +96,7 @@ def test_only_a_steward_defines_groups_and_only_in_a_unit_of_work(tenant: Tenant
     assert names(tenant) is None
 
 
-def test_being_in_a_group_is_known_everywhere_and_gives_no_right(tenant: Tenant, ann: User, bob: User) -> None:
+def test_group_membership_is_visible_everywhere_and_grants_nothing(tenant: Tenant, ann: User, bob: User) -> None:
     define(tenant, "ann")
     define(tenant, "ann", "bob", slug="crew")
     before = permissions_of_principal(bob.id, tenant_id=tenant.id).scopes
@@ -111,7 +111,7 @@ def test_being_in_a_group_is_known_everywhere_and_gives_no_right(tenant: Tenant,
     assert Api(make_token(tenant, ann)).get("/me").json()["groups"] == ["board", "crew"]
 
 
-def test_neither_a_credential_nor_a_role_is_a_way_out_of_a_group(tenant: Tenant, ann: User) -> None:
+def test_credential_and_role_do_not_narrow_groups(tenant: Tenant, ann: User) -> None:
     define(tenant, "ann")
     api = Api(make_token(tenant, ann, scopes=["workitems:read"]))
     assert api.get("/me", headers={"Threada-Role": "requester"}).json()["groups"] == ["board"]
@@ -124,7 +124,7 @@ def test_groups_of_another_tenant_are_not_seen(tenant: Tenant, other_tenant: Ten
     assert permissions_of_principal(ann.id, tenant_id=other_tenant.id).groups == {"board"}
 
 
-def test_who_leaves_the_tenant_leaves_its_groups(tenant: Tenant, ann: User, bob: User) -> None:
+def test_leaving_the_tenant_leaves_its_groups(tenant: Tenant, ann: User, bob: User) -> None:
     define(tenant, "ann", "bob")
     with unit_of_work(tenant.id):
         services.remove_member(ann, ctx=acting_system(tenant))
@@ -134,7 +134,7 @@ def test_who_leaves_the_tenant_leaves_its_groups(tenant: Tenant, ann: User, bob:
     assert names(tenant) == ["bob"]
 
 
-def test_the_database_keeps_one_row_a_member(tenant: Tenant, ann: User) -> None:
+def test_database_stores_one_row_per_member(tenant: Tenant, ann: User) -> None:
     define(tenant, "ann")
     with unit_of_work(tenant.id), transaction.atomic():
         row = PeopleGroupMember.objects.get()

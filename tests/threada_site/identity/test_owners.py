@@ -1,4 +1,4 @@
-"""Who answers for an agent or a service."""
+"""Owners of agents and services."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def owner_of(tenant: Tenant, principal: User) -> User | None:
         return Membership.objects.select_related("owner").get(user=principal).owner
 
 
-def test_an_agent_gets_an_owner_and_loses_it(tenant: Tenant, agent: User, ann: User) -> None:
+def test_owner_of_an_agent_is_set_and_removed(tenant: Tenant, agent: User, ann: User) -> None:
     own(tenant, agent, "ann")
     assert owner_of(tenant, agent) == ann
     assert last_body(tenant)["kind"] == "principal.owner_set"
@@ -48,7 +48,7 @@ def test_an_agent_gets_an_owner_and_loses_it(tenant: Tenant, agent: User, ann: U
     assert last_body(tenant)["inputs"] == {"principal": agent.public_id, "owner": None}
 
 
-def test_an_owner_is_a_person_of_the_tenant(tenant: Tenant, other_tenant: Tenant, agent: User, ann: User) -> None:
+def test_owner_must_be_a_human_member(tenant: Tenant, other_tenant: Tenant, agent: User, ann: User) -> None:
     make_principal(other_tenant, "eve")
     make_principal(tenant, "other-bot", kind="service")
     gone = make_principal(tenant, "gone")
@@ -61,13 +61,15 @@ def test_an_owner_is_a_person_of_the_tenant(tenant: Tenant, other_tenant: Tenant
     assert (owner_of(tenant, agent), kinds(tenant)) == (None, before)
 
 
-def test_people_have_no_owner(tenant: Tenant, ann: User) -> None:
+def test_humans_have_no_owner(tenant: Tenant, ann: User) -> None:
     make_principal(tenant, "bob")
     with pytest.raises(errors.InvalidRequest, match="answer for themselves"):
         own(tenant, ann, "bob")
 
 
-def test_it_takes_a_steward_and_a_member(tenant: Tenant, other_tenant: Tenant, agent: User, ann: User) -> None:
+def test_setting_an_owner_requires_a_steward_and_a_member(
+    tenant: Tenant, other_tenant: Tenant, agent: User, ann: User
+) -> None:
     with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
         services.set_owner(agent, "ann", ctx=acting(tenant, ann))
     with pytest.raises(errors.InvalidRequest) as refused:
@@ -75,7 +77,7 @@ def test_it_takes_a_steward_and_a_member(tenant: Tenant, other_tenant: Tenant, a
     assert [entry.code for entry in refused.value.errors] == ["not_a_member"]
 
 
-def test_an_owner_is_named_with_the_credential(manage: Manage, tenant: Tenant, ann: User) -> None:
+def test_owner_is_shown_with_the_credential(manage: Manage, tenant: Tenant, ann: User) -> None:
     asked = ("--kind", "agent", "--role", "viewer", "--scopes", "workitems:read")
     said = credential(manage, *asked, "--owner", "ann", principal="crawler")
     assert (said.status, said.err) == (0, "")

@@ -1,4 +1,4 @@
-"""Finding people, and the console's context."""
+"""Lookup of members, and the context of the console."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def test_tenant_by_slug(tenant: Tenant) -> None:
 
 
 class TestConsoleContext:
-    def test_it_holds_what_the_roles_in_that_tenant_give(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_console_context_has_the_scopes_of_the_roles_in_the_tenant(
+        self, tenant: Tenant, other_tenant: Tenant
+    ) -> None:
         alice = make_principal(tenant, "alice", roles=["approver", "viewer"])
         make_principal(other_tenant, "alice", roles=["tenant_admin"])
         ctx = selectors.console_context(alice, "acme", "correlation")
@@ -35,17 +37,17 @@ class TestConsoleContext:
         assert [choice.slug for choice in selectors.tenants_of_person(alice)] == ["acme", "globex"]
 
     @pytest.mark.parametrize("slug", ["globex", "nowhere", ""])
-    def test_a_tenant_one_does_not_belong_to(self, tenant: Tenant, other_tenant: Tenant, slug: str) -> None:
+    def test_no_context_for_a_tenant_of_others(self, tenant: Tenant, other_tenant: Tenant, slug: str) -> None:
         with pytest.raises(errors.TenantMismatch):
             selectors.console_context(make_principal(tenant), slug, "correlation")
 
-    def test_a_tenant_that_is_switched_off(self, tenant: Tenant) -> None:
+    def test_no_context_for_an_inactive_tenant(self, tenant: Tenant) -> None:
         alice = make_principal(tenant)
         Tenant.objects.filter(id=tenant.id).update(is_active=False)
         with pytest.raises(errors.TenantMismatch):
             selectors.console_context(alice, "acme", "correlation")
 
-    def test_a_person_who_is_switched_off(self, tenant: Tenant) -> None:
+    def test_no_context_for_an_inactive_user(self, tenant: Tenant) -> None:
         alice = make_principal(tenant)
         alice.is_active = False
         with pytest.raises(errors.PrincipalInactive):
@@ -53,7 +55,7 @@ class TestConsoleContext:
 
 
 class TestPeople:
-    def test_people_with_their_roles_here_in_three_statements(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_members_are_read_with_their_roles_in_three_statements(self, tenant: Tenant, other_tenant: Tenant) -> None:
         make_principal(tenant, "bob", roles=["viewer"])
         make_principal(tenant, "alice", roles=["approver", "auditor"])
         make_principal(other_tenant, "alice", roles=["tenant_admin"])
@@ -71,7 +73,7 @@ class TestPeople:
         ]
         assert len(queries) == 3
 
-    def test_a_principal_of_another_tenant_is_not_found_by_name(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_principal_of_another_tenant_is_not_found_by_name(self, tenant: Tenant, other_tenant: Tenant) -> None:
         alice = make_principal(tenant, "alice")
         with unit_of_work(tenant.id):
             assert selectors.principal_of_tenant(tenant.id, "alice") == alice
@@ -80,7 +82,7 @@ class TestPeople:
 
 
 class TestCredentials:
-    def test_a_credential_of_another_tenant_is_not_found(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_credential_of_another_tenant_is_not_found(self, tenant: Tenant, other_tenant: Tenant) -> None:
         make_token(tenant, make_principal(tenant))
         with unit_of_work(tenant.id):
             credential = Credential.objects.get()

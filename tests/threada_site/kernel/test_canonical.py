@@ -19,12 +19,12 @@ from threada_site.kernel.json.canonical import canonical_bytes, canonical_sha256
         ({"\ufb33": 1, "\U0001f600": 2}, '{"\U0001f600":2,"\ufb33":1}'.encode()),
     ],
 )
-def test_bytes_are_those_of_rfc_8785(value: Any, expected: bytes) -> None:
+def test_bytes_match_rfc_8785(value: Any, expected: bytes) -> None:
     assert canonical_bytes(value) == expected
 
 
 @pytest.mark.parametrize("value", [float("nan"), 2**53, ["\ud800"], {"a": object()}])
-def test_what_it_cannot_say_is_refused(value: Any) -> None:
+def test_value_without_canonical_form_is_refused(value: Any) -> None:
     with pytest.raises(rfc8785.CanonicalizationError):
         canonical_bytes(value)
 
@@ -36,7 +36,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_every_way_of_writing_agrees_with_the_reference(value: Any) -> None:
+def test_every_encoding_matches_the_reference(value: Any) -> None:
     try:
         expected: bytes | None = rfc8785.dumps(value)
     except rfc8785.CanonicalizationError:
@@ -53,6 +53,6 @@ def test_digests() -> None:
     assert canonical_sha256({"b": 1, "a": 2}) == canonical_sha256({"a": 2.0, "b": 1}) == sha256_hex(b'{"a":2,"b":1}')
 
 
-def test_a_commitment_depends_on_salt_and_value() -> None:
+def test_commitment_depends_on_salt_and_value() -> None:
     assert commitment(b"s" * 16, {"a": 1}) == sha256_hex(b"s" * 16 + b'{"a":1}')
     assert len({commitment(salt, value) for salt in (b"s", b"t") for value in (1, 2)}) == 4

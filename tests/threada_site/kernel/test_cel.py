@@ -75,7 +75,7 @@ class TestTruth:
             ("true // what follows is a comment", True),
         ],
     )
-    def test_says_true_or_false(self, source: str, expected: bool) -> None:
+    def test_condition_is_true_or_false(self, source: str, expected: bool) -> None:
         assert truth(source) is expected
 
     @pytest.mark.parametrize(
@@ -102,22 +102,22 @@ class TestTruth:
             "item.payload.flag ? item.payload.missing : true",
         ],
     )
-    def test_everything_else_is_an_error(self, source: str) -> None:
+    def test_other_result_is_an_error(self, source: str) -> None:
         with pytest.raises(ExpressionError):
             truth(source)
 
-    def test_an_error_comes_back_as_an_error_though_the_engine_returns_it_as_a_value(self) -> None:
+    def test_error_value_of_the_engine_is_raised(self) -> None:
         with pytest.raises(ExpressionError) as caught:
             truth("item.payload.missing")
         assert caught.value.message == 'Key not found in map : "missing"'
         assert caught.value.line is None
 
     @pytest.mark.parametrize("facts", [{}, {"item": 2**80}, {"item": {"a": object()}}, {"item": {"a": (1,)}}])
-    def test_facts_that_are_no_json_are_an_error(self, facts: dict[str, Any]) -> None:
+    def test_facts_that_are_not_json_are_an_error(self, facts: dict[str, Any]) -> None:
         with pytest.raises(ExpressionError):
             truth("item.a == 1", facts)
 
-    def test_more_facts_than_variables_do_no_harm(self) -> None:
+    def test_additional_facts_are_ignored(self) -> None:
         assert truth("item.a == 1", {"item": {"a": 1}, "other": 2})
 
 
@@ -137,12 +137,12 @@ class TestValue:
             ("'\\U0001F600'", "\U0001f600"),
         ],
     )
-    def test_keeps_its_type(self, source: str, expected: Any) -> None:
+    def test_value_keeps_its_type(self, source: str, expected: Any) -> None:
         found = value(source)
         assert found == expected
         assert type(found) is type(expected)
 
-    def test_members_come_in_one_order_in_every_process(self) -> None:
+    def test_members_have_the_same_order_in_every_process(self) -> None:
         assert list(value("{'b': 1, 'a': 2, 'c': 3}")) == ["a", "b", "c"]
 
     @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ class TestValue:
             "'\\u0000'",
         ],
     )
-    def test_refuses_what_json_cannot_say(self, source: str) -> None:
+    def test_value_without_json_form_is_refused(self, source: str) -> None:
         with pytest.raises(ExpressionError):
             value(source)
 
@@ -186,7 +186,7 @@ class TestCompile:
             ("google.protobuf.Value{} == null", 1, 1, "An expression cannot build a protobuf message."),
         ],
     )
-    def test_names_the_place(self, source: str, line: int, column: int, message: str) -> None:
+    def test_error_names_line_and_column(self, source: str, line: int, column: int, message: str) -> None:
         with pytest.raises(ExpressionError) as caught:
             compile_expression(source, variables=VARIABLES)
         assert (caught.value.line, caught.value.column, caught.value.message) == (line, column, message)
@@ -194,7 +194,7 @@ class TestCompile:
     @pytest.mark.parametrize(
         "source", ["", " ", "1 +", "true; false", "true) || (true", "item.?a", "cel.bind(a, 1, a)"]
     )
-    def test_refuses_what_is_no_expression(self, source: str) -> None:
+    def test_invalid_expression_is_refused(self, source: str) -> None:
         with pytest.raises(ExpressionError):
             compile_expression(source, variables=VARIABLES)
 
@@ -220,26 +220,26 @@ class TestCompile:
             ("lists.exists(name, name == 'a')", None),
         ],
     )
-    def test_knows_which_lists_it_reads(self, source: str, lists: frozenset[str] | None) -> None:
+    def test_lists_read_by_an_expression_are_known(self, source: str, lists: frozenset[str] | None) -> None:
         assert compile_expression(source, variables=VARIABLES).lists == lists
 
     @pytest.mark.parametrize(
         ("source", "expected"), [("item.a", True), ("1 < 2", True), ("1 + 1", False), ("'a'", False)]
     )
-    def test_knows_what_can_never_be_a_condition(self, source: str, expected: bool) -> None:
+    def test_expression_that_can_never_be_a_condition_is_detected(self, source: str, expected: bool) -> None:
         assert compile_expression(source, variables=VARIABLES).may_be_truth is expected
 
-    def test_the_engine_is_named_with_its_version(self) -> None:
+    def test_engine_is_named_with_its_version(self) -> None:
         name, _, number = ENGINE.partition(" ")
         assert name == "cel-expr-python"
         assert number.count(".") == 2
 
 
 class TestHardening:
-    def test_holds(self) -> None:
+    def test_engine_is_hardened(self) -> None:
         assert_hardened()
 
-    def test_an_engine_without_the_exclusions_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_engine_without_the_exclusions_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(environment, "_CONFIG", "stdlib:\n  exclude_makros: [map]\n")
         expression._environment.cache_clear()
         expression._compiled.clear()
@@ -262,7 +262,7 @@ class TestHardening:
             "[item.text].exists(a, a + a == '')",
         ],
     )
-    def test_plus_never_joins_texts_or_lists(self, source: str) -> None:
+    def test_plus_never_concatenates_texts_or_lists(self, source: str) -> None:
         with pytest.raises(ExpressionError, match="adds numbers only"):
             truth(source, {"item": {"text": "a", "list": [1]}, "ctx": {}, "input": {}, "lists": {}})
 
@@ -281,14 +281,14 @@ class TestHardening:
             "item.payload.lines.all(x, [[x, x]][0].exists(y, true))",
         ],
     )
-    def test_no_way_around_it(self, source: str) -> None:
+    def test_concatenation_limit_cannot_be_bypassed(self, source: str) -> None:
         with pytest.raises(ExpressionError, match="made of facts inside a loop"):
             truth(source)
 
     def test_ordinary_nested_loops_are_fine(self) -> None:
         assert truth("[item.payload.rate, 1].exists(x, ['a', 'b'].exists(y, item.payload.lines.all(z, z.amount > 0)))")
 
-    def test_a_loop_ends(self) -> None:
+    def test_loop_is_bounded(self) -> None:
         with pytest.raises(ExpressionError, match="Iteration budget exceeded"):
             truth("item.l.all(x, x >= 0)", {"item": {"l": list(range(10_001))}})
 
@@ -328,7 +328,7 @@ conditions = st.lists(
 
 
 @given(sources=conditions, a=st.integers(0, 3), b=st.sampled_from(["x", "y", True, None]))
-def test_conditions_together_say_what_each_says_alone(sources: list[str], a: int, b: object) -> None:
+def test_combined_conditions_equal_separate_ones(sources: list[str], a: int, b: object) -> None:
     facts = {"item": {"a": a, "b": b}, "ctx": {}, "input": {}, "lists": {"l": ["y"]}}
     compiled = [compile_expression(source, variables=VARIABLES) for source in sources]
     bound = BoundFacts(facts, variables=VARIABLES)
@@ -343,7 +343,7 @@ def test_conditions_together_say_what_each_says_alone(sources: list[str], a: int
     assert together.truths(bound) == alone
 
 
-def test_conditions_too_deep_to_stand_together_are_left_alone() -> None:
+def test_conditions_too_deep_to_combine_are_evaluated_separately() -> None:
     deep = compile_expression("(" * 31 + "true" + ")" * 31, variables=VARIABLES)
     assert deep.truth(FACTS)
     assert compile_together([deep, deep]) is None
@@ -388,7 +388,7 @@ def problems(source: str, **options: Any) -> list[tuple[int, int, str]]:
 
 
 class TestTyped:
-    def test_a_misspelt_field_is_named_with_its_place_and_the_nearest_one(self) -> None:
+    def test_misspelt_field_is_reported_with_position_and_suggestion(self) -> None:
         assert problems("true &&\n  item.payload.vendr == 'x' && item.payload.amont_minor > 1") == [
             (2, 16, "item.payload.vendr is unknown. Did you mean item.payload.vendor?"),
             (2, 45, "item.payload.amont_minor is unknown. Did you mean item.payload.amount_minor?"),
@@ -425,7 +425,7 @@ class TestTyped:
             ("item.payload.vendor ==", "Syntax error: mismatched input '<EOF>'"),
         ],
     )
-    def test_finds(self, source: str, message: str) -> None:
+    def test_type_error_is_found(self, source: str, message: str) -> None:
         found = problems(source)
         assert len(found) == 1
         assert found[0][2].startswith(message)
@@ -456,10 +456,10 @@ class TestTyped:
             "timestamp(ctx.now) > timestamp('2026-01-01T00:00:00Z') && 'finance' in ctx.roles",
         ],
     )
-    def test_passes_what_the_run_time_evaluates(self, source: str) -> None:
+    def test_expression_that_evaluates_passes_the_check(self, source: str) -> None:
         assert problems(source) == []
 
-    def test_lists_and_input_are_checked_when_they_are_known(self) -> None:
+    def test_lists_and_input_are_checked_if_known(self) -> None:
         assert problems("item.payload.vendor in lists.vendrs", lists={"vendors"}) == [
             (1, 30, "lists.vendrs is unknown. Did you mean lists.vendors?")
         ]
@@ -468,15 +468,15 @@ class TestTyped:
             (1, 7, "input.qestion is unknown. Did you mean input.question?")
         ]
 
-    def test_a_template_may_say_anything(self) -> None:
+    def test_template_may_have_any_type(self) -> None:
         assert problems("item.payload.vendor", variables=("item", "ctx", "input"), is_condition=False) == []
 
     @pytest.mark.parametrize(
         "schema", [True, {}, {"type": "object"}, {"anyOf": [{}]}, {"$ref": "#"}, {"properties": {}}]
     )
-    def test_a_schema_that_says_little_checks_little(self, schema: Any) -> None:
+    def test_loose_schema_checks_little(self, schema: Any) -> None:
         assert check_typed("item.payload.a.b > 1", payload_schema=schema) == []
 
-    def test_the_checked_facts_are_the_facts_there_are(self) -> None:
+    def test_checked_facts_match_the_facts_at_run_time(self) -> None:
         assert typed._ITEM.keys() | {"payload"} == set(ITEM_FACTS)
         assert typed._CONTEXT.keys() == set(CONTEXT_FACTS)

@@ -6,11 +6,11 @@ import pytest
 
 from threada_site.kernel.characters import has_unseen, name_of, pieces, turns_text, unseen_in
 
-# Format characters that a font does draw: signs around Arabic, Syriac, Kaithi and Egyptian numbers and groups.
+# Visible format characters: signs around Arabic, Syriac, Kaithi and Egyptian numbers and groups.
 DRAWN = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13440)}
 
 
-def test_every_character_of_an_unseen_category_is_found() -> None:
+def test_every_character_of_an_invisible_category_is_found() -> None:
     missed = [
         hex(point)
         for point in range(0x110000)
@@ -22,7 +22,7 @@ def test_every_character_of_an_unseen_category_is_found() -> None:
     assert missed == []
 
 
-def test_what_anybody_can_see_is_left_alone() -> None:
+def test_visible_characters_are_ignored() -> None:
     taken = [
         hex(point)
         for point in range(0x110000)
@@ -43,12 +43,12 @@ def test_what_anybody_can_see_is_left_alone() -> None:
         ("\ufe0f", "variation selector-16", False), ("\r", "carriage return", False),
     ],
 )  # fmt: skip
-def test_known_ones(character: str, name: str, turns: bool) -> None:
+def test_known_invisible_characters_are_found(character: str, name: str, turns: bool) -> None:
     assert pieces(f"a{character}b") == [("a", False), (character, True), ("b", False)]
     assert (name_of(character), turns_text(character)) == (name, turns)
 
 
-def test_values_are_searched_with_their_keys() -> None:
+def test_keys_and_values_are_searched() -> None:
     value = {"a\u200b": [{"b": "x\u202ey\u202e"}, 1, None, True], "c": "plain"}
     assert unseen_in(value) == {"\u200b": 1, "\u202e": 2}
     assert unseen_in("plain") == {}

@@ -28,11 +28,11 @@ from threada_site.kernel.json.differences import MOST_BYTES, MOST_CHANGES, diffe
         (1, 2, [{"pointer": "", "from": 1, "to": 2}]),
     ],
 )
-def test_places_with_what_stood_there_and_what_stands_there(before: Any, after: Any, changes: Any) -> None:
+def test_difference_contains_pointer_old_and_new_value(before: Any, after: Any, changes: Any) -> None:
     assert difference(before, after).as_json() == {"changes": changes, "omitted": 0}
 
 
-def test_it_is_bounded() -> None:
+def test_difference_is_bounded() -> None:
     found = difference({}, {f"{number:04}": number for number in range(1000)}).as_json()
     assert (len(found["changes"]), found["omitted"]) == (MOST_CHANGES, 1000 - MOST_CHANGES)
     long = "x" * (MOST_BYTES + 1)
@@ -51,7 +51,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES, VALUES)
-def test_there_is_a_difference_exactly_where_the_bytes_differ(before: Any, after: Any) -> None:
+def test_difference_exists_exactly_if_the_bytes_differ(before: Any, after: Any) -> None:
     found = difference(before, after)
     assert bool(found.changes) == (canonical_bytes(before) != canonical_bytes(after))
     assert len({change.pointer for change in found.changes}) == len(found.changes)

@@ -1,4 +1,4 @@
-"""Whatever is written as YAML is read back as it was."""
+"""Documents written as YAML are read back unchanged."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _VALUES = st.recursive(
 
 @settings(max_examples=600, deadline=None)
 @given(value=st.dictionaries(_TEXTS, _VALUES, max_size=4))
-def test_what_is_written_is_read_back(value: dict[str, Any]) -> None:
+def test_written_yaml_is_read_back_unchanged(value: dict[str, Any]) -> None:
     (document,) = load_documents(write_document(value), source="x")
     assert document.value == value
     assert repr(document.value) == repr(value)
 
 
-def test_conditions_of_several_lines_stay_readable() -> None:
+def test_multi_line_conditions_stay_readable() -> None:
     assert write_document({"when": "a == 1\n  && b == 2\n", "id": "x"}) == ("when: |\n  a == 1\n    && b == 2\nid: x\n")
 
 

@@ -56,7 +56,7 @@ class TestScalars:
             ("'it''s'", "it's"),
         ],
     )
-    def test_are_read_as_yaml_1_2(self, text: str, value: Any) -> None:
+    def test_scalars_are_read_as_yaml_1_2(self, text: str, value: Any) -> None:
         [found] = load(f"[{text}]")
         assert found == value
         assert type(found) is type(value)
@@ -64,7 +64,7 @@ class TestScalars:
     @pytest.mark.parametrize(
         "text", ["9007199254740992", "-9007199254740992", "0xFFFFFFFFFFFFFF", "9" * 5000, "1e20", "1e300"]
     )
-    def test_integers_past_2_53_are_refused(self, text: str) -> None:
+    def test_integers_beyond_2_53_are_refused(self, text: str) -> None:
         assert refusal(f"a:\n  - {text}") == (
             "/a/0",
             "f.yaml:2: An integer lies beyond ±(2^53 - 1). Send it as a string.",
@@ -96,10 +96,10 @@ class TestStrings:
             ("\ufeffa", "a"),
         ],
     )
-    def test_keep_every_character(self, text: str, value: str) -> None:
+    def test_strings_keep_every_character(self, text: str, value: str) -> None:
         assert load(text) == value
 
-    def test_keys_do_too(self) -> None:
+    def test_keys_keep_every_character(self) -> None:
         assert load(r'{"\ud83d\ude00": 1, "\u2028": 2}') == {"\U0001f600": 1, "\u2028": 2}
 
     @pytest.mark.parametrize(
@@ -115,18 +115,18 @@ class TestStrings:
             ('"a\x07"', "The character U+0007 is not allowed."),
         ],
     )
-    def test_that_are_no_text_are_refused(self, text: str, reason: str) -> None:
+    def test_strings_that_are_not_text_are_refused(self, text: str, reason: str) -> None:
         assert refusal(f"a: 1\nb: {text}")[1] == f"f.yaml:2: {reason}"
 
 
 class TestStructure:
-    def test_a_stream_of_documents(self) -> None:
+    def test_stream_of_documents(self) -> None:
         documents = load_documents("kind: A\n---\n---\n# nothing\n---\nkind: B\n...\n---\nnull\n", source="f.yaml")
         assert [document.value for document in documents] == [{"kind": "A"}, {"kind": "B"}, None]
         assert {document.source for document in documents} == {"f.yaml"}
 
     @pytest.mark.parametrize("text", ["", "\n", "# nothing", "---\n---\n", "\ufeff"])
-    def test_nothing_is_no_document(self, text: str) -> None:
+    def test_empty_text_is_no_document(self, text: str) -> None:
         assert load_documents(text, source="f.yaml") == []
 
     def test_json_with_tabs_and_crlf(self) -> None:
@@ -152,12 +152,12 @@ class TestStructure:
             ("a: 'b", "/a", "f.yaml:1: It is neither YAML nor JSON: found unexpected end of stream"),
         ],
     )
-    def test_refusals_name_file_line_and_place(self, text: str, pointer: str, detail: str) -> None:
+    def test_error_names_file_line_and_position(self, text: str, pointer: str, detail: str) -> None:
         found = refusal(text)
         assert found[0] == pointer
         assert found[1].startswith(detail)
 
-    def test_an_alias_bomb_is_refused(self) -> None:
+    def test_alias_bomb_is_refused(self) -> None:
         bomb = "a: &a [x, x]\n" + "".join(
             f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
         )
@@ -208,7 +208,7 @@ spec:
             (1, "/1/c", 11),
         ],
     )
-    def test_of_pointers(self, index: int, pointer: str, line: int) -> None:
+    def test_lines_of_pointers(self, index: int, pointer: str, line: int) -> None:
         assert load_documents(self.TEXT, source="f.yaml")[index].place_of(pointer).line == line
 
     @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ spec:
             (1, "/1/c", 3),
         ],
     )
-    def test_of_pointers_in_the_line(self, index: int, pointer: str, column: int) -> None:
+    def test_lines_of_pointers_within_a_line(self, index: int, pointer: str, column: int) -> None:
         assert load_documents(self.TEXT, source="f.yaml")[index].place_of(pointer).column == column
 
 
@@ -238,7 +238,7 @@ values = st.recursive(
 
 
 @given(value=values, is_ascii=st.booleans(), indent=st.sampled_from([None, 1, "\t"]))
-def test_json_is_read_as_it_was_written(value: Any, is_ascii: bool, indent: Any) -> None:
+def test_json_is_read_unchanged(value: Any, is_ascii: bool, indent: Any) -> None:
     found = load(json.dumps(value, ensure_ascii=is_ascii, indent=indent))
     assert json.dumps(found) == json.dumps(value)
     check_value(found)

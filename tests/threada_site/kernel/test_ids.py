@@ -9,7 +9,7 @@ import pytest
 from threada_site.kernel import ids
 
 
-def test_an_id_comes_back() -> None:
+def test_id_is_parsed_back() -> None:
     value = ids.new_uuid()
     text = ids.public_id(ids.WORK_ITEM, value)
     assert text.startswith("wi_")
@@ -17,7 +17,7 @@ def test_an_id_comes_back() -> None:
     assert ids.parse_public_id(ids.WORK_ITEM, text) == value
 
 
-def test_the_form_is_typeid() -> None:
+def test_form_is_typeid() -> None:
     value = uuid.UUID("01893726-efee-7f02-8fbf-9f2b7bc2f910")
     assert ids.public_id("prefix", value) == "prefix_01h4vjdvzefw18zfwz5dxw5y8g"
 
@@ -51,21 +51,21 @@ def test_ids_are_ordered_by_time() -> None:
         "wi_" + "0" * 100_000,
     ],
 )
-def test_what_is_no_such_id_is_none(text: str) -> None:
+def test_malformed_id_is_none(text: str) -> None:
     assert ids.parse_public_id("wi", text) is None
 
 
 @pytest.mark.parametrize("text", ["a", "web_main", "0-1", "a" * 63])
-def test_slugs(text: str) -> None:
+def test_valid_slugs(text: str) -> None:
     assert ids.is_slug(text)
 
 
 @pytest.mark.parametrize("text", ["", "_a", "-a", "A", "a b", "a/b", "a\n", "é", "a" * 64])
-def test_no_slugs(text: str) -> None:
+def test_invalid_slugs(text: str) -> None:
     assert not ids.is_slug(text)
 
 
-def test_an_instant_inside_a_millisecond_begins_with_the_next() -> None:
+def test_instant_inside_a_millisecond_rounds_up() -> None:
     whole = datetime(2026, 5, 4, 12, 0, 0, 123_000, UTC)
     first = ids.first_id_at(whole)
     assert ids.instant_of(first) == whole

@@ -74,7 +74,7 @@ class TestParse:
             b"]",
         ],
     )
-    def test_refuses_what_is_no_json(self, raw: bytes) -> None:
+    def test_malformed_json_is_refused(self, raw: bytes) -> None:
         with pytest.raises(MalformedJson):
             parse_json(raw)
 
@@ -108,7 +108,7 @@ class TestParse:
             b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
         ],
     )
-    def test_refuses_what_two_readers_could_understand_differently(self, raw: bytes) -> None:
+    def test_ambiguous_json_is_refused(self, raw: bytes) -> None:
         with pytest.raises(JsonNotInteroperable):
             parse_json(raw)
 
@@ -126,7 +126,7 @@ class TestParse:
             b'{"' + b"a" * 2_000_000 + b'": 1, "' + b"a" * 2_000_000 + b'": 1}',
         ],
     )
-    def test_hostile_bytes_cost_little(self, raw: bytes) -> None:
+    def test_hostile_bytes_are_refused_quickly(self, raw: bytes) -> None:
         tracemalloc.start()
         started = time.thread_time()
         try:
@@ -160,11 +160,11 @@ class TestCheck:
             ["\ud800"],
         ],
     )
-    def test_refuses_values_without_one_json_form(self, value: Any) -> None:
+    def test_value_without_unique_json_form_is_refused(self, value: Any) -> None:
         with pytest.raises(JsonNotInteroperable):
             check_value(value)
 
-    def test_refuses_deep_values(self) -> None:
+    def test_deep_value_is_refused(self) -> None:
         value: Any = 1
         for _ in range(MAX_DEPTH):
             value = [value]
@@ -172,7 +172,7 @@ class TestCheck:
         with pytest.raises(JsonNotInteroperable):
             check_value([[value]])
 
-    def test_strings_alone(self) -> None:
+    def test_check_of_a_single_string(self) -> None:
         check_strings({"a": ["b", 1, None]})
         with pytest.raises(JsonNotInteroperable):
             check_strings([{"a": {"\udfff": 1}}])
@@ -192,7 +192,7 @@ values = st.recursive(
 
 @settings(deadline=None)
 @given(value=values, is_ascii=st.booleans())
-def test_i_json_survives(value: Any, is_ascii: bool) -> None:
+def test_i_json_is_read_back_unchanged(value: Any, is_ascii: bool) -> None:
     assert parse_json(json.dumps(value, ensure_ascii=is_ascii).encode()) == value
     check_value(value)
     assert json.loads(canonical_bytes(value)) == value

@@ -1,4 +1,4 @@
-"""Line and column, in the document, of something inside a text of it."""
+"""Line and column in a document of a position inside one of its texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threada_site.kernel.errors import FieldError
 
 
 def place(text: str, pointer: str, sought: str) -> tuple[int, int] | None:
-    """Where the document has what stands in its value at `pointer`, asked by the line and column in that value."""
+    """Return the position in the document of a line and column in its value at `pointer`."""
     (document,) = load_documents(text, source="document")
     value = document.value
     for token in pointer.split("/")[1:]:
@@ -34,17 +34,17 @@ def place(text: str, pointer: str, sought: str) -> tuple[int, int] | None:
         "# über\nrules: [{when: 'ü == HERE'}]\n",
     ],
 )
-def test_it_is_where_it_reads(text: str) -> None:
+def test_position_is_where_the_text_is(text: str) -> None:
     lines = text.replace("\r\n", "\n").split("\n")
     line = next(number for number, content in enumerate(lines, start=1) if "HERE" in content)
     assert place(text, "/rules/0/when", "HERE") == (line, lines[line - 1].index("HERE") + 1)
 
 
-def test_where_the_text_does_not_show_it_nothing_is_guessed() -> None:
+def test_position_is_none_if_the_text_does_not_show_it() -> None:
     assert place('rules:\n  - when: "\\x41 == HERE"\n', "/rules/0/when", "HERE") is None
 
 
-def test_an_error_is_moved_into_the_document() -> None:
+def test_position_of_an_error_is_mapped_into_the_document() -> None:
     (document,) = load_documents("rules:\n  - when: 'a == b'\n", source="document")
     inside = FieldError("/rules/0/when", "payments: line 1, column 6: b is unknown", "invalid_expression", 1, 6)
     assert document.located(inside) == FieldError(

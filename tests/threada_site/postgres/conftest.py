@@ -1,4 +1,4 @@
-"""One server for the tests that only look at it, and a place for those that make their own."""
+"""One server for tests that only read, and a directory for tests that start their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from threada_site.postgres.home import service_home
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """A data directory of the test's own; its server, if it starts one, ends with the test."""
+    """A data directory for one test; a server started in it is stopped afterwards."""
     yield from _root(tmp_path / "data")
 
 

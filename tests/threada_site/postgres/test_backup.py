@@ -1,4 +1,4 @@
-"""A dump and its restore, as docs/operations/backup.md says: every row, every month, and what guards them."""
+"""Dump and restore as in docs/operations/backup.md: every row, every month and every constraint."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ORDER BY 1, 2, 3, 4
 
 @pytest.fixture
 def filled() -> Iterator[None]:
-    """A row of every tenant table, and one of a past month in each table that goes by month."""
+    """Create a row in every tenant table, and one of a past month in each table partitioned by month."""
     for table in TABLES:
         add_past_months(table, 3)
     tenant = make_tenant()
@@ -96,20 +96,21 @@ def contents(name: str) -> dict[str, list[str]]:
 
 
 def shape(name: str) -> list[list[str]]:
-    """What hangs on the tables; PostgreSQL writes casts and brackets in other places when it has read them again."""
+    """Return constraints, triggers and policies of the tables, normalized, because PostgreSQL prints parsed SQL
+    differently."""
     with psycopg.connect(url(name)) as database:
         found = database.execute(_SHAPE).fetchall()
     return [[re.sub(r"::(text|character varying)(\[\])?|[() ]", "", str(part)) for part in row] for row in found]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_restored_dump_is_what_was_dumped(filled: None, programs: Path, tmp_path: Path) -> None:
+def test_restored_dump_equals_the_original(filled: None, programs: Path, tmp_path: Path) -> None:
     name = connection.settings_dict["NAME"]
     before, guarded = contents(name), shape(name)
     assert all(rows for rows in before.values())
     file = tmp_path / "threada.dump"
     subprocess.run([programs / "pg_dump", url(name), "-Fc", "-f", file], check=True)
-    for _ in range(2):  # into nothing, and over what is there
+    for _ in range(2):  # into an empty database, and over existing data
         with psycopg.connect(url(RESTORED)) as database:
             database.execute(f"DROP OWNED BY {OWNER} CASCADE")
         subprocess.run([programs / "pg_restore", "-d", url(RESTORED), file], check=True)

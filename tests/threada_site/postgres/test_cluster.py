@@ -1,4 +1,4 @@
-"""What a client gets to connect with."""
+"""Connection parameters for clients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threada_site.postgres import Cluster
 from threada_site.postgres.postmaster import wait_until
 
 
-def test_url_and_conninfo_escape_what_has_a_meaning() -> None:
+def test_url_and_conninfo_escape_special_characters() -> None:
     cluster = Cluster(Path("/d"), Path("/tmp/a b,&c"), 5432, 1, "postgres")
 
     assert cluster.url(user="a@b", dbname="x/y") == "postgresql://a%40b@/x%2Fy?host=%2Ftmp%2Fa+b%2C%26c&port=5432"
@@ -23,7 +23,7 @@ def test_url_and_conninfo_escape_what_has_a_meaning() -> None:
     }
 
 
-def test_both_forms_reach_the_server(cluster: Cluster) -> None:
+def test_url_and_conninfo_reach_the_server(cluster: Cluster) -> None:
     with psycopg.connect(cluster.url(user=cluster.superuser, dbname="postgres")) as by_url:
         assert by_url.execute("SELECT current_user::text").fetchone() == ("postgres",)
     with psycopg.connect(**cluster.conninfo(user="postgres", dbname="postgres")) as by_keyword:
@@ -45,12 +45,12 @@ def test_both_forms_reach_the_server(cluster: Cluster) -> None:
         ("log_min_error_statement", "panic"),
     ],
 )
-def test_the_server_is_durable_small_and_closed(cluster: Cluster, setting: str, value: str) -> None:
+def test_server_is_durable_small_and_private(cluster: Cluster, setting: str, value: str) -> None:
     with psycopg.connect(cluster.url(user="postgres", dbname="postgres")) as connection:
         assert connection.execute("SELECT current_setting(%s)", [setting]).fetchone() == (value,)
 
 
-def test_text_sorts_by_code_point_whatever_the_machine(cluster: Cluster) -> None:
+def test_text_sorts_by_code_point_on_every_machine(cluster: Cluster) -> None:
     with psycopg.connect(cluster.url(user="postgres", dbname="postgres")) as connection:
         row = connection.execute("SELECT datlocprovider::text, datlocale FROM pg_database WHERE datname = 'template1'")
         assert row.fetchone() == ("b", "C.UTF-8")

@@ -1,4 +1,4 @@
-"""Attach, status, stop, and what is said when it cannot be."""
+"""Attach, status, stop, and their error messages."""
 
 from __future__ import annotations
 
@@ -43,18 +43,20 @@ def test_status_finds_the_server_and_starts_none(shared_root: Path, cluster: Clu
     assert not (tmp_path / "nothing").exists()
 
 
-def test_stop_of_nothing_does_nothing(tmp_path: Path) -> None:
+def test_stop_without_a_server_does_nothing(tmp_path: Path) -> None:
     stop(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
 
 
-def test_first_start_says_what_it_does_and_stop_leaves_nothing(root: Path) -> None:
+def test_first_start_reports_progress_and_stop_leaves_nothing(root: Path) -> None:
     said: list[str] = []
     cluster = ensure_running(root, on_progress=said.append)
     assert [line.split()[0] for line in said] == ["Creating", "Starting"]
 
     processes, ends = list[psutil.Process](), time.monotonic() + 10
-    while len(processes) < 6 and time.monotonic() < ends:  # it takes connections before all of its own have begun
+    while (
+        len(processes) < 6 and time.monotonic() < ends
+    ):  # it accepts connections before all its own processes have started
         processes = [psutil.Process(cluster.pid), *psutil.Process(cluster.pid).children(recursive=True)]
     assert len(processes) == 6
     stop(root)
@@ -67,7 +69,7 @@ def test_first_start_says_what_it_does_and_stop_leaves_nothing(root: Path) -> No
     assert said == ["Starting PostgreSQL"]
 
 
-def test_settings_of_the_operator_survive_and_win(root: Path) -> None:
+def test_settings_of_the_operator_are_kept_and_take_precedence(root: Path) -> None:
     cluster = ensure_running(root)
     stop(root)
     with (cluster.data_dir / "postgresql.conf").open("a") as file:
@@ -76,7 +78,7 @@ def test_settings_of_the_operator_survive_and_win(root: Path) -> None:
         ensure_running(root)
 
 
-def test_another_major_version_is_refused_with_advice(root: Path) -> None:
+def test_other_major_version_is_refused_with_advice(root: Path) -> None:
     cluster = ensure_running(root)
     stop(root)
     (cluster.data_dir / "PG_VERSION").write_text("17\n")
@@ -90,7 +92,7 @@ def test_missing_binaries_are_named(root: Path, monkeypatch: pytest.MonkeyPatch)
         ensure_running(root)
 
 
-def test_a_lock_held_for_too_long_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_timeout_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root.mkdir()
     monkeypatch.setattr(launcher, "SECONDS_FOR_LOCK", 0.05)
     with (root / "postgres.lock").open("w") as held:
@@ -99,13 +101,13 @@ def test_a_lock_held_for_too_long_is_said(root: Path, monkeypatch: pytest.Monkey
             ensure_running(root)
 
 
-def test_a_moved_data_directory_says_where_its_database_stayed(tmp_path: Path) -> None:
+def test_moved_data_directory_reports_where_its_database_is(tmp_path: Path) -> None:
     (tmp_path / "postgres.location").write_text("/var/lib/threada/0123456789abcdef\n")
     with pytest.raises(DataDirectoryMoved, match="mv '/var/lib/threada/0123456789abcdef'"):
         find_home(tmp_path)
 
 
-def test_a_squatted_socket_directory_is_refused(root: Path, tmp_path: Path) -> None:
+def test_socket_directory_of_another_user_is_refused(root: Path, tmp_path: Path) -> None:
     cluster = ensure_running(root)
     stop(root)
     cluster.socket_dir.symlink_to(tmp_path)
@@ -116,7 +118,7 @@ def test_a_squatted_socket_directory_is_refused(root: Path, tmp_path: Path) -> N
         cluster.socket_dir.unlink()
 
 
-def test_old_logs_go_and_links_are_not_followed(tmp_path: Path) -> None:
+def test_old_logs_are_removed_and_links_are_not_followed(tmp_path: Path) -> None:
     log = tmp_path / "data" / "log"
     log.mkdir(parents=True)
     for number in range(15):

@@ -1,4 +1,4 @@
-"""An application that says which process loaded it, and which serves it."""
+"""An application that reports which process loaded it and which serves it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine is a setting: what it refuses to start with, when periodic tasks are due, and what each worker is told."""
+"""The engine setting: refused values, schedules of periodic tasks, and messages of workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.journeys.worker import database_url
 from threada_site.jobs.engines.choice import engine_problem
 from threada_site.jobs.registry import all_tasks, task
 from threada_site.runtime.workers.pools import all_pools
-from threada_site.runtime.workers.relay import Clock
+from threada_site.runtime.workers.relay import PeriodicSchedule
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ from threada_site.runtime.workers.relay import Clock
         ),
     ],
 )
-def test_what_cannot_be_right_is_refused(engine: str, url: str, problem: str | None, settings: Settings) -> None:
+def test_invalid_settings_are_refused(engine: str, url: str, problem: str | None, settings: Settings) -> None:
     settings.THREADA_ENGINE, settings.THREADA_BROKER_URL = engine, url
     assert engine_problem() == problem
 
 
-def test_what_runs_no_jobs_needs_no_broker(settings: Settings) -> None:
+def test_process_without_jobs_needs_no_broker(settings: Settings) -> None:
     settings.THREADA_ENGINE, settings.THREADA_BROKER_URL = "celery", ""
     assert engine_problem(works=False) is None
     settings.THREADA_BROKER_URL = "redis://broker"
@@ -55,7 +55,7 @@ def test_what_runs_no_jobs_needs_no_broker(settings: Settings) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("engine", ["celery", "redis"])
-def test_a_worker_says_why_it_does_not_start(engine: str) -> None:
+def test_worker_reports_why_it_does_not_start(engine: str) -> None:
     environment = {**os.environ, "DATABASE_URL": database_url(), "THREADA_ENGINE": engine, "THREADA_BROKER_URL": ""}
     done = subprocess.run(
         [sys.executable, "manage.py", "worker"],
@@ -71,9 +71,9 @@ def test_a_worker_says_why_it_does_not_start(engine: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_each_periodic_task_is_due_once_however_many_ticks_have_passed() -> None:
+def test_periodic_task_is_due_once_after_several_ticks() -> None:
     start = datetime(2026, 11, 25, 12, 0, 0, 500_000, UTC).timestamp()
-    ticks = Clock(start)
+    ticks = PeriodicSchedule(start)
     assert ticks.due(start) == []
     assert ticks.pause(start) == pytest.approx(0.5)
     assert ticks.due(start + 0.5) == [("workitems.dispatch_waiting", "sweeps")]
@@ -84,17 +84,17 @@ def test_each_periodic_task_is_due_once_however_many_ticks_have_passed() -> None
     assert "telemetry.tidy" not in names
 
 
-def test_every_task_belongs_to_a_queue_that_some_lane_works_off() -> None:
+def test_every_task_belongs_to_a_queue_of_some_pool() -> None:
     worked_off = {queue for pool in all_pools(4) for queue in pool.queues}
     assert {each.queue for each in all_tasks().values()} <= worked_off
     assert len(all_tasks()) > 15
 
 
-def test_a_name_is_given_once() -> None:
+def test_task_names_are_unique() -> None:
     with pytest.raises(ValueError, match=r"Two tasks are called workitems\.sweep"):
         task("workitems.sweep", queue="sweeps")(lambda: None)
 
 
-def test_pauses_grow() -> None:
+def test_pauses_between_attempts_grow() -> None:
     reseal = all_tasks()["workitems.reseal"]
     assert [reseal.pause_after(failures) for failures in (1, 2, 3)] == [0, 5, 10]

@@ -1,4 +1,4 @@
-"""The web's workers share what its main process has loaded, and nothing that must not be shared."""
+"""Web workers share what the main process has loaded, and nothing that must not be shared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ print(len(os.listdir("/proc/self/task")), [each.connection for each in connectio
 """
 
 
-def test_the_application_is_loaded_once_and_served_by_forks() -> None:
+def test_application_is_loaded_once_and_served_by_forks() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     served_by = set()
@@ -37,7 +37,7 @@ def test_the_application_is_loaded_once_and_served_by_forks() -> None:
     assert main.pid not in served_by
 
 
-def test_loading_it_starts_no_thread_and_opens_no_connection() -> None:
+def test_loading_the_application_starts_no_thread_and_opens_no_connection() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOOKED_AT],
         check=True,

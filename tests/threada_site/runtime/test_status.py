@@ -1,4 +1,4 @@
-"""`manage.py status`: the metrics of `/metrics` for a person, or as JSON."""
+"""`manage.py status`: metrics as text or JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workitems.sweeps import adopt_jobs_of_another_engine
 pytestmark = pytest.mark.django_db
 
 
-def test_it_says_how_deep_the_queue_is(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_the_depth_of_the_queue(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     with unit_of_work(tenant.id):
         enqueue("workitems.expire_step", tenant_id=tenant.id, step_id="x")
     call_command("status", json=True)
@@ -35,11 +35,13 @@ def test_it_says_how_deep_the_queue_is(tenant: Tenant, capsys: pytest.CaptureFix
     assert "problem" not in facts
 
 
-def test_it_says_what_nobody_takes_over(tenant: Tenant, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_reports_jobs_of_the_other_engine(
+    tenant: Tenant, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings.THREADA_ENGINE = other_engine()
     with unit_of_work(tenant.id):
         enqueue("workitems.expire_step", tenant_id=tenant.id, step_id="x", run_at=clock.now() - timedelta(minutes=3))
-        enqueue("workitems.sweep", tenant_id=tenant.id, once="workitems.sweep")  # the clock makes it anew
+        enqueue("workitems.sweep", tenant_id=tenant.id, once="workitems.sweep")  # the scheduler enqueues it again
     settings.THREADA_ENGINE = other_engine()
     with pytest.raises(SystemExit) as ended:
         call_command("status", json=True)
@@ -55,13 +57,13 @@ def test_it_says_what_nobody_takes_over(tenant: Tenant, settings: Settings, caps
     assert "problem" not in facts
 
 
-def test_a_minute_is_given_to_take_over() -> None:
+def test_status_allows_a_minute_for_taking_over() -> None:
     assert left_behind_alarm(0, 0.0) is None
     assert left_behind_alarm(3, 59.9) is None
     assert str(left_behind_alarm(3, 60.0)).startswith("3 jobs wait with the engine that THREADA_ENGINE does not name")
 
 
-def test_it_can_be_read(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_is_readable(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("status")
     lines = dict(
         line.split(maxsplit=2)[0::2] for line in capsys.readouterr().out.splitlines() if line.startswith("jobs w")

@@ -1,4 +1,4 @@
-"""The worker of the engine inside PostgreSQL: its pools are told of jobs by one connection and one statement for all."""
+"""Worker of the engine inside PostgreSQL: one connection and one statement serve all pools."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_one_connection_listens_for_all_pools() -> None:
         eventually(LISTENING, 1)
 
 
-def test_a_job_is_taken_at_once_and_one_for_later_when_its_time_has_come() -> None:
+def test_job_runs_at_once_and_a_delayed_job_when_it_is_due() -> None:
     tenant = make_tenant()
     with running_worker():
         eventually(LISTENING, 1)
@@ -62,5 +62,5 @@ def _count(what: str) -> Any:
 
 
 def _enqueue_run(tenant: Any, *, run_at: datetime | None = None) -> None:
-    """Of an execution that does not exist, which does nothing."""
+    """Enqueue a run of an execution that does not exist, which does nothing."""
     enqueue("workitems.run_execution", tenant_id=tenant.id, run_at=run_at, execution_id=str(uuid.uuid4()))

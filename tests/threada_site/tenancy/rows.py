@@ -1,4 +1,4 @@
-"""One row of every tenant table, made from the models alone, so that a new table is covered the day it is added."""
+"""One row of every tenant table, built from the models, so that new tables are covered at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import Tenant, TenantRow, User
 
-# What a check constraint demands and the field itself does not say.
+# Values required by check constraints that the field itself does not declare.
 _CONSTRAINED: dict[str, Any] = {
     "checkpoint.verifier_keys": [],
     "evidence.kind": "fallback",
@@ -25,12 +25,12 @@ _CONSTRAINED: dict[str, Any] = {
     "shadowresult.kind": "same",
     "legalhold.workflow": "workflow",
     "datasubject.erased_at": clock.now(),
-    "summaryrollup.key": "key",  # the sums that a count makes have others
+    "summaryrollup.key": "key",  # the totals computed from a count have other values
 }
 
 
 class RowMaker:
-    """Builds rows of one tenant; the rows that a row refers to are made first, one of each model."""
+    """Builds rows of one tenant. Referenced rows are created first, one of each model."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
@@ -52,7 +52,7 @@ class RowMaker:
         return self.made[model]
 
     def build(self, model: type[models.Model], **values: Any) -> Any:
-        """A row that is not saved. References may be handed in as `<field>_id`."""
+        """Return an unsaved row. References may be passed as `<field>_id`."""
         row = model()
         row.tenant = self.tenant
         for field in model._meta.local_concrete_fields:
@@ -95,11 +95,11 @@ class RowMaker:
             return self.delegate.id if field.name == "delegate" else self.principal.id
         if issubclass(target, TenantRow):
             return self.one(target).id
-        return target.objects.create(name=f"{self.tenant.slug}:{ids.new_uuid()}").pk  # the group of a role
+        return target.objects.create(name=f"{self.tenant.slug}:{ids.new_uuid()}").pk  # group of a role
 
 
 def check_constraints_now() -> None:
-    """Ask the deferred constraints now instead of at the end of the transaction."""
+    """Check deferred constraints now instead of at the end of the transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")

@@ -1,4 +1,4 @@
-"""The start-up checks find what would let a login see other tenants' rows. Every fault is made in the live schema."""
+"""Start-up checks find what would let a login see rows of other tenants. Each fault is made in the live schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def alter(statement: str) -> None:
 pytestmark = pytest.mark.django_db
 
 
-def test_a_migrated_database_has_no_problems() -> None:
+def test_migrated_database_has_no_problems() -> None:
     assert list(isolation_problems()) == []
 
 
@@ -67,12 +67,12 @@ def test_a_migrated_database_has_no_problems() -> None:
         ),
     ],
 )
-def test_an_open_table_is_found(fault: str, problem: str) -> None:
+def test_table_without_row_level_security_is_found(fault: str, problem: str) -> None:
     alter(fault)
     assert list(isolation_problems()) == [problem]
 
 
-def test_a_missing_table_is_found() -> None:
+def test_missing_table_is_found() -> None:
     alter("ALTER TABLE workitems_vote RENAME TO workitems_ballot")
     assert "the table workitems_vote does not exist; run manage.py migrate" in isolation_problems()
 
@@ -84,7 +84,7 @@ def test_running_as_the_owner_is_found() -> None:
     assert "the login owns the table tenancy_role" in problems
 
 
-def test_the_command_says_so_on_stderr_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_reports_problems_on_stderr_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     alter("ALTER TABLE tenancy_role NO FORCE ROW LEVEL SECURITY")
     with pytest.raises(SystemExit) as exit_:
         call_command("check_tenancy")
@@ -93,12 +93,12 @@ def test_the_command_says_so_on_stderr_and_exits_with_1(capsys: pytest.CaptureFi
     assert said.err == "the table tenancy_role has no forced row-level security policy\n"
 
 
-def test_the_command_is_content_with_a_migrated_database(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_accepts_a_migrated_database(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("check_tenancy")
     assert "under forced row-level security" in capsys.readouterr().out
 
 
-def test_a_tenant_model_without_constraints_does_not_pass_the_system_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tenant_model_without_constraints_fails_the_system_check(monkeypatch: pytest.MonkeyPatch) -> None:
     from workitems.models import Vote
 
     monkeypatch.setattr(Vote._meta, "constraints", [])

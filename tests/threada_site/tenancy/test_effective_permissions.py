@@ -1,4 +1,4 @@
-"""Effective permissions, decided purely from the rows of `threada_grants`."""
+"""Effective permissions, computed from the rows of `threada_grants`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def permissions(asked: set[str] | None = None, role: str | None = None) -> Effec
     return effective_permissions(ROWS, tenant_id=TENANT, asked=asked, role=role)
 
 
-def test_roles_and_direct_grants_add_up() -> None:
+def test_roles_and_object_grants_are_combined() -> None:
     found = permissions()
     assert found.roles == {"requester", "reviewer", "empty"}
     assert found.scopes == {Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE}
@@ -36,24 +36,24 @@ def test_roles_and_direct_grants_add_up() -> None:
     assert found.grants.integrations == {INTEGRATION: {Scope.ACTIONS_EXECUTE}}
 
 
-def test_a_credential_cuts_what_it_did_not_ask_for() -> None:
+def test_credential_narrows_permissions_to_its_scopes() -> None:
     found = permissions(asked={"workitems:read", "telemetry:read"})
     assert found.scopes == {Scope.WORKITEMS_READ}
     assert (found.grants.workflows, found.grants.integrations) == ({}, {})
 
 
-def test_one_role_alone_drops_the_others_and_what_was_granted_directly() -> None:
+def test_one_role_excludes_other_roles_and_object_grants() -> None:
     found = permissions(role="reviewer")
     assert (found.roles, found.scopes) == ({"reviewer"}, frozenset())
     assert found.grants.workflows == {WORKFLOW: {Scope.DECISIONS_DECIDE}}
 
 
-def test_a_role_not_held_leaves_nothing() -> None:
+def test_role_that_is_not_assigned_grants_nothing() -> None:
     found = permissions(role="tenant_admin")
     assert (found.roles, found.scopes, bool(found.grants)) == (frozenset(), frozenset(), False)
 
 
-def test_nothing_narrows_the_groups_one_is_in() -> None:
+def test_groups_are_never_narrowed() -> None:
     assert (
         permissions().groups
         == permissions(asked={"workitems:read"}).groups
@@ -62,11 +62,11 @@ def test_nothing_narrows_the_groups_one_is_in() -> None:
     )
 
 
-def test_another_tenants_grants_and_djangos_own_permissions_count_for_nothing() -> None:
+def test_grants_of_another_tenant_and_django_permissions_are_ignored() -> None:
     assert Scope.TELEMETRY_READ not in permissions().scopes
 
 
-def test_workflow_manage_holds_its_narrower_scopes_on_both_sides() -> None:
+def test_workflow_manage_includes_the_narrower_scopes() -> None:
     everything = [("admin", "tenant", str(TENANT), scope.codename) for scope in ALL_SCOPES]
     asked = effective_permissions(everything, tenant_id=TENANT, asked=["workflow:manage"])
     granted = effective_permissions(

@@ -1,4 +1,4 @@
-"""`flush` empties everything, also what is append-only and what waits in the queue, and closes the tables again."""
+"""`flush` empties all tables, including append-only tables and the job queue, and restores their protection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threada_site.jobs.enqueue import enqueue
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_leaves_no_row_and_no_open_table() -> None:
+def test_flush_leaves_no_row_and_every_table_protected() -> None:
     tenant = make_tenant()
     RowMaker(tenant).one_of_each()
     with unit_of_work(tenant.id):

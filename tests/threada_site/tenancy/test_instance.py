@@ -1,4 +1,4 @@
-"""What all machines must agree on: written down by the first, compared by the others, changed by a deliberate action."""
+"""Facts that all machines must share: recorded by the first, compared by the others, changed by a command."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def first_machine(db: None, settings: Settings) -> None:
-    """The instance was started by a machine like this one, on a server that several reach."""
+    """Record the facts of a machine like this one, on a server that several machines use."""
     settings.DATABASE_URL = "postgresql://db.internal/threada"
     settings.THREADA_SECRETS_KEY = "the-first-key-for-secrets-of-this-test"
     assert differing_facts(with_settings=True) == []
 
 
-def test_what_is_kept_tells_no_key(settings: Settings) -> None:
+def test_stored_facts_reveal_no_key(settings: Settings) -> None:
     row = Instance.objects.get()
     text = json.dumps(row.facts)
     keys = [
@@ -73,7 +73,7 @@ def test_what_is_kept_tells_no_key(settings: Settings) -> None:
         ("THREADA_RETENTION_NOTICE_HOURS", 1, "THREADA_RETENTION_NOTICE_HOURS"),
     ],
 )
-def test_a_machine_with_another_one_does_not_join(
+def test_machine_with_another_value_is_refused(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, setting: str, value: Any, name: str
 ) -> None:
     before = Instance.objects.values().get()
@@ -91,7 +91,7 @@ def test_a_machine_with_another_one_does_not_join(
     assert Instance.objects.values().get() == before
 
 
-def test_an_address_may_be_given_once_and_must_then_be_the_same(settings: Settings) -> None:
+def test_address_may_be_set_later_and_must_then_match(settings: Settings) -> None:
     settings.THREADA_PUBLIC_URL = "https://threada.example.org"
     assert differing_facts(with_settings=True) == []
     settings.THREADA_PUBLIC_URL = "https://other.example.org"
@@ -102,7 +102,7 @@ def test_an_address_may_be_given_once_and_must_then_be_the_same(settings: Settin
     assert differing_facts(with_settings=True) == ["THREADA_PUBLIC_URL"]
 
 
-def test_with_the_embedded_database_settings_are_the_machines_own(settings: Settings) -> None:
+def test_settings_are_not_compared_with_the_embedded_database(settings: Settings) -> None:
     settings.DATABASE_URL = ""
     settings.THREADA_BATCH_CAPS = {"low": 1, "elevated": 1, "high": 1}
     assert differing_facts(with_settings=True) == []
@@ -110,7 +110,7 @@ def test_with_the_embedded_database_settings_are_the_machines_own(settings: Sett
     assert differing_facts(with_settings=True) == ["THREADA_PEOPLE_KEY"]
 
 
-def test_a_key_is_changed_by_having_both_for_a_while(settings: Settings) -> None:
+def test_key_is_rotated_with_both_keys_set_meanwhile(settings: Settings) -> None:
     old = settings.THREADA_CURSOR_KEYS[0]
     for both in ([old, OTHER], [OTHER, old]):
         settings.THREADA_CURSOR_KEYS = both
@@ -125,7 +125,7 @@ def test_a_key_is_changed_by_having_both_for_a_while(settings: Settings) -> None
     assert differing_facts(with_settings=True) == ["THREADA_CURSOR_KEY"]
 
 
-def test_the_command_says_what_differs(settings: Settings) -> None:
+def test_command_reports_differences(settings: Settings) -> None:
     out, err = io.StringIO(), io.StringIO()
     call_command("instance", "check", stdout=out, stderr=err)
     assert (out.getvalue(), err.getvalue()) == ("Keys and settings are those of the instance.\n", "")
@@ -136,7 +136,7 @@ def test_the_command_says_what_differs(settings: Settings) -> None:
     assert err.getvalue().startswith("THREADA_CURSOR_KEY is not the key that this instance was started with: ")
 
 
-def test_a_command_that_decrypts_refuses_with_another_key(settings: Settings) -> None:
+def test_command_that_decrypts_is_refused_with_another_key(settings: Settings) -> None:
     settings.THREADA_SECRETS_KEY = OTHER
     err = io.StringIO()
     with pytest.raises(SystemExit) as ended:
@@ -145,7 +145,7 @@ def test_a_command_that_decrypts_refuses_with_another_key(settings: Settings) ->
     assert err.getvalue().startswith("THREADA_SECRETS_KEY is not the key")
 
 
-def test_rotate_secrets_lets_the_new_key_hold(settings: Settings) -> None:
+def test_rotate_secrets_records_the_new_key(settings: Settings) -> None:
     old = settings.THREADA_SECRETS_KEY
     settings.THREADA_SECRETS_KEY = f"{OTHER} {old}"
     call_command("rotate_secrets", stdout=io.StringIO())
@@ -155,7 +155,7 @@ def test_rotate_secrets_lets_the_new_key_hold(settings: Settings) -> None:
     assert differing_facts(with_settings=False) == []
 
 
-def test_a_cursor_made_with_the_older_key_is_still_read(settings: Settings) -> None:
+def test_cursor_signed_with_the_older_key_is_accepted(settings: Settings) -> None:
     from threada_site.api.pagination import _opened, _sealed
     from threada_site.kernel import errors, ids
 
@@ -171,18 +171,18 @@ def test_a_cursor_made_with_the_older_key_is_still_read(settings: Settings) -> N
 @pytest.mark.parametrize(
     ("theirs", "ahead"), [(10.0, 0.0), (10.2, 0.0), (10.5, 0.0), (7.0, 3.0), (14.0, -3.5), (9.5, 0.5)]
 )
-def test_a_clock_differs_by_what_the_way_cannot_explain(theirs: float, ahead: float) -> None:
+def test_clock_skew_excludes_the_round_trip_time(theirs: float, ahead: float) -> None:
     assert skew(10.0, theirs, 10.5) == ahead
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_first_machines_one_writes_and_the_other_compares() -> None:
+def test_one_of_two_first_machines_records_and_the_other_compares() -> None:
     for _ in range(10):
         Instance.objects.all().delete()
         barrier, found = threading.Barrier(2), dict[str, list[str]]()
 
         def join(key: str, barrier: threading.Barrier = barrier, found: dict[str, list[str]] = found) -> None:
-            with connection.cursor() as cursor:  # the connection is there before the race begins
+            with connection.cursor() as cursor:  # connect before the race starts
                 cursor.execute("SELECT 1")
             barrier.wait()
             with transaction.atomic(), connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Row-level security, table by table: what a tenant sees, may write, and may refer to."""
+"""Row-level security for each table: visible rows, writable rows and references."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rows_seen(model: type[models.Model]) -> set[object]:
     return set(model.objects.values_list("tenant_id", flat=True))
 
 
-def test_the_lists_above_are_not_empty() -> None:
+def test_parametrized_lists_are_not_empty() -> None:
     assert len(TABLES) >= 26
     assert len(APPEND_ONLY) >= 9
     assert len(REFERENCES) >= 14
@@ -39,7 +39,7 @@ def test_without_a_unit_of_work_no_table_shows_a_row(own: RowMaker, others: RowM
     assert {model._meta.label: model.objects.count() for model in TABLES if model.objects.exists()} == {}
 
 
-def test_a_unit_of_work_shows_its_own_tenant_alone(own: RowMaker, others: RowMaker) -> None:
+def test_unit_of_work_shows_only_its_own_tenant(own: RowMaker, others: RowMaker) -> None:
     with unit_of_work(own.tenant.id):
         seen = {model._meta.label: rows_seen(model) for model in TABLES}
         reached_by_name = [model for model in TABLES if model.objects.filter(tenant_id=others.tenant.id).exists()]
@@ -49,7 +49,7 @@ def test_a_unit_of_work_shows_its_own_tenant_alone(own: RowMaker, others: RowMak
     assert reached_by_id == []
 
 
-def test_the_platform_role_sees_all_and_gives_it_back(own: RowMaker, others: RowMaker) -> None:
+def test_platform_role_sees_all_tenants_and_is_reset(own: RowMaker, others: RowMaker) -> None:
     with platform_role():
         seen = {model._meta.label: rows_seen(model) for model in TABLES}
     assert seen == {model._meta.label: {own.tenant.id, others.tenant.id} for model in TABLES}
@@ -57,7 +57,7 @@ def test_the_platform_role_sees_all_and_gives_it_back(own: RowMaker, others: Row
 
 
 @name_of
-def test_a_row_of_another_tenant_is_not_written(own: RowMaker, others: RowMaker, model: type[models.Model]) -> None:
+def test_row_of_another_tenant_is_not_written(own: RowMaker, others: RowMaker, model: type[models.Model]) -> None:
     with unit_of_work(own.tenant.id):
         stray = others.build(model, **_references_of(model, others))
         with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
@@ -72,7 +72,7 @@ def test_nothing_is_written_without_a_unit_of_work(own: RowMaker, model: type[mo
 
 
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model._meta.label)
-def test_rows_of_another_tenant_are_neither_changed_nor_deleted_nor_taken(
+def test_rows_of_another_tenant_are_not_changed_deleted_or_moved(
     own: RowMaker, others: RowMaker, model: type[models.Model]
 ) -> None:
     table = model._meta.db_table
@@ -86,10 +86,10 @@ def test_rows_of_another_tenant_are_neither_changed_nor_deleted_nor_taken(
 
 
 @pytest.mark.parametrize(("model", "field"), REFERENCES, ids=lambda part: getattr(part, "__name__", part))
-def test_a_reference_into_another_tenant_is_refused(
+def test_reference_to_a_row_of_another_tenant_is_refused(
     own: RowMaker, others: RowMaker, model: type[models.Model], field: str
 ) -> None:
-    references = _references_of(model, own) | {f"{field}_id": _abroad(others, model, field)}
+    references = _references_of(model, own) | {f"{field}_id": _row_of_another_tenant(others, model, field)}
     stray = own.build(model, **_unlike_the_first(model, references, but=field))
     with (
         unit_of_work(own.tenant.id),
@@ -100,7 +100,7 @@ def test_a_reference_into_another_tenant_is_refused(
 
 
 def write(row: models.Model) -> None:
-    """As it is, past what the fields do to a value before it is saved."""
+    """Insert values unchanged, bypassing the conversions that fields do before saving."""
     row.save_base(raw=True, force_insert=True)
 
 
@@ -111,20 +111,20 @@ def save_and_check(row: models.Model) -> None:
 
 @pytest.mark.parametrize("model", APPEND_ONLY, ids=lambda model: model._meta.label)
 class TestAppendOnly:
-    def test_the_login_has_no_right_to_change_it(self, own: RowMaker, model: type[models.Model]) -> None:
+    def test_login_has_no_privilege_to_change_append_only_rows(self, own: RowMaker, model: type[models.Model]) -> None:
         with unit_of_work(own.tenant.id), connection.cursor() as cursor:
             for statement in ("UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {}"):
                 with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
                     cursor.execute(statement.format(model._meta.db_table))
 
-    def test_a_trigger_stops_the_owner(self, own: RowMaker, model: type[models.Model]) -> None:
+    def test_trigger_prevents_the_owner_from_changing_rows(self, own: RowMaker, model: type[models.Model]) -> None:
         check_constraints_now()
         with owner_role(), connection.cursor() as cursor:
             for statement in ("UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {} CASCADE"):
                 with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
                     cursor.execute(statement.format(model._meta.db_table))
 
-    def test_retention_deletes_whole_rows_and_changes_none(self, own: RowMaker, model: type[models.Model]) -> None:
+    def test_retention_deletes_rows_but_changes_none(self, own: RowMaker, model: type[models.Model]) -> None:
         with platform_role(), connection.cursor() as cursor:
             with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
                 cursor.execute(f"UPDATE {model._meta.db_table} SET id = id")
@@ -134,13 +134,13 @@ class TestAppendOnly:
             cursor.execute("ROLLBACK TO SAVEPOINT before")
 
 
-def test_the_tenant_itself_cannot_be_deleted_from_under_its_rows(own: RowMaker) -> None:
+def test_tenant_with_rows_cannot_be_deleted(own: RowMaker) -> None:
     with pytest.raises(models.ProtectedError), unit_of_work(own.tenant.id):
         Tenant.objects.filter(id=own.tenant.id).delete()
 
 
-def _abroad(others: RowMaker, model: type[models.Model], field: str) -> object:
-    """The id of a row abroad; of one that nothing refers to yet, where only one row may refer to it."""
+def _row_of_another_tenant(others: RowMaker, model: type[models.Model], field: str) -> object:
+    """Return the id of a row of another tenant; an unreferenced one if only one row may refer to it."""
     reference = model._meta.get_field(field)
     if not reference.one_to_one:
         return others.made[reference.related_model].id
@@ -151,7 +151,7 @@ def _abroad(others: RowMaker, model: type[models.Model], field: str) -> object:
 
 
 def _references_of(model: type[models.Model], maker: RowMaker) -> dict[str, object]:
-    """Ids of rows that exist already, for every reference that has to be set: nothing else is inserted on the way."""
+    """Return ids of existing rows for every required reference, so that nothing else is inserted."""
     return {
         field.attname: maker.made[field.related_model].id
         for field in model._meta.local_concrete_fields
@@ -160,7 +160,7 @@ def _references_of(model: type[models.Model], maker: RowMaker) -> dict[str, obje
 
 
 def _unlike_the_first(model: type[models.Model], values: dict[str, object], *, but: str) -> dict[str, object]:
-    """`values` with other numbers and slugs than the row that exists, so that no unique key speaks first."""
+    """Return `values` with other numbers and slugs than the existing row, so that no unique key fails first."""
     others = {"slug": "another", "number": 2, "position": 2, "status": "rejected", "data_class": "other"}
     if model.__name__ == "PackMember":
         others["name"] = "another"

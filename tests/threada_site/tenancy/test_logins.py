@@ -49,7 +49,7 @@ def psql(cluster: Cluster, script: str) -> None:
 
 
 class Instance:
-    """A server with both logins; what is set on a machine that runs the web alone, and on one that runs the rest."""
+    """A server with both logins, and the settings of a web machine and of the other machines."""
 
     def __init__(self, cluster: Cluster, folder: Path, script: str, said: str) -> None:
         self.cluster, self.script = cluster, script
@@ -125,7 +125,7 @@ def get(url: str, token: str = "") -> tuple[int, str]:
         return 0, str(error)
 
 
-def test_the_script_may_be_run_again_and_holds_no_password(instance: Instance) -> None:
+def test_script_is_idempotent_and_contains_no_password(instance: Instance) -> None:
     psql(instance.cluster, instance.script)
     assert sorted(instance.users.items()) == [
         ("DATABASE_URL", "threada_app"),
@@ -139,13 +139,13 @@ def test_the_script_may_be_run_again_and_holds_no_password(instance: Instance) -
 
 
 @pytest.mark.parametrize("role", ["threada_platform", "threada_owner", "threada_platform_gate", "postgres"])
-def test_the_login_of_the_web_takes_no_role(instance: Instance, role: str) -> None:
+def test_web_login_takes_no_role(instance: Instance, role: str) -> None:
     url = instance.web["DATABASE_URL"]
     with psycopg.connect(url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
 
 
-def test_the_other_takes_both_and_inherits_neither(instance: Instance) -> None:
+def test_platform_login_takes_both_roles_and_inherits_neither(instance: Instance) -> None:
     made = manage(instance.platform, "create_tenant", "acme")
     assert made.returncode == 0, made.stderr
     count = "SELECT count(*) FROM tenancy_role"
@@ -160,7 +160,7 @@ def test_the_other_takes_both_and_inherits_neither(instance: Instance) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_the_web_works_with_its_own_login_and_shows_what_a_worker_measured(instance: Instance) -> None:
+def test_web_works_with_its_own_login_and_shows_metrics_of_a_worker(instance: Instance) -> None:
     made = manage(instance.platform, "create_tenant", "web")
     assert made.returncode == 0, made.stderr
     issued = manage(
@@ -197,7 +197,7 @@ def test_the_web_works_with_its_own_login_and_shows_what_a_worker_measured(insta
         (("instance", "check"), "THREADA_SECRET_KEY"),
     ],
 )
-def test_a_machine_with_another_key_does_not_join(instance: Instance, process: tuple[str, ...], variable: str) -> None:
+def test_machine_with_another_key_is_refused(instance: Instance, process: tuple[str, ...], variable: str) -> None:
     assert manage(instance.platform, "instance", "check").returncode == 0
     words = (*process, "--port", str(free_port())) if process[0] == "up" else process
     refused = manage({**instance.both, variable: "another-key-of-at-least-thirty-two-characters"}, *words)
@@ -206,7 +206,7 @@ def test_a_machine_with_another_key_does_not_join(instance: Instance, process: t
     assert "Traceback" not in refused.stderr
 
 
-def test_a_sealer_with_another_key_does_not_join(instance: Instance, tmp_path: Path) -> None:
+def test_sealer_with_another_key_is_refused(instance: Instance, tmp_path: Path) -> None:
     sealed = manage(instance.platform, "sealer", "--once")
     assert sealed.returncode == 0, sealed.stderr
     other = tmp_path / "sealing_key"
@@ -220,7 +220,7 @@ def test_a_sealer_with_another_key_does_not_join(instance: Instance, tmp_path: P
     assert not (tmp_path / "none").exists()
 
 
-def test_a_web_that_is_asked_to_stop_serves_on_and_is_not_ready(instance: Instance) -> None:
+def test_stopping_web_keeps_serving_and_is_not_ready(instance: Instance) -> None:
     port = free_port()
     command = [sys.executable, "manage.py", "web", "--port", str(port), "--processes", "1", "--drain", "3"]
     process = subprocess.Popen(command, cwd=BASE_DIR, env=instance.web)
@@ -250,13 +250,13 @@ def test_a_web_that_is_asked_to_stop_serves_on_and_is_not_ready(instance: Instan
         process.wait()
 
 
-def test_without_the_other_login_the_schema_is_not_changed(instance: Instance) -> None:
+def test_schema_is_not_changed_without_the_platform_login(instance: Instance) -> None:
     said = manage(instance.web, "migrate", "-v", "0")
     assert said.returncode == 1
     assert "may not take the role threada_owner" in said.stderr
 
 
-def test_a_web_that_could_become_the_platform_is_refused(instance: Instance) -> None:
+def test_web_login_that_could_take_the_platform_role_is_refused(instance: Instance) -> None:
     with psycopg.connect(
         instance.cluster.url(user=instance.cluster.superuser, dbname="threada"), autocommit=True
     ) as superuser:
@@ -276,13 +276,13 @@ def test_a_web_that_could_become_the_platform_is_refused(instance: Instance) -> 
     assert alone[0] == 200
 
 
-def test_up_without_a_login_for_the_web_is_refused(instance: Instance) -> None:
+def test_up_without_a_web_login_is_refused(instance: Instance) -> None:
     refused = manage(instance.platform, "up", "--no-demo", "--port", str(free_port()))
     assert refused.returncode == 1
     assert "DATABASE_URL is not: the web needs a login" in refused.stderr
 
 
-def test_a_verifier_is_what_postgresql_itself_would_keep(instance: Instance) -> None:
+def test_verifier_equals_the_one_of_postgresql(instance: Instance) -> None:
     with psycopg.connect(
         instance.cluster.url(user=instance.cluster.superuser, dbname="threada"), autocommit=True
     ) as superuser:

@@ -1,4 +1,4 @@
-"""Rows of the outbox: enqueued once, published up to the capacity, taken by one, and back when that is lost."""
+"""Rows of the outbox: enqueued once, published up to the capacity, taken by one worker, returned if it is lost."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rows(columns: str) -> list[tuple[Any, ...]]:
 
 
 def publish() -> list[str]:
-    """One round of the relay; the tokens of what it would send."""
+    """Run one round of the relay. Return the tokens it would send."""
     capacities = pool_capacities(POOLS)
     return [job.token for job in mark_published(plan_publication(capacities, due_jobs(capacities)))]
 
@@ -78,7 +78,7 @@ def taken(token: str, worker: str = "a") -> Taken:
     return found
 
 
-def test_lanes_take_the_highest_of_their_queues_and_the_oldest_of_those() -> None:
+def test_pools_take_jobs_by_priority_then_age() -> None:
     due = [
         DueJob(1, "executions", -1),
         DueJob(2, "executions", 0),
@@ -91,7 +91,7 @@ def test_lanes_take_the_highest_of_their_queues_and_the_oldest_of_those() -> Non
     assert plan_publication([PoolCapacity("first", ("first",), -1)], due) == {"first": []}
 
 
-def test_no_more_is_published_than_living_workers_have_capacity_for() -> None:
+def test_jobs_are_published_up_to_the_capacity_of_running_workers() -> None:
     for number in range(9):
         insert(number)
     assert publish() == []
@@ -108,17 +108,17 @@ def test_no_more_is_published_than_living_workers_have_capacity_for() -> None:
     ]
 
 
-def test_what_is_for_later_is_not_due() -> None:
+def test_delayed_job_is_not_due() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     insert(run_at=clock.now() + timedelta(seconds=60))
     assert publish() == []
 
 
-def test_a_message_is_taken_once_and_its_row_goes_with_the_job() -> None:
+def test_message_is_taken_once_and_its_row_is_deleted_with_the_job() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     insert(7)
     ((token,),) = rows("token::text")
-    assert take(token, worker="a") is None  # nobody has published it
+    assert take(token, worker="a") is None  # it is not published
     assert publish() == [token]
     job = taken(token)
     assert (job.task, job.arguments, job.attempts) == ("workitems.decide_intake", {"number": 7}, 1)
@@ -129,7 +129,7 @@ def test_a_message_is_taken_once_and_its_row_goes_with_the_job() -> None:
     assert rows("id") == []
 
 
-def test_what_failed_waits_for_its_pause() -> None:
+def test_failed_job_waits_for_its_pause() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     insert()
     (token,) = publish()
@@ -142,7 +142,7 @@ def test_what_failed_waits_for_its_pause() -> None:
     assert publish() == []
 
 
-def test_what_a_lost_worker_had_taken_waits_again() -> None:
+def test_jobs_of_a_lost_worker_return_to_the_queue() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     insert(once="workitems.tidy")
     job = taken(*publish())
@@ -162,7 +162,7 @@ def test_what_a_lost_worker_had_taken_waits_again() -> None:
     assert len(rows("id")) == 2
 
 
-def test_one_that_signs_off_gives_back_at_once_and_only_its_own() -> None:
+def test_stopping_worker_returns_only_its_own_jobs() -> None:
     insert(1)
     insert(2)
     beat("a", pools=OF_A_WORKER, running=[])
@@ -174,7 +174,7 @@ def test_one_that_signs_off_gives_back_at_once_and_only_its_own() -> None:
     assert pool_capacities(POOLS)[1].free == -1
 
 
-def test_a_job_that_costs_worker_after_worker_is_given_up() -> None:
+def test_job_that_kills_workers_is_given_up() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     insert()
     for loss in range(1, LOSSES):
@@ -186,7 +186,7 @@ def test_a_job_that_costs_worker_after_worker_is_given_up() -> None:
     assert rows("id") == []
 
 
-def test_a_message_that_nobody_takes_although_a_worker_is_free_is_sent_again() -> None:
+def test_untaken_message_is_sent_again_while_a_slot_is_free() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     for number in range(4):
         insert(number)
@@ -201,7 +201,7 @@ def test_a_message_that_nobody_takes_although_a_worker_is_free_is_sent_again() -
     assert sorted(publish()) == sorted(tokens[2:])
 
 
-def test_what_could_not_be_sent_is_not_published() -> None:
+def test_job_that_was_not_sent_is_not_published() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     insert(1)
     insert(2)
@@ -212,7 +212,7 @@ def test_what_could_not_be_sent_is_not_published() -> None:
     assert take(second, worker="a") is None
 
 
-def test_one_relay_at_a_time() -> None:
+def test_one_process_is_the_relay() -> None:
     assert acquire_relay_lease("a")
     assert not acquire_relay_lease("b")
     assert acquire_relay_lease("a")
@@ -225,7 +225,7 @@ def test_one_relay_at_a_time() -> None:
     assert acquire_relay_lease("a")
 
 
-def test_at_most_one_waits_that_is_to_wait_once() -> None:
+def test_job_with_once_waits_at_most_once() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     insert(1, once="x")
     insert(2, once="x")
@@ -235,14 +235,14 @@ def test_at_most_one_waits_that_is_to_wait_once() -> None:
     assert len(rows("id")) == 2
 
 
-def test_what_waits_with_one_engine_is_adopted_by_the_other() -> None:
+def test_waiting_jobs_are_adopted_by_the_other_engine() -> None:
     later = clock.now() + timedelta(seconds=60)
     beat("a", pools=OF_A_WORKER, running=[])
     insert(1, priority=1)
     taken(*publish())
     for number, changes in ((2, {"priority": -3}), (3, {"run_at": later}), (4, {"once": "a.sweep"})):
         insert(number, **changes)
-    assert ProcrastinateJobs().adopt() == 2  # what runs is finished by whoever runs it; the clock brings sweeps
+    assert ProcrastinateJobs().adopt() == 2  # running jobs are finished by their worker; the scheduler enqueues sweeps
     assert rows("taken_by") == [("a",)]
     with connection.cursor() as cursor:
         cursor.execute("SELECT args->>'number', priority, scheduled_at FROM procrastinate_jobs ORDER BY id")

@@ -1,4 +1,4 @@
-"""The unit of work: what it refuses, and that it hands back what it took."""
+"""The unit of work: refused nesting, and restoring of the tenant and role."""
 
 from __future__ import annotations
 
@@ -40,50 +40,50 @@ def rename_and_fail(tenant: Tenant) -> None:
 
 
 class TestUnitOfWork:
-    def test_it_begins_and_ends_with_no_tenant(self, tenant: Tenant) -> None:
+    def test_unit_of_work_starts_and_ends_without_tenant(self, tenant: Tenant) -> None:
         assert (current_tenant_id(), Role.objects.count()) == (None, 0)
         with unit_of_work(tenant.id):
             assert (current_tenant_id(), setting(), Role.objects.count()) == (tenant.id, str(tenant.id), DEFAULT_ROLES)
         assert (current_tenant_id(), setting(), Role.objects.count()) == (None, "", 0)
 
-    def test_it_nests_under_the_same_tenant(self, tenant: Tenant) -> None:
+    def test_unit_of_work_nests_under_the_same_tenant(self, tenant: Tenant) -> None:
         with unit_of_work(tenant.id):
             with unit_of_work(tenant.id):
                 assert Role.objects.count() == DEFAULT_ROLES
             assert (current_tenant_id(), Role.objects.count()) == (tenant.id, DEFAULT_ROLES)
         assert Role.objects.count() == 0
 
-    def test_it_refuses_to_nest_under_another_tenant(self, tenant: Tenant, other_tenant: Tenant) -> None:
+    def test_nesting_under_another_tenant_is_refused(self, tenant: Tenant, other_tenant: Tenant) -> None:
         with unit_of_work(tenant.id):
             with pytest.raises(NestedTenantError), unit_of_work(other_tenant.id):
                 pytest.fail("entered")
             assert set(Role.objects.values_list("tenant_id", flat=True)) == {tenant.id}
 
-    def test_an_error_inside_rolls_back_and_leaves_no_tenant(self, tenant: Tenant) -> None:
+    def test_error_rolls_back_and_leaves_no_tenant(self, tenant: Tenant) -> None:
         with pytest.raises(ZeroDivisionError), unit_of_work(tenant.id):
             rename_and_fail(tenant)
         assert (current_tenant_id(), setting() or "", Role.objects.count()) == (None, "", 0)
         assert Tenant.objects.get(id=tenant.id).name == "acme"
 
-    def test_an_error_in_the_inner_unit_leaves_the_outer_one(self, tenant: Tenant) -> None:
+    def test_error_in_the_inner_unit_keeps_the_outer_one(self, tenant: Tenant) -> None:
         with unit_of_work(tenant.id):
             with pytest.raises(ZeroDivisionError), unit_of_work(tenant.id):
                 raise ZeroDivisionError
             assert (current_tenant_id(), Role.objects.count()) == (tenant.id, DEFAULT_ROLES)
 
-    def test_a_rolled_back_unit_leaves_no_tenant(self, tenant: Tenant) -> None:
+    def test_rolled_back_unit_leaves_no_tenant(self, tenant: Tenant) -> None:
         with unit_of_work(tenant.id):
             transaction.set_rollback(True)
         assert (current_tenant_id(), setting() or "", Role.objects.count()) == (None, "", 0)
 
-    def test_a_released_savepoint_does_not_leak_into_the_transaction_around_it(self, tenant: Tenant) -> None:
+    def test_released_savepoint_does_not_leak_into_the_outer_transaction(self, tenant: Tenant) -> None:
         with transaction.atomic():
             with unit_of_work(tenant.id):
                 pass
             assert (setting(), Role.objects.count()) == ("", 0)
 
     @pytest.mark.django_db(transaction=True)
-    def test_the_next_transaction_of_the_connection_starts_without_a_tenant(self, tenant: Tenant) -> None:
+    def test_next_transaction_of_the_connection_starts_without_tenant(self, tenant: Tenant) -> None:
         with unit_of_work(tenant.id):
             pass
         assert setting() == ""
@@ -92,7 +92,7 @@ class TestUnitOfWork:
 
 
 class TestEnteredUnitOfWork:
-    def test_the_tenant_that_sql_has_set_ends_with_it(self, tenant: Tenant) -> None:
+    def test_tenant_set_by_sql_ends_with_the_unit(self, tenant: Tenant) -> None:
         with entered_unit_of_work():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant.id)])
@@ -103,22 +103,22 @@ class TestEnteredUnitOfWork:
 
 
 class TestRequireUnitOfWork:
-    def test_outside_of_any(self, tenant: Tenant) -> None:
+    def test_require_fails_outside_a_unit_of_work(self, tenant: Tenant) -> None:
         with pytest.raises(OutsideUnitOfWorkError):
             require_unit_of_work(tenant.id)
 
-    def test_inside_another_tenants(self, tenant: Tenant) -> None:
+    def test_require_fails_in_a_unit_of_work_of_another_tenant(self, tenant: Tenant) -> None:
         with unit_of_work(tenant.id), pytest.raises(OutsideUnitOfWorkError):
             require_unit_of_work(uuid.uuid4())
 
 
 class TestPlatformRole:
-    def test_it_is_handed_back(self, tenant: Tenant) -> None:
+    def test_platform_role_is_reset(self, tenant: Tenant) -> None:
         with platform_role():
             assert (role(), Role.objects.count()) == ("threada_platform", DEFAULT_ROLES)
         assert (role(), Role.objects.count()) == ("threada_app", 0)
 
-    def test_it_is_handed_back_after_an_error(self, tenant: Tenant) -> None:
+    def test_platform_role_is_reset_after_an_error(self, tenant: Tenant) -> None:
         with pytest.raises(ZeroDivisionError), platform_role():
             raise ZeroDivisionError
         assert (role(), Role.objects.count()) == ("threada_app", 0)
