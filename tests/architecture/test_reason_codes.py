@@ -7,7 +7,7 @@ from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.reasons import REASONS, TABLES
 
 
-def test_no_code_stands_in_two_tables() -> None:
+def test_reason_code_is_in_one_table_only() -> None:
     codes = [reason.code for table in TABLES for reason in table]
     assert [code for code in codes if codes.count(code) > 1] == []
     assert list(REASONS) == codes

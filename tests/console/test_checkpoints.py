@@ -97,7 +97,7 @@ def test_nothing_of_other_tenants_is_shown(
     assert auditor.get(reverse("admin:telemetry_checkpoint_change", args=[checkpoint.public_id])).status_code == 404
 
 
-def test_a_checkpoint_says_where_it_stands(tenant: Tenant, sealing_setup: SealingSetup, auditor: Client) -> None:
+def test_checkpoint_page_shows_its_position(tenant: Tenant, sealing_setup: SealingSetup, auditor: Client) -> None:
     write_receipts(tenant, 2)
     sealing_setup.seal()
     sealing_setup.heartbeat()

@@ -67,7 +67,7 @@ def advise(demo: Demo, step_id: str, count: int, kind: str = "agent") -> None:
         )  # fmt: skip
 
 
-def test_everything_a_person_needs_stands_on_it(demo: Demo, console: Console) -> None:
+def test_decision_page_shows_everything_needed(demo: Demo, console: Console) -> None:
     evidence = {"citations": [{"source": "contract", "locator": "4.2", "quote": "in arrears"}]}
     step = ask(demo, LARGE, evidence=evidence, risk_flags=["new_vendor"], confidence=0.9)
     page = page_of(console("finance-1"), step["decision_step_id"])

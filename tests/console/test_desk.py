@@ -145,7 +145,7 @@ def test_from_one_to_the_next(demo: Demo, console: Console) -> None:
     assert browser.get(f"{NEXT}?behind={second['decision_step_id']}")["Location"] == DESK
 
 
-def test_what_is_shared_stands_once_and_what_differs_beside_each(demo: Demo, console: Console) -> None:
+def test_shared_details_are_shown_once_and_differences_per_step(demo: Demo, console: Console) -> None:
     steps = [ask(demo), ask(demo, amount=3_000_000)]
     page = console("finance-1").get(f"{BATCH}?{urlencode([('step', choice) for choice in choices(*steps)])}")
     shared = dict(page.context["shared"])

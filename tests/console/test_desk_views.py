@@ -56,7 +56,7 @@ def test_saved_opened_and_deleted(demo: Demo, console: Console) -> None:
     assert (kept(demo.tenant), views_of(browser)) == ([], [])
 
 
-def test_a_name_stands_for_what_was_saved_last(demo: Demo, console: Console) -> None:
+def test_name_refers_to_the_view_saved_last(demo: Demo, console: Console) -> None:
     browser = console("finance-1")
     post(browser, SAVE, name="Mine", claimed="me")
     post(browser, SAVE, name="Mine", claimed="free")

@@ -88,8 +88,8 @@ def test_members_of_several_choose_and_change(demo: Demo) -> None:
     refused = browser.post("/console/tenant/", {"tenant": "initech"})
     assert refused.status_code == 200
     assert "You do not belong to this tenant" in refused.content.decode()
-    elsewhere_address = browser.post("/console/tenant/", {"tenant": "demo", "next": "https://evil.example/"})
-    assert elsewhere_address["Location"] == "/console/"
+    foreign_address = browser.post("/console/tenant/", {"tenant": "demo", "next": "https://evil.example/"})
+    assert foreign_address["Location"] == "/console/"
 
 
 def test_a_membership_that_ends_ends_the_session_in_the_tenant(demo: Demo, console: Console) -> None:

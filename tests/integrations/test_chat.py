@@ -88,7 +88,7 @@ def test_a_message_arrives_as_the_service_wants_it(receiver: Receiver) -> None:
         ({"fault": "reset"}, FailureClass.BAD_RESPONSE, True),
     ],
 )
-def test_the_status_says_what_came_of_it(
+def test_status_reports_the_result(
     receiver: Receiver, behaviour: dict[str, Any], failure: FailureClass, ambiguous: bool
 ) -> None:
     receiver.behave(**behaviour)

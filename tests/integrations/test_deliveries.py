@@ -44,7 +44,7 @@ def test_the_lifecycle_allows_exactly_this() -> None:
     assert {(a.value, b.value) for a in DeliveryStatus for b in DeliveryStatus if DELIVERY.allows(a, b)} == allowed
 
 
-def test_it_begins_now_unless_told(tenant: Tenant, receiver: Receiver) -> None:
+def test_delivery_starts_now_by_default(tenant: Tenant, receiver: Receiver) -> None:
     tell(tenant, "before")
     before = seal_queued(tenant)
     delivery = webhook(tenant, receiver)

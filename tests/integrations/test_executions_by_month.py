@@ -256,7 +256,7 @@ def test_of_two_at_the_same_moment_one_is_refused(execution: Execution, tenant: 
 
 
 @pytest.mark.django_db
-def test_attempts_lie_beside_their_execution(execution: Execution, tenant: Tenant) -> None:
+def test_attempts_are_stored_in_the_month_of_their_execution(execution: Execution, tenant: Tenant) -> None:
     for table in TABLES:
         add_past_months(table, 2)
     with unit_of_work(tenant.id):

@@ -52,7 +52,7 @@ def test_a_file_holds_every_receipt_once(tenant: Tenant, monkeypatch: pytest.Mon
     assert oct(file_of(delivery).stat().st_mode)[-3:] == "600"
 
 
-def test_a_file_taken_away_is_begun_anew(tenant: Tenant) -> None:
+def test_deleted_file_is_started_again(tenant: Tenant) -> None:
     delivery = to_file(tenant, from_beginning=True)
     size = seal_queued(tenant)
     run(delivery)

@@ -123,8 +123,10 @@ class TestApi:
         for answer in (reader.get("/secrets"), reader.get("/secrets/bank_token"), reader.post("/secrets", BODY)):
             assert (answer.status_code, answer.json()["reason_code"]) == (403, "scope_missing")
         assert rows(acme)[0].number == 1
-        abroad = make_tenant("other")
-        stranger = Api(make_token(abroad, make_principal(abroad, "eve", roles=("integration_manager",))))
+        of_another_tenant = make_tenant("other")
+        stranger = Api(
+            make_token(of_another_tenant, make_principal(of_another_tenant, "eve", roles=("integration_manager",)))
+        )
         assert stranger.get("/secrets").json()["data"] == []
         assert stranger.get("/secrets/bank_token").status_code == 404
         assert stranger.post("/secrets/bank_token/remove", {}).status_code == 404
@@ -209,7 +211,7 @@ class TestKeyring:
         with pytest.raises(Undecryptable):
             ring.decrypt(before.token)
 
-    def test_a_fernet_key_is_used_as_it_stands(self) -> None:
+    def test_fernet_key_is_used_unchanged(self) -> None:
         key = Fernet.generate_key()
         encrypted = Keyring(lambda: (1, [key.decode()])).encrypt(b"x")
         assert Fernet(key).decrypt(encrypted.token) == b"x"
@@ -220,7 +222,7 @@ class TestKeyring:
         with pytest.raises(KeyringProblem):
             Keyring(lambda: (1, keys)).encrypt(b"x")
 
-    def test_keys_are_told_apart_by_white_space(self) -> None:
+    def test_keys_are_separated_by_white_space(self) -> None:
         assert keys_in(f" {NEW}\n{OLD}\t{NEW}\n") == [NEW, OLD]
 
 

@@ -155,7 +155,7 @@ def test_a_body_is_held_to_its_shape_and_size(
     assert demo.execution(waiting)["status"] == "running"
 
 
-def test_past_its_time_nobody_knows_what_came_of_it(demo: Demo, bank: Receiver, waiting: str) -> None:
+def test_result_is_unknown_after_the_callback_deadline(demo: Demo, bank: Receiver, waiting: str) -> None:
     path = path_in(bank)
     with unit_of_work(demo.tenant.id):
         Execution.objects.filter(status="running").update(waiting_until=clock.now() - timedelta(seconds=1))

@@ -98,7 +98,7 @@ class TestCombination:
         ]
         assert said(decide(book, point="execute", action="pay")) == ("deny", ("policy_error",))
 
-    def test_a_matched_rule_says_where_it_stands(self) -> None:
+    def test_matched_rule_names_its_position(self) -> None:
         [match] = decide(entry(rule("r", message="Fine."), scope="workflow")).matched
         assert (match.policy, match.version_id, match.rule, match.effect, match.reason, match.scope, match.message) == (
             "payments",

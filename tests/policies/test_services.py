@@ -174,7 +174,7 @@ def test_publishing_puts_in_force_and_keeps_the_version_before(work: ActingConte
     assert Policy.objects.get().in_force_id == second.id
 
 
-def test_publishing_for_open_steps_too_has_them_decided_anew(work: ActingContext) -> None:
+def test_publishing_for_open_steps_re_evaluates_them(work: ActingContext) -> None:
     first, second = (upsert_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
     third = draft_policy_version("payments", spec(rule("other", "allow")), ctx=work).row
     publish_policy_version(third, ctx=work, applies_to_open=True)

@@ -87,7 +87,7 @@ def test_one_stage_is_no_order() -> None:
         ({"exclude": []}, "", "Name exactly one of all, any, role, group, user, scope, stages: it names none."),
     ],
 )
-def test_what_is_wrong_with_stages_is_said_where_it_stands(document: Any, pointer: str, said: str) -> None:
+def test_errors_in_stages_are_reported_at_their_position(document: Any, pointer: str, said: str) -> None:
     assert (pointer, True) in [(place, said in detail) for place, detail in field_errors(document)]
 
 

@@ -134,7 +134,7 @@ def test_a_migration_that_was_killed_goes_on(plain: Tenant, is_bounded: bool) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_bound_left_long_ago_is_drawn_anew(plain: Tenant) -> None:
+def test_outdated_bound_is_replaced(plain: Tenant) -> None:
     fill(plain, 10)
     near = ids.first_id_at(datetime.now(UTC) + timedelta(days=3))
     with owner_role():

@@ -337,6 +337,6 @@ def test_sums_and_counts_answer_alike(tenant: Tenant, asked: dict[str, str], gro
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(summarize_module, "slice_for", slices)
                 answers.append(summarize(bound, today - timedelta(days=2), today, ctx=ctx, group_by=group_by))
-    kept, counted_anew = answers
-    assert kept == counted_anew
+    kept, counted_again = answers
+    assert kept == counted_again
     assert any(kept.total.counts.values()) == ("channel_id" not in asked)

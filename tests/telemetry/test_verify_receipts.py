@@ -79,7 +79,7 @@ def test_one_edited_byte(verify: Verify, sealed: SealedLog) -> None:
     assert all(line.startswith(f"acme: sequence 50, receipt {sealed.named(50)}: ") for line in lines)
 
 
-def test_an_edited_receipt_with_a_digest_made_anew(verify: Verify, sealed: SealedLog) -> None:
+def test_edited_receipt_with_a_recomputed_digest(verify: Verify, sealed: SealedLog) -> None:
     by_sql(
         "UPDATE telemetry_receipt SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"number\":', "
         f"'\"number\":1'), 'UTF8') WHERE {sealed.where(50)}",

@@ -108,7 +108,7 @@ def test_rejects_end_a_step_at_the_veto_and_only_those_that_count() -> None:
     )
 
 
-def test_of_two_votes_of_one_person_the_reject_stands() -> None:
+def test_reject_wins_over_approval_of_the_same_person() -> None:
     assert count_votes(TWO_OF_FINANCE, [vote(ANN, "reject"), vote(ANN)], [ANN, CAT]).outcome is Outcome.REJECTED
     assert counted(count_votes(TWO_OF_FINANCE, [vote(ANN), vote(ANN)], [ANN, CAT])) == {1: "finance"}
 

@@ -31,7 +31,7 @@ BOTH = ApprovalRule(tree=AllOf((FINANCE, LEGAL)))
 EVERYBODY = [FAY, LEA, DAN]
 
 
-def test_a_delegate_stands_where_the_absent_person_would() -> None:
+def test_delegate_takes_the_place_of_the_absent_person() -> None:
     assert eligibility(BOTH, DAN, ()) is Eligibility.NOT_ELIGIBLE
     assert eligibility(BOTH, DAN, (), delegators=[LEA]) is Eligibility.COUNTS
     result = count_votes(BOTH, [vote(FAY), vote(DAN)], EVERYBODY, stands_for={DAN.id: {LEA.id}})
@@ -71,7 +71,7 @@ def test_two_delegates_of_one_person_do_not_count_both() -> None:
     assert (result.outcome, result.missing) == (Outcome.WAITING, 1)
 
 
-def test_one_hand_gives_one_reject_and_no_approval_beside_it() -> None:
+def test_one_identity_gives_one_reject_and_no_approval() -> None:
     stands_for = {DAN.id: {LEA.id}}
     two_rejects = ApprovalRule(tree=BOTH.tree, veto=2)
     result = count_votes(two_rejects, [vote(DAN, "reject"), vote(LEA, "reject")], EVERYBODY, stands_for=stands_for)

@@ -229,7 +229,7 @@ def test_overlapping_freezes_give_back_the_whole_time(office: Office) -> None:
     assert office.step(step).expires_at == now - 3 * HOUR + (lifted.lifted_at - (first.set_at - 4 * HOUR))
 
 
-def test_an_intake_step_stands_still_with_its_workflow(office: Office) -> None:
+def test_freeze_of_a_workflow_stops_deadlines_of_its_intake_steps(office: Office) -> None:
     item = office.decided(confidence=0.5)
     step = office.pending_step(item)
     office.set_step(step, expires_at=clock.now() - timedelta(minutes=1))

@@ -226,7 +226,7 @@ def test_an_overlay_on_a_pack_that_is_not_there_is_refused(admin: Api) -> None:
     assert (answer.status_code, answer.json()["reason_code"]) == (422, "unknown_pack")
 
 
-def test_an_export_tells_a_pack_once_and_what_was_changed_since_beside_it(
+def test_export_contains_a_pack_once_and_later_changes_separately(
     admin: Api, tenant: Tenant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin.post("/packs", {"document": pack()})

@@ -11,7 +11,7 @@ from threada_site.environment import mail_server as read_server
 __all__ = ["mail_server"]
 
 
-def test_it_says_what_came_of_it(mail_server: MailServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_reports_the_result(mail_server: MailServer, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("send_test_mail", "you@example.org")
     ((address, mail),) = mail_server.taken
     assert (address, mail["Subject"]) == ("you@example.org", "Threada: a test")

@@ -60,8 +60,8 @@ def choose_tenant(request: HttpRequest) -> HttpResponse:
         if chosen is not None:
             request.session[_SESSION_KEY] = chosen.slug
             # What was open belongs to the tenant before.
-            came_from_nowhere = request.acting_context is None  # type: ignore[attr-defined]
-            return HttpResponseRedirect(onward if came_from_nowhere else reverse("admin:index"))
+            has_no_origin = request.acting_context is None  # type: ignore[attr-defined]
+            return HttpResponseRedirect(onward if has_no_origin else reverse("admin:index"))
         messages.error(request, "You do not belong to this tenant. Choose another.")
     from django.contrib.admin import site
 

@@ -25,7 +25,7 @@ def alone(*command: str | Path, cwd: Path, before: tuple[str, ...] = ()) -> subp
     )  # fmt: skip
 
 
-def test_it_stands_alone(tmp_path: Path, log: Log) -> None:
+def test_verifier_is_a_single_file(tmp_path: Path, log: Log) -> None:
     archive = zipped(whole(tmp_path / "evidence", log))
     done = alone("--key", KEY, archive, "--complete", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -56,7 +56,7 @@ def add_member(principal: User, *, ctx: ActingContext) -> Membership:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not ctx.is_system and _belongs_elsewhere(principal, ctx=ctx):
+    if not ctx.is_system and _belongs_to_other_tenants(principal, ctx=ctx):
         raise errors.Conflict(
             f"The name {principal.username!r} is taken by a principal of another tenant. Choose another name; "
             "the instance's operator can add that principal with manage.py create_credential."
@@ -100,7 +100,7 @@ def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward_or_self(ctx, principal.id)
-    if not ctx.is_system and ctx.principal_id != principal.id and _belongs_elsewhere(principal, ctx=ctx):
+    if not ctx.is_system and ctx.principal_id != principal.id and _belongs_to_other_tenants(principal, ctx=ctx):
         raise errors.Conflict(f"{principal.username} belongs to another tenant too and sets their own password.")
     if principal.kind != PrincipalKind.HUMAN:
         raise errors.InvalidRequest(
@@ -135,5 +135,5 @@ def set_time_zone(principal: User, name: str, *, ctx: ActingContext) -> None:
     record(Entry(kind="principal.time_zone_set", inputs={"principal": principal.public_id}), ctx=ctx)
 
 
-def _belongs_elsewhere(principal: User, *, ctx: ActingContext) -> bool:
+def _belongs_to_other_tenants(principal: User, *, ctx: ActingContext) -> bool:
     return any(tenant.tenant_id != ctx.tenant_id for tenant in tenants_of_person(principal))
