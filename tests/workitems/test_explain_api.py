@@ -10,7 +10,7 @@ import pytest
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
-from tests.workitems.test_weighing import leave
+from tests.workitems.test_reachability_sweep import leave
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_role
 from threada_site.kernel.clock import rfc3339
