@@ -1,13 +1,13 @@
-"""`kind: Integration` documents: an external system, how it is reached, and what may be done with it.
+"""Documents of `kind: Integration`: an external system, its address and authentication, and its actions.
 
-    connector: http                 # or workflow, which has actions alone; chat, mail, webhook: see their files here
+    connector: http                 # workflow has only actions; chat, mail, webhook: see their modules
     base_url: https://bank.example/api
-    idempotent: true                # the receiver honours Idempotency-Key; false unless written
+    idempotent: true                # the receiver honours Idempotency-Key; default: false
     auth: {scheme: bearer, secret: {env: BANK_TOKEN}}    # or {scheme: basic, username, secret}
-    timeout: PT10S                  # of one attempt, the whole of it; seconds or ISO 8601
-    retry: {attempts: 5, backoff: 2, max_backoff: PT5M, deadline: P1D}    # of all attempts, from the first
-    limits: {concurrency: 5, rate: {calls: 100, per: PT1M}}    # of all workers together; unbounded unless written
-    breaker: {failures: 10, rest: PT30S}    # left alone so long after so many failures in a row
+    timeout: PT10S                  # limit of one whole attempt; seconds or ISO 8601
+    retry: {attempts: 5, backoff: 2, max_backoff: PT5M, deadline: P1D}    # deadline: from the first attempt
+    limits: {concurrency: 5, rate: {calls: 100, per: PT1M}}    # across all workers; default: unlimited
+    breaker: {failures: 10, rest: PT30S}    # pause after consecutive failures
     actions:
       pay:
         method: POST
@@ -18,9 +18,9 @@
         input_schema: {type: object}
         resolves: true              # success resolves the work item
         undo: refund                # another action of this integration
-        completes: callback         # the receiver says later what came of it, at the address in Threada-Callback-Url,
+        completes: callback         # the receiver reports the result later, at the address in Threada-Callback-Url,
         callback_within: PT1H       # signed (Standard Webhooks) with one of the integration's callback_secrets
-        # timeout, idempotent, retry: as above, for this action alone
+        # timeout, idempotent, retry: as above, for this action only
 
 The workflow connector's actions are `request_approval: {question?, approvals?}`, `assign: {to}` and `close: {}`.
 """
@@ -78,16 +78,16 @@ LONGEST_CALLBACK_S: Final = 30 * 86400.0
 
 
 def register_grammar(connector: str, grammar: Grammar) -> None:
-    """Have documents of a further connector read. Raises `ValueError` when another class reads them already."""
+    """Register the parser of another connector's documents. Raises `ValueError` if another class is registered."""
     taken = _grammars.setdefault(connector, grammar)
     if type(taken) is not type(grammar):
         raise ValueError(f"Documents of the connector {connector!r} are read already, by {type(taken).__name__}.")
 
 
 def read_integration(spec: Any, *, pointer: str = "/spec") -> IntegrationDocument:
-    """The integration that `spec`, a JSON value at `pointer` of its document, describes.
+    """Return the integration described by `spec`, a JSON value at `pointer` of its document.
 
-    Raises `DocumentInvalid` whose `errors` name everything that is wrong with it, by JSON pointer.
+    Raises `DocumentInvalid` whose `errors` list every problem by JSON pointer.
     """
     try:
         check_value(spec)
@@ -160,7 +160,7 @@ def _read_actions(
 
 
 def _read_callback(action: Fields, spec: Fields) -> float | None:
-    """How long the receiver may take, where it answers by callback."""
+    """Return the time limit of the receiver's callback in seconds, or None if the action has no callback."""
     completes = action.choice("completes", ("answer", "callback"))
     within_s = action.seconds("callback_within", DEFAULT_CALLBACK_S, highest=LONGEST_CALLBACK_S)
     if completes != "callback":

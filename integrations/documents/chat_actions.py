@@ -1,9 +1,9 @@
-"""The `chat` connector's part of an integration document.
+"""Documents of the `chat` connector.
 
 connector: chat
 service: mattermost                       # discord, google_chat, gotify, ntfy, rocketchat, slack, teams
-base_url: https://chat.example.com        # only where the service has no host of its own
-address: {env: TEAM_CHAT}                 # the channel's address as Apprise writes it: mmosts://chat.example.com/…
+base_url: https://chat.example.com        # only for services without a fixed host
+address: {env: TEAM_CHAT}                 # the channel's address in Apprise's format: mmosts://chat.example.com/…
 actions:
   tell_team: {title: "${item.id}", text: "Waits for ${item.payload.vendor}.", format: markdown}
 """
@@ -30,7 +30,7 @@ HOSTS: Final = {
     "slack": "https://hooks.slack.com",
     "teams": None,
 }
-"""The services there are, with the one host of each; None where every customer has another."""
+"""Supported services and their fixed host; None if every customer has another host."""
 
 
 @dataclass(frozen=True, slots=True)

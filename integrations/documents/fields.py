@@ -1,4 +1,4 @@
-"""Reading the members of a document's objects, gathering every problem by its JSON pointer."""
+"""Typed access to the members of a document's objects. Collects every problem by its JSON pointer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SECONDS: Final = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds":
 
 
 class Fields:
-    """One object of a document. Every reader answers a usable value or None and writes down what is wrong."""
+    """One object of a document. Every reader returns a usable value or None, and records the problem."""
 
     def __init__(
         self, value: Any, place: str, errors: list[FieldError], *, known: Collection[str] | None = None
     ) -> None:
-        """`known` names the members there may be (None: any)."""
+        """Read the object `value`. `known` lists the allowed members (None: any)."""
         self.place = place
         self._errors = errors
         self._members: Mapping[str, Any] = {}
@@ -42,7 +42,7 @@ class Fields:
         return name in self._members
 
     def names(self) -> list[str]:
-        """The members' names, sorted: objects have no order of their own."""
+        """Return the names of the members, sorted, since JSON objects have no order."""
         return sorted(self._members)
 
     def pointer(self, *names: str | int) -> str:
@@ -55,7 +55,7 @@ class Fields:
         return self._members.get(name)
 
     def text(self, name: str, *, required: bool = False) -> str | None:
-        """A string that is not empty."""
+        """Return a non-empty string."""
         if name not in self._members:
             if required and self.is_object:
                 self.refuse("is required", name, code="required")
@@ -67,14 +67,14 @@ class Fields:
         return value
 
     def choice(self, name: str, options: Collection[str], *, required: bool = False) -> str | None:
-        """One of `options`."""
+        """Return one of `options`."""
         value = self.text(name, required=required)
         if value is not None and value not in options:
             self.refuse(f"{value[:60]!r} is not possible. {nearest(value, options)}", name)
             return None
         return value
 
-    def flag(self, name: str, default: bool) -> bool:  # noqa: FBT001 - a default beside its name
+    def flag(self, name: str, default: bool) -> bool:  # noqa: FBT001 - the default follows the name
         value = self._members.get(name, default)
         if not isinstance(value, bool):
             self.refuse("must be true or false", name, code="type")
@@ -89,7 +89,7 @@ class Fields:
         return value
 
     def seconds(self, name: str, default: float, *, highest: float) -> float:
-        """A duration: a number of seconds, or ISO 8601 text such as `PT30S`."""
+        """Return a duration in seconds, written as a number or as ISO 8601 text such as `PT30S`."""
         if name not in self._members:
             return default
         value = _as_seconds(self._members[name])
@@ -99,7 +99,7 @@ class Fields:
         return value
 
     def retry(self, name: str, default: RetryPolicy) -> RetryPolicy:
-        """`{attempts, backoff, max_backoff, deadline}`; what is left out comes from `default`."""
+        """Return `{attempts, backoff, max_backoff, deadline}`. Missing members come from `default`."""
         if name not in self._members:
             return default
         inner = self.object(name, known=("attempts", "backoff", "max_backoff", "deadline"))
@@ -111,11 +111,11 @@ class Fields:
         )
 
     def object(self, name: str, *, known: Collection[str] | None = None) -> Fields:
-        """The members of an inner object; of none when it is absent."""
+        """Return the fields of an inner object, without members if it is absent."""
         return Fields(self._members.get(name, {}), self.pointer(name), self._errors, known=known)
 
     def template(self, name: str, place: Place = Place.VALUE) -> Template:
-        """The compiled template in a member."""
+        """Return the compiled template of a member."""
         try:
             return compile_template(self._members[name], pointer=self.pointer(name), place=place)
         except DocumentInvalid as error:
@@ -124,7 +124,7 @@ class Fields:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """A hint at the known name that was probably meant; otherwise the names there are."""
+    """Return a hint with the most similar known name, or with all known names."""
     by_lower = {option.lower(): option for option in sorted(known)}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f"Did you mean {by_lower[close[0]]}?" if close else f"Known here: {', '.join(sorted(known))}."

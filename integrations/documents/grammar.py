@@ -1,4 +1,4 @@
-"""What a connector brings along to have its documents read. `http_actions` and its neighbours are examples."""
+"""Interface for parsing the documents of one connector. `http_actions` and its neighbours are examples."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from integrations.secrets import SecretReference, parse_reference
 from integrations.transport.urls import Target
 
 OUTBOUND_SPEC: Final = frozenset({"connector", "idempotent", "timeout", "retry", "limits", "breaker", "actions"})
-"""Members of a spec that mean the same for every connector that calls somebody."""
+"""Spec members with the same meaning for every connector that makes calls."""
 OUTBOUND_ACTION: Final = frozenset({"input_schema", "resolves", "undo", "timeout", "idempotent", "retry"})
-"""The same of an action."""
+"""Action members with the same meaning for every connector that makes calls."""
 ANSWERED_LATER_SPEC: Final = frozenset({"callback_secrets"})
-"""What a connector's specs may have besides, when its receivers are told where to call back."""
+"""Additional spec members of connectors whose receivers can call back."""
 ANSWERED_LATER_ACTION: Final = frozenset({"completes", "callback_within"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where an integration leads, and what it needs to get there.
+    """Address and credentials of an integration.
 
-    `base_url` is None where nobody is called by URL, `origin` where nobody is called at all. `secrets` are all
-    references that calls read beside the one in `auth`. `settings` is the connector's own.
+    `base_url` is None for connectors without a URL, `origin` for connectors that make no call. `secrets` are all
+    references that calls read in addition to the one in `auth`. `settings` belongs to the connector.
     """
 
     base_url: str | None = None
@@ -36,28 +36,28 @@ class Destination:
 
 
 class Grammar(Protocol):
-    """How the documents of one connector are read. Problems are written down through `Fields`, never raised."""
+    """Parser of the documents of one connector. Problems are recorded through `Fields`, never raised."""
 
     @property
     def spec_fields(self) -> Collection[str]:
-        """Every member that the spec may have."""
+        """All members allowed in the spec."""
         ...
 
     def action_fields(self, slug: str) -> Collection[str] | None:
-        """Every member that the action of that name may have; None: `read_call` refuses the name itself."""
+        """Return all members allowed in the action `slug`, or None if `read_call` itself refuses the name."""
         ...
 
     def read_spec(self, spec: Fields) -> Destination:
-        """What the spec says of where it leads."""
+        """Return the destination described by the spec."""
         ...
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> object | None:
-        """What the connector's `build_request` will find in `ActionDocument.call`; None when it cannot be read."""
+        """Return the value of `ActionDocument.call` for the connector's `build_request`, or None if it is invalid."""
         ...
 
 
 def read_secret(place: Fields, name: str, *, required: bool = False) -> SecretReference | None:
-    """The reference in a member."""
+    """Return the secret reference in a member."""
     if name not in place:
         if required and place.is_object:
             place.refuse("is required", name, code="required")
@@ -70,7 +70,7 @@ def read_secret(place: Fields, name: str, *, required: bool = False) -> SecretRe
 
 
 def read_secrets(place: Fields, name: str, *, most: int) -> tuple[SecretReference, ...]:
-    """One reference or a list of up to `most`."""
+    """Return one reference, or a list of up to `most`."""
     written = place.raw(name)
     if not isinstance(written, list):
         only = read_secret(place, name, required=True)

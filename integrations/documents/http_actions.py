@@ -1,4 +1,4 @@
-"""The `http` connector's part of an integration document."""
+"""Documents of the `http` connector."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class HttpGrammar:
 
 
 def read_base_url(spec: Fields) -> tuple[str | None, Target | None]:
-    """The base URL without a slash at its end, and its origin."""
+    """Return the base URL without a trailing slash, and its origin."""
     text = spec.text("base_url", required=True)
     if text is None:
         return None, None
@@ -72,7 +72,7 @@ def read_base_url(spec: Fields) -> tuple[str | None, Target | None]:
 
 
 def read_auth(spec: Fields) -> Authentication | None:
-    """`{scheme: bearer, secret}` or `{scheme: basic, username, secret}`."""
+    """Return the authentication: `{scheme: bearer, secret}` or `{scheme: basic, username, secret}`."""
     if "auth" not in spec:
         return None
     auth = spec.object("auth", known=("scheme", "username", "secret"))
@@ -91,7 +91,7 @@ def read_auth(spec: Fields) -> Authentication | None:
 
 
 def _read_call(action: Fields, base_url: str | None) -> HttpCall:
-    """Method, path, query, headers and body of one action."""
+    """Return method, path, query, headers and body of one action."""
     method = action.choice("method", METHODS, required=True) or "POST"
     if "body" in action and method == "GET":
         action.refuse("is not sent with GET. Use query, or another method", "body")

@@ -1,4 +1,4 @@
-"""`limits` and `breaker` of an integration document.
+"""Members `limits` and `breaker` of an integration document.
 
 limits: {concurrency: 5, rate: {calls: 100, per: PT1M}}
 breaker: {failures: 10, rest: PT30S}
@@ -15,7 +15,7 @@ MEMBERS: Final = frozenset({"limits", "breaker"})
 
 
 def read_limits(spec: Fields) -> Limits:
-    """What the spec says, or the defaults."""
+    """Return the limits in the spec, with defaults for missing members."""
     limits = spec.object("limits", known=("concurrency", "rate"))
     rate = limits.object("rate", known=("calls", "per"))
     breaker = spec.object("breaker", known=("failures", "rest"))

@@ -1,4 +1,4 @@
-"""The `mail` connector's part of an integration document.
+"""Documents of the `mail` connector.
 
 connector: mail
 server: smtp+starttls://mail.example.com:587    # or smtps://…:465; smtp://…:25 (no TLS) takes no auth
@@ -34,7 +34,7 @@ _MAILBOX: Final = re.compile(rf'(?P<bare>{_ADDRESS})|(?P<name>[^<>",;:@\\\x00-\x
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Which server takes the messages, and who they are from."""
+    """Mail server and sender of the messages."""
 
     scheme: str
     host: str
@@ -51,7 +51,7 @@ class MailServer:
 
 @dataclass(frozen=True, slots=True)
 class MailCall:
-    """The message of an action, as templates; the addresses render to a string or a list of them."""
+    """The message of an action, as templates. Addresses render to a string or a list of strings."""
 
     to: Template
     cc: Template
@@ -106,7 +106,8 @@ class MailGrammar:
 
 
 def address_in(mailbox: str) -> str | None:
-    """The address in `ann@example.com` or `Ann <ann@example.com>`; None unless it is one address in ASCII alone."""
+    """Return the address in `ann@example.com` or `Ann <ann@example.com>`, or None unless it is exactly one ASCII
+    address."""
     match = _MAILBOX.fullmatch(mailbox)
     return (match["bare"] or match["named"]) if match else None
 

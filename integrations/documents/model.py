@@ -1,4 +1,4 @@
-"""What a `kind: Integration` document says, read and checked."""
+"""A parsed and validated `kind: Integration` document."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from threada_site.kernel.errors import UnknownAction
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """How a call proves itself. The secret is a reference; `username` belongs to `basic` alone."""
+    """Authentication of calls. The secret is a reference; only `basic` has a `username`."""
 
     scheme: Literal["bearer", "basic"]
     secret: SecretReference
     username: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in the sealed request."""
+        """Return the authentication as it appears in the request of the envelope."""
         named = {} if self.username is None else {"username": self.username}
         return {"scheme": self.scheme, "secret": self.secret.as_json(), **named}
 
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """The request of an `http` action, as templates. `path` is appended to the integration's `base_url`; query and
-    headers are in the order of their names; `body` is None when there is none (a body of `null` is a template)."""
+    """The request of an `http` action, as templates.
+
+    `path` is appended to the integration's `base_url`. Query and headers are sorted by name. `body` is None if there is
+    none; a body of `null` is a template.
+    """
 
     method: str
     path: Template
@@ -42,10 +45,10 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCall:
-    """An action of the `workflow` connector upon the item itself.
+    """An action of the `workflow` connector on the item itself.
 
-    `question` and `approvals` belong to `request_approval`: what the approver is asked, in words, and the approval rule
-    as written (the one who reads rules checks it). `to` belongs to `assign`: whom.
+    `question` (for the approver) and `approvals` (the rule as written, parsed elsewhere) belong to `request_approval`.
+    `to` (the assignee) belongs to `assign`.
     """
 
     operation: Literal["request_approval", "assign", "close"]
@@ -56,12 +59,11 @@ class WorkflowCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionDocument:
-    """One named operation. What the action leaves out is filled in from its integration.
+    """One named operation, with defaults from its integration.
 
-    `call` is what the connector's grammar read. `sha256` is the digest of the action's spec as written; `resolves`:
-    success resolves the work item; `undo` names the action of the same integration that takes this one back;
-    `waits_for_callback_s`: how long its receiver may take to say what came of it, None where the answer to the call
-    says it.
+    `call` is the value parsed by the connector's grammar. `sha256` is the digest of the action's spec as written.
+    `resolves`: success resolves the work item. `undo` names the action of the same integration that reverts this one.
+    `waits_for_callback_s`: time limit of the receiver's callback in seconds; None if the response contains the result.
     """
 
     slug: str
@@ -78,8 +80,11 @@ class ActionDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationDocument:
-    """A configured external system. `base_url` is without a slash at its end and None where nobody is called by URL,
-    `origin` is None where nobody is called at all. `settings` is the connector's own."""
+    """A configured external system.
+
+    `base_url` has no trailing slash and is None for connectors without a URL. `origin` is None for connectors that make
+    no call. `settings` belongs to the connector.
+    """
 
     connector: str
     base_url: str | None = None
@@ -92,7 +97,7 @@ class IntegrationDocument:
     actions: Mapping[str, ActionDocument] = field(default_factory=dict)
 
     def action(self, slug: str) -> ActionDocument:
-        """The action of that name. Raises `UnknownAction`."""
+        """Return the action with that name. Raises `UnknownAction`."""
         if slug not in self.actions:
             known = ", ".join(sorted(self.actions))
             raise UnknownAction(f"The integration has no action {slug[:63]!r}. It has: {known}.")
@@ -100,11 +105,11 @@ class IntegrationDocument:
 
     @property
     def connection_url(self) -> str | None:
-        """A URL of the host and port that connections go to, whatever is spoken there."""
+        """Return a URL with the host and port of connections, independent of the protocol, or None."""
         return self.base_url or (f"{self.origin.scheme}://{self.origin.authority}" if self.origin else None)
 
     @property
     def secret_references(self) -> tuple[SecretReference, ...]:
-        """Every secret that calls will read, for the check against `THREADA_SECRET_REFS`."""
+        """Return every secret that calls read, for the check against `THREADA_SECRET_REFS`."""
         own = () if self.auth is None else (self.auth.secret,)
         return (*own, *self.secrets, *self.callback_secrets)

@@ -1,12 +1,12 @@
-"""The `webhook` connector's part of an integration document: messages as Standard Webhooks has them.
+"""Documents of the `webhook` connector: messages according to Standard Webhooks.
 
 connector: webhook
 base_url: https://receiver.example/threada
-secrets: [{env: HOOK_KEY}, {env: HOOK_KEY_BEFORE}]    # one; two while the key is changed: both sign
+secrets: [{env: HOOK_KEY}, {env: HOOK_KEY_BEFORE}]    # one, or two during a key rotation: both sign
 actions:
   case_ready:
-    path: /cases                          # behind the base_url; none unless written
-    type: case.ready                      # the action's name unless written
+    path: /cases                          # appended to the base_url; default: none
+    type: case.ready                      # default: the action's name
     data: {id: "${item.id}", amount_minor: "${item.payload.amount_minor}"}
 """
 

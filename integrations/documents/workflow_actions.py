@@ -1,4 +1,4 @@
-"""The `workflow` connector's part of an integration document: actions on the work item itself."""
+"""Documents of the `workflow` connector: actions on the work item itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WorkflowGrammar:
 
 
 def _read_call(slug: str, action: Fields) -> WorkflowCall | None:
-    """The action that `slug` names; None (and a problem written down) for a name that is none of them."""
+    """Return the call of the action `slug`, or None (and record a problem) for an unknown name."""
     match slug:
         case "request_approval":
             if "question" in action:

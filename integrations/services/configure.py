@@ -1,4 +1,4 @@
-"""Configuring integrations: every change of meaning is a new version, which executions pin."""
+"""Configuration of integrations. Every change creates a new version, which executions pin."""
 
 from __future__ import annotations
 
@@ -38,18 +38,21 @@ from threada_site.tenancy.upsert import Change, UpsertResult, next_number
 
 _MOST_NAMED: Final = 10
 RESEAL: Final = "workitems.reseal_executions"
-"""The task that seals the executions anew that wait for an approval and pin any of `integration_version_ids`."""
+"""Name of the task that rebuilds the envelopes of executions that wait for an approval.
+
+Argument: `integration_version_ids`, the pinned versions.
+"""
 
 
 def upsert_integration(
     slug: str, spec: Any, *, ctx: ActingContext, name: str = "", pointer: str = "/spec"
 ) -> UpsertResult[Integration]:
-    """The integration `slug`, meaning what `spec` says from now on: for new executions, and for those that still wait
-    for an approval, which is asked anew.
+    """Create or change the integration `slug`, for new executions and for those that wait for an approval.
 
-    `spec` is a JSON value that stands at `pointer` of its document. Receipt `integration.version_added`, or
-    `integration.renamed` where the name alone changes. Raises `DocumentInvalid`, `SecretReferenceNotAllowed` (named by
-    anybody but the instance's operator, who has not listed it), `Conflict` (an integration keeps its connector).
+    The latter get a new envelope and must be approved again. `spec` is a JSON value at `pointer` of its document.
+    Receipt `integration.version_added`, or `integration.renamed` if only the name changes. Raises `DocumentInvalid`,
+    `SecretReferenceNotAllowed` (the instance's operator has not listed the reference), `Conflict` (the connector cannot
+    be changed).
     """
     require_unit_of_work(ctx.tenant_id)
     document = checked_integration(spec, ctx=ctx, pointer=pointer)
@@ -95,9 +98,9 @@ def upsert_integration(
 
 
 def withdraw_integration(slug: str, *, ctx: ActingContext) -> None:
-    """Take no new executions; the versions stay, for those that were. Receipt `integration.withdrawn`.
+    """Accept no new executions of an integration; its versions stay. Receipt `integration.withdrawn`.
 
-    Raises `InUse` naming the open executions.
+    Raises `InUse` with the open executions.
     """
     require_unit_of_work(ctx.tenant_id)
     row = Integration.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug).first()
@@ -116,19 +119,19 @@ def withdraw_integration(slug: str, *, ctx: ActingContext) -> None:
 
 
 def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec") -> IntegrationDocument:
-    """The document in `spec`, when this instance and this caller may use it."""
+    """Return the parsed document if this instance and this caller may use it."""
     document = read_integration(spec, pointer=pointer)
     connector_named(document.connector)
     if ctx.is_system and ctx.entry_point is EntryPoint.COMMAND:
-        # The instance's operator: may name any secret, and may configure here what only the workers' settings allow.
-        # Whether an address may be called is checked again at every call.
+        # The instance's operator may reference any secret, and may use settings that only the workers have. The address
+        # is checked again at every call.
         return document
     if document.connection_url is not None:
         _check_reachable(document.connection_url, f"{pointer}/{'server' if document.base_url is None else 'base_url'}")
     if not settings.THREADA_PUBLIC_URL and any(
         action.waits_for_callback_s is not None for action in document.actions.values()
     ):
-        detail = "completes by callback, which needs THREADA_PUBLIC_URL: where this instance is reached"
+        detail = "completes by callback, which requires THREADA_PUBLIC_URL, the address of this instance"
         raise DocumentInvalid(errors=[FieldError(f"{pointer}/actions", detail, "unreachable")])
     _check_stored(document, ctx=ctx, pointer=pointer)
     for reference in document.secret_references:
@@ -142,7 +145,7 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
 
 
 def _check_stored(document: IntegrationDocument, *, ctx: ActingContext, pointer: str) -> None:
-    """Refuse stored secrets that there are none of, or that are not for the host this integration calls."""
+    """Refuse stored secrets that do not exist or do not allow the host of this integration."""
     named = {reference.name for reference in document.secret_references if reference.source == "stored"}
     hosts = dict(StoredSecret.objects.filter(tenant_id=ctx.tenant_id, slug__in=named).values_list("slug", "hosts"))
     host = document.origin.host if document.origin else ""
@@ -174,7 +177,7 @@ def _check_reachable(url: str, pointer: str) -> None:
 
 
 def _locked(slug: str, connector: str, *, ctx: ActingContext) -> Integration:
-    """The locked integration, made if there is none."""
+    """Return the locked integration, created if it does not exist."""
     made = Integration(tenant_id=ctx.tenant_id, slug=slug, connector=connector)
     Integration.objects.bulk_create([made], ignore_conflicts=True)
     return Integration.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, slug=slug)

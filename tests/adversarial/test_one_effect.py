@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.adversarial.banks import FORGETS, KEEPS
-from tests.adversarial.payments import Ended, Payments, suspended, running_payments
+from tests.adversarial.payments import Ended, Payments, running_payments, suspended
 from tests.adversarial.server import Answer
 from tests.adversarial.waiting import until
 from tests.fax_package import FAX, install

@@ -119,7 +119,7 @@ def test_killed_between_sending_and_settling_the_same_message_comes_again(
     killed_before_settling(delivery, monkeypatch)
     tell(tenant, "two")
     seal_queued(tenant)
-    assert run(delivery) is False  # the lease still runs: nobody sends beside it
+    assert run(delivery) is False  # the lease still runs: no other worker sends
     assert len(receiver.requests("/hook")) == 1
     lose_worker(delivery)
     run(delivery)

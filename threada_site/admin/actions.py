@@ -112,7 +112,7 @@ def record_refused(call: Call, refusal: ThreadaError) -> None:
 
 
 def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpResponse:
-    """Carry out a button's action and go back to its page with what came of it."""
+    """Carry out a button's action and go back to its page with its result."""
     outcome = carry_out(call, spec.scope, handler)
     if isinstance(outcome, Done):
         if outcome.message:

@@ -1,4 +1,4 @@
-"""The one tenant a person works in: kept in the session, checked anew with every request."""
+"""The tenant that a user works in: stored in the session, checked with every request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Changing the instance's `people_key`: every person's key wrapped anew under the first one, and found under it.
+"""Rotation of the instance's `people_key`: every data subject's key is rewrapped with the first key.
 
-What people's cases contain stays as it is: it lies under their own keys, which do not change. A row that somebody uses
-at the moment is passed over, and left to the next pass.
+The contents of cases stay unchanged, because they are encrypted with the keys of the data subjects. A locked row is
+skipped and left to the next pass.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from threada_site.tenancy.models import DataSubject
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One batch of people, of all tenants. `last`: who it ended with, None behind the last one. `in_use`: passed over.
-    `broken`: no key opens them, or the same person has been made under the first key too."""
+    """One batch of data subjects of all tenants.
+
+    `last`: the last one in the batch, None after the last batch. `in_use`: skipped. `broken`: no key opens them, or the
+    same person exists under the first key too.
+    """
 
     last: uuid.UUID | None
     wrapped: int
@@ -29,7 +32,7 @@ class Pass:
 
 
 def rewrap_keys(*, after: uuid.UUID | None, most: int) -> Pass:
-    """Wrap the keys of the next `most` people under the first key, in one transaction. May be killed and repeated."""
+    """Rewrap the keys of the next `most` data subjects, in one transaction. May be killed and repeated."""
     with platform_role():
         people = DataSubject.objects.filter(erased_at=None).order_by("id")
         people = people if after is None else people.filter(id__gt=after)

@@ -28,8 +28,8 @@ THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
 THREADA_TENANT_QUOTA = number("THREADA_TENANT_QUOTA", 64)
 # Concurrent executions of one worker.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
-# Engine that runs jobs: `procrastinate`, inside PostgreSQL, or `celery`, with the RabbitMQ of the URL. The prefix starts the
-# names of queues, for instances that share a broker.
+# Engine that runs jobs: `procrastinate`, inside PostgreSQL, or `celery`, with the RabbitMQ of the URL. Instances that
+# share a broker need different prefixes for their queue names.
 THREADA_ENGINE = text("THREADA_ENGINE") or "procrastinate"
 THREADA_BROKER_URL = text("THREADA_BROKER_URL")
 THREADA_BROKER_PREFIX = text("THREADA_BROKER_PREFIX") or "threada"

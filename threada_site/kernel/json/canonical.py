@@ -63,7 +63,7 @@ def canonical_sha256(value: Any) -> str:
 
 
 def new_salt() -> bytes:
-    """What a commitment to a value of its own is salted with; kept beside the value, emptied with it."""
+    """Return a salt for the commitment to one value; stored with the value and erased with it."""
     return secrets.token_bytes(16)
 
 

@@ -99,7 +99,7 @@ EXECUTION: Final = reasons_of(
         ),
         # Taking receipts along
         ("export_not_ready", 409, "The export is not ready", "Read it again after Retry-After, then download."),
-        ("export_gone", 410, "The export's file is gone", "Make the export anew."),
+        ("export_gone", 410, "The export's file is gone", "Make the export again."),
         (
             "export_target_unavailable",
             503,

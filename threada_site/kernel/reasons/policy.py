@@ -23,7 +23,7 @@ POLICY: Final = reasons_of(
         ("no_rule_matched", None, "No rule matched", "Add a rule that covers this case."),
         ("review_pending", 409, "A review is pending", "Wait for the review step."),
         ("approval_pending", 409, "An approval is pending", "Wait for the approval step."),
-        ("envelope_changed", 409, "The envelope is not the one you were shown", "Read the step again and decide anew."),
+        ("envelope_changed", 409, "The envelope is not the one you were shown", "Read the step again, then decide."),
         ("step_closed", 409, "The step is no longer pending", "See the step's status."),
         ("already_voted", 409, "You have voted on this step", "One person counts once."),
         ("voter_excluded", 403, "You are excluded from this decision", "Somebody else has to decide."),

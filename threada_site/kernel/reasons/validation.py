@@ -76,7 +76,7 @@ VALIDATION: Final = reasons_of(
             "emergency_over",
             409,
             "The emergency publication has ended",
-            "Publish the version anew, with a second person.",
+            "Publish the version again, with a second person.",
         ),
         ("unknown_action", 422, "There is no such action", "See the integration's actions and the workflow's."),
         ("unknown_integration", 422, "There is no such integration", "List GET /integrations."),
