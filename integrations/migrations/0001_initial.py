@@ -1,11 +1,18 @@
+from pathlib import Path
+
+import django.contrib.postgres.fields
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.comparison
 from django.db import migrations, models
 
 import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
+import threada_site.kernel.json.canonical
 import threada_site.tenancy.models
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -17,12 +24,114 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="Action",
+            name="Freeze",
             fields=[
                 (
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "workflow",
+                    threada_site.tenancy.models.SlugColumn(
+                        blank=True,
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "integration",
+                    threada_site.tenancy.models.SlugColumn(
+                        blank=True,
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "action",
+                    threada_site.tenancy.models.SlugColumn(
+                        blank=True,
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("reason", models.CharField(max_length=1000)),
+                (
+                    "reason_salt",
+                    models.BinaryField(
+                        default=threada_site.kernel.json.canonical.new_salt,
+                        help_text="Of the commitments in receipts.",
+                        max_length=16,
+                    ),
+                ),
+                ("set_by", models.UUIDField(help_text="Null: the instance's operator, by command.", null=True)),
+                ("set_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("lifted_by", models.UUIDField(null=True)),
+                ("lifted_at", models.DateTimeField(null=True)),
+                ("lifted_reason", models.CharField(blank=True, max_length=1000)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("lifted_at__isnull", True)), fields=["tenant"], name="freeze_in_force_idx"
+                    )
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="freeze_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="freeze_tenant_id_key"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("action", ""), models.Q(("integration", ""), _negated=True), _connector="OR"
+                        ),
+                        name="freeze_scope_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("workflow", ""), ("integration", ""), _connector="OR"),
+                        name="freeze_scope_single",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="StoredSecret",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
                     ),
                 ),
                 (
@@ -36,27 +145,23 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
-                ("spec", models.JSONField()),
+                ("hosts", models.JSONField(help_text="The hosts that it may be sent to.")),
+                ("token", models.BinaryField(help_text="Fernet: {tenant, slug, value}.")),
+                ("key_id", models.CharField(help_text="Which of the instance's keys encrypted it.", max_length=16)),
+                ("number", models.PositiveIntegerField(default=1, help_text="Counts its values.")),
+                ("created_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("changed_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
             ],
-        ),
-        migrations.CreateModel(
-            name="Attempt",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("number", models.PositiveIntegerField()),
-                ("fencing_token", models.PositiveBigIntegerField()),
-                ("started_at", models.DateTimeField()),
-                ("finished_at", models.DateTimeField(null=True)),
-                ("outcome", models.CharField(blank=True, max_length=20)),
-                ("failure", models.CharField(blank=True, max_length=32)),
-                ("ambiguous", models.BooleanField(default=False)),
-                ("response", models.JSONField(null=True)),
-            ],
+            options={
+                "verbose_name": "secret",
+                "indexes": [models.Index(fields=["key_id", "id"], name="storedsecret_key_idx")],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="storedsecret_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="storedsecret_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="storedsecret_slug_once"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Envelope",
@@ -67,48 +172,28 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
                 ("work_item_id", models.UUIDField()),
                 ("body", models.BinaryField()),
                 ("sha256", models.CharField(max_length=64)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
-        ),
-        migrations.CreateModel(
-            name="Execution",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("work_item_id", models.UUIDField()),
-                ("workflow", models.CharField(max_length=63)),
-                ("channel", models.CharField(blank=True, max_length=63)),
-                ("integration", models.CharField(max_length=63)),
-                ("action", models.CharField(max_length=63)),
-                ("status", models.CharField(max_length=20)),
-                ("requested_by", models.UUIDField()),
-                ("idempotency_key", models.CharField(max_length=255)),
-                ("input", models.JSONField(default=dict)),
-                ("policy_decision_id", models.UUIDField(null=True)),
-                ("policy_version_id", models.UUIDField(null=True)),
-                ("attempts_made", models.PositiveIntegerField(default=0)),
-                (
-                    "attempts_before",
-                    models.PositiveIntegerField(default=0, help_text="Attempts before the last retry by a person."),
-                ),
-                ("next_try_at", models.DateTimeField(null=True)),
-                ("lease_until", models.DateTimeField(null=True)),
-                ("fencing_token", models.PositiveBigIntegerField(default=0)),
-                ("worker_deaths", models.PositiveIntegerField(default=0)),
-                ("failure", models.CharField(blank=True, max_length=32)),
-                ("failure_detail", models.TextField(blank=True)),
-                ("result", models.JSONField(null=True)),
-                ("correlation_id", models.CharField(blank=True, max_length=128)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                ("finished_at", models.DateTimeField(null=True)),
-            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="envelope_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="envelope_tenant_id_key"),
+                    threada_site.database.constraints.AppendOnly(emptied=("body",), name="envelope_append_only"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Integration",
@@ -117,6 +202,16 @@ class Migration(migrations.Migration):
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
                     ),
                 ),
                 (
@@ -136,6 +231,71 @@ class Migration(migrations.Migration):
             ],
             options={
                 "permissions": [("actions_execute", "actions:execute"), ("integrations_manage", "integrations:manage")],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="integration_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="integration_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="integration_slug_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="IntegrationGauge",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "integration",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="gauge",
+                        to="integrations.integration",
+                    ),
+                ),
+                ("concurrency", models.PositiveIntegerField(null=True)),
+                ("rate_calls", models.PositiveIntegerField(null=True)),
+                (
+                    "recent_calls",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.DateTimeField(), default=list),
+                ),
+                ("waits_until", models.DateTimeField(null=True)),
+                ("waits_for", models.CharField(blank=True, max_length=16)),
+                (
+                    "failures",
+                    models.PositiveIntegerField(default=0, help_text="In a row, of those that are the receiver's."),
+                ),
+                ("opened_at", models.DateTimeField(null=True)),
+                ("open_until", models.DateTimeField(null=True)),
+                (
+                    "probe_id",
+                    models.UUIDField(
+                        help_text="The execution that tries whether the receiver is well again.", null=True
+                    ),
+                ),
+                ("probe_token", models.PositiveBigIntegerField(default=0)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="integrationgauge_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="integrationgauge_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="integration", name="integrationgauge_integration_fk"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -147,111 +307,51 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "integration",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="integrations.integration",
+                    ),
+                ),
                 ("number", models.PositiveIntegerField()),
                 ("spec", models.JSONField()),
                 ("spec_sha256", models.CharField(max_length=64)),
+                (
+                    "revision",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                    ),
+                ),
                 ("created_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
-        ),
-        migrations.AddField(
-            model_name="action",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="attempt",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="envelope",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="execution",
-            name="envelope",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="integrations.envelope",
-            ),
-        ),
-        migrations.AddField(
-            model_name="execution",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="attempt",
-            name="execution",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="attempts",
-                to="integrations.execution",
-            ),
-        ),
-        migrations.AddField(
-            model_name="integration",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="integrationversion",
-            name="integration",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="versions",
-                to="integrations.integration",
-            ),
-        ),
-        migrations.AddField(
-            model_name="integrationversion",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="integrationversion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="integrationversion_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="integration", name="integrationversion_integration_fk"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("tenant", "integration", "number"), name="integrationversion_number_once"
+                    ),
+                    threada_site.database.constraints.AppendOnly(name="integrationversion_append_only"),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="integration",
@@ -265,178 +365,315 @@ class Migration(migrations.Migration):
                 to="integrations.integrationversion",
             ),
         ),
-        migrations.AddField(
-            model_name="execution",
-            name="integration_version",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="integrations.integrationversion",
-            ),
-        ),
-        migrations.AddField(
-            model_name="action",
-            name="integration_version",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="actions",
-                to="integrations.integrationversion",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="envelope",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="envelope_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="envelope",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="envelope_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="envelope",
-            constraint=threada_site.database.constraints.AppendOnly(name="envelope_append_only"),
-        ),
-        migrations.AddConstraint(
-            model_name="attempt",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="attempt_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="attempt",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="attempt_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="attempt",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="execution", name="attempt_execution_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="attempt",
-            constraint=models.UniqueConstraint(fields=("tenant", "execution", "number"), name="attempt_number_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="integrationversion",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="integrationversion_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="integrationversion",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="integrationversion_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="integrationversion",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="integration", name="integrationversion_integration_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="integrationversion",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "integration", "number"), name="integrationversion_number_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="integrationversion",
-            constraint=threada_site.database.constraints.AppendOnly(name="integrationversion_append_only"),
-        ),
-        migrations.AddConstraint(
-            model_name="integration",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="integration_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="integration",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="integration_tenant_id_key"),
-        ),
         migrations.AddConstraint(
             model_name="integration",
             constraint=threada_site.database.constraints.TenantForeignKey(
                 field="current_version", name="integration_current_version_fk"
             ),
         ),
-        migrations.AddConstraint(
-            model_name="integration",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="integration_slug_once"),
+        migrations.CreateModel(
+            name="Action",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "integration_version",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="actions",
+                        to="integrations.integrationversion",
+                    ),
+                ),
+                (
+                    "slug",
+                    threada_site.tenancy.models.SlugColumn(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("spec", models.JSONField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="action_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="action_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="integration_version", name="action_integration_version_fk"
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "integration_version", "slug"), name="action_slug_once"),
+                    threada_site.database.constraints.AppendOnly(name="action_append_only"),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="execution",
-            index=models.Index(fields=["tenant", "work_item_id", "id"], name="execution_item_idx"),
+        migrations.CreateModel(
+            name="Execution",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("work_item_id", models.UUIDField()),
+                ("workflow", models.CharField(max_length=63)),
+                ("channel", models.CharField(blank=True, max_length=63)),
+                ("integration", models.CharField(max_length=63)),
+                ("action", models.CharField(max_length=63)),
+                (
+                    "integration_version",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="integrations.integrationversion",
+                    ),
+                ),
+                (
+                    "envelope",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="integrations.envelope",
+                    ),
+                ),
+                ("status", models.CharField(max_length=20)),
+                ("requested_by", models.UUIDField()),
+                ("undoes_id", models.UUIDField(help_text="The execution that this one takes back.", null=True)),
+                ("idempotency_key", models.CharField(max_length=255)),
+                ("input", models.JSONField(default=dict)),
+                (
+                    "input_edited_by",
+                    models.UUIDField(help_text="Who last changed the input that was asked for.", null=True),
+                ),
+                ("policy_decision_id", models.UUIDField(null=True)),
+                ("policy_version_id", models.UUIDField(null=True)),
+                ("attempts_made", models.PositiveIntegerField(default=0)),
+                (
+                    "attempts_before",
+                    models.PositiveIntegerField(default=0, help_text="Attempts before the last retry by a person."),
+                ),
+                (
+                    "tries_began_at",
+                    models.DateTimeField(help_text="The first try since it was started or retried.", null=True),
+                ),
+                ("next_try_at", models.DateTimeField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("waiting_until", models.DateTimeField(help_text="Until when its receiver may call back.", null=True)),
+                ("fencing_token", models.PositiveBigIntegerField(default=0)),
+                (
+                    "held_by",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="integrations.freeze",
+                    ),
+                ),
+                ("dispatched_at", models.DateTimeField(help_text="When it was put into the queue.", null=True)),
+                (
+                    "ready_at",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.functions.comparison.Coalesce("next_try_at", "created_at"),
+                        output_field=models.DateTimeField(),
+                    ),
+                ),
+                (
+                    "waits_for",
+                    models.CharField(blank=True, help_text="What its integration had no room for.", max_length=16),
+                ),
+                ("held_at", models.DateTimeField(help_text="Since when a freeze has held it.", null=True)),
+                ("worker_deaths", models.PositiveIntegerField(default=0)),
+                ("failure", models.CharField(blank=True, max_length=32)),
+                ("failure_detail", models.TextField(blank=True)),
+                ("result", models.JSONField(null=True)),
+                ("correlation_id", models.CharField(blank=True, max_length=128)),
+                (
+                    "traceparent",
+                    models.CharField(
+                        blank=True, help_text="The trace of the request that asked for it.", max_length=55
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("finished_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("undoes_id__isnull", False)),
+                        fields=["tenant", "undoes_id"],
+                        name="execution_undoes_idx",
+                    ),
+                    models.Index(fields=["tenant", "work_item_id", "id"], name="execution_item_idx"),
+                    models.Index(fields=["tenant", "status", "id"], name="execution_status_idx"),
+                    models.Index(fields=["tenant", "workflow", "id"], name="execution_workflow_idx"),
+                    models.Index(fields=["tenant", "channel", "id"], name="execution_channel_idx"),
+                    models.Index(fields=["tenant", "policy_version_id", "id"], name="execution_policy_idx"),
+                    models.Index(
+                        condition=models.Q(
+                            ("dispatched_at__isnull", True), ("held_by__isnull", True), ("status", "started")
+                        ),
+                        fields=["tenant", "integration", "ready_at", "id"],
+                        name="execution_waiting_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("dispatched_at__isnull", False), ("status__in", ["started", "running"])),
+                        fields=["tenant", "integration", "ready_at"],
+                        name="execution_dispatched_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("held_by__isnull", False), ("status", "started")),
+                        fields=["tenant", "held_by", "id"],
+                        name="execution_held_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "running")),
+                        fields=["tenant", "integration", "id"],
+                        name="execution_running_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status__in", ["started", "running"])),
+                        fields=["status", "next_try_at", "lease_until"],
+                        name="execution_due_idx",
+                    ),
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="execution_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="execution_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="integration_version", name="execution_integration_version_fk"
+                    ),
+                    threada_site.database.constraints.TenantForeignKey(field="envelope", name="execution_envelope_fk"),
+                    threada_site.database.constraints.TenantForeignKey(field="held_by", name="execution_held_by_fk"),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="execution",
-            index=models.Index(fields=["tenant", "status", "id"], name="execution_status_idx"),
+        migrations.CreateModel(
+            name="ExecutionSlot",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="slots",
+                        to="integrations.execution",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "execution"], name="executionslot_execution_idx")],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="executionslot_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="executionslot_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="execution", name="executionslot_execution_fk"
+                    ),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="execution",
-            index=models.Index(fields=["tenant", "workflow", "id"], name="execution_workflow_idx"),
+        migrations.CreateModel(
+            name="Attempt",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="attempts",
+                        to="integrations.execution",
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("fencing_token", models.PositiveBigIntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("outcome", models.CharField(blank=True, max_length=20)),
+                ("failure", models.CharField(blank=True, max_length=32)),
+                ("ambiguous", models.BooleanField(default=False)),
+                ("response", models.JSONField(null=True)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="attempt_rls"),
+                    models.UniqueConstraint(fields=("tenant", "execution", "id"), name="attempt_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="execution", name="attempt_execution_fk"),
+                    models.UniqueConstraint(fields=("tenant", "execution", "number"), name="attempt_number_once"),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="execution",
-            index=models.Index(fields=["tenant", "channel", "id"], name="execution_channel_idx"),
-        ),
-        migrations.AddIndex(
-            model_name="execution",
-            index=models.Index(fields=["tenant", "policy_version_id", "id"], name="execution_policy_idx"),
-        ),
-        migrations.AddIndex(
-            model_name="execution",
-            index=models.Index(
-                condition=models.Q(("status__in", ["started", "running"])),
-                fields=["status", "next_try_at", "lease_until"],
-                name="execution_due_idx",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="execution",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="execution_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="execution",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="execution_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="execution",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="integration_version", name="execution_integration_version_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="execution",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="envelope", name="execution_envelope_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="execution",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status__in", ["awaiting_approval", "started", "running", "outcome_unknown"])),
-                fields=("tenant", "work_item_id"),
-                name="execution_one_open_per_item",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="action",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="action_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="action",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="action_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="action",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="integration_version", name="action_integration_version_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="action",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "integration_version", "slug"), name="action_slug_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="action",
-            constraint=threada_site.database.constraints.AppendOnly(name="action_append_only"),
+        migrations.RunSQL(
+            (SQL / "slots.sql").read_text(),
+            "DROP TRIGGER slots ON integrations_execution; DROP TRIGGER slots_again ON integrations_execution; "
+            "DROP FUNCTION threada_keep_slots(); DROP FUNCTION threada_slots(text, uuid, uuid);",
         ),
     ]

@@ -28,16 +28,9 @@ BEGIN
 END
 $$;
 
--- Nobody writes executions between the triggers and the slots of those that are there.
-LOCK TABLE integrations_execution IN SHARE ROW EXCLUSIVE MODE;
 CREATE OR REPLACE TRIGGER slots AFTER INSERT ON integrations_execution FOR EACH ROW
     WHEN (NEW.status IN ('awaiting_approval', 'started', 'running', 'outcome_unknown') OR NEW.undoes_id IS NOT NULL)
     EXECUTE FUNCTION threada_keep_slots();
 CREATE OR REPLACE TRIGGER slots_again AFTER UPDATE OF status ON integrations_execution FOR EACH ROW
     WHEN (OLD.status IS DISTINCT FROM NEW.status)
     EXECUTE FUNCTION threada_keep_slots();
-INSERT INTO integrations_executionslot (id, tenant_id, execution_id)
-SELECT slot, e.tenant_id, e.id FROM integrations_execution e,
-       unnest(threada_slots(e.status, e.work_item_id, e.undoes_id)) AS slot
- WHERE e.status IN ('awaiting_approval', 'started', 'running', 'outcome_unknown') OR e.undoes_id IS NOT NULL
-    ON CONFLICT DO NOTHING;

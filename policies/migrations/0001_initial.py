@@ -1,11 +1,18 @@
+from pathlib import Path
+
+import django.contrib.postgres.fields
 import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import policies.lifecycle
 import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
+import threada_site.kernel.json.canonical
 import threada_site.tenancy.models
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -26,6 +33,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
                     "slug",
                     threada_site.tenancy.models.SlugColumn(
                         max_length=63,
@@ -39,14 +56,31 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(blank=True, max_length=200)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="channel_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="channel_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="channel_slug_once"),
+                ],
+            },
         ),
         migrations.CreateModel(
-            name="List",
+            name="Calendar",
             fields=[
                 (
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
                     ),
                 ),
                 (
@@ -60,69 +94,17 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
+                ("document", models.JSONField()),
+                ("time_zone", models.CharField(max_length=64)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-            ],
-        ),
-        migrations.CreateModel(
-            name="ListVersion",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("number", models.PositiveIntegerField()),
-                ("items", models.JSONField()),
-                ("items_sha256", models.CharField(max_length=64)),
-                ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-            ],
-        ),
-        migrations.CreateModel(
-            name="Overlay",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "scope_kind",
-                    models.CharField(
-                        choices=[("tenant", "tenant"), ("workflow", "workflow"), ("channel", "channel")], max_length=8
-                    ),
-                ),
-                ("scope_slug", models.CharField(blank=True, max_length=63)),
-                ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-            ],
-        ),
-        migrations.CreateModel(
-            name="Policy",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
             options={
-                "verbose_name_plural": "policies",
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="calendar_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="calendar_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant",), name="calendar_once"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -132,6 +114,16 @@ class Migration(migrations.Migration):
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
                     ),
                 ),
                 ("work_item_id", models.UUIDField()),
@@ -152,9 +144,19 @@ class Migration(migrations.Migration):
                 ("duration_us", models.PositiveIntegerField()),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "work_item_id", "id"], name="policydecision_item_idx")],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="policydecision_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="policydecision_tenant_id_key"),
+                    threada_site.database.constraints.AppendOnly(
+                        emptied=("facts", "rule_errors"), name="policydecision_append_only"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
-            name="PolicyVersion",
+            name="Pack",
             fields=[
                 (
                     "id",
@@ -162,17 +164,147 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "slug",
+                    threada_site.tenancy.models.SlugColumn(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="pack_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="pack_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="pack_slug_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="PackVersion",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "pack",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="policies.pack",
+                    ),
+                ),
                 ("number", models.PositiveIntegerField()),
-                ("status", models.CharField(default="draft", max_length=16)),
-                ("document", models.JSONField()),
-                ("document_sha256", models.CharField(max_length=64)),
+                ("label", models.CharField(max_length=64)),
+                ("spec", models.JSONField()),
+                ("spec_sha256", models.CharField(max_length=64)),
+                (
+                    "revision",
+                    models.CharField(blank=True, db_default="", help_text="Of the files it came from.", max_length=100),
+                ),
                 ("created_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                ("published_by", models.UUIDField(null=True)),
-                ("published_at", models.DateTimeField(null=True)),
-                ("retired_by", models.UUIDField(null=True)),
-                ("retired_at", models.DateTimeField(null=True)),
             ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="packversion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="packversion_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="pack", name="packversion_pack_fk"),
+                    models.UniqueConstraint(fields=("tenant", "pack", "number"), name="packversion_number_once"),
+                    threada_site.database.constraints.AppendOnly(name="packversion_append_only"),
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="pack",
+            name="current_version",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="policies.packversion",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="pack",
+            constraint=threada_site.database.constraints.TenantForeignKey(
+                field="current_version", name="pack_current_version_fk"
+            ),
+        ),
+        migrations.CreateModel(
+            name="PackMember",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "pack",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="members",
+                        to="policies.pack",
+                    ),
+                ),
+                ("kind", models.CharField(max_length=16)),
+                ("name", models.CharField(max_length=200)),
+                ("document_sha256", models.CharField(blank=True, max_length=64)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="packmember_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="packmember_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="pack", name="packmember_pack_fk"),
+                    models.UniqueConstraint(fields=("tenant", "kind", "name"), name="packmember_in_one_pack"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Workflow",
@@ -181,6 +313,16 @@ class Migration(migrations.Migration):
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
                     ),
                 ),
                 (
@@ -205,6 +347,11 @@ class Migration(migrations.Migration):
                     ("decisions_decide", "decisions:decide"),
                     ("actions_execute", "actions:execute"),
                 ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="workflow_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="workflow_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="workflow_slug_once"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -216,179 +363,51 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "workflow",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="policies.workflow",
+                    ),
+                ),
                 ("number", models.PositiveIntegerField()),
                 ("spec", models.JSONField()),
                 ("spec_sha256", models.CharField(max_length=64)),
+                (
+                    "revision",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                    ),
+                ),
                 ("created_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
-        ),
-        migrations.AddField(
-            model_name="channel",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="list",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="listversion",
-            name="list",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="versions",
-                to="policies.list",
-            ),
-        ),
-        migrations.AddField(
-            model_name="listversion",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="list",
-            name="current_version",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="policies.listversion",
-            ),
-        ),
-        migrations.AddField(
-            model_name="overlay",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="policy",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="overlay",
-            name="policy",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="overlays",
-                to="policies.policy",
-            ),
-        ),
-        migrations.AddField(
-            model_name="policydecision",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="policyversion",
-            name="policy",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="versions",
-                to="policies.policy",
-            ),
-        ),
-        migrations.AddField(
-            model_name="policyversion",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="policy",
-            name="in_force",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="policies.policyversion",
-            ),
-        ),
-        migrations.AddField(
-            model_name="workflow",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="workflowversion",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="workflowversion",
-            name="workflow",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="versions",
-                to="policies.workflow",
-            ),
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="workflowversion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="workflowversion_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="workflow", name="workflowversion_workflow_fk"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("tenant", "workflow", "number"), name="workflowversion_number_once"
+                    ),
+                    threada_site.database.constraints.AppendOnly(name="workflowversion_append_only"),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="workflow",
@@ -403,44 +422,113 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
-            model_name="channel",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="channel_rls"),
+            model_name="workflow",
+            constraint=threada_site.database.constraints.TenantForeignKey(
+                field="current_version", name="workflow_current_version_fk"
+            ),
         ),
-        migrations.AddConstraint(
-            model_name="channel",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="channel_tenant_id_key"),
+        migrations.CreateModel(
+            name="List",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "slug",
+                    threada_site.tenancy.models.SlugColumn(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="list_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="list_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="list_slug_once"),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="channel",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="channel_slug_once"),
+        migrations.CreateModel(
+            name="ListVersion",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "list",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="policies.list",
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("items", models.JSONField()),
+                ("items_sha256", models.CharField(max_length=64)),
+                (
+                    "revision",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                    ),
+                ),
+                ("created_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="listversion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="listversion_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="list", name="listversion_list_fk"),
+                    models.UniqueConstraint(fields=("tenant", "list", "number"), name="listversion_number_once"),
+                    threada_site.database.constraints.AppendOnly(name="listversion_append_only"),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="listversion",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="listversion_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="listversion",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="listversion_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="listversion",
-            constraint=threada_site.database.constraints.TenantForeignKey(field="list", name="listversion_list_fk"),
-        ),
-        migrations.AddConstraint(
-            model_name="listversion",
-            constraint=models.UniqueConstraint(fields=("tenant", "list", "number"), name="listversion_number_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="listversion",
-            constraint=threada_site.database.constraints.AppendOnly(name="listversion_append_only"),
-        ),
-        migrations.AddConstraint(
+        migrations.AddField(
             model_name="list",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="list_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="list",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="list_tenant_id_key"),
+            name="current_version",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="policies.listversion",
+            ),
         ),
         migrations.AddConstraint(
             model_name="list",
@@ -448,130 +536,646 @@ class Migration(migrations.Migration):
                 field="current_version", name="list_current_version_fk"
             ),
         ),
-        migrations.AddConstraint(
-            model_name="list",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="list_slug_once"),
+        migrations.CreateModel(
+            name="Policy",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "slug",
+                    threada_site.tenancy.models.SlugColumn(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "verbose_name_plural": "policies",
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="policy_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="policy_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="policy_slug_once"),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="overlay",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="overlay_rls"),
+        migrations.CreateModel(
+            name="PolicyVersion",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "policy",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="policies.policy",
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("status", models.CharField(default="draft", max_length=16)),
+                ("document", models.JSONField()),
+                ("document_sha256", models.CharField(max_length=64)),
+                (
+                    "revision",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                    ),
+                ),
+                ("created_by", models.UUIDField(null=True)),
+                (
+                    "written_by",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.UUIDField(),
+                        default=list,
+                        help_text="Everybody who has made or edited it: none of them checks it.",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("published_by", models.UUIDField(null=True)),
+                ("published_at", models.DateTimeField(null=True)),
+                (
+                    "superseded_at",
+                    models.DateTimeField(
+                        help_text="Since when open steps that pin it take no more votes: a newer version applies to them.",
+                        null=True,
+                    ),
+                ),
+                ("retired_by", models.UUIDField(null=True)),
+                ("retired_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="policyversion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="policyversion_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="policy", name="policyversion_policy_fk"),
+                    models.UniqueConstraint(fields=("tenant", "policy", "number"), name="policyversion_number_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["draft", "published", "retired"])),
+                        name="policyversion_status_known",
+                    ),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="overlay",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="overlay_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="overlay",
-            constraint=threada_site.database.constraints.TenantForeignKey(field="policy", name="overlay_policy_fk"),
-        ),
-        migrations.AddConstraint(
-            model_name="overlay",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "policy", "scope_kind", "scope_slug"), name="overlay_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="overlay",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("scope_kind__in", ["tenant", "workflow", "channel"])), name="overlay_scope_known"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="policydecision",
-            index=models.Index(fields=["tenant", "work_item_id", "id"], name="policydecision_item_idx"),
-        ),
-        migrations.AddConstraint(
-            model_name="policydecision",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="policydecision_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="policydecision",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="policydecision_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="policydecision",
-            constraint=threada_site.database.constraints.AppendOnly(name="policydecision_append_only"),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="policyversion_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="policyversion_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="policy", name="policyversion_policy_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.UniqueConstraint(fields=("tenant", "policy", "number"), name="policyversion_number_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["draft", "published", "retired"])), name="policyversion_status_known"
-            ),
-        ),
-        migrations.AddConstraint(
+        migrations.AddField(
             model_name="policy",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="policy_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="policy",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="policy_tenant_id_key"),
+            name="in_force",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="policies.policyversion",
+            ),
         ),
         migrations.AddConstraint(
             model_name="policy",
             constraint=threada_site.database.constraints.TenantForeignKey(field="in_force", name="policy_in_force_fk"),
         ),
-        migrations.AddConstraint(
-            model_name="policy",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="policy_slug_once"),
+        migrations.CreateModel(
+            name="PolicyReplay",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "policy",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="policies.policy",
+                    ),
+                ),
+                (
+                    "policy_version",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The stored version that says what was replayed; none for a document from a file.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="policies.policyversion",
+                    ),
+                ),
+                ("document", models.JSONField()),
+                ("document_sha256", models.CharField(max_length=64)),
+                (
+                    "scopes",
+                    models.JSONField(
+                        help_text="Where it is taken to apply; null: wherever its policy was asked.", null=True
+                    ),
+                ),
+                ("against", models.CharField(default="in_force", max_length=16)),
+                (
+                    "baseline",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The version in force that it is compared with; none: with what was decided.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="policies.policyversion",
+                    ),
+                ),
+                (
+                    "baseline_scopes",
+                    models.JSONField(help_text="Where that one applied when the replay was asked for.", null=True),
+                ),
+                ("from_id", models.UUIDField(help_text="The first decision id of the window.")),
+                ("before_id", models.UUIDField(help_text="The first decision id after the window.")),
+                ("requested_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("requested", "requested"),
+                            ("running", "running"),
+                            ("finished", "finished"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        default=policies.lifecycle.ReplayStatus["REQUESTED"],
+                        max_length=16,
+                    ),
+                ),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                (
+                    "lease_until",
+                    models.DateTimeField(help_text="Until when whoever runs it is believed alive.", null=True),
+                ),
+                (
+                    "lost",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Workers that died since the last batch was done."
+                    ),
+                ),
+                ("cursor", models.UUIDField(null=True)),
+                ("replayed", models.BigIntegerField(default=0)),
+                ("flipped", models.BigIntegerField(default=0)),
+                ("not_replayable", models.BigIntegerField(default=0)),
+                ("summary", models.JSONField(default=dict)),
+                ("failure", models.CharField(blank=True, max_length=64)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "verbose_name": "policy replay",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                [
+                                    policies.lifecycle.ReplayStatus["REQUESTED"],
+                                    policies.lifecycle.ReplayStatus["RUNNING"],
+                                ],
+                            )
+                        ),
+                        fields=["status", "lease_until"],
+                        name="policyreplay_open_idx",
+                    ),
+                    models.Index(fields=["tenant", "document_sha256"], name="policyreplay_document_idx"),
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="policyreplay_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="policyreplay_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="policy", name="policyreplay_policy_fk"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="policy_version", name="policyreplay_policy_version_fk"
+                    ),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="baseline", name="policyreplay_baseline_fk"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", policies.lifecycle.ReplayStatus["FINISHED"]), _negated=True),
+                            ("finished_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="policyreplay_finished_is_dated",
+                    ),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="workflowversion",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="workflowversion_rls"),
+        migrations.CreateModel(
+            name="ReplayFinding",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "replay",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="findings",
+                        to="policies.policyreplay",
+                    ),
+                ),
+                ("decision_id", models.UUIDField()),
+                ("kind", models.CharField(max_length=16)),
+                (
+                    "case",
+                    models.JSONField(help_text="Work item, execution, workflow, channel and point, by name and id."),
+                ),
+                ("found", models.JSONField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="replayfinding_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="replayfinding_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="replay", name="replayfinding_replay_fk"),
+                    models.UniqueConstraint(fields=("tenant", "replay", "decision_id"), name="replayfinding_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["flip", "asking", "not_replayable"])),
+                        name="replayfinding_kind_known",
+                    ),
+                    threada_site.database.constraints.AppendOnly(name="replayfinding_append_only"),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="workflowversion",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="workflowversion_tenant_id_key"),
+        migrations.CreateModel(
+            name="PolicyShadow",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "policy",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="policies.policy",
+                    ),
+                ),
+                (
+                    "policy_version",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="policies.policyversion",
+                    ),
+                ),
+                ("document", models.JSONField(help_text="As it was when the shadow was begun: a draft may change.")),
+                ("document_sha256", models.CharField(max_length=64)),
+                ("from_id", models.UUIDField(help_text="The first decision id that belongs to it.")),
+                ("settled", models.UUIDField()),
+                ("started_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("ends_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "active"), ("ended", "ended")],
+                        default=policies.lifecycle.ShadowStatus["ACTIVE"],
+                        max_length=16,
+                    ),
+                ),
+                ("compared", models.BigIntegerField(default=0)),
+                ("flipped", models.BigIntegerField(default=0)),
+                ("not_replayable", models.BigIntegerField(default=0)),
+                (
+                    "failed",
+                    models.BigIntegerField(default=0, help_text="Comparisons that broke; the live decision stands."),
+                ),
+                ("summary", models.JSONField(default=dict)),
+            ],
+            options={
+                "verbose_name": "policy shadow",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "active")), fields=["ends_at"], name="policyshadow_active_idx"
+                    )
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="policyshadow_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="policyshadow_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="policy", name="policyshadow_policy_fk"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="policy_version", name="policyshadow_policy_version_fk"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", policies.lifecycle.ShadowStatus["ACTIVE"])),
+                        fields=("tenant", "policy_version"),
+                        name="policyshadow_one_active",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status", policies.lifecycle.ShadowStatus["ACTIVE"]),
+                            ("ended_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="policyshadow_ended_is_dated",
+                    ),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="workflowversion",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="workflow", name="workflowversion_workflow_fk"
-            ),
+        migrations.CreateModel(
+            name="ShadowResult",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "shadow",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="results",
+                        to="policies.policyshadow",
+                    ),
+                ),
+                ("decision_id", models.UUIDField()),
+                ("kind", models.CharField(max_length=16)),
+                (
+                    "case",
+                    models.JSONField(help_text="Work item, execution, workflow, channel and point, by name and id."),
+                ),
+                ("found", models.JSONField(default=dict)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="shadowresult_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="shadowresult_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="shadow", name="shadowresult_shadow_fk"),
+                    models.UniqueConstraint(fields=("tenant", "shadow", "decision_id"), name="shadowresult_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["same", "flip", "asking", "not_replayable", "failed"])),
+                        name="shadowresult_kind_known",
+                    ),
+                    threada_site.database.constraints.AppendOnly(name="shadowresult_append_only"),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="workflowversion",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "workflow", "number"), name="workflowversion_number_once"
-            ),
+        migrations.CreateModel(
+            name="EmergencyPublication",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "policy",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="emergencies",
+                        to="policies.policy",
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="emergencies",
+                        to="policies.policyversion",
+                    ),
+                ),
+                ("replaced_version_id", models.UUIDField(null=True)),
+                ("reason", models.CharField(max_length=500)),
+                (
+                    "reason_salt",
+                    models.BinaryField(
+                        default=threada_site.kernel.json.canonical.new_salt,
+                        help_text="Of the commitment in the receipt.",
+                        max_length=16,
+                    ),
+                ),
+                ("status", models.CharField(default="open", max_length=16)),
+                ("published_by", models.UUIDField()),
+                ("published_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("ends_at", models.DateTimeField()),
+                ("closed_by", models.UUIDField(null=True)),
+                ("closed_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "open")), fields=["ends_at"], name="emergencypublication_ends_idx"
+                    )
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="emergencypublication_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="emergencypublication_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="policy", name="emergencypublication_policy_fk"
+                    ),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="version", name="emergencypublication_version_fk"
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "version"), name="emergencypublication_version_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "open")),
+                        fields=("tenant", "policy"),
+                        name="emergencypublication_one_open",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["open", "confirmed", "replaced", "retired", "ended"])),
+                        name="emergencypublication_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "confirmed"), _negated=True),
+                            models.Q(
+                                ("closed_by__isnull", False),
+                                models.Q(("closed_by", models.F("published_by")), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="emergencypublication_confirmed_by_another",
+                    ),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="workflowversion",
-            constraint=threada_site.database.constraints.AppendOnly(name="workflowversion_append_only"),
+        migrations.CreateModel(
+            name="Overlay",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "policy",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="overlays",
+                        to="policies.policy",
+                    ),
+                ),
+                (
+                    "scope_kind",
+                    models.CharField(
+                        choices=[
+                            ("tenant", "tenant"),
+                            ("pack", "pack"),
+                            ("workflow", "workflow"),
+                            ("channel", "channel"),
+                            ("group", "group"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("scope_slug", models.CharField(blank=True, max_length=63)),
+                ("starts_at", models.DateTimeField(null=True)),
+                ("ends_at", models.DateTimeField(null=True)),
+                ("created_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="overlay_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="overlay_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="policy", name="overlay_policy_fk"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "policy", "scope_kind", "scope_slug"), name="overlay_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("scope_kind__in", ["tenant", "pack", "workflow", "channel", "group"])),
+                        name="overlay_scope_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("starts_at__isnull", True),
+                            ("ends_at__isnull", True),
+                            ("ends_at__gt", models.F("starts_at")),
+                            _connector="OR",
+                        ),
+                        name="overlay_window_not_empty",
+                    ),
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name="workflow",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="workflow_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="workflow",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="workflow_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="workflow",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="current_version", name="workflow_current_version_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="workflow",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="workflow_slug_once"),
+        migrations.RunSQL(
+            (SQL / "published_versions.sql").read_text(),
+            "DROP TRIGGER published_versions_never_change ON policies_policyversion; "
+            "DROP FUNCTION threada_keep_published_version();",
         ),
     ]

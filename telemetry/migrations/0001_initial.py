@@ -1,10 +1,17 @@
+from pathlib import Path
+
 import django.contrib.postgres.fields
+import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import telemetry.lifecycle
 import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
+import threada_site.tenancy.models
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -16,12 +23,581 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="Delivery",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "slug",
+                    threada_site.tenancy.models.SlugColumn(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "target",
+                    models.CharField(
+                        choices=[("webhook", "webhook"), ("file", "file"), ("otlp", "otlp")], max_length=16
+                    ),
+                ),
+                ("url", models.CharField(blank=True, max_length=2000)),
+                (
+                    "secret",
+                    models.JSONField(help_text="Where its secret lies: {stored: …}, {env: …} or {file: …}.", null=True),
+                ),
+                (
+                    "headers",
+                    models.JSONField(default=dict, help_text="Sent to a collector; ${secret} stands for the secret."),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "active"), ("paused", "paused"), ("removed", "removed")],
+                        default=telemetry.lifecycle.DeliveryStatus["ACTIVE"],
+                        max_length=16,
+                    ),
+                ),
+                ("next_index", models.BigIntegerField(default=0)),
+                ("batch_end", models.BigIntegerField(null=True)),
+                ("file_size", models.BigIntegerField(default=0, help_text="Bytes of the file that are delivered.")),
+                (
+                    "rejected",
+                    models.BigIntegerField(default=0, help_text="Receipts that a collector took and threw away."),
+                ),
+                ("attempts", models.IntegerField(default=0, help_text="Failed tries since the last success.")),
+                ("next_try_at", models.DateTimeField(null=True)),
+                ("failing_since", models.DateTimeField(null=True)),
+                (
+                    "failure",
+                    models.CharField(
+                        blank=True, help_text="A reason code: of the last try, while it fails.", max_length=64
+                    ),
+                ),
+                ("detail", models.CharField(blank=True, max_length=500)),
+                ("paused_at", models.DateTimeField(null=True)),
+                ("delivered_at", models.DateTimeField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("fence", models.BigIntegerField(default=0)),
+                ("created_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+            ],
+            options={
+                "verbose_name_plural": "deliveries",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", telemetry.lifecycle.DeliveryStatus["ACTIVE"])),
+                        fields=["next_try_at"],
+                        name="delivery_active_idx",
+                    )
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="delivery_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="delivery_tenant_id_key"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", telemetry.lifecycle.DeliveryStatus["REMOVED"]), _negated=True),
+                        fields=("tenant", "slug"),
+                        name="delivery_slug_key",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("target", "webhook"), _negated=True),
+                            models.Q(models.Q(("url", ""), _negated=True), ("secret__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="delivery_webhook_is_whole",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("target", "otlp"), _negated=True),
+                            models.Q(("url", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="delivery_otlp_is_whole",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("next_index__gte", 0),
+                            models.Q(
+                                ("batch_end__isnull", True), ("batch_end__gt", models.F("next_index")), _connector="OR"
+                            ),
+                        ),
+                        name="delivery_moves_on",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="InstanceQueueEntry",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.InstanceRows(name="instancequeueentry_rls", readable="nobody")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="InstanceNode",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "level", "index", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("level", models.SmallIntegerField()),
+                ("index", models.BigIntegerField()),
+                ("hash", models.BinaryField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.InstanceRows(name="instancenode_rls", readable="everybody"),
+                    threada_site.database.constraints.AppendOnly(name="instancenode_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="InstanceEntry",
+            fields=[
+                ("index", models.BigIntegerField(primary_key=True, serialize=False)),
+                (
+                    "log_id",
+                    models.UUIDField(help_text="The tenant whose log it is the head of; no foreign key, on purpose."),
+                ),
+                ("checkpoint_id", models.UUIDField(unique=True)),
+                ("note", models.TextField(help_text="The signed note.")),
+            ],
+            options={
+                "indexes": [models.Index(fields=["log_id", "index"], name="instanceentry_log_idx")],
+                "constraints": [
+                    threada_site.database.constraints.InstanceRows(name="instanceentry_rls", readable="tenant"),
+                    threada_site.database.constraints.AppendOnly(name="instanceentry_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="InstanceCheckpoint",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("size", models.BigIntegerField()),
+                ("root", models.BinaryField()),
+                ("note", models.TextField(help_text="The signed note, as it was published.")),
+                (
+                    "verifier_keys",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=300), help_text="vkeys (C2SP signed-note)."
+                    ),
+                ),
+                ("signed_at", models.DateTimeField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.InstanceRows(name="instancecheckpoint_rls", readable="everybody"),
+                    threada_site.database.constraints.AppendOnly(name="instancecheckpoint_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="InstanceAlarm",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("kind", models.CharField(max_length=16)),
+                ("signed_size", models.BigIntegerField()),
+                ("signed_root", models.BinaryField()),
+                ("found_size", models.BigIntegerField()),
+                ("found_root", models.BinaryField(null=True)),
+                ("found_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+                ("acknowledged_at", models.DateTimeField(null=True)),
+                ("reason", models.TextField(blank=True)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.InstanceRows(name="instancealarm_rls", readable="nobody"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("acknowledged_at__isnull", True)),
+                        fields=("acknowledged_at",),
+                        name="instancealarm_one_open",
+                        nulls_distinct=False,
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="PromiseKey",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("public_key", models.BinaryField()),
+                ("note", models.TextField(help_text="The signed note.")),
+                ("signed_at", models.DateTimeField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.InstanceRows(name="promisekey_rls", readable="everybody"),
+                    threada_site.database.constraints.AppendOnly(name="promisekey_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LogLeaf",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("index", models.BigIntegerField()),
+                ("hash", models.BinaryField(help_text="RFC 6962: SHA-256 of a zero byte and the receipt's body.")),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="logleaf_rls"),
+                    models.UniqueConstraint(fields=("tenant", "index"), name="logleaf_index_key"),
+                    models.CheckConstraint(condition=models.Q(("index__gte", 0)), name="logleaf_index_counts"),
+                    threada_site.database.constraints.AppendOnly(name="logleaf_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LogNode",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("level", models.SmallIntegerField()),
+                ("index", models.BigIntegerField()),
+                ("hash", models.BinaryField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="lognode_rls"),
+                    models.UniqueConstraint(fields=("tenant", "level", "index"), name="lognode_place_key"),
+                    threada_site.database.constraints.AppendOnly(name="lognode_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Checkpoint",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("size", models.BigIntegerField()),
+                ("root", models.BinaryField()),
+                ("note", models.TextField(help_text="The signed note, as it was published.")),
+                (
+                    "verifier_keys",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=300), help_text="vkeys (C2SP signed-note)."
+                    ),
+                ),
+                ("signed_at", models.DateTimeField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="checkpoint_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="checkpoint_tenant_id_key"),
+                    threada_site.database.constraints.AppendOnly(name="checkpoint_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LogAlarm",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("kind", models.CharField(max_length=16)),
+                (
+                    "signed_size",
+                    models.BigIntegerField(help_text="As the last checkpoint outside of the database says."),
+                ),
+                ("signed_root", models.BinaryField()),
+                ("found_size", models.BigIntegerField(help_text="As the database has it.")),
+                (
+                    "found_root",
+                    models.BinaryField(help_text="At the signed size; absent when the database is shorter.", null=True),
+                ),
+                ("found_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+                ("acknowledged_at", models.DateTimeField(null=True)),
+                ("reason", models.TextField(blank=True)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="logalarm_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="logalarm_tenant_id_key"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("acknowledged_at__isnull", True)),
+                        fields=("tenant",),
+                        name="logalarm_one_open",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CheckpointTarget",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(help_text="The target without any password.", max_length=300, unique=True)),
+                ("published_at", models.DateTimeField(null=True)),
+                ("failing_since", models.DateTimeField(null=True)),
+                ("attempts", models.IntegerField(default=0, help_text="Failed tries since the last success.")),
+                ("failure", models.CharField(blank=True, max_length=32)),
+                ("detail", models.CharField(blank=True, max_length=500)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="RemovedReceipt",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("batch_id", models.UUIDField()),
+                ("body_sha256", models.CharField(max_length=64)),
+                ("removed_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "batch_id", "id"], name="removedreceipt_batch_idx")],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="removedreceipt_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="removedreceipt_tenant_id_key"),
+                    threada_site.database.constraints.AppendOnly(name="removedreceipt_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SummaryCount",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("day", models.DateField()),
+                ("workflow", models.CharField(blank=True, max_length=63)),
+                ("channel", models.CharField(blank=True, max_length=63)),
+                ("integration", models.CharField(blank=True, max_length=63)),
+                ("policy_version_id", models.UUIDField(null=True)),
+                ("measure", models.CharField(max_length=24)),
+                ("label", models.CharField(blank=True, max_length=64)),
+                ("count", models.BigIntegerField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="summarycount_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="summarycount_tenant_id_key"),
+                    models.UniqueConstraint(
+                        fields=(
+                            "tenant",
+                            "day",
+                            "measure",
+                            "label",
+                            "workflow",
+                            "channel",
+                            "integration",
+                            "policy_version_id",
+                        ),
+                        name="summarycount_once",
+                        nulls_distinct=False,
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SummaryRollup",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("day", models.DateField()),
+                ("dimension", models.CharField(blank=True, max_length=16)),
+                ("key", models.CharField(blank=True, max_length=63)),
+                ("measure", models.CharField(max_length=24)),
+                ("label", models.CharField(blank=True, max_length=64)),
+                ("count", models.BigIntegerField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="summaryrollup_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="summaryrollup_tenant_id_key"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "dimension", "day", "key", "measure", "label"), name="summaryrollup_once"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SummaryPosition",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("counted", models.BigIntegerField(default=0, help_text="Leaves counted: the index of the next one.")),
+                ("latest_at", models.DateTimeField(help_text="When the last counted receipt was written.", null=True)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="summaryposition_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="summaryposition_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant",), name="summaryposition_one_per_tenant"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Receipt",
             fields=[
                 (
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
                     ),
                 ),
                 ("kind", models.CharField(max_length=64)),
@@ -42,6 +618,45 @@ class Migration(migrations.Migration):
                 ("body", models.BinaryField()),
                 ("body_sha256", models.CharField(max_length=64)),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("workflow", ""), _negated=True),
+                        fields=["tenant", "workflow", "id"],
+                        name="receipt_workflow_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("channel", ""), _negated=True),
+                        fields=["tenant", "channel", "id"],
+                        name="receipt_channel_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", ""), _negated=True),
+                        fields=["tenant", "status", "id"],
+                        name="receipt_status_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("integration", ""), _negated=True),
+                        fields=["tenant", "integration", "id"],
+                        name="receipt_integration_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("work_item_id__isnull", False)),
+                        fields=["tenant", "work_item_id", "id"],
+                        name="receipt_work_item_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("policy_version_id__isnull", False)),
+                        fields=["tenant", "policy_version_id", "id"],
+                        name="receipt_policy_version_idx",
+                    ),
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="receipt_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="receipt_tenant_id_key"),
+                    threada_site.database.constraints.AppendOnly(name="receipt_append_only"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="SealQueueEntry",
@@ -52,7 +667,23 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="sealqueueentry_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="sealqueueentry_tenant_id_key"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="TelemetryExport",
@@ -63,121 +694,95 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
                 ("requested_by", models.UUIDField()),
                 ("filters", models.JSONField(default=dict)),
                 ("from_id", models.UUIDField(help_text="The first receipt id of the window.")),
                 ("before_id", models.UUIDField(help_text="The first receipt id after the window.")),
-                ("format", models.CharField(default="ndjson", max_length=16)),
+                ("format", models.CharField(default="ndjson", max_length=32)),
+                ("compression", models.CharField(default="none", max_length=8)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("requested", "requested"),
+                            ("running", "running"),
+                            ("ready", "ready"),
+                            ("failed", "failed"),
+                            ("expired", "expired"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        db_default="requested",
+                        default=telemetry.lifecycle.ExportStatus["REQUESTED"],
+                        max_length=16,
+                    ),
+                ),
+                ("attempt", models.PositiveIntegerField(db_default=0, default=0)),
+                (
+                    "lease_until",
+                    models.DateTimeField(help_text="Until when the worker that makes it is believed alive.", null=True),
+                ),
+                ("rows_expected", models.BigIntegerField(help_text="The planner's estimate.", null=True)),
+                ("rows", models.BigIntegerField(db_default=0, default=0)),
+                (
+                    "size",
+                    models.BigIntegerField(db_default=0, default=0, help_text="Bytes of the file, so far or in all."),
+                ),
+                ("sha256", models.CharField(blank=True, db_default="", max_length=64)),
+                ("failure", models.CharField(blank=True, db_default="", help_text="A reason code.", max_length=64)),
+                ("failure_detail", models.CharField(blank=True, db_default="", max_length=300)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ready_at", models.DateTimeField(null=True)),
+                ("expires_at", models.DateTimeField(null=True)),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                [
+                                    telemetry.lifecycle.ExportStatus["REQUESTED"],
+                                    telemetry.lifecycle.ExportStatus["RUNNING"],
+                                ],
+                            )
+                        ),
+                        fields=["status", "lease_until"],
+                        name="telemetryexport_open_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", telemetry.lifecycle.ExportStatus["READY"])),
+                        fields=["expires_at"],
+                        name="telemetryexport_expiring_idx",
+                    ),
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="telemetryexport_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="telemetryexport_tenant_id_key"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", telemetry.lifecycle.ExportStatus["READY"]), _negated=True),
+                            models.Q(
+                                ("expires_at__isnull", False),
+                                ("ready_at__isnull", False),
+                                models.Q(("sha256", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="telemetryexport_ready_is_whole",
+                    ),
+                ],
+            },
         ),
-        migrations.AddField(
-            model_name="receipt",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="sealqueueentry",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="telemetryexport",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="receipt",
-            index=models.Index(
-                condition=models.Q(("workflow", ""), _negated=True),
-                fields=["tenant", "workflow", "id"],
-                name="receipt_workflow_idx",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="receipt",
-            index=models.Index(
-                condition=models.Q(("channel", ""), _negated=True),
-                fields=["tenant", "channel", "id"],
-                name="receipt_channel_idx",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="receipt",
-            index=models.Index(
-                condition=models.Q(("status", ""), _negated=True),
-                fields=["tenant", "status", "id"],
-                name="receipt_status_idx",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="receipt",
-            index=models.Index(
-                condition=models.Q(("integration", ""), _negated=True),
-                fields=["tenant", "integration", "id"],
-                name="receipt_integration_idx",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="receipt",
-            index=models.Index(
-                condition=models.Q(("work_item_id__isnull", False)),
-                fields=["tenant", "work_item_id", "id"],
-                name="receipt_work_item_idx",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="receipt",
-            index=models.Index(
-                condition=models.Q(("policy_version_id__isnull", False)),
-                fields=["tenant", "policy_version_id", "id"],
-                name="receipt_policy_version_idx",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="receipt",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="receipt_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="receipt",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="receipt_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="receipt",
-            constraint=threada_site.database.constraints.AppendOnly(name="receipt_append_only"),
-        ),
-        migrations.AddConstraint(
-            model_name="sealqueueentry",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="sealqueueentry_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="sealqueueentry",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="sealqueueentry_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="telemetryexport",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="telemetryexport_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="telemetryexport",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="telemetryexport_tenant_id_key"),
-        ),
+        migrations.RunSQL((SQL / "summary_rollup.sql").read_text(), "DROP FUNCTION threada_roll_up_counts() CASCADE;"),
     ]

@@ -34,16 +34,3 @@ CREATE TRIGGER roll_up_changed AFTER UPDATE ON telemetry_summarycount
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION threada_roll_up_counts();
 CREATE TRIGGER roll_up_removed AFTER DELETE ON telemetry_summarycount
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION threada_roll_up_counts();
-
--- The triggers hold writers off until this commits, so what was counted before is summed exactly once.
-INSERT INTO telemetry_summaryrollup (id, tenant_id, dimension, key, day, measure, label, count)
-SELECT gen_random_uuid(), held.tenant_id, rolled.dimension, rolled.key, held.day, held.measure, held.label,
-       sum(held.count)::bigint
-  FROM telemetry_summarycount AS held
- CROSS JOIN LATERAL (VALUES
-       ('', ''),
-       ('workflow', held.workflow),
-       ('channel', held.channel),
-       ('integration', held.integration),
-       ('policy_version', coalesce(held.policy_version_id::text, ''))) AS rolled (dimension, key)
- GROUP BY 2, 3, 4, 5, 6, 7;

@@ -7,12 +7,10 @@ import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-import integrations
 from integrations.models import OPEN_EXECUTION_STATUSES, Attempt, Execution, ExecutionSlot
 from telemetry.tasks import months
 from tests.by_month import (
@@ -41,7 +39,6 @@ from workitems.models import DecisionStep, WorkItem
 TABLES = ("integrations_execution", "integrations_attempt")
 ROWS = 20_000
 NOW = datetime.now(UTC)
-SLOTS = Path(integrations.__file__).with_name("sql") / "slots.sql"
 
 
 def copied(execution: Execution, **values: object) -> Execution:
@@ -204,19 +201,6 @@ class TestOnce:
             ):
                 Execution.objects.filter(id=made.id).update(status=status)
                 assert slots() == held, status
-
-    def test_executions_that_were_there_before_get_their_slots(self, execution: Execution, tenant: Tenant) -> None:
-        with unit_of_work(tenant.id):
-            copied(execution)
-            copied(execution, status="succeeded")
-            copied(execution, status="succeeded", undoes_id=execution.id)
-            check_constraints_now()
-        with owner_role(), connection.cursor() as cursor:
-            before = list(ExecutionSlot.objects.order_by("id").values_list("id", "execution_id"))
-            ExecutionSlot.objects.all().delete()
-            cursor.execute(SLOTS.read_text())
-            assert list(ExecutionSlot.objects.order_by("id").values_list("id", "execution_id")) == before
-        assert len(before) == 2
 
     def test_numbers_of_attempts_differ(self, execution: Execution, tenant: Tenant) -> None:
         with unit_of_work(tenant.id):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
@@ -30,7 +29,6 @@ from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.telemetry.sealed import SealingSetup
 from tests.workitems.office import Office, open_office
-from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.tenancy.models import Tenant
@@ -310,15 +308,6 @@ def test_the_sums_follow_every_count(tenant: Tenant, other_tenant: Tenant) -> No
     assert {cell: count for cell, count in after.items() if count} == sums(tenant)
     assert min(after.values()) == 0
     assert kept_sums(other_tenant) == sums(other_tenant)
-
-
-def test_what_was_counted_before_is_summed_by_the_migration(tenant: Tenant) -> None:
-    combined(tenant, seed=3)
-    fill = (Path(settings.BASE_DIR) / "telemetry/sql/summary_rollup.sql").read_text().rpartition("INSERT INTO")
-    with platform_role(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM telemetry_summaryrollup")
-        cursor.execute(fill[1] + fill[2])
-    assert kept_sums(tenant) == sums(tenant)
 
 
 @pytest.mark.parametrize("group_by", [None, "day", "workflow", "channel", "policy_version", "integration"])

@@ -25,9 +25,7 @@ class _SchemaConstraint(models.BaseConstraint):
 
     def constraint_sql(self, model: Any, schema_editor: Any) -> Any:
         """Emit the SQL after CREATE TABLE, which cannot contain it."""
-        statement = self.create_sql(model, schema_editor)
-        if statement is not None:
-            schema_editor.deferred_sql.append(statement)
+        schema_editor.deferred_sql.append(self.create_sql(model, schema_editor))
 
     def _identity(self) -> tuple[Any, ...]:
         return (self.name,)
@@ -140,8 +138,11 @@ class TenantForeignKey(_SchemaConstraint):
         super().__init__(name=name)
 
     def create_sql(self, model: Any, schema_editor: Any) -> Any:
-        """Emit the SQL at the end of the migration, because the target's `(tenant_id, id)` may be created later in the
-        same one."""
+        """Defer the key to the end of the migration: the target's `(tenant_id, id)` may be created later in it.
+
+        Return an empty statement: Django skips it when it adds a constraint to a table, and executes it among the
+        deferred ones when it creates a table whose columns have defaults.
+        """
         quote = schema_editor.quote_name
         field = model._meta.get_field(self.field)
         target = field.related_model._meta.db_table  # type: ignore[union-attr]
@@ -152,6 +153,7 @@ class TenantForeignKey(_SchemaConstraint):
                 f"REFERENCES {quote(target)} (tenant_id, id) DEFERRABLE INITIALLY DEFERRED"
             )
         )
+        return ""
 
     def remove_sql(self, model: Any, schema_editor: Any) -> Any:
         quote = schema_editor.quote_name

@@ -1,11 +1,17 @@
+from datetime import UTC, datetime
+
 import django.contrib.postgres.fields
+import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.comparison
 from django.conf import settings
 from django.db import migrations, models
 
 import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
+import threada_site.kernel.json.canonical
+import threada_site.tenancy.models
 
 
 class Migration(migrations.Migration):
@@ -15,12 +21,11 @@ class Migration(migrations.Migration):
         ("integrations", "0001_initial"),
         ("policies", "0001_initial"),
         ("tenancy", "0001_initial"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="WorkItem",
+            name="SavedView",
             fields=[
                 (
                     "id",
@@ -28,77 +33,239 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("workflow", models.CharField(max_length=63)),
-                ("channel", models.CharField(blank=True, max_length=63)),
-                ("status", models.CharField(max_length=20)),
-                ("payload", models.JSONField()),
-                ("payload_sha256", models.CharField(max_length=64)),
                 (
-                    "payload_salt",
-                    models.BinaryField(help_text="Salt of the commitment that receipts carry.", max_length=16),
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
                 ),
-                ("confidence", models.FloatField(default=1.0)),
                 (
-                    "risk_flags",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), default=list),
+                    "membership",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="tenancy.membership",
+                    ),
                 ),
-                ("data_class", models.CharField(blank=True, max_length=63)),
-                ("external_ref", models.CharField(blank=True, max_length=255)),
-                ("policy_version_id", models.UUIDField(help_text="The version that decided last.", null=True)),
+                ("name", models.CharField(max_length=60)),
+                ("filters", models.JSONField(default=dict, help_text="What the desk's address is asked with.")),
+                ("saved_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="savedview_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="savedview_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="membership", name="savedview_membership_fk"
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "membership", "name"), name="savedview_name_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="NotificationPreference",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "membership",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="tenancy.membership",
+                    ),
+                ),
+                (
+                    "mail_address",
+                    models.EmailField(blank=True, help_text="In place of the account's address.", max_length=254),
+                ),
+                (
+                    "mail_events",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), default=list),
+                ),
+                ("chat_service", models.CharField(blank=True, max_length=32)),
+                ("chat_address", models.BinaryField(null=True)),
+                (
+                    "chat_events",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), default=list),
+                ),
                 ("version", models.PositiveIntegerField(default=1)),
-                (
-                    "ended_reason",
-                    models.TextField(blank=True, help_text="What who cancelled or resolved it gave as reason."),
-                ),
-                ("correlation_id", models.CharField(max_length=128)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 ("updated_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="notificationpreference_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="notificationpreference_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="membership", name="notificationpreference_membership_fk"
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "membership"), name="notificationpreference_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("chat_address__isnull", True), ("chat_service", "")),
+                            models.Q(models.Q(("chat_service", ""), _negated=True), ("chat_address__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="notificationpreference_chat_is_whole",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LegalHold",
+            fields=[
                 (
-                    "assignee",
-                    models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (
-                    "edited_by",
+                    "tenant",
                     models.ForeignKey(
                         db_index=False,
-                        null=True,
+                        editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        to="tenancy.tenant",
                     ),
                 ),
-                (
-                    "ended_by",
-                    models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
+                ("work_item_id", models.UUIDField(null=True)),
+                ("workflow", models.CharField(blank=True, max_length=63)),
+                ("channel", models.CharField(blank=True, max_length=63)),
                 (
                     "requester",
                     models.ForeignKey(
                         db_index=False,
+                        null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
+                ("created_after", models.DateTimeField(null=True)),
+                ("created_before", models.DateTimeField(null=True)),
+                ("reason", models.TextField()),
                 (
-                    "submitted_by",
+                    "reason_salt",
+                    models.BinaryField(
+                        default=threada_site.kernel.json.canonical.new_salt,
+                        help_text="Of the commitments in receipts.",
+                        max_length=16,
+                    ),
+                ),
+                ("set_by", models.UUIDField(null=True)),
+                ("set_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("lifted_by", models.UUIDField(null=True)),
+                ("lifted_at", models.DateTimeField(null=True)),
+                ("lifted_reason", models.TextField(blank=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("lifted_at__isnull", True)), fields=["tenant"], name="legalhold_live_idx"
+                    )
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="legalhold_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="legalhold_tenant_id_key"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("work_item_id__isnull", False),
+                            models.Q(("channel", ""), ("workflow", ""), _negated=True),
+                            ("requester__isnull", False),
+                            ("created_after__isnull", False),
+                            ("created_before__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="legalhold_holds_something",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="RetentionRun",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
                     models.ForeignKey(
                         db_index=False,
+                        editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("status", models.CharField(default="planned", max_length=10)),
+                ("as_of", models.DateTimeField()),
+                (
+                    "rules",
+                    models.JSONField(help_text="The versions that were in force, and how many cases each concerns."),
+                ),
+                ("planned_contents", models.PositiveIntegerField()),
+                ("planned_cases", models.PositiveIntegerField()),
+                ("planned_by", models.UUIDField(null=True)),
+                ("contents_removed", models.PositiveIntegerField(default=0)),
+                ("cases_removed", models.PositiveIntegerField(default=0)),
+                ("receipts_removed", models.PositiveIntegerField(default=0)),
+                ("batches", models.PositiveIntegerField(default=0)),
+                ("archived", models.BooleanField(default=False)),
+                ("failure", models.TextField(blank=True)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="retentionrun_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="retentionrun_tenant_id_key"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ["planned", "running"])),
+                        fields=("tenant",),
+                        name="retentionrun_one_open",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["planned", "running", "finished", "superseded"])),
+                        name="retentionrun_status_known",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="WorkItem",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (
@@ -121,7 +288,133 @@ class Migration(migrations.Migration):
                         to="policies.workflowversion",
                     ),
                 ),
+                ("workflow", models.CharField(max_length=63)),
+                ("channel", models.CharField(blank=True, max_length=63)),
+                ("status", models.CharField(max_length=20)),
+                ("payload", models.JSONField()),
+                ("payload_sha256", models.CharField(max_length=64)),
+                (
+                    "payload_salt",
+                    models.BinaryField(help_text="Salt of the commitment that receipts carry.", max_length=16),
+                ),
+                ("confidence", models.FloatField(default=1.0)),
+                (
+                    "risk_flags",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), default=list),
+                ),
+                ("data_class", models.CharField(blank=True, max_length=63)),
+                ("external_ref", models.CharField(blank=True, max_length=255)),
+                (
+                    "subject",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.datasubject",
+                    ),
+                ),
+                (
+                    "requester",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "submitted_by",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "assignee",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "edited_by",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("policy_version_id", models.UUIDField(help_text="The version that decided last.", null=True)),
+                ("version", models.PositiveIntegerField(default=1)),
+                (
+                    "ended_by",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "ended_reason",
+                    models.TextField(blank=True, help_text="What who cancelled or resolved it gave as reason."),
+                ),
+                (
+                    "nobody_can_decide",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="It waits at a step that the people there are cannot complete.",
+                    ),
+                ),
+                ("correlation_id", models.CharField(max_length=128)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                (
+                    "contents_removed_at",
+                    models.DateTimeField(editable=False, help_text="When retention emptied it.", null=True),
+                ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "workflow", "id"], name="workitem_workflow_idx"),
+                    models.Index(fields=["tenant", "channel", "id"], name="workitem_channel_idx"),
+                    models.Index(fields=["tenant", "status", "id"], name="workitem_status_idx"),
+                    models.Index(
+                        condition=models.Q(("policy_version_id__isnull", False)),
+                        fields=["tenant", "policy_version_id", "id"],
+                        name="workitem_policy_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("nobody_can_decide", True)),
+                        fields=["tenant", "id"],
+                        name="workitem_nobody_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("subject__isnull", False)),
+                        fields=["tenant", "subject", "id"],
+                        name="workitem_subject_idx",
+                    ),
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="workitem_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="workitem_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="workflow_version", name="workitem_workflow_version_fk"
+                    ),
+                    threada_site.database.constraints.TenantForeignKey(field="subject", name="workitem_subject_fk"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Evidence",
@@ -132,9 +425,6 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("position", models.PositiveIntegerField()),
-                ("kind", models.CharField(max_length=20)),
-                ("content", models.JSONField()),
                 (
                     "tenant",
                     models.ForeignKey(
@@ -155,9 +445,23 @@ class Migration(migrations.Migration):
                         to="workitems.workitem",
                     ),
                 ),
+                ("position", models.PositiveIntegerField()),
+                ("kind", models.CharField(max_length=20)),
+                ("content", models.JSONField()),
             ],
             options={
                 "verbose_name_plural": "evidence",
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="evidence_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="evidence_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="work_item", name="evidence_work_item_fk"),
+                    models.UniqueConstraint(fields=("tenant", "work_item", "position"), name="evidence_position_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["citation", "retrieval_trace", "fallback"])),
+                        name="evidence_kind_known",
+                    ),
+                    threada_site.database.constraints.AppendOnly(emptied=("content",), name="evidence_append_only"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -167,60 +471,6 @@ class Migration(migrations.Migration):
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("envelope_sha256", models.CharField(max_length=64)),
-                ("payload_sha256", models.CharField(help_text="The payload it was opened for.", max_length=64)),
-                ("kind", models.CharField(max_length=8)),
-                ("status", models.CharField(default="pending", max_length=16)),
-                ("workflow", models.CharField(max_length=63)),
-                ("question", models.TextField(blank=True)),
-                ("rule", models.JSONField()),
-                ("reason_codes", models.JSONField(default=list)),
-                ("policy_decision_id", models.UUIDField(null=True)),
-                (
-                    "policy_version_ids",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list),
-                ),
-                (
-                    "excluded_ids",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list),
-                ),
-                ("respond_by", models.DateTimeField(null=True)),
-                ("expires_at", models.DateTimeField(null=True)),
-                ("escalated_at", models.DateTimeField(null=True)),
-                ("claimed_until", models.DateTimeField(null=True)),
-                ("opened_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                ("closed_at", models.DateTimeField(null=True)),
-                (
-                    "claimed_by",
-                    models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "envelope",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="integrations.envelope",
-                    ),
-                ),
-                (
-                    "execution",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="integrations.execution",
                     ),
                 ),
                 (
@@ -243,32 +493,199 @@ class Migration(migrations.Migration):
                         to="workitems.workitem",
                     ),
                 ),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="integrations.execution",
+                    ),
+                ),
+                (
+                    "envelope",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="integrations.envelope",
+                    ),
+                ),
+                ("envelope_sha256", models.CharField(max_length=64)),
+                ("payload_sha256", models.CharField(help_text="The payload it was opened for.", max_length=64)),
+                ("kind", models.CharField(max_length=8)),
+                ("status", models.CharField(default="pending", max_length=16)),
+                ("workflow", models.CharField(max_length=63)),
+                ("question", models.TextField(blank=True)),
+                ("rule", models.JSONField()),
+                (
+                    "batch_key",
+                    models.CharField(
+                        blank=True,
+                        help_text="Steps that share it may be decided together; none: this one stands alone.",
+                        max_length=64,
+                    ),
+                ),
+                (
+                    "is_flagged",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Whether its item carries risk flags, which never change.",
+                    ),
+                ),
+                ("reason_codes", models.JSONField(default=list)),
+                ("policy_decision_id", models.UUIDField(null=True)),
+                (
+                    "policy_version_ids",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list),
+                ),
+                (
+                    "excluded_ids",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list),
+                ),
+                ("respond_by", models.DateTimeField(null=True)),
+                ("expires_at", models.DateTimeField(null=True)),
+                ("remind_at", models.DateTimeField(null=True)),
+                ("escalate_at", models.DateTimeField(null=True)),
+                ("escalated_at", models.DateTimeField(null=True)),
+                (
+                    "escalated_to",
+                    models.JSONField(default=list, help_text="Leaves whose people may stand in for any other leaf."),
+                ),
+                (
+                    "extended_at",
+                    models.DateTimeField(help_text="When its deadline passed once and was set again.", null=True),
+                ),
+                ("sweep_after", models.DateTimeField(null=True)),
+                ("sweep_failures", models.PositiveSmallIntegerField(db_default=0, default=0)),
+                (
+                    "next_due_at",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Case(
+                            models.When(
+                                escalate_at__isnull=True,
+                                expires_at__isnull=True,
+                                remind_at__isnull=True,
+                                then=models.Value(None, output_field=models.DateTimeField()),
+                            ),
+                            default=django.db.models.functions.comparison.Greatest(
+                                django.db.models.functions.comparison.Least("remind_at", "escalate_at", "expires_at"),
+                                "sweep_after",
+                            ),
+                        ),
+                        output_field=models.DateTimeField(null=True),
+                    ),
+                ),
+                (
+                    "weigh_due",
+                    models.BooleanField(
+                        db_default=True,
+                        default=True,
+                        help_text="Whether it must be checked that somebody can still complete it.",
+                    ),
+                ),
+                (
+                    "urgent_at",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.functions.comparison.Coalesce(
+                            django.db.models.functions.comparison.Least("respond_by", "expires_at"),
+                            models.Value(datetime(9999, 12, 31, 0, 0, tzinfo=UTC)),
+                        ),
+                        output_field=models.DateTimeField(),
+                    ),
+                ),
+                (
+                    "assignee",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "claimed_by",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("claimed_until", models.DateTimeField(null=True)),
+                ("opened_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("closed_at", models.DateTimeField(null=True)),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "work_item", "id"], name="decisionstep_item_idx"),
+                    models.Index(fields=["tenant", "status", "id"], name="decisionstep_status_idx"),
+                    models.Index(
+                        condition=models.Q(("next_due_at__isnull", False), ("status", "pending")),
+                        fields=["tenant", "next_due_at"],
+                        name="decisionstep_next_due_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "pending")),
+                        fields=["tenant", "urgent_at", "id"],
+                        name="decisionstep_urgent_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("is_flagged", True), ("status", "pending")),
+                        fields=["tenant", "urgent_at", "id"],
+                        name="decisionstep_flagged_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status__in", ["approved", "rejected"])),
+                        fields=["tenant", "batch_key", "id"],
+                        name="decisionstep_alike_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("claimed_by__isnull", False), ("status", "pending")),
+                        fields=["tenant", "claimed_by"],
+                        name="decisionstep_claimed_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "pending"), ("weigh_due", True)),
+                        fields=["tenant", "id"],
+                        name="decisionstep_weigh_idx",
+                    ),
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="decisionstep_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="decisionstep_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="work_item", name="decisionstep_work_item_fk"
+                    ),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="execution", name="decisionstep_execution_fk"
+                    ),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="envelope", name="decisionstep_envelope_fk"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "pending")),
+                        fields=("tenant", "work_item"),
+                        name="decisionstep_one_pending_per_item",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
-            name="Vote",
+            name="StepReading",
             fields=[
                 (
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("voter_kind", models.CharField(max_length=8)),
-                ("decision", models.CharField(max_length=8)),
-                ("reason_code", models.CharField(blank=True, max_length=64)),
-                ("comment", models.TextField(blank=True)),
-                ("envelope_sha256", models.CharField(max_length=64)),
-                ("counted", models.BooleanField()),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                (
-                    "step",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="votes",
-                        to="workitems.decisionstep",
                     ),
                 ),
                 (
@@ -282,6 +699,216 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "step",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="workitems.decisionstep",
+                    ),
+                ),
+                (
+                    "reader",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("first_shown_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="stepreading_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="stepreading_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="step", name="stepreading_step_fk"),
+                    models.UniqueConstraint(fields=("tenant", "step", "reader"), name="stepreading_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Notice",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "step",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="notices",
+                        to="workitems.decisionstep",
+                    ),
+                ),
+                ("kind", models.CharField(max_length=16)),
+                (
+                    "occurrence",
+                    models.CharField(blank=True, help_text="Which one of its kind: none happens twice.", max_length=64),
+                ),
+                (
+                    "recipient_ids",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.UUIDField(),
+                        help_text="Whom it concerns; null: everybody the step waits for.",
+                        null=True,
+                    ),
+                ),
+                ("facts", models.JSONField(default=dict)),
+                ("correlation_id", models.CharField(max_length=128)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("addressed_at", models.DateTimeField(help_text="When its messages were made.", null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("addressed_at__isnull", True)),
+                        fields=["created_at"],
+                        name="notice_unaddressed_idx",
+                    )
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="notice_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="notice_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="step", name="notice_step_fk"),
+                    models.UniqueConstraint(fields=("tenant", "step", "kind", "occurrence"), name="notice_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["assigned", "reminder", "escalated", "decided"])),
+                        name="notice_kind_known",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="NoticeMessage",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "notice",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="messages",
+                        to="workitems.notice",
+                    ),
+                ),
+                (
+                    "recipient",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("channel", models.CharField(max_length=8)),
+                ("status", models.CharField(default="due", max_length=8)),
+                ("reason", models.CharField(blank=True, help_text="A reason code: why it is not sent.", max_length=64)),
+                ("detail", models.CharField(blank=True, max_length=500)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("due_at", models.DateTimeField(null=True)),
+                ("fence", models.BigIntegerField(default=0)),
+                ("handed_over_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("settled_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "verbose_name": "message",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="noticemessage_due_idx"
+                    ),
+                    models.Index(
+                        condition=models.Q(("status__in", ["failed", "unknown"])),
+                        fields=["settled_at"],
+                        name="noticemessage_failed_idx",
+                    ),
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="noticemessage_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="noticemessage_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="notice", name="noticemessage_notice_fk"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "notice", "recipient", "channel"), name="noticemessage_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("channel__in", ["mail", "chat"])), name="noticemessage_channel_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("due_at__isnull", False), ("status__in", ["due", "sending"])),
+                            models.Q(
+                                models.Q(("status__in", ["due", "sending"]), _negated=True), ("due_at__isnull", True)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="noticemessage_due_while_open",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Vote",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "step",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="votes",
+                        to="workitems.decisionstep",
+                    ),
+                ),
+                (
                     "voter",
                     models.ForeignKey(
                         db_index=False,
@@ -290,6 +917,21 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
+                ("voter_kind", models.CharField(max_length=8)),
+                ("decision", models.CharField(max_length=8)),
+                ("reason_code", models.CharField(blank=True, max_length=64)),
+                ("comment", models.TextField(blank=True)),
+                ("envelope_sha256", models.CharField(max_length=64)),
+                ("counted", models.BooleanField()),
+                (
+                    "stands_for",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.UUIDField(),
+                        default=list,
+                        help_text="Whose delegate the voter was at that moment.",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
             options={
                 "constraints": [
@@ -300,123 +942,268 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(("decision__in", ["approve", "reject"])), name="vote_decision_known"
                     ),
-                    threada_site.database.constraints.AppendOnly(name="vote_append_only"),
+                    models.CheckConstraint(
+                        condition=models.Q(("counted", False), ("voter_kind", "human"), _connector="OR"),
+                        name="vote_counts_for_people_alone",
+                    ),
+                    threada_site.database.constraints.AppendOnly(emptied=("comment",), name="vote_append_only"),
                 ],
             },
         ),
-        migrations.AddIndex(
-            model_name="workitem",
-            index=models.Index(fields=["tenant", "workflow", "id"], name="workitem_workflow_idx"),
+        migrations.CreateModel(
+            name="AwaitedKey",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "step",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="awaited",
+                        to="workitems.decisionstep",
+                    ),
+                ),
+                ("key", models.CharField(max_length=250)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "key", "step"], name="awaitedkey_key_idx")],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="awaitedkey_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="awaitedkey_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="step", name="awaitedkey_step_fk"),
+                    models.UniqueConstraint(fields=("tenant", "step", "key"), name="awaitedkey_once"),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="workitem",
-            index=models.Index(fields=["tenant", "channel", "id"], name="workitem_channel_idx"),
+        migrations.CreateModel(
+            name="Roster",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("weighed_at", models.DateTimeField()),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="roster_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="roster_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant",), name="roster_once"),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="workitem",
-            index=models.Index(fields=["tenant", "status", "id"], name="workitem_status_idx"),
+        migrations.CreateModel(
+            name="Delegation",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "delegator",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "delegate",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("starts_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField(help_text="When it ends, or was ended.")),
+                ("reason", models.CharField(blank=True, max_length=500)),
+                ("created_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("ended_at", models.DateTimeField(help_text="When somebody ended it before its time.", null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "ends_at"], name="delegation_ends_idx"),
+                    models.Index(fields=["tenant", "delegator", "id"], name="delegation_delegator_idx"),
+                ],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="delegation_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="delegation_tenant_id_key"),
+                    models.CheckConstraint(
+                        condition=models.Q(("delegator", models.F("delegate")), _negated=True),
+                        name="delegation_not_to_oneself",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("ends_at__gte", models.F("starts_at"))), name="delegation_ends_after_start"
+                    ),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name="workitem",
-            index=models.Index(
-                condition=models.Q(("policy_version_id__isnull", False)),
-                fields=["tenant", "policy_version_id", "id"],
-                name="workitem_policy_idx",
+        migrations.CreateModel(
+            name="RetentionRule",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "slug",
+                    threada_site.tenancy.models.SlugColumn(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("workflow", models.CharField(blank=True, max_length=63)),
+                ("data_class", models.CharField(blank=True, max_length=63)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="retentionrule_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="retentionrule_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="retentionrule_slug_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="RetentionRuleVersion",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="workitems.retentionrule",
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("spec", models.JSONField()),
+                ("spec_sha256", models.CharField(max_length=64)),
+                (
+                    "revision",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                    ),
+                ),
+                ("created_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="retentionruleversion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="retentionruleversion_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="rule", name="retentionruleversion_rule_fk"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("tenant", "rule", "number"), name="retentionruleversion_number_once"
+                    ),
+                    threada_site.database.constraints.AppendOnly(name="retentionruleversion_append_only"),
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="retentionrule",
+            name="current_version",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="workitems.retentionruleversion",
             ),
         ),
         migrations.AddConstraint(
-            model_name="workitem",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="workitem_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="workitem",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="workitem_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="workitem",
+            model_name="retentionrule",
             constraint=threada_site.database.constraints.TenantForeignKey(
-                field="workflow_version", name="workitem_workflow_version_fk"
+                field="current_version", name="retentionrule_current_version_fk"
             ),
         ),
         migrations.AddConstraint(
-            model_name="evidence",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="evidence_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="evidence",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="evidence_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="evidence",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="work_item", name="evidence_work_item_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="evidence",
+            model_name="retentionrule",
             constraint=models.UniqueConstraint(
-                fields=("tenant", "work_item", "position"), name="evidence_position_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="evidence",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["citation", "retrieval_trace", "fallback"])),
-                name="evidence_kind_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="evidence",
-            constraint=threada_site.database.constraints.AppendOnly(name="evidence_append_only"),
-        ),
-        migrations.AddIndex(
-            model_name="decisionstep",
-            index=models.Index(fields=["tenant", "work_item", "id"], name="decisionstep_item_idx"),
-        ),
-        migrations.AddIndex(
-            model_name="decisionstep",
-            index=models.Index(fields=["tenant", "status", "id"], name="decisionstep_status_idx"),
-        ),
-        migrations.AddIndex(
-            model_name="decisionstep",
-            index=models.Index(
-                condition=models.Q(("expires_at__isnull", False), ("status", "pending")),
-                fields=["expires_at"],
-                name="decisionstep_due_idx",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decisionstep",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="decisionstep_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="decisionstep",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="decisionstep_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="decisionstep",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="work_item", name="decisionstep_work_item_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decisionstep",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="execution", name="decisionstep_execution_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decisionstep",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="envelope", name="decisionstep_envelope_fk"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decisionstep",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "pending")),
-                fields=("tenant", "work_item"),
-                name="decisionstep_one_pending_per_item",
+                condition=models.Q(("current_version__isnull", False)),
+                fields=("tenant", "workflow", "data_class"),
+                name="retentionrule_scope_once",
             ),
         ),
     ]

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import django.db.models.deletion
 from django.db import migrations, models
 
 import threada_site.database.constraints
 import threada_site.kernel.ids
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -22,6 +26,16 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
                 ("principal_id", models.UUIDField()),
                 ("path", models.CharField(max_length=255)),
                 ("key", models.CharField(max_length=255)),
@@ -31,34 +45,18 @@ class Migration(migrations.Migration):
                 ("response", models.BinaryField()),
                 ("expires_at", models.DateTimeField()),
             ],
+            options={
+                "indexes": [models.Index(fields=["expires_at"], name="idempotency_expiry_idx")],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="idempotencyrecord_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="idempotencyrecord_tenant_id_key"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "principal_id", "path", "key"), name="idempotency_key_once"
+                    ),
+                ],
+            },
         ),
-        migrations.AddField(
-            model_name="idempotencyrecord",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="tenancy.tenant",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="idempotencyrecord",
-            index=models.Index(fields=["expires_at"], name="idempotency_expiry_idx"),
-        ),
-        migrations.AddConstraint(
-            model_name="idempotencyrecord",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="idempotencyrecord_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="idempotencyrecord",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="idempotencyrecord_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="idempotencyrecord",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "principal_id", "path", "key"), name="idempotency_key_once"
-            ),
+        migrations.RunSQL(
+            (SQL / "claim_key.sql").read_text(), "DROP FUNCTION threada_claim_key(uuid, uuid, text, text);"
         ),
     ]

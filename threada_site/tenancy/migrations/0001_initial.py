@@ -10,7 +10,7 @@ import threada_site.kernel.clock
 import threada_site.kernel.ids
 import threada_site.tenancy.models
 
-SQL = Path(__file__).resolve().parent.parent / "sql" / "triggers.sql"
+SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -22,7 +22,48 @@ class Migration(migrations.Migration):
 
     operations = [
         # First, since append-only tables of all apps name this function.
-        migrations.RunSQL(SQL.read_text(), "DROP FUNCTION threada_refuse_change();"),
+        migrations.RunSQL((SQL / "append_only.sql").read_text(), "DROP FUNCTION threada_refuse_change();"),
+        migrations.RunSQL(
+            (SQL / "partitions.sql").read_text(),
+            "DROP FUNCTION threada_move_late(text, integer); DROP FUNCTION threada_join_months(text); "
+            "DROP FUNCTION threada_drop_month(text, integer); "
+            "DROP FUNCTION threada_partition_by_month(text, integer, text); "
+            "DROP FUNCTION threada_add_months(text, integer); "
+            "DROP FUNCTION threada_add_partition(text, text, uuid, uuid); "
+            "DROP FUNCTION threada_drop_partition(text, text); DROP FUNCTION threada_is_referred(text); "
+            "DROP FUNCTION threada_take_references(text); DROP FUNCTION threada_lock_around(text); "
+            "DROP FUNCTION threada_count_to(text, integer); DROP FUNCTION threada_copy_rows(text, text); "
+            "DROP FUNCTION threada_enable_rls(text); DROP FUNCTION threada_month_key(text); "
+            "DROP FUNCTION threada_partitions(text); DROP FUNCTION threada_instant(uuid); "
+            "DROP FUNCTION threada_first_id(timestamp);",
+        ),
+        migrations.RunSQL(
+            (SQL / "outbox.sql").read_text(),
+            "DROP TABLE tenancy_job, tenancy_worker, tenancy_relay; DROP FUNCTION tenancy_job_tell();",
+        ),
+        migrations.CreateModel(
+            name="KeptFigures",
+            fields=[
+                ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ("figures", models.JSONField(editable=False)),
+                ("measured_at", models.DateTimeField(editable=False)),
+            ],
+            options={
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="keptfigures_one_row")],
+            },
+        ),
+        migrations.CreateModel(
+            name="Instance",
+            fields=[
+                ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ("salt", models.BinaryField()),
+                ("facts", models.JSONField(default=dict, editable=False)),
+                ("made_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="instance_one_row")],
+            },
+        ),
         migrations.CreateModel(
             name="Tenant",
             fields=[
@@ -103,6 +144,10 @@ class Migration(migrations.Migration):
                 ),
                 ("display_name", models.CharField(blank=True, max_length=200)),
                 ("email", models.EmailField(blank=True, max_length=254)),
+                (
+                    "time_zone",
+                    models.CharField(blank=True, help_text="In which this person reads times.", max_length=64),
+                ),
                 ("is_active", models.BooleanField(default=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 (
@@ -130,6 +175,58 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "principal",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["human", "service", "agent"])), name="user_kind_known"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Membership",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="membership_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="membership_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "user"), name="membership_once"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -139,6 +236,16 @@ class Migration(migrations.Migration):
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
                     ),
                 ),
                 (
@@ -158,20 +265,17 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT, related_name="role", to="auth.group"
                     ),
                 ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
             ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="role_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="role_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="role_slug_once"),
+                ],
+            },
         ),
         migrations.CreateModel(
-            name="Membership",
+            name="PeopleGroup",
             fields=[
                 (
                     "id",
@@ -179,13 +283,46 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 (
-                    "user",
+                    "tenant",
                     models.ForeignKey(
+                        db_index=False,
+                        editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="memberships",
-                        to=settings.AUTH_USER_MODEL,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "slug",
+                    threada_site.tenancy.models.SlugColumn(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+            ],
+            options={
+                "verbose_name": "group",
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="peoplegroup_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="peoplegroup_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="peoplegroup_slug_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="PeopleGroupMember",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (
@@ -198,7 +335,147 @@ class Migration(migrations.Migration):
                         to="tenancy.tenant",
                     ),
                 ),
+                (
+                    "group",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="tenancy.peoplegroup",
+                    ),
+                ),
+                (
+                    "membership",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="group_memberships",
+                        to="tenancy.membership",
+                    ),
+                ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "membership"], name="peoplegroupmember_of")],
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="peoplegroupmember_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="peoplegroupmember_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="group", name="peoplegroupmember_group_fk"
+                    ),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="membership", name="peoplegroupmember_membership_fk"
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "group", "membership"), name="peoplegroupmember_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="FourEyesRule",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "slug",
+                    threada_site.tenancy.models.SlugColumn(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("is_required", models.BooleanField(default=False)),
+                ("changed_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("end_asked_by", models.UUIDField(null=True)),
+                ("end_asked_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "verbose_name": "rule of two people",
+                "verbose_name_plural": "rules of two people",
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="foureyesrule_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="foureyesrule_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "slug"), name="foureyesrule_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("end_asked_at__isnull", True), ("end_asked_by__isnull", True)),
+                            models.Q(
+                                ("end_asked_at__isnull", False), ("end_asked_by__isnull", False), ("is_required", True)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="foureyesrule_asked_by_somebody",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="DataSubject",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                ("lookup", models.BinaryField(max_length=32, null=True)),
+                ("reference", models.BinaryField(help_text="Sealed under the key itself.", null=True)),
+                ("sealed_key", models.BinaryField(help_text="Wrapped under the instance's people_key.", null=True)),
+                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("erased_at", models.DateTimeField(editable=False, null=True)),
+            ],
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="datasubject_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="datasubject_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "lookup"), name="datasubject_lookup_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("erased_at__isnull", True),
+                                ("lookup__isnull", False),
+                                ("reference__isnull", False),
+                                ("sealed_key__isnull", False),
+                            ),
+                            models.Q(
+                                ("erased_at__isnull", False),
+                                ("lookup__isnull", True),
+                                ("reference__isnull", True),
+                                ("sealed_key__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="datasubject_erased_wholly",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Credential",
@@ -207,6 +484,24 @@ class Migration(migrations.Migration):
                     "id",
                     models.UUIDField(
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="credentials",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
                 ("token_sha256", models.BinaryField(max_length=32, unique=True)),
@@ -222,62 +517,12 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
                 ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
-                (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="credentials",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name="user",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["human", "service", "agent"])), name="user_kind_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="role",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="role_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="role",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="role_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="role",
-            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="role_slug_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="membership",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="membership_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="membership_tenant_id_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.UniqueConstraint(fields=("tenant", "user"), name="membership_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="credential",
-            constraint=threada_site.database.constraints.RowLevelSecurity(name="credential_rls"),
-        ),
-        migrations.AddConstraint(
-            model_name="credential",
-            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="credential_tenant_id_key"),
+            options={
+                "constraints": [
+                    threada_site.database.constraints.RowLevelSecurity(name="credential_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="credential_tenant_id_key"),
+                ],
+            },
         ),
     ]

@@ -6,12 +6,11 @@ SQL = Path(__file__).resolve().parent.parent / "sql" / "functions.sql"
 
 
 class Migration(migrations.Migration):
+    """Functions that read guardian's tables, which refer to the user model of this app's first migration."""
+
     dependencies = [
         ("tenancy", "0001_initial"),
-        (
-            "guardian",
-            "0003_remove_groupobjectpermission_guardian_gr_content_ae6aec_idx_and_more",
-        ),
+        ("guardian", "0003_remove_groupobjectpermission_guardian_gr_content_ae6aec_idx_and_more"),
     ]
 
     operations = [

@@ -13,8 +13,9 @@ BEGIN
 END
 $$;
 
--- Rights of a principal in a tenant, one row a grant: (role or NULL, model, object id, codename). Grants to the principal
--- itself name objects of all its tenants; those of other tenants are left out.
+-- Rights of a principal in a tenant, one row per grant: (role or NULL, model, object id, codename). Grants to the principal
+-- itself name objects of all its tenants; those of other tenants are left out. One row for each group of people that it
+-- belongs to in the tenant: (NULL, 'people_group', slug of the group, NULL).
 CREATE OR REPLACE FUNCTION threada_grants(p_user uuid, p_tenant uuid)
 RETURNS TABLE (role_slug text, model text, object_id text, codename text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -34,6 +35,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
        AND CASE WHEN c.model IN ('workflow', 'integration')
                 THEN threada_belongs(c.app_label || '_' || c.model, g.object_pk, p_tenant)
                 ELSE c.model = 'tenant' AND g.object_pk = p_tenant::text END
+    UNION ALL
+    SELECT NULL, 'people_group', g.slug::text, NULL
+      FROM tenancy_membership m
+      JOIN tenancy_peoplegroupmember i ON i.tenant_id = m.tenant_id AND i.membership_id = m.id
+      JOIN tenancy_peoplegroup g ON g.tenant_id = i.tenant_id AND g.id = i.group_id
+     WHERE m.user_id = p_user AND m.tenant_id = p_tenant
 $$;
 
 -- Looks a credential up by the SHA-256 of its token and, when it is good for the tenant asked for, sets the tenant of

@@ -112,7 +112,6 @@ $$;
 -- Make a plain table one by month of the ids in `key`, with all that it holds as its first partition. Its rows are neither
 -- copied nor read: the check `<table>_before` (key below the first of a month) was validated before, or the table is
 -- empty. Whoever writes meanwhile waits until the end of the transaction. References to the table come back as NOT VALID.
-DROP FUNCTION IF EXISTS threada_partition_by_month(text, integer);
 CREATE OR REPLACE FUNCTION threada_partition_by_month(relation text, ahead integer, key text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -6,9 +6,6 @@ from threada_site.database.partitioning import PartitionByMonth
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [
-        ("telemetry", "0008_instance_log"),
-        ("tenancy", "0010_partitions"),
-    ]
+    dependencies = [("telemetry", "0001_initial")]
 
     operations = [PartitionByMonth("receipt")]
