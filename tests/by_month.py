@@ -20,7 +20,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 
-LONGEST_WAIT_S = 20.0
+MAX_WAIT_S = 20.0
 """The longest that a writer may wait; 0.1 to 0.3 s were seen."""
 
 
