@@ -10,7 +10,7 @@ from threada_site.kernel.lifecycles import Lifecycle
 
 
 class WorkItemStatus(StrEnum):
-    """Where a case stands."""
+    """Status of a case."""
 
     NEW = "new"
     IN_REVIEW = "in_review"
@@ -33,7 +33,7 @@ class StepKind(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Where a decision step stands; a claim is an attribute, not a state."""
+    """Status of a decision step. A claim is an attribute, not a status."""
 
     PENDING = "pending"
     APPROVED = "approved"

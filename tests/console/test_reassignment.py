@@ -177,7 +177,7 @@ def test_out_of_office(demo: Demo, console: Console) -> None:
     end = reverse("admin:workitems_delegation_end", args=[row.public_id])
     answer = console("finance-2").post(end)
     assert "(permission_denied)" in str(next(iter(get_messages(answer.wsgi_request))))
-    assert sent(console("security-1"), end) == "It has ended. What was decided meanwhile stands."
+    assert sent(console("security-1"), end) == "The delegation has ended. Decisions of the delegate remain valid."
     assert "End it now" not in fay.get(address_of).content.decode()
     assert [body["actor"]["principal"] for body in bodies(demo, "delegation.created")] == [
         User.objects.get(username="finance-1").public_id

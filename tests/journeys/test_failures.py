@@ -104,7 +104,7 @@ def test_what_may_not_be_repeated_is_called_once_and_reconciled(demo: Demo, bank
         assert (refused.status_code, refused.json()["reason_code"]) == (409, reason)
 
     said = demo.client.post(
-        f"/executions/{execution}/reconcile", {"outcome": "succeeded", "reason": "It stands on the statement."}
+        f"/executions/{execution}/reconcile", {"outcome": "succeeded", "reason": "It is on the statement."}
     )
     assert (said.status_code, said.json()["status"]) == (200, "succeeded")
     assert demo.item(item)["status"] == "resolved"

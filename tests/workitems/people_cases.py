@@ -50,7 +50,7 @@ def ended_case(office: Office, *, person: str = ALICE) -> tuple[WorkItem, Decisi
 
 
 def found_in_tables(*words: str) -> set[tuple[str, str]]:
-    """(table, word) wherever a word stands in any row of any tenant, in text or in bytes."""
+    """Return (table, word) for each of the words found in any row of any tenant, in text or in bytes."""
     found = set()
     tables = [model._meta.db_table for model in tenant_models()]
     tables += ["tenancy_user", "auditlog_logentry", TABLE]

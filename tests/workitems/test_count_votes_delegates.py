@@ -1,4 +1,4 @@
-"""Delegates in the count: a delegate and whoever they stand for are one hand."""
+"""Delegates in vote counting: a delegate and the delegator count once."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ some_delegations = st.dictionaries(
 def _hands(
     people: frozenset[Approver], stands_for: Mapping[uuid.UUID, set[uuid.UUID]]
 ) -> Iterator[frozenset[Approver]]:
-    """Every set of people in which no human is there twice; each with the roles they stand with."""
+    """Yield every set of approvers without a shared identity, each with the roles of the delegators."""
     known = {someone.id: someone for someone in HUMANS}
     for size in range(len(people) + 1):
         for team in itertools.combinations(sorted(people, key=lambda one: one.id), size):

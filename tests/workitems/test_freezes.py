@@ -1,4 +1,4 @@
-"""Freezes: nothing in scope is sent, what runs is named, time stands still, and two people may be needed to lift one."""
+"""Freezes: nothing in scope is sent, running executions are named, deadlines are extended, and lifting may need a second person."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def a_little_later(rng: random.Random, operation: Callable[[], Any]) -> Callable
 
 
 def approved_bodies(office: Office, item: WorkItem) -> list[str]:
-    """What stands in the envelopes that two people said yes to, each naming that envelope's hash."""
+    """Return the contents of the envelopes that two voters approved, each by the hash of the envelope."""
     found = []
     with unit_of_work(office.tenant.id):
         for step in DecisionStep.objects.filter(work_item=item, status="approved").select_related("envelope"):

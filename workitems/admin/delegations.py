@@ -37,7 +37,7 @@ class InstantInput(forms.DateTimeInput):
 
 
 class OutOfOfficeForm(ConsoleForm):
-    """Who is away, who stands in, from when until when."""
+    """Delegator, delegate and period of a delegation."""
 
     intro = (
         "Who stands in may decide at the places of who is away, counts once with them, and is excluded where they "
@@ -128,7 +128,7 @@ class DelegationAdmin(TenantAdmin):
         if parsed is None:
             raise errors.NotFound
         end_delegation(locked_delegation(parsed, ctx=call.ctx), ctx=call.ctx)
-        return Done("It has ended. What was decided meanwhile stands.")
+        return Done("The delegation has ended. Decisions of the delegate remain valid.")
 
 
 def phase_of(row: Delegation) -> str:

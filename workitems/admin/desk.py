@@ -139,7 +139,7 @@ def next_step(ctx: ActingContext, *, behind: uuid.UUID | None) -> DecisionStep |
 
 
 def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]:
-    """In the order of their most urgent members. A step without a key stands alone."""
+    """Return groups ordered by their most urgent step. A step without a key is its own group."""
     together: dict[str, list[DecisionStep]] = {}
     for step in steps:
         together.setdefault(step.batch_key or step.public_id, []).append(step)

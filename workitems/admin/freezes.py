@@ -1,4 +1,4 @@
-"""The console's pages of freezes: what stands still and why, what it holds, and what was sent already."""
+"""Console pages of freezes: scope, reason, blocked executions, and executions that were sent already."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST = 300
 class FreezeForm(ConsoleForm):
     intro = (
         "From now on nothing of this is sent. What runs already is listed afterwards: it can no longer be recalled. "
-        "Votes are still taken, and deadlines stand still until the freeze is lifted."
+        "Votes are still accepted. Deadlines are extended by the time of the freeze."
     )
     scope = forms.ChoiceField(label="Scope")
     reason = forms.CharField(label="Why", max_length=1000, widget=forms.Textarea({"rows": 2}))

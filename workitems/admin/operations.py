@@ -1,4 +1,4 @@
-"""What goes out, what waits and why: the queue, the integrations, what stands still and what needs somebody."""
+"""Operations page: the queue, the integrations, freezes, and executions that need an operator."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ class ExecuteAction(TenantView):
         response, execution = started_action(item, asked, ctx=request.auth)
         if "HTTP_IDEMPOTENCY_KEY" not in request.META:
             # The key made here is as good as one sent along: with it the call may be repeated.
-            KeyReservation(request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)).remember(
-                response
-            )
+            KeyReservation(
+                request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)
+            ).remember(response)
         return response
 
 

@@ -47,7 +47,7 @@ class Delegations(TenantView):
         "createDelegation",
         "Let somebody stand in for a time",
         tag="Decisions",
-        description="A delegate stands at the places of who is away, and is excluded with them; it does not chain.",
+        description="A delegate is eligible where the delegator is, and excluded with them. Delegations do not chain.",
         body=DELEGATE,
         answers={201: DELEGATION},
         reasons=("delegate_not_eligible", "delegation_overlaps"),

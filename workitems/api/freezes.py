@@ -64,7 +64,7 @@ class Freezes(TenantView):
     @idempotent
     def post(self, request: Any) -> Response:
         """Asked again right before each call. What runs already is listed in `in_flight`: it can no longer be recalled.
-        What comes to its turn stays `started` with `held_by`; votes are still taken; deadlines stand still."""
+        What comes to its turn stays `started` with `held_by`; votes are still taken; deadlines are extended."""
         body = SET_FREEZE.check(request.data)
         try:
             scope = FreezeScope(**body["scope"])

@@ -1,4 +1,4 @@
-"""`/decision-steps/{id}/reassign` and `/escalate`: whose turn it is, and who may decide besides."""
+"""`/decision-steps/{id}/reassign` and `/escalate`: change the assignee, add approvers."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _CITATION: Final[dict[str, Any]] = {
             "type": "object",
             "minProperties": 1,
             "maxProperties": 32,
-            "description": "Where it stands: source, title, url, locator, quote, or whatever names it.",
+            "description": "Where it is found: source, title, url, locator, quote, or whatever names it.",
         },
     ]
 }

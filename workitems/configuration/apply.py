@@ -41,7 +41,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the documents did. `left` is in force and stands in none of them; `removed` stood in none, and is gone."""
+    """Result of applying documents. `left` is in force but in none of them; `removed` was in none of them."""
 
     applied: list[Applied]
     removed: list[Named]
@@ -80,9 +80,9 @@ def apply_documents(
     """Bring everything the documents describe in force, in the order that references need; with `prune`, take out
     whatever else is in force.
 
-    Documents of a pack are applied as if they were in the same folder; a document of the folder with the same id replaces
-    the one of the pack. What an earlier version of a pack brought and this one does not is taken out. Versions made keep `revision`.
-    Receipt `configuration.applied`, where anything changes. Raises one `DocumentInvalid`
+    Documents of a pack are applied as if they were in the same folder; a document of the folder with the same id
+    replaces the one of the pack. Documents that only an earlier version of the pack contained are removed. New versions
+    store `revision`. Write the receipt `configuration.applied` if anything changes. Raise one `DocumentInvalid`
     that names every document's problems as `file:line:column: pointer: reason`, and what cannot be taken out because it
     is in use; the caller's unit of work is rolled back then, so nothing is half done.
     """
@@ -180,7 +180,7 @@ def _rank(document: Placed) -> int:
 
 
 def _override_depths(documents: Iterable[Placed]) -> dict[str, int]:
-    """By policy: over how many others its rules stand. A circle is cut; what is wrong with it is said on publishing."""
+    """Return how many policies each policy overrides, in sequence. Cycles are cut here and reported on publishing."""
     names = {str(_id(document)): _overridden(document) for document in documents if _kind(document) == "Policy"}
     depths: dict[str, int] = {}
 
@@ -215,7 +215,7 @@ def _check_unique(document: Placed, kind: str, seen: dict[tuple[str, str], Place
     earlier = seen.setdefault((kind, str(name)), document)
     if earlier is not document:
         place = f"{earlier.source}:{earlier.place_of('').line}"
-        raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} stands at {place} already.", "repeated")])
+        raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} is defined at {place} already.", "repeated")])
 
 
 def _located(document: Placed, error: ThreadaError) -> list[FieldError]:

@@ -30,9 +30,9 @@ class Exported:
 
 
 def configuration_files(ctx: ActingContext) -> dict[Path, str]:
-    """Everything in force, as the text of files: `policies/payments.yaml`. Secrets stand there by reference alone.
+    """Everything in force, as the text of files: `policies/payments.yaml`. Secrets are contained by reference only.
 
-    What a pack brought and nobody changed since stands in the pack alone.
+    Unchanged documents of a pack are contained in the pack only.
     """
     require_unit_of_work(ctx.tenant_id)
     packed = {(row.kind, row.name): row.document_sha256 for row in selectors.pack_members(ctx)}

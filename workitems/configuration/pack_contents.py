@@ -35,7 +35,7 @@ class Placed(Protocol):
 
 @dataclass(frozen=True)
 class Packed:
-    """A document in the pack `pack`, which stands at `pointer` of `parent`."""
+    """Return a document of the pack `pack`, located at `pointer` of `parent`."""
 
     parent: Document
     pointer: str

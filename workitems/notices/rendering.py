@@ -86,7 +86,7 @@ def mail_of(message: NoticeMessage, letter: Letter, *, address: str) -> EmailMul
         to=[address],
         headers={
             "Message-ID": f"<{message.public_id}@{host}>",
-            "References": f"<{step}@{host}>",  # what is told of one step stands together in a mailbox
+            "References": f"<{step}@{host}>",  # mail programs group the mails about one step
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
         },

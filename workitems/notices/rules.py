@@ -37,7 +37,7 @@ class Channel(StrEnum):
 
 
 class MessageStatus(StrEnum):
-    """Where a message stands. `unknown`: it was handed over, and whether it was taken is not known."""
+    """Status of a message. `unknown`: it was handed over, but the acceptance is not known."""
 
     DUE = "due"
     SENDING = "sending"

@@ -23,7 +23,7 @@ ENDED: Final = sorted(status.value for status in WORK_ITEM.ends)
 
 
 def rules_in_force(tenant_id: uuid.UUID) -> list[Rule]:
-    """The tenant's rules as they stand now, the narrowest first."""
+    """Return the current rules of the tenant, narrowest first."""
     rows = RetentionRule.objects.filter(tenant_id=tenant_id, current_version__isnull=False)
     return narrowest_first(
         rule_from_spec(

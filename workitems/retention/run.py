@@ -96,7 +96,7 @@ def anything_due(*, now: datetime, ctx: ActingContext) -> bool:
 
 
 def open_run(tenant_id: uuid.UUID) -> RetentionRun | None:
-    """The dry run that stands, or the run under way."""
+    """Return the current dry run or the run in progress."""
     return RetentionRun.objects.filter(tenant_id=tenant_id, status__in=["planned", "running"]).first()
 
 
@@ -142,7 +142,7 @@ def due_batch(run: RetentionRun, *, now: datetime, size: int) -> Due | None:
 
 
 def note_failure(detail: str, *, ctx: ActingContext) -> None:
-    """Say on the open run why it stands still; it goes on where it stopped."""
+    """Store on the open run why it stopped. The next run continues from there."""
     require_unit_of_work(ctx.tenant_id)
     open_runs = RetentionRun.objects.filter(tenant_id=ctx.tenant_id, status__in=["planned", "running"])
     open_runs.update(failure=detail)

@@ -1,4 +1,4 @@
-"""Every kind of document, by the order in which they are applied: what is referred to stands before what refers to it.
+"""Every kind of document, by the order in which they are applied: documents come after the documents they refer to.
 
 They are taken out in the opposite order.
 """

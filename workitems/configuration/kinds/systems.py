@@ -1,4 +1,4 @@
-"""`kind: Integration`: secrets stand in it by reference, never by value."""
+"""`kind: Integration`: secrets are contained by reference, never by value."""
 
 from __future__ import annotations
 
