@@ -216,7 +216,7 @@ def test_edits_through_the_api_name_who_made_them(demo: Demo, console: Console) 
     assert (edit.by, edit.through) == ("demo-client", "api")
 
 
-def test_a_policy_is_bound_for_a_time_and_the_rules_in_effect_are_told(demo: Demo, console: Console) -> None:
+def test_a_policy_is_bound_for_a_time_and_the_rules_in_effect_are_shown(demo: Demo, console: Console) -> None:
     browser = console("admin")
     browser.post("/console/policies/policy/new/", {"document": DRAFT.replace("payments", "closed")})
     sent = {"policy": "closed", "scope": "channel/web_main", "starts_at": "2026-12-24", "ends_at": ""}

@@ -125,7 +125,7 @@ def test_what_was_decided_before_by_the_same_rule(demo: Demo, console: Console) 
     assert statements(browser, steps[7]["decision_step_id"]) <= STATEMENTS
 
 
-def test_unseen_characters_are_written_out_and_told(demo: Demo, console: Console) -> None:
+def test_invisible_characters_are_written_out_with_a_warning(demo: Demo, console: Console) -> None:
     payload = {"vendor": "ACME \u202e0001\u202c", "amount_minor": 2_000_000, "invoice": "A\u200b1 \U000e0041"}
     step = ask(demo, payload, evidence={"citations": ["see \u2066this\u2069"]})
     page = page_of(console("finance-1"), step["decision_step_id"])

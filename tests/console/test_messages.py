@@ -46,7 +46,7 @@ def cells(page: str) -> list[list[str]]:
     return [text[:5] for text in texts if text]
 
 
-def test_the_list_says_who_was_told_and_why_not(demo: Demo, busy: Busy, console: Console) -> None:
+def test_the_list_shows_who_was_notified_and_why_not(demo: Demo, busy: Busy, console: Console) -> None:
     page = console("admin").get(LIST).content.decode()
     assert ["assigned", "finance-1", "mail", "errorfailed", "The receiver refused the request"] in cells(page)
     assert ["assigned", "finance-2", "mail", "skipped", "There is no address to write to"] in cells(page)

@@ -153,7 +153,7 @@ def test_an_address_that_is_not_allowed_is_not_called(demo: Demo, bank: Receiver
     assert bank.requests() == []
 
 
-def test_a_connection_that_never_came_about_is_tried_again_for_all(demo: Demo, bank: Receiver) -> None:
+def test_a_failed_connection_is_retried_for_every_action(demo: Demo, bank: Receiver) -> None:
     demo.put_bank(bank.url, idempotent=False)
     bank.stop()
     item = demo.hand_in(SMALL)

@@ -112,7 +112,7 @@ def test_an_approved_execution_goes_on_with_the_trace_that_asked_for_it(
     assert paid["headers"]["traceparent"].split("-")[1] == TRACE
 
 
-def test_without_a_collector_a_trace_is_handed_on_as_it_came(demo: Demo, bank: Receiver) -> None:
+def test_without_a_collector_the_trace_context_is_forwarded_unchanged(demo: Demo, bank: Receiver) -> None:
     for sent, expected in ((SENT, SENT), ("00-nonsense", None), (f"00-{'0' * 32}-{CALLER}-01", None)):
         item = demo.hand_in(SMALL)
         body = {"work_item_id": item, "action_id": "pay", "integration_id": "int_bank"}

@@ -111,7 +111,7 @@ def test_another_rule_or_action_does_not_belong(office: Office) -> None:
     untouched(office, large, other)
 
 
-def test_steps_without_a_key_stand_alone(office: Office) -> None:
+def test_steps_without_a_key_are_not_grouped(office: Office) -> None:
     steps = waiting(office, 2)
     for step in steps:
         office.set_step(step, batch_key="")

@@ -81,7 +81,7 @@ def test_the_alternative_that_can_be_reached_is_waited_for_even_if_another_asks_
     assert count_votes(rule, [vote(ANN), vote(CAT)], [ANN, CAT]).outcome is Outcome.APPROVED
 
 
-def test_nobody_can_decide_is_said_and_never_silence() -> None:
+def test_nobody_can_decide_is_reported() -> None:
     for people in ([], [ANN], [ANN, BOB, DAN]):
         result = count_votes(TWO_OF_FINANCE, [], people)
         assert result.outcome is Outcome.WAITING
@@ -146,7 +146,7 @@ def test_each_kind_of_leaf_asks_for_its_own_thing(leaf: Leaf, eligible: bool) ->
     assert eligibility(ApprovalRule(tree=AnyOf((AllOf((leaf,)),))), someone, ()) is expected
 
 
-def test_exclusion_is_told_apart_from_not_being_asked() -> None:
+def test_excluded_and_not_eligible_are_different_results() -> None:
     assert eligibility(BOTH, ANN, {ANN.id}) is Eligibility.EXCLUDED
     assert eligibility(BOTH, DAN, {DAN.id}) is Eligibility.EXCLUDED
     assert eligibility(BOTH, DAN, ()) is Eligibility.NOT_ELIGIBLE
@@ -165,7 +165,7 @@ def test_a_review_is_decided_by_anybody_with_the_scope_but_the_requester() -> No
     assert count_votes(REVIEW_DEFAULT, [vote(reviewer)], people, excluded=excluded).outcome is Outcome.APPROVED
 
 
-def test_ten_thousand_people_are_no_burden() -> None:
+def test_ten_thousand_approvers_are_counted_within_two_seconds() -> None:
     crowd = [approver(number, "finance" if number % 2 else "legal") for number in range(1, 10_001)]
     rule = ApprovalRule(tree=AllOf((Leaf("role", "finance", 100), Leaf("role", "legal", 100), Leaf("role", "nobody"))))
     started = time.process_time()
@@ -279,7 +279,7 @@ def test_excluded_people_agents_and_services_never_change_the_result(
 
 @settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded)
-def test_whoever_is_counted_is_eligible(rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID]) -> None:
+def test_every_counted_approver_is_eligible(rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID]) -> None:
     result = count_votes(rule, votes, PEOPLE, excluded=excluded)
     for someone in PEOPLE:
         if someone.id in result.counted or someone.id in result.rejected_by:

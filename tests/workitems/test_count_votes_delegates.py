@@ -91,7 +91,7 @@ def test_one_identity_gives_one_reject_and_no_approval() -> None:
         ({FAY.id}, {DAN.id: {FAY.id, LEA.id}}, {DAN.id}),
     ],
 )
-def test_who_stands_for_an_excluded_person_or_is_stood_for_by_one_is_excluded(
+def test_delegates_and_delegators_of_an_excluded_approver_are_excluded(
     excluded: set[uuid.UUID], stands_for: Mapping[uuid.UUID, set[uuid.UUID]], also_excluded: set[uuid.UUID]
 ) -> None:
     assert excluded_transitively(excluded, stands_for) == excluded | also_excluded
@@ -101,12 +101,12 @@ def test_who_stands_for_an_excluded_person_or_is_stood_for_by_one_is_excluded(
     assert set(result.counted).isdisjoint(excluded | also_excluded)
 
 
-def test_an_excluded_persons_delegate_is_told_why() -> None:
+def test_the_delegate_of_an_excluded_approver_gets_excluded_as_result() -> None:
     assert eligibility(BOTH, DAN, {LEA.id}, delegators=[LEA]) is Eligibility.EXCLUDED
     assert eligibility(BOTH, FAY, {LEA.id}, delegators=[LEA]) is Eligibility.EXCLUDED
 
 
-def test_many_delegates_at_once_are_no_burden() -> None:
+def test_many_delegates_are_counted_quickly() -> None:
     absent = [approver(100 + number, "finance") for number in range(300)]
     present = [approver(500 + number, "finance") for number in range(300)]
     stands_for = {one.id: {other.id} for one, other in zip(present, absent, strict=True)}
@@ -158,7 +158,7 @@ def test_delegates_agree_with_brute_force(
 
 @settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded, some_delegations, st.sampled_from(HUMANS), st.randoms())
-def test_promises_hold_with_delegates(
+def test_properties_hold_with_delegates(
     rule: ApprovalRule,
     votes: list[Vote],
     excluded: set[uuid.UUID],

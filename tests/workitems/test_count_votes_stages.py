@@ -1,4 +1,4 @@
-"""Stages in the count: what is open, whom it waits for, and that one human counts once over all of them."""
+"""Stages in vote counting: which stages are open, and that a human counts once over all stages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_stage_opens_when_the_one_before_is_filled() -> None:
     assert count_votes(THREE, [vote(each) for each in (FAY, FINN, LEA, CHLOE)], EVERYBODY).outcome is Outcome.APPROVED
 
 
-def test_who_is_asked_later_is_told_so() -> None:
+def test_an_approver_of_a_later_stage_gets_not_yet() -> None:
     assert eligibility(THREE, CHLOE, (), opened=(1,)) is Eligibility.NOT_YET
     assert eligibility(THREE, CHLOE, (), opened=(3,)) is Eligibility.COUNTS
     assert eligibility(THREE, CHLOE, ()) is Eligibility.COUNTS
@@ -83,7 +83,7 @@ def test_a_reject_of_any_stage_ends_it() -> None:
     assert count_votes(THREE, [vote(FAY), vote(LEA, "reject")], EVERYBODY).outcome is Outcome.REJECTED
 
 
-def test_rules_merged_keep_their_orders_side_by_side() -> None:
+def test_merged_rules_keep_the_order_of_their_stages() -> None:
     rule = merge([ApprovalRule(tree=InOrder((FINANCE, CFO))), ApprovalRule(tree=InOrder((LEGAL, FINANCE, CFO)))])
     result = count_votes(rule, [], EVERYBODY)
     assert (result.opened, result.stage, result.stages) == ((1, 1), 1, 3)
@@ -100,7 +100,7 @@ def test_votes_given_later_do_not_count_yet() -> None:
     assert count_votes(THREE, [vote(FAY), late], EVERYBODY).missing == 2
 
 
-def test_escalation_lets_others_stand_in_for_any_leaf() -> None:
+def test_escalation_lets_further_approvers_fill_any_leaf() -> None:
     lead = approver(8, "lead")
     rule = ApprovalRule(tree=InOrder((FINANCE, AnyOf((CFO, LEGAL)))))
     assert eligibility(rule, lead, ()) is Eligibility.NOT_ELIGIBLE

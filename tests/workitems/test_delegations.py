@@ -76,7 +76,7 @@ def test_when_who_is_away_has_voted_there_is_no_place_left(office: Office) -> No
         office.vote(step, "vera")
 
 
-def test_who_stands_in_for_the_requester_is_excluded(office: Office) -> None:
+def test_a_delegate_of_the_requester_is_excluded(office: Office) -> None:
     _, step, _ = office.awaiting()
     let_stand_in(office, "fay", "rita", by="ada")
     with pytest.raises(errors.VoterExcluded):

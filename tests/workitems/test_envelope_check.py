@@ -1,4 +1,4 @@
-"""A decision names the envelope it was shown. Another one is refused, and told what differs."""
+"""Votes name the envelope that was shown. A vote on another envelope is refused with the difference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def vote(office: Office, step: DecisionStep, sha256: str) -> Any:
     return office.api("fay").post(f"/decision-steps/{step.public_id}/votes", body)
 
 
-def test_what_changed_since_it_was_shown(office: Office) -> None:
+def test_the_error_contains_the_difference_to_the_envelope_that_was_shown(office: Office) -> None:
     item, old, _ = office.awaiting()
     office.on_item(item, lambda locked, ctx: edit_payload(locked, {"amount": 700, "vendor": "Hooli"}, ctx=ctx))
     office.put_bank(base_url="http://127.0.0.1:10")
@@ -54,7 +54,7 @@ def test_what_changed_since_it_was_shown(office: Office) -> None:
     assert office.count(Vote) == 0
 
 
-def test_an_envelope_of_another_item_tells_nothing(office: Office) -> None:
+def test_an_envelope_of_another_item_gives_no_difference(office: Office) -> None:
     _, step, _ = office.awaiting()
     _, other, _ = office.awaiting(900)
     for sha256 in (other.envelope_sha256, "0" * 64):
@@ -103,7 +103,7 @@ def test_secrets_are_never_in_it(office: Office, bank: Receiver, monkeypatch: py
     assert "700" not in str(refused)
 
 
-def test_the_bank_is_what_it_was(office: Office) -> None:
+def test_sealing_the_same_again_gives_the_same_envelope(office: Office) -> None:
     """Sealing the same again gives the same bytes, so nothing differs."""
     _, step, _ = office.awaiting()
     office.put_bank(**BANK)

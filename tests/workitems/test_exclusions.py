@@ -117,7 +117,7 @@ def test_author_and_publisher_of_the_policy_are_excluded(office: Office) -> None
     assert step.policy_version_ids == [result.row.id]
 
 
-def test_whom_an_excluded_delegate_stands_for_is_excluded(office: Office) -> None:
+def test_the_delegator_of_an_excluded_delegate_is_excluded(office: Office) -> None:
     office.join("max", roles=("tenant_admin", "finance"))
     delegate(office, absent="fay", to="max")
     asking(office, "requester")

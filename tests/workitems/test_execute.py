@@ -152,7 +152,7 @@ def test_the_actor_of_an_expression_is_the_caller(office: Office) -> None:
     assert sealed["request"]["body"] == {"by": office.people["rita"].public_id, "roles": ["requester"], "n": 1}
 
 
-def test_an_expression_that_fails_is_told(office: Office) -> None:
+def test_a_failing_expression_is_reported(office: Office) -> None:
     office.put_bank(actions={"pay": {**BANK["actions"]["pay"], "body": {"to": "${item.payload.vendor}"}}})
     item = office.decided()
     with pytest.raises(errors.ExpressionFailed):

@@ -52,7 +52,7 @@ def test_waits_double_and_end() -> None:
         (Wishes(has_chat=True, chat_events=[]), Channel.CHAT, True, "notice_unsubscribed"),
     ],
 )
-def test_why_somebody_is_not_told(wishes: Wishes, channel: Channel, is_set_up: bool, reason: str) -> None:
+def test_reasons_for_not_notifying(wishes: Wishes, channel: Channel, is_set_up: bool, reason: str) -> None:
     assert reason_to_skip(Event.ASSIGNED, channel, wishes, is_set_up=is_set_up) == reason
 
 

@@ -55,7 +55,7 @@ def told(server: MailServer) -> list[tuple[str, str]]:
     return sorted((address.partition("@")[0], str(mail["Subject"])) for address, mail in server.taken)
 
 
-def test_whoever_a_step_waits_for_is_told_once(office: Office, mail_server: MailServer) -> None:
+def test_every_pending_approver_is_notified_once(office: Office, mail_server: MailServer) -> None:
     """Three of finance may decide; the requester and others may not, and hear nothing."""
     _, step, _ = office.awaiting()
     run_jobs()
@@ -132,7 +132,7 @@ def test_a_question_that_holds_values_is_not_repeated(office: Office, mail_serve
     assert "Should this payments request go ahead?" in mail_server.taken[0][1].as_string()
 
 
-def test_a_decision_is_told_to_who_asked_and_who_voted(office: Office, mail_server: MailServer) -> None:
+def test_a_decision_is_notified_to_requester_and_voters(office: Office, mail_server: MailServer) -> None:
     """But not to whom the last vote was, who knows; nor to whom it does not wait for any more."""
     _, step, _ = office.awaiting()
     run_jobs()
@@ -145,7 +145,7 @@ def test_a_decision_is_told_to_who_asked_and_who_voted(office: Office, mail_serv
     assert messages(office, notice__kind="decided") == [("decided", "fay", "sent"), ("decided", "rita", "sent")]
 
 
-def test_a_rejection_and_an_expiry_are_told_as_such(office: Office, mail_server: MailServer) -> None:
+def test_a_rejection_and_an_expiry_are_notified_as_such(office: Office, mail_server: MailServer) -> None:
     _, step, _ = office.awaiting()
     office.vote(step, "fay", "reject")
     _, late, _ = office.awaiting(600)
@@ -158,7 +158,7 @@ def test_a_rejection_and_an_expiry_are_told_as_such(office: Office, mail_server:
     ]
 
 
-def test_a_step_that_closed_before_anybody_was_told_asks_nobody(office: Office, mail_server: MailServer) -> None:
+def test_a_step_closed_before_its_notice_is_sent_notifies_nobody(office: Office, mail_server: MailServer) -> None:
     item, _, _ = office.awaiting()
     office.on_item(item, cancel_work_item, reason="Asked twice.")
     run_jobs()
@@ -187,7 +187,7 @@ def put_rule(office: Office, **rule: Any) -> None:
     office.put_rules({**RULES[1], "approvals": {**ASKS_TWO, **rule}}, *RULES[2:])
 
 
-def test_whom_it_is_handed_to_is_told_again(office: Office, mail_server: MailServer) -> None:
+def test_a_new_assignee_is_notified_again(office: Office, mail_server: MailServer) -> None:
     _, step, _ = office.awaiting()
     run_jobs()
     mail_server.taken.clear()
@@ -298,7 +298,7 @@ def measured() -> dict[str, float]:
         }
 
 
-def test_a_stage_is_told_when_it_opens(office: Office, mail_server: MailServer) -> None:
+def test_a_stage_is_notified_when_it_opens(office: Office, mail_server: MailServer) -> None:
     """Those of a later stage hear of it once the stage before is decided, and not earlier."""
     stages = {"stages": [{"role": "finance"}, {"user": "ada"}], "exclude": ["requester"]}
     office.put_rules({**RULES[1], "approvals": stages}, *RULES[2:])
@@ -311,7 +311,7 @@ def test_a_stage_is_told_when_it_opens(office: Office, mail_server: MailServer) 
     assert told(mail_server) == [("ada", "[acme] Your decision is asked: pay for payments")]
 
 
-def test_who_stands_in_is_told_too(office: Office, mail_server: MailServer) -> None:
+def test_a_delegate_is_notified_too(office: Office, mail_server: MailServer) -> None:
     out_of_office = OutOfOffice(
         delegator=office.people["fay"], delegate=office.people["vera"], ends_at=clock.now() + timedelta(days=1)
     )
@@ -322,7 +322,7 @@ def test_who_stands_in_is_told_too(office: Office, mail_server: MailServer) -> N
     assert [name for name, _ in told(mail_server)] == ["fay", "finn", "fred", "vera"]
 
 
-def test_nothing_is_told_of_what_was_rolled_back(office: Office, mail_server: MailServer) -> None:
+def test_a_rolled_back_event_is_not_notified(office: Office, mail_server: MailServer) -> None:
     """The notice, its job and the step commit together or not at all."""
     item = office.decided(500)
     with unit_of_work(office.tenant.id):

@@ -59,7 +59,7 @@ def outcomes(office: Office, name: str) -> list[tuple[str, str, str]]:
         return sorted((row.channel, row.notice.kind, row.reason or row.status) for row in rows)
 
 
-def test_without_a_choice_everything_is_told_by_mail(office: Office) -> None:
+def test_without_a_preference_everything_is_notified_by_mail(office: Office) -> None:
     answer = office.api("fay").get(PATH)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -146,7 +146,7 @@ def test_a_credential_that_only_reads_redirects_nothing(office: Office) -> None:
     assert office.count(NotificationPreference) == 0
 
 
-def test_a_lost_race_is_told(office: Office) -> None:
+def test_a_lost_race_is_reported(office: Office) -> None:
     first = office.api("fay").get(PATH).headers["ETag"]
     assert patch(office, "fay", {"mail": {"events": []}}, **{"If-Match": first}).status_code == 200
     answer = patch(office, "fay", {"mail": {"events": EVENTS}}, **{"If-Match": first})

@@ -1,4 +1,4 @@
-"""What waits for whom is answered from an index, and says the same as counting would."""
+"""Pending approvers: the index answers who a step waits for, with the same result as vote counting."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_review_waits_for_whoever_may_decide_on_its_workflow(office: Office) -
     assert {name for name in office.people if waiting_for(office, name)} == {"fay", "finn", "fred", "vera", "ada"}
 
 
-def test_it_takes_two_statements(office: Office) -> None:
+def test_finding_pending_steps_takes_two_statements(office: Office) -> None:
     for _ in range(3):
         office.awaiting()
     with unit_of_work(office.tenant.id):

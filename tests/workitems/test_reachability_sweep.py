@@ -1,4 +1,4 @@
-"""Nobody can decide it: seen when people leave, not only when a step opens."""
+"""Reachability: `nobody_can_decide` is set when approvers leave, not only when a step opens."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_empty_group_shows_up(office: Office) -> None:
     assert not office.item(item).nobody_can_decide
 
 
-def test_one_that_fails_holds_up_no_other(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_step_does_not_stop_the_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     first, step, _ = office.awaiting()
     second, _, _ = office.awaiting()
     leave(office, "fay")

@@ -49,7 +49,7 @@ def test_another_key_finds_nothing_and_another_tenant_neither(office: Office) ->
         assert systems.execution_for_update(execution.id, tenant_id=uuid.uuid4()) is None
 
 
-def test_texts_and_ids_are_bound_where_they_stand(office: Office) -> None:
+def test_texts_and_ids_are_bound_in_place(office: Office) -> None:
     read = PreparedRead(
         lambda channel, tenant: WorkItem.objects.filter(tenant_id=tenant, channel=channel).order_by("id")
     )

@@ -36,7 +36,7 @@ def test_the_last_vote_dispatches(office: Office) -> None:
     assert office.kinds(item)[-4:] == ["vote.recorded", "vote.recorded", "decision_step.approved", "execution.approved"]
 
 
-def test_a_vote_is_bound_to_the_envelope_and_told_by_commitments(office: Office) -> None:
+def test_a_vote_is_bound_to_the_envelope_and_recorded_as_commitments(office: Office) -> None:
     item, step, _ = office.awaiting()
     vote = office.vote(step, "fay", comment="Looks like Hooli.")
     assert vote.envelope_sha256 == step.envelope_sha256

@@ -72,7 +72,7 @@ def test_whoever_was_asked_earlier_may_still_reject(office: Office) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("vera", "finn"), ("finn", "vera")])
-def test_a_delegate_and_the_person_they_stand_for_vote_once(office: Office, first: str, second: str) -> None:
+def test_a_delegate_and_the_delegator_vote_once(office: Office, first: str, second: str) -> None:
     _, step = ask(office, {"role": "finance", "count": 2})
     delegate(office, absent="finn", to="vera")
     office.vote(step, first)
