@@ -69,7 +69,7 @@ def effective_rules(bindings: Iterable[Binding]) -> list[EffectiveRule]:
         EffectiveRule(
             binding,
             rule,
-            _loosened_by(binding, rule, loosening),
+            _overridden_by(binding, rule, loosening),
             tuple(name for name in rule.get("overrides", []) if may_loosen.get(name, len(SCOPES)) >= binding.width),
         )
         for binding in ordered
@@ -77,7 +77,7 @@ def effective_rules(bindings: Iterable[Binding]) -> list[EffectiveRule]:
     ]
 
 
-def _loosened_by(
+def _overridden_by(
     binding: Binding, rule: Mapping[str, Any], loosening: Mapping[str, list[Origin]]
 ) -> tuple[Origin, ...]:
     if rule.get("overridable") is not True:

@@ -108,15 +108,15 @@ def _failures(recorded: RecordedAnswer) -> Iterator[str]:
 def _non_deciding_rules(recorded: RecordedAnswer) -> Iterator[str]:
     """Yield sentences about matched rules that did not decide: overridden rules and rules with a weaker effect."""
     deciding = {(rule["policy"], rule["rule"]) for rule in recorded.matched}
-    loosened = [f"{row['policy']}/{rule}" for row in recorded.trace for rule in row.get("overridden", ())]
+    overridden = [f"{row['policy']}/{rule}" for row in recorded.trace for rule in row.get("overridden", ())]
     weaker = [
         f"{row['policy']}/{rule}"
         for row in recorded.trace
         for rule in row.get("matched", ())
-        if (row["policy"], rule) not in deciding and f"{row['policy']}/{rule}" not in loosened
+        if (row["policy"], rule) not in deciding and f"{row['policy']}/{rule}" not in overridden
     ]
-    if loosened:
-        yield f"Overridden by a narrower rule: {_listed(loosened)}."
+    if overridden:
+        yield f"Overridden by a narrower rule: {_listed(overridden)}."
     if weaker and recorded.matched:
         yield f"Also matched, with a less strict effect: {_listed(weaker)}."
     elif weaker:

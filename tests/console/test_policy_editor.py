@@ -1,4 +1,4 @@
-"""Writing policies in the console: the editor, two versions side by side, and who puts a draft in force."""
+"""Console editor of policies, text diff of versions, and publication."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_an_emergency_is_shown_until_a_second_person_confirms_it(demo: Demo, con
     admin = console("admin")
     sent = {"document_sha256": sha256_of(admin, page), "reason": "The bank answers twice.", "lasts": "PT4H"}
     assert (
-        "Choose how long"
+        "Choose a time box"
         in admin.post(f"{page}publish-in-emergency/", {**sent, "lasts": "P1000D"}, follow=True).content.decode()
     )
     published = admin.post(f"{page}publish-in-emergency/", sent, follow=True).content.decode()

@@ -46,7 +46,7 @@ def test_a_draft_is_asked_about_one_case(demo: Demo, console: Console) -> None:
     assert page.status_code == 200
     assert page.context["simulation"]["outcome"] == "deny"
     assert page.context["simulation"]["reason_codes"] == ["CLOSED"]
-    assert ("payments", "nothing", "workflow", "held") in page.context["rules"]
+    assert ("payments", "nothing", "workflow", "matched") in page.context["rules"]
     assert "CLOSED" in page.content.decode()
 
 

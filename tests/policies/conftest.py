@@ -17,13 +17,13 @@ from threada_site.tenancy.models import Tenant
 
 @pytest.fixture
 def ctx(tenant: Tenant) -> ActingContext:
-    """An administrator of the tenant."""
+    """Context of an administrator of the tenant."""
     return acting(tenant, make_principal(tenant, "ada", roles=["tenant_admin"]))
 
 
 @pytest.fixture
 def work(ctx: ActingContext) -> Iterator[ActingContext]:
-    """A unit of work that is open for the whole test, and who acts in it."""
+    """Context inside a unit of work that stays open for the whole test."""
     with unit_of_work(ctx.tenant_id):
         yield ctx
 
@@ -35,7 +35,7 @@ def admin(tenant: Tenant) -> Api:
 
 @pytest.fixture
 def rulebook(ctx: ActingContext) -> dict[str, str]:
-    """A rulebook in force; the names by which paths refer to it."""
+    """Create a rulebook in force. Return the names for URL paths."""
     with unit_of_work(ctx.tenant_id):
         put_payment_run(ctx)
         version = put_in_force(PAYMENTS, ctx=ctx)

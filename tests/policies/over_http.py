@@ -1,4 +1,4 @@
-"""Clients of the rulebook, and what its refusals say."""
+"""HTTP clients of the rulebook, and access to their error responses."""
 
 from __future__ import annotations
 

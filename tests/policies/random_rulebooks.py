@@ -1,4 +1,4 @@
-"""Random rulebooks and facts, and what they mean by a reading of the rules that shares nothing with the evaluator."""
+"""Random rulebooks and facts, and a reference evaluator that shares no code with the product."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from policies.language.facts import build_facts
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 EFFECTS = ("deny", "require_approval", "review", "allow")
 type Truth = bool | None
-"""None: it cannot be said, because a key is missing or a type does not fit."""
+"""None means failure: a key is missing or a type does not match."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition as CEL, and its meaning in plain Python."""
+    """A condition in CEL with the same condition in Python."""
 
     source: str
     kind: str
@@ -54,20 +54,20 @@ class Condition:
         return payload[key] in lists[wanted]
 
 
-def _joined(kind: str, held: list[Truth]) -> Truth:
-    """As CEL joins: what one side says alone counts, also where the other side cannot be said."""
+def _joined(kind: str, matching: list[Truth]) -> Truth:
+    """Join two results like CEL: a decisive side counts even if the other side fails."""
     if kind == "not":
-        return None if held[0] is None else not held[0]
+        return None if matching[0] is None else not matching[0]
     decisive = kind == "or"
-    return decisive if decisive in held else None if None in held else not decisive
+    return decisive if decisive in matching else None if None in matching else not decisive
 
 
 @dataclass(frozen=True)
 class RandomRulebook:
-    """Policies as documents, each bound to one scope."""
+    """Policy documents, each bound to one scope."""
 
     bound: tuple[tuple[str, str, dict[str, Any], tuple[Condition, ...]], ...]
-    """Policy, scope, spec, and its conditions by rule."""
+    """Policy, scope, spec, and conditions by rule."""
 
     def entries(self) -> list[RulebookEntry]:
         return [
@@ -78,7 +78,7 @@ class RandomRulebook:
 
 @dataclass(frozen=True)
 class Said:
-    """The parts of a verdict that a reading of the rules can tell."""
+    """The parts of a verdict that the reference evaluator computes."""
 
     outcome: str
     reasons: frozenset[str]
@@ -167,27 +167,27 @@ def random_facts(rng: random.Random) -> dict[str, Any]:
     )
 
 
-def read_plainly(rulebook: RandomRulebook, facts: dict[str, Any]) -> Said:
-    """What the rules say, rule by rule, as docs/adr/0014-overlays.md puts it."""
+def reference_verdict(rulebook: RandomRulebook, facts: dict[str, Any]) -> Said:
+    """Return the reference result, rule by rule as in docs/adr/0014-overlays.md."""
     if not rulebook.bound:
         return Said("deny", frozenset({"policy_missing"}))
-    held, failed = _asked(rulebook, facts)
+    matching, failed = _asked(rulebook, facts)
     if failed:
-        named = frozenset((SCOPES[width], policy, rule["id"]) for width, policy, rule in held)
+        named = frozenset((SCOPES[width], policy, rule["id"]) for width, policy, rule in matching)
         return Said("deny", frozenset({"policy_error"}), matched=named, failed=frozenset(failed))
-    if not held:
+    if not matching:
         return Said("deny", frozenset({"no_rule_matched"}))
-    loosened = _loosened(held)
-    speaking = [rule for place, rule in enumerate(held) if place not in loosened]
-    outcome = min((rule["effect"] for _, _, rule in speaking), key=EFFECTS.index)
-    winners = [rule for _, _, rule in speaking if rule["effect"] == outcome]
+    overridden = _overridden(matching)
+    effective_rules = [rule for place, rule in enumerate(matching) if place not in overridden]
+    outcome = min((rule["effect"] for _, _, rule in effective_rules), key=EFFECTS.index)
+    winners = [rule for _, _, rule in effective_rules if rule["effect"] == outcome]
     asked: dict[str, int] = {}
     for rule in winners:
         if "approvals" in rule:
             role, count = rule["approvals"]["role"], rule["approvals"]["count"]
             asked[role] = max(count, asked.get(role, 0))
-    named = frozenset((SCOPES[width], policy, rule["id"]) for width, policy, rule in held)
-    gone = frozenset((SCOPES[held[place][0]], held[place][1], held[place][2]["id"]) for place in loosened)
+    named = frozenset((SCOPES[width], policy, rule["id"]) for width, policy, rule in matching)
+    gone = frozenset((SCOPES[matching[place][0]], matching[place][1], matching[place][2]["id"]) for place in overridden)
     reasons = frozenset(rule["reason"] for rule in winners)
     return Said(outcome, reasons, named - gone, gone, asked=frozenset(asked.items()))
 
@@ -195,9 +195,9 @@ def read_plainly(rulebook: RandomRulebook, facts: dict[str, Any]) -> Said:
 def _asked(
     rulebook: RandomRulebook, facts: dict[str, Any]
 ) -> tuple[list[tuple[int, str, dict[str, Any]]], set[tuple[str, str]]]:
-    """What holds (scope, policy, rule), and what cannot be said."""
+    """Return the matched rules (scope, policy, rule) and the failed ones."""
     points = {"deny": "both", "allow": "both", "require_approval": "execute", "review": "intake"}
-    held, failed = [], set()
+    matching, failed = [], set()
     for policy, scope, spec, conditions in rulebook.bound:
         for rule, condition in zip(spec["rules"], conditions, strict=True):
             if rule.get("at", points[rule["effect"]]) in ("both", facts["ctx"]["point"]):
@@ -205,26 +205,26 @@ def _asked(
                 if truth is None:
                     failed.add((policy, rule["id"]))
                 elif truth:
-                    held.append((SCOPES.index(scope), policy, rule))  # type: ignore[arg-type]
-    return held, failed
+                    matching.append((SCOPES.index(scope), policy, rule))  # type: ignore[arg-type]
+    return matching, failed
 
 
-def _loosened(held: list[tuple[int, str, dict[str, Any]]]) -> set[int]:
-    """Scope by scope from the narrowest: what still speaks there loosens what it names in wider ones."""
+def _overridden(matching: list[tuple[int, str, dict[str, Any]]]) -> set[int]:
+    """Return the overridden rules. Goes scope by scope, narrowest first; overridden rules override nothing."""
     gone: set[int] = set()
     for width in reversed(range(len(SCOPES))):
-        for place, (at, _, rule) in enumerate(held):
+        for place, (at, _, rule) in enumerate(matching):
             if at != width or place in gone:
                 continue
-            for other, (wider, policy, named) in enumerate(held):
+            for other, (wider, policy, named) in enumerate(matching):
                 is_named = f"{policy}/{named['id']}" in rule.get("overrides", [])
                 if wider < at and is_named and named.get("overridable"):
                     gone.add(other)
     return gone
 
 
-def told(verdict: Verdict) -> Said:
-    """The same parts of what the evaluator said."""
+def comparable(verdict: Verdict) -> Said:
+    """Return the same parts of a verdict of the evaluator."""
     from policies.language.approvals import leaves_of
 
     leaves = leaves_of(verdict.approvals.tree) if verdict.approvals else ()

@@ -1,4 +1,4 @@
-"""A small rulebook to test with: the payment run of the README."""
+"""A small rulebook for tests: the payment run of the README."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAYMENT_SCHEMA: dict[str, Any] = {
 
 
 def rule(name: str, effect: str, when: str = "true", **more: Any) -> dict[str, Any]:
-    """A rule whose reason is its name in capitals."""
+    """Return a rule whose reason is its id in capitals."""
     if effect == "require_approval":
         more = {"approvals": {"role": "finance"}, **more}
     return {"id": name, "when": when, "effect": effect, "reason": name.upper().replace("-", "_"), **more}
@@ -52,7 +52,7 @@ PAYMENTS = spec(
 
 
 def put_payment_run(ctx: ActingContext) -> None:
-    """Workflow, channel and list that `PAYMENTS` speaks of."""
+    """Create the workflow, channel and list that `PAYMENTS` uses."""
     upsert_workflow("payment_run", parse_workflow({"payload_schema": PAYMENT_SCHEMA, "actions": ["pay"]}), ctx=ctx)
     upsert_channel("web_main", ctx=ctx)
     upsert_list("sanctioned_vendors", parse_list({"items": ["Initech"]}), ctx=ctx)
@@ -61,14 +61,14 @@ def put_payment_run(ctx: ActingContext) -> None:
 def put_in_force(
     document: dict[str, Any], scope: OverlayScope = PAYMENT_RUN, *, ctx: ActingContext, policy: str = "payments"
 ) -> PolicyVersion:
-    """Publish `document` as `policy`, and bind it."""
+    """Publish `document` as `policy` and bind it."""
     version = upsert_policy(policy, document, ctx=ctx).row
     upsert_overlay(policy, scope, ctx=ctx)
     return version
 
 
 def asking(**changes: Any) -> DecisionRequest:
-    """A request about a small payment at intake, but for `changes`."""
+    """Return a request for a small payment at intake, updated with `changes`."""
     return DecisionRequest(
         **{
             "point": Point.EXECUTE if "action" in changes else Point.INTAKE,
@@ -86,7 +86,7 @@ def asking(**changes: Any) -> DecisionRequest:
 
 
 def receipts(kind: str) -> list[dict[str, Any]]:
-    """The bodies of this kind, the oldest first. Inside a unit of work."""
+    """Return the receipt bodies of one kind, oldest first. Needs a unit of work."""
     return [orjson.loads(bytes(row.body)) for row in Receipt.objects.filter(kind=kind).order_by("id")]
 
 

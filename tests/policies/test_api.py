@@ -1,4 +1,4 @@
-"""The rulebook over HTTP: who may ask, what is not found, and what all its lists and answers share."""
+"""API of the rulebook: access, not found, idempotency and pagination of all endpoints."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_what_is_not_there_is_not_found(admin: Api, rulebook: dict[str, str], pa
     assert refusal(admin.get(path)) == (404, "not_found")
 
 
-def test_an_idempotent_create_is_answered_again(admin: Api) -> None:
+def test_an_idempotent_create_returns_the_first_response(admin: Api) -> None:
     headers = {"Idempotency-Key": "k"}
     first, again = (admin.post("/channels", {"channel_id": "web_main"}, headers=headers) for _ in range(2))
     assert (first.status_code, again.status_code, first.json()) == (201, 201, again.json())
@@ -94,7 +94,7 @@ def test_an_idempotent_create_is_answered_again(admin: Api) -> None:
     assert again["Location"] == first["Location"]
 
 
-def test_a_decision_is_read_whole(admin: Api, rulebook: dict[str, str]) -> None:
+def test_a_decision_is_returned_completely(admin: Api, rulebook: dict[str, str]) -> None:
     answer = admin.get(f"/policy-decisions/{rulebook['decision']}").json()
     assert (answer["outcome"], answer["reason_codes"], answer["point"]) == ("allow", ["WITHIN_LIMITS"], "intake")
     assert answer["policy_version_id"] == rulebook["version"]

@@ -105,7 +105,7 @@ def test_the_requester_is_excluded_unless_the_document_says_otherwise(
     assert parse_approvals({"role": "finance"} | document, pointer="").exclude == excluded
 
 
-def test_all_problems_are_named_at_once_with_the_nearest_known_field() -> None:
+def test_all_errors_are_reported_with_the_closest_known_field() -> None:
     assert field_errors(
         {
             "all": [{"role": "finance", "cuont": 2}, {"rôle": "legal"}, {"user": "ann", "count": 2}, "legal"],
@@ -172,7 +172,7 @@ def test_all_problems_are_named_at_once_with_the_nearest_known_field() -> None:
         ({"role": "finance", "a/b~": 1}, "/a~1b~0"),
     ],
 )
-def test_a_wrong_document_is_refused_where_it_is_wrong(document: Any, pointer: str) -> None:
+def test_an_invalid_document_is_refused_with_its_pointer(document: Any, pointer: str) -> None:
     named = [place for place, _ in field_errors(document)]
     assert named == [pointer]
 
@@ -193,14 +193,14 @@ def test_hostile_documents_are_refused_quickly() -> None:
     assert time.process_time() - started < 2
 
 
-def test_a_leaf_written_twice_under_all_asks_for_the_sum_and_in_two_rules_for_the_larger_count() -> None:
+def test_duplicate_leaves_add_up_under_all_and_take_the_maximum_across_rules() -> None:
     twice = ApprovalRule(tree=AllOf((FINANCE, FINANCE)))
     three = ApprovalRule(tree=Leaf("role", "finance", 3))
     assert merge([twice]).tree == Leaf("role", "finance", 2)
     assert merge([twice, three]).tree == Leaf("role", "finance", 3)
 
 
-def test_merging_takes_the_strictest_of_everything() -> None:
+def test_merge_takes_the_strictest_of_each_field() -> None:
     one = ApprovalRule(
         tree=AllOf((Leaf("role", "finance", 2), AnyOf((LEGAL, Leaf("group", "board"))))),
         exclude=frozenset({"requester"}),
@@ -232,12 +232,12 @@ def test_merging_takes_the_strictest_of_everything() -> None:
     )
 
 
-def test_a_rule_that_never_expires_has_no_say_in_what_expiry_does() -> None:
+def test_a_rule_without_deadline_does_not_affect_on_expiry() -> None:
     escalating = ApprovalRule(tree=FINANCE, expires_after=timedelta(days=1), on_expiry="escalate")
     assert merge([escalating, ApprovalRule(tree=LEGAL)]).on_expiry == "escalate"
 
 
-def test_nothing_cannot_be_merged_and_too_much_is_refused() -> None:
+def test_merge_refuses_no_rules_and_too_many_ways() -> None:
     with pytest.raises(ValueError, match="no rule"):
         merge([])
     many = [ApprovalRule(tree=AnyOf((Leaf("role", f"r{i}"), Leaf("role", f"s{i}")))) for i in range(12)]
@@ -245,7 +245,7 @@ def test_nothing_cannot_be_merged_and_too_much_is_refused() -> None:
         merge(many)
 
 
-def test_the_canonical_form_is_a_document_too() -> None:
+def test_the_canonical_form_is_a_valid_document() -> None:
     document = {
         "any": [{"role": "finance", "count": 2}, {"user": "ann", "count": 1}],
         "exclude": ["last_editor", "requester"],
@@ -262,7 +262,7 @@ def test_the_canonical_form_is_a_document_too() -> None:
     assert from_json(document) == rule
 
 
-def test_a_review_without_a_rule_is_one_vote_of_anybody_who_may_decide() -> None:
+def test_a_review_without_approvals_needs_one_vote() -> None:
     assert to_json(REVIEW_DEFAULT) == {
         "scope": "decisions:decide",
         "count": 1,
@@ -274,7 +274,7 @@ def test_a_review_without_a_rule_is_one_vote_of_anybody_who_may_decide() -> None
 
 @settings(deadline=None)
 @given(strategies.rules)
-def test_every_rule_survives_being_stored(rule: ApprovalRule) -> None:
+def test_every_rule_round_trips_through_json(rule: ApprovalRule) -> None:
     stored = from_json(to_json(rule))
     assert to_json(stored) == to_json(rule)
     assert set(demands(whole(stored.tree))) == set(demands(whole(rule.tree)))
@@ -288,7 +288,7 @@ def test_every_rule_survives_being_stored(rule: ApprovalRule) -> None:
 
 @settings(deadline=None)
 @given(st.lists(strategies.rules, min_size=1, max_size=3))
-def test_the_order_of_rules_makes_no_difference(rules: list[ApprovalRule]) -> None:
+def test_merge_is_independent_of_order(rules: list[ApprovalRule]) -> None:
     merged = merge(rules)
     assert all(merge(order) == merged for order in itertools.permutations(rules))
     assert merge([*rules, *rules]) == merged
@@ -301,7 +301,7 @@ def test_the_order_of_rules_makes_no_difference(rules: list[ApprovalRule]) -> No
 
 @settings(deadline=None)
 @given(strategies.trees)
-def test_the_ways_to_satisfy_a_tree_are_the_least_ones(tree: Any) -> None:
+def test_demands_are_minimal(tree: Any) -> None:
     ways = [{leaf.name: leaf.count for leaf in way} for way in demands(tree)]
     assert ways
     for one, other in itertools.permutations(ways, 2):

@@ -19,7 +19,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def test_it_reads_a_whole_document() -> None:
+def test_a_whole_document_is_parsed() -> None:
     document = parse_calendar({"kind": "Calendar", "id": "office", "spec": SPEC})
     assert (document.id, document.spec, document.calendar.zone.key) == ("office", SPEC, "Europe/Berlin")
     assert document.calendar.hours[0] == ((time(8), time(12)), (time(13), MIDNIGHT))
@@ -55,13 +55,13 @@ def test_it_reads_a_whole_document() -> None:
         ({"colour": "red"}, "/colour"),
     ],
 )
-def test_what_is_wrong_is_named(change: dict[str, Any], pointer: str) -> None:
+def test_errors_are_reported_with_pointers(change: dict[str, Any], pointer: str) -> None:
     with pytest.raises(DocumentInvalid) as refused:
         parse_calendar({**SPEC, **change})
     assert pointer in [error.pointer for error in refused.value.errors]
 
 
-def test_a_calendar_is_an_object() -> None:
+def test_a_calendar_must_be_an_object() -> None:
     with pytest.raises(DocumentInvalid):
         parse_calendar([])
 
@@ -70,7 +70,7 @@ def approvals(**more: Any) -> Any:
     return parse_approvals({"role": "finance", **more}, pointer="")
 
 
-def test_a_rule_may_count_in_working_time() -> None:
+def test_a_rule_can_use_working_time() -> None:
     rule = approvals(
         working_time={"respond_within": "PT24H", "expires_after": "PT40H"}, on_expiry="reject", remind_after="P1D"
     )
@@ -81,7 +81,7 @@ def test_a_rule_may_count_in_working_time() -> None:
     assert from_json(stored) == rule == parse_approvals(stored, pointer="")
 
 
-def test_together_the_shortest_of_each_kind_hold() -> None:
+def test_merge_takes_the_shortest_duration_of_each_kind() -> None:
     one = approvals(working_time={"expires_after": "PT40H"}, on_expiry="escalate", escalate_to={"role": "lead"})
     other = approvals(working_time={"expires_after": "PT8H"}, expires_after="P9D")
     both = merge([one, other])
@@ -102,7 +102,7 @@ def test_together_the_shortest_of_each_kind_hold() -> None:
         ({"escalate_after": "PT8H"}, "/escalate_to"),
     ],
 )
-def test_working_time_that_is_wrong_is_named(working_time: Any, pointer: str) -> None:
+def test_invalid_working_time_is_reported(working_time: Any, pointer: str) -> None:
     with pytest.raises(PolicyDocumentInvalid) as refused:
         approvals(working_time=working_time)
     assert [error.pointer for error in refused.value.errors] == [pointer]

@@ -1,4 +1,4 @@
-"""`manage.py policy …`: what it prints, and its exit status."""
+"""Output and exit status of `manage.py policy …`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def book(ctx: ActingContext) -> ActingContext:
 
 
 def policy(*arguments: str) -> tuple[int, str, str]:
-    """Exit status, standard output, standard error."""
+    """Return a function that runs the command and returns exit status, standard output and standard error."""
     out, err = StringIO(), StringIO()
     try:
         call_command("policy", *arguments, stdout=out, stderr=err)
@@ -53,7 +53,7 @@ def document(of: dict[str, Any]) -> dict[str, Any]:
     return {"kind": "Policy", "id": "payments", "spec": of}
 
 
-def test_validate_says_what_was_checked(book: ActingContext, written: Any) -> None:
+def test_validate_prints_the_checked_workflows(book: ActingContext, written: Any) -> None:
     file = written(document(PAYMENTS))
     assert policy("validate", file, "--tenant", "acme") == (
         0,
@@ -75,7 +75,7 @@ def test_validate_warns_about_rules_that_never_decide(book: ActingContext, writt
     assert "warning: Rule never never decides" in warning
 
 
-def test_validate_names_file_line_and_column(book: ActingContext, written: Any) -> None:
+def test_validate_prints_file_line_and_column(book: ActingContext, written: Any) -> None:
     text = """\
 kind: Policy
 id: payments
@@ -92,7 +92,7 @@ spec:
     assert (status, json.loads(out)["valid"]) == (1, False)
 
 
-def test_a_document_that_cannot_be_read_is_refused(book: ActingContext, written: Any) -> None:
+def test_an_invalid_document_is_refused(book: ActingContext, written: Any) -> None:
     file = written("kind: Policy\nid: payments\nspec:\n  rulez: []\n")
     status, out, err = policy("validate", file, "--tenant", "acme")
     assert (status, out) == (1, "")
@@ -100,7 +100,7 @@ def test_a_document_that_cannot_be_read_is_refused(book: ActingContext, written:
     assert policy("validate", "/nowhere.yaml", "--tenant", "acme")[0] == 1
 
 
-def test_test_runs_the_documents_own(book: ActingContext, written: Any) -> None:
+def test_test_runs_the_tests_of_the_document(book: ActingContext, written: Any) -> None:
     expectation = {"given": {"item": {"payload": {"vendor": "Initech", "amount_minor": 1}}}}
     holds = {**expectation, "expect": {"effect": "deny", "reason": "SANCTIONED"}}
     fails = {**expectation, "expect": {"effect": "allow"}}
@@ -116,7 +116,7 @@ def test_test_runs_the_documents_own(book: ActingContext, written: Any) -> None:
     assert (without_lists[0], without_lists[1]) == (1, "1 tests, 1 failed.\n")
 
 
-def test_simulate_asks_a_draft_or_a_version(book: ActingContext, written: Any) -> None:
+def test_simulate_evaluates_a_draft_or_a_version(book: ActingContext, written: Any) -> None:
     facts = written(
         {"item": {"workflow": "payment_run", "payload": {"vendor": "Hooli", "amount_minor": 5}}}, "facts.yaml"
     )
@@ -133,7 +133,7 @@ def test_simulate_asks_a_draft_or_a_version(book: ActingContext, written: Any) -
     assert (status, err) == (1, f"{other} is of the policy other, not of payments.\n")
 
 
-def test_diff_shows_what_differs_from_the_version_in_force(book: ActingContext, written: Any) -> None:
+def test_diff_compares_with_the_version_in_force(book: ActingContext, written: Any) -> None:
     same, other = written(document(PAYMENTS)), written(document(spec(*PAYMENTS["rules"][1:])), "other.yaml")
     assert policy("diff", "payments", "--tenant", "acme", "--draft", same, "--exit-code") == (0, "", "")
     status, out, _ = policy("diff", "payments", "--tenant", "acme", "--draft", other)
@@ -160,7 +160,7 @@ def test_publish_and_retire_call_the_services(book: ActingContext) -> None:
 
 
 def decided(ctx: ActingContext, *amounts: int) -> list[str]:
-    """Decisions about payments of these amounts."""
+    """Take decisions about payments of these amounts."""
     with unit_of_work(ctx.tenant_id):
         return [
             decide(asking(payload={"vendor": "Hooli", "amount_minor": amount}, action="pay"), ctx=ctx).public_id
@@ -175,7 +175,7 @@ STRICTER = spec(
 )
 
 
-def test_replay_prints_json_alone(book: ActingContext, written: Any) -> None:
+def test_replay_prints_only_json(book: ActingContext, written: Any) -> None:
     _, middle, _ = decided(book, 5, 500, 5000)
     draft = written(document(STRICTER))
     status, out, err = policy("replay", "payments", "--tenant", "acme", "--draft", draft, "--json")
@@ -198,7 +198,7 @@ def test_replay_of_the_version_in_force_flips_nothing(book: ActingContext) -> No
     assert (status, out) == (0, '{"replayed":3,"flipped":0,"not_replayable":0,"flips":[]}\n')
 
 
-def test_replay_tells_people_what_it_found(book: ActingContext, written: Any) -> None:
+def test_replay_prints_a_summary(book: ActingContext, written: Any) -> None:
     _, middle, _ = decided(book, 5, 500, 5000)
     status, out, _ = policy("replay", "payments", "--tenant", "acme", "--draft", written(document(STRICTER)))
     assert (status, out.splitlines()) == (
@@ -215,7 +215,7 @@ def test_replay_tells_people_what_it_found(book: ActingContext, written: Any) ->
     assert "(payments/odd)" in out
 
 
-def test_replay_takes_a_window_and_other_overlays(book: ActingContext, written: Any) -> None:
+def test_replay_accepts_a_time_window_and_overlays(book: ActingContext, written: Any) -> None:
     decided(book, 5, 500, 5000)
     no = written(document(spec(rule("no", "deny"))))
     tenant = ("--tenant", "acme", "--draft", no, "--json")
@@ -227,7 +227,7 @@ def test_replay_takes_a_window_and_other_overlays(book: ActingContext, written: 
     assert [flip["to_reasons"] for flip in json.loads(out)["flips"]] == [["policy_missing"]] * 3
 
 
-def test_an_interrupted_replay_is_cancelled_and_goes_on(
+def test_an_interrupted_replay_is_cancelled_and_can_resume(
     book: ActingContext, written: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decided(book, 5, 500, 5000)
@@ -259,14 +259,14 @@ def interrupted(*_: Any) -> None:
         ("retire", "payments", "--tenant", "nobody", "--version", "1"),
     ],
 )
-def test_what_is_not_there_is_refused(book: ActingContext, arguments: tuple[str, ...]) -> None:
+def test_unknown_objects_are_refused(book: ActingContext, arguments: tuple[str, ...]) -> None:
     status, out, err = policy(*arguments)
     assert (status, out) == (1, "")
     assert err
 
 
 @pytest.mark.parametrize("arguments", [(), ("nonsense",), ("retire", "payments", "--tenant", "acme")])
-def test_wrong_use(db: None, arguments: tuple[str, ...]) -> None:
-    """From a shell that is exit status 2; a caller in the same process gets the error itself."""
+def test_usage_errors(db: None, arguments: tuple[str, ...]) -> None:
+    """A shell gets exit status 2; a caller in the same process gets the exception."""
     with pytest.raises(CommandError):
         call_command("policy", *arguments)

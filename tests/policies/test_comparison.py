@@ -1,4 +1,4 @@
-"""Comparing answers: what is a flip, who is asked, and what is no answer at all."""
+"""Comparison of answers: flips, approvers, and decisions that are not replayable."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DENY = Answer("deny", ("NO",))
         (Answer("review", ("ODD",), ONE), Answer("require_approval", ("ODD",), ONE), True, None, 0),
     ],
 )
-def test_effect_and_reasons_make_a_flip_and_people_are_counted(
+def test_effect_and_reasons_make_a_flip_and_approvers_are_counted(
     before: Answer, after: Answer, is_flip: bool, asked: Asking | None, people: int
 ) -> None:
     found = compare(before, after)
@@ -56,7 +56,7 @@ def test_effect_and_reasons_make_a_flip_and_people_are_counted(
         ({"any": [{"role": "finance", "count": 2}, {"user": "ada"}]}, 1),
     ],
 )
-def test_people_asked_are_the_fewest_that_suffice(document: Any, people: int) -> None:
+def test_people_asked_is_the_minimum_number_of_approvers(document: Any, people: int) -> None:
     assert people_asked(asking(document)) == people
     assert people_asked(None) == 0
 
@@ -87,5 +87,5 @@ WRONG = RuleError("payments", "odd", "cannot convert string to int")
         ),
     ],
 )
-def test_what_was_not_recorded_is_not_guessed(verdict: Verdict, recorded: list[Any], expected: Unanswerable) -> None:
+def test_missing_records_are_not_guessed(verdict: Verdict, recorded: list[Any], expected: Unanswerable) -> None:
     assert why_not(verdict, recorded) == expected

@@ -1,4 +1,4 @@
-"""Two at once: one wins, the other is told, nothing is lost."""
+"""Concurrent writes: one succeeds, the other is refused, nothing is lost."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ALLOW, DENY = spec(rule("yes", "allow")), spec(rule("no", "deny"))
 
 
 def race(ctx: ActingContext, first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
-    """What each returned or raised. The second begins when the first has done all but commit, and waits for it."""
+    """Return what each call returned or raised. The second starts just before the first commits, and waits for it."""
     has_acted = Event()
 
     def run(operation: Callable[[], Any], *, leads: bool) -> Any:
@@ -70,7 +70,7 @@ def race(ctx: ActingContext, first: Callable[[], Any], second: Callable[[], Any]
         return leading.result(30), following.result(30)
 
 
-def test_of_two_publishers_of_one_draft_one_is_told(ctx: ActingContext) -> None:
+def test_of_two_publishers_of_one_draft_one_is_refused(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
         draft = draft_policy_version("payments", ALLOW, ctx=ctx).row
     won, lost = race(ctx, *[lambda: publish_policy_version(draft, ctx=ctx)] * 2)
@@ -80,7 +80,7 @@ def test_of_two_publishers_of_one_draft_one_is_told(ctx: ActingContext) -> None:
         assert len(receipts("policy.published")) == 1
 
 
-def test_of_two_versions_published_at_once_the_later_is_in_force(ctx: ActingContext) -> None:
+def test_of_two_versions_published_concurrently_the_later_is_in_force(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
         one, two = (draft_policy_version("payments", document, ctx=ctx).row for document in (ALLOW, DENY))
     race(ctx, lambda: publish_policy_version(two, ctx=ctx), lambda: publish_policy_version(one, ctx=ctx))
@@ -89,7 +89,7 @@ def test_of_two_versions_published_at_once_the_later_is_in_force(ctx: ActingCont
         assert [entry["outcome"]["replaces"] for entry in receipts("policy.published")] == [None, two.public_id]
 
 
-def test_a_draft_published_meanwhile_is_not_edited(ctx: ActingContext) -> None:
+def test_a_concurrently_published_draft_is_not_edited(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
         draft = draft_policy_version("payments", ALLOW, ctx=ctx).row
     _, edited = race(ctx, lambda: publish_policy_version(draft, ctx=ctx), lambda: edit_draft(draft, DENY, ctx=ctx))
@@ -98,7 +98,7 @@ def test_a_draft_published_meanwhile_is_not_edited(ctx: ActingContext) -> None:
         assert PolicyVersion.objects.get().document == ALLOW
 
 
-def test_a_draft_edited_meanwhile_is_published_as_it_is_then(ctx: ActingContext) -> None:
+def test_a_concurrently_edited_draft_is_published_with_the_edit(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
         draft = draft_policy_version("payments", ALLOW, ctx=ctx).row
     _, published = race(ctx, lambda: edit_draft(draft, DENY, ctx=ctx), lambda: publish_policy_version(draft, ctx=ctx))
@@ -107,7 +107,7 @@ def test_a_draft_edited_meanwhile_is_published_as_it_is_then(ctx: ActingContext)
         assert receipts("policy.published")[0]["policy"]["document_sha256"] == published.document_sha256
 
 
-def test_publishing_and_retiring_at_once_end_in_one_order(ctx: ActingContext) -> None:
+def test_concurrent_publish_and_retire_are_serialized(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
         old = upsert_policy("payments", ALLOW, ctx=ctx).row
         new = draft_policy_version("payments", DENY, ctx=ctx).row
@@ -117,7 +117,7 @@ def test_publishing_and_retiring_at_once_end_in_one_order(ctx: ActingContext) ->
         assert receipts("policy.retired")[0]["outcome"]["was_in_force"] is False
 
 
-def test_a_thing_put_twice_at_once_is_made_once(ctx: ActingContext) -> None:
+def test_concurrent_upserts_create_one_row(ctx: ActingContext) -> None:
     results = race(ctx, *[lambda: upsert_channel("web_main", ctx=ctx)] * 2)
     assert [upserted.change for upserted in results] == ["created", "unchanged"]
     document = parse_workflow({})
@@ -132,7 +132,7 @@ def test_a_thing_put_twice_at_once_is_made_once(ctx: ActingContext) -> None:
         assert counts == [1, 1, 1, 1]
 
 
-def test_two_drafts_made_at_once_have_different_numbers(ctx: ActingContext) -> None:
+def test_concurrent_drafts_have_different_numbers(ctx: ActingContext) -> None:
     results = race(
         ctx,
         lambda: draft_policy_version("payments", ALLOW, ctx=ctx),
@@ -165,7 +165,7 @@ def test_a_version_published_while_an_overlay_is_added_is_checked_against_it(ctx
     assert isinstance(published, errors.PolicyDocumentInvalid)
 
 
-def test_deciding_while_a_version_is_replaced_always_finds_one(ctx: ActingContext) -> None:
+def test_decisions_during_publication_always_find_a_version(ctx: ActingContext) -> None:
     with unit_of_work(ctx.tenant_id):
         put_payment_run(ctx)
         put_in_force(ALLOW, ctx=ctx)
@@ -196,7 +196,7 @@ def test_deciding_while_a_version_is_replaced_always_finds_one(ctx: ActingContex
 
 
 class TestEmergencies:
-    """Of a confirmation, the end of the time box and a newer version, each comes whole before or after the others."""
+    """A confirmation, the end of the time box and a newer version are serialized."""
 
     @pytest.fixture
     def opened(self, ctx: ActingContext) -> EmergencyPublication:
@@ -210,7 +210,7 @@ class TestEmergencies:
     def second(self, tenant: Tenant) -> ActingContext:
         return acting(tenant, make_principal(tenant, "bob", roles=["policy_publisher"]))
 
-    def test_it_is_confirmed_or_taken_back(
+    def test_it_is_either_confirmed_or_ended(
         self, ctx: ActingContext, opened: EmergencyPublication, second: ActingContext
     ) -> None:
         won, lost = race(ctx, lambda: confirm_emergency(opened, ctx=second), lambda: end_emergency(opened, ctx=second))
@@ -226,7 +226,7 @@ class TestEmergencies:
         with unit_of_work(ctx.tenant_id):
             assert len(receipts("policy.emergency_ended")) == 1
 
-    def test_a_newer_version_is_not_taken_out_of_force(self, ctx: ActingContext, opened: EmergencyPublication) -> None:
+    def test_a_newer_version_stays_in_force(self, ctx: ActingContext, opened: EmergencyPublication) -> None:
         with unit_of_work(ctx.tenant_id):
             EmergencyPublication.objects.update(ends_at=clock.now())
             draft = draft_policy_version("payments", spec(rule("third", "review")), ctx=ctx).row

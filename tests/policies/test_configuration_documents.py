@@ -1,4 +1,4 @@
-"""Reading workflow, channel and overlay documents: everything wrong is named at its place."""
+"""Parsing of workflow, channel and overlay documents, with pointers of errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from threada_site.kernel import errors
         ({"channel_required": "yes", "assert_format": 1}, ["/channel_required", "/assert_format"]),
     ],
 )
-def test_what_is_wrong_with_a_workflow_is_named_by_pointer(document: Any, pointers: list[str]) -> None:
+def test_workflow_errors_have_pointers(document: Any, pointers: list[str]) -> None:
     with pytest.raises(errors.DocumentInvalid) as refused:
         parse_workflow(document)
     assert [entry.pointer for entry in refused.value.errors] == pointers
@@ -46,13 +46,13 @@ def test_what_is_wrong_with_a_workflow_is_named_by_pointer(document: Any, pointe
         ({"kind": "Overlays", "policy": "p", "scope": {"tenant": True}}, ["/kind"]),
     ],
 )
-def test_what_is_wrong_with_an_overlay_is_named_by_pointer(document: Any, pointers: list[str]) -> None:
+def test_overlay_errors_have_pointers(document: Any, pointers: list[str]) -> None:
     with pytest.raises(errors.DocumentInvalid) as refused:
         parse_overlay(document)
     assert [entry.pointer for entry in refused.value.errors] == pointers
 
 
-def test_overlays_and_channels_are_read() -> None:
+def test_overlays_and_channels_are_parsed() -> None:
     document = parse_overlay({"kind": "Overlay", "policy": "payments", "scope": {"workflow": "payment_run"}})
     assert (document.policy, document.scope) == ("payments", PAYMENT_RUN)
     assert parse_overlay({"policy": "p", "scope": {"tenant": True}}).scope.as_json() == {"tenant": True}

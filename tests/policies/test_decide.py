@@ -1,4 +1,4 @@
-"""Deciding: what is asked, what is kept, and that every failure is a deny with its own reason code."""
+"""Decisions: evaluation, stored data, and a deny with its own reason code for every failure."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_rules_in_force_decide(
     assert answered(book, **request_) == (outcome, reasons)
 
 
-def test_a_decision_keeps_what_is_needed_to_repeat_it(book: ActingContext) -> None:
+def test_a_decision_stores_what_is_needed_to_repeat_it(book: ActingContext) -> None:
     version = put_in_force(PAYMENTS, ctx=book)
     item, execution = uuid.uuid4(), uuid.uuid4()
     request = asking(
@@ -124,7 +124,7 @@ def test_a_decision_keeps_what_is_needed_to_repeat_it(book: ActingContext) -> No
         {"payload": {}},
     ],
 )
-def test_stored_facts_and_versions_give_the_same_outcome_again(book: ActingContext, request_: dict[str, Any]) -> None:
+def test_stored_facts_and_versions_reproduce_the_outcome(book: ActingContext, request_: dict[str, Any]) -> None:
     put_in_force(PAYMENTS, ctx=book)
     decision = decide(asking(**request_), ctx=book)
     upsert_policy("payments", spec(rule("other", "deny")), ctx=book)
@@ -149,7 +149,7 @@ def evaluated_again(decision: PolicyDecision, ctx: ActingContext) -> Verdict:
     return evaluate(entries, {**selectors.stored_facts(decision), "lists": lists})
 
 
-def test_a_recheck_says_the_same_and_keeps_nothing(book: ActingContext) -> None:
+def test_a_recheck_gives_the_same_verdict_and_stores_nothing(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     request = asking(payload={"vendor": "Initech", "amount_minor": 5}, action="pay")
     verdict = recheck(request, ctx=book)
@@ -162,7 +162,7 @@ def test_deciding_takes_two_statements(book: ActingContext) -> None:
     put_in_force(spec(rule("yes", "allow")), TENANT, ctx=book, policy="wide")
     first, second = asking(), asking()
     for request in (first, second):
-        note_case(request.work_item_id, None)  # as whoever has read the case does
+        note_case(request.work_item_id, None)  # as every caller that has read the case
     with CaptureQueriesContext(connection) as cold:
         decide(first, ctx=book)
     with CaptureQueriesContext(connection) as warm:
@@ -172,12 +172,12 @@ def test_deciding_takes_two_statements(book: ActingContext) -> None:
     assert (len(cold), len(warm), len(without_keeping)) == (4, 2, 1)
 
 
-def test_without_an_overlay_there_is_no_policy(book: ActingContext) -> None:
+def test_without_an_overlay_no_policy_applies(book: ActingContext) -> None:
     upsert_policy("payments", PAYMENTS, ctx=book)
     assert answered(book) == ("deny", ["policy_missing"])
 
 
-def test_a_policy_that_is_bound_and_not_in_force_denies(book: ActingContext) -> None:
+def test_a_bound_policy_without_a_version_in_force_denies(book: ActingContext) -> None:
     put_in_force(spec(rule("yes", "allow")), TENANT, ctx=book, policy="wide")
     first = put_in_force(PAYMENTS, ctx=book)
     second = upsert_policy("payments", spec(rule("yes", "allow")), ctx=book).row
@@ -200,7 +200,7 @@ def test_a_rule_that_fails_denies(book: ActingContext) -> None:
     assert decision.policy_version_id == PolicyVersion.objects.get().id
 
 
-def test_a_version_that_cannot_be_read_denies(book: ActingContext) -> None:
+def test_an_unreadable_version_denies(book: ActingContext) -> None:
     version = put_in_force(PAYMENTS, ctx=book)
     broken = PolicyVersion.objects.create(
         tenant_id=book.tenant_id,
@@ -223,7 +223,7 @@ def test_rules_that_take_too_long_deny(book: ActingContext, monkeypatch: pytest.
     assert answered(book) == ("deny", ["policy_too_slow"])
 
 
-def test_an_engine_that_breaks_denies(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_failure_denies(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_force(PAYMENTS, ctx=book)
 
     def broken(*_: Any) -> Verdict:
@@ -233,14 +233,14 @@ def test_an_engine_that_breaks_denies(book: ActingContext, monkeypatch: pytest.M
     assert answered(book) == ("deny", ["policy_error"])
 
 
-def test_nothing_that_matches_denies(book: ActingContext) -> None:
+def test_no_matching_rule_denies(book: ActingContext) -> None:
     put_in_force(spec(rule("never", "allow", "false")), ctx=book)
     decision = decide(asking(), ctx=book)
     assert (decision.outcome, decision.reason_codes) == ("deny", ["no_rule_matched"])
     assert (decision.matched, decision.policy_version_id) == ([], None)
 
 
-def test_a_list_that_is_gone_denies(book: ActingContext) -> None:
+def test_a_missing_list_denies(book: ActingContext) -> None:
     draft = upsert_policy("payments", spec(rule("odd", "deny", "true")), ctx=book, publish=False).row
     gone = spec(rule("odd", "deny", "'a' in lists.nothing"))
     PolicyVersion.objects.filter(id=draft.id).update(document=gone, status="published")
@@ -254,7 +254,7 @@ def upsert_overlay_unchecked(version: PolicyVersion, ctx: ActingContext) -> None
     version.policy.overlays.create(tenant_id=ctx.tenant_id, scope_kind="tenant", scope_slug="")
 
 
-def test_only_the_rules_that_decided_are_named(book: ActingContext) -> None:
+def test_only_the_deciding_rules_are_stored_as_matched(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     decision = decide(asking(payload={"vendor": "Initech", "amount_minor": 5}, confidence=0.1), ctx=book)
     assert [match["rule"] for match in decision.matched] == ["sanctioned"]
@@ -276,7 +276,7 @@ NO, YES = rule("no", "deny"), rule("yes", "allow")
         ({**NO, "overridable": True}, {**YES, "overrides": ["wide/no"]}, TENANT, "deny"),
     ],
 )
-def test_a_narrower_overlay_tightens_and_loosens_only_what_it_names_and_may(
+def test_a_narrower_overlay_tightens_and_overrides_only_named_overridable_rules(
     book: ActingContext, wide: dict[str, Any], narrow: dict[str, Any], scope: OverlayScope, outcome: str
 ) -> None:
     put_in_force(spec({**wide, "overridable": True}), TENANT, ctx=book, policy="wide")
@@ -285,11 +285,11 @@ def test_a_narrower_overlay_tightens_and_loosens_only_what_it_names_and_may(
     decision = decide(asking(), ctx=book)
     assert decision.outcome == outcome
     assert [row["scope"] for row in decision.versions] == ["tenant", scope.kind]
-    loosened = ["no"] if outcome == "allow" else []
-    assert decision.trace[0]["overridden"] == loosened
+    overridden = ["no"] if outcome == "allow" else []
+    assert decision.trace[0]["overridden"] == overridden
 
 
-def test_an_overlay_elsewhere_does_not_speak(book: ActingContext) -> None:
+def test_an_overlay_of_another_scope_does_not_apply(book: ActingContext) -> None:
     put_in_force(spec(YES), PAYMENT_RUN, ctx=book)
     put_in_force(spec(NO), WEB_MAIN, ctx=book, policy="web-only")
     assert answered(book, channel="web_main") == ("deny", ["NO"])
@@ -297,7 +297,7 @@ def test_an_overlay_elsewhere_does_not_speak(book: ActingContext) -> None:
     assert answered(book, workflow="other", channel="") == ("deny", ["policy_missing"])
 
 
-def test_an_overlay_that_is_removed_speaks_no_more(book: ActingContext) -> None:
+def test_a_removed_overlay_does_not_apply(book: ActingContext) -> None:
     put_in_force(spec(YES), PAYMENT_RUN, ctx=book)
     upsert_policy("strict", spec(NO), ctx=book)
     overlay = upsert_overlay("strict", TENANT, ctx=book).row
@@ -306,7 +306,7 @@ def test_an_overlay_that_is_removed_speaks_no_more(book: ActingContext) -> None:
     assert answered(book) == ("allow", ["YES"])
 
 
-def test_a_new_list_version_counts_from_the_next_decision_on(book: ActingContext) -> None:
+def test_a_new_list_version_applies_from_the_next_decision(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     assert answered(book) == ("allow", ["WITHIN_LIMITS"])
     upsert_list("sanctioned_vendors", parse_list({"items": ["Hooli"]}), ctx=book)

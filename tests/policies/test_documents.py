@@ -91,19 +91,19 @@ APPROVALS = {"role": "finance"}
         ("review", "intake", {"intake"}),
     ],
 )
-def test_when_a_rule_is_asked(effect: str, at: Any, points: set[str]) -> None:
+def test_points_of_a_rule(effect: str, at: Any, points: set[str]) -> None:
     approvals = APPROVALS if effect == "require_approval" else ...
     assert only_rule(effect=effect, at=at, approvals=approvals).at == points
 
 
 @pytest.mark.parametrize("at", ["execute", "both"])
-def test_a_review_is_not_asked_at_execute(at: str) -> None:
+def test_a_review_is_not_evaluated_at_execute(at: str) -> None:
     assert field_errors(with_rule(effect="review", at=at)) == [
         ("/rules/0/at", "A review is only possible at intake. Write at: intake, or use require_approval.")
     ]
 
 
-def test_a_review_may_say_who_reviews() -> None:
+def test_a_review_can_have_approvals() -> None:
     assert only_rule(effect="review").approvals is None
     assert only_rule(effect="review", approvals={"role": "legal"}).approvals.tree == Leaf("role", "legal", 1)
 
@@ -167,7 +167,7 @@ def test_a_review_may_say_who_reviews() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named_at_its_place(document: Any, pointer: str, detail: str) -> None:
+def test_errors_are_reported_at_their_pointer(document: Any, pointer: str, detail: str) -> None:
     found = field_errors(document)
     assert found[0][0] == pointer
     assert found[0][1].startswith(detail)
@@ -175,12 +175,12 @@ def test_what_is_wrong_is_named_at_its_place(document: Any, pointer: str, detail
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 5])
-def test_what_is_no_object_is_no_policy(value: Any) -> None:
+def test_a_policy_must_be_an_object(value: Any) -> None:
     with pytest.raises(PolicyDocumentInvalid):
         parse_policy(value)
 
 
-def test_every_problem_is_named_at_once_and_no_more_than_50() -> None:
+def test_all_errors_are_reported_at_once_up_to_50() -> None:
     assert [pointer for pointer, _ in field_errors({"rules": [{}]})] == [
         "/rules/0/effect",
         "/rules/0/id",
@@ -191,7 +191,7 @@ def test_every_problem_is_named_at_once_and_no_more_than_50() -> None:
 
 
 class TestLists:
-    def test_are_read_whole_and_bare(self) -> None:
+    def test_are_parsed_whole_and_bare(self) -> None:
         document = parse_list({"kind": "List", "id": "vendors", "spec": {"items": ["Initech", 1, 2.5]}})
         assert (document.id, document.items) == ("vendors", ("Initech", 1, 2.5))
         assert parse_list({"items": []}).items == ()
@@ -216,6 +216,6 @@ class TestLists:
             parse_list(value)
         assert [error.pointer for error in caught.value.errors] == [pointer]
 
-    def test_no_object_is_no_list(self) -> None:
+    def test_a_list_must_be_an_object(self) -> None:
         with pytest.raises(DocumentInvalid):
             parse_list(["a"])

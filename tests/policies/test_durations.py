@@ -20,7 +20,7 @@ from policies.language.durations import LONGEST, format_duration, parse_duration
         ("P0DT5M", timedelta(minutes=5), "PT5M"),
     ],
 )
-def test_durations_are_read_and_written_in_one_form(text: str, duration: timedelta, canonical: str) -> None:
+def test_durations_are_parsed_and_formatted_canonically(text: str, duration: timedelta, canonical: str) -> None:
     assert parse_duration(text) == duration
     assert format_duration(duration) == canonical
 
@@ -45,7 +45,7 @@ def test_durations_are_read_and_written_in_one_form(text: str, duration: timedel
         "P\u0661D",
     ],
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         parse_duration(text)
 
@@ -57,13 +57,13 @@ def test_durations_out_of_range_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("duration", [timedelta(), timedelta(seconds=-1), timedelta(milliseconds=1500)])
-def test_what_could_not_be_read_back_is_not_written(duration: timedelta) -> None:
+def test_unrepresentable_durations_are_not_formatted(duration: timedelta) -> None:
     with pytest.raises(ValueError, match="has no duration text"):
         format_duration(duration)
 
 
 @settings(deadline=None)
 @given(st.integers(1, int(LONGEST.total_seconds())))
-def test_every_duration_survives_the_round_trip(seconds: int) -> None:
+def test_every_duration_round_trips(seconds: int) -> None:
     duration = timedelta(seconds=seconds)
     assert parse_duration(format_duration(duration)) == duration

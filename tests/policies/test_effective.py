@@ -1,4 +1,4 @@
-"""Which rules hold together, where each comes from, and what loosens it: pure, by API and in the console."""
+"""Effective rules with their origin and the rules that override them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def binding(policy: str, scope: OverlayScope, *rules: dict[str, Any]) -> Binding
     return Binding(policy, f"ov_{policy}", scope, ALWAYS, f"pv_{policy}", 1, rules)
 
 
-def told(*bindings: Binding) -> list[tuple[str, list[str], list[str]]]:
+def summarized(*bindings: Binding) -> list[tuple[str, list[str], list[str]]]:
     return [
         (
             f"{entry.binding.policy}/{entry.rule['id']}",
@@ -25,7 +25,7 @@ def told(*bindings: Binding) -> list[tuple[str, list[str], list[str]]]:
     ]
 
 
-def test_every_rule_says_what_loosens_it_and_what_it_names_in_vain() -> None:
+def test_every_rule_lists_its_overriders_and_its_ineffective_overrides() -> None:
     wide = binding(
         "wide",
         TENANT_SCOPE,
@@ -39,7 +39,7 @@ def test_every_rule_says_what_loosens_it_and_what_it_names_in_vain() -> None:
         {**rule("x", "allow"), "overrides": ["wide/a", "wide/b", "other/q"]},
         {**rule("z", "deny"), "overridable": True},
     )
-    assert told(narrow, wide) == [
+    assert summarized(narrow, wide) == [
         ("wide/a", ["narrow/x"], []),
         ("wide/b", [], []),
         ("wide/c", [], ["narrow/z"]),
@@ -48,7 +48,7 @@ def test_every_rule_says_what_loosens_it_and_what_it_names_in_vain() -> None:
     ]
 
 
-def test_rules_stand_from_wide_to_narrow_and_within_a_policy_as_written() -> None:
+def test_rules_are_ordered_by_scope_and_then_as_written() -> None:
     scopes = [
         OverlayScope("group", "emea"),
         OverlayScope("channel", "web"),
@@ -56,14 +56,14 @@ def test_rules_stand_from_wide_to_narrow_and_within_a_policy_as_written() -> Non
         TENANT_SCOPE,
     ]
     bindings = [binding(f"p{place}", scope, rule("b", "deny"), rule("a", "deny")) for place, scope in enumerate(scopes)]
-    assert [name for name, _, _ in told(*bindings)] == [
+    assert [name for name, _, _ in summarized(*bindings)] == [
         f"p{place}/{name}" for place in (3, 2, 1, 0) for name in ("b", "a")
     ]
 
 
-def test_the_same_policy_in_two_scopes_loosens_itself_only_downwards() -> None:
+def test_a_policy_in_two_scopes_overrides_itself_only_in_the_wider_scope() -> None:
     both = {**rule("no", "deny"), "overridable": True}, {**rule("yes", "allow"), "overrides": ["p/no"]}
-    assert told(binding("p", TENANT_SCOPE, *both), binding("p", OverlayScope("channel", "web"), *both)) == [
+    assert summarized(binding("p", TENANT_SCOPE, *both), binding("p", OverlayScope("channel", "web"), *both)) == [
         ("p/no", ["p/yes"], []),
         ("p/yes", [], ["p/no"]),
         ("p/no", [], []),

@@ -61,7 +61,7 @@ class TestCombination:
             strictest = max(chosen, key=effects.index)
             assert said(decide(entry(*rules))) == (strictest, (f"R_{strictest.upper()}",))
 
-    def test_reasons_are_told_once_widest_scope_first(self) -> None:
+    def test_reasons_are_unique_and_ordered_by_scope(self) -> None:
         verdict = decide(
             entry(rule("z", effect="deny"), rule("a", effect="deny"), policy="p", scope="channel"),
             entry(rule("y", effect="deny"), rule("b", effect="deny", reason="A_"), policy="q", scope="tenant"),
@@ -77,7 +77,7 @@ class TestCombination:
             ("channel", "p", "z"),
         ]
 
-    def test_rules_are_asked_only_at_their_point(self) -> None:
+    def test_rules_are_evaluated_only_at_their_point(self) -> None:
         book = entry(
             rule("approve", effect="require_approval"),
             rule("look", effect="review"),
@@ -110,14 +110,14 @@ class TestCombination:
             "Fine.",
         )
 
-    def test_a_verdict_names_engine_and_time(self) -> None:
+    def test_a_verdict_contains_engine_and_duration(self) -> None:
         verdict = decide(entry(rule("r")))
         assert verdict.engine == ENGINE
         assert 0 < verdict.duration_us < 1_000_000
 
 
 class TestApprovals:
-    def test_all_winning_rules_hold_together(self) -> None:
+    def test_approvals_of_all_winning_rules_are_merged(self) -> None:
         verdict = decide(
             entry(
                 rule("one", effect="require_approval", approvals={"role": "finance", "count": 2, "exclude": []}),
@@ -142,21 +142,21 @@ class TestApprovals:
         assert verdict.approvals.exclude == {"last_editor", "requester"}
         assert verdict.approvals.expires_after == timedelta(days=2)
 
-    def test_one_rule_is_taken_as_it_is(self) -> None:
+    def test_approvals_of_a_single_rule_are_unchanged(self) -> None:
         verdict = decide(entry(rule("one", effect="require_approval")), point="execute")
         assert verdict.approvals == parse_approvals(FINANCE, pointer="")
 
-    def test_a_review_without_a_rule_of_its_own_has_the_default(self) -> None:
+    def test_a_review_without_approvals_uses_the_default(self) -> None:
         assert decide(entry(rule("one", effect="review"))).approvals == REVIEW_DEFAULT
         own = parse_approvals({"role": "legal"}, pointer="")
         both = entry(rule("one", effect="review"), rule("two", effect="review", approvals={"role": "legal"}))
         assert decide(both).approvals == merge([REVIEW_DEFAULT, own])
 
     @pytest.mark.parametrize("effect", ["allow", "deny"])
-    def test_nothing_is_asked_otherwise(self, effect: str) -> None:
+    def test_other_effects_have_no_approvals(self, effect: str) -> None:
         assert decide(entry(rule("one", effect=effect), rule("two", effect="allow"))).approvals is None
 
-    def test_more_than_can_be_asked_together_is_denied(self) -> None:
+    def test_approvals_that_cannot_be_merged_deny(self) -> None:
         rules = [
             rule(
                 f"r{number}",
@@ -194,7 +194,7 @@ class TestFailures:
             ("1 / 0 == 1", "divide by zero"),
         ],
     )
-    def test_a_failing_rule_denies_and_is_named(self, when: str, message: str) -> None:
+    def test_a_failing_rule_denies_and_is_reported(self, when: str, message: str) -> None:
         book = [entry(rule("fine"), rule("bad", when, effect="review"), rule("late", "false"))]
         verdict = decide(*book, entry(rule("other"), policy="other"), payload={"vendor": "x"})
         assert said(verdict) == ("deny", ("policy_error",))
@@ -203,7 +203,7 @@ class TestFailures:
         assert [match.rule for match in verdict.matched] == ["other", "fine"]
         assert verdict.approvals is None
 
-    def test_every_failing_rule_is_named(self) -> None:
+    def test_every_failing_rule_is_reported(self) -> None:
         verdict = decide(entry(rule("one", "item.a == 1"), rule("two", "item.b == 1", effect="deny")))
         assert [error.rule for error in verdict.errors] == ["one", "two"]
 
@@ -212,7 +212,7 @@ class TestFailures:
         verdict = evaluate([entry(rule("r"))], facts, cpu_limit=-1.0)
         assert said(verdict) == ("deny", ("policy_too_slow",))
 
-    def test_time_is_looked_at_between_rules(self) -> None:
+    def test_time_is_checked_between_rules(self) -> None:
         text = {"text": "a" * 250_000}
         slow = "[0,1,2,3,4,5,6,7,8,9].all(a, [0,1,2,3,4,5,6,7,8,9].all(b, size(item.payload.text) > 0))"
         rules = [rule(f"r{number}", f"{slow} || item.missing{number}") for number in range(300)]
@@ -220,7 +220,7 @@ class TestFailures:
         verdict = evaluate([entry(*rules)], facts, cpu_limit=0.05)
         assert said(verdict) == ("deny", ("policy_too_slow",))
 
-    def test_a_condition_that_does_not_compile_is_no_policy(self) -> None:
+    def test_a_condition_that_does_not_compile_is_refused(self) -> None:
         broken = Rule(id="r", when="1 +", effect=Effect.ALLOW, at=frozenset(), reason="R")
         with pytest.raises(PolicyDocumentInvalid):
             compile_policy(PolicyDocument(None, (broken,)))
@@ -229,7 +229,7 @@ class TestFailures:
         codes = {"policy_missing", "policy_error", "policy_malformed", "policy_too_slow", "no_rule_matched"}
         assert codes <= REASONS.keys()
 
-    def test_loops_that_do_not_fit_together_are_asked_one_by_one(self) -> None:
+    def test_loops_that_cannot_be_batched_are_evaluated_one_by_one(self) -> None:
         rules = [rule(f"r{number}", "item.payload.list.all(x, x >= 0)") for number in range(3)]
         verdict = decide(entry(*rules), payload={"list": list(range(4000))})
         assert said(verdict) == ("allow", ("R0", "R1", "R2"))
@@ -238,14 +238,14 @@ class TestFailures:
 class TestOverrides:
     BASE = rule("strict", effect="review", overridable=True)
 
-    def loosened(
+    def overridden(
         self, base: dict[str, Any], *, wide: Scope, narrow: Scope, **fields: Any
     ) -> tuple[str, tuple[str, ...]]:
         loose = rule("loose", **{"overrides": ["base/strict"]} | fields)
         verdict = decide(entry(base, policy="base", scope=wide), entry(loose, policy="local", scope=narrow))
         return said(verdict)
 
-    def test_a_narrower_rule_loosens_what_it_names_and_may(self) -> None:
+    def test_a_narrower_rule_overrides_a_named_overridable_rule(self) -> None:
         base, local = entry(self.BASE, policy="base"), rule("loose", overrides=["base/strict"])
         verdict = decide(base, entry(local, policy="local", scope="workflow"))
         assert said(verdict) == ("allow", ("LOOSE",))
@@ -256,24 +256,24 @@ class TestOverrides:
         for wide, narrow in itertools.product(SCOPES, repeat=2):
             allowed = SCOPES.index(wide) < SCOPES.index(narrow)
             expected = ("allow", ("LOOSE",)) if allowed else ("review", ("STRICT",))
-            assert self.loosened(self.BASE, wide=wide, narrow=narrow) == expected
+            assert self.overridden(self.BASE, wide=wide, narrow=narrow) == expected
 
-    def test_only_what_is_overridable(self) -> None:
+    def test_only_overridable_rules(self) -> None:
         strict = rule("strict", effect="review")
-        assert self.loosened(strict, wide="tenant", narrow="channel") == ("review", ("STRICT",))
+        assert self.overridden(strict, wide="tenant", narrow="channel") == ("review", ("STRICT",))
 
-    def test_only_what_it_names(self) -> None:
+    def test_only_named_rules(self) -> None:
         for name in ("base/other", "other/strict", "local/strict"):
-            assert self.loosened(self.BASE, wide="tenant", narrow="channel", overrides=[name])[0] == "review"
+            assert self.overridden(self.BASE, wide="tenant", narrow="channel", overrides=[name])[0] == "review"
 
-    def test_only_when_it_matches_itself(self) -> None:
-        assert self.loosened(self.BASE, wide="tenant", narrow="channel", when="false")[0] == "review"
+    def test_only_if_the_overriding_rule_matches(self) -> None:
+        assert self.overridden(self.BASE, wide="tenant", narrow="channel", when="false")[0] == "review"
 
-    def test_a_narrower_rule_tightens_without_asking(self) -> None:
+    def test_a_narrower_rule_can_always_tighten(self) -> None:
         verdict = decide(entry(rule("a")), entry(rule("b", effect="deny"), policy="local", scope="group"))
         assert said(verdict) == ("deny", ("B_",))
 
-    def test_a_rule_that_was_loosened_loosens_nothing(self) -> None:
+    def test_an_overridden_rule_overrides_nothing(self) -> None:
         verdict = decide(
             entry(self.BASE, policy="base"),
             entry(rule("mid", overrides=["base/strict"], overridable=True), policy="mid", scope="workflow"),
@@ -282,19 +282,19 @@ class TestOverrides:
         assert said(verdict) == ("review", ("STRICT",))
         assert [match.rule for match in verdict.overridden] == ["mid"]
 
-    def test_the_same_policy_in_two_scopes_is_loosened_in_the_wider_alone(self) -> None:
+    def test_a_policy_in_two_scopes_is_overridden_only_in_the_wider(self) -> None:
         base = entry(self.BASE, policy="base").document
         loose = entry(rule("loose", overrides=["base/strict"]), policy="local", scope="workflow")
         wide, narrow = (RulebookEntry("base", "pv_b", scope, base) for scope in ("tenant", "workflow"))
         assert said(decide(wide, loose)) == ("allow", ("LOOSE",))
         assert said(decide(wide, narrow, loose)) == ("review", ("STRICT",))
 
-    def test_an_override_of_a_rule_that_fails_does_not_help(self) -> None:
+    def test_a_failing_rule_denies_even_if_overridden(self) -> None:
         failing = rule("strict", "item.missing", effect="review", overridable=True)
-        assert self.loosened(failing, wide="tenant", narrow="channel") == ("deny", ("policy_error",))
+        assert self.overridden(failing, wide="tenant", narrow="channel") == ("deny", ("policy_error",))
 
 
-def test_lists_are_those_the_rules_read() -> None:
+def test_compiled_lists_are_those_that_the_rules_read() -> None:
     def lists(*conditions: str) -> frozenset[str] | None:
         return entry(*(rule(f"r{i}", when) for i, when in enumerate(conditions))).document.lists  # type: ignore[union-attr]
 
@@ -315,7 +315,7 @@ def boolean(value: Any) -> bool:
 
 
 def settled_by(decisive: bool, *parts: Callable[[Payload], bool]) -> Callable[[Payload], bool]:
-    """CEL's `||` (True) and `&&` (False): one decisive part settles it, whatever the others fail with."""
+    """`||` (True) and `&&` (False) in CEL: one decisive part determines the result even if others fail."""
 
     def combined(payload: Payload) -> bool:
         failures: list[Exception] = []
@@ -354,7 +354,7 @@ type Written = tuple[str, Scope, list[dict[str, Any]]]
 
 
 def naive(book: Sequence[Written], point: str, payload: Payload) -> tuple[str, set[str]]:
-    """The combination as the documentation words it, without a thought for speed."""
+    """Combine rules as documented, without optimization."""
     if not book:
         return "deny", {"policy_missing"}
     try:
@@ -419,7 +419,7 @@ def ask(book: Sequence[Written], point: str, payload: Payload) -> Verdict:
     return decide(*compiled(book), point=point, payload=payload, lists={"l": ["x", "y"]})
 
 
-def test_a_naive_evaluator_says_the_same_over_thousands_of_cases() -> None:
+def test_a_naive_evaluator_agrees_on_thousands_of_cases() -> None:
     chance = random.Random(20260131)
     seen: set[str] = set()
     overridden = 0
@@ -458,7 +458,7 @@ def test_one_more_deny_rule_never_loosens(chance: random.Random) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(chance=seeds)
-def test_neither_the_order_of_rules_nor_of_policies_matters(chance: random.Random) -> None:
+def test_order_of_rules_and_policies_does_not_matter(chance: random.Random) -> None:
     book = random_book(chance)
     point, payload = chance.choice(["intake", "execute"]), random_payload(chance)
     shuffled = [(p, s, chance.sample(rules, len(rules))) for p, s, rules in chance.sample(book, len(book))]
@@ -475,7 +475,7 @@ def test_neither_the_order_of_rules_nor_of_policies_matters(chance: random.Rando
 
 @settings(deadline=None, max_examples=100)
 @given(chance=seeds)
-def test_rules_in_one_go_say_what_they_say_one_by_one(chance: random.Random) -> None:
+def test_batched_rules_agree_with_single_rules(chance: random.Random) -> None:
     book = random_book(chance)
     point, payload = chance.choice(["intake", "execute"]), random_payload(chance)
     alone = [RulebookEntry(e.policy, e.version_id, e.scope, _one_by_one(e.document)) for e in compiled(book)]

@@ -1,4 +1,4 @@
-"""A decision in sentences: what was decided, by which rule, on which facts, and what did not count."""
+"""Explanation of decisions in sentences."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def book(work: ActingContext) -> ActingContext:
     return work
 
 
-def told(ctx: ActingContext, **request: Any) -> list[str]:
-    """All sentences but the last, which says how long it took."""
+def explained(ctx: ActingContext, **request: Any) -> list[str]:
+    """Return all sentences but the last, which contains the duration."""
     decision = PolicyDecision.objects.get(id=decide(asking(**request), ctx=ctx).id)
     sentences = explanation_of(decision)
     assert sentences[-1] == f"{decision.engine} took {decision.duration_us} µs."
     return sentences[:-1]
 
 
-def test_what_decided_and_on_which_facts(book: ActingContext) -> None:
+def test_deciding_rules_and_facts_are_explained(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
-    assert told(book, payload={"vendor": "Hooli", "amount_minor": 5000}, action="pay") == [
+    assert explained(book, payload={"vendor": "Hooli", "amount_minor": 5000}, action="pay") == [
         "An approval is required first (LARGE).",
         "At least 1 person must agree.",
         (
@@ -52,41 +52,41 @@ def test_what_decided_and_on_which_facts(book: ActingContext) -> None:
     ]
 
 
-def test_what_holds_always_and_the_authors_words(book: ActingContext) -> None:
+def test_unconditional_rules_and_messages_are_explained(book: ActingContext) -> None:
     put_in_force(spec(rule("open", "allow", message="Small sums are nobody's business.")), ctx=book)
-    assert told(book)[:3] == [
+    assert explained(book)[:3] == [
         "It is allowed (OPEN).",
         "Rule open of payments version 1 on workflow allows it in every case (OPEN).",
         "Message of the rule: Small sums are nobody's business.",
     ]
 
 
-def test_failures_are_told_as_what_they_are(book: ActingContext) -> None:
+def test_failures_are_explained(book: ActingContext) -> None:
     put_in_force(spec(rule("odd", "deny", "item.payload.amount_minor > 10"), rule("yes", "allow")), ctx=book)
-    sentences = told(book, payload={"vendor": "Hooli"})
+    sentences = explained(book, payload={"vendor": "Hooli"})
     assert sentences[0] == "It is denied (policy_error): a rule failed, so the request is denied."
     assert sentences[1].startswith("Rule odd of payments failed: Key not found")
     assert "Matched without effect: payments/yes." in sentences
 
 
-def test_nothing_in_force_nothing_bound_nothing_matched(book: ActingContext) -> None:
-    assert told(book) == [
+def test_denials_without_a_rule_are_explained(book: ActingContext) -> None:
+    assert explained(book) == [
         "It is denied (policy_missing): a policy that applies has no version in force.",
         "Evaluated at intake of payment_run, from web_main: no policy applied.",
     ]
     version = put_in_force(spec(rule("never", "allow", "false")), ctx=book)
-    assert told(book)[0] == "It is denied (no_rule_matched): no rule matched, so the request is denied."
+    assert explained(book)[0] == "It is denied (no_rule_matched): no rule matched, so the request is denied."
     retire_policy_version(version, ctx=book)
-    assert "Without a version in force: payments." in told(book)
+    assert "Without a version in force: payments." in explained(book)
 
 
-def test_what_was_loosened_is_named(book: ActingContext) -> None:
+def test_overridden_rules_are_explained(book: ActingContext) -> None:
     put_in_force(spec(rule("no", "deny", overridable=True)), TENANT, ctx=book, policy="wide")
     put_in_force(spec(rule("yes", "allow", overrides=["wide/no"])), WEB_MAIN, ctx=book, policy="narrow")
-    assert "Overridden by a narrower rule: wide/no." in told(book)
+    assert "Overridden by a narrower rule: wide/no." in explained(book)
 
 
-def test_facts_that_are_gone_are_said_to_be_gone(book: ActingContext) -> None:
+def test_erased_facts_are_reported(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     decision = decide(asking(payload={"vendor": "Hooli", "amount_minor": 5000}, action="pay"), ctx=book)
     with platform_role():
@@ -96,7 +96,9 @@ def test_facts_that_are_gone_are_said_to_be_gone(book: ActingContext) -> None:
     assert not [sentence for sentence in sentences if "5000" in sentence]
 
 
-def test_the_api_tells_it(tenant: Tenant, ctx: ActingContext, api: Callable[..., Api], work: ActingContext) -> None:
+def test_the_api_returns_the_explanation(
+    tenant: Tenant, ctx: ActingContext, api: Callable[..., Api], work: ActingContext
+) -> None:
     put_payment_run(ctx)
     put_in_force(PAYMENTS, ctx=ctx)
     decision = decide(asking(), ctx=ctx)

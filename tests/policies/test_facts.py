@@ -41,7 +41,7 @@ def test_facts_are_always_complete() -> None:
     assert tuple(facts["ctx"]) == CONTEXT_FACTS
 
 
-def test_facts_read_back_from_storage_are_the_same() -> None:
+def test_stored_facts_round_trip() -> None:
     payload = {
         "whole": 5.0,
         "half": 2.5,

@@ -1,4 +1,4 @@
-"""Hostile policies: refused before they count, or stopped by limits; and one tenant's rules are never another's."""
+"""Hostile policies are refused or stopped by limits, and never affect other tenants."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rules(count: int, when: str) -> dict[str, Any]:
     ],
     ids=["rules", "bytes", "string", "huge", "parentheses", "lists", "multiplying", "message", "overrides", "tests"],
 )
-def test_a_hostile_document_is_refused_at_once(document: dict[str, Any], pointer: str) -> None:
+def test_a_hostile_document_is_refused_quickly(document: dict[str, Any], pointer: str) -> None:
     began = time.thread_time()
     with pytest.raises(errors.PolicyDocumentInvalid) as refused:
         parse_policy(document)
@@ -59,13 +59,13 @@ def test_a_hostile_document_is_refused_at_once(document: dict[str, Any], pointer
     assert [entry.pointer for entry in refused.value.errors] == [pointer]
 
 
-def test_a_deep_document_is_refused_before_it_is_read() -> None:
+def test_a_deep_document_is_refused_before_parsing() -> None:
     with pytest.raises(errors.DocumentInvalid, match="nest"):
         load_documents("rules: " + "[" * 10_000 + "]" * 10_000, source="policy")
 
 
-def test_the_largest_policy_is_compiled_and_asked_in_bounded_time() -> None:
-    """What is let through: 128 KB of conditions. Others of the process wait no longer than this."""
+def test_the_largest_policy_is_compiled_and_evaluated_in_bounded_time() -> None:
+    """The maximum of 128 KB of conditions bounds the time that other threads wait."""
     count = budget.MAX_CONDITION_BYTES // len(LONG)
     began = time.thread_time()
     compiled = compile_policy(parse_policy(rules(count, LONG)))
@@ -77,8 +77,8 @@ def test_the_largest_policy_is_compiled_and_asked_in_bounded_time() -> None:
     assert verdict.duration_us < 1_000_000
 
 
-def test_rules_that_loop_are_asked_one_by_one_so_that_the_clock_is_looked_at_between_them() -> None:
-    """Twenty such rules at once would take twenty times as long before anybody noticed."""
+def test_looping_rules_are_evaluated_one_by_one_with_time_checks() -> None:
+    """In one batch, twenty such rules would take twenty times as long before the time check."""
     loop = "item.payload.l.all(x, !(x in item.payload.m))"
     document = parse_policy(rules(40, loop))
     compiled = compile_policy(document)
@@ -93,7 +93,7 @@ def test_rules_that_loop_are_asked_one_by_one_so_that_the_clock_is_looked_at_bet
     assert [[asked.id for asked in batch.rules] for batch in batches] == [["aa"], ["bb"], ["cc", "dd"]]
 
 
-def test_what_is_kept_compiled_is_bounded_by_its_size() -> None:
+def test_the_cache_of_compiled_policies_is_bounded() -> None:
     from threada_site.kernel.cel import expression
 
     cache = expression._compiled
@@ -123,7 +123,7 @@ def test_checks_against_many_workflows_stop(work: ActingContext, monkeypatch: py
     assert [entry.code for entry in found.type_errors] == ["too_large"]
 
 
-def test_what_applies_in_one_tenant_is_bounded(work: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_policies_that_apply_in_one_tenant_are_limited(work: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "MAX_RULES_APPLYING", 3)
     put_payment_run(work)
     put_in_force(rules(2, "true"), TENANT, ctx=work, policy="first")
@@ -139,7 +139,7 @@ def test_what_applies_in_one_tenant_is_bounded(work: ActingContext, monkeypatch:
     assert budget.limit_errors({"a": rules(1, "x" * (budget.MAX_BYTES_APPLYING + 1))})[0].code == "too_large"
 
 
-def test_a_rule_that_fails_denies_and_is_named(work: ActingContext) -> None:
+def test_a_failing_rule_denies_and_is_reported(work: ActingContext) -> None:
     put_payment_run(work)
     version = put_in_force(
         spec(rule("odd", "deny", "item.payload.amount_minor > 1"), rule("yes", "allow")), TENANT, ctx=work
@@ -163,7 +163,7 @@ def test_no_version_in_force_denies(work: ActingContext) -> None:
 def test_another_tenants_version_can_never_be_in_force(
     ctx: ActingContext, other_tenant: Tenant, as_role: str | None
 ) -> None:
-    """Not even by SQL that row-level security does not hold back: the key is (tenant, version)."""
+    """The foreign key (tenant, version) refuses it even for SQL that bypasses row-level security."""
     theirs = acting(other_tenant, make_principal(other_tenant, "eve", roles=["tenant_admin"]))
     with unit_of_work(other_tenant.id):
         foreign = upsert_policy("payments", spec(rule("yes", "allow")), ctx=theirs).row

@@ -19,11 +19,11 @@ def test_a_policy_version_only_moves_forward(current: PolicyVersionStatus, to: P
             POLICY_VERSION.check_transition(current, to)
 
 
-def test_the_refusal_names_both_states_and_what_is_allowed() -> None:
+def test_the_error_names_both_states_and_allowed_transitions() -> None:
     with pytest.raises(TransitionNotAllowed) as refusal:
         POLICY_VERSION.check_transition(PolicyVersionStatus.PUBLISHED, PolicyVersionStatus.DRAFT)
     assert refusal.value.detail == "A policy version that is published cannot become draft. It can become retired."
 
 
-def test_only_a_retired_version_is_closed() -> None:
+def test_only_retired_is_final() -> None:
     assert [state for state in PolicyVersionStatus if not POLICY_VERSION.is_open(state)] == ["retired"]

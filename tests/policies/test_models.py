@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks."""
+"""Constraints and triggers of the database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from threada_site.tenancy.models import Tenant
 
 @pytest.fixture
 def rulebook(work: ActingContext) -> ActingContext:
-    """A rulebook with one policy in force, and one decision by it."""
+    """Create a rulebook with one policy in force and one decision."""
     put_payment_run(work)
     put_in_force(PAYMENTS, ctx=work)
     decide(asking(), ctx=work)
@@ -30,7 +30,7 @@ def rulebook(work: ActingContext) -> ActingContext:
 
 
 def refused(change: Callable[[], Any]) -> str:
-    """The database's own words about a change it does not take."""
+    """Return the error message of the database for a refused change."""
     with pytest.raises(DatabaseError) as caught, transaction.atomic():
         checked_at_once(change)
     return str(caught.value)
@@ -53,14 +53,14 @@ def checked_at_once(change: Callable[[], Any]) -> None:
         {"id": uuid.UUID(int=7)},
     ],
 )
-def test_a_published_version_never_changes(rulebook: ActingContext, status: str, change: dict[str, Any]) -> None:
+def test_a_published_version_is_immutable(rulebook: ActingContext, status: str, change: dict[str, Any]) -> None:
     version = PolicyVersion.objects.get()
     if status == "retired":
         retire_policy_version(version, ctx=rulebook)
     assert "policy version" in refused(lambda: PolicyVersion.objects.filter(id=version.id).update(**change))
 
 
-def test_a_published_version_is_not_deleted_and_a_draft_may_be(rulebook: ActingContext) -> None:
+def test_a_draft_can_be_deleted_and_a_published_version_cannot(rulebook: ActingContext) -> None:
     published = PolicyVersion.objects.get()
     draft = draft_policy_version("payments", spec(rule("other", "allow")), ctx=rulebook).row
     assert "cannot be deleted" in refused(lambda: PolicyVersion.objects.filter(id=published.id)._raw_delete("default"))
@@ -68,7 +68,7 @@ def test_a_published_version_is_not_deleted_and_a_draft_may_be(rulebook: ActingC
     assert PolicyVersion.objects.get().id == published.id
 
 
-def test_a_retired_version_does_not_come_back(rulebook: ActingContext) -> None:
+def test_a_retired_version_cannot_be_published(rulebook: ActingContext) -> None:
     version = retire_policy_version(PolicyVersion.objects.get(), ctx=rulebook)
     change = {"status": "published"}
     assert "does not move" in refused(lambda: PolicyVersion.objects.filter(id=version.id).update(**change))
@@ -82,7 +82,7 @@ def test_a_retired_version_does_not_come_back(rulebook: ActingContext) -> None:
         (PolicyDecision, {"outcome": "allow"}),
     ],
 )
-def test_what_happened_is_append_only(rulebook: ActingContext, model: Any, change: dict[str, Any]) -> None:
+def test_decisions_are_append_only(rulebook: ActingContext, model: Any, change: dict[str, Any]) -> None:
     assert refused(lambda: model.objects.update(**change))
     assert refused(lambda: model.objects.all()._raw_delete("default"))
 
@@ -118,7 +118,7 @@ def test_an_overlay_has_a_known_scope(rulebook: ActingContext, change: dict[str,
     assert "overlay_scope_known" in refused(lambda: Overlay.objects.update(**change))
 
 
-def test_nothing_refers_to_another_tenants_rows(ctx: ActingContext, other_tenant: Tenant) -> None:
+def test_foreign_keys_stay_within_the_tenant(ctx: ActingContext, other_tenant: Tenant) -> None:
     with unit_of_work(ctx.tenant_id):
         policy = Policy.objects.create(tenant_id=ctx.tenant_id, slug="payments")
     with pytest.raises(IntegrityError, match="overlay_policy_fk"), unit_of_work(other_tenant.id):

@@ -1,4 +1,4 @@
-"""Where policies apply: for whom, from when until when, and which rule may loosen which."""
+"""Overlays: scopes, time windows and overrides."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def book(work: ActingContext) -> ActingContext:
 
 @pytest.fixture
 def ann(tenant: Tenant, book: ActingContext) -> User:
-    """In the groups emea and board."""
+    """Create a member of the groups emea and board."""
     person = make_principal(tenant, "ann")
     define_group("emea", ["ann"], ctx=book)
     define_group("board", ["ann"], ctx=book)
@@ -63,7 +63,7 @@ def ann(tenant: Tenant, book: ActingContext) -> User:
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Have decisions taken at an instant."""
+    """Return a function that sets the current time."""
 
     def travel(instant: datetime) -> None:
         monkeypatch.setattr(deciding.clock, "now", lambda: instant)
@@ -75,7 +75,7 @@ def outcome(ctx: ActingContext, **request: Any) -> str:
     return decide(asking(**request), ctx=ctx).outcome
 
 
-def test_a_group_means_whom_the_case_is_for(book: ActingContext, ann: User) -> None:
+def test_a_group_scope_matches_the_requester(book: ActingContext, ann: User) -> None:
     put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
     put_in_force(spec(NO), EMEA, ctx=book, policy="regional")
     assert outcome(book, requester=ann.public_id) == "deny"
@@ -96,7 +96,7 @@ def test_the_requesters_groups_are_a_fact_of_the_decision(book: ActingContext, a
     assert requester_groups(ann.id, tenant_id=book.tenant_id) == ("emea",)
 
 
-def test_a_policy_bound_to_two_groups_of_one_requester_is_asked_once(book: ActingContext, ann: User) -> None:
+def test_a_policy_bound_to_two_groups_is_evaluated_once(book: ActingContext, ann: User) -> None:
     put_in_force(spec(YES), EMEA, ctx=book)
     upsert_overlay("payments", BOARD, ctx=book)
     decision = decide(asking(requester=ann.public_id), ctx=book)
@@ -104,7 +104,7 @@ def test_a_policy_bound_to_two_groups_of_one_requester_is_asked_once(book: Actin
     assert len(decision.trace) == 1
 
 
-def test_what_applies_is_found_in_one_statement(book: ActingContext, ann: User) -> None:
+def test_bindings_are_queried_in_one_statement(book: ActingContext, ann: User) -> None:
     put_in_force(spec(YES), EMEA, ctx=book)
     asked = {"workflow": "payment_run", "channel": "web_main", "requester_id": ann.id, "at": NOON}
     rulebook_for(**asked, ctx=book)
@@ -123,7 +123,7 @@ def test_what_applies_is_found_in_one_statement(book: ActingContext, ann: User) 
         (NOON + HOUR, "allow"),
     ],
 )
-def test_a_window_is_half_open_and_decided_by_the_decisions_instant(
+def test_a_time_window_is_half_open_and_uses_the_instant_of_the_decision(
     book: ActingContext, at: Any, instant: datetime, said: str
 ) -> None:
     put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
@@ -146,7 +146,7 @@ def test_the_instant_in_the_facts_decides_to_the_millisecond(book: ActingContext
     assert outcome(book) == "deny"
 
 
-def test_another_window_changes_the_overlay_that_is_there(book: ActingContext) -> None:
+def test_another_time_window_changes_the_existing_overlay(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
     until = TimeWindow(None, NOON)
     changed = upsert_overlay("payments", PAYMENT_RUN, window=until, ctx=book)
@@ -163,7 +163,7 @@ def test_another_window_changes_the_overlay_that_is_there(book: ActingContext) -
     }
 
 
-def test_the_database_refuses_a_window_that_never_holds(book: ActingContext) -> None:
+def test_the_database_refuses_an_empty_time_window(book: ActingContext) -> None:
     version = put_in_force(spec(YES), ctx=book)
     with pytest.raises(IntegrityError, match="overlay_window_not_empty"), transaction.atomic():
         Overlay.objects.create(
@@ -187,7 +187,7 @@ def test_the_database_refuses_a_window_that_never_holds(book: ActingContext) -> 
         ({"starts_at": "2026-12-24T12:00:00Z", "ends_at": "2026-12-24T12:00:00Z"}, ["/ends_at"]),
     ],
 )
-def test_windows_are_read_from_rfc_3339(sent: dict[str, Any], window: Any) -> None:
+def test_time_windows_are_parsed_from_rfc_3339(sent: dict[str, Any], window: Any) -> None:
     field_errors = FieldErrors()
     read = read_time_window(sent, "", field_errors)
     assert ([entry.pointer for entry in field_errors.found] or read) == window
@@ -209,7 +209,7 @@ def overriding(*names: str) -> dict[str, Any]:
         (["wide/no"], {}, [("/rules/0/overrides/0", "unknown")]),
     ],
 )
-def test_what_is_overridden_must_allow_it(
+def test_overridden_rules_must_be_overridable(
     names: list[str], in_force: dict[str, Any], found: list[tuple[str, str]]
 ) -> None:
     field_errors = override_errors(overriding(*names), in_force)
@@ -218,7 +218,7 @@ def test_what_is_overridden_must_allow_it(
     assert [(entry.pointer, entry.code) for entry in drafted] == (found if in_force else [])
 
 
-def test_overriding_what_does_not_allow_it_is_refused_when_it_is_saved(book: ActingContext) -> None:
+def test_overriding_a_rule_that_is_not_overridable_is_refused_on_save(book: ActingContext) -> None:
     put_in_force(WIDE, TENANT, ctx=book, policy="wide")
     whole = {"kind": "Policy", "id": "narrow", "spec": overriding("wide/never")}
     with pytest.raises(errors.PolicyDocumentInvalid) as refused:
@@ -227,7 +227,7 @@ def test_overriding_what_does_not_allow_it_is_refused_when_it_is_saved(book: Act
     assert not PolicyVersion.objects.filter(policy__slug="narrow").exists()
 
 
-def test_a_draft_may_name_what_is_not_in_force_yet_and_is_published_after_it(book: ActingContext) -> None:
+def test_a_draft_can_override_a_policy_that_is_published_later(book: ActingContext) -> None:
     draft = draft_policy_version("narrow", overriding("wide/no"), ctx=book).row
     with pytest.raises(errors.PolicyDocumentInvalid, match="overridable"):
         publish_policy_version(draft, ctx=book)
@@ -235,8 +235,8 @@ def test_a_draft_may_name_what_is_not_in_force_yet_and_is_published_after_it(boo
     assert publish_policy_version(draft, ctx=book).status == "published"
 
 
-def test_no_scope_loosens_one_that_is_as_narrow_or_narrower(book: ActingContext, ann: User) -> None:
-    """tenant → workflow → channel → group: each loosens those before it alone."""
+def test_a_scope_overrides_only_wider_scopes(book: ActingContext, ann: User) -> None:
+    """Order: tenant → workflow → channel → group. Each scope overrides only earlier ones."""
     scopes = [TENANT, PAYMENT_RUN, WEB_MAIN, EMEA]
     put_in_force(WIDE, scopes[0], ctx=book, policy="wide")
     put_in_force(overriding("wide/no"), scopes[0], ctx=book, policy="narrow")
@@ -256,8 +256,8 @@ def test_an_unknown_requester_is_in_no_group(book: ActingContext, ann: User) -> 
         assert outcome(book, requester=requester) == "allow"
 
 
-def test_which_packs_held_a_workflow_then_is_not_guessed() -> None:
-    """A replay says so instead of taking the packs of now."""
+def test_packs_at_the_time_of_a_decision_are_not_guessed() -> None:
+    """A replay reports it instead of using the current packs."""
     facts = {"item": {"workflow": "payment_run", "channel": "", "requester_groups": ["emea"]}}
     assert matching_scopes([TENANT, PAYMENT_RUN, WEB_MAIN, EMEA, BOARD], facts) == [TENANT, PAYMENT_RUN, EMEA]
     with pytest.raises(ScopeNotRecordedError):

@@ -1,4 +1,4 @@
-"""Overlays over HTTP, and what they bring into effect."""
+"""API of overlays and effective policies."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_overlays_are_added_listed_and_removed(admin: Api, rulebook: dict[str, s
         ({"policy_id": "payments"}, "invalid_request", ["/scope"]),
     ],
 )
-def test_overlays_bind_what_exists(
+def test_overlays_need_existing_objects(
     admin: Api, rulebook: dict[str, str], body: Any, reason: str, named: list[str]
 ) -> None:
     answer = admin.post("/overlays", body)
@@ -63,17 +63,17 @@ def test_overlays_bind_what_exists(
     assert len(admin.get("/overlays").json()["data"]) == 1
 
 
-def test_what_is_in_effect_is_told_from_wide_to_narrow(admin: Api, rulebook: dict[str, str]) -> None:
+def test_effective_policies_are_ordered_from_wide_to_narrow(admin: Api, rulebook: dict[str, str]) -> None:
     admin.post("/policies", {"policy_id": "wide", "document": ALLOW})
     admin.post("/overlays", {"policy_id": "wide", "scope": {"tenant": True}})
     answer = admin.get("/policies/effective", {"workflow_id": "payment_run", "channel_id": "web_main"}).json()
     assert (answer["workflow_id"], answer["channel_id"]) == ("payment_run", "web_main")
-    told = [(row["policy_id"], row["scope"], row["version"], len(row["rules"])) for row in answer["policies"]]
-    assert told == [("wide", {"tenant": True}, None, 0), ("payments", {"workflow": "payment_run"}, 1, 4)]
+    effective = [(row["policy_id"], row["scope"], row["version"], len(row["rules"])) for row in answer["policies"]]
+    assert effective == [("wide", {"tenant": True}, None, 0), ("payments", {"workflow": "payment_run"}, 1, 4)]
 
 
-def test_every_rule_in_effect_is_told_with_its_origin(admin: Api, rulebook: dict[str, str]) -> None:
-    """A time-boxed exception of one channel loosens the rule that allows it."""
+def test_every_effective_rule_has_its_origin(admin: Api, rulebook: dict[str, str]) -> None:
+    """A time-boxed exception on one channel overrides an overridable rule."""
     wide = {"rules": [{"id": "no", "when": "true", "effect": "deny", "reason": "NO", "overridable": True}]}
     narrow = {"rules": [{"id": "yes", "when": "true", "effect": "allow", "reason": "YES", "overrides": ["wide/no"]}]}
     for policy, document, scope in (("wide", wide, {"tenant": True}), ("narrow", narrow, {"channel": "web_main"})):
@@ -106,9 +106,7 @@ def test_every_rule_in_effect_is_told_with_its_origin(admin: Api, rulebook: dict
     assert after["rules"][0]["overridden_by"] == []
 
 
-def test_rules_for_groups_are_told_for_the_groups_that_are_named(
-    admin: Api, rulebook: dict[str, str], tenant: Tenant
-) -> None:
+def test_effective_rules_include_the_named_groups(admin: Api, rulebook: dict[str, str], tenant: Tenant) -> None:
     with unit_of_work(tenant.id):
         ctx = system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id="c")
         define_group("emea", [], ctx=ctx)
@@ -134,7 +132,7 @@ def test_rules_for_groups_are_told_for_the_groups_that_are_named(
         ({"workflow_id": "payment_run", "chanel_id": "web_main"}, "invalid_request", ["?chanel_id"]),
     ],
 )
-def test_what_is_asked_in_effect_must_exist(
+def test_effective_rules_need_existing_objects(
     admin: Api, rulebook: dict[str, str], query: dict[str, str], reason: str, named: list[str]
 ) -> None:
     answer = admin.get("/policies/effective", query)

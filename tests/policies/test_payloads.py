@@ -27,12 +27,12 @@ def named(schema: Any, payload: Any, **more: Any) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_a_fitting_payload_has_no_problems() -> None:
+def test_a_valid_payload_has_no_errors() -> None:
     assert check_schema(PAYMENT) == []
     assert validate(PAYMENT, {"vendor": "Initech", "amount_minor": 1250}) == []
 
 
-def test_every_failing_field_is_named_by_its_pointer() -> None:
+def test_every_invalid_field_has_a_pointer() -> None:
     assert named(PAYMENT, {"amount_minor": "12.50", "a/b~c": 1, "iban": "DE89"}) == [
         ("/payload/vendor", "required", "This property is required."),
         ("/payload/amount_minor", "type", 'The value is not of type "integer"'),
@@ -41,7 +41,7 @@ def test_every_failing_field_is_named_by_its_pointer() -> None:
     ]
 
 
-def test_the_pointer_begins_where_the_caller_says() -> None:
+def test_pointers_start_with_the_given_prefix() -> None:
     nested = {"properties": {"lines": {"items": {"required": ["sku"]}}}}
     assert [field_error.pointer for field_error in validate(nested, {"lines": [{"sku": 1}, {}]}, pointer="")] == [
         "/lines/1/sku"
@@ -92,12 +92,12 @@ def test_the_pointer_begins_where_the_caller_says() -> None:
         ),
     ],
 )
-def test_each_keyword_says_where_and_what(schema: Any, payload: Any, field_error: tuple[str, str, str]) -> None:
+def test_each_keyword_has_pointer_code_and_detail(schema: Any, payload: Any, field_error: tuple[str, str, str]) -> None:
     assert check_schema(schema) == []
     assert named(schema, payload) == [field_error]
 
 
-def test_messages_never_repeat_values() -> None:
+def test_messages_never_contain_values() -> None:
     schema = {
         "properties": {
             "a": {"type": "integer"},
@@ -128,7 +128,7 @@ def test_format_is_an_annotation_unless_asserted() -> None:
         assert named(schema, "someday", assert_format=True) == [("/payload", "format", 'The value is not a "date"')]
 
 
-def test_no_more_than_fifty_problems_are_told() -> None:
+def test_at_most_fifty_errors_are_returned() -> None:
     schema = {"items": {"type": "integer"}}
     assert [field_error.pointer for field_error in validate(schema, ["x"] * 500)] == [
         f"/payload/{index}" for index in range(MAX_ERRORS)
@@ -175,7 +175,7 @@ def test_equal_schemas_are_compiled_once() -> None:
         ({"properties": {f"p{index}": {} for index in range(6_000)}}, "", "too_large"),
     ],
 )
-def test_an_unusable_schema_is_named_where_it_is_wrong(schema: Any, pointer: str, code: str) -> None:
+def test_an_invalid_schema_is_reported_with_its_pointer(schema: Any, pointer: str, code: str) -> None:
     assert [(field_error.pointer, field_error.code) for field_error in check_schema(schema)] == [(pointer, code)]
     assert check_schema(schema, pointer="/spec/payload_schema")[0].pointer == "/spec/payload_schema" + pointer
     with pytest.raises(DocumentInvalid) as refusal:
@@ -183,7 +183,7 @@ def test_an_unusable_schema_is_named_where_it_is_wrong(schema: Any, pointer: str
     assert [(field_error.pointer, field_error.code) for field_error in refusal.value.errors] == [(pointer, code)]
 
 
-def test_several_problems_of_a_schema_are_told_at_once() -> None:
+def test_all_errors_of_a_schema_are_reported_at_once() -> None:
     schema = {"type": 3, "properties": {"a": {"minLength": -1}, "b": {"required": 1}}}
     assert {field_error.pointer for field_error in check_schema(schema)} == {
         "/type",
@@ -220,7 +220,7 @@ def test_nothing_is_fetched() -> None:
         {},
     ],
 )
-def test_usual_schemas_are_usable(schema: Any) -> None:
+def test_common_schemas_are_accepted(schema: Any) -> None:
     assert check_schema(schema) == []
     payload_schema(schema)
 
@@ -252,7 +252,7 @@ def test_references_that_multiply_are_refused_or_bounded_in_depth() -> None:
     assert time.process_time() - started < 1
 
 
-def test_a_large_wrong_payload_costs_neither_time_nor_memory() -> None:
+def test_a_large_invalid_payload_has_bounded_cost() -> None:
     strings = {"properties": {"a": {"items": {"anyOf": [{"type": "string"}] * 20}}}}
     payload = {"a": [1] * 127_000}
     for schema in (strings, {"anyOf": [strings, strings]}, {"properties": {"a": {"items": {"type": "string"}}}}):
@@ -267,7 +267,7 @@ def test_a_large_wrong_payload_costs_neither_time_nor_memory() -> None:
         assert peak < 20_000_000
 
 
-def test_deep_payloads_of_recursive_schemas_do_not_end_the_process() -> None:
+def test_deep_payloads_of_recursive_schemas_do_not_crash() -> None:
     schema = {"properties": {"a": {"$ref": "#"}}, "additionalProperties": False}
     value: Any = {}
     for _ in range(63):
@@ -275,7 +275,7 @@ def test_deep_payloads_of_recursive_schemas_do_not_end_the_process() -> None:
     assert validate(schema, value) == []
 
 
-def test_validators_may_be_shared_between_threads() -> None:
+def test_validators_are_thread_safe() -> None:
     results: list[int] = []
 
     def check() -> None:
@@ -298,7 +298,7 @@ json_values = st.recursive(
 
 @settings(deadline=None)
 @given(json_values, json_values)
-def test_no_document_breaks_the_check_and_no_value_a_schema(document: Any, value: Any) -> None:
+def test_arbitrary_documents_and_values_do_not_crash(document: Any, value: Any) -> None:
     if not check_schema(document):
         assert all(field_error.pointer.startswith("/payload") for field_error in validate(document, value))
     assert validate(PAYMENT, value) != []

@@ -1,4 +1,4 @@
-"""Policies and their versions over HTTP: drafting, checking, publishing, retiring."""
+"""API of policies and versions: draft, validate, publish, retire."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_policy_may_be_sent_as_yaml(admin: Api) -> None:
         ({"policy_id": "effective", "document": ALLOW}, "policy_document_invalid", ["/document/id"]),
     ],
 )
-def test_what_is_no_policy_is_refused(
+def test_invalid_policies_are_refused(
     admin: Api, tenant: Tenant, body: Any, reason: str, named: list[str] | None
 ) -> None:
     answer = admin.post("/policies", body)
@@ -120,7 +120,7 @@ def test_what_is_no_policy_is_refused(
         assert not Policy.objects.exists()
 
 
-def test_a_draft_is_edited_only_by_who_has_read_it(admin: Api) -> None:
+def test_editing_a_draft_requires_its_etag(admin: Api) -> None:
     tag = admin.post("/policies", {"policy_id": "payments", "document": ALLOW})["ETag"]
     path = "/policies/payments/versions/1"
     assert admin.get(path)["ETag"] == tag
@@ -136,7 +136,7 @@ def test_a_draft_is_edited_only_by_who_has_read_it(admin: Api) -> None:
     assert refusal(late) == (409, "version_not_draft")
 
 
-def test_what_does_not_pass_its_checks_is_not_saved(admin: Api, rulebook: dict[str, str]) -> None:
+def test_a_draft_that_fails_its_checks_is_not_saved(admin: Api, rulebook: dict[str, str]) -> None:
     tests = [{"given": {"item": {"payload": {"vendor": "Hooli"}}}, "expect": {"effect": "deny"}}]
     path = admin.post("/policies/payments/versions", {"document": DENY})["Location"]
     for document, reason, named in (
@@ -152,8 +152,8 @@ def test_what_does_not_pass_its_checks_is_not_saved(admin: Api, rulebook: dict[s
     assert len(admin.get("/policies/payments/versions").json()["data"]) == 2
 
 
-def test_what_does_not_pass_its_checks_any_more_is_not_published(admin: Api, rulebook: dict[str, str]) -> None:
-    """A draft that reaches more than when it was saved."""
+def test_a_draft_that_no_longer_passes_its_checks_is_not_published(admin: Api, rulebook: dict[str, str]) -> None:
+    """The draft covers more workflows than when it was saved."""
     odd = {"policy_id": "odd", "document": spec(rule("odd", "allow", "item.payload.amount > 1"))}
     path = admin.post("/policies", odd)["Location"]
     assert admin.post(f"{path}/validate").json()["valid"] is True
@@ -191,7 +191,7 @@ def test_rules_that_never_decide_are_warned_about(admin: Api) -> None:
     ]
 
 
-def test_a_problem_inside_a_condition_says_line_and_column(admin: Api) -> None:
+def test_an_error_in_a_condition_has_line_and_column(admin: Api) -> None:
     broken = spec(rule("rest", "allow", "item.confidence <\n foo"))
     answer = admin.post("/policies", {"policy_id": "payments", "document": broken})
     assert refusal(answer) == (422, "policy_document_invalid")

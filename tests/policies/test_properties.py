@@ -1,4 +1,4 @@
-"""What holds of every rulebook: a deny never loosens, order says nothing, and a plain reading comes to the same."""
+"""Properties of every rulebook: a deny never loosens, order has no effect, and a reference evaluator agrees."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from policies.language.evaluation import SCOPES, RulebookEntry, Verdict, evaluat
 from tests.policies.random_rulebooks import (
     EFFECTS,
     RandomRulebook,
+    comparable,
     random_condition,
     random_facts,
     random_rule,
     random_rulebook,
-    read_plainly,
-    told,
+    reference_verdict,
 )
 
 _SEEDS = st.integers(0, 2**63)
@@ -29,14 +29,14 @@ _settings = settings(max_examples=150, deadline=None)
 
 
 def strictness(verdict: Verdict) -> int:
-    """0 is the strictest."""
+    """Return the rank of an effect; 0 is the strictest."""
     return EFFECTS.index(str(verdict.outcome))
 
 
 @_settings
 @given(seed=_SEEDS)
 def test_adding_a_deny_never_loosens(seed: int) -> None:
-    """Wherever it is bound, whatever it names or allows, whether or not it matches or fails."""
+    """Holds for any scope, overrides and condition of the added rule."""
     rng = random.Random(seed)
     rulebook, facts = random_rulebook(rng), random_facts(rng)
     names = [f"p{policy}/r{number}" for policy in range(4) for number in range(4)]
@@ -57,7 +57,7 @@ def test_adding_a_deny_never_loosens(seed: int) -> None:
 
 @_settings
 @given(seed=_SEEDS)
-def test_the_order_of_rules_and_policies_says_nothing(seed: int) -> None:
+def test_the_order_of_rules_and_policies_has_no_effect(seed: int) -> None:
     rng = random.Random(seed)
     rulebook, facts = random_rulebook(rng), random_facts(rng)
     shuffled = []
@@ -73,13 +73,13 @@ def test_the_order_of_rules_and_policies_says_nothing(seed: int) -> None:
         second.overridden,
         second.approvals,
     )
-    assert told(first) == told(second)
+    assert comparable(first) == comparable(second)
 
 
 @_settings
 @given(seed=_SEEDS)
-def test_without_overrides_any_grouping_of_overlays_comes_to_the_same(seed: int) -> None:
-    """Strictest first is associative: parts may be decided apart and joined in any way, scopes making no difference."""
+def test_without_overrides_the_grouping_of_overlays_has_no_effect(seed: int) -> None:
+    """Taking the strictest effect is associative, so parts can be decided separately and joined in any order."""
     rng = random.Random(seed)
     rulebook, facts = random_rulebook(rng, may_fail=False, may_override=False), random_facts(rng)
     entries = rulebook.entries()
@@ -101,7 +101,7 @@ type Joined = tuple[int, frozenset[str], Any]
 
 
 def joined(verdict: Verdict) -> Joined:
-    """Effect, reasons and approvals; nothing matched is looser than anything, until all is joined."""
+    """Join effect, reasons and approvals. An empty part is the neutral element until all parts are joined."""
     if verdict.reason_codes == ("no_rule_matched",):
         return (len(EFFECTS), frozenset(), None)
     return (strictness(verdict), frozenset(verdict.reason_codes), verdict.approvals)
@@ -114,39 +114,39 @@ def both(one: Joined, other: Joined) -> Joined:
     return (one[0], one[1] | other[1], approvals)
 
 
-def check_against_a_plain_reading(numbers: Sequence[int]) -> None:
+def check_against_reference(numbers: Sequence[int]) -> None:
     outcomes: dict[str, int] = {}
     for number in numbers:
         rng = random.Random(number)
         rulebook, facts = random_rulebook(rng), random_facts(rng)
         verdict = evaluate(rulebook.entries(), facts)
-        assert told(verdict) == read_plainly(rulebook, facts), f"rulebook {number}"
+        assert comparable(verdict) == reference_verdict(rulebook, facts), f"rulebook {number}"
         outcomes[str(verdict.outcome)] = outcomes.get(str(verdict.outcome), 0) + 1
     assert set(outcomes) == set(EFFECTS), outcomes
 
 
-def test_the_evaluator_agrees_with_a_plain_reading() -> None:
-    check_against_a_plain_reading(range(500))
+def test_the_evaluator_agrees_with_the_reference() -> None:
+    check_against_reference(range(500))
 
 
 @pytest.mark.slow
-def test_the_evaluator_agrees_with_a_plain_reading_of_20_000() -> None:
-    check_against_a_plain_reading(range(20_000))
+def test_the_evaluator_agrees_with_the_reference_on_20_000_cases() -> None:
+    check_against_reference(range(20_000))
 
 
-def test_the_plain_reading_knows_every_case() -> None:
-    """Of the first 500 some match nothing, some fail, some loosen; otherwise agreeing would say little."""
+def test_the_reference_covers_every_kind_of_case() -> None:
+    """The first 500 cases include no match, failures and overrides, so that the comparison is meaningful."""
     seen: set[str] = set()
     for number in range(500):
         rng = random.Random(number)
-        said = read_plainly(random_rulebook(rng), random_facts(rng))
+        said = reference_verdict(random_rulebook(rng), random_facts(rng))
         seen |= said.reasons & {"policy_missing", "policy_error", "no_rule_matched"}
         seen |= {"overridden"} if said.overridden else set()
         seen |= {"joined"} if len(said.asked) > 1 else set()
     assert seen == {"policy_missing", "policy_error", "no_rule_matched", "overridden", "joined"}
 
 
-def test_an_entry_that_cannot_be_read_denies() -> None:
+def test_an_unreadable_entry_denies() -> None:
     rng = random.Random(7)
     entries = [*random_rulebook(rng).entries(), RulebookEntry("broken", "pv_broken", "tenant", None)]
     assert evaluate(entries, random_facts(rng)).reason_codes == ("policy_malformed",)

@@ -1,4 +1,4 @@
-"""Who puts a draft in force: one person, two, or one for a while."""
+"""Publication by one person, by two people, and in an emergency."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def bob(tenant: Tenant) -> ActingContext:
 
 @pytest.fixture
 def four_eyes(work: ActingContext) -> ActingContext:
-    """A unit of work in a tenant whose policies need two people."""
+    """Open a unit of work in a tenant that requires four eyes for policies."""
     services.require_four_eyes(POLICY_FOUR_EYES, ctx=work)
     return work
 
 
 def replayed(draft: PolicyVersion, **request: Any) -> PolicyReplay:
-    """The draft with a finished replay attached."""
+    """Run a replay of the draft to its end. Return the draft."""
     ctx = acting_system(draft.tenant)
     replay = request_replay(draft, ReplayRequest(**request), ctx=ctx, by_job=False)
     assert run_replay(replay.id, ctx=ctx)
@@ -65,7 +65,7 @@ def replayed(draft: PolicyVersion, **request: Any) -> PolicyReplay:
 
 
 def checked(document: dict[str, Any], ctx: ActingContext) -> PolicyVersion:
-    """A draft that only lacks a second person."""
+    """Return a draft that only needs a second person."""
     draft = drafted(document, ctx)
     replayed(draft)
     return draft
@@ -76,7 +76,7 @@ def drafted(document: dict[str, Any], ctx: ActingContext) -> PolicyVersion:
 
 
 class TestFourEyes:
-    def test_without_it_one_person_is_enough(self, work: ActingContext, ann: ActingContext) -> None:
+    def test_without_four_eyes_one_person_suffices(self, work: ActingContext, ann: ActingContext) -> None:
         assert publish_policy_version(drafted(ALLOW, ann), ctx=ann).status == "published"
 
     def test_another_person_publishes(self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext) -> None:
@@ -89,7 +89,7 @@ class TestFourEyes:
         published = publish_policy_version(draft, ctx=bob)
         assert (published.status, published.published_by) == ("published", bob.principal_id)
 
-    def test_nobody_who_ever_edited_it(
+    def test_no_editor_can_publish(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext, tenant: Tenant
     ) -> None:
         draft = edit_draft(drafted(ALLOW, ann), DENY, ctx=bob).row
@@ -102,7 +102,7 @@ class TestFourEyes:
         assert publish_policy_version(draft, ctx=colleague(tenant, "cleo")).status == "published"
 
     @pytest.mark.parametrize("kind", ["service", "agent"])
-    def test_what_is_no_person_does_not_count(
+    def test_only_people_can_publish(
         self, four_eyes: ActingContext, ann: ActingContext, tenant: Tenant, kind: str
     ) -> None:
         draft = drafted(ALLOW, ann)
@@ -110,7 +110,7 @@ class TestFourEyes:
             with pytest.raises(errors.PersonRequired):
                 publish_policy_version(draft, ctx=ctx)
 
-    def test_who_answers_for_the_author_is_no_second_person(
+    def test_the_owner_of_the_writer_cannot_publish(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext, tenant: Tenant
     ) -> None:
         agent = make_principal(tenant, "agent", kind="agent", roles=["policy_author"])
@@ -120,10 +120,10 @@ class TestFourEyes:
             publish_policy_version(draft, ctx=ann)
         assert publish_policy_version(draft, ctx=bob).status == "published"
 
-    def test_a_replay_has_to_show_what_it_changes(
+    def test_a_finished_replay_is_required(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext, tenant: Tenant
     ) -> None:
-        """Of exactly this document, finished, and against what is in force now or what was decided."""
+        """The replay must cover this document, be finished, and use the version in force or the recorded decisions."""
         draft = drafted(ALLOW, ann)
         with pytest.raises(errors.ReplayReportRequired):
             publish_policy_version(draft, ctx=bob)
@@ -139,19 +139,21 @@ class TestFourEyes:
         assert receipts("policy.published")[0]["outcome"]["replay"] == replay.public_id
         one, other = checked(DENY, ann), checked(REVIEW, ann)
         publish_policy_version(one, ctx=bob)
-        with pytest.raises(errors.ReplayReportRequired):  # it was compared with what is in force no more
+        with pytest.raises(errors.ReplayReportRequired):  # its baseline is no longer in force
             publish_policy_version(other, ctx=bob)
         replayed(other, against=Against.RECORDED)
         assert publish_policy_version(other, ctx=bob).policy_id == published.policy_id
 
-    def test_a_lone_put_makes_a_draft(self, four_eyes: ActingContext, ann: ActingContext, tenant: Tenant) -> None:
+    def test_upserting_alone_creates_a_draft(
+        self, four_eyes: ActingContext, ann: ActingContext, tenant: Tenant
+    ) -> None:
         for ctx in (ann, acting_system(tenant)):
             assert upsert_policy("payments", ALLOW, ctx=ctx).row.status == "draft"
         assert Policy.objects.get().in_force is None
         assert "policy.published" not in receipt_kinds()
 
 
-def test_apply_makes_drafts_where_two_people_are_needed(
+def test_apply_creates_drafts_under_four_eyes(
     tenant: Tenant, tmp_path: Any, ann: ActingContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with unit_of_work(tenant.id):
@@ -170,7 +172,7 @@ def test_apply_makes_drafts_where_two_people_are_needed(
 
 
 class TestEmergency:
-    def test_one_person_is_enough_for_a_while(
+    def test_one_person_can_publish_for_a_limited_time(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext
     ) -> None:
         before = publish_policy_version(checked(ALLOW, ann), ctx=bob)
@@ -203,14 +205,14 @@ class TestEmergency:
         assert [entry.pointer for entry in refused.value.errors] == [place]
         assert Policy.objects.get().in_force is None
 
-    def test_checks_are_not_left_out(self, four_eyes: ActingContext, ann: ActingContext) -> None:
+    def test_checks_still_run(self, four_eyes: ActingContext, ann: ActingContext) -> None:
         test = {"given": {}, "expect": {"effect": "deny"}}
         draft = drafted(ALLOW, ann)
         PolicyVersion.objects.filter(id=draft.id).update(document={**ALLOW, "tests": [test]})
         with pytest.raises(errors.PolicyTestsFailed):
             publish_policy_version(draft, ctx=ann, emergency=FIRE)
 
-    def test_somebody_has_to_answer_for_it(self, four_eyes: ActingContext, ann: ActingContext, tenant: Tenant) -> None:
+    def test_the_publisher_must_be_a_person(self, four_eyes: ActingContext, ann: ActingContext, tenant: Tenant) -> None:
         for ctx in (colleague(tenant, "robot", kind="service"), acting_system(tenant)):
             with pytest.raises(errors.PersonRequired):
                 publish_policy_version(drafted(ALLOW, ann), ctx=ctx, emergency=FIRE)
@@ -242,13 +244,15 @@ class TestEmergency:
         assert not end_overdue_emergency(opened.id, ctx=acting_system(tenant))
         assert Policy.objects.get().in_force_id == version.id
 
-    def test_the_database_asks_for_another_person_too(self, four_eyes: ActingContext, ann: ActingContext) -> None:
+    def test_the_database_requires_another_person_to_confirm(
+        self, four_eyes: ActingContext, ann: ActingContext
+    ) -> None:
         publish_policy_version(drafted(ALLOW, ann), ctx=ann, emergency=FIRE)
         for confirmer in (ann.principal_id, None):
             with pytest.raises(IntegrityError), transaction.atomic():
                 EmergencyPublication.objects.update(status="confirmed", closed_by=confirmer)
 
-    def test_its_time_ends(
+    def test_it_ends_with_its_time_box(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext, tenant: Tenant
     ) -> None:
         before = publish_policy_version(checked(ALLOW, ann), ctx=bob)
@@ -270,14 +274,14 @@ class TestEmergency:
         pinned = [job["policy_version_ids"] for name, job in queued_jobs() if name == "workitems.reseal"]
         assert pinned == [[str(before.id)], [str(version.id)]]
 
-    def test_where_nothing_was_in_force_before_nothing_is(
+    def test_without_a_previous_version_nothing_is_in_force_afterwards(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext
     ) -> None:
         publish_policy_version(drafted(ALLOW, ann), ctx=ann, emergency=FIRE)
         end_emergency(EmergencyPublication.objects.get(), ctx=bob)
         assert Policy.objects.get().in_force is None
 
-    def test_a_version_retired_meanwhile_does_not_come_back(
+    def test_a_retired_previous_version_is_not_put_back(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext
     ) -> None:
         before = publish_policy_version(checked(ALLOW, ann), ctx=bob)
@@ -286,7 +290,7 @@ class TestEmergency:
         end_emergency(EmergencyPublication.objects.get(), ctx=ann)
         assert Policy.objects.get().in_force is None
 
-    def test_a_version_published_properly_replaces_it(
+    def test_a_regular_publication_replaces_it(
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext
     ) -> None:
         alone = publish_policy_version(drafted(ALLOW, ann), ctx=ann, emergency=FIRE)
@@ -296,13 +300,13 @@ class TestEmergency:
         assert Policy.objects.get().in_force_id == proper.id
         assert receipts("policy.emergency_ended")[0]["outcome"]["in_force"] == proper.public_id
 
-    def test_retiring_it_settles_it(self, four_eyes: ActingContext, ann: ActingContext) -> None:
+    def test_retiring_the_version_closes_it(self, four_eyes: ActingContext, ann: ActingContext) -> None:
         alone = publish_policy_version(drafted(ALLOW, ann), ctx=ann, emergency=FIRE)
         retire_policy_version(alone, ctx=ann)
         assert EmergencyPublication.objects.get().status == "retired"
         assert Policy.objects.get().in_force is None
 
-    def test_the_sweep_ends_what_is_overdue_in_every_tenant(self, ctx: ActingContext, tenant: Tenant) -> None:
+    def test_the_sweep_ends_overdue_emergencies_of_every_tenant(self, ctx: ActingContext, tenant: Tenant) -> None:
         ann = colleague(tenant, "ann")
         with unit_of_work(tenant.id):
             publish_policy_version(drafted(ALLOW, ann), ctx=ann, emergency=FIRE)
@@ -368,8 +372,8 @@ def test_through_the_api(tenant: Tenant, ctx: ActingContext) -> None:
     assert [row["emergency"] and row["emergency"]["status"] for row in listed] == ["ended", "confirmed"]
 
 
-def test_an_unknown_writer_is_nobody(work: ActingContext, ann: ActingContext) -> None:
-    """Writers are ids of principals that may be gone: they are told, and bar nobody else."""
+def test_an_unknown_writer_excludes_nobody(work: ActingContext, ann: ActingContext) -> None:
+    """Writers may be ids of removed principals; they are listed and exclude nobody else."""
     draft = drafted(ALLOW, ann)
     PolicyVersion.objects.filter(id=draft.id).update(written_by=[uuid.UUID(int=7)])
     assert publish_policy_version(draft, ctx=ann).written_by == [uuid.UUID(int=7)]

@@ -1,4 +1,4 @@
-"""Rules that never decide: what is warned about, and that taking such rules out changes nothing."""
+"""Warnings about rules that never decide; removing these rules changes no outcome."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ LARGE = "item.payload.amount > 1000"
         [rule("large", "deny", LARGE, at="intake"), rule("large-too", "allow", LARGE)],
         # A stricter rule that others may override covers nothing.
         [rule("large", "deny", LARGE, overridable=True), rule("large-too", "allow", LARGE)],
-        # A rule that overrides others is felt elsewhere.
+        # A rule that overrides others has an effect elsewhere.
         [rule("large", "deny", LARGE), rule("large-too", "allow", LARGE, overrides=["other/rule"])],
-        # Less strict, and everything else as well: both speak.
+        # Less strict and broader: both decide some cases.
         [rule("all-reviewed", "review"), rule("large", "deny", LARGE)],
         [rule("pay", "review", "ctx.action == 'pay'", at="intake", overrides=["a/b"]), rule("rest")],
         [rule("numbers", "deny", "item.payload.amount > 1000"), rule("other", "allow", "item.payload.amount > 1001")],
-        [rule("first", "deny", LARGE), rule("second", "deny", LARGE)],  # two reasons are given
+        [rule("first", "deny", LARGE), rule("second", "deny", LARGE)],  # both reasons are returned
         [rule("either", "deny", f"{LARGE} || item.confidence < 0.5"), rule("both", "allow", LARGE)],
     ],
 )
-def test_no_word_about_what_may_decide(rules: list[dict[str, Any]]) -> None:
+def test_rules_that_can_decide_are_not_reported(rules: list[dict[str, Any]]) -> None:
     assert warned(*rules) == []
 
 
-def test_what_never_decides_is_named_with_its_place() -> None:
+def test_rules_that_never_decide_are_reported_with_pointers() -> None:
     document = parse_policy({"rules": [rule("large", "deny", LARGE), rule("rest"), rule("never", when="false")]})
     assert [(found.pointer, found.detail) for found in rule_warnings(document)] == [
         (
@@ -90,7 +90,7 @@ def test_the_first_rule_never_decides(rules: list[dict[str, Any]], code: str) ->
     assert warned(*rules) == [("/rules/0", code)]
 
 
-def test_of_two_that_say_the_same_the_second_is_named() -> None:
+def test_of_two_identical_rules_the_second_is_reported() -> None:
     twin = rule("first", "review", LARGE)
     assert warned(twin, {**twin, "id": "second"}) == [("/rules/1", UNREACHABLE)]
 
@@ -111,7 +111,7 @@ CONDITIONS = st.recursive(
 
 @st.composite
 def rulebooks(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A document, and one of a narrower scope that loosens some of its rules."""
+    """Draw a document, and one of a narrower scope that overrides some of its rules."""
     wide = [_drawn(draw, f"r{number}", overrides=[]) for number in range(draw(st.integers(1, 6)))]
     names = [f"wide/{entry['id']}" for entry in wide]
     chosen = st.lists(st.sampled_from(names), unique=True, max_size=3)
@@ -145,10 +145,10 @@ def verdict(wide: list[dict[str, Any]], narrow: list[dict[str, Any]], facts: dic
 
 @settings(max_examples=400, deadline=None)
 @given(rulebooks(), st.lists(FACTS, min_size=1, max_size=6))
-def test_without_warned_rules_every_case_ends_alike(
+def test_removing_reported_rules_changes_no_outcome(
     rulebook: tuple[list[dict[str, Any]], list[dict[str, Any]]], cases: list[dict[str, Any]]
 ) -> None:
-    """Unreachable rules: always. Shadowed ones: in every case in which no condition fails."""
+    """Holds always for unreachable rules, and for shadowed rules if no condition fails."""
     wide, narrow = rulebook
     said = {found.pointer: found.code for found in rule_warnings(parse_policy({"rules": wide}))}
     reached = [entry for place, entry in enumerate(wide) if said.get(f"/rules/{place}") != UNREACHABLE]

@@ -1,4 +1,4 @@
-"""Simulating and replaying through the API, by a job, with the report to download."""
+"""API of simulations and replays: jobs, results and report downloads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STRICTER = spec(rule("large", "require_approval", "item.payload.amount_minor > 1
 
 @pytest.fixture
 def author(tenant: Tenant, ctx: ActingContext, api: Callable[..., Api]) -> Api:
-    """An author, where version 1 has decided three payments and version 2 is a stricter draft."""
+    """Return an author. Version 1 has decided three payments, version 2 is a stricter draft."""
     with unit_of_work(tenant.id):
         put_payment_run(ctx)
         put_in_force(PAYMENTS, ctx=ctx)
@@ -48,7 +48,7 @@ def test_a_version_is_simulated(author: Api) -> None:
     assert wrong.json()["errors"][0]["pointer"] == "/facts/item/payload/vendor"
 
 
-def test_a_replay_is_asked_for_run_by_a_job_and_read(author: Api) -> None:
+def test_a_replay_is_requested_run_by_a_job_and_read(author: Api) -> None:
     answer = author.post("/policies/payments/versions/2/replay", {})
     assert (answer.status_code, answer.headers["Retry-After"]) == (202, "1")
     asked = answer.json()
@@ -64,7 +64,7 @@ def test_a_replay_is_asked_for_run_by_a_job_and_read(author: Api) -> None:
     assert author.get("/policy-replays", {"policy_id": "other"}).json()["data"] == []
 
 
-def test_the_report_is_downloaded_as_json_and_as_a_page(author: Api) -> None:
+def test_the_report_is_downloaded_as_json_and_html(author: Api) -> None:
     where = author.post("/policies/payments/versions/2/replay", {}).headers["Location"]
     run_jobs()
     answer = author.get(f"{where}/report")
@@ -101,7 +101,7 @@ def test_a_replay_is_cancelled_and_resumed(author: Api) -> None:
     assert author.post(f"{where}/resume", {}).json()["reason_code"] == "transition_not_allowed"
 
 
-def test_what_cannot_be_asked_is_refused(author: Api, tenant: Tenant) -> None:
+def test_invalid_requests_are_refused(author: Api, tenant: Tenant) -> None:
     for body, pointer in (
         ({"created_after": "yesterday"}, "/created_after"),
         ({"created_after": "2026-02-01T00:00:00Z", "created_before": "2026-01-01T00:00:00Z"}, "/created_before"),
@@ -114,14 +114,14 @@ def test_what_cannot_be_asked_is_refused(author: Api, tenant: Tenant) -> None:
         assert not PolicyReplay.objects.exists()
 
 
-def test_other_scopes_are_sent_along(author: Api) -> None:
+def test_scopes_can_be_replaced(author: Api) -> None:
     answer = author.post("/policies/payments/versions/1/replay", {"scopes": [], "against": "recorded"})
     assert (answer.json()["scopes"], answer.json()["baseline_version_id"]) == ([], None)
     run_jobs()
     assert author.get(answer.headers["Location"]).json()["summary"]["outcomes"] == {"allow": {"deny": 3}}
 
 
-def test_sweep_enqueues_replays_that_no_worker_runs(author: Api, tenant: Tenant) -> None:
+def test_the_sweep_enqueues_idle_replays(author: Api, tenant: Tenant) -> None:
     where = author.post("/policies/payments/versions/2/replay", {}).headers["Location"]
     assert enqueue_due_replays(now=clock.now()) == 0
     lose_all_jobs()

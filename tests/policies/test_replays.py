@@ -1,4 +1,4 @@
-"""Replays: what another version would have decided, over recorded decisions alone, and nothing guessed."""
+"""Replays of recorded decisions: flips, missing records, leases, cancellation and resumption."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def book(work: ActingContext) -> ActingContext:
 
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists are as certain as if they had been written long before."""
+    """Treat new list versions as old enough to be certain."""
     monkeypatch.setattr(ListHistory, "SETTLES_S", 0)
 
 
 def replayed(document: Any, ctx: ActingContext, policy: str = "payments", **request: Any) -> PolicyReplay:
-    """A replay that was run to its end."""
+    """Request a replay and run it to its end."""
     found = selectors.policy_by_slug(policy, ctx=ctx)
     assert found is not None
     replay = request_document_replay(found, document, ReplayRequest(**request), ctx=ctx, by_job=False)
@@ -82,12 +82,12 @@ def findings(replay: PolicyReplay, kind: str) -> list[ReplayFinding]:
 
 
 def three_cases(ctx: ActingContext) -> list[PolicyDecision]:
-    """A small payment let through, a large one that waits for finance, and one to a sanctioned vendor."""
+    """Decide an allowed small payment, a large one that needs approval, and one to a sanctioned vendor."""
     sanctioned = {"vendor": "Initech", "amount_minor": 5}
     return [decide(asking(payload=payload, action="pay"), ctx=ctx) for payload in (SMALL, LARGE, sanctioned)]
 
 
-def test_a_draft_flips_what_it_would_decide_otherwise(book: ActingContext) -> None:
+def test_a_draft_flips_decisions_that_it_changes(book: ActingContext) -> None:
     version = put_in_force(PAYMENTS, ctx=book)
     small, large, _ = three_cases(book)
     stricter = spec(
@@ -123,7 +123,7 @@ def test_a_draft_flips_what_it_would_decide_otherwise(book: ActingContext) -> No
     assert (replay.baseline_id, replay.policy_version_id) == (version.id, None)
 
 
-def test_a_replay_leaves_receipts_of_what_was_asked_and_found(book: ActingContext) -> None:
+def test_a_replay_records_receipts_of_request_and_result(book: ActingContext) -> None:
     version = put_in_force(PAYMENTS, ctx=book)
     three_cases(book)
     replay = replayed(PAYMENTS, book)
@@ -152,7 +152,7 @@ def test_the_version_in_force_flips_nothing_in_its_own_history(book: ActingConte
 
 
 def test_decisions_of_older_versions_are_compared_with_the_version_in_force(book: ActingContext, settled: None) -> None:
-    """What the change changes, and not what earlier changes did; or, where asked, with what was decided."""
+    """The replay shows the effect of this change only, or with `recorded` the difference to the decisions."""
     put_in_force(PAYMENTS, ctx=book)
     three_cases(book)
     now_in_force = spec(NO)
@@ -174,7 +174,7 @@ def test_other_policies_are_as_they_were_then(book: ActingContext) -> None:
     assert counts(replayed(spec(NO), book)) == (1, 1, 0)
 
 
-def test_decisions_that_the_policy_had_no_say_in_are_none_of_its_replays(book: ActingContext) -> None:
+def test_decisions_to_which_the_policy_did_not_apply_are_skipped(book: ActingContext) -> None:
     put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
     put_in_force(spec(YES), WEB_MAIN, ctx=book)
     decide(asking(channel=""), ctx=book)
@@ -183,7 +183,7 @@ def test_decisions_that_the_policy_had_no_say_in_are_none_of_its_replays(book: A
     assert counts(replayed(spec(NO), book, policy="wide")) == (2, 2, 0)
 
 
-def test_a_window_is_half_open(book: ActingContext) -> None:
+def test_the_time_window_is_half_open(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     first, second, third = three_cases(book)
     at = [ids.instant_of(decision.id) for decision in (first, second, third)]
@@ -196,7 +196,7 @@ def test_a_window_is_half_open(book: ActingContext) -> None:
         replayed(spec(NO), book, created_after=at[2], created_before=at[0])
 
 
-def test_a_fact_that_was_not_recorded_is_not_guessed(book: ActingContext) -> None:
+def test_missing_facts_are_not_guessed(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
     decide(asking(), ctx=book)
     decide(asking(payload={**SMALL, "country": "FR"}), ctx=book)
@@ -218,7 +218,7 @@ def test_replaying_a_failed_rule_fails_again_and_fixing_it_is_a_flip(book: Actin
     assert (counts(fixed), fixed.summary["outcomes"]) == ((1, 1, 0), {"deny": {"allow": 1}})
 
 
-def test_a_rule_that_fails_on_what_there_is_is_an_answer(book: ActingContext) -> None:
+def test_a_rule_that_fails_on_recorded_facts_is_replayable(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
     decide(asking(), ctx=book)
     replay = replayed(spec(rule("odd", "deny", "int(item.payload.vendor) > 1"), YES), book)
@@ -226,7 +226,7 @@ def test_a_rule_that_fails_on_what_there_is_is_an_answer(book: ActingContext) ->
     assert replay.summary["flips"][0]["to"] == {"effect": "deny", "reasons": ["policy_error"]}
 
 
-def test_lists_are_as_they_were_when_it_was_decided(book: ActingContext) -> None:
+def test_lists_have_the_version_at_the_time_of_the_decision(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
     upsert_list("watched", parse_list({"items": ["Hooli"]}), ctx=book)
     decide(asking(), ctx=book)
@@ -256,7 +256,7 @@ def test_a_list_version_long_in_use_is_certain(book: ActingContext, settled: Non
     )
 
 
-def test_facts_that_retention_removed_are_said_to_be_gone(book: ActingContext) -> None:
+def test_erased_facts_are_not_replayable(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     gone, _, _ = three_cases(book)
     with platform_role():
@@ -268,7 +268,9 @@ def test_facts_that_retention_removed_are_said_to_be_gone(book: ActingContext) -
     assert finding.case["workflow_id"] is None
 
 
-def test_what_the_clock_stopped_is_compared_with_nothing(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decisions_that_hit_the_time_limit_are_not_replayable(
+    book: ActingContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put_in_force(PAYMENTS, ctx=book)
     with monkeypatch.context() as patch:
         patch.setattr(deciding, "evaluate", lambda entries, facts: evaluate(entries, facts, cpu_limit=-1))
@@ -285,7 +287,7 @@ def test_a_first_version_is_replayed_where_nothing_was_in_force(book: ActingCont
     assert (counts(replay), replay.summary["outcomes"]) == ((1, 1, 0), {"deny": {"allow": 1}})
 
 
-def test_on_which_scope_a_policy_without_a_version_stood_is_not_guessed(book: ActingContext) -> None:
+def test_the_scope_of_a_policy_without_a_version_is_not_guessed(book: ActingContext) -> None:
     put_in_force(spec({**NO, "overridable": True}), TENANT, ctx=book, policy="wide")
     retire_policy_version(put_in_force(spec(YES), ctx=book), ctx=book)
     decide(asking(), ctx=book)
@@ -296,7 +298,7 @@ def test_on_which_scope_a_policy_without_a_version_stood_is_not_guessed(book: Ac
     )
 
 
-def test_other_scopes_are_replayed_over_everything_they_would_reach(book: ActingContext) -> None:
+def test_replaced_scopes_are_replayed_over_all_their_decisions(book: ActingContext) -> None:
     put_in_force(spec(YES), TENANT, ctx=book, policy="wide")
     put_in_force(spec(NO), WEB_MAIN, ctx=book)
     decide(asking(channel="web_main"), ctx=book)
@@ -308,14 +310,14 @@ def test_other_scopes_are_replayed_over_everything_they_would_reach(book: Acting
     assert (counts(nowhere), nowhere.summary["outcomes"]) == ((1, 1, 0), {"deny": {"allow": 1}})
 
 
-def test_a_document_that_cannot_be_read_is_refused(book: ActingContext) -> None:
+def test_an_invalid_document_is_refused(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     with pytest.raises(errors.PolicyDocumentInvalid):
         replayed({"rules": 3}, book)
     assert not PolicyReplay.objects.exists()
 
 
-# Stopping, going on, and workers that die
+# Cancellation, resumption and worker crashes
 
 
 def started(ctx: ActingContext, **request: Any) -> PolicyReplay:
@@ -325,27 +327,27 @@ def started(ctx: ActingContext, **request: Any) -> PolicyReplay:
     return request_replay(version, ReplayRequest(**request), ctx=ctx, by_job=False)
 
 
-def test_it_goes_on_where_it_was_and_counts_nothing_twice(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_replay_counts_nothing_twice(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "BATCH", 5)
     replay = started(book)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     assert run_replay(
         replay.id,
         ctx=book,
-        is_asked_to_stop=lambda: len(told) == 1,
-        after_batch=lambda r: told.append((r.replayed, r.percent)),
+        is_asked_to_stop=lambda: len(progress) == 1,
+        after_batch=lambda r: progress.append((r.replayed, r.percent)),
     )
     replay.refresh_from_db()
     assert (replay.status, replay.replayed, replay.attempt) == ("requested", 5, 1)
-    assert told[0][0] == 5
-    assert 0 <= told[0][1] <= 99
+    assert progress[0][0] == 5
+    assert 0 <= progress[0][1] <= 99
     assert run_replay(replay.id, ctx=book)
     replay.refresh_from_db()
     assert (replay.status, counts(replay), replay.attempt, replay.percent) == ("finished", (12, 0, 0), 2, 100)
     assert not run_replay(replay.id, ctx=book)
 
 
-def test_a_cancelled_one_stops_and_may_be_resumed(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_replay_stops_and_can_be_resumed(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "BATCH", 5)
     replay = started(book)
 
@@ -369,8 +371,8 @@ def test_a_cancelled_one_stops_and_may_be_resumed(book: ActingContext, monkeypat
     assert [len(receipts(kind)) for kind in kinds] == [1, 1, 1, 1]
 
 
-def test_who_was_overtaken_writes_nothing_more(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lease of a worker that stands still runs out; another goes on, and the first one finds that out."""
+def test_a_worker_that_lost_its_lease_writes_nothing(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease of a stalled worker expires; another worker continues, and the first one stops."""
     monkeypatch.setattr(replaying, "BATCH", 5)
     replay = started(book)
 
@@ -384,7 +386,7 @@ def test_who_was_overtaken_writes_nothing_more(book: ActingContext, monkeypatch:
     assert (replay.status, counts(replay), replay.attempt) == ("finished", (12, 0, 0), 2)
 
 
-def test_what_kills_its_workers_fails(book: ActingContext) -> None:
+def test_a_replay_that_crashes_its_workers_fails(book: ActingContext) -> None:
     replay = started(book)
     long_ago = clock.now() - timedelta(minutes=1)
     PolicyReplay.objects.filter(id=replay.id).update(status="running", attempt=5, lost=4, lease_until=long_ago)
@@ -396,5 +398,5 @@ def test_what_kills_its_workers_fails(book: ActingContext) -> None:
     assert run_replay(replay.id, ctx=book)
 
 
-def test_a_replay_of_nobody_is_not_run(book: ActingContext) -> None:
+def test_an_unknown_replay_is_not_run(book: ActingContext) -> None:
     assert not run_replay(uuid.uuid4(), ctx=book)

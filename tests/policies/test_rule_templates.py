@@ -1,4 +1,4 @@
-"""The form for the common rule: what it writes, and into what."""
+"""Rule templates: conditions, approvers and insertion into documents."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def chosen(**changes: Any) -> RuleTemplate:
         ("item.payload.unheard_of", "==", "five", "item.payload.unheard_of == 'five'"),
     ],
 )
-def test_what_it_writes_compiles(fact: str, comparison: str, value: str, condition: str) -> None:
+def test_inserted_rules_compile(fact: str, comparison: str, value: str, condition: str) -> None:
     rule = rule_from(chosen(fact=fact, comparison=comparison, value=value), FACTS)
     assert rule["when"] == condition
     assert parse_policy({"rules": [rule]}).rules[0].when == condition
 
 
-def test_it_says_who_approves() -> None:
+def test_approvers_are_included() -> None:
     rule = rule_from(chosen(effect="require_approval", role="finance", count=2), FACTS)
     assert rule["approvals"] == {"role": "finance", "count": 2}
     assert "approvals" not in rule_from(chosen(effect="deny", role="finance"), FACTS)
@@ -84,13 +84,13 @@ def test_it_says_who_approves() -> None:
         ({"fact": "item.payload.vendor", "comparison": "in", "value": " , "}, "value"),
     ],
 )
-def test_what_makes_no_rule_is_named(changes: dict[str, str], field: str) -> None:
+def test_invalid_choices_are_reported(changes: dict[str, str], field: str) -> None:
     with pytest.raises(DocumentInvalid) as refused:
         rule_from(chosen(**changes), FACTS)
     assert [entry.pointer for entry in refused.value.errors] == [field]
 
 
-def test_what_only_some_workflows_have_is_asked_for_first() -> None:
+def test_optional_facts_are_guarded_with_has() -> None:
     facts = facts_of([SCHEMA, {"properties": {"amount_minor": {"type": "number"}}, "required": ["amount_minor"]}])
     assert facts["item.payload.vendor"].asked_first == ("item.payload.vendor",)
     assert (facts["item.payload.amount_minor"].kind, facts["item.payload.amount_minor"].asked_first) == ("", ())
@@ -109,7 +109,7 @@ spec:
 """
 
 
-def test_the_rest_stays_as_it_was_written() -> None:
+def test_the_rest_of_the_text_is_unchanged() -> None:
     text = with_rule(WRITTEN, RULE)
     assert text == WRITTEN.replace(
         "    - {id: rest",
@@ -127,7 +127,7 @@ def test_the_rest_stays_as_it_was_written() -> None:
         "rules:\n- id: rest\n  when: 'true'\n  effect: allow\n  reason: REST\n",
     ],
 )
-def test_however_it_is_written_the_rule_comes_first(text: str) -> None:
+def test_the_rule_is_inserted_first_in_any_notation(text: str) -> None:
     (before,) = load_documents(text, source="x")
     (after,) = load_documents(with_rule(text, RULE), source="x")
     spec, old = (found.value.get("spec", found.value) for found in (after, before))
@@ -137,7 +137,7 @@ def test_however_it_is_written_the_rule_comes_first(text: str) -> None:
     }
 
 
-def test_into_what_cannot_be_read_nothing_is_written() -> None:
+def test_invalid_text_is_refused() -> None:
     for text in ("rules: [", "a\n---\nb\n", "just text"):
         with pytest.raises(DocumentInvalid):
             with_rule(text, RULE)

@@ -56,7 +56,7 @@ def test_pass(given: dict[str, Any], expect: dict[str, Any]) -> None:
     assert failures({"given": given, "expect": expect}) == []
 
 
-def test_failures_are_told_at_their_place() -> None:
+def test_failures_are_reported_with_pointers() -> None:
     assert failures(
         {"given": {"item": {"payload": PAYLOAD}}, "expect": {"effect": "allow"}},
         {"name": "big", "given": {"item": {"payload": PAYLOAD}}, "expect": {"effect": "deny", "reason": "TOO_BIG"}},
@@ -76,7 +76,7 @@ def test_failures_are_told_at_their_place() -> None:
     ]
 
 
-def test_the_tenants_lists_are_used_where_a_test_gives_none() -> None:
+def test_tests_default_to_the_lists_of_the_tenant() -> None:
     test = {"given": {"item": {"payload": PAYLOAD}}, "expect": {"effect": "deny", "reason": "SANCTIONED_VENDOR"}}
     assert failures(test, lists={"sanctioned_vendors": ["Initech"]}) == []
     assert len(failures(test, lists={"other": ["Initech"]})) == 1

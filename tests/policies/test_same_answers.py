@@ -1,4 +1,4 @@
-"""The same facts and versions give the same answer: in another process, after a restart, with a newer engine."""
+"""The same facts and versions give the same answer in another process and with a newer engine."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ NARROW: Final = spec(
     rule("odd", "deny", "item.payload.amount_minor % 7 == 0 && ctx.action == 'pay'"),
     rule("open", "allow"),
 )
-# Over all answers below. It changes with the evaluation alone, never with time, machine or process.
+# Digest of all answers below. It depends only on the evaluation, not on time, machine or process.
 DIGEST: Final = "9939393bf7b9110d60b1fd3fd1f6ab4406c1cb8e471fd59a614d50e6dda22db2"
 
 
 def cases(number: int) -> list[dict[str, Any]]:
-    """Requests of every kind, among them some that make rules fail; the same in every run."""
+    """Return requests of every kind, including failing rules, identical in every run."""
     dice = random.Random(12)
     found = []
     for _ in range(number):
@@ -63,8 +63,8 @@ def cases(number: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_answers_are_those_of_every_earlier_engine() -> None:
-    """Pure, over 10,000 cases: their digest is written down, so an update of a dependency cannot change one unnoticed."""
+def test_answers_equal_those_of_every_earlier_engine() -> None:
+    """Compare the digest of 10,000 answers with a recorded one, to detect changes caused by dependency updates."""
     entries = [
         RulebookEntry(name, f"pv_{name}", scope, compile_policy(parse_policy(document)))
         for name, scope, document in (("wide", "tenant", WIDE), ("narrow", "workflow", NARROW))
@@ -103,7 +103,7 @@ def test_ten_thousand_stored_decisions_are_the_same_in_another_process() -> None
 
 
 def replayed_elsewhere(against: str, *which: str) -> Any:
-    """What `manage.py policy replay` says in a process of its own."""
+    """Return the output of `manage.py policy replay` in a separate process."""
     command = [sys.executable, "manage.py", "policy", "replay", "payments", "--tenant", "acme", "--json"]
     done = subprocess.run(
         [*command, "--against", against, *which],

@@ -1,4 +1,4 @@
-"""Reading the rulebook: what applies where, and who may see it."""
+"""Selectors of the rulebook: scopes, visibility and caches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from threada_site.tenancy.models import Tenant
 
 
 def granted_only(ctx: ActingContext, workflow: Workflow) -> ActingContext:
-    """Somebody who may read the work of one workflow and nothing else."""
+    """Return the context of a principal with read access to a single workflow."""
     grants = ObjectGrants(workflows={workflow.id: frozenset({Scope.WORKITEMS_READ})})
     return dataclasses.replace(ctx, scopes=frozenset(), grants=grants)
 
@@ -43,7 +43,7 @@ def test_a_workflow_in_force_is_read_with_one_statement(work: ActingContext) -> 
     assert len(statements) == 1
 
 
-def test_a_new_version_of_a_workflow_is_seen_at_once(work: ActingContext) -> None:
+def test_a_new_workflow_version_is_visible_immediately(work: ActingContext) -> None:
     put_payment_run(work)
     selectors.workflow_in_force("payment_run", channel=None, ctx=work)
     upsert_workflow("payment_run", parse_workflow({"channel_required": True}), ctx=work)
@@ -73,7 +73,7 @@ def test_another_tenant_sees_nothing(ctx: ActingContext, other_tenant: Tenant) -
         assert selectors.latest_decision(decision.work_item_id, ctx=stranger) is None
 
 
-def test_overlays_in_effect_are_told_from_wide_to_narrow(work: ActingContext) -> None:
+def test_effective_overlays_are_ordered_from_wide_to_narrow(work: ActingContext) -> None:
     put_payment_run(work)
     upsert_workflow("other", parse_workflow({}), ctx=work)
     upsert_channel("desk", ctx=work)
@@ -96,7 +96,7 @@ def test_overlays_in_effect_are_told_from_wide_to_narrow(work: ActingContext) ->
     assert names("nothing", "desk") == ["on-tenant", "on-desk"]
 
 
-def test_a_grant_on_one_workflow_shows_its_decisions_alone(work: ActingContext) -> None:
+def test_a_grant_on_one_workflow_shows_only_its_decisions(work: ActingContext) -> None:
     put_payment_run(work)
     upsert_workflow("other", parse_workflow({}), ctx=work)
     put_in_force(PAYMENTS, ctx=work)
@@ -109,7 +109,7 @@ def test_a_grant_on_one_workflow_shows_its_decisions_alone(work: ActingContext) 
     assert selectors.decision_for(uuid.uuid4(), ctx=work) is None
 
 
-def test_the_latest_decision_is_the_one_that_holds(work: ActingContext) -> None:
+def test_the_latest_decision_counts(work: ActingContext) -> None:
     put_payment_run(work)
     item, execution = uuid.uuid4(), uuid.uuid4()
     assert selectors.latest_decision(item, ctx=work) is None
@@ -121,7 +121,7 @@ def test_the_latest_decision_is_the_one_that_holds(work: ActingContext) -> None:
     assert selectors.latest_decision(item, ctx=work, execution_id=execution) == second
 
 
-def test_what_is_kept_in_memory_is_bounded() -> None:
+def test_caches_are_bounded() -> None:
     cache = WeightedCache[str, int](max_weight=10)
     cache.put("a", 1, weight=4)
     cache.put("b", 2, weight=4)
@@ -136,6 +136,6 @@ def test_what_is_kept_in_memory_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-1", "1.0", "99999999999999999999"])
-def test_a_nonsense_version_name_finds_nothing(work: ActingContext, name: str) -> None:
+def test_an_invalid_version_name_finds_nothing(work: ActingContext, name: str) -> None:
     version = upsert_policy("payments", spec(rule("yes", "allow")), ctx=work).row
     assert selectors.policy_version_named(version.policy, name) is None

@@ -1,4 +1,4 @@
-"""What can be done to the rulebook: allowed, refused, and what each leaves behind."""
+"""Services of the rulebook: results, refusals and receipts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def waiting_reseals() -> list[list[str]]:
     return [job.arguments["policy_version_ids"] for job in waiting_jobs() if job.task == "workitems.reseal"]
 
 
-def test_a_channel_is_put_once(work: ActingContext) -> None:
+def test_a_channel_is_created_once(work: ActingContext) -> None:
     assert upsert_channel("web_main", ctx=work).change is Change.CREATED
     assert upsert_channel("web_main", ctx=work).change is Change.UNCHANGED
     assert upsert_channel("web_main", ctx=work, name="Web form").change is Change.CHANGED
@@ -57,7 +57,7 @@ def test_a_channel_is_put_once(work: ActingContext) -> None:
     assert receipts("channel.created")[0]["subject"] == {"channel_id": "web_main"}
 
 
-def test_a_workflow_gets_a_new_version_only_when_it_means_something_else(work: ActingContext) -> None:
+def test_a_workflow_gets_a_new_version_only_if_it_differs(work: ActingContext) -> None:
     first = upsert_workflow("payment_run", parse_workflow({"payload_schema": PAYMENT_SCHEMA}), ctx=work)
     said_otherwise = {"payload_schema": dict(reversed(PAYMENT_SCHEMA.items())), "channel_required": False}
     same = upsert_workflow("payment_run", parse_workflow(said_otherwise), ctx=work)
@@ -98,7 +98,7 @@ def test_a_workflow_version_stores_its_defaults(work: ActingContext) -> None:
     }
 
 
-def test_a_list_gets_a_new_version_only_when_its_items_differ(work: ActingContext) -> None:
+def test_a_list_gets_a_new_version_only_if_its_items_differ(work: ActingContext) -> None:
     changes = [
         upsert_list("vendors", parse_list({"items": items}), ctx=work).change
         for items in (["a", "b"], ["a", "b"], ["b", "a"])
@@ -113,7 +113,7 @@ def test_a_list_gets_a_new_version_only_when_its_items_differ(work: ActingContex
     assert added[0]["outcome"] == {"number": 1, "items": 2}
 
 
-def test_a_draft_decides_nothing_and_is_found_again(work: ActingContext) -> None:
+def test_a_draft_decides_nothing_and_is_reused(work: ActingContext) -> None:
     first = draft_policy_version("payments", ALLOW, ctx=work)
     again = draft_policy_version("payments", {"kind": "Policy", "id": "payments", "spec": ALLOW}, ctx=work)
     second = draft_policy_version("payments", DENY, ctx=work)
@@ -134,14 +134,14 @@ def test_a_draft_decides_nothing_and_is_found_again(work: ActingContext) -> None
         (spec(rule("first", "allow", "item.nope(")), "/rules/0/when"),
     ],
 )
-def test_what_cannot_be_read_is_no_draft(work: ActingContext, document: Any, pointer: str) -> None:
+def test_an_invalid_document_is_not_drafted(work: ActingContext, document: Any, pointer: str) -> None:
     with pytest.raises(errors.PolicyDocumentInvalid) as refused:
         draft_policy_version("payments", document, ctx=work)
     assert pointer in [entry.pointer for entry in refused.value.errors]
     assert not Policy.objects.exists()
 
 
-def test_a_draft_can_be_edited_and_then_no_more(work: ActingContext) -> None:
+def test_a_draft_can_be_edited_until_it_is_published(work: ActingContext) -> None:
     draft = draft_policy_version("payments", DENY, ctx=work).row
     assert edit_draft(draft, ALLOW, ctx=work).change is Change.CHANGED
     assert edit_draft(draft, ALLOW, ctx=work).change is Change.UNCHANGED
@@ -153,7 +153,7 @@ def test_a_draft_can_be_edited_and_then_no_more(work: ActingContext) -> None:
     assert PolicyVersion.objects.get().document == ALLOW
 
 
-def test_publishing_puts_in_force_and_keeps_the_version_before(work: ActingContext) -> None:
+def test_publishing_keeps_the_previous_version_published(work: ActingContext) -> None:
     first = publish_policy_version(draft_policy_version("payments", ALLOW, ctx=work).row, ctx=work)
     second = publish_policy_version(draft_policy_version("payments", DENY, ctx=work).row, ctx=work)
     policy = Policy.objects.get()
@@ -207,7 +207,7 @@ def test_a_draft_cannot_be_retired(work: ActingContext) -> None:
     assert waiting_reseals() == []
 
 
-def test_a_policy_whose_own_tests_fail_is_neither_saved_nor_published(work: ActingContext) -> None:
+def test_a_policy_with_failing_tests_is_neither_saved_nor_published(work: ActingContext) -> None:
     put_payment_run(work)
     failing = spec(rule("yes", "allow"), tests=[{"given": {}, "expect": {"effect": "deny"}}])
     with pytest.raises(errors.PolicyTestsFailed) as refused, transaction.atomic():
@@ -233,7 +233,7 @@ def test_the_tests_of_a_policy_see_the_tenants_lists(work: ActingContext) -> Non
 
 
 @pytest.mark.parametrize("scope", [PAYMENT_RUN, WEB_MAIN, TENANT])
-def test_a_misspelt_field_is_found_in_every_workflow_that_is_reached(work: ActingContext, scope: OverlayScope) -> None:
+def test_a_misspelt_field_is_found_in_every_workflow_in_scope(work: ActingContext, scope: OverlayScope) -> None:
     put_payment_run(work)
     put_in_force(ALLOW, scope, ctx=work)
     misspelt = spec(rule("first", "deny", "item.payload.amount > 5"), rule("second", "allow", "ctx.acton == ''"))
@@ -248,7 +248,7 @@ def test_a_misspelt_field_is_found_in_every_workflow_that_is_reached(work: Actin
     ]
 
 
-def test_a_workflow_out_of_reach_is_not_asked(work: ActingContext) -> None:
+def test_a_workflow_out_of_scope_is_not_checked(work: ActingContext) -> None:
     put_payment_run(work)
     upsert_workflow("other", parse_workflow({}), ctx=work)
     put_in_force(ALLOW, OverlayScope("workflow", "other"), ctx=work)
@@ -256,14 +256,14 @@ def test_a_workflow_out_of_reach_is_not_asked(work: ActingContext) -> None:
     assert upsert_policy("payments", document, ctx=work).change is Change.CHANGED
 
 
-def test_a_list_that_does_not_exist_is_found(work: ActingContext) -> None:
+def test_an_unknown_list_is_reported(work: ActingContext) -> None:
     put_payment_run(work)
     with pytest.raises(errors.PolicyDocumentInvalid) as refused:
         upsert_policy("payments", spec(rule("first", "deny", "'a' in lists.sanctioned_vendor")), ctx=work)
     assert "Did you mean lists.sanctioned_vendors?" in refused.value.errors[0].detail
 
 
-def test_validation_names_what_it_looked_at(work: ActingContext) -> None:
+def test_validation_contains_the_checked_workflows(work: ActingContext) -> None:
     put_payment_run(work)
     upsert_workflow("other", parse_workflow({}), ctx=work)
     version = put_in_force(PAYMENTS, ctx=work)
@@ -271,7 +271,7 @@ def test_validation_names_what_it_looked_at(work: ActingContext) -> None:
     assert (found.workflows, found.errors) == (("payment_run",), ())
 
 
-def test_putting_a_policy_again_changes_nothing(work: ActingContext) -> None:
+def test_upserting_an_unchanged_policy_changes_nothing(work: ActingContext) -> None:
     results = [upsert_policy("payments", document, ctx=work) for document in (ALLOW, ALLOW, DENY, ALLOW)]
     assert [result.change for result in results] == ["created", "unchanged", "changed", "changed"]
     assert Policy.objects.get().in_force_id == results[3].row.id
@@ -281,7 +281,7 @@ def test_putting_a_policy_again_changes_nothing(work: ActingContext) -> None:
     assert Policy.objects.get().in_force_id == results[3].row.id
 
 
-def test_an_overlay_is_put_once_and_removed_once(work: ActingContext) -> None:
+def test_an_overlay_is_created_once_and_removed_once(work: ActingContext) -> None:
     put_payment_run(work)
     upsert_policy("payments", PAYMENTS, ctx=work)
     added = upsert_overlay("payments", PAYMENT_RUN, ctx=work)
@@ -311,7 +311,7 @@ def test_an_overlay_is_put_once_and_removed_once(work: ActingContext) -> None:
         ("payments", OverlayScope("group", "nothing"), errors.UnknownGroup),
     ],
 )
-def test_an_overlay_binds_what_exists(
+def test_an_overlay_needs_existing_objects(
     work: ActingContext, policy: str, scope: OverlayScope, refusal: type[errors.ThreadaError]
 ) -> None:
     put_payment_run(work)
@@ -321,7 +321,7 @@ def test_an_overlay_binds_what_exists(
     assert not Overlay.objects.exists()
 
 
-def test_an_overlay_that_does_not_fit_the_payloads_it_reaches_is_refused(work: ActingContext) -> None:
+def test_an_overlay_that_does_not_match_payload_schemas_is_refused(work: ActingContext) -> None:
     put_payment_run(work)
     upsert_workflow("other", parse_workflow({"payload_schema": {"properties": {"x": {"type": "string"}}}}), ctx=work)
     put_in_force(PAYMENTS, PAYMENT_RUN, ctx=work)

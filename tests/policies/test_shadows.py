@@ -1,4 +1,4 @@
-"""Shadows: compared with what is decided live, never enforced; they hold nothing up, and end by themselves."""
+"""Shadows: comparison with live decisions, without enforcement or delay, and automatic end."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def seen(shadow: PolicyShadow) -> list[tuple[uuid.UUID, str]]:
     return list(ShadowResult.objects.filter(shadow=shadow).order_by("decision_id").values_list("decision_id", "kind"))
 
 
-def test_live_decisions_are_compared_and_stand(book: ActingContext) -> None:
+def test_live_decisions_are_compared_and_unaffected(book: ActingContext) -> None:
     before = decided(book, 500)
     shadow = begun(book)
     small, large = decided(book, 5), decided(book, 500)
@@ -69,18 +69,18 @@ def test_live_decisions_are_compared_and_stand(book: ActingContext) -> None:
     assert run_shadow(shadow.id, ctx=book) == 1
 
 
-def test_the_live_check_does_not_know_of_it(book: ActingContext) -> None:
-    """No statement more, nothing locked, the same answer."""
+def test_the_live_check_is_unaffected(book: ActingContext) -> None:
+    """Same statements, no locks, same answer."""
     decided(book, 5)
     with CaptureQueriesContext(connection) as without:
         decided(book, 5)
     begun(book)
-    with CaptureQueriesContext(connection) as beside:
+    with CaptureQueriesContext(connection) as with_shadow:
         decided(book, 5)
-    assert [query["sql"].split()[:3] for query in beside] == [query["sql"].split()[:3] for query in without]
+    assert [query["sql"].split()[:3] for query in with_shadow] == [query["sql"].split()[:3] for query in without]
 
 
-def test_what_breaks_is_recorded_and_the_next_is_compared(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_comparisons_are_recorded_and_skipped(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     shadow = begun(book)
     first, second = decided(book, 5), decided(book, 500)
     whole = Comparer.compare
@@ -98,7 +98,7 @@ def test_what_breaks_is_recorded_and_the_next_is_compared(book: ActingContext, m
     assert ShadowResult.objects.get(kind="failed").found == {"error": "MemoryError"}
 
 
-def test_facts_that_do_not_suffice_are_told(book: ActingContext) -> None:
+def test_missing_facts_are_reported(book: ActingContext) -> None:
     shadow = begun(book)
     assert decide(asking(payload={"vendor": "Hooli"}), ctx=book).outcome == "allow"
     run_shadow(shadow.id, ctx=book)
@@ -106,8 +106,8 @@ def test_facts_that_do_not_suffice_are_told(book: ActingContext) -> None:
     assert (shadow.compared, shadow.not_replayable) == (0, 1)
 
 
-def test_a_decision_that_is_committed_late_is_compared_too(book: ActingContext) -> None:
-    """Its id is smaller than those that have been looked at."""
+def test_a_decision_that_commits_late_is_compared(book: ActingContext) -> None:
+    """Its id is smaller than ids that were already compared."""
     shadow = begun(book)
     late = decided(book, 500)
     decided(book, 5)
@@ -119,7 +119,7 @@ def test_a_decision_that_is_committed_late_is_compared_too(book: ActingContext) 
     assert (row.id, "flip") in seen(shadow)
 
 
-def test_what_is_settled_is_not_looked_at_again(book: ActingContext) -> None:
+def test_settled_decisions_are_not_read_again(book: ActingContext) -> None:
     shadow = begun(book)
     decided(book, 5)
     run_shadow(shadow.id, ctx=book, now=clock.now() + LATE * 2)
@@ -138,7 +138,7 @@ def test_batches_follow_each_other(book: ActingContext, monkeypatch: pytest.Monk
     assert shadow.compared == 5
 
 
-def test_it_ends_by_itself(book: ActingContext) -> None:
+def test_it_ends_automatically(book: ActingContext) -> None:
     shadow = begun(book)
     decided(book, 500)
     assert run_shadow(shadow.id, ctx=book, now=shadow.ends_at + LATE - timedelta(seconds=1)) == 1
@@ -153,7 +153,7 @@ def test_it_ends_by_itself(book: ActingContext) -> None:
     assert run_shadow(shadow.id, ctx=book) == 0
 
 
-def test_a_draft_that_is_edited_meanwhile_is_compared_as_it_was(book: ActingContext) -> None:
+def test_an_edited_draft_is_compared_as_started(book: ActingContext) -> None:
     shadow = begun(book)
     edit_draft(shadow.policy_version, spec(rule("rest", "allow")), ctx=book)
     decided(book, 500)
@@ -163,13 +163,13 @@ def test_a_draft_that_is_edited_meanwhile_is_compared_as_it_was(book: ActingCont
 
 
 @pytest.mark.parametrize("hours", [-1, 24 * 91])
-def test_an_end_that_is_none_is_refused(book: ActingContext, hours: int) -> None:
+def test_an_invalid_end_is_refused(book: ActingContext, hours: int) -> None:
     with pytest.raises(errors.InvalidRequest):
         begun(book, hours=hours)
     assert not PolicyShadow.objects.exists()
 
 
-def test_a_version_is_one_shadow_at_a_time_and_few_are_at_work(book: ActingContext) -> None:
+def test_active_shadows_are_limited(book: ActingContext) -> None:
     shadow = begun(book)
     with pytest.raises(errors.Conflict):
         begun(book)

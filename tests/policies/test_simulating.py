@@ -1,4 +1,4 @@
-"""Simulating: what the live check would say, were a version in force; it never says allow where the live one denies."""
+"""Simulations: same result as the live check if the version were in force."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def book(work: ActingContext) -> ActingContext:
 
 
 def facts(payload: Any = None, **more: Any) -> dict[str, Any]:
-    """Facts of a small payment, but for `more`."""
+    """Return the facts of a small payment, updated with `more`."""
     given = {"item": {"workflow": "payment_run", "payload": payload or {"vendor": "Hooli", "amount_minor": 5}}}
     given["item"] |= more.pop("item", {})
     return given | more
@@ -51,7 +51,7 @@ def said(document: dict[str, Any], given: dict[str, Any], ctx: ActingContext) ->
     return simulate(candidate_of("payments", document), given, ctx=ctx)
 
 
-def test_a_draft_is_asked_together_with_everything_else_in_force(book: ActingContext) -> None:
+def test_a_draft_is_evaluated_together_with_all_policies_in_force(book: ActingContext) -> None:
     put_in_force(
         spec(rule("never-initech", "deny", "item.payload.vendor == 'Initech'"), YES), TENANT, ctx=book, policy="wide"
     )
@@ -77,14 +77,14 @@ def test_a_draft_is_asked_together_with_everything_else_in_force(book: ActingCon
     )
 
 
-def test_a_policy_that_is_bound_nowhere_has_no_say(book: ActingContext) -> None:
-    """Its own word alone stands beside, marked as such: the outcome stays what the live check would say."""
+def test_an_unbound_policy_does_not_apply(book: ActingContext) -> None:
+    """The verdict of the policy alone is returned separately; the outcome is that of the live check."""
     answer = said(spec(YES), facts(), book)
     assert (answer.verdict.outcome, answer.verdict.reason_codes, answer.applies) == ("deny", ("policy_missing",), False)
     assert answer.alone.outcome == "allow"
 
 
-def test_a_bound_policy_without_a_version_in_force_is_asked_where_it_is_bound(book: ActingContext) -> None:
+def test_a_bound_policy_without_a_version_in_force_is_simulated_on_its_scopes(book: ActingContext) -> None:
     put_in_force(spec({**NO, "overridable": True}), TENANT, ctx=book, policy="wide")
     retire_policy_version(put_in_force(spec(NO), WEB_MAIN, ctx=book), ctx=book)
     loosening = spec({**YES, "overrides": ["wide/no"]})
@@ -93,14 +93,14 @@ def test_a_bound_policy_without_a_version_in_force_is_asked_where_it_is_bound(bo
     assert (elsewhere.verdict.reason_codes, elsewhere.applies) == (("NO",), False)
 
 
-def test_lists_that_only_the_draft_reads_are_there(book: ActingContext) -> None:
+def test_lists_that_only_the_draft_reads_are_loaded(book: ActingContext) -> None:
     put_in_force(spec(YES), ctx=book)
     upsert_list("watched", parse_list({"items": ["Hooli"]}), ctx=book)
     answer = said(spec(rule("watched", "deny", "item.payload.vendor in lists.watched"), YES), facts(), book)
     assert (answer.verdict.outcome, list(answer.rulebook.list_versions)) == ("deny", ["watched"])
 
 
-def test_a_rule_that_fails_denies_as_it_would_live(book: ActingContext) -> None:
+def test_a_failing_rule_denies_as_in_live_checks(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     answer = said(spec(rule("odd", "deny", "item.payload.nothing > 1"), YES), facts(), book)
     assert (answer.verdict.outcome, answer.verdict.reason_codes) == ("deny", ("policy_error",))
@@ -121,7 +121,7 @@ def test_a_rule_that_fails_denies_as_it_would_live(book: ActingContext) -> None:
         (facts({"vendor": "Hooli"}), errors.PayloadSchemaViolation, "/facts/item/payload/amount_minor"),
     ],
 )
-def test_what_the_live_check_would_never_be_asked_is_refused(
+def test_requests_that_never_reach_the_live_check_are_refused(
     book: ActingContext, given: dict[str, Any], error: type[errors.ThreadaError], pointer: str
 ) -> None:
     put_in_force(PAYMENTS, ctx=book)
@@ -135,8 +135,8 @@ def test_an_action_that_the_workflow_does_not_allow_is_refused(book: ActingConte
         said(PAYMENTS, facts(ctx={"action": "refund"}), book)
 
 
-def test_the_version_in_force_says_in_the_simulator_what_it_says_live(book: ActingContext) -> None:
-    """500 random cases under three policies on three scopes, among them rules that fail and rules that loosen."""
+def test_simulations_of_the_version_in_force_equal_live_checks(book: ActingContext) -> None:
+    """Compare 500 random cases with three policies on three scopes, including failures and overrides."""
     dice = random.Random(4)
     put_in_force(
         spec(rule("half", "deny", "item.confidence < 0.2", overridable=True), YES), TENANT, ctx=book, policy="wide"
@@ -176,7 +176,7 @@ def test_the_version_in_force_says_in_the_simulator_what_it_says_live(book: Acti
     assert ("deny", ("policy_error",)) in seen
 
 
-def test_publishing_makes_true_what_was_simulated(book: ActingContext) -> None:
+def test_publishing_gives_the_simulated_result(book: ActingContext) -> None:
     put_in_force(PAYMENTS, ctx=book)
     stricter = spec(rule("small-too", "deny", "item.payload.amount_minor > 1"), YES)
     before = said(stricter, facts(), book)

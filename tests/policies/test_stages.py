@@ -1,4 +1,4 @@
-"""Stages: how they are written, what they ask whatever the order, and what several rules with them ask together."""
+"""Stages of approval rules: parsing, requirements and merging."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_stages_are_written_in_order() -> None:
     assert to_json(stored) == to_json(from_json(to_json(rule))) == to_json(rule)
 
 
-def test_one_stage_is_no_order() -> None:
+def test_a_single_stage_has_no_order() -> None:
     assert to_json(parse_approvals({"stages": [{"all": [{"role": "legal"}]}]}, pointer="")) == to_json(
         ApprovalRule(tree=LEGAL)
     )
@@ -78,8 +78,8 @@ def test_one_stage_is_no_order() -> None:
         ({"stages": [{"role": "finance", "exclude": []}]}, "/stages/0/exclude", "There is no field 'exclude'"),
         ({"stages": [{"stages": [{"role": "finance"}]}]}, "/stages/0/stages", "Stages are not nested"),
         ({"all": [{"stages": [{"role": "finance"}]}]}, "/all/0/stages", "Stages are not nested"),
-        ({"stages": [{"role": "finance"}], "role": "legal"}, "", "stages stands alone and holds all that is asked"),
-        ({"stages": [{"role": "finance"}], "count": 2}, "", "stages stands alone and holds all that is asked"),
+        ({"stages": [{"role": "finance"}], "role": "legal"}, "", "stages must be the only requirement"),
+        ({"stages": [{"role": "finance"}], "count": 2}, "", "stages must be the only requirement"),
         ({"stages": [{"role": "finance"}] * 17}, "/stages", "There are at most 16 stages"),
         ({"stages": [{"all": [{"role": "a"}] * 40}, {"all": [{"role": "b"}] * 40}]}, "/stages/1/all/22", "64 parts"),
         ({"together": [{"together": [{"role": "finance"}]}]}, "/together/0/together", "There is no field 'together'"),
@@ -100,11 +100,11 @@ def test_too_many_ways_are_refused_over_all_stages() -> None:
     ]
 
 
-def test_what_stages_ask_in_all_is_their_sum() -> None:
+def test_the_whole_of_stages_is_their_sum() -> None:
     assert whole(InOrder((FINANCE, AllOf((FINANCE, LEGAL))))) == AllOf((Leaf("role", "finance", 2), LEGAL))
 
 
-def test_what_opened_stays_open() -> None:
+def test_open_stages_stay_open() -> None:
     tree = InOrder((FINANCE, AllOf((FINANCE, LEGAL)), CFO))
     assert opened_part(tree, (1,)) == FINANCE
     assert opened_part(tree, (2,)) == AllOf((Leaf("role", "finance", 2), LEGAL))
@@ -113,7 +113,7 @@ def test_what_opened_stays_open() -> None:
     assert stage_of(FINANCE, (1,)) == (1, 1)
 
 
-def test_two_rules_with_stages_keep_both_orders_and_ask_alike_people_once() -> None:
+def test_merged_stages_keep_both_orders_and_deduplicate_leaves() -> None:
     short, long = rule_of(FINANCE, CFO), rule_of(RISK, FINANCE, CFO)
     merged = merge([short, long])
     assert merged.tree == Together((InOrder((FINANCE, CFO)), InOrder((RISK, FINANCE, CFO))))
@@ -130,7 +130,7 @@ def test_two_rules_with_stages_keep_both_orders_and_ask_alike_people_once() -> N
     assert from_json(stored) == merged == parse_approvals(stored, pointer="")
 
 
-def test_a_rule_without_stages_does_not_open_what_another_keeps_for_later() -> None:
+def test_an_unordered_rule_does_not_open_later_stages() -> None:
     merged = merge([rule_of(FINANCE, CFO), rule_of(AllOf((CFO, LEGAL))), rule_of(Leaf("role", "finance", 2))])
     assert tracks(merged.tree) == ((AllOf((CFO, Leaf("role", "finance", 2), LEGAL)),), (FINANCE, CFO))
     assert whole(merged.tree) == AllOf((CFO, Leaf("role", "finance", 2), LEGAL))
@@ -146,7 +146,7 @@ def test_the_same_rule_twice_is_asked_once() -> None:
     )
 
 
-def test_too_much_together_is_refused() -> None:
+def test_too_many_merged_ways_are_refused() -> None:
     many = [rule_of(Leaf("user", f"u{i}"), AnyOf((Leaf("role", f"r{i}"), Leaf("role", f"s{i}")))) for i in range(12)]
     with pytest.raises(PolicyDocumentInvalid):
         merge(many)
@@ -154,7 +154,7 @@ def test_too_much_together_is_refused() -> None:
 
 @settings(deadline=None)
 @given(st.lists(strategies.rules, min_size=2, max_size=3))
-def test_what_rules_ask_together_holds_all_that_each_asks(rules: list[ApprovalRule]) -> None:
+def test_a_merged_rule_includes_each_rule(rules: list[ApprovalRule]) -> None:
     merged = merge(rules)
     assert all(merge(order) == merged for order in itertools.permutations(rules))
     assert from_json(to_json(merged)).tree == merged.tree

@@ -1,4 +1,4 @@
-"""Two texts beside each other."""
+"""Text diff in two columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_changed_line_marks_the_words() -> None:
     )
 
 
-def test_lines_added_and_removed_stand_alone() -> None:
+def test_added_and_removed_lines_have_rows_of_their_own() -> None:
     rows = diff_rows("a\nb\nc", "a\nc\nd", around=None)
     assert [(row.kind, row.before and row.before.number, row.after and row.after.number) for row in rows] == [
         ("same", 1, 1),
@@ -32,7 +32,7 @@ def test_lines_added_and_removed_stand_alone() -> None:
     ]
 
 
-def test_what_is_alike_far_away_is_left_out() -> None:
+def test_distant_unchanged_lines_are_omitted() -> None:
     before = [str(number) for number in range(20)]
     rows = diff_rows("\n".join(before), "\n".join([*before[:10], "new", *before[10:]]), around=2)
     assert [(row.kind, row.left_out) for row in rows] == [
@@ -40,7 +40,7 @@ def test_what_is_alike_far_away_is_left_out() -> None:
     ]  # fmt: skip
 
 
-def test_equal_texts_have_nothing_to_show() -> None:
+def test_equal_texts_have_no_rows() -> None:
     assert diff_rows("a\nb", "a\nb") == []
 
 
@@ -49,7 +49,7 @@ LINES = st.lists(st.sampled_from(["a", "b", "a b", "", "id: x", "id: y"]), max_s
 
 @settings(max_examples=200)
 @given(LINES, LINES)
-def test_both_texts_are_there_whole(before: str, after: str) -> None:
+def test_all_lines_of_both_texts_are_included(before: str, after: str) -> None:
     rows = diff_rows(before, after, around=None)
     assert text_of(rows, "before") == "\n".join(before.splitlines())
     assert text_of(rows, "after") == "\n".join(after.splitlines())

@@ -1,4 +1,4 @@
-"""Workflows and channels over HTTP."""
+"""API of workflows and channels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_workflow_is_created_once_and_versioned(admin: Api, tenant: Tenant) ->
         assert [entry["actor"]["entry_point"] for entry in added] == ["api", "api"]
 
 
-def test_what_is_wrong_with_a_workflow_points_into_the_body(admin: Api) -> None:
+def test_workflow_errors_point_into_the_body(admin: Api) -> None:
     bad_schema = {"workflow_id": "x", "spec": {"payload_schema": {"type": "strnig"}, "reject_reasons": ["no"]}}
     answer = admin.post("/workflows", bad_schema)
     assert refusal(answer) == (422, "document_invalid")

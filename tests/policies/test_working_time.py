@@ -1,4 +1,4 @@
-"""Working time, against a slow count of minutes, and across changes of the clocks."""
+"""Working time across clock changes, compared with a count of minutes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_it_counts_hours_of_work(start: str, hours: int, end: str) -> None:
     assert add_working_time(OFFICE, at(start), timedelta(hours=hours)) == at(end)
 
 
-def test_nine_to_five_stays_nine_to_five_when_the_clocks_change() -> None:
+def test_working_hours_are_stable_across_clock_changes() -> None:
     before = add_working_time(OFFICE, at("2026-03-27T09:00"), timedelta(hours=8))
     after = add_working_time(OFFICE, at("2026-03-30T09:00"), timedelta(hours=8))
     assert (before, after) == (at("2026-03-27T17:00"), at("2026-03-30T17:00"))
@@ -49,13 +49,13 @@ def test_nine_to_five_stays_nine_to_five_when_the_clocks_change() -> None:
 
 
 @pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 6, 1), 24)])
-def test_a_whole_day_is_as_long_as_it_is(day: date, hours: int) -> None:
+def test_whole_days_have_their_actual_length(day: date, hours: int) -> None:
     always = WorkingCalendar(zone=BERLIN, hours=(((time(0), MIDNIGHT),),) * 7)
     [(opens, closes)] = always.intervals_on(day)
     assert closes - opens == timedelta(hours=hours)
 
 
-def test_hours_that_the_clocks_skip_are_none_and_those_they_repeat_are_two() -> None:
+def test_skipped_hours_do_not_count_and_repeated_hours_count_twice() -> None:
     night = WorkingCalendar(zone=BERLIN, hours=(((time(2), time(3)),),) * 7)
     assert night.intervals_on(date(2026, 3, 29)) == []
     [(opens, closes)] = night.intervals_on(date(2026, 10, 25))
@@ -64,7 +64,7 @@ def test_hours_that_the_clocks_skip_are_none_and_those_they_repeat_are_two() -> 
     assert closes - opens == timedelta(hours=1)
 
 
-def test_extra_days_are_free_and_some_holidays_are_worked() -> None:
+def test_extra_days_and_working_days() -> None:
     calendar = WorkingCalendar(
         zone=BERLIN,
         hours=WEEK,
@@ -80,12 +80,12 @@ def test_extra_days_are_free_and_some_holidays_are_worked() -> None:
     assert WorkingCalendar(zone=BERLIN, hours=WEEK, country="DE").holiday_on(date(2026, 6, 4)) == ""
 
 
-def test_without_a_calendar_it_is_nine_to_five_in_utc() -> None:
+def test_the_default_calendar_is_nine_to_five_in_utc() -> None:
     start = datetime(2026, 3, 6, 16, tzinfo=UTC)
     assert add_working_time(DEFAULT_CALENDAR, start, timedelta(hours=2)) == datetime(2026, 3, 9, 10, tzinfo=UTC)
 
 
-def test_nothing_lies_further_away_than_ten_years() -> None:
+def test_results_are_limited_to_ten_years() -> None:
     lazy = WorkingCalendar(zone=BERLIN, hours=(((time(9), time(9, 1)),), (), (), (), (), (), ()))
     start = at("2026-03-02T09:00")
     assert add_working_time(lazy, start, timedelta(hours=100)) == start + LONGEST
@@ -93,7 +93,7 @@ def test_nothing_lies_further_away_than_ten_years() -> None:
 
 @st.composite
 def calendars(draw: st.DrawFn) -> WorkingCalendar:
-    """Any calendar with a working day: up to three intervals a day on the quarter hour, some days off."""
+    """Draw a calendar with up to three intervals a day on the quarter hour and some holidays."""
     days = []
     for _ in range(7):
         edges = sorted(draw(st.sets(st.integers(0, 95), max_size=6)))
@@ -115,7 +115,7 @@ amounts = st.integers(1, 60 * 60).map(lambda minutes: timedelta(minutes=minutes)
 
 
 def minutes_worked(calendar: WorkingCalendar, start: datetime, end: datetime) -> int:
-    """The slow count: every minute from `start` to `end`, by the clock on the wall."""
+    """Return the working minutes from `start` to `end`, counted one by one in local time."""
     worked = 0
     moment = start
     while moment < end:
@@ -129,7 +129,7 @@ def minutes_worked(calendar: WorkingCalendar, start: datetime, end: datetime) ->
 
 @settings(max_examples=60, deadline=None)
 @given(calendars(), starts, st.integers(1, 600))
-def test_it_agrees_with_the_slow_count(calendar: WorkingCalendar, start: datetime, minutes: int) -> None:
+def test_it_agrees_with_a_count_by_minutes(calendar: WorkingCalendar, start: datetime, minutes: int) -> None:
     start = start.replace(second=0, microsecond=0)
     end = add_working_time(calendar, start, timedelta(minutes=minutes))
     if end - start < timedelta(days=20):
@@ -138,7 +138,7 @@ def test_it_agrees_with_the_slow_count(calendar: WorkingCalendar, start: datetim
 
 @settings(max_examples=100, deadline=None)
 @given(calendars(), starts, amounts, amounts)
-def test_it_adds_up_and_never_runs_backwards(
+def test_it_is_additive_and_monotonic(
     calendar: WorkingCalendar, start: datetime, one: timedelta, other: timedelta
 ) -> None:
     first = add_working_time(calendar, start, one)

@@ -118,7 +118,7 @@ class _Reader:
             return self._node(value, pointer, depth=1, more="".join(f", {field}" for field in orders[:1]))
         if len(named) + len(others) > 1 or "count" in value:
             extra = " and ".join([*named, *others, *(["count"] if "count" in value else [])])
-            self.add_error(pointer, f"{named[0]} stands alone and holds all that is asked: it names {extra}.")
+            self.add_error(pointer, f"{named[0]} must be the only requirement, but the rule also contains {extra}.")
             return _NOBODY
         field, place = named[0], pointer_to(pointer, named[0])
         parts = self._parts(field, value[field], place, most=MAX_STAGES)
