@@ -197,7 +197,7 @@ class DecisionStep(TenantRow):
         output_field=models.DateTimeField(null=True),
         db_persist=True,
     )
-    weigh_due = models.BooleanField(
+    reachability_check_due = models.BooleanField(
         default=True, db_default=True, help_text="Whether it must be checked that somebody can still complete it."
     )
     urgent_at = models.GeneratedField(
@@ -250,8 +250,8 @@ class DecisionStep(TenantRow):
             ),
             models.Index(
                 fields=["tenant", "id"],
-                condition=models.Q(status="pending", weigh_due=True),
-                name="decisionstep_weigh_idx",
+                condition=models.Q(status="pending", reachability_check_due=True),
+                name="decisionstep_reachability_idx",
             ),
         ]
 
@@ -304,8 +304,8 @@ class Vote(TenantRow):
         return ids.public_id(ids.VOTE, self.id)
 
 
-class AwaitedKey(TenantRow):
-    """A pending step waits for whoever holds this key (`role:finance`): the index behind "waiting for me"."""
+class PendingApproverKey(TenantRow):
+    """Key of an approver that a pending step waits for (`role:finance`): the index behind "waiting for me"."""
 
     step = models.ForeignKey(
         DecisionStep, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="awaited"
@@ -314,25 +314,25 @@ class AwaitedKey(TenantRow):
 
     class Meta:
         constraints = [
-            *tenant_constraints("awaitedkey", references=("step",)),
-            models.UniqueConstraint(fields=["tenant", "step", "key"], name="awaitedkey_once"),
+            *tenant_constraints("pendingapproverkey", references=("step",)),
+            models.UniqueConstraint(fields=["tenant", "step", "key"], name="pendingapproverkey_once"),
         ]
-        indexes = [models.Index(fields=["tenant", "key", "step"], name="awaitedkey_key_idx")]
+        indexes = [models.Index(fields=["tenant", "key", "step"], name="pendingapproverkey_key_idx")]
 
     def __str__(self) -> str:
         return self.key
 
 
-class Roster(TenantRow):
-    """For which people of the tenant its pending steps were weighed last: other people, and all are weighed again."""
+class MembershipSnapshot(TenantRow):
+    """Fingerprint of the members for whom the pending steps of the tenant were checked last."""
 
     fingerprint = models.CharField(max_length=64)
-    weighed_at = models.DateTimeField()
+    checked_at = models.DateTimeField()
 
     class Meta:
         constraints = [
-            *tenant_constraints("roster"),
-            models.UniqueConstraint(fields=["tenant"], name="roster_once"),
+            *tenant_constraints("membershipsnapshot"),
+            models.UniqueConstraint(fields=["tenant"], name="membershipsnapshot_once"),
         ]
 
     def __str__(self) -> str:

@@ -14,11 +14,11 @@ from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.approvers.eligibility import approver_keys_of
 from workitems.lifecycle import StepStatus
 from workitems.models import (
-    AwaitedKey,
     DecisionStep,
     Delegation,
     Evidence,
     NoticeMessage,
+    PendingApproverKey,
     SavedView,
     Vote,
     WorkItem,
@@ -225,16 +225,19 @@ def freezes(ctx: ActingContext) -> QuerySet[Freeze]:
 
 
 def steps_pending_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
-    """Of `steps`, the pending ones that the caller counts on now, and has not voted on.
+    """Return the pending steps of `steps` on which the vote of the acting principal counts and was not cast.
 
-    Answered from an index (`AwaitedKey`), however many are pending; whom the caller stands in for is looked up first.
+    Runs two statements: the delegations of the principal, then an index lookup (`PendingApproverKey`), independent of
+    the number of pending steps.
     """
     if ctx.principal_kind is not PrincipalKind.HUMAN:
         return steps.none()
     keys, excluding = approver_keys_of(ctx)
-    pending_approver = AwaitedKey.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), key__in=sorted(keys))
+    pending_approver = PendingApproverKey.objects.filter(
+        tenant_id=ctx.tenant_id, step_id=OuterRef("id"), key__in=sorted(keys)
+    )
     voted = Vote.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), voter_id=ctx.principal_id)
-    return steps.filter(Exists(pending_approver), ~Exists(voted), status=StepStatus.PENDING).exclude(
+    return steps.filter(Exists(required), ~Exists(voted), status=StepStatus.PENDING).exclude(
         excluded_ids__overlap=sorted(excluding)
     )
 

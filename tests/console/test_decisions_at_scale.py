@@ -21,7 +21,7 @@ from tests.journeys.demo import Demo
 from threada_site.database.roles import owner_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from workitems.models import AwaitedKey, DecisionStep, WorkItem
+from workitems.models import DecisionStep, PendingApproverKey, WorkItem
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -71,11 +71,11 @@ def open_steps(demo: Demo, like: str, count: int) -> None:
             cursor, DecisionStep, "SELECT %s::uuid", step_id, id="made.step", work_item_id="made.item", respond_by=due
         )
         cursor.execute(
-            "INSERT INTO workitems_awaitedkey (id, tenant_id, step_id, key) SELECT gen_random_uuid(), a.tenant_id, "
-            "made.step, a.key FROM workitems_awaitedkey a, made WHERE a.step_id = %s", [step_id],
+            "INSERT INTO workitems_pendingapproverkey (id, tenant_id, step_id, key) SELECT gen_random_uuid(), a.tenant_id, "
+            "made.step, a.key FROM workitems_pendingapproverkey a, made WHERE a.step_id = %s", [step_id],
         )  # fmt: skip
     with owner_role(), connection.cursor() as cursor:  # nobody else may: without it every plan is made for no rows
-        for model in (WorkItem, DecisionStep, AwaitedKey):
+        for model in (WorkItem, DecisionStep, PendingApproverKey):
             cursor.execute(f"ANALYZE {model._meta.db_table}")
 
 
@@ -93,7 +93,7 @@ def _copy(cursor: Any, model: type[models.Model], of: str, step_id: Any, **chang
 
 def scanned_whole(demo: Demo, statements: list[str]) -> list[str]:
     """The big tables that a plan of one of `statements` reads from end to end."""
-    big = [model._meta.db_table for model in (WorkItem, DecisionStep, AwaitedKey)]
+    big = [model._meta.db_table for model in (WorkItem, DecisionStep, PendingApproverKey)]
     found = []
     with unit_of_work(demo.tenant.id), connection.cursor() as cursor:
         for sql in statements:

@@ -13,7 +13,7 @@ from tests.workitems.test_escalation import escalate
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from workitems import selectors
-from workitems.models import AwaitedKey, DecisionStep, Delegation
+from workitems.models import DecisionStep, Delegation, PendingApproverKey
 
 
 def waiting_for(office: Office, name: str, **options: object) -> set[object]:
@@ -36,7 +36,7 @@ def stand_in(office: Office, delegate: str, delegator: str) -> None:
 
 def keys(office: Office, step: DecisionStep) -> list[str]:
     with unit_of_work(office.tenant.id):
-        return sorted(AwaitedKey.objects.filter(step=step).values_list("key", flat=True))
+        return sorted(PendingApproverKey.objects.filter(step=step).values_list("key", flat=True))
 
 
 def test_it_waits_for_who_counts_and_has_not_voted(office: Office) -> None:

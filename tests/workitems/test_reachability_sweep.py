@@ -87,4 +87,4 @@ def test_a_failing_step_does_not_stop_the_others(office: Office, monkeypatch: py
     monkeypatch.setattr(reachability_sweep, "check_reachability", fail_once)
     assert sweep_reachability() == 1
     assert office.item(second).nobody_can_decide
-    assert not office.step(step).weigh_due
+    assert not office.step(step).reachability_check_due

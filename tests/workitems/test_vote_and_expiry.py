@@ -22,7 +22,7 @@ from tests.workitems.test_concurrency import at_once
 from tests.workitems.test_race_for_the_call import a_little_later
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from workitems.models import AwaitedKey, Notice, Vote
+from workitems.models import Notice, PendingApproverKey, Vote
 from workitems.steps.deadline_sweep import sweep_deadlines
 
 RACES: Final = int(os.environ.get("THREADA_RACES", "60"))
@@ -51,7 +51,7 @@ def test_one_winner_one_receipt_and_a_typed_409(office: Office, record_property:
             kinds = Counter(Receipt.objects.filter(work_item_id=item.id).values_list("kind", flat=True))
             told = list(Notice.objects.filter(step=step, kind="decided").values_list("facts__status", flat=True))
             votes = Vote.objects.filter(step=step).count()
-            assert not AwaitedKey.objects.filter(step=step).exists()
+            assert not PendingApproverKey.objects.filter(step=step).exists()
         ends = {kind: kinds[f"decision_step.{kind}"] for kind in ("approved", "rejected", "expired")}
         assert ends == {kind: int(kind == status) for kind in ends}
         assert told == [status]

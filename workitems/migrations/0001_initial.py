@@ -582,7 +582,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "weigh_due",
+                    "reachability_check_due",
                     models.BooleanField(
                         db_default=True,
                         default=True,
@@ -654,9 +654,9 @@ class Migration(migrations.Migration):
                         name="decisionstep_claimed_idx",
                     ),
                     models.Index(
-                        condition=models.Q(("status", "pending"), ("weigh_due", True)),
+                        condition=models.Q(("reachability_check_due", True), ("status", "pending")),
                         fields=["tenant", "id"],
-                        name="decisionstep_weigh_idx",
+                        name="decisionstep_reachability_idx",
                     ),
                 ],
                 "constraints": [
@@ -951,7 +951,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="AwaitedKey",
+            name="PendingApproverKey",
             fields=[
                 (
                     "id",
@@ -982,17 +982,17 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=250)),
             ],
             options={
-                "indexes": [models.Index(fields=["tenant", "key", "step"], name="awaitedkey_key_idx")],
+                "indexes": [models.Index(fields=["tenant", "key", "step"], name="pendingapproverkey_key_idx")],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="awaitedkey_rls"),
-                    models.UniqueConstraint(fields=("tenant", "id"), name="awaitedkey_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="step", name="awaitedkey_step_fk"),
-                    models.UniqueConstraint(fields=("tenant", "step", "key"), name="awaitedkey_once"),
+                    threada_site.database.constraints.RowLevelSecurity(name="pendingapproverkey_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="pendingapproverkey_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="step", name="pendingapproverkey_step_fk"),
+                    models.UniqueConstraint(fields=("tenant", "step", "key"), name="pendingapproverkey_once"),
                 ],
             },
         ),
         migrations.CreateModel(
-            name="Roster",
+            name="MembershipSnapshot",
             fields=[
                 (
                     "id",
@@ -1011,13 +1011,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("fingerprint", models.CharField(max_length=64)),
-                ("weighed_at", models.DateTimeField()),
+                ("checked_at", models.DateTimeField()),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="roster_rls"),
-                    models.UniqueConstraint(fields=("tenant", "id"), name="roster_tenant_id_key"),
-                    models.UniqueConstraint(fields=("tenant",), name="roster_once"),
+                    threada_site.database.constraints.RowLevelSecurity(name="membershipsnapshot_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="membershipsnapshot_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant",), name="membershipsnapshot_once"),
                 ],
             },
         ),

@@ -71,8 +71,8 @@ def apply_escalation(
         return False
     step.escalated_at = now
     step.escalated_to = [*step.escalated_to, *({leaf.kind: leaf.name} for leaf in added)]
-    step.weigh_due = True
-    step.save(update_fields=["escalate_at", "escalated_at", "escalated_to", "weigh_due"])
+    step.reachability_check_due = True
+    step.save(update_fields=["escalate_at", "escalated_at", "escalated_to", "reachability_check_due"])
     add_pending_approvers(step, added, workflow_id=item.workflow_version.workflow_id)
     blocks = step_blocks(step)
     blocks["inputs"] |= {

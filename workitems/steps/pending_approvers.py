@@ -9,10 +9,12 @@ from policies.language.approvals import ApprovalRule, Leaf, Opened, from_json, t
 from workitems.approvers.approver_keys import keys_of_leaves
 from workitems.approvers.count_votes import asked_leaves
 from workitems.approvers.eligibility import leaves_of
-from workitems.models import AwaitedKey, DecisionStep, WorkItem
+from workitems.models import DecisionStep, PendingApproverKey, WorkItem
 
 
-def pending_approver_rows(step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID) -> list[AwaitedKey]:
+def pending_approver_rows(
+    step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID
+) -> list[PendingApproverKey]:
     """Return the unsaved rows of a new step, for its first stage."""
     asked = asked_leaves(rule.tree, (1,) * len(tracks(rule.tree)))
     return _rows(step, asked, workflow_id=workflow_id)
@@ -22,28 +24,28 @@ def refresh_pending_approvers(step: DecisionStep, opened: Opened, *, workflow_id
     """Replace the pending approvers of a locked step by those of its open stages and its escalation."""
     leaves = (*asked_leaves(from_json(step.rule).tree, opened), *leaves_of(step.escalated_to))
     rows = _rows(step, leaves, workflow_id=workflow_id)
-    waits = AwaitedKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id)
+    waits = PendingApproverKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id)
     if set(waits.values_list("key", flat=True)) == {row.key for row in rows}:
         return
     waits.exclude(key__in=[row.key for row in rows]).delete()
-    AwaitedKey.objects.bulk_create(rows, ignore_conflicts=True)
+    PendingApproverKey.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def add_pending_approvers(step: DecisionStep, added: Iterable[Leaf], *, workflow_id: uuid.UUID) -> None:
     """Add the approvers that match `added` to an open step."""
-    AwaitedKey.objects.bulk_create(_rows(step, added, workflow_id=workflow_id), ignore_conflicts=True)
+    PendingApproverKey.objects.bulk_create(_rows(step, added, workflow_id=workflow_id), ignore_conflicts=True)
 
 
 def clear_pending_approvers(step: DecisionStep, *, item: WorkItem) -> None:
     """Delete the pending approvers of a closed step, and reset `nobody_can_decide` of its item."""
-    AwaitedKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id).delete()
+    PendingApproverKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id).delete()
     if item.nobody_can_decide:
         item.nobody_can_decide = False
         item.save(update_fields=["nobody_can_decide"])
 
 
-def _rows(step: DecisionStep, leaves: Iterable[Leaf], *, workflow_id: uuid.UUID) -> list[AwaitedKey]:
+def _rows(step: DecisionStep, leaves: Iterable[Leaf], *, workflow_id: uuid.UUID) -> list[PendingApproverKey]:
     return [
-        AwaitedKey(tenant_id=step.tenant_id, step_id=step.id, key=key)
+        PendingApproverKey(tenant_id=step.tenant_id, step_id=step.id, key=key)
         for key in sorted(keys_of_leaves(leaves, workflow_id=workflow_id))
     ]

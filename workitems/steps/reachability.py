@@ -18,7 +18,7 @@ from threada_site.tenancy.members import Member
 from workitems.approvers.count_votes import VoteResult
 from workitems.approvers.eligibility import ActiveMembers, count_votes_on
 from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep, Roster, Vote, WorkItem
+from workitems.models import DecisionStep, MembershipSnapshot, Vote, WorkItem
 from workitems.steps.pending_approvers import refresh_pending_approvers
 
 type Memo = dict[str, bool]
@@ -32,8 +32,8 @@ def check_reachability(item: WorkItem, step: DecisionStep, active_members: Activ
     if item.nobody_can_decide != result.nobody_can_decide:
         item.nobody_can_decide = result.nobody_can_decide
         item.save(update_fields=["nobody_can_decide"])
-    step.weigh_due = False
-    step.save(update_fields=["weigh_due"])
+    step.reachability_check_due = False
+    step.save(update_fields=["reachability_check_due"])
 
 
 def membership_fingerprint(active_members: ActiveMembers) -> str:
@@ -67,15 +67,15 @@ def mark_changed_reachability(
     ]
     if changed:
         DecisionStep.objects.filter(tenant_id=tenant_id, id__in=changed, status=StepStatus.PENDING).update(
-            weigh_due=True
+            reachability_check_due=True
         )
     return steps[-1].id if len(steps) == limit else None
 
 
 def save_membership_snapshot(tenant_id: uuid.UUID, fingerprint: str) -> None:
     """Store the fingerprint of the members for whom the steps of the tenant were checked."""
-    Roster.objects.update_or_create(
-        tenant_id=tenant_id, defaults={"fingerprint": fingerprint, "weighed_at": clock.now()}
+    MembershipSnapshot.objects.update_or_create(
+        tenant_id=tenant_id, defaults={"fingerprint": fingerprint, "checked_at": clock.now()}
     )
 
 

@@ -13,7 +13,7 @@ from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from workitems.approvers.eligibility import ActiveMembers, active_members_of
 from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep, Roster, WorkItem
+from workitems.models import DecisionStep, MembershipSnapshot, WorkItem
 from workitems.steps.reachability import (
     check_reachability,
     mark_changed_reachability,
@@ -49,9 +49,9 @@ def _tenants_with_pending_steps() -> list[uuid.UUID]:
     """Return the tenants with pending steps, those checked longest ago first."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT t.id FROM tenancy_tenant t LEFT JOIN workitems_roster r ON r.tenant_id = t.id WHERE EXISTS ("
-            "SELECT 1 FROM workitems_decisionstep s WHERE s.tenant_id = t.id AND s.status = 'pending') "
-            "ORDER BY r.weighed_at NULLS FIRST, t.id"
+            "SELECT t.id FROM tenancy_tenant t LEFT JOIN workitems_membershipsnapshot r ON r.tenant_id = t.id "
+            "WHERE EXISTS (SELECT 1 FROM workitems_decisionstep s WHERE s.tenant_id = t.id AND s.status = 'pending') "
+            "ORDER BY r.checked_at NULLS FIRST, t.id"
         )
         return [tenant_id for (tenant_id,) in cursor.fetchall()]
 
@@ -60,7 +60,7 @@ def _check_tenant(tenant_id: uuid.UUID) -> int:
     with unit_of_work(tenant_id):
         active_members = active_members_of(tenant_id)
         fingerprint = membership_fingerprint(active_members)
-        known = Roster.objects.filter(tenant_id=tenant_id).values_list("fingerprint", flat=True).first()
+        known = MembershipSnapshot.objects.filter(tenant_id=tenant_id).values_list("fingerprint", flat=True).first()
     if known != fingerprint:
         after: uuid.UUID | None = None
         while True:
@@ -70,7 +70,7 @@ def _check_tenant(tenant_id: uuid.UUID) -> int:
                 break
     with unit_of_work(tenant_id):
         save_membership_snapshot(tenant_id, fingerprint)
-        due = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING, weigh_due=True)
+        due = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING, reachability_check_due=True)
         step_ids = list(due.order_by("id").values_list("id", flat=True)[:PER_TENANT])
     return sum(_check_step(tenant_id, step_id, active_members) for step_id in step_ids)
 
@@ -94,5 +94,5 @@ def _check_step(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: Active
     except Exception:  # the step is checked again when the members change
         log.exception("reachability_check_failed", step=str(step_id))
     with unit_of_work(tenant_id):
-        DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id).update(weigh_due=False)
+        DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id).update(reachability_check_due=False)
     return False

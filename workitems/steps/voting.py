@@ -155,8 +155,8 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
     """Close the step if the votes decide it, and move the case on."""
     result = count_step_votes(step, workflow_id=item.workflow_version.workflow_id)
     if result.outcome is count_votes.Outcome.WAITING:
-        step.weigh_due = True
-        step.save(update_fields=["weigh_due"])
+        step.reachability_check_due = True
+        step.save(update_fields=["reachability_check_due"])
         if result.stages > 1:
             refresh_pending_approvers(step, result.opened, workflow_id=item.workflow_version.workflow_id)
         return
