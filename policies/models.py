@@ -96,7 +96,7 @@ class WorkflowVersion(TenantRow):
     spec = models.JSONField()
     spec_sha256 = models.CharField(max_length=64)
     revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
     )
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -145,7 +145,7 @@ class ListVersion(TenantRow):
     items = models.JSONField()
     items_sha256 = models.CharField(max_length=64)
     revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
     )
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -211,17 +211,20 @@ class PolicyVersion(TenantRow):
     document = models.JSONField()
     document_sha256 = models.CharField(max_length=64)
     revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
     )
     created_by = models.UUIDField(null=True)
     written_by = ArrayField(
-        models.UUIDField(), default=list, help_text="Everybody who has made or edited it: none of them checks it."
+        models.UUIDField(),
+        default=list,
+        help_text="Principals who created or edited it; under four eyes they cannot publish it.",
     )
     created_at = models.DateTimeField(default=clock.now, editable=False)
     published_by = models.UUIDField(null=True)
     published_at = models.DateTimeField(null=True)
     superseded_at = models.DateTimeField(
-        null=True, help_text="Since when open steps that pin it take no more votes: a newer version applies to them."
+        null=True,
+        help_text="Open steps that pin it accept no votes since then, because a newer version applies to them.",
     )
     retired_by = models.UUIDField(null=True)
     retired_at = models.DateTimeField(null=True)
@@ -257,7 +260,9 @@ class EmergencyPublication(TenantRow):
     )
     replaced_version_id = models.UUIDField(null=True)
     reason = models.CharField(max_length=500)
-    reason_salt = models.BinaryField(max_length=16, default=new_salt, help_text="Of the commitment in the receipt.")
+    reason_salt = models.BinaryField(
+        max_length=16, default=new_salt, help_text="Salt of the commitment in the receipt."
+    )
     status = models.CharField(max_length=16, default="open")
     published_by = models.UUIDField()
     published_at = models.DateTimeField(default=clock.now, editable=False)
@@ -353,7 +358,7 @@ class PolicyDecision(TenantRow):
     trace = models.JSONField(default=list)
     facts = ContentBytes()
     facts_sha256 = models.CharField(max_length=64)
-    policy_version_id = models.UUIDField(null=True, help_text="The version whose rule decided.")
+    policy_version_id = models.UUIDField(null=True, help_text="The version of the deciding rule.")
     engine = models.CharField(max_length=64)
     duration_us = models.PositiveIntegerField()
     created_at = models.DateTimeField(default=clock.now, editable=False)

@@ -39,7 +39,9 @@ class PackVersion(TenantRow):
     label = models.CharField(max_length=64)
     spec = models.JSONField()
     spec_sha256 = models.CharField(max_length=64)
-    revision = models.CharField(max_length=100, blank=True, db_default="", help_text="Of the files it came from.")
+    revision = models.CharField(
+        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
+    )
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 

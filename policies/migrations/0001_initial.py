@@ -139,7 +139,7 @@ class Migration(migrations.Migration):
                 ("trace", models.JSONField(default=list)),
                 ("facts", models.BinaryField()),
                 ("facts_sha256", models.CharField(max_length=64)),
-                ("policy_version_id", models.UUIDField(help_text="The version whose rule decided.", null=True)),
+                ("policy_version_id", models.UUIDField(help_text="The version of the deciding rule.", null=True)),
                 ("engine", models.CharField(max_length=64)),
                 ("duration_us", models.PositiveIntegerField()),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
@@ -231,7 +231,12 @@ class Migration(migrations.Migration):
                 ("spec_sha256", models.CharField(max_length=64)),
                 (
                     "revision",
-                    models.CharField(blank=True, db_default="", help_text="Of the files it came from.", max_length=100),
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="Revision of the files it was applied from.",
+                        max_length=100,
+                    ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
@@ -389,7 +394,10 @@ class Migration(migrations.Migration):
                 (
                     "revision",
                     models.CharField(
-                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                        blank=True,
+                        db_default="",
+                        help_text="Revision of the files it was applied from.",
+                        max_length=100,
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
@@ -502,7 +510,10 @@ class Migration(migrations.Migration):
                 (
                     "revision",
                     models.CharField(
-                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                        blank=True,
+                        db_default="",
+                        help_text="Revision of the files it was applied from.",
+                        max_length=100,
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
@@ -613,7 +624,10 @@ class Migration(migrations.Migration):
                 (
                     "revision",
                     models.CharField(
-                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                        blank=True,
+                        db_default="",
+                        help_text="Revision of the files it was applied from.",
+                        max_length=100,
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
@@ -622,7 +636,7 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.UUIDField(),
                         default=list,
-                        help_text="Everybody who has made or edited it: none of them checks it.",
+                        help_text="Principals who created or edited it; under four eyes they cannot publish it.",
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
@@ -631,7 +645,7 @@ class Migration(migrations.Migration):
                 (
                     "superseded_at",
                     models.DateTimeField(
-                        help_text="Since when open steps that pin it take no more votes: a newer version applies to them.",
+                        help_text="Open steps that pin it accept no votes since then, because a newer version applies to them.",
                         null=True,
                     ),
                 ),
@@ -701,7 +715,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        help_text="The stored version that says what was replayed; none for a document from a file.",
+                        help_text="The replayed version; null for a document from a file.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -713,7 +727,7 @@ class Migration(migrations.Migration):
                 (
                     "scopes",
                     models.JSONField(
-                        help_text="Where it is taken to apply; null: wherever its policy was asked.", null=True
+                        help_text="Scopes of the replayed document; null: the recorded scopes of the policy.", null=True
                     ),
                 ),
                 ("against", models.CharField(default="in_force", max_length=16)),
@@ -722,7 +736,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        help_text="The version in force that it is compared with; none: with what was decided.",
+                        help_text="The baseline version; null: the recorded decisions.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -731,10 +745,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "baseline_scopes",
-                    models.JSONField(help_text="Where that one applied when the replay was asked for.", null=True),
+                    models.JSONField(help_text="Scopes of the baseline when the replay was requested.", null=True),
                 ),
-                ("from_id", models.UUIDField(help_text="The first decision id of the window.")),
-                ("before_id", models.UUIDField(help_text="The first decision id after the window.")),
+                ("from_id", models.UUIDField(help_text="The first decision id of the time window.")),
+                ("before_id", models.UUIDField(help_text="The first decision id after the time window.")),
                 ("requested_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 (
@@ -754,13 +768,11 @@ class Migration(migrations.Migration):
                 ("attempt", models.PositiveIntegerField(default=0)),
                 (
                     "lease_until",
-                    models.DateTimeField(help_text="Until when whoever runs it is believed alive.", null=True),
+                    models.DateTimeField(help_text="End of the lease of the worker that runs it.", null=True),
                 ),
                 (
                     "lost",
-                    models.PositiveIntegerField(
-                        default=0, help_text="Workers that died since the last batch was done."
-                    ),
+                    models.PositiveIntegerField(default=0, help_text="Worker crashes since the last completed batch."),
                 ),
                 ("cursor", models.UUIDField(null=True)),
                 ("replayed", models.BigIntegerField(default=0)),
@@ -843,7 +855,7 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(max_length=16)),
                 (
                     "case",
-                    models.JSONField(help_text="Work item, execution, workflow, channel and point, by name and id."),
+                    models.JSONField(help_text="Names and ids of work item, execution, workflow, channel and point."),
                 ),
                 ("found", models.JSONField()),
             ],
@@ -900,9 +912,12 @@ class Migration(migrations.Migration):
                         to="policies.policyversion",
                     ),
                 ),
-                ("document", models.JSONField(help_text="As it was when the shadow was begun: a draft may change.")),
+                (
+                    "document",
+                    models.JSONField(help_text="The document when the shadow was started; a draft may change."),
+                ),
                 ("document_sha256", models.CharField(max_length=64)),
-                ("from_id", models.UUIDField(help_text="The first decision id that belongs to it.")),
+                ("from_id", models.UUIDField(help_text="The first decision id that is compared.")),
                 ("settled", models.UUIDField()),
                 ("started_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
@@ -921,7 +936,9 @@ class Migration(migrations.Migration):
                 ("not_replayable", models.BigIntegerField(default=0)),
                 (
                     "failed",
-                    models.BigIntegerField(default=0, help_text="Comparisons that broke; the live decision stands."),
+                    models.BigIntegerField(
+                        default=0, help_text="Failed comparisons; the live decisions are unaffected."
+                    ),
                 ),
                 ("summary", models.JSONField(default=dict)),
             ],
@@ -988,7 +1005,7 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(max_length=16)),
                 (
                     "case",
-                    models.JSONField(help_text="Work item, execution, workflow, channel and point, by name and id."),
+                    models.JSONField(help_text="Names and ids of work item, execution, workflow, channel and point."),
                 ),
                 ("found", models.JSONField(default=dict)),
             ],
@@ -1051,7 +1068,7 @@ class Migration(migrations.Migration):
                     "reason_salt",
                     models.BinaryField(
                         default=threada_site.kernel.json.canonical.new_salt,
-                        help_text="Of the commitment in the receipt.",
+                        help_text="Salt of the commitment in the receipt.",
                         max_length=16,
                     ),
                 ),

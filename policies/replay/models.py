@@ -30,11 +30,13 @@ class PolicyReplay(TenantRow):
         db_index=False,
         null=True,
         related_name="+",
-        help_text="The stored version that says what was replayed; none for a document from a file.",
+        help_text="The replayed version; null for a document from a file.",
     )
     document = models.JSONField()
     document_sha256 = models.CharField(max_length=64)
-    scopes = models.JSONField(null=True, help_text="Where it is taken to apply; null: wherever its policy was asked.")
+    scopes = models.JSONField(
+        null=True, help_text="Scopes of the replayed document; null: the recorded scopes of the policy."
+    )
     against = models.CharField(max_length=16, default="in_force")
     baseline = models.ForeignKey(
         "policies.PolicyVersion",
@@ -43,11 +45,11 @@ class PolicyReplay(TenantRow):
         db_index=False,
         null=True,
         related_name="+",
-        help_text="The version in force that it is compared with; none: with what was decided.",
+        help_text="The baseline version; null: the recorded decisions.",
     )
-    baseline_scopes = models.JSONField(null=True, help_text="Where that one applied when the replay was asked for.")
-    from_id = models.UUIDField(help_text="The first decision id of the window.")
-    before_id = models.UUIDField(help_text="The first decision id after the window.")
+    baseline_scopes = models.JSONField(null=True, help_text="Scopes of the baseline when the replay was requested.")
+    from_id = models.UUIDField(help_text="The first decision id of the time window.")
+    before_id = models.UUIDField(help_text="The first decision id after the time window.")
     requested_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     status = models.CharField(
@@ -56,8 +58,8 @@ class PolicyReplay(TenantRow):
         default=ReplayStatus.REQUESTED,
     )
     attempt = models.PositiveIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True, help_text="Until when whoever runs it is believed alive.")
-    lost = models.PositiveIntegerField(default=0, help_text="Workers that died since the last batch was done.")
+    lease_until = models.DateTimeField(null=True, help_text="End of the lease of the worker that runs it.")
+    lost = models.PositiveIntegerField(default=0, help_text="Worker crashes since the last completed batch.")
     cursor = models.UUIDField(null=True)
     replayed = models.BigIntegerField(default=0)
     flipped = models.BigIntegerField(default=0)
@@ -122,7 +124,7 @@ class ReplayFinding(TenantRow):
     )
     decision_id = models.UUIDField()
     kind = models.CharField(max_length=16)
-    case = models.JSONField(help_text="Work item, execution, workflow, channel and point, by name and id.")
+    case = models.JSONField(help_text="Names and ids of work item, execution, workflow, channel and point.")
     found = models.JSONField()
 
     class Meta:

@@ -23,9 +23,9 @@ class PolicyShadow(TenantRow):
     policy_version = models.ForeignKey(
         "policies.PolicyVersion", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )
-    document = models.JSONField(help_text="As it was when the shadow was begun: a draft may change.")
+    document = models.JSONField(help_text="The document when the shadow was started; a draft may change.")
     document_sha256 = models.CharField(max_length=64)
-    from_id = models.UUIDField(help_text="The first decision id that belongs to it.")
+    from_id = models.UUIDField(help_text="The first decision id that is compared.")
     settled = models.UUIDField()
     started_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -39,7 +39,7 @@ class PolicyShadow(TenantRow):
     compared = models.BigIntegerField(default=0)
     flipped = models.BigIntegerField(default=0)
     not_replayable = models.BigIntegerField(default=0)
-    failed = models.BigIntegerField(default=0, help_text="Comparisons that broke; the live decision stands.")
+    failed = models.BigIntegerField(default=0, help_text="Failed comparisons; the live decisions are unaffected.")
     summary = models.JSONField(default=dict)
 
     class Meta:
@@ -76,7 +76,7 @@ class ShadowResult(TenantRow):
     )
     decision_id = models.UUIDField()
     kind = models.CharField(max_length=16)
-    case = models.JSONField(help_text="Work item, execution, workflow, channel and point, by name and id.")
+    case = models.JSONField(help_text="Names and ids of work item, execution, workflow, channel and point.")
     found = models.JSONField(default=dict)
 
     class Meta:
