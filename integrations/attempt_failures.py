@@ -1,4 +1,4 @@
-"""The typed ways an attempt fails. Every connector, the retry rule and the receipts use these words and no others."""
+"""Classes of failed attempts, used by all connectors, the retry rule and the receipts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class FailureClass(StrEnum):
-    """Why an attempt failed; each is a reason code of the registry."""
+    """Reason of a failed attempt. Each is a reason code of the registry."""
 
     TIMEOUT = "timeout"
     CONNECTION_REFUSED = "connection_refused"
@@ -22,11 +22,10 @@ class FailureClass(StrEnum):
 
 
 class TransportFailure(Exception):
-    """An attempt that brought no usable answer.
+    """An attempt without a usable response.
 
-    `ambiguous` says whether the receiver may have acted: False only when nothing of the request can have reached it.
-    `status` is the HTTP status when the answer's head was read and its body could not be used.
-    `detail` is a sentence for people; it holds no secret.
+    `ambiguous` is False only if no part of the request can have reached the receiver. `status` is the HTTP status if
+    the response header was read and the body was unusable. `detail` is a sentence for people, without secrets.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What came of one attempt, as connectors answer it and attempts and receipts record it."""
+"""Result of one attempt, as returned by connectors and recorded in attempts and receipts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from integrations.attempt_failures import FailureClass, TransportFailure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One attempt's end.
+    """Result of one attempt.
 
-    `failure` is None exactly when it succeeded. `ambiguous` says whether the receiver may have acted although the
-    attempt failed. `detail` is a sentence for people. `response` is the recorded answer as JSON (None when there was
-    none), bounded and without secrets; its shape is the connector's.
+    `failure` is None only for success. `ambiguous` is True if the receiver may have acted although the attempt failed.
+    `detail` is a sentence for people. `response` is the recorded response as JSON (None if there was none), bounded and
+    without secrets; each connector defines its members.
     """
 
     failure: FailureClass | None = None
@@ -29,7 +29,7 @@ class Outcome:
 
     @classmethod
     def of_failure(cls, failure: TransportFailure) -> Self:
-        """The outcome of an attempt that brought no usable answer."""
+        """Return the outcome of an attempt without a usable response."""
         return cls(
             failure=failure.failure,
             ambiguous=failure.ambiguous,

@@ -1,11 +1,13 @@
-"""Messages to chat services. Apprise writes the request in the service's own form; the one transport sends it.
+"""Messages to chat services. Apprise builds the request in the service's own format; the transport of this app sends
+it.
 
-Apprise's plug-ins call `requests` by the name in their own module. In the modules that are used here that name stands
-for a recorder: a plug-in that "posts" writes its request down and is told that all went well. What is written down is
-then checked and sent as any other request is, or refused. No plug-in reaches the network. See docs/adr/0017.
+Apprise's plug-ins call `requests` through the name in their own module. In the modules used here, that name is bound to
+a recorder: a plug-in that "posts" records its request and receives a success response. The recorded request is then
+checked and sent like any other request, or refused. No plug-in reaches the network. See docs/adr/0017.
 
-A message is one POST to one host. Only services that work so are offered, with the addresses Apprise documents for
-them (`slack://…`, `mmosts://…`); such an address holds the channel's token and is a secret from end to end.
+A message is one POST to one host. Only services that work this way are offered, with the addresses that Apprise
+documents for them (`slack://…`, `mmosts://…`). Such an address contains the token of the channel and is treated as a
+secret.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ _SHORTEST_TOKEN: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A chat service: the plug-in that writes for it, and how its addresses begin."""
+    """A chat service: its Apprise plug-in, and the URL schemes of its addresses."""
 
     module: str
     plugin: str
@@ -55,12 +57,12 @@ SERVICES: Final = {
 _PARAMETERS: Final = frozenset(
     {"api-version", "channel", "footer", "key", "mode", "priority", "tags", "thread", "to", "token"}
 )
-"""What may follow the question mark of an address. Apprise knows more: files to read, hosts to fetch from."""
+"""Allowed query parameters of an address. Apprise has more, such as files to read and hosts to fetch from."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """What is said. `title` may be empty."""
+    """Content of a message. `title` may be empty."""
 
     body: str
     title: str = ""
@@ -69,23 +71,23 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class WrittenMessage:
-    """The request that brings a message to its channel, and every text in it that must not be recorded."""
+    """The request for a message, and all texts in it that must not be recorded."""
 
     request: OutboundRequest
     secrets: tuple[str, ...] = field(repr=False)
 
 
 def base_url_of(service: str, base_url: str | None) -> str | None:
-    """Where messages of `service` may go: its own host, or the customer's `base_url`; None when none is known."""
+    """Return the host of `service`, or the configured `base_url`, or None if there is neither."""
     return HOSTS.get(service) or base_url
 
 
 def send_message(
     message: ChatMessage, *, service: str, address: str, base_url: str | None, terms: CallTerms
 ) -> Outcome:
-    """Send `message` to the channel behind `address`, once. The outcome holds no part of the address.
+    """Send `message` to the channel of `address`, once. The outcome contains no part of the address.
 
-    `base_url` names the host of a service without one of its own; no message goes to another.
+    `base_url` is the host of a service without a fixed one. No message is sent to another host.
     """
     try:
         written = write_message(message, service=service, address=address, user_agent=terms.user_agent)
@@ -101,21 +103,24 @@ def send_message(
     except TransportFailure as failure:
         judged = None if failure.status is None else outcome_of_status(failure.status)
         if judged is not None and (judged.succeeded or not judged.ambiguous):
-            return judged  # the status alone says enough; the rest of the answer is of no use here
+            return judged  # the status alone decides; the rest of the response is not needed
         return Outcome.of_failure(failure)
     judged = outcome_of_status(answer.status)
     return judged if judged.succeeded else outcome_of_answer(answer, now=terms.now, secrets=written.secrets)
 
 
 def check_address(address: str, *, service: str, base_url: str | None) -> None:
-    """Raise `TransportFailure` (`credential_unavailable`) unless messages to `address` can be written and stay with
-    the service's host. Sends nothing."""
+    """Raise `TransportFailure` (`credential_unavailable`) unless a message for `address` can be built for the service's
+    host.
+
+    Sends nothing.
+    """
     written = write_message(ChatMessage("test"), service=service, address=address)
     _check_host(written.request.url, base_url_of(service, base_url))
 
 
 def write_message(message: ChatMessage, *, service: str, address: str, user_agent: str = "Threada") -> WrittenMessage:
-    """The one request that Apprise makes of `message`. Raises `TransportFailure` (`credential_unavailable`)."""
+    """Return the request that Apprise builds for `message`. Raises `TransportFailure` (`credential_unavailable`)."""
     if address.partition("://")[0].lower() not in SERVICES[service].schemes:
         raise _unusable(service)
     plugin_class = _plugin_class(service)
@@ -168,7 +173,7 @@ def _written(prepared: Any, service: str, user_agent: str, address: str) -> Writ
 
 
 def _parameters(arguments: dict[str, Any]) -> set[str]:
-    """The names behind the question mark, as Apprise itself reads them; `+x`, `-x` and `:x` are never known."""
+    """Return the names of the query parameters as Apprise parses them. `+x`, `-x` and `:x` are never allowed."""
     marked = {f"{mark}{name}" for mark in "+-:" for name in arguments.get(f"qsd{mark}", ())}
     return set(arguments.get("qsd", ())) | marked
 
@@ -186,7 +191,7 @@ def _unusable(service: str, why: str = "") -> TransportFailure:
 
 
 class _Posted:
-    """What a plug-in is told: sent, and well received."""
+    """The success response that a plug-in receives."""
 
     status_code = 200
     content = b"ok"
@@ -199,7 +204,7 @@ _loading: Final = threading.Lock()
 
 
 class _Recorder:
-    """Stands where a plug-in has `requests`. It writes POSTs down and opens no connection."""
+    """Replacement of `requests` in a plug-in's module. Records POST requests and opens no connection."""
 
     def __init__(self, requests: Any) -> None:
         self._requests = requests
@@ -224,7 +229,10 @@ class _Recorder:
 
 @cache
 def _plugin_class(service: str) -> Any:
-    """The plug-in's class, its module cut off from the network. Apprise is imported when first used: it is large."""
+    """Return the plug-in's class, with its module disconnected from the network.
+
+    Imports Apprise here, because it is large.
+    """
     with _loading:
         module = importlib.import_module(f"apprise.plugins.{SERVICES[service].module}")
         requests: Any = importlib.import_module("requests")
@@ -234,7 +242,7 @@ def _plugin_class(service: str) -> Any:
 
 @cache
 def _asset() -> Any:
-    """No files read or written, no pictures fetched from elsewhere, no name but ours."""
+    """Return Apprise settings without files, remote images and foreign names."""
     apprise: Any = importlib.import_module("apprise")
     return apprise.AppriseAsset(
         app_id="Threada",

@@ -1,4 +1,4 @@
-"""From stored rows to what they say. Versions never change, so a process reads each once."""
+"""Parsed documents of stored integration versions. Versions never change, so each process parses every version once."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from threada_site.kernel.json.canonical import canonical_sha256
 
 
 def document_of(version: IntegrationVersion) -> IntegrationDocument:
-    """The integration that a version describes."""
+    """Return the integration document of a version."""
     return _read(version.id, _Spec(version.spec))
 
 
 def action_of(execution: Execution) -> ActionDocument:
-    """The action that an execution runs, as its integration version describes it."""
+    """Return the action of an execution, as described by its integration version."""
     return document_of(execution.integration_version).action(execution.action)
 
 
 def host_of(execution: Execution) -> str:
-    """The host that an execution's integration version calls: the only one its stored secrets may go to."""
+    """Return the host that an execution's integration version calls. Its stored secrets are sent to no other host."""
     origin = document_of(execution.integration_version).origin
     return origin.host if origin else ""
 
 
 def check_intact(execution: Execution) -> None:
-    """Raise `TransportFailure` (`envelope_mismatch`) unless the version that an execution pins is stored as it was put
-    in force, and has the action. What a process has read of it before is not asked."""
+    """Raise `TransportFailure` (`envelope_mismatch`) unless the stored version of an execution is unchanged and has the
+    action.
+
+    Ignores the cache of parsed versions.
+    """
     version = execution.integration_version
     if canonical_sha256(version.spec) != version.spec_sha256:
         raise mismatch("What would run is not what was sealed: the integration version was changed.")
@@ -43,7 +46,7 @@ def check_intact(execution: Execution) -> None:
 
 
 def readable_action_of(execution: Execution) -> ActionDocument:
-    """The action that an execution runs, or, where its version cannot be read any more, one that is never repeated."""
+    """Return the action of an execution. If its version cannot be parsed, return an action that is never repeated."""
     try:
         return action_of(execution)
     except ThreadaError:
@@ -58,7 +61,7 @@ def readable_action_of(execution: Execution) -> ActionDocument:
 
 
 class _Spec:
-    """A spec that hashes as nothing, so that the cache's key is the version's id alone."""
+    """A spec with a constant hash, so that the cache key is the version's id alone."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

@@ -1,23 +1,23 @@
-"""Sealing: the canonical bytes (RFC 8785) of exactly what will be executed, and their SHA-256.
+"""Envelopes: the canonical bytes (RFC 8785) of exactly what will be executed, and their SHA-256.
 
-The shape of `threada-envelope/3`, a JSON object with all of these members:
+A `threada-envelope/3` is a JSON object with all of these members:
 
     format                 "threada-envelope/3"
-    salt                   derived from the case's: without it the hash of this tells nothing of what is sealed
+    salt                   derived from the salt of the case: without it the hash reveals nothing about the content
     work_item              {id, version, payload_sha256}
     integration            {id, version_id, connector}, or null
     action                 {id, spec_sha256, idempotent, resolves}, or null
-    request                the exact outbound request as the connector built it, secrets by reference; or null
-    idempotency_key        what every attempt sends as Idempotency-Key: this one execution's; or null
+    request                the exact outbound request as built by the connector, secrets by reference; or null
+    idempotency_key        the Idempotency-Key of every attempt of this execution; or null
     input_sha256           digest of the caller's input, or null
-    policy_version_ids     the versions that led here, sorted, each once
-    evidence               what the item stands on, as the caller lists it
-    question               what is asked of an approver in words, or null
+    policy_version_ids     the deciding policy versions, sorted, each once
+    evidence               the evidence of the item, as listed by the caller
+    question               the question for an approver, or null
 
-An approval asked at intake, and one asked by `request_approval`, seals payload digest, evidence and question, with
-`action: null` (and integration, request and key null too): it says yes to the item, never to an outbound request.
+An approval at intake, and one requested by `request_approval`, contains payload digest, evidence and question.
+`action`, integration, request and key are null: the approval accepts the item, never an outbound request.
 
-`threada-envelope/1` lacks `salt` and `idempotency_key`, `threada-envelope/2` lacks `salt`; both are still opened.
+`threada-envelope/1` lacks `salt` and `idempotency_key`, `threada-envelope/2` lacks `salt`; both can still be opened.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ READABLE: Final = frozenset(_LACKING)
 
 @dataclass(frozen=True, slots=True)
 class BuiltEnvelope:
-    """The bytes a vote stands for and the executor loads; `sha256` (hexadecimal) names them."""
+    """Bytes of an envelope, which people approve and the executor loads, and their SHA-256 (hexadecimal)."""
 
     body: bytes = field(repr=False)
     sha256: str
@@ -68,10 +68,10 @@ def build_envelope(
     resolves: bool = False,
     question: str | None = None,
 ) -> BuiltEnvelope:
-    """Seal one action over one version of an item, or (without `action`) the item itself.
+    """Build the envelope of one action on one version of an item, or (without `action`) of the item itself.
 
-    Equal arguments give equal bytes. Raises `ValueError` when an action lacks its integration, version, connector,
-    digest, request or key, or when any of those stands without an action.
+    Equal arguments give equal bytes. Raises `ValueError` if an action lacks its integration, version, connector,
+    digest, request or key, or if one of those is given without an action.
     """
     outbound = (action, integration, integration_version_id, connector, action_sha256, request, idempotency_key)
     if len({part is None for part in outbound}) != 1:
@@ -101,8 +101,10 @@ def build_envelope(
 
 
 def open_envelope(body: bytes, sha256: str) -> dict[str, Any]:
-    """The sealed object. Raises `TransportFailure` (`envelope_mismatch`) unless `body` is what `sha256` names, of a
-    known format and canonical."""
+    """Return the parsed envelope.
+
+    Raises `TransportFailure` (`envelope_mismatch`) unless `body` matches `sha256`, has a known format and is canonical.
+    """
     if sha256_hex(body) != sha256:
         raise mismatch("The envelope's bytes are not those its hash names.")
     try:
@@ -117,9 +119,9 @@ def open_envelope(body: bytes, sha256: str) -> dict[str, Any]:
 
 
 def check_agrees(content: Mapping[str, Any], now: BuiltEnvelope) -> None:
-    """Raise `TransportFailure` (`envelope_mismatch`) unless what is sealed is what would be sealed now.
+    """Raise `TransportFailure` (`envelope_mismatch`) unless the envelope equals one built now.
 
-    `now` seals the same request over what the rows say at this moment; the parts that differ are named.
+    `now` contains the same request and the current state of the rows. The error names the differing parts.
     """
     expected = {**parse_json(now.body), "format": content["format"]}
     for name in _LACKING[content["format"]]:
@@ -134,5 +136,5 @@ def check_agrees(content: Mapping[str, Any], now: BuiltEnvelope) -> None:
 
 
 def mismatch(detail: str) -> TransportFailure:
-    """The failure of an execution whose envelope does not hold."""
+    """Return the failure of an execution with an invalid envelope."""
     return TransportFailure(FailureClass.ENVELOPE_MISMATCH, detail)

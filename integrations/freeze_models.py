@@ -1,4 +1,4 @@
-"""Freezes: who stopped what, from when to when."""
+"""Freezes as rows: scope, author and times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threada_site.tenancy.models import SlugColumn, TenantRow
 
 
 class Freeze(TenantRow):
-    """Nothing in its scope is sent until it is lifted. Blank scope columns mean any."""
+    """A stop of all executions in its scope until it is lifted. Empty scope columns match everything."""
 
     workflow = SlugColumn(blank=True)
     integration = SlugColumn(blank=True)

@@ -1,4 +1,4 @@
-"""What a freeze covers, and what it does to deadlines. Pure."""
+"""Scope of a freeze, and its effect on deadlines. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class FreezeScope:
-    """Scope of a freeze: the whole tenant ("" throughout), one workflow, one integration, or one action of it.
+    """The stopped part: the whole tenant ("" throughout), one workflow, one integration, or one action of an
+    integration.
 
-    Raises `ValueError` for anything between.
+    Raises `ValueError` for any other combination.
     """
 
     workflow: str = ""
@@ -25,7 +26,7 @@ class FreezeScope:
             raise ValueError("name a workflow or an integration, not both")
 
     def covers(self, *, workflow: str, integration: str = "", action: str = "") -> bool:
-        """Whether something of `workflow` (about an action, where one is named) stands still."""
+        """Return True if the scope includes the workflow, integration and action."""
         return (
             self.workflow in ("", workflow)
             and self.integration in ("", integration)
@@ -41,7 +42,10 @@ class FreezeScope:
 
 
 def frozen_since(periods: Iterable[tuple[datetime, datetime]], until: datetime) -> datetime:
-    """Since when it has been frozen without a gap, of `periods` that overlap; `until` when it was not."""
+    """Return the start of the gapless frozen period that ends at `until`, or `until` if there is none.
+
+    Periods may overlap.
+    """
     since = until
     for begin, end in sorted(periods, key=lambda period: period[1], reverse=True):
         if end >= since:
@@ -50,7 +54,10 @@ def frozen_since(periods: Iterable[tuple[datetime, datetime]], until: datetime) 
 
 
 def moved(deadline: datetime | None, *, since: datetime, until: datetime, opened_at: datetime) -> datetime | None:
-    """A deadline that fell into a frozen time, later by as much of it as the step lived through; others as they are."""
+    """Return a deadline that fell into a frozen period, moved by the frozen time of the step.
+
+    Return others unchanged.
+    """
     begin = max(since, opened_at)
     if deadline is None or not begin <= deadline <= until:
         return deadline

@@ -1,4 +1,4 @@
-"""What all workers know of an integration: what it is busy with, and whether it is left alone for now."""
+"""Shared state of an integration: current limits, recent calls and circuit breaker."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from threada_site.tenancy.models import TenantRow
 
 
 class IntegrationGauge(TenantRow):
-    """One row an integration that has limits or has failed. Nobody is given a turn on it before `waits_until`.
+    """State of one integration that has limits or has failed. No execution is dispatched to it before `waits_until`.
 
-    `concurrency` and `rate_calls` repeat the configuration for those who give turns. The breaker is open while
-    `opened_at` is set; past `open_until` one execution probes, with the fencing token `probe_token`.
+    `concurrency` and `rate_calls` copy the configuration for the dispatcher. The breaker is open while `opened_at` is
+    set; after `open_until` one execution probes the receiver, with the fencing token `probe_token`.
     """
 
     integration = models.OneToOneField(

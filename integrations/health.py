@@ -1,4 +1,4 @@
-"""How integrations fare, from rows alone: nothing is called."""
+"""Health of integrations, derived from rows. No call is made."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 
 LOOKED_AT: Final = 500
-"""Of the tenant's executions, the newest."""
+"""Number of the tenant's newest executions that are evaluated."""
 MOST: Final = 1000
-"""Nothing is counted beyond this."""
+"""Upper limit of counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """One integration. `state`: `well`, `failing` (some in a row), `resting` (its breaker is open), `probing` (one call
-    tries whether it is well again) or `frozen`. Counts of ends are among the tenant's last 500."""
+    """Health of one integration. Counts of ended executions cover the tenant's last 500.
+
+    `state`: `well`, `failing` (failures in a row), `resting` (the breaker is open), `probing` (one call tests the
+    receiver) or `frozen`.
+    """
 
     slug: str
     state: str
@@ -44,7 +47,8 @@ class Health:
 
 
 def health_of(integrations: Iterable[Integration], *, now: datetime, ctx: ActingContext) -> list[Health]:
-    """In the order given: a constant number of statements, and two short counts each."""
+    """Return the health of each integration in the given order: a constant number of statements, and two short counts
+    each."""
     rows = list(integrations)
     gauges = {gauge.integration_id: gauge for gauge in IntegrationGauge.objects.filter(tenant_id=ctx.tenant_id)}
     frozen = {
@@ -79,7 +83,7 @@ def _health(
         waits_until=waits_until,
         waits_for=gauge.waits_for if gauge and waits_until else "",
         running=_capped(mine.filter(status=ExecutionStatus.RUNNING)),
-        waiting=_capped(mine.filter(status=ExecutionStatus.STARTED, dispatched_at__isnull=True, held_by__isnull=True)),
+        waiting=_capped(mine.filter(status=ExecutionStatus.STARTED, dispatched_at__isnull=True, blocked_by_freeze__isnull=True)),
         succeeded=counted[row.slug, ExecutionStatus.SUCCEEDED],
         failed=counted[row.slug, ExecutionStatus.FAILED],
         unknown=counted[row.slug, ExecutionStatus.OUTCOME_UNKNOWN],

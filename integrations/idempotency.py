@@ -1,4 +1,4 @@
-"""The key that a receiver can tell repetitions by."""
+"""Idempotency key for receivers."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ from threada_site.kernel import ids
 
 
 def receiver_key(execution_id: uuid.UUID) -> str:
-    """What every attempt at one execution, and no other execution, sends as Idempotency-Key."""
+    """Return the Idempotency-Key of an execution: the same for all of its attempts, different for all other
+    executions."""
     return ids.public_id(ids.EXECUTION, execution_id)

@@ -1,7 +1,7 @@
-"""The instance's keys for secrets at rest (Fernet: AES-128-CBC, HMAC-SHA256): the first encrypts, all of them decrypt.
+"""The instance's keys for secrets at rest (Fernet: AES-128-CBC, HMAC-SHA256). The first key encrypts, all keys decrypt.
 
-Keys come from `THREADA_SECRETS_KEY` (separated by white space), or from a file, one a line, which is read again when it
-changes: running processes take part in a change of keys without a restart.
+Keys come from `THREADA_SECRETS_KEY` (separated by white space), or from a file with one key per line. The file is read
+again after a change, so that running processes follow a key rotation without a restart.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ SHORTEST_KEY: Final = 32
 
 
 class Undecryptable(Exception):
-    """None of the keys opens it."""
+    """No key decrypts the value."""
 
 
 class KeyringProblem(Undecryptable):
-    """There is no usable key; the message says what to do."""
+    """There is no usable key. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncryptedSecret:
-    """Encrypted bytes, and which key encrypted them."""
+    """Encrypted bytes, and the id of the key."""
 
     token: bytes
     key_id: str
 
 
 class Keyring:
-    """Encrypts and decrypts. Safe to share between threads."""
+    """Encrypts and decrypts. Thread-safe."""
 
     def __init__(self, read: Callable[[], tuple[object, Sequence[str]]]) -> None:
-        """`read` answers the keys, first one first, and a mark that changes whenever they do."""
+        """Create a keyring. `read` returns the keys, current one first, and a mark that changes with the keys."""
         self._read = read
         self._mark: object = None
         self._fernets: list[Fernet] = []
@@ -51,7 +51,7 @@ class Keyring:
 
     @property
     def key_ids(self) -> list[str]:
-        """The fingerprints of the keys there are, first one first."""
+        """Return the fingerprints of the keys, current one first."""
         with self._lock:
             self._renew()
             return list(self._ids)
@@ -62,7 +62,7 @@ class Keyring:
             return EncryptedSecret(self._fernets[0].encrypt(plain), self._ids[0])
 
     def decrypt(self, token: bytes) -> bytes:
-        """Raises `Undecryptable`."""
+        """Return the decrypted bytes. Raises `Undecryptable`."""
         with self._lock:
             self._renew()
             many = MultiFernet(self._fernets)
@@ -72,7 +72,7 @@ class Keyring:
             raise Undecryptable from None
 
     def is_current(self, token: bytes) -> bool:
-        """Whether the first key opens it."""
+        """Return True if the first key decrypts the token."""
         with self._lock:
             self._renew()
             first = self._fernets[0]
@@ -95,12 +95,12 @@ class Keyring:
 
 
 def keys_in(text: str) -> list[str]:
-    """The keys in a variable or file: separated by white space, each once."""
+    """Return the distinct keys in a variable or file, separated by white space."""
     return list(dict.fromkeys(text.split()))
 
 
 def file_source(path: Path) -> Callable[[], tuple[object, Sequence[str]]]:
-    """Reads a key file when it has changed."""
+    """Return a function that reads a key file when it has changed."""
     last: list[tuple[object, Sequence[str]]] = []
 
     def read() -> tuple[object, Sequence[str]]:
@@ -117,7 +117,7 @@ def file_source(path: Path) -> Callable[[], tuple[object, Sequence[str]]]:
 
 
 def write_keys(path: Path, keys: Sequence[str]) -> None:
-    """Replace the key file; it appears whole or not at all, mode 0600."""
+    """Replace the key file atomically, with mode 0600."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write("".join(f"{key}\n" for key in keys))
@@ -127,7 +127,7 @@ def write_keys(path: Path, keys: Sequence[str]) -> None:
 
 
 def _fernet_key(text: str) -> bytes:
-    """A Fernet key as it stands, or one derived from any other text of at least 32 characters."""
+    """Return the text if it is a Fernet key, else a key derived from the text, which needs at least 32 characters."""
     if len(text) < SHORTEST_KEY:
         raise KeyringProblem(f"A key for secrets is shorter than {SHORTEST_KEY} characters.")
     try:

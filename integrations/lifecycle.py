@@ -1,6 +1,6 @@
-"""The lifecycle of an execution: one governed run of an action.
+"""Lifecycle of an execution: one governed run of an action.
 
-A frozen execution stays `started`, one that waits for the receiver's callback stays `running`: both are attributes.
+A frozen execution stays `started`; one that waits for the receiver's callback stays `running`. Both are attributes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threada_site.kernel.lifecycles import Lifecycle
 
 
 class ExecutionStatus(StrEnum):
-    """Where an execution stands."""
+    """Status of an execution."""
 
     AWAITING_APPROVAL = "awaiting_approval"
     STARTED = "started"
@@ -32,15 +32,15 @@ EXECUTION: Final = Lifecycle(
     noun="an execution",
     transitions=MappingProxyType(
         {
-            # To `failed`: a newer policy version denies what was waiting.
+            # To `failed`: a newer policy version denies the waiting execution.
             _E.AWAITING_APPROVAL: frozenset({_E.STARTED, _E.REJECTED, _E.EXPIRED, _E.CANCELLED, _E.FAILED}),
             _E.STARTED: frozenset({_E.RUNNING, _E.CANCELLED}),
-            # To `started`: the next try.
+            # To `started`: the next attempt.
             _E.RUNNING: frozenset({_E.SUCCEEDED, _E.FAILED, _E.OUTCOME_UNKNOWN, _E.STARTED}),
             _E.SUCCEEDED: frozenset(),
             # To `started`: a retry, with the same envelope and approval.
             _E.FAILED: frozenset({_E.STARTED}),
-            # By reconciling alone; running it again is a new execution.
+            # Only by reconciliation; running it again is a new execution.
             _E.OUTCOME_UNKNOWN: frozenset({_E.SUCCEEDED, _E.FAILED}),
             _E.REJECTED: frozenset(),
             _E.EXPIRED: frozenset(),
@@ -49,4 +49,7 @@ EXECUTION: Final = Lifecycle(
     ),
     ends=frozenset({_E.SUCCEEDED, _E.FAILED, _E.REJECTED, _E.EXPIRED, _E.CANCELLED}),
 )
-"""An item has one open execution at most; `outcome_unknown` is open, `failed` is not although a retry may reopen it."""
+"""An item has at most one open execution.
+
+`outcome_unknown` is open; `failed` is not, although a retry may reopen it.
+"""

@@ -1,8 +1,8 @@
-"""How much an integration is asked at once and over time, and when it is left alone for a while. Pure.
+"""Limits of an integration: concurrency, rate and circuit breaker. Pure.
 
-A rate is exact over every window of its length: of any `calls` + 1 calls, the last begins `per_s` after the first. The
-breaker opens after so many failures in a row that are the receiver's; after its rest one call is let through, and what
-comes of that one decides.
+A rate holds for every window of its length: of any `calls` + 1 calls, the last begins at least `per_s` after the first.
+The breaker opens after a number of consecutive failures caused by the receiver. After its rest time one call is
+allowed, and its result closes or reopens the breaker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from integrations.attempt_failures import FailureClass
 
 
 class WaitReason(StrEnum):
-    """Why an execution waits for its turn."""
+    """Reason why an execution is not dispatched yet."""
 
     CONCURRENCY = "concurrency"
     RATE = "rate"
@@ -26,8 +26,11 @@ class WaitReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`concurrency` calls side by side, `calls` begun within `per_s` seconds; None: as many as there are workers for.
-    The breaker opens after `failures` in a row and rests `backoff_s`."""
+    """Limits of calls: at most `concurrency` at once, at most `calls` started within `per_s` seconds; None is
+    unlimited.
+
+    The breaker opens after `failures` in a row and rests for `rest_s`.
+    """
 
     concurrency: int | None = None
     calls: int | None = None
@@ -37,7 +40,7 @@ class Limits:
 
     @property
     def are_unbounded(self) -> bool:
-        """Whether neither number nor rate of calls is bounded."""
+        """Return True if neither the number nor the rate of calls is limited."""
         return self.concurrency is None and self.calls is None
 
 
@@ -47,19 +50,20 @@ _RECEIVER_ANSWERED: Final = frozenset({FailureClass.REJECTED_BY_RECEIVER, Failur
 
 
 def receiver_is_healthy(failure: FailureClass | None) -> bool | None:
-    """What an attempt tells of the receiver: it is well, it is ill, or (None) nothing."""
+    """Return True or False if the attempt shows that the receiver is healthy or not, None if it shows neither."""
     if failure is None or failure in _RECEIVER_ANSWERED:
         return True
     return False if failure in _RECEIVER_FAULTS else None
 
 
 def calls_within(begun: Sequence[datetime], limits: Limits, *, now: datetime) -> list[datetime]:
-    """The calls of the window that ends at `now`, the oldest first."""
+    """Return the calls in the window that ends at `now`, the oldest first."""
     return sorted(at for at in begun if at > now - timedelta(seconds=limits.per_s))
 
 
 def rate_opens_at(within: Sequence[datetime], limits: Limits) -> datetime | None:
-    """When the next call may begin, of the calls `within` the window; None: at once."""
+    """Return the earliest time of the next call, given the calls `within` the window; None if it may start
+    immediately."""
     if limits.calls is None or len(within) < limits.calls:
         return None
     return within[-limits.calls] + timedelta(seconds=limits.per_s)

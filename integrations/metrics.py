@@ -1,4 +1,4 @@
-"""How many executions are open and have ended, how long calls take, and who is left alone."""
+"""Metrics of executions, calls, circuit breakers and limits."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
 def execution_metrics() -> Iterator[Metric]:
-    """Open executions by status; every open status is there, also at 0."""
+    """Yield the number of open executions for every open status, and of due executions."""
     rows = Execution.objects.filter(status__in=OPEN_EXECUTION_STATUSES).values_list("status").annotate(Count("id"))
     counts = dict(rows)
     for status in OPEN_EXECUTION_STATUSES:
         yield Metric(
             "threada_executions_open", "Executions that have not ended.", counts.get(status, 0), (("status", status),)
         )
-    due = Execution.objects.filter(status="started", held_by__isnull=True, ready_at__lte=clock.now())
+    due = Execution.objects.filter(status="started", blocked_by_freeze__isnull=True, ready_at__lte=clock.now())
     oldest = due.aggregate(oldest=Min("ready_at"))["oldest"]
     age = (clock.now() - oldest).total_seconds() if oldest else 0.0
     yield Metric("threada_executions_due", "Queued executions.", due.count())
@@ -37,7 +37,7 @@ def execution_metrics() -> Iterator[Metric]:
 
 
 def ended_metrics() -> Iterator[Metric]:
-    """How executions have ended and why they failed, since the beginning: counts of sealed receipts."""
+    """Yield the number of ended executions by status and failure since the beginning, counted from sealed receipts."""
     rows = SummaryCount.objects.filter(measure__in=[Measure.EXECUTION, Measure.FAILURE]).values_list("measure", "label")
     counts = {(measure, label): count for measure, label, count in rows.annotate(Sum("count"))}
     for outcome in sorted(EXECUTION_ENDS):
@@ -57,7 +57,7 @@ def ended_metrics() -> Iterator[Metric]:
 
 
 def call_metrics() -> Iterator[Metric]:
-    """How long calls took of late, and how many there were. Attempts are found by their time-ordered ids."""
+    """Yield number and duration quantiles of recent attempts, which are found by their time-ordered ids."""
     since = ids.first_id_at(clock.now() - RECENTLY)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -77,7 +77,7 @@ def call_metrics() -> Iterator[Metric]:
 
 
 def gauge_metrics() -> Iterator[Metric]:
-    """Integrations that are left alone because they are ill, and those whose turns wait, by what they wait for."""
+    """Yield open circuit breakers, waiting integrations by reason, and executions that wait for a callback."""
     opened = IntegrationGauge.objects.filter(opened_at__isnull=False).count()
     yield Metric("threada_breakers_open", "Integrations whose circuit breaker is open.", opened)
     waiting = IntegrationGauge.objects.filter(waits_until__gt=clock.now()).values_list("waits_for")

@@ -1,4 +1,4 @@
-"""Configured external systems, sealed envelopes, and the runs of their actions."""
+"""Configured external systems, envelopes, and the executions of their actions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPEN_EXECUTION_STATUSES = ["awaiting_approval", "started", "running", "outcome_u
 
 
 class Integration(TenantRow):
-    """A configured external system. What it means stands in its versions."""
+    """A configured external system. Its configuration is in its versions."""
 
     slug = SlugColumn()
     name = models.CharField(max_length=200, blank=True)
@@ -54,7 +54,7 @@ class Integration(TenantRow):
 
 
 class IntegrationVersion(TenantRow):
-    """One configuration of an integration: address, authentication by reference, behaviour. Never changes."""
+    """One configuration of an integration: address, authentication by reference, actions. Never changes."""
 
     integration = models.ForeignKey(
         Integration, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
@@ -104,7 +104,7 @@ class Action(TenantRow):
 
 
 class Envelope(TenantRow):
-    """The sealed bytes (RFC 8785) of exactly what will be executed, and their SHA-256."""
+    """The canonical bytes (RFC 8785) of exactly what will be executed, and their SHA-256."""
 
     work_item_id = models.UUIDField()
     body = ContentBytes()
@@ -123,9 +123,9 @@ class Envelope(TenantRow):
 
 
 class Execution(TenantRow):
-    """One governed run of an action. The row is the truth; the queue only reminds workers of it.
+    """One governed run of an action. The row is authoritative; jobs in the queue only tell workers to look at it.
 
-    By month (ADR 0027): what only one execution at a time may have, it has by an `ExecutionSlot`.
+    Partitioned by month (ADR 0027). Uniqueness across months is provided by `ExecutionSlot`.
     """
 
     work_item_id = models.UUIDField()
@@ -154,7 +154,7 @@ class Execution(TenantRow):
     lease_until = models.DateTimeField(null=True)
     waiting_until = models.DateTimeField(null=True, help_text="Until when its receiver may call back.")
     fencing_token = models.PositiveBigIntegerField(default=0)
-    held_by = models.ForeignKey(
+    blocked_by_freeze = models.ForeignKey(
         Freeze, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
     )
     dispatched_at = models.DateTimeField(null=True, help_text="When it was put into the queue.")
@@ -162,7 +162,7 @@ class Execution(TenantRow):
         expression=Coalesce("next_try_at", "created_at"), output_field=models.DateTimeField(), db_persist=True
     )
     waits_for = models.CharField(max_length=16, blank=True, help_text="What its integration had no room for.")
-    held_at = models.DateTimeField(null=True, help_text="Since when a freeze has held it.")
+    blocked_at = models.DateTimeField(null=True, help_text="Since when a freeze has blocked it.")
     worker_deaths = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=32, blank=True)
     failure_detail = ContentText(blank=True)
@@ -174,7 +174,7 @@ class Execution(TenantRow):
 
     class Meta:
         constraints = [
-            *tenant_constraints("execution", references=("integration_version", "envelope", "held_by")),
+            *tenant_constraints("execution", references=("integration_version", "envelope", "blocked_by_freeze")),
         ]
         indexes = [
             models.Index(
@@ -189,7 +189,7 @@ class Execution(TenantRow):
             models.Index(fields=["tenant", "policy_version_id", "id"], name="execution_policy_idx"),
             models.Index(
                 fields=["tenant", "integration", "ready_at", "id"],
-                condition=models.Q(status="started", dispatched_at__isnull=True, held_by__isnull=True),
+                condition=models.Q(status="started", dispatched_at__isnull=True, blocked_by_freeze__isnull=True),
                 name="execution_waiting_idx",
             ),
             models.Index(
@@ -198,9 +198,9 @@ class Execution(TenantRow):
                 name="execution_dispatched_idx",
             ),
             models.Index(
-                fields=["tenant", "held_by", "id"],
-                condition=models.Q(status="started", held_by__isnull=False),
-                name="execution_held_idx",
+                fields=["tenant", "blocked_by_freeze", "id"],
+                condition=models.Q(status="started", blocked_by_freeze__isnull=False),
+                name="execution_blocked_idx",
             ),
             models.Index(
                 fields=["tenant", "integration", "id"],
@@ -223,9 +223,10 @@ class Execution(TenantRow):
 
 
 class ExecutionSlot(TenantRow):
-    """What only one execution at a time may have: being the open one of its work item, or taking back another one.
+    """A slot that only one execution at a time may have: the open execution of a work item, or the undo of an
+    execution.
 
-    The id is that of the work item, or of the execution taken back. Triggers write it (`sql/slots.sql`).
+    The id is that of the work item, or of the undone execution. Triggers write these rows (`sql/slots.sql`).
     """
 
     execution = models.ForeignKey(
@@ -241,7 +242,10 @@ class ExecutionSlot(TenantRow):
 
 
 class Attempt(TenantRow):
-    """One try at an execution: what came of it, never what secret it used. It lies in the month of its execution."""
+    """One attempt of an execution with its result, never its secrets.
+
+    Stored in the partition of its execution's month.
+    """
 
     content_parent = "execution"
     month_field = "execution"

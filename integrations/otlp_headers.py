@@ -1,6 +1,6 @@
-"""The headers that a delivery to a collector sends: plain text, where `${secret}` stands for the secret it names. Pure.
+"""Headers of a delivery to a collector: plain text, with `${secret}` as placeholder for the referenced secret. Pure.
 
-A header that looks like a credential must take its value from a secret: what is written out here is shown to readers.
+A header that looks like a credential must use the placeholder, because header texts are visible to readers.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from threada_site.kernel.json.pointers import pointer_to
 
 PLACEHOLDER: Final = "${secret}"
 DEFAULT_HEADERS: Final = {"Authorization": f"Bearer {PLACEHOLDER}"}
-"""Where a secret goes unless the headers say."""
+"""Headers of a delivery with a secret and without headers of its own."""
 MAX_HEADERS: Final = 20
 _OWN: Final = FRAMING_HEADERS | {"content-type", "content-encoding", "accept-encoding", "user-agent"}
 _CREDENTIAL: Final = re.compile(r"auth|key|token|secret|cookie|password|signature", re.IGNORECASE)
 
 
 def header_errors(headers: Mapping[str, str], *, has_secret: bool) -> list[FieldError]:
-    """What is wrong with `headers`, by JSON pointer below `/headers`."""
+    """Return every problem of `headers`, by JSON pointer below `/headers`."""
     errors: list[FieldError] = []
     seen: set[str] = set()
     for name, value in headers.items():
@@ -51,7 +51,10 @@ def header_errors(headers: Mapping[str, str], *, has_secret: bool) -> list[Field
 
 
 def fill_headers(headers: Mapping[str, str], secret: str) -> tuple[tuple[str, str], ...]:
-    """The headers as they are sent. Raises `ValueError`, repeating no value, where the secret can stand in none."""
+    """Return the headers with the secret inserted.
+
+    Raises `ValueError`, without the value, if the secret is not valid in a header.
+    """
     if not is_header_value(secret):
         raise ValueError("can stand in no header")
     return tuple((name, value.replace(PLACEHOLDER, secret)) for name, value in headers.items())

@@ -1,11 +1,11 @@
-"""Judging HTTP answers: which status means what, and how much of the answer is recorded.
+"""Classification of HTTP responses: the outcome of each status, and the recorded part of the body.
 
 | status | outcome |
 |---|---|
-| 2xx | succeeded; `bad_response` (ambiguous) when it says JSON and is none |
-| 429; 503 with Retry-After; 425 | `rate_limited`: the receiver says that it has not acted |
-| 408 | `timeout`, ambiguous: gateways say it too |
-| 307, 308 | `rejected_by_receiver`: redirects are not followed, and these mean that nothing was done |
+| 2xx | succeeded; `bad_response` (ambiguous) if the content type is JSON and the body is not |
+| 429; 503 with Retry-After; 425 | `rate_limited`: the receiver states that it has not acted |
+| 408 | `timeout`, ambiguous, because gateways send it too |
+| 307, 308 | `rejected_by_receiver`: redirects are not followed, and the receiver has done nothing |
 | other 4xx | `rejected_by_receiver` |
 | 5xx, other 3xx, 1xx | `bad_response`, ambiguous |
 """
@@ -30,11 +30,11 @@ MAX_RECORDED_BYTES: Final = 16 * 1024
 
 
 def outcome_of_answer(answer: OutboundAnswer, *, now: datetime, secrets: Sequence[str] = ()) -> Outcome:
-    """The outcome of a complete answer.
+    """Return the outcome of a complete response.
 
-    `response` is `{status, content_type, body, truncated, elapsed_ms}`; `body` is the JSON value where the answer is
-    I-JSON of at most 16 KB, else text cut to that. An answer that repeats one of `secrets` is recorded as text without
-    it.
+    `response` is `{status, content_type, body, truncated, elapsed_ms}`. `body` is the JSON value if the response is
+    I-JSON of at most 16 KB, else text truncated to that size. A response that contains one of `secrets` is recorded as
+    redacted text.
     """
     retry_after_s = _retry_after(answer.header("retry-after"), now)
     judged = outcome_of_status(answer.status, retry_after_s=retry_after_s)
@@ -59,7 +59,7 @@ def outcome_of_answer(answer: OutboundAnswer, *, now: datetime, secrets: Sequenc
 
 
 def outcome_of_status(status: int, *, retry_after_s: float | None = None) -> Outcome:
-    """The outcome that a status alone stands for; the table above."""
+    """Return the outcome of a status alone, according to the table above."""
     if 200 <= status < 300:
         return Outcome(response={"status": status})
     if status in (425, 429) or (status == 503 and retry_after_s is not None):
@@ -87,7 +87,7 @@ def _phrase(status: int) -> str:
 
 
 def _retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait, from either form of RFC 9110, section 10.2.3; None when absent or unreadable."""
+    """Return the delay in seconds from either form of RFC 9110, section 10.2.3, or None if absent or invalid."""
     if value is None:
         return None
     if value.isascii() and value.isdigit():
@@ -100,7 +100,7 @@ def _retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _recorded_body(answer: OutboundAnswer, secrets: Sequence[str]) -> tuple[Any, bool, bool]:
-    """What is kept of the body, whether it was cut, and whether it is what its content type says."""
+    """Return the recorded body, True if it was truncated, and True if it matches its content type."""
     raw = answer.body.removeprefix(b"\xef\xbb\xbf")
     if not raw.strip():
         return None, False, True
@@ -111,7 +111,7 @@ def _recorded_body(answer: OutboundAnswer, secrets: Sequence[str]) -> tuple[Any,
             value = parse_json(raw)
             is_json = True
         except JsonNotInteroperable:
-            pass  # JSON, but not such as every reader understands alike: kept as text
+            pass  # JSON that parsers read differently: recorded as text
         except MalformedJson:
             readable = False
     text = raw.decode("utf-8", "replace").replace("\x00", "\ufffd")
@@ -128,7 +128,7 @@ def _says_json(content_type: str) -> bool:
 
 
 def _without(text: str, secrets: Sequence[str]) -> str:
-    """`text` without the secrets, as they are, inside JSON strings and percent-encoded."""
+    """Replace the secrets in `text`: plain, inside JSON strings, and percent-encoded."""
     for secret in secrets:
         for form in {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}:
             text = text.replace(form, "[redacted]")

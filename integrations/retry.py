@@ -1,8 +1,7 @@
-"""Whether and when an attempt that failed is tried again. Pure: the random source is handed in.
+"""Retry rule of failed attempts. Pure; the random source is an argument.
 
-The promise: where the receiver cannot deduplicate, an execution reaches it at most once, and what may have been acted
-upon never ends as `failed` (but for the tenth worker that dies). Only a connection that never came about is tried again
-for all.
+Guarantee: if the receiver cannot deduplicate, an execution reaches it at most once, and an execution that may have been
+acted on never ends as `failed` (except after the tenth dead worker). Only failures to connect are retried in all cases.
 """
 
 from __future__ import annotations
@@ -33,8 +32,11 @@ _TRIED_AGAIN_IF_NOTHING_WAS_SENT: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`attempts` in all, the first included; the n-th wait lies between nothing and `backoff_s` · 2^(n-1), at most
-    `max_backoff_s`. No try begins later than `deadline_s` after the first."""
+    """Limits of retries.
+
+    `attempts` is the total number, including the first. The n-th delay is random between 0 and `backoff_s` · 2^(n-1),
+    at most `max_backoff_s`. No attempt starts later than `deadline_s` after the first.
+    """
 
     attempts: int = 5
     backoff_s: float = 2.0
@@ -51,7 +53,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Nothing is tried any more; the execution is `failed` or `outcome_unknown`."""
+    """Make no further attempt. The execution becomes `failed` or `outcome_unknown`."""
 
     status: ExecutionStatus
 
@@ -68,11 +70,11 @@ def next_try(
     elapsed_s: float = 0.0,
     rng: random.Random,
 ) -> Retry | GiveUp:
-    """What follows on a failed attempt.
+    """Return the decision after a failed attempt.
 
-    `ambiguous`: whether the receiver may have acted on this attempt or on any before it. `attempts`: attempts made,
-    this one included, without those that ended with their worker; those are counted in `worker_deaths`.
-    `elapsed_s`: since the first of them began.
+    `ambiguous`: the receiver may have acted on this attempt or an earlier one. `attempts`: number of attempts including
+    this one, without attempts whose worker died; those are counted in `worker_deaths`. `elapsed_s`: seconds since the
+    first attempt started.
     """
     if failure is FailureClass.WORKER_LOST and worker_deaths >= MAX_WORKER_DEATHS:
         return GiveUp(ExecutionStatus.FAILED)
@@ -87,7 +89,10 @@ def next_try(
 
 
 def _wait(attempts: int, policy: RetryPolicy, retry_after_s: float | None, rng: random.Random) -> float:
-    """Full jitter (M. Brooker, "Exponential Backoff And Jitter", 2015), on top of what the receiver asks for."""
+    """Return the delay: full jitter (M.
+
+    Brooker, "Exponential Backoff And Jitter", 2015), plus the receiver's Retry-After.
+    """
     ceiling = min(policy.max_backoff_s, policy.backoff_s * 2.0 ** min(attempts - 1, 60))
     asked = min(max(retry_after_s or 0.0, 0.0), LONGEST_WAIT_S)
     return asked + rng.uniform(0.0, ceiling)

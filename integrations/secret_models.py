@@ -1,4 +1,4 @@
-"""Secrets kept by Threada itself."""
+"""Secrets stored by this instance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threada_site.tenancy.models import SlugColumn, TenantRow
 
 
 class StoredSecret(TenantRow):
-    """A secret that documents name as `{stored: <slug>}`. Its value is encrypted, and shown to nobody again."""
+    """A secret that documents reference as `{stored: <slug>}`. Its value is encrypted and never shown."""
 
     slug = SlugColumn()
     hosts = models.JSONField(help_text="The hosts that it may be sent to.")

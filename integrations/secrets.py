@@ -1,9 +1,9 @@
-"""Secrets by reference: documents, envelopes and receipts name where a secret lies, and only a call reads it.
+"""References to secrets. Documents, envelopes and receipts contain references; only a call reads the value.
 
-`{stored: NAME}` is a secret of the tenant, kept encrypted (integrations.services.vault). `{env: NAME}` is a variable of
-the worker's environment, `{file: PATH}` a file that the worker can read. Which of these two may come through API and
-console is the instance's decision (`THREADA_SECRET_REFS`): a tenant could otherwise send the server's own environment
-to its host.
+`{stored: NAME}` is an encrypted secret of the tenant (integrations.services.vault). `{env: NAME}` is an environment
+variable of the worker, `{file: PATH}` a file readable by the worker. The instance decides which of these two are
+allowed through API and console (`THREADA_SECRET_REFS`); otherwise a tenant could send the server's environment to its
+host.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """Where a secret lies. As text it is `stored:name`, `env:NAME` or `file:/path`."""
+    """Reference to a secret. As text: `stored:name`, `env:NAME` or `file:/path`."""
 
     source: Literal["env", "file", "stored"]
     name: str
@@ -39,7 +39,7 @@ class SecretReference:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret's value. It shows itself to `reveal` alone, never in a repr, a log or a formatted string."""
+    """Value of a secret. Only `reveal` returns it; repr, str and format do not contain it."""
 
     _value: str = field(repr=False)
 
@@ -60,7 +60,10 @@ class Secret:
 
 
 def parse_reference(value: Any) -> SecretReference:
-    """The reference in `{stored: name}`, `{env: NAME}` or `{file: PATH}`. Raises `ValueError`, repeating no value."""
+    """Return the reference in `{stored: name}`, `{env: NAME}` or `{file: PATH}`.
+
+    Raises `ValueError` without the value.
+    """
     if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in ("env", "file", "stored"):
         raise ValueError("A secret is named, never written out: {stored: name}, {env: NAME} or {file: /path}.")
     source, name = next(iter(value.items()))
@@ -84,18 +87,18 @@ def parse_reference(value: Any) -> SecretReference:
 
 
 def allowed(reference: SecretReference, listed: Sequence[str], *, tenant: str) -> bool:
-    """Whether a reference may come through API or console: what the tenant stored, and what the instance lists, letter
-    for letter.
+    """Return True if a reference may be used through API or console: stored by the tenant, or listed by the instance.
 
-    An entry `acme/env:NAME` lists it for the tenant `acme` alone, one without a tenant for all.
+    An entry `acme/env:NAME` allows it for the tenant `acme` only, an entry without a tenant for all. Entries match
+    exactly.
     """
     return reference.source == "stored" or f"{tenant}/{reference}" in listed or str(reference) in listed
 
 
 def resolve(reference: SecretReference, environ: Mapping[str, str] | None = None) -> Secret:
-    """The secret in environment or file as it is now; one line break at its end is dropped.
+    """Return the current secret from environment or file, without one trailing line break.
 
-    Raises `TransportFailure` (`credential_unavailable`) when it is absent, empty, unreadable or no single line.
+    Raises `TransportFailure` (`credential_unavailable`) if it is missing, empty, unreadable or not a single line.
     """
     if reference.source == "stored":
         raise _unavailable(reference, "cannot be read from here")

@@ -1,4 +1,4 @@
-"""Reading integrations and executions, always inside one tenant."""
+"""Queries of integrations and executions, each for one tenant."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from threada_site.kernel.context import ActingContext
 
 
 def integrations(ctx: ActingContext) -> QuerySet[Integration]:
-    """The tenant's integrations with their current versions."""
+    """Return the tenant's integrations with their current versions."""
     return Integration.objects.filter(tenant_id=ctx.tenant_id).select_related("current_version")
 
 
@@ -36,14 +36,14 @@ def integration_by_slug(slug: str, *, ctx: ActingContext) -> Integration | None:
 
 
 def action_of(integration: Integration, slug: str) -> Action | None:
-    """The action `slug` of the integration's current version."""
+    """Return the action `slug` of the integration's current version."""
     return Action.objects.filter(
         tenant_id=integration.tenant_id, integration_version_id=integration.current_version_id, slug=slug
     ).first()
 
 
 def execution_for_update(execution_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
-    """The locked row. Lock its work item first: every service takes the two in this order."""
+    """Return the locked execution. Lock its work item first: every service locks in this order."""
     return _locked_execution.first(execution_id, tenant_id)
 
 
@@ -57,12 +57,12 @@ _locked_execution: Final = PreparedRead(
 
 
 def integration_of(execution: Execution) -> Integration | None:
-    """The integration of an execution as it is now, with its version in force and its gauge."""
+    """Return the integration of an execution with its current version and its gauge."""
     return _integration.first(execution.tenant_id, execution.integration)
 
 
 def gauge_of(execution: Execution) -> IntegrationGauge | None:
-    """What was noted of the integration of an execution, if anything was."""
+    """Return the gauge of an execution's integration, or None."""
     return _gauge.first(execution.tenant_id, execution.integration)
 
 
@@ -77,7 +77,7 @@ _gauge: Final = PreparedRead(
 
 
 def open_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
-    """The execution that occupies the item, if any."""
+    """Return the open execution of the item, or None."""
     return (
         Execution.objects.select_for_update(of=("self",))
         .filter(tenant_id=tenant_id, work_item_id=work_item_id, status__in=OPEN_EXECUTION_STATUSES)
@@ -90,21 +90,22 @@ def last_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execu
 
 
 def envelope_of(work_item_id: uuid.UUID, sha256: str, *, tenant_id: uuid.UUID) -> Envelope | None:
-    """The envelope that a hash names, if it was sealed for this item."""
+    """Return the envelope of this item with the given hash, or None."""
     return Envelope.objects.filter(tenant_id=tenant_id, work_item_id=work_item_id, sha256=sha256).first()
 
 
 def may_have_acted(execution: Execution) -> bool:
-    """Whether the receiver may have acted on a try whose end is in doubt; what a person retried is in doubt no more."""
+    """Return True if the receiver may have acted on an ambiguous attempt since the last retry by a person."""
     return Attempt.objects.filter(
         tenant_id=execution.tenant_id, execution=execution, ambiguous=True, number__gt=execution.attempts_before
     ).exists()
 
 
 def lock_configuration(integration_version_id: uuid.UUID, *, tenant_id: uuid.UUID) -> bool:
-    """Whether an integration still means what this version of it says; if so, it does until the transaction ends.
+    """Return True if this version is the current one of its integration, which is then locked until the transaction
+    ends.
 
-    Putting another version in force waits for whoever holds it, and who asks next is told.
+    Activating another version waits for this lock; later calls return False.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""Signing messages as Standard Webhooks has it (https://www.standardwebhooks.com, symmetric signatures). Pure."""
+"""Signatures according to Standard Webhooks (https://www.standardwebhooks.com, symmetric signatures). Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEWEST_BYTES: Final = 24
 
 
 def signing_key(secret: str) -> bytes:
-    """The key in `whsec_<base64>`; any other text of at least 24 bytes is the key itself. Raises `ValueError`."""
+    """Return the key in `whsec_<base64>`, or the bytes of any other text of at least 24 bytes. Raises `ValueError`."""
     key = secret.encode()
     if secret.startswith(PREFIX):
         try:
@@ -30,7 +30,10 @@ def signing_key(secret: str) -> bytes:
 
 
 def signed_headers(body: bytes, *, message_id: str, at: datetime, keys: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
-    """The three headers of a message, with a signature of each key. A retry has the same id, and a time of its own."""
+    """Return the three headers of a message, with one signature per key.
+
+    A retry has the same id and a new timestamp.
+    """
     timestamp = str(int(at.timestamp()))
     return (
         ("webhook-id", message_id),
@@ -40,7 +43,8 @@ def signed_headers(body: bytes, *, message_id: str, at: datetime, keys: Sequence
 
 
 def is_signed(body: bytes, headers: Mapping[str, str], *, keys: Sequence[bytes], now: datetime) -> bool:
-    """Whether the three headers are of this body, signed with one of the keys, not longer than five minutes ago."""
+    """Return True if the headers contain a valid signature of this body by one of the keys, at most five minutes
+    old."""
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not message_id or not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
         return False

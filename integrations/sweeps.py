@@ -1,4 +1,4 @@
-"""Sweeps over all tenants: they only remind, by enqueueing jobs; the jobs look again under their own locks."""
+"""Sweeps over all tenants. They only enqueue jobs; the jobs check again under their own locks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from threada_site.jobs.enqueue import DELIVERY_QUEUE, enqueue, live_jobs
 
 BATCH: Final = 500
 DELIVER: Final = "integrations.deliver"
-"""The task that sends what a delivery lacks; its argument is `delivery_id`."""
+"""Name of the task that sends due batches of a delivery. Argument: `delivery_id`."""
 
 
 def enqueue_due_deliveries(*, now: datetime) -> int:
-    """Enqueue the deliveries that may go on, lack sealed receipts, and have no live job."""
+    """Enqueue active deliveries that have undelivered receipts and no live job. Return the number of jobs."""
     with platform_role():
         with connection.cursor() as cursor:
             cursor.execute(

@@ -1,4 +1,4 @@
-"""Jobs of what leaves the process beside executions. Each calls one service, and may run twice, at the same time."""
+"""Jobs of continuous deliveries. Each calls one service and may run twice, also concurrently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threada_site.kernel import clock
 
 @task(sweeps.DELIVER, queue=DELIVERY_QUEUE)
 def deliver(tenant_id: str, delivery_id: str) -> None:
-    """Send what a continuous delivery lacks."""
+    """Send due batches of a continuous delivery."""
     tenant = tenant_of_job(tenant_id)
     if run_delivery(uuid.UUID(delivery_id), ctx=job_context(tenant), rng=random.SystemRandom()):
         with unit_of_work(tenant.id):
@@ -25,5 +25,5 @@ def deliver(tenant_id: str, delivery_id: str) -> None:
 
 @periodic("integrations.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */3")
 def sweep() -> None:
-    """Every three seconds: deliveries that lack sealed receipts."""
+    """Enqueue deliveries with undelivered receipts. Runs every three seconds."""
     sweeps.enqueue_due_deliveries(now=clock.now())

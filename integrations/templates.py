@@ -1,10 +1,11 @@
-"""The `${ … }` rule of action documents: compiled when a document is saved, rendered when an envelope is sealed.
+"""Templates `${ … }` of action documents: compiled when a document is saved, rendered when an envelope is built.
 
-* A string that is wholly `${ expression }` is a CEL expression over `item`, `ctx`, `input` and `undoes` and keeps its
-  type. `undoes` is what an undo takes back: `{execution_id, action, idempotency_key, input, result}`; else {}.
-* In a path, a header value or a text for people it may also stand inside a string. In a path every character but
-  letters, digits and `-._~` is percent-encoded, also `/`; a header value must be Latin-1 without control characters.
-* A string without `${` is literal; `$${` stands for a literal `${`. Keys are always literal.
+* A string that consists of `${ expression }` is a CEL expression over `item`, `ctx`, `input` and `undoes` and keeps its
+  type. `undoes` is the execution that an undo reverts, `{execution_id, action, idempotency_key, input, result}`, or {}.
+* In a path, a header value or a text for people, expressions can also be part of a string. In a path every character
+  except letters, digits and `-._~` is percent-encoded, also `/`. A header value must be Latin-1 without control
+  characters.
+* A string without `${` is literal; `$${` is a literal `${`. Keys are always literal.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ VARIABLES: Final = ("item", "ctx", "input", "undoes")
 
 
 class Place(StrEnum):
-    """Where a template stands; it decides whether expressions may stand inside a string, and how they are written."""
+    """Use of a template; it defines whether expressions can be part of a string, and how values are encoded."""
 
     VALUE = "value"
     PATH = "path"
@@ -35,19 +36,19 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled value. Literals are kept as they are, strings with expressions as `Parts`."""
+    """A compiled value. Literals are unchanged; strings with expressions are `Parts`."""
 
     node: Any
 
     @property
     def is_literal(self) -> bool:
-        """Whether no expression stands in it, so that it renders to the same value for all facts."""
+        """Return True if the template contains no expression and renders to the same value for all facts."""
         return not _holds_parts(self.node)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A string with expressions, in order. In place `value` it is one expression and nothing else."""
+    """Literal parts and expressions of a string, in order. In place `value`, exactly one expression."""
 
     pointer: str
     place: Place
@@ -55,9 +56,9 @@ class Parts:
 
 
 def compile_template(value: Any, *, pointer: str = "", place: Place = Place.VALUE) -> Template:
-    """Compile a JSON value that stands at `pointer` of its document.
+    """Compile a JSON value at `pointer` of its document.
 
-    Raises `DocumentInvalid` whose `errors` name every expression that does not compile or stands where none may.
+    Raises `DocumentInvalid` whose `errors` list every invalid or misplaced expression.
     """
     errors: list[FieldError] = []
     node = _compile(value, pointer, place, errors)
@@ -67,9 +68,9 @@ def compile_template(value: Any, *, pointer: str = "", place: Place = Place.VALU
 
 
 def render(template: Template, facts: Mapping[str, Any]) -> Any:
-    """The value of `template` for `facts` (`item`, `ctx`, `input`, `undoes`), as I-JSON.
+    """Return the value of `template` for `facts` (`item`, `ctx`, `input`, `undoes`), as I-JSON.
 
-    Raises `ExpressionFailed` whose `errors` name every expression without a usable value.
+    Raises `ExpressionFailed` whose `errors` list every expression without a usable value.
     """
     errors: list[FieldError] = []
     value = _render(template.node, {"undoes": {}, **facts}, errors)
@@ -130,7 +131,7 @@ def _split(text: str) -> tuple[str | Expression, ...]:
 
 
 def _expression_end(text: str, position: int) -> int:
-    """The index of the brace that closes the expression; braces within strings, comments and maps do not count."""
+    """Return the index of the brace that closes the expression. Skips braces within strings, comments and maps."""
     depth = 0
     while position < len(text):
         character = text[position]
@@ -149,7 +150,8 @@ def _expression_end(text: str, position: int) -> int:
 
 
 def _string_end(text: str, position: int) -> int:
-    """The index behind the CEL string literal whose quote stands at `position`; the end of `text` if it has none."""
+    """Return the index after the CEL string literal that starts at `position`, or the end of `text` if it is not
+    closed."""
     raw = text[position - 1] in "rR" or (text[position - 1] in "bB" and text[position - 2] in "rR")
     quotes = text[position] * 3 if text.startswith(text[position] * 3, position) else text[position]
     position += len(quotes)
@@ -204,7 +206,8 @@ def _written(value: Any, place: Place) -> str:
 
 
 def climbs(path: str) -> bool:
-    """Whether a path has a segment `.` or `..`, percent-encoded or not: receivers resolve it to another path."""
+    """Return True if a path has a segment `.` or `..`, also percent-encoded, which receivers resolve to another
+    path."""
     return any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
 
 

@@ -1,4 +1,4 @@
-"""The console's pages of integrations and their secrets."""
+"""Console pages of integrations and their secrets."""
 
 from integrations.admin import integrations, secrets
 

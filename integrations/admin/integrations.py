@@ -1,4 +1,4 @@
-"""The console's pages of integrations. Secrets are shown as references: their values are nowhere to be shown."""
+"""Console pages of integrations. Shows secrets as references only, never their values."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ spec:
 
 class IntegrationForm(ConsoleForm):
     intro = (
-        "A change makes a new version, for new executions; sealed envelopes keep theirs. Secrets are named, never "
-        "written: {stored: name} is one under Secrets, {env: NAME} one that the instance's operator lists in "
-        "THREADA_SECRET_REFS."
+        "A change creates a new version for new executions; existing envelopes keep their version. Secrets are "
+        "referenced, never written: {stored: name} is listed under Secrets, {env: NAME} must be listed in "
+        "THREADA_SECRET_REFS by the instance's operator."
     )
     document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
 
@@ -63,7 +63,7 @@ class IntegrationAdmin(TenantAdmin):
         Column("Version", lambda row: row.current_version.number),
         Column("Actions", lambda row: html.tags(sorted(row.current_version.spec["actions"]))),
     )
-    about = "Configured external systems and the operations on them that workflows may allow."
+    about = "Configured external systems and their operations, which workflows may allow."
     nothing_yet = "There is no integration. Make one, or apply a document of kind: Integration."
     page_template = "integrations/integration.html"
     shows_edits = True
@@ -93,15 +93,15 @@ class IntegrationAdmin(TenantAdmin):
         return Done(f"The integration {slug} was created.", html.page_url("integrations.integration", slug))
 
     @form_page(
-        "New version", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Use it from now on"
+        "New version", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Create version"
     )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         _put(call, form, slug=call.key)
-        return Done("The integration means this from now on.")
+        return Done("The new version is in force.")
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def test(self, call: Call) -> Done:
-        """Is its secret there, its address allowed, its host listening? Nothing is executed."""
+        """Check the secrets, the address and a connection to the host. Executes nothing."""
         integration = selectors.integration_by_slug(call.key, ctx=call.ctx) if ids.is_slug(call.key) else None
         if integration is None or integration.current_version is None:
             raise errors.NotFound
@@ -111,11 +111,11 @@ class IntegrationAdmin(TenantAdmin):
         for check in probe["checks"]:
             say = messages.success if check["ok"] else messages.error
             say(call.request, f"{check['check']}: {check['detail']}")
-        return Done("" if probe["checks"] else "There is nothing to test: it calls nobody.")
+        return Done("" if probe["checks"] else "There is nothing to test: the integration makes no calls.")
 
 
 def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:
-    """Create (without `slug`) or change an integration as the document says; its id."""
+    """Create an integration (without `slug`) or change it as the document says. Return its slug."""
     document = one_document(form.cleaned_data["document"])
     with with_lines(document):
         value = document.value

@@ -1,4 +1,4 @@
-"""The console's pages of secrets: what there is and who uses it. A value is typed in and seen by nobody again."""
+"""Console pages of secrets: names, hosts and users. A value is entered once and never shown again."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from threada_site.kernel.context import ActingContext, Scope
 
 
 class _ValueForm(ConsoleForm):
-    intro = "It is kept encrypted, sent to these hosts alone, and shown to nobody again, you included."
+    intro = "The value is stored encrypted, sent to these hosts only, and never shown again."
     value = forms.CharField(label="Value", strip=False, widget=forms.PasswordInput({"autocomplete": "off"}))
-    hosts = forms.CharField(label="Hosts that it may be sent to", help_text="Names without ports, apart by blanks.")
+    hosts = forms.CharField(label="Allowed hosts", help_text="Host names without ports, separated by blanks.")
 
     def prepare(self) -> None:
         if self.row is not None:
@@ -50,7 +50,7 @@ class StoredSecretAdmin(TenantAdmin):
         Column("Value", lambda row: f"number {row.number}"),
         Column("Since", lambda row: html.when(row.changed_at)),
     )
-    about = "What integrations prove themselves with. Documents name one as {stored: name}."
+    about = "Credentials of integrations. Documents refer to a secret as {stored: name}."
     nothing_yet = "No secret is stored here."
     page_template = "integrations/secret.html"
 
@@ -60,7 +60,7 @@ class StoredSecretAdmin(TenantAdmin):
     def page(self, row: StoredSecret, *, ctx: ActingContext) -> dict[str, Any]:
         return {"used_by": used_by(row.slug, ctx=ctx)}
 
-    @form_page("New secret", form=NewSecretForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Store it")
+    @form_page("New secret", form=NewSecretForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Store secret")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = form.cleaned_data["secret_id"]
         if not ids.is_slug(slug):
@@ -70,21 +70,19 @@ class StoredSecretAdmin(TenantAdmin):
         _put(call, form, slug)
         return Done(f"The secret {slug} is stored.", html.page_url("integrations.storedsecret", slug))
 
-    @form_page(
-        "New value", form=NewValueForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Use it from now on"
-    )
+    @form_page("New value", form=NewValueForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Store value")
     def new_value(self, call: Call, form: ConsoleForm) -> Done:
         _put(call, form, call.key)
-        return Done("Calls use the new value from now on.")
+        return Done("Calls use the new value now.")
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def remove(self, call: Call) -> Done:
-        """Forget it."""
+        """Delete the secret."""
         found = ids.is_slug(call.key) and self.rows(call.ctx).select_for_update().filter(slug=call.key).first()
         if not found:
             raise errors.NotFound
         remove_secret(found, ctx=call.ctx)
-        return Done("The secret is forgotten.", self.list_url())
+        return Done("The secret is deleted.", self.list_url())
 
 
 def _put(call: Call, form: ConsoleForm, slug: str) -> None:

@@ -1,4 +1,4 @@
-"""What the endpoints of integrations answer, as schemas for the OpenAPI document."""
+"""Response schemas of integrations for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ HEALTH: Final = representation(
         "waits_for": {"enum": ["concurrency", "rate", "breaker", None]},
         "running": {"type": "integer", "description": "Counted to 1,000."},
         "waiting": {"type": "integer", "description": "Counted to 1,000."},
-        "succeeded": {"type": "integer", "description": "Among the tenant's last 500 executions, as the next two."},
+        "succeeded": {"type": "integer", "description": "Among the tenant's last 500 executions; also the next two."},
         "failed": {"type": "integer"},
         "outcome_unknown": {"type": "integer"},
         "last_failure": _MAYBE_TEXT,
-        "concurrency": {"type": ["integer", "null"], "description": "Its limit."},
+        "concurrency": {"type": ["integer", "null"], "description": "Configured limit."},
     },
 )
 PROBE: Final = representation(

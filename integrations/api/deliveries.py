@@ -1,4 +1,4 @@
-"""`/telemetry/deliveries`: sealed receipts, sent on as they come."""
+"""Endpoints `/telemetry/deliveries`: continuous delivery of sealed receipts."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ DELIVERY: Final = representation(
         "delivery_id": SLUG,
         "target": {"enum": list(TARGETS)},
         "url": {"type": ["string", "null"]},
-        "secret": {"type": ["object", "null"], "description": "Where its secret lies; never the secret."},
+        "secret": {"type": ["object", "null"], "description": "Reference to the secret, never its value."},
         "headers": {
             "type": "object",
             "additionalProperties": {"type": "string"},
             "description": "Sent to a collector; ${secret} stands for the secret.",
         },
         "status": {"enum": [DeliveryStatus.ACTIVE.value, DeliveryStatus.PAUSED.value]},
-        "next_index": {**_PLACE, "description": "Place in the tenant's log of the first receipt not delivered yet."},
-        "log_size": {**_PLACE, "description": "How many receipts are sealed."},
+        "next_index": {**_PLACE, "description": "Log index of the first receipt that is not delivered yet."},
+        "log_size": {**_PLACE, "description": "Number of sealed receipts."},
         "failure": {
             "type": ["object", "null"],
             "properties": {"reason_code": {"type": "string"}, "detail": {"type": "string"}},
-            "description": "Why the last try failed; of a paused one, why it paused itself.",
+            "description": "Reason of the last failed attempt, or why the delivery paused itself.",
         },
-        "rejected": {**_PLACE, "description": "Receipts that a collector took and threw away; not sent again."},
-        "attempts": {**_PLACE, "description": "Failed tries since the last success."},
+        "rejected": {**_PLACE, "description": "Receipts that a collector accepted and discarded; not sent again."},
+        "attempts": {**_PLACE, "description": "Failed attempts since the last success."},
         "failing_since": _MAYBE_INSTANT,
         "next_try_at": _MAYBE_INSTANT,
         "paused_at": _MAYBE_INSTANT,
@@ -74,7 +74,7 @@ PUT_DELIVERY: Final = shape(
         "from": {
             "enum": ["now", "beginning"],
             "default": "now",
-            "description": "Where a new delivery begins; one that exists keeps its place.",
+            "description": "Start of a new delivery. An existing one keeps its position.",
         },
     },
     required=("delivery_id", "target"),
@@ -100,7 +100,7 @@ class Deliveries(TenantView):
 
     @operation(
         "putDelivery",
-        "Send sealed receipts on as they come, or change where they go",
+        "Create or change a continuous delivery of sealed receipts",
         tag="Telemetry",
         body=PUT_DELIVERY,
         answers={200: DELIVERY, 201: DELIVERY},
@@ -109,9 +109,12 @@ class Deliveries(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """At least once and in the order of the tenant's log, as CloudEvents whose `sequence` is the place in it: it is
-        dense, so that a gap is visible. A webhook gets batches, signed as Standard Webhooks has it. An OpenTelemetry
-        collector (`otlp`, the whole address: `https://…/v1/logs`) gets log records. Needs `telemetry:read` too."""
+        """At least once and in the order of the tenant's log, as CloudEvents whose `sequence` is the log index.
+
+        The index is dense, so that a gap is visible. A webhook receives batches, signed according to Standard Webhooks.
+        An OpenTelemetry collector (`otlp`, the complete address: `https://…/v1/logs`) receives log records. Also
+        requires `telemetry:read`.
+        """
         body = PUT_DELIVERY.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         require(request.auth, Scope.TELEMETRY_READ)
@@ -144,7 +147,7 @@ class PauseDelivery(TenantView):
 
     @operation(
         "pauseDelivery",
-        "Stop sending until it is resumed",
+        "Pause a continuous delivery",
         tag="Telemetry",
         body=EMPTY,
         answers={200: DELIVERY},
@@ -162,7 +165,7 @@ class ResumeDelivery(TenantView):
 
     @operation(
         "resumeDelivery",
-        "Go on where it stopped",
+        "Resume a continuous delivery",
         tag="Telemetry",
         body=EMPTY,
         answers={200: DELIVERY},
@@ -180,7 +183,7 @@ class RemoveDelivery(TenantView):
 
     @operation(
         "removeDelivery",
-        "End a continuous delivery for good; a file that it wrote stays",
+        "Remove a continuous delivery permanently; its file stays",
         tag="Telemetry",
         body=EMPTY,
         answers={204: None},
@@ -192,7 +195,7 @@ class RemoveDelivery(TenantView):
 
 
 def represent_delivery(delivery: Delivery, *, log_size: int) -> dict[str, Any]:
-    """A delivery: where it goes, and how far it is."""
+    """Return a delivery with its target and position."""
     return {
         "delivery_id": delivery.slug,
         "target": delivery.target,

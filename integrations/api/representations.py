@@ -1,4 +1,4 @@
-"""How integrations look in answers. Secrets are references; their values are nowhere to be shown."""
+"""JSON representations of integrations. Secrets are references; their values are never returned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/secrets`: what integrations prove themselves with. Written here, shown never again."""
+"""Endpoints `/secrets`: credentials of integrations. Values are written here and never returned."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SECRET: Final = representation(
     "Secret",
     {
         "secret_id": SLUG,
-        "hosts": {**_HOSTS, "description": "The hosts that it may be sent to."},
-        "number": {"type": "integer", "description": "Counts its values."},
+        "hosts": {**_HOSTS, "description": "Hosts that the secret may be sent to."},
+        "number": {"type": "integer", "description": "Number of the current value."},
         "created_at": _INSTANT,
         "changed_at": _INSTANT,
     },
@@ -40,7 +40,7 @@ PUT_SECRET: Final = shape(
             **_HOSTS,
             "minItems": 1,
             "maxItems": MOST_HOSTS,
-            "description": "The hosts that it may be sent to, without ports.",
+            "description": "Hosts that the secret may be sent to, without ports.",
         },
     },
     required=("secret_id", "value", "hosts"),
@@ -68,7 +68,7 @@ class Secrets(TenantView):
 
     @operation(
         "putSecret",
-        "Store a secret, or give one a new value",
+        "Create a secret, or change its value",
         tag="Integrations",
         body=PUT_SECRET,
         answers={200: SECRET, 201: SECRET},
@@ -76,8 +76,10 @@ class Secrets(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """Kept encrypted, and shown to nobody again. Documents name it as `{stored: secret_id}`; calls use the new
-        value from now on, and send it to these hosts alone."""
+        """Stored encrypted and never returned. Documents refer to it as `{stored: secret_id}`.
+
+        Calls use the new value immediately and send it to the given hosts only.
+        """
         body = PUT_SECRET.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         result = upsert_secret(body["secret_id"], body["value"], hosts=body["hosts"], ctx=request.auth)
@@ -91,7 +93,7 @@ class Secrets(TenantView):
 class SecretDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.INTEGRATIONS_MANAGE}
 
-    @operation("readSecret", "Read what is known of a secret but its value", tag="Integrations", answers={200: SECRET})
+    @operation("readSecret", "Read a secret without its value", tag="Integrations", answers={200: SECRET})
     def get(self, request: Any, secret_id: str) -> Response:
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         return Response(represent_secret(_found(request, secret_id)))
@@ -102,7 +104,7 @@ class RemoveSecret(TenantView):
 
     @operation(
         "removeSecret",
-        "Forget a secret that nothing names any more",
+        "Delete an unused secret",
         tag="Integrations",
         body=EMPTY,
         answers={204: None},
@@ -117,7 +119,7 @@ class RemoveSecret(TenantView):
 
 
 def represent_secret(row: StoredSecret) -> dict[str, Any]:
-    """All there is to know of a secret."""
+    """Return a secret without its value."""
     return {
         "secret_id": row.slug,
         "hosts": row.hosts,

@@ -1,4 +1,4 @@
-"""Request shapes of integrations."""
+"""Request schemas of integrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/integrations`: configured external systems."""
+"""Endpoints `/integrations`: configured external systems."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Integrations(TenantView):
 
     @operation(
         "putIntegration",
-        "Create an integration, or change what it means",
+        "Create or change an integration",
         tag="Integrations",
         body=PUT_INTEGRATION,
         answers={200: INTEGRATION, 201: INTEGRATION},
@@ -51,7 +51,10 @@ class Integrations(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """Create an integration, or add a version to one. What is there already, unchanged, stays as it is (200)."""
+        """Create an integration, or add a version to an existing one.
+
+        An unchanged integration is returned as it is (200).
+        """
         body = PUT_INTEGRATION.check(request.data)
         existing = selectors.integration_by_slug(body["integration_id"], ctx=request.auth)
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=existing.id if existing else None)
@@ -70,21 +73,21 @@ class IntegrationDetail(TenantView):
 class HealthOfIntegration(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
-    @operation("readIntegrationHealth", "How does an integration fare?", tag="Integrations", answers={200: HEALTH})
+    @operation("readIntegrationHealth", "Read the health of an integration", tag="Integrations", answers={200: HEALTH})
     def get(self, request: Any, integration_id: str) -> Response:
-        """From what its executions met with; nothing is called."""
+        """Derived from the results of its executions. No call is made."""
         (health,) = health_of([_found(request, integration_id)], now=clock.now(), ctx=request.auth)
         return Response(represent_health(health))
 
 
 class TestIntegration(TenantView):
-    """The test button. It opens a connection at most; it executes nothing."""
+    """Check of an integration's configuration. Opens at most one connection and executes nothing."""
 
     scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
 
     @operation(
         "testIntegration",
-        "Is its secret there, its address allowed, its host listening?",
+        "Check the secrets, the address and the connection of an integration",
         tag="Integrations",
         body=EMPTY,
         answers={200: PROBE},

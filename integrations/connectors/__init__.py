@@ -1,4 +1,5 @@
-"""Connectors: how the actions of each kind of external system become requests, and requests become outcomes."""
+"""Connectors: they build requests from the actions of each kind of external system, and turn responses into
+outcomes."""
 
 from integrations.connectors.chat import ChatConnector
 from integrations.connectors.http import HttpConnector

@@ -1,7 +1,7 @@
 """The `chat` connector: one message to one channel.
 
-The sealed request is `{service, base_url, address, title, text, format}`, the channel's address by reference. The form
-that the service receives is made of it at the call, see integrations.chat.
+The request in the envelope is `{service, base_url, address, title, text, format}`, with the channel's address by
+reference. The format of the service is built from it at the call, see integrations.chat.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from integrations.templates import render
 
 
 class ChatConnector:
-    """Tells a channel of the integration's chat service."""
+    """Sends messages to a channel of the integration's chat service."""
 
     name: Final = "chat"
 
     def build_request(
         self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """As `Connector.build_request`."""
+        """Build the request, see `Connector.build_request`."""
         call = action.call
         if not isinstance(call, ChatCall):
             raise TypeError(f"The action {action.slug} is not one of a chat integration.")
@@ -42,7 +42,7 @@ class ChatConnector:
         }
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
-        """As `OutboundConnector.call`."""
+        """Send the message, see `OutboundConnector.call`."""
         try:
             address = terms.secret(parse_reference(request["address"])).reveal()
         except TransportFailure as failure:

@@ -1,4 +1,4 @@
-"""One request out, one outcome back: what every connector that speaks HTTP has in common."""
+"""One request and its outcome: shared code of the connectors that use HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_ANSWER_BYTES: Final = 1024 * 1024
 
 
 def url_of(integration: IntegrationDocument, path: Template, facts: Mapping[str, Any], query: str = "") -> str:
-    """The URL of an action, which never leaves the integration's host. Raises `ExpressionFailed`."""
+    """Return the URL of an action. Raises `ExpressionFailed`, also if the URL leaves the integration's host."""
     if integration.base_url is None or integration.origin is None:
         raise TypeError("The integration has no base_url.")
     url = integration.base_url + render(path, facts) + (f"?{query}" if query else "")
@@ -34,7 +34,7 @@ def url_of(integration: IntegrationDocument, path: Template, facts: Mapping[str,
 
 
 def exchange(outbound: OutboundRequest, terms: CallTerms, *, secrets: Sequence[str]) -> Outcome:
-    """Send once and judge the answer. Raises nothing; the outcome holds none of `secrets`."""
+    """Send once and classify the response. Raises nothing; the outcome contains none of `secrets`."""
     try:
         answer = send(
             outbound,
@@ -55,8 +55,11 @@ def exchange(outbound: OutboundRequest, terms: CallTerms, *, secrets: Sequence[s
 def outbound_request(
     request: Mapping[str, Any], body: bytes, terms: CallTerms, own_headers: Mapping[str, str]
 ) -> OutboundRequest:
-    """A sealed `{method, url, headers}` with what every call adds: media types unless the action sets them, User-Agent,
-    Idempotency-Key, traceparent and the connector's own headers."""
+    """Return the envelope's `{method, url, headers}` with the headers of every call.
+
+    These are User-Agent, Idempotency-Key, traceparent, the connector's own headers, and media types unless the action
+    sets them.
+    """
     headers: dict[str, str] = dict(request["headers"])
     written = {name.lower() for name in headers}
     if "accept" not in written:
@@ -79,7 +82,7 @@ def outbound_request(
 
 
 def query_value(name: str, template: Template, facts: Mapping[str, Any]) -> str:
-    """One value of a query, percent-encoded. Raises `ExpressionFailed`."""
+    """Return one query value, percent-encoded. Raises `ExpressionFailed`."""
     value = render(template, facts)
     if value is None or isinstance(value, dict | list):
         raise ExpressionFailed(f"The query parameter {name!r} must be text, a number or a boolean.")

@@ -1,13 +1,13 @@
-"""The `http` connector: one request built from the action's templates, one answer judged by its status.
+"""The `http` connector: one request built from the action's templates, one response classified by its status.
 
-The sealed request is `{method, url, headers, auth}` and, where there is one, `body`:
+The request in the envelope is `{method, url, headers, auth}` and optionally `body`:
 
     headers    an object, names as written in the document
     body       any JSON value, sent as its canonical bytes (RFC 8785)
     auth       null, {scheme: bearer, secret} or {scheme: basic, username, secret}, the secret by reference
 
-Beside what is sealed, a call adds Authorization, Idempotency-Key, User-Agent, traceparent (when there is one), and,
-unless the action sets them, Accept and (with a body) Content-Type, both application/json.
+In addition, a call sends Authorization, Idempotency-Key, User-Agent, traceparent (if there is one), and, unless the
+action sets them, Accept and (with a body) Content-Type, both application/json.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from threada_site.kernel.json.canonical import canonical_bytes
 
 
 class HttpConnector:
-    """Speaks HTTP/1.1 to the host that the integration's `base_url` names, and to no other."""
+    """Uses HTTP/1.1 and calls only the host of the integration's `base_url`."""
 
     name: Final = "http"
 
     def build_request(
         self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """As `Connector.build_request`."""
+        """Build the request, see `Connector.build_request`."""
         call = action.call
         if not isinstance(call, HttpCall):
             raise TypeError(f"The action {action.slug} is not one of an http integration.")
@@ -49,7 +49,7 @@ class HttpConnector:
         return request if call.body is None else {**request, "body": render(call.body, facts)}
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
-        """As `OutboundConnector.call`."""
+        """Send the request, see `OutboundConnector.call`."""
         secrets: list[str] = []
         body = canonical_bytes(request["body"]) if "body" in request else b""
         try:

@@ -1,9 +1,9 @@
-"""The `mail` connector: one message, handed to the integration's mail server.
+"""The `mail` connector: one message, passed to the integration's mail server.
 
-The sealed request is `{server, username, secret, from, to, cc, reply_to, subject, text}`; `to`, `cc` and `reply_to` are
-lists of addresses, `username` and `secret` (by reference) may be null. A call adds Date, and a Message-ID that is the
-same for every attempt at the execution. A mail server repeats what is handed to it twice: `idempotent: true` would be
-wrong unless the recipient looks at the Message-ID.
+The request in the envelope is `{server, username, secret, from, to, cc, reply_to, subject, text}`; `to`, `cc` and
+`reply_to` are lists of addresses, `username` and `secret` (by reference) may be null. A call adds Date, and a
+Message-ID that is the same for every attempt of the execution. A mail server delivers a repeated message twice:
+`idempotent: true` is wrong unless the recipient checks the Message-ID.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LONGEST_SUBJECT: Final = 500
 
 
 class MailConnector:
-    """Hands messages to the mail server that the integration names, and to no other."""
+    """Sends messages through the mail server of the integration only."""
 
     name: Final = "mail"
 
     def build_request(
         self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """As `Connector.build_request`."""
+        """Build the request, see `Connector.build_request`."""
         call, server = action.call, integration.settings
         if not isinstance(call, MailCall) or not isinstance(server, MailServer):
             raise TypeError(f"The action {action.slug} is not one of a mail integration.")
@@ -59,7 +59,7 @@ class MailConnector:
         return request
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
-        """As `OutboundConnector.call`."""
+        """Send the message, see `OutboundConnector.call`."""
         try:
             route = _route(request, terms)
             said = send_mail(
@@ -108,7 +108,10 @@ def _route(request: Mapping[str, Any], terms: CallTerms) -> MailRoute:
 
 
 def _message(request: Mapping[str, Any], terms: CallTerms) -> bytes:
-    """The message as sent. The library refuses line breaks in a header, so there is none more than was asked for."""
+    """Return the message as sent.
+
+    The email library refuses line breaks in headers, so that no header can be injected.
+    """
     domain = _address(request["from"]).partition("@")[2]
     message = EmailMessage(policy=SMTP)
     try:

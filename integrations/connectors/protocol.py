@@ -1,10 +1,10 @@
-"""What a connector is. `http` is one; a package of your own may add another, see docs/connectors.md.
+"""Interface of a connector. A separate package can add one, see docs/connectors.md.
 
-A connector has two moments. When an action is asked for, `build_request` renders it into the exact request as JSON,
-which is sealed into the envelope that people approve: it holds no secret, only references, and asks nothing of the
-outside. When the envelope is approved, an `OutboundConnector` is handed those sealed bytes' request again and carries
-it out, outside any transaction, through `integrations.transport` alone. A connector whose actions concern the work item
-itself (`workflow`) has no `call`: the service that settles the execution runs it inside its transaction.
+A connector has two steps. When an action is requested, `build_request` renders it into the exact request as JSON, which
+becomes part of the envelope that people approve. The request contains references instead of secrets, and building it
+makes no call. After the approval, an `OutboundConnector` receives the request of that envelope and sends it, outside
+any transaction, through `integrations.transport` only. A connector whose actions change the work item itself
+(`workflow`) has no `call`: the service that settles the execution performs the action inside its transaction.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from threada_site.kernel import clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTerms:
-    """What holds for one attempt, beside its sealed request.
+    """Parameters of one attempt, in addition to the request in the envelope.
 
-    `idempotency_key` derives from the execution and is the same for every attempt. `timeout_s` bounds the attempt as a
-    whole. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent along when given. `now` answers the time,
-    which a Retry-After date is held against. `tls` is None for public authorities alone. `stored` reads the tenant's
-    own secrets by name, for the integration's host. `callback_url` is where a receiver says later what came of it.
+    `idempotency_key` is derived from the execution and is the same for every attempt. `timeout_s` limits the whole
+    attempt. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent if given. `now` is the current time, for
+    Retry-After dates. `tls` is None for public certificate authorities only. `stored` returns the tenant's stored
+    secrets by name, for the integration's host. `callback_url` is the address where a receiver reports the result
+    later.
     """
 
     idempotency_key: str
@@ -45,37 +46,37 @@ class CallTerms:
     now: datetime = field(default_factory=clock.now)
 
     def secret(self, reference: SecretReference) -> Secret:
-        """The secret that a reference names. Raises `TransportFailure` (`credential_unavailable`)."""
+        """Return the secret of a reference. Raises `TransportFailure` (`credential_unavailable`)."""
         if reference.source == "stored" and self.stored is not None:
             return self.stored(reference.name)
         return resolve(reference, self.environ)
 
 
 class Connector(Protocol):
-    """A kind of external system. Stateless: one instance serves every tenant, in several threads at once."""
+    """A kind of external system. Stateless: one instance serves all tenants, in several threads at once."""
 
     @property
     def name(self) -> str:
-        """The word that documents write as `connector`."""
+        """The value of `connector` in documents."""
         ...
 
     def build_request(
         self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The exact request as I-JSON for the envelope, secrets by reference.
+        """Return the exact request as I-JSON for the envelope, with secrets by reference.
 
-        `facts` holds `item`, `ctx` and `input`. The same arguments give the same request. Raises `ExpressionFailed`.
+        `facts` contains `item`, `ctx` and `input`. Equal arguments give equal requests. Raises `ExpressionFailed`.
         """
         ...
 
 
 @runtime_checkable
 class OutboundConnector(Connector, Protocol):
-    """A connector that carries its requests out of the process."""
+    """A connector that sends its requests to an external system."""
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
-        """One attempt at a sealed request: exactly one call at most, ended within `terms.timeout_s`.
+        """Make one attempt: at most one call, finished within `terms.timeout_s`.
 
-        Every failure of the outside is an `Outcome`, none an exception. The outcome holds no secret.
+        Every external failure is an `Outcome`, never an exception. The outcome contains no secret.
         """
         ...

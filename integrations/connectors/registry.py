@@ -1,4 +1,4 @@
-"""Which connectors there are."""
+"""Registry of connectors."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _connectors: Final[dict[str, Connector]] = {
 
 
 class UnusableConnector(Exception):
-    """A package brings a connector that cannot be used; the message names both."""
+    """A package provides an unusable connector. The message names both."""
 
 
 def register(connector: Connector) -> None:
-    """Make a connector known by its name. Raises `ValueError` when another class has taken it."""
+    """Register a connector by its name. Raises `ValueError` if another class has the name."""
     taken = _connectors.setdefault(connector.name, connector)
     if type(taken) is not type(connector):
         raise ValueError(f"The connector {connector.name!r} is registered already, as {type(taken).__name__}.")
 
 
 def register_packages() -> None:
-    """Make the connectors known that installed packages bring along (entry-point group `threada.connectors`).
+    """Register the connectors of installed packages (entry-point group `threada.connectors`).
 
-    Raises `UnusableConnector` naming the first that cannot be used: with one missing, approved actions could not run.
+    Raises `UnusableConnector` for the first unusable one: without it, approved actions could not run.
     """
     for entry in entry_points(group=GROUP):
         try:
@@ -46,7 +46,7 @@ def register_packages() -> None:
 
 
 def connector_names() -> list[str]:
-    """The connectors there are."""
+    """Return the names of all connectors, sorted."""
     return sorted(_connectors)
 
 
@@ -56,7 +56,7 @@ def _named(entry: EntryPoint) -> str:
 
 
 def connector_named(name: str) -> Connector:
-    """The connector of that name. Raises `LookupError`."""
+    """Return the connector with that name. Raises `LookupError`."""
     if name not in _connectors:
         raise LookupError(f"There is no connector {name!r}. Registered: {', '.join(sorted(_connectors))}.")
     return _connectors[name]

@@ -1,12 +1,12 @@
 """The `webhook` connector: one signed message (https://www.standardwebhooks.com) to the integration's URL.
 
-The sealed request is `{method: POST, url, headers, signed_with, body}`:
+The request in the envelope is `{method: POST, url, headers, signed_with, body}`:
 
-    body           {type, timestamp, data}, sent as its canonical bytes (RFC 8785); `timestamp` is when it was sealed
-    signed_with    the keys' references; with two of them the message bears both signatures
+    body           {type, timestamp, data}, sent as its canonical bytes (RFC 8785); `timestamp` is the envelope's time
+    signed_with    references of the keys; with two keys the message has both signatures
 
-A call adds webhook-id (the execution, the same for every attempt), webhook-timestamp and webhook-signature, beside what
-every call adds.
+A call adds webhook-id (the execution, the same for every attempt), webhook-timestamp and webhook-signature, and the
+headers of every call.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from threada_site.kernel.json.canonical import canonical_bytes
 
 
 class WebhookConnector:
-    """Posts to the URL that the integration's `base_url` names, and to no other host."""
+    """Posts only to the URL of the integration's `base_url`."""
 
     name: Final = "webhook"
 
     def build_request(
         self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """As `Connector.build_request`."""
+        """Build the request, see `Connector.build_request`."""
         call = action.call
         if not isinstance(call, WebhookCall):
             raise TypeError(f"The action {action.slug} is not one of a webhook integration.")
@@ -51,7 +51,7 @@ class WebhookConnector:
         }
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
-        """As `OutboundConnector.call`."""
+        """Send the message, see `OutboundConnector.call`."""
         secrets: list[str] = []
         body = canonical_bytes(request["body"])
         try:

@@ -494,7 +494,7 @@ class Migration(migrations.Migration):
                 ("waiting_until", models.DateTimeField(help_text="Until when its receiver may call back.", null=True)),
                 ("fencing_token", models.PositiveBigIntegerField(default=0)),
                 (
-                    "held_by",
+                    "blocked_by_freeze",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
@@ -517,7 +517,7 @@ class Migration(migrations.Migration):
                     "waits_for",
                     models.CharField(blank=True, help_text="What its integration had no room for.", max_length=16),
                 ),
-                ("held_at", models.DateTimeField(help_text="Since when a freeze has held it.", null=True)),
+                ("blocked_at", models.DateTimeField(help_text="Since when a freeze has blocked it.", null=True)),
                 ("worker_deaths", models.PositiveIntegerField(default=0)),
                 ("failure", models.CharField(blank=True, max_length=32)),
                 ("failure_detail", models.TextField(blank=True)),
@@ -546,7 +546,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=["tenant", "policy_version_id", "id"], name="execution_policy_idx"),
                     models.Index(
                         condition=models.Q(
-                            ("dispatched_at__isnull", True), ("held_by__isnull", True), ("status", "started")
+                            ("dispatched_at__isnull", True), ("blocked_by_freeze__isnull", True), ("status", "started")
                         ),
                         fields=["tenant", "integration", "ready_at", "id"],
                         name="execution_waiting_idx",
@@ -557,9 +557,9 @@ class Migration(migrations.Migration):
                         name="execution_dispatched_idx",
                     ),
                     models.Index(
-                        condition=models.Q(("held_by__isnull", False), ("status", "started")),
-                        fields=["tenant", "held_by", "id"],
-                        name="execution_held_idx",
+                        condition=models.Q(("blocked_by_freeze__isnull", False), ("status", "started")),
+                        fields=["tenant", "blocked_by_freeze", "id"],
+                        name="execution_blocked_idx",
                     ),
                     models.Index(
                         condition=models.Q(("status", "running")),
@@ -579,7 +579,7 @@ class Migration(migrations.Migration):
                         field="integration_version", name="execution_integration_version_fk"
                     ),
                     threada_site.database.constraints.TenantForeignKey(field="envelope", name="execution_envelope_fk"),
-                    threada_site.database.constraints.TenantForeignKey(field="held_by", name="execution_held_by_fk"),
+                    threada_site.database.constraints.TenantForeignKey(field="blocked_by_freeze", name="execution_blocked_by_freeze_fk"),
                 ],
             },
         ),

@@ -1,1 +1,1 @@
-"""What integrations do: take configuration, lease an execution, record its result. They know no work items."""
+"""Writes of integrations: configuration, leases on executions, results. They do not use work items."""

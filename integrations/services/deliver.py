@@ -1,8 +1,8 @@
-"""Continuous delivery of sealed receipts: where it may go, and sending what is due.
+"""Continuous delivery of sealed receipts: validation of targets, and sending.
 
-At least once, in the order of the tenant's log: a batch is leased and committed, sent outside any transaction, and
-only what the receiver has taken moves the delivery on. Whoever dies in between leaves the same batch to the next
-worker, under the same message id.
+At least once, in the order of the tenant's log: a batch is leased and committed, sent outside any transaction, and only
+an accepted batch advances the position. If a worker dies in between, the next worker sends the same batch with the same
+message id.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ SENDERS: Final[Mapping[str, Callable[[Batch], Accepted | DeliveryFailure]]] = Ma
     {"webhook": send_to_webhook, "file": write_to_file, "otlp": send_to_collector}
 )
 BUDGET_S: Final = 20.0
-"""How long one job goes on; what is still due then is left to the next one, so that others get their turn."""
+"""Time limit of one job in seconds.
+
+The remaining batches are left to the next job, so that other deliveries are served.
+"""
 
 
 def configure_delivery(
@@ -49,7 +52,10 @@ def configure_delivery(
     headers: dict[str, str] | None = None,
     from_beginning: bool = False,
 ) -> UpsertResult[Delivery]:
-    """The delivery `slug`, when it may go there. Raises `InvalidRequest`, `SecretReferenceNotAllowed`, `Conflict`."""
+    """Create or change the delivery `slug` after validating its target.
+
+    Raises `InvalidRequest`, `SecretReferenceNotAllowed`, `Conflict`.
+    """
     if target == "file" and (url or secret is not None):
         raise InvalidRequest(errors=[FieldError("/target", "a file has neither url nor secret", "invalid")])
     if target != "otlp" and headers is not None:
@@ -68,7 +74,7 @@ def configure_delivery(
 
 
 def run_delivery(delivery_id: uuid.UUID, *, ctx: ActingContext, rng: random.Random) -> bool:
-    """Send batch after batch until nothing is due; True when time was up before. Opens its own units of work."""
+    """Send due batches. Return True if the time limit ended the job. Opens its own units of work."""
     ends = time.monotonic() + BUDGET_S
     while time.monotonic() < ends:
         with unit_of_work(ctx.tenant_id):
@@ -79,7 +85,7 @@ def run_delivery(delivery_id: uuid.UUID, *, ctx: ActingContext, rng: random.Rand
 
 
 def _deliver(batch: Batch, *, ctx: ActingContext, rng: random.Random) -> bool:
-    """One try. Whether to go on."""
+    """Make one attempt. Return True if the next batch can be sent."""
     result = SENDERS[batch.delivery.target](batch)
     with unit_of_work(ctx.tenant_id):
         if isinstance(result, Accepted):

@@ -48,7 +48,7 @@ _DISPATCH_WAITING: Final = """
             SELECT w.id, w.ready_at, row_number() OVER (ORDER BY w.ready_at, w.id) AS turn FROM (
                 SELECT id, ready_at FROM integrations_execution
                  WHERE tenant_id = i.tenant_id AND integration = i.slug AND status = 'started'
-                   AND dispatched_at IS NULL AND held_by_id IS NULL AND ready_at <= $2::timestamptz
+                   AND dispatched_at IS NULL AND blocked_by_freeze_id IS NULL AND ready_at <= $2::timestamptz
                  ORDER BY ready_at, id
                  LIMIT GREATEST(0, LEAST($3::int, g.concurrency - coalesce(t.n, 0), g.rate_calls,
                                          CASE WHEN g.opened_at IS NOT NULL THEN 1 END))) w) e

@@ -21,9 +21,9 @@ from threada_site.database.prepared_reads import PreparedRead
 
 _AT_ONCE: Final = 1000
 _RELEASE_LIFTED: Final = """
-    UPDATE integrations_execution SET held_by_id = NULL WHERE id IN (
+    UPDATE integrations_execution SET blocked_by_freeze_id = NULL WHERE id IN (
         SELECT e.id FROM integrations_freeze f JOIN integrations_execution e
-            ON e.tenant_id = f.tenant_id AND e.held_by_id = f.id AND e.status = 'started'
+            ON e.tenant_id = f.tenant_id AND e.blocked_by_freeze_id = f.id AND e.status = 'started'
          WHERE f.lifted_at IS NOT NULL AND (%(tenant)s::uuid IS NULL OR f.tenant_id = %(tenant)s::uuid)
          LIMIT %(most)s FOR UPDATE OF e SKIP LOCKED)
 """
@@ -65,21 +65,21 @@ def freeze_on(freezes: Iterable[Freeze], *, workflow: str, integration: str = ""
 
 def block_by_freeze(execution: Execution, freeze: Freeze, *, now: datetime) -> bool:
     """Note on a locked execution which freeze blocks it. Return False if it was noted already."""
-    is_new = execution.held_by_id != freeze.id
-    execution.held_by = freeze
-    execution.held_at = execution.held_at or now
+    is_new = execution.blocked_by_freeze_id != freeze.id
+    execution.blocked_by_freeze = freeze
+    execution.blocked_at = execution.blocked_at or now
     execution.dispatched_at = None
-    execution.save(update_fields=["held_by", "held_at", "dispatched_at"])
+    execution.save(update_fields=["blocked_by_freeze", "blocked_at", "dispatched_at"])
     return is_new
 
 
 def release_from_freeze(execution: Execution, *, now: datetime) -> None:
     """Release a locked execution. The time it was blocked does not count towards the time for its attempts."""
-    if execution.tries_began_at is not None and execution.held_at is not None:
-        execution.tries_began_at += now - max(execution.held_at, execution.tries_began_at)
-    execution.held_by = None
-    execution.held_at = None
-    execution.save(update_fields=["held_by", "held_at", "tries_began_at"])
+    if execution.tries_began_at is not None and execution.blocked_at is not None:
+        execution.tries_began_at += now - max(execution.blocked_at, execution.tries_began_at)
+    execution.blocked_by_freeze = None
+    execution.blocked_at = None
+    execution.save(update_fields=["blocked_by_freeze", "blocked_at", "tries_began_at"])
 
 
 def executions_in(scope: FreezeScope, *, tenant_id: uuid.UUID, status: ExecutionStatus) -> QuerySet[Execution]:

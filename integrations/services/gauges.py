@@ -1,4 +1,4 @@
-"""Asking whether an integration may be called now, and keeping what came of it: in rows, for all workers alike."""
+"""Limits and circuit breaker of an integration, stored in rows that all workers share."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 
 LOOK_AGAIN: Final = timedelta(seconds=5)
-"""After so long a place may be free although nobody said so: its worker was lost."""
+"""Delay until a full integration is checked again, since a lost worker does not report its free slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not now: nobody is given a turn before `until`, unless something ends earlier."""
+    """The execution must wait. Nothing is dispatched before `until`, unless another execution ends earlier."""
 
     until: datetime
     because: WaitReason
 
 
 def admit(execution: Execution, *, now: datetime) -> Wait | None:
-    """Whether a locked execution may be leased now; None also counts it. Waiting counts as no attempt.
+    """Return None if a locked execution may be leased now, which is then counted, else the wait. A wait is not an
+    attempt.
 
-    Where there are limits, or the breaker is open, leases on one integration are acquired one after the other.
+    With limits or an open breaker, leases on one integration are acquired one after the other.
     """
     found = _current(execution)
     if found is None:
@@ -61,7 +62,10 @@ def admit(execution: Execution, *, now: datetime) -> Wait | None:
 def note_outcome(
     execution: Execution, failure: FailureClass | None, *, lease: Lease, now: datetime, ctx: ActingContext
 ) -> None:
-    """Keep what an attempt tells of its receiver; a breaker opens or closes with a receipt."""
+    """Record the effect of an attempt on its receiver's health.
+
+    Opening and closing the breaker is recorded in a receipt.
+    """
     gauge = gauge_of(execution)
     well = receiver_is_healthy(failure)
     if gauge is None and well is not False:
@@ -153,7 +157,7 @@ def _has_nothing_to_learn(gauge: IntegrationGauge) -> bool:
 
 
 def _current(execution: Execution) -> tuple[Integration, Limits] | None:
-    """The integration, and the limits that it has now: not those of the version that an envelope pins."""
+    """Return the integration and its current limits, not those of the version pinned by the envelope."""
     integration = integration_of(execution)
     if integration is None or integration.current_version is None:
         return None

@@ -1,4 +1,4 @@
-"""The test button: is the integration's secret there, its address allowed, its host listening? Nothing is executed."""
+"""Configuration check of an integration: secrets, address, and a connection to the host. Executes nothing."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CONNECT_TIMEOUT_S: Final = 5.0
 
 
 def probe_integration(document: IntegrationDocument, *, tenant_id: uuid.UUID) -> dict[str, Any]:
-    """`{ok, checks: [{check, ok, failure, detail}]}` as seen from this process.
+    """Return `{ok, checks: [{check, ok, failure, detail}]}` as seen from this process.
 
-    Opens one connection at most and sends nothing over it. Call it outside a transaction.
+    Opens at most one connection and sends nothing. Call it outside a transaction.
     """
     checks = [
         _outcome(f"secret {reference}", partial(_readable, reference, document, tenant_id))

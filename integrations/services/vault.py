@@ -1,4 +1,4 @@
-"""Secrets kept encrypted: written by tenants, revealed to calls alone, encrypted anew when the keys change."""
+"""Encrypted secrets: written by tenants, decrypted for calls only, re-encrypted after a key rotation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
 def keyring() -> Keyring:
-    """The instance's keys."""
+    """Return the keyring of the instance."""
     return _keyring(settings.THREADA_SECRETS_KEY, settings.THREADA_SECRETS_KEY_FILE)
 
 
@@ -46,9 +46,9 @@ def _keyring(given: str, file: str) -> Keyring:
 
 
 def upsert_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingContext) -> UpsertResult[StoredSecret]:
-    """The secret `slug`, with this value for these hosts from now on. Receipts hold its name and hosts alone.
+    """Create or change the secret `slug` with this value and these hosts. Receipts contain only its name and hosts.
 
-    Raises `InvalidRequest`, whose errors repeat no value.
+    Raises `InvalidRequest`, whose errors contain no value.
     """
     require_unit_of_work(ctx.tenant_id)
     hosts = _checked(value, hosts)
@@ -74,7 +74,7 @@ def upsert_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingCon
 
 
 def remove_secret(row: StoredSecret, *, ctx: ActingContext) -> None:
-    """Forget a locked secret. Raises `InUse` while an integration or a delivery names it."""
+    """Delete a locked secret. Raises `InUse` while an integration or a delivery references it."""
     require_unit_of_work(ctx.tenant_id)
     users = used_by(row.slug, ctx=ctx)
     if users:
@@ -85,7 +85,7 @@ def remove_secret(row: StoredSecret, *, ctx: ActingContext) -> None:
 
 
 def used_by(slug: str, *, ctx: ActingContext) -> list[str]:
-    """The integrations and deliveries that name the secret now."""
+    """Return the integrations and deliveries that reference the secret."""
     reference = SecretReference("stored", slug)
     current = Integration.objects.filter(tenant_id=ctx.tenant_id, current_version__isnull=False)
     named = [
@@ -98,7 +98,7 @@ def used_by(slug: str, *, ctx: ActingContext) -> list[str]:
 
 
 def reveal(name: str, *, tenant_id: uuid.UUID, host: str) -> Secret:
-    """The secret's value for a call to `host`. Opens a unit of work of its own.
+    """Return the secret's value for a call to `host`. Opens its own unit of work.
 
     Raises `TransportFailure` (`credential_unavailable`).
     """
@@ -118,9 +118,10 @@ def reveal(name: str, *, tenant_id: uuid.UUID, host: str) -> Secret:
 
 
 def reencrypt_secrets(*, most: int) -> tuple[int, int]:
-    """Encrypt up to `most` secrets of all tenants with the first key; how many were, and how many no key opens.
+    """Encrypt up to `most` secrets of all tenants with the first key. Return the numbers of re-encrypted and
+    undecryptable ones.
 
-    A secret that somebody changes meanwhile is passed over: its new value has the first key already.
+    Skips locked rows: a secret that is being changed gets the first key anyway.
     """
     current = keyring().key_ids[0]
     done = broken = 0
@@ -139,14 +140,14 @@ def reencrypt_secrets(*, most: int) -> tuple[int, int]:
 
 
 def encrypted_with_older_keys() -> int:
-    """How many secrets of all tenants do not have the first key yet."""
+    """Return the number of secrets, across all tenants, that are not encrypted with the first key."""
     current = keyring().key_ids[0]
     with platform_role():
         return StoredSecret.objects.exclude(key_id=current).count()
 
 
 def encrypted_with_unknown_keys() -> int:
-    """How many secrets of all tenants no key of this machine opens."""
+    """Return the number of secrets, across all tenants, that no key of this machine decrypts."""
     with platform_role():
         return StoredSecret.objects.exclude(key_id__in=keyring().key_ids).count()
 
@@ -169,7 +170,8 @@ def _checked(value: str, hosts: Sequence[str]) -> list[str]:
 
 
 def _bound(tenant_id: uuid.UUID, slug: str, value: str) -> bytes:
-    """What is encrypted: the value, and where it belongs, so that a row copied elsewhere opens nothing."""
+    """Return the plaintext: the value together with tenant and slug, so that a token copied to another row is
+    useless."""
     return orjson.dumps({"tenant": str(tenant_id), "slug": slug, "value": value})
 
 

@@ -1,4 +1,4 @@
-"""The one outbound transport: everything that leaves the process for a receiver goes through `send`."""
+"""The outbound transport. All requests to receivers are sent through `send`."""
 
 from integrations.attempt_failures import FailureClass, TransportFailure
 from integrations.transport.client import OutboundAnswer, OutboundRequest, reach, send, verifying_context

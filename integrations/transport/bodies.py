@@ -1,4 +1,4 @@
-"""Reading an answer's body within bounds, before and after decompression."""
+"""Reading of a response body with size limits before and after decompression."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _WINDOWS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "
 
 
 def read_body(chunks: Iterable[bytes], *, encoding: str, max_bytes: int) -> bytes:
-    """The decoded body. `encoding` is the Content-Encoding.
+    """Return the decoded body. `encoding` is the Content-Encoding.
 
-    Stops reading, with `UnusableAnswer`, as soon as the bytes as sent or as decoded exceed `max_bytes`; never holds
-    more than `max_bytes` and one chunk.
+    Raises `UnusableAnswer` as soon as the received or decoded bytes exceed `max_bytes`; holds at most `max_bytes` plus
+    one chunk in memory.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):

@@ -1,7 +1,7 @@
-"""The one way out of the process: `send` carries one request to one checked address. See docs/adr/0007.
+"""Outbound HTTP: `send` sends one request to one checked address. See docs/adr/0007.
 
-A connection serves one request and is closed, so that no stale one makes an attempt ambiguous. Pooled connections would
-take the place of the pool inside `send`, keyed by origin and checked address, never by name alone.
+Each connection serves one request and is closed, so that no stale connection makes an attempt ambiguous. A connection
+pool would replace the pool inside `send`, keyed by origin and checked address, never by name alone.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _SYSTEM: Final = SystemNetwork()
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """One request, as it goes out byte for byte. `Host` and `Content-Length` are added, nothing else is.
+    """One request, sent byte for byte. Only `Host` and `Content-Length` are added.
 
-    All but the method may hold secrets and is left out of the repr.
+    All fields except the method may contain secrets and are excluded from the repr.
     """
 
     method: str
@@ -56,7 +56,7 @@ class OutboundRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutboundAnswer:
-    """What came back. Header names are lower-case; the body is decompressed and complete."""
+    """A response. Header names are lower-case; the body is decompressed and complete."""
 
     status: int
     headers: Headers
@@ -64,17 +64,17 @@ class OutboundAnswer:
     elapsed_ms: float
 
     def header(self, name: str) -> str | None:
-        """The first header of that name (lower-case), or None."""
+        """Return the first header with that name (lower-case), or None."""
         return next((value for key, value in self.headers if key == name), None)
 
 
 def is_header_name(name: str) -> bool:
-    """Whether `name` is an RFC 9110 token."""
+    """Return True if `name` is an RFC 9110 token."""
     return bool(name) and _TOKEN.issuperset(name)
 
 
 def is_header_value(value: str) -> bool:
-    """Whether `value` can stand in a header: Latin-1, no control character but the tab, no blank at either end."""
+    """Return True for valid header values: Latin-1, no control character except tab, no white space at either end."""
     return value == value.strip(" \t") and all(
         (" " <= character <= "ÿ" and not "\x7f" <= character < "\xa0") or character == "\t" for character in value
     )
@@ -89,13 +89,13 @@ def send(
     network: Network = _SYSTEM,
     tls: ssl.SSLContext | None = None,
 ) -> OutboundAnswer:
-    """Send `request` and read the whole answer, whatever its status, within `timeout_s` from now.
+    """Send `request` and read the whole response, whatever its status, within `timeout_s` from now.
 
-    Every address the host resolves to is checked before one of them is dialled, and that very address is dialled. No
-    redirect is followed, no proxy, cookie or credential comes from the environment, nothing is tried twice.
+    All addresses of the host are checked before one of them is dialled, and the connection uses that address. Follows
+    no redirect, uses no proxy, cookie or credential from the environment, and never retries.
 
-    Raises `TransportFailure` and nothing else: `blocked_address`; `connection_refused` (no such host, nobody listening,
-    TLS refused: nothing was sent); `timeout`; `bad_response` (connection lost, no HTTP, too large, undecodable).
+    Raises only `TransportFailure`: `blocked_address`; `connection_refused` (unknown host, no listener, TLS failure:
+    nothing was sent); `timeout`; `bad_response` (connection lost, not HTTP, too large, undecodable).
     """
     started = time.monotonic()
     deadline = Deadline(timeout_s)
@@ -125,7 +125,7 @@ def send(
 
 
 def reach(url: str, *, egress: EgressPolicy, timeout_s: float, network: Network = _SYSTEM) -> str:
-    """Open and close one connection to the host of `url`, sending nothing, and say which address answered.
+    """Open and close one connection to the host of `url` without sending anything. Return the authority of `url`.
 
     Raises `TransportFailure`: `blocked_address`, `connection_refused`, `timeout`.
     """
@@ -145,7 +145,7 @@ def reach(url: str, *, egress: EgressPolicy, timeout_s: float, network: Network 
 
 @lru_cache(maxsize=8)
 def verifying_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Verifies chain and name against the public authorities that httpx ships, and those in `ca_file` (PEM)."""
+    """Return a TLS context that trusts the public authorities shipped with httpx, and those in `ca_file` (PEM)."""
     context = httpx.create_ssl_context(trust_env=False)
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)

@@ -1,7 +1,8 @@
-"""Which addresses may be called: globally routable unicast, and what the instance's operator lists besides.
+"""Addresses that may be called: globally routable unicast, and those allowed by the instance's operator.
 
-The table follows the IANA special-purpose registries (RFC 6890, updated by RFC 8190) and is written out, so that it
-does not change with the Python that runs it. IPv6 is closed but for 2000::/3, where all global unicast is allocated.
+The tables follow the IANA special-purpose registries (RFC 6890, updated by RFC 8190). They are written out, so that
+they do not depend on the Python version. IPv6 is limited to 2000::/3, which contains all allocated global unicast
+addresses.
 """
 
 from __future__ import annotations
@@ -64,17 +65,20 @@ _ISATAP: Final = (0x00005EFE, 0x02005EFE)
 
 
 class EgressPolicy:
-    """The one judge of outbound addresses. Immutable; safe to share between threads."""
+    """Checks outbound addresses. Immutable and thread-safe."""
 
     def __init__(self, allow: Iterable[str] = ()) -> None:
-        """`allow` holds CIDRs or single addresses (`THREADA_EGRESS_ALLOW`). Raises `ValueError` naming a wrong one."""
+        """Create a policy. `allow` contains CIDRs or addresses (`THREADA_EGRESS_ALLOW`).
+
+        Raises `ValueError` for an invalid one.
+        """
         self.allow: tuple[Network, ...] = tuple(_read_network(entry) for entry in allow)
 
     def check_address(self, address: str) -> Address:
-        """The address to dial. Raises `TransportFailure` (`blocked_address`) unless it may be called.
+        """Return the address to dial. Raises `TransportFailure` (`blocked_address`) unless it may be called.
 
-        An IPv4-mapped address is judged, and dialled, as the IPv4 address inside it; one behind NAT64 needs a public
-        IPv4 address inside. Other wrappings of IPv4 (compatible, translated, 6to4, Teredo, ISATAP) are refused.
+        An IPv4-mapped address is checked and dialled as the IPv4 address inside it. One behind NAT64 needs a public
+        IPv4 address inside. Other embeddings of IPv4 (compatible, translated, 6to4, Teredo, ISATAP) are refused.
         """
         try:
             read = ipaddress.ip_address(address)
@@ -98,10 +102,9 @@ class EgressPolicy:
         allowed_scheme: str | None = None,
         allowed_port: int | None = None,
     ) -> Target:
-        """The target of `url`, when it is well formed and lies where the integration points.
+        """Return the target of a valid `url` that matches the allowed host, scheme and port.
 
-        Raises `TransportFailure` (`blocked_address`). A host that is an address is judged at once; a name when it is
-        resolved for the call.
+        Raises `TransportFailure` (`blocked_address`). Checks a literal address immediately, a name when it is resolved.
         """
         try:
             target = read_url(url)
@@ -128,7 +131,7 @@ def _without_mapping(address: Address) -> Address:
 
 
 def _denied_as(address: Address) -> str | None:
-    """What makes `address` unfit to be called, in a word; None when it is public."""
+    """Return the reason why `address` may not be called, or None for a public address."""
     if isinstance(address, ipaddress.IPv4Address):
         return next((word for block, word in _DENIED_V4 if address in block), None)
     if address in _NAT64:

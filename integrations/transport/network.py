@@ -1,4 +1,4 @@
-"""Sockets under a deadline: resolving, dialling, and the stream that httpcore reads and writes."""
+"""Sockets with a deadline: name resolution, connection, and the stream used by httpcore."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 
 
 class UnusableAnswer(Exception):
-    """An answer that is too large or cannot be decoded; the message says which."""
+    """A response that is too large or cannot be decoded. The message says which."""
 
 
 class Deadline:
-    """A point in monotonic time that everything about one call has to meet."""
+    """Monotonic time by which a whole call must end."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
 
     def remaining(self) -> float:
-        """Seconds left, above zero. Raises `TimeoutError` when there are none."""
+        """Return the remaining seconds, above zero. Raises `TimeoutError` if there are none."""
         left = self._at - time.monotonic()
         if left <= 0:
             raise TimeoutError("The deadline has passed.")
@@ -36,24 +36,27 @@ class Deadline:
 
 
 class Network(Protocol):
-    """The machine's network. Tests put a recorder in its place, so that nothing leaves the machine."""
+    """The machine's network. Tests replace it with a recorder, so that no packet leaves the machine."""
 
     def resolve(self, host: str, port: int, deadline: Deadline) -> list[str]:
-        """Every address of `host`, in the order to try them. Raises `OSError` when there is none, `TimeoutError`."""
+        """Return the addresses of `host`, in the order to try them.
+
+        Raises `OSError` if there is none, `TimeoutError`.
+        """
         ...
 
     def dial(self, address: str, port: int, timeout_s: float) -> socket.socket:
-        """A connected TCP socket. `address` is an IP address. Raises `OSError`, `TimeoutError`."""
+        """Return a connected TCP socket. `address` is an IP address. Raises `OSError`, `TimeoutError`."""
         ...
 
 
 class SystemNetwork:
-    """The operating system's resolver and sockets."""
+    """Resolver and sockets of the operating system."""
 
     def resolve(self, host: str, port: int, deadline: Deadline) -> list[str]:
-        """As `Network.resolve`. The system's resolver takes no deadline: it runs in a thread that may be left behind.
+        """Return the addresses of `host`, see `Network.resolve`. A literal address resolves to itself.
 
-        A host that is an address resolves to itself.
+        The system resolver has no deadline, so it runs in a thread that is abandoned after a timeout.
         """
         with contextlib.suppress(ValueError):
             return [str(ipaddress.ip_address(host))]
@@ -82,10 +85,10 @@ class SystemNetwork:
 
 
 class DeadlineStream(httpcore.NetworkStream):
-    """A socket whose every read and write ends by the call's deadline, whatever the other side drips.
+    """A socket whose reads and writes end by the call's deadline, even if the peer sends byte by byte.
 
-    `sent` turns True before the first byte of the request is written: from then on the receiver may have acted.
-    `reading_head` is True until the answer's head is complete; a head above `MAX_HEAD_BYTES` is refused.
+    `sent` becomes True before the first byte of the request is written: from then on the receiver may have acted.
+    `reading_head` is True until the response header is complete. A header above `MAX_HEAD_BYTES` is refused.
     """
 
     def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
@@ -142,7 +145,7 @@ class DeadlineStream(httpcore.NetworkStream):
 
 
 class PinnedBackend(httpcore.NetworkBackend):
-    """Dials the checked addresses and nothing else, whatever name it is asked for; TLS still verifies the name."""
+    """Dials only the checked addresses, whatever name is requested. TLS still verifies the name."""
 
     def __init__(self, addresses: Sequence[str], *, network: Network, deadline: Deadline) -> None:
         self._addresses = tuple(addresses)
@@ -152,11 +155,11 @@ class PinnedBackend(httpcore.NetworkBackend):
 
     @property
     def sent(self) -> bool:
-        """Whether any byte of the request may have left."""
+        """Return True if any byte of the request may have been sent."""
         return self._stream is not None and self._stream.sent
 
     def head_is_complete(self) -> None:
-        """Tell the stream that the answer's head is read and the body begins."""
+        """Tell the stream that the response header is complete."""
         if self._stream is not None:
             self._stream.reading_head = False
 
@@ -168,7 +171,7 @@ class PinnedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """The first address that answers; each may use its share of the time that is left."""
+        """Connect to the first address that answers. Each address may use its share of the remaining time."""
         refusal: OSError = OSError("There is no address to call.")
         for position, address in enumerate(self._addresses):
             try:

@@ -1,4 +1,4 @@
-"""From a name to the addresses that may be dialled."""
+"""Resolution of a name to checked addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from integrations.transport.urls import Target
 
 
 def checked_addresses(target: Target, egress: EgressPolicy, network: Network, deadline: Deadline) -> list[str]:
-    """Every address that the target's host has at this moment. Raises `TransportFailure` unless all may be called."""
+    """Return all current addresses of the target's host. Raises `TransportFailure` unless all may be called."""
     try:
         addresses = network.resolve(target.host, target.port, deadline)
     except TimeoutError as error:

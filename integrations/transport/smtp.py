@@ -1,6 +1,6 @@
-"""Mail goes out as everything does: to a checked and pinned address, by one deadline, with bounded answers (RFC 5321).
+"""Outbound mail (RFC 5321): checked and pinned address, one deadline, bounded replies.
 
-The standard library's client resolves names itself, has no total deadline and reads replies without end.
+The client of the standard library resolves names itself, has no total deadline, and reads replies of any length.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CRLF: Final = b"\r\n"
 
 @dataclass(frozen=True, slots=True)
 class MailRoute:
-    """Which server takes messages, and how it is spoken to. `password` belongs to `username`."""
+    """Mail server, protocol and credentials."""
 
     scheme: Literal["smtp", "smtp+starttls", "smtps"]
     host: str
@@ -36,7 +36,7 @@ class MailRoute:
 
     @property
     def url(self) -> str:
-        """What the egress check reads: the scheme plays no part in where a connection goes."""
+        """Return a URL for the egress check. The scheme does not affect the address of the connection."""
         return f"https://[{self.host}]:{self.port}" if ":" in self.host else f"https://{self.host}:{self.port}"
 
 
@@ -51,10 +51,9 @@ def send_mail(
     network: Network = _SYSTEM,
     tls: ssl.SSLContext | None = None,
 ) -> str:
-    """Hand one message (RFC 5322, lines ended by CR LF) to the server for all recipients, or for none.
+    """Send one message (RFC 5322, lines end in CR LF) to all recipients, or to none. Return the server's reply.
 
-    Answers what the server says of it. Raises `TransportFailure` and nothing else, ambiguous only when the whole
-    message was written and no answer to it came.
+    Raises only `TransportFailure`, which is ambiguous only if the whole message was written and no reply arrived.
     """
     deadline = Deadline(timeout_s)
     target = egress.check_url(route.url)
@@ -77,7 +76,7 @@ def send_mail(
 
 
 class _Talk:
-    """One conversation with a mail server."""
+    """One SMTP session."""
 
     def __init__(self, backend: PinnedBackend, tls: ssl.SSLContext) -> None:
         self._backend = backend
@@ -88,7 +87,7 @@ class _Talk:
         self.is_written = False
 
     def open(self, route: MailRoute) -> None:
-        """Connect, encrypt where the route says so, and sign in. Nothing is sent in the clear that must not be."""
+        """Connect, start TLS if the route requires it, and authenticate. Sends no credentials without TLS."""
         self._stream = self._backend.connect_tcp(route.host, route.port)
         if route.scheme == "smtps":
             self._encrypt(route.host)
@@ -115,7 +114,7 @@ class _Talk:
             self._say(f"RCPT TO:<{recipient}>", 250, 251)
         self._say("DATA", 354)
         lines = message.removesuffix(_CRLF).split(_CRLF)
-        self.is_written = True  # from the last byte on the server may deliver it; before, an end takes it all back
+        self.is_written = True  # the server may deliver after the last byte; losing the connection before cancels
         self._write(_CRLF.join(b"." + line if line.startswith(b".") else line for line in lines) + b"\r\n.\r\n")
         return self._expect(250)
 
@@ -128,7 +127,7 @@ class _Talk:
         self._stream = self._stream.start_tls(self._tls, host)
 
     def _greet(self) -> set[str]:
-        """EHLO; the words of what the server offers."""
+        """Send EHLO. Return the extensions offered by the server."""
         answer = self._say(f"EHLO {_own_name()}", 250)
         return {line.split(" ")[0].upper() for line in answer.split("\n")[1:]}
 
@@ -143,7 +142,7 @@ class _Talk:
         self._stream.write(data)
 
     def _expect(self, *codes: int) -> str:
-        """The text of the next reply. Raises `TransportFailure` when it is none of `codes`."""
+        """Return the text of the next reply. Raises `TransportFailure` if its code is none of `codes`."""
         lines: list[str] = []
         while True:
             line = self._line()
@@ -170,7 +169,8 @@ class _Talk:
 
 
 def _judged(code: int) -> TransportFailure:
-    """A reply that is not the hoped-for one. 4yz asks for another try (RFC 5321, 4.2.1); nothing was delivered."""
+    """Return the failure for an unexpected reply. 4yz asks for another attempt (RFC 5321, 4.2.1); nothing was
+    delivered."""
     failure = FailureClass.RATE_LIMITED if 400 <= code < 500 else FailureClass.REJECTED_BY_RECEIVER
     return TransportFailure(failure, f"The mail server answered {code}.", status=code)
 

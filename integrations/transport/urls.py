@@ -1,4 +1,4 @@
-"""Reading outbound addresses strictly: one grammar, so that no two readers can see two hosts in one URL."""
+"""Strict parser of outbound URLs: one grammar, so that no two parsers see different hosts in one URL."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PATH_AND_QUERY: Final = re.compile(r"(?:[A-Za-z0-9/?:@!$&'()*+,;=._~-]|%[0-9A-F
 
 
 class UnusableUrl(ValueError):
-    """A URL that is not called; the message says why."""
+    """A URL that may not be called. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes. `host` is lower-case, without brackets; `path` holds the query and is sent as it stands."""
+    """Target of a request. `host` is lower-case, without brackets; `path` includes the query and is sent unchanged."""
 
     scheme: str
     host: str
@@ -42,17 +42,17 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """The `Host` header: brackets around IPv6, the port only where it is not the scheme's own."""
+        """Return the `Host` header: IPv6 in brackets, the port only if it is not the default of the scheme."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def read_url(url: str) -> Target:
-    """The target of an absolute http or https URL in plain ASCII.
+    """Return the target of an absolute http or https URL in plain ASCII.
 
-    Refused with `UnusableUrl`: user info, fragments, other schemes, spaces, control characters and backslashes, names
-    that are not ASCII, numbers that some readers take for an address (`127.1`, `0x7f000001`, `2130706433`), zone ids,
-    empty labels, broken percent-encoding.
+    Raises `UnusableUrl` for user info, fragments, other schemes, spaces, control characters, backslashes, non-ASCII
+    names, numbers that some parsers take for an address (`127.1`, `0x7f000001`, `2130706433`), zone ids, empty labels,
+    and invalid percent-encoding.
     """
     if len(url) > MAX_URL_LENGTH:
         raise UnusableUrl(f"The URL is longer than {MAX_URL_LENGTH} characters.")

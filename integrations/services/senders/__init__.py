@@ -1,1 +1,1 @@
-"""Where a batch of sealed receipts goes: one file a kind of target. Each sends outside any transaction."""
+"""Senders of delivery batches, one module per kind of target. Each sends outside any transaction."""

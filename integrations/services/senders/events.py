@@ -9,7 +9,7 @@ from threada_site.kernel import ids
 
 
 def event_of(receipt: SealedReceipt, delivery: Delivery) -> bytes:
-    """A place of the log, as file and webhook get it. `sequence` is that place: dense, so that a gap is visible."""
+    """Return the event for a leaf of the log. `sequence` is the log index, which is dense, so that a gap is visible."""
     sequence = str(receipt.index)
     if receipt.body is None:
         tenant = ids.public_id(ids.TENANT, delivery.tenant_id)

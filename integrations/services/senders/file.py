@@ -1,4 +1,4 @@
-"""A delivery to a file: CloudEvents in structured mode, one a line."""
+"""Delivery to a file: CloudEvents in structured mode, one per line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger("threada.deliveries")
 
 
 def write_to_file(batch: Batch) -> Accepted | DeliveryFailure:
-    """One try."""
+    """Make one attempt to append the batch."""
     try:
         return Accepted(file_size=_append(batch))
     except OSError as error:
@@ -30,16 +30,16 @@ def write_to_file(batch: Batch) -> Accepted | DeliveryFailure:
 
 
 def file_of(delivery: Delivery) -> Path:
-    """Where a delivery to a file goes; another delivery of the same name gets another file."""
+    """Return the path of a delivery's file. Another delivery with the same slug has another file."""
     folder: Path = settings.THREADA_DELIVERY_DIR
     return folder / str(delivery.tenant_id) / f"{delivery.slug}.{delivery.public_id}.ndjson"
 
 
 def _append(batch: Batch) -> int:
-    """Write the batch behind what is delivered, one event a line, and say how long the file is then.
+    """Append the batch after the delivered bytes, one event per line. Return the new size of the file.
 
-    What a try that was never settled left behind is cut off first, so the file holds each receipt once. A file that
-    is shorter than was delivered has been taken away or emptied by its reader: it goes on at its end.
+    Bytes of an attempt without a recorded result are truncated first, so that the file contains each receipt once. A
+    file shorter than the delivered size was moved or emptied by its reader; writing continues at its end.
     """
     data = b"".join(event_of(receipt, batch.delivery) + b"\n" for receipt in batch.receipts)
     path = file_of(batch.delivery)

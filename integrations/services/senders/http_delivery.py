@@ -1,4 +1,4 @@
-"""What the senders over HTTP share: the one transport with its bounds, and the secret that a delivery names."""
+"""Shared code of the HTTP senders: the POST request with its limits, and the secret of a delivery."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_ANSWER_BYTES: Final = 64 * 1024
 
 
 def post(url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> OutboundAnswer:
-    """One POST to an allowed address. Raises `TransportFailure`."""
+    """Send one POST request to an allowed address. Raises `TransportFailure`."""
     return send(
         OutboundRequest("POST", url, headers, body),
         egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
@@ -28,7 +28,7 @@ def post(url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Outboun
 
 
 def with_secret[T](delivery: Delivery, use: Callable[[str], T]) -> T:
-    """What `use` makes of the secret as it is now; a `ValueError` of its says what is wrong with it.
+    """Return the result of `use` for the current secret. A `ValueError` of `use` describes an invalid secret.
 
     Raises `TransportFailure` (`credential_unavailable`).
     """

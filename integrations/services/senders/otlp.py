@@ -1,15 +1,14 @@
-"""A delivery to an OpenTelemetry collector: OTLP/HTTP, logs, protobuf and gzip
-(https://opentelemetry.io/docs/specs/otlp/).
+"""Delivery to an OpenTelemetry collector: OTLP/HTTP, logs, protobuf, gzip (https://opentelemetry.io/docs/specs/otlp/).
 
-What an answer means, as the specification has it:
+Responses are handled as the specification requires:
 
-| answer | |
+| response | result |
 |---|---|
-| 2xx, empty or an `ExportLogsServiceResponse` | taken; records that it rejects are counted and not sent again |
-| 2xx with anything else (a page of some proxy) | not taken: tried again |
-| 429, 502, 503, 504 | tried again, after `Retry-After` |
-| any other status | the delivery pauses at once: a person must look |
-| no answer | tried again |
+| 2xx, empty or an `ExportLogsServiceResponse` | accepted; rejected records are counted and not sent again |
+| 2xx with anything else (a proxy's page) | failed: tried again |
+| 429, 502, 503, 504 | failed: tried again, after `Retry-After` |
+| any other status | the delivery pauses immediately: an operator must act |
+| no response | failed: tried again |
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ log = structlog.get_logger("threada.deliveries")
 
 
 def send_to_collector(batch: Batch) -> Accepted | DeliveryFailure:
-    """One try."""
+    """Make one attempt to send the batch."""
     delivery = batch.delivery
     try:
         secret, headers = _secret_and_headers(delivery)
@@ -69,7 +68,7 @@ def send_to_collector(batch: Batch) -> Accepted | DeliveryFailure:
 
 
 def _secret_and_headers(delivery: Delivery) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The secret, "" where there is none, and the headers with it. Raises `TransportFailure`."""
+    """Return the secret ("" if there is none) and the headers with it. Raises `TransportFailure`."""
     if delivery.secret is None:
         return "", fill_headers(delivery.headers, "")
     return with_secret(delivery, lambda secret: (secret, fill_headers(delivery.headers, secret)))
@@ -98,7 +97,7 @@ def _message(batch: Batch) -> bytes:
 
 
 def _of_failure(failure: TransportFailure) -> DeliveryFailure:
-    """No answer, or one whose body is of no use: then its status decides, unless it says taken."""
+    """Return the failure without a usable body. The status decides, unless it is a success."""
     if failure.status is not None and not 200 <= failure.status < 300:
         judged = outcome_of_status(failure.status)
         word = judged.failure or FailureClass.BAD_RESPONSE
@@ -107,7 +106,7 @@ def _of_failure(failure: TransportFailure) -> DeliveryFailure:
 
 
 def _accepted(answer: OutboundAnswer, batch: Batch, secret: str) -> Accepted | DeliveryFailure:
-    """A 2xx answer. Empty is the message of a full success."""
+    """Return the result of a 2xx response. An empty body means that all records were accepted."""
     from google.protobuf.json_format import Parse, ParseError
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -132,7 +131,7 @@ def _accepted(answer: OutboundAnswer, batch: Batch, secret: str) -> Accepted | D
 
 
 def _status_message(answer: OutboundAnswer) -> str:
-    """The words of a `google.rpc.Status`, which collectors answer failures with."""
+    """Return the message of a `google.rpc.Status`, which collectors send with failures."""
     from google.protobuf.message import DecodeError
     from google.rpc.status_pb2 import Status
 

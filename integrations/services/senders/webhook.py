@@ -1,4 +1,4 @@
-"""A delivery to a webhook: CloudEvents in the JSON batch format, signed as Standard Webhooks has it."""
+"""Delivery to a webhook: CloudEvents in the JSON batch format, signed according to Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threada_site.kernel import clock
 
 
 def send_to_webhook(batch: Batch) -> Accepted | DeliveryFailure:
-    """One try."""
+    """Make one attempt to send the batch."""
     outcome = _sent(batch)
     if outcome.failure is None:
         return Accepted()
@@ -25,7 +25,7 @@ def send_to_webhook(batch: Batch) -> Accepted | DeliveryFailure:
 
 
 def _sent(batch: Batch) -> Outcome:
-    """The message id names the delivery and the places."""
+    """Send the batch. The message id contains the delivery and the log indexes."""
     body = b"[" + b",".join(event_of(receipt, batch.delivery) for receipt in batch.receipts) + b"]"
     message_id = f"{batch.delivery.public_id}.{batch.delivery.next_index}-{batch.end - 1}"
     now = clock.now()
@@ -44,7 +44,7 @@ def _sent(batch: Batch) -> Outcome:
     except TransportFailure as failure:
         judged = None if failure.status is None else outcome_of_status(failure.status)
         if judged is not None and (judged.succeeded or not judged.ambiguous):
-            return judged  # the status alone says enough; the rest of the answer is of no use here
+            return judged  # the status alone decides; the rest of the response is not needed
         return Outcome.of_failure(failure)
     judged = outcome_of_status(answer.status)
     return judged if judged.succeeded else outcome_of_answer(answer, now=now)
