@@ -233,9 +233,7 @@ def steps_pending_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> Quer
     if ctx.principal_kind is not PrincipalKind.HUMAN:
         return steps.none()
     keys, excluding = approver_keys_of(ctx)
-    pending_approver = PendingApproverKey.objects.filter(
-        tenant_id=ctx.tenant_id, step_id=OuterRef("id"), key__in=sorted(keys)
-    )
+    required = PendingApproverKey.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), key__in=sorted(keys))
     voted = Vote.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), voter_id=ctx.principal_id)
     return steps.filter(Exists(required), ~Exists(voted), status=StepStatus.PENDING).exclude(
         excluded_ids__overlap=sorted(excluding)
