@@ -83,7 +83,9 @@ def _health(
         waits_until=waits_until,
         waits_for=gauge.waits_for if gauge and waits_until else "",
         running=_capped(mine.filter(status=ExecutionStatus.RUNNING)),
-        waiting=_capped(mine.filter(status=ExecutionStatus.STARTED, dispatched_at__isnull=True, blocked_by_freeze__isnull=True)),
+        waiting=_capped(
+            mine.filter(status=ExecutionStatus.STARTED, dispatched_at__isnull=True, blocked_by_freeze__isnull=True)
+        ),
         succeeded=counted[row.slug, ExecutionStatus.SUCCEEDED],
         failed=counted[row.slug, ExecutionStatus.FAILED],
         unknown=counted[row.slug, ExecutionStatus.OUTCOME_UNKNOWN],

@@ -161,7 +161,7 @@ class Execution(TenantRow):
     ready_at = models.GeneratedField(
         expression=Coalesce("next_try_at", "created_at"), output_field=models.DateTimeField(), db_persist=True
     )
-    waits_for = models.CharField(max_length=16, blank=True, help_text="What its integration had no room for.")
+    waits_for = models.CharField(max_length=16, blank=True, help_text="Limit of its integration that it waits for.")
     blocked_at = models.DateTimeField(null=True, help_text="Since when a freeze has blocked it.")
     worker_deaths = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=32, blank=True)

@@ -14,7 +14,7 @@ from integrations.attempt_failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 
 MAX_WORKER_DEATHS: Final = 10
-LONGEST_WAIT_S: Final = 3600.0
+MAX_WAIT_S: Final = 3600.0
 
 _TRIED_AGAIN_IF_IDEMPOTENT: Final = frozenset(
     {
@@ -94,5 +94,5 @@ def _wait(attempts: int, policy: RetryPolicy, retry_after_s: float | None, rng: 
     Brooker, "Exponential Backoff And Jitter", 2015), plus the receiver's Retry-After.
     """
     ceiling = min(policy.max_backoff_s, policy.backoff_s * 2.0 ** min(attempts - 1, 60))
-    asked = min(max(retry_after_s or 0.0, 0.0), LONGEST_WAIT_S)
+    asked = min(max(retry_after_s or 0.0, 0.0), MAX_WAIT_S)
     return asked + rng.uniform(0.0, ceiling)

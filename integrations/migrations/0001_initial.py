@@ -515,7 +515,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "waits_for",
-                    models.CharField(blank=True, help_text="What its integration had no room for.", max_length=16),
+                    models.CharField(
+                        blank=True, help_text="Limit of its integration that it waits for.", max_length=16
+                    ),
                 ),
                 ("blocked_at", models.DateTimeField(help_text="Since when a freeze has blocked it.", null=True)),
                 ("worker_deaths", models.PositiveIntegerField(default=0)),
@@ -546,7 +548,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=["tenant", "policy_version_id", "id"], name="execution_policy_idx"),
                     models.Index(
                         condition=models.Q(
-                            ("dispatched_at__isnull", True), ("blocked_by_freeze__isnull", True), ("status", "started")
+                            ("blocked_by_freeze__isnull", True), ("dispatched_at__isnull", True), ("status", "started")
                         ),
                         fields=["tenant", "integration", "ready_at", "id"],
                         name="execution_waiting_idx",
@@ -579,7 +581,9 @@ class Migration(migrations.Migration):
                         field="integration_version", name="execution_integration_version_fk"
                     ),
                     threada_site.database.constraints.TenantForeignKey(field="envelope", name="execution_envelope_fk"),
-                    threada_site.database.constraints.TenantForeignKey(field="blocked_by_freeze", name="execution_blocked_by_freeze_fk"),
+                    threada_site.database.constraints.TenantForeignKey(
+                        field="blocked_by_freeze", name="execution_blocked_by_freeze_fk"
+                    ),
                 ],
             },
         ),

@@ -1,4 +1,4 @@
-"""What an OpenTelemetry collector was sent, as the official classes read it."""
+"""Requests received by an OpenTelemetry collector, parsed with the official classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receivers in their own process, for every test below this folder, and a way out to them for deliveries."""
+"""Receivers in a separate process for all tests below this folder, and the settings that allow calls to them."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ __all__ = ["collector", "receiver", "tls_receiver"]
 
 @pytest.fixture
 def way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Receivers on this machine may be called, with their secrets, and files of deliveries go where pytest cleans up."""
+    """Allow calls to receivers on this machine and their secrets, and write delivery files to a temporary folder."""
     monkeypatch.setattr(settings, "THREADA_EGRESS_ALLOW", ["127.0.0.1/32"])
     monkeypatch.setattr(settings, "THREADA_SECRET_REFS", ["env:HOOK_SECRET", "env:COLLECTOR_TOKEN"])
     monkeypatch.setattr(settings, "THREADA_DELIVERY_DIR", tmp_path / "deliveries")

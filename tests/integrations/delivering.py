@@ -1,4 +1,4 @@
-"""Deliveries, receipts for them, and one run of a delivery at a time."""
+"""Deliveries, receipts for them, and single runs of a delivery."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def lines(delivery: Delivery) -> list[dict[str, Any]]:
 
 
 def killed_before_settling(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One run, as of a worker that dies once a batch is sent and before that is written down."""
+    """Run a delivery whose worker dies after sending a batch and before recording the result."""
 
     def killed(*_: Any, **__: Any) -> bool:
         raise KeyboardInterrupt
@@ -108,7 +108,7 @@ def killed_before_settling(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) 
 
 
 def delete_receipt(tenant: Tenant, index: int) -> LogLeaf:
-    """Delete the receipt at a place of the tenant's log, as retention does; the leaf that stays."""
+    """Delete the receipt at a log index, as retention does, and return its leaf."""
     with platform_role():
         leaf = LogLeaf.objects.get(tenant_id=tenant.id, index=index)
         Receipt.objects.filter(id=leaf.id).delete()
@@ -116,6 +116,6 @@ def delete_receipt(tenant: Tenant, index: int) -> LogLeaf:
 
 
 def metrics() -> dict[tuple[str, Any], float]:
-    """What `/metrics` would say about deliveries, by name and labels."""
+    """Return the metrics of deliveries by name and labels."""
     with platform_role():
         return {(found.name, found.labels): found.value for found in delivery_metrics()}

@@ -1,4 +1,4 @@
-"""Stand-ins for the machine's network: no packet leaves, and what would have been dialled is written down."""
+"""Replacements of the machine's network that send no packet and record the dialled addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from integrations.transport import Deadline, SystemNetwork
 
 
 class RecordingNetwork:
-    """Resolves names from a table (numbers through the system, which asks nobody); dials loopback alone, if `dials`."""
+    """Resolves names from a table (and literal addresses through the system).
+
+    Dials loopback only, if `dials` is set.
+    """
 
     def __init__(self, names: dict[str, list[str]] | None = None, *, dials: bool = False) -> None:
         self.names = names or {}

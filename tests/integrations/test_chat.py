@@ -1,4 +1,4 @@
-"""Chat messages: written by Apprise, sent by the transport, told apart by status, never with their address."""
+"""Chat messages: built by Apprise, sent by the transport, classified by status, never recorded with their address."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_service_has_one_request_of_its_own(service: str) -> None:
     assert written.request.url not in repr(written)
 
 
-def test_a_message_arrives_as_the_service_wants_it(receiver: Receiver) -> None:
+def test_message_has_the_format_of_the_service(receiver: Receiver) -> None:
     outcome = send(receiver)
     assert (outcome.failure, outcome.response) == (None, {"status": 200})
     (request,) = receiver.requests()
@@ -147,7 +147,7 @@ def test_slack_s_own_host_is_pinned(receiver: Receiver) -> None:
         ("gotify", ""),
     ],
 )
-def test_an_address_that_is_none_is_not_repeated(service: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_address_is_not_repeated(service: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def dial(*_: Any, **__: Any) -> None:
         raise AssertionError("nothing is dialled")
 
@@ -168,7 +168,7 @@ def test_checking_an_address_sends_nothing() -> None:
     assert refusal.value.failure is FailureClass.BLOCKED_ADDRESS
 
 
-def test_a_plug_in_that_is_asked_outside_of_a_message_reaches_nobody() -> None:
+def test_plug_in_outside_a_message_makes_no_call() -> None:
     import apprise
 
     plugin = apprise.Apprise()

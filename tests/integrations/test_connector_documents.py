@@ -1,4 +1,4 @@
-"""What documents of the `chat`, `mail` and `webhook` connectors say, and every problem by its JSON pointer."""
+"""Documents of the `chat`, `mail` and `webhook` connectors, and their problems by JSON pointer."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_each_problem_is_named(spec: dict[str, Any], changes: dict[str, Any], po
 @pytest.mark.parametrize(
     "text", ["ann@example.com", "Ann <ann@example.com>", "<ann@example.com>", "Änn <ann@example.com>"]
 )
-def test_a_mailbox_has_one_address(text: str) -> None:
+def test_address_of_a_mailbox(text: str) -> None:
     assert address_in(text) == "ann@example.com"
 
 
@@ -128,5 +128,5 @@ def test_a_mailbox_has_one_address(text: str) -> None:
         "",
     ],
 )
-def test_what_is_no_mailbox(text: str) -> None:
+def test_invalid_mail_address(text: str) -> None:
     assert address_in(text) is None

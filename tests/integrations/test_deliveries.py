@@ -1,4 +1,4 @@
-"""Continuous delivery: configuring, rights, turns, waiting, pausing and resuming."""
+"""Continuous delivery: configuration, permissions, leases, retries, pausing and resuming."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def test_delivery_starts_now_by_default(tenant: Tenant, receiver: Receiver) -> N
     tell(tenant, "after")
     seal_queued(tenant)
     run(delivery)
-    assert sequence(events(receiver)) == [before, before + 1]  # its own receipt is the first
+    assert sequence(events(receiver)) == [before, before + 1]  # the receipt of its creation is the first
     assert events(receiver)[0]["type"] == "threada.telemetry.delivery_configured"
 
 
-def test_who_lost_the_lease_settles_nothing(tenant: Tenant, receiver: Receiver) -> None:
+def test_lost_lease_records_no_result(tenant: Tenant, receiver: Receiver) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
     seal_queued(tenant)
     ctx = acting_system(tenant)
@@ -135,7 +135,7 @@ def test_configuring(tenant: Tenant, receiver: Receiver) -> None:
         ({"delivery_id": "No Slug"}, "/delivery_id", "invalid_request"),
     ],
 )
-def test_what_is_refused(changes: dict[str, Any], pointer: str, reason: str, tenant: Tenant) -> None:
+def test_refused_configurations(changes: dict[str, Any], pointer: str, reason: str, tenant: Tenant) -> None:
     office = open_office(tenant)
     body = {"delivery_id": "siem", "target": "webhook", "url": "http://127.0.0.1/", "secret": {"env": "HOOK_SECRET"}}
     answer = office.api("ada").post(PATH, {**body, **changes})
@@ -168,7 +168,7 @@ def test_tenants_are_apart(tenant: Tenant, other_tenant: Tenant) -> None:
     assert len({event["source"] for event in lines(ours) + lines(theirs)}) == 2
 
 
-def test_a_busy_delivery_lets_others_have_their_turn(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_delivery_yields_to_others(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliver, "BUDGET_S", 0.0)
     delivery = to_file(tenant, from_beginning=True)
     seal_queued(tenant)

@@ -1,4 +1,4 @@
-"""`kind: Integration` documents: what they say, and every problem by its JSON pointer."""
+"""`kind: Integration` documents and their problems by JSON pointer."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_body_of_null_is_a_body() -> None:
     assert call.body is not None
 
 
-def test_unknown_action_names_those_there_are() -> None:
+def test_unknown_action_lists_the_existing_ones() -> None:
     with pytest.raises(UnknownAction, match="pay, refund"):
         read_integration(spec()).action("pya")
 
@@ -228,7 +228,7 @@ def test_all_problems_come_at_once() -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], "http", 7, {"a": float("nan")}, {1: 2}, {"a": "\ud800"}])
-def test_what_is_no_document(value: Any) -> None:
+def test_invalid_document(value: Any) -> None:
     assert problems(value)
 
 

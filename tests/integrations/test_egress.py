@@ -1,4 +1,4 @@
-"""Which addresses may be called. Nothing here sends a packet: the dialler is a recorder."""
+"""Allowed and denied addresses. No packet is sent: the dialler is a recorder."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_mapped_address_is_dialled_as_the_address_inside() -> None:
 
 
 def test_no_address_that_python_calls_private_gets_through() -> None:
-    """Against the standard library's own table, along the edges of every block either side knows."""
+    """Compare with the table of the standard library, at the edges of every block of either."""
     edges = {edge for address in DENIED_ADDRESSES + PUBLIC_ADDRESSES if "%" not in address for edge in _around(address)}
     for address in edges:
         if address.is_private or address.is_multicast or address.is_reserved or address.is_link_local:
@@ -191,7 +191,7 @@ LOOPBACK_FORMS = [
 
 @pytest.mark.parametrize("form", LOOPBACK_FORMS)
 def test_no_form_of_loopback_reaches_a_real_listener(form: str) -> None:
-    """With the system's own resolver and sockets: were a form let through, it would arrive."""
+    """Uses the system's resolver and sockets, so that an allowed form would reach the listener."""
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         listener.settimeout(0.05)
         port = listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Envelopes: equal input, equal bytes; any other byte is a mismatch."""
+"""Envelopes: equal input gives equal bytes, and any changed byte is a mismatch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PAY: dict[str, Any] = {
 }
 
 
-def test_sealed_bytes_are_canonical_and_named_by_their_digest() -> None:
+def test_envelope_bytes_are_canonical_and_match_their_digest() -> None:
     envelope = build_envelope(**PAY)
     assert envelope.sha256 == hashlib.sha256(envelope.body).hexdigest()
     assert envelope.body == canonical_bytes(json.loads(envelope.body))
@@ -73,7 +73,7 @@ def test_every_part_changes_the_digest(name: str) -> None:
     assert build_envelope(**{**PAY, name: other}).sha256 != build_envelope(**PAY).sha256
 
 
-def test_item_is_sealed_without_an_action() -> None:
+def test_envelope_of_an_item_has_no_action() -> None:
     parts = ("salt", "work_item_id", "item_version", "payload_sha256", "policy_version_ids", "evidence")
     content = build_envelope(**{name: PAY[name] for name in parts}, question="May this vendor be used?")
     opened = open_envelope(content.body, content.sha256)
@@ -85,7 +85,7 @@ def test_item_is_sealed_without_an_action() -> None:
     "name",
     ["integration", "integration_version_id", "connector", "action_sha256", "request", "idempotency_key", "action"],
 )
-def test_half_an_action_is_not_sealed(name: str) -> None:
+def test_incomplete_action_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="not at all"):
         build_envelope(**{**PAY, name: None})
 
@@ -118,13 +118,13 @@ def test_bytes_that_hash_right_and_read_wrong_are_a_mismatch(body: bytes) -> Non
     assert mismatch.value.failure is FailureClass.ENVELOPE_MISMATCH
 
 
-def test_secret_values_have_no_place_to_stand() -> None:
+def test_envelope_contains_no_secret_value() -> None:
     auth = {"scheme": "bearer", "secret": {"env": "BANK_TOKEN"}}
     content = build_envelope(**{**PAY, "request": {**PAY["request"], "auth": auth}})
     assert open_envelope(content.body, content.sha256)["request"]["auth"] == auth
 
 
-def test_what_is_sealed_agrees_with_what_would_be_sealed_now() -> None:
+def test_envelope_agrees_with_one_built_now() -> None:
     opened = open_envelope(build_envelope(**PAY).body, build_envelope(**PAY).sha256)
     check_agrees(opened, build_envelope(**PAY))
     with pytest.raises(TransportFailure, match="not what was sealed: evidence, input_sha256"):
@@ -135,7 +135,7 @@ def test_what_is_sealed_agrees_with_what_would_be_sealed_now() -> None:
 
 
 @pytest.mark.parametrize(("form", "lacks"), [(1, ("idempotency_key", "salt")), (2, ("salt",))])
-def test_what_was_sealed_in_an_earlier_format_is_still_opened(form: int, lacks: tuple[str, ...]) -> None:
+def test_earlier_formats_can_be_opened(form: int, lacks: tuple[str, ...]) -> None:
     content = json.loads(build_envelope(**PAY).body)
     earlier = {name: value for name, value in content.items() if name not in lacks}
     body = canonical_bytes({**earlier, "format": f"threada-envelope/{form}"})

@@ -1,4 +1,4 @@
-"""Executions and attempts by month: made so while they run; what unique keys see to holds over all months; months go."""
+"""Partitioning of executions and attempts by month: converted in use, unique across months, dropped when empty."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NOW = datetime.now(UTC)
 
 
 def copied(execution: Execution, **values: object) -> Execution:
-    """Another execution, of another item."""
+    """Insert another execution of another item."""
     copy = Execution.objects.get(id=execution.id)
     for name, new in {"id": ids.new_uuid(), "work_item_id": ids.new_uuid(), "status": "started", **values}.items():
         setattr(copy, name, new)
@@ -78,12 +78,12 @@ def plain(execution: Execution) -> Iterator[Execution]:
 
 
 def at(days: int) -> uuid.UUID:
-    """A new id, as if it had been made `days` ago."""
+    """Return a new id with a time `days` ago."""
     return uuid.UUID(int=ids.first_id_at(NOW - timedelta(days=days)).int | ids.new_uuid().int & (2**64 - 1))
 
 
 def fill(execution: Execution, *, until: datetime = NOW) -> None:
-    """Executions that ended, one every 100 s until then, with an attempt each."""
+    """Insert ended executions, one every 100 s until then, with one attempt each."""
     with owner_role(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('app.tenant', %s, false)", [str(execution.tenant_id)])
         cursor.execute(
@@ -146,7 +146,7 @@ def test_the_tables_are_partitioned_while_executions_run(
 
 @pytest.mark.django_db(transaction=True)
 def test_references_that_were_not_validated_yet_are(plain: Execution) -> None:
-    """Killed right after the swap."""
+    """The migration was killed right after the swap."""
     with owner_role(), connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {TABLES[0]} ADD CONSTRAINT {TABLES[0]}_before CHECK (id < %s)", [ids.LAST])
         cursor.execute("SELECT threada_partition_by_month(%s, 3, 'id')", [TABLES[0]])
@@ -213,7 +213,7 @@ class TestOnce:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("round_", range(5))
-def test_of_two_at_the_same_moment_one_is_refused(execution: Execution, tenant: Tenant, round_: int) -> None:
+def test_one_of_two_concurrent_executions_is_refused(execution: Execution, tenant: Tenant, round_: int) -> None:
     with unit_of_work(tenant.id):
         item = WorkItem.objects.get().id
     ends: list[str] = []
@@ -292,7 +292,7 @@ def test_months_emptied_by_retention_are_dropped_unless_a_case_is_under_legal_ho
 
 
 @pytest.mark.django_db
-def test_rows_behind_the_last_month_are_put_in_their_place(execution: Execution, tenant: Tenant) -> None:
+def test_rows_beyond_the_last_month_are_moved_to_their_month(execution: Execution, tenant: Tenant) -> None:
     with unit_of_work(tenant.id):
         late = copied(execution, id=at(-150))
         tried(late)

@@ -1,4 +1,4 @@
-"""Delivery into files: every receipt once, also after a kill, a torn line and a full disk."""
+"""Delivery to files: every receipt once, also after a kill, a torn line and a full disk."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_written(tenant: Tenant, monkeypatch: pytest.Monke
     assert sequence(lines(delivery)) == list(range(size))
 
 
-def test_what_retention_deleted_keeps_its_place(tenant: Tenant) -> None:
+def test_deleted_receipt_keeps_its_sequence(tenant: Tenant) -> None:
     delivery = to_file(tenant, from_beginning=True)
     tell(tenant, "one", "two")
     size = seal_queued(tenant)

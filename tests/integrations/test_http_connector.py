@@ -1,4 +1,4 @@
-"""The `http` connector against a real receiver: what is sealed, what is sent, what is made of the answer."""
+"""The `http` connector with a real receiver: request in the envelope, sent request, outcome of the response."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def call(receiver: Receiver, **behaviour: Any) -> Outcome:
     return HttpConnector().call(built(receiver.url), terms())
 
 
-def test_sealed_request_is_exact_and_holds_no_secret() -> None:
+def test_envelope_request_is_exact_and_contains_no_secret() -> None:
     request = built("https://bank.example/api/")
     assert request == {
         "method": "POST",
@@ -73,7 +73,7 @@ def test_sealed_request_is_exact_and_holds_no_secret() -> None:
     assert canonical_bytes(request) == canonical_bytes(built("https://bank.example/api/"))
 
 
-def test_sealed_request_is_what_is_sent(receiver: Receiver) -> None:
+def test_envelope_request_is_sent(receiver: Receiver) -> None:
     request = json.loads(canonical_bytes(built(receiver.url)))
     outcome = HttpConnector().call(request, terms(traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01"))
     assert outcome.succeeded
@@ -123,7 +123,7 @@ def test_action_may_set_its_own_media_types_and_send_no_body(receiver: Receiver)
         (PAY, {**FACTS, "ctx": {"action": "pay\r\nX-Evil: 1"}}),
     ],
 )
-def test_facts_that_make_no_request_fail_before_sealing(action: dict[str, Any], facts: dict[str, Any]) -> None:
+def test_unusable_facts_fail_before_the_envelope_is_built(action: dict[str, Any], facts: dict[str, Any]) -> None:
     with pytest.raises(ExpressionFailed):
         built("https://bank.example", action, facts)
 

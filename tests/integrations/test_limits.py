@@ -48,7 +48,7 @@ def test_they_are_read_from_the_document() -> None:
         ({"breaker": {"failures": 0, "rest": "P9D"}}, ["/spec/breaker/failures", "/spec/breaker/rest"]),
     ],
 )
-def test_what_is_wrong_is_named(written: dict[str, Any], pointers: list[str]) -> None:
+def test_invalid_limits_are_reported(written: dict[str, Any], pointers: list[str]) -> None:
     with pytest.raises(DocumentInvalid) as refused:
         read_integration({**SPEC, **written})
     assert [error.pointer for error in refused.value.errors] == pointers
@@ -59,7 +59,7 @@ def test_a_workflow_integration_has_none() -> None:
         read_integration({"connector": "workflow", "actions": {"close": {}}, "limits": {"concurrency": 1}})
 
 
-def test_when_the_next_call_may_begin() -> None:
+def test_start_of_the_next_call() -> None:
     limits = Limits(calls=2, per_s=10)
     assert rate_opens_at([], limits) is None
     assert rate_opens_at([NOON], limits) is None
@@ -86,7 +86,7 @@ def test_no_window_ever_holds_more_calls_than_allowed(asked: list[float], calls:
         assert beyond - first >= length
 
 
-def test_what_failures_say_of_the_receiver() -> None:
+def test_receiver_health_after_failures() -> None:
     told = {failure: receiver_is_healthy(failure) for failure in FailureClass}
     assert {failure for failure, well in told.items() if well is False} == {
         FailureClass.TIMEOUT,

@@ -1,4 +1,4 @@
-"""The `webhook`, `chat` and `mail` connectors against real receivers: what is sealed, what is sent, what comes of it."""
+"""The `webhook`, `chat` and `mail` connectors with real receivers: envelope, sent message and outcome."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def terms(**changes: Any) -> CallTerms:
 
 
 def run(spec: dict[str, Any], **changes: Any) -> tuple[dict[str, Any], Any]:
-    """The sealed request of the only action, and the outcome of calling what was sealed."""
+    """Return the request of the only action in the envelope, and the outcome of calling it."""
     document = read_integration(spec)
     (slug,) = document.actions
     connector = connector_named(spec["connector"])
@@ -96,14 +96,14 @@ class TestWebhook:
         assert headers["webhook-signature"] == f"v1,{expected[0]} v1,{expected[1]}"
         assert (headers["idempotency-key"], headers["content-type"]) == ("ex_1", "application/json")
 
-    def test_an_action_may_say_nothing_at_all(self, receiver: Receiver) -> None:
+    def test_action_without_data(self, receiver: Receiver) -> None:
         request, outcome = run(webhook(receiver, actions={"tell": {}}, secrets={"env": "OLD_KEY"}))
         assert outcome.succeeded
         assert request["body"] == {"type": "tell", "timestamp": "2026-01-31T09:00:00Z", "data": {}}
         assert len(receiver.requests("/")) == 1
 
     @pytest.mark.parametrize("name", ["SHORT", "NOT_SET"])
-    def test_a_key_that_is_none_sends_nothing(self, receiver: Receiver, name: str) -> None:
+    def test_invalid_key_sends_nothing(self, receiver: Receiver, name: str) -> None:
         _, outcome = run(webhook(receiver, secrets=[{"env": "NEW_KEY"}, {"env": name}]))
         assert (outcome.failure, outcome.ambiguous) == (FailureClass.CREDENTIAL_UNAVAILABLE, False)
         assert receiver.requests() == []
@@ -115,7 +115,7 @@ class TestWebhook:
         assert outcome.response["body"] == '{"seen": "[redacted]", "also": "[redacted]"}'
 
 
-def test_chat_seals_what_is_said_and_not_where(receiver: Receiver) -> None:
+def test_chat_request_contains_the_text_and_no_address(receiver: Receiver) -> None:
     address = f"mmost://127.0.0.1:{receiver.port}/3ccdd113474722377935511fc85d3dd4"
     spec = {
         "connector": "chat",
@@ -150,7 +150,7 @@ def _free_port() -> int:
 
 
 class Mailroom:
-    """A mail server on loopback that keeps what it takes."""
+    """A mail server on loopback that stores received messages."""
 
     def __init__(self, **options: Any) -> None:
         self.taken: list[tuple[str, list[str], bytes]] = []
@@ -207,7 +207,7 @@ def mail(server: str, **action: Any) -> dict[str, Any]:
 
 
 class TestMail:
-    def test_a_message_arrives_as_sealed(self, mailroom: Mailroom) -> None:
+    def test_message_arrives_as_approved(self, mailroom: Mailroom) -> None:
         request, outcome = run(mail(f"smtp://127.0.0.1:{mailroom.port}"))
         assert (outcome.failure, outcome.response) == (None, {"status": 250, "detail": "Queued as 7"})
         assert request == {
@@ -233,7 +233,7 @@ class TestMail:
         assert message["Date"].datetime == NOW
         assert message.get_content().replace("\r\n", "\n") == "Zeile 1\n.Zeile 2\n"
 
-    def test_it_signs_in_over_tls_alone(self, tls_mailroom: Mailroom) -> None:
+    def test_credentials_are_sent_over_tls_only(self, tls_mailroom: Mailroom) -> None:
         spec = {
             **mail(f"smtp+starttls://receiver.test:{tls_mailroom.port}"),
             "auth": {"username": "threada", "secret": {"env": "MAIL_PASSWORD"}},
@@ -243,13 +243,13 @@ class TestMail:
         assert outcome.succeeded
         assert tls_mailroom.logins == [(b"threada", "pässword-canary".encode())]
         assert len(tls_mailroom.taken) == 1
-        _, outcome = run(spec, network=network)  # the public authorities do not vouch for it
+        _, outcome = run(spec, network=network)  # not signed by a public certificate authority
         assert (outcome.failure, outcome.ambiguous) == (FailureClass.BAD_RESPONSE, False)
         assert len(tls_mailroom.logins) == 1
         _, wrong = run(spec, network=network, tls=verifying_context(str(TLS_AUTHORITY)), environ={"MAIL_PASSWORD": "x"})
         assert (wrong.failure, wrong.response) == (FailureClass.REJECTED_BY_RECEIVER, {"status": 535})
 
-    def test_a_server_without_tls_gets_no_message_that_wants_it(self, mailroom: Mailroom) -> None:
+    def test_server_without_tls_gets_no_tls_message(self, mailroom: Mailroom) -> None:
         _, outcome = run(mail(f"smtp+starttls://127.0.0.1:{mailroom.port}"))
         assert (outcome.failure, outcome.detail) == (
             FailureClass.REJECTED_BY_RECEIVER,
@@ -281,11 +281,11 @@ class TestMail:
             {"to": [], "cc": "ann@example.com"},
         ],
     )
-    def test_what_is_no_message_is_not_sealed(self, action: dict[str, Any]) -> None:
+    def test_invalid_message_is_refused(self, action: dict[str, Any]) -> None:
         with pytest.raises(ExpressionFailed):
             run(mail("smtp://127.0.0.1:1", **action))
 
-    def test_nobody_is_called_at_an_address_that_is_not_public(self, mailroom: Mailroom) -> None:
+    def test_private_address_is_not_called(self, mailroom: Mailroom) -> None:
         _, outcome = run(mail(f"smtp://127.0.0.1:{mailroom.port}"), egress=EgressPolicy())
         assert outcome.failure is FailureClass.BLOCKED_ADDRESS
         assert mailroom.taken == []

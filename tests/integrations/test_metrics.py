@@ -1,4 +1,4 @@
-"""What `/metrics` says of executions, calls and breakers: instance-wide, whatever tenant they are of."""
+"""Metrics of executions, calls and breakers across all tenants."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def metrics() -> dict[tuple[str, str], float]:
     }
 
 
-def test_they_say_how_executions_end_how_long_calls_take_and_who_is_ill() -> None:
+def test_metrics_of_executions_calls_and_breakers() -> None:
     now = clock.now()
     for slug, seconds in (("acme", (1, 2)), ("acme-2", (3, 40))):
         tenant = make_tenant(slug)

@@ -1,4 +1,4 @@
-"""Delivery to an OpenTelemetry collector: what arrives, as the official classes read it, and how it is configured."""
+"""Delivery to an OpenTelemetry collector: received records, parsed with the official classes, and configuration."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_collector_gets_every_sealed_receipt_as_a_log_record(tenant: Tenant, c
     assert (found.next_index, found.batch_end, found.attempts, found.rejected, found.failure) == (size, None, 0, 0, "")
 
 
-def test_who_acted_is_said(tenant: Tenant, collector: Receiver) -> None:
+def test_record_contains_the_actor(tenant: Tenant, collector: Receiver) -> None:
     office = open_office(tenant)
     delivery = to_collector(tenant, collector, from_beginning=True)
     office.api("ada").post(f"{PATH}/siem/pause", {})
@@ -157,12 +157,12 @@ def test_how_severe_a_receipt_is(kind: str, outcome: dict[str, Any], severity: s
     assert (text, number) == (severity, {"INFO": 9, "WARN": 13, "ERROR": 17}[severity])
 
 
-def test_what_is_a_trace_id() -> None:
+def test_trace_ids() -> None:
     assert is_trace_id(TRACE)
     assert not any(map(is_trace_id, ("", "0" * 32, TRACE.upper(), TRACE + "0", "req-2026-11-25")))
 
 
-def test_what_retention_deleted_keeps_its_place(tenant: Tenant, collector: Receiver) -> None:
+def test_deleted_receipt_keeps_its_sequence(tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
     tell(tenant, "one", "two")
     size = seal_queued(tenant)
@@ -195,7 +195,7 @@ def test_headers_carry_the_secret(tenant: Tenant, collector: Receiver) -> None:
     assert not any(TOKEN.encode() in body for body in stored(tenant))
 
 
-def test_killed_between_sending_and_settling_the_same_records_come_again(
+def test_kill_between_sending_and_settling_repeats_the_records(
     tenant: Tenant, collector: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
@@ -277,7 +277,7 @@ def test_configuring(tenant: Tenant) -> None:
         ({"target": "file"}, "/target"),
     ],
 )
-def test_what_is_refused(changes: dict[str, Any], pointer: str, tenant: Tenant) -> None:
+def test_refused_configurations(changes: dict[str, Any], pointer: str, tenant: Tenant) -> None:
     office = open_office(tenant)
     body = {"delivery_id": "siem", "target": "otlp", "url": "http://127.0.0.1:4318/v1/logs"}
     answer = office.api("ada").post(PATH, {**body, **changes})

@@ -1,4 +1,4 @@
-"""What the answers of an OpenTelemetry collector mean to a delivery."""
+"""Results of a delivery by the response of an OpenTelemetry collector."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("way_out")
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_what_may_be_tried_again(status: int, tenant: Tenant, collector: Receiver) -> None:
+def test_retryable_statuses(status: int, tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
     size = seal_queued(tenant)
     collector.behave(status=status, headers={"Retry-After": "100"}, times=1)
@@ -93,9 +93,7 @@ def test_every_other_status_pauses_at_once(status: int, failure: str, tenant: Te
         {"fault": "gzip_bomb", "size": 2**24},
     ],
 )
-def test_an_answer_that_no_collector_gives_is_no_yes(
-    behaviour: dict[str, Any], tenant: Tenant, collector: Receiver
-) -> None:
+def test_invalid_response_is_a_failure(behaviour: dict[str, Any], tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
     seal_queued(tenant)
     collector.behave(**behaviour)
@@ -114,7 +112,7 @@ def test_an_answer_that_no_collector_gives_is_no_yes(
         {"message": "a warning alone"},
     ],
 )
-def test_what_counts_as_taken(behaviour: dict[str, Any], tenant: Tenant, collector: Receiver) -> None:
+def test_accepted_responses(behaviour: dict[str, Any], tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
     size = seal_queued(tenant)
     collector.behave(**behaviour)
@@ -145,9 +143,9 @@ def test_rejected_records_are_counted_said_once_and_not_sent_again(
     (told,) = office.bodies("telemetry.delivery_records_rejected")
     assert told["inputs"] == {"delivery_id": "siem", "from_index": 0, "next_index": size, "rejected": 2}
     assert told["outcome"] == {"reason_codes": ["records_rejected"]}
-    more = seal_queued(tenant)  # the receipt about it
+    more = seal_queued(tenant)  # the receipt of the rejection
     assert more == size + 1
-    run(delivery)  # it is rejected too: counted, and no further receipt
+    run(delivery)  # also rejected: counted, without another receipt
     assert again(delivery).rejected == 3
     assert seal_queued(tenant) == more
     assert metrics()["threada_delivery_rejected_receipts", (("status", "active"),)] == 3
@@ -167,7 +165,7 @@ def test_rejected_records_are_counted_said_once_and_not_sent_again(
     assert len(office.bodies("telemetry.delivery_records_rejected")) == 2
 
 
-def test_a_collector_that_is_gone_and_comes_back(tenant: Tenant, collector: Receiver) -> None:
+def test_collector_that_is_down_and_returns(tenant: Tenant, collector: Receiver) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True)
     size = seal_queued(tenant)
     there = delivery.url
@@ -180,7 +178,7 @@ def test_a_collector_that_is_gone_and_comes_back(tenant: Tenant, collector: Rece
     assert (again(delivery).next_index, sequence(records(collector))) == (size, [*range(size)])
 
 
-def test_a_secret_that_is_gone_is_said(tenant: Tenant, collector: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_secret_is_reported(tenant: Tenant, collector: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     delivery = to_collector(tenant, collector, from_beginning=True, secret={"env": "COLLECTOR_TOKEN"})
     seal_queued(tenant)
     for value, said in (("", "is not set or empty"), ("no header: \u4e2d", "can stand in no header")):

@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is tried again."""
+"""Retry decision and delay after a failed attempt."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def after(
 TABLE = [
     # failure, ambiguous, then what follows: idempotent, not idempotent (R: retry, F: failed, U: outcome_unknown)
     (F.CONNECTION_REFUSED, False, "R", "R"),
-    (F.CONNECTION_REFUSED, True, "R", "U"),  # an earlier attempt may have been acted upon
+    (F.CONNECTION_REFUSED, True, "R", "U"),  # the receiver may have acted on an earlier attempt
     (F.TIMEOUT, False, "R", "R"),
     (F.TIMEOUT, True, "R", "U"),
     (F.RATE_LIMITED, False, "R", "F"),
@@ -55,7 +55,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("failure", "ambiguous", "idempotent", "not_idempotent"), TABLE)
-def test_what_follows(failure: FailureClass, ambiguous: bool, idempotent: str, not_idempotent: str) -> None:
+def test_decision_after_a_failure(failure: FailureClass, ambiguous: bool, idempotent: str, not_idempotent: str) -> None:
     for declared, expected in ((True, idempotent), (False, not_idempotent)):
         result = after(failure, ambiguous=ambiguous, idempotent=declared)
         assert {"F": result == FAILED, "U": result == UNKNOWN, "R": isinstance(result, Retry)}[expected]

@@ -1,4 +1,4 @@
-"""Secrets are named, read at the call, and never shown."""
+"""Secrets are referenced, read at the call, and never shown."""
 
 from __future__ import annotations
 

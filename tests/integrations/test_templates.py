@@ -1,4 +1,4 @@
-"""The `${ … }` rule: types kept, encoding by place, every problem named by pointer."""
+"""Templates `${ … }`: types, encoding by place, and problems by pointer."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_text_for_people_is_not_encoded() -> None:
         ("${" + "a" * 5000 + "}", "longer than"),
     ],
 )
-def test_what_does_not_compile_is_named_by_pointer(source: str, said: str) -> None:
+def test_compile_errors_are_reported_by_pointer(source: str, said: str) -> None:
     with pytest.raises(DocumentInvalid) as refusal:
         compile_template({"a": [1, source], "fine": "${item.id}"}, pointer="/spec/actions/pay/body")
     (error,) = refusal.value.errors
@@ -174,11 +174,11 @@ def test_every_failing_expression_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("source", ["${9007199254740993}", "${b'x'}", "${duration('1s')}", "${1.0 / 0.0}"])
-def test_value_that_json_cannot_say_is_refused(source: str) -> None:
+def test_value_outside_i_json_is_refused(source: str) -> None:
     with pytest.raises(ExpressionFailed):
         rendered(source)
 
 
-def test_literal_templates_say_so() -> None:
+def test_literal_templates_are_marked() -> None:
     assert compile_template({"a": ["b", "$${c}"]}).is_literal
     assert not compile_template({"a": ["${item.id}"]}).is_literal

@@ -1,4 +1,4 @@
-"""A connector from a package of its own: found by its entry point, read, sealed, called."""
+"""A connector of a separate package: found by its entry point, parsed, called."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_is_found_read_sealed_and_called(tmp_path: Path, receiver: Receiver) -> None:
+def test_connector_is_found_parsed_and_called(tmp_path: Path, receiver: Receiver) -> None:
     ran = start(install(tmp_path, FAX), receiver.url)
     assert (ran.returncode, ran.stdout) == (0, "True To wi_1\n"), ran.stderr
     (call,) = receiver.requests("/fax")
@@ -68,5 +68,5 @@ def test_one_that_cannot_be_used_stops_the_start_and_is_named(tmp_path: Path, co
     assert "The connector fax of the package threada-fax cannot be used" in ran.stderr
 
 
-def test_without_packages_there_are_those_that_come_along() -> None:
+def test_built_in_connectors_exist_without_packages() -> None:
     assert sorted(registry.connector_names()) == ["chat", "http", "mail", "webhook", "workflow"]

@@ -1,4 +1,4 @@
-"""The outbound transport against a real receiver in its own process."""
+"""The outbound transport with a real receiver in a separate process."""
 
 from __future__ import annotations
 

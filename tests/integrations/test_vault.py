@@ -1,4 +1,4 @@
-"""Secrets kept encrypted: written by tenants, read by calls to the right host, re-encrypted under load."""
+"""Encrypted secrets: written by tenants, read by calls to the right host, re-encrypted under load."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class TestApi:
         assert CANARY.encode() not in answer.content
         assert rows(acme) == []
 
-    def test_it_belongs_to_who_manages_integrations(self, acme: Tenant, api: Api) -> None:
+    def test_secrets_require_the_scope(self, acme: Tenant, api: Api) -> None:
         api.post("/secrets", BODY)
         reader = Api(make_token(acme, make_principal(acme, "ann", roles=("operator",))))
         for answer in (reader.get("/secrets"), reader.get("/secrets/bank_token"), reader.post("/secrets", BODY)):
@@ -131,7 +131,7 @@ class TestApi:
         assert stranger.get("/secrets/bank_token").status_code == 404
         assert stranger.post("/secrets/bank_token/remove", {}).status_code == 404
 
-    def test_a_document_may_name_what_there_is_for_its_host(self, api: Api) -> None:
+    def test_document_may_reference_secrets_for_its_host(self, api: Api) -> None:
         api.post("/secrets", BODY)
 
         def put(base_url: str, secret: str) -> Any:
@@ -279,7 +279,7 @@ class TestRotation:
 
 
 class Busy:
-    """Writers and readers of a tenant's secrets, each in a thread of its own."""
+    """Writers and readers of a tenant's secrets, each in its own thread."""
 
     def __init__(self, tenant: Tenant, names: list[str]) -> None:
         self.tenant = tenant
@@ -310,7 +310,7 @@ class Busy:
 
 @pytest.mark.django_db(transaction=True)
 def test_keys_change_while_values_change_and_are_read(key_file: Path) -> None:
-    """Three writers and two readers at work while all secrets get another key twice: no read fails, no value is lost."""
+    """Three writers and two readers during two key rotations: no read fails, no value is lost."""
     tenant = make_tenant()
     names = [f"s{number:02d}" for number in range(30)]
     for name in names:

@@ -1,4 +1,4 @@
-"""Delivery by webhooks: order, sequence, signatures, what is sent twice and what answers mean."""
+"""Delivery by webhooks: order, sequence, signatures, repeated messages, and results by response."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_messages_are_signed_as_standard_webhooks(tenant: Tenant, receiver: Rece
 
 
 def test_the_published_example_of_the_specification() -> None:
-    """The test vector that the reference libraries of Standard Webhooks share."""
+    """Verify the test vector of the Standard Webhooks reference libraries."""
     from datetime import UTC, datetime
 
     from integrations.standard_webhooks import signed_headers
@@ -90,7 +90,7 @@ def test_the_published_example_of_the_specification() -> None:
 
 
 @pytest.mark.parametrize("secret", ["whsec_!!!", "whsec_c2hvcnQ=", "short", ""])
-def test_a_secret_that_is_none(secret: str) -> None:
+def test_invalid_secret(secret: str) -> None:
     with pytest.raises(ValueError, match=r"is (not whsec_ and base64|shorter than 24 bytes)"):
         signing_key(secret)
 
@@ -110,7 +110,7 @@ def test_batches_are_bounded_and_the_sequence_is_dense(
     assert all(len(call) == 1 or sum(len(canonical_bytes(e["data"])) for e in call) <= 1200 for call in calls)
 
 
-def test_killed_between_sending_and_settling_the_same_message_comes_again(
+def test_kill_between_sending_and_settling_repeats_the_message(
     tenant: Tenant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
@@ -128,7 +128,7 @@ def test_killed_between_sending_and_settling_the_same_message_comes_again(
     assert sequence(json.loads(first["body"]) + json.loads(rest["body"])) == list(range(size + 1))
 
 
-def test_a_receiver_that_is_gone_and_comes_back(tenant: Tenant, receiver: Receiver) -> None:
+def test_receiver_that_is_down_and_returns(tenant: Tenant, receiver: Receiver) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
     size = seal_queued(tenant)
     change(delivery, url="http://127.0.0.1:9/hook")
@@ -137,7 +137,7 @@ def test_a_receiver_that_is_gone_and_comes_back(tenant: Tenant, receiver: Receiv
     assert (found.status, found.failure, found.attempts) == ("active", "connection_refused", 1)
     assert found.next_try_at is not None
     assert timedelta(0) < found.next_try_at - clock.now() <= timedelta(seconds=1)
-    run(delivery)  # it is not time yet
+    run(delivery)  # before the next attempt
     assert again(delivery).attempts == 1
     receiver.behave(status=500, times=1)
     change(delivery, url=f"{receiver.url}/hook")
@@ -151,7 +151,7 @@ def test_a_receiver_that_is_gone_and_comes_back(tenant: Tenant, receiver: Receiv
     assert len({call["headers"]["webhook-id"] for call in receiver.requests("/hook")}) == 1
 
 
-def test_it_pauses_itself_says_so_and_goes_on_where_it_stopped(receiver: Receiver, tenant: Tenant) -> None:
+def test_delivery_pauses_itself_and_resumes_at_its_position(receiver: Receiver, tenant: Tenant) -> None:
     office = open_office(tenant)
     delivery = webhook(tenant, receiver, from_beginning=True)
     sealed = seal_queued(tenant)
@@ -195,7 +195,7 @@ def test_it_pauses_itself_says_so_and_goes_on_where_it_stopped(receiver: Receive
         ({"fault": "not_http"}, "bad_response", "active"),
     ],
 )
-def test_what_answers_mean(
+def test_results_by_response(
     behaviour: dict[str, Any], failure: str, status: str, tenant: Tenant, receiver: Receiver
 ) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
@@ -213,7 +213,7 @@ def test_what_answers_mean(
 @pytest.mark.parametrize(
     "behaviour", [{"content_type": "application/json", "body": "no json"}, {"fault": "short"}, {"fault": "huge"}]
 )
-def test_a_status_that_says_taken_is_enough(behaviour: dict[str, Any], tenant: Tenant, receiver: Receiver) -> None:
+def test_success_status_is_sufficient(behaviour: dict[str, Any], tenant: Tenant, receiver: Receiver) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
     size = seal_queued(tenant)
     receiver.behave(**behaviour)
@@ -221,7 +221,7 @@ def test_a_status_that_says_taken_is_enough(behaviour: dict[str, Any], tenant: T
     assert (again(delivery).next_index, len(receiver.requests("/hook"))) == (size, 1)
 
 
-def test_a_secret_that_is_gone_is_said(tenant: Tenant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_secret_is_reported(tenant: Tenant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     delivery = webhook(tenant, receiver, from_beginning=True)
     seal_queued(tenant)
     for value, said in (("", "is not set or empty"), ("too short", "is shorter than 24 bytes")):

@@ -1,4 +1,4 @@
-"""The `workflow` connector's actions in `kind: Integration` documents."""
+"""Actions of the `workflow` connector in `kind: Integration` documents."""
 
 from __future__ import annotations
 

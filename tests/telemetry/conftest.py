@@ -15,7 +15,7 @@ def office(tenant: Tenant) -> Office:
 
 @pytest.fixture
 def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
-    """`manage.py verify_receipts` with these arguments."""
+    """Run `manage.py verify_receipts` with these arguments."""
 
     def run(*arguments: str) -> Verified:
         capsys.readouterr()

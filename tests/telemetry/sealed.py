@@ -1,4 +1,4 @@
-"""A sealer on the test's database, with a key and an anchor of its own."""
+"""A sealer on the test database, with its own key and anchor."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ NAME = "log.example.org"
 
 
 @dataclass
-class Said:
-    """A log of what the sealer said."""
+class RecordedLog:
+    """Collects the log events of the sealer."""
 
     lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
@@ -57,10 +57,10 @@ class Said:
 
 @dataclass
 class SealingSetup:
-    """Everything a sealer needs, in `directory`."""
+    """Files and connections of a sealer below `directory`."""
 
     directory: Path
-    said: Said = field(default_factory=Said)
+    said: RecordedLog = field(default_factory=RecordedLog)
 
     def __post_init__(self) -> None:
         self.key_file = KeyFile(self.directory / "sealing_key")
@@ -74,7 +74,7 @@ class SealingSetup:
             yield Sealer(LogStore(own), key_file=self.key_file, anchor=self.anchor, log=self.said, **options)
 
     def seal(self, **options: Any) -> int:
-        """Rounds until nothing is queued; how many receipts were sealed."""
+        """Run rounds until the queue is empty. Return the number of sealed receipts."""
         total = 0
         with self.sealer(**options) as sealer:
             while sealed := sealer.round():
@@ -87,7 +87,10 @@ class SealingSetup:
 
 
 def seal_queued(tenant: Tenant) -> int:
-    """Give every queued receipt its place in the test's own transaction, which no sealer sees; how many leaves then."""
+    """Append every queued receipt to the log in the test's own transaction, without a sealer.
+
+    Return the number of leaves.
+    """
     with platform_role():
         start = LogLeaf.objects.filter(tenant_id=tenant.id).count()
         waiting = SealQueueEntry.objects.filter(tenant_id=tenant.id)
@@ -102,9 +105,9 @@ def seal_queued(tenant: Tenant) -> int:
 
 
 def sign_in_place(tenant: Tenant) -> None:
-    """Seal what is queued and sign both heads, the tenant's and the instance's, in the test's own transaction.
+    """Seal queued receipts and sign both logs, the tenant's and the instance log, in the test's own transaction.
 
-    For one tenant, whose checkpoints are then all that the instance's log has.
+    For one tenant only: the instance log then contains only the checkpoints of this tenant.
     """
     seal_queued(tenant)
     keys = [SigningKey.new(NAME)]
@@ -132,7 +135,7 @@ def _columns(tree_head: SignedTreeHead) -> dict[str, Any]:
 
 
 def own_connection() -> psycopg.Connection[Any]:
-    """Another connection to the test's database, with the product's login."""
+    """Open another connection to the test database with the product's login."""
     own = connection.settings_dict
     return psycopg.connect(
         host=own["HOST"], port=own["PORT"] or None, user=own["USER"], password=own["PASSWORD"] or None,
@@ -151,7 +154,7 @@ def origin(tenant: Tenant) -> str:
 
 
 def bodies_in_order(tenant: Tenant) -> list[bytes]:
-    """The stored bytes of the sealed receipts, by their places, which are dense."""
+    """Return the stored bytes of the sealed receipts in log order. The log index must be dense."""
     with unit_of_work(tenant.id):
         places = list(LogLeaf.objects.order_by("index").values_list("index", "id"))
         bodies = dict(Receipt.objects.filter(id__in=[leaf for _, leaf in places]).values_list("id", "body"))
@@ -165,7 +168,7 @@ def newest(tenant: Tenant) -> Checkpoint:
 
 
 def assert_verifies(tenant: Tenant, *, name: str = "") -> Any:
-    """The newest checkpoint verifies, and its root is that of the stored bytes, as an independent reader sees it."""
+    """Verify the newest checkpoint with an independent implementation, and compare its root with the stored bytes."""
     tree_head = newest(tenant)
     result = aics_tlog.verify_checkpoint(
         aics_tlog.parse_note(tree_head.note),

@@ -1,4 +1,4 @@
-"""A sealed log to tamper with, the means to do so, and the command that finds it out."""
+"""A sealed log, SQL to tamper with it, and the command that detects the tampering."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TABLES = (
 
 @dataclass
 class Verified:
-    """What one run of the command said."""
+    """Output of one run of the command."""
 
     code: int
     lines: list[str]
@@ -34,7 +34,7 @@ type Verify = Callable[..., Verified]
 
 
 def by_sql(*statements: str) -> None:
-    """As whoever may do everything in the database: no trigger and no policy stands in the way."""
+    """Execute SQL as a superuser, without triggers and row-level security."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(f"SET ROLE {OWNER}")
@@ -49,7 +49,7 @@ def by_sql(*statements: str) -> None:
 
 @dataclass
 class SealedLog:
-    """A log of a little more than one kept node, with three checkpoints; its receipts by place."""
+    """A log of slightly more than one stored node, with three checkpoints; its receipts by log index."""
 
     tenant: Tenant
     sealing_setup: SealingSetup
@@ -77,7 +77,7 @@ class SealedLog:
 
 
 def found(verify: Verify, *arguments: str) -> list[str]:
-    """The lines before the verdict; there must be something."""
+    """Return the lines before the verdict. There must be at least one."""
     said = verify("--tenant", "acme", *arguments)
     assert said.code == 1
     assert said.lines[-1].endswith(f": {len(said.lines) - 1} found")
@@ -86,7 +86,7 @@ def found(verify: Verify, *arguments: str) -> list[str]:
 
 
 def back_to(size: int) -> list[str]:
-    """The state of the whole database when the one tenant had `size` receipts sealed: as from a dump."""
+    """Restore the whole database to the time when the tenant had `size` sealed receipts, as from a dump."""
     cut = f"(SELECT min(index) FROM telemetry_instanceentry WHERE split_part(note, chr(10), 2)::bigint > {size})"
     return [
         f'DELETE FROM telemetry_instancenode WHERE ("index" + 1) << level > {cut}',
@@ -97,7 +97,7 @@ def back_to(size: int) -> list[str]:
 
 
 def tenant_back_to(size: int) -> list[str]:
-    """Only the tenant's log as it was then; that of the instance is left alone."""
+    """Restore only the tenant's log to that time; the instance log stays."""
     later = f'SELECT id FROM telemetry_logleaf WHERE "index" >= {size}'
     return [
         f"DELETE FROM telemetry_receipt WHERE id IN ({later})",
@@ -108,7 +108,7 @@ def tenant_back_to(size: int) -> list[str]:
 
 
 def drop_tenant(tenant: Tenant) -> None:
-    """Every row of the tenant and the tenant itself, in one transaction, as who may do everything."""
+    """Delete the tenant and all of its rows in one transaction, as a superuser."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_name FROM information_schema.columns JOIN information_schema.tables USING (table_name) "

@@ -16,16 +16,16 @@ from threada_site.kernel.clock import rfc3339
 
 
 @pytest.fixture
-def told(office: Office) -> tuple[Office, Any, Any, Api]:
-    """A payment with an execution, another item on another workflow, and whoever may read the ledger."""
+def payment_and_item(office: Office) -> tuple[Office, Any, Any, Api]:
+    """A payment with an execution, an item of another workflow, and a member with `telemetry:read`."""
     office.upsert_workflow("travel")
     item, _, execution = office.awaiting()
     office.create(workflow="travel", channel=None)
     return office, item, execution, Api(make_token(office.tenant, office.people["ada"]))
 
 
-def test_each_documented_filter(told: tuple[Office, Any, Any, Api]) -> None:
-    office, item, _, api = told
+def test_each_documented_filter(payment_and_item: tuple[Office, Any, Any, Api]) -> None:
+    office, item, _, api = payment_and_item
 
     def kinds(**query: Any) -> list[str]:
         answer = api.get("/telemetry/events", {"limit": 200, **query})
@@ -57,7 +57,7 @@ def test_each_documented_filter(told: tuple[Office, Any, Any, Api]) -> None:
         "policy.decided",
     ]
     assert kinds(workflow_id="nowhere") == []
-    moment = ids.instant_of(everything[3].id)  # others may share its millisecond
+    moment = ids.instant_of(everything[3].id)  # other receipts may have the same millisecond
     instant = rfc3339(moment)
     assert kinds(created_after=instant) == [row.kind for row in everything if ids.instant_of(row.id) >= moment]
     assert kinds(created_before=instant) == [row.kind for row in everything if ids.instant_of(row.id) < moment]
@@ -110,8 +110,8 @@ def test_an_offset_may_be_written_with_a_plus(office: Office) -> None:
     assert office.api("ada").get(f"/telemetry/events?created_after={since}").status_code == 200
 
 
-def test_events_and_receipts_are_one(told: tuple[Office, Any, Any, Api]) -> None:
-    _, item, _, api = told
+def test_events_and_receipts_are_one(payment_and_item: tuple[Office, Any, Any, Api]) -> None:
+    _, item, _, api = payment_and_item
     event = api.get("/telemetry/events", {"work_item_id": item.public_id, "limit": 1}).json()["data"][0]
     assert api.get(f"/receipts/{event['receipt_id']}").json() == event
     assert api.get("/receipts/rc_nonsense").json()["reason_code"] == "not_found"
@@ -147,7 +147,7 @@ def test_the_shape_of_an_export_is_checked(office: Office, body: Any) -> None:
     assert office.count(TelemetryExport) == 0
 
 
-def test_refusals_are_receipts_but_the_unknown_caller(office: Office) -> None:
+def test_refused_requests_are_recorded_except_of_unknown_callers(office: Office) -> None:
     wim = office.api("wim")
     before = office.count(Receipt)
     assert wim.post("/work-items", {}).status_code == 403
@@ -167,11 +167,11 @@ def test_refusals_are_receipts_but_the_unknown_caller(office: Office) -> None:
     }
 
 
-def test_a_refusal_repeats_no_value_that_was_sent(office: Office) -> None:
+def test_refusal_contains_no_submitted_value(office: Office) -> None:
     body = {"workflow_id": "payments", "channel_id": "web", "payload": {"amount": "SECRET-VALUE"}}
     assert office.api("rita").post("/work-items", body).status_code == 422
     assert office.api("rita").get("/work-items", {"status": "SECRET-VALUE"}).status_code == 422
-    told = office.bodies("request.refused")
-    assert len(told) == 2
-    assert "SECRET-VALUE" not in str(told)
-    assert told[0]["outcome"]["errors"] == ["/payload/amount type"]
+    payment_and_item = office.bodies("request.refused")
+    assert len(payment_and_item) == 2
+    assert "SECRET-VALUE" not in str(payment_and_item)
+    assert payment_and_item[0]["outcome"]["errors"] == ["/payload/amount type"]

@@ -1,4 +1,4 @@
-"""Where receipts cannot be written, nothing changes: every call says so, and the workers leave their work undone."""
+"""If receipts cannot be written, nothing changes: every call reports it, and workers leave their jobs undone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def unwritable(table: str) -> Iterator[None]:
 
 @contextmanager
 def full(table: str) -> Iterator[None]:
-    """The table refuses rows as one on a full disk does: with PostgreSQL's own code for it, 53100."""
+    """Refuse rows as on a full disk, with PostgreSQL's error code 53100."""
     _as_owner(
         "CREATE FUNCTION refuse_as_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
         "'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"

@@ -16,13 +16,13 @@ from threada_site.kernel.errors import RangeNotSatisfiable
         ("bytes=" + "9" * 30 + "-", None),
     ],
 )  # fmt: skip
-def test_what_is_served(header: str | None, expected: tuple[int, int] | None) -> None:
+def test_served_range(header: str | None, expected: tuple[int, int] | None) -> None:
     part = asked_range(header, None, size=100, etag='"x"')
     assert (part and (part.start, part.length)) == expected
 
 
 @pytest.mark.parametrize(("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)])
-def test_what_lies_outside(header: str, size: int) -> None:
+def test_unsatisfiable_range(header: str, size: int) -> None:
     with pytest.raises(RangeNotSatisfiable) as refused:
         asked_range(header, None, size=size, etag='"x"')
     assert refused.value.headers["Content-Range"] == f"bytes */{size}"

@@ -1,4 +1,4 @@
-"""Erasing a person keeps every proof valid."""
+"""Proofs stay valid after the erasure of a person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence for an export: what an outsider downloads holds by itself, and nothing that was changed does."""
+"""Evidence of an export: a download is verified offline, and any change is detected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sealing_setup(tmp_path: Path) -> SealingSetup:
 
 
 def verified(archive: Path, key: str, *before: str) -> tuple[int, dict[str, Any]]:
-    """What the verifier says that the product hands out, in a process of its own."""
+    """Run the downloaded verifier in a separate process. Return exit status and report."""
     done = subprocess.run(
         [*before, sys.executable, str(VERIFIER), "--json", "--key", key, str(archive)],
         capture_output=True, text=True, check=False, cwd=archive.parent, env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
@@ -41,8 +41,8 @@ def verified(archive: Path, key: str, *before: str) -> tuple[int, dict[str, Any]
     return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
 
 
-def taken_along(office: Office, sealing_setup: SealingSetup, folder: Path, **export: Any) -> tuple[Path, str]:
-    """The evidence of an export, downloaded, and the key to check it with."""
+def download_evidence(office: Office, sealing_setup: SealingSetup, folder: Path, **export: Any) -> tuple[Path, str]:
+    """Download the evidence of an export. Return it with the key for its verification."""
     api = office.api("ada")
     made = api.post("/telemetry/exports", export).json()
     sealing_setup.seal()
@@ -61,7 +61,7 @@ def test_an_export_verifies_anywhere(
 ) -> None:
     office.create(5)
     write_receipts(office.tenant, 700)
-    archive, key = taken_along(office, sealing_setup, tmp_path, compression=compression)
+    archive, key = download_evidence(office, sealing_setup, tmp_path, compression=compression)
     code, report = verified(archive, key)
     assert (code, report["findings"]) == (0, []), report
     with zipfile.ZipFile(archive) as opened:
@@ -72,7 +72,7 @@ def test_an_export_verifies_anywhere(
     assert report["receipts"] == len(lines) > 700
 
 
-def test_what_was_not_sealed_yet_is_named_and_proven_a_moment_later(
+def test_unsealed_receipts_are_reported_and_proven_after_sealing(
     office: Office, sealing_setup: SealingSetup, tmp_path: Path
 ) -> None:
     api = office.api("ada")
@@ -80,7 +80,7 @@ def test_what_was_not_sealed_yet_is_named_and_proven_a_moment_later(
     with unit_of_work(office.tenant.id):
         sealed = Receipt.objects.count()
     write_receipts(office.tenant, 3)
-    time.sleep(0.01)  # an export ends with the last whole millisecond
+    time.sleep(0.01)  # an export ends at the last complete millisecond
     made = api.post("/telemetry/exports", {}).json()["export_id"]
     archive = tmp_path / "evidence.zip"
     for findings in (3, 0):
@@ -102,7 +102,7 @@ def test_a_filtered_export_of_a_long_log_takes_only_the_hashes_it_needs(
     office.create(5)
     write_receipts(office.tenant, 1200)
     sealing_setup.seal()
-    archive, key = taken_along(office, sealing_setup, tmp_path, filters={"kind": "work_item.created"})
+    archive, key = download_evidence(office, sealing_setup, tmp_path, filters={"kind": "work_item.created"})
     code, report = verified(archive, key)
     assert (code, report["findings"], report["receipts"]) == (0, [], 1), report
     with zipfile.ZipFile(archive) as opened:
@@ -113,7 +113,7 @@ def test_a_filtered_export_of_a_long_log_takes_only_the_hashes_it_needs(
 def test_one_changed_byte_is_named(office: Office, sealing_setup: SealingSetup, tmp_path: Path) -> None:
     write_receipts(office.tenant, 300)
     sealing_setup.seal()
-    archive, key = taken_along(office, sealing_setup, tmp_path)
+    archive, key = download_evidence(office, sealing_setup, tmp_path)
     changed = io.BytesIO()
     with zipfile.ZipFile(archive) as source, zipfile.ZipFile(changed, "w") as target:
         for name in source.namelist():
@@ -136,7 +136,7 @@ def test_no_network_and_no_database_is_needed(office: Office, sealing_setup: Sea
         pytest.skip("a network namespace cannot be made here (unshare -n)")
     write_receipts(office.tenant, 300)
     sealing_setup.seal()
-    archive, key = taken_along(office, sealing_setup, tmp_path)
+    archive, key = download_evidence(office, sealing_setup, tmp_path)
     probe = "import socket; s = socket.socket(); s.settimeout(2); s.connect(('127.0.0.1', 9))"
     assert (
         "unreachable"
@@ -148,7 +148,7 @@ def test_no_network_and_no_database_is_needed(office: Office, sealing_setup: Sea
     assert (code, report["findings"]) == (0, []), report
 
 
-def test_what_cannot_be_proven_says_so(office: Office, sealing_setup: SealingSetup) -> None:
+def test_unprovable_export_is_refused(office: Office, sealing_setup: SealingSetup) -> None:
     api = office.api("ada")
     made = api.post("/telemetry/exports", {}).json()
     early = api.get(f"/telemetry/exports/{made['export_id']}/evidence")
@@ -198,5 +198,5 @@ def test_the_console_hands_out_evidence_and_verifier_and_verifies_by_button(
 def test_a_refused_path_keeps_no_word_that_may_be_anything(office: Office) -> None:
     office.api("rita").get("/work-items/alice@example.org")
     office.api("rita").get("/work-items/wi_01m893/timeline")
-    told = [body["inputs"]["path"] for body in office.bodies("request.refused")]
-    assert told == ["/work-items/*", "/work-items/wi_01m893/timeline"]
+    paths = [body["inputs"]["path"] for body in office.bodies("request.refused")]
+    assert paths == ["/work-items/*", "/work-items/wi_01m893/timeline"]

@@ -1,4 +1,4 @@
-"""Exports by jobs: states, progress, files, resumed downloads, faults."""
+"""Exports by jobs: statuses, progress, files, resumed downloads, faults."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LONG_AGO = 10 * 365 * 86_400
 
 @pytest.fixture(autouse=True)
 def by_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No export is small enough to be made at once; the beat stays out of a test's own transaction."""
+    """Make every export a job, and keep the beat thread out of the test's transaction."""
     monkeypatch.setattr(exports, "AT_ONCE_ROWS", -1)
     monkeypatch.setattr(export_job, "BEAT_S", 600.0)
     monkeypatch.setattr(settings, "THREADA_EXPORT_DIR", tmp_path / "exports")
@@ -75,7 +75,7 @@ def test_the_lifecycle_allows_exactly_this() -> None:
     assert {(a.value, b.value) for a in ExportStatus for b in ExportStatus if EXPORT.allows(a, b)} == allowed
 
 
-def test_a_job_makes_it(office: Office) -> None:
+def test_job_writes_the_export(office: Office) -> None:
     office.create()
     settle_clock()
     api = office.api("ada")
@@ -94,8 +94,8 @@ def test_a_job_makes_it(office: Office) -> None:
     assert download.headers["ETag"] == f'"{made["sha256"]}"'
     assert download.headers["Content-Length"] == str(len(content))
     assert kinds(office.tenant)[-2:] == ["telemetry.exported", "telemetry.export_made"]
-    (told,) = office.bodies("telemetry.export_made")
-    assert told["outcome"] == {"rows": made["rows"], "sha256": made["sha256"], "size": made["size"]}
+    (recorded,) = office.bodies("telemetry.export_made")
+    assert recorded["outcome"] == {"rows": made["rows"], "sha256": made["sha256"], "size": made["size"]}
     assert [entry["export_id"] for entry in api.get("/telemetry/exports").json()["data"]] == [export["export_id"]]
 
 
@@ -107,12 +107,12 @@ def test_every_format_as_a_file_as_at_once_and_by_the_command(
 
     fill(tenant, 300)
     settle_clock()
-    told = {"kind": "thing.told"}
-    packed, plain = (requested(tenant, told, file_format=file_format, compression=name) for name in ("gzip", "none"))
+    filters = {"kind": "thing.told"}
+    packed, plain = (requested(tenant, filters, file_format=file_format, compression=name) for name in ("gzip", "none"))
     for export in (packed, plain):
         make_export(export.id, ctx=acting_system(tenant))
     monkeypatch.setattr(exports, "AT_ONCE_ROWS", 1000)
-    at_once = requested(tenant, told, file_format=file_format)
+    at_once = requested(tenant, filters, file_format=file_format)
     data = exports.path_of(again(plain)).read_bytes()
     assert again(plain).rows == 300
     assert b"".join(stream(plain)) == data
@@ -132,8 +132,8 @@ def test_files_are_for_the_instance_alone(tenant: Tenant) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_what_commits_later_joins_no_download(tenant: Tenant) -> None:
-    """A receipt made before the export and committed after it: its id lies in the window."""
+def test_later_commits_are_not_in_the_download(tenant: Tenant) -> None:
+    """The receipt has an id inside the window, but is committed after the export."""
     early = ids.new_uuid()
     settle_clock()
     export = requested(tenant)
@@ -184,7 +184,7 @@ def test_cancelling(office: Office, django_capture_on_commit_callbacks: Any) -> 
     assert len(files()) == 1
     with django_capture_on_commit_callbacks(execute=True):
         assert api.post(f"/telemetry/exports/{ready}/cancel", {}).json()["status"] == "cancelled"
-        assert len(files()) == 1  # until it is committed
+        assert len(files()) == 1  # until the commit
     assert files() == []
     gone = api.get(f"/telemetry/exports/{ready}/download")
     assert (gone.status_code, gone.json()["reason_code"]) == (410, "export_gone")
@@ -263,7 +263,7 @@ def test_a_folder_that_cannot_be_used_fails_it_and_retrying_makes_it(
     api = office.api("ada")
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    monkeypatch.setattr(exports, "AT_ONCE_ROWS", 1000)  # at once it is tried, too
+    monkeypatch.setattr(exports, "AT_ONCE_ROWS", 1000)  # also written immediately
     with monkeypatch.context() as patched:
         patched.setattr(settings, "THREADA_EXPORT_DIR", blocked)
         answer = api.post("/telemetry/exports", {})
@@ -326,7 +326,7 @@ def test_an_export_expires_and_its_file_goes(office: Office, django_capture_on_c
     assert made["expires_at"] == clock.rfc3339(row.expires_at)
     assert sweeps.enqueue_due_expiry(now=row.expires_at - timedelta(seconds=1)) == 0
     assert sweeps.enqueue_due_expiry(now=row.expires_at) == 1
-    run_jobs()  # its clock says that it is not time yet
+    run_jobs()  # before its time by the given clock
     assert again(row).status == "ready"
     change(row, expires_at=clock.now())
     assert sweeps.enqueue_due_expiry(now=clock.now()) == 1

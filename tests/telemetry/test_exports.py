@@ -55,7 +55,7 @@ def bodies(tenant: Tenant, **only: Any) -> list[bytes]:
 
 
 def settle_clock() -> None:
-    """A window ends before this very millisecond."""
+    """Wait for the next millisecond, since a window ends before the current one."""
     import time
 
     time.sleep(0.003)
@@ -87,9 +87,9 @@ def test_every_download_is_the_same(office: Office) -> None:
     content = b"".join(first.streaming_content)
     office.create()
     assert b"".join(api.get(export["download_url"]).streaming_content) == content
-    told = bodies(office.tenant, workflow="payments")
-    assert len(told) == 4  # the workflow, its overlay, both items
-    assert content == b"".join(body + b"\n" for body in told[:3])
+    stored = bodies(office.tenant, workflow="payments")
+    assert len(stored) == 4  # the workflow, its overlay, both items
+    assert content == b"".join(body + b"\n" for body in stored[:3])
     assert api.get(f"/telemetry/exports/{export['export_id']}").json() == export
 
 
@@ -203,7 +203,7 @@ def test_the_command_writes_receipts_alone(tenant: Tenant, monkeypatch: pytest.M
         (["--tenant", "acme", "--from", "2026-01-01T00:00:00Z", "--to", "2026-06-01T00:00:00Z"], "31 days"),
     ],
 )
-def test_the_command_says_why_not(
+def test_command_reports_errors(
     tenant: Tenant, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""Every format says what the hashed bytes say, and no more."""
+"""Every format contains the content of the hashed bytes and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telemetry.formats.columns import COLUMNS
 from telemetry.formats.csv_rows import neutralize_formula
 from threada_site.kernel.json.canonical import canonical_bytes
 
-# The attributes of the CloudEvents 1.0.2 JSON schema, for events whose data is JSON.
+# Attributes of the CloudEvents 1.0.2 JSON schema, for events with JSON data.
 CLOUD_EVENT: dict[str, Any] = {
     "type": "object",
     "required": ["id", "source", "specversion", "type"],
@@ -76,7 +76,7 @@ def test_lines_are_the_bytes_themselves() -> None:
     assert encoded("ndjson") == b""
 
 
-def test_delimited_rows_say_what_the_receipt_says() -> None:
+def test_csv_rows_equal_the_receipt() -> None:
     header, first, *rest = csv.reader(io.StringIO(encoded("csv", BODIES).decode(), newline=""))
     assert tuple(header) == COLUMNS
     assert len(rest) == 6
@@ -101,7 +101,7 @@ DANGEROUS = [
 
 
 @pytest.mark.parametrize("cell", DANGEROUS)
-def test_a_dangerous_cell_is_neutralised(cell: str) -> None:
+def test_dangerous_cell_is_neutralized(cell: str) -> None:
     assert neutralize_formula(cell) == "'" + cell
     sent = body(subject={"status": cell}, outcome={"reason_codes": [cell]}, correlation_id=cell)
     (_, row) = csv.reader(io.StringIO(encoded("csv", [sent]).decode(), newline=""))
@@ -170,14 +170,14 @@ def test_cloud_events_have_the_shape_of_the_specification() -> None:
     }
 
 
-def test_the_bytes_of_the_body_stand_in_the_event() -> None:
+def test_event_contains_the_bytes_of_the_body() -> None:
     event = event_bytes(BODIES[0], sequence="7")
     assert event.endswith(b',"data":' + BODIES[0] + b"}")
     assert json.loads(event)["sequence"] == "7"
     assert "subject" not in json.loads(event_bytes(body(subject={})))
 
 
-def test_a_compressed_file_is_served_as_what_it_is() -> None:
+def test_compressed_file_is_served_as_gzip() -> None:
     assert [file_extension(name, "gzip") for name in ("ndjson", "csv", "cloudevents-batch")] == [
         "ndjson.gz", "csv.gz", "cloudevents.json.gz",
     ]  # fmt: skip

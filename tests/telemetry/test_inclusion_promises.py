@@ -1,4 +1,5 @@
-"""Promises in answers: signed by the web, vouched for by the sealer, kept, due, or broken for everybody to see."""
+"""Inclusion promises in API responses: signed by the web process, endorsed by the sealer, and verified by third
+parties."""
 
 from __future__ import annotations
 
@@ -37,20 +38,20 @@ VERIFIER = Path(__file__).resolve().parents[2] / "telemetry" / "verifier" / "thr
 
 @pytest.fixture
 def sealing_setup(tmp_path: Path, settings: Any) -> Iterator[SealingSetup]:
-    """A sealer that has vouched for the key of this process."""
+    """A sealer that has endorsed the key of this process."""
     sealing_setup = SealingSetup(tmp_path)
-    vouch(sealing_setup, settings)
+    endorse_key(sealing_setup, settings)
     yield sealing_setup
     clear_endorsement_cache()
 
 
-def vouch(sealing_setup: SealingSetup, settings: Any) -> None:
+def endorse_key(sealing_setup: SealingSetup, settings: Any) -> None:
     sealing_setup.seal(promise_key=inclusion_promise_public_key(settings.THREADA_PROMISE_KEY))
     clear_endorsement_cache()
 
 
 def verified(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
-    """The file that is handed out, in a process of its own."""
+    """Run the downloaded verifier in a separate process. Return exit status and report."""
     command = [sys.executable, str(VERIFIER), *map(str, arguments), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
@@ -63,7 +64,7 @@ def kept_answer(answer: Any, folder: Path, name: str = "answer.json") -> Path:
 
 
 def vkey(sealing_setup: SealingSetup, office: Office) -> str:
-    """The public key of the tenant's log, which is all that an outsider was given."""
+    """Return the public key of the tenant's log, the only input that a third party trusts."""
     return str(sealing_setup.key_file.keys()[-1].verifier_key(origin(office.tenant)))
 
 
@@ -86,7 +87,7 @@ def executed(office: Office, **headers: str) -> Any:
 
 
 def recorded(office: Office, kinds: set[str]) -> dict[str, bytes]:
-    """Bodies of the receipts of these kinds, by public id."""
+    """Return the bodies of the receipts of these kinds, by public id."""
     with unit_of_work(office.tenant.id):
         rows = Receipt.objects.filter(kind__in=kinds)
         return {row.public_id: bytes(row.body) for row in rows}
@@ -169,9 +170,7 @@ def test_a_receipt_that_is_dropped_before_it_is_sealed_breaks_its_promise(
     assert others == {"kept: it is in the log"}
 
 
-def test_without_the_whole_log_it_does_not_say_more_than_it_knows(
-    office: Office, sealing_setup: SealingSetup, tmp_path: Path
-) -> None:
+def test_partial_log_gives_no_verdict(office: Office, sealing_setup: SealingSetup, tmp_path: Path) -> None:
     file = kept_answer(executed(office), tmp_path)
     sealing_setup.seal()
     with unit_of_work(office.tenant.id):
@@ -213,7 +212,7 @@ def test_forged_edited_and_foreign_promises_are_not_accepted(
     assert verified("promise", good, "--key", key)[0] == 0
     stranger = str(SealingSetup(tmp_path / "stranger").key_file.keys()[0].verifier_key(origin(office.tenant)))
     assert verified("promise", good, "--key", stranger)[0] == 1
-    # And it is of this tenant's log alone.
+    # The promise is for this tenant's log only.
     write_receipts(other_tenant, 3)
     sealing_setup.seal()
     api = Api(make_token(other_tenant, make_principal(other_tenant, "aud", roles=("auditor", "operator"))))
@@ -243,12 +242,10 @@ def test_a_repeated_call_gets_the_same_promise_byte_for_byte(office: Office, sea
     assert api.post("/actions/execute", named, headers={"Idempotency-Key": made_key}).content == made.content
 
 
-def test_it_costs_no_statement_and_is_null_until_the_sealer_vouched(
-    office: Office, tmp_path: Path, settings: Any
-) -> None:
+def test_promise_costs_no_statement_and_is_null_until_endorsed(office: Office, tmp_path: Path, settings: Any) -> None:
     clear_endorsement_cache()
     assert executed(office).json()["receipt_promise"] is None
-    vouch(SealingSetup(tmp_path), settings)
+    endorse_key(SealingSetup(tmp_path), settings)
     assert executed(office).json()["receipt_promise"] is not None
     with unit_of_work(office.tenant.id), CaptureQueriesContext(connection) as statements:
         with collect_recorded_receipts() as recorded:
@@ -258,17 +255,17 @@ def test_it_costs_no_statement_and_is_null_until_the_sealer_vouched(
     clear_endorsement_cache()
 
 
-def test_after_a_change_of_the_sealing_key_the_new_one_vouches(
+def test_new_sealing_key_endorses_after_rotation(
     office: Office, sealing_setup: SealingSetup, tmp_path: Path, settings: Any
 ) -> None:
     sealing_setup.key_file.begin_rotation()
-    vouch(sealing_setup, settings)
+    endorse_key(sealing_setup, settings)
     both = executed(office)
     sealing_setup.key_file.finish_rotation()
-    vouch(sealing_setup, settings)
+    endorse_key(sealing_setup, settings)
     new = executed(office)
     assert PromiseKey.objects.count() == 3
-    vouch(sealing_setup, settings)
+    endorse_key(sealing_setup, settings)
     assert PromiseKey.objects.count() == 3
     for name, answer in (("both", both), ("new", new)):
         assert verified("promise", kept_answer(answer, tmp_path, name), "--key", vkey(sealing_setup, office))[0] == 0

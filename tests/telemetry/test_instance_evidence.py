@@ -1,4 +1,4 @@
-"""What the product hands out of the instance's log: to a tenant its own place, to the operator all of it."""
+"""Exports of the instance log: a tenant receives its own entry, the operator receives the whole log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def auditor(tenant: Tenant) -> Api:
 
 
 def verified(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
-    """The file that is handed out, in a process of its own."""
+    """Run the downloaded verifier in a separate process. Return exit status and report."""
     command = [sys.executable, str(VERIFIER), "--json", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
@@ -107,7 +107,7 @@ def test_it_proves_that_the_log_continues_an_older_one(
 def test_the_evidence_of_two_tenants_is_in_one_log(
     tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, tmp_path: Path
 ) -> None:
-    """Also where the newest checkpoint is a heartbeat, which is no leaf itself."""
+    """Also if the newest checkpoint is a heartbeat, which is not a leaf."""
     for each in (tenant, other_tenant):
         write_receipts(each, 20)
     apis = {each: auditor(each) for each in (tenant, other_tenant)}

@@ -1,4 +1,4 @@
-"""The instance's log: every tenant's new checkpoint is a leaf, once, and a tenant that is taken out is missed."""
+"""The instance log: every new checkpoint of a tenant becomes one leaf, and a removed tenant is detected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def newest_instance_checkpoint() -> InstanceCheckpoint:
 
 
 def assert_instance_verifies(sealing_setup: SealingSetup, *, name: str = f"{NAME}/instance") -> list[InstanceEntry]:
-    """Its newest head verifies, and its root is that of the tenants' checkpoints, as an independent reader sees it."""
+    """Verify the newest checkpoint with an independent implementation, and compare its root with the tenants'
+    checkpoints."""
     found, newest = entries(), newest_instance_checkpoint()
     vkey = str(sealing_setup.key_file.keys()[-1].verifier_key(name))
     result = aics_tlog.verify_checkpoint(
@@ -80,7 +81,7 @@ def test_every_new_checkpoint_is_a_leaf_and_a_heartbeat_is_not(
     assert len(assert_instance_verifies(sealing_setup)) == before == newest_instance_checkpoint().size
     with unit_of_work(tenant.id):
         assert Checkpoint.objects.count() == 4
-    assert InstanceCheckpoint.objects.count() == 5  # the heartbeat is its own newest head
+    assert InstanceCheckpoint.objects.count() == 5  # the heartbeat is the newest checkpoint of the instance log
 
 
 def test_hundreds_of_leaves_keep_their_nodes(tenant: Tenant, sealing_setup: SealingSetup, verify: Verify) -> None:
@@ -106,16 +107,16 @@ def test_a_crash_after_the_tenants_checkpoint_loses_none_and_doubles_none(
     with platform_role():
         assert InstanceQueueEntry.objects.count() == 1
     with sealing_setup.sealer() as sealer:
-        assert sealer.instance.append() == 1  # and dies before it signs
+        assert sealer.instance.append() == 1  # and stops before signing
     assert newest_instance_checkpoint().size == 1
     sealing_setup.seal()
     assert len(assert_instance_verifies(sealing_setup)) == 2
-    by_sql("DELETE FROM telemetry_instancecheckpoint")  # signed, kept outside, and not written
+    by_sql("DELETE FROM telemetry_instancecheckpoint")  # signed, anchored, and not inserted
     sealing_setup.seal()
     assert len(assert_instance_verifies(sealing_setup)) == 2
 
 
-def test_a_log_from_before_is_taken_in_with_its_next_heartbeat(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+def test_older_log_enters_the_instance_log_with_its_next_heartbeat(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     with sealing_setup.sealer() as sealer:
         sealer.seal(tenant.id)
         sealer.sign(tenant.id)
@@ -159,7 +160,7 @@ def test_a_tenant_that_was_dropped_by_sql(
         f"{origin(other_tenant)}: {size} receipts were sealed, and the tenant is not in the database any more",
         "instance: 2 checkpoints of tenants sealed, 0 waiting, 1 checkpoints of its own: 1 found",
     ]
-    # And without any trace of it in the instance's log, it is not the log that was signed.
+    # Without its entries, the instance log does not match the signed one.
     by_sql(
         "DELETE FROM telemetry_instancenode", "DELETE FROM telemetry_instanceentry",
         "DELETE FROM telemetry_instancecheckpoint",
@@ -171,7 +172,7 @@ def test_a_tenant_that_was_dropped_by_sql(
     assert rolled_back in verify("--against", str(saved)).lines
 
 
-def test_what_is_not_named_is_counted(
+def test_unlisted_findings_are_counted(
     tenant: Tenant, sealing_setup: SealingSetup, verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("threada_site.runtime.management.commands.verify_receipts.MOST_NAMED", 2)
@@ -190,7 +191,7 @@ def test_what_is_not_named_is_counted(
 def test_a_tenant_that_was_rolled_back_alone(
     tenant: Tenant, sealing_setup: SealingSetup, verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own anchor is lost too: the log of the instance alone tells."""
+    """The tenant's own anchor is lost too: only the instance log shows the rollback."""
     sizes = []
     for _ in range(3):
         write_receipts(tenant, 4)
@@ -215,7 +216,7 @@ def test_a_tenant_that_was_rolled_back_alone(
         ("DELETE FROM telemetry_instancenode WHERE index = 1", "forked"),
     ],
 )
-def test_it_signs_no_other_log_than_the_signed_one(
+def test_only_the_signed_log_is_signed(
     tenant: Tenant, sealing_setup: SealingSetup, verify: Verify, statement: str, kind: str
 ) -> None:
     for _ in range(3):
@@ -224,7 +225,7 @@ def test_it_signs_no_other_log_than_the_signed_one(
     signed = newest_instance_checkpoint()
     by_sql(statement)
     write_receipts(tenant, 1)
-    assert sealing_setup.seal() == 1  # the tenant's own log goes on
+    assert sealing_setup.seal() == 1  # the tenant's own log is still sealed
     assert f"instance_log_{kind}" in sealing_setup.said.events
     assert newest_instance_checkpoint().id == signed.id
     with platform_role():

@@ -1,4 +1,4 @@
-"""Months that are over and that retention has emptied, or all but emptied, are dropped; no row and no id is lost by it."""
+"""Past months that retention has emptied completely or almost are dropped, without losing a row or an id."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TABLE = "telemetry_receipt"
 
 
 def fill(tenant: Tenant, **rows: int) -> dict[uuid.UUID, bytes]:
-    """Receipts of past months: `m3=5` makes five of the month three months ago. Their bodies."""
+    """Insert receipts of past months: `m3=5` makes five of the month three months ago. Return their bodies."""
     with unit_of_work(tenant.id):
         record(Entry(kind="thing.done"), ctx=acting_system(tenant))
         row = Receipt.objects.latest("id")
@@ -60,14 +60,14 @@ def named(ago: int) -> str:
 
 @pytest.fixture
 def years(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Tenant:
-    """A table of receipts with six past months, and a job that moves eight rows at most."""
+    """A table of receipts with six past months, and a job that moves at most eight rows."""
     monkeypatch.setattr(partitioning, "MOST_ROWS_MOVED", 8)
     add_past_months(TABLE, 6)
     return tenant
 
 
 @pytest.mark.django_db
-def test_what_is_left_of_months_is_kept_together_and_they_go(years: Tenant) -> None:
+def test_remaining_rows_of_old_months_are_merged_and_the_months_dropped(years: Tenant) -> None:
     kept = fill(years, m6=5, m4=3, m3=9)
     before = shape(TABLE)
     months()
@@ -113,7 +113,7 @@ def test_nothing_is_refused_afterwards(years: Tenant) -> None:
 
 
 @pytest.mark.django_db
-def test_it_says_what_it_did(years: Tenant) -> None:
+def test_steps_are_reported(years: Tenant) -> None:
     fill(years, m6=2, m5=2, m4=5)
     with platform_role():
         assert drop_months() == [

@@ -1,4 +1,4 @@
-"""Proofs and checkpoints over HTTP, checked by an independent reader."""
+"""Proofs and checkpoints over HTTP, verified by an independent implementation."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def test_a_log_with_holes_proves_nothing_and_says_so(tenant: Tenant, sealing_set
     assert answer.json()["detail"] == "It cannot be proven: node (0, 0) of the log is missing."
 
 
-def test_what_is_not_sealed_yet_says_when_to_ask_again(
-    tenant: Tenant, sealing_setup: SealingSetup, auditor: Api
-) -> None:
+def test_unsealed_receipt_has_a_retry_after(tenant: Tenant, sealing_setup: SealingSetup, auditor: Api) -> None:
     with unit_of_work(tenant.id):
         receipt = Receipt.objects.latest("id")
     answer = auditor.get(f"/receipts/{receipt.public_id}/proof")
@@ -75,7 +73,9 @@ def test_what_is_not_sealed_yet_says_when_to_ask_again(
     assert answer.headers["Retry-After"] == "1"
     with sealing_setup.sealer() as sealer:
         sealer.seal(tenant.id)
-    assert auditor.get(f"/receipts/{receipt.public_id}/proof").status_code == 409  # in the log, under no head yet
+    assert (
+        auditor.get(f"/receipts/{receipt.public_id}/proof").status_code == 409
+    )  # in the log, without a checkpoint yet
     sealing_setup.seal()
     assert auditor.get(f"/receipts/{receipt.public_id}/proof").status_code == 200
 

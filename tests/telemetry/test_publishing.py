@@ -1,4 +1,7 @@
-"""Checkpoints reach files, repositories, webhooks and mailboxes; what fails is named, tried again, and holds up nothing."""
+"""Publication of checkpoints to files, repositories, webhooks and mail.
+
+Failures have a type, are retried, and delay nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from telemetry.sealing.publisher import Publisher, PublishFailure, Target
 from telemetry.sealing.publisher_pool import PublisherPool
 from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401  (a fixture)
-from tests.telemetry.sealed import NAME, Said, SealingSetup, newest, own_connection, write_receipts
+from tests.telemetry.sealed import NAME, RecordedLog, SealingSetup, newest, own_connection, write_receipts
 from threada_site.kernel import ids
 from threada_site.runtime.sealer.checkpoint_targets import Webhook, checkpoint_targets, read_target
 from threada_site.tenancy.models import Tenant
@@ -85,14 +88,14 @@ def test_a_repository_that_refuses_is_a_typed_failure(tmp_path: Path) -> None:
     assert failed.value.failure == "git_failed"
 
 
-def test_a_webhook_is_told(receiver: Receiver) -> None:  # noqa: F811
+def test_webhook_receives_checkpoints(receiver: Receiver) -> None:  # noqa: F811
     send = Webhook(f"{receiver.url}/checkpoints", allow=["127.0.0.1"])
     receiver.behave(status=204)
     send([published(1), published(7, "tn_2")])
     [request] = receiver.wait_for(1, path="/checkpoints")
     assert request["method"] == "POST"
-    told = json.loads(request["body"])["checkpoints"]
-    assert [checkpoint["checkpoint"] for checkpoint in told] == [published(1).note, published(7, "tn_2").note]
+    received = json.loads(request["body"])["checkpoints"]
+    assert [checkpoint["checkpoint"] for checkpoint in received] == [published(1).note, published(7, "tn_2").note]
 
 
 def test_webhooks_fail_by_type(receiver: Receiver) -> None:  # noqa: F811
@@ -118,7 +121,7 @@ class Mails:
         return "250 OK"
 
 
-def test_a_mailbox_gets_every_log_attached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mail_contains_the_checkpoint_of_every_log(monkeypatch: pytest.MonkeyPatch) -> None:
     mails = Mails()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -140,13 +143,13 @@ def test_a_mailbox_gets_every_log_attached(monkeypatch: pytest.MonkeyPatch) -> N
     assert failed.value.failure == "mail_unreachable"
 
 
-def test_what_fails_is_tried_again_with_what_is_newest_by_then() -> None:
-    said, told, broken = Said(), [], [True]
+def test_failed_publication_is_retried_with_the_newest_checkpoint() -> None:
+    said, received, broken = RecordedLog(), [], [True]
 
     def send(batch: Sequence[SignedCheckpoint]) -> None:
         if broken[0]:
             raise PublishFailure("unwritable", "no space")
-        told.append([(entry.tenant, entry.size) for entry in batch])
+        received.append([(entry.tenant, entry.size) for entry in batch])
 
     publisher = Publisher(Target("file:/x", send, 0.0), log=said)
     publisher.start()
@@ -156,25 +159,25 @@ def test_what_fails_is_tried_again_with_what_is_newest_by_then() -> None:
     publisher.offer(published(2))
     publisher.offer(published(1, "tn_2"))
     broken[0] = False
-    eventually(lambda: told)
+    eventually(lambda: received)
     publisher.stop()
-    assert told == [[("tn_1", 2), ("tn_2", 1)]]
+    assert received == [[("tn_1", 2), ("tn_2", 1)]]
     assert publisher.state.attempts == 0
     assert publisher.state.published_at is not None
     assert said.events == ["checkpoint_not_published", "checkpoint_target_recovered"]
 
 
-def test_a_target_is_not_told_more_often_than_its_pause() -> None:
-    told: list[int] = []
-    target = Target("x", lambda batch: told.append(batch[0].size), 3600.0)
-    publisher = Publisher(target, log=Said(), published_at=datetime.now(UTC))
+def test_target_is_published_to_at_most_once_per_pause() -> None:
+    received: list[int] = []
+    target = Target("x", lambda batch: received.append(batch[0].size), 3600.0)
+    publisher = Publisher(target, log=RecordedLog(), published_at=datetime.now(UTC))
     publisher.start()
     publisher.offer(published(1))
     publisher.stop()
-    assert told == []
+    assert received == []
 
 
-def test_a_target_that_cannot_be_understood_fails_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_target_fails_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREADA_CHECKPOINT_TARGETS", "ftp://x.example file:relative/path")
     for target in checkpoint_targets():
         with pytest.raises(PublishFailure) as failed:
@@ -210,12 +213,12 @@ def test_sealing_goes_on_while_a_target_hangs_and_another_fails(tenant: Tenant, 
     assert states[failing.name].failing_since is not None
     assert states[good.name].failing_since is None
     key = sealing_setup.key_file.keys()[0]
-    told = notes(tmp_path / "checkpoints.ndjson")
-    for note in told:
+    received = notes(tmp_path / "checkpoints.ndjson")
+    for note in received:
         vkey = str(key.verifier_key(note.partition("\n")[0]))
         checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(note), aics_tlog.parse_vkey(vkey))
         assert checked.ok, checked.error
-    assert {note.partition("\n")[0] for note in told} == {checkpoint.origin, f"{NAME}/instance"}
+    assert {note.partition("\n")[0] for note in received} == {checkpoint.origin, f"{NAME}/instance"}
     assert checkpoint.origin.endswith(ids.public_id(ids.TENANT, tenant.id))
 
 

@@ -50,7 +50,7 @@ def test_the_body_is_canonical_and_hashed_as_bytes(tenant: Tenant) -> None:
     assert body["tenant"] == ids.public_id(ids.TENANT, tenant.id)
 
 
-def test_columns_say_what_the_body_says(tenant: Tenant) -> None:
+def test_columns_equal_the_body(tenant: Tenant) -> None:
     receipt = recorded(tenant, Entry(kind="thing.done", subject=WHOLE, reason_codes=("ONE", "two")))
     body = orjson.loads(bytes(receipt.body))
     assert body["subject"] == {
@@ -96,7 +96,7 @@ def test_equal_entries_give_equal_bytes(tenant: Tenant) -> None:
     assert first == second
 
 
-def test_a_receipt_wants_its_unit_of_work(tenant: Tenant, other_tenant: Tenant) -> None:
+def test_receipt_requires_a_unit_of_work(tenant: Tenant, other_tenant: Tenant) -> None:
     with pytest.raises(OutsideUnitOfWorkError):
         record(Entry(kind="x.y"), ctx=acting_system(tenant))
     with unit_of_work(other_tenant.id), pytest.raises(OutsideUnitOfWorkError):
@@ -137,7 +137,7 @@ def test_receipts_are_only_added(tenant: Tenant, role: str | None, change: str, 
 
 def _changed(tenant: Tenant, role: str | None, sql: str, parameters: list[uuid.UUID]) -> int:
     with unit_of_work(tenant.id), connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what the test itself inserted bars a TRUNCATE otherwise
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # otherwise pending rows of the test prevent a TRUNCATE
         if role:
             cursor.execute(f"SET LOCAL ROLE {role}")
         cursor.execute(sql, parameters)
@@ -146,7 +146,7 @@ def _changed(tenant: Tenant, role: str | None, sql: str, parameters: list[uuid.U
         return changed
 
 
-def test_what_is_rolled_back_leaves_no_receipt(tenant: Tenant) -> None:
+def test_rollback_removes_the_receipt(tenant: Tenant) -> None:
     with unit_of_work(tenant.id):
         record(Entry(kind="thing.undone"), ctx=acting_system(tenant))
         transaction.set_rollback(True)
@@ -154,8 +154,8 @@ def test_what_is_rolled_back_leaves_no_receipt(tenant: Tenant) -> None:
         assert not Receipt.objects.filter(kind="thing.undone").exists()
 
 
-def test_no_body_of_a_whole_case_holds_what_people_wrote(office: Office) -> None:
-    """Payload, evidence and comments are personal values: receipts carry commitments to them."""
+def test_receipt_bodies_contain_no_personal_values(office: Office) -> None:
+    """Payload, evidence and comments are personal values: receipts contain commitments to them."""
     words: dict[str, Any] = {"payload": {"amount": 500, "vendor": "PAYLOAD-WORD"}, "evidence": ["EVIDENCE-WORD"]}
     item = office.decided(**words)
     step = office.execute(item, input={"note": "INPUT-WORD"}).step

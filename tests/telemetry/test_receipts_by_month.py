@@ -1,5 +1,5 @@
-"""Receipts by month: made of a table in use without a failed write, whatever interrupts it; nobody reaches a partition
-past its table."""
+"""Partitioning of receipts by month: a table in use is converted without a failed write, and partitions are not
+accessible directly."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ ROWS = 20_000
 
 @pytest.fixture
 def plain(tenant: Tenant) -> Iterator[Tenant]:
-    """The table as it was before there were partitions; afterwards as it has to be."""
+    """The table before partitioning. Asserts its final state afterwards."""
     join_months(TABLE)
     yield tenant
     renew(TABLE)
 
 
 def fill(tenant: Tenant, rows: int) -> int:
-    """Copies of one receipt, over the last two months; how many receipts there are then."""
+    """Insert copies of one receipt over the last two months. Return the number of receipts."""
     write_receipts(tenant, 1)
     with owner_role(), connection.cursor() as cursor:
         cursor.execute(
@@ -90,7 +90,7 @@ def written(tenant: Tenant) -> None:
 
 
 def _killed_while_it_waits() -> None:
-    """Run the migration, and end its connection when it waits for the table."""
+    """Run the migration, and terminate its connection while it waits for the table lock."""
     pids: list[object] = []
 
     def migrate() -> None:
@@ -179,7 +179,7 @@ def test_nobody_reaches_a_partition_past_its_table(tenant: Tenant, role: str) ->
 
 @pytest.mark.django_db
 def test_security_holds_on_the_partition_itself(tenant: Tenant, other_tenant: Tenant) -> None:
-    """Were somebody granted a partition by mistake, its policies would still show one tenant alone."""
+    """If somebody were granted access to a partition by mistake, its policies would still show one tenant only."""
     write_receipts(tenant, 2)
     write_receipts(other_tenant, 3)
     name = f"{TABLE}_{datetime.now(UTC):%Y_%m}"
@@ -213,7 +213,7 @@ def test_an_open_partition_stops_the_start() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_never_let_in_gives_up(tenant: Tenant) -> None:
+def test_migration_gives_up_without_the_lock(tenant: Tenant) -> None:
     with own_connection() as busy, busy.transaction():
         busy.execute(f"SELECT count(*) FROM {TABLE}")
         with pytest.raises(OperationalError, match="lock timeout"), owner_role():
@@ -222,8 +222,8 @@ def test_who_is_never_let_in_gives_up(tenant: Tenant) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("instant", [datetime(2001, 1, 1, tzinfo=UTC), datetime(2101, 1, 1, tzinfo=UTC)])
-def test_no_clock_is_refused(tenant: Tenant, instant: datetime) -> None:
-    """Ids of a clock that is far off find a place, and are read like all others."""
+def test_receipts_of_any_clock_are_stored(tenant: Tenant, instant: datetime) -> None:
+    """Receipts with the id of a wrong clock are stored and can be read like all others."""
     with unit_of_work(tenant.id):
         record(Entry(kind="thing.done"), ctx=acting_system(tenant))
         row = Receipt.objects.latest("id")
@@ -249,7 +249,7 @@ def test_missing_months_are_made_ahead(tenant: Tenant) -> None:
 
 
 @pytest.mark.django_db
-def test_rows_behind_the_last_month_stay_and_raise_an_alarm(tenant: Tenant) -> None:
+def test_rows_beyond_the_last_month_stay_and_raise_an_alarm(tenant: Tenant) -> None:
     drop_last_months(2)
     with unit_of_work(tenant.id):
         record(Entry(kind="thing.done"), ctx=acting_system(tenant))
@@ -291,7 +291,7 @@ def metrics() -> dict[str, float]:
 
 
 def drop_last_months(count: int) -> None:
-    """As it is when the job has not come through for a while."""
+    """Create the state after the job has not run for a while."""
     first = parts(TABLE)[-1 - count][1]
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Sealing on a real database: what is queued is in the log, once, in dense places, under a head that verifies."""
+"""Sealing on a real database: queued receipts are in the log once, with a dense index, under a verified checkpoint."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sealing_setup(tmp_path: Path) -> SealingSetup:
 
 
 def as_owner(*statements: str) -> None:
-    """What a database administrator may do: the triggers are off for the owner's session."""
+    """Disable triggers for the owner's session, as a database administrator can."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {OWNER}")
         for table in ("telemetry_receipt", "telemetry_logleaf", "telemetry_lognode", "telemetry_checkpoint"):
@@ -109,7 +109,7 @@ def test_every_tenant_has_a_log_of_its_own(tenant: Tenant, other_tenant: Tenant,
 
 
 def test_a_late_commit_is_sealed_later(tenant: Tenant, sealing_setup: SealingSetup) -> None:
-    """Its id is older than all that were sealed meanwhile: whoever asks for ids past the last one never sees it."""
+    """Its id is older than all ids sealed meanwhile: a reader that asks for ids after the last one never sees it."""
     written, may_commit = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -170,7 +170,7 @@ def test_consistency_holds_from_every_checkpoint_to_the_next(tenant: Tenant, sea
     assert [(size, tree.root(size)) for size, _ in checkpoints] == [(size, bytes(root)) for size, root in checkpoints]
 
 
-def test_it_refuses_a_log_that_was_rolled_back(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+def test_rolled_back_log_is_refused(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     write_receipts(tenant, 10)
     sealing_setup.seal()
     signed = newest(tenant)
@@ -188,7 +188,7 @@ def test_it_refuses_a_log_that_was_rolled_back(tenant: Tenant, sealing_setup: Se
 
 
 def test_it_refuses_a_log_that_was_forked(tenant: Tenant, sealing_setup: SealingSetup) -> None:
-    """The sizes agree, and even exceed what was signed; the leaves are others."""
+    """The size matches or exceeds the signed one; the leaves differ."""
     write_receipts(tenant, 10)
     sealing_setup.seal()
     signed = newest(tenant)
@@ -213,7 +213,7 @@ def test_it_refuses_a_log_with_holes(tenant: Tenant, sealing_setup: SealingSetup
     assert "log_forked" in sealing_setup.said.events
 
 
-def test_one_tenants_broken_log_does_not_hold_up_another(
+def test_broken_log_of_one_tenant_does_not_block_others(
     tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup
 ) -> None:
     sealing_setup.seal()
@@ -252,8 +252,8 @@ def test_without_its_key_nothing_is_sealed(tenant: Tenant, sealing_setup: Sealin
     assert checkpoints(tenant) == 0
 
 
-def test_an_entry_without_its_receipt_holds_nothing_up_and_stays(tenant: Tenant, sealing_setup: SealingSetup) -> None:
-    """Somebody deleted the receipt before it was sealed, and left the queue alone."""
+def test_queue_entry_without_receipt_stays_and_blocks_nothing(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+    """The receipt was deleted before it was sealed; its queue entry remained."""
     write_receipts(tenant, 3)
     with unit_of_work(tenant.id):
         gone = Receipt.objects.earliest("id").id
@@ -265,8 +265,8 @@ def test_an_entry_without_its_receipt_holds_nothing_up_and_stays(tenant: Tenant,
     assert_verifies(tenant)
 
 
-def test_a_crash_between_signing_and_writing_is_made_good(tenant: Tenant, sealing_setup: SealingSetup) -> None:
-    """The head is kept outside of the database and missing inside: the next round signs again."""
+def test_crash_between_signing_and_inserting_is_repaired(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+    """The checkpoint is in the anchor and missing in the database: the next round signs again."""
     sealing_setup.seal()
     as_owner("DELETE FROM telemetry_checkpoint")
     with sealing_setup.sealer() as sealer:

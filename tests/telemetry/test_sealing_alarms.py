@@ -1,4 +1,4 @@
-"""When sealing does not keep up or must not go on: metrics, status and console say so."""
+"""Alarms of delayed or stopped sealing in metrics, status and console."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from threada_site.tenancy.models import Tenant
     ("seconds", "said"),
     [(0, None), (59, None), (60, "1 minute "), (300, "5 minutes "), (7200, "2 hours "), (86_400, "24 hours ")],
 )
-def test_what_is_said_of_receipts_that_wait(seconds: int, said: str | None) -> None:
+def test_alarm_text_of_unsealed_receipts(seconds: int, said: str | None) -> None:
     alarm = unsealed_alarm(timedelta(seconds=seconds))
     assert alarm == said if said is None else said in (alarm or "")
 
 
-def test_what_is_said_of_broken_logs() -> None:
+def test_alarm_text_of_broken_logs() -> None:
     assert broken_logs_alarm(0) is None
     assert "A log is not the one" in (broken_logs_alarm(1) or "")
     assert "3 logs are not the ones" in (broken_logs_alarm(3) or "")
@@ -56,7 +56,7 @@ def status(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, object], int]:
 
 
 @pytest.mark.django_db
-def test_a_sealer_that_is_down_is_seen(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stopped_sealer_is_reported(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     person = make_principal(tenant, "ann", roles=("viewer",))
     assert b"waited" not in sign_in(person).get("/console/").content
     assert status(capsys)[1] == 0
@@ -76,7 +76,7 @@ def test_another_tenants_alarm_is_not_shown(tenant: Tenant, other_tenant: Tenant
 
 
 @pytest.mark.django_db
-def test_a_broken_log_is_seen(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_log_is_reported(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     with unit_of_work(tenant.id):
         LogAlarm.objects.create(tenant=tenant, kind="forked", signed_size=3, signed_root=b"x" * 32, found_size=3)
     assert metrics()["threada_logs_broken"] == 1
@@ -88,7 +88,7 @@ def test_a_broken_log_is_seen(tenant: Tenant, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_sealed_is_counted(tenant: Tenant, other_tenant: Tenant, tmp_path: Path) -> None:
+def test_sealed_receipts_are_counted(tenant: Tenant, other_tenant: Tenant, tmp_path: Path) -> None:
     write_receipts(tenant, 5)
     SealingSetup(tmp_path).seal()
     with unit_of_work(tenant.id):

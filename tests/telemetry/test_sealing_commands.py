@@ -1,4 +1,4 @@
-"""What an operator does about logs and keys: acknowledge a break, change the key, tell the public ones."""
+"""Operator commands for logs and keys: acknowledge a break, rotate the key, list the public keys."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_break_is_acknowledged_with_a_reason_and_goes_on_as_another_log(
     write_receipts(tenant, 1)
     assert sealing_setup.seal() == 0
     run("acknowledge_log", "--tenant", "acme", "--reason", "Restored after a disk failure.", capsys=capsys)
-    assert sealing_setup.seal() == 2  # the one written, and the receipt of the acknowledgement
+    assert sealing_setup.seal() == 2  # the written receipt, and the one of the acknowledgement
     renamed = f"{NAME}/restored-1/{ids.public_id(ids.TENANT, tenant.id)}"
     assert assert_verifies_leaves(tenant, renamed) == signed.size
     with unit_of_work(tenant.id):
@@ -93,7 +93,7 @@ def test_names_after_breaks() -> None:
     assert [times_restored(origin) for origin in ("a.example/tn_1", "a.example/restored-10/tn_1")] == [0, 10]
 
 
-def test_a_new_key_is_vouched_for_by_the_old_one(
+def test_old_key_endorses_the_new_one(
     tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sealing_setup.seal()
@@ -113,7 +113,7 @@ def test_a_new_key_is_vouched_for_by_the_old_one(
         assert aics_tlog.verify_checkpoint(aics_tlog.parse_note(instance.note), aics_tlog.parse_vkey(key)).ok
     assert kinds(tenant)[0] == "sealing_key.announced"
     assert run("sealing_keys", "--tenant", "acme", capsys=capsys).split() == [old, new]
-    run("rotate_sealing_key", capsys=capsys)  # again: goes on with the same new key
+    run("rotate_sealing_key", capsys=capsys)  # again: continues with the same new key
     assert newest(tenant).verifier_keys == [old, new]
     run("rotate_sealing_key", "--finish", capsys=capsys)
     assert sealing_setup.seal() == 3
@@ -127,7 +127,7 @@ def test_a_new_key_is_vouched_for_by_the_old_one(
     assert len(sealing_setup.key_file.path.read_text().splitlines()) == 1
 
 
-def test_a_lost_key_is_replaced_in_the_open(
+def test_replacement_of_a_lost_key_is_recorded(
     tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sealing_setup.seal()

@@ -1,4 +1,4 @@
-"""The summary: sealed work is counted once, late commits too; metrics by group; the page of charts."""
+"""The summary: sealed work is counted once, also late commits; metrics by group; the page with charts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from threada_site.tenancy.models import Tenant
 
 
 def seal_all(tenant: Tenant) -> None:
-    """What the sealer does, without hashing: each queued receipt gets the next place."""
+    """Append every queued receipt to the log, without hashes."""
     with unit_of_work(tenant.id):
         start = LogLeaf.objects.count()
         waiting = list(SealQueueEntry.objects.order_by("id").values_list("id", flat=True))
@@ -66,7 +66,7 @@ def totals(tenant: Tenant) -> dict[tuple[str, str], int]:
 
 @pytest.fixture
 def worked(office: Office) -> Office:
-    """Three payments: one within limits, one approved by two, one rejected."""
+    """Three payments: one within limits, one approved by two members, one rejected."""
     office.decided(5)
     _, step, _ = office.awaiting()
     office.vote(step, "fay")
@@ -88,7 +88,7 @@ def test_every_sealed_receipt_is_counted_once(worked: Office) -> None:
     assert counted(tenant) == 0
     assert totals(tenant) == first
     worked.decided(7)
-    assert tenants_to_count() == []  # nothing of it is sealed
+    assert tenants_to_count() == []  # nothing is sealed
     seal_all(tenant)
     assert tenants_to_count() == [tenant.id]
     counted(tenant, batch=2000)
@@ -110,22 +110,22 @@ def test_a_receipt_that_was_removed_leaves_a_place_that_is_passed(worked: Office
     assert reach.latest_at is not None
 
 
-def test_the_api_tells_the_figures(worked: Office) -> None:
+def test_api_returns_the_metrics(worked: Office) -> None:
     counted(worked.tenant)
     api = Api(make_token(worked.tenant, worked.people["ada"]))
     answer = api.get("/telemetry/summary", {"group_by": "workflow"})
     assert answer.status_code == 200, answer.content
-    told = answer.json()
-    metrics = told["total"]
+    summary = answer.json()
+    metrics = summary["total"]
     assert metrics["work_items_received"] == 3
     assert metrics["decision_steps"] == {"approved": 1, "rejected": 1, "expired": 0, "cancelled": 0, "superseded": 0}
     assert metrics["policy_decisions"]["deny"] == 0
     assert metrics["decision_seconds"]["count"] == 2
     alone = metrics["policy_decisions"]["allow"]
     assert metrics["automation_rate"] == round(alone / (alone + 2), 4)
-    assert [group["key"] for group in told["groups"]] == ["payments"]
-    assert told["groups"][0]["figures"]["work_items_received"] == 3
-    assert told["uncounted_receipts"] == 0
+    assert [group["key"] for group in summary["groups"]] == ["payments"]
+    assert summary["groups"][0]["figures"]["work_items_received"] == 3
+    assert summary["uncounted_receipts"] == 0
     assert api.get("/telemetry/summary", {"workflow_id": "nowhere"}).json()["total"]["work_items_received"] == 0
     by_day = api.get("/telemetry/summary", {"group_by": "day", "workflow_id": "payments"}).json()
     assert {group["key"] for group in by_day["groups"]} <= {
@@ -145,7 +145,7 @@ def test_the_api_tells_the_figures(worked: Office) -> None:
         ({"kind": "work_item.created"}, "invalid_request"),
     ],
 )
-def test_bad_questions(office: Office, query: dict[str, str], reason: str) -> None:
+def test_invalid_queries(office: Office, query: dict[str, str], reason: str) -> None:
     answer = Api(make_token(office.tenant, office.people["ada"])).get("/telemetry/summary", query)
     assert answer.status_code == 422
     assert answer.json()["reason_code"] == reason
@@ -197,7 +197,7 @@ def test_tenants_are_counted_apart(worked: Office) -> None:
     assert not any(summary.total.counts.values())
 
 
-def test_the_page_draws_the_same_figures(worked: Office, client: Any) -> None:
+def test_page_shows_the_same_metrics(worked: Office, client: Any) -> None:
     counted(worked.tenant)
     client.force_login(worked.people["ada"])
     page = client.get("/console/summary/", {"by": "channel", "days": "7"})
@@ -231,7 +231,7 @@ def test_the_page_needs_telemetry_read(office: Office, client: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_the_sealer_seals_is_what_is_counted(tenant: Tenant, tmp_path: Path) -> None:
+def test_summary_equals_the_sealed_receipts(tenant: Tenant, tmp_path: Path) -> None:
     office = open_office(tenant)
     office.decided(5)
     sealing_setup = SealingSetup(tmp_path)
@@ -257,12 +257,12 @@ def test_what_the_sealer_seals_is_what_is_counted(tenant: Tenant, tmp_path: Path
         ({"workflow": "a", "channel": "b"}, "day", None),
     ],
 )
-def test_which_sums_answer(chosen: dict[str, str], group_by: str | None, kept: Slice | None) -> None:
+def test_smallest_sufficient_table_is_used(chosen: dict[str, str], group_by: str | None, kept: Slice | None) -> None:
     assert slice_for(chosen, group_by) == kept
 
 
 def combined(tenant: Tenant, *, seed: int) -> None:
-    """Counts of many combinations, added to twice."""
+    """Counts of many combinations, each added twice."""
     rng = random.Random(seed)
     today = clock.now().date()
     versions = [ids.new_uuid() for _ in range(3)] + [None]
@@ -278,7 +278,7 @@ def combined(tenant: Tenant, *, seed: int) -> None:
 
 
 def sums(tenant: Tenant) -> dict[tuple[Any, ...], int]:
-    """What the sums must be, from the counts themselves."""
+    """Return the expected sums, computed from the counts."""
     found: Counter[tuple[Any, ...]] = Counter()
     with unit_of_work(tenant.id):
         for row in SummaryCount.objects.all():

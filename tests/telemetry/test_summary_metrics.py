@@ -1,4 +1,4 @@
-"""What receipts add to the metrics, and what follows from counts: against plain counting and sorting."""
+"""Measures of receipts and the metrics derived from counts, compared with plain counting and sorting."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ from telemetry.summary.quantiles import RELATIVE_ERROR, SHORTEST_S, bucket_of, q
         ("nonsense", [], {}, []),
     ],
 )
-def test_what_a_receipt_counts_at(
+def test_measures_of_a_receipt(
     kind: str, reasons: list[str], outcome: dict[str, Any], counted: list[tuple[str, str]]
 ) -> None:
     assert list(measures(kind, reasons, lambda: outcome)) == counted
 
 
 @given(st.floats(min_value=SHORTEST_S, max_value=3e8))
-def test_a_bucket_stands_for_its_times(seconds: float) -> None:
+def test_bucket_represents_its_durations(seconds: float) -> None:
     assert seconds_of(bucket_of(seconds)) == pytest.approx(seconds, rel=RELATIVE_ERROR * 1.001)
 
 
@@ -62,7 +62,7 @@ def test_times_that_make_no_sense_share_the_shortest_bucket() -> None:
 
 
 @given(st.lists(st.floats(min_value=0.01, max_value=1e6), min_size=1, max_size=200), st.sampled_from([0, 0.5, 0.95, 1]))
-def test_quantiles_are_off_by_no_more_than_promised(times: list[float], q: float) -> None:
+def test_quantiles_are_within_the_documented_error(times: list[float], q: float) -> None:
     counts: dict[int, int] = {}
     for time in times:
         counts[bucket_of(time)] = counts.get(bucket_of(time), 0) + 1
@@ -76,7 +76,7 @@ def test_nothing_counted_has_no_quantile() -> None:
     assert SummaryMetrics().automation_rate is None
 
 
-def test_figures_of_groups_add_up_to_the_total() -> None:
+def test_metrics_of_groups_add_up_to_the_total() -> None:
     rows = [
         ("a", "decided", "allow", 6),
         ("a", "decided", "review", 9),

@@ -10,7 +10,7 @@ MONTH = timedelta(days=31)
 
 
 def test_up_to_now_leaves_nothing_out() -> None:
-    """Another machine's clock may be ahead: what it wrote has a later id than this moment's."""
+    """Another machine's clock may be ahead, so that its receipts have later ids than the current time."""
     asked = window(None, None, now=NOW, longest=MONTH)
     assert asked == Window(NOW - MONTH, NOW, is_open=True)
     assert asked.end_id == ids.LAST

@@ -1,6 +1,6 @@
-"""`manage.py verify_receipts`: what a database administrator did by SQL is found and named.
+"""`manage.py verify_receipts` detects and reports changes made by a database administrator with SQL.
 
-One log is sealed for all tests of this file; what each of them does to it is rolled back with its transaction.
+One log is sealed for all tests of this module; the changes of each test are rolled back.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def sealed(sealed_once: SealedLog, monkeypatch: pytest.MonkeyPatch) -> SealedLog
     return sealed_once
 
 
-def test_what_was_left_alone_holds(verify: Verify, sealed: SealedLog) -> None:
+def test_untouched_log_is_verified(verify: Verify, sealed: SealedLog) -> None:
     write_receipts(sealed.tenant, 3)
     said = verify()
     origin = newest(sealed.tenant).origin
@@ -135,7 +135,7 @@ def test_two_swapped_receipts(verify: Verify, sealed: SealedLog) -> None:
 
 
 def test_two_swapped_places(verify: Verify, sealed: SealedLog) -> None:
-    """Receipts and leaves agree; the tree does not."""
+    """Receipts and leaves match; the tree does not."""
     by_sql(
         'UPDATE telemetry_logleaf SET "index" = "index" + 1000000 WHERE "index" IN (50, 51)',
         'UPDATE telemetry_logleaf SET "index" = CASE "index" WHEN 1000050 THEN 51 ELSE 50 END WHERE "index" >= 1000000',
@@ -151,7 +151,7 @@ def test_two_swapped_places(verify: Verify, sealed: SealedLog) -> None:
 
 
 def test_deleted_and_renumbered(verify: Verify, sealed: SealedLog) -> None:
-    """The receipt, its leaf and its place are gone, and everything after it has moved up; the hashes above too."""
+    """A receipt and its leaf are deleted and all later leaves are renumbered, including the hashes above."""
     size = sealed.size
     by_sql(
         f"DELETE FROM telemetry_receipt WHERE {sealed.where(50)}",
@@ -220,7 +220,7 @@ def test_checkpoints_of_another_key(
     verify: Verify, sealed: SealedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "sealing_key"))
-    said = verify("--tenant", "acme")  # no key at hand: those that the database names
+    said = verify("--tenant", "acme")  # without a key: the keys named by the database
     assert (said.code, said.err) == (
         0,
         "acme: The keys are the ones the database names. Say --key to trust your own.\n",
@@ -237,7 +237,7 @@ def test_checkpoints_of_another_key(
 def test_rolled_back_to_an_older_valid_state(
     verify: Verify, sealed: SealedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything that is left agrees; only what was kept outside of the database tells."""
+    """The remaining rows are consistent; only the anchor outside the database shows the rollback."""
     size = sealed.size
     saved = tmp_path / "saved.txt"
     saved.write_text(newest(sealed.tenant).note)
@@ -252,7 +252,7 @@ def test_rolled_back_to_an_older_valid_state(
     ]
 
 
-def test_a_tenant_that_is_gone(verify: Verify, sealed: SealedLog, tmp_path: Path) -> None:
+def test_missing_tenant(verify: Verify, sealed: SealedLog, tmp_path: Path) -> None:
     saved = tmp_path / "saved.txt"
     note = newest(sealed.tenant).note
     gone = note.replace(ids.public_id(ids.TENANT, sealed.tenant.id), "tn_01kb4x0000000000000000000x")

@@ -1,4 +1,4 @@
-"""`manage.py verify_receipts` over time: other keys, another history, and what never reached the log."""
+"""`manage.py verify_receipts` over time: key rotation, forks, and receipts that never reached the log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_change_of_keys_is_followed_back(verify: Verify, sealed: SealedLog) ->
 
 
 def test_a_fork_from_an_older_dump(verify: Verify, sealed: SealedLog, tmp_path: Path) -> None:
-    """An older state goes on with other receipts, sealed and signed with the right key: a valid log, but another one."""
+    """An older state continues with other receipts, sealed and signed with the right key: a valid but different log."""
     size = sealed.size
     saved = tmp_path / "saved.txt"
     saved.write_text(newest(sealed.tenant).note)

@@ -1,4 +1,4 @@
-"""Small logs for tests: all nodes in a dictionary, and the vectors of the certificate transparency project."""
+"""Small logs for tests: all nodes in a dictionary, and the test vectors of the certificate transparency project."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def key(seed: int = 1) -> Ed25519PrivateKey:
 
 @dataclass
 class Log:
-    """A log in memory, built as the sealer builds one: append, keep the completed nodes."""
+    """A log in memory, built like the sealer's: append leaves, store completed nodes."""
 
     tree: CompactRange = field(default_factory=CompactRange)
     nodes: dict[NodeId, bytes] = field(default_factory=dict)

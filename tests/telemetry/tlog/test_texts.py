@@ -1,4 +1,5 @@
-"""Notes, checkpoints and proof texts: the specifications' own examples, an independent reader, every malformed line."""
+"""Notes, checkpoints and proof texts: examples of the specifications, an independent implementation, malformed
+input."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ def test_a_proof_verifies_here_and_there(signer: Signer, log: Log) -> None:
     proof = TlogProof.parse(text.encode())
     assert str(proof) == text
     assert proof.verify(log.entries[4], [signer.verifier_key], origin=ORIGIN) == log.checkpoint()
-    # read by hand as the specification says, checked by the other implementation
+    # parsed here according to the specification, verified by the other implementation
     tree_head, _, note = text.partition("\n\n")
     first, index, *path = tree_head.split("\n")
     assert (first, index) == ("c2sp.org/tlog-proof@v1", "index 4")

@@ -1,4 +1,4 @@
-"""Tiles are where and what the specification says: an independent reader finds and audits them."""
+"""Paths and contents of tiles: an independent implementation reads and verifies them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.telemetry.tlog.logs import Log
 
 
 def written(log: Log, size: int, folder: Path) -> int:
-    """All tiles of the log at `size` below `folder`; how many."""
+    """Write all tiles of the log at `size` below `folder`. Return their number."""
     tiles = [tile for level in levels(size) for tile in tiles_of(level, size)]
     for tile in tiles:
         file = folder / tile.path()

@@ -1,4 +1,4 @@
-"""Trees and proofs: against the published vectors, against an independent implementation, and against each other."""
+"""Trees and proofs, compared with published vectors, an independent implementation, and each other."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_proof_asks_for_all_its_nodes_at_once(log: Log) -> None:
     assert [len(nodes) for nodes in asked] == [8, 3]
 
 
-def test_what_no_tree_has_is_refused(log: Log) -> None:
+def test_impossible_sizes_and_indexes_are_refused(log: Log) -> None:
     for index, size in ((5, 5), (-1, 5), (0, 0)):
         with pytest.raises(ValueError, match="has no leaf"):
             log.inclusion(index, size)
@@ -123,7 +123,7 @@ def test_what_no_tree_has_is_refused(log: Log) -> None:
         complete_nodes(3, 2)
 
 
-def test_heads_of_nothing_and_of_the_same_size() -> None:
+def test_consistency_of_empty_and_equal_trees() -> None:
     some = leaf_hash(b"x")
     assert consistency_holds(0, EMPTY_ROOT, 0, EMPTY_ROOT, [])
     assert consistency_holds(0, EMPTY_ROOT, 1, some, [])

@@ -13,7 +13,7 @@ type Run = Callable[..., Verdict]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the verifier in this process, with the right key, for its report as JSON."""
+    """Run the verifier in this process with the right key and a JSON report."""
 
     def run_it(*arguments: str | Path, key: str | None = KEY, as_json: bool = True) -> Verdict:
         given = [*(("--key", key) if key else ()), *map(str, arguments), *(("--json",) if as_json else ())]
@@ -27,5 +27,5 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(scope="session")
 def log() -> Log:
-    """More than one tile: 600 receipts."""
+    """A log of 600 receipts, which is more than one tile."""
     return log_of(600)

@@ -1,4 +1,4 @@
-"""Logs of small receipts, the evidence for them, and the verifier, loaded from its file as an auditor would run it."""
+"""Logs of small receipts, their evidence, and the verifier, loaded from its file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def receipt_id(number: int) -> str:
 
 
 def body(number: int, *, tenant: str = TENANT, **more: Any) -> bytes:
-    """A small receipt."""
+    """Return a small receipt."""
     content = {"id": receipt_id(number), "kind": "thing.done", "tenant": tenant, **more}
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
@@ -60,7 +60,7 @@ def write_evidence(
     note: str | None = None,
     tiles: bool = True,
 ) -> Path:
-    """The unpacked folder."""
+    """Write the unpacked evidence folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "receipts.ndjson").write_bytes(b"".join(line + b"\n" for line in lines))
     (folder / "positions.txt").write_text("".join(f"{position}\n" for position in positions))
@@ -74,7 +74,7 @@ def write_evidence(
 
 
 def whole(folder: Path, log: Log) -> Path:
-    """Evidence of everything there is."""
+    """Write evidence of all receipts of the log."""
     return write_evidence(folder, log, log.entries, range(log.tree.size))
 
 
@@ -91,7 +91,7 @@ def zipped(folder: Path) -> Path:
 
 
 class Verdict:
-    """What one run said."""
+    """Output of one run."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -99,5 +99,5 @@ class Verdict:
 
     @property
     def findings(self) -> list[tuple[str, int | None, str | None]]:
-        """(code, sequence, receipt) of each."""
+        """Return (code, sequence, receipt) of each finding."""
         return [(one["code"], one["sequence"], one["receipt"]) for one in self.report["findings"]]

@@ -1,4 +1,4 @@
-"""The file as an auditor runs it: alone, in a process of its own, without the project, the database or a network."""
+"""The verifier as an auditor runs it: a separate process without the project, the database or a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.telemetry.verifier.evidence import FILE, KEY, whole, zipped
 
 
 def alone(*command: str | Path, cwd: Path, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Run a copy in another folder, isolated: no current folder, no PYTHONPATH, an empty environment."""
+    """Run a copy in another folder in isolated mode: no current folder, no PYTHONPATH, an empty environment."""
     copy = cwd / "threada_verify.py"
     shutil.copyfile(FILE, copy)
     return subprocess.run(
@@ -33,7 +33,7 @@ def test_verifier_is_a_single_file(tmp_path: Path, log: Log) -> None:
 
 
 def test_without_a_network(tmp_path: Path, log: Log) -> None:
-    """In a network namespace of its own there is not even a loopback address; a wrong byte is found there as well."""
+    """A separate network namespace has not even a loopback address; a changed byte is detected there as well."""
     if subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("a network namespace cannot be made here: `unshare -n` is not permitted")
     e = whole(tmp_path / "evidence", log)
@@ -63,7 +63,7 @@ def test_it_imports_the_standard_library_and_cryptography_alone_and_reads_as_pyt
     }
     assert modules - set(sys.stdlib_module_names) == {"cryptography"}
     assert "socket" not in modules
-    assert "typing" in modules  # the names imported from it are older than 3.10
+    assert "typing" in modules  # these names exist since before 3.10
     assert {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "typing"
             for alias in node.names} == {"IO", "Any"}  # fmt: skip
     assert {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "datetime"
@@ -71,7 +71,7 @@ def test_it_imports_the_standard_library_and_cryptography_alone_and_reads_as_pyt
 
 
 def test_it_runs_on_python_3_10(tmp_path: Path) -> None:
-    """It has to say what it can: with the package where that Python has it, and how to get it where not."""
+    """Verifies if the package is installed for that Python, and otherwise reports how to install it."""
     found = [Path("/usr/bin/python3.10"), *Path("~/.pyenv/versions").expanduser().glob("3.10.*/bin/python")]
     oldest = next((path for path in found if path.is_file()), None)
     if oldest is None:
@@ -81,7 +81,7 @@ def test_it_runs_on_python_3_10(tmp_path: Path) -> None:
     assert "--key KEY evidence.zip" in done.stdout
 
 
-def test_help_says_how_and_what_for(tmp_path: Path) -> None:
+def test_help_lists_usage_and_exit_status(tmp_path: Path) -> None:
     done = alone("--help", cwd=tmp_path)
     assert done.returncode == 0
     for words in (
@@ -94,7 +94,7 @@ def test_help_says_how_and_what_for(tmp_path: Path) -> None:
         assert words in done.stdout
 
 
-def test_without_cryptography_it_says_what_is_missing(tmp_path: Path, log: Log) -> None:
+def test_missing_cryptography_is_reported(tmp_path: Path, log: Log) -> None:
     e = whole(tmp_path / "evidence", log)
     shutil.copyfile(FILE, tmp_path / "threada_verify.py")
     command = [sys.executable, "-I", "-S", str(tmp_path / "threada_verify.py")]  # -S: no site-packages

@@ -1,4 +1,4 @@
-"""Evidence of an export: what is right is verified, and whatever is wrong is named."""
+"""Evidence of an export: correct evidence is verified, and every error is reported."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_changed_receipts_are_named(run: Run, folder: Path, log: Log, change: ob
     assert (said.code, said.findings) == (1, found)
 
 
-def test_the_words_of_a_finding(run: Run, folder: Path, log: Log) -> None:
+def test_text_of_a_finding(run: Run, folder: Path, log: Log) -> None:
     lines = list(log.entries)
     edit(lines)
     (folder / "receipts.ndjson").write_bytes(b"\n".join(lines))
@@ -159,7 +159,7 @@ def test_left_out_and_cut_off(run: Run, tmp_path: Path, log: Log) -> None:
     assert said.findings == [("out_of_order", None, receipt_id(599)), ("repeated", 599, receipt_id(599))]
 
 
-def test_positions_are_only_where_to_look(run: Run, tmp_path: Path, log: Log) -> None:
+def test_positions_are_not_trusted(run: Run, tmp_path: Path, log: Log) -> None:
     e = tmp_path / "e"
     places: list[int | str] = list(range(600))
     places[5] = 6
@@ -205,7 +205,7 @@ def test_a_forged_log_needs_the_key(run: Run, tmp_path: Path) -> None:
     e = write_evidence(tmp_path / "e", forged, forged.entries, range(600), note=checkpoint(forged, signer=mallory))
     said = run(e)
     assert said.report["findings"][0]["message"] == f"no key given for {ORIGIN} signed the checkpoint"
-    assert run(e, key=str(mallory.verifier_key)).code == 0  # the key is what one trusts
+    assert run(e, key=str(mallory.verifier_key)).code == 0  # only the key is trusted
 
 
 def test_the_checkpoint_must_be_of_the_log_of_the_key(run: Run, folder: Path, log: Log) -> None:
@@ -243,7 +243,7 @@ def test_an_archive_that_is_cut_or_is_none(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 99])
 @pytest.mark.parametrize("name", ["checkpoint.txt", "receipts.ndjson"])
 def test_an_archive_that_was_packed_by_others(run: Run, folder: Path, name: str, method: int) -> None:
-    """In a way that evidence is not: it is said, whatever the packer did."""
+    """An unsupported compression method is reported."""
     archive = zipped(folder)
     data = bytearray(archive.read_bytes())
     with zipfile.ZipFile(archive) as members:
@@ -275,7 +275,7 @@ def test_against_older_checkpoints(run: Run, folder: Path, tmp_path: Path, log: 
     said = run(folder, "--against", old, as_json=False)
     assert said.code == 0
     assert "Against     the checkpoint of 300 receipts: this log continues it\n" in said.out
-    # many in one file, also of other logs
+    # several in one file, also of other logs
     other = Signer("threada.test/tn_other", key(1))
     old.write_text("".join(checkpoint(log, size) for size in (0, 1, 300, 599, 600)) + checkpoint(log, signer=other))
     said = run(folder, "--against", old)
@@ -297,10 +297,10 @@ def test_against_finds_a_rollback_and_a_fork(run: Run, tmp_path: Path, log: Log)
     assert said.report["findings"][0]["message"] == (
         "forked: its first 600 receipts are not the ones that were sealed then"
     )
-    assert run(whole(tmp_path / "forked", forked)).code == 0  # without a saved checkpoint nobody can tell
+    assert run(whole(tmp_path / "forked", forked)).code == 0  # undetectable without a saved checkpoint
 
 
-def test_against_what_cannot_be_used(run: Run, folder: Path, tmp_path: Path, log: Log) -> None:
+def test_unusable_older_checkpoints(run: Run, folder: Path, tmp_path: Path, log: Log) -> None:
     old = tmp_path / "old.txt"
     old.write_text(checkpoint(log, signer=Signer("threada.test/tn_other", key(1))))
     said = run(folder, "--against", old)

@@ -1,4 +1,4 @@
-"""Promises as an outsider checks them, without the system that gave them: nothing that was changed is one."""
+"""Offline verification of inclusion promises: no changed promise is accepted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def opened(note: str, key_note: str = KEY_NOTE) -> object:
     return file.InclusionPromise.open(note, key_note, [file.Key.parse(KEY)])
 
 
-def test_it_says_what_was_promised() -> None:
+def test_promise_is_reported() -> None:
     found = verifier().InclusionPromise.open(promise(3, 4), KEY_NOTE, [verifier().Key.parse(KEY)])
     assert found.leaves == {receipt_id(number): leaf_hash(body(number)) for number in (3, 4)}
     assert (found.origin, found.given, found.due) == (
@@ -82,7 +82,7 @@ def test_a_receipt_without_its_proof_is_wrong_use(run: Run, tmp_path: Path) -> N
     assert (said.code, said.out, said.err) == (2, "", f"threada_verify.py: {message}\n")
 
 
-def test_a_key_that_nobody_vouches_for() -> None:
+def test_key_without_endorsement() -> None:
     with pytest.raises(verifier().VerificationError, match=r"no key given for threada\.test/promises"):
         opened(promise(1, secret="another"))
     own = sign(

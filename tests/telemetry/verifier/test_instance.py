@@ -1,4 +1,4 @@
-"""The instance's log, as an outsider checks it: a leaf of it in a tenant's evidence, and all of it from its operator."""
+"""Offline verification of the instance log: one leaf in a tenant's evidence, and the whole log from its operator."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def note_of(log: Log, size: int, origin: str = ORIGIN) -> str:
 
 @pytest.fixture
 def instance_checkpoint(log: Log) -> Log:
-    """Leaves in turn: this tenant's checkpoint of 30 n receipts, then another's."""
+    """Append leaves in turn: this tenant's checkpoint of 30 n receipts, then another tenant's."""
     tree_heads = [note_of(log, 30 * turn, origin) for turn in range(1, 21) for origin in (ORIGIN, OTHER)]
     return Log.of([tree_head.encode() for tree_head in tree_heads])
 
 
 def evidence(folder: Path, log: Log, instance_checkpoint: Log, *, index: int = 38, size: int = 40) -> Path:
-    """Evidence under the tenant's head of 600 receipts, with the proof that it is leaf 38."""
+    """Write evidence under the tenant's checkpoint of 600 receipts, with the proof that it is leaf 38."""
     whole(folder, log)
     (folder / "instance.tlog-proof").write_text(str(instance_checkpoint.proof(index, size, signer=INSTANCE)))
     return folder
@@ -51,7 +51,8 @@ def test_evidence_names_its_place_in_the_instances_log(
 
 
 def test_two_tenants_are_shown_to_be_in_one_log(run: Run, log: Log, instance_checkpoint: Log, tmp_path: Path) -> None:
-    """The other's evidence was under the head of 36 leaves; a proof leads from it to this one's."""
+    """The other tenant's evidence is under the instance checkpoint of 36 leaves; a consistency proof connects the
+    two."""
     made = evidence(tmp_path / "evidence", log, instance_checkpoint)
     theirs, between = tmp_path / "theirs.txt", tmp_path / "between.txt"
     theirs.write_text(checkpoint(instance_checkpoint, 36, signer=INSTANCE))
@@ -87,7 +88,7 @@ def test_a_proof_that_is_not_of_this_checkpoint(run: Run, log: Log, instance_che
 def accepted_of_mutated(
     rounds: int, seed: int, folder: Path, log: Log, instance_checkpoint: Log
 ) -> list[tuple[str, str, str]]:
-    """Those of so many mutated proofs, or checkpoints under a good proof, that the verifier accepts."""
+    """Return the mutated proofs, or checkpoints under a good proof, that the verifier accepts."""
     file = verifier()
     made = evidence(folder / "evidence", log, instance_checkpoint)
     note = (made / "checkpoint.txt").read_text()
@@ -186,7 +187,7 @@ def test_a_tenant_that_was_dropped_or_rolled_back_is_named(
 def test_a_log_without_any_trace_of_it_is_not_the_one_that_was_kept(
     run: Run, log: Log, instance_checkpoint: Log, tmp_path: Path
 ) -> None:
-    """All that a forger can do who holds the key: another log. A head that somebody kept tells."""
+    """A forger with the key can only produce another log, which a saved checkpoint detects."""
     own = Log.of([entry for entry in instance_checkpoint.entries if entry.startswith(ORIGIN.encode())])
     made = archive(tmp_path / "instance", own, [note_of(log, 600)])
     assert run(made).code == 0

@@ -1,4 +1,4 @@
-"""Mutated proofs: none is accepted, by the verifier or by the product's own reader of proofs."""
+"""Mutated proofs: neither the verifier nor the product's own parser accepts one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ type Mutation = Callable[[random.Random, Log, Case], Case]
 
 @cache
 def places_of(size: int) -> list[NodeId]:
-    """All nodes of a log."""
+    """Return all nodes of a log."""
     return [NodeId(level, at) for level in range(size.bit_length()) for at in range(size >> level)]
 
 
@@ -88,7 +88,7 @@ def other_receipt(dice: random.Random, log: Log, case: Case) -> Case:
 
 
 def other_place(dice: random.Random, log: Log, case: Case) -> Case:
-    """A good proof, of another receipt or of another size under this one's checkpoint."""
+    """Return a valid proof of another receipt, or of another size, under this checkpoint."""
     proof = TlogProof.parse(case[0])
     size = dice.randrange(1, log.tree.size + 1)
     index = dice.randrange(size)
@@ -96,7 +96,7 @@ def other_place(dice: random.Random, log: Log, case: Case) -> Case:
 
 
 def forged(dice: random.Random, log: Log, case: Case) -> Case:
-    """A log of one's own making around a changed receipt, signed with one's own key or with no good signature."""
+    """Return a log with a changed receipt, signed with another key or without a valid signature."""
     changed = body(dice.randrange(10**9), forged=True)
     own = Log.of([changed, *log.entries[: dice.randrange(20)]])
     proof = own.proof(0, own.tree.size, signer=MALLORY)
@@ -108,7 +108,7 @@ def forged(dice: random.Random, log: Log, case: Case) -> Case:
 
 
 def other_log(dice: random.Random, log: Log, case: Case) -> Case:
-    """The same key, but the log of another tenant."""
+    """Return a proof with the same key for the log of another tenant."""
     stranger = Signer("threada.test/tn_other", key(1))
     index = dice.randrange(log.tree.size)
     return str(log.proof(index, log.tree.size, signer=stranger)), log.entries[index]
@@ -138,7 +138,7 @@ def accepted_here(text: str, receipt: bytes) -> bool:
 
 
 def cases(rounds: int, seed: int) -> tuple[int, list[tuple[str, str, bytes]], dict[str, int]]:
-    """How many proofs were mutated, those that were accepted, and how many each mutation made."""
+    """Return the number of mutated proofs, the accepted ones, and the number per mutation."""
     dice = random.Random(seed)
     log = log_of(1000)
     proofs: list[Case] = []
@@ -154,7 +154,7 @@ def cases(rounds: int, seed: int) -> tuple[int, list[tuple[str, str, bytes]], di
         case, mutation = dice.choice(proofs), dice.choice(MUTATIONS)
         text, receipt = mutation(dice, log, case)
         if (text, receipt) in known:
-            continue  # nothing was changed after all
+            continue  # nothing was changed
         tried += 1
         made[mutation.__name__] += 1
         if accepted_by_the_verifier(text, receipt) or accepted_here(text, receipt):

@@ -1,4 +1,4 @@
-"""One receipt with its proof, two checkpoints with theirs, and a whole log in order."""
+"""One receipt with its proof, two checkpoints with their proof, and a whole log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.telemetry.verifier.evidence import ORIGIN, SIGNER, TENANT, body, chec
 
 @pytest.fixture
 def receipt(tmp_path: Path, log: Log) -> tuple[Path, Path]:
-    """Receipt 17 and its proof, as files."""
+    """Write receipt 17 and its proof as files."""
     file, proof = tmp_path / "receipt.json", tmp_path / "receipt.tlog-proof"
     file.write_bytes(log.entries[17])
     proof.write_text(str(log.proof(17, 600, signer=SIGNER)))
@@ -30,7 +30,7 @@ def write_log(path: Path, lines: list[bytes]) -> Path:
 
 
 def write_consistency(path: Path, log: Log, old: int, size: int) -> Path:
-    """The body of an add-checkpoint request, https://c2sp.org/tlog-witness."""
+    """Write the body of an add-checkpoint request, https://c2sp.org/tlog-witness."""
     hashes = "".join(f"{encoded(value)}\n" for value in log.consistency(old, size))
     path.write_text(f"old {old}\n{hashes}\n{checkpoint(log, size)}")
     return path
@@ -73,7 +73,7 @@ def test_a_changed_proof(run: Run, receipt: tuple[Path, Path], old: str, new: st
     assert message in said.report["findings"][0]["message"]
 
 
-def test_extra_data_is_nothing_to_rely_on(run: Run, receipt: tuple[Path, Path]) -> None:
+def test_extra_data_is_ignored(run: Run, receipt: tuple[Path, Path]) -> None:
     file, proof = receipt
     proof.write_text(proof.read_text().replace("index", "extra bW9yZQ==\nindex", 1))
     assert run(file, "--proof", proof).code == 0
@@ -142,7 +142,7 @@ def test_a_whole_log_in_order(run: Run, tmp_path: Path, log: Log) -> None:
 
 
 def test_a_log_that_was_rolled_back(run: Run, tmp_path: Path, log: Log) -> None:
-    """It holds by itself, and is shorter than it was: what was sealed in between is gone."""
+    """The log is valid, but shorter than before: the later receipts are missing."""
     tree_head, old = tmp_path / "head", tmp_path / "old"
     tree_head.write_text(checkpoint(log, 300))
     old.write_text(checkpoint(log, 300) + checkpoint(log, 600))
