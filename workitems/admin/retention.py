@@ -68,7 +68,7 @@ class LegalHoldAdmin(TenantAdmin):
         Column("Reason", lambda legal_hold: legal_hold.reason, is_wide=True),
         Column("Set", lambda legal_hold: html.when(legal_hold.set_at)),
     )
-    about = "What is neither removed nor erased until somebody lifts the legal hold: manage.py legal_hold sets and lifts them."
+    about = "Data under a legal hold is neither removed nor erased until it is lifted (manage.py legal_hold)."
     nothing_yet = "Nothing is held."
     page_template = "workitems/legal_hold.html"
 
