@@ -62,7 +62,7 @@ def lose_workers(task: str, *, heard_of_s_ago: int) -> None:
     with platform_role(), connection.cursor() as cursor:
         if settings.THREADA_ENGINE == "celery":
             cursor.execute(
-                "UPDATE tenancy_job SET lane = 'default', published_at = now(), taken_at = now(), taken_by = 'lost', "
+                "UPDATE tenancy_job SET pool = 'default', published_at = now(), taken_at = now(), taken_by = 'lost', "
                 "beat_at = now() - %s * interval '1 second' WHERE task LIKE %s",
                 [heard_of_s_ago, task],
             )

@@ -94,8 +94,8 @@ def test_freezing_and_lifting_by_form(office: Office, bank: Receiver, admin: Cli
     blocked = office.execution(execution)
     assert (blocked.status, bank.requests()) == ("started", [])
     with unit_of_work(office.tenant.id):
-        assert blocked.held_by is not None
-        key = blocked.held_by.public_id
+        assert blocked.blocked_by_freeze is not None
+        key = blocked.blocked_by_freeze.public_id
     assert execution.public_id in admin.get(reverse("admin:integrations_freeze_change", args=[key])).content.decode()
     page = admin.get(reverse("admin:integrations_execution_change", args=[execution.public_id])).content.decode()
     assert "Held by a freeze" in page

@@ -70,15 +70,15 @@ def test_what_is_frozen_is_not_sent_until_it_is_lifted(office: Office, bank: Rec
     for _ in range(2):
         run_execution(office.tenant, execution.id)
     blocked = office.execution(execution)
-    assert (blocked.status, blocked.held_by_id, blocked.attempts_made) == ("started", row.id, 0)
-    assert blocked.held_at is not None
+    assert (blocked.status, blocked.blocked_by_freeze_id, blocked.attempts_made) == ("started", row.id, 0)
+    assert blocked.blocked_at is not None
     assert (office.count(Attempt), bank.requests()) == (0, [])
     assert enqueue_due_executions(now=clock.now()) == 0
     assert office.kinds(item).count("execution.held") == 1
     lift(office, row)
     run_jobs()
     done = office.execution(execution)
-    assert (done.status, done.held_by_id, done.held_at) == ("succeeded", None, None)
+    assert (done.status, done.blocked_by_freeze_id, done.blocked_at) == ("succeeded", None, None)
     assert len(bank.requests()) == 1
     assert office.kinds(item)[-5:] == [
         "execution.held",
@@ -119,7 +119,7 @@ def test_it_names_what_can_no_longer_be_recalled(office: Office, bank: Receiver)
     assert receipt["inputs"]["scope"] == {}
     assert "Stop" not in str(receipt)
     run_jobs()
-    assert office.execution(waiting).held_by_id == stopped.freeze.id
+    assert office.execution(waiting).blocked_by_freeze_id == stopped.freeze.id
 
 
 def test_execution_blocked_by_a_freeze_can_be_cancelled_and_explained(office: Office, bank: Receiver) -> None:
@@ -143,7 +143,7 @@ def test_two_freezes_block_until_both_are_lifted(office: Office, bank: Receiver)
     run_jobs()
     lift(office, first)
     run_jobs()
-    assert office.execution(execution).held_by_id == second.id
+    assert office.execution(execution).blocked_by_freeze_id == second.id
     assert bank.requests() == []
     lift(office, second)
     run_jobs()
@@ -159,7 +159,7 @@ def test_time_blocked_by_a_freeze_does_not_count_for_attempts(office: Office, ba
     office.set_execution(execution, next_try_at=None)
     run_execution(office.tenant, execution.id)
     earlier = clock.now() - HOUR
-    office.set_execution(execution, tries_began_at=earlier, held_at=earlier + timedelta(seconds=30))
+    office.set_execution(execution, tries_began_at=earlier, blocked_at=earlier + timedelta(seconds=30))
     lift(office, row)
     run_execution(office.tenant, execution.id)
     assert office.execution(execution).status == "succeeded"
@@ -330,7 +330,7 @@ def test_by_command(office: Office, bank: Receiver) -> None:
 
     (freeze_id,) = command("freeze", "set", "--integration", "bank", "--action", "pay", "--reason", "Stop")
     run_jobs()
-    assert office.execution(execution).held_by_id is not None
+    assert office.execution(execution).blocked_by_freeze_id is not None
     (line,) = command("freeze", "list")
     assert line.startswith(f"{freeze_id} in force since ")
     assert line.endswith(": pay on bank (Stop)")
@@ -365,7 +365,7 @@ def test_lease_and_freeze_exclude_each_other(office: Office, bank: Receiver) -> 
         shown = office.execution(execution)
         was_sent = shown.attempts_made == 1
         assert was_sent == (shown.status == "succeeded")
-        assert (shown.held_by_id == stopped.freeze.id) == (not was_sent)
+        assert (shown.blocked_by_freeze_id == stopped.freeze.id) == (not was_sent)
         if not was_sent:
             assert stopped.in_flight == []
         lift(office, stopped.freeze)

@@ -144,7 +144,9 @@ class ExecutionAdmin(TenantAdmin):
             and not systems.may_have_acted(row),
             "may_retry": may_execute and only_dead_letters(Execution.objects.filter(id=row.id)).exists(),
             "gauge": _gauge(row),
-            "held_by": row.held_by if row.held_by and row.held_by.lifted_at is None else None,
+            "held_by": row.blocked_by_freeze
+            if row.blocked_by_freeze and row.blocked_by_freeze.lifted_at is None
+            else None,
             "undo": undo_of(row) if may_execute else None,
             "undoes": ids.public_id(ids.EXECUTION, row.undoes_id) if row.undoes_id else "",
             "undoing": undoing_of(row),

@@ -24,7 +24,7 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
     now = clock.now()
     runs = selectors.executions(ctx)
     started = runs.filter(status=ExecutionStatus.STARTED)
-    due = started.filter(held_by__isnull=True, ready_at__lte=now)
+    due = started.filter(blocked_by_freeze__isnull=True, ready_at__lte=now)
     oldest = due.order_by("ready_at").values_list("ready_at", flat=True).first()
     age = f"{(now - oldest).total_seconds():.0f}" if oldest else "0"
     unknown = runs.filter(status=ExecutionStatus.OUTCOME_UNKNOWN)
@@ -39,7 +39,7 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
             _dashboard_metric("running", runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"),
             _dashboard_metric("waiting to retry", started.filter(ready_at__gt=now), f"{executions}?status=started"),
             _dashboard_metric(
-                "blocked by a freeze", started.filter(held_by__isnull=False), f"{executions}?status=started"
+                "blocked by a freeze", started.filter(blocked_by_freeze__isnull=False), f"{executions}?status=started"
             ),
             _dashboard_metric("outcome unknown", unknown, f"{executions}?status=outcome_unknown", is_bad=True),
             _dashboard_metric("dead letters", dead, f"{executions}?dead_letter=true", is_bad=True),

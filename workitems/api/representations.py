@@ -159,7 +159,9 @@ def represent_execution(execution: Execution, *, attempts: list[Attempt] | None 
         "next_try_at": _instant(execution.next_try_at),
         "waits_for": execution.waits_for or None,
         "waiting_until": _instant(execution.waiting_until),
-        "held_by": ids.public_id(ids.FREEZE, execution.held_by_id) if execution.held_by_id else None,
+        "held_by": ids.public_id(ids.FREEZE, execution.blocked_by_freeze_id)
+        if execution.blocked_by_freeze_id
+        else None,
         "failure": execution.failure or None,
         "failure_detail": execution.failure_detail or None,
         "result": execution.result,

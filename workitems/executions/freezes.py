@@ -118,8 +118,10 @@ def in_flight(freeze: Freeze) -> list[Execution]:
 
 def executions_blocked_by(freeze: Freeze) -> list[Execution]:
     """Return the oldest executions that a freeze blocks, at most 200."""
-    held = Execution.objects.filter(tenant_id=freeze.tenant_id, held_by=freeze, status=ExecutionStatus.STARTED)
-    return list(held.order_by("id")[:MOST_NAMED])
+    blocked = Execution.objects.filter(
+        tenant_id=freeze.tenant_id, blocked_by_freeze=freeze, status=ExecutionStatus.STARTED
+    )
+    return list(blocked.order_by("id")[:MOST_NAMED])
 
 
 def _move_deadlines(freeze: Freeze, *, ctx: ActingContext) -> int:

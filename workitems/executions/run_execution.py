@@ -172,7 +172,7 @@ def _is_free(item: WorkItem, execution: Execution, *, now: datetime, ctx: Acting
             outcome = {"status": execution.status, "held_by": freeze.public_id}
             record_item("execution.held", item, ctx=ctx, execution=execution, outcome=outcome)
         return False
-    if execution.held_at is not None:
+    if execution.blocked_at is not None:
         release_from_freeze(execution, now=now)
         record_item("execution.released", item, ctx=ctx, execution=execution, outcome={"status": execution.status})
     return True

@@ -56,7 +56,7 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
                 integration=execution.integration,
                 failure=execution.failure,
                 next_at=execution.next_try_at,
-                frozen=execution.held_by_id is not None,
+                frozen=execution.blocked_by_freeze_id is not None,
                 undoes=execution.undoes_id is not None,
             )
             if execution

@@ -41,7 +41,7 @@ def dispatch_all_waiting(*, now: datetime) -> int:
             cursor.execute(
                 "SELECT t.id FROM tenancy_tenant t WHERE EXISTS (SELECT FROM integrations_execution e "
                 "WHERE e.tenant_id = t.id AND e.status = 'started' AND e.dispatched_at IS NULL "
-                "AND e.held_by_id IS NULL AND e.ready_at <= %s)",
+                "AND e.blocked_by_freeze_id IS NULL AND e.ready_at <= %s)",
                 [now],
             )
             waiting = [tenant_id for (tenant_id,) in cursor.fetchall()]

@@ -67,7 +67,7 @@ def let_pass(seconds: int) -> None:
             ("tenancy_job", "beat_at"),
             ("tenancy_job", "published_at"),
             ("tenancy_worker", "beat_at"),
-            ("tenancy_relay", "held_until"),
+            ("tenancy_relay", "lease_until"),
         ):
             cursor.execute(f"UPDATE {table} SET {column} = {column} - %s * interval '1 second'", [seconds])
 
@@ -98,7 +98,7 @@ def test_jobs_are_published_up_to_the_capacity_of_running_workers() -> None:
     beat("a", pools=OF_A_WORKER, running=[])
     assert len(publish()) == 4
     assert publish() == []
-    assert rows("lane") == [("executions",)] * 4 + [(None,)] * 5
+    assert rows("pool") == [("executions",)] * 4 + [(None,)] * 5
     beat("b", pools=OF_A_WORKER, running=[])
     assert len(publish()) == 4
     let_pass(16)

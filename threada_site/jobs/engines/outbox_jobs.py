@@ -34,7 +34,7 @@ _DEPTH: Final = """
                WHERE taken_at IS NULL AND run_at <= now())), 0)::float
       FROM tenancy_job WHERE %s OR once IS NULL
 """
-_WAITS_AGAIN: Final = "taken_at = NULL, taken_by = NULL, beat_at = NULL, published_at = NULL, lane = NULL, once = NULL"
+_WAITS_AGAIN: Final = "taken_at = NULL, taken_by = NULL, beat_at = NULL, published_at = NULL, pool = NULL, once = NULL"
 _RELEASE: Final = f"""
     WITH lost AS (
         SELECT id, losses FROM tenancy_job
@@ -143,7 +143,7 @@ def beat(worker: str, *, pools: dict[str, dict[str, int]], running: Collection[i
     """Record that the worker is alive and runs the jobs `running`."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO tenancy_worker (id, lanes, beat_at) VALUES (%s, %s::jsonb, now()) "
+            "INSERT INTO tenancy_worker (id, pools, beat_at) VALUES (%s, %s::jsonb, now()) "
             "ON CONFLICT (id) DO UPDATE SET beat_at = now()",
             [worker, orjson.dumps(pools).decode()],
         )

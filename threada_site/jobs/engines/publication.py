@@ -61,9 +61,9 @@ def acquire_relay_lease(holder: str) -> bool:
     """Become the relay for a few seconds. Return False while another process is."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO tenancy_relay (holder, held_until) VALUES (%(me)s, clock_timestamp() + %(lease)s * interval "
-            "'1 second') ON CONFLICT (is_only) DO UPDATE SET holder = %(me)s, held_until = excluded.held_until "
-            "WHERE tenancy_relay.holder = %(me)s OR tenancy_relay.held_until < clock_timestamp() RETURNING 1",
+            "INSERT INTO tenancy_relay (holder, lease_until) VALUES (%(me)s, clock_timestamp() + %(lease)s * interval "
+            "'1 second') ON CONFLICT (is_only) DO UPDATE SET holder = %(me)s, lease_until = excluded.lease_until "
+            "WHERE tenancy_relay.holder = %(me)s OR tenancy_relay.lease_until < clock_timestamp() RETURNING 1",
             {"me": holder, "lease": RELAY_LEASE_S},
         )
         return cursor.fetchone() is not None
@@ -80,12 +80,12 @@ def pool_capacities(pools: Mapping[str, tuple[str, ...]]) -> list[PoolCapacity]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT l.key, sum((l.value->>'capacity')::int) "
-            "FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l "
+            "FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.pools) l "
             "WHERE w.beat_at > now() - %s * interval '1 second' GROUP BY l.key",
             [LEASE_S],
         )
         capacities: dict[str, int] = defaultdict(int, {pool: int(capacity) for pool, capacity in cursor.fetchall()})
-        cursor.execute("SELECT lane, count(*) FROM tenancy_job WHERE published_at IS NOT NULL GROUP BY lane")
+        cursor.execute("SELECT pool, count(*) FROM tenancy_job WHERE published_at IS NOT NULL GROUP BY pool")
         out = dict(cursor.fetchall())
     return [PoolCapacity(pool, queues, capacities[pool] - out.get(pool, 0)) for pool, queues in pools.items()]
 
@@ -118,8 +118,8 @@ def mark_published(plan: Mapping[str, Sequence[int]]) -> list[OutboundJob]:
         return []
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE tenancy_job j SET published_at = now(), lane = p.pool FROM unnest(%s::bigint[], %s::text[]) "
-            "AS p(id, pool) WHERE j.id = p.id AND j.published_at IS NULL RETURNING j.id, j.token::text, j.task, j.lane",
+            "UPDATE tenancy_job j SET published_at = now(), pool = p.pool FROM unnest(%s::bigint[], %s::text[]) "
+            "AS p(id, pool) WHERE j.id = p.id AND j.published_at IS NULL RETURNING j.id, j.token::text, j.task, j.pool",
             [list(pools), list(pools.values())],
         )
         marked = {row[0]: OutboundJob(*row) for row in cursor.fetchall()}
@@ -130,7 +130,7 @@ def unmark(jobs: Sequence[int]) -> None:
     """Mark jobs as not published because sending failed."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE tenancy_job SET published_at = NULL, lane = NULL WHERE id = ANY(%s) AND taken_at IS NULL",
+            "UPDATE tenancy_job SET published_at = NULL, pool = NULL WHERE id = ANY(%s) AND taken_at IS NULL",
             [list(jobs)],
         )
 
@@ -143,11 +143,11 @@ def unmark_lost() -> int:
             """
             WITH there AS (
                 SELECT l.key AS pool, sum((l.value->>'slots')::int) AS slots
-                  FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.lanes) l
+                  FROM tenancy_worker w CROSS JOIN LATERAL jsonb_each(w.pools) l
                  WHERE w.beat_at > now() - %(lease)s * interval '1 second' GROUP BY l.key),
-            busy AS (SELECT lane AS pool, count(*) AS n FROM tenancy_job WHERE taken_at IS NOT NULL GROUP BY lane)
-            UPDATE tenancy_job j SET published_at = NULL, lane = NULL FROM there t LEFT JOIN busy b ON b.pool = t.pool
-             WHERE j.lane = t.pool AND coalesce(b.n, 0) < t.slots AND j.taken_at IS NULL
+            busy AS (SELECT pool, count(*) AS n FROM tenancy_job WHERE taken_at IS NOT NULL GROUP BY pool)
+            UPDATE tenancy_job j SET published_at = NULL, pool = NULL FROM there t LEFT JOIN busy b ON b.pool = t.pool
+             WHERE j.pool = t.pool AND coalesce(b.n, 0) < t.slots AND j.taken_at IS NULL
                AND j.published_at <= now() - %(lease)s * interval '1 second'
             """,
             {"lease": LEASE_S},
