@@ -51,7 +51,7 @@ class KeyReservation:
         """
         with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(
-                "SELECT * FROM threada_claim_key($1, $2, $3, $4)",
+                "SELECT * FROM threada_reserve_key($1, $2, $3, $4)",
                 [self.context.tenant_id, self.context.principal_id, self.path, self.key],
             )
             is_reserved, record_id, body_sha256, status, headers, answer, expires_at = cursor.fetchone()

@@ -67,7 +67,7 @@ class PartitionByMonth(Operation):
         return f"Partition {self.model} by month"
 
 
-class Patiently(RunSQL):
+class LockRetryingSQL(RunSQL):
     """SQL that needs an exclusive lock: tried for 1.5 seconds at a time, in a transaction of its own."""
 
     def _run_sql(self, schema_editor: Any, sqls: Any) -> None:

@@ -79,7 +79,7 @@ def test_stored_response_is_read_after_the_lock_is_acquired() -> None:
     twice.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT provolatile FROM pg_proc WHERE proname = 'threada_claim_key'")
+        cursor.execute("SELECT provolatile FROM pg_proc WHERE proname = 'threada_reserve_key'")
         assert cursor.fetchall() == [("v",)]
 
 

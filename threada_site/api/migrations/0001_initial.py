@@ -57,6 +57,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunSQL(
-            (SQL / "claim_key.sql").read_text(), "DROP FUNCTION threada_claim_key(uuid, uuid, text, text);"
+            (SQL / "reserve_key.sql").read_text(), "DROP FUNCTION threada_reserve_key(uuid, uuid, text, text);"
         ),
     ]
