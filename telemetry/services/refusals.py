@@ -39,8 +39,8 @@ def record_refusal(
             inputs={"method": method, "path": named_path(path)},
             outcome={
                 "reason_code": error.reason_code,
-                "category": error.reason.category.value,
-                "status": error.reason.status,
+                "category": error.category.value,
+                "status": error.status,
                 "errors": [f"{entry.pointer} {entry.code}"[:300] for entry in error.errors][:20],
                 "reasons": [
                     {key: reason[key] for key in ("reason", "policy", "rule") if key in reason}

@@ -14,7 +14,7 @@ from tests.adversarial.waiting import until
 from tests.contract.document import PROBLEM_MEMBERS, PROBLEM_TYPE, Operation, operations, resolved
 from tests.contract.hostile import GARBAGE, MEGABYTE, MISSHAPEN, STATUS, UNREADABLE
 from threada_site.kernel.context import DOCUMENTED_SCOPES, with_implied
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(600)]
 

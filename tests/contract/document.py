@@ -11,7 +11,7 @@ import jsonschema_rs
 
 from threada_site.api.documentation import openapi_schema
 from threada_site.kernel.context import Scope
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 
 PROBLEM_TYPE: Final = "application/problem+json"
 PROBLEM_MEMBERS: Final = {

@@ -13,7 +13,7 @@ from drf_spectacular.validation import validate_schema
 
 from tests.contract.document import PROBLEM_TYPE, Operation, document, operations, resolved, validator
 from threada_site.kernel.context import Scope
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 
 OPERATIONS = operations()
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)

@@ -25,8 +25,7 @@ from policies.language.evaluation import (
 from policies.language.facts import build_facts
 from policies.language.rules import Effect, PolicyDocument, Rule
 from threada_site.kernel.cel import ENGINE
-from threada_site.kernel.errors import PolicyDocumentInvalid
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS, PolicyDocumentInvalid
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 FINANCE = {"role": "finance", "count": 2}

@@ -23,7 +23,7 @@ from tests.workitems.test_mutations import undone
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 from threada_site.tenancy.models import Tenant, User
 from workitems.models import DecisionStep, WorkItem
 

@@ -29,7 +29,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.services import define_group, define_role
 from threada_site.kernel import clock
 from threada_site.kernel.context import Scope
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.steps.reachability_sweep import sweep_reachability

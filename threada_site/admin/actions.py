@@ -89,7 +89,7 @@ def carry_out(call: Call, scope: Scope | None, handler: Handler) -> Done | Threa
                 refusal = error
     except Exception as error:
         refusal = as_threada_error(error)
-        if refusal.reason.status is None or refusal.reason.status >= 500:
+        if refusal.status >= 500:
             raise
     assert refusal is not None  # noqa: S101
     record_refused(call, refusal)

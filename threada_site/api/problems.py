@@ -25,14 +25,13 @@ log = structlog.get_logger("threada.api")
 
 def problem_document(error: ThreadaError, *, correlation_id: str) -> dict[str, Any]:
     """The members type, title, status, detail, category, reason_code, correlation_id, errors, reasons (if any)."""
-    reason = error.reason
     document: dict[str, Any] = {
-        "type": f"/docs/reason-codes#{reason.code}",
-        "title": reason.title,
-        "status": reason.status,
+        "type": f"/docs/reason-codes#{error.reason_code}",
+        "title": error.title,
+        "status": error.status,
         "detail": error.detail,
-        "category": reason.category.value,
-        "reason_code": reason.code,
+        "category": error.category.value,
+        "reason_code": error.reason_code,
         "correlation_id": correlation_id,
         "errors": [entry.as_json() for entry in error.errors],
     }

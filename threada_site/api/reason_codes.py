@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threada_site.kernel.reasons import REASONS, Category, Reason
+from threada_site.kernel.errors import REASONS, Category, Reason
 
 HEADINGS = {
     Category.VALIDATION: "Validation: what was sent cannot be taken as it is",

@@ -14,7 +14,7 @@ from threada_site.api.operations import ATTRIBUTE, Operation, Representation, op
 from threada_site.api.parameters import HEADERS, RESPONSE_HEADERS, filter_parameters, page_parameters, path_parameter
 from threada_site.api.problems import CONTENT_TYPE
 from threada_site.api.shapes import Shape
-from threada_site.kernel.reasons import REASONS, Category
+from threada_site.kernel.errors import REASONS, Category
 
 __all__ = ["PROBLEM", "Operation", "Representation", "ThreadaSchema", "operation", "page_of", "representation"]
 

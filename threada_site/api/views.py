@@ -73,7 +73,7 @@ class TenantView(APIView):
         """After the rollback: the receipt of a refusal, and the answer under its idempotency key."""
         context: ActingContext | None = getattr(self._http_request, "acting_context", None)
         record = import_string(settings.THREADA_REFUSAL_HANDLER)
-        status = refusal.reason.status or 500
+        status = refusal.status
         if context is None or status >= 500:
             record(None, refusal, method=self.request.method, path=self.request.path)
             return response

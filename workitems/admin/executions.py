@@ -25,7 +25,7 @@ from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.admin.filters import CHANNEL, INTEGRATION, POLICY_VERSION, WORKFLOW

@@ -13,7 +13,7 @@ from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 from workitems import selectors
 from workitems.api.filters import NoticeMessageFilters
 from workitems.models import NoticeMessage

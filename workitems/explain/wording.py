@@ -13,7 +13,7 @@ from typing import Final, Literal, assert_never
 from integrations.lifecycle import ExecutionStatus
 from policies.language.approvals import Exclusion, Leaf, OnExpiry
 from threada_site.kernel.clock import rfc3339
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 from workitems.approvers.count_votes import Eligibility, Need
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 

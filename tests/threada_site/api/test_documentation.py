@@ -16,7 +16,7 @@ from drf_spectacular.validation import validate_schema
 from tests.client import Api
 from threada_site.api.documentation import openapi_schema
 from threada_site.api.reason_codes import reason_codes_markdown
-from threada_site.kernel.reasons import REASONS
+from threada_site.kernel.errors import REASONS
 
 
 @pytest.fixture(scope="module")

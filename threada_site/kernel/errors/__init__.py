@@ -1,7 +1,15 @@
-"""Every way the product says no, as classes. Raise the narrowest; say in `detail` what to do next.
+"""Refusals as classes, each with its reason code, HTTP status, title and advice.
 
-Category, status and title of a code stand in `kernel.reasons`.
+Raise the narrowest; `detail` says what to do next.
+
+`REASONS` is the registry of all reason codes, derived from these classes and from `outcomes`; `docs/reason-codes.md`
+is written from it.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
 
 from threada_site.kernel.errors.access import (
     CredentialExpired,
@@ -75,6 +83,8 @@ from threada_site.kernel.errors.executions import (
     ServiceUnavailable,
 )
 from threada_site.kernel.errors.exports import ExportGone, ExportNotReady, ExportNotVerifiable, ExportTargetUnavailable
+from threada_site.kernel.errors.outcomes import OUTCOME_REASONS
+from threada_site.kernel.errors.reason import Category, Reason
 from threada_site.kernel.errors.requests import (
     BadRequest,
     ChannelRequired,
@@ -113,3 +123,16 @@ from threada_site.kernel.errors.retention import (
     RetentionNotShown,
     UnderLegalHold,
 )
+
+
+def _error_classes(root: type[ThreadaError]) -> Iterator[type[ThreadaError]]:
+    """Yield `root` and its subclasses that declare a reason code of their own, depth first."""
+    if "reason_code" in vars(root):
+        yield root
+    for child in root.__subclasses__():
+        yield from _error_classes(child)
+
+
+REASONS: Final[dict[str, Reason]] = {
+    reason.code: reason for reason in (*(cls.reason() for cls in _error_classes(ThreadaError)), *OUTCOME_REASONS)
+}

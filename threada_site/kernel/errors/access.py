@@ -1,51 +1,87 @@
-"""Refusals of who asks."""
+"""Refusals that concern the caller: credential, tenant, role, scope."""
 
-from threada_site.kernel.errors.base import ThreadaError
+from threada_site.kernel.errors.base import AuthorizationRefusal
 
 
-class CredentialMissing(ThreadaError):
+class CredentialMissing(AuthorizationRefusal):
     reason_code = "credential_missing"
+    status = 401
+    title = "No credential was sent"
+    advice = "Send Authorization: Bearer thr_…"
 
 
-class CredentialInvalid(ThreadaError):
+class CredentialInvalid(AuthorizationRefusal):
     reason_code = "credential_invalid"
+    status = 401
+    title = "The credential is not valid"
+    advice = "Issue a new one."
 
 
-class CredentialExpired(ThreadaError):
+class CredentialExpired(AuthorizationRefusal):
     reason_code = "credential_expired"
+    status = 401
+    title = "The credential has expired"
+    advice = "Issue a new one."
 
 
-class CredentialRevoked(ThreadaError):
+class CredentialRevoked(AuthorizationRefusal):
     reason_code = "credential_revoked"
+    status = 401
+    title = "The credential was revoked"
+    advice = "Issue a new one."
 
 
-class PrincipalInactive(ThreadaError):
+class PrincipalInactive(AuthorizationRefusal):
     reason_code = "principal_inactive"
+    status = 403
+    title = "The principal is switched off"
+    advice = "Ask a tenant administrator."
 
 
-class TenantRequired(ThreadaError):
+class TenantRequired(AuthorizationRefusal):
     reason_code = "tenant_required"
+    status = 403
+    title = "The tenant must be named"
+    advice = "Send Threada-Tenant: <slug>."
 
 
-class TenantMismatch(ThreadaError):
+class TenantMismatch(AuthorizationRefusal):
     reason_code = "tenant_mismatch"
+    status = 403
+    title = "The credential does not belong to this tenant"
+    advice = "Send the tenant the credential was issued in."
 
 
-class RoleNotHeld(ThreadaError):
+class RoleNotHeld(AuthorizationRefusal):
     reason_code = "role_not_held"
+    status = 403
+    title = "The role is not held"
+    advice = "Leave Threada-Role out or name a role you hold."
 
 
-class ScopeMissing(ThreadaError):
+class ScopeMissing(AuthorizationRefusal):
     reason_code = "scope_missing"
+    status = 403
+    title = "The credential lacks a scope"
+    advice = "Use a credential that holds the scope named in detail."
 
 
-class PermissionDenied(ThreadaError):
+class PermissionDenied(AuthorizationRefusal):
     reason_code = "permission_denied"
+    status = 403
+    title = "You may not do this here"
+    advice = "Ask a tenant administrator for the right role."
 
 
-class ScopeNotGrantable(ThreadaError):
+class ScopeNotGrantable(AuthorizationRefusal):
     reason_code = "scope_not_grantable"
+    status = 422
+    title = "The roles do not hold the scopes asked for"
+    advice = "Ask for fewer scopes or add a role."
 
 
-class CsrfFailed(ThreadaError):
+class CsrfFailed(AuthorizationRefusal):
     reason_code = "csrf_failed"
+    status = 403
+    title = "The form has expired"
+    advice = "Reload the page and try again."

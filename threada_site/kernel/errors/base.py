@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from threada_site.kernel.reasons import REASONS, Reason
+from threada_site.kernel.errors.reason import Category, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,11 @@ class ThreadaError(Exception):
     committed; any other refusal rolls everything back.
     """
 
+    category: ClassVar[Category] = Category.EXECUTION
     reason_code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something broke here"
+    advice: ClassVar[str] = "Report the correlation id to the instance's operator."
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ class ThreadaError(Exception):
         keeps_changes: bool = False,
         **extensions: Any,
     ) -> None:
-        self.detail = detail or f"{self.reason.title}. {self.reason.advice}"
+        self.detail = detail or f"{self.title}. {self.advice}"
         self.errors = tuple(errors)
         self.reasons = tuple(reasons)
         self.headers = headers or {}
@@ -55,7 +59,31 @@ class ThreadaError(Exception):
         self.extensions = extensions
         super().__init__(self.detail)
 
-    @property
-    def reason(self) -> Reason:
-        """This error's entry in the registry."""
-        return REASONS[self.reason_code]
+    @classmethod
+    def reason(cls) -> Reason:
+        """Return the registry entry of this class: code, category, HTTP status, title and advice."""
+        return Reason(cls.reason_code, cls.category, cls.status, cls.title, cls.advice)
+
+
+class ValidationRefusal(ThreadaError):
+    """The request or document cannot be accepted as sent."""
+
+    category = Category.VALIDATION
+
+
+class AuthorizationRefusal(ThreadaError):
+    """The caller may not do this."""
+
+    category = Category.AUTHORIZATION
+
+
+class PolicyRefusal(ThreadaError):
+    """A policy or a person refuses, or has not decided yet."""
+
+    category = Category.POLICY
+
+
+class ExecutionRefusal(ThreadaError):
+    """An execution or the instance cannot do this now."""
+
+    category = Category.EXECUTION

@@ -1,59 +1,98 @@
-"""Refusals of carrying something out, and failures of the instance itself."""
+"""Refusals of actions on executions, and failures of the instance itself."""
 
-from threada_site.kernel.errors.base import ThreadaError
+from threada_site.kernel.errors.base import ExecutionRefusal, ThreadaError
 
 
-class ActionNotAllowed(ThreadaError):
+class ActionNotAllowed(ExecutionRefusal):
     reason_code = "action_not_allowed"
+    status = 422
+    title = "The workflow does not allow this action"
+    advice = "Add it to the workflow's actions."
 
 
-class ExecutionInProgress(ThreadaError):
+class ExecutionInProgress(ExecutionRefusal):
     reason_code = "execution_in_progress"
+    status = 409
+    title = "An execution is open on this work item"
+    advice = "Wait for it, cancel or reconcile it."
 
 
-class ExecutionNotCancellable(ThreadaError):
+class ExecutionNotCancellable(ExecutionRefusal):
     reason_code = "execution_not_cancellable"
+    status = 409
+    title = "The execution can no longer be cancelled"
+    advice = "See its status."
 
 
-class ExecutionNotRetryable(ThreadaError):
+class ExecutionNotRetryable(ExecutionRefusal):
     reason_code = "execution_not_retryable"
+    status = 409
+    title = "The execution cannot be retried"
+    advice = "See its status."
 
 
-class ExecutionNotReconcilable(ThreadaError):
+class ExecutionNotReconcilable(ExecutionRefusal):
     reason_code = "execution_not_reconcilable"
+    status = 409
+    title = "The execution does not wait to be reconciled"
+    advice = "See its status."
 
 
-class ExecutionNotUndoable(ThreadaError):
+class ExecutionNotUndoable(ExecutionRefusal):
     reason_code = "execution_not_undoable"
+    status = 409
+    title = "The execution cannot be undone"
+    advice = "Only one that succeeded, whose action names an undo, and once."
 
 
-class FreezeLifted(ThreadaError):
+class FreezeLifted(ExecutionRefusal):
     reason_code = "freeze_lifted"
+    status = 409
+    title = "The freeze has been lifted"
+    advice = "Set another one if need be."
 
 
-class ExpressionFailed(ThreadaError):
+class ExpressionFailed(ExecutionRefusal):
     reason_code = "expression_failed"
+    status = 422
+    title = "An expression of the action failed"
+    advice = "Check input and payload against the action."
 
 
-class AuditUnavailable(ThreadaError):
+class AuditUnavailable(ExecutionRefusal):
     reason_code = "audit_unavailable"
+    status = 503
+    title = "Receipts cannot be written"
+    advice = "Nothing was changed. Retry later."
 
 
-class ServiceUnavailable(ThreadaError):
+class ServiceUnavailable(ExecutionRefusal):
     reason_code = "service_unavailable"
+    status = 503
+    title = "The database does not answer"
+    advice = "Nothing was changed. Retry in a moment."
 
 
-class InstanceStarting(ThreadaError):
+class InstanceStarting(ExecutionRefusal):
     reason_code = "starting"
+    status = 503
+    title = "The instance is starting"
+    advice = "Ask again in a moment."
 
 
-class InstanceStopping(ThreadaError):
+class InstanceStopping(ExecutionRefusal):
     reason_code = "stopping"
+    status = 503
+    title = "This web process is about to stop"
+    advice = "Ask another one; it still answers what comes in."
 
 
-class InstanceNotReady(ThreadaError):
+class InstanceNotReady(ExecutionRefusal):
     reason_code = "not_ready"
+    status = 503
+    title = "The instance is not ready to serve"
+    advice = "Fix what detail names."
 
 
 class InternalError(ThreadaError):
-    reason_code = "internal_error"
+    """An unforeseen failure. Reason code, status, title and advice are those of `ThreadaError`."""

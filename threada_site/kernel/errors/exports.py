@@ -1,19 +1,31 @@
 """Refusals of exports."""
 
-from threada_site.kernel.errors.base import ThreadaError
+from threada_site.kernel.errors.base import ExecutionRefusal, ValidationRefusal
 
 
-class ExportNotReady(ThreadaError):
+class ExportNotReady(ExecutionRefusal):
     reason_code = "export_not_ready"
+    status = 409
+    title = "The export is not ready"
+    advice = "Read it again after Retry-After, then download."
 
 
-class ExportNotVerifiable(ThreadaError):
+class ExportNotVerifiable(ValidationRefusal):
     reason_code = "export_not_verifiable"
+    status = 409
+    title = "Only NDJSON holds the receipts' exact bytes"
+    advice = "Make an export in the format ndjson, and download its evidence."
 
 
-class ExportGone(ThreadaError):
+class ExportGone(ExecutionRefusal):
     reason_code = "export_gone"
+    status = 410
+    title = "The export's file is gone"
+    advice = "Make the export again."
 
 
-class ExportTargetUnavailable(ThreadaError):
+class ExportTargetUnavailable(ExecutionRefusal):
     reason_code = "export_target_unavailable"
+    status = 503
+    title = "The folder of exports cannot be used"
+    advice = "Fix THREADA_EXPORT_DIR (free space, permissions, the shared folder); then retry the export."

@@ -1,26 +1,38 @@
-"""Refusals about keeping, archiving and erasing."""
+"""Refusals of retention, archiving and erasure."""
 
-from threada_site.kernel.errors.base import ThreadaError
+from threada_site.kernel.errors.base import ExecutionRefusal, ValidationRefusal
 
 
-class UnderLegalHold(ThreadaError):
+class UnderLegalHold(ValidationRefusal):
     reason_code = "legal_hold"
+    status = 409
+    title = "A legal hold forbids this"
+    advice = "See what holds it; a tenant administrator lifts holds."
 
 
-class ContentsRemoved(ThreadaError):
+class ContentsRemoved(ValidationRefusal):
     reason_code = "contents_removed"
+    status = 409
+    title = "Its contents were removed"
+    advice = "Hand in a new work item."
 
 
-class RetentionNotShown(ThreadaError):
+class RetentionNotShown(ValidationRefusal):
     reason_code = "retention_not_shown"
+    status = 409
+    title = "No dry run has shown what would be removed"
+    advice = "Make a dry run first, and read it."
 
 
-class RetentionStandsStill(ThreadaError):
+class RetentionStandsStill(ExecutionRefusal):
     """A run cannot go on; it says so, and goes on where it stopped once that is fixed."""
 
 
 class ArchiveUnavailable(RetentionStandsStill):
     reason_code = "archive_unavailable"
+    status = 503
+    title = "The archive cannot be used"
+    advice = "Nothing was removed. Fix what detail says."
 
 
 class ArchiveOutdated(ArchiveUnavailable):
@@ -29,3 +41,6 @@ class ArchiveOutdated(ArchiveUnavailable):
 
 class ReceiptMismatch(RetentionStandsStill):
     reason_code = "receipt_mismatch"
+    status = 500
+    title = "A receipt is not what was sealed"
+    advice = "Run verify_receipts and ask who changed it. Nothing was removed."
