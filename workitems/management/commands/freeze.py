@@ -17,7 +17,7 @@ class Command(TenantCommand):
     help = "Stop a tenant, a workflow, an integration or one action of it; lift that; or list what is stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["set", "lift", "list"])
+        parser.add_argument("operation", choices=["set", "lift", "list"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
         parser.add_argument("--workflow", default="", help="set: this workflow alone")
         parser.add_argument("--integration", default="", help="set: this integration alone")
@@ -28,7 +28,7 @@ class Command(TenantCommand):
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
-            match options["action"]:
+            match options["operation"]:
                 case "set":
                     stopped = set_freeze(self._scope(options), reason=options["reason"], ctx=ctx)
                     self.stdout.write(stopped.freeze.public_id)
