@@ -18,7 +18,7 @@ from threada_site.kernel import clock, ids
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
 from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
-from workitems.desk.models import SavedView, StepReading
+from workitems.desk.models import SavedView, StepView
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 
@@ -33,7 +33,7 @@ __all__ = [
     "RetentionRuleVersion",
     "RetentionRun",
     "SavedView",
-    "StepReading",
+    "StepView",
     "Vote",
     "WorkItem",
 ]

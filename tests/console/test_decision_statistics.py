@@ -20,7 +20,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ObjectGrants, Scope
 from threada_site.tenancy.models import Tenant, User
 from workitems.desk.decision_statistics import decision_statistics
-from workitems.models import DecisionStep, StepReading, Vote
+from workitems.models import DecisionStep, StepView, Vote
 from workitems.retention.case_tables import case_tables
 
 PAGE = "/console/workitems/decisionstep/attention/"
@@ -32,8 +32,8 @@ def address(step: dict[str, Any], action: str = "change") -> str:
 
 def page_views(demo: Demo) -> list[tuple[str, str]]:
     with unit_of_work(demo.tenant.id):
-        rows = StepReading.objects.order_by("step_id", "reader__username").values_list("step_id", "reader__username")
-        return [(ids.public_id(ids.DECISION_STEP, step), reader) for step, reader in rows]
+        rows = StepView.objects.order_by("step_id", "viewer__username").values_list("step_id", "viewer__username")
+        return [(ids.public_id(ids.DECISION_STEP, step), viewer) for step, viewer in rows]
 
 
 def shown_before_the_vote(demo: Demo, step: dict[str, Any], seconds: int) -> None:
@@ -41,11 +41,11 @@ def shown_before_the_vote(demo: Demo, step: dict[str, Any], seconds: int) -> Non
     step_id = ids.parse_public_id(ids.DECISION_STEP, step["decision_step_id"])
     with unit_of_work(demo.tenant.id):
         vote = Vote.objects.get(step=step_id, voter__username="finance-1")
-        StepReading.objects.update_or_create(
+        StepView.objects.update_or_create(
             tenant_id=demo.tenant.id,
             step=DecisionStep.objects.get(id=step_id),
-            reader=vote.voter,
-            defaults={"first_shown_at": vote.created_at - timedelta(seconds=seconds)},
+            viewer=vote.voter,
+            defaults={"first_viewed_at": vote.created_at - timedelta(seconds=seconds)},
         )
 
 
@@ -63,7 +63,7 @@ def test_the_first_opening_is_noted_and_decides_nothing(demo: Demo, console: Con
     browser.get(address(step), {"whole": "1"})
     assert page_views(demo) == [(named, "finance-1")]
     with unit_of_work(demo.tenant.id):
-        assert before <= StepReading.objects.get().first_shown_at <= after
+        assert before <= StepView.objects.get().first_viewed_at <= after
     assert demo.step_of_id(named)["votes"] == []
     console("finance-2").get(address(step))
     assert page_views(demo) == [(named, "finance-1"), (named, "finance-2")]
@@ -140,4 +140,4 @@ def test_other_tenants_are_not_in_it(demo: Demo, console: Console, other_tenant:
 
 
 def test_it_goes_with_the_case() -> None:
-    assert dict(case_tables())[StepReading] == "step__work_item_id"
+    assert dict(case_tables())[StepView] == "step__work_item_id"

@@ -25,7 +25,7 @@ from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
-from workitems.models import DecisionStep, StepReading
+from workitems.models import DecisionStep, StepView
 from workitems.steps.deadline_sweep import sweep_deadlines
 
 __all__ = ["mail_server"]
@@ -36,7 +36,7 @@ MAY_DIFFER = {
     "telemetry_receipt",  # refusals of GET where POST alone acts: counted below
     "telemetry_sealqueueentry",
     # That a page was shown to whom it asks: looking is noted, and no state depends on it. Asserted below, row by row.
-    "workitems_stepreading",
+    "workitems_stepview",
 }
 AS_IF_TO_DECIDE = {"decision": "approve", "approve": "1", "_method": "POST"}
 
@@ -125,7 +125,7 @@ def test_reading_decides_nothing(
     assert statuses == {200}
     assert everything() == before
     with unit_of_work(office.tenant.id):
-        looked = StepReading.objects.order_by("reader__username").values_list("step_id", "reader__username")
+        looked = StepView.objects.order_by("viewer__username").values_list("step_id", "viewer__username")
         assert list(looked) == [(told.id, "ada"), (told.id, "fay")]  # the open step, who is asked, once each
     assert kinds_of_receipts(office) - receipts == Counter(
         {"request.refused": 10}

@@ -1,4 +1,4 @@
-"""What is kept of the instance as a whole. No tenant's rows."""
+"""Rows of the instance as a whole; none belongs to a tenant."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from django.db import models
 from threada_site.kernel import clock
 
 
-class KeptFigures(models.Model):
-    """The figures for `/metrics` as a worker last measured them, for a web whose login sees no tenant's rows by itself.
+class StoredMetrics(models.Model):
+    """Metrics for `/metrics` as a worker last collected them, for a web whose login may not take the platform role.
 
     One row at most: `id` is 1.
     """
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
-    figures = models.JSONField(editable=False)
-    measured_at = models.DateTimeField(editable=False)
+    metrics = models.JSONField(editable=False)
+    collected_at = models.DateTimeField(editable=False)
 
     class Meta:
-        constraints = [models.CheckConstraint(name="keptfigures_one_row", condition=models.Q(id=1))]
+        constraints = [models.CheckConstraint(name="storedmetrics_one_row", condition=models.Q(id=1))]
 
     def __str__(self) -> str:
-        return f"measured at {self.measured_at}"
+        return f"collected at {self.collected_at}"
 
 
 class Instance(models.Model):

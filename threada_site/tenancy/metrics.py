@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 from threada_site.database.roles import PLATFORM, may_take, platform_role
 from threada_site.kernel import clock
 from threada_site.kernel.metrics import Metric, MetricsCollector
-from threada_site.tenancy.instance_models import KeptFigures
+from threada_site.tenancy.instance_models import StoredMetrics
 
 
 def collect_metrics() -> list[Metric]:
@@ -24,16 +24,16 @@ def collect_metrics() -> list[Metric]:
 
 
 def current_metrics() -> list[Metric]:
-    """Return the metrics: collected now if this login may take the platform role, otherwise stored ones, with their age."""
+    """Return the metrics: collected now if this login may take the platform role, otherwise stored ones with an age."""
     if _may_collect():
         return collect_metrics()
-    stored = KeptFigures.objects.first()
+    stored = StoredMetrics.objects.first()
     if stored is None:
         return []
-    age = (clock.now() - stored.measured_at).total_seconds()
+    age = (clock.now() - stored.collected_at).total_seconds()
     return [
         Metric("threada_figures_age_seconds", "Seconds since a worker collected these metrics.", age),
-        *(Metric(name, text, value, tuple((k, v) for k, v in labels)) for name, text, value, labels in stored.figures),
+        *(Metric(name, text, value, tuple((k, v) for k, v in labels)) for name, text, value, labels in stored.metrics),
     ]
 
 
@@ -41,7 +41,7 @@ def store_metrics() -> None:
     """Collect and store the metrics if the web's login may not collect them itself."""
     if settings.THREADA_HAS_PLATFORM_LOGIN:
         metrics = [list(metric) for metric in collect_metrics()]
-        KeptFigures.objects.update_or_create(id=1, defaults={"figures": metrics, "measured_at": clock.now()})
+        StoredMetrics.objects.update_or_create(id=1, defaults={"metrics": metrics, "collected_at": clock.now()})
 
 
 @cache

@@ -17,9 +17,9 @@ from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.current_actor import edit_details
-from threada_site.tenancy.instance_models import Instance, KeptFigures
+from threada_site.tenancy.instance_models import Instance, StoredMetrics
 
-__all__ = ["Instance", "KeptFigures"]  # models of this app, found here by Django
+__all__ = ["Instance", "StoredMetrics"]  # models of this app, found here by Django
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
 
@@ -200,8 +200,8 @@ class FourEyesRule(TenantRow):
     end_asked_at = models.DateTimeField(null=True)
 
     class Meta:
-        verbose_name = "rule of two people"
-        verbose_name_plural = "rules of two people"
+        verbose_name = "four-eyes rule"
+        verbose_name_plural = "four-eyes rules"
         constraints = [
             *tenant_constraints("foureyesrule"),
             models.UniqueConstraint(fields=["tenant", "slug"], name="foureyesrule_once"),

@@ -10,7 +10,7 @@ from django.db.models import Aggregate, Count, DurationField, F, OuterRef, Q, Qu
 
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
-from workitems.models import StepReading, Vote
+from workitems.models import StepView, Vote
 
 MAY_SEE: Final = (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE)
 MAX_APPROVERS: Final = 300
@@ -58,23 +58,23 @@ def decision_statistics(ctx: ActingContext, *, since: datetime, workflow: str = 
 
     Contains only workflows for which the context holds one of the scopes `MAY_SEE`.
     """
-    shown_at = StepReading.objects.filter(
+    viewed_at = StepView.objects.filter(
         tenant_id=ctx.tenant_id,
         step_id=OuterRef("step_id"),
-        reader_id=OuterRef("voter_id"),
-        first_shown_at__lte=OuterRef("created_at"),
-    ).values("first_shown_at")
+        viewer_id=OuterRef("voter_id"),
+        first_viewed_at__lte=OuterRef("created_at"),
+    ).values("first_viewed_at")
     rows = _votes(ctx).filter(id__gte=ids.first_id_at(since), counted=True)
     if workflow:
         rows = rows.filter(step__workflow=workflow)
     found = (
-        rows.annotate(shown_at=Subquery(shown_at))
+        rows.annotate(viewed_at=Subquery(viewed_at))
         .values("voter__username")
         .annotate(
             decisions=Count("id"),
             approvals=Count("id", filter=Q(decision="approve")),
-            opened=Count("shown_at"),
-            median=Median(F("created_at") - F("shown_at"), output_field=DurationField()),
+            opened=Count("viewed_at"),
+            median=Median(F("created_at") - F("viewed_at"), output_field=DurationField()),
         )
         .order_by("voter__username")[:MAX_APPROVERS]
     )

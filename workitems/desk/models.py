@@ -33,23 +33,23 @@ class SavedView(TenantRow):
         return self.name
 
 
-class StepReading(TenantRow):
-    """A step stood on a person's screen, with its evidence: when first. It says nothing about whether it was read.
+class StepView(TenantRow):
+    """First page view of a decision step, with its evidence, by one principal. It does not show that anybody read it.
 
-    It goes with the case. No state depends on it.
+    It is removed with the case. No state depends on it.
     """
 
     step = models.ForeignKey(
         "workitems.DecisionStep", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )
-    reader = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
-    first_shown_at = models.DateTimeField(default=clock.now, editable=False)
+    viewer = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+    first_viewed_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         constraints = [
-            *tenant_constraints("stepreading", references=("step",)),
-            models.UniqueConstraint(fields=["tenant", "step", "reader"], name="stepreading_once"),
+            *tenant_constraints("stepview", references=("step",)),
+            models.UniqueConstraint(fields=["tenant", "step", "viewer"], name="stepview_once"),
         ]
 
     def __str__(self) -> str:
-        return f"by {self.reader_id}"
+        return f"by {self.viewer_id}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
-from workitems.models import DecisionStep, StepReading
+from workitems.models import DecisionStep, StepView
 
 
 def record_page_views(steps: Iterable[DecisionStep], *, ctx: ActingContext) -> None:
@@ -19,7 +19,7 @@ def record_page_views(steps: Iterable[DecisionStep], *, ctx: ActingContext) -> N
     now = clock.now()
     in_order = sorted(steps, key=lambda step: step.id)  # as votes lock them: their keys are locked at the commit
     rows = [
-        StepReading(tenant_id=ctx.tenant_id, step_id=step.id, reader_id=ctx.principal_id, first_shown_at=now)
+        StepView(tenant_id=ctx.tenant_id, step_id=step.id, viewer_id=ctx.principal_id, first_viewed_at=now)
         for step in in_order
     ]
-    StepReading.objects.bulk_create(rows, ignore_conflicts=True)
+    StepView.objects.bulk_create(rows, ignore_conflicts=True)

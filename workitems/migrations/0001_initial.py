@@ -680,7 +680,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="StepReading",
+            name="StepView",
             fields=[
                 (
                     "id",
@@ -709,7 +709,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "reader",
+                    "viewer",
                     models.ForeignKey(
                         db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -717,14 +717,14 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                ("first_shown_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("first_viewed_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="stepreading_rls"),
-                    models.UniqueConstraint(fields=("tenant", "id"), name="stepreading_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="step", name="stepreading_step_fk"),
-                    models.UniqueConstraint(fields=("tenant", "step", "reader"), name="stepreading_once"),
+                    threada_site.database.constraints.RowLevelSecurity(name="stepview_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="stepview_tenant_id_key"),
+                    threada_site.database.constraints.TenantForeignKey(field="step", name="stepview_step_fk"),
+                    models.UniqueConstraint(fields=("tenant", "step", "viewer"), name="stepview_once"),
                 ],
             },
         ),

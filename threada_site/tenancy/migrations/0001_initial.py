@@ -42,14 +42,14 @@ class Migration(migrations.Migration):
             "DROP TABLE tenancy_job, tenancy_worker, tenancy_relay; DROP FUNCTION tenancy_job_tell();",
         ),
         migrations.CreateModel(
-            name="KeptFigures",
+            name="StoredMetrics",
             fields=[
                 ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ("figures", models.JSONField(editable=False)),
-                ("measured_at", models.DateTimeField(editable=False)),
+                ("metrics", models.JSONField(editable=False)),
+                ("collected_at", models.DateTimeField(editable=False)),
             ],
             options={
-                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="keptfigures_one_row")],
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="storedmetrics_one_row")],
             },
         ),
         migrations.CreateModel(
@@ -407,8 +407,8 @@ class Migration(migrations.Migration):
                 ("end_asked_at", models.DateTimeField(null=True)),
             ],
             options={
-                "verbose_name": "rule of two people",
-                "verbose_name_plural": "rules of two people",
+                "verbose_name": "four-eyes rule",
+                "verbose_name_plural": "four-eyes rules",
                 "constraints": [
                     threada_site.database.constraints.RowLevelSecurity(name="foureyesrule_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="foureyesrule_tenant_id_key"),
