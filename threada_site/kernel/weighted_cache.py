@@ -1,47 +1,39 @@
-"""What a process keeps of rows that never change: the least recently used go first, within a bound of weight."""
+"""Thread-safe least-recently-used cache, bounded by the total weight of its entries."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable
+
+from cachetools import LRUCache
 
 
 class WeightedCache[Key: Hashable, Value]:
-    """Safe between threads. One entry heavier than the whole bound is kept until the next one comes."""
+    """A `cachetools.LRUCache` behind a lock. An entry heavier than the bound counts as the whole bound."""
 
     def __init__(self, *, max_weight: int) -> None:
-        self._max_weight = max_weight
-        self._weight = 0
-        self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
+        self._entries: LRUCache[Key, tuple[Value, int]] = LRUCache(
+            max_weight, getsizeof=lambda entry: min(entry[1], max_weight)
+        )
         self._lock = threading.Lock()
 
     def get(self, key: Key) -> Value | None:
-        """The value, or None when it is not kept."""
+        """Return the value, or None if it is not cached."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None:
-                return None
-            self._entries.move_to_end(key)
-            return entry[0]
+        return None if entry is None else entry[0]
 
     def put(self, key: Key, value: Value, *, weight: int = 1) -> None:
-        """Keep `value`, and let go of the oldest until all that is kept weighs no more than the bound."""
+        """Cache `value` and drop the least recently used entries until the total weight is within the bound."""
         with self._lock:
-            known = self._entries.pop(key, None)
-            self._weight += weight - (known[1] if known else 0)
             self._entries[key] = (value, weight)
-            while self._weight > self._max_weight and len(self._entries) > 1:
-                _, (_, gone) = self._entries.popitem(last=False)
-                self._weight -= gone
 
     @property
     def weight(self) -> int:
-        """Of all that is kept."""
-        return self._weight
+        """Total weight of the cached entries."""
+        return int(self._entries.currsize)
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Drop all entries."""
         with self._lock:
             self._entries.clear()
-            self._weight = 0
