@@ -20,7 +20,6 @@ __all__ = [
     "Attempt",
     "Envelope",
     "Execution",
-    "ExecutionSlot",
     "Freeze",
     "Integration",
     "IntegrationGauge",
@@ -125,7 +124,7 @@ class Envelope(TenantRow):
 class Execution(TenantRow):
     """One governed run of an action. The row is authoritative; jobs in the queue only tell workers to look at it.
 
-    Partitioned by month (ADR 0027). Uniqueness across months is provided by `ExecutionSlot`.
+    Unique indexes allow one open execution per work item, and one open or succeeded undo of an execution.
     """
 
     work_item_id = models.UUIDField()
@@ -175,13 +174,18 @@ class Execution(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("execution", references=("integration_version", "envelope", "blocked_by_freeze")),
+            models.UniqueConstraint(
+                fields=["tenant", "work_item_id"],
+                condition=models.Q(status__in=OPEN_EXECUTION_STATUSES),
+                name="execution_one_open_per_item",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "undoes_id"],
+                condition=models.Q(undoes_id__isnull=False, status__in=[*OPEN_EXECUTION_STATUSES, "succeeded"]),
+                name="execution_undone_once",
+            ),
         ]
         indexes = [
-            models.Index(
-                fields=["tenant", "undoes_id"],
-                condition=models.Q(undoes_id__isnull=False),
-                name="execution_undoes_idx",
-            ),
             models.Index(fields=["tenant", "work_item_id", "id"], name="execution_item_idx"),
             models.Index(fields=["tenant", "status", "id"], name="execution_status_idx"),
             models.Index(fields=["tenant", "workflow", "id"], name="execution_workflow_idx"),
@@ -222,33 +226,10 @@ class Execution(TenantRow):
         return ids.public_id(ids.EXECUTION, self.id)
 
 
-class ExecutionSlot(TenantRow):
-    """A slot that only one execution at a time may have: the open execution of a work item, or the undo of an
-    execution.
-
-    The id is that of the work item, or of the undone execution. Triggers write these rows (`sql/slots.sql`).
-    """
-
-    execution = models.ForeignKey(
-        Execution, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="slots"
-    )
-
-    class Meta:
-        constraints = [*tenant_constraints("executionslot", references=("execution",))]
-        indexes = [models.Index(fields=["tenant", "execution"], name="executionslot_execution_idx")]
-
-    def __str__(self) -> str:
-        return f"{self.execution} {self.id}"
-
-
 class Attempt(TenantRow):
-    """One attempt of an execution with its result, never its secrets.
-
-    Stored in the partition of its execution's month.
-    """
+    """One attempt of an execution with its result, never its secrets."""
 
     content_parent = "execution"
-    month_field = "execution"
 
     execution = models.ForeignKey(
         Execution, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="attempts"
@@ -264,7 +245,7 @@ class Attempt(TenantRow):
 
     class Meta:
         constraints = [
-            *tenant_constraints("attempt", references=("execution",), month_field="execution"),
+            *tenant_constraints("attempt", references=("execution",)),
             models.UniqueConstraint(fields=["tenant", "execution", "number"], name="attempt_number_once"),
         ]
 

@@ -40,8 +40,8 @@ def months_alarm(ahead: int, beyond: int) -> str | None:
     """Return the alarm text if months are missing ahead, or if rows lie beyond the last month, else None."""
     if beyond:
         return (
-            "Rows lie behind the last month of a table, in its partition `…_later`: no more months are made there. Was "
-            "a clock ahead? Nothing is lost; see docs/operations/database.md, Tables by month."
+            "A table has rows after its last month, in its partition `…_overflow`: no month is created there. Was a "
+            "clock ahead? Nothing is lost; see docs/operations/database.md, Tables by month."
         )
     if ahead < FEWEST_MONTHS_AHEAD:
         return (

@@ -1,4 +1,4 @@
-"""Tables by month: what they look like, and writers to partition them under."""
+"""Partitioned tables: their partitions and definitions, past months, and concurrent writers."""
 
 from __future__ import annotations
 
@@ -14,24 +14,17 @@ from django.core.management import call_command
 from django.db import connection
 
 from tests.threada_site.tenancy.rows import check_constraints_now
-from threada_site.database.partitioning import partition_by_month, run_with_lock_retries
+from threada_site.database.partitioning import make_months
 from threada_site.database.roles import owner_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
-
-MAX_WAIT_S = 20.0
-"""The longest that a writer may wait; 0.1 to 0.3 s were seen."""
 
 
 def value(statement: str, *parameters: object) -> object:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchone()[0]
-
-
-def kind(table: str) -> object:
-    return value("SELECT relkind FROM pg_class WHERE relname = %s", table)
 
 
 def parts(table: str) -> list[tuple[str, uuid.UUID | None, uuid.UUID | None]]:
@@ -105,29 +98,6 @@ class Writer:
         connection.close()
 
 
-KEYS = {"integrations_attempt": "execution_id"}
-"""By the ids of which column a table goes, where it is not by its own."""
-
-
-def partition_now(table: str) -> None:
-    """As its migration does. As the owner."""
-    partition_by_month(table, key=KEYS.get(table, "id"), now=datetime.now(UTC))
-
-
-def partition_under(one: Writer, two: Writer, *tables: str) -> float:
-    """Partition the tables while both write. No write may fail; how long the longest took, in seconds."""
-    with one, two:
-        time.sleep(0.5)
-        written = len(one.waits) + len(two.waits)
-        with owner_role():
-            for table in tables:
-                partition_now(table)
-        assert len(one.waits) + len(two.waits) > written
-        time.sleep(0.5)
-    assert one.failures + two.failures == []
-    return max(*one.waits, *two.waits)
-
-
 def month_before(ago: int) -> datetime:
     """The first instant of the month so many months ago, in UTC."""
     now = datetime.now(UTC)
@@ -144,29 +114,28 @@ def add_past_months(table: str, count: int) -> None:
     """Months before the first one, of a table that holds nothing there: as if it had been partitioned long ago."""
     check_constraints_now()
     with owner_role(), connection.cursor() as cursor:
-        cursor.execute("SELECT threada_drop_partition(%s, %s)", [table, f"{table}_before"])
+        cursor.execute(f"DROP TABLE {table}_initial")
         for ago in range(count, 0, -1):
             first, end = (ids.first_id_at(month_before(months)) for months in (ago, ago - 1))
             cursor.execute(
                 "SELECT threada_add_partition(%s, %s, %s, %s)", [table, f"{month_before(ago):%Y_%m}", first, end]
             )
         cursor.execute(
-            "SELECT threada_add_partition(%s, 'before', NULL, %s)", [table, ids.first_id_at(month_before(count))]
+            "SELECT threada_add_partition(%s, 'initial', NULL, %s)", [table, ids.first_id_at(month_before(count))]
         )
 
 
-def join_months(*tables: str) -> None:
-    """Plain tables, as they were before there were partitions."""
-    with owner_role():
-        for table in tables:
-            if kind(table) == "p":
-                run_with_lock_retries("SELECT threada_join_months(%s)", [table])
-
-
 def renew(*tables: str) -> None:
-    """Empty tables by month, as a new instance has them."""
+    """Empty the tables and give them the partitions of a new instance."""
     call_command("flush", interactive=False, verbosity=0)
-    join_months(*reversed(tables))
-    with owner_role():
+    with owner_role(), connection.cursor() as cursor:
         for table in tables:
-            partition_now(table)
+            for name, *_ in parts(table):
+                cursor.execute(f"DROP TABLE {name}")
+    make_months_now()
+
+
+def make_months_now() -> None:
+    """Create missing partitions, as `manage.py migrate` does."""
+    with owner_role():
+        make_months()

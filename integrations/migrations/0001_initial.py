@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import django.contrib.postgres.fields
 import django.core.validators
 import django.db.models.deletion
@@ -11,8 +9,6 @@ import threada_site.kernel.clock
 import threada_site.kernel.ids
 import threada_site.kernel.json.canonical
 import threada_site.tenancy.models
-
-SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -536,11 +532,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
-                    models.Index(
-                        condition=models.Q(("undoes_id__isnull", False)),
-                        fields=["tenant", "undoes_id"],
-                        name="execution_undoes_idx",
-                    ),
                     models.Index(fields=["tenant", "work_item_id", "id"], name="execution_item_idx"),
                     models.Index(fields=["tenant", "status", "id"], name="execution_status_idx"),
                     models.Index(fields=["tenant", "workflow", "id"], name="execution_workflow_idx"),
@@ -584,46 +575,20 @@ class Migration(migrations.Migration):
                     threada_site.database.constraints.TenantForeignKey(
                         field="blocked_by_freeze", name="execution_blocked_by_freeze_fk"
                     ),
-                ],
-            },
-        ),
-        migrations.CreateModel(
-            name="ExecutionSlot",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("status__in", ["awaiting_approval", "started", "running", "outcome_unknown"])
+                        ),
+                        fields=("tenant", "work_item_id"),
+                        name="execution_one_open_per_item",
                     ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "execution",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="slots",
-                        to="integrations.execution",
-                    ),
-                ),
-            ],
-            options={
-                "indexes": [models.Index(fields=["tenant", "execution"], name="executionslot_execution_idx")],
-                "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="executionslot_rls"),
-                    models.UniqueConstraint(fields=("tenant", "id"), name="executionslot_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="execution", name="executionslot_execution_fk"
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("status__in", ["awaiting_approval", "started", "running", "outcome_unknown", "succeeded"]),
+                            ("undoes_id__isnull", False),
+                        ),
+                        fields=("tenant", "undoes_id"),
+                        name="execution_undone_once",
                     ),
                 ],
             },
@@ -669,15 +634,10 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     threada_site.database.constraints.RowLevelSecurity(name="attempt_rls"),
-                    models.UniqueConstraint(fields=("tenant", "execution", "id"), name="attempt_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="attempt_tenant_id_key"),
                     threada_site.database.constraints.TenantForeignKey(field="execution", name="attempt_execution_fk"),
                     models.UniqueConstraint(fields=("tenant", "execution", "number"), name="attempt_number_once"),
                 ],
             },
-        ),
-        migrations.RunSQL(
-            (SQL / "slots.sql").read_text(),
-            "DROP TRIGGER slots ON integrations_execution; DROP TRIGGER slots_again ON integrations_execution; "
-            "DROP FUNCTION threada_keep_slots(); DROP FUNCTION threada_slots(text, uuid, uuid);",
         ),
     ]

@@ -10,6 +10,7 @@ import threada_site.database.constraints
 import threada_site.kernel.clock
 import threada_site.kernel.ids
 import threada_site.tenancy.models
+from threada_site.database.partitioning import PartitionByMonth
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
 
@@ -658,6 +659,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        PartitionByMonth("receipt"),
         migrations.CreateModel(
             name="SealQueueEntry",
             fields=[

@@ -221,12 +221,12 @@ def _is_partitioned(connection: psycopg.Connection[Any], table: str) -> bool:
 
 
 def _make_months(connection: psycopg.Connection[Any], table: str) -> None:
-    """Where a table is one by month: give the past the months that it would have by now."""
+    """Create the past months of a partitioned table."""
     if not _is_partitioned(connection, table):
         return
-    before = f"{table}_before"
+    initial = f"{table}_initial"
     row = connection.execute(
-        "SELECT end_id, threada_instant(end_id) FROM threada_partitions(%s) WHERE name = %s", [table, before]
+        "SELECT end_id, threada_instant(end_id) FROM threada_partitions(%s) WHERE name = %s", [table, initial]
     ).fetchone()
     first = connection.execute(f"SELECT date_trunc('month', now() AT TIME ZONE 'UTC') - interval '{DAYS + 31} days'")
     start = first.fetchone()
@@ -234,7 +234,7 @@ def _make_months(connection: psycopg.Connection[Any], table: str) -> None:
         return
     with connection.transaction():
         connection.execute("SET LOCAL ROLE threada_owner")
-        connection.execute(f"ALTER TABLE {table} DETACH PARTITION {before}")
+        connection.execute(f"ALTER TABLE {table} DETACH PARTITION {initial}")
         months = connection.execute(
             "SELECT to_char(m, 'YYYY_MM'), threada_first_id(m), threada_first_id(m + interval '1 month') "
             "FROM generate_series(date_trunc('month', %s::timestamp), %s::timestamp - interval '1 month', '1 month') m",
@@ -243,5 +243,5 @@ def _make_months(connection: psycopg.Connection[Any], table: str) -> None:
         for suffix, first_id, end_id in months:
             connection.execute("SELECT threada_add_partition(%s, %s, %s, %s)", [table, suffix, first_id, end_id])
         connection.execute(
-            f"ALTER TABLE {table} ATTACH PARTITION {before} FOR VALUES FROM (MINVALUE) TO ('{months[0][1]}')"
+            f"ALTER TABLE {table} ATTACH PARTITION {initial} FOR VALUES FROM (MINVALUE) TO ('{months[0][1]}')"
         )

@@ -71,13 +71,13 @@ def test_remaining_rows_of_old_months_are_merged_and_the_months_dropped(years: T
     kept = fill(years, m6=5, m4=3, m3=9)
     before = shape(TABLE)
     months()
-    assert names()[:4] == ["before", named(3), named(2), named(1)], "nine are too many"
+    assert names()[:4] == ["initial", named(3), named(2), named(1)], "nine are too many"
     with owner_role():
-        assert value(f"SELECT count(*) FROM {TABLE}_before") == 8
+        assert value(f"SELECT count(*) FROM {TABLE}_initial") == 8
     with unit_of_work(years.id):
         there = Receipt.objects.filter(id__in=kept).values_list("id", "body")
         assert {row_id: bytes(body) for row_id, body in there} == kept
-    for change in (f"UPDATE {TABLE}_before SET kind = 'x'", f"DELETE FROM {TABLE}", f"TRUNCATE {TABLE}_before"):
+    for change in (f"UPDATE {TABLE}_initial SET kind = 'x'", f"DELETE FROM {TABLE}", f"TRUNCATE {TABLE}_initial"):
         with (
             owner_role(),
             pytest.raises(IntegrityError, match="append-only"),
@@ -89,10 +89,10 @@ def test_remaining_rows_of_old_months_are_merged_and_the_months_dropped(years: T
     assert stray_indexes() == []
     assert list(isolation_problems()) == []
     months()
-    assert names()[:4] == ["before", named(3), named(2), named(1)]
+    assert names()[:4] == ["initial", named(3), named(2), named(1)]
     remove(next(row_id for row_id in kept if row_id > ids.first_id_at(month_before(3))))
     months()
-    assert names()[:3] == ["before", named(3), named(1)], "last month may still be written"
+    assert names()[:3] == ["initial", named(3), named(1)], "last month may still be written"
 
 
 def remove(receipt_id: uuid.UUID) -> None:
@@ -104,7 +104,7 @@ def remove(receipt_id: uuid.UUID) -> None:
 @pytest.mark.django_db
 def test_nothing_is_refused_afterwards(years: Tenant) -> None:
     months()
-    assert names()[:2] == ["before", named(1)]
+    assert names()[:2] == ["initial", named(1)]
     kept = fill(years, m6=1, m5=1, m2=1, m0=1)
     with unit_of_work(years.id):
         assert Receipt.objects.filter(id__in=kept).count() == 4
@@ -117,12 +117,33 @@ def test_steps_are_reported(years: Tenant) -> None:
     fill(years, m6=2, m5=2, m4=5)
     with platform_role():
         assert drop_months() == [
-            f"{TABLE}: dropped what lay before {month_before(5):%Y-%m-%d}, but for 2 rows",
-            f"{TABLE}: dropped what lay before {month_before(4):%Y-%m-%d}, but for 4 rows",
-            f"{TABLE}: dropped what lay before {month_before(2):%Y-%m-%d}, but for 5 rows",
-            f"{TABLE}: dropped what lay before {month_before(1):%Y-%m-%d}, but for 5 rows",
+            f"{TABLE}: dropped the months before {month_before(5):%Y-%m-%d}; 2 rows remain",
+            f"{TABLE}: dropped the months before {month_before(4):%Y-%m-%d}; 4 rows remain",
+            f"{TABLE}: dropped the months before {month_before(2):%Y-%m-%d}; 5 rows remain",
+            f"{TABLE}: dropped the months before {month_before(1):%Y-%m-%d}; 5 rows remain",
         ]
         assert drop_months() == []
+
+
+@pytest.mark.django_db
+def test_space_of_an_empty_month_between_full_ones_is_freed(years: Tenant) -> None:
+    fill(years, m6=9, m5=1, m4=9)
+    emptied = f"{TABLE}_{named(5)}"
+    with owner_role(), connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {TABLE} SELECT (jsonb_populate_record(t, jsonb_build_object('id', "
+            "overlay(t.id::text PLACING right(gen_random_uuid()::text, 12) FROM 25)))).* "
+            f"FROM {emptied} t, generate_series(1, 2000)"
+        )
+    check_constraints_now()
+    with platform_role():
+        rows = Receipt.objects.filter(id__range=[ids.first_id_at(month_before(ago)) for ago in (5, 4)])
+        assert rows._raw_delete(rows.db) == 2001
+    check_constraints_now()
+    size = value("SELECT pg_total_relation_size(%s)", emptied)
+    months()
+    assert names()[:4] == ["initial", named(6), named(5), named(4)]
+    assert value("SELECT pg_total_relation_size(%s)", emptied) < size / 10  # type: ignore[operator]
 
 
 @pytest.mark.django_db
@@ -145,7 +166,7 @@ def test_months_go_while_receipts_are_written(tenant: Tenant) -> None:
         with one, two:
             months()
         assert "\n".join(one.failures + two.failures) == ""
-        assert names()[:2] == ["before", named(1)]
+        assert names()[:2] == ["initial", named(1)]
         with platform_role():
             written = Receipt.objects.filter(kind="thing.done").count()
         assert written == len(kept) + 1 + len(one.waits) + len(two.waits)

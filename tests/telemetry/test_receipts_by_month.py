@@ -1,156 +1,36 @@
-"""Partitioning of receipts by month: a table in use is converted without a failed write, and partitions are not
-accessible directly."""
+"""Receipts partitioned by month: their partitions, access to them, months ahead, and the plans of lists."""
 
 from __future__ import annotations
 
 import re
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import DatabaseError, IntegrityError, OperationalError, ProgrammingError, connection, transaction
+from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
 
 from telemetry.alarms import months_alarm
 from telemetry.models import Receipt
 from telemetry.receipts import Entry
 from telemetry.services.record import record
 from telemetry.tasks import months
-from tests.by_month import (
-    MAX_WAIT_S,
-    Writer,
-    join_months,
-    kind,
-    partition_under,
-    parts,
-    renew,
-    shape,
-    stray_indexes,
-    value,
-)
+from tests.by_month import parts, value
 from tests.factories import acting_system
 from tests.telemetry.sealed import own_connection, write_receipts
 from threada_site.database.isolation_checks import isolation_problems
-from threada_site.database.partitioning import bound, month_metrics, partition_by_month, run_with_lock_retries
+from threada_site.database.partitioning import month_metrics, run_with_lock_retries
 from threada_site.database.roles import APP, OWNER, PLATFORM, owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 
 TABLE = "telemetry_receipt"
-ROWS = 20_000
-
-
-@pytest.fixture
-def plain(tenant: Tenant) -> Iterator[Tenant]:
-    """The table before partitioning. Asserts its final state afterwards."""
-    join_months(TABLE)
-    yield tenant
-    renew(TABLE)
-
-
-def fill(tenant: Tenant, rows: int) -> int:
-    """Insert copies of one receipt over the last two months. Return the number of receipts."""
-    write_receipts(tenant, 1)
-    with owner_role(), connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {TABLE} SELECT (r).* FROM (SELECT jsonb_populate_record(t, jsonb_build_object('id', "
-            "overlay(threada_first_id((now() - interval '60 days' + n * interval '100 s') AT TIME ZONE 'UTC')::text "
-            "PLACING right(gen_random_uuid()::text, 12) FROM 25))) AS r "
-            f"FROM {TABLE} t, generate_series(1, %s) n WHERE t.id = (SELECT min(id::text)::uuid FROM {TABLE})) copies",
-            [rows],
-        )
-    with platform_role():
-        return Receipt.objects.count()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_table_is_partitioned_under_writers(plain: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
-    before = shape(TABLE)
-    there = fill(plain, ROWS)
-    one, two = (Writer(plain, lambda: written(plain)) for _ in range(2))
-    longest = partition_under(one, two, TABLE)
-    with capsys.disabled():
-        print(f" {len(one.waits) + len(two.waits)} writes, the longest waited {longest * 1000:.0f} ms ", end="")
-    assert longest < MAX_WAIT_S
-    assert shape(TABLE) == before
-    assert stray_indexes() == []
-    with platform_role():
-        assert Receipt.objects.count() == there + len(one.waits) + len(two.waits)
-    with owner_role():
-        assert value(f"SELECT count(*) FROM {TABLE}_before") == there + len(one.waits) + len(two.waits)
-    assert list(isolation_problems()) == []
-
-
-def written(tenant: Tenant) -> None:
-    record(Entry(kind="thing.done"), ctx=acting_system(tenant))
-    assert Receipt.objects.order_by("-id").first() is not None
-
-
-def _killed_while_it_waits() -> None:
-    """Run the migration, and terminate its connection while it waits for the table lock."""
-    pids: list[object] = []
-
-    def migrate() -> None:
-        with suppress(DatabaseError), owner_role():
-            pids.append(value("SELECT pg_backend_pid()"))
-            partition_by_month(TABLE, now=datetime.now(UTC))
-        connection.close()
-
-    thread = threading.Thread(target=migrate)
-    thread.start()
-    with own_connection() as own:
-        for _ in range(500):
-            if pids and own.execute(_WAITS, [pids[0]]).fetchone():
-                break
-            time.sleep(0.01)
-        own.execute("SELECT pg_terminate_backend(%s)", [pids[0]])
-    thread.join()
-
-
-_WAITS = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("is_bounded", [False, True])
-def test_a_migration_that_was_killed_goes_on(plain: Tenant, is_bounded: bool) -> None:
-    there = fill(plain, 1000)
-    if is_bounded:
-        with owner_role():
-            bound(TABLE, now=datetime.now(UTC))
-    with own_connection() as busy, busy.transaction():
-        busy.execute(f"SELECT count(*) FROM {TABLE}")
-        _killed_while_it_waits()
-        assert kind(TABLE) == "r"
-    write_receipts(plain, 1)
-    with owner_role():
-        partition_by_month(TABLE, now=datetime.now(UTC))
-        partition_by_month(TABLE, now=datetime.now(UTC))
-    assert kind(TABLE) == "p"
-    with platform_role():
-        assert Receipt.objects.count() == there + 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_outdated_bound_is_replaced(plain: Tenant) -> None:
-    fill(plain, 10)
-    near = ids.first_id_at(datetime.now(UTC) + timedelta(days=3))
-    with owner_role():
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE {TABLE} ADD CONSTRAINT {TABLE}_before CHECK (id < '{near}') NOT VALID")
-        partition_by_month(TABLE, now=datetime.now(UTC))
-    first = parts(TABLE)[0]
-    assert first[:2] == (f"{TABLE}_before", None)
-    assert ids.instant_of(first[2]) > datetime.now(UTC) + timedelta(days=28)  # type: ignore[arg-type]
 
 
 @pytest.mark.django_db
 def test_months_follow_each_other_without_a_gap() -> None:
     found = parts(TABLE)
-    assert (found[0][0], found[0][1]) == (f"{TABLE}_before", None)
-    assert (found[-1][0], found[-1][2]) == (f"{TABLE}_later", None)
+    assert (found[0][0], found[0][1]) == (f"{TABLE}_initial", None)
+    assert (found[-1][0], found[-1][2]) == (f"{TABLE}_overflow", None)
     assert [end for _, _, end in found[:-1]] == [first for _, first, _ in found[1:]]
     for name, first, _ in found[1:-1]:
         month = ids.instant_of(first)  # type: ignore[arg-type]
@@ -231,7 +111,7 @@ def test_receipts_of_any_clock_are_stored(tenant: Tenant, instant: datetime) -> 
         row.save(force_insert=True)
         assert Receipt.objects.filter(id=row.id).exists()
     with owner_role():
-        last = value(f"SELECT count(*) FROM {TABLE}_{'before' if instant.year < 2026 else 'later'}")
+        last = value(f"SELECT count(*) FROM {TABLE}_{'initial' if instant.year < 2026 else 'overflow'}")
     assert last == 1
 
 
@@ -264,8 +144,8 @@ def test_rows_beyond_the_last_month_stay_and_raise_an_alarm(tenant: Tenant) -> N
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     with owner_role():
-        assert value("SELECT threada_move_late(%s, 3)", TABLE) == 2
-        assert value(f"SELECT count(*) FROM {TABLE}_later") == 1
+        assert value("SELECT threada_move_overflow(%s, 3)", TABLE) == 2
+        assert value(f"SELECT count(*) FROM {TABLE}_overflow") == 1
         assert value("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'append_only%%' AND tgenabled <> 'O'") == 0
     assert metrics() == {"threada_months_ahead": 3, "threada_tables_beyond_months": 1}
     with unit_of_work(tenant.id):
@@ -276,7 +156,7 @@ def test_the_alarm_says_what_to_do() -> None:
     assert months_alarm(2, 0) is None
     assert "down to 1." in str(months_alarm(1, 0))
     assert "telemetry.months" in str(months_alarm(0, 0))
-    assert "…_later" in str(months_alarm(3, 1))
+    assert "…_overflow" in str(months_alarm(3, 1))
 
 
 @pytest.mark.django_db
@@ -298,7 +178,7 @@ def drop_last_months(count: int) -> None:
     with owner_role(), connection.cursor() as cursor:
         for name, *_ in parts(TABLE)[-1 - count :]:
             cursor.execute(f"DROP TABLE {name}")
-        cursor.execute("SELECT threada_add_partition(%s, 'later', %s, NULL)", [TABLE, first])
+        cursor.execute("SELECT threada_add_partition(%s, 'overflow', %s, NULL)", [TABLE, first])
 
 
 @pytest.mark.django_db
@@ -307,7 +187,7 @@ def test_a_list_walks_the_months_in_order_and_skips_what_lies_outside(tenant: Te
         cursor.execute("SET LOCAL enable_seqscan = off")
         for bound, scanned in (
             ("true", {name for name, *_ in parts(TABLE)}),
-            (f"id < '{parts(TABLE)[1][2]}'", {f"{TABLE}_before", parts(TABLE)[1][0]}),
+            (f"id < '{parts(TABLE)[1][2]}'", {f"{TABLE}_initial", parts(TABLE)[1][0]}),
         ):
             cursor.execute(
                 f"EXPLAIN SELECT id FROM {TABLE} WHERE tenant_id = %s AND {bound} ORDER BY id DESC LIMIT 50",

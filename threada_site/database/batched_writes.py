@@ -41,8 +41,6 @@ def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] =
 def update_row(row: models.Model, *fields: str) -> None:
     """Save `fields` of an existing row, found by its primary key: `save(update_fields=…)` with a prepared statement.
 
-    In a table partitioned by month, only the partition of the row is searched.
-
     No signal is sent, so this is for rows whose changes receipts record. Generated columns are read again when
     accessed. Raise `django.db.DatabaseError` if the row is gone.
     """
@@ -97,7 +95,7 @@ class _Writes:
             field.get_db_prep_save(field.pre_save(row, False), self._database)
             for field in _columns_named(type(row), fields)
         )
-        self._params[1].extend(getattr(row, key.attname) for key in _keys(type(row)))
+        self._params[1].append(row.pk)
 
     def add(self, statements: Sequence[Statement]) -> None:
         for statement in statements:
@@ -130,13 +128,6 @@ _open: Final[ContextVar[_Writes | None]] = ContextVar("writes", default=None)
 
 
 @lru_cache(maxsize=256)
-def _keys(model: type[models.Model]) -> list[models.Field[Any, Any]]:
-    """Return the primary key and, in a table partitioned by the id of another row, that column."""
-    month_field = getattr(model, "month_field", "")
-    return [model._meta.pk, *_columns_named(model, (month_field,) if month_field else ())]
-
-
-@lru_cache(maxsize=256)
 def _columns_named(model: type[models.Model], fields: tuple[str, ...]) -> list[models.Field[Any, Any]]:
     return [field for field in map(model._meta.get_field, fields) if isinstance(field, models.Field)]
 
@@ -163,7 +154,8 @@ def _together(
 def _update_sql(model: type[models.Model], fields: tuple[str, ...]) -> str:
     quote = connection.ops.quote_name
     pairs = ", ".join(f"{quote(str(field.column))} = {_placeholder(field)}" for field in _columns_named(model, fields))
-    named = " AND ".join(f"{quote(str(key.column))} = {_placeholder(key)}" for key in _keys(model))
+    key = model._meta.pk
+    named = f"{quote(str(key.column))} = {_placeholder(key)}"
     return f"UPDATE {quote(model._meta.db_table)} SET {pairs} WHERE {named} RETURNING 1"
 
 

@@ -167,18 +167,11 @@ class TenantForeignKey(_SchemaConstraint):
         return (self.name, self.field)
 
 
-def tenant_constraints(
-    table: str, *, references: tuple[str, ...] = (), month_field: str = ""
-) -> list[models.BaseConstraint]:
+def tenant_constraints(table: str, *, references: tuple[str, ...] = ()) -> list[models.BaseConstraint]:
     """Return the constraints of a tenant table: row-level security, `(tenant_id, id)`, and its references to tenant
-    tables.
-
-    `month_field`: in a table partitioned by the month of another row, the reference to that row. Unique keys must
-    contain it.
-    """
-    key = ["tenant", month_field, "id"] if month_field else ["tenant", "id"]
+    tables."""
     return [
         RowLevelSecurity(name=f"{table}_rls"),
-        models.UniqueConstraint(fields=key, name=f"{table}_tenant_id_key"),
+        models.UniqueConstraint(fields=["tenant", "id"], name=f"{table}_tenant_id_key"),
         *(TenantForeignKey(field=field, name=f"{table}_{field}_fk") for field in references),
     ]

@@ -1,4 +1,4 @@
-"""Tables partitioned by month: partition a table online, create partitions ahead, drop empty partitions.
+"""Tables partitioned by month: partition a new table, create partitions ahead, drop empty partitions.
 
 The operations are in `sql/partitions.sql`; this module decides when they run and how often they are tried. A statement
 that needs an exclusive lock waits 1.5 seconds at a time, so that nobody waits longer behind it.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.db import OperationalError, connection, transaction
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.operations.special import RunSQL
 from psycopg import errors, sql
 
 from threada_site.kernel import ids
@@ -33,73 +32,32 @@ _TABLES: Final = (
     "SELECT c.relname FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid "
     "WHERE c.relnamespace = 'public'::regnamespace ORDER BY c.relname"
 )
-_NEAR: Final = timedelta(days=7)
 
 
 class PartitionByMonth(Operation):
-    """Partition the table of a model by month, online. For a migration with `atomic = False`.
+    """Partition the table of a model by the month of its ids. Follows the operation that creates the model.
 
-    `by` is the field whose id determines the month: the row's own id, or that of the row it belongs to. Each step is a
-    transaction that leaves the table usable; a killed migration is run again and continues. Reversing it copies the
-    rows written since; nobody may write meanwhile.
+    `make_months` creates the partitions, which `manage.py migrate` calls at its end.
     """
 
-    reduces_to_sql = False
+    reduces_to_sql = True
     reversible = True
 
-    def __init__(self, model: str, *, by: str = "id") -> None:
+    def __init__(self, model: str) -> None:
         self.model = model
-        self.by = by
 
     def state_forwards(self, app_label: str, state: Any) -> None:
         """Leave the model as it is."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        meta = to_state.apps.get_model(app_label, self.model)._meta
-        partition_by_month(meta.db_table, key=meta.get_field(self.by).column, now=datetime.now(UTC))
+        table = to_state.apps.get_model(app_label, self.model)._meta.db_table
+        schema_editor.execute("SELECT threada_partition_by_month(%s)", [table])
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        table = from_state.apps.get_model(app_label, self.model)._meta.db_table
-        if _is_partitioned(table):
-            run_with_lock_retries("SELECT threada_join_months(%s)", [table])
+        """Do nothing: the reverse of the operation before drops the table."""
 
     def describe(self) -> str:
         return f"Partition {self.model} by month"
-
-
-class LockRetryingSQL(RunSQL):
-    """SQL that needs an exclusive lock: tried for 1.5 seconds at a time, in a transaction of its own."""
-
-    def _run_sql(self, schema_editor: Any, sqls: Any) -> None:
-        if sqls:
-            run_with_lock_retries(sqls)
-
-
-class BuildIndex(RunSQL):
-    """Build an index of a plain table without blocking writes. An index left invalid by a killed migration is built
-    again.
-
-    `definition` follows the name in the statement: `ON table (columns) WHERE …`.
-    """
-
-    def __init__(self, name: str, definition: str, *, is_unique: bool = False, **kwargs: Any) -> None:
-        self.name = name
-        create = f"CREATE {'UNIQUE ' * is_unique}INDEX CONCURRENTLY IF NOT EXISTS"
-        super().__init__(f"{create} {name} {definition}", f"DROP INDEX IF EXISTS {name}", **kwargs)
-
-    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        if _value("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [self.name]):
-            _alter("DROP INDEX {}", self.name)
-        super().database_forwards(app_label, schema_editor, from_state, to_state)
-
-
-def partition_by_month(table: str, *, key: str = "id", now: datetime) -> None:
-    """Partition a table by month. Run as the owner. Idempotent."""
-    if not _is_partitioned(table):
-        bound(table, key=key, now=now)
-        run_with_lock_retries("SELECT threada_partition_by_month(%s, %s, %s)", [table, MONTHS_AHEAD, key])
-    for child, constraint in _unvalidated_references(table):
-        _alter("ALTER TABLE {} VALIDATE CONSTRAINT {}", child, constraint)
 
 
 def make_months() -> int:
@@ -117,8 +75,8 @@ def drop_months() -> list[str]:
     """Drop past partitions that retention has emptied or nearly emptied. Return what was done. Run as owner or
     platform.
 
-    A partition is dropped a whole month after its own at the earliest. Up to 10,000 remaining rows go to the first
-    partition; an empty partition leaves its range to its neighbour, so that no id is ever rejected.
+    A partition is dropped a whole month after its own at the earliest. Its range and up to 10,000 remaining rows go to
+    its neighbour, so that no id is ever rejected.
     """
     done = []
     for table in _tables():
@@ -140,9 +98,8 @@ def month_metrics() -> Iterator[Metric]:
     now = datetime.now(UTC)
     ahead, beyond = [], 0
     for table in _tables():
-        key = _value("SELECT threada_month_key(%s)", [table])
         end = _value("SELECT first_id FROM threada_partitions(%s) WHERE end_id IS NULL", [table])
-        beyond += _value(_composed("SELECT EXISTS (SELECT FROM {} WHERE {} >= ", table, key) + sql.SQL("%s)"), [end])
+        beyond += _value(sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE id >= %s)").format(sql.Identifier(table)), [end])
         until = ids.instant_of(end)
         ahead.append((until.year - now.year) * 12 + until.month - now.month - 1)
     yield Metric(
@@ -178,56 +135,10 @@ def run_with_lock_retries(statement: Any, parameters: Sequence[Any] = (), *, tri
     raise AssertionError("unreachable")
 
 
-def bound(table: str, *, key: str = "id", now: datetime) -> None:
-    """Prove that every row is older than the month after next, without blocking writes.
-
-    Rows written until the end of the migration must be older too. A bound that a killed migration left long ago is
-    replaced before a new row violates it.
-    """
-    name = f"{table}_before"
-    known = _value(
-        "SELECT substring(pg_get_constraintdef(oid) FROM '([0-9a-f-]{36})')::uuid FROM pg_constraint "
-        "WHERE conrelid = %s::regclass AND conname = %s",
-        [table, name],
-    )
-    if known is not None and ids.instant_of(known) < now + _NEAR:
-        _alter("ALTER TABLE {} DROP CONSTRAINT {}", table, name)
-        known = None
-    if known is None:
-        if not _value(_composed("SELECT EXISTS (SELECT FROM {})", table)):
-            return
-        month = now.year * 12 + now.month + 1  # counted from 0
-        end = ids.first_id_at(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC))
-        _alter("ALTER TABLE {} ADD CONSTRAINT {} CHECK ({} < " + f"'{end}') NOT VALID", table, name, key)
-    _alter("ALTER TABLE {} VALIDATE CONSTRAINT {}", table, name)
-
-
 def _tables() -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(_TABLES)
         return [name for (name,) in cursor.fetchall()]
-
-
-def _unvalidated_references(table: str) -> list[tuple[str, str]]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT c.relname, r.conname FROM pg_constraint r JOIN pg_class c ON c.oid = r.conrelid "
-            "WHERE r.confrelid = %s::regclass AND r.contype = 'f' AND r.conparentid = 0 AND NOT r.convalidated",
-            [table],
-        )
-        return cursor.fetchall()
-
-
-def _is_partitioned(table: str) -> bool:
-    return bool(_value("SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", [table]))
-
-
-def _alter(statement: str, *names: str) -> None:
-    run_with_lock_retries(_composed(statement, *names))
-
-
-def _composed(statement: str, *names: str) -> Any:
-    return sql.SQL(statement).format(*(sql.Identifier(name) for name in names))  # type: ignore[arg-type]
 
 
 def _value(statement: Any, parameters: Sequence[Any] = ()) -> Any:

@@ -6,7 +6,7 @@ credential) does, and stands under row-level security.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, PermissionsMixin
@@ -50,12 +50,7 @@ class Tenant(models.Model):
 
 
 class TenantRow(models.Model):
-    """The base of every tenant table. Its `Meta.constraints` must come from `tenant_constraints()`.
-
-    `month_field`: in a table by month, the field whose ids say in which month a row lies, if that is not its own.
-    """
-
-    month_field: ClassVar[str] = ""
+    """The base of every tenant table. Its `Meta.constraints` must come from `tenant_constraints()`."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False, related_name="+", editable=False)

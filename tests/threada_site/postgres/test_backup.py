@@ -24,7 +24,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.postgres.account import account_for
 from threada_site.postgres.binaries import binaries_for
 
-TABLES = ("telemetry_receipt", "integrations_execution", "integrations_attempt")
+TABLE = "telemetry_receipt"
 RESTORED = "threada_restored"
 
 _SHAPE = """
@@ -46,21 +46,17 @@ ORDER BY 1, 2, 3, 4
 
 @pytest.fixture
 def filled() -> Iterator[None]:
-    """Create a row in every tenant table, and one of a past month in each table partitioned by month."""
-    for table in TABLES:
-        add_past_months(table, 3)
+    """Create a row in every tenant table, and a receipt of a past month."""
+    add_past_months(TABLE, 3)
     tenant = make_tenant()
     rows = {model._meta.db_table: row for model, row in RowMaker(tenant).one_of_each().items()}
     old = id_in_month(2)
     with unit_of_work(tenant.id):
-        for table in TABLES:
-            row: Any = rows[table]
-            row.id = old
-            if table == TABLES[2]:
-                row.execution_id = old
-            row.save(force_insert=True)
+        row: Any = rows[TABLE]
+        row.id = old
+        row.save(force_insert=True)
     yield
-    renew(*TABLES)
+    renew(TABLE)
 
 
 @pytest.fixture

@@ -25,15 +25,11 @@ class Migration(migrations.Migration):
         migrations.RunSQL((SQL / "append_only.sql").read_text(), "DROP FUNCTION threada_refuse_change();"),
         migrations.RunSQL(
             (SQL / "partitions.sql").read_text(),
-            "DROP FUNCTION threada_move_late(text, integer); DROP FUNCTION threada_join_months(text); "
-            "DROP FUNCTION threada_drop_month(text, integer); "
-            "DROP FUNCTION threada_partition_by_month(text, integer, text); "
-            "DROP FUNCTION threada_add_months(text, integer); "
+            "DROP FUNCTION threada_move_overflow(text, integer); DROP FUNCTION threada_drop_month(text, integer); "
+            "DROP FUNCTION threada_add_months(text, integer); DROP FUNCTION threada_partition_by_month(text); "
             "DROP FUNCTION threada_add_partition(text, text, uuid, uuid); "
-            "DROP FUNCTION threada_drop_partition(text, text); DROP FUNCTION threada_is_referred(text); "
-            "DROP FUNCTION threada_take_references(text); DROP FUNCTION threada_lock_around(text); "
-            "DROP FUNCTION threada_count_to(text, integer); DROP FUNCTION threada_copy_rows(text, text); "
-            "DROP FUNCTION threada_enable_rls(text); DROP FUNCTION threada_month_key(text); "
+            "DROP FUNCTION threada_lock_partitioned(text); DROP FUNCTION threada_count_to(text, integer); "
+            "DROP FUNCTION threada_copy_rows(text, text); DROP FUNCTION threada_enable_rls(text); "
             "DROP FUNCTION threada_partitions(text); DROP FUNCTION threada_instant(uuid); "
             "DROP FUNCTION threada_first_id(timestamp);",
         ),
