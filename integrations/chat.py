@@ -144,7 +144,7 @@ def write_message(message: ChatMessage, *, service: str, address: str, user_agen
     finally:
         _posted.reset(token)
     if len(posted) != 1:
-        raise _unusable(service, "stands for one channel, where a message is one request")
+        raise _unusable(service, "must name one channel, so that a message is one request")
     return _written(posted[0], service, user_agent, address)
 
 

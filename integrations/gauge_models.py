@@ -24,10 +24,10 @@ class IntegrationGauge(TenantRow):
     recent_calls = ArrayField(models.DateTimeField(), default=list)
     waits_until = models.DateTimeField(null=True)
     waits_for = models.CharField(max_length=16, blank=True)
-    failures = models.PositiveIntegerField(default=0, help_text="In a row, of those that are the receiver's.")
+    failures = models.PositiveIntegerField(default=0, help_text="Consecutive failures caused by the receiver.")
     opened_at = models.DateTimeField(null=True)
     open_until = models.DateTimeField(null=True)
-    probe_id = models.UUIDField(null=True, help_text="The execution that tries whether the receiver is well again.")
+    probe_id = models.UUIDField(null=True, help_text="The execution that probes the receiver.")
     probe_token = models.PositiveBigIntegerField(default=0)
 
     class Meta:

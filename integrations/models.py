@@ -62,7 +62,7 @@ class IntegrationVersion(TenantRow):
     spec = models.JSONField()
     spec_sha256 = models.CharField(max_length=64)
     revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
     )
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -140,34 +140,36 @@ class Execution(TenantRow):
     )
     status = models.CharField(max_length=20)
     requested_by = models.UUIDField()
-    undoes_id = models.UUIDField(null=True, help_text="The execution that this one takes back.")
+    undoes_id = models.UUIDField(null=True, help_text="The execution that this one undoes.")
     idempotency_key = models.CharField(max_length=255)
     input = ContentJSON(default=dict)
-    input_edited_by = models.UUIDField(null=True, help_text="Who last changed the input that was asked for.")
+    input_edited_by = models.UUIDField(null=True, help_text="Who last changed the requested input.")
     policy_decision_id = models.UUIDField(null=True)
     policy_version_id = models.UUIDField(null=True)
     attempts_made = models.PositiveIntegerField(default=0)
     attempts_before = models.PositiveIntegerField(default=0, help_text="Attempts before the last retry by a person.")
-    tries_began_at = models.DateTimeField(null=True, help_text="The first try since it was started or retried.")
+    tries_began_at = models.DateTimeField(
+        null=True, help_text="Time of the first attempt since it was started or retried."
+    )
     next_try_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
-    waiting_until = models.DateTimeField(null=True, help_text="Until when its receiver may call back.")
+    waiting_until = models.DateTimeField(null=True, help_text="Deadline of the receiver's callback.")
     fencing_token = models.PositiveBigIntegerField(default=0)
     blocked_by_freeze = models.ForeignKey(
         Freeze, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    dispatched_at = models.DateTimeField(null=True, help_text="When it was put into the queue.")
+    dispatched_at = models.DateTimeField(null=True, help_text="Time when it was enqueued.")
     ready_at = models.GeneratedField(
         expression=Coalesce("next_try_at", "created_at"), output_field=models.DateTimeField(), db_persist=True
     )
     waits_for = models.CharField(max_length=16, blank=True, help_text="Limit of its integration that it waits for.")
-    blocked_at = models.DateTimeField(null=True, help_text="Since when a freeze has blocked it.")
+    blocked_at = models.DateTimeField(null=True, help_text="Time since which a freeze has blocked it.")
     worker_deaths = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=32, blank=True)
     failure_detail = ContentText(blank=True)
     result = ContentJSON(null=True)
     correlation_id = models.CharField(max_length=128, blank=True)
-    traceparent = models.CharField(max_length=55, blank=True, help_text="The trace of the request that asked for it.")
+    traceparent = models.CharField(max_length=55, blank=True, help_text="Trace of the request that created it.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
     finished_at = models.DateTimeField(null=True)
 

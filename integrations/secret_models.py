@@ -13,10 +13,10 @@ class StoredSecret(TenantRow):
     """A secret that documents reference as `{stored: <slug>}`. Its value is encrypted and never shown."""
 
     slug = SlugColumn()
-    hosts = models.JSONField(help_text="The hosts that it may be sent to.")
+    hosts = models.JSONField(help_text="Hosts that the secret may be sent to.")
     token = models.BinaryField(help_text="Fernet: {tenant, slug, value}.")
-    key_id = models.CharField(max_length=16, help_text="Which of the instance's keys encrypted it.")
-    number = models.PositiveIntegerField(default=1, help_text="Counts its values.")
+    key_id = models.CharField(max_length=16, help_text="Id of the instance's key that encrypted it.")
+    number = models.PositiveIntegerField(default=1, help_text="Number of the current value.")
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     changed_at = models.DateTimeField(default=clock.now)

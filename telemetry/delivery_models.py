@@ -22,8 +22,8 @@ class Delivery(TenantRow):
     slug = SlugColumn()
     target = models.CharField(max_length=16, choices=[(kind, kind) for kind in TARGETS])
     url = models.CharField(max_length=2000, blank=True)
-    secret = models.JSONField(null=True, help_text="Where its secret lies: {stored: …}, {env: …} or {file: …}.")
-    headers = models.JSONField(default=dict, help_text="Sent to a collector; ${secret} stands for the secret.")
+    secret = models.JSONField(null=True, help_text="Reference to the secret: {stored: …}, {env: …} or {file: …}.")
+    headers = models.JSONField(default=dict, help_text="Sent to a collector; ${secret} is replaced by the secret.")
     status = models.CharField(
         max_length=16,
         choices=[(entry.value, entry.value) for entry in DeliveryStatus],
@@ -31,12 +31,12 @@ class Delivery(TenantRow):
     )
     next_index = models.BigIntegerField(default=0)
     batch_end = models.BigIntegerField(null=True)
-    file_size = models.BigIntegerField(default=0, help_text="Bytes of the file that are delivered.")
-    rejected = models.BigIntegerField(default=0, help_text="Receipts that a collector took and threw away.")
-    attempts = models.IntegerField(default=0, help_text="Failed tries since the last success.")
+    file_size = models.BigIntegerField(default=0, help_text="Size of the delivered part of the file in bytes.")
+    rejected = models.BigIntegerField(default=0, help_text="Receipts that a collector accepted and discarded.")
+    attempts = models.IntegerField(default=0, help_text="Failed attempts since the last success.")
     next_try_at = models.DateTimeField(null=True)
     failing_since = models.DateTimeField(null=True)
-    failure = models.CharField(max_length=64, blank=True, help_text="A reason code: of the last try, while it fails.")
+    failure = models.CharField(max_length=64, blank=True, help_text="Reason code of the last failed attempt.")
     detail = models.CharField(max_length=500, blank=True)
     paused_at = models.DateTimeField(null=True)
     delivered_at = models.DateTimeField(null=True)

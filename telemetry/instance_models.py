@@ -48,7 +48,9 @@ class InstanceEntry(models.Model):
     """The content of a leaf: a tenant's checkpoint, byte for byte. A copy, so that it outlives its tenant."""
 
     index = models.BigIntegerField(primary_key=True)
-    log_id = models.UUIDField(help_text="The tenant whose log it is the head of; no foreign key, on purpose.")
+    log_id = models.UUIDField(
+        help_text="Tenant of the checkpoint; not a foreign key, so that the entry outlives the tenant."
+    )
     checkpoint_id = models.UUIDField(unique=True)
     note = models.TextField(help_text="The signed note.")
 
@@ -116,7 +118,7 @@ class InstanceAlarm(models.Model):
         return f"{self.kind} at {self.signed_size}"
 
 
-class PromiseKey(models.Model):
+class InclusionPromiseKey(models.Model):
     """The sealer's endorsement of a key that signs inclusion promises. The current sealing keys sign the newest row of
     a key."""
 
@@ -127,8 +129,8 @@ class PromiseKey(models.Model):
 
     class Meta:
         constraints = [
-            InstanceRows(name="promisekey_rls", readable="everybody"),
-            AppendOnly(name="promisekey_append_only"),
+            InstanceRows(name="inclusionpromisekey_rls", readable="everybody"),
+            AppendOnly(name="inclusionpromisekey_append_only"),
         ]
 
     def __str__(self) -> str:

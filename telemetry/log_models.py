@@ -88,10 +88,12 @@ class LogAlarm(TenantRow):
     """
 
     kind = models.CharField(max_length=16)
-    signed_size = models.BigIntegerField(help_text="As the last checkpoint outside of the database says.")
+    signed_size = models.BigIntegerField(help_text="Size according to the anchor outside the database.")
     signed_root = models.BinaryField()
-    found_size = models.BigIntegerField(help_text="As the database has it.")
-    found_root = models.BinaryField(null=True, help_text="At the signed size; absent when the database is shorter.")
+    found_size = models.BigIntegerField(help_text="Size according to the database.")
+    found_root = models.BinaryField(
+        null=True, help_text="Root at the signed size; null if the database has fewer leaves."
+    )
     found_at = models.DateTimeField(default=clock.now)
     acknowledged_at = models.DateTimeField(null=True)
     reason = models.TextField(blank=True)
@@ -112,10 +114,10 @@ class CheckpointTarget(models.Model):
     """State of publishing to one target. Belongs to the instance, since the operator configures the targets."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
-    name = models.CharField(max_length=300, unique=True, help_text="The target without any password.")
+    name = models.CharField(max_length=300, unique=True, help_text="Target without password.")
     published_at = models.DateTimeField(null=True)
     failing_since = models.DateTimeField(null=True)
-    attempts = models.IntegerField(default=0, help_text="Failed tries since the last success.")
+    attempts = models.IntegerField(default=0, help_text="Failed attempts since the last success.")
     failure = models.CharField(max_length=32, blank=True)
     detail = models.CharField(max_length=500, blank=True)
 

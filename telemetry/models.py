@@ -10,12 +10,12 @@ from django.db import models
 from telemetry.delivery_models import Delivery
 from telemetry.formats import file_extension
 from telemetry.instance_models import (
+    InclusionPromiseKey,
     InstanceAlarm,
     InstanceCheckpoint,
     InstanceEntry,
     InstanceNode,
     InstanceQueueEntry,
-    PromiseKey,
 )
 from telemetry.lifecycle import ExportStatus
 from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
@@ -29,6 +29,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointTarget",
     "Delivery",
+    "InclusionPromiseKey",
     "InstanceAlarm",
     "InstanceCheckpoint",
     "InstanceEntry",
@@ -37,7 +38,6 @@ __all__ = [
     "LogAlarm",
     "LogLeaf",
     "LogNode",
-    "PromiseKey",
     "Receipt",
     "RemovedReceipt",
     "SealQueueEntry",
@@ -130,10 +130,10 @@ class TelemetryExport(TenantRow):
         db_default=ExportStatus.REQUESTED.value,
     )
     attempt = models.PositiveIntegerField(default=0, db_default=0)
-    lease_until = models.DateTimeField(null=True, help_text="Until when the worker that makes it is believed alive.")
+    lease_until = models.DateTimeField(null=True, help_text="End of the worker's lease.")
     rows_expected = models.BigIntegerField(null=True, help_text="The planner's estimate.")
     rows = models.BigIntegerField(default=0, db_default=0)
-    size = models.BigIntegerField(default=0, db_default=0, help_text="Bytes of the file, so far or in all.")
+    size = models.BigIntegerField(default=0, db_default=0, help_text="Size of the file in bytes, so far or in total.")
     sha256 = models.CharField(max_length=64, blank=True, db_default="")
     failure = models.CharField(max_length=64, blank=True, db_default="", help_text="A reason code.")
     failure_detail = models.CharField(max_length=300, blank=True, db_default="")

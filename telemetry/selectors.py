@@ -15,10 +15,10 @@ from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import (
     Checkpoint,
     Delivery,
+    InclusionPromiseKey,
     InstanceCheckpoint,
     InstanceEntry,
     LogLeaf,
-    PromiseKey,
     Receipt,
     TelemetryExport,
 )
@@ -135,7 +135,7 @@ def instance_consistency(old_size: int, checkpoint: InstanceCheckpoint) -> str:
 
 def promise_key_endorsement(public_key: bytes) -> str | None:
     """Return the sealer's newest endorsement of this inclusion promise key, or None if there is none yet."""
-    rows = PromiseKey.objects.filter(public_key=public_key).order_by("-id")
+    rows = InclusionPromiseKey.objects.filter(public_key=public_key).order_by("-id")
     return rows.values_list("note", flat=True).first()
 
 

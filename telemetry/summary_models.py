@@ -71,8 +71,10 @@ class SummaryRollup(TenantRow):
 class SummaryPosition(TenantRow):
     """The log position that the tenant's counts reach. The row lock allows one counting job at a time."""
 
-    counted = models.BigIntegerField(default=0, help_text="Leaves counted: the index of the next one.")
-    latest_at = models.DateTimeField(null=True, help_text="When the last counted receipt was written.")
+    counted = models.BigIntegerField(
+        default=0, help_text="Number of counted leaves, which is the index of the next one."
+    )
+    latest_at = models.DateTimeField(null=True, help_text="Time of the last counted receipt.")
 
     class Meta:
         constraints = [

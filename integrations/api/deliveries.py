@@ -36,7 +36,7 @@ DELIVERY: Final = representation(
         "headers": {
             "type": "object",
             "additionalProperties": {"type": "string"},
-            "description": "Sent to a collector; ${secret} stands for the secret.",
+            "description": "Sent to a collector; ${secret} is replaced by the secret.",
         },
         "status": {"enum": [DeliveryStatus.ACTIVE.value, DeliveryStatus.PAUSED.value]},
         "next_index": {**_PLACE, "description": "Log index of the first receipt that is not delivered yet."},

@@ -79,11 +79,11 @@ class Migration(migrations.Migration):
                     "reason_salt",
                     models.BinaryField(
                         default=threada_site.kernel.json.canonical.new_salt,
-                        help_text="Of the commitments in receipts.",
+                        help_text="Salt of the commitments in receipts.",
                         max_length=16,
                     ),
                 ),
-                ("set_by", models.UUIDField(help_text="Null: the instance's operator, by command.", null=True)),
+                ("set_by", models.UUIDField(help_text="Null if set by the instance's operator by command.", null=True)),
                 ("set_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 ("lifted_by", models.UUIDField(null=True)),
                 ("lifted_at", models.DateTimeField(null=True)),
@@ -141,10 +141,10 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
-                ("hosts", models.JSONField(help_text="The hosts that it may be sent to.")),
+                ("hosts", models.JSONField(help_text="Hosts that the secret may be sent to.")),
                 ("token", models.BinaryField(help_text="Fernet: {tenant, slug, value}.")),
-                ("key_id", models.CharField(help_text="Which of the instance's keys encrypted it.", max_length=16)),
-                ("number", models.PositiveIntegerField(default=1, help_text="Counts its values.")),
+                ("key_id", models.CharField(help_text="Id of the instance's key that encrypted it.", max_length=16)),
+                ("number", models.PositiveIntegerField(default=1, help_text="Number of the current value.")),
                 ("created_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 ("changed_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
@@ -272,15 +272,13 @@ class Migration(migrations.Migration):
                 ("waits_for", models.CharField(blank=True, max_length=16)),
                 (
                     "failures",
-                    models.PositiveIntegerField(default=0, help_text="In a row, of those that are the receiver's."),
+                    models.PositiveIntegerField(default=0, help_text="Consecutive failures caused by the receiver."),
                 ),
                 ("opened_at", models.DateTimeField(null=True)),
                 ("open_until", models.DateTimeField(null=True)),
                 (
                     "probe_id",
-                    models.UUIDField(
-                        help_text="The execution that tries whether the receiver is well again.", null=True
-                    ),
+                    models.UUIDField(help_text="The execution that probes the receiver.", null=True),
                 ),
                 ("probe_token", models.PositiveBigIntegerField(default=0)),
             ],
@@ -329,7 +327,10 @@ class Migration(migrations.Migration):
                 (
                     "revision",
                     models.CharField(
-                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                        blank=True,
+                        db_default="",
+                        help_text="Revision of the files it was applied from.",
+                        max_length=100,
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
@@ -467,12 +468,12 @@ class Migration(migrations.Migration):
                 ),
                 ("status", models.CharField(max_length=20)),
                 ("requested_by", models.UUIDField()),
-                ("undoes_id", models.UUIDField(help_text="The execution that this one takes back.", null=True)),
+                ("undoes_id", models.UUIDField(help_text="The execution that this one undoes.", null=True)),
                 ("idempotency_key", models.CharField(max_length=255)),
                 ("input", models.JSONField(default=dict)),
                 (
                     "input_edited_by",
-                    models.UUIDField(help_text="Who last changed the input that was asked for.", null=True),
+                    models.UUIDField(help_text="Who last changed the requested input.", null=True),
                 ),
                 ("policy_decision_id", models.UUIDField(null=True)),
                 ("policy_version_id", models.UUIDField(null=True)),
@@ -483,11 +484,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "tries_began_at",
-                    models.DateTimeField(help_text="The first try since it was started or retried.", null=True),
+                    models.DateTimeField(
+                        help_text="Time of the first attempt since it was started or retried.", null=True
+                    ),
                 ),
                 ("next_try_at", models.DateTimeField(null=True)),
                 ("lease_until", models.DateTimeField(null=True)),
-                ("waiting_until", models.DateTimeField(help_text="Until when its receiver may call back.", null=True)),
+                ("waiting_until", models.DateTimeField(help_text="Deadline of the receiver's callback.", null=True)),
                 ("fencing_token", models.PositiveBigIntegerField(default=0)),
                 (
                     "blocked_by_freeze",
@@ -500,7 +503,7 @@ class Migration(migrations.Migration):
                         to="integrations.freeze",
                     ),
                 ),
-                ("dispatched_at", models.DateTimeField(help_text="When it was put into the queue.", null=True)),
+                ("dispatched_at", models.DateTimeField(help_text="Time when it was enqueued.", null=True)),
                 (
                     "ready_at",
                     models.GeneratedField(
@@ -515,7 +518,7 @@ class Migration(migrations.Migration):
                         blank=True, help_text="Limit of its integration that it waits for.", max_length=16
                     ),
                 ),
-                ("blocked_at", models.DateTimeField(help_text="Since when a freeze has blocked it.", null=True)),
+                ("blocked_at", models.DateTimeField(help_text="Time since which a freeze has blocked it.", null=True)),
                 ("worker_deaths", models.PositiveIntegerField(default=0)),
                 ("failure", models.CharField(blank=True, max_length=32)),
                 ("failure_detail", models.TextField(blank=True)),
@@ -523,9 +526,7 @@ class Migration(migrations.Migration):
                 ("correlation_id", models.CharField(blank=True, max_length=128)),
                 (
                     "traceparent",
-                    models.CharField(
-                        blank=True, help_text="The trace of the request that asked for it.", max_length=55
-                    ),
+                    models.CharField(blank=True, help_text="Trace of the request that created it.", max_length=55),
                 ),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 ("finished_at", models.DateTimeField(null=True)),

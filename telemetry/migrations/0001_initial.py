@@ -62,11 +62,15 @@ class Migration(migrations.Migration):
                 ("url", models.CharField(blank=True, max_length=2000)),
                 (
                     "secret",
-                    models.JSONField(help_text="Where its secret lies: {stored: …}, {env: …} or {file: …}.", null=True),
+                    models.JSONField(
+                        help_text="Reference to the secret: {stored: …}, {env: …} or {file: …}.", null=True
+                    ),
                 ),
                 (
                     "headers",
-                    models.JSONField(default=dict, help_text="Sent to a collector; ${secret} stands for the secret."),
+                    models.JSONField(
+                        default=dict, help_text="Sent to a collector; ${secret} is replaced by the secret."
+                    ),
                 ),
                 (
                     "status",
@@ -78,19 +82,20 @@ class Migration(migrations.Migration):
                 ),
                 ("next_index", models.BigIntegerField(default=0)),
                 ("batch_end", models.BigIntegerField(null=True)),
-                ("file_size", models.BigIntegerField(default=0, help_text="Bytes of the file that are delivered.")),
+                (
+                    "file_size",
+                    models.BigIntegerField(default=0, help_text="Size of the delivered part of the file in bytes."),
+                ),
                 (
                     "rejected",
-                    models.BigIntegerField(default=0, help_text="Receipts that a collector took and threw away."),
+                    models.BigIntegerField(default=0, help_text="Receipts that a collector accepted and discarded."),
                 ),
-                ("attempts", models.IntegerField(default=0, help_text="Failed tries since the last success.")),
+                ("attempts", models.IntegerField(default=0, help_text="Failed attempts since the last success.")),
                 ("next_try_at", models.DateTimeField(null=True)),
                 ("failing_since", models.DateTimeField(null=True)),
                 (
                     "failure",
-                    models.CharField(
-                        blank=True, help_text="A reason code: of the last try, while it fails.", max_length=64
-                    ),
+                    models.CharField(blank=True, help_text="Reason code of the last failed attempt.", max_length=64),
                 ),
                 ("detail", models.CharField(blank=True, max_length=500)),
                 ("paused_at", models.DateTimeField(null=True)),
@@ -182,7 +187,9 @@ class Migration(migrations.Migration):
                 ("index", models.BigIntegerField(primary_key=True, serialize=False)),
                 (
                     "log_id",
-                    models.UUIDField(help_text="The tenant whose log it is the head of; no foreign key, on purpose."),
+                    models.UUIDField(
+                        help_text="Tenant of the checkpoint; not a foreign key, so that the entry outlives the tenant."
+                    ),
                 ),
                 ("checkpoint_id", models.UUIDField(unique=True)),
                 ("note", models.TextField(help_text="The signed note.")),
@@ -253,7 +260,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="PromiseKey",
+            name="InclusionPromiseKey",
             fields=[
                 (
                     "id",
@@ -267,8 +274,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.InstanceRows(name="promisekey_rls", readable="everybody"),
-                    threada_site.database.constraints.AppendOnly(name="promisekey_append_only"),
+                    threada_site.database.constraints.InstanceRows(
+                        name="inclusionpromisekey_rls", readable="everybody"
+                    ),
+                    threada_site.database.constraints.AppendOnly(name="inclusionpromisekey_append_only"),
                 ],
             },
         ),
@@ -394,13 +403,15 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(max_length=16)),
                 (
                     "signed_size",
-                    models.BigIntegerField(help_text="As the last checkpoint outside of the database says."),
+                    models.BigIntegerField(help_text="Size according to the anchor outside the database."),
                 ),
                 ("signed_root", models.BinaryField()),
-                ("found_size", models.BigIntegerField(help_text="As the database has it.")),
+                ("found_size", models.BigIntegerField(help_text="Size according to the database.")),
                 (
                     "found_root",
-                    models.BinaryField(help_text="At the signed size; absent when the database is shorter.", null=True),
+                    models.BinaryField(
+                        help_text="Root at the signed size; null if the database has fewer leaves.", null=True
+                    ),
                 ),
                 ("found_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
                 ("acknowledged_at", models.DateTimeField(null=True)),
@@ -427,10 +438,10 @@ class Migration(migrations.Migration):
                         default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("name", models.CharField(help_text="The target without any password.", max_length=300, unique=True)),
+                ("name", models.CharField(help_text="Target without password.", max_length=300, unique=True)),
                 ("published_at", models.DateTimeField(null=True)),
                 ("failing_since", models.DateTimeField(null=True)),
-                ("attempts", models.IntegerField(default=0, help_text="Failed tries since the last success.")),
+                ("attempts", models.IntegerField(default=0, help_text="Failed attempts since the last success.")),
                 ("failure", models.CharField(blank=True, max_length=32)),
                 ("detail", models.CharField(blank=True, max_length=500)),
             ],
@@ -571,8 +582,13 @@ class Migration(migrations.Migration):
                         to="tenancy.tenant",
                     ),
                 ),
-                ("counted", models.BigIntegerField(default=0, help_text="Leaves counted: the index of the next one.")),
-                ("latest_at", models.DateTimeField(help_text="When the last counted receipt was written.", null=True)),
+                (
+                    "counted",
+                    models.BigIntegerField(
+                        default=0, help_text="Number of counted leaves, which is the index of the next one."
+                    ),
+                ),
+                ("latest_at", models.DateTimeField(help_text="Time of the last counted receipt.", null=True)),
             ],
             options={
                 "constraints": [
@@ -732,13 +748,15 @@ class Migration(migrations.Migration):
                 ("attempt", models.PositiveIntegerField(db_default=0, default=0)),
                 (
                     "lease_until",
-                    models.DateTimeField(help_text="Until when the worker that makes it is believed alive.", null=True),
+                    models.DateTimeField(help_text="End of the worker's lease.", null=True),
                 ),
                 ("rows_expected", models.BigIntegerField(help_text="The planner's estimate.", null=True)),
                 ("rows", models.BigIntegerField(db_default=0, default=0)),
                 (
                     "size",
-                    models.BigIntegerField(db_default=0, default=0, help_text="Bytes of the file, so far or in all."),
+                    models.BigIntegerField(
+                        db_default=0, default=0, help_text="Size of the file in bytes, so far or in total."
+                    ),
                 ),
                 ("sha256", models.CharField(blank=True, db_default="", max_length=64)),
                 ("failure", models.CharField(blank=True, db_default="", help_text="A reason code.", max_length=64)),

@@ -15,9 +15,9 @@ from telemetry.sealing.key_file import KeyFile, SigningKey
 from telemetry.sealing.log_store import LogStore
 from telemetry.tlog.note import SignedNote, Signer, sign
 
-_NEWEST: Final = "SELECT note FROM telemetry_promisekey WHERE public_key = %s ORDER BY id DESC LIMIT 1"
+_NEWEST: Final = "SELECT note FROM telemetry_inclusionpromisekey WHERE public_key = %s ORDER BY id DESC LIMIT 1"
 _INSERT_ENDORSEMENT: Final = (
-    "INSERT INTO telemetry_promisekey (id, public_key, note, signed_at) VALUES (%s, %s, %s, %s)"
+    "INSERT INTO telemetry_inclusionpromisekey (id, public_key, note, signed_at) VALUES (%s, %s, %s, %s)"
 )
 
 

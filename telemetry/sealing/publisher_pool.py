@@ -25,8 +25,10 @@ class PublisherPool:
     """
 
     def __init__(self, targets: Sequence[Target], *, store: LogStore, log: Log) -> None:
-        told = store.targets_published_at() if targets else {}
-        self._publishers = [Publisher(target, log=log, published_at=told.get(target.name)) for target in targets]
+        published_at_by_target = store.targets_published_at() if targets else {}
+        self._publishers = [
+            Publisher(target, log=log, published_at=published_at_by_target.get(target.name)) for target in targets
+        ]
         self._kept: dict[str, TargetState] = {}
         self._kept_at = float("-inf")
         store.delete_targets(but=[target.name for target in targets])

@@ -32,7 +32,7 @@ PATH = "/telemetry/deliveries"
 def tell(tenant: Tenant, *texts: str) -> None:
     with unit_of_work(tenant.id):
         for text in texts:
-            record(Entry(kind="thing.told", inputs={"text": text}), ctx=acting_system(tenant))
+            record(Entry(kind="thing.noted", inputs={"text": text}), ctx=acting_system(tenant))
 
 
 def run(delivery: Delivery) -> bool:

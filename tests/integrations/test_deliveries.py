@@ -105,8 +105,8 @@ def test_configuring(tenant: Tenant, receiver: Receiver) -> None:
     assert len(office.bodies("telemetry.delivery_configured")) == 1
     moved = api.post(PATH, {**body, "url": receiver.url + "/other", "from": "now"})
     assert (moved.status_code, moved.json()["next_index"]) == (200, 0)
-    (_, told) = office.bodies("telemetry.delivery_configured")
-    assert told["inputs"] == {
+    (_, receipt_body) = office.bodies("telemetry.delivery_configured")
+    assert receipt_body["inputs"] == {
         "delivery_id": "siem", "target": "webhook", "url": receiver.url + "/other", "secret": {"env": "HOOK_SECRET"},
     }  # fmt: skip
     conflict = api.post(PATH, {"delivery_id": "siem", "target": "file"})

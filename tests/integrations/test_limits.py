@@ -87,13 +87,13 @@ def test_no_window_ever_holds_more_calls_than_allowed(asked: list[float], calls:
 
 
 def test_receiver_health_after_failures() -> None:
-    told = {failure: receiver_is_healthy(failure) for failure in FailureClass}
-    assert {failure for failure, well in told.items() if well is False} == {
+    health_by_failure = {failure: receiver_is_healthy(failure) for failure in FailureClass}
+    assert {failure for failure, well in health_by_failure.items() if well is False} == {
         FailureClass.TIMEOUT,
         FailureClass.CONNECTION_REFUSED,
         FailureClass.BAD_RESPONSE,
     }
-    assert {failure for failure, well in told.items() if well} == {
+    assert {failure for failure, well in health_by_failure.items() if well} == {
         FailureClass.REJECTED_BY_RECEIVER,
         FailureClass.RATE_LIMITED,
     }

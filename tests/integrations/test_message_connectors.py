@@ -195,7 +195,7 @@ def tls_mailroom() -> Iterator[Mailroom]:
 
 
 def mail(server: str, **action: Any) -> dict[str, Any]:
-    told = {
+    tell_action = {
         "to": ["${item.payload.email}", "Bob <bob@example.com>"],
         "cc": "carol@example.com",
         "reply_to": "desk@example.com",
@@ -203,7 +203,12 @@ def mail(server: str, **action: Any) -> dict[str, Any]:
         "text": "Zeile 1\n.Zeile 2\n",
         **action,
     }
-    return {"connector": "mail", "server": server, "from": "Zahlstelle <pay@example.com>", "actions": {"tell": told}}
+    return {
+        "connector": "mail",
+        "server": server,
+        "from": "Zahlstelle <pay@example.com>",
+        "actions": {"tell": tell_action},
+    }
 
 
 class TestMail:

@@ -242,10 +242,10 @@ def test_configuring(tenant: Tenant) -> None:
         0,
     )
     assert api.post(PATH, body).status_code == 200
-    (told,) = office.bodies("telemetry.delivery_configured")
-    assert told["inputs"] == {
+    (receipt_body,) = office.bodies("telemetry.delivery_configured")
+    assert receipt_body["inputs"] == {
         "delivery_id": "siem", "target": "otlp", "url": body["url"], "secret": body["secret"],
-        "headers": body["headers"], "from_index": told["inputs"]["from_index"],
+        "headers": body["headers"], "from_index": receipt_body["inputs"]["from_index"],
     }  # fmt: skip
     changed = api.post(PATH, {name: body[name] for name in ("delivery_id", "target", "url")})
     assert (changed.status_code, changed.json()["headers"], changed.json()["secret"]) == (200, {}, None)

@@ -70,8 +70,8 @@ def test_every_other_status_pauses_at_once(status: int, failure: str, tenant: Te
     assert (found.status, found.failure, found.attempts, found.next_index) == ("paused", failure, 1, 0)
     assert found.detail.startswith(f"The receiver answered {status} (")
     assert found.detail.endswith("It says: no, not with [redacted]") == (status >= 400)
-    (told,) = office.bodies("telemetry.delivery_paused")
-    assert told["outcome"] == {"reason_codes": [failure]}
+    (receipt_body,) = office.bodies("telemetry.delivery_paused")
+    assert receipt_body["outcome"] == {"reason_codes": [failure]}
     assert [call["path"] for call in collector.requests()] == [LOGS]
     collector.behave()
     assert office.api("ada").post(f"{PATH}/siem/resume", {}).json()["status"] == "active"
@@ -140,9 +140,9 @@ def test_rejected_records_are_counted_said_once_and_not_sent_again(
     shown = api.get(f"{PATH}/siem").json()
     assert (shown["status"], shown["next_index"], shown["rejected"]) == ("active", size, 2)
     assert shown["failure"] == {"reason_code": "records_rejected", "detail": "too old, [redacted]"}
-    (told,) = office.bodies("telemetry.delivery_records_rejected")
-    assert told["inputs"] == {"delivery_id": "siem", "from_index": 0, "next_index": size, "rejected": 2}
-    assert told["outcome"] == {"reason_codes": ["records_rejected"]}
+    (receipt_body,) = office.bodies("telemetry.delivery_records_rejected")
+    assert receipt_body["inputs"] == {"delivery_id": "siem", "from_index": 0, "next_index": size, "rejected": 2}
+    assert receipt_body["outcome"] == {"reason_codes": ["records_rejected"]}
     more = seal_queued(tenant)  # the receipt of the rejection
     assert more == size + 1
     run(delivery)  # also rejected: counted, without another receipt

@@ -291,7 +291,7 @@ class Busy:
         try:
             while not self.done.is_set():
                 operation(part)
-        except Exception as error:  # noqa: BLE001 - told at the end
+        except Exception as error:  # noqa: BLE001 - asserted at the end
             self.problems.append(repr(error))
         finally:
             connections.close_all()

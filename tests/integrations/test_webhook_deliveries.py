@@ -167,8 +167,11 @@ def test_delivery_pauses_itself_and_resumes_at_its_position(receiver: Receiver, 
         "detail": "The receiver answered 403 (Forbidden).",
     }
     assert None not in (shown["paused_at"], shown["failing_since"])
-    (told,) = office.bodies("telemetry.delivery_paused")
-    assert (told["actor"]["principal"], told["outcome"]) == ("system", {"reason_codes": ["rejected_by_receiver"]})
+    (receipt_body,) = office.bodies("telemetry.delivery_paused")
+    assert (receipt_body["actor"]["principal"], receipt_body["outcome"]) == (
+        "system",
+        {"reason_codes": ["rejected_by_receiver"]},
+    )
     assert sweeps.enqueue_due_deliveries(now=clock.now()) == 0
     measured, paused = metrics(), (("status", "paused"),)
     assert measured["threada_deliveries", paused] == 1

@@ -107,7 +107,7 @@ def test_every_format_as_a_file_as_at_once_and_by_the_command(
 
     fill(tenant, 300)
     settle_clock()
-    filters = {"kind": "thing.told"}
+    filters = {"kind": "thing.noted"}
     packed, plain = (requested(tenant, filters, file_format=file_format, compression=name) for name in ("gzip", "none"))
     for export in (packed, plain):
         make_export(export.id, ctx=acting_system(tenant))

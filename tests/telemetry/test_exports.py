@@ -35,7 +35,7 @@ AWKWARD = [
 def record_all(tenant: Tenant, texts: list[str], **subject: Any) -> None:
     with unit_of_work(tenant.id):
         for text in texts:
-            entry = Entry(kind="thing.told", subject=Subject(**subject), inputs={"text": text})
+            entry = Entry(kind="thing.noted", subject=Subject(**subject), inputs={"text": text})
             record(entry, ctx=acting_system(tenant))
 
 
@@ -107,7 +107,7 @@ def test_an_export_ends_in_the_past_whatever_is_asked_for(tenant: Tenant) -> Non
 
 @pytest.mark.parametrize(
     "filters",
-    [{"status": "{}"}, {"status": "%s"}, {"workflow_id": "payments"}, {"kind": "thing.told", "status": "ready"}],
+    [{"status": "{}"}, {"status": "%s"}, {"workflow_id": "payments"}, {"kind": "thing.noted", "status": "ready"}],
 )
 def test_filters_are_values_and_nothing_else(tenant: Tenant, filters: dict[str, str]) -> None:
     record_all(tenant, ["a"], status="{}")
@@ -128,7 +128,7 @@ def test_another_tenants_receipts_are_not_in_it(tenant: Tenant, other_tenant: Te
 def fill(tenant: Tenant, count: int) -> None:
     ctx = acting_system(tenant)
     with unit_of_work(tenant.id):
-        rows = [receipt_rows(Entry(kind="thing.told", inputs={"text": "x" * 500}), ctx=ctx)[0] for _ in range(count)]
+        rows = [receipt_rows(Entry(kind="thing.noted", inputs={"text": "x" * 500}), ctx=ctx)[0] for _ in range(count)]
         Receipt.objects.bulk_create(rows, batch_size=1000)  # type: ignore[arg-type]
 
 

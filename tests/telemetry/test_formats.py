@@ -42,7 +42,7 @@ def body(number: int = 0, **changes: Any) -> bytes:
         {
             "format": "threada-receipt/1",
             "id": f"rc_{number:026}",
-            "kind": "thing.told",
+            "kind": "thing.noted",
             "tenant": "tn_01kb4xq2abcdefghjkmnpqrstv",
             "occurred_at": "2026-01-31T09:30:00.125Z",
             "correlation_id": "abcdef0123456789",
@@ -84,7 +84,7 @@ def test_csv_rows_equal_the_receipt() -> None:
     assert row.pop("body_sha256") == hashlib.sha256(BODIES[0]).hexdigest()
     assert json.loads(row.pop("body")) == json.loads(BODIES[0])
     assert row == {
-        "receipt_id": "rc_00000000000000000000000000", "kind": "thing.told", "occurred_at": "2026-01-31T09:30:00.125Z",
+        "receipt_id": "rc_00000000000000000000000000", "kind": "thing.noted", "occurred_at": "2026-01-31T09:30:00.125Z",
         "actor": "pr_1", "actor_kind": "human", "work_item_id": "wi_1", "execution_id": "", "workflow_id": "payments",
         "channel_id": "", "integration_id": "", "status": "ready", "policy_version_id": "",
         "reason_codes": "LARGE UNSURE", "correlation_id": "abcdef0123456789",
@@ -162,7 +162,7 @@ def test_cloud_events_have_the_shape_of_the_specification() -> None:
         "specversion": "1.0",
         "id": "rc_00000000000000000000000003",
         "source": "urn:threada:tenant:tn_01kb4xq2abcdefghjkmnpqrstv",
-        "type": "threada.thing.told",
+        "type": "threada.thing.noted",
         "subject": "wi_1",
         "time": "2026-01-31T09:30:00.125Z",
         "datacontenttype": "application/json",

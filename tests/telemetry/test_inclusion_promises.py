@@ -19,7 +19,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from telemetry.inclusion_promises import collect_recorded_receipts, inclusion_promise_public_key
-from telemetry.models import PromiseKey, Receipt
+from telemetry.models import InclusionPromiseKey, Receipt
 from telemetry.services.inclusion_promises import clear_endorsement_cache, inclusion_promise
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, Signer, sign
@@ -197,7 +197,7 @@ def test_forged_edited_and_foreign_promises_are_not_accepted(
         "later": (note.replace("due 20", "due 21", 1), endorsement),
         "other tenant": (note.replace(origin(office.tenant), origin(other_tenant)), endorsement),
         "own key": (str(own), endorsement),
-        "own key, own voucher": (str(own), str(sign(text, [Signer(f"{NAME}/promise-key", mallory)]))),
+        "own key, own endorsement": (str(own), str(sign(text, [Signer(f"{NAME}/promise-key", mallory)]))),
         "own key, under the sealer's signature": (str(own), endorsement.replace(endorsement.split("\n")[1], text.split("\n")[1])),
         "swapped": (endorsement, note),
         "cut": (note[:-40], endorsement),
@@ -264,9 +264,9 @@ def test_new_sealing_key_endorses_after_rotation(
     sealing_setup.key_file.finish_rotation()
     endorse_key(sealing_setup, settings)
     new = executed(office)
-    assert PromiseKey.objects.count() == 3
+    assert InclusionPromiseKey.objects.count() == 3
     endorse_key(sealing_setup, settings)
-    assert PromiseKey.objects.count() == 3
+    assert InclusionPromiseKey.objects.count() == 3
     for name, answer in (("both", both), ("new", new)):
         assert verified("promise", kept_answer(answer, tmp_path, name), "--key", vkey(sealing_setup, office))[0] == 0
 

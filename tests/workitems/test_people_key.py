@@ -39,7 +39,7 @@ def rotate() -> str:
 
 def people() -> dict[Any, tuple[bytes, bytes, bytes]]:
     with platform_role():
-        rows = DataSubject.objects.filter(erased_at=None).values_list("id", "lookup", "sealed_key", "reference")
+        rows = DataSubject.objects.filter(erased_at=None).values_list("id", "lookup", "wrapped_key", "reference")
         return {row: (bytes(lookup), bytes(key), bytes(reference)) for row, lookup, key, reference in rows}
 
 

@@ -85,7 +85,7 @@ def test_one_person_is_one_key_and_tenants_share_none(office: Office) -> None:
     with unit_of_work(office.tenant.id):
         rows = [
             bytes(value)
-            for row in DataSubject.objects.values_list("lookup", "reference", "sealed_key")
+            for row in DataSubject.objects.values_list("lookup", "reference", "wrapped_key")
             for value in row
         ]
     assert len(set(rows)) == 6
@@ -145,7 +145,7 @@ def test_half_an_erasure_is_refused_by_the_database(office: Office) -> None:
     about_people(office)
     office.create(payload=payload())
     with unit_of_work(office.tenant.id), pytest.raises(IntegrityError), transaction.atomic():
-        DataSubject.objects.update(sealed_key=None)
+        DataSubject.objects.update(wrapped_key=None)
 
 
 def test_a_value_that_looks_sealed_is_only_a_value(office: Office) -> None:

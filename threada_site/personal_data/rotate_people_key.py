@@ -45,7 +45,7 @@ def rewrap_keys(*, after: uuid.UUID | None, most: int) -> Pass:
 
 def _is_current(person: DataSubject) -> bool:
     try:
-        key = keyring.unwrapped(bytes(person.sealed_key or b""), by_first=True)
+        key = keyring.unwrapped(bytes(person.wrapped_key or b""), by_first=True)
         reference = keyring.opened_reference(bytes(person.reference or b""), key)
     except BlobUnreadableError:
         return False
@@ -54,15 +54,15 @@ def _is_current(person: DataSubject) -> bool:
 
 def _wrap(person: DataSubject) -> bool:
     try:
-        key = keyring.unwrapped(bytes(person.sealed_key or b""))
+        key = keyring.unwrapped(bytes(person.wrapped_key or b""))
         reference = keyring.opened_reference(bytes(person.reference or b""), key)
     except BlobUnreadableError:
         return False
-    person.sealed_key = keyring.wrapped(key, subject=person.id)
+    person.wrapped_key = keyring.wrapped(key, subject=person.id)
     person.lookup = keyring.lookup_under(0, reference, tenant_id=person.tenant_id)
     try:
         with transaction.atomic():
-            person.save(update_fields=["sealed_key", "lookup"])
+            person.save(update_fields=["wrapped_key", "lookup"])
     except IntegrityError:
         return False
     return True

@@ -30,17 +30,17 @@ from threada_site.personal_data.encrypted_blob import (
     open_blob,
 )
 
-_KEY: Final = "tenancy_datasubject.sealed_key"
+_KEY: Final = "tenancy_datasubject.wrapped_key"
 _REFERENCE: Final = "tenancy_datasubject.reference"
-_FIND: Final = "SELECT id, sealed_key FROM tenancy_datasubject WHERE tenant_id = %s AND lookup = ANY(%s) FOR KEY SHARE"
+_FIND: Final = "SELECT id, wrapped_key FROM tenancy_datasubject WHERE tenant_id = %s AND lookup = ANY(%s) FOR KEY SHARE"
 _MAKE: Final = """
-INSERT INTO tenancy_datasubject (id, tenant_id, lookup, reference, sealed_key, created_at)
+INSERT INTO tenancy_datasubject (id, tenant_id, lookup, reference, wrapped_key, created_at)
 VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (tenant_id, lookup) DO NOTHING RETURNING id
 """
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-_READ: Final = "SELECT sealed_key FROM tenancy_datasubject WHERE id = %s"
+_READ: Final = "SELECT wrapped_key FROM tenancy_datasubject WHERE id = %s"
 
-_NEWEST: Final = "SELECT sealed_key FROM tenancy_datasubject WHERE sealed_key IS NOT NULL ORDER BY id DESC LIMIT 1"
+_NEWEST: Final = "SELECT wrapped_key FROM tenancy_datasubject WHERE wrapped_key IS NOT NULL ORDER BY id DESC LIMIT 1"
 
 
 @dataclass(slots=True)
@@ -85,8 +85,8 @@ def subject_for(reference: str) -> uuid.UUID:
                 return subject
             cursor.execute(_FIND, [tenant_id, lookups])  # somebody else has just made it
             row = cursor.fetchone()
-    subject, sealed_key = row
-    _ring().keys[subject] = unwrapped(bytes(sealed_key))
+    subject, wrapped_key = row
+    _ring().keys[subject] = unwrapped(bytes(wrapped_key))
     return subject
 
 
@@ -110,14 +110,14 @@ def wrapped(key: bytes, *, subject: uuid.UUID) -> bytes:
     return close_blob(key, _keys(settings.THREADA_PEOPLE_KEY)[0].wrapping, subject=subject, place=_KEY)
 
 
-def unwrapped(sealed_key: bytes, *, by_first: bool = False) -> bytes:
+def unwrapped(wrapped_key: bytes, *, by_first: bool = False) -> bytes:
     """A person's key, opened with whichever of the instance's keys opens it, or with the first alone. Raises
     `BlobUnreadableError`."""
     keys = _keys(settings.THREADA_PEOPLE_KEY)[: 1 if by_first else None]
     for key in keys[:-1]:
         with suppress(BlobUnreadableError):
-            return open_blob(sealed_key, key.wrapping, place=_KEY)
-    return open_blob(sealed_key, keys[-1].wrapping, place=_KEY)
+            return open_blob(wrapped_key, key.wrapping, place=_KEY)
+    return open_blob(wrapped_key, keys[-1].wrapping, place=_KEY)
 
 
 def opened_reference(sealed: bytes, key: bytes) -> str:

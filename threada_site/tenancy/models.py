@@ -219,8 +219,10 @@ class DataSubject(TenantRow):
     """
 
     lookup = models.BinaryField(max_length=32, null=True, editable=False)
-    reference = models.BinaryField(null=True, editable=False, help_text="Sealed under the key itself.")
-    sealed_key = models.BinaryField(null=True, editable=False, help_text="Wrapped under the instance's people_key.")
+    reference = models.BinaryField(null=True, editable=False, help_text="Encrypted with the key of the subject.")
+    wrapped_key = models.BinaryField(
+        null=True, editable=False, help_text="Wrapped with the people_key of the instance."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
     erased_at = models.DateTimeField(null=True, editable=False)
 
@@ -231,10 +233,10 @@ class DataSubject(TenantRow):
             models.CheckConstraint(
                 name="datasubject_erased_wholly",
                 condition=models.Q(
-                    erased_at__isnull=True, lookup__isnull=False, reference__isnull=False, sealed_key__isnull=False
+                    erased_at__isnull=True, lookup__isnull=False, reference__isnull=False, wrapped_key__isnull=False
                 )
                 | models.Q(
-                    erased_at__isnull=False, lookup__isnull=True, reference__isnull=True, sealed_key__isnull=True
+                    erased_at__isnull=False, lookup__isnull=True, reference__isnull=True, wrapped_key__isnull=True
                 ),
             ),
         ]

@@ -55,9 +55,9 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     _require_ended(cases.exclude(status__in=ENDED) | cases.filter(Exists(_open_executions(ctx))), subject.public_id)
     _require_no_legal_hold(items_under_legal_hold(ctx.tenant_id).filter(subject_id=subject.id))
     case_ids = list(cases.order_by("id").values_list("id", flat=True))
-    subject.lookup = subject.reference = subject.sealed_key = None
+    subject.lookup = subject.reference = subject.wrapped_key = None
     subject.erased_at = subject.erased_at or now
-    subject.save(update_fields=["lookup", "reference", "sealed_key", "erased_at"])
+    subject.save(update_fields=["lookup", "reference", "wrapped_key", "erased_at"])
     keyring.forget(subject.id)
     # Digests without salt, and what is no content but may say something: they go with the contents.
     cases.update(payload_sha256="", external_ref="")
