@@ -19,7 +19,7 @@ class Command(TenantCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["list", "replay"])
+        parser.add_argument("operation", choices=["list", "replay"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
         parser.add_argument("--workflow", default="", help="only of this workflow")
         parser.add_argument("--integration", default="", help="only on this integration")
@@ -32,7 +32,7 @@ class Command(TenantCommand):
         criteria = Criteria(**{name: options[name] for name in ("workflow", "integration", "action", "failure")})
         with unit_of_work(ctx.tenant_id):
             found = list(dead_letters(criteria, ctx=ctx)[: max(options["limit"], 0)])
-            if options["action"] == "list":
+            if options["operation"] == "list":
                 for row in found:
                     since = rfc3339(row.finished_at) if row.finished_at else "-"
                     self.stdout.write(f"{row.public_id} {row.action}@{row.integration} {row.failure} {since}")
