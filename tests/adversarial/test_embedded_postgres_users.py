@@ -160,7 +160,7 @@ def test_other_user_is_refused_by_directory_mode_and_peer_authentication(
     cluster.socket_dir.chmod(0o777)
     (cluster.socket_dir / ".s.PGSQL.5432").chmod(0o777)
     assert "Peer authentication failed" in _run(users[1], CONNECT, url).stderr
-    with pytest.raises(DirectoryNotOurs, match="Find out who made it"):
+    with pytest.raises(DirectoryNotOurs, match="Find out who created it"):
         ensure_running(open_root)
     cluster.socket_dir.chmod(0o700)
     assert _value(ensure_running(open_root)) == 42

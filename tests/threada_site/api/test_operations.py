@@ -90,7 +90,7 @@ def codes(found: dict[str, Any], status: str) -> set[str]:
 def test_list_operation_is_documented(shelf: dict[str, Any]) -> None:
     found = shelf["paths"]["/shelf"]["get"]
     assert (found["operationId"], found["summary"], found["tags"]) == ("listChannels", "List", ["Shelf"])
-    assert found["description"] == "Newest first.\n\nScope: `workitems:read`."
+    assert found["description"] == "List channels, newest first.\n\nScope: `workitems:read`."
     assert parameters(found) == [
         "created_after",
         "created_before",
@@ -137,7 +137,7 @@ def test_operation_without_declaration_is_documented(shelf: dict[str, Any]) -> N
     assert (found["operationId"], found["summary"], found["description"]) == (
         "getUndeclared",
         "Undeclared",
-        "Says nothing.",
+        "An endpoint without declarations.",
     )
     assert found["security"] == [{"bearer": []}]
 

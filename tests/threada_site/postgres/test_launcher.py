@@ -112,7 +112,7 @@ def test_socket_directory_of_another_user_is_refused(root: Path, tmp_path: Path)
     stop(root)
     cluster.socket_dir.symlink_to(tmp_path)
     try:
-        with pytest.raises(DirectoryNotOurs, match="Find out who made it"):
+        with pytest.raises(DirectoryNotOurs, match="Find out who created it"):
             ensure_running(root)
     finally:
         cluster.socket_dir.unlink()
