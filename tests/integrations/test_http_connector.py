@@ -49,7 +49,7 @@ def terms(**changes: Any) -> CallTerms:
         "idempotency_key": "ex_1",
         "timeout_s": 3.0,
         "egress": LOOPBACK,
-        "user_agent": "Threada/0.1.0",
+        "user_agent": "Threada/0.2.0",
         "environ": {"BANK_TOKEN": CANARY},
         "now": NOW,
     }
@@ -85,7 +85,7 @@ def test_envelope_request_is_sent(receiver: Receiver) -> None:
         "x-reason": "for pay",
         "accept": "application/json",
         "content-type": "application/json",
-        "user-agent": "Threada/0.1.0",
+        "user-agent": "Threada/0.2.0",
         "idempotency-key": "ex_1",
         "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
         "authorization": f"Bearer {CANARY}",

@@ -47,7 +47,7 @@ def terms(**changes: Any) -> CallTerms:
         "idempotency_key": "ex_1",
         "timeout_s": 3.0,
         "egress": EgressPolicy(["127.0.0.0/8"]),
-        "user_agent": "Threada/0.1.0",
+        "user_agent": "Threada/0.2.0",
         "environ": ENVIRON,
         "now": NOW,
     }

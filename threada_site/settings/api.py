@@ -20,7 +20,7 @@ SPECTACULAR_SETTINGS = {
         "receipts remain.\n\nEvery request names its tenant through its credential and, where a principal belongs to "
         "several tenants, the header `Threada-Tenant`. Errors are RFC 9457 problems with a stable `reason_code`."
     ),
-    "VERSION": "0.1.0",
+    "VERSION": "0.2.0",
     "OAS_VERSION": "3.1.1",
     "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
     "SORT_OPERATIONS": False,

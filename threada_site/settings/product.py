@@ -6,7 +6,7 @@ from threada_site.settings.environment import BASE_DIR, DATA_DIR, number, number
 
 THREADA_DATA_DIR = DATA_DIR
 THREADA_BASE_DIR = BASE_DIR
-THREADA_VERSION = "0.1.0"
+THREADA_VERSION = "0.2.0"
 # CIDRs of private or loopback networks that integrations may call. Other addresses must be globally routable.
 THREADA_EGRESS_ALLOW = words("THREADA_EGRESS_ALLOW")
 # Secret references that tenants may use in API and console: `acme/env:NAME`, `acme/file:/path` for one tenant, without
