@@ -1,16 +1,20 @@
-"""What every test may ask for: a tenant, people in it, and a client that speaks for one of them."""
+"""Fixtures and databases of all tests: a tenant, people in it, and a client that speaks for one of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test import TransactionTestCase
+from pytest_django.plugin import DjangoDbBlocker
 
 from tests.client import Api
+from tests.databases.contents import CONTENTS, Values
+from tests.databases.process import Databases, content_of, is_transactional, uses_database
 from tests.factories import make_tenant
 from threada_site import postgres
 from threada_site.tenancy.models import Tenant
@@ -48,11 +52,50 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         postgres.stop(settings.THREADA_DATA_DIR)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort tests by the database that they begin with; those that commit come after those that roll back."""
+    places = {"": 0, **{name: place for place, name in enumerate(CONTENTS, start=1)}}
+    for item in items:
+        if uses_database(item):
+            item.fixturenames.insert(0, "prepared")  # before the fixture that begins the test's transaction
+    items.sort(key=lambda item: (not uses_database(item), is_transactional(item), places[content_of(item)]))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def folder_of_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Files of exports go where pytest cleans up, also those of the processes that tests start."""
     settings.THREADA_EXPORT_DIR = tmp_path_factory.mktemp("exports")
     os.environ["THREADA_EXPORT_DIR"] = str(settings.THREADA_EXPORT_DIR)
+
+
+@pytest.fixture(scope="session")
+def databases(
+    request: pytest.FixtureRequest,
+    folder_of_exports: None,
+    django_test_environment: None,
+    django_db_modify_db_settings: None,
+    django_db_blocker: DjangoDbBlocker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Databases]:
+    """The test databases of this process. `--create-db` migrates the template anew."""
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        databases = Databases(tmp_path_factory.mktemp("contents"), fresh=request.config.getvalue("create_db"))
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _test: databases.emptying.run())
+        with django_db_blocker.block():
+            yield databases
+        databases.end()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(databases: Databases) -> None:
+    """Replace the databases that pytest-django would migrate in each process."""
+
+
+@pytest.fixture
+def prepared(request: pytest.FixtureRequest, databases: Databases, django_db_blocker: DjangoDbBlocker) -> Values:
+    """Fixture → a function that makes its value, for the content that this test begins with; {} if it has none."""
+    with django_db_blocker.unblock():
+        return databases.enter(content_of(request.node))
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +105,13 @@ def outside_any_tenant() -> None:
 
 
 @pytest.fixture
-def tenant(db: None) -> Tenant:
-    return make_tenant("acme")
+def tenant(db: None, prepared: Values) -> Tenant:
+    return prepared["tenant"]() if "tenant" in prepared else make_tenant("acme")
 
 
 @pytest.fixture
-def other_tenant(db: None) -> Tenant:
-    return make_tenant("globex")
+def other_tenant(db: None, prepared: Values) -> Tenant:
+    return prepared["other_tenant"]() if "other_tenant" in prepared else make_tenant("globex")
 
 
 @pytest.fixture

@@ -5,19 +5,16 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.console.sign_in import Console, sign_in
-from tests.jobs import run_jobs
-from tests.journeys.demo import Demo
-from threada_site.runtime.prepare import seed_demo
-from threada_site.tenancy.models import Tenant, User
+from tests.databases.contents import MD5, Values
+from tests.journeys.demo import Demo, seeded_demo
+from threada_site.tenancy.models import User
 
 
 @pytest.fixture
-def demo(db: None, settings: Settings) -> Demo:
+def demo(db: None, prepared: Values, settings: Settings) -> Demo:
     """The tenant `demo`, seeded as `manage.py up` seeds it."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    secrets = seed_demo()
-    run_jobs()
-    return Demo(Tenant.objects.get(slug="demo"), secrets)
+    settings.PASSWORD_HASHERS = MD5
+    return prepared["demo"]() if "demo" in prepared else seeded_demo()
 
 
 @pytest.fixture

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from django.db import connection, transaction
-from pytest_django.plugin import DjangoDbBlocker
 
-from tests.contract.world import World, make_world
+from tests.contract.populated import Populated
+from tests.contract.world import World
+from tests.databases.contents import Values
 
 
-@pytest.fixture(scope="module")
-def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
-    """Made once a module, in a transaction that is rolled back after it: its tests refuse, so they share it."""
-    with django_db_blocker.unblock():
-        connection.threada_tenant = None
-        with transaction.atomic():
-            yield make_world()
-            transaction.set_rollback(True)
+@pytest.fixture
+def world(db: None, prepared: Values) -> World:
+    """Two tenants that all tests share: their requests are refused, and rolled back."""
+    return prepared["world"]()
+
+
+@pytest.fixture
+def populated(db: None, prepared: Values) -> Populated:
+    """A demo tenant in use."""
+    return prepared["populated"]()

@@ -6,25 +6,23 @@ import pytest
 from pytest_django import Settings
 
 from telemetry.services.verification import VerificationStats, verify_log
+from tests.databases.contents import MD5, Values
 from tests.jobs import run_jobs
-from tests.journeys.demo import BANK_TOKEN, Demo
+from tests.journeys.demo import BANK_TOKEN, Demo, seeded_demo
 from tests.receivers.fixtures import Receiver, receiver
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.runtime.prepare import seed_demo
-from threada_site.tenancy.models import Tenant
 from workitems.completeness.verify import verify_completeness
 
 __all__ = ["receiver"]
 
 
 @pytest.fixture
-def demo(db: None, settings: Settings) -> Iterator[Demo]:
-    """The tenant `demo`, seeded as `manage.py up` seeds it. At the end of a journey its receipts hold and are complete."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    secrets = seed_demo()
-    run_jobs()
-    tenant = Tenant.objects.get(slug="demo")
-    yield Demo(tenant, secrets)
+def demo(db: None, prepared: Values, settings: Settings) -> Iterator[Demo]:
+    """The tenant `demo`, seeded as `manage.py up` seeds it. At the end of a journey its receipts are valid and complete."""
+    settings.PASSWORD_HASHERS = MD5
+    demo = prepared["demo"]() if "demo" in prepared else seeded_demo()
+    tenant = demo.tenant
+    yield demo
     with unit_of_work(tenant.id):
         assert list(verify_log(tenant, keys=[], older=[], stats=VerificationStats())) == []
         assert list(verify_completeness(tenant)) == []

@@ -18,7 +18,7 @@ from tests.jobs import run_jobs
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import EntryPoint
 from threada_site.kernel.json.canonical import sha256_hex
-from threada_site.runtime.prepare import DEMO_CLIENT, DemoSecrets
+from threada_site.runtime.prepare import DEMO_CLIENT, DemoSecrets, seed_demo
 from threada_site.tenancy.models import Tenant, User
 
 BANK_TOKEN = "s3cret-of-the-bank"
@@ -129,3 +129,10 @@ def envelope_bytes(step: dict[str, Any]) -> bytes:
 
 
 __all__ = ["BANK_TOKEN", "DEMO_CLIENT", "LARGE", "SMALL", "Demo", "envelope_bytes"]
+
+
+def seeded_demo() -> Demo:
+    """Seed the tenant `demo` as `manage.py up` does, and run its jobs."""
+    secrets = seed_demo()
+    run_jobs()
+    return Demo(Tenant.objects.get(slug="demo"), secrets)

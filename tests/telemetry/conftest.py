@@ -3,14 +3,21 @@ from __future__ import annotations
 import pytest
 from django.core.management import call_command
 
-from tests.telemetry.tampering import Verified, Verify
+from tests.databases.contents import Values
+from tests.telemetry.tampering import SealedLog, Verified, Verify
 from tests.workitems.office import Office, open_office
 from threada_site.tenancy.models import Tenant
 
 
 @pytest.fixture
-def office(tenant: Tenant) -> Office:
-    return open_office(tenant)
+def office(tenant: Tenant, prepared: Values) -> Office:
+    return prepared["office"](tenant) if "office" in prepared else open_office(tenant)
+
+
+@pytest.fixture
+def sealed_log(db: None, prepared: Values) -> SealedLog:
+    """A log that is sealed once for all tests that change it by SQL and roll back."""
+    return prepared["sealed_log"]()
 
 
 @pytest.fixture

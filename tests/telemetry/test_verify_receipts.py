@@ -5,15 +5,11 @@ One log is sealed for all tests of this module; the changes of each test are rol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
-from pytest_django.plugin import DjangoDbBlocker
 
 from telemetry.models import Receipt
-from tests.factories import make_tenant
 from tests.telemetry.sealed import SealingSetup, newest, write_receipts
 from tests.telemetry.tampering import SealedLog, Verify, back_to, by_sql, found
 from threada_site.database.unit_of_work import unit_of_work
@@ -22,22 +18,11 @@ from threada_site.kernel import ids
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(scope="module")
-def sealed_once(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SealedLog]:
-    with django_db_blocker.unblock():
-        sealed = SealedLog.made(make_tenant("acme"), SealingSetup(tmp_path_factory.mktemp("sealing")))
-    yield sealed
-    with django_db_blocker.unblock():
-        call_command("flush", verbosity=0, interactive=False)
-
-
 @pytest.fixture
-def sealed(sealed_once: SealedLog, monkeypatch: pytest.MonkeyPatch) -> SealedLog:
-    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealed_once.sealing_setup.directory / "sealing_key"))
-    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealed_once.sealing_setup.directory / "checkpoints"))
-    return sealed_once
+def sealed(sealed_log: SealedLog, monkeypatch: pytest.MonkeyPatch) -> SealedLog:
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealed_log.sealing_setup.directory / "sealing_key"))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealed_log.sealing_setup.directory / "checkpoints"))
+    return sealed_log
 
 
 def test_untouched_log_is_verified(verify: Verify, sealed: SealedLog) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
+from tests.databases.contents import Values
 from tests.receivers.fixtures import Receiver, receiver
 from tests.workitems.office import Office, open_office
 from threada_site.tenancy.models import Tenant
@@ -11,8 +12,8 @@ __all__ = ["receiver"]
 
 
 @pytest.fixture
-def office(tenant: Tenant) -> Office:
-    return open_office(tenant)
+def office(tenant: Tenant, prepared: Values) -> Office:
+    return prepared["office"](tenant) if "office" in prepared else open_office(tenant)
 
 
 @pytest.fixture

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from tests.databases.contents import Values
 from tests.threada_site.tenancy.rows import RowMaker
 from threada_site.tenancy.models import Tenant
 
 
 @pytest.fixture
-def own(tenant: Tenant) -> RowMaker:
-    maker = RowMaker(tenant)
-    maker.one_of_each()
-    return maker
+def own(tenant: Tenant, prepared: Values) -> RowMaker:
+    return prepared["own"](tenant)
 
 
 @pytest.fixture
-def others(other_tenant: Tenant) -> RowMaker:
-    maker = RowMaker(other_tenant)
-    maker.one_of_each()
-    return maker
+def others(own: RowMaker, other_tenant: Tenant, prepared: Values) -> RowMaker:
+    return prepared["others"](other_tenant)

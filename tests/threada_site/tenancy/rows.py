@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from django.db import connection, models
@@ -43,6 +44,13 @@ class RowMaker:
             for model in tenant_models():
                 self.one(model)
         return self.made
+
+    def copied_for(self, tenant: Tenant) -> RowMaker:
+        """A maker with the same rows that can change without this one; `tenant` is a copy of the same tenant."""
+        copied = copy(self)
+        copied.tenant = tenant
+        copied.made = {model: copy(row) for model, row in self.made.items()}
+        return copied
 
     def one(self, model: type[models.Model]) -> TenantRow:
         if model not in self.made:

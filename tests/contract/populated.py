@@ -1,0 +1,77 @@
+"""A demo tenant in use, and the ids and values with which requests get past "not found"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.client import Api
+from tests.contract.world import made
+from tests.factories import make_principal, make_token
+from tests.jobs import run_jobs
+from tests.journeys.demo import LARGE, SMALL, Demo
+
+
+@dataclass(frozen=True)
+class Populated:
+    """A tenant in use. `values`: name of a path variable, parameter or body member → what may stand there; `envelopes`:
+    decision step → the hash that a vote on it names."""
+
+    token: str
+    values: dict[str, list[Any]]
+    envelopes: dict[str, str]
+
+
+def populate(demo: Demo) -> Populated:
+    """Cases new, in review, awaiting approval, failed, cancelled; a draft; an export; and a principal who may all."""
+    token = make_token(demo.tenant, make_principal(demo.tenant, "fuzzer", roles=("tenant_admin", "finance")))
+    admin = Api(token)
+    cancelled = demo.hand_in(SMALL)
+    made(admin.post(f"/work-items/{cancelled}/cancel", {}))
+    demo.hand_in(SMALL, confidence=0.1)
+    demo.execute(demo.hand_in(LARGE))
+    demo.execute(demo.hand_in(SMALL))
+    demo.execute(demo.secrets.work_item_id, action="request_approval", integration="int_workflow")
+    run_jobs()
+    demo.hand_in(LARGE)
+    rule = {"id": "never", "when": "false", "effect": "deny", "reason": "NEVER"}
+    draft = made(admin.post("/policies/payments/versions", {"document": {"rules": [rule]}}))
+    made(admin.post("/telemetry/exports", {}))
+    steps = _listed(admin, "/decision-steps")
+    executions = _listed(admin, "/executions")
+    versions = [version for version in _listed(admin, "/policies/payments/versions") if version != draft]
+    return Populated(
+        token,
+        {
+            "work_item_id": _column(_listed(admin, "/work-items"), "work_item_id"),
+            "decision_step_id": _column(steps, "decision_step_id"),
+            "execution_id": _column(executions, "execution_id"),
+            "policy_decision_id": [name for name in _column(executions, "policy_decision_id") if name],
+            "policy_version_id": _column(versions, "policy_version_id"),
+            "version": ["1", "2", "3", draft["policy_version_id"]],
+            "overlay_id": _column(_listed(admin, "/overlays"), "overlay_id"),
+            "receipt_id": _column(_listed(admin, "/telemetry/events"), "receipt_id"),
+            "export_id": [made(admin.post("/telemetry/exports", {}))["export_id"]],
+            "workflow_id": _column(_listed(admin, "/workflows"), "workflow_id"),
+            "channel_id": _column(_listed(admin, "/channels"), "channel_id"),
+            "policy_id": ["payments", "policy_review_rules"],
+            "integration_id": ["int_workflow", "int_bank"],
+            "action_id": ["request_approval", "assign", "close", "pay"],
+            "requester": ["demo-client", "admin"],
+            "payload": [LARGE, SMALL, {"question": "?"}],
+            "evidence": [["a"], {"fallback_reason": "none"}],
+            "kind": ["work_item.created", "review", "approval"],
+            "Threada-Tenant": ["demo"],
+            "Threada-Role": ["tenant_admin"],
+            "If-Match": ["*"],
+        },
+        {step["decision_step_id"]: step["envelope_sha256"] for step in steps},
+    )
+
+
+def _listed(admin: Api, path: str) -> list[dict[str, Any]]:
+    return made(admin.get(path, {"limit": 200}))["data"]
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> list[Any]:
+    return [row[name] for row in rows]
