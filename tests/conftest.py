@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import psycopg
 import pytest
@@ -15,17 +16,25 @@ from pytest_django.plugin import DjangoDbBlocker
 from tests.client import Api
 from tests.databases.contents import CONTENTS, Values
 from tests.databases.process import Databases, content_of, is_transactional, uses_database
+from tests.examples import load_profile
 from tests.factories import make_tenant
 from threada_site import postgres
 from threada_site.tenancy.models import Tenant
 
+MOST_WORKERS: Final = 8
+"""Each opens up to 16 connections, of the 100 that the embedded server takes."""
 _found_running = pytest.StashKey[bool]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """The whole suite runs on two processes; single files, faults, races and browsers on one."""
+    """Return the number of cores for the whole suite; single files, faults, races and browsers run in one process."""
     whole = config.args == config.getini("testpaths") or not config.args
-    return 2 if whole and config.option.markexpr.startswith("not adversarial") else 0
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, MOST_WORKERS) if whole and config.option.markexpr.startswith("not adversarial") else 0
+
+
+def pytest_configure() -> None:
+    load_profile()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -24,6 +24,7 @@ from policies.language.evaluation import (
 )
 from policies.language.facts import build_facts
 from policies.language.rules import Effect, PolicyDocument, Rule
+from tests.examples import examples
 from threada_site.kernel.cel import ENGINE
 from threada_site.kernel.errors import REASONS, PolicyDocumentInvalid
 
@@ -438,7 +439,7 @@ def test_a_naive_evaluator_agrees_on_thousands_of_cases() -> None:
 seeds = st.integers(0, 2**32).map(random.Random)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=examples(200))
 @given(chance=seeds)
 def test_one_more_deny_rule_never_loosens(chance: random.Random) -> None:
     book = random_book(chance) or [("p0", "tenant", [])]
@@ -455,7 +456,7 @@ def test_one_more_deny_rule_never_loosens(chance: random.Random) -> None:
     assert STRICTNESS.index(after.outcome) >= STRICTNESS.index(before.outcome)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=examples(200))
 @given(chance=seeds)
 def test_order_of_rules_and_policies_does_not_matter(chance: random.Random) -> None:
     book = random_book(chance)
@@ -472,7 +473,7 @@ def test_order_of_rules_and_policies_does_not_matter(chance: random.Random) -> N
     assert set(first.errors) == set(second.errors)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=examples(100))
 @given(chance=seeds)
 def test_batched_rules_agree_with_single_rules(chance: random.Random) -> None:
     book = random_book(chance)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from policies.language.approvals import merge
 from policies.language.evaluation import SCOPES, RulebookEntry, Verdict, evaluate
+from tests.examples import examples
 from tests.policies.random_rulebooks import (
     EFFECTS,
     RandomRulebook,
@@ -25,7 +26,7 @@ from tests.policies.random_rulebooks import (
 )
 
 _SEEDS = st.integers(0, 2**63)
-_settings = settings(max_examples=150, deadline=None)
+_settings = settings(max_examples=examples(150))
 
 
 def strictness(verdict: Verdict) -> int:

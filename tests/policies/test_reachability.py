@@ -13,6 +13,7 @@ from policies.documents.policy import parse_policy
 from policies.language.evaluation import RulebookEntry, Verdict, compile_policy, evaluate
 from policies.language.facts import build_facts
 from policies.language.reachability import SHADOWED, UNREACHABLE, rule_warnings
+from tests.examples import examples
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -143,7 +144,7 @@ def verdict(wide: list[dict[str, Any]], narrow: list[dict[str, Any]], facts: dic
     return evaluate(entries, facts)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(rulebooks(), st.lists(FACTS, min_size=1, max_size=6))
 def test_removing_reported_rules_changes_no_outcome(
     rulebook: tuple[list[dict[str, Any]], list[dict[str, Any]]], cases: list[dict[str, Any]]

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.replay.text_diff import Row, Side, diff_rows
+from tests.examples import examples
 
 
 def text_of(rows: list[Row], side: str) -> str:
@@ -47,7 +48,7 @@ def test_equal_texts_have_no_rows() -> None:
 LINES = st.lists(st.sampled_from(["a", "b", "a b", "", "id: x", "id: y"]), max_size=8).map("\n".join)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(LINES, LINES)
 def test_all_lines_of_both_texts_are_included(before: str, after: str) -> None:
     rows = diff_rows(before, after, around=None)

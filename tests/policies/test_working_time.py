@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from policies.language.durations import LONGEST
 from policies.language.working_time import DEFAULT_CALENDAR, MIDNIGHT, Hours, WorkingCalendar, add_working_time
+from tests.examples import examples
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NINE_TO_FIVE: tuple[Hours, ...] = ((time(9), time(17)),)
@@ -127,7 +128,7 @@ def minutes_worked(calendar: WorkingCalendar, start: datetime, end: datetime) ->
     return worked
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(calendars(), starts, st.integers(1, 600))
 def test_it_agrees_with_a_count_by_minutes(calendar: WorkingCalendar, start: datetime, minutes: int) -> None:
     start = start.replace(second=0, microsecond=0)
@@ -136,7 +137,7 @@ def test_it_agrees_with_a_count_by_minutes(calendar: WorkingCalendar, start: dat
         assert minutes_worked(calendar, start, end) == minutes
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(calendars(), starts, amounts, amounts)
 def test_it_is_additive_and_monotonic(
     calendar: WorkingCalendar, start: datetime, one: timedelta, other: timedelta

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.language.approvals import REVIEW_DEFAULT, AllOf, AnyOf, ApprovalRule, Leaf, Node
+from tests.examples import examples
 from tests.policies import approval_strategies as strategies
 from threada_site.kernel.context import PrincipalKind
 from workitems.approvers.count_votes import (
@@ -216,7 +217,7 @@ def _satisfied(node: Node, people: frozenset[Approver]) -> Iterable[frozenset[Ap
     return teams
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500))
 @given(strategies.trees, some_votes, some_people, some_excluded)
 def test_the_matching_agrees_with_brute_force(
     tree: Node, votes: Sequence[Vote], people: list[Approver], excluded: set[uuid.UUID]
@@ -236,7 +237,6 @@ def test_the_matching_agrees_with_brute_force(
     assert set(result.counted) <= {someone.id for someone in approvers}
 
 
-@settings(deadline=None)
 @given(strategies.rules, some_votes, some_people, some_excluded, st.randoms())
 def test_the_order_of_votes_and_people_makes_no_difference(
     rule: ApprovalRule, votes: list[Vote], people: list[Approver], excluded: set[uuid.UUID], random: Any
@@ -247,7 +247,6 @@ def test_the_order_of_votes_and_people_makes_no_difference(
     assert count_votes(rule, votes, people, excluded=excluded) == result
 
 
-@settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded, st.sampled_from(PEOPLE))
 def test_another_approval_never_takes_anything_away(
     rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID], voter: Approver
@@ -262,7 +261,6 @@ def test_another_approval_never_takes_anything_away(
     assert all(now >= then for now, then in zip(after.opened, before.opened, strict=True))
 
 
-@settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded, st.sampled_from(("approve", "reject")))
 def test_excluded_people_agents_and_services_never_change_the_result(
     rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID], decision: Literal["approve", "reject"]
@@ -277,7 +275,6 @@ def test_excluded_people_agents_and_services_never_change_the_result(
     assert count_votes(rule, counting, without, excluded=excluded) == result
 
 
-@settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded)
 def test_every_counted_approver_is_eligible(rule: ApprovalRule, votes: list[Vote], excluded: set[uuid.UUID]) -> None:
     result = count_votes(rule, votes, PEOPLE, excluded=excluded)

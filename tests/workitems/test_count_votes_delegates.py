@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.language.approvals import AllOf, ApprovalRule, Leaf, Node
+from tests.examples import examples
 from tests.policies import approval_strategies as strategies
 from tests.workitems.test_count_votes import PEOPLE, _satisfied, approver, counted, some_excluded, some_votes, vote
 from threada_site.kernel.context import PrincipalKind
@@ -142,7 +143,7 @@ def _hands(
             )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(strategies.trees, some_votes, some_excluded, some_delegations)
 def test_delegates_agree_with_brute_force(
     tree: Node, votes: Sequence[Vote], excluded: set[uuid.UUID], stands_for: dict[uuid.UUID, set[uuid.UUID]]
@@ -156,7 +157,6 @@ def test_delegates_agree_with_brute_force(
     assert (result.outcome is Outcome.APPROVED) == any(any(True for _ in _satisfied(tree, team)) for team in teams)
 
 
-@settings(deadline=None)
 @given(strategies.rules, some_votes, some_excluded, some_delegations, st.sampled_from(HUMANS), st.randoms())
 def test_properties_hold_with_delegates(
     rule: ApprovalRule,

@@ -9,6 +9,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 
 from policies.language.approvals import AllOf, AnyOf, ApprovalRule, InOrder, Leaf, merge, opened_part
+from tests.examples import examples
 from tests.policies import approval_strategies as strategies
 from tests.workitems.test_count_votes import (
     NOON,
@@ -110,7 +111,7 @@ def test_escalation_lets_further_approvers_fill_any_leaf() -> None:
     assert (result.stage, result.waiting_for, result.nobody_can_decide) == (2, (Need(CFO, 1),), False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(strategies.staged, some_votes, some_excluded)
 def test_stages_agree_with_brute_force(tree: InOrder, votes: Sequence[Vote], excluded: set[uuid.UUID]) -> None:
     result = count_votes(ApprovalRule(tree=tree, veto=len(PEOPLE) + 1), votes, PEOPLE, excluded=excluded)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.json.strict import MAX_INTEGER
@@ -31,7 +32,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600))
 @given(value=st.dictionaries(_TEXTS, _VALUES, max_size=4))
 def test_written_yaml_is_read_back_unchanged(value: dict[str, Any]) -> None:
     (document,) = load_documents(write_document(value), source="x")

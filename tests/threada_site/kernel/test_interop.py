@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
 from threada_site.kernel.json.canonical import canonical_bytes
 from threada_site.kernel.json.strict import MAX_DEPTH, MAX_INTEGER, check_strings, check_value, parse_json
@@ -190,7 +191,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(value=values, is_ascii=st.booleans())
 def test_i_json_is_read_back_unchanged(value: Any, is_ascii: bool) -> None:
     assert parse_json(json.dumps(value, ensure_ascii=is_ascii).encode()) == value
@@ -198,7 +198,7 @@ def test_i_json_is_read_back_unchanged(value: Any, is_ascii: bool) -> None:
     assert json.loads(canonical_bytes(value)) == value
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=examples(300))
 @given(raw=st.binary(max_size=60) | st.text(alphabet='{}[]":,\\u0d8e19.-+eE NaInfinty', max_size=40).map(str.encode))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     try:

@@ -1,0 +1,40 @@
+"""Hypothesis profiles: few examples in the default run, all of them in `.ci/run`, ten times as many at night.
+
+THREADA_EXAMPLES chooses: `few` (the default), `all` or `many`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hypothesis import settings
+
+FEW: Final = 25
+ALL: Final = 100
+"""For tests that name no number."""
+_TIMES: Final = {"few": 0, "all": 1, "many": 10}
+CHOSEN: Final = os.environ.get("THREADA_EXAMPLES") or "few"
+
+
+def examples(count: int) -> int:
+    """Return how many examples a test runs that needs `count` of them: at most 25 in the default run."""
+    return _TIMES[CHOSEN] * count or min(count, FEW)
+
+
+def load_profile() -> None:
+    """Make the chosen profile the default of all property tests.
+
+    The default run draws the same examples each time under CI: it must not fail for a change that is not at fault.
+    """
+    derandomize = CHOSEN == "few" and bool(os.environ.get("CI"))
+    database = None if derandomize else settings.default.database
+    settings.register_profile(
+        "threada",
+        max_examples=examples(ALL),
+        deadline=None,
+        print_blob=True,
+        derandomize=derandomize,
+        database=database,
+    )
+    settings.load_profile("threada")
