@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import pytest
 HERE = Path(__file__).parent
 TLS_AUTHORITY = HERE / "tls" / "authority.pem"
 TLS_SERVER = HERE / "tls" / "server.pem"  # for the name receiver.test
+
+
+_RUNNING = pytest.StashKey[dict[str, "Receiver"]]()
 
 
 class Receiver:
@@ -50,6 +54,15 @@ class Receiver:
         fresh = self.control_file.with_suffix(".new")
         fresh.write_text(json.dumps(whole), encoding="utf-8")
         fresh.replace(self.control_file)
+
+    def reset(self) -> bool:
+        """Forget every request and behaviour. Return False if the process has ended."""
+        if self.process.poll() is not None:
+            return False
+        self.control_file.unlink(missing_ok=True)
+        with closing(http.client.HTTPConnection(self._host, self.port, timeout=10)) as connection:
+            connection.request("RESET", "/")
+            return connection.getresponse().status == 204
 
     def requests(self, path: str | None = None) -> list[dict[str, Any]]:
         """Every request so far, in order, or those of one path."""
@@ -88,11 +101,9 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+def receiver(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Receiver:
     """An HTTP receiver on loopback in its own process."""
-    running = Receiver(tmp_path_factory.mktemp("receiver"))
-    yield running
-    running.stop()
+    return _shared(request.config, "http_receiver", tmp_path_factory)
 
 
 @pytest.fixture
@@ -104,8 +115,15 @@ def tls_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]
 
 
 @pytest.fixture
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Receiver:
     """An OTLP collector on loopback in its own process."""
-    running = Receiver(tmp_path_factory.mktemp("collector"), kind="otlp_collector")
-    yield running
-    running.stop()
+    return _shared(request.config, "otlp_collector", tmp_path_factory)
+
+
+def _shared(config: pytest.Config, kind: str, folders: pytest.TempPathFactory) -> Receiver:
+    """The receiver that all tests of this process use one after another; a new one after a test that ended it."""
+    running = config.stash.setdefault(_RUNNING, {})
+    if kind not in running or not running[kind].reset():
+        running[kind] = Receiver(folders.mktemp(kind), kind=kind)
+        config.add_cleanup(running[kind].stop)
+    return running[kind]

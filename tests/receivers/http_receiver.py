@@ -73,6 +73,15 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - names of the base class
 
+    def do_RESET(self) -> None:
+        """Forget the requests so far, for the next test."""
+        with _lock:
+            _answered.clear()
+            _count.clear()
+            self.log_file.unlink(missing_ok=True)
+        self.send_response(204)
+        self.end_headers()
+
     def text_of(self, body: bytes) -> str:
         """What the log says of a body."""
         return body.decode("utf-8", "replace")
