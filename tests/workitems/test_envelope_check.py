@@ -56,12 +56,12 @@ def test_the_error_contains_the_difference_to_the_envelope_that_was_shown(office
 
 def test_an_envelope_of_another_item_gives_no_difference(office: Office) -> None:
     _, step, _ = office.awaiting()
-    _, other, _ = office.awaiting(900)
+    _, other, _ = office.awaiting(987_654_321)
     for sha256 in (other.envelope_sha256, "0" * 64):
         answer = vote(office, step, sha256)
         assert (answer.status_code, answer.json()["reason_code"]) == (409, "envelope_changed")
         assert answer.json()["difference"] is None
-    assert "900" not in vote(office, step, other.envelope_sha256).content.decode()
+    assert "987654321" not in vote(office, step, other.envelope_sha256).content.decode()
 
 
 def test_who_decides_on_a_superseded_step_is_shown_its_successor(office: Office) -> None:
