@@ -37,7 +37,7 @@ def acme(replica: Replica, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> T
 
 def requested(tenant: Tenant) -> TelemetryExport:
     with unit_of_work(tenant.id):
-        return exports.create_export({"kind": "thing.told"}, ctx=acting_system(tenant))
+        return exports.create_export({"kind": "thing.noted"}, ctx=acting_system(tenant))
 
 
 def made(export: TelemetryExport) -> tuple[str, int, bytes]:

@@ -141,7 +141,7 @@ def test_a_person_made_twice_is_said_and_left(office: Office, settings: Any) -> 
             keyring.subject_for(ALICE)
     before = people()
     settings.THREADA_PEOPLE_KEY = f"{NEW} {OLD}"
-    assert "1 could not be: no key opens them, or the person has been made twice" in rotate()
+    assert "1 could not be rewrapped: no key opens them, or the person exists twice" in rotate()
     assert people() == before
 
 
