@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Coalesce
 
-from integrations.freeze_models import Freeze
-from integrations.gauge_models import IntegrationGauge
-from integrations.secret_models import StoredSecret
+from integrations.freezes.models import Freeze
+from integrations.limits.models import IntegrationGauge
+from integrations.secrets.models import StoredSecret
 from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope

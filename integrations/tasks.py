@@ -6,7 +6,7 @@ import random
 import uuid
 
 from integrations import sweeps
-from integrations.services.deliver import run_delivery
+from integrations.deliveries.deliver import run_delivery
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import DELIVERY_QUEUE, MAINTENANCE_QUEUE, enqueue

@@ -7,9 +7,9 @@ from datetime import datetime
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from telemetry.delivery_models import Delivery
-from telemetry.formats import file_extension
-from telemetry.instance_models import (
+from telemetry.deliveries.models import Delivery
+from telemetry.exports.formats import file_extension
+from telemetry.instance_log.models import (
     InclusionPromiseKey,
     InstanceAlarm,
     InstanceCheckpoint,
@@ -18,9 +18,9 @@ from telemetry.instance_models import (
     InstanceQueueEntry,
 )
 from telemetry.lifecycle import ExportStatus
-from telemetry.log_models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
-from telemetry.removed_receipts import RemovedReceipt
-from telemetry.summary_models import SummaryCount, SummaryPosition, SummaryRollup
+from telemetry.log.models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
+from telemetry.receipts.removed import RemovedReceipt
+from telemetry.summary.models import SummaryCount, SummaryPosition, SummaryRollup
 from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import TenantRow

@@ -25,7 +25,7 @@ from telemetry.models import (
 from telemetry.sealing.log_rows import instance_log_size as size_of_instance_log
 from telemetry.sealing.log_rows import instance_node_reader, node_reader
 from telemetry.sealing.log_rows import log_size as size_of_log
-from telemetry.summary_models import SummaryCount, SummaryPosition, SummaryRollup
+from telemetry.summary.models import SummaryCount, SummaryPosition, SummaryRollup
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof, consistency_text
 from telemetry.tlog.proofs import NodeReader, consistency_proof, inclusion_proof

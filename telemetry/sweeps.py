@@ -10,9 +10,9 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import Q
 
+from telemetry.exports.request import MAKE
 from telemetry.lifecycle import ExportStatus
 from telemetry.models import TelemetryExport
-from telemetry.services.exports import MAKE
 from threada_site.database.roles import platform_role
 from threada_site.jobs.enqueue import EXPORT_QUEUE, MAINTENANCE_QUEUE, enqueue, live_jobs
 from threada_site.kernel import ids

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import structlog
 
 from telemetry import sweeps
+from telemetry.exports import job as export_job
+from telemetry.exports import request as exports
 from telemetry.models import TelemetryExport
-from telemetry.services import export_job, exports
-from telemetry.services.summary_counts import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
+from telemetry.summary.counts import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
 from threada_site.database.partitioning import drop_months, make_months
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work

@@ -9,7 +9,7 @@ from integrations.connectors.exchange import exchange, outbound_request
 from integrations.documents import Destination
 from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC
 from integrations.documents.http_actions import read_base_url
-from integrations.templates import Place, render
+from integrations.documents.templates import Place, render
 
 
 class FaxGrammar:

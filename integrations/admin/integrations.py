@@ -9,12 +9,12 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 
 from integrations import selectors
-from integrations.configuration import document_of
-from integrations.health import health_of
+from integrations.configuration.configure import upsert_integration
+from integrations.configuration.health import health_of
+from integrations.configuration.parsed_documents import document_of
+from integrations.configuration.probe import probe_integration
 from integrations.models import Integration, IntegrationVersion
-from integrations.services.configure import upsert_integration
-from integrations.services.probe import probe_integration
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.documents import as_yaml, one_document, with_lines

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from integrations import selectors
 from integrations.models import StoredSecret
-from integrations.services.vault import remove_secret, upsert_secret, used_by
+from integrations.secrets.vault import remove_secret, upsert_secret, used_by
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page

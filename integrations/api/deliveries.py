@@ -6,13 +6,13 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
-from integrations.otlp_headers import MAX_HEADERS
-from integrations.services.deliver import configure_delivery
+from integrations.deliveries.deliver import configure_delivery
+from integrations.deliveries.otlp_headers import MAX_HEADERS
 from telemetry import selectors
-from telemetry.delivery_rules import TARGETS
+from telemetry.deliveries.batches import pause_delivery, remove_delivery, resume_delivery
+from telemetry.deliveries.rules import TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
-from telemetry.services.deliveries import pause_delivery, remove_delivery, resume_delivery
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of, representation

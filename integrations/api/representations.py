@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from integrations.health import Health
+from integrations.configuration.health import Health
 from integrations.models import Integration
 from threada_site.kernel.clock import rfc3339
 

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from integrations import selectors
 from integrations.models import StoredSecret
-from integrations.services.vault import MOST_HOSTS, remove_secret, upsert_secret
+from integrations.secrets.vault import MOST_HOSTS, remove_secret, upsert_secret
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of, representation

@@ -10,11 +10,11 @@ from integrations import selectors
 from integrations.api.answers import HEALTH, INTEGRATION, PROBE
 from integrations.api.representations import represent_health, represent_integration
 from integrations.api.shapes import PUT_INTEGRATION
-from integrations.configuration import document_of
-from integrations.health import health_of
+from integrations.configuration.configure import upsert_integration
+from integrations.configuration.health import health_of
+from integrations.configuration.parsed_documents import document_of
+from integrations.configuration.probe import probe_integration
 from integrations.models import Integration
-from integrations.services.configure import upsert_integration
-from integrations.services.probe import probe_integration
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of

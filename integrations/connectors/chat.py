@@ -1,7 +1,7 @@
 """The `chat` connector: one message to one channel.
 
 The request in the envelope is `{service, base_url, address, title, text, format}`, with the channel's address by
-reference. The format of the service is built from it at the call, see integrations.chat.
+reference. The format of the service is built from it at the call, see integrations.connectors.chat_services.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from integrations.attempt_failures import TransportFailure
-from integrations.attempt_outcomes import Outcome
-from integrations.chat import ChatMessage, send_message
+from integrations.connectors.chat_services import ChatMessage, send_message
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.chat_actions import ChatCall
-from integrations.secrets import parse_reference
-from integrations.templates import render
+from integrations.documents.templates import render
+from integrations.executions.attempt_failures import TransportFailure
+from integrations.executions.attempt_outcomes import Outcome
+from integrations.secrets.references import parse_reference
 
 
 class ChatConnector:

@@ -44,7 +44,7 @@ from integrations.documents.model import (
 )
 from integrations.documents.webhook_actions import WebhookGrammar
 from integrations.documents.workflow_actions import WorkflowGrammar
-from integrations.retry import RetryPolicy
+from integrations.executions.retry import RetryPolicy
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
 from threada_site.kernel.ids import is_slug
 from threada_site.kernel.json import schemas

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from integrations.documents import http_actions
 from integrations.documents.fields import Fields
 from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC, Destination, read_secret
-from integrations.templates import Place, Template
+from integrations.documents.templates import Place, Template
 from integrations.transport.urls import Target, read_url
 
 HOSTS: Final = {

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from integrations.retry import RetryPolicy
-from integrations.templates import Place, Template, compile_template
+from integrations.documents.templates import Place, Template, compile_template
+from integrations.executions.retry import RetryPolicy
 from threada_site.kernel.errors import DocumentInvalid, FieldError
 from threada_site.kernel.json.pointers import pointer_to
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from integrations.documents.fields import Fields
 from integrations.documents.model import Authentication
-from integrations.secrets import SecretReference, parse_reference
+from integrations.secrets.references import SecretReference, parse_reference
 from integrations.transport.urls import Target
 
 OUTBOUND_SPEC: Final = frozenset({"connector", "idempotent", "timeout", "retry", "limits", "breaker", "actions"})

@@ -15,7 +15,7 @@ from integrations.documents.grammar import (
     read_secret,
 )
 from integrations.documents.model import Authentication, HttpCall
-from integrations.templates import Parts, Place, Template, climbs
+from integrations.documents.templates import Parts, Place, Template, climbs
 from integrations.transport.client import FRAMING_HEADERS, is_header_name, is_header_value
 from integrations.transport.urls import Target, UnusableUrl, read_url
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from integrations.documents.fields import Fields
-from integrations.limits import UNBOUNDED, Limits
+from integrations.limits.rules import UNBOUNDED, Limits
 
 MEMBERS: Final = frozenset({"limits", "breaker"})
 

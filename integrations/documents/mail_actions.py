@@ -22,8 +22,8 @@ from typing import Final
 
 from integrations.documents.fields import Fields
 from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC, Destination, read_secret
-from integrations.secrets import SecretReference
-from integrations.templates import Place, Template
+from integrations.documents.templates import Place, Template
+from integrations.secrets.references import SecretReference
 from integrations.transport.urls import Target, UnusableUrl, read_url
 
 PORTS: Final = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}

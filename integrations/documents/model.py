@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from integrations.limits import UNBOUNDED, Limits
-from integrations.retry import RetryPolicy
-from integrations.secrets import SecretReference
-from integrations.templates import Template
+from integrations.documents.templates import Template
+from integrations.executions.retry import RetryPolicy
+from integrations.limits.rules import UNBOUNDED, Limits
+from integrations.secrets.references import SecretReference
 from integrations.transport.urls import Target
 from threada_site.kernel.errors import UnknownAction
 

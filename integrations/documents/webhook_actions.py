@@ -26,7 +26,7 @@ from integrations.documents.grammar import (
     Destination,
     read_secrets,
 )
-from integrations.templates import Place, Template
+from integrations.documents.templates import Place, Template
 
 MOST_KEYS: Final = 2
 

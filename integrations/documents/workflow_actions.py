@@ -8,7 +8,7 @@ from typing import Final
 from integrations.documents.fields import Fields, nearest
 from integrations.documents.grammar import Destination
 from integrations.documents.model import WorkflowCall
-from integrations.templates import Place
+from integrations.documents.templates import Place
 
 ACTION_FIELDS: Final = {
     "request_approval": frozenset({"question", "approvals", "input_schema"}),

@@ -15,7 +15,7 @@ from policies.models import Channel, List, ListVersion, Workflow
 from policies.services.channels import upsert_channel
 from policies.services.lists import upsert_list
 from policies.services.workflows import upsert_workflow
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import as_yaml, one_document, with_lines

@@ -17,7 +17,7 @@ from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import PolicyReplay
 from policies.replay.reports import report_context
 from policies.replay.request import cancel_replay, resume_replay
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column

@@ -12,7 +12,7 @@ from policies.lifecycle import ShadowStatus
 from policies.models import PolicyShadow, ShadowResult
 from policies.replay.reports import found_context, represent_finding
 from policies.replay.shadows import end_shadow
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column

@@ -21,7 +21,7 @@ from policies.replay.report_view import people_sentence
 from policies.replay.request import Against, ReplayRequest, request_replay
 from policies.replay.shadows import start_shadow
 from policies.replay.simulate import Simulation, simulate
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.documents import as_yaml, one_document

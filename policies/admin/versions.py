@@ -19,7 +19,7 @@ from policies.services.emergencies import confirm_emergency, end_emergency
 from policies.services.locks import locked_policy_of, locked_version
 from policies.services.publishing import publish_policy_version, retire_policy_version
 from policies.services.validation import validate_policy
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.documents import one_document, with_lines

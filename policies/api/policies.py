@@ -17,9 +17,9 @@ from policies.services.drafts import draft_policy_version, edit_draft
 from policies.services.locks import locked_policy_of, locked_version
 from policies.services.publishing import publish_policy_version, retire_policy_version
 from policies.services.validation import validate_policy
-from telemetry.inclusion_promises import collect_recorded_receipts
-from telemetry.receipts import Subject
-from telemetry.services.inclusion_promises import inclusion_promise
+from telemetry.inclusion_promises.promise import inclusion_promise
+from telemetry.inclusion_promises.statement import collect_recorded_receipts
+from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of

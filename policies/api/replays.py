@@ -20,7 +20,7 @@ from policies.lifecycle import ReplayStatus
 from policies.models import PolicyReplay
 from policies.replay.reports import html_report, json_report, represent_replay
 from policies.replay.request import Against, ReplayRequest, cancel_replay, request_replay, resume_replay
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.negotiation import AnyNegotiation

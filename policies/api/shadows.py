@@ -16,7 +16,7 @@ from policies.api.trial_shapes import SHADOW
 from policies.models import PolicyShadow
 from policies.replay.reports import represent_shadow
 from policies.replay.shadows import end_shadow, start_shadow
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of

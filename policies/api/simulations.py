@@ -12,7 +12,7 @@ from policies.api.trial_shapes import SIMULATE
 from policies.models import PolicyVersion
 from policies.replay.candidate import candidate_version
 from policies.replay.simulate import simulate
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_slug

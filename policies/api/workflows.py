@@ -14,7 +14,7 @@ from policies.documents.workflow import WorkflowDocument, parse_workflow
 from policies.models import Workflow
 from policies.services.channels import upsert_channel
 from policies.services.workflows import upsert_workflow
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of

@@ -13,8 +13,8 @@ from policies.documents.overlay import OverlayScope
 from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import Policy, PolicyDecision, PolicyReplay, PolicyVersion
 from policies.services.drafts import policy_spec
-from telemetry.receipts import Entry, Subject
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import REPLAY_QUEUE, enqueue
 from threada_site.kernel import clock, errors, ids

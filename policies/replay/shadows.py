@@ -8,8 +8,8 @@ from typing import Any, Final
 from policies.lifecycle import SHADOW, ShadowStatus
 from policies.models import PolicyShadow, PolicyVersion
 from policies.replay.candidate import candidate_version
-from telemetry.receipts import Entry, Subject
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339

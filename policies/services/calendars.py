@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from policies.documents.calendar import CalendarDocument
 from policies.models import Calendar
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext

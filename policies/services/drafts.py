@@ -13,8 +13,8 @@ from policies.lifecycle import PolicyVersionStatus
 from policies.models import Policy, PolicyVersion
 from policies.services.locks import locked_by_slug, locked_version
 from policies.services.validation import check_overrides, validate_policy
-from telemetry.receipts import Entry, Subject
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, VersionNotDraft

@@ -13,8 +13,8 @@ from policies.lifecycle import PolicyVersionStatus
 from policies.models import EmergencyPublication, Policy, PolicyVersion
 from policies.publication import Emergency, EmergencyStatus, check_may_confirm
 from policies.services.drafts import version_entry
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock, ids

@@ -9,8 +9,8 @@ from policies.documents.overlay import OverlayScope
 from policies.language.time_window import ALWAYS, TimeWindow
 from policies.models import Channel, Overlay, Policy
 from policies.services.validation import check_limits, validate_policy
-from telemetry.receipts import Entry, Subject
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import (

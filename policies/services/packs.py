@@ -8,8 +8,8 @@ from policies.documents.pack import PackDocument
 from policies.models import Pack, PackMember, PackVersion
 from policies.services.locks import locked_by_slug
 from policies.services.removing import check_not_bound
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext

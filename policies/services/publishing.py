@@ -19,7 +19,7 @@ from policies.services.drafts import (
 from policies.services.emergencies import RESEAL, note_retired, open_emergency, replace_emergency
 from policies.services.locks import locked_policy_of, locked_version
 from policies.services.validation import check_limits, validate_policy
-from telemetry.services.record import record
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock, ids

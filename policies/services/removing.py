@@ -16,8 +16,8 @@ from policies.language.evaluation import compile_policy
 from policies.models import Calendar, Channel, List, Overlay, Policy, Workflow
 from policies.services.locks import locked_by_slug, locked_policy_of
 from policies.services.publishing import retire_policy_version
-from telemetry.receipts import Entry, Subject
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InUse, NotFound, ThreadaError

@@ -8,9 +8,9 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from telemetry import selectors
+from telemetry.deliveries.batches import pause_delivery, remove_delivery, resume_delivery
 from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
-from telemetry.services.deliveries import pause_delivery, remove_delivery, resume_delivery
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column

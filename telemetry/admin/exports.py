@@ -14,13 +14,13 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
 from telemetry import selectors
-from telemetry.formats import COMPRESSIONS
+from telemetry.exports.download import open_download
+from telemetry.exports.evidence import open_evidence
+from telemetry.exports.formats import COMPRESSIONS
+from telemetry.exports.request import cancel_export, create_export, retry_export
+from telemetry.exports.verifier_file import VERIFIER_FILE, VERIFIER_TYPE, verifier_source
 from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import TelemetryExport
-from telemetry.services.downloads import open_download
-from telemetry.services.evidence import open_evidence
-from telemetry.services.exports import cancel_export, create_export, retry_export
-from telemetry.services.verifier import VERIFIER_FILE, VERIFIER_TYPE, verifier_source
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action, sentences
 from threada_site.admin.forms import ConsoleForm, form_page

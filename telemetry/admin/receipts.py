@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from telemetry import selectors
-from telemetry.filters import ReceiptFilters
+from telemetry.exports.request import bounded_window
 from telemetry.models import Receipt
-from telemetry.services.exports import bounded_window
-from telemetry.services.verification import verify_receipt
+from telemetry.receipts.filters import ReceiptFilters
+from telemetry.verification import verify_receipt
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column, ListFilter, created_window

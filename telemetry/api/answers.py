@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from telemetry.formats import COMPRESSIONS, FORMATS
+from telemetry.exports.formats import COMPRESSIONS, FORMATS
 from telemetry.lifecycle import ExportStatus
 from threada_site.api.operations import Representation, representation
 from threada_site.api.shapes import id_schema

@@ -10,8 +10,8 @@ from django.http.response import HttpResponseBase
 
 from telemetry.api.answers import EVIDENCE, VERIFIER
 from telemetry.api.exports import export_named
-from telemetry.services.evidence import open_evidence
-from telemetry.services.verifier import VERIFIER_FILE, VERIFIER_TYPE, verifier_source
+from telemetry.exports.evidence import open_evidence
+from telemetry.exports.verifier_file import VERIFIER_FILE, VERIFIER_TYPE, verifier_source
 from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView

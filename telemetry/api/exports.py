@@ -12,10 +12,10 @@ from telemetry import selectors
 from telemetry.api.answers import DOWNLOAD, EXPORT
 from telemetry.api.representations import represent_export
 from telemetry.api.shapes import CREATE_EXPORT
+from telemetry.exports.download import open_download
+from telemetry.exports.request import cancel_export, create_export, retry_export
 from telemetry.lifecycle import ExportStatus
 from telemetry.models import TelemetryExport
-from telemetry.services.downloads import open_download
-from telemetry.services.exports import cancel_export, create_export, retry_export
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.negotiation import AnyNegotiation

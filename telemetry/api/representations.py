@@ -9,9 +9,9 @@ import orjson
 
 from telemetry.models import Checkpoint, Receipt, TelemetryExport
 from telemetry.selectors import InstanceProof
-from telemetry.services.summarize import Summary
 from telemetry.summary.measures import Measure
 from telemetry.summary.metrics import EFFECTS, EXECUTION_ENDS, STEP_ENDS, SummaryMetrics
+from telemetry.summary.summarize import Summary
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from telemetry.formats import COMPRESSIONS, FORMATS
+from telemetry.exports.formats import COMPRESSIONS, FORMATS
 from threada_site.api.shapes import shape
 
 _FILTER: Final = {"type": "string", "minLength": 1, "maxLength": 100}

@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from telemetry import selectors
 from telemetry.api.representations import represent_summary
 from telemetry.api.summary_answers import SUMMARY
-from telemetry.filters import SummaryFilters
-from telemetry.services.summarize import days_of, summarize
+from telemetry.receipts.filters import SummaryFilters
+from telemetry.summary.summarize import days_of, summarize
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView

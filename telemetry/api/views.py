@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from telemetry import selectors
 from telemetry.api.answers import EVENT
 from telemetry.api.representations import represent_event
-from telemetry.filters import ReceiptFilters
-from telemetry.services.exports import bounded_window
+from telemetry.exports.request import bounded_window
+from telemetry.receipts.filters import ReceiptFilters
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.operations import operation, page_of
 from threada_site.api.pagination import paginate

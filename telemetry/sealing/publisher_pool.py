@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Final
 
-from telemetry.sealing.instance_store import InstanceStore
+from telemetry.instance_log.store import InstanceStore
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publisher import Publisher, Target, TargetState

@@ -11,10 +11,10 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from telemetry.inclusion_promises.key_endorsement import KeyEndorser
+from telemetry.instance_log.seal import InstanceSealer
+from telemetry.instance_log.store import InstanceStore
 from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.instance import InstanceSealer
-from telemetry.sealing.instance_store import InstanceStore
-from telemetry.sealing.key_endorsement import KeyEndorser
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.log_store import LogStore

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from kombu import Connection
 
-from integrations.standard_webhooks import signed_headers
+from integrations.connectors.standard_webhooks import signed_headers
 from tests.adversarial import waiting
 from tests.adversarial.banks import FORGETS, KEEPS
 from tests.adversarial.payments import Payments, running_payments

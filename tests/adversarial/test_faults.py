@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from integrations.configuration.configure import upsert_integration
 from integrations.models import Attempt, Execution
-from integrations.services.configure import upsert_integration
 from tests.adversarial.waiting import until
 from tests.factories import acting_system
 from tests.journeys.worker import running_worker

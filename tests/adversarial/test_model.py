@@ -31,10 +31,10 @@ from hypothesis.stateful import (
 )
 from pytest_django import Settings
 
-from integrations.configuration import readable_action_of
-from integrations.freezing import FreezeScope
+from integrations.configuration.configure import upsert_integration
+from integrations.configuration.parsed_documents import readable_action_of
+from integrations.freezes.scope import FreezeScope
 from integrations.models import Execution, Freeze
-from integrations.services.configure import upsert_integration
 from tests.factories import acting_system, make_tenant
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, receiver

@@ -128,7 +128,7 @@ def _context() -> ActingContext:
 
 
 def _put_bank(url: str) -> None:
-    from integrations.services.configure import upsert_integration
+    from integrations.configuration.configure import upsert_integration
     from tests.factories import acting_system
     from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel.context import EntryPoint

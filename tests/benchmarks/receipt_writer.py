@@ -15,8 +15,8 @@ def main(slug: str, seconds: float) -> None:
     import django
 
     django.setup()
-    from telemetry.receipts import Entry
-    from telemetry.services.record import record
+    from telemetry.receipts.format import Entry
+    from telemetry.receipts.record import record
     from tests.factories import acting_system
     from threada_site.database.unit_of_work import unit_of_work
     from threada_site.tenancy.models import Tenant

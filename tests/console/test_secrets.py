@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from integrations.models import StoredSecret
-from integrations.services.vault import reveal
+from integrations.secrets.vault import reveal
 from tests.console.sign_in import Console
 from tests.factories import make_principal
 from tests.journeys.demo import Demo

@@ -8,7 +8,7 @@ from google.protobuf.json_format import Parse
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from integrations.services.deliver import configure_delivery
+from integrations.deliveries.deliver import configure_delivery
 from telemetry.models import Delivery
 from tests.factories import acting_system
 from tests.receivers.fixtures import Receiver

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from integrations.services import deliver
-from integrations.services.deliver import configure_delivery, run_delivery
-from integrations.services.senders.file import file_of
-from telemetry.delivery_metrics import delivery_metrics
+from integrations.deliveries import deliver
+from integrations.deliveries.deliver import configure_delivery, run_delivery
+from integrations.deliveries.senders.file import file_of
+from telemetry.deliveries.metrics import delivery_metrics
 from telemetry.models import Delivery, LogLeaf, Receipt
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from tests.factories import acting_system
 from tests.receivers.fixtures import Receiver
 from threada_site.database.roles import platform_role

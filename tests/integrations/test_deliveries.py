@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from integrations import sweeps
-from integrations.services import deliver
-from integrations.services.senders.file import file_of
-from telemetry.delivery_rules import Accepted, DeliveryFailure, retry_delay
+from integrations.deliveries import deliver
+from integrations.deliveries.senders.file import file_of
+from telemetry.deliveries import batches as deliveries
+from telemetry.deliveries.rules import Accepted, DeliveryFailure, retry_delay
 from telemetry.lifecycle import DELIVERY, DeliveryStatus
 from telemetry.models import Delivery
-from telemetry.services import deliveries
 from tests.factories import acting_system
 from tests.integrations.delivering import (
     PATH,

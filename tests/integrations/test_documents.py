@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from integrations.documents import Authentication, HttpCall, read_integration
-from integrations.retry import RetryPolicy
-from integrations.secrets import SecretReference
+from integrations.executions.retry import RetryPolicy
+from integrations.secrets.references import SecretReference
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid, UnknownAction
 from threada_site.kernel.json.canonical import canonical_sha256

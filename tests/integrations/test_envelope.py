@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from integrations.attempt_failures import FailureClass, TransportFailure
-from integrations.envelope import FORMAT, build_envelope, check_agrees, open_envelope
+from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.executions.envelope import FORMAT, build_envelope, check_agrees, open_envelope
 from threada_site.kernel.json.canonical import canonical_bytes
 
 PAY: dict[str, Any] = {

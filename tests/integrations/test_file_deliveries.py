@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from integrations.services.senders.file import file_of
+from integrations.deliveries.senders.file import file_of
+from telemetry.deliveries import batches as deliveries
 from telemetry.models import Delivery
-from telemetry.services import deliveries
 from tests.factories import acting_system
 from tests.integrations.delivering import (
     again,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from telemetry.formats.otlp_logs import is_trace_id, severity_of
+from telemetry.deliveries import batches as deliveries
+from telemetry.exports.formats.otlp_logs import is_trace_id, severity_of
 from telemetry.models import Delivery
-from telemetry.receipts import Entry, Subject
-from telemetry.services import deliveries
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from tests.console.sign_in import sign_in
 from tests.factories import acting_system
 from tests.integrations.collected import LOGS, TOKEN, attributes, messages, records, records_of, sequence, to_collector

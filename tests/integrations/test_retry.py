@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.attempt_failures import FailureClass
+from integrations.executions.attempt_failures import FailureClass
+from integrations.executions.retry import MAX_WAIT_S, MAX_WORKER_DEATHS, GiveUp, Retry, RetryPolicy, next_try
 from integrations.lifecycle import ExecutionStatus
-from integrations.retry import MAX_WAIT_S, MAX_WORKER_DEATHS, GiveUp, Retry, RetryPolicy, next_try
 
 POLICY = RetryPolicy(attempts=5, backoff_s=2.0, max_backoff_s=60.0)
 FAILED = GiveUp(ExecutionStatus.FAILED)

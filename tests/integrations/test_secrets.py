@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from integrations.attempt_failures import FailureClass, TransportFailure
-from integrations.secrets import Secret, SecretReference, allowed, parse_reference, resolve
+from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.secrets.references import Secret, SecretReference, allowed, parse_reference, resolve
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from integrations.templates import Place, compile_template, render
+from integrations.documents.templates import Place, compile_template, render
 from threada_site.kernel.errors import DocumentInvalid, ExpressionFailed
 
 FACTS = {

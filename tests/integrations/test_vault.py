@@ -14,11 +14,11 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connections
 
-from integrations.attempt_failures import FailureClass, TransportFailure
-from integrations.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
+from integrations.executions.attempt_failures import FailureClass, TransportFailure
 from integrations.models import StoredSecret
-from integrations.services import vault
-from integrations.services.vault import reveal, upsert_secret
+from integrations.secrets import vault
+from integrations.secrets.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
+from integrations.secrets.vault import reveal, upsert_secret
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token

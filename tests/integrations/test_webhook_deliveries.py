@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from integrations import sweeps
-from integrations.standard_webhooks import signing_key
-from telemetry.services import deliveries
+from integrations.connectors.standard_webhooks import signing_key
+from telemetry.deliveries import batches as deliveries
 from tests.integrations.delivering import (
     KEY,
     PATH,
@@ -78,7 +78,7 @@ def test_the_published_example_of_the_specification() -> None:
     """Verify the test vector of the Standard Webhooks reference libraries."""
     from datetime import UTC, datetime
 
-    from integrations.standard_webhooks import signed_headers
+    from integrations.connectors.standard_webhooks import signed_headers
 
     headers = signed_headers(
         b'{"test": 2432232314}',

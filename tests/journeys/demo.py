@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from integrations.services.configure import upsert_integration
+from integrations.configuration.configure import upsert_integration
 from policies.models import Policy
 from policies.services.publishing import upsert_policy
 from telemetry.models import Receipt

@@ -11,8 +11,8 @@ from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
+from integrations.connectors.standard_webhooks import signed_headers
 from integrations.models import Execution
-from integrations.standard_webhooks import signed_headers
 from tests.journeys.demo import SMALL, Demo
 from tests.receivers.fixtures import Receiver
 from threada_site.database.roles import platform_role

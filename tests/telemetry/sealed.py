@@ -22,13 +22,13 @@ from telemetry.models import (
     Receipt,
     SealQueueEntry,
 )
-from telemetry.receipts import Entry
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.key_file import KeyFile, SigningKey
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
 from telemetry.sealing.signed_tree_heads import SignedTreeHead, sign_tree_head
-from telemetry.services.record import record
 from telemetry.tlog.checkpoint import instance_origin
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.tree import CompactRange

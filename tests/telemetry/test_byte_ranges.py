@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from telemetry.byte_ranges import asked_range
+from telemetry.exports.byte_ranges import asked_range
 from threada_site.kernel.errors import RangeNotSatisfiable
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from telemetry.exports import evidence as service
 from telemetry.models import Receipt
-from telemetry.services import evidence as service
 from tests.console.sign_in import sign_in
 from tests.telemetry.sealed import SealingSetup, write_receipts
 from tests.telemetry.tampering import by_sql

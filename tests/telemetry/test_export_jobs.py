@@ -14,13 +14,14 @@ import pytest
 from django.conf import settings
 
 from telemetry import sweeps
+from telemetry.exports import job as export_job
+from telemetry.exports import request as exports
+from telemetry.exports.job import make_export
+from telemetry.exports.request import create_export
 from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import Receipt, TelemetryExport
-from telemetry.receipts import Entry
-from telemetry.services import export_job, exports
-from telemetry.services.export_job import make_export
-from telemetry.services.exports import create_export
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from tests.factories import acting_system
 from tests.jobs import queued_jobs, run_jobs
 from tests.telemetry.test_exports import bodies, fill, record_all, settle_clock
@@ -103,7 +104,7 @@ def test_job_writes_the_export(office: Office) -> None:
 def test_every_format_as_a_file_as_at_once_and_by_the_command(
     tenant: Tenant, file_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from telemetry.services.receipt_bodies import stream
+    from telemetry.receipts.bodies import stream
 
     fill(tenant, 300)
     settle_clock()
@@ -294,7 +295,7 @@ def test_a_full_disk_fails_it(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("telemetry.export_files.os.write", disk_full)
+        patched.setattr("telemetry.exports.files.os.write", disk_full)
         make_export(export.id, ctx=acting_system(tenant))
     found = again(export)
     assert (found.status, found.failure_detail) == ("failed", "No space left on device")
@@ -360,8 +361,8 @@ def test_a_refused_transition_changes_nothing(tenant: Tenant) -> None:
 
 
 def test_bodies_in_many_batches_are_all_there(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telemetry.services.receipt_bodies.BATCH_BYTES", 2000)
-    monkeypatch.setattr("telemetry.services.receipt_bodies._FIRST_BATCH", 1)
+    monkeypatch.setattr("telemetry.receipts.bodies.BATCH_BYTES", 2000)
+    monkeypatch.setattr("telemetry.receipts.bodies._FIRST_BATCH", 1)
     fill(tenant, 200)
     settle_clock()
     export = requested(tenant)

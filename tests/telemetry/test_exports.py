@@ -10,12 +10,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from telemetry.exports.download import open_download
+from telemetry.exports.request import create_export, new_export
 from telemetry.models import Receipt, TelemetryExport
-from telemetry.receipts import Entry, Subject
-from telemetry.services.downloads import open_download
-from telemetry.services.exports import create_export, new_export
-from telemetry.services.receipt_bodies import BATCH_BYTES, stream
-from telemetry.services.record import receipt_rows, record
+from telemetry.receipts.bodies import BATCH_BYTES, stream
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import receipt_rows, record
 from tests.factories import acting_system
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import current_tenant_id, unit_of_work

@@ -12,10 +12,10 @@ import jsonschema_rs
 import pyarrow.parquet
 import pytest
 
-from telemetry.formats import FORMATS, file_extension, media_type, parquet
-from telemetry.formats.cloudevents import event_bytes
-from telemetry.formats.columns import COLUMNS
-from telemetry.formats.csv_rows import neutralize_formula
+from telemetry.exports.formats import FORMATS, file_extension, media_type, parquet
+from telemetry.exports.formats.cloudevents import event_bytes
+from telemetry.exports.formats.columns import COLUMNS
+from telemetry.exports.formats.csv_rows import neutralize_formula
 from threada_site.kernel.json.canonical import canonical_bytes
 
 # Attributes of the CloudEvents 1.0.2 JSON schema, for events with JSON data.

@@ -8,8 +8,8 @@ import pytest
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from telemetry.models import Receipt
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from telemetry.tasks import months
 from tests.by_month import (
     Writer,

@@ -8,8 +8,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from telemetry.models import Receipt, SealQueueEntry
-from telemetry.receipts import Entry, Subject, body_bytes
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject, body_bytes
+from telemetry.receipts.record import record
 from tests.factories import acting_system
 from tests.workitems.office import Office
 from threada_site.database.roles import OWNER, PLATFORM

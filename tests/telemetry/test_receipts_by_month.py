@@ -10,8 +10,8 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, connec
 
 from telemetry.alarms import months_alarm
 from telemetry.models import Receipt
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from telemetry.tasks import months
 from tests.by_month import parts, value
 from tests.factories import acting_system

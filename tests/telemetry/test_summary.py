@@ -15,15 +15,15 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from telemetry import selectors
-from telemetry.filters import SummaryFilters
 from telemetry.models import LogLeaf, Receipt, SealQueueEntry, SummaryCount, SummaryPosition, SummaryRollup
-from telemetry.services import summarize as summarize_module
-from telemetry.services import summary_counts
-from telemetry.services.summarize import days_of, summarize
-from telemetry.services.summary_counts import count_sealed, tenants_to_count
+from telemetry.receipts.filters import SummaryFilters
+from telemetry.summary import counts as summary_counts
+from telemetry.summary import summarize as summarize_module
+from telemetry.summary.counts import count_sealed, tenants_to_count
 from telemetry.summary.measures import Measure
 from telemetry.summary.metrics import EXECUTION_ENDS
 from telemetry.summary.rollups import Slice, slice_for
+from telemetry.summary.summarize import days_of, summarize
 from telemetry.tasks import count
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from telemetry.time_windows import Window, window
+from telemetry.receipts.time_windows import Window, window
 from threada_site.kernel import ids
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, 123_456, UTC)

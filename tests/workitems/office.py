@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
+from integrations.configuration.configure import upsert_integration
 from integrations.models import Execution
-from integrations.services.configure import upsert_integration
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import parse_workflow
 from policies.services.channels import upsert_channel

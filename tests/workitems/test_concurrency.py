@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from integrations.executions import lease as execution_lease
 from integrations.models import Attempt, Execution
-from integrations.services import execution_lease
 from telemetry.models import Receipt
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver

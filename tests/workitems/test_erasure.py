@@ -9,7 +9,7 @@ import orjson
 import pytest
 from django.core.management import call_command
 
-from integrations.freezing import FreezeScope
+from integrations.freezes.scope import FreezeScope
 from integrations.models import Freeze
 from tests.factories import acting_system, make_principal, make_tenant
 from tests.workitems.archives import aged, dry_run, put_rule, run

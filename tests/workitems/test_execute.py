@@ -162,7 +162,7 @@ def test_a_failing_expression_is_reported(office: Office) -> None:
 
 
 def test_request_approval_may_have_a_rule_of_its_own(office: Office) -> None:
-    from integrations.services.configure import upsert_integration
+    from integrations.configuration.configure import upsert_integration
     from tests.jobs import run_jobs
 
     with unit_of_work(office.tenant.id):

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from integrations.executions.lease import acquire_lease
 from integrations.models import Attempt, Execution
-from integrations.services.execution_lease import acquire_lease
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office

@@ -10,10 +10,10 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from integrations.freezing import FreezeScope
+from integrations.configuration.configure import withdraw_integration
+from integrations.freezes.scope import FreezeScope
 from integrations.models import StoredSecret
-from integrations.services.configure import withdraw_integration
-from integrations.services.vault import remove_secret, upsert_secret
+from integrations.secrets.vault import remove_secret, upsert_secret
 from policies.documents.calendar import parse_calendar
 from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
@@ -30,9 +30,11 @@ from policies.services.lists import upsert_list
 from policies.services.overlays import remove_overlay, upsert_overlay
 from policies.services.publishing import publish_policy_version
 from policies.services.removing import remove_channel, withdraw_list, withdraw_workflow
+from telemetry.deliveries import batches as deliveries
+from telemetry.exports import job as export_job
+from telemetry.exports import request as exports
+from telemetry.exports.request import cancel_export, create_export, expire_export
 from telemetry.models import Receipt, SealQueueEntry, TelemetryExport
-from telemetry.services import deliveries, export_job, exports
-from telemetry.services.exports import cancel_export, create_export, expire_export
 from tests.policies.rulebooks import rule, spec
 from tests.workitems.archives import cancelled, dry_run, put_rule, run, seal_all
 from tests.workitems.office import Office

@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
+from integrations.executions.dispatch import dispatch, dispatch_waiting
+from integrations.executions.lease import acquire_lease
 from integrations.models import Attempt, Execution, IntegrationGauge
-from integrations.services.dispatch import dispatch, dispatch_waiting
-from integrations.services.execution_lease import acquire_lease
 from tests.jobs import lose_all_jobs, run_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office, open_office
@@ -251,7 +251,7 @@ def test_one_call_probes_and_closes_it(ill: Office, bank: Receiver) -> None:
     set_gauge(ill, open_until=clock.now(), waits_until=clock.now())
     assert dispatched(ill) == 1
     with unit_of_work(ill.tenant.id):
-        from integrations.services.gauges import admit
+        from integrations.limits.gauges import admit
 
         probe = Execution.objects.select_for_update().get(id=runs[0].id)
         assert admit(probe, now=clock.now()) is None

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from integrations.executions.lease import Lease, acquire_lease, renew_lease
 from integrations.models import Attempt, Execution, IntegrationGauge
-from integrations.services.execution_lease import Lease, acquire_lease, renew_lease
 from telemetry.models import Receipt
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office

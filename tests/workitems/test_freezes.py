@@ -12,9 +12,9 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
-from integrations.freezing import FreezeScope, frozen_since, moved
+from integrations.executions.lease import acquire_lease
+from integrations.freezes.scope import FreezeScope, frozen_since, moved
 from integrations.models import Attempt, Execution, Freeze
-from integrations.services.execution_lease import acquire_lease
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office

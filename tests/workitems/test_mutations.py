@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from integrations.configuration import _read
+from integrations.configuration.parsed_documents import _read
 from integrations.models import Envelope, Execution, IntegrationVersion
 from policies.models import PolicyDecision
 from tests.jobs import run_jobs

@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from integrations.services.configure import upsert_integration
+from integrations.configuration.configure import upsert_integration
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import ASKS_TWO, RULES, Office

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from integrations.executions import lease as execution_lease
 from integrations.models import Attempt, Execution
-from integrations.services import execution_lease
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, Office

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from integrations.envelope import open_envelope
+from integrations.executions.envelope import open_envelope
 from integrations.models import Envelope, Execution
 from policies.models import PolicyDecision
 from telemetry.models import Receipt

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
-from integrations.services.configure import upsert_integration
+from integrations.configuration.configure import upsert_integration
 from tests.factories import acting_system
 from tests.jobs import queued_jobs
 from tests.workitems.office import ASKS_TWO, BANK, RULES, Office

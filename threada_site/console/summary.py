@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, QueryDict
 
 from telemetry import selectors
-from telemetry.filters import SummaryFilters
-from telemetry.services.summarize import Summary, summarize
+from telemetry.receipts.filters import SummaryFilters
 from telemetry.summary.measures import Measure
 from telemetry.summary.metrics import EFFECTS, EXECUTION_ENDS, SummaryMetrics
+from telemetry.summary.summarize import Summary, summarize
 from threada_site.admin.html import list_url
 from threada_site.console.charts import Chart, Series, ranked, stacked
 from threada_site.kernel import clock

@@ -34,7 +34,7 @@ THREADA_ENGINE = text("THREADA_ENGINE") or "procrastinate"
 THREADA_BROKER_URL = text("THREADA_BROKER_URL")
 THREADA_BROKER_PREFIX = text("THREADA_BROKER_PREFIX") or "threada"
 # Function that records refusals, by name, because the API layer must not import the ledger above it.
-THREADA_REFUSAL_HANDLER = "telemetry.services.refusals.record_refusal"
+THREADA_REFUSAL_HANDLER = "telemetry.receipts.refusals.record_refusal"
 # How many decision steps one batch may decide together (200 at most), by the risk of the riskiest: `high` with any risk
 # flag, `elevated` for these data classes, `low` else.
 THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})
@@ -50,7 +50,7 @@ THREADA_METRICS_COLLECTORS = [
     "threada_site.database.replicas.replica_metrics",
     "telemetry.metrics.seal_metrics",
     "threada_site.database.partitioning.month_metrics",
-    "telemetry.delivery_metrics.delivery_metrics",
+    "telemetry.deliveries.metrics.delivery_metrics",
     "integrations.metrics.execution_metrics",
     "integrations.metrics.ended_metrics",
     "integrations.metrics.call_metrics",

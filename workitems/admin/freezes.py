@@ -9,10 +9,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from integrations import selectors as systems
-from integrations.freezing import FreezeScope
+from integrations.freezes.scope import FreezeScope
 from integrations.models import Freeze
 from policies import selectors as rulebook
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page

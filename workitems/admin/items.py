@@ -10,7 +10,7 @@ from django.http import Http404
 from django.utils.safestring import SafeString
 
 from integrations import selectors as systems
-from integrations.configuration import document_of
+from integrations.configuration.parsed_documents import document_of
 from integrations.models import Execution
 from policies import selectors as rulebook
 from policies.models import PolicyDecision

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from integrations import selectors as systems
-from integrations.health import MOST, health_of
+from integrations.configuration.health import MOST, health_of
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
 from threada_site.admin.html import list_url

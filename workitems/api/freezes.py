@@ -8,9 +8,9 @@ import django_filters
 from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from integrations.freezing import FreezeScope
+from integrations.freezes.scope import FreezeScope
 from integrations.models import Freeze
-from telemetry.receipts import Subject
+from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, SlugFilter, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of

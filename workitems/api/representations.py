@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from integrations.idempotency import receiver_key
+from integrations.executions.receiver_key import receiver_key
 from integrations.models import Attempt, Execution, Freeze
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339

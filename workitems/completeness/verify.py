@@ -14,7 +14,7 @@ from django.db.models import Model, QuerySet
 from integrations.models import Attempt, Execution
 from policies.models import PolicyDecision, PolicyVersion
 from telemetry.models import Receipt
-from telemetry.verification_findings import Finding
+from telemetry.verification.findings import Finding
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS

@@ -9,8 +9,8 @@ from typing import Final
 
 from django.db import transaction
 
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.documents.reader import Document, load_documents

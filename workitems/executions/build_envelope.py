@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from integrations import selectors as systems
-from integrations.configuration import document_of
+from integrations.configuration.parsed_documents import document_of
 from integrations.connectors import connector_named
 from integrations.documents import ActionDocument, IntegrationDocument
-from integrations.envelope import BuiltEnvelope, build_envelope
-from integrations.idempotency import receiver_key
+from integrations.executions.envelope import BuiltEnvelope, build_envelope
+from integrations.executions.receiver_key import receiver_key
 from integrations.models import Execution, Integration, IntegrationVersion
 from policies.documents import payload_schema as payloads
 from policies.language.facts import Point, build_facts

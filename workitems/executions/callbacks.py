@@ -20,14 +20,14 @@ from django.core.signing import BadSignature, Signer
 from structlog.contextvars import bound_contextvars
 
 from integrations import selectors as systems
-from integrations.attempt_failures import FailureClass, TransportFailure
-from integrations.attempt_outcomes import Outcome
-from integrations.configuration import document_of, host_of, readable_action_of
+from integrations.configuration.parsed_documents import document_of, host_of, readable_action_of
+from integrations.connectors.standard_webhooks import is_signed, signing_key
+from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.executions.attempt_outcomes import Outcome
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.secrets import SecretReference, resolve
-from integrations.services.vault import reveal
-from integrations.standard_webhooks import is_signed, signing_key
+from integrations.secrets.references import SecretReference, resolve
+from integrations.secrets.vault import reveal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, system_context

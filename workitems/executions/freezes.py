@@ -11,15 +11,15 @@ from typing import Any, Final
 from django.db.models import Q
 
 from integrations import selectors as systems
-from integrations.configuration import document_of
-from integrations.freezing import FreezeScope, frozen_since, moved
+from integrations.configuration.parsed_documents import document_of
+from integrations.executions.dispatch import dispatch_waiting
+from integrations.freezes.block import executions_in, freeze_on, freezes_in_force, lock_leases_out, release_lifted
+from integrations.freezes.scope import FreezeScope, frozen_since, moved
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
-from integrations.services.dispatch import dispatch_waiting
-from integrations.services.freezes import executions_in, freeze_on, freezes_in_force, lock_leases_out, release_lifted
 from policies import selectors as rulebook
-from telemetry.receipts import Entry, Subject
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from threada_site.database.batched_writes import insert_together
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors

@@ -14,7 +14,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection
 from psycopg_pool import PoolTimeout
 
-from integrations.services.execution_lease import Lease, renew_lease
+from integrations.executions.lease import Lease, renew_lease
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
 

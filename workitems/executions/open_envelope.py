@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from integrations.configuration import check_intact, document_of
-from integrations.envelope import check_agrees, mismatch, open_envelope
+from integrations.configuration.parsed_documents import check_intact, document_of
+from integrations.executions.envelope import check_agrees, mismatch, open_envelope
 from integrations.models import Execution
 from policies.models import PolicyDecision
 from policies.selectors import policy_decision

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from integrations import selectors as systems
-from integrations.configuration import action_of
+from integrations.configuration.parsed_documents import action_of
+from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.services.dispatch import dispatch
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope

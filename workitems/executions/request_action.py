@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrations import selectors as systems
+from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.services.dispatch import dispatch
 from policies.deciding.decide import decide
 from policies.models import PolicyDecision
 from threada_site.database.batched_writes import insert_together

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from integrations import selectors as systems
-from integrations.attempt_failures import FailureClass
+from integrations.executions.attempt_failures import FailureClass
+from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.services.dispatch import dispatch
 from policies.deciding.decide import decide
 from policies.language.approvals import ApprovalRule
 from policies.models import PolicyDecision

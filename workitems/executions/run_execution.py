@@ -19,19 +19,19 @@ from django.db import connection
 from structlog.contextvars import bound_contextvars
 
 from integrations import selectors as systems
-from integrations.attempt_failures import FailureClass, TransportFailure
-from integrations.attempt_outcomes import Outcome
-from integrations.configuration import host_of, readable_action_of
+from integrations.configuration.parsed_documents import host_of, readable_action_of
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import ActionDocument
-from integrations.idempotency import receiver_key
+from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.executions.attempt_outcomes import Outcome
+from integrations.executions.dispatch import dispatch_waiting
+from integrations.executions.lease import Lease, acquire_lease, callback_timed_out, is_abandoned, is_due
+from integrations.executions.receiver_key import receiver_key
+from integrations.freezes.block import block_by_freeze, freeze_before_lease, release_from_freeze
 from integrations.lifecycle import ExecutionStatus
+from integrations.limits.gauges import admit
 from integrations.models import Attempt, Execution
-from integrations.services.dispatch import dispatch_waiting
-from integrations.services.execution_lease import Lease, acquire_lease, callback_timed_out, is_abandoned, is_due
-from integrations.services.freezes import block_by_freeze, freeze_before_lease, release_from_freeze
-from integrations.services.gauges import admit
-from integrations.services.vault import reveal
+from integrations.secrets.vault import reveal
 from integrations.transport import EgressPolicy
 from policies.deciding.decide import recheck
 from policies.language.evaluation import Verdict

@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from integrations import selectors as systems
-from integrations.attempt_failures import FailureClass
-from integrations.attempt_outcomes import Outcome
 from integrations.documents import ActionDocument
+from integrations.executions.attempt_failures import FailureClass
+from integrations.executions.attempt_outcomes import Outcome
+from integrations.executions.dispatch import dispatch
+from integrations.executions.lease import Lease
+from integrations.executions.retry import Retry, next_try
 from integrations.lifecycle import ExecutionStatus
+from integrations.limits.gauges import note_outcome
 from integrations.models import Attempt, Execution
-from integrations.retry import Retry, next_try
-from integrations.services.dispatch import dispatch
-from integrations.services.execution_lease import Lease
-from integrations.services.gauges import note_outcome
 from policies.language.approvals import REVIEW_DEFAULT, from_json
 from threada_site.database.batched_writes import update_row, written_together
 from threada_site.kernel import clock

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from integrations.configuration import readable_action_of
-from integrations.idempotency import receiver_key
+from integrations.configuration.parsed_documents import readable_action_of
+from integrations.executions.receiver_key import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution
 from threada_site.kernel import errors

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from integrations.documents import ActionDocument, IntegrationDocument, WorkflowCall
-from integrations.templates import render
+from integrations.documents.templates import render
 from policies.language.approvals import parse_approvals, to_json
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from integrations.models import Execution
 from telemetry.models import Receipt, SealQueueEntry
-from telemetry.receipts import Entry, Subject
-from telemetry.services.record import receipt_rows, record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import receipt_rows, record
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import commitment

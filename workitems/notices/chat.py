@@ -1,4 +1,4 @@
-"""One chat message to a person's own address: Apprise writes it, our transport sends it (`integrations.chat`)."""
+"""One chat message to the address of one person, sent by `integrations.connectors.chat_services`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 
 from django.conf import settings
 
-from integrations.attempt_failures import TransportFailure
-from integrations.chat import SERVICES, ChatMessage, write_message
-from integrations.chat import send_message as send_chat_message
+from integrations.connectors.chat_services import SERVICES, ChatMessage, write_message
+from integrations.connectors.chat_services import send_message as send_chat_message
 from integrations.connectors.protocol import CallTerms
+from integrations.executions.attempt_failures import TransportFailure
 from integrations.transport import EgressPolicy, read_url
 from workitems.notices.rules import SendFailure
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.batched_writes import insert_together
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors

@@ -10,12 +10,12 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from integrations.keyring import Undecryptable
-from integrations.services.vault import keyring
+from integrations.secrets.keyring import Undecryptable
+from integrations.secrets.vault import keyring
 from policies import selectors as rulebook
 from policies.documents.calendar import time_zones
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors

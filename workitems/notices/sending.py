@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from integrations.keyring import Undecryptable
+from integrations.secrets.keyring import Undecryptable
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext

@@ -20,9 +20,9 @@ from typing import Any, Final
 import orjson
 from django.db import connection, models
 
+from telemetry.exports.evidence import evidence_of
 from telemetry.models import Receipt
 from telemetry.selectors import newest_checkpoint
-from telemetry.services.evidence import evidence_of
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext

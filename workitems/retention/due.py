@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution
 from telemetry.models import Receipt
-from telemetry.services.remove_receipts import signed_leaves
+from telemetry.receipts.remove import signed_leaves
 from threada_site.kernel import ids
 from workitems.lifecycle import WORK_ITEM
 from workitems.models import LegalHold, RetentionRule, WorkItem

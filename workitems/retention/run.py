@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from telemetry.models import Receipt
-from telemetry.receipts import Entry
-from telemetry.services.record import record
-from telemetry.services.remove_receipts import remove_receipts
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from telemetry.receipts.remove import remove_receipts
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward

@@ -11,8 +11,8 @@ import orjson
 from django.db.models import Q
 
 from telemetry.models import Receipt
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids

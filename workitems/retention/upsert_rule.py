@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from telemetry.receipts import Entry, Subject
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integrations.services.freezes import freeze_on, freezes_in_force
+from integrations.freezes.block import freeze_on, freezes_in_force
 from workitems.models import DecisionStep
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from integrations import selectors as systems
-from integrations.envelope import BuiltEnvelope, build_envelope
+from integrations.executions.envelope import BuiltEnvelope, build_envelope
 from integrations.models import Envelope, Execution
 from policies import selectors as rulebook
 from policies.language.approvals import ApprovalRule, to_json

@@ -7,8 +7,8 @@ after the change every decision is refused until the step has been evaluated aga
 from __future__ import annotations
 
 from integrations import selectors as systems
+from integrations.configuration.configure import RESEAL as RESEAL_EXECUTIONS
 from integrations.models import Execution
-from integrations.services.configure import RESEAL as RESEAL_EXECUTIONS
 from policies.services.locks import lock_pins
 from policies.services.publishing import RESEAL
 from threada_site.jobs.enqueue import enqueue

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from integrations import selectors as systems
+from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.services.dispatch import dispatch
 from policies.language.approvals import from_json
 from policies.selectors import workflow_document
 from threada_site.database.batched_writes import insert_together

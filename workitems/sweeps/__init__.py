@@ -9,10 +9,10 @@ import structlog
 from django.db import connection
 from django.db.models import Q
 
+from integrations.executions.dispatch import RUN_EXECUTION, dispatch_waiting, re_enqueue
+from integrations.freezes.block import release_lifted
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.services.dispatch import RUN_EXECUTION, dispatch_waiting, re_enqueue
-from integrations.services.freezes import release_lifted
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.engines.choice import other_engine

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from telemetry.evidence import Archive
+from telemetry.exports.evidence_archive import Archive
 from telemetry.tlog.note import Signer
 from telemetry.tlog.tiles import levels, tiles_of
 from tests.telemetry.tlog.logs import Log, key

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.inclusion_promises import (
+from telemetry.inclusion_promises.statement import (
     RecordedReceipt,
     endorsement_text,
     inclusion_promise_private_key,

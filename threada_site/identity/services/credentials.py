@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
 from threada_site.identity.stewardship import is_steward, require_steward_or_self

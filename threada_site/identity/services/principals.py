@@ -8,8 +8,8 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 
-from telemetry.receipts import Entry
-from telemetry.services.record import record
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.services.roles import withdraw_scopes_on_objects

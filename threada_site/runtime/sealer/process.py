@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from telemetry.inclusion_promises import inclusion_promise_public_key
+from telemetry.inclusion_promises.statement import inclusion_promise_public_key
 from telemetry.sealing.anchor import Anchor
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_lines import LineLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from integrations import selectors
-from integrations.services.configure import upsert_integration, withdraw_integration
+from integrations.configuration.configure import upsert_integration, withdraw_integration
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.upsert import Change
 from workitems.configuration.kinds.base import (

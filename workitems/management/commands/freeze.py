@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from integrations.freezing import FreezeScope
+from integrations.freezes.scope import FreezeScope
 from integrations.models import Freeze
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from telemetry.services.instance_export import instance_archive
+from telemetry.instance_log.export import instance_archive
 from threada_site.tenancy.management.base import ProductCommand
 
 

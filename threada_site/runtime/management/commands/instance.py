@@ -6,8 +6,8 @@ import psycopg
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from integrations.keyring import Undecryptable
-from integrations.services.vault import encrypted_with_unknown_keys
+from integrations.secrets.keyring import Undecryptable
+from integrations.secrets.vault import encrypted_with_unknown_keys
 from telemetry.sealing.key_file import KeyFileProblem
 from threada_site.jobs.engines.choice import CELERY
 from threada_site.personal_data.subject_keys import opens_a_key

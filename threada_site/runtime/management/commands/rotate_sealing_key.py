@@ -5,10 +5,10 @@ from typing import Any
 import psycopg
 from django.core.management.base import CommandParser
 
+from telemetry.log.key_rotation import record_key_change
 from telemetry.sealing.key_file import KeyFile, KeyFileProblem
 from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
-from telemetry.services.sealing_key_rotation import record_key_change
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.runtime.sealer.key import settle_sealing_key
 from threada_site.runtime.sealer.process import (

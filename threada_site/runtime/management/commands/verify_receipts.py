@@ -13,7 +13,10 @@ from django.core.management.base import CommandParser
 
 from telemetry.sealing.key_file import KeyFileProblem
 from telemetry.selectors import log_size, newest_checkpoint
-from telemetry.services.verification import (
+from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
+from telemetry.tlog.note import VerifierKey, notes_in
+from telemetry.tlog.texts import MalformedText
+from telemetry.verification import (
     ArchivedCheckpoint,
     VerificationStats,
     instance_snapshot,
@@ -22,10 +25,7 @@ from telemetry.services.verification import (
     verify_instance,
     verify_log,
 )
-from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
-from telemetry.tlog.note import VerifierKey, notes_in
-from telemetry.tlog.texts import MalformedText
-from telemetry.verification_findings import Finding
+from telemetry.verification.findings import Finding
 from threada_site.kernel import ids
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
 from threada_site.tenancy.management.base import ProductCommand

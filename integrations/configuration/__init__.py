@@ -1,0 +1,1 @@
+"""Configuration of integrations: versions, parsed documents, probes and health."""

@@ -1,0 +1,183 @@
+"""Configuration of integrations. Every change creates a new version, which executions pin."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+
+from integrations.connectors import connector_named
+from integrations.documents import IntegrationDocument, read_integration
+from integrations.executions.attempt_failures import TransportFailure
+from integrations.models import (
+    OPEN_EXECUTION_STATUSES,
+    Action,
+    Execution,
+    Integration,
+    IntegrationVersion,
+    StoredSecret,
+)
+from integrations.secrets.references import allowed
+from integrations.transport import EgressPolicy
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.jobs.enqueue import enqueue
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext, EntryPoint
+from threada_site.kernel.errors import (
+    Conflict,
+    DocumentInvalid,
+    FieldError,
+    InUse,
+    NotFound,
+    SecretReferenceNotAllowed,
+)
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.upsert import Change, UpsertResult, next_number
+
+_MOST_NAMED: Final = 10
+RESEAL: Final = "workitems.reseal_executions"
+"""Name of the task that rebuilds the envelopes of executions that wait for an approval.
+
+Argument: `integration_version_ids`, the pinned versions.
+"""
+
+
+def upsert_integration(
+    slug: str, spec: Any, *, ctx: ActingContext, name: str = "", pointer: str = "/spec"
+) -> UpsertResult[Integration]:
+    """Create or change the integration `slug`, for new executions and for those that wait for an approval.
+
+    The latter get a new envelope and must be approved again. `spec` is a JSON value at `pointer` of its document.
+    Receipt `integration.version_added`, or `integration.renamed` if only the name changes. Raises `DocumentInvalid`,
+    `SecretReferenceNotAllowed` (the instance's operator has not listed the reference), `Conflict` (the connector cannot
+    be changed).
+    """
+    require_unit_of_work(ctx.tenant_id)
+    document = checked_integration(spec, ctx=ctx, pointer=pointer)
+    integration = _locked(slug, document.connector, ctx=ctx)
+    if integration.connector != document.connector:
+        raise Conflict(f"The integration {slug} has the connector {integration.connector}; it cannot be changed.")
+    spec_sha256 = canonical_sha256(spec)
+    current = integration.current_version
+    if current is not None and current.spec_sha256 == spec_sha256:
+        return UpsertResult(integration, _rename(integration, name, ctx=ctx))
+    version = IntegrationVersion.objects.create(
+        tenant_id=ctx.tenant_id,
+        integration=integration,
+        number=next_number(integration.versions),
+        revision=ctx.revision,
+        spec=spec,
+        spec_sha256=spec_sha256,
+        created_by=None if ctx.is_system else ctx.principal_id,
+    )
+    Action.objects.bulk_create(
+        Action(tenant_id=ctx.tenant_id, integration_version=version, slug=action, spec=spec["actions"][action])
+        for action in document.actions
+    )
+    integration.current_version = version
+    integration.name = name or integration.name
+    integration.save(update_fields=["current_version", "name"])
+    record(
+        Entry(
+            kind="integration.version_added",
+            subject=Subject(integration=slug),
+            inputs={"spec_sha256": spec_sha256, "actions": sorted(document.actions)},
+            outcome={
+                "integration_version_id": version.public_id,
+                "number": version.number,
+                "replaces": ids.public_id(ids.INTEGRATION_VERSION, current.id) if current else None,
+            },
+        ),
+        ctx=ctx,
+    )
+    if current is not None:
+        enqueue(RESEAL, tenant_id=ctx.tenant_id, integration_version_ids=[str(current.id)])
+    return UpsertResult(integration, Change.CREATED if current is None else Change.CHANGED)
+
+
+def withdraw_integration(slug: str, *, ctx: ActingContext) -> None:
+    """Accept no new executions of an integration; its versions stay. Receipt `integration.withdrawn`.
+
+    Raises `InUse` with the open executions.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    row = Integration.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    if row is None:
+        raise NotFound
+    rows = Execution.objects.filter(tenant_id=ctx.tenant_id, integration=slug, status__in=OPEN_EXECUTION_STATUSES)
+    found = list(rows.order_by("id")[:_MOST_NAMED])
+    if found:
+        raise InUse(
+            f"There are open executions on the integration {slug}. Cancel them, or let them end.",
+            errors=[FieldError("", f"{execution.public_id} is {execution.status}", "in_use") for execution in found],
+        )
+    row.current_version = None
+    row.save(update_fields=["current_version"])
+    record(Entry(kind="integration.withdrawn", subject=Subject(integration=slug)), ctx=ctx)
+
+
+def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec") -> IntegrationDocument:
+    """Return the parsed document if this instance and this caller may use it."""
+    document = read_integration(spec, pointer=pointer)
+    connector_named(document.connector)
+    if ctx.is_system and ctx.entry_point is EntryPoint.COMMAND:
+        # The instance's operator may reference any secret, and may use settings that only the workers have. The address
+        # is checked again at every call.
+        return document
+    if document.connection_url is not None:
+        _check_reachable(document.connection_url, f"{pointer}/{'server' if document.base_url is None else 'base_url'}")
+    if not settings.THREADA_PUBLIC_URL and any(
+        action.waits_for_callback_s is not None for action in document.actions.values()
+    ):
+        detail = "completes by callback, which requires THREADA_PUBLIC_URL, the address of this instance"
+        raise DocumentInvalid(errors=[FieldError(f"{pointer}/actions", detail, "unreachable")])
+    _check_stored(document, ctx=ctx, pointer=pointer)
+    for reference in document.secret_references:
+        if not allowed(reference, settings.THREADA_SECRET_REFS, tenant=ctx.tenant_slug):
+            raise SecretReferenceNotAllowed(
+                f"The secret {reference} may not be named here. The instance's operator lists references in "
+                f"THREADA_SECRET_REFS, as {ctx.tenant_slug}/{reference}.",
+                errors=[FieldError(f"{pointer}/auth", f"{reference} is not listed", "not_allowed")],
+            )
+    return document
+
+
+def _check_stored(document: IntegrationDocument, *, ctx: ActingContext, pointer: str) -> None:
+    """Refuse stored secrets that do not exist or do not allow the host of this integration."""
+    named = {reference.name for reference in document.secret_references if reference.source == "stored"}
+    hosts = dict(StoredSecret.objects.filter(tenant_id=ctx.tenant_id, slug__in=named).values_list("slug", "hosts"))
+    host = document.origin.host if document.origin else ""
+    problems = [
+        FieldError(
+            pointer, f"there is no secret {name}" if name not in hosts else f"{name} is not for {host}", "secret"
+        )
+        for name in sorted(named)
+        if host not in hosts.get(name, ())
+    ]
+    if problems:
+        raise DocumentInvalid(errors=problems)
+
+
+def _rename(integration: Integration, name: str, *, ctx: ActingContext) -> Change:
+    if name in ("", integration.name):
+        return Change.UNCHANGED
+    integration.name = name
+    integration.save(update_fields=["name"])
+    record(Entry(kind="integration.renamed", subject=Subject(integration=integration.slug)), ctx=ctx)
+    return Change.CHANGED
+
+
+def _check_reachable(url: str, pointer: str) -> None:
+    try:
+        EgressPolicy(settings.THREADA_EGRESS_ALLOW).check_url(url)
+    except TransportFailure as failure:
+        raise DocumentInvalid(errors=[FieldError(pointer, failure.detail, "blocked_address")]) from None
+
+
+def _locked(slug: str, connector: str, *, ctx: ActingContext) -> Integration:
+    """Return the locked integration, created if it does not exist."""
+    made = Integration(tenant_id=ctx.tenant_id, slug=slug, connector=connector)
+    Integration.objects.bulk_create([made], ignore_conflicts=True)
+    return Integration.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, slug=slug)

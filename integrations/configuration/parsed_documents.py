@@ -1,0 +1,78 @@
+"""Parsed documents of stored integration versions. Versions never change, so each process parses every version once."""
+
+from __future__ import annotations
+
+import uuid
+from functools import lru_cache
+from typing import Any
+
+from integrations.documents import ActionDocument, IntegrationDocument, WorkflowCall, read_integration
+from integrations.executions.envelope import mismatch
+from integrations.executions.retry import RetryPolicy
+from integrations.models import Execution, IntegrationVersion
+from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.json.canonical import canonical_sha256
+
+
+def document_of(version: IntegrationVersion) -> IntegrationDocument:
+    """Return the integration document of a version."""
+    return _read(version.id, _Spec(version.spec))
+
+
+def action_of(execution: Execution) -> ActionDocument:
+    """Return the action of an execution, as described by its integration version."""
+    return document_of(execution.integration_version).action(execution.action)
+
+
+def host_of(execution: Execution) -> str:
+    """Return the host that an execution's integration version calls. Its stored secrets are sent to no other host."""
+    origin = document_of(execution.integration_version).origin
+    return origin.host if origin else ""
+
+
+def check_intact(execution: Execution) -> None:
+    """Raise `TransportFailure` (`envelope_mismatch`) unless the stored version of an execution is unchanged and has the
+    action.
+
+    Ignores the cache of parsed versions.
+    """
+    version = execution.integration_version
+    if canonical_sha256(version.spec) != version.spec_sha256:
+        raise mismatch("What would run is not what was sealed: the integration version was changed.")
+    try:
+        action_of(execution)
+    except ThreadaError:
+        raise mismatch("What would run is not what was sealed: the integration version lacks the action.") from None
+
+
+def readable_action_of(execution: Execution) -> ActionDocument:
+    """Return the action of an execution. If its version cannot be parsed, return an action that is never repeated."""
+    try:
+        return action_of(execution)
+    except ThreadaError:
+        return ActionDocument(
+            slug=execution.action,
+            call=WorkflowCall(operation="close"),
+            sha256="",
+            idempotent=False,
+            timeout_s=1,
+            retry=RetryPolicy(attempts=1),
+        )
+
+
+class _Spec:
+    """A spec with a constant hash, so that the cache key is the version's id alone."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Spec)
+
+
+@lru_cache(maxsize=256)
+def _read(_version_id: uuid.UUID, spec: _Spec) -> IntegrationDocument:
+    return read_integration(spec.value)

@@ -1,0 +1,1 @@
+"""Senders of continuous deliveries: files, webhooks and OTLP collectors."""

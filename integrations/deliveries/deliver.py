@@ -1,0 +1,117 @@
+"""Continuous delivery of sealed receipts: validation of targets, and sending.
+
+At least once, in the order of the tenant's log: a batch is leased and committed, sent outside any transaction, and only
+an accepted batch advances the position. If a worker dies in between, the next worker sends the same batch with the same
+message id.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from django.conf import settings
+
+from integrations.deliveries.otlp_headers import DEFAULT_HEADERS, header_errors
+from integrations.deliveries.senders.file import write_to_file
+from integrations.deliveries.senders.otlp import send_to_collector
+from integrations.deliveries.senders.webhook import send_to_webhook
+from integrations.executions.attempt_failures import TransportFailure
+from integrations.secrets.references import allowed, parse_reference
+from integrations.transport import EgressPolicy, OutboundRequest
+from telemetry.deliveries.batches import Batch, lease_batch, settle_delivered, settle_failed, upsert_delivery
+from telemetry.deliveries.rules import Accepted, DeliveryFailure
+from telemetry.models import Delivery
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext, EntryPoint
+from threada_site.kernel.errors import FieldError, InvalidRequest, SecretReferenceNotAllowed
+from threada_site.tenancy.upsert import UpsertResult
+
+SENDERS: Final[Mapping[str, Callable[[Batch], Accepted | DeliveryFailure]]] = MappingProxyType(
+    {"webhook": send_to_webhook, "file": write_to_file, "otlp": send_to_collector}
+)
+BUDGET_S: Final = 20.0
+"""Time limit of one job in seconds.
+
+The remaining batches are left to the next job, so that other deliveries are served.
+"""
+
+
+def configure_delivery(
+    slug: str,
+    *,
+    target: str,
+    ctx: ActingContext,
+    url: str = "",
+    secret: Any = None,
+    headers: dict[str, str] | None = None,
+    from_beginning: bool = False,
+) -> UpsertResult[Delivery]:
+    """Create or change the delivery `slug` after validating its target.
+
+    Raises `InvalidRequest`, `SecretReferenceNotAllowed`, `Conflict`.
+    """
+    if target == "file" and (url or secret is not None):
+        raise InvalidRequest(errors=[FieldError("/target", "a file has neither url nor secret", "invalid")])
+    if target != "otlp" and headers is not None:
+        raise InvalidRequest(errors=[FieldError("/headers", "are for a delivery to a collector alone", "invalid")])
+    if target != "file":
+        _check_url(url)
+    if target == "webhook" or secret is not None:
+        _check_reference(secret, ctx=ctx)
+    if target == "otlp" and headers is None:
+        headers = DEFAULT_HEADERS if secret is not None else {}
+    if wrong := header_errors(headers or {}, has_secret=target == "otlp" and secret is not None):
+        raise InvalidRequest(errors=wrong)
+    return upsert_delivery(
+        slug, target=target, url=url, secret=secret, headers=headers or {}, from_beginning=from_beginning, ctx=ctx
+    )
+
+
+def run_delivery(delivery_id: uuid.UUID, *, ctx: ActingContext, rng: random.Random) -> bool:
+    """Send due batches. Return True if the time limit ended the job. Opens its own units of work."""
+    ends = time.monotonic() + BUDGET_S
+    while time.monotonic() < ends:
+        with unit_of_work(ctx.tenant_id):
+            batch = lease_batch(delivery_id, now=clock.now(), ctx=ctx)
+        if batch is None or not _deliver(batch, ctx=ctx, rng=rng):
+            return False
+    return True
+
+
+def _deliver(batch: Batch, *, ctx: ActingContext, rng: random.Random) -> bool:
+    """Make one attempt. Return True if the next batch can be sent."""
+    result = SENDERS[batch.delivery.target](batch)
+    with unit_of_work(ctx.tenant_id):
+        if isinstance(result, Accepted):
+            return settle_delivered(batch, result, now=clock.now(), ctx=ctx)
+        settle_failed(batch, result, now=clock.now(), ctx=ctx, rng=rng)
+    return False
+
+
+def _check_reference(secret: Any, *, ctx: ActingContext) -> None:
+    try:
+        reference = parse_reference(secret)
+    except ValueError as error:
+        raise InvalidRequest(errors=[FieldError("/secret", str(error), "invalid")]) from None
+    is_operator = ctx.is_system and ctx.entry_point is EntryPoint.COMMAND
+    if not is_operator and not allowed(reference, settings.THREADA_SECRET_REFS, tenant=ctx.tenant_slug):
+        raise SecretReferenceNotAllowed(
+            f"The secret {reference} may not be named here. The instance's operator lists references in "
+            f"THREADA_SECRET_REFS, as {ctx.tenant_slug}/{reference}.",
+            errors=[FieldError("/secret", f"{reference} is not listed", "not_allowed")],
+        )
+
+
+def _check_url(url: str) -> None:
+    try:
+        OutboundRequest("POST", url)
+        EgressPolicy(settings.THREADA_EGRESS_ALLOW).check_url(url)
+    except (TransportFailure, ValueError) as failure:
+        detail = failure.detail if isinstance(failure, TransportFailure) else str(failure)
+        raise InvalidRequest(errors=[FieldError("/url", detail, "blocked_address")]) from None

@@ -1,0 +1,1 @@
+"""Executions: dispatch, leases, envelopes, outcomes and the retry rule."""

@@ -1,0 +1,1 @@
+"""Freezes: scope, rows, and the executions they block."""

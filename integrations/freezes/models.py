@@ -1,0 +1,46 @@
+"""Freezes as rows: scope, author and times."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from integrations.freezes.scope import FreezeScope
+from threada_site.database.constraints import tenant_constraints
+from threada_site.kernel import clock, ids
+from threada_site.kernel.json.canonical import new_salt
+from threada_site.tenancy.models import SlugColumn, TenantRow
+
+
+class Freeze(TenantRow):
+    """A stop of all executions in its scope until it is lifted. Empty scope columns match everything."""
+
+    workflow = SlugColumn(blank=True)
+    integration = SlugColumn(blank=True)
+    action = SlugColumn(blank=True)
+    reason = models.CharField(max_length=1000)
+    reason_salt = models.BinaryField(max_length=16, default=new_salt, help_text="Salt of the commitments in receipts.")
+    set_by = models.UUIDField(null=True, help_text="Null if set by the instance's operator by command.")
+    set_at = models.DateTimeField(default=clock.now, editable=False)
+    lifted_by = models.UUIDField(null=True)
+    lifted_at = models.DateTimeField(null=True)
+    lifted_reason = models.CharField(max_length=1000, blank=True)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("freeze"),
+            models.CheckConstraint(name="freeze_scope_known", condition=Q(action="") | ~Q(integration="")),
+            models.CheckConstraint(name="freeze_scope_single", condition=Q(workflow="") | Q(integration="")),
+        ]
+        indexes = [models.Index(fields=["tenant"], condition=Q(lifted_at__isnull=True), name="freeze_in_force_idx")]
+
+    def __str__(self) -> str:
+        return str(self.scope)
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.FREEZE, self.id)
+
+    @property
+    def scope(self) -> FreezeScope:
+        return FreezeScope(self.workflow, self.integration, self.action)

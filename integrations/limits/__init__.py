@@ -1,0 +1,1 @@
+"""Limits of an integration: concurrency, rate and circuit breaker, with their shared rows."""

@@ -1,0 +1,1 @@
+"""Secrets: references, the keyring and the vault of encrypted values."""

@@ -1,1 +1,0 @@
-"""Writes of integrations: configuration, leases on executions, results. They do not use work items."""

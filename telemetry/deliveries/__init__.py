@@ -1,0 +1,1 @@
+"""Continuous deliveries of sealed receipts: targets, positions, batches and retry rules."""

@@ -1,0 +1,1 @@
+"""Exports of receipts: requests, files, formats, downloads and evidence archives."""

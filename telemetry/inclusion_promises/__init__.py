@@ -1,0 +1,1 @@
+"""Inclusion promises, off by default: signed statements that a receipt will be sealed."""

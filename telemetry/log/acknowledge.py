@@ -1,0 +1,73 @@
+"""Acknowledgement of a broken log by an operator, recorded in the anchor where the sealer reads it."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from telemetry.models import InstanceAlarm, LogAlarm
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from telemetry.sealing.anchor import Anchor, AnchoredCheckpoint
+from telemetry.sealing.log_rows import LogIncomplete
+from telemetry.sealing.log_store import LOCK_FOR_SEALING
+from telemetry.selectors import instance_log_size, instance_nodes, log_nodes, log_size
+from telemetry.tlog.checkpoint import INSTANCE, origin_after_break
+from telemetry.tlog.proofs import NodeReader, tree_root
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext
+
+
+def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> AnchoredCheckpoint:
+    """Let the tenant's log continue from the rows in the database, under a new origin.
+
+    Two checkpoints of one log must be consistent with each other. The continued log is therefore a new log with a new
+    name. Raises `Conflict` if the log matches its signed checkpoint, or if leaves are missing.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_FOR_SEALING, [str(ctx.tenant_id)])
+    tenant = ids.public_id(ids.TENANT, ctx.tenant_id)
+    kept, checkpoint = _restart_point(anchor, tenant, size=log_size(ctx.tenant_id), read=log_nodes(ctx.tenant_id))
+    alarms = LogAlarm.objects.filter(tenant_id=ctx.tenant_id, acknowledged_at__isnull=True)
+    alarms.update(acknowledged_at=clock.now(), reason=reason)
+    record(
+        Entry(
+            kind="log.acknowledged",
+            inputs={"signed_size": kept.size, "signed_root": kept.root.hex(), "signed_origin": kept.origin},
+            outcome={"size": checkpoint.size, "root": checkpoint.root.hex(), "origin": checkpoint.origin},
+        ),
+        ctx=ctx,
+    )
+    anchor.append_acknowledgement(tenant, checkpoint, reason=reason, at=clock.now())
+    return checkpoint
+
+
+def acknowledge_instance_log(anchor: Anchor, *, reason: str) -> AnchoredCheckpoint:
+    """Let the instance log continue from the rows in the database, under a new origin. Raises `Conflict`."""
+    with platform_role():
+        with connection.cursor() as cursor:
+            cursor.execute(LOCK_FOR_SEALING, [INSTANCE])
+        _, checkpoint = _restart_point(anchor, INSTANCE, size=instance_log_size(), read=instance_nodes())
+        alarms = InstanceAlarm.objects.filter(acknowledged_at__isnull=True)
+        alarms.update(acknowledged_at=clock.now(), reason=reason)
+        anchor.append_acknowledgement(INSTANCE, checkpoint, reason=reason, at=clock.now())
+    return checkpoint
+
+
+def _restart_point(
+    anchor: Anchor, name: str, *, size: int, read: NodeReader
+) -> tuple[AnchoredCheckpoint, AnchoredCheckpoint]:
+    """Return the anchored checkpoint and the checkpoint from which the log continues. Raises `Conflict`."""
+    kept = anchor.last(name)
+    if kept is None:
+        raise errors.Conflict("Nothing of this log was signed on this machine. Run the command where the sealer runs.")
+    try:
+        root = tree_root(size, read)
+        is_signed_one = kept.size <= size and tree_root(kept.size, read) == kept.root
+    except LogIncomplete as error:
+        raise errors.Conflict(f"The log cannot go on: {error}. Restore the database from a backup.") from None
+    if is_signed_one:
+        raise errors.Conflict("The log is the one that was signed. There is nothing to acknowledge.")
+    return kept, AnchoredCheckpoint(origin_after_break(kept.origin), size, root, is_acknowledgement=True)

@@ -1,0 +1,1 @@
+"""Receipts: format, recording, refusals, filters, projections and removal."""

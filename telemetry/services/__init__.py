@@ -1,1 +1,0 @@
-"""Writes of telemetry: receipts, refusals, exports, deliveries, summary counts."""

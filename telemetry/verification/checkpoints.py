@@ -1,0 +1,170 @@
+"""Verification of the signed checkpoints of a log: those in the database, and those archived outside of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
+from telemetry.tlog.texts import MalformedText
+from telemetry.tlog.tree import CompactRange
+from telemetry.verification.findings import Finding
+from telemetry.verification.snapshot import stream
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+
+if TYPE_CHECKING:
+    from telemetry.verification.log import VerificationStats
+
+_NEWEST_FIRST: Final = """
+SELECT id, size, root, note, verifier_keys FROM telemetry_checkpoint WHERE tenant_id = %s ORDER BY id DESC
+"""
+_OLDEST_FIRST: Final = """
+SELECT id, size, root FROM telemetry_checkpoint
+ WHERE tenant_id = %s AND split_part(note, chr(10), 1) = %s ORDER BY size, id
+"""
+_NODES: Final = """
+SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s ORDER BY "index"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LogQueries:
+    """Name of a log in findings, noun for its leaves, and the queries of its checkpoints and stored nodes."""
+
+    name: str
+    things: str
+    newest_first: str
+    oldest_first: str
+    nodes: str
+    parameters: tuple[Any, ...] = ()
+
+
+def tenant_log_queries(tenant: Tenant) -> LogQueries:
+    """Return the queries of a tenant's log."""
+    return LogQueries(tenant.slug, "receipts", _NEWEST_FIRST, _OLDEST_FIRST, _NODES, (tenant.id,))
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedCheckpoint:
+    """A checkpoint stored outside the database, with its signed note. Without a note, the location is trusted."""
+
+    checkpoint: Checkpoint
+    note: SignedNote | None = None
+
+
+class CheckpointComparison:
+    """Comparison of the signed checkpoints of one log with the tree while it grows."""
+
+    def __init__(self, rows: LogQueries, *, older: Sequence[ArchivedCheckpoint]) -> None:
+        self._rows = rows
+        self._things = rows.things
+        self._kept = older
+        self._older: list[Checkpoint] = []
+        self._origin: str | None = None
+        self._signed: Iterator[tuple[Any, ...]] = iter(())
+        self._ahead: tuple[Any, ...] | None = None
+        self._agreed = 0
+        self._is_broken = False
+        self.count = 0
+
+    def check_signatures(self, keys: Sequence[VerifierKey], *, stats: VerificationStats) -> Iterator[Finding]:
+        """Verify every stored checkpoint, newest first: signature by a trusted key, and columns equal to the note.
+
+        A key that signed a checkpoint together with a trusted key is trusted for older checkpoints, which follows key
+        rotations. Checkpoints of an earlier log, before an acknowledged break, are counted separately.
+        """
+        trusted = {key.public_key: key for key in keys}
+        earlier = 0
+        for checkpoint_id, size, root, text, listed in stream(self._rows.newest_first, self._rows.parameters):
+            where = f"checkpoint {ids.public_id(ids.CHECKPOINT, checkpoint_id)} of {size} {self._things}"
+            try:
+                note = SignedNote.parse(text)
+                checkpoint = Checkpoint.parse(note.text)
+                named = [VerifierKey.parse(key) for key in listed]
+                if not trusted and self._origin is None:
+                    trusted = {key.public_key: key for key in named}
+                    stats.notes.append("The keys are the ones the database names. Say --key to trust your own.")
+                mine = [VerifierKey(checkpoint.origin, public) for public in trusted]
+                signers = note.verified_by(mine)
+                if others := [key for key in named if key.public_key not in trusted]:
+                    trusted.update({key.public_key: key for key in note.verified_by([*mine, *others])})
+            except (MalformedText, UntrustedNote) as error:
+                yield self._finding("checkpoint_unsigned", f"{where}: {error}")
+                continue
+            if self._origin is None:
+                self._origin = checkpoint.origin
+                stats.signed_by = sorted(key.key_id.hex() for key in signers)
+            if (checkpoint.size, checkpoint.root) != (size, bytes(root)):
+                yield self._finding("checkpoint_differs", f"{where}: its columns are not what was signed")
+            earlier += checkpoint.origin != self._origin
+        if earlier:
+            stats.notes.append(
+                f"{earlier} checkpoints are of an earlier log, from before it was acknowledged that it broke off."
+            )
+        if self._origin is not None:
+            self._signed = stream(self._rows.oldest_first, [*self._rows.parameters, self._origin])
+            self._ahead = next(self._signed, None)
+        yield from self._checked_older([VerifierKey("", public) for public in trusted])
+
+    def _checked_older(self, trusted: Sequence[VerifierKey]) -> Iterator[Finding]:
+        """Keep the archived checkpoints that belong to this log and have a valid signature."""
+        for kept in self._kept:
+            checkpoint = kept.checkpoint
+            what = f"the older checkpoint of {checkpoint.size} {self._things}"
+            try:
+                if kept.note is not None:
+                    kept.note.verified_by([VerifierKey(checkpoint.origin, key.public_key) for key in trusted])
+            except UntrustedNote as error:
+                yield self._finding("older_checkpoint_unusable", f"{what}: {error}")
+                continue
+            if self._origin is not None and checkpoint.origin != self._origin:
+                yield self._finding(
+                    "another_log", f"{what} is of {checkpoint.origin}, and the log is {self._origin} now"
+                )
+                continue
+            self._older.append(checkpoint)
+        self._older.sort(key=lambda checkpoint: checkpoint.size)
+
+    def compare_at(self, tree: CompactRange) -> Iterator[Finding]:
+        """Compare the checkpoints of the tree's current size with its root."""
+        while self._ahead is not None and self._ahead[1] <= tree.size:
+            checkpoint_id, size, root = self._ahead
+            self._ahead = next(self._signed, None)
+            self.count += 1
+            if bytes(root) == tree.root():
+                self._agreed = size
+            elif not self._is_broken:
+                self._is_broken = True  # all later checkpoints cover the same leaf
+                yield self._finding(
+                    "root_differs",
+                    f"the first {size} {self._things} are not the ones that checkpoint "
+                    f"{ids.public_id(ids.CHECKPOINT, checkpoint_id)} was signed over; the first {self._agreed} are",
+                    sequence=self._agreed,
+                )
+        while self._older and self._older[0].size <= tree.size:
+            checkpoint = self._older.pop(0)
+            if checkpoint.root != tree.root():
+                yield self._finding(
+                    "forked",
+                    f"forked: its first {checkpoint.size} {self._things} are not the ones that were sealed then",
+                )
+
+    def report_unreached(self, tree: CompactRange) -> Iterator[Finding]:
+        """Yield findings for checkpoints that cover more leaves than exist."""
+        while self._ahead is not None:
+            checkpoint_id, size, _ = self._ahead
+            self._ahead = next(self._signed, None)
+            self.count += 1
+            if self._ahead is None:  # only the largest checkpoint is reported
+                named = ids.public_id(ids.CHECKPOINT, checkpoint_id)
+                message = f"checkpoint {named} was signed over {size} {self._things}, and the log has {tree.size}"
+                yield self._finding("leaf_missing", message, sequence=tree.size)
+        for checkpoint in self._older[-1:]:
+            message = f"rolled back: {checkpoint.size} {self._things} were sealed then, and the log has {tree.size} now"
+            yield self._finding("rolled_back", message, sequence=tree.size)
+
+    def _finding(self, code: str, message: str, sequence: int | None = None) -> Finding:
+        return Finding(self._rows.name, code, message, sequence=sequence)
