@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from policies.language.facts import FACTS
 from policies.language.rules import Effect
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid, FieldError, ThreadaError
@@ -31,17 +32,9 @@ COMPARISONS: Final[Mapping[str, str]] = {
 _PATH: Final = re.compile(r"(item|ctx|input)(\.[A-Za-z_][A-Za-z0-9_]*)+")
 _LIST: Final = re.compile(r"lists\.[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,12})?")
-_FIXED: Final = {
-    "item.confidence": "number",
-    "item.channel": "string",
-    "item.workflow": "string",
-    "item.requester": "string",
-    "item.data_class": "string",
-    "item.risk_flags": "array",
-    "ctx.action": "string",
-    "ctx.integration": "string",
-    "ctx.actor_kind": "string",
-    "ctx.roles": "array",
+_OFFERED: Final = {
+    "item": ("confidence", "channel", "workflow", "requester", "data_class", "risk_flags"),
+    "ctx": ("action", "integration", "actor_kind", "roles"),
 }
 _DEPTH: Final = 4
 _MOST_FACTS: Final = 300
@@ -72,7 +65,11 @@ class RuleTemplate:
 
 def facts_of(schemas: Iterable[Any]) -> dict[str, Fact]:
     """Return the facts for payloads of these JSON Schemas, by path; fixed facts come first."""
-    found = {path: Fact(path, kind) for path, kind in _FIXED.items()}
+    found = {
+        f"{variable}.{name}": Fact(f"{variable}.{name}", FACTS[variable][name]["type"])
+        for variable, names in _OFFERED.items()
+        for name in names
+    }
     schemas = list(schemas)
     for schema in schemas:
         _collect(schema, "item.payload", (), found)

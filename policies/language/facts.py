@@ -1,4 +1,8 @@
-"""The facts that conditions read. They are always complete; only keys of the payload may be missing."""
+"""The facts that conditions read. They are always complete; only keys of the payload may be missing.
+
+`ITEM_FACTS` and `CONTEXT_FACTS` are the only list of facts. The types of the checker, the facts of policy tests and of
+simulations, and the facts of rule templates are derived from them.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import PrincipalKind
 from threada_site.kernel.json.strict import MAX_INTEGER
-
-VARIABLES: Final = ("item", "ctx", "input", "lists")
-"""Variables of conditions. Expressions in actions can use the first three."""
-
-ITEM_FACTS: Final = (
-    "id",
-    "workflow",
-    "channel",
-    "payload",
-    "confidence",
-    "risk_flags",
-    "requester",
-    "requester_groups",
-    "data_class",
-    "version",
-)
-CONTEXT_FACTS: Final = ("point", "action", "integration", "actor", "actor_kind", "roles", "now")
 
 
 class Point(StrEnum):
@@ -33,6 +21,53 @@ class Point(StrEnum):
 
     INTAKE = "intake"
     EXECUTE = "execute"
+
+
+_TEXT: Final = {"type": "string", "maxLength": 200}
+_TEXTS: Final = {"type": "array", "items": _TEXT, "maxItems": 200}
+
+ITEM_FACTS: Final[Mapping[str, dict[str, Any]]] = {
+    "id": {**_TEXT, "description": "Id of the work item."},
+    "workflow": {**_TEXT, "description": "Workflow of the work item."},
+    "channel": {**_TEXT, "description": "Channel that the request came through; empty if it names none."},
+    "payload": {"description": "Must match the payload schema of the workflow."},
+    "confidence": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "default": 1,
+        "description": "Confidence of the requester in the request.",
+    },
+    "risk_flags": {**_TEXTS, "description": "Risks that the requester names."},
+    "requester": {**_TEXT, "description": "Id of the principal that made the request."},
+    "requester_groups": {**_TEXTS, "description": "Absent: the current groups of the requester."},
+    "data_class": {**_TEXT, "default": "internal", "description": "Data class of the work item."},
+    "version": {"type": "integer", "minimum": 1, "description": "Version of the work item."},
+}
+"""JSON Schema of each fact in `item`."""
+
+CONTEXT_FACTS: Final[Mapping[str, dict[str, Any]]] = {
+    "point": {
+        "type": "string",
+        "enum": [point.value for point in Point],
+        "description": "Where the rules are evaluated.",
+    },
+    "action": {**_TEXT, "description": "Required at execute; empty at intake."},
+    "integration": {**_TEXT, "description": "Integration of the action; empty at intake."},
+    "actor": {**_TEXT, "description": "Id of the principal that acts."},
+    "actor_kind": {
+        "type": "string",
+        "enum": [*(kind.value for kind in PrincipalKind), "system"],
+        "description": "Kind of the principal that acts.",
+    },
+    "roles": {**_TEXTS, "description": "Roles of the principal that acts."},
+    "now": {**_TEXT, "description": "Time of the decision, RFC 3339 in UTC."},
+}
+"""JSON Schema of each fact in `ctx`."""
+
+FACTS: Final = {"item": ITEM_FACTS, "ctx": CONTEXT_FACTS}
+VARIABLES: Final = ("item", "ctx", "input", "lists")
+"""Variables of conditions. Expressions in actions can use the first three."""
 
 
 def build_facts(

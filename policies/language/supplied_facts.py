@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from policies.language.facts import Point
+from policies.language.facts import CONTEXT_FACTS, ITEM_FACTS
 from threada_site.kernel.errors import InvalidRequest
 from threada_site.kernel.json import schemas
-
-_TEXT: Final = {"type": "string", "maxLength": 200}
-_WORDS: Final = {"type": "array", "items": _TEXT, "maxItems": 200}
 
 FACTS_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -20,31 +17,13 @@ FACTS_SCHEMA: Final[dict[str, Any]] = {
     "properties": {
         "item": {
             "type": "object",
-            "properties": {
-                "id": _TEXT,
-                "workflow": _TEXT,
-                "channel": _TEXT,
-                "payload": {"description": "Must match the payload schema of the workflow."},
-                "confidence": {"type": "number", "minimum": 0, "maximum": 1, "default": 1},
-                "risk_flags": _WORDS,
-                "requester": _TEXT,
-                "requester_groups": {**_WORDS, "description": "Absent: the current groups of the requester."},
-                "data_class": _TEXT,
-                "version": {"type": "integer", "minimum": 1},
-            },
+            "properties": dict(ITEM_FACTS),
             "required": ["workflow"],
             "additionalProperties": False,
         },
         "ctx": {
             "type": "object",
-            "properties": {
-                "point": {"enum": [point.value for point in Point]},
-                "action": {**_TEXT, "description": "Required at execute; empty at intake."},
-                "integration": _TEXT,
-                "actor": _TEXT,
-                "actor_kind": {"enum": ["human", "service", "agent", "system"]},
-                "roles": _WORDS,
-            },
+            "properties": {name: schema for name, schema in CONTEXT_FACTS.items() if name != "now"},
             "additionalProperties": False,
         },
         "input": {"type": "object"},

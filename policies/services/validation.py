@@ -12,7 +12,7 @@ from policies import selectors
 from policies.documents.overlay import OverlayScope
 from policies.documents.policy import parse_policy
 from policies.language.budget import CHECK_SECONDS, CpuBudget, limit_errors
-from policies.language.field_errors import MAX_FIELD_ERRORS
+from policies.language.facts import FACTS, VARIABLES
 from policies.language.overriding import override_errors, policies_overridden
 from policies.language.reachability import rule_warnings
 from policies.language.rule_tests import run_tests
@@ -20,6 +20,7 @@ from policies.language.rules import PolicyDocument
 from policies.models import Overlay, Policy
 from threada_site.kernel.cel import check_typed
 from threada_site.kernel.context import ActingContext
+from policies.language.field_errors import MAX_FIELD_ERRORS
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, PolicyTestsFailed
 from threada_site.kernel.json.pointers import pointer_to
 
@@ -161,7 +162,7 @@ def _type_errors(
             return [*found, FieldError(place, said, "too_large")]
         reads_payload = "payload" in rule.when
         for workflow, schema in (schemas if reads_payload and schemas else {"": _ANYTHING}).items():
-            for error in check_typed(rule.when, payload_schema=schema, lists=lists):
+            for error in check_typed(rule.when, facts=FACTS, payload_schema=schema, lists=lists, variables=VARIABLES):
                 at = f"line {error.line}, column {error.column}: {error.message}"
                 said = f"{workflow}: {at}" if workflow else at
                 found.append(FieldError(place, said, "invalid_expression", error.line, error.column))

@@ -37,8 +37,8 @@ def test_facts_are_always_complete() -> None:
         "lists": {},
     }
     assert tuple(facts) == VARIABLES
-    assert tuple(facts["item"]) == ITEM_FACTS
-    assert tuple(facts["ctx"]) == CONTEXT_FACTS
+    assert tuple(facts["item"]) == tuple(ITEM_FACTS)
+    assert tuple(facts["ctx"]) == tuple(CONTEXT_FACTS)
 
 
 def test_stored_facts_round_trip() -> None:

@@ -13,10 +13,9 @@ from threada_site.kernel.cel.expression import (
 )
 from threada_site.kernel.cel.hardening import assert_hardened
 from threada_site.kernel.cel.logic import Logic, logic_of
-from threada_site.kernel.cel.typed import CONDITION_VARIABLES, check_typed
+from threada_site.kernel.cel.typed import check_typed
 
 __all__ = [
-    "CONDITION_VARIABLES",
     "ENGINE",
     "MAX_LENGTH",
     "BoundFacts",

@@ -21,28 +21,9 @@ from threada_site.kernel.cel.shapes import DYNAMIC, MAX_FIELDS, PACKAGE, Shape, 
 from threada_site.kernel.cel.tree import Tree
 from threada_site.kernel.json.canonical import canonical_bytes
 
-CONDITION_VARIABLES: Final = ("item", "ctx", "input", "lists")
+type Facts = Mapping[str, Mapping[str, Any]]
+"""JSON Schema of each fact by variable (`item`, `ctx`) and name."""
 
-_ITEM: Final = {
-    "id": "STRING",
-    "workflow": "STRING",
-    "channel": "STRING",
-    "confidence": "DOUBLE",
-    "risk_flags": "*STRING",
-    "requester": "STRING",
-    "requester_groups": "*STRING",
-    "data_class": "STRING",
-    "version": "INT64",
-}
-_CONTEXT: Final = {
-    "point": "STRING",
-    "action": "STRING",
-    "integration": "STRING",
-    "actor": "STRING",
-    "actor_kind": "STRING",
-    "roles": "*STRING",
-    "now": "STRING",
-}
 _UNDEFINED: Final = re.compile(r"undefined field '(.*)' not found in struct '(.*)'")
 _NO_OVERLOAD: Final = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
 _COMPARISONS: Final = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in"})
@@ -57,16 +38,15 @@ _WRITE_DOUBLE: Final = "A JSON number arrives as int or double. Write double(…
 class _Workflow:
     """The checker's environment for one payload schema, and the names behind its types."""
 
-    def __init__(self, payload_schema: Any, input_schema: Any, lists: tuple[str, ...] | None) -> None:
+    def __init__(self, facts: Facts, payload_schema: Any, input_schema: Any, lists: tuple[str, ...] | None) -> None:
         shapes = Shapes()
-        payload = shapes.add_schema("item.payload", payload_schema)
-        given = shapes.add_schema("input", input_schema)
-        self._types = {
-            "item": _type_of(shapes.add("item", _ITEM | {"payload": payload})),
-            "ctx": _type_of(shapes.add("ctx", _CONTEXT)),
-            "input": _type_of(given),
-            "lists": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.DYN)),
-        }
+        self._types = {"lists": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.DYN))}
+        for variable, schemas in facts.items():
+            kinds = {name: shapes.add_schema(f"{variable}.{name}", schema) for name, schema in schemas.items()}
+            if variable == "item":
+                kinds["payload"] = shapes.add_schema("item.payload", payload_schema)
+            self._types[variable] = _type_of(shapes.add(variable, kinds))
+        self._types["input"] = _type_of(shapes.add_schema("input", input_schema))
         if lists is not None and len(lists) <= MAX_FIELDS:
             self._types["lists"] = _type_of(shapes.add("lists", dict.fromkeys(lists, f"*{DYNAMIC}")))
         self.shapes = shapes.by_name
@@ -83,23 +63,27 @@ class _Workflow:
 def check_typed(
     source: str,
     *,
+    facts: Facts,
     payload_schema: Any,
     input_schema: Any = None,
     lists: Collection[str] | None = None,
-    variables: tuple[str, ...] = CONDITION_VARIABLES,
+    variables: tuple[str, ...],
     is_condition: bool = True,
 ) -> list[ExpressionProblem]:
-    """What is wrong with `source` for payloads that fit this JSON Schema, in source order; empty when nothing is.
+    """Return the errors of `source` for payloads that match this JSON Schema, in source order.
 
-    Without `input_schema` the input is dynamic, without `lists` every list name passes. `is_condition` asks that it
-    says true or false.
+    `facts` contains the other facts. Without `input_schema` the input is dynamic, without `lists` every list name
+    passes. `is_condition` requires that the expression returns true or false.
     """
     try:
         expression = compile_expression(source, variables=variables)
     except ExpressionError as error:
         return [ExpressionProblem(error.line or 1, error.column or 1, error.message)]
     workflow = _workflow(
-        canonical_bytes(payload_schema), canonical_bytes(input_schema), None if lists is None else tuple(sorted(lists))
+        canonical_bytes(facts),
+        canonical_bytes(payload_schema),
+        canonical_bytes(input_schema),
+        None if lists is None else tuple(sorted(lists)),
     )
     try:
         program = workflow.environment(variables).compile(source)
@@ -115,8 +99,8 @@ def check_typed(
 
 
 @lru_cache(maxsize=64)
-def _workflow(payload_schema: bytes, input_schema: bytes, lists: tuple[str, ...] | None) -> _Workflow:
-    return _Workflow(json.loads(payload_schema), json.loads(input_schema), lists)
+def _workflow(facts: bytes, payload_schema: bytes, input_schema: bytes, lists: tuple[str, ...] | None) -> _Workflow:
+    return _Workflow(json.loads(facts), json.loads(payload_schema), json.loads(input_schema), lists)
 
 
 def _type_of(kind: str) -> cel.Type:
