@@ -13,7 +13,7 @@ from policies import selectors
 from policies.admin.texts import document_text
 from policies.documents.policy import REASON_PATTERN
 from policies.documents.rule_templates import COMPARISONS, Fact, RuleTemplate, facts_of, rule_from, with_rule
-from policies.language.approvals.documents import MAX_COUNT
+from policies.language.approvals.schema import MAX_COUNT
 from policies.language.rules import Effect
 from policies.models import Policy, PolicyVersion
 from policies.services.checking import TextCheck, check_policy_text

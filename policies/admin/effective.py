@@ -10,10 +10,10 @@ from django.http import QueryDict
 
 from policies import selectors
 from policies.deciding.effective_rules import EffectiveRule, effective_rules
-from policies.language.field_errors import FieldErrors
 from policies.language.time_window import read_time_window
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.tenancy.models import PeopleGroup
 
 _MOST_CHOICES: Final = 500

@@ -15,7 +15,6 @@ from django.views.decorators.http import require_safe
 from policies import selectors
 from policies.admin.effective import asked_effective
 from policies.documents.overlay import OverlayScope
-from policies.language.field_errors import FieldErrors
 from policies.language.time_window import read_time_window
 from policies.models import Overlay
 from policies.services.overlays import remove_overlay, upsert_overlay
@@ -26,6 +25,7 @@ from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.tenancy.models import PeopleGroup, User
 from threada_site.tenancy.upsert import Change
 

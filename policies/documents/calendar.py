@@ -14,27 +14,91 @@ spec:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, time
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from policies.language.document_header import read_header
-from policies.language.field_errors import FieldErrors, suggestion
 from policies.language.working_time import MIDNIGHT, Hours, WorkingCalendar
-from threada_site.kernel.errors import DocumentInvalid
+from threada_site.kernel.documents.field_errors import FieldErrors, nearest
+from threada_site.kernel.documents.kind_schema import KindSchema
+from threada_site.kernel.documents.structure import Schema, closed_object
 from threada_site.kernel.json.pointers import pointer_to
 
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MAX_DAYS: Final = 1000
 MAX_INTERVALS: Final = 8
 MAX_NAME: Final = 200
-_INTERVAL: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
-_FIELDS: Final = ("time_zone", "hours", "holidays", "extra_days", "working_days")
+_DAY_ADVICE: Final = "Write the day as 2026-12-24, in quotes."
+_INTERVALS: Final[Schema] = {
+    "type": "array",
+    "maxItems": MAX_INTERVALS,
+    "items": {
+        "type": "string",
+        "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+        "errorMessage": "Write from and until as 09:00-17:00, at most 24:00.",
+    },
+    "examples": [["08:00-12:00", "13:00-17:00"]],
+    "errorMessage": f'A day is a list of at most {MAX_INTERVALS} times, e.g. ["09:00-17:00"].',
+}
+CALENDAR_SCHEMA: Final = KindSchema(
+    "Calendar",
+    closed_object(
+        {
+            "time_zone": {
+                "type": "string",
+                "description": "IANA time zone.",
+                "examples": ["Europe/Berlin"],
+                "errorMessage": "Name an IANA time zone, e.g. Europe/Berlin.",
+            },
+            "hours": closed_object(
+                {day: {**_INTERVALS, "description": f"Working hours on {day.capitalize()}."} for day in WEEKDAYS},
+                description="Working hours of each day. Days that are left out have none.",
+                errorMessage='Write the hours of each day, e.g. {monday: ["09:00-17:00"]}.',
+            ),
+            "holidays": closed_object(
+                {
+                    "country": {"type": "string", "description": "ISO 3166 code.", "examples": ["DE"]},
+                    "subdivision": {
+                        "type": ["string", "null"],
+                        "description": "Code of the subdivision.",
+                        "examples": ["BY"],
+                    },
+                },
+                required=("country",),
+                description="Public holidays that are no working days.",
+                errorMessage="Name a country, e.g. {country: DE, subdivision: BY}.",
+            ),
+            "extra_days": {
+                "type": "object",
+                "maxProperties": MAX_DAYS,
+                "propertyNames": {"format": "date", "errorMessage": _DAY_ADVICE},
+                "additionalProperties": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": MAX_NAME,
+                    "errorMessage": f"Give the day a name of 1 to {MAX_NAME} characters.",
+                },
+                "description": "More days without work, with their names.",
+                "examples": [{"2026-12-24": "Christmas Eve"}],
+                "errorMessage": f'Write at most {MAX_DAYS} days with names, e.g. {{"2026-12-24": Christmas Eve}}.',
+            },
+            "working_days": {
+                "type": "array",
+                "maxItems": MAX_DAYS,
+                "items": {"type": "string", "format": "date", "errorMessage": _DAY_ADVICE},
+                "description": "Holidays on which people work.",
+                "examples": [["2026-06-04"]],
+                "errorMessage": f'List at most {MAX_DAYS} days, e.g. ["2026-06-04"].',
+            },
+        },
+        required=("time_zone", "hours"),
+        description="Working hours and holidays of the tenant.",
+        errorMessage="A calendar is an object. Write {kind: Calendar, id: office, spec: {…}}.",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +115,19 @@ def parse_calendar(value: Any) -> CalendarDocument:
 
     Raises `DocumentInvalid` with a `FieldError` for every error.
     """
-    if not isinstance(value, Mapping):
-        raise DocumentInvalid("A calendar is an object. Write {kind: Calendar, id: office, spec: {…}}.")
-    errors = FieldErrors()
-    identifier, spec, base = read_header(value, "Calendar", errors)
-    errors.known_fields(spec, _FIELDS, base)
-    reader = _Reader(errors)
-    zone = reader.zone(spec, base)
-    hours = reader.hours(spec, base)
-    country, subdivision = reader.holidays(spec, base)
-    extra_days = reader.extra_days(spec, base)
-    working_days = reader.working_days(spec, base)
-    if errors.found:
-        raise DocumentInvalid(errors=errors.found)
+    identifier, spec, base, errors = CALENDAR_SCHEMA.parse(value)
+    _check_zone(spec, pointer_to(base, "time_zone"), errors)
+    hours = _hours(spec, pointer_to(base, "hours"), errors)
+    _check_holidays(spec, pointer_to(base, "holidays"), errors)
+    errors.raise_any(value=value)
+    holidays = spec.get("holidays", {})
     calendar = WorkingCalendar(
-        zone=zone,
+        zone=ZoneInfo(spec["time_zone"]),
         hours=hours,
-        country=country,
-        subdivision=subdivision,
-        extra_days=extra_days,
-        working_days=working_days,
+        country=holidays.get("country", ""),
+        subdivision=holidays.get("subdivision") or "",
+        extra_days={date.fromisoformat(day): name for day, name in spec.get("extra_days", {}).items()},
+        working_days=frozenset(map(date.fromisoformat, spec.get("working_days", ()))),
     )
     return CalendarDocument(identifier, dict(spec), calendar)
 
@@ -81,104 +138,51 @@ def time_zones() -> frozenset[str]:
     return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
-class _Reader:
-    """Reads one spec and collects errors. Return values are valid only if there are no errors."""
+def _check_zone(spec: Mapping[str, Any], pointer: str, errors: FieldErrors) -> None:
+    if errors.is_clean(pointer) and spec["time_zone"] not in time_zones():
+        close = nearest(spec["time_zone"], sorted(time_zones()))
+        said = f" Did you mean {close}?" if close else ""
+        errors.add(pointer, f"Name an IANA time zone, e.g. Europe/Berlin.{said}")
 
-    def __init__(self, errors: FieldErrors) -> None:
-        self._errors = errors
 
-    def zone(self, spec: Mapping[str, Any], base: str) -> ZoneInfo:
-        name = spec.get("time_zone")
-        if isinstance(name, str) and name in time_zones():
-            return ZoneInfo(name)
-        nearest = suggestion(name, sorted(time_zones())) if isinstance(name, str) else ""
-        said = f"Name an IANA time zone, e.g. Europe/Berlin.{nearest if len(nearest) < 100 else ''}"
-        self._errors.add(pointer_to(base, "time_zone"), said, "invalid" if "time_zone" in spec else "required")
-        return ZoneInfo("UTC")
+def _hours(spec: Mapping[str, Any], pointer: str, errors: FieldErrors) -> tuple[tuple[Hours, ...], ...]:
+    named = spec.get("hours")
+    if not isinstance(named, Mapping):
+        return ()
+    hours = tuple(_day(named.get(day, []), pointer_to(pointer, day), errors) for day in WEEKDAYS)
+    if not any(hours) and errors.is_clean(pointer):
+        errors.add(pointer, "No day has working hours. Give at least one day hours.")
+    return hours
 
-    def hours(self, spec: Mapping[str, Any], base: str) -> tuple[tuple[Hours, ...], ...]:
-        pointer = pointer_to(base, "hours")
-        named = spec.get("hours")
-        if not isinstance(named, Mapping):
-            self._errors.add(pointer, 'Write the hours of each day, e.g. {monday: ["09:00-17:00"]}.', "required")
-            return ()
-        self._errors.known_fields(named, WEEKDAYS, pointer)
-        hours = tuple(self._day(named.get(day, []), pointer_to(pointer, day)) for day in WEEKDAYS)
-        if not any(hours):
-            self._errors.add(pointer, "No day has working hours. Give at least one day hours.")
-        return hours
 
-    def _day(self, listed: Any, pointer: str) -> tuple[Hours, ...]:
-        if not isinstance(listed, list) or len(listed) > MAX_INTERVALS:
-            self._errors.add(pointer, f'A day is a list of at most {MAX_INTERVALS} times, e.g. ["09:00-17:00"].')
-            return ()
-        found: list[Hours] = []
-        for index, text in enumerate(listed):
-            match = _INTERVAL.fullmatch(text) if isinstance(text, str) else None
-            if match is None or (match[3] == "24" and match[4] != "00"):
-                self._errors.add(pointer_to(pointer, index), "Write from and until as 09:00-17:00, at most 24:00.")
-                continue
-            start = time(int(match[1]), int(match[2]))
-            end = MIDNIGHT if match[3] == "24" else time(int(match[3]), int(match[4]))
-            if (end != MIDNIGHT and end <= start) or (end == MIDNIGHT and match[3] != "24"):
-                self._errors.add(pointer_to(pointer, index), "It ends before it starts. Split it into two days.")
-            elif found and (found[-1][1] == MIDNIGHT or start < found[-1][1]):
-                self._errors.add(pointer_to(pointer, index), "The interval starts before the previous one ends.")
-            else:
-                found.append((start, end))
-        return tuple(found)
+def _day(listed: list[str], pointer: str, errors: FieldErrors) -> tuple[Hours, ...]:
+    """Return the valid intervals of a day."""
+    found: list[Hours] = []
+    if not errors.is_clean(pointer):
+        return ()
+    for index, interval in enumerate(listed):
+        place = pointer_to(pointer, index)
+        first, last = interval.split("-")
+        start = time.fromisoformat(first)
+        end = MIDNIGHT if last == "24:00" else time.fromisoformat(last)
+        if last != "24:00" and end <= start:
+            errors.add(place, "It ends before it starts. Split it into two days.")
+        elif found and (found[-1][1] == MIDNIGHT or start < found[-1][1]):
+            errors.add(place, "The interval starts before the previous one ends.")
+        else:
+            found.append((start, end))
+    return tuple(found)
 
-    def holidays(self, spec: Mapping[str, Any], base: str) -> tuple[str, str]:
-        if "holidays" not in spec:
-            return "", ""
-        pointer = pointer_to(base, "holidays")
-        named = spec["holidays"]
-        if not isinstance(named, Mapping):
-            self._errors.add(pointer, "Name a country, e.g. {country: DE, subdivision: BY}.", "wrong_type")
-            return "", ""
-        self._errors.known_fields(named, ("country", "subdivision"), pointer)
-        import holidays  # takes 6 MB; few processes need it
 
-        known = holidays.list_supported_countries(include_aliases=False)
-        country = named.get("country")
-        if not isinstance(country, str) or country not in known:
-            self._errors.add(pointer_to(pointer, "country"), "Name a country by its ISO 3166 code, e.g. DE.")
-            return "", ""
-        subdivision = named.get("subdivision", "")
-        if subdivision and subdivision not in known[country]:
-            listed = ", ".join(known[country]) or "none"
-            self._errors.add(pointer_to(pointer, "subdivision"), f"{country} has the subdivisions {listed}.")
-            return "", ""
-        return country, str(subdivision)
+def _check_holidays(spec: Mapping[str, Any], pointer: str, errors: FieldErrors) -> None:
+    if "holidays" not in spec or not errors.is_clean(pointer):
+        return
+    import holidays  # takes 6 MB; few processes need it
 
-    def extra_days(self, spec: Mapping[str, Any], base: str) -> dict[date, str]:
-        pointer = pointer_to(base, "extra_days")
-        named = spec.get("extra_days", {})
-        if not isinstance(named, Mapping) or len(named) > MAX_DAYS:
-            said = f'Write at most {MAX_DAYS} days with their names, e.g. {{"2026-12-24": Christmas Eve}}.'
-            self._errors.add(pointer, said)
-            return {}
-        days: dict[date, str] = {}
-        for text, name in named.items():
-            day = self._date(text, pointer_to(pointer, text))
-            if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-                self._errors.add(pointer_to(pointer, text), f"Give the day a name of 1 to {MAX_NAME} characters.")
-            elif day is not None:
-                days[day] = name
-        return days
-
-    def working_days(self, spec: Mapping[str, Any], base: str) -> frozenset[date]:
-        pointer = pointer_to(base, "working_days")
-        listed = spec.get("working_days", [])
-        if not isinstance(listed, list) or len(listed) > MAX_DAYS:
-            self._errors.add(pointer, f'List at most {MAX_DAYS} days, e.g. ["2026-06-04"].', "wrong_type")
-            return frozenset()
-        found = (self._date(text, pointer_to(pointer, index)) for index, text in enumerate(listed))
-        return frozenset(day for day in found if day is not None)
-
-    def _date(self, text: Any, pointer: str) -> date | None:
-        if isinstance(text, str) and len(text) == 10:
-            with suppress(ValueError):
-                return date.fromisoformat(text)
-        self._errors.add(pointer, "Write the day as 2026-12-24, in quotes.")
-        return None
+    known = holidays.list_supported_countries(include_aliases=False)
+    country, subdivision = spec["holidays"]["country"], spec["holidays"].get("subdivision")
+    if country not in known:
+        errors.add(pointer_to(pointer, "country"), "Name a country by its ISO 3166 code, e.g. DE.")
+    elif subdivision and subdivision not in known[country]:
+        listed = ", ".join(known[country]) or "none"
+        errors.add(pointer_to(pointer, "subdivision"), f"{country} has the subdivisions {listed}.")

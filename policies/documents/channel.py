@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.language.document_header import read_header
-from policies.language.field_errors import FieldErrors
-from threada_site.kernel.errors import DocumentInvalid
+from threada_site.kernel.documents.kind_schema import KindSchema
+from threada_site.kernel.documents.structure import closed_object, text
 
 MAX_NAME: Final = 200
+CHANNEL_SCHEMA: Final = KindSchema(
+    "Channel",
+    closed_object(
+        {"name": text(MAX_NAME, default="", description="Label of the channel.", examples=["Web form"])},
+        description="A source of requests.",
+        errorMessage="A channel is an object. Write {kind: Channel, id: web_main}.",
+    ),
+    is_spec_required=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +33,6 @@ def parse_channel(value: Any) -> ChannelDocument:
 
     Raises `DocumentInvalid` with a `FieldError` for every error.
     """
-    if not isinstance(value, Mapping):
-        raise DocumentInvalid("A channel is an object. Write {kind: Channel, id: web_main}.")
-    errors = FieldErrors()
-    whole = {"spec": {}, **value} if "kind" in value else value
-    identifier, spec, base = read_header(whole, "Channel", errors)
-    errors.known_fields(spec, ("name",), base)
-    name = spec.get("name", "")
-    if not isinstance(name, str) or len(name) > MAX_NAME:
-        errors.add(f"{base}/name", f"name is text of at most {MAX_NAME} characters.")
-        name = ""
-    if errors.found:
-        raise DocumentInvalid(errors=errors.found)
-    return ChannelDocument(identifier, name)
+    identifier, spec, _, errors = CHANNEL_SCHEMA.parse(value)
+    errors.raise_any(value=value)
+    return ChannelDocument(identifier, spec.get("name", ""))

@@ -13,13 +13,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.language.field_errors import FieldErrors
-from policies.language.time_window import ALWAYS, TimeWindow, read_time_window
-from threada_site.kernel.errors import DocumentInvalid
-from threada_site.kernel.ids import is_slug
+from policies.language.time_window import ALWAYS, TimeWindow, instant, read_time_window
+from threada_site.kernel.documents.kind_schema import DRAFT
+from threada_site.kernel.documents.structure import SLUG, Structure, closed_object
 
 SCOPE_KINDS: Final = ("tenant", "pack", "workflow", "channel", "group")
 """Scope kinds, widest first."""
+
+
+_SCOPE_ADVICE: Final = "Name one scope: {tenant: true}, {pack: …}, {workflow: …}, {channel: …} or {group: …}."
+_SCOPES: Final = {
+    "tenant": {"const": True, "description": "All requests of the tenant.", "errorMessage": "Write {tenant: true}."},
+    **{
+        kind: {**SLUG, "description": f"Id of the {kind}.", "errorMessage": f"Name a {kind} by its id."}
+        for kind in SCOPE_KINDS[1:]
+    },
+}
+OVERLAY_SCHEMA: Final = Structure(
+    {
+        "$schema": DRAFT,
+        "title": "Overlay",
+        "description": "Binds a policy to a scope. Narrower scopes can override rules of wider ones.",
+        **closed_object(
+            {
+                "kind": {"const": "Overlay", "title": "kind of document here"},
+                "policy": {
+                    **SLUG,
+                    "description": "Id of the policy.",
+                    "examples": ["payments"],
+                    "errorMessage": "Name a policy by its id.",
+                },
+                "scope": closed_object(
+                    _SCOPES,
+                    minProperties=1,
+                    maxProperties=1,
+                    description="Requests that the policy decides about.",
+                    examples=[{"workflow": "payment_run"}],
+                    errorMessage=_SCOPE_ADVICE,
+                ),
+                "starts_at": instant("Start of the time window, inclusive. Default: no start."),
+                "ends_at": instant("End of the time window, exclusive. Default: no end."),
+            },
+            required=("policy", "scope"),
+            errorMessage="An overlay is an object. Write {policy: payments, scope: {workflow: payment_run}}.",
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +90,10 @@ class OverlayDocument:
 
 def parse_overlay(value: Any) -> OverlayDocument:
     """Parse a document. Raises `DocumentInvalid` with a `FieldError` for every error."""
-    if not isinstance(value, Mapping):
-        raise DocumentInvalid("An overlay is an object. Write {policy: payments, scope: {workflow: payment_run}}.")
-    errors = FieldErrors()
-    errors.known_fields(value, ("kind", "policy", "scope", "starts_at", "ends_at"), "")
-    if "kind" in value:
-        errors.one_of(value["kind"], ("Overlay",), "/kind", "kind of document here")
-    policy = value.get("policy")
-    if not isinstance(policy, str) or not is_slug(policy):
-        errors.add("/policy", "Name a policy by its id.", "invalid" if "policy" in value else "required")
-    scope = read_scope(value.get("scope"), "/scope", errors)
-    window = read_time_window(value, "", errors)
-    if errors.found:
-        raise DocumentInvalid(errors=errors.found)
-    return OverlayDocument(str(policy), scope, window)
-
-
-def read_scope(value: Any, pointer: str, errors: FieldErrors) -> OverlayScope:
-    """Parse a scope, `{tenant: true}` or `{kind: slug}`; add what is wrong to `errors`."""
-    if not isinstance(value, Mapping) or len(value) != 1:
-        errors.add(
-            pointer, "Name one scope: {tenant: true}, {pack: …}, {workflow: …}, {channel: …} or {group: …}.", "required"
-        )
-        return TENANT_SCOPE
-    ((kind, named),) = value.items()
-    if not errors.one_of(kind, SCOPE_KINDS, f"{pointer}/{kind}", "scope"):
-        return TENANT_SCOPE
-    if kind == "tenant":
-        if named is not True:
-            errors.add(f"{pointer}/tenant", "Write {tenant: true}.")
-        return TENANT_SCOPE
-    if not isinstance(named, str) or not is_slug(named):
-        errors.add(f"{pointer}/{kind}", f"Name a {kind} by its id.")
-        return TENANT_SCOPE
-    return OverlayScope(kind, named)
+    errors = OVERLAY_SCHEMA.check(value)
+    window = ALWAYS
+    if isinstance(value, Mapping) and all(errors.is_clean(f"/{name}") for name in ("starts_at", "ends_at")):
+        window = read_time_window(value, "", errors)
+    errors.raise_any(value=value)
+    ((kind, slug),) = value["scope"].items()
+    return OverlayDocument(value["policy"], OverlayScope(kind, "" if kind == "tenant" else slug), window)

@@ -13,14 +13,14 @@ spec:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from policies.documents.overlay import parse_overlay
-from policies.language.document_header import read_header
-from policies.language.field_errors import FieldErrors
+from threada_site.kernel.documents.field_errors import FieldErrors
+from threada_site.kernel.documents.kind_schema import KindSchema
+from threada_site.kernel.documents.structure import SLUG, closed_object, text
 from threada_site.kernel.errors import DocumentInvalid
-from threada_site.kernel.ids import is_slug
 from threada_site.kernel.json.pointers import pointer_to
 
 MAX_DOCUMENTS: Final = 500
@@ -28,6 +28,42 @@ MAX_NAME: Final = 200
 MAX_VERSION: Final = 64
 PACKED_KINDS: Final = ("Channel", "List", "Workflow", "Integration", "Policy", "Overlay")
 """Document kinds allowed in a pack. Roles, groups, calendars and retention belong to the tenant."""
+PACK_SCHEMA: Final = KindSchema(
+    "Pack",
+    closed_object(
+        {
+            "name": text(MAX_NAME, default="", description="Label of the pack."),
+            "version": {
+                **text(MAX_VERSION),
+                "minLength": 1,
+                "description": "Version chosen by the author.",
+                "examples": ["1.2.0"],
+                "errorMessage": f"version is text of 1 to {MAX_VERSION} characters, in quotes.",
+            },
+            "documents": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MAX_DOCUMENTS,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "kind": {"enum": list(PACKED_KINDS), "title": "kind allowed in a pack"},
+                        "id": {**SLUG, "description": "Id of the document."},
+                    },
+                    "required": ["kind"],
+                    "if": {"properties": {"kind": {"enum": [k for k in PACKED_KINDS if k != "Overlay"]}}},
+                    "then": {"required": ["id"], "properties": {"id": {"errorMessage": "Give it an id."}}},
+                    "errorMessage": "Each document is an object with its kind.",
+                },
+                "description": "Whole documents of the pack.",
+                "errorMessage": f"Write a list of 1 to {MAX_DOCUMENTS} documents.",
+            },
+        },
+        required=("version", "documents"),
+        description="A named bundle of documents.",
+        errorMessage="A pack is an object. Write {kind: Pack, id: payments, spec: {…}}.",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +94,17 @@ def parse_pack(value: Any) -> PackDocument:
 
     The documents in it are parsed when they are applied.
     """
-    errors = FieldErrors()
-    if not isinstance(value, Mapping):
-        raise DocumentInvalid("A pack is an object. Write {kind: Pack, id: payments, spec: {…}}.")
-    identifier, spec, base = read_header({"kind": None, **value}, "Pack", errors)
-    errors.known_fields(spec, ("name", "version", "documents"), base)
-    name = _text(spec, "name", base, MAX_NAME, errors, default="")
-    version = _text(spec, "version", base, MAX_VERSION, errors)
-    documents = spec.get("documents")
+    whole = {"kind": None, **value} if isinstance(value, Mapping) else value
+    identifier, spec, base, errors = PACK_SCHEMA.parse(whole)
     place = pointer_to(base, "documents")
-    if not isinstance(documents, list) or not documents:
-        errors.add(place, "documents must be a list of at least one document.", "required")
-        documents = []
-    if len(documents) > MAX_DOCUMENTS:
-        errors.add(place, f"A pack contains at most {MAX_DOCUMENTS} documents. Split it.", "too_large")
-        documents = []
+    documents = spec.get("documents", [])
     seen: set[tuple[str, str]] = set()
-    for index, document in enumerate(documents):
-        _check(document, pointer_to(place, index), seen, errors)
-    if errors.found:
-        raise DocumentInvalid(errors=errors.found)
-    return PackDocument(str(identifier), name, version, tuple(documents))
+    for index, document in enumerate(documents if isinstance(documents, list) else ()):
+        pointer = pointer_to(place, index)
+        if errors.is_clean(pointer):
+            _check(document, pointer, seen, errors)
+    errors.raise_any(value=value)
+    return PackDocument(str(identifier), spec.get("name", ""), spec["version"], tuple(documents))
 
 
 def member_name(document: Mapping[str, Any]) -> str:
@@ -89,39 +115,12 @@ def member_name(document: Mapping[str, Any]) -> str:
     return f"{overlay.policy} on {overlay.scope}"
 
 
-def _check(document: Any, pointer: str, seen: set[tuple[str, str]], errors: FieldErrors) -> None:
-    if not isinstance(document, Mapping):
-        errors.add(pointer, "Each document is an object with its kind.", "wrong_type")
-        return
-    if not errors.one_of(document.get("kind"), PACKED_KINDS, pointer_to(pointer, "kind"), "kind allowed in a pack"):
-        return
-    slug = document.get("id")
-    if document["kind"] != "Overlay" and not (isinstance(slug, str) and is_slug(slug)):
-        errors.add(pointer_to(pointer, "id"), "Give it an id.", "required")
-        return
+def _check(document: Mapping[str, Any], pointer: str, seen: set[tuple[str, str]], errors: FieldErrors) -> None:
     try:
         member = (str(document["kind"]), member_name(document))
     except DocumentInvalid as error:
-        for entry in error.errors:
-            errors.add(pointer + entry.pointer, entry.detail, entry.code)
+        errors.extend(replace(entry, pointer=pointer + entry.pointer) for entry in error.errors)
         return
     if member in seen:
         errors.add(pointer, f"{' '.join(member)} occurs twice in this pack.", "repeated")
     seen.add(member)
-
-
-def _text(
-    spec: Mapping[str, Any],
-    field: str,
-    base: str,
-    longest: int,
-    errors: FieldErrors,
-    *,
-    default: str | None = None,
-) -> str:
-    text = spec.get(field, default)
-    if isinstance(text, str) and len(text) <= longest and (text or default is not None):
-        return text
-    code = "invalid" if field in spec else "required"
-    errors.add(pointer_to(base, field), f"{field} is text of 1 to {longest} characters, in quotes.", code)
-    return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.language.field_errors import MAX_FIELD_ERRORS, suggestion
+from threada_site.kernel.documents.field_errors import MAX_FIELD_ERRORS, suggestion
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 

@@ -8,31 +8,11 @@ from typing import Any, Final
 
 from policies.language.budget import CHECK_SECONDS, CpuBudget
 from policies.language.evaluation import RulebookEntry, Verdict, compile_policy, evaluate
-from policies.language.facts import CONTEXT_FACTS, ITEM_FACTS, VARIABLES, Point, build_facts
-from policies.language.field_errors import FieldErrors
-from policies.language.rules import Effect, PolicyDocument, PolicyTest
+from policies.language.facts import Point, build_facts
+from policies.language.rules import PolicyDocument, PolicyTest
 from threada_site.kernel.errors import FieldError
-from threada_site.kernel.json.pointers import pointer_to
 
 _EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
-_MAX_NAME: Final = 200
-
-
-def parse_test(value: Mapping[str, Any], pointer: str, errors: FieldErrors) -> PolicyTest:
-    """Parse one entry of `tests`; add what is wrong to `errors`."""
-    errors.known_fields(value, ("name", "given", "expect"), pointer)
-    given = value.get("given", {})
-    if isinstance(given, Mapping):
-        _check_supplied_facts(given, pointer_to(pointer, "given"), errors)
-    else:
-        errors.add(pointer_to(pointer, "given"), "given is an object of facts.", "wrong_type")
-        given = {}
-    name = value.get("name", "")
-    if not isinstance(name, str) or len(name) > _MAX_NAME:
-        errors.add(pointer_to(pointer, "name"), f"A name is text of at most {_MAX_NAME} characters.")
-        name = ""
-    effect, reason = _expectation(value.get("expect"), pointer_to(pointer, "expect"), errors)
-    return PolicyTest(given=given, effect=effect, reason=reason, pointer=pointer, name=name)
 
 
 def run_tests(
@@ -62,34 +42,6 @@ def run_tests(
         if not _passes(test, verdict):
             found.append(FieldError(test.pointer, _difference(test, verdict), "test_failed"))
     return found
-
-
-def _check_supplied_facts(given: Mapping[str, Any], pointer: str, errors: FieldErrors) -> None:
-    errors.known_fields(given, VARIABLES, pointer)
-    for name, known in (("item", ITEM_FACTS), ("ctx", CONTEXT_FACTS)):
-        if isinstance(given.get(name, {}), Mapping):
-            errors.known_fields(given.get(name, {}), known, pointer_to(pointer, name))
-        else:
-            errors.add(pointer_to(pointer, name), f"{name} is an object of facts.", "wrong_type")
-    lists = given.get("lists", {})
-    if not isinstance(lists, Mapping) or not all(isinstance(items, list) for items in lists.values()):
-        errors.add(pointer_to(pointer, "lists"), "lists is an object of lists.", "wrong_type")
-    context = given.get("ctx")
-    if isinstance(context, Mapping) and "point" in context:
-        errors.one_of(context["point"], tuple(Point), f"{pointer}/ctx/point", "point")
-
-
-def _expectation(expect: Any, pointer: str, errors: FieldErrors) -> tuple[Effect, str | None]:
-    if not isinstance(expect, Mapping):
-        errors.add(pointer, "Say what to expect, e.g. {effect: deny, reason: SANCTIONED_VENDOR}.", "required")
-        return Effect.DENY, None
-    errors.known_fields(expect, ("effect", "reason"), pointer)
-    is_known = errors.one_of(expect.get("effect"), tuple(Effect), pointer_to(pointer, "effect"), "effect")
-    reason = expect.get("reason")
-    if reason is not None and not isinstance(reason, str):
-        errors.add(pointer_to(pointer, "reason"), "reason is text.", "wrong_type")
-        reason = None
-    return Effect(expect["effect"]) if is_known else Effect.DENY, reason
 
 
 def _facts(test: PolicyTest, lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

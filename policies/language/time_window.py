@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from policies.language.field_errors import FieldErrors
 from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.kernel.json.pointers import pointer_to
 
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,3})?(?:[Zz]|[+-]\d\d:\d\d)")
+_PATTERN: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+_INSTANT: Final = re.compile(_PATTERN)
 _ADVICE: Final = "Write an RFC 3339 instant with its offset, in quotes, e.g. 2026-12-24T00:00:00Z."
 
 
@@ -41,6 +42,17 @@ ALWAYS: Final = TimeWindow()
 def whole_milliseconds(instant: datetime) -> datetime:
     """Return `instant` in UTC, cut to the precision of facts, so that a replay matches the same time windows."""
     return instant.astimezone(UTC).replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def instant(description: str) -> dict[str, Any]:
+    """Return the JSON Schema of one side of a time window."""
+    return {
+        "type": ["string", "null"],
+        "pattern": f"^{_PATTERN}$",
+        "description": description,
+        "examples": ["2026-12-24T00:00:00Z"],
+        "errorMessage": _ADVICE,
+    }
 
 
 def read_time_window(value: Any, pointer: str, errors: FieldErrors) -> TimeWindow:

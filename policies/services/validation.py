@@ -20,7 +20,7 @@ from policies.language.rules import PolicyDocument
 from policies.models import Overlay, Policy
 from threada_site.kernel.cel import check_typed
 from threada_site.kernel.context import ActingContext
-from policies.language.field_errors import MAX_FIELD_ERRORS
+from threada_site.kernel.documents.field_errors import MAX_FIELD_ERRORS
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, PolicyTestsFailed
 from threada_site.kernel.json.pointers import pointer_to
 

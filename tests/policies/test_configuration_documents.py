@@ -24,7 +24,7 @@ from threada_site.kernel import errors
             ["/max_payload_bytes", "/data_class", "/on_reject"],
         ),
         ({"reject_reasons": []}, ["/reject_reasons"]),
-        ({"reject_reasons": ["no"], "actions": ["a", "a"], "name": 3}, ["/name", "/actions/1", "/reject_reasons/0"]),
+        ({"reject_reasons": ["no"], "actions": ["a", "a"], "name": 3}, ["/reject_reasons/0", "/actions/1", "/name"]),
         ({"channel_required": "yes", "assert_format": 1}, ["/channel_required", "/assert_format"]),
     ],
 )

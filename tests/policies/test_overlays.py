@@ -13,7 +13,6 @@ from policies.deciding import decide as deciding
 from policies.deciding.decide import decide
 from policies.deciding.rulebook import rulebook_for
 from policies.documents.overlay import OverlayScope
-from policies.language.field_errors import FieldErrors
 from policies.language.overriding import override_errors
 from policies.language.time_window import ALWAYS, TimeWindow, read_time_window, whole_milliseconds
 from policies.models import Overlay, PolicyVersion
@@ -37,6 +36,7 @@ from tests.policies.rulebooks import (
 from threada_site.identity.services import define_group
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.tenancy.models import Tenant, User
 
 NO, YES = rule("no", "deny"), rule("yes", "allow")

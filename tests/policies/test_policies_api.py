@@ -101,7 +101,7 @@ def test_a_policy_may_be_sent_as_yaml(admin: Api) -> None:
         ({"policy_id": "p", "source": "a: [\n"}, "document_invalid", ["/source/a/0"]),
         ({"policy_id": "p", "source": "a: 1\n---\nb: 2"}, "document_invalid", ["/source"]),
         ({"policy_id": "p", "source": "# nothing"}, "document_invalid", ["/source"]),
-        ({"policy_id": "p", "source": "- 1"}, "policy_document_invalid", []),
+        ({"policy_id": "p", "source": "- 1"}, "policy_document_invalid", ["/source"]),
         (
             {"policy_id": "p", "document": {"kind": "Policy", "id": "q", "spec": ALLOW}},
             "policy_document_invalid",

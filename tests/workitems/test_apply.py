@@ -363,10 +363,9 @@ def test_every_problem_of_an_approval_rule_is_named_by_line_and_column(apply: An
     said = [line.partition("documents.yaml:")[2] for line in ran.err.splitlines()[1:]]
     at = "/spec/rules/0/approvals"
     assert said == [
-        f"11:29: {at}/stages/0/count: count is a whole number from 1 to 100.",
+        f"11:29: {at}/stages/0/count: count must be a whole number from 1 to 100.",
         f"13:17: {at}/stages/1/any/0/rolle: There is no field 'rolle' here. Did you mean role?",
-        f"13:17: {at}/stages/1/any/0: Name exactly one of all, any, role, group, user, scope: it names none.",
         f"14:29: {at}/stages/1/any/1/count: A single user counts once. Leave count out.",
         f"15:30: {at}/exclude/1: 'polcy_author' is no exclusion. Did you mean policy_author?",
-        f"16:9: {at}/veto: veto is a whole number from 1 to 100.",
+        f"16:9: {at}/veto: veto must be a whole number from 1 to 100.",
     ]

@@ -19,14 +19,53 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from policies.language.document_header import read_header
-from policies.language.field_errors import FieldErrors
-from threada_site.kernel.errors import DocumentInvalid
-from threada_site.kernel.ids import is_slug
+from threada_site.kernel.documents.field_errors import FieldErrors
+from threada_site.kernel.documents.kind_schema import KindSchema
+from threada_site.kernel.documents.structure import SLUG, closed_object
 from threada_site.kernel.json.pointers import pointer_to
 from workitems.retention.periods import Period, parse_period
 
 THEN: Final = ("delete", "archive")
+RETENTION_SCHEMA: Final = KindSchema(
+    "Retention",
+    closed_object(
+        {
+            **{
+                name: {
+                    **SLUG,
+                    "description": f"{noun.capitalize()} that the rule is about. Default: all.",
+                    "examples": [example],
+                    "errorMessage": f"Name one {noun}, or leave it out for all.",
+                }
+                for name, noun, example in (
+                    ("workflow", "workflow", "payments"),
+                    ("data_class", "data class", "personal"),
+                )
+            },
+            **{
+                name: {
+                    "type": "string",
+                    "default": "",
+                    "description": f"Time after the end of a case until {noun} are removed. Default: never.",
+                    "examples": [example],
+                    "errorMessage": "A period is text, e.g. P90D. Leave it out to keep for ever.",
+                }
+                for name, noun, example in (
+                    ("keep_payload", "its contents", "P90D"),
+                    ("keep_receipts", "the case and its receipts", "P10Y"),
+                )
+            },
+            "then": {
+                "enum": list(THEN),
+                "title": "end",
+                "default": "delete",
+                "description": "Delete cases, or archive them first.",
+            },
+        },
+        description="How long ended cases are kept.",
+        errorMessage="A retention rule is an object. Write {data_class: personal, keep_payload: P90D}.",
+    ),
+)
 _FIELDS: Final = ("workflow", "data_class", "keep_payload", "keep_receipts", "then")
 
 
@@ -93,52 +132,32 @@ def rule_for(rules: Iterable[Rule], *, workflow: str, data_class: str) -> Rule |
 
 
 def parse_retention(value: Any) -> RetentionDocument:
-    """Read a whole document (`kind`, `id`, `spec`) or a bare spec.
+    """Parse a whole document (`kind`, `id`, `spec`) or a bare spec.
 
-    Raises `DocumentInvalid` with a `FieldError` per problem.
+    Raises `DocumentInvalid` with a `FieldError` for every error.
     """
-    if not isinstance(value, Mapping):
-        raise DocumentInvalid("A retention rule is an object. Write {data_class: personal, keep_payload: P90D}.")
-    errors = FieldErrors()
-    identifier, spec, base = read_header(value, "Retention", errors)
-    errors.known_fields(spec, _FIELDS, base)
-    scope = {name: _slug(spec, name, base, errors) for name in ("workflow", "data_class")}
-    texts = {name: spec.get(name, "") for name in ("keep_payload", "keep_receipts")}
-    periods = {name: _period(text, pointer_to(base, name), errors) for name, text in texts.items()}
-    then = spec.get("then", "delete")
-    errors.one_of(then, THEN, pointer_to(base, "then"), "end")
-    payload, receipts = periods["keep_payload"], periods["keep_receipts"]
-    if receipts and not payload:
+    identifier, spec, base, errors = RETENTION_SCHEMA.parse(value)
+    payload = _period(spec, "keep_payload", base, errors)
+    receipts = _period(spec, "keep_receipts", base, errors)
+    place = pointer_to(base, "keep_payload")
+    if receipts and not payload and errors.is_clean(place) and errors.names_are_known(base):
         errors.add(
-            pointer_to(base, "keep_payload"),
-            "Receipts do not go before what they are about. Say how long payloads are kept.",
-            "required",
+            place, "Receipts are kept at least as long as payloads. Write how long payloads are kept.", "required"
         )
     elif receipts and payload and receipts.is_shorter_than(payload):
-        errors.add(
-            pointer_to(base, "keep_receipts"), "Receipts do not go before payloads. Write keep_payload or longer."
-        )
-    if errors.found:
-        raise DocumentInvalid(errors=errors.found)
-    return RetentionDocument(id=identifier, **scope, **texts, then=then)
+        said = "Receipts are kept at least as long as payloads. Write keep_payload or longer."
+        errors.add(pointer_to(base, "keep_receipts"), said)
+    errors.raise_any(value=value)
+    return RetentionDocument(id=identifier, **spec)
 
 
-def _slug(spec: Mapping[str, Any], name: str, base: str, errors: FieldErrors) -> str:
-    text = spec.get(name, "")
-    if name in spec and not (isinstance(text, str) and is_slug(text)):
-        errors.add(pointer_to(base, name), f"Name one {name.replace('_', ' ')}, or leave it out for all.")
-        return ""
-    return str(text)
-
-
-def _period(text: Any, pointer: str, errors: FieldErrors) -> Period | None:
-    if text == "":
-        return None
-    if not isinstance(text, str):
-        errors.add(pointer, "A period is text, e.g. P90D. Leave it out to keep for ever.", "wrong_type")
+def _period(spec: Mapping[str, Any], name: str, base: str, errors: FieldErrors) -> Period | None:
+    """Return the period in a field, or None if it is missing, empty or invalid."""
+    place = pointer_to(base, name)
+    if not spec.get(name) or not errors.is_clean(place):
         return None
     try:
-        return parse_period(text)
+        return parse_period(spec[name])
     except ValueError as error:
-        errors.add(pointer, str(error))
+        errors.add(place, str(error))
         return None
