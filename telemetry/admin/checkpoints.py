@@ -87,7 +87,7 @@ class CheckpointAdmin(TenantAdmin):
         try:
             found = selectors.instance_proof(context_of(request).tenant_id)
         except LogIncomplete as error:
-            raise Http404(f"It cannot be proven: {error}.") from error
+            raise Http404(f"The proof cannot be built: {error}.") from error
         if found is None:
             raise Http404("No checkpoint of this tenant is in the log of the instance yet.")
         name = ids.public_id(ids.CHECKPOINT, found.entry.checkpoint_id)

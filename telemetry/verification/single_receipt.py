@@ -38,7 +38,7 @@ def verify_receipt(receipt: Receipt) -> Verified:
     except errors.ReceiptNotSealed:
         return Verified(digest)
     except LogIncomplete as missing:
-        raise errors.ReceiptDoesNotHold(f"It cannot be proven: {missing}.") from missing
+        raise errors.ReceiptDoesNotHold(f"The proof cannot be built: {missing}.") from missing
     assert checkpoint is not None  # noqa: S101  (there is no proof without one)
     try:
         proof.verify(

@@ -62,7 +62,7 @@ def test_a_log_with_holes_proves_nothing_and_says_so(tenant: Tenant, sealing_set
     by_sql("DELETE FROM telemetry_logleaf WHERE index = 0")
     answer = auditor.get(f"/receipts/{newest.public_id}/proof")
     assert (answer.status_code, answer.json()["reason_code"]) == (409, "log_does_not_hold")
-    assert answer.json()["detail"] == "It cannot be proven: node (0, 0) of the log is missing."
+    assert answer.json()["detail"] == "The proof cannot be built: node (0, 0) of the log is missing."
 
 
 def test_unsealed_receipt_has_a_retry_after(tenant: Tenant, sealing_setup: SealingSetup, auditor: Api) -> None:
