@@ -13,7 +13,7 @@ from typing import Final
 
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Attempt, Execution
-from threada_site.database.batched_writes import insert_together, update_row, written_together
+from threada_site.database.batched_writes import batched_writes, insert_rows, update_row
 from threada_site.kernel import clock
 
 LEASE_DURATION: Final = timedelta(seconds=30)
@@ -45,7 +45,7 @@ def acquire_lease(execution: Execution, *, now: datetime) -> Lease:
         fencing_token=execution.fencing_token,
         started_at=now,
     )
-    with written_together():
+    with batched_writes():
         update_row(
             execution,
             "status",
@@ -56,7 +56,7 @@ def acquire_lease(execution: Execution, *, now: datetime) -> Lease:
             "tries_began_at",
             "waits_for",
         )
-        insert_together([attempt])
+        insert_rows(attempt)
     return Lease(execution.id, attempt.id, execution.fencing_token)
 
 

@@ -16,7 +16,7 @@ from policies.language.request import DecisionRequest
 from policies.language.rules import Effect
 from policies.language.time_window import whole_milliseconds
 from policies.models import PolicyDecision
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
@@ -50,7 +50,7 @@ def decide(request: DecisionRequest, *, ctx: ActingContext) -> PolicyDecision:
     """
     answer = _ask(request, ctx=ctx)
     decision = _decision(request, answer, ctx=ctx)
-    insert_together([decision])
+    insert_rows(decision)
     return decision
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from telemetry.inclusion_promises.statement import collect_receipt
 from telemetry.models import Receipt, SealQueueEntry
 from telemetry.receipts.format import Entry, body_bytes
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import sha256_hex
 
 
-def receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry]:
+def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry]:
     """Return the unsaved rows of a receipt, for services that insert all rows in one statement."""
     require_unit_of_work(ctx.tenant_id)
     receipt_id = ids.new_uuid()
@@ -45,4 +45,4 @@ def receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueu
 
 def record(entry: Entry, *, ctx: ActingContext) -> None:
     """Append one receipt."""
-    insert_together(receipt_rows(entry, ctx=ctx))
+    insert_rows(*_receipt_rows(entry, ctx=ctx))

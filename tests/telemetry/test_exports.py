@@ -15,7 +15,7 @@ from telemetry.exports.request import create_export, new_export
 from telemetry.models import Receipt, TelemetryExport
 from telemetry.receipts.bodies import BATCH_BYTES, stream
 from telemetry.receipts.format import Entry, Subject
-from telemetry.receipts.record import receipt_rows, record
+from telemetry.receipts.record import _receipt_rows, record
 from tests.factories import acting_system
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import current_tenant_id, unit_of_work
@@ -128,7 +128,7 @@ def test_another_tenants_receipts_are_not_in_it(tenant: Tenant, other_tenant: Te
 def fill(tenant: Tenant, count: int) -> None:
     ctx = acting_system(tenant)
     with unit_of_work(tenant.id):
-        rows = [receipt_rows(Entry(kind="thing.noted", inputs={"text": "x" * 500}), ctx=ctx)[0] for _ in range(count)]
+        rows = [_receipt_rows(Entry(kind="thing.noted", inputs={"text": "x" * 500}), ctx=ctx)[0] for _ in range(count)]
         Receipt.objects.bulk_create(rows, batch_size=1000)  # type: ignore[arg-type]
 
 

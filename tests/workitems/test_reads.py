@@ -12,7 +12,7 @@ from integrations import selectors as systems
 from integrations.models import Execution
 from policies.models import Channel
 from tests.workitems.office import Office
-from threada_site.database.batched_writes import insert_together, update_row, written_together
+from threada_site.database.batched_writes import batched_writes, insert_rows, update_row
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.database.unit_of_work import unit_of_work
 from workitems import selectors
@@ -76,10 +76,10 @@ def test_what_is_written_in_one_block_is_one_statement(office: Office) -> None:
     channel = Channel(tenant_id=office.tenant.id, slug="written-together")
     with unit_of_work(office.tenant.id):
         item = WorkItem.objects.get(id=execution.work_item_id)
-        with CaptureQueriesContext(connection) as queries, written_together():
+        with CaptureQueriesContext(connection) as queries, batched_writes():
             item.external_ref, execution.failure = "100 % mine", "timeout"
             update_row(item, "external_ref")
-            insert_together([channel])
+            insert_rows(channel)
             update_row(execution, "failure")
             item.external_ref = "changed afterwards"
         assert len(queries) == 1
@@ -105,6 +105,6 @@ def test_a_block_says_which_row_is_gone(office: Office) -> None:
 
 
 def _change_together(*changes: tuple[Execution, str]) -> None:
-    with written_together():
+    with batched_writes():
         for row, field in changes:
             update_row(row, field)

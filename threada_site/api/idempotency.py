@@ -21,7 +21,7 @@ from django.http import HttpResponse
 from rest_framework.response import Response
 
 from threada_site.api.models import IdempotencyRecord
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import insert_rows
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
@@ -78,7 +78,7 @@ class KeyReservation:
             response=orjson.dumps(response.data),
             expires_at=clock.now() + timedelta(hours=settings.THREADA_IDEMPOTENCY_HOURS),
         )
-        insert_together([record])
+        insert_rows(record)
 
     def remember_refusal(self, response: Response) -> IdempotencyRecord | None:
         """Store a refusal, in a transaction after the one that was rolled back.

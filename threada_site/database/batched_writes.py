@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, models
 
@@ -25,17 +24,24 @@ class Statement(NamedTuple):
     params: tuple[Any, ...]
 
 
-def insert_together(rows: Sequence[models.Model], *, also: Sequence[Statement] = ()) -> None:
-    """Insert `rows` (of any models, ids set by their defaults) and run `also`, in one statement.
+def insert_rows(*rows: models.Model, ignore_conflicts: bool = False) -> None:
+    """Insert `rows` (of any models, ids set by their defaults) in one statement.
 
-    Rows may refer to each other: foreign keys are checked at the end. Raise `django.db.IntegrityError` as `save` does.
+    Rows may refer to each other: foreign keys are checked at the end. Raise `django.db.IntegrityError` as `save` does,
+    unless `ignore_conflicts`, which skips rows that violate a unique key.
     """
-    if not rows and not also:
+    if not rows:
         return
-    refuse_while_reading(type(rows[0]).__name__ if rows else "a statement")
-    with written_together() as writes:
-        writes.insert(rows)
-        writes.add(also)
+    refuse_while_reading(type(rows[0]).__name__)
+    with batched_writes() as writes:
+        writes.insert(rows, ignore_conflicts=ignore_conflicts)
+
+
+def run_statement(statement: Statement) -> None:
+    """Run a statement that returns at least one row, together with the other writes of the block."""
+    refuse_while_reading("a statement")
+    with batched_writes() as writes:
+        writes.add(statement)
 
 
 def update_row(row: models.Model, *fields: str) -> None:
@@ -45,44 +51,43 @@ def update_row(row: models.Model, *fields: str) -> None:
     accessed. Raise `django.db.DatabaseError` if the row is gone.
     """
     refuse_while_reading(type(row).__name__)
-    with written_together() as writes:
+    with batched_writes() as writes:
         writes.change(row, fields)
 
 
 @contextmanager
-def written_together() -> Iterator[_Writes]:
-    """Collect the writes of `insert_together` and `update_row` inside the block and run them at its end, in one
-    statement.
+def batched_writes() -> Iterator[_Writes]:
+    """Collect the writes of `insert_rows`, `update_row` and `run_statement` inside the block and run them at its end,
+    in one statement. A block inside another one joins it.
 
     For blocks that only write: a read inside returns the state before the block. A row may be changed once in a block.
     A block that raises writes nothing.
     """
-    outer = _open.get()
-    if outer is not None:
-        yield outer
+    database = connections[DEFAULT_DB_ALIAS]  # not the proxy, which looks it up at every use
+    if database.open_batch is not None:  # type: ignore[attr-defined]
+        yield database.open_batch  # type: ignore[attr-defined]
         return
-    writes = _Writes()
-    token = _open.set(writes)
+    database.open_batch = writes = _Writes(database)  # type: ignore[attr-defined]
     try:
         yield writes
     finally:
-        _open.reset(token)
+        database.open_batch = None  # type: ignore[attr-defined]
     writes.run()
 
 
 class _Writes:
     """Writes of one statement. Values are taken from the rows when they are added."""
 
-    def __init__(self) -> None:
-        self._database = connections[DEFAULT_DB_ALIAS]  # not the proxy, which looks it up at every use
-        self._inserted: list[models.Model] = []
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._inserted: list[tuple[models.Model, bool]] = []
         self._changed: list[tuple[models.Model, tuple[str, ...]]] = []
         self._also: list[str] = []
         self._params: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
 
-    def insert(self, rows: Sequence[models.Model]) -> None:
+    def insert(self, rows: Sequence[models.Model], *, ignore_conflicts: bool) -> None:
         for row in rows:
-            self._inserted.append(row)
+            self._inserted.append((row, ignore_conflicts))
             self._params[0].extend(
                 field.get_db_prep_save(field.pre_save(row, True), self._database) for field in _columns(type(row))
             )
@@ -97,23 +102,22 @@ class _Writes:
         )
         self._params[1].append(row.pk)
 
-    def add(self, statements: Sequence[Statement]) -> None:
-        for statement in statements:
-            self._also.append(statement.sql)
-            self._params[2].extend(statement.params)
+    def add(self, statement: Statement) -> None:
+        self._also.append(statement.sql)
+        self._params[2].extend(statement.params)
 
     def run(self) -> None:
         if not (self._inserted or self._changed or self._also):
             return
         sql = _together(
-            tuple(type(row) for row in self._inserted),
+            tuple((type(row), ignore_conflicts) for row, ignore_conflicts in self._inserted),
             tuple((type(row), fields) for row, fields in self._changed),
             tuple(self._also),
         )
         with self._database.prepared_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(sql, [value for values in self._params for value in values])
             found = cursor.fetchone()
-        for row in self._inserted:
+        for row, _ in self._inserted:
             row._state.adding = False
             row._state.db = DEFAULT_DB_ALIAS
         for (row, _), count in zip(self._changed, found, strict=False):
@@ -124,9 +128,6 @@ class _Writes:
                     row.__dict__.pop(field.attname, None)
 
 
-_open: Final[ContextVar[_Writes | None]] = ContextVar("writes", default=None)
-
-
 @lru_cache(maxsize=256)
 def _columns_named(model: type[models.Model], fields: tuple[str, ...]) -> list[models.Field[Any, Any]]:
     return [field for field in map(model._meta.get_field, fields) if isinstance(field, models.Field)]
@@ -134,7 +135,7 @@ def _columns_named(model: type[models.Model], fields: tuple[str, ...]) -> list[m
 
 @lru_cache(maxsize=256)
 def _together(
-    inserted: tuple[type[models.Model], ...],
+    inserted: tuple[tuple[type[models.Model], bool], ...],
     changed: tuple[tuple[type[models.Model], tuple[str, ...]], ...],
     also: tuple[str, ...],
 ) -> str:
@@ -142,7 +143,7 @@ def _together(
 
     The statement returns how many rows each UPDATE found, in their order.
     """
-    parts = [f"r{number} AS ({_insert_sql(model)})" for number, model in enumerate(inserted)]
+    parts = [f"r{number} AS ({_insert_sql(*insert)})" for number, insert in enumerate(inserted)]
     parts += [f"u{number} AS ({_update_sql(model, fields)})" for number, (model, fields) in enumerate(changed)]
     parts += [f"s{number} AS MATERIALIZED ({sql})" for number, sql in enumerate(also)]
     counted = [f"u{number}" for number in range(len(changed))] + [f"s{number}" for number in range(len(also))]
@@ -159,11 +160,12 @@ def _update_sql(model: type[models.Model], fields: tuple[str, ...]) -> str:
     return f"UPDATE {quote(model._meta.db_table)} SET {pairs} WHERE {named} RETURNING 1"
 
 
-def _insert_sql(model: type[models.Model]) -> str:
+def _insert_sql(model: type[models.Model], ignore_conflicts: bool) -> str:  # noqa: FBT001
     quote = connection.ops.quote_name
     columns = ", ".join(quote(str(field.column)) for field in _columns(model))
     values = ", ".join(_placeholder(field) for field in _columns(model))
-    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"
+    on_conflict = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values}){on_conflict}"
 
 
 def _columns(model: type[models.Model]) -> list[models.Field[Any, Any]]:

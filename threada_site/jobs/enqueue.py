@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from threada_site.database.batched_writes import Statement, insert_together
+from threada_site.database.batched_writes import run_statement
 from threada_site.jobs.engines import Depth
 from threada_site.jobs.engines.choice import jobs_table, other_jobs_table
 
@@ -34,7 +34,7 @@ NOTICE_QUEUE: Final = "notices"
 """Notices, which wait for mail servers and chat services."""
 
 
-def job(
+def enqueue(
     task: str,
     *,
     tenant_id: uuid.UUID,
@@ -43,20 +43,14 @@ def job(
     once: str | None = None,
     priority: int = 0,
     **arguments: Any,
-) -> Statement:
-    """Return the statement that enqueues `task`, to run together with other writes: `insert_together(…,
-    also=[job(…)])`.
+) -> None:
+    """Enqueue `task` in the open transaction, together with the other writes of a `batched_writes` block.
 
     `run_at`: earliest start. `once`: at most one waiting job has this text. `priority`: the highest of a queue is taken
     first. Arguments are JSON values.
     """
     body = orjson.dumps({"tenant_id": str(tenant_id), **arguments}).decode()
-    return jobs_table().insertion(task, queue=queue, priority=priority, once=once, body=body, run_at=run_at)
-
-
-def enqueue(task: str, *, tenant_id: uuid.UUID, **options: Any) -> None:
-    """Enqueue `task` in the open transaction."""
-    insert_together([], also=[job(task, tenant_id=tenant_id, **options)])
+    run_statement(jobs_table().insertion(task, queue=queue, priority=priority, once=once, body=body, run_at=run_at))
 
 
 def live_jobs(task: str, argument: str, values: list[str]) -> set[str]:

@@ -8,12 +8,11 @@ from integrations import selectors as systems
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from policies.selectors import workflow_document
-from threada_site.database.batched_writes import insert_together
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment, sha256_hex
-from workitems.items.intake import checked_payload, decide_intake_job
+from workitems.items.intake import checked_payload, enqueue_intake_decision
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import check_same_subject
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
@@ -31,7 +30,7 @@ def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
     payload_bytes = checked_new_payload(item, payload, ctx=ctx)
     _free(item, StepStatus.SUPERSEDED, ctx=ctx)
     replace_payload(item, payload, payload_bytes, ctx=ctx)
-    insert_together([], also=[decide_intake_job(item)])
+    enqueue_intake_decision(item)
 
 
 def checked_new_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> bytes:

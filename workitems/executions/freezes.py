@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import batched
 from typing import Any, Final
 
 from django.db.models import Q
@@ -20,7 +21,7 @@ from integrations.models import Execution, Freeze
 from policies import selectors as rulebook
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import batched_writes
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
@@ -28,14 +29,14 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, requires_four_eyes
-from workitems.items.receipts import item_receipt_rows, step_blocks
+from workitems.items.receipts import record_item, step_blocks
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
 from workitems.steps.frozen_steps import place_of
 
 MOST_NAMED: Final = 200
 _DEADLINES: Final = ("respond_by", "remind_at", "escalate_at", "expires_at")
-_AT_ONCE: Final = 200
+_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,34 +134,35 @@ def _move_deadlines(freeze: Freeze, *, ctx: ActingContext) -> int:
     now = freeze.lifted_at
     others = freezes_in_force(ctx.tenant_id)
     lifted = list(Freeze.objects.filter(tenant_id=ctx.tenant_id, lifted_at__gte=freeze.set_at))
-    count = 0
-    rows: list[Any] = []
+    moved: list[DecisionStep] = []
     for step in _steps_due(freeze, now):
         place = place_of(step)
         if not freeze.scope.covers(**place) or freeze_on(others, **place) is not None:
             continue
         since = frozen_since(_periods(lifted, place), now)
-        if not _move(step, since=since, until=now):
-            continue
-        count += 1
-        blocks = step_blocks(step)
-        blocks["inputs"]["freeze_id"] = freeze.public_id
-        rows += item_receipt_rows(
-            "decision_step.deadlines_moved",
-            step.work_item,
-            ctx=ctx,
-            execution=step.execution,
-            **blocks,
-            outcome={
-                "status": step.status,
-                **{name: rfc3339(value) for name in _DEADLINES if (value := getattr(step, name)) is not None},
-            },
-        )
-        if len(rows) >= _AT_ONCE:
-            insert_together(rows)
-            rows = []
-    insert_together(rows)
-    return count
+        if _move(step, since=since, until=now):
+            moved.append(step)
+    for together in batched(moved, _AT_ONCE):
+        with batched_writes():
+            for step in together:
+                _record_moved(step, freeze, ctx=ctx)
+    return len(moved)
+
+
+def _record_moved(step: DecisionStep, freeze: Freeze, *, ctx: ActingContext) -> None:
+    blocks = step_blocks(step)
+    blocks["inputs"]["freeze_id"] = freeze.public_id
+    record_item(
+        "decision_step.deadlines_moved",
+        step.work_item,
+        ctx=ctx,
+        execution=step.execution,
+        **blocks,
+        outcome={
+            "status": step.status,
+            **{name: rfc3339(value) for name in _DEADLINES if (value := getattr(step, name)) is not None},
+        },
+    )
 
 
 def _steps_due(freeze: Freeze, now: datetime) -> list[DecisionStep]:

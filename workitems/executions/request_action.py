@@ -13,7 +13,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from policies.deciding.decide import decide
 from policies.models import PolicyDecision
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
@@ -23,11 +23,11 @@ from workitems.executions.build_envelope import Configured, build_action_envelop
 from workitems.executions.undo import execution_to_undo
 from workitems.items.actors import actor_in
 from workitems.items.erasable_fields import require_contents
-from workitems.items.receipts import item_receipt_rows
+from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.steps.opening_and_closing import envelope_row, open_step, pinned_versions
+from workitems.steps.opening_and_closing import new_envelope, open_step, pinned_versions
 from workitems.steps.policy_decision import (
     ActionAsked,
     approval_rule,
@@ -101,7 +101,7 @@ def start_decided(
 ) -> ActionStarted:
     """Build the envelope of an allowed action, then dispatch the execution or open its approval step."""
     pins = pinned_versions(decision)
-    envelope = envelope_row(item, build_action_envelope(item, execution, pins, configured, actor=actor_in(ctx)))
+    envelope = new_envelope(item, build_action_envelope(item, execution, pins, configured, actor=actor_in(ctx)))
     execution.envelope_id = envelope.id
     execution.policy_decision_id = decision.id
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
@@ -114,27 +114,23 @@ def start_decided(
         "policy_version_id",
     )
     record_decision(item, decision, ctx=ctx, execution=execution)
-    insert_together(
-        [
-            envelope,
-            execution,
-            *item_receipt_rows(
-                "execution.proposed",
-                item,
-                ctx=ctx,
-                execution=execution,
-                inputs={
-                    "action": execution.action,
-                    "envelope_sha256": envelope.sha256,
-                    "input_commitment": commitment(bytes(item.payload_salt), execution.input),
-                    "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
-                    **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
-                },
-                policy={"policy_decision_id": decision.public_id},
-                outcome={"status": execution.status},
-            ),
-        ]
-    )
+    with batched_writes():
+        insert_rows(envelope, execution)
+        record_item(
+            "execution.proposed",
+            item,
+            ctx=ctx,
+            execution=execution,
+            inputs={
+                "action": execution.action,
+                "envelope_sha256": envelope.sha256,
+                "input_commitment": commitment(bytes(item.payload_salt), execution.input),
+                "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+                **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
+            },
+            policy={"policy_decision_id": decision.public_id},
+            outcome={"status": execution.status},
+        )
     if needs_approval:
         step = open_step(
             item,

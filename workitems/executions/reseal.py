@@ -15,7 +15,7 @@ from integrations.models import Execution
 from policies.deciding.decide import decide
 from policies.language.approvals import ApprovalRule
 from policies.models import PolicyDecision
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import insert_rows
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from workitems.executions.build_envelope import build_action_envelope, configured_now
@@ -25,7 +25,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.steps.opening_and_closing import close_step, envelope_row, open_step, pinned_versions
+from workitems.steps.opening_and_closing import close_step, new_envelope, open_step, pinned_versions
 from workitems.steps.policy_decision import (
     approval_rule,
     decision_request,
@@ -96,8 +96,8 @@ def reseal_execution(item: WorkItem, execution: Execution, decision: PolicyDecis
     configured = configured_now(item, execution, ctx=ctx)
     execution.integration_version = configured.version
     sealed = build_action_envelope(item, execution, pinned_versions(decision), configured, actor=actor)
-    execution.envelope = envelope_row(item, sealed)
-    insert_together([execution.envelope])
+    execution.envelope = new_envelope(item, sealed)
+    insert_rows(execution.envelope)
 
 
 def await_approval(

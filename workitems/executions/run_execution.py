@@ -35,7 +35,7 @@ from integrations.secrets.vault import reveal
 from integrations.transport import EgressPolicy
 from policies.deciding.decide import recheck
 from policies.language.evaluation import Verdict
-from threada_site.database.batched_writes import written_together
+from threada_site.database.batched_writes import batched_writes
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids, tracing
 from threada_site.kernel.context import ActingContext, system_context
@@ -142,7 +142,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
             settle(item, execution, action, {}, Outcome.of_failure(failure), lease=lease, ctx=ctx)
             dispatch_waiting(tenant.id, now=now)
             return None
-        with written_together():
+        with batched_writes():
             _record_recheck(item, execution, verdict, ctx=ctx)
             record_item(
                 "execution.executed",

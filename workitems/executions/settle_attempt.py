@@ -17,7 +17,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.limits.gauges import note_outcome
 from integrations.models import Attempt, Execution
 from policies.language.approvals import REVIEW_DEFAULT, from_json
-from threada_site.database.batched_writes import update_row, written_together
+from threada_site.database.batched_writes import batched_writes, update_row
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
@@ -63,7 +63,7 @@ def settle(
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail
     execution.result = outcome.response
-    with written_together():
+    with batched_writes():
         update_row(attempt, "finished_at", "outcome", "failure", "ambiguous", "response")
         if outcome.succeeded and action.waits_for_callback_s is not None:
             _await_callback(item, execution, within_s=action.waits_for_callback_s, now=now, ctx=ctx)
@@ -91,7 +91,7 @@ def settle_answered(
     if outcome.response is not None:
         execution.result = outcome.response
     execution.save(update_fields=["waiting_until"])
-    with written_together():
+    with batched_writes():
         if outcome.succeeded:
             _succeed(item, execution, action, {}, ctx=ctx)
         else:

@@ -9,16 +9,16 @@ from typing import Any
 
 from policies import selectors as rulebook
 from policies.documents import payload_schema as payloads
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.jobs.enqueue import job
+from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_bytes, commitment, sha256_hex
 from threada_site.tenancy.models import Membership, User
 from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
-from workitems.items.receipts import item_receipt_rows, payload_inputs
+from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import subject_in
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import Evidence, WorkItem
@@ -78,27 +78,23 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         correlation_id=ctx.correlation_id,
     )
     item.created_at = item.updated_at = ids.instant_of(item.id)
-    insert_together(
-        [
+    with batched_writes():
+        insert_rows(item, *new_evidence(item, parts))
+        record_item(
+            "work_item.created",
             item,
-            *evidence_rows(item, parts),
-            *item_receipt_rows(
-                "work_item.created",
-                item,
-                ctx=ctx,
-                inputs={**payload_inputs(item), "requester": ids.public_id(ids.PRINCIPAL, item.requester_id)},
-                evidence=evidence_block(item, parts),
-                outcome={"status": item.status},
-            ),
-        ],
-        also=[decide_intake_job(item)],
-    )
+            ctx=ctx,
+            inputs={**payload_inputs(item), "requester": ids.public_id(ids.PRINCIPAL, item.requester_id)},
+            evidence=evidence_block(item, parts),
+            outcome={"status": item.status},
+        )
+        enqueue_intake_decision(item)
     return item
 
 
-def decide_intake_job(item: WorkItem) -> Any:
-    """Return the job that takes the intake decision about `item`."""
-    return job(DECIDE_INTAKE, tenant_id=item.tenant_id, work_item_id=str(item.id), correlation_id=item.correlation_id)
+def enqueue_intake_decision(item: WorkItem) -> None:
+    """Enqueue the job that takes the intake decision about `item`."""
+    enqueue(DECIDE_INTAKE, tenant_id=item.tenant_id, work_item_id=str(item.id), correlation_id=item.correlation_id)
 
 
 def checked_payload(payload: Any, document: rulebook.WorkflowDocument) -> bytes:
@@ -116,7 +112,8 @@ def checked_payload(payload: Any, document: rulebook.WorkflowDocument) -> bytes:
     return payload_bytes
 
 
-def evidence_rows(item: WorkItem, parts: tuple[EvidencePart, ...]) -> list[Evidence]:
+def new_evidence(item: WorkItem, parts: tuple[EvidencePart, ...]) -> list[Evidence]:
+    """Return the evidence of `item`, not yet saved."""
     return [
         Evidence(
             tenant_id=item.tenant_id, work_item_id=item.id, position=position, kind=part.kind, content=part.content

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from integrations.models import Execution
-from telemetry.models import Receipt, SealQueueEntry
 from telemetry.receipts.format import Entry, Subject
-from telemetry.receipts.record import receipt_rows, record
+from telemetry.receipts.record import record
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import commitment
@@ -51,13 +50,6 @@ def record_item(
 ) -> None:
     """Write a receipt about the current state of `item`."""
     record(item_entry(kind, item, execution=execution, **blocks), ctx=ctx)
-
-
-def item_receipt_rows(
-    kind: str, item: WorkItem, *, ctx: ActingContext, **blocks: Any
-) -> list[Receipt | SealQueueEntry]:
-    """Return the unsaved rows of a receipt about `item`."""
-    return receipt_rows(item_entry(kind, item, **blocks), ctx=ctx)
 
 
 def payload_inputs(item: WorkItem) -> dict[str, Any]:

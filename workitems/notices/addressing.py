@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from threada_site.database.batched_writes import Statement, insert_together
+from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.jobs.enqueue import NOTICE_QUEUE, job
+from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.members import members
@@ -45,15 +45,19 @@ def address_notice(notice_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     messages = _messages(notice, concerned, now=now)
     for start in range(0, len(messages), _TOGETHER):
         together = messages[start : start + _TOGETHER]
-        insert_together(together, also=[send_job(message) for message in together if message.due_at is not None])
+        with batched_writes():
+            insert_rows(*together)
+            for message in together:
+                if message.due_at is not None:
+                    enqueue_sending(message)
     notice.addressed_at = now
     notice.save(update_fields=["addressed_at"])
     return messages
 
 
-def send_job(message: NoticeMessage, *, run_at: datetime | None = None) -> Statement:
-    """The statement that enqueues the sending of a message, not before `run_at`."""
-    return job(SEND, tenant_id=message.tenant_id, queue=NOTICE_QUEUE, run_at=run_at, message_id=str(message.id))
+def enqueue_sending(message: NoticeMessage, *, run_at: datetime | None = None) -> None:
+    """Enqueue the sending of a message, not before `run_at`."""
+    enqueue(SEND, tenant_id=message.tenant_id, queue=NOTICE_QUEUE, run_at=run_at, message_id=str(message.id))
 
 
 def _concerned(notice: Notice) -> set[uuid.UUID]:

@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Collection
 from typing import Any, Final, Literal
 
-from threada_site.database.batched_writes import Statement
+from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue, job
+from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue
 from threada_site.kernel.context import ActingContext
 from workitems.models import DecisionStep, Notice
 
@@ -36,21 +36,7 @@ def notice(
     values about the event (who did it, why), never the payload.
     """
     require_unit_of_work(ctx.tenant_id)
-    row = notice_row(kind, step, recipients, ctx, occurrence, **facts)
-    Notice.objects.bulk_create([row], ignore_conflicts=True)
-    enqueue(ADDRESS, tenant_id=row.tenant_id, queue=NOTICE_QUEUE, notice_id=str(row.id))
-
-
-def notice_row(
-    kind: NoticeKind,
-    step: DecisionStep,
-    recipients: Collection[uuid.UUID] | None,
-    ctx: ActingContext,
-    occurrence: str = "",
-    **facts: Any,
-) -> Notice:
-    """The unsaved row of a notice, for what is written together with the step itself."""
-    return Notice(
+    row = Notice(
         tenant_id=step.tenant_id,
         step_id=step.id,
         kind=kind,
@@ -59,8 +45,6 @@ def notice_row(
         facts={"actor": ctx.actor, **facts},
         correlation_id=ctx.correlation_id,
     )
-
-
-def notice_job(row: Notice) -> Statement:
-    """What has to be run together with the insertion of `row`."""
-    return job(ADDRESS, tenant_id=row.tenant_id, queue=NOTICE_QUEUE, notice_id=str(row.id))
+    with batched_writes():
+        insert_rows(row, ignore_conflicts=True)
+        enqueue(ADDRESS, tenant_id=row.tenant_id, queue=NOTICE_QUEUE, notice_id=str(row.id))

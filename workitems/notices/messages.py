@@ -15,7 +15,6 @@ from django.conf import settings
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
-from threada_site.database.batched_writes import insert_together
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
@@ -23,7 +22,7 @@ from threada_site.tenancy.members import members
 from workitems import selectors
 from workitems.lifecycle import StepStatus
 from workitems.models import NoticeMessage, Vote
-from workitems.notices.addressing import send_job
+from workitems.notices.addressing import enqueue_sending
 from workitems.notices.preferences import is_set_up, wishes_of
 from workitems.notices.rules import (
     LEASE,
@@ -128,7 +127,7 @@ def settle_failed(taken: Taken, failure: SendFailure, *, now: datetime, ctx: Act
     message.due_at = now + timedelta(seconds=wait)
     message.handed_over_at = message.settled_at = None
     message.save(update_fields=["status", "reason", "detail", "due_at", "handed_over_at", "settled_at"])
-    insert_together([], also=[send_job(message, run_at=message.due_at)])
+    enqueue_sending(message, run_at=message.due_at)
 
 
 def send_again(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> NoticeMessage:
@@ -148,7 +147,7 @@ def send_again(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> N
     message.attempts, message.due_at = 0, now
     message.handed_over_at = message.settled_at = None
     message.save(update_fields=["status", "attempts", "due_at", "handed_over_at", "settled_at"])
-    insert_together([], also=[send_job(message)])
+    enqueue_sending(message)
     record(Entry(kind="message.retried", inputs={"message_id": message.public_id}), ctx=ctx)
     return message
 

@@ -30,5 +30,6 @@ def _enqueue_due(task: str, argument: str, found: list[Any]) -> int:
     live = live_jobs(task, argument, [str(row_id) for _, row_id in found])
     missing = [(tenant_id, row_id) for tenant_id, row_id in found if str(row_id) not in live]
     for tenant_id, row_id in missing:
-        enqueue(task, tenant_id=tenant_id, queue=NOTICE_QUEUE, **{argument: str(row_id)})
+        arguments: dict[str, Any] = {argument: str(row_id)}
+        enqueue(task, tenant_id=tenant_id, queue=NOTICE_QUEUE, **arguments)
     return len(missing)

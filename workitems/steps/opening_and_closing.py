@@ -12,20 +12,20 @@ from integrations.models import Envelope, Execution
 from policies import selectors as rulebook
 from policies.language.approvals import ApprovalRule, to_json
 from policies.models import PolicyDecision
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import sha256_hex
 from workitems import selectors
-from workitems.items.receipts import item_receipt_rows, record_item, step_blocks
+from workitems.items.receipts import record_item, step_blocks
 from workitems.items.transitions import transition_step
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.notices.enqueue import notice, notice_job, notice_row
+from workitems.notices.enqueue import notice
 from workitems.steps.batch_limits import batch_key
 from workitems.steps.due_dates import due_dates
 from workitems.steps.exclusions import excluded_principals
-from workitems.steps.pending_approvers import clear_pending_approvers, pending_approver_rows
+from workitems.steps.pending_approvers import clear_pending_approvers, insert_pending_approvers
 from workitems.steps.pins import re_evaluate_if_outdated
 
 _DECIDED: Final = frozenset({StepStatus.APPROVED, StepStatus.REJECTED, StepStatus.EXPIRED})
@@ -50,10 +50,9 @@ def open_step(
     now = clock.now()
     due = due_dates(rule, now, rulebook.working_calendar(rule, tenant_id=item.tenant_id))
     pins = pinned_versions(decision)
-    rows: list[Any] = []
+    own_envelope = None
     if envelope is None:
-        envelope = envelope_row(item, build_item_envelope(item, pins, question=question))
-        rows.append(envelope)
+        envelope = own_envelope = new_envelope(item, build_item_envelope(item, pins, question=question))
     step = DecisionStep(
         tenant_id=item.tenant_id,
         work_item_id=item.id,
@@ -93,24 +92,20 @@ def open_step(
         expires_at=due.expires_at,
         opened_at=now,
     )
-    told = notice_row("assigned", step, None, ctx, "opened")
-    insert_together(
-        [
-            *rows,
-            step,
-            *pending_approver_rows(step, rule, workflow_id=item.workflow_version.workflow_id),
-            told,
-            *item_receipt_rows(
-                "decision_step.opened",
-                item,
-                ctx=ctx,
-                execution=execution,
-                **step_blocks(step),
-                outcome={"status": step.status},
-            ),
-        ],
-        also=[notice_job(told)],
-    )
+    with batched_writes():
+        if own_envelope is not None:
+            insert_rows(own_envelope)
+        insert_rows(step)
+        insert_pending_approvers(step, rule, workflow_id=item.workflow_version.workflow_id)
+        notice("assigned", step, None, ctx, occurrence="opened")
+        record_item(
+            "decision_step.opened",
+            item,
+            ctx=ctx,
+            execution=execution,
+            **step_blocks(step),
+            outcome={"status": step.status},
+        )
     re_evaluate_if_outdated(step, execution)
     return step
 
@@ -192,6 +187,6 @@ def envelope_evidence(item: WorkItem) -> list[dict[str, Any]]:
     return [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(item)]
 
 
-def envelope_row(item: WorkItem, sealed: BuiltEnvelope) -> Envelope:
-    """Return the unsaved row of an envelope."""
+def new_envelope(item: WorkItem, sealed: BuiltEnvelope) -> Envelope:
+    """Return an envelope of `item`, not yet saved."""
     return Envelope(tenant_id=item.tenant_id, work_item_id=item.id, body=sealed.body, sha256=sealed.sha256)

@@ -6,18 +6,16 @@ import uuid
 from collections.abc import Iterable
 
 from policies.language.approvals import ApprovalRule, Leaf, Opened, from_json, tracks
+from threada_site.database.batched_writes import insert_rows
 from workitems.approvers.approver_keys import keys_of_leaves
 from workitems.approvers.count_votes import asked_leaves
 from workitems.approvers.eligibility import leaves_of
 from workitems.models import DecisionStep, PendingApproverKey, WorkItem
 
 
-def pending_approver_rows(
-    step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID
-) -> list[PendingApproverKey]:
-    """Return the unsaved rows of a new step, for its first stage."""
-    asked = asked_leaves(rule.tree, (1,) * len(tracks(rule.tree)))
-    return _rows(step, asked, workflow_id=workflow_id)
+def insert_pending_approvers(step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID) -> None:
+    """Insert the pending approvers of a new step, for its first stage."""
+    add_pending_approvers(step, asked_leaves(rule.tree, (1,) * len(tracks(rule.tree))), workflow_id=workflow_id)
 
 
 def refresh_pending_approvers(step: DecisionStep, opened: Opened, *, workflow_id: uuid.UUID) -> None:
@@ -28,12 +26,12 @@ def refresh_pending_approvers(step: DecisionStep, opened: Opened, *, workflow_id
     if set(waits.values_list("key", flat=True)) == {row.key for row in rows}:
         return
     waits.exclude(key__in=[row.key for row in rows]).delete()
-    PendingApproverKey.objects.bulk_create(rows, ignore_conflicts=True)
+    insert_rows(*rows, ignore_conflicts=True)
 
 
 def add_pending_approvers(step: DecisionStep, added: Iterable[Leaf], *, workflow_id: uuid.UUID) -> None:
     """Add the approvers that match `added` to an open step."""
-    PendingApproverKey.objects.bulk_create(_rows(step, added, workflow_id=workflow_id), ignore_conflicts=True)
+    insert_rows(*_rows(step, added, workflow_id=workflow_id), ignore_conflicts=True)
 
 
 def clear_pending_approvers(step: DecisionStep, *, item: WorkItem) -> None:

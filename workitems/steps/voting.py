@@ -16,7 +16,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from policies.language.approvals import from_json
 from policies.selectors import workflow_document
-from threada_site.database.batched_writes import insert_together
+from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
@@ -31,7 +31,7 @@ from workitems.approvers.eligibility import (
     eligibility_on,
     principals_of,
 )
-from workitems.items.receipts import item_receipt_rows, record_item
+from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
@@ -87,26 +87,23 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
         counted=ctx.principal_kind is PrincipalKind.HUMAN,
         stands_for=delegators,
     )
-    insert_together(
-        [
-            vote,
-            *item_receipt_rows(
-                "vote.recorded",
-                item,
-                ctx=ctx,
-                execution=execution,
-                inputs={
-                    "decision_step_id": step.public_id,
-                    "vote_id": vote.public_id,
-                    "envelope_sha256": ballot.envelope_sha256,
-                    "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
-                    **({"stands_for": [ids.public_id(ids.PRINCIPAL, who) for who in delegators]} if delegators else {}),
-                },
-                outcome={"decision": ballot.decision, "counted": vote.counted},
-                reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
-            ),
-        ]
-    )
+    with batched_writes():
+        insert_rows(vote)
+        record_item(
+            "vote.recorded",
+            item,
+            ctx=ctx,
+            execution=execution,
+            inputs={
+                "decision_step_id": step.public_id,
+                "vote_id": vote.public_id,
+                "envelope_sha256": ballot.envelope_sha256,
+                "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
+                **({"stands_for": [ids.public_id(ids.PRINCIPAL, who) for who in delegators]} if delegators else {}),
+            },
+            outcome={"decision": ballot.decision, "counted": vote.counted},
+            reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
+        )
     if vote.counted:
         _settle(item, step, execution, ctx=ctx)
         notify_opened_stages(item, step, votes, vote, active_members, ctx=ctx)

@@ -33,6 +33,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     creation_class = DatabaseCreation
     ops_class = DatabaseOperations
     _checked_at = float("-inf")
+    open_batch: Any = None  # writes that `batched_writes` collects on this connection
 
     def get_connection_params(self) -> dict[str, Any]:
         root = self.settings_dict.get("EMBEDDED_ROOT")
