@@ -6,24 +6,25 @@ from pathlib import Path
 
 FAX = """
 from integrations.connectors.exchange import exchange, outbound_request
-from integrations.documents import Destination
-from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC
+from integrations.documents import Destination, integration_schema
 from integrations.documents.http_actions import read_base_url
 from integrations.documents.templates import Place, render
 
 
 class FaxGrammar:
-    spec_fields = OUTBOUND_SPEC | {"base_url"}
-
-    def action_fields(self, slug):
-        return OUTBOUND_ACTION | {"text"}
+    schema = integration_schema(
+        {"base_url": {"type": "string"}},
+        required=["base_url"],
+        action={"text": {"type": "string"}},
+        action_required=["text"],
+    )
 
     def read_spec(self, spec):
         base_url, origin = read_base_url(spec)
         return Destination(base_url=base_url, origin=origin)
 
     def read_call(self, slug, action, destination):
-        return action.template("text", Place.TEXT) if action.text("text", required=True) else None
+        return action.template("text", Place.TEXT)
 
 
 class FaxConnector:

@@ -27,6 +27,7 @@ The workflow connector's actions are `request_approval: {question?, approvals?}`
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from integrations.documents.chat_actions import ChatGrammar
@@ -42,16 +43,26 @@ from integrations.documents.model import (
     IntegrationDocument,
     WorkflowCall,
 )
+from integrations.documents.schema import (
+    DEFAULT_CALLBACK_S,
+    DEFAULT_TIMEOUT_S,
+    LONGEST_CALLBACK_S,
+    LONGEST_TIMEOUT_S,
+    SECRET,
+    integration_schema,
+)
 from integrations.documents.webhook_actions import WebhookGrammar
 from integrations.documents.workflow_actions import WorkflowGrammar
 from integrations.executions.retry import RetryPolicy
+from threada_site.kernel.documents.field_errors import FieldErrors
+from threada_site.kernel.documents.structure import Schema, Structure
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
-from threada_site.kernel.ids import is_slug
 from threada_site.kernel.json import schemas
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.kernel.json.strict import check_value
 
 __all__ = [
+    "SECRET",
     "ActionDocument",
     "Authentication",
     "Destination",
@@ -60,6 +71,8 @@ __all__ = [
     "HttpCall",
     "IntegrationDocument",
     "WorkflowCall",
+    "integration_schema",
+    "integration_schemas",
     "read_integration",
     "register_grammar",
 ]
@@ -71,10 +84,6 @@ _grammars: Final[dict[str, Grammar]] = {
     "webhook": WebhookGrammar(),
     "workflow": WorkflowGrammar(),
 }
-DEFAULT_TIMEOUT_S: Final = 10.0
-LONGEST_TIMEOUT_S: Final = 300.0
-DEFAULT_CALLBACK_S: Final = 3600.0
-LONGEST_CALLBACK_S: Final = 30 * 86400.0
 
 
 def register_grammar(connector: str, grammar: Grammar) -> None:
@@ -82,6 +91,17 @@ def register_grammar(connector: str, grammar: Grammar) -> None:
     taken = _grammars.setdefault(connector, grammar)
     if type(taken) is not type(grammar):
         raise ValueError(f"Documents of the connector {connector!r} are read already, by {type(taken).__name__}.")
+
+
+def integration_schemas() -> dict[str, Schema]:
+    """Return the JSON Schema of the spec for each connector."""
+    return {
+        connector: {
+            **grammar.schema,
+            "properties": {**grammar.schema["properties"], "connector": {"const": connector}},
+        }
+        for connector, grammar in sorted(_grammars.items())
+    }
 
 
 def read_integration(spec: Any, *, pointer: str = "/spec") -> IntegrationDocument:
@@ -93,19 +113,32 @@ def read_integration(spec: Any, *, pointer: str = "/spec") -> IntegrationDocumen
         check_value(spec)
     except JsonNotInteroperable as error:
         raise DocumentInvalid(errors=[FieldError(pointer, error.detail)]) from None
-    errors: list[FieldError] = []
+    errors = _structure("").check(spec, pointer)
+    if not errors.found:
+        errors = _structure(spec["connector"]).check(spec, pointer)
+    if errors.is_full or not isinstance(spec, dict) or spec.get("connector") not in _grammars:
+        errors.raise_any(value=spec, pointer=pointer)
     document = _read(spec, pointer, errors)
-    if errors:
-        raise DocumentInvalid(errors=errors)
+    errors.raise_any(value=spec, pointer=pointer)
     return document
 
 
-def _read(spec: Any, pointer: str, errors: list[FieldError]) -> IntegrationDocument:
-    connector = Fields(spec, pointer, errors).choice("connector", sorted(_grammars), required=True)
-    if connector is None:
-        return IntegrationDocument(connector="")
+@lru_cache(maxsize=64)
+def _structure(connector: str) -> Structure:
+    """Return the structure of specs of a connector, or of "" only the one that all share."""
+    if connector:
+        return Structure(_grammars[connector].schema)
+    connectors = {"enum": sorted(_grammars), "title": "connector"}
+    said = "An integration is an object. Write {connector: http, base_url: …, actions: {…}}."
+    return Structure(
+        {"type": "object", "properties": {"connector": connectors}, "required": ["connector"], "errorMessage": said}
+    )
+
+
+def _read(spec: dict[str, Any], pointer: str, errors: FieldErrors) -> IntegrationDocument:
+    connector = spec["connector"]
     grammar = _grammars[connector]
-    fields = Fields(spec, pointer, errors, known=grammar.spec_fields)
+    fields = Fields(spec, pointer, errors)
     destination = grammar.read_spec(fields)
     return IntegrationDocument(
         connector=connector,
@@ -113,72 +146,58 @@ def _read(spec: Any, pointer: str, errors: list[FieldError]) -> IntegrationDocum
         origin=destination.origin,
         auth=destination.auth,
         secrets=destination.secrets,
-        callback_secrets=read_secrets(fields, "callback_secrets", most=2) if "callback_secrets" in fields else (),
+        callback_secrets=read_secrets(fields, "callback_secrets"),
         settings=destination.settings,
         limits=read_limits(fields),
-        actions=_read_actions(fields, errors, connector=connector, grammar=grammar, destination=destination),
+        actions=_read_actions(fields, spec, connector=connector, grammar=grammar, destination=destination),
     )
 
 
 def _read_actions(
-    spec: Fields, errors: list[FieldError], *, connector: str, grammar: Grammar, destination: Destination
+    spec: Fields, written: dict[str, Any], *, connector: str, grammar: Grammar, destination: Destination
 ) -> dict[str, ActionDocument]:
-    if not spec.raw("actions"):
-        spec.refuse("must name at least one action", "actions", code="required")
-        return {}
-    written = spec.object("actions")
+    named = spec.object("actions")
     # An action on the item runs in one transaction with its outcome, so it never happens twice.
-    idempotent = spec.flag("idempotent", default=connector == "workflow")
+    idempotent = spec.value("idempotent", connector == "workflow")
     timeout_s = spec.seconds("timeout", DEFAULT_TIMEOUT_S, highest=LONGEST_TIMEOUT_S)
     retry = spec.retry("retry", RetryPolicy())
     actions: dict[str, ActionDocument] = {}
-    for slug in written.names():
-        if not is_slug(slug):
-            written.refuse("is no slug: lower-case letters, digits, - and _, at most 63 characters", slug)
-            continue
-        raw = written.raw(slug)
-        action = Fields(raw, written.pointer(slug), errors, known=grammar.action_fields(slug))
-        call = grammar.read_call(slug, action, destination)
-        if call is None:
-            continue
-        undo = action.text("undo")
-        if undo is not None and (undo == slug or undo not in written):
-            action.refuse("must name another action of this integration", "undo")
+    for slug in named.names():
+        action = named.object(slug)
+        undo = action.value("undo")
+        if undo is not None and (undo == slug or undo not in written["actions"]):
+            action.refuse("undo must name another action of this integration.", "undo")
         actions[slug] = ActionDocument(
             slug=slug,
-            call=call,
-            sha256=canonical_sha256(raw),
-            idempotent=action.flag("idempotent", default=idempotent),
+            call=grammar.read_call(slug, action, destination),
+            sha256=canonical_sha256(written["actions"][slug]),
+            idempotent=action.value("idempotent", idempotent),
             timeout_s=action.seconds("timeout", timeout_s, highest=LONGEST_TIMEOUT_S),
             retry=action.retry("retry", retry),
-            resolves=action.flag("resolves", default=slug == "close" and connector == "workflow"),
+            resolves=action.value("resolves", slug == "close" and connector == "workflow"),
             undo=undo,
-            waits_for_callback_s=_read_callback(action, spec),
+            waits_for_callback_s=_read_callback(action, spec, written),
             input_schema=_read_schema(action),
         )
     return actions
 
 
-def _read_callback(action: Fields, spec: Fields) -> float | None:
+def _read_callback(action: Fields, spec: Fields, written: dict[str, Any]) -> float | None:
     """Return the time limit of the receiver's callback in seconds, or None if the action has no callback."""
-    completes = action.choice("completes", ("answer", "callback"))
     within_s = action.seconds("callback_within", DEFAULT_CALLBACK_S, highest=LONGEST_CALLBACK_S)
-    if completes != "callback":
+    if action.value("completes") != "callback":
         return None
-    if "callback_secrets" not in spec:
-        spec.refuse("is required where an action completes by callback", "callback_secrets", code="required")
+    if "callback_secrets" not in written and spec.errors.is_clean(spec.pointer("callback_secrets")):
+        said = "callback_secrets is required where an action completes by callback."
+        spec.refuse(said, "callback_secrets", code="required")
     return within_s
 
 
 def _read_schema(action: Fields) -> dict[str, Any] | None:
-    schema = action.raw("input_schema")
-    if schema is None:
-        return None
+    schema: dict[str, Any] | None = action.value("input_schema")
     try:
-        if not isinstance(schema, dict):
-            raise TypeError("must be an object")
-        schemas.validator(schema)
-    except (ValueError, TypeError) as error:
-        action.refuse(f"is no JSON Schema: {str(error)[:300]}", "input_schema")
-        return None
+        if schema is not None:
+            schemas.validator(schema)
+    except ValueError as error:
+        action.refuse(f"This is no JSON Schema: {str(error)[:300]}", "input_schema")
     return schema

@@ -10,15 +10,16 @@ actions:
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from integrations.documents import http_actions
 from integrations.documents.fields import Fields
-from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC, Destination, read_secret
+from integrations.documents.grammar import Destination, read_secrets
+from integrations.documents.schema import BASE_URL, SECRET, filled_text, integration_schema
 from integrations.documents.templates import Place, Template
-from integrations.transport.urls import Target, read_url
+from integrations.transport.urls import read_url
+from threada_site.kernel.documents.structure import Schema
 
 HOSTS: Final = {
     "discord": "https://discord.com",
@@ -42,34 +43,54 @@ class ChatCall:
     format: Literal["text", "markdown"] = "text"
 
 
-class ChatGrammar:
-    spec_fields = OUTBOUND_SPEC | {"service", "base_url", "address"}
+def _service(*, has_host: bool) -> Schema:
+    names = [name for name, host in HOSTS.items() if (host is not None) is has_host]
+    return {"properties": {"service": {"enum": names}}, "required": ["service"]}
 
-    def action_fields(self, slug: str) -> Collection[str]:
-        return OUTBOUND_ACTION | {"title", "text", "format"}
+
+class ChatGrammar:
+    schema = integration_schema(
+        {
+            "service": {"enum": sorted(HOSTS), "title": "chat service", "description": "Service of the channel."},
+            "base_url": BASE_URL,
+            "address": {**SECRET, "description": "The channel's address in Apprise's format, a secret."},
+        },
+        required=("service", "address"),
+        action={
+            "title": filled_text("Title of the message; can contain ${ … }."),
+            "text": filled_text("Text of the message; can contain ${ … }."),
+            "format": {"enum": ["text", "markdown"], "default": "text", "description": "Format of the text."},
+        },
+        action_required=("text",),
+        allOf=[
+            {
+                "if": _service(has_host=False),
+                "then": {"required": ["base_url"]},
+            },
+            {
+                "if": _service(has_host=True),
+                "then": {
+                    "properties": {
+                        "base_url": {
+                            "not": {},
+                            "errorMessage": "Remove base_url: messages of this service go to its own host.",
+                        }
+                    }
+                },
+            },
+        ],
+        description="Channel of a chat service.",
+    )
 
     def read_spec(self, spec: Fields) -> Destination:
-        service = spec.choice("service", HOSTS, required=True)
-        address = read_secret(spec, "address", required=True)
-        base_url: str | None
-        origin: Target | None
+        service = spec.value("service")
         host = HOSTS.get(service or "")
-        if service is None:
-            base_url, origin = None, None
-        elif host is None:
-            base_url, origin = http_actions.read_base_url(spec)
-        else:
-            base_url, origin = host, read_url(host)
-            if "base_url" in spec:
-                spec.refuse(f"is not written for {service}: its messages go to {host}", "base_url")
-        secrets = () if address is None else (address,)
-        return Destination(base_url=base_url, origin=origin, secrets=secrets, settings=service)
+        base_url, origin = (host, read_url(host)) if host else http_actions.read_base_url(spec)
+        return Destination(base_url=base_url, origin=origin, secrets=read_secrets(spec, "address"), settings=service)
 
-    def read_call(self, slug: str, action: Fields, destination: Destination) -> ChatCall | None:
-        if action.text("text", required=True) is None:
-            return None
+    def read_call(self, slug: str, action: Fields, destination: Destination) -> ChatCall:
         return ChatCall(
             text=action.template("text", Place.TEXT),
-            title=action.template("title", Place.TEXT) if "title" in action else Template(""),
-            format="markdown" if action.choice("format", ("text", "markdown")) == "markdown" else "text",
+            title=action.template("title", Place.TEXT, default=""),
+            format=action.value("format", "text"),
         )

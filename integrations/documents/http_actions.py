@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
 from integrations.documents.fields import Fields
-from integrations.documents.grammar import (
-    ANSWERED_LATER_ACTION,
-    ANSWERED_LATER_SPEC,
-    OUTBOUND_ACTION,
-    OUTBOUND_SPEC,
-    Destination,
-    read_secret,
-)
+from integrations.documents.grammar import Destination, read_secrets
 from integrations.documents.model import Authentication, HttpCall
+from integrations.documents.schema import BASE_URL, HEADERS, SECRET, filled_text, integration_schema
 from integrations.documents.templates import Parts, Place, Template, climbs
 from integrations.transport.client import FRAMING_HEADERS, is_header_name, is_header_value
 from integrations.transport.urls import Target, UnusableUrl, read_url
+from threada_site.kernel.documents.structure import closed_object
 
-METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+METHODS: Final = ["DELETE", "GET", "PATCH", "POST", "PUT"]
 OWN_HEADERS: Final = FRAMING_HEADERS | {
     "accept-encoding",
     "authorization",
@@ -38,27 +32,90 @@ OWN_HEADERS: Final = FRAMING_HEADERS | {
 _SAMPLE: Final = "x"
 
 
-class HttpGrammar:
-    spec_fields = OUTBOUND_SPEC | ANSWERED_LATER_SPEC | {"base_url", "auth"}
+_AUTH: Final = closed_object(
+    {
+        "scheme": {"enum": ["bearer", "basic"], "description": "Scheme of the header Authorization."},
+        "username": filled_text(
+            "User of the scheme basic.",
+            pattern="^[^:\\x00-\\x1f]*$",
+            errorMessage="username must be text without colons or control characters, for the scheme basic.",
+        ),
+        "secret": SECRET,
+    },
+    required=("scheme", "secret"),
+    allOf=[
+        {
+            "if": {"properties": {"scheme": {"const": "basic"}}, "required": ["scheme"]},
+            "then": {"required": ["username"]},
+        },
+        {
+            "if": {"properties": {"scheme": {"const": "bearer"}}, "required": ["scheme"]},
+            "then": {
+                "properties": {"username": {"not": {}, "errorMessage": "Remove username, or use the scheme basic."}}
+            },
+        },
+    ],
+    description="Authentication of calls.",
+    examples=[{"scheme": "bearer", "secret": {"stored": "bank_token"}}],
+)
+_ACTION: Final = {
+    "properties": {
+        "method": {"enum": METHODS, "title": "method", "description": "HTTP method."},
+        "path": filled_text(
+            "Appended to base_url; can contain ${ … }.", examples=["/accounts/${item.payload.account}/payments"]
+        ),
+        "query": {
+            "type": "object",
+            "additionalProperties": {
+                "type": ["string", "number", "boolean"],
+                "errorMessage": "Write text, a number, true, false, or one ${ … }.",
+            },
+            "description": "Query parameters.",
+        },
+        "headers": HEADERS,
+        "body": {"description": "JSON body; strings of the form ${ … } are expressions."},
+    },
+    "if": {"properties": {"method": {"const": "GET"}}, "required": ["method"]},
+    "then": {
+        "properties": {
+            "body": {"not": {}, "errorMessage": "A body is not sent with GET. Use query, or another method."}
+        }
+    },
+}
 
-    def action_fields(self, slug: str) -> Collection[str]:
-        return OUTBOUND_ACTION | ANSWERED_LATER_ACTION | {"method", "path", "query", "headers", "body"}
+
+class HttpGrammar:
+    schema = integration_schema(
+        {"base_url": BASE_URL, "auth": _AUTH},
+        required=("base_url",),
+        action=_ACTION,
+        action_required=("method", "path"),
+        has_callbacks=True,
+        description="HTTP API of an external system.",
+    )
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = read_base_url(spec)
-        return Destination(base_url=base_url, origin=origin, auth=read_auth(spec))
+        return Destination(base_url=base_url, origin=origin, auth=_read_auth(spec.object("auth")))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> HttpCall:
-        return _read_call(action, destination.base_url)
+        return HttpCall(
+            method=action.value("method", "POST"),
+            path=read_path(action, destination.base_url),
+            query=_read_query(action),
+            headers=read_headers(action),
+            body=action.template("body") if "body" in action else None,
+        )
 
 
 def read_base_url(spec: Fields) -> tuple[str | None, Target | None]:
     """Return the base URL without a trailing slash, and its origin."""
-    text = spec.text("base_url", required=True)
+    text = spec.value("base_url")
     if text is None:
         return None, None
     if "@" in text or "?" in text or "#" in text:
-        spec.refuse("must be scheme://host[:port][/path], without user, query and fragment", "base_url")
+        said = "base_url must be scheme://host[:port][/path], without user, query and fragment."
+        spec.refuse(said, "base_url")
         return None, None
     try:
         target = read_url(text)
@@ -66,56 +123,29 @@ def read_base_url(spec: Fields) -> tuple[str | None, Target | None]:
         spec.refuse(str(error), "base_url")
         return None, None
     if climbs(target.path):
-        spec.refuse("must not hold the segments . and ..", "base_url")
+        spec.refuse("base_url must not contain the segments . and .. in its path.", "base_url")
         return None, None
     return f"{target.scheme}://{target.authority}{target.path.rstrip('/')}", target
 
 
-def read_auth(spec: Fields) -> Authentication | None:
+def _read_auth(auth: Fields) -> Authentication | None:
     """Return the authentication: `{scheme: bearer, secret}` or `{scheme: basic, username, secret}`."""
-    if "auth" not in spec:
+    references = read_secrets(auth, "secret")
+    if not references:
         return None
-    auth = spec.object("auth", known=("scheme", "username", "secret"))
-    scheme = auth.choice("scheme", ("bearer", "basic"), required=True)
-    username = auth.text("username", required=scheme == "basic")
-    if scheme == "bearer" and username is not None:
-        auth.refuse("belongs to the scheme basic alone", "username")
-    if username is not None and (":" in username or any(character < " " for character in username)):
-        auth.refuse("must not hold colons or control characters", "username")
-    reference = read_secret(auth, "secret", required=True)
-    if reference is None:
-        return None
-    if scheme == "basic":
-        return Authentication("basic", reference, username)
-    return Authentication("bearer", reference)
-
-
-def _read_call(action: Fields, base_url: str | None) -> HttpCall:
-    """Return method, path, query, headers and body of one action."""
-    method = action.choice("method", METHODS, required=True) or "POST"
-    if "body" in action and method == "GET":
-        action.refuse("is not sent with GET. Use query, or another method", "body")
-    return HttpCall(
-        method=method,
-        path=read_path(action, base_url),
-        query=_read_query(action),
-        headers=read_headers(action),
-        body=action.template("body") if "body" in action else None,
-    )
+    return Authentication(auth.value("scheme", "bearer"), references[0], auth.value("username"))
 
 
 def read_path(action: Fields, base_url: str | None) -> Template:
-    if action.text("path", required=True) is None:
-        return Template("/")
-    template = action.template("path", Place.PATH)
+    template = action.template("path", Place.PATH, default="/")
     parts = template.node.parts if isinstance(template.node, Parts) else (template.node or "/",)
     sample = "".join(part if isinstance(part, str) else _SAMPLE for part in parts)
     if not sample.startswith("/"):
-        action.refuse("must begin with /", "path")
+        action.refuse("path must begin with /.", "path")
     elif "?" in sample:
-        action.refuse("must not hold a query. Write it under query", "path")
+        action.refuse("path must not contain a query. Write it under query.", "path")
     elif climbs(sample):
-        action.refuse("must not hold the segments . and ..", "path")
+        action.refuse("path must not contain the segments . and .. .", "path")
     else:
         try:
             read_url((base_url or "http://host") + sample)
@@ -126,9 +156,6 @@ def read_path(action: Fields, base_url: str | None) -> Template:
 
 def _read_query(action: Fields) -> tuple[tuple[str, Template], ...]:
     query = action.object("query")
-    for name in query.names():
-        if isinstance(query.raw(name), dict | list) or query.raw(name) is None:
-            query.refuse("must be text, a number, true, false, or one ${ … }", name, code="type")
     return tuple((name, query.template(name)) for name in query.names())
 
 
@@ -136,16 +163,14 @@ def read_headers(action: Fields) -> tuple[tuple[str, Template], ...]:
     headers = action.object("headers")
     seen: set[str] = set()
     for name in headers.names():
+        value = headers.value(name, "${")
         if not is_header_name(name):
-            headers.refuse("is no header name", name)
+            headers.refuse(f"{name[:40]!r} is no header name.", name)
         elif name.lower() in OWN_HEADERS:
-            headers.refuse("is set by Threada itself; authentication is written under auth", name)
+            headers.refuse(f"{name} is set by Threada itself. Write authentication under auth.", name)
         elif name.lower() in seen:
-            headers.refuse("occurs twice", name)
-        seen.add(name.lower())
-        value = headers.raw(name)
-        if not isinstance(value, str):
-            headers.refuse("must be a string. Quote it", name, code="type")
+            headers.refuse(f"{name} occurs twice. Remove one.", name)
         elif "${" not in value and not is_header_value(value):
-            headers.refuse("must be Latin-1 without control characters and not padded", name)
+            headers.refuse(f"{name} must be Latin-1 without control characters and not padded.", name)
+        seen.add(name.lower())
     return tuple((name, headers.template(name, Place.HEADER)) for name in headers.names())

@@ -16,16 +16,18 @@ actions:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from integrations.documents.fields import Fields
-from integrations.documents.grammar import OUTBOUND_ACTION, OUTBOUND_SPEC, Destination, read_secret
+from integrations.documents.grammar import Destination, read_secrets
+from integrations.documents.schema import SECRET, filled_text, integration_schema
 from integrations.documents.templates import Place, Template
 from integrations.secrets.references import SecretReference
 from integrations.transport.urls import Target, UnusableUrl, read_url
+from threada_site.kernel.documents.structure import Schema, closed_object
 
+_ADDRESS_ADVICE: Final = "Write a mail address, one ${ … }, or a list of such."
 PORTS: Final = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 _SERVER: Final = re.compile(r"(?P<scheme>smtp|smtps|smtp\+starttls)://(?P<rest>[^/?#@]+)/?", re.ASCII)
 _ADDRESS: Final = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
@@ -60,46 +62,67 @@ class MailCall:
     text: Template
 
 
-class MailGrammar:
-    spec_fields = OUTBOUND_SPEC | {"server", "auth", "from"}
+_ADDRESSES: Final[Schema] = {
+    "type": ["string", "array"],
+    "items": {"type": "string"},
+    "examples": ["${item.payload.email}"],
+    "errorMessage": _ADDRESS_ADVICE,
+}
 
-    def action_fields(self, slug: str) -> Collection[str]:
-        return OUTBOUND_ACTION | {"to", "cc", "reply_to", "subject", "text"}
+
+class MailGrammar:
+    schema = integration_schema(
+        {
+            "server": filled_text(
+                "smtps://host[:port], smtp+starttls://host[:port] or smtp://host[:port] (no TLS).",
+                examples=["smtp+starttls://mail.example.com"],
+            ),
+            "auth": closed_object(
+                {"username": filled_text("User of the mail server."), "secret": SECRET},
+                required=("username", "secret"),
+                description="Login at the mail server.",
+            ),
+            "from": filled_text("Sender.", examples=["Payments <payments@example.com>"]),
+        },
+        required=("server", "from"),
+        action={
+            "to": {**_ADDRESSES, "description": "Recipients, one or a list."},
+            "cc": {**_ADDRESSES, "description": "Recipients of a copy."},
+            "reply_to": {**_ADDRESSES, "description": "Addresses of replies."},
+            "subject": filled_text("Subject; can contain ${ … }."),
+            "text": filled_text("Text; can contain ${ … }."),
+        },
+        action_required=("to", "subject", "text"),
+        description="Mail server.",
+    )
 
     def read_spec(self, spec: Fields) -> Destination:
         scheme, target = _read_server(spec)
-        username, secret = None, None
-        if "auth" in spec:
-            auth = spec.object("auth", known=("username", "secret"))
-            username = auth.text("username", required=True)
-            secret = read_secret(auth, "secret", required=True)
-            if scheme == "smtp":
-                spec.refuse("is not sent over a connection without TLS. Use smtps:// or smtp+starttls://", "auth")
-        sender = spec.text("from", required=True)
+        auth = spec.object("auth")
+        secrets = read_secrets(auth, "secret")
+        if "auth" in spec and scheme == "smtp":
+            said = "Credentials are not sent over a connection without TLS. Use smtps:// or smtp+starttls://."
+            spec.refuse(said, "auth")
+        sender = spec.value("from")
         if sender is not None and address_in(sender) is None:
-            spec.refuse("is no mail address", "from")
+            spec.refuse(f"{sender[:60]!r} is no mail address.", "from")
         if target is None or sender is None:
             return Destination()
         return Destination(
             origin=target,
-            secrets=() if secret is None else (secret,),
-            settings=MailServer(scheme, target.host, target.port, sender, username, secret),
+            secrets=secrets,
+            settings=MailServer(
+                scheme, target.host, target.port, sender, auth.value("username"), secrets[0] if secrets else None
+            ),
         )
 
-    def read_call(self, slug: str, action: Fields, destination: Destination) -> MailCall | None:
-        if "to" not in action:
-            if action.is_object:
-                action.refuse("is required", "to", code="required")
-            return None
-        subject, text = action.text("subject", required=True), action.text("text", required=True)
-        if subject is None or text is None:
-            return None
+    def read_call(self, slug: str, action: Fields, destination: Destination) -> MailCall:
         for name in ("to", "cc", "reply_to"):
             _check_addresses(action, name)
         return MailCall(
             to=action.template("to"),
-            cc=action.template("cc") if "cc" in action else Template([]),
-            reply_to=action.template("reply_to") if "reply_to" in action else Template([]),
+            cc=action.template("cc", default=[]),
+            reply_to=action.template("reply_to", default=[]),
             subject=action.template("subject", Place.TEXT),
             text=action.template("text", Place.TEXT),
         )
@@ -113,11 +136,12 @@ def address_in(mailbox: str) -> str | None:
 
 
 def _read_server(spec: Fields) -> tuple[str, Target | None]:
-    text = spec.text("server", required=True)
+    text = spec.value("server")
     match = _SERVER.fullmatch(text) if text else None
-    if text and not match:
-        spec.refuse("must be smtps://host[:port], smtp+starttls://host[:port] or smtp://host[:port]", "server")
-    if not match:
+    if match is None:
+        if text:
+            said = "server must be smtps://host[:port], smtp+starttls://host[:port] or smtp://host[:port]."
+            spec.refuse(said, "server")
         return "", None
     named = match["rest"] if re.search(r":\d+\Z", match["rest"]) else f"{match['rest']}:{PORTS[match['scheme']]}"
     try:
@@ -128,8 +152,8 @@ def _read_server(spec: Fields) -> tuple[str, Target | None]:
 
 
 def _check_addresses(action: Fields, name: str) -> None:
-    written = action.raw(name) if name in action else []
+    written = action.value(name, [])
     for address in written if isinstance(written, list) else [written]:
-        if not isinstance(address, str) or ("${" not in address and address_in(address) is None):
-            action.refuse("must be a mail address, one ${ … }, or a list of such", name)
+        if "${" not in address and address_in(address) is None:
+            action.refuse(_ADDRESS_ADVICE, name)
             return

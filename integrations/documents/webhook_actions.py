@@ -12,20 +12,13 @@ actions:
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from integrations.documents import http_actions
 from integrations.documents.fields import Fields
-from integrations.documents.grammar import (
-    ANSWERED_LATER_ACTION,
-    ANSWERED_LATER_SPEC,
-    OUTBOUND_ACTION,
-    OUTBOUND_SPEC,
-    Destination,
-    read_secrets,
-)
+from integrations.documents.grammar import Destination, read_secrets
+from integrations.documents.schema import BASE_URL, HEADERS, filled_text, integration_schema, secrets
 from integrations.documents.templates import Place, Template
 
 MOST_KEYS: Final = 2
@@ -42,21 +35,27 @@ class WebhookCall:
 
 
 class WebhookGrammar:
-    spec_fields = OUTBOUND_SPEC | ANSWERED_LATER_SPEC | {"base_url", "secrets"}
-
-    def action_fields(self, slug: str) -> Collection[str]:
-        return OUTBOUND_ACTION | ANSWERED_LATER_ACTION | {"path", "type", "data", "headers"}
+    schema = integration_schema(
+        {"base_url": BASE_URL, "secrets": secrets(MOST_KEYS, "Keys that sign messages: two during a rotation.")},
+        required=("base_url", "secrets"),
+        action={
+            "path": filled_text("Appended to base_url; can contain ${ … }.", examples=["/cases"]),
+            "type": filled_text("Type of the message. Default: the action's name.", examples=["case.ready"]),
+            "data": {"description": "Data of the message; strings of the form ${ … } are expressions.", "default": {}},
+            "headers": HEADERS,
+        },
+        has_callbacks=True,
+        description="Receiver of messages according to Standard Webhooks.",
+    )
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = http_actions.read_base_url(spec)
-        return Destination(base_url=base_url, origin=origin, secrets=read_secrets(spec, "secrets", most=MOST_KEYS))
+        return Destination(base_url=base_url, origin=origin, secrets=read_secrets(spec, "secrets"))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> WebhookCall:
-        if "type" in action:
-            action.text("type")
         return WebhookCall(
             path=http_actions.read_path(action, destination.base_url) if "path" in action else Template(""),
-            type=action.template("type", Place.TEXT) if "type" in action else Template(slug),
-            data=action.template("data") if "data" in action else Template({}),
+            type=action.template("type", Place.TEXT, default=slug),
+            data=action.template("data", default={}),
             headers=http_actions.read_headers(action),
         )

@@ -157,7 +157,7 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
     ("changes", "pointer", "said"),
     [
         ({"method": "post"}, "/method", "Did you mean POST?"),
-        ({"method": "TRACE"}, "/method", "Known here: DELETE, GET"),
+        ({"method": "TRACE"}, "/method", "Use one of DELETE, GET"),
         ({"method": "GET"}, "/body", "not sent with GET"),
         ({"path": "payments"}, "/path", "must begin with /"),
         ({"path": "${item.id}"}, "/path", "must begin with /"),
@@ -168,7 +168,7 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
         ({"path": "/a/%2e%2E/b"}, "/path", "segments"),
         ({"path": "//evil.example/${item.id}\\"}, "/path", "percent-encoded"),
         ({"path": "/a/${"}, "/path", "never closed"),
-        ({"path": 7}, "/path", "string"),
+        ({"path": 7}, "/path", "text"),
         ({"query": []}, "/query", "object"),
         ({"query": {"a": [1]}}, "/query/a", "one ${"),
         ({"query": {"a": None}}, "/query/a", "one ${"),
@@ -197,7 +197,7 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
         ({"retry": {"atempts": 2}}, "/retry/atempts", "Did you mean attempts?"),
         ({"retry": 3}, "/retry", "object"),
         ({"pathh": "/x"}, "/pathh", "Did you mean path?"),
-        ({"wholly_other": 1}, "/wholly_other", "Known here: body, callback_within"),
+        ({"wholly_other": 1}, "/wholly_other", "Use one of idempotent, timeout, retry"),
     ],
 )
 def test_action_problem_is_named_by_pointer(changes: dict[str, Any], pointer: str, said: str) -> None:
@@ -224,7 +224,7 @@ def test_all_problems_come_at_once() -> None:
         "/spec/actions/pay/path",
         "/spec/actions/go",
     }
-    assert found["/spec/idempotnt"] == "is not known here. Did you mean idempotent?"
+    assert found["/spec/idempotnt"] == "There is no field 'idempotnt' here. Did you mean idempotent?"
 
 
 @pytest.mark.parametrize("value", [None, [], "http", 7, {"a": float("nan")}, {1: 2}, {"a": "\ud800"}])
@@ -258,7 +258,7 @@ def test_an_action_may_be_answered_later() -> None:
     assert [str(reference) for reference in bank.secret_references] == ["env:BANK_TOKEN", "env:A", "env:B"]
     assert read_integration(with_pay(completes="answer")).action("pay").waits_for_callback_s is None
     assert problems(with_pay(completes="callback")) == {
-        "/spec/callback_secrets": "is required where an action completes by callback"
+        "/spec/callback_secrets": "callback_secrets is required where an action completes by callback."
     }
     assert list(problems(with_pay(completes="later"))) == ["/spec/actions/pay/completes"]
     assert list(problems({**whole, "callback_secrets": []})) == ["/spec/callback_secrets"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from threada_site.kernel.errors import DocumentInvalid, FieldError, ThreadaError
 
 MAX_FIELD_ERRORS: Final = 50
-_HIDING: Final = frozenset({"wrong_type", "too_large"})
+_HIDING: Final = frozenset({"wrong_type", "too_large", "unknown_field"})
 """Codes of errors that make everything below them unusable."""
 
 

@@ -83,6 +83,8 @@ class Structure:
             known = self.known_fields(node)
             for name in _unknown(error):
                 said = f"There is no field {name[:40]!r} here.{suggestion(name, known) if known else ''}"
+                if "patternProperties" in node:
+                    said = f"{name[:40]!r} is not a valid name. {node.get('errorMessage', '')}".rstrip()
                 yield FieldError(pointer_to(place, name), said, "unknown_field")
         elif kind.name == "propertyNames":
             name = str(kind.error.instance)
