@@ -172,7 +172,10 @@ def test_a_plan_prints_the_difference_and_changes_nothing(apply: Any, tenant: Te
             "documents.yaml:4:1: document: Channel web is defined at",
         ),
         ("kind: Integration\nid: x\nspec:\n  connector: http\n", "documents.yaml:3:1: /spec/base_url"),
-        ("kind: Integration\nid: x\nspecs: {}\n", "documents.yaml:3:1: /specs: There is no such field"),
+        (
+            "kind: Integration\nid: x\nspecs: {}\n",
+            "documents.yaml:3:1: /specs: There is no field 'specs' here. Did you mean spec?",
+        ),
         (
             ISSUED.replace("confidence < 0.8", "confidence <"),
             "{confidence <}:52: /spec/rules/2/when: ",
@@ -188,7 +191,7 @@ def test_a_plan_prints_the_difference_and_changes_nothing(apply: Any, tenant: Te
         (ISSUED.replace("policy: payments", "policy: nothing"), "{policy: nothing}:1: /policy: names no policy"),
         ("- 1\n- 2\n", "documents.yaml:1:1: /kind: Use one of"),
         ("just text", "documents.yaml:1:1: /kind"),
-        ("kind: Role\nid: r\nspec: {scopes: [everything]}\n", "documents.yaml:3:8: /spec/scopes"),
+        ("kind: Role\nid: r\nspec: {scopes: [everything]}\n", "documents.yaml:3:17: /spec/scopes/0"),
         ("kind: [Role]\nid: r\n", "documents.yaml:1:1: /kind"),
     ],
 )
@@ -313,7 +316,10 @@ def test_a_group_is_set_to_what_is_written(apply: Any, tenant: Tenant) -> None:
             "documents.yaml:6:7: /spec/members/1: 'zoe' is no",
         ),
         ("kind: Group\nid: g\nspec: {members: ann}\n", "documents.yaml:3:8: /spec/members: List the names"),
-        ("kind: Group\nid: g\nspec: {member: [ann]}\n", "documents.yaml:3:8: /spec/member: There is no such field"),
+        (
+            "kind: Group\nid: g\nspec: {member: [ann]}\n",
+            "documents.yaml:3:8: /spec/member: There is no field 'member' here. Did you mean members?",
+        ),
         ("kind: Group\nid: g\nname: 5\nspec: {members: []}\n", "documents.yaml:3:1: /name: name is text"),
     ],
 )

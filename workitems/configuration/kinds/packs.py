@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies import selectors
-from policies.documents.pack import parse_pack
+from policies.documents.pack import PACK_SCHEMA, parse_pack
 from policies.services.packs import release_pack, upsert_pack
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
@@ -25,4 +25,4 @@ def _export(ctx: ActingContext) -> Iterator[Stored]:
         yield Stored(pack.slug, whole("Pack", pack.slug, pack.current_version.spec))
 
 
-PACK = Kind(_apply, _export, lambda name, ctx: release_pack(name, ctx=ctx))
+PACK = Kind(lambda: PACK_SCHEMA.schema, _apply, _export, lambda name, ctx: release_pack(name, ctx=ctx))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
 from workitems.models import RetentionRule
-from workitems.retention.rules import parse_retention
+from workitems.retention.rules import RETENTION_SCHEMA, parse_retention
 from workitems.retention.upsert_rule import upsert_retention_rule, withdraw_retention
 
 
@@ -28,4 +28,4 @@ def _export(ctx: ActingContext) -> Iterator[Stored]:
         yield Stored(row.slug, whole("Retention", row.slug, spec))
 
 
-RETENTION = Kind(_apply, _export, lambda name, ctx: withdraw_retention(name, ctx=ctx))
+RETENTION = Kind(lambda: RETENTION_SCHEMA.schema, _apply, _export, lambda name, ctx: withdraw_retention(name, ctx=ctx))

@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from policies.services.removing import check_nobody_asks
 from threada_site.identity.default_roles import DEFAULT_ROLES
 from threada_site.identity.selectors import group_member_names, groups_of_tenant, role_scopes, roles_of_tenant
 from threada_site.identity.services import define_group, define_role, remove_group, remove_role
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.kind_schema import KindSchema
+from threada_site.kernel.documents.structure import closed_object
 from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest
 from threada_site.tenancy.upsert import Change
-from workitems.configuration.kinds.base import (
-    Applied,
-    Kind,
-    Stored,
-    Written,
-    check_fields,
-    diff,
-    name_of,
-    slug_of,
-    spec_of,
-    whole,
+from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
+
+ROLE_SCHEMA: Final = KindSchema(
+    "Role",
+    closed_object(
+        {
+            "scopes": {
+                "type": "array",
+                "items": {"enum": sorted(scope.value for scope in Scope), "title": "scope"},
+                "description": "Scopes that members of the role have.",
+                "examples": [["workitems:read"]],
+            }
+        },
+        required=("scopes",),
+        description="A set of scopes.",
+    ),
+)
+GROUP_SCHEMA: Final = KindSchema(
+    "Group",
+    closed_object(
+        {
+            "members": {
+                "type": "array",
+                "items": {"type": "string", "errorMessage": "Name a principal as text."},
+                "description": "Names of principals.",
+                "examples": [["ann", "bob"]],
+                "errorMessage": "List the names of principals; [] for nobody.",
+            }
+        },
+        required=("members",),
+        description="A group of people, who can approve together.",
+    ),
+    header={
+        "name": {"type": ["string", "null"], "description": "Label of the group.", "errorMessage": "name is text."}
+    },
 )
 
 
 def _apply_role(value: Written, ctx: ActingContext) -> Applied:
-    slug = slug_of(value)
-    spec = spec_of(value)
-    named = spec.get("scopes")
-    known = {scope.value for scope in Scope}
-    if not isinstance(named, list) or not all(isinstance(name, str) and name in known for name in named):
-        raise DocumentInvalid(errors=[FieldError("/spec/scopes", f"List scopes out of {', '.join(sorted(known))}.")])
+    document = ROLE_SCHEMA.parse(value)
+    document.errors.raise_any(value=value)
+    slug, named = str(document.id), document.spec["scopes"]
     before = role_scopes(slug, tenant_id=ctx.tenant_id)
     wanted = frozenset(Scope(name) for name in named)
     if before == wanted:
@@ -63,12 +87,9 @@ def _remove_role(name: str, ctx: ActingContext) -> None:
 
 
 def _apply_group(value: Written, ctx: ActingContext) -> Applied:
-    slug = slug_of(value)
-    spec = spec_of(value)
-    check_fields(value, spec, in_spec=("members",))
-    named, name = spec.get("members"), name_of(value)
-    if not isinstance(named, list) or not all(isinstance(member, str) for member in named):
-        raise DocumentInvalid(errors=[FieldError("/spec/members", "List the names of principals; [] for nobody.")])
+    document = GROUP_SCHEMA.parse(value)
+    document.errors.raise_any(value=value)
+    slug, named, name = str(document.id), document.spec["members"], value.get("name")
     before = group_member_names(slug, tenant_id=ctx.tenant_id)
     try:
         result = define_group(slug, named, name=name, ctx=ctx)
@@ -89,5 +110,5 @@ def _remove_group(name: str, ctx: ActingContext) -> None:
     remove_group(name, ctx=ctx)
 
 
-ROLE = Kind(_apply_role, _roles, _remove_role)
-GROUP = Kind(_apply_group, _groups, _remove_group)
+ROLE = Kind(lambda: ROLE_SCHEMA.schema, _apply_role, _roles, _remove_role)
+GROUP = Kind(lambda: GROUP_SCHEMA.schema, _apply_group, _groups, _remove_group)

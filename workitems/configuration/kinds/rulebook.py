@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies import selectors
-from policies.documents.calendar import parse_calendar
-from policies.documents.channel import parse_channel
-from policies.documents.list import parse_list
-from policies.documents.overlay import parse_overlay
-from policies.documents.workflow import parse_workflow
+from policies.documents.calendar import CALENDAR_SCHEMA, parse_calendar
+from policies.documents.channel import CHANNEL_SCHEMA, parse_channel
+from policies.documents.list import LIST_SCHEMA, parse_list
+from policies.documents.overlay import OVERLAY_SCHEMA, parse_overlay
+from policies.documents.policy_schema import POLICY_SCHEMA
+from policies.documents.workflow import WORKFLOW_SCHEMA, parse_workflow
 from policies.lifecycle import PolicyVersionStatus
 from policies.models import Overlay
 from policies.services.calendars import upsert_calendar
@@ -28,7 +29,7 @@ from policies.services.workflows import upsert_workflow
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import NotFound
 from threada_site.tenancy.upsert import Change
-from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, slug_of, whole
+from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
 from workitems.items.open_items import check_no_open_cases
 
 
@@ -104,7 +105,7 @@ def _remove_workflow(name: str, ctx: ActingContext) -> None:
 
 
 def _apply_policy(value: Written, ctx: ActingContext) -> Applied:
-    slug = slug_of(value)
+    slug = str(value.get("id"))
     before = selectors.policy_by_slug(slug, ctx=ctx)
     old = before.in_force.document if before and before.in_force else None
     result = upsert_policy(slug, value, ctx=ctx)
@@ -146,9 +147,11 @@ def _remove_overlay(name: str, ctx: ActingContext) -> None:
     remove_overlay(found, ctx=ctx)
 
 
-CHANNEL = Kind(_apply_channel, _channels, _remove_channel)
-CALENDAR = Kind(_apply_calendar, _calendars, lambda name, ctx: remove_calendar(name, ctx=ctx))
-LIST = Kind(_apply_list, _lists, lambda name, ctx: withdraw_list(name, ctx=ctx))
-WORKFLOW = Kind(_apply_workflow, _workflows, _remove_workflow)
-POLICY = Kind(_apply_policy, _policies, lambda name, ctx: withdraw_policy(name, ctx=ctx))
-OVERLAY = Kind(_apply_overlay, _overlays, _remove_overlay)
+CHANNEL = Kind(lambda: CHANNEL_SCHEMA.schema, _apply_channel, _channels, _remove_channel)
+CALENDAR = Kind(
+    lambda: CALENDAR_SCHEMA.schema, _apply_calendar, _calendars, lambda name, ctx: remove_calendar(name, ctx=ctx)
+)
+LIST = Kind(lambda: LIST_SCHEMA.schema, _apply_list, _lists, lambda name, ctx: withdraw_list(name, ctx=ctx))
+WORKFLOW = Kind(lambda: WORKFLOW_SCHEMA.schema, _apply_workflow, _workflows, _remove_workflow)
+POLICY = Kind(lambda: POLICY_SCHEMA.schema, _apply_policy, _policies, lambda name, ctx: withdraw_policy(name, ctx=ctx))
+OVERLAY = Kind(lambda: OVERLAY_SCHEMA.schema, _apply_overlay, _overlays, _remove_overlay)
