@@ -95,13 +95,12 @@ def register_grammar(connector: str, grammar: Grammar) -> None:
 
 def integration_schemas() -> dict[str, Schema]:
     """Return the JSON Schema of the spec for each connector."""
-    return {
-        connector: {
-            **grammar.schema,
-            "properties": {**grammar.schema["properties"], "connector": {"const": connector}},
-        }
-        for connector, grammar in sorted(_grammars.items())
-    }
+    found = {}
+    for name, grammar in sorted(_grammars.items()):
+        properties = grammar.schema["properties"]
+        connector = {**properties["connector"], "const": name}
+        found[name] = {**grammar.schema, "properties": {**properties, "connector": connector}}
+    return found
 
 
 def read_integration(spec: Any, *, pointer: str = "/spec") -> IntegrationDocument:

@@ -77,6 +77,7 @@ SECRET: Final[Schema] = {
     "minProperties": 1,
     "maxProperties": 1,
     "oneOf": [{"required": [source]} for source in ("stored", "env", "file")],
+    "description": "Reference to a secret.",
     "examples": [{"stored": "bank_token"}],
     "errorMessage": _REFERENCE_ADVICE,
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from policies.language.approvals.schema import DEFINITIONS
-from policies.language.facts import CONTEXT_FACTS, ITEM_FACTS, Point
+from policies.language.facts import CONTEXT_FACTS, ITEM_FACTS
 from policies.language.rules import Effect
 from threada_site.kernel.documents.kind_schema import KindSchema
 from threada_site.kernel.documents.structure import SLUG, Schema, closed_object, text
@@ -21,9 +22,12 @@ REASON_PATTERN: Final = r"[A-Z][A-Z0-9_]{1,63}"
 _EFFECTS: Final = [effect.value for effect in Effect]
 
 
-def _facts(facts: dict[str, Any]) -> Schema:
-    """Return the schema of given facts: any values of known names."""
-    return closed_object({name: {"description": of["description"]} for name, of in facts.items()})
+def _facts(facts: Mapping[str, dict[str, Any]], description: str) -> Schema:
+    """Return the schema of given facts: any values of known names, except the point."""
+    known = {name: {"description": of["description"]} for name, of in facts.items()}
+    if "point" in facts:
+        known["point"] = {**known["point"], "enum": facts["point"]["enum"]}
+    return closed_object(known, description=description)
 
 
 _WITH_APPROVALS: Final[Schema] = {
@@ -107,14 +111,8 @@ _TEST: Final = closed_object(
         "name": text(MAX_TEST_NAME, default="", description="Name of the test in results."),
         "given": closed_object(
             {
-                "item": _facts(dict(ITEM_FACTS)),
-                "ctx": {
-                    **(context := _facts(dict(CONTEXT_FACTS))),
-                    "properties": {
-                        **context["properties"],
-                        "point": {"enum": [point.value for point in Point], "description": "Default: see `action`."},
-                    },
-                },
+                "item": _facts(ITEM_FACTS, "Facts of the work item."),
+                "ctx": _facts(CONTEXT_FACTS, "Facts of the action and of who acts."),
                 "input": {"description": "Input of the action."},
                 "lists": {
                     "type": "object",

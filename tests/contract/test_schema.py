@@ -132,6 +132,7 @@ CONTRACT: Final = {
     "GET /healthz": None,
     "GET /readyz": None,
     "GET /metrics": None,
+    "GET /schemas/{kind}.json": None,
 }
 # Statuses that any operation in a tenant may answer with.
 ANYWHERE: Final = {"400", "401", "403", "406", "500", "503"}
@@ -160,6 +161,7 @@ def test_it_holds_the_contracts_operations_and_their_scopes() -> None:
         "getHealth",
         "getReadiness",
         "getMetrics",
+        "getDocumentSchema",
         "receiveCallback",
     }
 
