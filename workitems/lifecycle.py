@@ -1,4 +1,4 @@
-"""The lifecycles of a work item and of a decision step. Only the services of this app move a state."""
+"""Lifecycles of work items and decision steps. Only services of this app change a status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WorkItemStatus(StrEnum):
 
 
 class StepKind(StrEnum):
-    """What a decision step asks: whether the request makes sense, or whether an action may run."""
+    """Subject of a decision step: the request (review), or the execution of an action (approval)."""
 
     REVIEW = "review"
     APPROVAL = "approval"
@@ -49,7 +49,7 @@ WORK_ITEM: Final = Lifecycle(
     noun="a work item",
     transitions=MappingProxyType(
         {
-            # To `new`: a changed payload sends every open item but an executing one through intake again.
+            # To `new`: a changed payload sends an open item through intake again, unless it is executing.
             _W.NEW: frozenset({_W.NEW, _W.REFUSED, _W.IN_REVIEW, _W.AWAITING_APPROVAL, _W.READY, _W.CANCELLED}),
             _W.IN_REVIEW: frozenset({_W.NEW, _W.READY, _W.AWAITING_APPROVAL, _W.REJECTED, _W.EXPIRED, _W.CANCELLED}),
             _W.AWAITING_APPROVAL: frozenset({_W.NEW, _W.READY, _W.EXECUTING, _W.REJECTED, _W.EXPIRED, _W.CANCELLED}),

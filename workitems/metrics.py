@@ -1,4 +1,4 @@
-"""How many decisions wait for people."""
+"""Metrics of decision steps and notices."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from workitems.notices.rules import Channel, MessageStatus
 
 
 def step_metrics() -> Iterator[Metric]:
-    """Pending decision steps, and work items that wait in vain."""
+    """Yield the numbers of pending decision steps and of work items that nobody can decide."""
     pending = DecisionStep.objects.filter(status=StepStatus.PENDING).count()
     yield Metric("threada_decision_steps_pending", "Decision steps that wait for votes.", pending)
     stuck = WorkItem.objects.filter(nobody_can_decide=True).count()
-    yield Metric("threada_work_items_nobody_can_decide", "Work items that nobody there is can decide.", stuck)
+    yield Metric("threada_work_items_nobody_can_decide", "Work items whose pending step no member can complete.", stuck)
 
 
 def notice_metrics() -> Iterator[Metric]:
-    """What people have not been told yet, and what they could not be told within the last day."""
+    """Yield the numbers of unsent notices and messages, and of failed messages of the last day."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -34,13 +34,15 @@ def notice_metrics() -> Iterator[Metric]:
             """
         )
         unsent, oldest = cursor.fetchone()
-    yield Metric("threada_notices_unsent", "Notices and messages that are still to be sent.", unsent)
-    yield Metric("threada_notices_unsent_oldest_seconds", "The oldest of them.", max(float(oldest), 0.0))
+    yield Metric("threada_notices_unsent", "Notices and messages that are not sent yet.", unsent)
+    yield Metric(
+        "threada_notices_unsent_oldest_seconds", "Age of the oldest unsent notice or message.", max(float(oldest), 0.0)
+    )
     given_up = NoticeMessage.objects.filter(
         status__in=[MessageStatus.FAILED, MessageStatus.UNKNOWN], settled_at__gt=clock.now() - timedelta(days=1)
     )
     counts = Counter(given_up.values_list("channel", flat=True))
     for channel in Channel:
         labels = (("channel", channel.value),)
-        text = "Messages of the last day that failed for good, or whose end is not known."
+        text = "Messages of the last day that failed or whose outcome is unknown."
         yield Metric("threada_notices_failed", text, counts[channel.value], labels)

@@ -1,4 +1,4 @@
-"""The cases: work items with their evidence, the steps at which people decide, and their votes."""
+"""Tables of cases: work items, evidence, decision steps, votes and delegations."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
-"""When a step without a deadline becomes urgent: such steps sort last."""
+"""Value of `urgent_at` for steps without a deadline, which sort last."""
 
 
 class WorkItem(TenantRow):
-    """The canonical record of one request. Only the services of this app move its status."""
+    """Canonical record of one request. Only services of this app change its status."""
 
     workflow_version = models.ForeignKey(
         WorkflowVersion, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
@@ -53,7 +53,7 @@ class WorkItem(TenantRow):
     status = models.CharField(max_length=20)
     payload = ContentJSON()
     payload_sha256 = models.CharField(max_length=64)
-    payload_salt = ContentBytes(max_length=16, help_text="Salt of the commitment that receipts carry.")
+    payload_salt = ContentBytes(max_length=16, help_text="Salt of the commitment in receipts.")
     confidence = models.FloatField(default=1.0)
     risk_flags = ArrayField(models.CharField(max_length=64), default=list)
     data_class = models.CharField(max_length=63, blank=True)
@@ -65,17 +65,19 @@ class WorkItem(TenantRow):
     submitted_by = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     assignee = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     edited_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
-    policy_version_id = models.UUIDField(null=True, help_text="The version that decided last.")
+    policy_version_id = models.UUIDField(null=True, help_text="Policy version of the last decision.")
     version = models.PositiveIntegerField(default=1)
     ended_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
-    ended_reason = ContentText(blank=True, help_text="What who cancelled or resolved it gave as reason.")
+    ended_reason = ContentText(blank=True, help_text="Reason of the person who cancelled or resolved it.")
     nobody_can_decide = models.BooleanField(
-        default=False, db_default=False, help_text="It waits at a step that the people there are cannot complete."
+        default=False, db_default=False, help_text="No member can complete its pending step."
     )
     correlation_id = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     updated_at = models.DateTimeField(default=clock.now, editable=False)
-    contents_removed_at = models.DateTimeField(null=True, editable=False, help_text="When retention emptied it.")
+    contents_removed_at = models.DateTimeField(
+        null=True, editable=False, help_text="Time at which retention removed its contents."
+    )
 
     class Meta:
         constraints = tenant_constraints("workitem", references=("workflow_version", "subject"))
@@ -105,7 +107,7 @@ class WorkItem(TenantRow):
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> WorkItem:
-        """Whoever writes about a case has read it first, so whom it is about need not be asked again."""
+        """Cache the data subject of the case, which later writes to the case need."""
         item: WorkItem = super().from_db(*args, **kwargs)
         if "subject_id" in item.__dict__:
             note_case(item.id, item.subject_id)
@@ -117,7 +119,7 @@ class WorkItem(TenantRow):
 
 
 class Evidence(TenantRow):
-    """What a work item rests on: a citation, a retrieval trace, or the recorded reason why there is neither."""
+    """Evidence of a work item: a citation, a retrieval trace, or the recorded reason for having none."""
 
     work_item = models.ForeignKey(
         WorkItem, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="evidence"
@@ -142,11 +144,11 @@ class Evidence(TenantRow):
 
 
 class DecisionStep(TenantRow):
-    """A point where something must be decided. Its envelope seals what the votes are about; a claim is no state.
+    """A point where people must decide. Its envelope contains what the votes are about; a claim is no status.
 
-    What is due when stands in columns: `remind_at` and `escalate_at` are emptied once they were acted upon, and
-    `next_due_at` is the earliest of all, but not before `sweep_after`, until when a failed try of it rests. `urgent_at`
-    is what people have to answer by, and the order of their queue.
+    `remind_at` and `escalate_at` are emptied when they were processed. `next_due_at` is the earliest due time, but
+    not before `sweep_after`, which delays a retry after a failed sweep. `urgent_at` is the time by which people must
+    answer; it orders the queue.
     """
 
     work_item = models.ForeignKey(
@@ -159,17 +161,17 @@ class DecisionStep(TenantRow):
         Envelope, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )
     envelope_sha256 = models.CharField(max_length=64)
-    payload_sha256 = models.CharField(max_length=64, help_text="The payload it was opened for.")
+    payload_sha256 = models.CharField(max_length=64, help_text="Digest of the payload for which it was opened.")
     kind = models.CharField(max_length=8)
     status = models.CharField(max_length=16, default="pending")
     workflow = models.CharField(max_length=63)
     question = ContentText(blank=True)
     rule = models.JSONField()
     batch_key = models.CharField(
-        max_length=64, blank=True, help_text="Steps that share it may be decided together; none: this one stands alone."
+        max_length=64, blank=True, help_text="Steps with the same key may be decided together; empty: only alone."
     )
     is_flagged = models.BooleanField(
-        default=False, db_default=False, help_text="Whether its item carries risk flags, which never change."
+        default=False, db_default=False, help_text="True if the item has risk flags, which never change."
     )
     reason_codes = models.JSONField(default=list)
     policy_decision_id = models.UUIDField(null=True)
@@ -180,8 +182,8 @@ class DecisionStep(TenantRow):
     remind_at = models.DateTimeField(null=True)
     escalate_at = models.DateTimeField(null=True)
     escalated_at = models.DateTimeField(null=True)
-    escalated_to = models.JSONField(default=list, help_text="Leaves whose people may stand in for any other leaf.")
-    extended_at = models.DateTimeField(null=True, help_text="When its deadline passed once and was set again.")
+    escalated_to = models.JSONField(default=list, help_text="Leaves whose people may take any position.")
+    extended_at = models.DateTimeField(null=True, help_text="Time at which its deadline passed and was extended.")
     sweep_after = models.DateTimeField(null=True)
     sweep_failures = models.PositiveSmallIntegerField(default=0, db_default=0)
     next_due_at = models.GeneratedField(
@@ -198,7 +200,7 @@ class DecisionStep(TenantRow):
         db_persist=True,
     )
     reachability_check_due = models.BooleanField(
-        default=True, db_default=True, help_text="Whether it must be checked that somebody can still complete it."
+        default=True, db_default=True, help_text="True if its reachability must be checked."
     )
     urgent_at = models.GeneratedField(
         expression=Coalesce(Least("respond_by", "expires_at"), models.Value(NEVER)),
@@ -263,7 +265,7 @@ class DecisionStep(TenantRow):
         return ids.public_id(ids.DECISION_STEP, self.id)
 
     def claimant_at(self, now: datetime) -> uuid.UUID | None:
-        """Who has claimed it and is still in time: a claim ends by itself."""
+        """Return the principal with an unexpired claim, or None."""
         return self.claimed_by_id if self.claimed_until is not None and self.claimed_until > now else None
 
 
@@ -282,7 +284,9 @@ class Vote(TenantRow):
     comment = ContentText(blank=True)
     envelope_sha256 = models.CharField(max_length=64)
     counted = models.BooleanField()
-    stands_for = ArrayField(models.UUIDField(), default=list, help_text="Whose delegate the voter was at that moment.")
+    stands_for = ArrayField(
+        models.UUIDField(), default=list, help_text="Delegators of the voter at the time of the vote."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -305,7 +309,7 @@ class Vote(TenantRow):
 
 
 class PendingApproverKey(TenantRow):
-    """Key of an approver that a pending step waits for (`role:finance`): the index behind "waiting for me"."""
+    """Key of a pending approver of a step (`role:finance`): the index of "pending for me"."""
 
     step = models.ForeignKey(
         DecisionStep, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="awaited"
@@ -345,11 +349,11 @@ class Delegation(TenantRow):
     delegator = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     delegate = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField(help_text="When it ends, or was ended.")
+    ends_at = models.DateTimeField(help_text="Planned or actual end.")
     reason = models.CharField(max_length=500, blank=True)
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
-    ended_at = models.DateTimeField(null=True, help_text="When somebody ended it before its time.")
+    ended_at = models.DateTimeField(null=True, help_text="Time at which it was ended early.")
 
     class Meta:
         constraints = [

@@ -1,4 +1,4 @@
-"""Reading cases: always inside one tenant, and only what the context was granted."""
+"""Selectors of cases: filtered by tenant and by the permissions of the context."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from workitems.models import (
 
 
 def work_items(ctx: ActingContext) -> QuerySet[WorkItem]:
-    """Work items that the context may read: all, or those of the workflows it was granted."""
+    """Return the work items that the context may read: all, or those of the granted workflows."""
     rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id)
     granted = ctx.workflows_with(Scope.WORKITEMS_READ)
     return rows if granted is None else rows.filter(workflow_version__workflow_id__in=granted)
 
 
 def work_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem | None:
-    """One work item with its workflow version, principals and evidence."""
+    """Return one work item with its workflow version, principals and evidence."""
     return (
         work_items(ctx)
         .filter(id=work_item_id)
@@ -44,12 +44,12 @@ def work_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem | None
 
 
 def work_item_for_update(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> WorkItem | None:
-    """The locked row: the first lock of every service that changes anything about the case."""
+    """Return the locked row. It is the first lock of every service that changes the case."""
     return _locked_item.first(work_item_id, tenant_id)
 
 
 def work_item_of_execution_for_update(execution_id: uuid.UUID, *, tenant_id: uuid.UUID) -> WorkItem | None:
-    """The locked row of the case that an execution is about."""
+    """Return the locked work item of an execution."""
     return _locked_item_of_execution.first(execution_id, tenant_id)
 
 
@@ -64,7 +64,7 @@ _locked_item_of_execution: Final = PreparedRead(
 
 
 def steps_about(execution: Execution) -> list[DecisionStep]:
-    """The steps at which an execution was decided about, as it is sealed now."""
+    """Return the steps that decided on the current envelope of an execution."""
     return _steps_about(execution.tenant_id, execution.id, execution.envelope_id)
 
 
@@ -76,7 +76,7 @@ _steps_about: Final = PreparedRead(
 
 
 def evidence_of(item: WorkItem) -> list[Evidence]:
-    """The evidence of a case, in order."""
+    """Return the evidence of a case, in order."""
     return _evidence(item.id, item.tenant_id)
 
 
@@ -86,21 +86,21 @@ _evidence: Final = PreparedRead(
 
 
 def decision_steps(ctx: ActingContext) -> QuerySet[DecisionStep]:
-    """Steps of work items that the context may read."""
+    """Return the steps of work items that the context may read."""
     rows = DecisionStep.objects.filter(tenant_id=ctx.tenant_id)
     granted = ctx.workflows_with(Scope.WORKITEMS_READ)
     return rows if granted is None else rows.filter(work_item__workflow_version__workflow_id__in=granted)
 
 
 def with_votes(steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
-    """Steps with everything their representation shows, in a constant number of statements."""
+    """Return the steps with all relations of their representation, in a constant number of statements."""
     return steps.select_related("envelope", "claimed_by", "work_item__workflow_version").prefetch_related(
         Prefetch("votes", queryset=Vote.objects.select_related("voter").order_by("id"))
     )
 
 
 def pending_step_of(item: WorkItem) -> DecisionStep | None:
-    """The step the case waits at, locked."""
+    """Return the locked pending step of a case."""
     return (
         DecisionStep.objects.select_for_update(of=("self",))
         .filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING)
@@ -112,8 +112,10 @@ def pending_step_of(item: WorkItem) -> DecisionStep | None:
 def steps_for_update(
     step_ids: Collection[uuid.UUID], *, ctx: ActingContext
 ) -> dict[uuid.UUID, tuple[WorkItem, DecisionStep]]:
-    """Those of `step_ids` that the context may read, with their items. Items are locked first, each kind by id, so that
-    two batches cannot wait for each other."""
+    """Return the locked steps of `step_ids` that the context may read, with their locked items.
+
+    Items are locked before steps, each ordered by id, so that two batches cannot deadlock.
+    """
     items = dict(decision_steps(ctx).filter(id__in=step_ids).values_list("id", "work_item_id"))
     locked = {
         item.id: item
@@ -132,7 +134,7 @@ def steps_for_update(
 
 
 def superseded_before(step: DecisionStep) -> DecisionStep | None:
-    """The step that `step` took the place of, with its envelope."""
+    """Return the step that `step` superseded, with its envelope."""
     return (
         DecisionStep.objects.filter(
             tenant_id=step.tenant_id,
@@ -148,7 +150,7 @@ def superseded_before(step: DecisionStep) -> DecisionStep | None:
 
 
 def decided_alike(step: DecisionStep, *, ctx: ActingContext, most: int) -> list[DecisionStep]:
-    """The newest steps before `step` that were decided under the same rule about the same action."""
+    """Return the newest earlier steps with the same rule and action that were decided."""
     if not step.batch_key:
         return []
     rows = decision_steps(ctx).filter(
@@ -158,13 +160,13 @@ def decided_alike(step: DecisionStep, *, ctx: ActingContext, most: int) -> list[
 
 
 def votes_of_people(step: DecisionStep) -> list[Vote]:
-    """The votes that can count, as narrow as counting needs them."""
+    """Return the votes of people, with the columns that vote counting needs."""
     rows = Vote.objects.filter(tenant_id=step.tenant_id, step=step, voter_kind="human")
     return list(rows.defer("comment", "envelope_sha256", "reason_code").order_by("id"))
 
 
 def newest_votes(step: DecisionStep, *, before: uuid.UUID | None, most: int) -> list[Vote]:
-    """The newest `most` votes with their voters, or those older than `before`."""
+    """Return the newest `most` votes with their voters, or those older than `before`."""
     rows = Vote.objects.filter(tenant_id=step.tenant_id, step=step)
     if before is not None:
         rows = rows.filter(id__lt=before)
@@ -176,7 +178,7 @@ def votes_on(step: DecisionStep) -> list[Vote]:
 
 
 def rejections_of(item: WorkItem) -> list[Vote]:
-    """The counted votes that rejected the case, with their voters."""
+    """Return the counted votes that rejected the case, with their voters."""
     rows = Vote.objects.filter(
         tenant_id=item.tenant_id,
         step__work_item=item,
@@ -188,17 +190,17 @@ def rejections_of(item: WorkItem) -> list[Vote]:
 
 
 def delegations(ctx: ActingContext) -> QuerySet[Delegation]:
-    """Who stands in for whom, now, then and later."""
+    """Return past, current and future delegations."""
     return Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")
 
 
 def saved_views(ctx: ActingContext) -> QuerySet[SavedView]:
-    """The views of the desk that who asks has kept."""
+    """Return the saved views of the caller."""
     return SavedView.objects.filter(tenant_id=ctx.tenant_id, membership__user_id=ctx.principal_id).order_by("name")
 
 
 def notice_messages(ctx: ActingContext) -> QuerySet[NoticeMessage]:
-    """What people were told, of the workflows whose telemetry the context may read."""
+    """Return the messages of workflows whose telemetry the context may read."""
     rows = NoticeMessage.objects.filter(tenant_id=ctx.tenant_id)
     granted = ctx.workflows_with(Scope.TELEMETRY_READ)
     if granted is not None:
@@ -207,7 +209,7 @@ def notice_messages(ctx: ActingContext) -> QuerySet[NoticeMessage]:
 
 
 def executions(ctx: ActingContext) -> QuerySet[Execution]:
-    """Executions on work items that the context may read."""
+    """Return the executions on work items that the context may read."""
     rows = Execution.objects.filter(tenant_id=ctx.tenant_id)
     granted = ctx.workflows_with(Scope.WORKITEMS_READ)
     if granted is None:
@@ -241,5 +243,5 @@ def steps_pending_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> Quer
 
 
 def subject_of_case(work_item_id: uuid.UUID) -> uuid.UUID | None:
-    """Whom a case is about, if its workflow names somebody."""
+    """Return the data subject of a case, if its workflow names one."""
     return WorkItem.objects.filter(id=work_item_id).values_list("subject_id", flat=True).first()

@@ -42,14 +42,14 @@ from workitems.steps.reachability_sweep import sweep_reachability
 
 ATTEMPTS: Final = 20
 PAUSE_S: Final = 5
-"""For jobs that no sweep over rows would miss: they are repeated until they are done."""
+"""Retries of jobs that no sweep enqueues again if they are lost."""
 
 log = structlog.get_logger("threada.jobs")
 
 
 @task("workitems.decide_intake", queue=DEFAULT_QUEUE)
 def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> None:
-    """Take the intake decision about a new work item, unless `/actions/execute` has taken it already."""
+    """Evaluate the policies for a new work item, unless `/actions/execute` has done so already."""
     tenant = tenant_of_job(tenant_id)
     with unit_of_work(tenant.id):
         item = selectors.work_item_for_update(uuid.UUID(work_item_id), tenant_id=tenant.id)
@@ -65,20 +65,20 @@ def run_execution(tenant_id: str, execution_id: str) -> None:
 
 @task("workitems.reseal", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
 def reseal(tenant_id: str, policy_version_ids: list[str]) -> None:
-    """Decide the open steps that pin any of these policy versions again."""
+    """Decide again on the open steps that pin any of these policy versions."""
     pinned = [uuid.UUID(version_id) for version_id in policy_version_ids]
     _reseal(tenant_of_job(tenant_id), policy_version_ids__overlap=pinned)
 
 
 @task("workitems.reseal_executions", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
 def reseal_executions(tenant_id: str, integration_version_ids: list[str]) -> None:
-    """Seal the executions again that wait for an approval and pin any of these integration versions."""
+    """Build new envelopes for executions that wait for approval and pin any of these integration versions."""
     pinned = [uuid.UUID(version_id) for version_id in integration_version_ids]
     _reseal(tenant_of_job(tenant_id), execution__integration_version_id__in=pinned)
 
 
 def _reseal(tenant: Tenant, **which: Any) -> None:
-    """Each step in a transaction of its own; one that cannot be done holds up no other, and the job is repeated."""
+    """Process each step in its own transaction. A failure does not affect other steps; the job is repeated."""
     with unit_of_work(tenant.id):
         pending = DecisionStep.objects.filter(tenant_id=tenant.id, status=StepStatus.PENDING, **which)
         step_ids = list(pending.order_by("id").values_list("id", flat=True))
@@ -89,7 +89,7 @@ def _reseal(tenant: Tenant, **which: Any) -> None:
                 found = _locked_step(tenant, step_id)
                 if found is not None:
                     reseal_step(*found, ctx=job_context(tenant))
-        except Exception as error:  # raised below, once the others are done
+        except Exception as error:  # raised below, after the other steps
             log.exception("reseal_failed", step=str(step_id))
             broken = error
     if broken is not None:
@@ -104,7 +104,7 @@ def dispatch_waiting() -> None:
 
 @periodic("workitems.sweep", queue=SWEEP_QUEUE, cron="* * * * * */5")
 def sweep() -> None:
-    """Every five seconds: remind workers of what is due, and of what other workers left behind."""
+    """Enqueue lost and due executions, intake decisions and reseals, every five seconds."""
     sweeps.adopt_jobs_of_another_engine()  # first: adopted jobs need not be enqueued again
     sweeps.enqueue_due_executions(now=clock.now())
     sweeps.enqueue_overdue_intake(now=clock.now())
@@ -113,7 +113,7 @@ def sweep() -> None:
 
 @periodic("workitems.deadlines", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
 def deadlines() -> None:
-    """Every five seconds: remind, escalate and expire what is due."""
+    """Process due reminders, escalations and expirations, every five seconds."""
     sweep_deadlines(now=clock.now())
 
 
@@ -125,7 +125,7 @@ def reachability() -> None:
 
 @task(ADDRESS, queue=NOTICE_QUEUE)
 def address(tenant_id: str, notice_id: str) -> None:
-    """Find out whom a notice concerns, and make their messages."""
+    """Create the messages of a notice."""
     tenant = tenant_of_job(tenant_id)
     with unit_of_work(tenant.id):
         address_notice(uuid.UUID(notice_id), now=clock.now(), ctx=job_context(tenant))
@@ -140,13 +140,13 @@ def send(tenant_id: str, message_id: str) -> None:
 
 @periodic("workitems.notices", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
 def notices() -> None:
-    """Every ten seconds: notices and messages whose job was lost."""
+    """Enqueue notices and messages whose job was lost, every ten seconds."""
     enqueue_due_notices(now=clock.now())
 
 
 @periodic("workitems.tidy", queue=MAINTENANCE_QUEUE, cron="*/10 * * * *")
 def tidy() -> None:
-    """Every ten minutes: forget finished jobs and old answers, and let retention go on."""
+    """Delete finished jobs and expired answers, and enqueue retention, every ten minutes."""
     sweeps.delete_finished_jobs()
     keeping.delete_expired_answers(now=clock.now())
     keeping.enqueue_due_retention()
@@ -154,7 +154,7 @@ def tidy() -> None:
 
 @task("workitems.apply_retention", queue=MAINTENANCE_QUEUE)
 def apply_retention(tenant_id: str) -> None:
-    """One step of a tenant's automatic retention; what is left is enqueued behind the other tenants'."""
+    """Run one batch of a tenant's automatic retention. The rest is enqueued behind other tenants' jobs."""
     tenant = tenant_of_job(tenant_id)
     ctx = job_context(tenant)
     notice = timedelta(hours=settings.THREADA_RETENTION_NOTICE_HOURS)

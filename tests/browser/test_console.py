@@ -26,7 +26,7 @@ PAGES = [
 def test_two_people_approve_a_payment(demo: Demo, page: Watched) -> None:
     busy = busy_tenant(demo)
     page.sign_in("finance-1", PASSWORD)
-    waiting = page.page.get_by_role("link", name="Should pay be carried out on int_bank?")
+    waiting = page.page.get_by_role("link", name="Should pay be executed on int_bank?")
     expect(waiting).to_be_visible()
     page.page.goto("/console/workitems/workitem/")
     page.page.get_by_role("link", name=busy.item).click()
@@ -37,7 +37,7 @@ def test_two_people_approve_a_payment(demo: Demo, page: Watched) -> None:
     expect(page.page.locator("pre.t-bytes")).to_contain_text('"format":"threada-envelope/3"')
     page.page.get_by_label("Comment (optional)").first.fill("Matches the contract.")
     page.page.get_by_role("button", name="Approve").click()
-    expect(page.page.get_by_text("Your approval is recorded. Others have still to decide.")).to_be_visible()
+    expect(page.page.get_by_text("Your approval is recorded. Other votes are still needed.")).to_be_visible()
     expect(page.page.get_by_role("button", name="Approve")).to_have_count(0)
     page.sign_out()
 

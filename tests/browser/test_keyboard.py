@@ -70,7 +70,7 @@ def test_from_the_queue_to_an_approval(demo: Demo, scene: Scene, keyboard: Page)
     assert focused(page).endswith("Approve")
     assert demo.step_of_id(scene.plain[1])["votes"] == []
     press(page, "Enter")
-    expect(page.get_by_text("Your approval is recorded. Others have still to decide.")).to_be_visible()
+    expect(page.get_by_text("Your approval is recorded. Other votes are still needed.")).to_be_visible()
     assert [vote["decision"] for vote in demo.step_of_id(scene.plain[1])["votes"]] == ["approve"]
     press(page, "u")
     page.wait_for_url("**/desk/")
@@ -99,7 +99,7 @@ def test_several_together(demo: Demo, scene: Scene, keyboard: Page) -> None:
     press(page, "Enter")
     expect(page.get_by_role("heading", name="What is asked, 2 times")).to_be_visible()
     press(page, "a", "Enter")
-    expect(page.get_by_text("You have approved 2 decisions. 2 still wait for others.")).to_be_visible()
+    expect(page.get_by_text("You have approved 2 decisions. 2 still need votes of others.")).to_be_visible()
     assert [len(demo.step_of_id(step)["votes"]) for step in scene.plain] == [1, 1, 0, 0]
 
 

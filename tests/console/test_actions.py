@@ -65,7 +65,7 @@ def test_approving_by_button_leaves_the_receipts_that_the_api_leaves(demo: Demo,
     for name in ("finance-1", "finance-2"):
         assert demo.vote(name, step).status_code == 201
     said = press(console("finance-1"), STEP, "approve", busy.step, envelope_sha256=busy.envelope_sha256)
-    assert said == ["Your approval is recorded. Others have still to decide."]
+    assert said == ["Your approval is recorded. Other votes are still needed."]
     said = press(console("finance-2"), STEP, "approve", busy.step, envelope_sha256=busy.envelope_sha256)
     assert said == ["Your approval is recorded. The approval is approved; the work item is executing."]
     assert demo.item(busy.item)["status"] == demo.item(by_api)["status"] == "executing"
@@ -172,7 +172,7 @@ def test_executing_cancelling_and_resolving(demo: Demo, busy: Busy, console: Con
     assert demo.item(busy.item)["status"] == "ready"
     said = press(admin, ITEM, "execute", busy.item, action="int_bank/pay")
     assert said == ["pay on int_bank waits for an approval."]
-    assert press(admin, ITEM, "cancel", busy.item, reason="Asked twice.") == ["The work item is cancelled."]
+    assert press(admin, ITEM, "cancel", busy.item, reason="Duplicate request.") == ["The work item is cancelled."]
     assert "(transition_not_allowed)" in press(admin, ITEM, "cancel", busy.item)[0]
     other = demo.hand_in(SMALL)
     demo.wait()
@@ -199,14 +199,14 @@ def test_a_receiver_that_vanishes_is_reconciled(
     assert "(execution_not_retryable)" in press(admin, RUN, "retry", execution)[0]
     said = press(admin, RUN, "reconcile", execution, outcome="failed", reason="The bank has no such payment.")
     assert said == ["The execution is failed."]
-    assert press(admin, RUN, "retry", execution) == ["It is tried again, with the envelope and the approval it has."]
+    assert press(admin, RUN, "retry", execution) == ["The execution is retried with its envelope and its approval."]
     assert "execution.reconciled" in demo.kinds(item)
 
 
 def test_claiming(demo: Demo, busy: Busy, console: Console) -> None:
-    assert press(console("finance-1"), STEP, "claim", busy.step) == ["Others see for half an hour that you are on it."]
+    assert press(console("finance-1"), STEP, "claim", busy.step) == ["The step is claimed by you for half an hour."]
     assert "(step_claimed)" in press(console("finance-2"), STEP, "release", busy.step)[0]
-    assert press(console("finance-1"), STEP, "release", busy.step) == ["You have given it back."]
+    assert press(console("finance-1"), STEP, "release", busy.step) == ["The step is released."]
 
 
 def test_verifying_a_receipt(demo: Demo, busy: Busy, console: Console) -> None:

@@ -73,7 +73,7 @@ def test_decision_page_shows_everything_needed(demo: Demo, console: Console) -> 
     page = page_of(console("finance-1"), step["decision_step_id"])
     body = page.content.decode()
     for expected in (
-        "Should pay be carried out on int_bank?", "http://127.0.0.1:9901/payments", step["envelope_sha256"],
+        "Should pay be executed on int_bank?", "http://127.0.0.1:9901/payments", step["envelope_sha256"],
         "in arrears", "new_vendor", "0.9", "payments / large-payment", "AMOUNT_OVER_LIMIT",
         "2 more people with the role finance", "finance-1, finance-2", "0 of 2 given",
     ):  # fmt: skip

@@ -164,7 +164,7 @@ def test_shared_details_are_shown_once_and_differences_per_step(demo: Demo, cons
 def test_deciding_together(demo: Demo, console: Console) -> None:
     steps = [ask(demo), ask(demo), ask(demo)]
     assert decide(console("finance-1"), choices(*steps)) == (
-        DESK, ["You have approved 3 decisions. 3 still wait for others."],
+        DESK, ["You have approved 3 decisions. 3 still need votes of others."],
     )  # fmt: skip
     assert decide(console("finance-2"), choices(*steps), comment="Monthly.") == (
         DESK,

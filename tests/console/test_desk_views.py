@@ -45,7 +45,7 @@ def test_saved_opened_and_deleted(demo: Demo, console: Console) -> None:
     filtered = browser.get(f"{DESK}?risk=flagged&due=week").content.decode()
     assert '<input type="hidden" name="risk" value="flagged">' in filtered
     where, said = post(browser, SAVE, name="  Risky,  this week ", risk="flagged", due="week", kind="", after="x")
-    assert (where, said) == (f"{DESK}?due=week&risk=flagged", ["Kept as “Risky, this week”."])
+    assert (where, said) == (f"{DESK}?due=week&risk=flagged", ["View saved as “Risky, this week”."])
     assert kept(demo.tenant) == [("finance-1", "Risky, this week", {"due": "week", "risk": "flagged"})]
     ((name, query, is_shown),) = views_of(browser)
     assert (name, query, is_shown) == ("Risky, this week", "?due=week&risk=flagged", False)
@@ -99,7 +99,7 @@ def test_there_are_not_too_many(demo: Demo, console: Console) -> None:
     for place in range(MOST_VIEWS):
         post(browser, SAVE, name=f"View {place:02}", risk="plain")
     assert "(invalid_request)" in post(browser, SAVE, name="One more", risk="plain")[1][-1]
-    assert post(browser, SAVE, name="View 00", risk="flagged")[1][-1] == "Kept as “View 00”."
+    assert post(browser, SAVE, name="View 00", risk="flagged")[1][-1] == "View saved as “View 00”."
     assert len(kept(demo.tenant)) == MOST_VIEWS
 
 

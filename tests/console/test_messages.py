@@ -49,7 +49,7 @@ def cells(page: str) -> list[list[str]]:
 def test_the_list_shows_who_was_notified_and_why_not(demo: Demo, busy: Busy, console: Console) -> None:
     page = console("admin").get(LIST).content.decode()
     assert ["assigned", "finance-1", "mail", "errorfailed", "The receiver refused the request"] in cells(page)
-    assert ["assigned", "finance-2", "mail", "skipped", "There is no address to write to"] in cells(page)
+    assert ["assigned", "finance-2", "mail", "skipped", "The recipient has no address"] in cells(page)
     only = console("admin").get(LIST, {"status": "failed"}).content.decode()
     assert [row[1] for row in cells(only)] == ["finance-1"]
 
@@ -59,14 +59,14 @@ def test_a_failed_one_is_tried_again(demo: Demo, busy: Busy, console: Console, m
     page = console("admin").get(f"{LIST}{row.public_id}/change/").content.decode()
     assert "The mail server answers 550." in page
     assert f"/console/workitems/decisionstep/{busy.step}/change/" in page
-    assert press(console("admin"), "workitems_noticemessage", "retry", row.public_id) == ["It is tried again."]
+    assert press(console("admin"), "workitems_noticemessage", "retry", row.public_id) == ["The message is sent again."]
     demo.wait()
     assert of(demo, "finance-1").status == "sent"
     assert [address for address, _ in mail_server.taken] == ["finance-1@example.org"]
     with unit_of_work(demo.tenant.id):
         assert Receipt.objects.filter(kind="message.retried").count() == 1
     said = press(console("admin"), "workitems_noticemessage", "retry", row.public_id)
-    assert said == ["A message that is sent is not tried again: only one that failed. (transition_not_allowed)"]
+    assert said == ["A message with the status sent cannot be sent again; only a failed one can. (transition_not_allowed)"]
 
 
 @pytest.mark.parametrize("status", ["unknown", "skipped", "due"])

@@ -89,7 +89,7 @@ def test_an_empty_tenant_has_nothing_to_operate(office: Office, admin: Client) -
 def test_freezing_and_lifting_by_form(office: Office, bank: Receiver, admin: Client) -> None:
     execution = office.execute(office.decided()).execution
     said = send(admin, "freeze_new", scope="/bank/pay", reason="The bank is on fire.")
-    assert "Nothing of it is sent from now on: pay on bank." in said
+    assert "The freeze is in force for pay on bank." in said
     run_jobs()
     blocked = office.execution(execution)
     assert (blocked.status, bank.requests()) == ("started", [])
@@ -104,7 +104,7 @@ def test_freezing_and_lifting_by_form(office: Office, bank: Receiver, admin: Cli
     assert refused.status_code == 422
     assert "second_person_required" in refused.content.decode()
     office.join("other", roles=("tenant_admin",))
-    assert "It goes on: pay on bank." in send(sign_in(office.people["other"]), "freeze_lift", key, reason="Out")
+    assert "The freeze of pay on bank is lifted." in send(sign_in(office.people["other"]), "freeze_lift", key, reason="Out")
     run_jobs()
     assert office.execution(execution).status == "succeeded"
 
@@ -120,7 +120,7 @@ def test_replaying_by_form(office: Office, bank: Receiver, admin: Client) -> Non
     listed = admin.get(reverse("admin:integrations_execution_changelist") + "?dead_letter=true").content.decode()
     assert first.public_id in listed
     said = send(admin, "execution_replay", integration="bank", workflow="", failure="", limit="1")
-    assert "1 are tried again" in said
+    assert "1 dead letters are retried" in said
     assert "There are more." in said
     run_jobs()
     assert [office.execution(run).status for run in (first, second)] == ["succeeded", "failed"]
@@ -134,7 +134,7 @@ def test_undoing_by_form(office: Office, bank: Receiver, admin: Client) -> None:
     run_jobs()
     page = admin.get(reverse("admin:integrations_execution_change", args=[execution.public_id])).content.decode()
     assert "Undo it: refund" in page
-    assert "It is being taken back." in send(admin, "execution_undo", execution.public_id, input="{}")
+    assert "The undo action is executed." in send(admin, "execution_undo", execution.public_id, input="{}")
     run_jobs()
     assert [call["path"] for call in bank.requests()] == ["/payments", "/refunds"]
     assert bank.requests()[1]["body"] == f'"{execution.public_id}"'

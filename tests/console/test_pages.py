@@ -41,7 +41,7 @@ def test_dashboard(demo: Demo, console: Console) -> None:
     asked = statements(browser, "/console/")
     assert len(asked) <= DASHBOARD_STATEMENTS, "\n".join(asked)
     page = browser.get("/console/")
-    assert [question for _, question, _ in page.context["waiting"]] == ["Should pay be carried out on int_bank?"]
+    assert [question for _, question, _ in page.context["waiting"]] == ["Should pay be executed on int_bank?"]
     assert {metric.label: metric.value for metric in page.context["metrics"]} == {
         "new": "0", "in review": "0", "awaiting approval": "1", "ready": "1", "executing": "0", "failed": "0",
         "outcome unknown": "0",

@@ -77,7 +77,7 @@ def stored(demo: Demo, step_id: str) -> DecisionStep:
 def test_a_claim_is_shown_taken_back_and_ends_by_itself(demo: Demo, busy: Busy, console: Console) -> None:
     fay, finn = console("finance-1"), console("finance-2")
     assert offers(fay, busy.step) == ["claim", "reassign", "change_input"]
-    assert sent(fay, address("claim", busy.step)) == "Others see for half an hour that you are on it."
+    assert sent(fay, address("claim", busy.step)) == "The step is claimed by you for half an hour."
     assert offers(fay, busy.step) == ["release", "reassign", "change_input"]
     assert offers(finn, busy.step) == ["reassign", "change_input"]
     assert "finance-1</span> is on it until" in page(finn, busy.step).content.decode()
@@ -97,7 +97,7 @@ def test_a_claim_is_shown_taken_back_and_ends_by_itself(demo: Demo, busy: Busy, 
 def test_reassigning(demo: Demo, busy: Busy, console: Console) -> None:
     fay, url = console("finance-1"), address("reassign", busy.step)
     assert names_in(fay, url, "to") == ["finance-1", "finance-2"]
-    assert sent(fay, url, to="finance-2", reason="She knows Hooli.") == "It is now the turn of finance-2."
+    assert sent(fay, url, to="finance-2", reason="She knows Hooli.") == "The step is assigned to finance-2."
     assert "Handed to <span" in page(fay, busy.step).content.decode()
     assert names_in(fay, url, "to") == ["finance-1"]
     (receipt,) = bodies(demo, "decision_step.reassigned")
@@ -127,7 +127,7 @@ def test_escalating_by_hand(demo: Demo, busy: Busy, console: Console) -> None:
     assert {"role/security", "group/board", "user/security-1"} <= set(names_in(admin, url, "to"))
     refused(admin, url, "nobody_to_escalate_to", to="role/auditor")
     assert sent(admin, url, to="role/security", reason="Both are away.") == (
-        "It is escalated: more people may decide it now."
+        "The step is escalated. More people may decide it now."
     )
     refused(admin, url, "already_escalated", to="role/security")
     body = page(console("security-1"), busy.step).content.decode()
@@ -151,8 +151,8 @@ def test_escalating_to_whom_the_rule_names(demo: Demo, console: Console) -> None
     step = demo.step_of(item)["decision_step_id"]
     fay, url = console("finance-1"), address("escalate", step)
     assert offers(fay, step) == ["claim", "reassign", "escalate", "change_input"]
-    assert "whom the rule names: the role security" in fay.get(url).content.decode()
-    assert sent(fay, url, to="rule") == "It is escalated: more people may decide it now."
+    assert "named by the rule: the role security" in fay.get(url).content.decode()
+    assert sent(fay, url, to="rule") == "The step is escalated. More people may decide it now."
     assert offers(fay, step) == ["claim", "reassign", "change_input"]
 
 

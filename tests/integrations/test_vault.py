@@ -245,7 +245,7 @@ class TestRotation:
         new_id = vault.keyring().key_ids[0]
         assert {row.key_id for row in (*rows(acme), *rows(other))} == {new_id}
         assert new_id != old_id
-        assert command("--finish").endswith("The first key alone is kept.\n")
+        assert command("--finish").endswith("All keys but the first were removed.\n")
         assert vault.keyring().key_ids == [new_id]
         assert reveal("s1", tenant_id=acme.id, host="bank.example").reveal() == "value 1"
         assert reveal("theirs", tenant_id=other.id, host="bank.example").reveal() == "value 9"
@@ -328,7 +328,7 @@ def test_keys_change_while_values_change_and_are_read(key_file: Path) -> None:
         for worker in workers:
             worker.join(30)
     assert busy.problems == []
-    assert "The first key alone is kept." in command("--finish")
+    assert "All keys but the first were removed." in command("--finish")
     assert len(keys_in(key_file.read_text())) == 1
     for name in names:
         assert reveal(name, tenant_id=tenant.id, host="bank.example").reveal() == f"{name}:{busy.written[name]}"

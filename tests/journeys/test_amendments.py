@@ -108,7 +108,7 @@ def test_cancelling_takes_step_and_execution_along(demo: Demo, bank: Receiver) -
     item = demo.hand_in(LARGE)
     execution = demo.execute(item).json()["execution_id"]
     step = demo.step_of(item)
-    answer = demo.client.post(f"/work-items/{item}/cancel", {"reason": "Asked twice."})
+    answer = demo.client.post(f"/work-items/{item}/cancel", {"reason": "Duplicate request."})
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     assert demo.execution(execution)["status"] == "cancelled"
     assert demo.client.get(f"/decision-steps/{step['decision_step_id']}").json()["status"] == "cancelled"

@@ -161,9 +161,9 @@ def test_apply_creates_drafts_under_four_eyes(
     file = tmp_path / "payments.yaml"
     file.write_text("kind: Policy\nid: payments\nspec: {rules: [{id: a, when: 'true', effect: allow, reason: OK}]}\n")
     call_command("apply", str(file), tenant="acme")
-    assert "+ Policy payments (created, a draft: another person publishes it)" in capsys.readouterr().out
+    assert "+ Policy payments (created, a draft that another person must publish)" in capsys.readouterr().out
     call_command("apply", str(file), tenant="acme")
-    assert "  Policy payments (unchanged, a draft: another person publishes it)" in capsys.readouterr().out
+    assert "  Policy payments (unchanged, a draft that another person must publish)" in capsys.readouterr().out
     with unit_of_work(tenant.id):
         version = PolicyVersion.objects.get()
         assert (version.status, version.written_by, Policy.objects.get().in_force) == ("draft", [], None)

@@ -169,7 +169,7 @@ def test_a_plan_prints_the_difference_and_changes_nothing(apply: Any, tenant: Te
         ("kind: Channel\nid: Not A Slug\n", "documents.yaml:2:1: /id:"),
         (
             "kind: Channel\nid: web\n---\nkind: Channel\nid: web\n",
-            "documents.yaml:4:1: document: Channel web is defined at",
+            "documents.yaml:4:1: document: Channel web is already defined at",
         ),
         ("kind: Integration\nid: x\nspec:\n  connector: http\n", "documents.yaml:3:1: /spec/base_url"),
         (
@@ -340,7 +340,7 @@ def test_a_calendar_is_applied(apply: Any, tenant: Tenant) -> None:
     assert "~ Calendar office (changed)" in changed.out
     assert "documents.yaml:4:3: /spec/time_zone" in apply(calendar.replace("UTC", "Mars/Base")).err
     two = apply(f"{calendar}---\n{calendar.replace('office', 'shop')}")
-    assert "Calendar of the tenant is defined at" in two.err
+    assert "Calendar of the tenant is already defined at" in two.err
 
 
 STAGED = """\

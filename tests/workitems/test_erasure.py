@@ -111,7 +111,7 @@ def test_what_forbids_an_erasure(office: Office) -> None:
     about_people(office)
     item, _, _ = waiting_case(office)
     before = stored_rows("tenancy_datasubject", "workitems_workitem")
-    with pytest.raises(errors.Conflict, match=f"{item}, which is about su_.* is still open"):
+    with pytest.raises(errors.Conflict, match=f"{item}, a case about su_.* is still open"):
         erase(office, item)
     with pytest.raises(errors.PermissionDenied):
         erase(office, item, by="fay")
@@ -182,7 +182,7 @@ def test_the_command(office: Office, tmp_path: Any) -> None:
         command("erase", "--tenant", "acme", "--subject", subject)
     assert not is_erased(office.item(item).payload)
     assert command("erase", "--tenant", "acme", "--reference", ALICE, "--yes") == [
-        f"{subject}: erased; the contents of 1 cases cannot be read any more."
+        f"{subject}: erased; the contents of 1 cases are no longer readable."
     ]
     assert is_erased(office.item(item).payload)
     for refused in (("--reference", ALICE), ("--subject", "su_00000000000000000000000000"), ("--principal", "nobody")):

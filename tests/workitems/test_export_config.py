@@ -247,8 +247,8 @@ def test_what_no_document_says_is_left_until_prune_takes_it_out(
     less.write_text("---\n".join(kept))
     before = receipts(tenant)
     planned = run("apply", less, "--plan")
-    assert "? Channel desk (in no document; --prune takes it out)" in planned.out
-    assert "? Retention short (in no document; --prune takes it out)" in planned.out
+    assert "? Channel desk (in no document; --prune removes it)" in planned.out
+    assert "? Retention short (in no document; --prune removes it)" in planned.out
     pruning = run("apply", less, "--plan", "--prune")
     assert "- Channel desk (would be removed)" in pruning.out
     assert pruning.out.splitlines()[-1] == f"{COUNT - 2} documents, 2 would be changed."

@@ -96,7 +96,7 @@ def test_reading_decides_nothing(
     office: Office, told: DecisionStep, mail_server: MailServer, receiver: Receiver
 ) -> None:
     subjects = {str(mail["Subject"]).split("] ")[1].split(":")[0] for _, mail in mail_server.taken}
-    assert subjects == {"Your decision is asked", "Still waiting for your decision", "Escalated to you", "Decided"}
+    assert subjects == {"Decision requested", "Still waiting for your decision", "Escalated to you", "Decided"}
     titles = {json.loads(request["body"])["title"].split("] ")[1].split(":")[0] for request in receiver.requests()}
     assert titles == subjects
     addresses = set(addresses_of(mail_server, receiver))

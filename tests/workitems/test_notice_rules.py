@@ -73,15 +73,15 @@ def test_what_is_overtaken_and_what_is_stale() -> None:
 def test_words() -> None:
     about = {"tenant": "acme", "workflow": "payments"}
     with_action = News(event=Event.ASSIGNED, action="pay", integration="bank", **about)
-    assert subject_of_news(with_action) == "[acme] Your decision is asked: pay for payments"
-    assert question_of_news(with_action) == "Should pay be carried out on bank?"
+    assert subject_of_news(with_action) == "[acme] Decision requested: pay for payments"
+    assert question_of_news(with_action) == "Should pay be executed on bank?"
     review = News(event=Event.REMINDER, is_review=True, **about)
     assert subject_of_news(review) == "[acme] Still waiting for your decision: payments"
     assert question_of_news(review) == "Is this payments request in order?"
     itself = News(event=Event.ESCALATED, **about)
     assert subject_of_news(itself) == "[acme] Escalated to you: payments"
     assert question_of_news(itself) == "Should this payments request go ahead?"
-    assert sentence_of_news(itself) == "A decision was escalated: you may decide it too now."
+    assert sentence_of_news(itself) == "A decision was escalated to you. You may decide it now."
     for status, said in (
         ("approved", "was approved"),
         ("rejected", "was rejected"),
@@ -89,7 +89,7 @@ def test_words() -> None:
     ):
         decided = News(event=Event.DECIDED, status=status, **about)
         assert subject_of_news(decided) == f"[acme] Decided: payments {said}"
-        assert sentence_of_news(decided) == f"What you had a part in {said}."
+        assert sentence_of_news(decided) == f"A case that you took part in {said}."
 
 
 def test_times_are_the_readers() -> None:

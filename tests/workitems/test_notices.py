@@ -59,7 +59,7 @@ def test_every_pending_approver_is_notified_once(office: Office, mail_server: Ma
     """Three of finance may decide; the requester and others may not, and hear nothing."""
     _, step, _ = office.awaiting()
     run_jobs()
-    subject = "[acme] Your decision is asked: pay for payments"
+    subject = "[acme] Decision requested: pay for payments"
     assert told(mail_server) == [("fay", subject), ("finn", subject), ("fred", subject)]
     assert messages(office) == [("assigned", name, "sent") for name in ("fay", "finn", "fred")]
     run_jobs()
@@ -87,9 +87,9 @@ def test_what_a_mail_says(office: Office, mail_server: MailServer, settings: Set
     assert text.get_content().splitlines() == [
         "Hello Fay Wray,",
         "",
-        "A decision waits for you, or for somebody with your role.",
+        "A decision is pending for you or for somebody with your role.",
         "",
-        "Should pay be carried out on bank?",
+        "Should pay be executed on bank?",
         "",
         "Tenant: acme",
         "Workflow: payments",
@@ -98,7 +98,7 @@ def test_what_a_mail_says(office: Office, mail_server: MailServer, settings: Set
         "Asked: 31 January 2026, 10:30 (Europe/Berlin, UTC+01:00)",
         "Deadline: 31 July 2026, 11:30 (Europe/Berlin, UTC+02:00)",
         "",
-        "Open the decision:",
+        "Open decision:",
         page,
         "",
         "Opening this page decides nothing. What exactly is decided stands only there; this message holds none of it.",
@@ -160,7 +160,7 @@ def test_a_rejection_and_an_expiry_are_notified_as_such(office: Office, mail_ser
 
 def test_a_step_closed_before_its_notice_is_sent_notifies_nobody(office: Office, mail_server: MailServer) -> None:
     item, _, _ = office.awaiting()
-    office.on_item(item, cancel_work_item, reason="Asked twice.")
+    office.on_item(item, cancel_work_item, reason="Duplicate request.")
     run_jobs()
     assert (mail_server.taken, messages(office)) == ([], [])
 
@@ -195,7 +195,7 @@ def test_a_new_assignee_is_notified_again(office: Office, mail_server: MailServe
         item, locked = locked_step(step.id, ctx=office.system)
         reassign_step(item, locked, office.people["finn"], ctx=office.ctx("fay"))
     run_jobs()
-    assert told(mail_server) == [("finn", "[acme] Your decision is asked: pay for payments")]
+    assert told(mail_server) == [("finn", "[acme] Decision requested: pay for payments")]
 
 
 def test_escalating_by_hand_does_not_tell_who_does_it(office: Office, mail_server: MailServer) -> None:
@@ -308,7 +308,7 @@ def test_a_stage_is_notified_when_it_opens(office: Office, mail_server: MailServ
     mail_server.taken.clear()
     office.vote(step, "fay")
     run_jobs()
-    assert told(mail_server) == [("ada", "[acme] Your decision is asked: pay for payments")]
+    assert told(mail_server) == [("ada", "[acme] Decision requested: pay for payments")]
 
 
 def test_a_delegate_is_notified_too(office: Office, mail_server: MailServer) -> None:

@@ -165,7 +165,7 @@ def test_they_are_honoured(office: Office, mail_server: MailServer, receiver: Re
     (request,) = receiver.requests()
     text = json.loads(request["body"])["text"]
     page = f"http://localhost:8000/console/workitems/decisionstep/{step.public_id}/change/"
-    assert text.splitlines()[0] == "[acme] Your decision is asked: pay for payments"
+    assert text.splitlines()[0] == "[acme] Decision requested: pay for payments"
     assert urls_in(text) == [page]
     assert "9876543210" not in request["body"]
     assert request["path"] == f"/hooks/{TOKEN}"

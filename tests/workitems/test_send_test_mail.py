@@ -15,7 +15,7 @@ def test_command_reports_the_result(mail_server: MailServer, capsys: pytest.Capt
     call_command("send_test_mail", "you@example.org")
     ((address, mail),) = mail_server.taken
     assert (address, mail["Subject"]) == ("you@example.org", "Threada: a test")
-    assert capsys.readouterr().out == "The mail server has taken the mail from Threada <threada@localhost>.\n"
+    assert capsys.readouterr().out == "The mail server has accepted the mail from Threada <threada@localhost>.\n"
     mail_server.refuse_at, mail_server.refusals = "RCPT", ["550 No"]
     with pytest.raises(SystemExit) as ended:
         call_command("send_test_mail", "you@example.org")

@@ -1,4 +1,4 @@
-"""The console's pages of cases: the queue, the desk where people decide, executions, retention."""
+"""Console pages of cases: queue, decision desk, executions, freezes, packs, retention."""
 
 from workitems.admin.delegations import DelegationAdmin
 from workitems.admin.executions import ExecutionAdmin

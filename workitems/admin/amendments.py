@@ -1,4 +1,4 @@
-"""Approving with changes, in the console: the form in which who decides changes what they are asked about."""
+"""Form of a decision step on which an approver changes the input or the payload."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from workitems.models import DecisionStep
 
 
 class AmendmentForm(ConsoleForm):
-    """Input and payload as JSON, as they are now."""
+    """Current input and payload as JSON."""
 
     intro = (
-        "The votes given so far are cleared, the policies decide again, and everybody is asked about the changed "
-        "envelope, you too. Nothing is approved by this form."
+        "The votes cast so far are cleared, the policies are evaluated again, and all approvers, including you, decide "
+        "on the changed envelope. This form approves nothing."
     )
     row: DecisionStep
     envelope_sha256 = forms.CharField(widget=forms.HiddenInput)
@@ -43,7 +43,7 @@ class AmendmentForm(ConsoleForm):
 
 
 class AmendmentPages:
-    """The form page of a decision step on which it is changed; mixed into the admin of decision steps."""
+    """Form page for changing a decision step; mixed into the admin of decision steps."""
 
     url_of: ClassVar[Any]
 
@@ -51,7 +51,7 @@ class AmendmentPages:
         "Approve with changes",
         form=AmendmentForm,
         scope=Scope.DECISIONS_DECIDE,
-        submit="Change it and ask again",
+        submit="Change the request",
         of_row=True,
     )
     def change_input(self, call: Call, form: ConsoleForm) -> Done:
@@ -66,7 +66,7 @@ class AmendmentPages:
         count = len(changed.difference.changes) + changed.difference.omitted
         places = "1 place" if count == 1 else f"{count} places"
         return Done(
-            f"The envelope has changed in {places}. Read it below: your vote on it counts like any other.",
+            f"The envelope has changed in {places}. Read it below. You may vote on it.",
             self.url_of(changed.step),
         )
 
@@ -79,4 +79,4 @@ def _parsed(fields: dict[str, Any], name: str) -> Any:
     try:
         return parse_json(fields[name].encode())
     except (errors.MalformedJson, errors.JsonNotInteroperable) as error:
-        raise errors.InvalidRequest(error.detail, errors=[FieldError(f"/{name}", "is no JSON", "malformed")]) from None
+        raise errors.InvalidRequest(error.detail, errors=[FieldError(f"/{name}", "is not JSON", "malformed")]) from None

@@ -36,7 +36,7 @@ CHOICE: Final = "step"
 
 @dataclass(frozen=True)
 class BatchRow:
-    """One step of the batch, and what it does not share with the others."""
+    """One step of the batch, with the values that differ from the other steps."""
 
     step: DecisionStep
     differs: list[tuple[str, str]]
@@ -48,7 +48,10 @@ class BatchRow:
 
 
 def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
-    """The page for the steps chosen. Raises what `check_together` raises, `NotFound` when none can be read."""
+    """Return the template context for the chosen steps.
+
+    Raise the errors of `check_together`, and `NotFound` if the caller may read none of the steps.
+    """
     wanted = [ids.parse_public_id(ids.DECISION_STEP, chosen.step_id) for chosen in chosen_in(choices)]
     rows = (
         selectors.decision_steps(ctx)
@@ -59,7 +62,7 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
     )
     steps = list(rows)
     if not steps:
-        raise errors.NotFound("None of these decisions is here.")
+        raise errors.NotFound("None of these decisions exists in this tenant.")
     check_together([(step.work_item, step) for step in steps])
     contents = {step.id: _content(step) for step in steps}
     flat = {step_id: dict(_flattened("", content)) for step_id, content in contents.items()}
@@ -86,7 +89,7 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
 
 
 def decide_batch(call: Call) -> Done:
-    """The same decision on every step chosen, each for the envelope it was shown with; all or nothing."""
+    """Cast the same vote on all chosen steps, each for the envelope that was shown; all or none."""
     ctx = reauthenticate(call.request, call.ctx)
     chosen = chosen_in(call.request.POST.getlist(CHOICE))
     sent = {name: call.sent(name) for name in ("reason_code", "comment")}
@@ -114,18 +117,18 @@ def decide_batch(call: Call) -> Done:
     verb = "approved" if ballot.decision == "approve" else "rejected"
     said = f"You have {verb} {len(cast)} {'decision' if len(cast) == 1 else 'decisions'}."
     if closed < len(cast):
-        said += f" {len(cast) - closed} still wait for others."
+        said += f" {len(cast) - closed} still need votes of others."
     return Done(said, url=reverse("admin:workitems_decisionstep_desk"))
 
 
 def chosen_in(choices: Sequence[str]) -> list[Chosen]:
-    """What checkboxes send, `ds_…:<hash>`; more than any batch may hold is cut to one too many."""
+    """Parse checkbox values of the form `ds_…:<hash>`. Return at most one more than a batch may hold."""
     parts = (choice[:200].partition(":") for choice in choices[: MOST_IN_A_BATCH + 1])
     return [Chosen(step_id, sha256) for step_id, _, sha256 in parts]
 
 
 def _content(step: DecisionStep) -> dict[str, Any]:
-    """All that a person decides about."""
+    """Return the contents of a step that a person decides on."""
     sends = what_is_sent(orjson.loads(bytes(step.envelope.body)))
     item = step.work_item
     return {
@@ -148,7 +151,7 @@ def _flattened(place: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _shared(contents: list[dict[str, str]]) -> dict[str, str]:
-    """What all of them say alike."""
+    """Return the values that are equal in all steps."""
     if len(contents) < 2:
         return {}
     return {name: text for name, text in contents[0].items() if all(other.get(name) == text for other in contents[1:])}

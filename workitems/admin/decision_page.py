@@ -1,7 +1,7 @@
-"""What the page of one decision shows: everything a person needs to decide it, on one screen.
+"""Page of one decision: everything an approver needs, on one screen.
 
-However many votes there are and however many steps wait, it takes the same number of statements: the votes that count
-are read whole but narrow, the ones shown a page at a time.
+The number of SQL statements does not depend on the number of votes or steps. The votes that count are read completely
+with few columns; the votes shown are read page by page.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _MOST_PEOPLE: Final = 300
 
 @dataclass(frozen=True)
 class Unseen:
-    """A character that cannot be seen, as the warning names it."""
+    """Invisible character, as the warning names it."""
 
     code: str
     name: str
@@ -58,7 +58,7 @@ class Unseen:
 
 
 def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
-    """`?whole=1` leaves nothing out; `?before=<vote id>` pages through the votes."""
+    """Return the template context. `?whole=1` shows everything uncut; `?before=<vote id>` pages through votes."""
     is_pending = step.status == StepStatus.PENDING
     rule = from_json(step.rule)
     envelope = bytes(step.envelope.body)
@@ -93,7 +93,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
 
 
 def _content(step: DecisionStep, sealed: dict[str, Any], envelope: bytes, *, whole: bool) -> dict[str, Any]:
-    """What is decided about, cut to what a page can hold unless the whole of it is asked for."""
+    """Return payload, evidence and envelope, shortened to the size of a page unless `whole` is set."""
     evidence = [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(step.work_item)]
     parts = {
         "sends": what_is_sent(sealed),
@@ -122,7 +122,7 @@ def _content(step: DecisionStep, sealed: dict[str, Any], envelope: bytes, *, who
 
 
 def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
-    """Who has decided, who is still needed, and whether the reader may."""
+    """Return the votes cast, the votes still needed, and the actions that the reader may take."""
     workflow_id = step.work_item.workflow_version.workflow_id
     active_members = active_members_of(ctx.tenant_id)
     given = selectors.votes_of_people(step)
@@ -156,7 +156,7 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
 def _could_decide(
     step: DecisionStep, active_members: ActiveMembers, given: list[Vote], *, workflow_id: uuid.UUID
 ) -> str:
-    """The names of those who have not decided and would count, the first few of them; in a large tenant nobody's."""
+    """Return the first names of the people who may still vote; empty in a large tenant."""
     if len(active_members.members) > _MOST_PEOPLE:
         return ""
     decided = {vote.voter_id for vote in given}
@@ -167,14 +167,14 @@ def _could_decide(
 
 
 def _decided_alike(step: DecisionStep, *, ctx: ActingContext) -> list[tuple[DecisionStep, list[tuple[str, str]]]]:
-    """What was decided before under the same rule about the same action, the newest first, with what it was about."""
+    """Return earlier decisions on the same rule and action, newest first, each with a preview of its payload."""
     found = selectors.decided_alike(step, ctx=ctx, most=ALIKE_SHOWN)
     previews = previews_of([one.work_item_id for one in found], ctx=ctx) if found else {}
     return [(one, previews.get(one.work_item_id, [])) for one in found]
 
 
 def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:
-    """The newest votes, or those before one."""
+    """Return the newest votes, or those before the vote in the query."""
     before = ids.parse_public_id(ids.VOTE, query.get("before", "")[:80])
     shown = selectors.newest_votes(step, before=before, most=VOTES_SHOWN + 1)
     return {
@@ -185,7 +185,7 @@ def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:
 
 
 def _rules(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
-    """The policy rules that led here, with the versions that are pinned."""
+    """Return the policy decision that caused this step, and the pinned policy versions."""
     decision = None
     if step.policy_decision_id is not None:
         rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=step.policy_decision_id)
@@ -195,7 +195,7 @@ def _rules(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
 
 
 def need_in_words(need: count_votes.Need) -> str:
-    """Whom a step waits for."""
+    """Return the missing votes of one part of the rule in words."""
     people = "1 more person" if need.missing == 1 else f"{need.missing} more people"
     named = {
         "role": f"{people} with the role {need.leaf.name}",
@@ -207,15 +207,15 @@ def need_in_words(need: count_votes.Need) -> str:
 
 
 def why_not(standing: count_votes.Eligibility, *, may_decide: bool, has_voted: bool) -> str:
-    """Why the reader cannot decide here; empty when they can."""
+    """Return the reason why the reader cannot vote; empty if the reader can."""
     if has_voted:
-        return "You have decided. One person counts once."
+        return "You have voted on this step. Each person has one vote."
     if not may_decide:
-        return "You may read this. Deciding needs decisions:decide on the workflow."
+        return "You may read this step. Voting needs the scope decisions:decide on the workflow."
     if standing is count_votes.Eligibility.EXCLUDED:
-        return "You have a part in this case, so somebody else has to decide."
+        return "You take part in this case, so another person must decide."
     if standing is count_votes.Eligibility.NOT_ELIGIBLE:
-        return "The rule does not ask for anybody with your roles."
+        return "The approval rule names none of your roles or groups."
     if standing is count_votes.Eligibility.NOT_YET:
-        return "Others decide first; you are asked once their stage is complete."
+        return "An earlier stage is not complete. You can vote when it is."
     return ""

@@ -35,7 +35,7 @@ else:
 
 
 class DecisionStatisticsPages(_Base):
-    """One page that belongs to no row."""
+    """Console page of decision statistics; it belongs to no row."""
 
     def get_urls(self) -> list[URLPattern]:
         name = "workitems_decisionstep_decision_statistics"

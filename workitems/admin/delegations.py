@@ -28,7 +28,7 @@ MOST_CHOICES: Final = 300
 
 
 class InstantInput(forms.DateTimeInput):
-    """A field for day and time, in the zone in which the reader reads times."""
+    """Input field for date and time in the reader's time zone."""
 
     input_type = "datetime-local"
 
@@ -40,11 +40,11 @@ class OutOfOfficeForm(ConsoleForm):
     """Delegator, delegate and period of a delegation."""
 
     intro = (
-        "Who stands in may decide at the places of who is away, counts once with them, and is excluded where they "
-        "are. Permissions are not handed over: only people who may decide anyway can stand in."
+        "The delegate may vote in place of the delegator. Both together count once, and an exclusion of one excludes "
+        "the other. Permissions are not transferred: the delegate needs the permission to decide."
     )
-    delegator = forms.ChoiceField(label="Who is away")
-    delegate = forms.ChoiceField(label="Who stands in")
+    delegator = forms.ChoiceField(label="Delegator")
+    delegate = forms.ChoiceField(label="Delegate")
     starts_at = forms.DateTimeField(label="From", required=False, widget=InstantInput(), help_text="Empty: now.")
     ends_at = forms.DateTimeField(label="Until", widget=InstantInput())
     reason = forms.CharField(label="Reason", required=False, max_length=500)
@@ -80,16 +80,16 @@ class DelegationAdmin(TenantAdmin):
     id_prefix = ids.DELEGATION
     key = "-id"
     columns = (
-        Column("Away", lambda row: row.delegator),
-        Column("Stands in", lambda row: row.delegate),
+        Column("Delegator", lambda row: row.delegator),
+        Column("Delegate", lambda row: row.delegate),
         Column("From", lambda row: html.when(row.starts_at)),
         Column("Until", lambda row: html.when(row.ends_at)),
         Column("Now", lambda row: html.badge(phase_of(row))),
     )
     filters = (ListFilter("active", "In force", choices=lambda _ctx: [("true", "now"), ("false", "not now")]),)
     filterset = DelegationFilters
-    about = "While people are away, others stand in for them: they decide in their place, and count once together."
-    nothing_yet = "Nobody is away. Say here when you will be, and who decides in your place."
+    about = "While a person is out of office, a delegate votes in their place. Both together count once."
+    nothing_yet = "Nobody is out of office. Enter a period and a delegate who votes in your place."
     page_template = "workitems/delegation.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -143,7 +143,7 @@ def _person(name: str, field: str, *, ctx: ActingContext) -> User:
     found = named_principal(name, ctx=ctx)
     if found is None:
         raise errors.InvalidRequest(
-            f"The {field} is no principal of this tenant.",
-            errors=[FieldError(f"/{field}", "names no principal", "unknown")],
+            f"The {field} is not a principal of this tenant.",
+            errors=[FieldError(f"/{field}", "is not a principal of this tenant", "unknown")],
         )
     return found

@@ -1,4 +1,4 @@
-"""The desk: the steps that this person can decide, the most urgent first, in groups of the same rule and action."""
+"""Decision desk: the steps that the reader can decide, most urgent first, grouped by rule and action."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ type Narrow = Callable[[QuerySet[DecisionStep], str, ActingContext], QuerySet[De
 
 @dataclass(frozen=True)
 class DeskRow:
-    """One step as the queue shows it."""
+    """One step as the desk shows it."""
 
     step: DecisionStep
     url: str
@@ -46,13 +46,13 @@ class DeskRow:
 
     @property
     def choice(self) -> str:
-        """What a checkbox sends: the step and the envelope it was shown with."""
+        """Return the value of the checkbox: the step and the envelope that was shown."""
         return f"{self.step.public_id}:{self.step.envelope_sha256}"
 
 
 @dataclass(frozen=True)
 class DeskGroup:
-    """Steps of this page that share rule and action."""
+    """Steps on this page that share rule and action."""
 
     key: str
     question: str
@@ -63,13 +63,13 @@ class DeskGroup:
 
     @property
     def is_batch(self) -> bool:
-        """Whether there is anything to decide together."""
+        """Return True if several steps of the group can be decided together."""
         return bool(self.key) and len(self.rows) > 1 and any(cap > 1 for _, cap in self.caps)
 
 
 @dataclass(frozen=True)
 class DeskView:
-    """A kept view as the desk offers it."""
+    """Saved view as the desk shows it."""
 
     name: str
     query: str
@@ -77,18 +77,18 @@ class DeskView:
 
 
 def filters_in(query: QueryDict) -> dict[str, str]:
-    """The filters that are set."""
+    """Return the filters that are set in the query."""
     sent = {name: query.get(name, "").strip()[:80] for name in _FILTERS}
     return {name: value for name, value in sent.items() if value}
 
 
 def view_url(filters: Mapping[str, str]) -> str:
-    """The address of the desk with these filters."""
+    """Return the URL of the desk with these filters."""
     return reverse("admin:workitems_decisionstep_desk") + _query(filters, "")
 
 
 def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
-    """A page of the queue, its groups and filters, and the query of the next page."""
+    """Return the template context: groups, filters, saved views, and the query of the next page."""
     sent = filters_in(query)
     rows = selectors.decision_steps(ctx)
     for name, value in sent.items():
@@ -118,7 +118,7 @@ def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
 def waiting_most_urgent_first(
     rows: QuerySet[DecisionStep], *, ctx: ActingContext, after: str = "", most: int
 ) -> list[DecisionStep]:
-    """Of `rows`, those the caller can decide: by deadline, then by age, from behind the cursor `after`."""
+    """Return the steps of `rows` that the caller can decide, by deadline, then age, from the cursor `after` on."""
     position = _position(after)
     if position is not None:
         urgent_at, step_id = position
@@ -132,7 +132,7 @@ def waiting_most_urgent_first(
 
 
 def next_step(ctx: ActingContext, *, behind: uuid.UUID | None) -> DecisionStep | None:
-    """The most urgent step that the caller can decide, other than `behind`; the one after it, if it waits itself."""
+    """Return the step after `behind` on the caller's desk, or the first one; None if no other step is pending."""
     waiting = waiting_most_urgent_first(selectors.decision_steps(ctx), ctx=ctx, most=PER_PAGE)
     place = next((place for place, step in enumerate(waiting) if step.id == behind), -1)
     return waiting[(place + 1) % len(waiting)] if waiting and waiting[(place + 1) % len(waiting)].id != behind else None
@@ -231,7 +231,7 @@ _CHOICES: Final = (
 
 
 def _position(cursor: str) -> tuple[datetime, uuid.UUID] | None:
-    """Where a page begins; None for what is no cursor."""
+    """Return the position that a cursor encodes; None for an invalid cursor."""
     instant, _, step_id = cursor[:120].partition("~")
     try:
         urgent_at = datetime.fromisoformat(instant)
@@ -251,5 +251,5 @@ def _query(sent: Mapping[str, str], after: str) -> str:
 
 
 def step_id_in(text: str) -> uuid.UUID | None:
-    """The step that a query names."""
+    """Return the step id that a query contains."""
     return ids.parse_public_id(ids.DECISION_STEP, text[:80])

@@ -1,4 +1,4 @@
-"""Views of the desk that a person keeps: saved from its filters, opened by their link, deleted again."""
+"""Saved views of the desk: store the current filters under a name, delete a view."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ else:
 
 
 class DeskViewPages(_Base):
-    """Two buttons of the desk, of no row."""
+    """Two buttons of the desk that belong to no row."""
 
     def get_urls(self) -> list[URLPattern]:
         return [
@@ -33,12 +33,12 @@ class DeskViewPages(_Base):
         ]
 
     def save_view_view(self, request: HttpRequest) -> HttpResponse:
-        """Keep the filters that were set; a refusal leads back to them."""
+        """Save the filters that are set. A refusal leads back to the filtered desk."""
         filters = filters_in(request.POST)
 
         def save(call: Call) -> Done:
             view = save_view(call.sent("name"), filters, ctx=call.ctx)
-            return Done(f"Kept as “{view.name}”.")
+            return Done(f"View saved as “{view.name}”.")
 
         return self._press(request, "save-view", save, back=view_url(filters))
 

@@ -1,4 +1,4 @@
-"""What changed since the version before: the envelope and payload that were superseded, against those of now."""
+"""Differences between the current envelope and payload and those of the superseded step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_WHOLE: Final = 5_000
 
 @dataclass(frozen=True)
 class ShownDifference:
-    """One place that differs, in words."""
+    """One difference as text."""
 
     place: str
     before: str
@@ -32,16 +32,16 @@ class ShownDifference:
 
 @dataclass(frozen=True)
 class ShownDifferences:
-    """What changed, and whether any of it was left out."""
+    """Differences shown. `is_cut` is True if some were left out or shortened."""
 
     shown: list[ShownDifference]
     is_cut: bool
 
 
 def differences_to(previous: DecisionStep, sealed: dict[str, Any], payload: Any, *, whole: bool) -> ShownDifferences:
-    """What differs between the envelope of `previous` and the one that is sealed now, and between their payloads.
+    """Return the differences between the envelopes of `previous` and `sealed`, and between their payloads.
 
-    Ids, versions and digests that only follow from the rest are left aside.
+    Ids, versions and digests that follow from other values are ignored.
     """
     earlier = orjson.loads(bytes(previous.envelope.body))
     before, now = _compared(earlier), _compared(sealed)
@@ -52,14 +52,15 @@ def differences_to(previous: DecisionStep, sealed: dict[str, Any], payload: Any,
     is_cut = found.omitted > 0
     shown = []
     for change in found.changes:
-        told = change.as_json()
+        as_json = change.as_json()
         (before_text, before_cut), (after_text, after_cut) = (
-            _words(value, whole=whole) if name in told else ("", False)
+            _words(value, whole=whole) if name in as_json else ("", False)
             for name, value in (("from", change.before), ("to", change.after))
         )
         is_cut = is_cut or before_cut or after_cut
         place = " / ".join(part.replace("~1", "/").replace("~0", "~") for part in change.pointer.split("/")[1:])
-        shown.append(ShownDifference(place, before_text, after_text, "from" not in told, is_absent="to" not in told))
+        absent = ("from" not in as_json, "to" not in as_json)
+        shown.append(ShownDifference(place, before_text, after_text, *absent))
     return ShownDifferences(shown, is_cut)
 
 
@@ -73,7 +74,7 @@ def _compared(sealed: dict[str, Any]) -> dict[str, Any]:
 
 
 def _payload_of(step: DecisionStep) -> Any:
-    """The payload that a step was decided on, as its policy decision keeps it; None where none led to it."""
+    """Return the payload from the policy decision of a step; None if no policy decision led to it."""
     if step.policy_decision_id is None:
         return None
     rows = PolicyDecision.objects.filter(tenant_id=step.tenant_id, id=step.policy_decision_id)

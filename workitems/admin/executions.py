@@ -1,4 +1,4 @@
-"""Executions: governed runs of actions, their tries, and what people may do about them."""
+"""Console pages of executions: attempts, failures, and the actions cancel, retry, undo, reconcile and replay."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ from workitems.models import DecisionStep, WorkItem
 
 class UndoForm(ConsoleForm):
     intro = (
-        "This executes the action that takes it back: decided, approved and recorded like any other. A work item that "
-        "has ended stays as it ended."
+        "This executes the undo action. Policies and approvals apply as to any action. The status of a closed work "
+        "item does not change."
     )
     input = forms.JSONField(label="Input (JSON)", required=False, widget=CodeArea(6))
 
@@ -54,14 +54,14 @@ class UndoForm(ConsoleForm):
     def clean_input(self) -> dict[str, Any]:
         value = self.cleaned_data["input"]
         if not isinstance(value or {}, dict):
-            raise forms.ValidationError("Write an object.")
+            raise forms.ValidationError("Enter a JSON object.")
         return value or {}
 
 
 class ReplayForm(ConsoleForm):
     intro = (
-        "The oldest dead letters of this kind are tried again. Each keeps its envelope and its approval, and the "
-        "policies in force are asked once more right before the call."
+        "The oldest dead letters of this kind are retried. Each keeps its envelope and its approval. The policies "
+        "in force are evaluated again right before the call."
     )
     workflow = forms.ChoiceField(required=False)
     integration = forms.ChoiceField(required=False)
@@ -89,9 +89,9 @@ class ExecutionAdmin(TenantAdmin):
         Column("Status", lambda run: html.badge(run.status)),
         Column("Action", lambda run: f"{run.action} on {run.integration}"),
         Column("Workflow", lambda run: run.workflow),
-        Column("Tries", lambda run: run.attempts_made),
+        Column("Attempts", lambda run: run.attempts_made),
         Column("Failure", lambda run: run.failure.replace("_", " ") or html.NOTHING),
-        Column("Asked for", lambda run: html.when(run.created_at)),
+        Column("Requested", lambda run: html.when(run.created_at)),
     )
     filters = (
         ListFilter("status", "Status", choices=words(ExecutionStatus)),
@@ -104,7 +104,7 @@ class ExecutionAdmin(TenantAdmin):
         *created_window(),
     )
     filterset = ExecutionFilters
-    nothing_yet = "No action has been executed. A work item that is ready takes them: open it in the queue."
+    nothing_yet = "No action has been executed. Open a work item with the status ready in the queue to execute one."
     page_template = "workitems/execution.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -112,7 +112,7 @@ class ExecutionAdmin(TenantAdmin):
         return [path("operations/", view, name="integrations_execution_operations"), *super().get_urls()]
 
     def operations_view(self, request: HttpRequest) -> HttpResponse:
-        """The queue, the integrations, and what needs somebody."""
+        """Show the queue, the integrations, and the executions that need an operator."""
         ctx = self._require_view(request)
         frame = {**self.admin_site.each_context(request), "title": "Operations"}
         return TemplateResponse(request, "workitems/operations.html", {**frame, **operations_page(ctx)})
@@ -163,11 +163,13 @@ class ExecutionAdmin(TenantAdmin):
     def retry(self, call: Call) -> Done:
         item, execution = self._locked(call)
         retry_execution(item, execution, ctx=call.ctx)
-        return Done("It is tried again, with the envelope and the approval it has.")
+        return Done("The execution is retried with its envelope and its approval.")
 
-    @form_page("Undo it", form=UndoForm, scope=Scope.ACTIONS_EXECUTE, of_row=True, submit="Have it taken back")
+    @form_page(
+        "Undo the action", form=UndoForm, scope=Scope.ACTIONS_EXECUTE, of_row=True, submit="Execute the undo action"
+    )
     def undo(self, call: Call, form: ConsoleForm) -> Done:
-        """Execute the action that takes it back."""
+        """Execute the undo action of the execution."""
         item, execution = self._locked(call)
         action = undo_of(execution)
         if action is None:
@@ -176,25 +178,25 @@ class ExecutionAdmin(TenantAdmin):
             integration=execution.integration, action=action, input=form.cleaned_data["input"], undoes=execution.id
         )
         started = execute_action(item, asked, ctx=call.ctx)
-        said = "It waits for an approval." if started.step else "It is being taken back."
+        said = "The undo action waits for an approval." if started.step else "The undo action is executed."
         return Done(said, html.page_url("integrations.execution", started.execution.public_id))
 
-    @form_page("Replay dead letters", form=ReplayForm, scope=Scope.ACTIONS_EXECUTE, submit="Try them again")
+    @form_page("Replay dead letters", form=ReplayForm, scope=Scope.ACTIONS_EXECUTE, submit="Retry dead letters")
     def replay(self, call: Call, form: ConsoleForm) -> Done:
-        """Retry the oldest dead letters of a kind."""
+        """Retry the oldest dead letters that match the form."""
         criteria = Criteria(**{name: form.cleaned_data[name] for name in ("workflow", "integration", "failure")})
         done = replay_dead_letters(criteria, limit=form.cleaned_data["limit"], ctx=call.ctx)
-        said = [f"{len(done.replayed)} are tried again, with the envelopes and approvals they have."]
+        said = [f"{len(done.replayed)} dead letters are retried with their envelopes and approvals."]
         if done.refused:
             first = done.refused[0]
-            said.append(f"{len(done.refused)} were left as they are; {named(first)}: {first.refusal.detail}")
+            said.append(f"{len(done.refused)} were not retried. First refusal, {named(first)}: {first.refusal.detail}")
         if done.has_more:
             said.append("There are more.")
         return Done(" ".join(said), f"{self.list_url()}?dead_letter=true")
 
     @action(Scope.ACTIONS_EXECUTE)
     def reconcile(self, call: Call) -> Done:
-        """Record the outcome."""
+        """Record the outcome of an execution with an unknown outcome."""
         item, execution = self._locked(call)
         body = RECONCILE_EXECUTION.check({"outcome": call.sent("outcome"), "reason": call.sent("reason")})
         reconcile_execution(
@@ -212,7 +214,7 @@ class ExecutionAdmin(TenantAdmin):
 
 
 def _gauge(row: Execution) -> IntegrationGauge | None:
-    """What keeps a waiting execution from its turn."""
+    """Return the limits that delay a queued execution; None if it is not delayed."""
     if row.status != ExecutionStatus.STARTED or not row.waits_for:
         return None
     return IntegrationGauge.objects.filter(

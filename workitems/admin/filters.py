@@ -1,4 +1,4 @@
-"""Choices of the filter bars: what is configured, never what a big table happens to hold."""
+"""Choices of the filter bars. They are read from the configuration, never from large tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def integration_choices(ctx: ActingContext) -> list[tuple[str, str]]:
 
 
 def policy_version_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    """Versions that have decided or may: all but drafts, the newest of each policy first."""
+    """Return all versions except drafts, by policy, newest first."""
     rows = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id).exclude(status="draft").select_related("policy")
     rows = rows.defer("document").order_by("policy__slug", "-number")[:_MOST]
     return [(row.public_id, f"{row.policy.slug} v{row.number}") for row in rows]

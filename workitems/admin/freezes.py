@@ -32,11 +32,11 @@ _MOST = 300
 
 class FreezeForm(ConsoleForm):
     intro = (
-        "From now on nothing of this is sent. What runs already is listed afterwards: it can no longer be recalled. "
-        "Votes are still accepted. Deadlines are extended by the time of the freeze."
+        "From now on no call in this scope is sent. Calls that were sent already are listed afterwards; they cannot be "
+        "recalled. Votes are still accepted. Deadlines are extended by the length of the freeze."
     )
     scope = forms.ChoiceField(label="Scope")
-    reason = forms.CharField(label="Why", max_length=1000, widget=forms.Textarea({"rows": 2}))
+    reason = forms.CharField(label="Reason", max_length=1000, widget=forms.Textarea({"rows": 2}))
 
     def prepare(self) -> None:
         choices = [("//", "everything in the tenant")]
@@ -51,21 +51,21 @@ class FreezeForm(ConsoleForm):
 
 
 class LiftForm(ConsoleForm):
-    intro = "What it holds runs, and deadlines that fell into the freeze are later by its length."
-    reason = forms.CharField(label="Why", required=False, max_length=1000, widget=forms.Textarea({"rows": 2}))
+    intro = "Blocked executions run, and deadlines are extended by the length of the freeze."
+    reason = forms.CharField(label="Reason", required=False, max_length=1000, widget=forms.Textarea({"rows": 2}))
 
 
 class FourEyesForm(ConsoleForm):
     intro = (
-        "From now on another person lifts a freeze than the one who set it. One tenant administrator may ask for that; "
-        "it takes two to end it."
+        "From now on a freeze must be lifted by another person than the one who set it. One tenant administrator can "
+        "require four eyes; two are needed to end the requirement."
     )
 
 
 class EndFourEyesForm(ConsoleForm):
     intro = (
-        "From then on who set a freeze may lift it. The first tenant administrator who sends this asks for it; another "
-        "one ends it within seven days."
+        "Afterwards the person who set a freeze may lift it. One tenant administrator requests the end; another one "
+        "must confirm it within seven days."
     )
 
 
@@ -88,8 +88,8 @@ class FreezeAdmin(TenantAdmin):
         ),
     )
     filterset = FreezeFilters
-    about = "While a freeze is in force, nothing in its scope is sent: it is asked again right before every call."
-    nothing_yet = "Nothing has ever been frozen here."
+    about = "While a freeze is in force, no call in its scope is sent. Freezes are checked right before every call."
+    nothing_yet = "No freeze has been set."
     page_template = "workitems/freeze.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -112,36 +112,38 @@ class FreezeAdmin(TenantAdmin):
             "lifted_by": _name(row.lifted_by),
         }
 
-    @form_page("Freeze", form=FreezeForm, scope=Scope.ACTIONS_FREEZE, submit="Freeze it")
+    @form_page("Freeze", form=FreezeForm, scope=Scope.ACTIONS_FREEZE, submit="Set freeze")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         workflow, integration, action = form.cleaned_data["scope"].split("/")
         scope = FreezeScope(workflow, integration, action)
         call.subject = Subject(workflow=workflow, integration=integration)
         stopped = set_freeze(scope, reason=form.cleaned_data["reason"], ctx=call.ctx)
-        said = f"Nothing of it is sent from now on: {scope}."
+        said = f"The freeze is in force for {scope}."
         if stopped.in_flight:
-            said += f" {len(stopped.in_flight)} can no longer be recalled; they are listed here."
+            said += f" {len(stopped.in_flight)} calls were sent before and are listed below."
         return Done(said, self.url_of(stopped.freeze))
 
-    @form_page("Ask for four eyes", form=FourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="Ask for four eyes")
+    @form_page("Require four eyes", form=FourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="Require four eyes")
     def four_eyes(self, call: Call, _form: ConsoleForm) -> Done:
         require_four_eyes(FREEZE_FOUR_EYES, ctx=call.ctx)
-        return Done("From now on another person lifts a freeze than the one who set it.", self.list_url())
+        return Done("A freeze must now be lifted by another person than the one who set it.", self.list_url())
 
     @form_page("End four eyes", form=EndFourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")
     def end_four_eyes(self, call: Call, _form: ConsoleForm) -> Done:
         rule = end_four_eyes(FREEZE_FOUR_EYES, ctx=call.ctx)
-        said = "Another tenant administrator has to end it too." if rule.is_required else "One person is enough again."
+        said = (
+            "Another tenant administrator must confirm it." if rule.is_required else "Four eyes are no longer required."
+        )
         return Done(said, self.list_url())
 
-    @form_page("Lift it", form=LiftForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Lift the freeze")
+    @form_page("Lift freeze", form=LiftForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Lift freeze")
     def lift(self, call: Call, form: ConsoleForm) -> Done:
         parsed = ids.parse_public_id(ids.FREEZE, call.key)
         if parsed is None:
             raise errors.NotFound
         freeze = lift_freeze(parsed, reason=form.cleaned_data["reason"], ctx=call.ctx)
-        return Done(f"It goes on: {freeze.scope}.")
+        return Done(f"The freeze of {freeze.scope} is lifted.")
 
 
 def _name(principal_id: Any) -> Any:
-    return (principal_id and User.objects.filter(id=principal_id).first()) or "the instance's operator"
+    return (principal_id and User.objects.filter(id=principal_id).first()) or "an operator of the instance"

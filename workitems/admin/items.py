@@ -1,4 +1,4 @@
-"""The work queue, and everything about one work item on one page."""
+"""Work queue, and the page of one work item."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class WorkItemAdmin(TenantAdmin):
         *created_window(),
     )
     filterset = WorkItemFilters
-    nothing_yet = "No work item has been handed in. POST /work-items hands one in; /docs shows how."
+    nothing_yet = "There are no work items. Create one with POST /work-items; see /docs."
     page_template = "workitems/item.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -71,7 +71,7 @@ class WorkItemAdmin(TenantAdmin):
         parsed = ids.parse_public_id(ids.WORK_ITEM, key)
         item = selectors.work_item(parsed, ctx=ctx) if parsed else None
         if item is None:
-            raise Http404("There is no such work item here.")
+            raise Http404("There is no such work item in this tenant.")
         return item
 
     def page_title(self, row: WorkItem) -> str:
@@ -99,7 +99,7 @@ class WorkItemAdmin(TenantAdmin):
 
     @action(Scope.ACTIONS_EXECUTE)
     def execute(self, call: Call) -> Done:
-        """Have an action carried out, or ask for its approval."""
+        """Execute an action, or request its approval."""
         item = self._locked(call)
         integration, _, action = call.sent("action").partition("/")
         body = EXECUTE_ACTION.check(
@@ -139,7 +139,7 @@ class WorkItemAdmin(TenantAdmin):
         return status in (WorkItemStatus.NEW, WorkItemStatus.READY, WorkItemStatus.FAILED)
 
     def _actions(self, item: WorkItem, *, ctx: ActingContext) -> list[tuple[str, str]]:
-        """The actions that the workflow allows and the caller may execute: value and words."""
+        """Return the actions that the workflow allows and the caller may execute, as pairs of value and label."""
         allowed = set(rulebook.workflow_document(item.workflow_version_id, ctx=ctx).actions)
         workflow_id = item.workflow_version.workflow_id
         found = []

@@ -1,4 +1,4 @@
-"""What people were told: to whom each message went, and why one did not."""
+"""Console pages of notification messages: recipient, status, and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class NoticeMessageAdmin(TenantAdmin):
         Column("To", lambda row: row.recipient),
         Column("By", lambda row: row.channel),
         Column("Status", lambda row: html.badge(row.status)),
-        Column("Why", lambda row: why(row) or html.NOTHING, is_wide=True),
-        Column("Made", lambda row: html.when(row.created_at)),
+        Column("Reason", lambda row: why(row) or html.NOTHING, is_wide=True),
+        Column("Created", lambda row: html.when(row.created_at)),
     )
     filters = (
         ListFilter("status", "Status", choices=words(MessageStatus)),
@@ -42,8 +42,8 @@ class NoticeMessageAdmin(TenantAdmin):
         *created_window(),
     )
     filterset = NoticeMessageFilters
-    about = "Each event is told to each person once, by mail or chat, and names the step alone."
-    nothing_yet = "Nobody had to be told of anything."
+    about = "Each person gets one message per event, by mail or chat. Messages contain no contents of cases."
+    nothing_yet = "No messages have been sent."
     page_template = "workitems/message.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -63,15 +63,15 @@ class NoticeMessageAdmin(TenantAdmin):
 
     @action(Scope.WORKFLOW_MANAGE)
     def retry(self, call: Call) -> Done:
-        """Have it tried again, once what was wrong is fixed."""
+        """Send the message again."""
         parsed = ids.parse_public_id(ids.MESSAGE, call.key)
         if parsed is None:
             raise errors.NotFound
         send_again(parsed, now=clock.now(), ctx=call.ctx)
-        return Done("It is tried again.")
+        return Done("The message is sent again.")
 
 
 def why(row: NoticeMessage) -> str:
-    """Why it was not sent, or not yet, in words."""
+    """Return the reason why the message was not sent, in words."""
     reason = REASONS.get(row.reason)
     return reason.title if reason else row.reason

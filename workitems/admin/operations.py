@@ -20,7 +20,7 @@ _SHOWN = 10
 
 
 def operations_page(ctx: ActingContext) -> dict[str, Any]:
-    """Everything is bounded: no count goes beyond 1,000."""
+    """Return the template context. No count exceeds 1,000."""
     now = clock.now()
     runs = selectors.executions(ctx)
     started = runs.filter(status=ExecutionStatus.STARTED)

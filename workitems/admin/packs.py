@@ -1,4 +1,4 @@
-"""Packs: what is installed, what each holds, and taking one out."""
+"""Console pages of packs: list, contents, installation and removal."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _SHOWN = 50
 
 class PackForm(ConsoleForm):
     intro = (
-        "Everything in it is brought in force together, or nothing is. What the version before held and this one does "
-        "not is taken out, where nothing uses it."
+        "All documents take effect together, or none does. Documents that only the previous version contained are "
+        "removed unless something still uses them."
     )
     document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
 
@@ -76,18 +76,20 @@ class PackAdmin(TenantAdmin):
             "may_remove": ctx.allows(Scope.WORKFLOW_MANAGE),
         }
 
-    @form_page("Install a pack", form=PackForm, scope=Scope.WORKFLOW_MANAGE, submit="Install it")
+    @form_page("Install a pack", form=PackForm, scope=Scope.WORKFLOW_MANAGE, submit="Install pack")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         return self._install(call, form)
 
-    @form_page("Another version", form=PackForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Install it")
+    @form_page(
+        "Install another version", form=PackForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Install pack"
+    )
     def upgrade(self, call: Call, form: ConsoleForm) -> Done:
         return self._install(call, form)
 
     @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:
         gone = remove_pack(call.key, ctx=call.ctx)
-        return Done(f"The pack {call.key} is taken out, with {len(gone)} things it brought.", self.list_url())
+        return Done(f"The pack {call.key} is removed, with {len(gone)} of its documents.", self.list_url())
 
     def _install(self, call: Call, form: ConsoleForm) -> Done:
         document = one_document(form.cleaned_data["document"])

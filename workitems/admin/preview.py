@@ -1,4 +1,4 @@
-"""What tells one request from another at a glance."""
+"""Preview of a payload: a few short values that distinguish one request from another."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LARGEST: Final = 16_384
 
 
 def preview_of(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The first plain values of a payload, short, to tell one request from another."""
+    """Return the first scalar values of a payload, shortened."""
     plain = ((name, value) for name, value in payload.items() if not isinstance(value, dict | list))
     return [(name, _short(plainly(value))) for name, value in list(plain)[:_PARTS]]
 
 
 def previews_of(items: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:
-    """The preview of each item; large payloads are not read for it."""
+    """Return the preview of each work item. Large payloads are not read."""
     stored = Func(F("payload"), function="pg_column_size", output_field=IntegerField())
     rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=items).annotate(stored=stored)
     small = rows.filter(stored__lt=_LARGEST).values_list("id", "payload")

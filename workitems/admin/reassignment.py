@@ -1,4 +1,4 @@
-"""Handing a decision on, in the console: to somebody it waits for, or to more people than it asked so far."""
+"""Form pages that reassign a decision step or escalate it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from workitems.steps.escalation import escalate_step
 from workitems.steps.reassignment import named_principal, reassign_step
 
 MOST_CHOICES: Final = 300
-"""Of more people than this, none is listed: the name is typed."""
+"""Above this number of people, the form has a text field instead of a list."""
 _BY_RULE: Final = "rule"
 
 
 class ReassignForm(ConsoleForm):
-    """To whom, out of those who could decide it now."""
+    """New assignee, chosen from the people who could decide the step now."""
 
-    intro = "It becomes their turn, and they are told. Nobody loses the right to decide."
+    intro = "The step is assigned to this person, who is notified. Nobody loses the right to decide."
     row: DecisionStep
-    to = forms.ChoiceField(label="Hand it to")
+    to = forms.ChoiceField(label="Assign to")
     reason = forms.CharField(label="Reason", required=False, max_length=1000, strip=True)
 
     def prepare(self) -> None:
@@ -47,17 +47,17 @@ class ReassignForm(ConsoleForm):
             member.username for member in active_members if member.id in counting and member.id != step.assignee_id
         ]
         if len(names) > MOST_CHOICES:
-            self.fields["to"] = forms.CharField(label="Hand it to", max_length=150, help_text="A person's name.")
+            self.fields["to"] = forms.CharField(label="Assign to", max_length=150, help_text="A person's name.")
             return
         self.fields["to"].choices = [("", "choose…"), *((name, name) for name in names)]  # type: ignore[attr-defined]
         if not names:
-            self.fields["to"].help_text = "There is nobody else who could decide this now."
+            self.fields["to"].help_text = "No other person can decide this step now."
 
 
 class EscalateForm(ConsoleForm):
-    """To whom the rule names; who manages the workflow may name somebody else."""
+    """Approvers whom the rule names. Managers of the workflow may name others."""
 
-    intro = "They may decide it too, at any place that is still open, and are told. Nobody loses the right to decide."
+    intro = "These people may decide the step too and are notified. Nobody loses the right to decide."
     row: DecisionStep
     to = forms.ChoiceField(label="Escalate to")
     reason = forms.CharField(label="Reason", required=False, max_length=1000, strip=True)
@@ -68,7 +68,7 @@ class EscalateForm(ConsoleForm):
         choices: list[Any] = [("", "choose…")]
         if named:
             words = ", ".join(f"the {leaf.kind} {leaf.name}" for leaf in named)
-            choices.append((_BY_RULE, f"whom the rule names: {words}"))
+            choices.append((_BY_RULE, f"named by the rule: {words}"))
         workflow_id = step.work_item.workflow_version.workflow_id
         if self.ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):
             for kind, rows in (
@@ -82,32 +82,33 @@ class EscalateForm(ConsoleForm):
                 choices.append(("a person", [(f"user/{name}", name) for name in people]))
         self.fields["to"].choices = choices  # type: ignore[attr-defined]
         if len(choices) == 1:
-            self.fields["to"].help_text = "The rule names nobody. Who manages the workflow may name somebody."
+            self.fields["to"].help_text = "The rule names nobody. A manager of the workflow may name somebody."
 
 
 class ReassignmentPages:
-    """The form pages of a decision step on which it is handed on; mixed into the admin of decision steps."""
+    """Form pages for reassignment and escalation; mixed into the admin of decision steps."""
 
-    @form_page("Reassign", form=ReassignForm, scope=Scope.DECISIONS_DECIDE, submit="Hand it over", of_row=True)
+    @form_page("Reassign", form=ReassignForm, scope=Scope.DECISIONS_DECIDE, submit="Reassign step", of_row=True)
     def reassign(self, call: Call, form: ConsoleForm) -> Done:
         item, step = _locked(call)
         body = REASSIGN_STEP.check(_filled(form, to=form.cleaned_data["to"]))
         to = named_principal(body["to"], ctx=call.ctx)
         if to is None:
             raise errors.AssigneeNotEligible(
-                "There is no such person in this tenant.", errors=[FieldError("/to", "names nobody", "unknown")]
+                "There is no such person in this tenant.",
+                errors=[FieldError("/to", "is not a person of this tenant", "unknown")],
             )
         reassign_step(item, step, to, reason=body.get("reason", ""), ctx=call.ctx)
-        return Done(f"It is now the turn of {to.username}.")
+        return Done(f"The step is assigned to {to.username}.")
 
-    @form_page("Escalate", form=EscalateForm, scope=Scope.DECISIONS_DECIDE, submit="Escalate it", of_row=True)
+    @form_page("Escalate", form=EscalateForm, scope=Scope.DECISIONS_DECIDE, submit="Escalate step", of_row=True)
     def escalate(self, call: Call, form: ConsoleForm) -> Done:
         item, step = _locked(call)
         kind, _, name = form.cleaned_data["to"].partition("/")
         body = ESCALATE_STEP.check(_filled(form, **({} if kind == _BY_RULE else {"to": {kind: name}})))
         to = None if kind == _BY_RULE else Leaf(cast("LeafKind", kind), name)
         escalate_step(item, step, to=to, reason=body.get("reason", ""), ctx=call.ctx)
-        return Done("It is escalated: more people may decide it now.")
+        return Done("The step is escalated. More people may decide it now.")
 
 
 def _filled(form: ConsoleForm, **fields: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The console's pages of retention: what rules say, what runs have shown and removed, and what is held."""
+"""Console pages of retention: rules in force, retention runs and legal holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
 from workitems.models import LegalHold, RetentionRule, RetentionRun
 
-_FOR_EVER = "for ever"
+_FOR_EVER = "forever"
 
 
 @admin.register(RetentionRun)
@@ -33,10 +33,10 @@ class RetentionRunAdmin(TenantAdmin):
         Column("Failure", lambda run: run.failure or html.NOTHING),
     )
     about = (
-        "What retention rules let go: first a dry run, which removes nothing, then what it has shown, in batches. Each "
-        "leaves receipts."
+        "Removal of data whose retention period has ended: first a dry run that removes nothing, then the removal in "
+        "batches. Both leave receipts."
     )
-    nothing_yet = "Nothing is due, or there is no retention rule: then everything is kept for ever."
+    nothing_yet = "No data is due for removal. Without a retention rule, everything is kept forever."
     page_template = "workitems/retention.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -64,12 +64,12 @@ class LegalHoldAdmin(TenantAdmin):
     columns = (
         Column("Hold", lambda legal_hold: html.code(legal_hold.public_id)),
         Column("Status", lambda legal_hold: html.badge("lifted" if legal_hold.lifted_at else "in force")),
-        Column("Holds", lambda legal_hold: html.tags(_criteria(legal_hold)), is_wide=True),
+        Column("Criteria", lambda legal_hold: html.tags(_criteria(legal_hold)), is_wide=True),
         Column("Reason", lambda legal_hold: legal_hold.reason, is_wide=True),
         Column("Set", lambda legal_hold: html.when(legal_hold.set_at)),
     )
     about = "Data under a legal hold is neither removed nor erased until it is lifted (manage.py legal_hold)."
-    nothing_yet = "Nothing is held."
+    nothing_yet = "There are no legal holds."
     page_template = "workitems/legal_hold.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -88,7 +88,7 @@ class LegalHoldAdmin(TenantAdmin):
 
 
 def _criteria(legal_hold: LegalHold) -> list[str]:
-    """What a hold covers, in words."""
+    """Return the criteria of a legal hold in words."""
     said = {
         "work item": legal_hold.work_item_id and ids.public_id(ids.WORK_ITEM, legal_hold.work_item_id),
         "workflow": legal_hold.workflow,

@@ -1,4 +1,4 @@
-"""What would leave for the other system, in the order in which a person reads it."""
+"""Request that would be sent to the other system, in reading order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _FIRST: Final = ("method", "url", "body")
 
 
 def what_is_sent(sealed: dict[str, Any]) -> dict[str, Any] | None:
-    """The sealed request with its action first, or None when nothing would be sent."""
+    """Return the request of the envelope with its action first; None if nothing would be sent."""
     request = sealed.get("request")
     if request is None:
         return None

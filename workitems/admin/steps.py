@@ -1,4 +1,4 @@
-"""The decision desk: what waits for a person, and the page on which they decide."""
+"""Decision desk and the page of one decision step."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         Column("Until", lambda step: html.when(step.expires_at) or "no deadline"),
     )
     filters = (
-        ListFilter("mine", "Waiting for", choices=lambda _ctx: [("true", "me")]),
+        ListFilter("mine", "Pending for", choices=lambda _ctx: [("true", "me")]),
         ListFilter("status", "Status", choices=words(StepStatus)),
         ListFilter("kind", "Kind", choices=words(StepKind)),
         WORKFLOW,
         *created_window(),
     )
     filterset = DecisionStepFilters
-    about = "Reviews and approvals that policies or actions asked people for."
-    nothing_yet = "Nothing has been asked of anybody. Policies with the effect review or require_approval ask."
+    about = "Reviews and approvals that policies or actions require."
+    nothing_yet = "There are no decisions. Policies with the effect review or require_approval create them."
     page_template = "workitems/step.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -90,7 +90,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         )
         step = rows.filter(id=parsed).first() if parsed else None
         if step is None:
-            raise Http404("There is no such decision here.")
+            raise Http404("There is no such decision in this tenant.")
         return step
 
     def page_title(self, row: DecisionStep) -> str:
@@ -107,21 +107,21 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         ]
 
     def desk_view(self, request: HttpRequest) -> HttpResponse:
-        """What waits for who looks."""
+        """Show the pending steps of the reader."""
         ctx = self._require_view(request)
         frame = {**self.admin_site.each_context(request), "title": DESK}
         return TemplateResponse(request, "workitems/desk.html", {**frame, **desk_page(request.GET, ctx=ctx)})
 
     def next_view(self, request: HttpRequest) -> HttpResponse:
-        """On to the most urgent step of who asks, behind the one they come from."""
+        """Redirect to the reader's most urgent step after the one in the query."""
         step = next_step(self._require_view(request), behind=step_id_in(request.GET.get("behind", "")))
         if step is None:
-            messages.info(request, "Nothing else waits for your decision.")
+            messages.info(request, "No other decision is pending for you.")
             return HttpResponseRedirect(reverse("admin:workitems_decisionstep_desk"))
         return HttpResponseRedirect(self.url_of(step))
 
     def batch_view(self, request: HttpRequest) -> HttpResponse:
-        """The chosen steps side by side."""
+        """Show the chosen steps on one page."""
         ctx = self._require_view(request)
         desk = reverse("admin:workitems_decisionstep_desk")
         try:
@@ -136,14 +136,14 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         return TemplateResponse(request, "workitems/batch.html", {**frame, **page})
 
     def batch_vote_view(self, request: HttpRequest) -> HttpResponse:
-        """One decision about all of them; a refusal leads back to the page, with what was chosen."""
+        """Cast one vote on all chosen steps. A refusal leads back to the page with the same choice."""
         chosen = urlencode([(CHOICE, choice) for choice in request.POST.getlist(CHOICE)])
         back = f"{reverse('admin:workitems_decisionstep_batch')}?{chosen}"
         spec = ActionSpec("batch-vote", Scope.DECISIONS_DECIDE)
         return press(Call(request, context_of(request), ""), spec, decide_batch, back=back)
 
     def row_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """The page, and that somebody who is asked had it before them."""
+        """Show the step, and record the page view of an approver."""
         response: Any = super().row_view(request, key)
         page = response.context_data
         if page["may_vote"] and is_looked_at(request):
@@ -170,13 +170,13 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
     def claim(self, call: Call) -> Done:
         item, step = self._locked(call)
         claim_step(item, step, ctx=call.ctx)
-        return Done("Others see for half an hour that you are on it.")
+        return Done("The step is claimed by you for half an hour.")
 
     @action(Scope.DECISIONS_DECIDE)
     def release(self, call: Call) -> Done:
         item, step = self._locked(call)
         release_step(item, step, ctx=call.ctx)
-        return Done("You have given it back.")
+        return Done("The step is released.")
 
     def _vote(self, call: Call, decision: Literal["approve", "reject"]) -> Done:
         ctx = reauthenticate(call.request, call.ctx)
@@ -186,7 +186,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         cast_vote(item, step, Ballot(**body), ctx=ctx)
         said = "Your approval is recorded" if decision == "approve" else "Your rejection is recorded"
         if step.status == StepStatus.PENDING:
-            return Done(f"{said}. Others have still to decide.")
+            return Done(f"{said}. Other votes are still needed.")
         return Done(f"{said}. The {step.kind} is {step.status}; the work item is {item.status.replace('_', ' ')}.")
 
     def _locked(self, call: Call) -> tuple[WorkItem, DecisionStep]:
@@ -199,7 +199,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
 
 
 def is_looked_at(request: HttpRequest) -> bool:
-    """Whether a page is fetched to be shown: not its head alone, and not by a browser in advance."""
+    """Return True for a GET request of a page, unless the browser prefetches it."""
     return request.method == "GET" and not request.headers.get("Sec-Purpose", "").startswith("prefetch")
 
 

@@ -36,7 +36,7 @@ class ExecuteAction(TenantView):
 
     @operation(
         "executeAction",
-        "Have an action carried out on a work item",
+        "Execute an action on a work item",
         tag="Executions",
         body=EXECUTE_ACTION,
         answers={202: ACTION_ACCEPTED},
@@ -67,7 +67,7 @@ class ExecuteAction(TenantView):
         )
         response, execution = started_action(item, asked, ctx=request.auth)
         if "HTTP_IDEMPOTENCY_KEY" not in request.META:
-            # The key made here is as good as one sent along: with it the call may be repeated.
+            # A generated key works like one that was sent: the call can be repeated with it.
             KeyReservation(
                 request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)
             ).remember(response)
@@ -125,7 +125,7 @@ class RetryExecution(TenantView):
 
     @operation(
         "retryExecution",
-        "Run a failed execution again",
+        "Retry a failed execution",
         tag="Executions",
         body=EMPTY,
         answers={202: EXECUTION_WITH_ATTEMPTS},
@@ -146,7 +146,7 @@ class ReconcileExecution(TenantView):
 
     @operation(
         "reconcileExecution",
-        "Record the outcome of an execution whose outcome is unknown",
+        "Record the outcome of an execution with an unknown outcome",
         tag="Executions",
         body=RECONCILE_EXECUTION,
         answers={200: EXECUTION_WITH_ATTEMPTS},
@@ -164,7 +164,7 @@ class ReconcileExecution(TenantView):
 
 
 def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) -> tuple[Response, Execution]:
-    """Start an action; the answer, with the promise that what it has recorded will be sealed, and the execution."""
+    """Start an action. Return the response, with the inclusion promise for its receipts, and the execution."""
     with collect_recorded_receipts() as recorded:
         started = execute_action(item, asked, ctx=ctx)
     execution = started.execution
@@ -192,16 +192,19 @@ def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) 
 
 
 def _item_named(text: str, *, ctx: ActingContext) -> WorkItem:
-    """The item that a body names, locked. An ill-formed id and another tenant's are refused alike."""
+    """Return the locked work item that a body names.
+
+    Raise the same `NotFound` for an ill-formed id and for the id of another tenant.
+    """
     try:
         return locked_item(path_id(ids.WORK_ITEM, text), ctx=ctx)
     except errors.NotFound:
-        unknown = FieldError("/work_item_id", "names no work item", "unknown")
-        raise errors.NotFound("There is no such work item here.", errors=[unknown]) from None
+        unknown = FieldError("/work_item_id", "is not a work item of this tenant", "unknown")
+        raise errors.NotFound("There is no such work item in this tenant.", errors=[unknown]) from None
 
 
 def shown_execution(execution_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
-    """The representation of one execution with its attempts. Raises `NotFound`."""
+    """Return the representation of one execution with its attempts. Raise `NotFound`."""
     execution = selectors.executions(ctx).filter(id=execution_id).select_related("envelope").first()
     if execution is None:
         raise errors.NotFound

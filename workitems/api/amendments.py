@@ -1,4 +1,4 @@
-"""`POST /decision-steps/{id}/changes`: approve with changes. What is asked about is changed, and asked again."""
+"""`POST /decision-steps/{id}/changes`: change the input or payload of a step and decide it again."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class AmendDecisionStep(TenantView):
 
     @operation(
         "changeDecisionStep",
-        "Change what a step asks about: a new envelope, decided again",
+        "Change the input or payload of a step",
         tag="Decisions",
         description=(
-            "For a person whose vote would count. The step is superseded with its votes, the policies decide about "
-            "the changed input or payload, and a new step asks about the new envelope, of at least the people asked "
-            "before. Read it and vote on it to approve it. What the policies refuse changes nothing."
+            "For a person whose vote would count. The step and its votes are superseded. The policies evaluate "
+            "the changed input or payload, and a new step opens for the new envelope and at least the same "
+            "approvers. Vote on the new step to approve it. If the policies deny the change, nothing changes."
         ),
         body=AMEND_STEP,
         answers={201: STEP_AMENDED},

@@ -1,4 +1,4 @@
-"""What the endpoints of cases answer, as schemas for the OpenAPI document."""
+"""Schemas of the answers of the case endpoints, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TEXTS: Final[dict[str, Any]] = {"type": "array", "items": TEXT}
 
 
 def maybe(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema or null."""
+    """Return a schema that also accepts null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
 def words(enumeration: Any) -> dict[str, Any]:
-    """The values of an enumeration."""
+    """Return the schema of the values of an enumeration."""
     return {"enum": [entry.value for entry in enumeration]}
 
 
@@ -48,12 +48,11 @@ _WORK_ITEM: Final = {
     "policy_version_id": maybe(id_schema(ids.POLICY_VERSION)),
     "ended_by": maybe(id_schema(ids.PRINCIPAL)),
     "ended_reason": MAYBE_TEXT,
-    "nobody_can_decide": {"type": "boolean", "description": "It waits, and the people there are cannot decide it."},
+    "nobody_can_decide": {"type": "boolean", "description": "The current members cannot complete the pending step."},
     "contents_erased": {"enum": ["retention", "subject", None]},
     "subject_id": {
         **maybe(id_schema(ids.DATA_SUBJECT)),
-        "description": "The person it is about, under whose key its contents are kept; null where its workflow names "
-        "nobody.",
+        "description": "Data subject under whose key the contents are encrypted; null if the workflow names none.",
     },
     "version": {"type": "integer", "minimum": 1},
     "correlation_id": TEXT,
@@ -124,11 +123,11 @@ _VOTE: Final = {
     "reason_code": MAYBE_TEXT,
     "comment": MAYBE_TEXT,
     "envelope_sha256": SHA256,
-    "counted": {"type": "boolean", "description": "False for services and agents: they advise."},
+    "counted": {"type": "boolean", "description": "False for votes of services and agents, which are advisory."},
     "stands_for": {
         "type": "array",
         "items": id_schema(ids.PRINCIPAL),
-        "description": "Whose delegate the voter was at that moment.",
+        "description": "Delegators of the voter at the time of the vote.",
     },
     "created_at": INSTANT,
 }
@@ -160,10 +159,10 @@ STEP: Final = representation(
         "status": words(StepStatus),
         "question": MAYBE_TEXT,
         "envelope_sha256": SHA256,
-        "envelope": {"type": "object", "description": "What is decided about, decoded."},
-        "envelope_base64": {"type": "string", "description": "The exact bytes whose SHA-256 a vote names."},
+        "envelope": {"type": "object", "description": "The decoded envelope."},
+        "envelope_base64": {"type": "string", "description": "The exact bytes whose SHA-256 a vote contains."},
         "rule": OBJECT,
-        "batch_key": {**MAYBE_TEXT, "description": "Steps that share it may be decided by one batch of votes."},
+        "batch_key": {**MAYBE_TEXT, "description": "Steps with the same key can be decided by one batch of votes."},
         "reason_codes": TEXTS,
         "policy_version_ids": {"type": "array", "items": id_schema(ids.POLICY_VERSION)},
         "policy_decision_id": maybe(id_schema(ids.POLICY_DECISION)),
@@ -179,7 +178,7 @@ STEP: Final = representation(
         "escalated_to": {
             "type": "array",
             "items": OBJECT,
-            "description": "Who may decide it after an escalation.",
+            "description": "Approvers added by an escalation.",
         },
         "escalated_at": MAYBE_INSTANT,
         "respond_by": MAYBE_INSTANT,
@@ -197,7 +196,7 @@ STEP_AMENDED: Final = representation(
         "superseded_decision_step_id": id_schema(ids.DECISION_STEP),
         "difference": {
             "type": "object",
-            "description": "How the new envelope differs from the one that was shown.",
+            "description": "Differences between the new envelope and the superseded one.",
             "properties": {
                 "changes": {
                     "type": "array",
@@ -221,7 +220,7 @@ DELEGATION: Final = representation(
         "delegate": id_schema(ids.PRINCIPAL),
         "starts_at": INSTANT,
         "ends_at": INSTANT,
-        "is_active": {"type": "boolean", "description": "Whether it holds at this moment."},
+        "is_active": {"type": "boolean", "description": "True while the delegation is in force."},
         "reason": MAYBE_TEXT,
         "created_at": INSTANT,
         "ended_at": MAYBE_INSTANT,
@@ -282,7 +281,7 @@ EXECUTIONS_REPLAYED: Final = representation(
                 "required": ["execution_id", "reason_code", "detail"],
             },
         },
-        "has_more": {"type": "boolean", "description": "Whether there are more dead letters of this kind."},
+        "has_more": {"type": "boolean", "description": "True if more dead letters match the request."},
     },
 )
 _EXECUTION: Final = {
@@ -296,7 +295,10 @@ _EXECUTION: Final = {
     "status": words(ExecutionStatus),
     "envelope_sha256": SHA256,
     "idempotency_key": TEXT,
-    "receiver_idempotency_key": {"type": "string", "description": "What every attempt sends to the receiver."},
+    "receiver_idempotency_key": {
+        "type": "string",
+        "description": "Idempotency key that every attempt sends to the receiver.",
+    },
     "input": OBJECT,
     "requested_by": id_schema(ids.PRINCIPAL),
     "undoes": maybe(id_schema(ids.EXECUTION)),
@@ -304,9 +306,9 @@ _EXECUTION: Final = {
     "policy_version_id": maybe(id_schema(ids.POLICY_VERSION)),
     "attempts_made": {"type": "integer", "minimum": 0},
     "next_try_at": MAYBE_INSTANT,
-    "waits_for": {"enum": ["concurrency", "rate", "breaker", None], "description": "What it had to wait for."},
-    "waiting_until": {**MAYBE_INSTANT, "description": "Until when the receiver may call back."},
-    "held_by": {**maybe(id_schema(ids.FREEZE)), "description": "The freeze that holds it."},
+    "waits_for": {"enum": ["concurrency", "rate", "breaker", None], "description": "Limit that delayed the execution."},
+    "waiting_until": {**MAYBE_INSTANT, "description": "Deadline of the receiver's callback."},
+    "held_by": {**maybe(id_schema(ids.FREEZE)), "description": "Freeze that blocks the execution."},
     "failure": MAYBE_TEXT,
     "failure_detail": MAYBE_TEXT,
     "result": {"type": ["object", "null"]},
@@ -350,8 +352,12 @@ FREEZE_WITH_EXECUTIONS: Final = representation(
         "in_flight": {
             "type": "array",
             "items": id_schema(ids.EXECUTION),
-            "description": "What runs in its scope at this moment and can no longer be recalled; at most 200.",
+            "description": "Executions of the scope that were sent before the freeze and still run; at most 200.",
         },
-        "held": {"type": "array", "items": id_schema(ids.EXECUTION), "description": "What it holds; at most 200."},
+        "held": {
+            "type": "array",
+            "items": id_schema(ids.EXECUTION),
+            "description": "Executions that the freeze blocks; at most 200.",
+        },
     },
 )

@@ -1,4 +1,4 @@
-"""`POST /decision-steps/batch-votes`: one decision about several steps, all or nothing."""
+"""`POST /decision-steps/batch-votes`: one vote on several steps, all or none."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class BatchVotes(TenantView):
 
     @operation(
         "castBatchVotes",
-        "Approve or reject several steps at once",
+        "Vote on several steps",
         tag="Decisions",
         description=(
-            "Only steps with the same rule and action (the same `batch_key`), each with the hash of its own envelope. "
-            "All or nothing: the first step that is refused rejects the batch, and `decision_step_id` names it. How "
-            "many one batch may decide depends on the risk of the riskiest: by default 50, with a sensitive data class "
-            "20, with a risk flag 5."
+            "All steps need the same `batch_key` (same rule and action); each is sent with the hash of its envelope. "
+            "If one step is refused, no vote is cast, and `decision_step_id` names that step. The size of "
+            "a batch is limited by its riskiest step: 50 by default, 20 with a sensitive data "
+            "class, 5 with a risk flag."
         ),
         body=CAST_BATCH_VOTES,
         answers={201: VOTES_CAST},

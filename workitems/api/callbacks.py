@@ -1,4 +1,4 @@
-"""`/callbacks`: what receivers say later. No credential: the receiver signs what it sends."""
+"""`/callbacks`: outcomes that receivers report later. The receiver signs the request; it needs no credential."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SIGNATURE_HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signatur
 CALLBACK: Final = shape(
     {
         "status": {"enum": ["succeeded", "failed"]},
-        "detail": {"type": "string", "maxLength": 2000, "description": "Why it failed, for people."},
-        "data": {"description": "Any JSON, kept as the execution's result."},
+        "detail": {"type": "string", "maxLength": 2000, "description": "Reason of the failure, for people."},
+        "data": {"description": "Any JSON, stored as the result of the execution."},
     },
     required=("status",),
     example={"status": "succeeded", "data": {"payment_id": "p-17"}},
@@ -32,16 +32,19 @@ class Callback(PublicView):
 
     @operation(
         "receiveCallback",
-        "Report the outcome of an execution that waits for its callback",
+        "Report the outcome of an execution",
         tag="Executions",
         body=CALLBACK,
         answers={204: None},
         reasons=("execution_in_progress",),
     )
     def post(self, request: Any, callback_id: str) -> Response:
-        """Signed as Standard Webhooks has it (`webhook-id`, `webhook-timestamp`, `webhook-signature`), with one of the
-        integration's `callback_secrets`. Where the signature or the id is wrong, nothing is found. What is sent again
-        changes nothing."""
+        """Report the outcome of an execution that waits for a callback.
+
+        Signed as in Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`) with one of the
+        integration's `callback_secrets`. A wrong signature and an unknown id both answer `not_found`. A repeated
+        callback changes nothing.
+        """
         raw = _body_of(request)
         headers = {
             name: request.headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -54,8 +57,8 @@ class Callback(PublicView):
 
 
 def _body_of(request: Any) -> bytes:
-    """The bytes that were signed, as many as are read at all."""
+    """Return the signed bytes. Raise `PayloadTooLarge` above the size limit."""
     raw: bytes = request._request.read(MAX_BODY_BYTES + 1)
     if len(raw) > MAX_BODY_BYTES:
-        raise PayloadTooLarge(f"A callback has at most {MAX_BODY_BYTES} bytes.")
+        raise PayloadTooLarge(f"The body of a callback must not exceed {MAX_BODY_BYTES} bytes.")
     return raw

@@ -1,4 +1,4 @@
-"""`/delegations`: who stands in for whom while they are away."""
+"""`/delegations`: delegates who vote for approvers who are out of office."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Delegations(TenantView):
 
     @operation(
         "createDelegation",
-        "Let somebody stand in for a time",
+        "Create a delegation",
         tag="Decisions",
-        description="A delegate is eligible where the delegator is, and excluded with them. Delegations do not chain.",
+        description="A delegate is eligible where the delegator is; exclusions apply to both. They never chain.",
         body=DELEGATE,
         answers={201: DELEGATION},
         reasons=("delegate_not_eligible", "delegation_overlaps"),
@@ -81,7 +81,7 @@ class EndDelegation(TenantView):
 
     @operation(
         "endDelegation",
-        "End a delegation before its time",
+        "End a delegation early",
         tag="Decisions",
         body=EMPTY,
         answers={200: DELEGATION},
@@ -99,8 +99,8 @@ def _person(name: str, field: str, *, ctx: ActingContext) -> User:
     found = named_principal(name, ctx=ctx)
     if found is None:
         raise errors.InvalidRequest(
-            f"The {field} is no principal of this tenant.",
-            errors=[FieldError(f"/{field}", "names no principal", "unknown")],
+            f"The {field} is not a principal of this tenant.",
+            errors=[FieldError(f"/{field}", "is unknown", "unknown")],
         )
     return found
 

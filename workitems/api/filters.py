@@ -1,4 +1,4 @@
-"""Query parameters of the lists of cases, steps and executions."""
+"""Query parameters of the lists of work items, steps, delegations, messages and executions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WorkItemFilters(CreatedWindow):
     nobody_can_decide = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_stuck")
 
     def filter_stuck(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
-        """Those that wait at a step which the people there are cannot complete; they have an index of their own."""
+        """Return work items whose pending step the members cannot complete. A partial index serves the query."""
         return queryset.filter(nobody_can_decide=True)
 
 
@@ -44,7 +44,7 @@ class DecisionStepFilters(CreatedWindow):
 
 
 class DelegationFilters(CreatedWindow):
-    """Filters of delegations. `active=true`: those that hold now."""
+    """Filters of delegations. `active=true`: delegations in force."""
 
     delegator = PublicIdFilter(field_name="delegator_id", prefix=ids.PRINCIPAL)
     delegate = PublicIdFilter(field_name="delegate_id", prefix=ids.PRINCIPAL)
@@ -57,7 +57,7 @@ class DelegationFilters(CreatedWindow):
 
 
 class NoticeMessageFilters(CreatedWindow):
-    """Filters of messages to people."""
+    """Filters of notification messages."""
 
     event = django_filters.ChoiceFilter(
         field_name="notice__kind", choices=[(event.value, event.value) for event in Event]
@@ -67,7 +67,7 @@ class NoticeMessageFilters(CreatedWindow):
 
 
 class ExecutionFilters(CreatedWindow):
-    """Filters of executions. `dead_letter=true`: those that failed after all tries and wait for somebody."""
+    """Filters of executions. `dead_letter=true`: executions that failed for good and were not retried."""
 
     work_item_id = PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM)
     channel_id = SlugFilter(field_name="channel")

@@ -1,4 +1,4 @@
-"""`/freezes`: letting nothing be sent, and lifting that."""
+"""`/freezes`: set, read and lift freezes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Freezes(TenantView):
 
     @operation(
         "setFreeze",
-        "Let nothing be sent from now on",
+        "Set a freeze",
         tag="Executions",
         body=SET_FREEZE,
         answers={201: FREEZE_WITH_EXECUTIONS},
@@ -63,8 +63,12 @@ class Freezes(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """Asked again right before each call. What runs already is listed in `in_flight`: it can no longer be recalled.
-        What comes to its turn stays `started` with `held_by`; votes are still taken; deadlines are extended."""
+        """Block all calls in a scope.
+
+        Freezes are checked right before each call. Calls that were sent already are listed in `in_flight`; they
+        cannot be recalled. Blocked executions stay `started` with `held_by`. Votes are still accepted; deadlines are
+        extended.
+        """
         body = SET_FREEZE.check(request.data)
         try:
             scope = FreezeScope(**body["scope"])
@@ -81,7 +85,7 @@ class FreezeDetail(TenantView):
 
     @operation(
         "readFreeze",
-        "Read a freeze with what it holds",
+        "Read a freeze with its blocked executions",
         tag="Executions",
         answers={200: FREEZE_WITH_EXECUTIONS},
     )
@@ -102,8 +106,11 @@ class LiftFreeze(TenantView):
     )
     @idempotent
     def post(self, request: Any, freeze_id: str) -> Response:
-        """What it held runs, and deadlines that fell into it are later by its length. Where the tenant asks for four
-        eyes, somebody else lifts it than who set it."""
+        """Release the blocked executions.
+
+        Deadlines are extended by the length of the freeze. If the tenant requires four eyes, another person than the
+        one who set the freeze must lift it.
+        """
         body = LIFT_FREEZE.check(request.data)
         freeze = _found(freeze_id, ctx=request.auth)
         self.subject = Subject(workflow=freeze.workflow, integration=freeze.integration)

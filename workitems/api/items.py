@@ -1,4 +1,4 @@
-"""`/work-items`: taking requests in, and what people do to them."""
+"""`/work-items`: intake, edits and closing of work items."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WorkItems(TenantView):
 
     @operation(
         "createWorkItem",
-        "Hand in a request for work",
+        "Create a work item",
         tag="Work items",
         body=CREATE_WORK_ITEM,
         answers={201: WORK_ITEM},
@@ -90,7 +90,7 @@ class WorkItemDetail(TenantView):
 
     @operation(
         "editWorkItem",
-        "Replace the payload: the case is decided again",
+        "Replace the payload and evaluate the policies again",
         tag="Work items",
         body=EDIT_WORK_ITEM,
         answers={200: WORK_ITEM},
@@ -112,7 +112,7 @@ class CancelWorkItem(TenantView):
 
     @operation(
         "cancelWorkItem",
-        "End a work item undone",
+        "Cancel a work item",
         tag="Work items",
         body=CLOSE_WORK_ITEM,
         answers={200: WORK_ITEM},
@@ -132,7 +132,7 @@ class ResolveWorkItem(TenantView):
 
     @operation(
         "resolveWorkItem",
-        "End a work item as done",
+        "Resolve a work item",
         tag="Work items",
         body=CLOSE_WORK_ITEM,
         answers={200: WORK_ITEM},
@@ -148,13 +148,13 @@ class ResolveWorkItem(TenantView):
 
 
 class WorkItemTimeline(TenantView):
-    """The receipts of a case, newest first."""
+    """Receipts of a case, newest first."""
 
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
     @operation(
         "readTimeline",
-        "A work item's receipts",
+        "List the receipts of a work item",
         tag="Work items",
         answers={200: page_of(EVENT)},
         filters=NoFilters,
@@ -171,7 +171,7 @@ class ExplainWorkItem(TenantView):
 
     @operation(
         "explainWorkItem",
-        "Why it is where it is, whom it waits for, what happens next",
+        "Explain the state of a work item",
         tag="Work items",
         answers={200: EXPLANATION},
     )
@@ -192,7 +192,7 @@ class ExplainWorkItem(TenantView):
 
 
 def found_item(view: TenantView, request: Any, work_item_id: str) -> WorkItem:
-    """The item in the path, when the caller may read it. Raises `NotFound`."""
+    """Return the work item in the path. Raise `NotFound` if the caller may not read it."""
     item = selectors.work_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
     if item is None:
         raise errors.NotFound

@@ -1,4 +1,4 @@
-"""`/me/notification-preferences`: what who asks is told, and where."""
+"""`/me/notification-preferences`: events and addresses for messages to the caller."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _EVENTS: Final[dict[str, Any]] = {
     "type": "array",
     "items": {"enum": [event.value for event in Event]},
     "uniqueItems": True,
-    "description": "`assigned`: a step waits for you. `reminder`: it still does. `escalated`: it was raised to you. "
-    "`decided`: what you asked for or voted on has ended.",
+    "description": "`assigned`: a step is pending for you. `reminder`: it is still pending. `escalated`: it was "
+    "escalated to you. "
+    "`decided`: a case that you requested or voted on is closed.",
 }
 PREFERENCES: Final = representation(
     "NotificationPreferences",
@@ -30,10 +31,10 @@ PREFERENCES: Final = representation(
             "type": "object",
             "required": ["address", "account_address", "events", "is_available"],
             "properties": {
-                "address": {"type": ["string", "null"], "description": "In place of the account's address."},
+                "address": {"type": ["string", "null"], "description": "Overrides the address of the account."},
                 "account_address": {"type": ["string", "null"]},
                 "events": _EVENTS,
-                "is_available": {"type": "boolean", "description": "Whether the instance sends mail."},
+                "is_available": {"type": "boolean", "description": "True if the instance can send mail."},
             },
         },
         "chat": {
@@ -42,12 +43,12 @@ PREFERENCES: Final = representation(
             "properties": {
                 "service": {
                     "type": ["string", "null"],
-                    "description": "Of the address that is set; the address itself is never shown again.",
+                    "description": "Service of the stored address. The address itself is never returned.",
                 },
                 "events": _EVENTS,
             },
         },
-        "time_zone": {"type": "string", "description": "In which times are written to you."},
+        "time_zone": {"type": "string", "description": "Time zone of the times in messages."},
         "updated_at": {"type": ["string", "null"], "format": "date-time"},
     },
     example={
@@ -77,7 +78,7 @@ CHANGE: Final = shape(
                     "type": ["string", "null"],
                     "maxLength": 2000,
                     "description": "An Apprise address: `slack://…`, `discord://…`, `workflows://…` (Teams), `mmosts://…`"
-                    ", `jsons://…` (a webhook). Write-only. Null takes it away.",
+                    ", `jsons://…` (a webhook). Write-only. Null removes it.",
                 },
                 "events": _EVENTS,
             },
@@ -92,19 +93,19 @@ class NotificationPreferences(TenantView):
 
     @operation(
         "readNotificationPreferences",
-        "What am I told, and where?",
+        "Read notification preferences",
         tag="Notifications",
         answers={200: PREFERENCES},
         headers=("ETag",),
         reasons=("permission_denied",),
     )
     def get(self, request: Any) -> Response:
-        """Only people are told: services and agents are refused."""
+        """Return the preferences of the caller, who must be a person."""
         return _answer(preferences_of(request.auth), ctx=request.auth)
 
     @operation(
         "changeNotificationPreferences",
-        "Be told of something else, or somewhere else",
+        "Change notification preferences",
         tag="Notifications",
         body=CHANGE,
         answers={200: PREFERENCES},
@@ -113,8 +114,10 @@ class NotificationPreferences(TenantView):
         reasons=("permission_denied", "scope_missing"),
     )
     def patch(self, request: Any) -> Response:
-        """What is left out stays as it is. Needs `decisions:decide` or `workitems:write`: a credential that can only
-        read redirects no messages."""
+        """Change the members that are sent; others keep their values.
+
+        Needs `decisions:decide` or `workitems:write`, so that a read-only credential cannot redirect messages.
+        """
         body = CHANGE.check(request.data)
         row = preferences_of(request.auth, for_update=True)
         check_if_match(request, _tag(row))
@@ -130,7 +133,7 @@ class NotificationPreferences(TenantView):
 
 
 def represent_preferences(row: NotificationPreference, *, ctx: ActingContext) -> dict[str, Any]:
-    """What is set, but for the chat address."""
+    """Return the preferences without the chat address."""
     person = User.objects.get(id=ctx.principal_id)
     return {
         "mail": {

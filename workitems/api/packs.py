@@ -1,4 +1,4 @@
-"""`/packs`: bundles of documents, installed, upgraded and taken out as one."""
+"""`/packs`: bundles of documents that are installed, upgraded and removed as one."""
 
 from __future__ import annotations
 
@@ -60,14 +60,18 @@ PACK_INSTALLED = representation(
         **_VERSION,
         "created": {"type": "array", "items": _TEXT},
         "changed": {"type": "array", "items": _TEXT},
-        "removed": {"type": "array", "items": _TEXT, "description": "What an earlier version held, and this one not."},
+        "removed": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "Documents of the previous version that this version does not contain.",
+        },
     },
 )
 INSTALL_PACK = shape(
     {
         "document": {"type": "object", "description": "`kind: Pack` as JSON."},
-        "source": {"type": "string", "minLength": 1, "description": "The same as YAML or JSON text."},
-        "revision": {"type": "string", "maxLength": 100, "description": "Of the files it comes from."},
+        "source": {"type": "string", "minLength": 1, "description": "The document as YAML or JSON text."},
+        "revision": {"type": "string", "maxLength": 100, "description": "Revision of the source files."},
     },
     example={
         "document": {
@@ -84,7 +88,7 @@ class Packs(TenantView):
 
     @operation(
         "listPacks",
-        "List the packs that are installed",
+        "List installed packs",
         tag="Packs",
         answers={200: page_of(PACK)},
         filters=CreatedWindow,
@@ -96,7 +100,7 @@ class Packs(TenantView):
 
     @operation(
         "installPack",
-        "Install a pack, or another version of it",
+        "Install a version of a pack",
         tag="Packs",
         body=INSTALL_PACK,
         answers={200: PACK_INSTALLED, 201: PACK_INSTALLED},
@@ -105,23 +109,26 @@ class Packs(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """All or nothing. What the version before held and this one does not is taken out, where nothing uses it; what
-        was changed since is set to what the pack says."""
+        """Install all documents of a pack, or none.
+
+        Documents of the previous version that this version does not contain are removed unless something uses them.
+        Documents that were changed since are set back to the text of the pack.
+        """
         body = INSTALL_PACK.check(request.data)
         document = _sent(body)
         done = install_pack(document, ctx=request.auth, revision=body.get("revision", ""))
         pack = selectors.pack_by_slug(document.value["id"], ctx=request.auth)
         assert pack is not None and pack.current_version is not None  # noqa: S101, PT018 - it was just installed
-        told = {
+        changes = {
             change: [f"{entry.kind} {entry.name}" for entry in done.applied if entry.change == change]
             for change in ("created", "changed")
         }
         answer = {
             **represent_pack_version(pack.current_version),
-            **told,
+            **changes,
             "removed": [f"{entry.kind} {entry.name}" for entry in done.removed],
         }
-        is_new = f"Pack {pack.slug}" in told["created"]
+        is_new = f"Pack {pack.slug}" in changes["created"]
         return Response(answer, status=201 if is_new else 200, headers={"Location": f"/packs/{pack.slug}"})
 
 
@@ -134,9 +141,9 @@ class PackDetail(TenantView):
 
     @operation(
         "removePack",
-        "Take a pack out, with all it brought",
+        "Remove a pack and its documents",
         tag="Packs",
-        description="Where anything still uses what it brought, `errors` names it and nothing happens.",
+        description="If something still uses a document of the pack, `errors` names it and nothing is removed.",
         answers={204: None},
         reasons=("in_use",),
     )
@@ -150,7 +157,7 @@ class PackVersions(TenantView):
 
     @operation(
         "listPackVersions",
-        "List the versions of a pack that were installed",
+        "List installed versions of a pack",
         tag="Packs",
         answers={200: page_of(PACK_VERSION)},
         filters=CreatedWindow,
@@ -163,7 +170,7 @@ class PackVersions(TenantView):
 
 
 def represent_pack(pack: Pack, *, whole: bool = False) -> dict[str, Any]:
-    """A pack by its current version; what it holds only where it is asked for alone."""
+    """Return a pack with its current version; `whole` adds its documents."""
     version = pack.current_version
     assert version is not None  # noqa: S101 - selectors leave out packs without one
     held = [{"kind": row.kind, "name": row.name} for row in pack.members.order_by("kind", "name")] if whole else []
@@ -175,7 +182,7 @@ def represent_pack(pack: Pack, *, whole: bool = False) -> dict[str, Any]:
 
 
 def represent_pack_version(version: PackVersion, *, pack: Pack | None = None) -> dict[str, Any]:
-    """One version that was installed."""
+    """Return one installed version."""
     return {
         "pack_id": (pack or version.pack).slug,
         "pack_version_id": version.public_id,

@@ -29,9 +29,9 @@ class ReassignDecisionStep(TenantView):
 
     @operation(
         "reassignDecisionStep",
-        "Hand a step to somebody it waits for",
+        "Reassign a step",
         tag="Decisions",
-        description="Says whose turn it is. It gives no right: the others whom the rule names may still decide.",
+        description="Sets the assignee. It grants no permission: all approvers of the rule may still decide.",
         body=REASSIGN_STEP,
         answers={200: STEP},
         reasons=("step_closed", "assignee_not_eligible", "voter_excluded", "voter_not_eligible"),
@@ -44,7 +44,8 @@ class ReassignDecisionStep(TenantView):
         to = named_principal(body["to"], ctx=request.auth)
         if to is None:
             raise errors.AssigneeNotEligible(
-                "There is no such person in this tenant.", errors=[FieldError("/to", "names nobody", "unknown")]
+                "There is no such person in this tenant.",
+                errors=[FieldError("/to", "is not a person of this tenant", "unknown")],
             )
         reassign_step(item, step, to, reason=body.get("reason", ""), ctx=request.auth)
         return Response(shown_step(step.id, ctx=request.auth))
@@ -55,9 +56,9 @@ class EscalateDecisionStep(TenantView):
 
     @operation(
         "escalateDecisionStep",
-        "Let more people decide a step",
+        "Escalate a step",
         tag="Decisions",
-        description="They may stand in for any place that is still open. Nobody loses the right to decide.",
+        description="The added approvers may take any open position. Nobody loses the right to decide.",
         body=ESCALATE_STEP,
         answers={200: STEP},
         reasons=("step_closed", "nobody_to_escalate_to", "already_escalated"),

@@ -1,4 +1,4 @@
-"""`/executions/{id}/undo` and `/executions/replays`: taking back what succeeded, trying again what failed."""
+"""`/executions/{id}/undo` and `/executions/replays`: undo succeeded executions, retry dead letters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UndoExecution(TenantView):
 
     @operation(
         "undoExecution",
-        "Have what an execution did taken back",
+        "Undo an execution",
         tag="Executions",
         body=UNDO_EXECUTION,
         answers={202: ACTION_ACCEPTED},
@@ -48,8 +48,11 @@ class UndoExecution(TenantView):
     )
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
-        """Executes the action that the execution's own action names as its `undo`: decided, approved, sealed and
-        recorded like any other, and possible on a work item that has ended, which stays as it ended."""
+        """Execute the undo action that is configured for the action of the execution.
+
+        Policies, approvals, envelope and receipts apply as to any action. The work item may be closed; its status
+        does not change.
+        """
         body = UNDO_EXECUTION.check(request.data)
         item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
         self.subject = subject_of(item, execution=execution)
@@ -72,7 +75,7 @@ class ReplayExecutions(TenantView):
 
     @operation(
         "replayExecutions",
-        "Try dead letters again",
+        "Retry dead letters",
         tag="Executions",
         body=REPLAY_EXECUTIONS,
         answers={202: EXECUTIONS_REPLAYED},
@@ -80,8 +83,11 @@ class ReplayExecutions(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """Each is retried as `/executions/{id}/retry` does: with the envelope and the approval it has, asked of the
-        policies in force once more right before the call. What one is refused leaves the others alone."""
+        """Retry dead letters by id or by kind.
+
+        Each is retried as by `/executions/{id}/retry`: with its envelope and its approval. The policies in force are
+        evaluated again right before the call. A refusal of one does not affect the others.
+        """
         body = REPLAY_EXECUTIONS.check(request.data)
         criteria = Criteria(
             workflow=body.get("workflow_id", ""),
@@ -92,7 +98,7 @@ class ReplayExecutions(TenantView):
         named_ids = body.get("execution_ids")
         if named_ids is not None and len(body) > 1:
             mixed = FieldError("/execution_ids", "cannot be combined with other members", "invalid")
-            raise errors.InvalidRequest("Name executions by their ids or by their kind, not both.", errors=[mixed])
+            raise errors.InvalidRequest("Select executions by ids or by kind, not both.", errors=[mixed])
         if named_ids is not None:
             done = replay_executions([path_id(ids.EXECUTION, text) for text in named_ids], ctx=request.auth)
         else:

@@ -1,4 +1,4 @@
-"""How cases look in answers: plain JSON types, public ids, RFC 3339 instants."""
+"""Representations of cases in answers: plain JSON types, public ids, RFC 3339 instants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workitems.models import DecisionStep, Delegation, Vote, WorkItem
 
 
 def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any]:
-    """A work item; `whole` adds its evidence, which lists leave out."""
+    """Return a work item; `whole` adds its evidence, which lists omit."""
     body: dict[str, Any] = {
         "work_item_id": item.public_id,
         "status": item.status,
@@ -53,7 +53,7 @@ def represent_work_item(item: WorkItem, *, whole: bool = False) -> dict[str, Any
 
 
 def represent_step(step: DecisionStep, result: VoteResult | None) -> dict[str, Any]:
-    """A decision step with its exact envelope: the decoded object, the bytes (Base64), and their SHA-256."""
+    """Return a decision step with its envelope: the decoded object, the bytes (Base64), and their SHA-256."""
     sealed = bytes(step.envelope.body)
     claimant = step.claimant_at(clock.now())
     return {
@@ -90,12 +90,12 @@ def represent_step(step: DecisionStep, result: VoteResult | None) -> dict[str, A
 
 
 def represent_need(need: Need) -> dict[str, Any]:
-    """Whom a step still waits for: `{role|group|user|scope: name, missing}`."""
+    """Return the votes that a step still needs: `{role|group|user|scope: name, missing}`."""
     return {need.leaf.kind: need.leaf.name, "missing": need.missing}
 
 
 def represent_vote(vote: Vote) -> dict[str, Any]:
-    """A vote. `counted` is false for services and agents: they advise."""
+    """Return a vote. `counted` is false for services and agents, whose votes are advisory."""
     return {
         "vote_id": vote.public_id,
         "voter": ids.public_id(ids.PRINCIPAL, vote.voter_id),
@@ -111,7 +111,7 @@ def represent_vote(vote: Vote) -> dict[str, Any]:
 
 
 def represent_vote_cast(vote: Vote, *, step: DecisionStep, item: WorkItem) -> dict[str, Any]:
-    """A vote that was just given, with what it did to step and item."""
+    """Return a new vote with the resulting status of step and work item."""
     return {
         **represent_vote(vote),
         "decision_step_id": step.public_id,
@@ -136,7 +136,7 @@ def represent_delegation(delegation: Delegation, *, now: datetime) -> dict[str, 
 
 
 def represent_execution(execution: Execution, *, attempts: list[Attempt] | None = None) -> dict[str, Any]:
-    """An execution; with `attempts` each try at it as recorded."""
+    """Return an execution; `attempts` adds its attempts."""
     body: dict[str, Any] = {
         "execution_id": execution.public_id,
         "work_item_id": ids.public_id(ids.WORK_ITEM, execution.work_item_id),

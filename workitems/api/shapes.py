@@ -1,4 +1,4 @@
-"""Request shapes of the cases: what a body may hold."""
+"""Schemas of the request bodies of the case endpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CITATION: Final[dict[str, Any]] = {
             "type": "object",
             "minProperties": 1,
             "maxProperties": 32,
-            "description": "Where it is found: source, title, url, locator, quote, or whatever names it.",
+            "description": "Location of the cited text: source, title, url, locator, quote, or other members.",
         },
     ]
 }
@@ -26,8 +26,13 @@ CREATE_WORK_ITEM: Final = shape(
     {
         "workflow_id": SLUG,
         "channel_id": {**SLUG, "type": ["string", "null"]},
-        "payload": {"type": "object", "description": "Checked against the workflow's payload schema."},
-        "requester": {"type": "string", "minLength": 1, "maxLength": 100, "description": "pr_… or a principal's name."},
+        "payload": {"type": "object", "description": "Valid under the payload schema of the workflow."},
+        "requester": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "description": "pr_… or the name of a principal.",
+        },
         "confidence": {"type": "number", "minimum": 0, "maximum": 1},
         "risk_flags": {
             "type": "array",
@@ -62,12 +67,12 @@ CREATE_WORK_ITEM: Final = shape(
 )
 
 EDIT_WORK_ITEM: Final = shape(
-    {"payload": {"type": "object", "description": "Replaces the payload; the case is decided again."}},
+    {"payload": {"type": "object", "description": "Replaces the payload; the policies are evaluated again."}},
     required=("payload",),
     example={"payload": {"question": "May we share the shortened vendor list?", "department": "procurement"}},
 )
 
-CLOSE_WORK_ITEM: Final = shape({"reason": _TEXT}, example={"reason": "Asked twice."})
+CLOSE_WORK_ITEM: Final = shape({"reason": _TEXT}, example={"reason": "Duplicate request."})
 
 EXECUTE_ACTION: Final = shape(
     {
@@ -91,7 +96,7 @@ RECONCILE_EXECUTION: Final = shape(
 )
 
 UNDO_EXECUTION: Final = shape(
-    {"input": {"type": "object", "maxProperties": 200, "description": "The input of the action that takes it back."}},
+    {"input": {"type": "object", "maxProperties": 200, "description": "Input of the undo action."}},
     example={"input": {}},
 )
 
@@ -103,7 +108,7 @@ REPLAY_EXECUTIONS: Final = shape(
             "minItems": 1,
             "maxItems": 200,
             "uniqueItems": True,
-            "description": "Which; absent: the oldest dead letters that the other members name.",
+            "description": "Executions to retry; absent: the oldest dead letters that match the other members.",
         },
         "workflow_id": SLUG,
         "integration_id": SLUG,
@@ -112,7 +117,7 @@ REPLAY_EXECUTIONS: Final = shape(
             "type": "string",
             "minLength": 1,
             "maxLength": 32,
-            "description": "A reason code: how they failed.",
+            "description": "Reason code of the failure.",
         },
         "limit": {"type": "integer", "minimum": 1, "maximum": 200},
     },
@@ -125,7 +130,7 @@ SET_FREEZE: Final = shape(
             "type": "object",
             "properties": {"workflow": SLUG, "integration": SLUG, "action": SLUG},
             "additionalProperties": False,
-            "description": "A workflow, an integration, an action of an integration; {}: everything in the tenant.",
+            "description": "A workflow, an integration, or an action of an integration; {}: the whole tenant.",
         },
         "reason": {"type": "string", "minLength": 1, "maxLength": 1000},
     },
@@ -138,7 +143,11 @@ LIFT_FREEZE: Final = shape(
 
 AMEND_STEP: Final = shape(
     {
-        "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "What you were shown."},
+        "envelope_sha256": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{64}$",
+            "description": "SHA-256 of the current envelope.",
+        },
         "input": {"type": "object", "maxProperties": 200, "description": "Replaces the action's input."},
         "payload": {"type": "object", "description": "Replaces the work item's payload."},
     },
@@ -184,7 +193,7 @@ CAST_BATCH_VOTES: Final = shape(
 
 _TO: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 150}
 REASSIGN_STEP: Final = shape(
-    {"to": {**_TO, "description": "pr_… or the name of a person the step waits for."}, "reason": _TEXT},
+    {"to": {**_TO, "description": "pr_… or the name of a person who may decide the step."}, "reason": _TEXT},
     required=("to",),
     example={"to": "fay", "reason": "She knows the vendor."},
 )
@@ -196,19 +205,22 @@ ESCALATE_STEP: Final = shape(
             "minProperties": 1,
             "maxProperties": 1,
             "additionalProperties": False,
-            "description": "Whom; absent: whom the step's rule names. Anybody else needs workflow:manage.",
+            "description": "Added approvers; absent: those named by the rule. Others need workflow:manage.",
         },
         "reason": _TEXT,
     },
     example={"reason": "The vendor's offer ends at noon."},
 )
 
-_INSTANT: Final[dict[str, Any]] = {"type": "string", "maxLength": 40, "description": "RFC 3339 with its offset."}
+_INSTANT: Final[dict[str, Any]] = {"type": "string", "maxLength": 40, "description": "RFC 3339 with an offset."}
 DELEGATE: Final = shape(
     {
-        "delegate": {**_TO, "description": "pr_… or the name of who stands in."},
-        "delegator": {**_TO, "description": "Who is away; absent: oneself. Anybody else needs workflow:manage."},
-        "starts_at": {**_INSTANT, "description": "RFC 3339 with its offset; absent: now."},
+        "delegate": {**_TO, "description": "pr_… or the name of the delegate."},
+        "delegator": {
+            **_TO,
+            "description": "The person out of office; absent: the caller. Others need workflow:manage.",
+        },
+        "starts_at": {**_INSTANT, "description": "RFC 3339 with an offset; absent: now."},
         "ends_at": _INSTANT,
         "reason": {"type": "string", "maxLength": 500},
     },

@@ -1,4 +1,4 @@
-"""`/decision-steps`: what is to be decided, and deciding it."""
+"""`/decision-steps`: read, vote, claim and release decision steps."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class DecisionStepVotes(TenantView):
 
     @operation(
         "castVote",
-        "Approve or reject what the envelope seals",
+        "Vote on a decision step",
         tag="Decisions",
         body=CAST_VOTE,
         answers={201: VOTE_ANSWER},
@@ -108,7 +108,7 @@ class ClaimDecisionStep(TenantView):
 
     @operation(
         "claimDecisionStep",
-        "Say that you are on it",
+        "Claim a decision step",
         tag="Decisions",
         body=EMPTY,
         answers={200: STEP},
@@ -128,7 +128,7 @@ class ReleaseDecisionStep(TenantView):
 
     @operation(
         "releaseDecisionStep",
-        "Give a claim back",
+        "Release a claim",
         tag="Decisions",
         body=EMPTY,
         answers={200: STEP},
@@ -144,7 +144,7 @@ class ReleaseDecisionStep(TenantView):
 
 
 def shown_step(step_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
-    """The representation of one step. Raises `NotFound`."""
+    """Return the representation of one step. Raise `NotFound`."""
     step = selectors.with_votes(selectors.decision_steps(ctx)).filter(id=step_id).first()
     if step is None:
         raise errors.NotFound
@@ -152,7 +152,7 @@ def shown_step(step_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
 
 
 def vote_result_of(step: DecisionStep, active_members: ActiveMembers) -> count_votes.VoteResult | None:
-    """What the votes on a pending step amount to, from rows that are loaded already."""
+    """Return the result of the votes on a pending step, from rows that are loaded already."""
     if step.status != StepStatus.PENDING:
         return None
     workflow_id = step.work_item.workflow_version.workflow_id

@@ -1,1 +1,1 @@
-"""Completeness of the receipts: compares what happened with what was recorded."""
+"""Completeness of receipts: comparison of the rows with the recorded receipts."""

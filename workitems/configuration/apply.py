@@ -1,4 +1,4 @@
-"""Configuration as documents: a folder is brought in force whole, or not at all."""
+"""Configuration as documents: a folder of documents takes effect completely or not at all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_RECORDED: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Something that is in force, by kind and name."""
+    """Kind and name of something in force."""
 
     kind: str
     name: str
@@ -49,13 +49,13 @@ class Outcome:
 
 
 def read_documents(path: Path) -> list[Document]:
-    """The documents of a file, or of all YAML and JSON files below a folder, in the order of their paths.
+    """Return the documents of a file, or of all YAML and JSON files below a folder, ordered by path.
 
-    Raises `DocumentInvalid` naming file and line.
+    Raise `DocumentInvalid` with file and line.
     """
     files = document_files(path) if path.is_dir() else [path]
     if not files:
-        raise DocumentInvalid(f"There are no documents below {path}: no file ends in {', '.join(SUFFIXES)}.")
+        raise DocumentInvalid(f"There are no documents below {path}: no file name ends in {', '.join(SUFFIXES)}.")
     documents: list[Document] = []
     for file in files:
         try:
@@ -69,7 +69,7 @@ def read_documents(path: Path) -> list[Document]:
 
 
 def document_files(folder: Path) -> list[Path]:
-    """The files below a folder that hold documents; nothing in hidden folders is."""
+    """Return the YAML and JSON files below a folder. Hidden folders are skipped."""
     found = (file for file in folder.rglob("*") if file.suffix in SUFFIXES)
     return sorted(file for file in found if not any(p.startswith(".") for p in file.relative_to(folder).parts))
 
@@ -77,18 +77,18 @@ def document_files(folder: Path) -> list[Path]:
 def apply_documents(
     documents: Iterable[Document], *, ctx: ActingContext, prune: bool = False, revision: str = ""
 ) -> Outcome:
-    """Bring everything the documents describe in force, in the order that references need; with `prune`, take out
-    whatever else is in force.
+    """Put all documents into force, in the order of their references; `prune` removes everything else.
 
     Documents of a pack are applied as if they were in the same folder; a document of the folder with the same id
-    replaces the one of the pack. Documents that only an earlier version of the pack contained are removed. New versions
-    store `revision`. Write the receipt `configuration.applied` if anything changes. Raise one `DocumentInvalid`
-    that names every document's problems as `file:line:column: pointer: reason`, and what cannot be taken out because it
-    is in use; the caller's unit of work is rolled back then, so nothing is half done.
+    replaces the one of the pack. Documents that only an earlier version of the pack contained are removed. New
+    versions store `revision`. Write the receipt `configuration.applied` if anything changes.
+
+    Raise one `DocumentInvalid` that lists the errors of all documents as `file:line:column: pointer: reason`, and
+    everything that cannot be removed because it is in use. The caller's unit of work is rolled back then.
     """
     require_unit_of_work(ctx.tenant_id)
     if len(revision) > MAX_REVISION:
-        raise InvalidRequest(f"A revision has at most {MAX_REVISION} characters.")
+        raise InvalidRequest(f"A revision must not exceed {MAX_REVISION} characters.")
     ctx = replace(ctx, revision=revision)
     ordered = in_order(with_contents_of_packs(documents))
     packed = PackedBefore.in_tenant(ctx)
@@ -108,7 +108,7 @@ def apply_documents(
 
 
 def in_order(documents: Iterable[Placed]) -> list[Placed]:
-    """As they are applied: by kind; of policies, those that override rules of others after those."""
+    """Return the documents in the order of application: by kind; policies after those whose rules they override."""
     known = list(documents)
     depth = _override_depths(known)
     return sorted(known, key=lambda document: (_rank(document), depth.get(str(_id(document)), 0)))
@@ -153,8 +153,8 @@ def _record(applied: list[Applied], removed: list[Named], *, ctx: ActingContext)
     gone = [f"{entry.kind} {entry.name}" for entry in removed]
     if not (created or changed or gone):
         return
-    told = {"created": created, "changed": changed, "removed": gone}
-    outcome = {name: {"count": len(names), "names": names[:_MOST_RECORDED]} for name, names in told.items()}
+    changes = {"created": created, "changed": changed, "removed": gone}
+    outcome = {name: {"count": len(names), "names": names[:_MOST_RECORDED]} for name, names in changes.items()}
     record(
         Entry(
             kind="configuration.applied",
@@ -215,7 +215,7 @@ def _check_unique(document: Placed, kind: str, seen: dict[tuple[str, str], Place
     earlier = seen.setdefault((kind, str(name)), document)
     if earlier is not document:
         place = f"{earlier.source}:{earlier.place_of('').line}"
-        raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} is defined at {place} already.", "repeated")])
+        raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} is already defined at {place}.", "repeated")])
 
 
 def _located(document: Placed, error: ThreadaError) -> list[FieldError]:

@@ -1,4 +1,4 @@
-"""Writing the configuration in force back into a folder, one document a file, so that applying it changes nothing."""
+"""Export of the configuration in force to a folder, one document per file. Applying the export changes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Files by their paths below the folder. `removed` said what is not in force, and are gone."""
+    """Paths of files relative to the folder. `removed` are files whose documents were not in force."""
 
     written: list[Path]
     unchanged: list[Path]
@@ -30,9 +30,9 @@ class Exported:
 
 
 def configuration_files(ctx: ActingContext) -> dict[Path, str]:
-    """Everything in force, as the text of files: `policies/payments.yaml`. Secrets are contained by reference only.
+    """Return the configuration in force as file contents by path, for example `policies/payments.yaml`.
 
-    Unchanged documents of a pack are contained in the pack only.
+    Secrets are contained by reference only. Unchanged documents of a pack are contained in the pack only.
     """
     require_unit_of_work(ctx.tenant_id)
     packed = {(row.kind, row.name): row.document_sha256 for row in selectors.pack_members(ctx)}
@@ -44,13 +44,16 @@ def configuration_files(ctx: ActingContext) -> dict[Path, str]:
 
 
 def write_configuration(files: dict[Path, str], folder: Path, *, prune: bool = False) -> Exported:
-    """Write `files` below `folder`. Other files there that hold documents would say more than is in force: with `prune`
-    they are removed, otherwise nothing is written and `InvalidRequest` names them. No file elsewhere is touched."""
+    """Write `files` below `folder`. `prune` removes other documents there.
+
+    Without `prune`, raise `InvalidRequest` if the folder contains other documents, and write nothing. Files outside
+    of `folder` are not changed.
+    """
     others = [file.relative_to(folder) for file in document_files(folder) if file.relative_to(folder) not in files]
     if others and not prune:
         raise InvalidRequest(
-            f"{len(others)} files below {folder} hold documents that are not written by this: {_few(others)}. Applied "
-            "with them, the folder would say something else. Choose an empty folder, or --prune to remove them."
+            f"{len(others)} files below {folder} contain other documents: {_few(others)}. "
+            "Choose an empty folder, or remove them with --prune."
         )
     written: list[Path] = []
     unchanged: list[Path] = []
@@ -68,7 +71,7 @@ def write_configuration(files: dict[Path, str], folder: Path, *, prune: bool = F
 
 
 def _path(kind: str, stored: Stored) -> Path:
-    """Names are slugs, but for overlays: `payments.on.workflow.payment_run`, which no slug can be."""
+    """Return the path of a document. Overlay names contain dots (`payments.on.workflow.pay`); slugs cannot."""
     name = stored.name.replace(" ", ".")
     return Path(_FOLDERS.get(kind, f"{kind.lower()}s")) / f"{name}.yaml"
 

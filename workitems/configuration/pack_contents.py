@@ -1,4 +1,4 @@
-"""Documents inside packs: applied together with the other documents, and recorded once they are in force."""
+"""Documents inside packs: applied together with other documents, and recorded once they are in force."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ type DocumentKey = tuple[str, str]
 
 
 class Placed(Protocol):
-    """A document, or a part of one that is a document itself: it knows where it was read from."""
+    """A document, or a document inside a pack, with the place where it was read."""
 
     @property
     def value(self) -> Any: ...
@@ -35,7 +35,7 @@ class Placed(Protocol):
 
 @dataclass(frozen=True)
 class Packed:
-    """Return a document of the pack `pack`, located at `pointer` of `parent`."""
+    """Document of the pack `pack`, located at `pointer` of `parent`."""
 
     parent: Document
     pointer: str
@@ -55,7 +55,7 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class PackedBefore:
-    """What belonged to packs before anything was applied."""
+    """Documents of each pack before the documents were applied."""
 
     documents: Mapping[str, frozenset[DocumentKey]]
 
@@ -67,7 +67,7 @@ class PackedBefore:
         return cls({slug: frozenset(documents) for slug, documents in found.items()})
 
     def dropped(self, applied: Iterable[Applied], *, ctx: ActingContext) -> frozenset[DocumentKey]:
-        """What packs held that were applied, and their new versions hold no longer."""
+        """Return the documents that the applied packs contained before and no longer contain."""
         now = PackedBefore.in_tenant(ctx).documents
         packs = {entry.name for entry in applied if entry.kind == "Pack"}
         return frozenset().union(
@@ -76,9 +76,9 @@ class PackedBefore:
 
 
 def with_contents_of_packs(documents: Iterable[Document]) -> list[Placed]:
-    """`documents` and what their packs hold, but for what another document says itself.
+    """Return `documents` and the documents of their packs, except those replaced by another document.
 
-    A pack that cannot be read stays as it is: applying it says what is wrong.
+    An invalid pack is kept unopened; applying it reports its errors.
     """
     found: list[Placed] = list(documents)
     own = {_document_key(document.value) for document in found}
@@ -97,7 +97,7 @@ def with_contents_of_packs(documents: Iterable[Document]) -> list[Placed]:
 
 
 def note_contents_of_packs(documents: Iterable[Placed], *, ctx: ActingContext) -> None:
-    """Keep what each pack brought just now, as it would be written: what differs later was changed by somebody."""
+    """Store the digests of the documents that each pack installed, to detect later changes."""
     packed = [document for document in documents if isinstance(document, Packed)]
     if not packed:
         return
@@ -113,7 +113,7 @@ def _kind(value: Any) -> str:
 
 
 def _document_key(value: Any) -> DocumentKey | None:
-    """Kind and name, if the document is readable so far."""
+    """Return kind and name of a document; None if they cannot be read."""
     kind = _kind(value)
     if kind == "Overlay":
         try:

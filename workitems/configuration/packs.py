@@ -1,4 +1,4 @@
-"""Installing packs and taking them out, as people and systems ask for it."""
+"""Installation and removal of packs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _ORDER: Final = list(KINDS)
 
 
 def install_pack(document: Document, *, ctx: ActingContext, revision: str = "") -> Outcome:
-    """Bring a pack in force with all it holds, or its next version: what that no longer holds is taken out.
+    """Install a pack with all its documents, or upgrade it; remove documents that the new version drops.
 
-    Receipts: those of everything in it, `pack.installed`, `configuration.applied`. Raises `PermissionDenied` without
-    workflow:manage, which holds all that the contents need, and `DocumentInvalid`.
+    Receipts: those of each document, `pack.installed`, `configuration.applied`. Raise `PermissionDenied` without
+    workflow:manage, and `DocumentInvalid`.
     """
     require_unit_of_work(ctx.tenant_id)
     _require(ctx)
@@ -36,10 +36,10 @@ def install_pack(document: Document, *, ctx: ActingContext, revision: str = "") 
 
 
 def remove_pack(slug: str, *, ctx: ActingContext) -> list[str]:
-    """Take a pack out with all it brought; what that was called, in order.
+    """Remove a pack and its documents. Return the names of the documents in the order of removal.
 
-    Receipts: those of everything in it, and `pack.removed`. Raises `NotFound`, `PermissionDenied`, and `InUse` naming
-    whatever still needs any of it.
+    Receipts: those of each document, and `pack.removed`. Raise `NotFound`, `PermissionDenied`, and `InUse` with
+    everything that still needs one of the documents.
     """
     require_unit_of_work(ctx.tenant_id)
     _require(ctx)
@@ -68,8 +68,11 @@ def remove_pack(slug: str, *, ctx: ActingContext) -> list[str]:
 
 
 def read_pack(path: Path) -> Document:
-    """A pack from a file, or from a folder: there, one document of kind: Pack says the head, and the others are its
-    contents. Raises `DocumentInvalid`."""
+    """Return a pack from a file or a folder.
+
+    In a folder, one document of kind: Pack is the header; the other documents are its contents. Raise
+    `DocumentInvalid`.
+    """
     documents = read_documents(path)
     heads = [document for document in documents if _is_pack(document.value)]
     if len(heads) != 1:

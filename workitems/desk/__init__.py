@@ -1,1 +1,1 @@
-"""What people keep at the desk, and what they leave there."""
+"""Decision desk: saved views, page views and decision statistics."""

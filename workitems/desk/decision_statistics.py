@@ -15,7 +15,7 @@ from workitems.models import StepView, Vote
 MAY_SEE: Final = (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE)
 MAX_APPROVERS: Final = 300
 MIN_DECISIONS: Final = 5
-"""Rates and medians of fewer decisions are left out: they would mean nothing."""
+"""Rates and medians of fewer decisions are omitted because they are not meaningful."""
 
 
 class Median(Aggregate):

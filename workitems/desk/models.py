@@ -1,4 +1,4 @@
-"""What a person keeps at the desk, filters by name; and when a decision first stood on their screen."""
+"""Saved views of the desk, and first page views of decision steps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NAME_LENGTH: Final = 60
 
 
 class SavedView(TenantRow):
-    """Filters of the desk that a member gave a name. They are that person's alone, and go with the membership."""
+    """Filters of the desk, saved by a member under a name. Deleted with the membership."""
 
     membership = models.ForeignKey(
         Membership, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
     )
     name = models.CharField(max_length=NAME_LENGTH)
-    filters = models.JSONField(default=dict, help_text="What the desk's address is asked with.")
+    filters = models.JSONField(default=dict, help_text="Query parameters of the desk.")
     saved_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:

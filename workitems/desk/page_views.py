@@ -17,7 +17,7 @@ def record_page_views(steps: Iterable[DecisionStep], *, ctx: ActingContext) -> N
     """
     require_unit_of_work(ctx.tenant_id)
     now = clock.now()
-    in_order = sorted(steps, key=lambda step: step.id)  # as votes lock them: their keys are locked at the commit
+    in_order = sorted(steps, key=lambda step: step.id)  # order of the locks of votes: unique keys are locked at commit
     rows = [
         StepView(tenant_id=ctx.tenant_id, step_id=step.id, viewer_id=ctx.principal_id, first_viewed_at=now)
         for step in in_order

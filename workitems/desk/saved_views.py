@@ -1,4 +1,4 @@
-"""Views of the desk that people keep: their own affair, so they leave no receipt."""
+"""Saved views of the desk. They belong to one person and leave no receipts."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ MOST_VIEWS: Final = 20
 
 
 def save_view(name: str, filters: Mapping[str, str], *, ctx: ActingContext) -> SavedView:
-    """Keep these filters under a name; a view of that name is replaced.
+    """Save filters under a name. A view with the same name is replaced.
 
-    Raises `InvalidRequest` without a name, without filters, and beyond `MOST_VIEWS`; `PermissionDenied` for whoever is
-    no member.
+    Raise `InvalidRequest` without a name, without filters, and beyond `MOST_VIEWS`; `PermissionDenied` for principals
+    who are not members.
     """
     require_unit_of_work(ctx.tenant_id)
     name = " ".join(name.split())
     if not name or len(name) > NAME_LENGTH or not name.isprintable():
         raise errors.InvalidRequest(
-            f"Give the view a name of 1 to {NAME_LENGTH} visible characters.",
-            errors=[FieldError("/name", f"is not 1 to {NAME_LENGTH} visible characters", "invalid")],
+            f"The name of a view needs 1 to {NAME_LENGTH} visible characters.",
+            errors=[FieldError("/name", f"must have 1 to {NAME_LENGTH} visible characters", "invalid")],
         )
     if not filters:
-        raise errors.InvalidRequest("Set a filter first: a view without one is the desk itself.")
+        raise errors.InvalidRequest("Set a filter first. A view needs at least one filter.")
     membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=ctx.principal_id).first()
     if membership is None:
-        raise errors.PermissionDenied("Only members have views of their own.")
+        raise errors.PermissionDenied("Only members can save views.")
     own = selectors.saved_views(ctx)
     row = own.filter(name=name).first()
     if row is None and own.count() >= MOST_VIEWS:
-        raise errors.InvalidRequest(f"You have {MOST_VIEWS} views. Delete one before you save another.")
+        raise errors.InvalidRequest(f"You have {MOST_VIEWS} saved views, the maximum. Delete one first.")
     row = row or SavedView(tenant_id=ctx.tenant_id, membership=membership, name=name)
     row.filters, row.saved_at = dict(filters), clock.now()
     row.save()
@@ -46,8 +46,8 @@ def save_view(name: str, filters: Mapping[str, str], *, ctx: ActingContext) -> S
 
 
 def delete_view(name: str, *, ctx: ActingContext) -> None:
-    """Let go of one's own view. Raises `NotFound`."""
+    """Delete a saved view of the acting principal. Raise `NotFound`."""
     require_unit_of_work(ctx.tenant_id)
     deleted, _ = selectors.saved_views(ctx).filter(name=name).delete()
     if not deleted:
-        raise errors.NotFound("You have no view of that name.")
+        raise errors.NotFound("You have no saved view with this name.")

@@ -1,1 +1,1 @@
-"""Explanations of a work item for people: why it is where it is, who it waits for, what happens next."""
+"""Explanations of a work item for people: reasons of its status, pending approvers, next events."""

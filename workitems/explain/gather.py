@@ -1,4 +1,4 @@
-"""Gathering what an explanation rests on; `workitems.explain.wording` words it."""
+"""Facts for an explanation. `workitems.explain.wording` turns them into sentences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from workitems.models import DecisionStep, WorkItem
 
 
 def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
-    """Why the item is where it is, whom it waits for, until when, what happens next, and what the caller may do."""
+    """Return the explanation of a work item for the caller."""
     workflow_id = item.workflow_version.workflow_id
     pending = DecisionStep.objects.filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING)
     step = pending.select_related("claimed_by", "assignee").first()
@@ -78,7 +78,7 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
 
 
 def _end_of(item: WorkItem) -> tuple[str, str]:
-    """Who ended the case, and the reason they gave; of a rejection, whoever voted so with their reason codes."""
+    """Return who closed the case and the stated reason; for a rejection, the rejecting voters and reason codes."""
     if item.status != WorkItemStatus.REJECTED:
         who = item.ended_by.username if item.ended_by else ""
         return who, "" if is_erased(item.ended_reason) else item.ended_reason

@@ -1,6 +1,6 @@
-"""Why a work item is where it is, whom it waits for, until when, what happens next and what the reader may do.
+"""Sentences that explain a work item: reasons, pending approvers, deadline, next events, possible actions.
 
-Plain facts in, plain sentences out: the selector gathers, this file words. The sentences are part of the API.
+Pure: `workitems.explain.gather` supplies the facts. The sentences are part of the API.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ type Effect = Literal["allow", "review", "require_approval", "deny"]
 
 @dataclass(frozen=True, slots=True)
 class MatchedRule:
-    """A rule that decided: ids of policy and rule, and the tenant's own reason code."""
+    """A matched rule: ids of policy and rule, and the reason code of the tenant."""
 
     policy: str
     rule: str
@@ -31,7 +31,7 @@ class MatchedRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionFacts:
-    """The policy decision in force for the item. `failure` is its reason code when no rule decided."""
+    """The latest policy decision of the item. `failure` is its reason code if no rule matched."""
 
     effect: Effect
     matched: tuple[MatchedRule, ...] = ()
@@ -40,10 +40,10 @@ class DecisionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
-    """The pending decision step, with its vote count: `approvals` are those that count, `needs` what is missing.
+    """The pending decision step with its vote count.
 
-    `stage` of `stages` is open. `escalate_to` are whom its rule names and who may not decide yet, `claimed_by` who is
-    on it for now, `assignee` whom it was handed to.
+    `approvals` counts votes that count, `needs` lists missing votes. Stage `stage` of `stages` is open. `escalate_to`
+    lists approvers of the rule who may not decide yet. `claimed_by` and `assignee` are names.
     """
 
     kind: StepKind
@@ -65,7 +65,10 @@ class StepFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFacts:
-    """The item's open execution, or the last one. `failure` is a reason code, `next_at` the next try or deadline."""
+    """The open or last execution of the item.
+
+    `failure` is a reason code, `next_at` the next attempt or deadline.
+    """
 
     status: ExecutionStatus
     action: str
@@ -78,9 +81,9 @@ class ExecutionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Who asks: effective permissions on this item's workflow, and standing on its pending step.
+    """Effective permissions of the reader on the workflow, and eligibility on the pending step.
 
-    `may_decide`: holds `decisions:decide`; `manages`: `workflow:manage`; `has_claimed`: is the one who is on it.
+    `may_decide`: has `decisions:decide`; `manages`: has `workflow:manage`; `has_claimed`: claimed the step.
     """
 
     may_write: bool = False
@@ -94,7 +97,7 @@ class Reader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainInput:
-    """Everything an explanation rests on. `ended_by` and `ended_reason` say who closed the item, and their reason."""
+    """Facts of one explanation. `ended_by` and `ended_reason` tell who closed the item and the stated reason."""
 
     status: WorkItemStatus
     decision: DecisionFacts | None = None
@@ -108,7 +111,7 @@ class ExplainInput:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Sentences. `until` is the next instant at which something happens by itself."""
+    """Sentences for people. `until` is the time of the next automatic change."""
 
     why: list[str]
     waiting_for: list[str]
@@ -118,7 +121,7 @@ class Explanation:
 
 
 def explain(case: ExplainInput) -> Explanation:
-    """The explanation of one case."""
+    """Return the explanation of one case."""
     return Explanation(
         why=[*_why(case), *_undoing(case), *_ERASED.get(case.contents_erased, ())],
         waiting_for=_waiting_for(case),
@@ -135,7 +138,7 @@ _ERASED: Final = {
 
 
 def _undoing(case: ExplainInput) -> list[str]:
-    """An undo is the one thing that still happens to a case that has ended."""
+    """Return the state of a running undo of a closed case."""
     if case.execution is None or not case.execution.undoes or WORK_ITEM.is_open(case.status):
         return []
     return [_execution_state(case.execution)]

@@ -16,5 +16,5 @@ def require_contents(item: WorkItem) -> None:
     """Raise `ContentsRemoved` if retention has removed the contents of the case."""
     if erased_by(item):
         raise errors.ContentsRemoved(
-            "Retention has removed the contents of this work item; nothing can be carried out on it any more."
+            "Retention has removed the contents of this work item, so no action can be executed on it."
         )

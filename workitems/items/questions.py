@@ -11,7 +11,7 @@ def question_of(step: DecisionStep) -> str:
     if step.question:
         return str(step.question)
     if step.execution is not None:
-        return f"Should {step.execution.action} be carried out on {step.execution.integration}?"
+        return f"Should {step.execution.action} be executed on {step.execution.integration}?"
     if step.kind == StepKind.REVIEW:
         return f"Is this {step.workflow} request in order?"
     return f"Should this {step.workflow} request go ahead?"

@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(max_length=60)),
-                ("filters", models.JSONField(default=dict, help_text="What the desk's address is asked with.")),
+                ("filters", models.JSONField(default=dict, help_text="Query parameters of the desk.")),
                 ("saved_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
             ],
             options={
@@ -99,7 +99,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "mail_address",
-                    models.EmailField(blank=True, help_text="In place of the account's address.", max_length=254),
+                    models.EmailField(blank=True, help_text="Overrides the address of the account.", max_length=254),
                 ),
                 (
                     "mail_events",
@@ -172,7 +172,7 @@ class Migration(migrations.Migration):
                     "reason_salt",
                     models.BinaryField(
                         default=threada_site.kernel.json.canonical.new_salt,
-                        help_text="Of the commitments in receipts.",
+                        help_text="Salt of the commitments in receipts.",
                         max_length=16,
                     ),
                 ),
@@ -228,7 +228,7 @@ class Migration(migrations.Migration):
                 ("as_of", models.DateTimeField()),
                 (
                     "rules",
-                    models.JSONField(help_text="The versions that were in force, and how many cases each concerns."),
+                    models.JSONField(help_text="Rule versions in force, with the number of cases of each."),
                 ),
                 ("planned_contents", models.PositiveIntegerField()),
                 ("planned_cases", models.PositiveIntegerField()),
@@ -295,7 +295,7 @@ class Migration(migrations.Migration):
                 ("payload_sha256", models.CharField(max_length=64)),
                 (
                     "payload_salt",
-                    models.BinaryField(help_text="Salt of the commitment that receipts carry.", max_length=16),
+                    models.BinaryField(help_text="Salt of the commitment in receipts.", max_length=16),
                 ),
                 ("confidence", models.FloatField(default=1.0)),
                 (
@@ -353,7 +353,7 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                ("policy_version_id", models.UUIDField(help_text="The version that decided last.", null=True)),
+                ("policy_version_id", models.UUIDField(help_text="Policy version of the last decision.", null=True)),
                 ("version", models.PositiveIntegerField(default=1)),
                 (
                     "ended_by",
@@ -367,14 +367,14 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "ended_reason",
-                    models.TextField(blank=True, help_text="What who cancelled or resolved it gave as reason."),
+                    models.TextField(blank=True, help_text="Reason of the person who cancelled or resolved it."),
                 ),
                 (
                     "nobody_can_decide",
                     models.BooleanField(
                         db_default=False,
                         default=False,
-                        help_text="It waits at a step that the people there are cannot complete.",
+                        help_text="No member can complete its pending step.",
                     ),
                 ),
                 ("correlation_id", models.CharField(max_length=128)),
@@ -382,7 +382,9 @@ class Migration(migrations.Migration):
                 ("updated_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
                 (
                     "contents_removed_at",
-                    models.DateTimeField(editable=False, help_text="When retention emptied it.", null=True),
+                    models.DateTimeField(
+                        editable=False, help_text="Time at which retention removed its contents.", null=True
+                    ),
                 ),
             ],
             options={
@@ -515,7 +517,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("envelope_sha256", models.CharField(max_length=64)),
-                ("payload_sha256", models.CharField(help_text="The payload it was opened for.", max_length=64)),
+                (
+                    "payload_sha256",
+                    models.CharField(help_text="Digest of the payload for which it was opened.", max_length=64),
+                ),
                 ("kind", models.CharField(max_length=8)),
                 ("status", models.CharField(default="pending", max_length=16)),
                 ("workflow", models.CharField(max_length=63)),
@@ -525,7 +530,7 @@ class Migration(migrations.Migration):
                     "batch_key",
                     models.CharField(
                         blank=True,
-                        help_text="Steps that share it may be decided together; none: this one stands alone.",
+                        help_text="Steps with the same key may be decided together; empty: only alone.",
                         max_length=64,
                     ),
                 ),
@@ -534,7 +539,7 @@ class Migration(migrations.Migration):
                     models.BooleanField(
                         db_default=False,
                         default=False,
-                        help_text="Whether its item carries risk flags, which never change.",
+                        help_text="True if the item has risk flags, which never change.",
                     ),
                 ),
                 ("reason_codes", models.JSONField(default=list)),
@@ -554,11 +559,11 @@ class Migration(migrations.Migration):
                 ("escalated_at", models.DateTimeField(null=True)),
                 (
                     "escalated_to",
-                    models.JSONField(default=list, help_text="Leaves whose people may stand in for any other leaf."),
+                    models.JSONField(default=list, help_text="Leaves whose people may take any position."),
                 ),
                 (
                     "extended_at",
-                    models.DateTimeField(help_text="When its deadline passed once and was set again.", null=True),
+                    models.DateTimeField(help_text="Time at which its deadline passed and was extended.", null=True),
                 ),
                 ("sweep_after", models.DateTimeField(null=True)),
                 ("sweep_failures", models.PositiveSmallIntegerField(db_default=0, default=0)),
@@ -586,7 +591,7 @@ class Migration(migrations.Migration):
                     models.BooleanField(
                         db_default=True,
                         default=True,
-                        help_text="Whether it must be checked that somebody can still complete it.",
+                        help_text="True if its reachability must be checked.",
                     ),
                 ),
                 (
@@ -760,20 +765,20 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(max_length=16)),
                 (
                     "occurrence",
-                    models.CharField(blank=True, help_text="Which one of its kind: none happens twice.", max_length=64),
+                    models.CharField(blank=True, help_text="Distinguishes events of the same kind.", max_length=64),
                 ),
                 (
                     "recipient_ids",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.UUIDField(),
-                        help_text="Whom it concerns; null: everybody the step waits for.",
+                        help_text="Recipients; null: all pending approvers.",
                         null=True,
                     ),
                 ),
                 ("facts", models.JSONField(default=dict)),
                 ("correlation_id", models.CharField(max_length=128)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                ("addressed_at", models.DateTimeField(help_text="When its messages were made.", null=True)),
+                ("addressed_at", models.DateTimeField(help_text="Time at which its messages were created.", null=True)),
             ],
             options={
                 "indexes": [
@@ -835,7 +840,7 @@ class Migration(migrations.Migration):
                 ),
                 ("channel", models.CharField(max_length=8)),
                 ("status", models.CharField(default="due", max_length=8)),
-                ("reason", models.CharField(blank=True, help_text="A reason code: why it is not sent.", max_length=64)),
+                ("reason", models.CharField(blank=True, help_text="Reason code if it is not sent.", max_length=64)),
                 ("detail", models.CharField(blank=True, max_length=500)),
                 ("attempts", models.PositiveIntegerField(default=0)),
                 ("due_at", models.DateTimeField(null=True)),
@@ -928,7 +933,7 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.UUIDField(),
                         default=list,
-                        help_text="Whose delegate the voter was at that moment.",
+                        help_text="Delegators of the voter at the time of the vote.",
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
@@ -1059,11 +1064,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("starts_at", models.DateTimeField()),
-                ("ends_at", models.DateTimeField(help_text="When it ends, or was ended.")),
+                ("ends_at", models.DateTimeField(help_text="Planned or actual end.")),
                 ("reason", models.CharField(blank=True, max_length=500)),
                 ("created_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                ("ended_at", models.DateTimeField(help_text="When somebody ended it before its time.", null=True)),
+                ("ended_at", models.DateTimeField(help_text="Time at which it was ended early.", null=True)),
             ],
             options={
                 "indexes": [
@@ -1160,7 +1165,10 @@ class Migration(migrations.Migration):
                 (
                     "revision",
                     models.CharField(
-                        blank=True, db_default="", help_text="Of the files it was applied from.", max_length=100
+                        blank=True,
+                        db_default="",
+                        help_text="Revision of the files from which it was applied.",
+                        max_length=100,
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),

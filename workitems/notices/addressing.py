@@ -1,7 +1,7 @@
-"""Addressing a notice: whom it concerns now, and one message for each of them and each channel they have.
+"""Addressing of notices: find the recipients, and create one message per recipient and channel.
 
-`None` recipients are found here and not when the event happens: whoever joins the role a minute later is asked too, and
-no request waits for the search. Nobody is told of what they did themselves.
+Recipients are computed when the notice is addressed, so that people who joined a role after the event are included
+and no request waits for the computation. Nobody is notified about their own actions.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from workitems.notices.preferences import is_set_up, wishes_of
 from workitems.notices.rules import Channel, Event, MessageStatus, Wishes, channels_of, is_stale, reason_to_skip
 
 SEND: Final = "workitems.send_message"
-"""The task that sends a message; its argument is `message_id`."""
+"""Name of the task that sends a message; its argument is `message_id`."""
 _TOGETHER: Final = 50
 
 
 def address_notice(notice_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> list[NoticeMessage]:
-    """Make the messages of a notice, with the jobs that send them. Once: a second call finds it done."""
+    """Create the messages of a notice and the jobs that send them. A second call does nothing."""
     require_unit_of_work(ctx.tenant_id)
     notice = (
         Notice.objects.select_for_update(of=("self",))
@@ -56,7 +56,7 @@ def address_notice(notice_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
 
 
 def enqueue_sending(message: NoticeMessage, *, run_at: datetime | None = None) -> None:
-    """Enqueue the sending of a message, not before `run_at`."""
+    """Enqueue the sending of a message, at `run_at` at the earliest."""
     enqueue(SEND, tenant_id=message.tenant_id, queue=NOTICE_QUEUE, run_at=run_at, message_id=str(message.id))
 
 
@@ -73,7 +73,7 @@ def _concerned(notice: Notice) -> set[uuid.UUID]:
 
 
 def _who_is_waited_for(step: DecisionStep) -> set[uuid.UUID]:
-    """Everybody whose decision would count now, and who has not decided."""
+    """Return the approvers who can vote now and have not voted."""
     if step.status != StepStatus.PENDING:
         return set()
     votes = selectors.votes_on(step)
@@ -83,7 +83,7 @@ def _who_is_waited_for(step: DecisionStep) -> set[uuid.UUID]:
 
 
 def _who_was_asked(notice: Notice) -> set[uuid.UUID]:
-    """Of a step whose next stage opens, those are asked who were not: it was their turn before."""
+    """Return the approvers who were notified when an earlier stage of the step opened."""
     if notice.kind != Event.ASSIGNED:
         return set()
     asked = NoticeMessage.objects.filter(
@@ -96,7 +96,7 @@ def _who_was_asked(notice: Notice) -> set[uuid.UUID]:
 
 
 def _who_took_part(step: DecisionStep) -> set[uuid.UUID]:
-    """Who asked for it, in whatever way, and who voted."""
+    """Return the requesters of the item and its execution, and the voters."""
     item = step.work_item
     asked = {item.requester_id, item.submitted_by_id}
     if step.execution is not None:

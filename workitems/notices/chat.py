@@ -1,4 +1,4 @@
-"""One chat message to the address of one person, sent by `integrations.connectors.chat_services`."""
+"""Sending of one chat message to one person, by `integrations.connectors.chat_services`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _FINAL: Final = frozenset({"rejected_by_receiver", "blocked_address", "credentia
 
 
 class UnusableChatAddress(ValueError):
-    """Nothing can be sent to it; the message says why and repeats no part of it."""
+    """Error for a chat address that cannot be used. The message contains no part of the address."""
 
 
 def service_of(address: str) -> str:
-    """The chat service that an address belongs to. Sends nothing. Raises `UnusableChatAddress`.
+    """Return the chat service of an address, without sending. Raise `UnusableChatAddress`.
 
-    A host that is an address is judged at once; a name when it is resolved for the call.
+    An IP address is checked against the egress policy here; a host name is checked when it is resolved for the call.
     """
     scheme = address.partition("://")[0].lower()
     service = next((name for name, entry in SERVICES.items() if scheme in entry.schemes), None)
@@ -41,10 +41,10 @@ def service_of(address: str) -> str:
 
 
 def send_chat(text: str, *, title: str, service: str, address: str, before: Callable[[], None]) -> None:
-    """Send a message once; `before` is called right before, and what it raises ends the try.
+    """Send a message once. Call `before` immediately before; its exceptions abort the attempt.
 
-    Raises `SendFailure`. An answer that says no is a no: 4xx is final, 429 and 503 are tried again. Anything else after
-    which the service may have shown the message is ambiguous.
+    Raise `SendFailure`. An error answer means that the message was not delivered: 4xx is final, 429 and 503 are
+    retried. Any other failure after which the service may have accepted the message is ambiguous.
     """
     message = ChatMessage(text, title=title)
     try:

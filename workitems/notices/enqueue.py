@@ -1,6 +1,6 @@
-"""Notices about a step, recorded once, together with their job, in the transaction of the event.
+"""Notices about a step, recorded once in the transaction of the event, together with their job.
 
-Nothing is sent here, and nobody is looked for: jobs do both, after the commit.
+Recipients are found and messages are sent by jobs after the commit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workitems.models import DecisionStep, Notice
 type NoticeKind = Literal["assigned", "reminder", "escalated", "decided"]
 
 ADDRESS: Final = "workitems.address_notice"
-"""The task that finds out who is told; its argument is `notice_id`."""
+"""Name of the task that addresses a notice; its argument is `notice_id`."""
 
 
 def notice(
@@ -32,8 +32,8 @@ def notice(
 ) -> None:
     """Record that `recipients` (None: every pending approver) must be notified of an event of `step`.
 
-    `occurrence` tells events of one kind apart; an event that was recorded already is left as it is. `facts` are JSON
-    values about the event (who did it, why), never the payload.
+    `occurrence` distinguishes events of one kind; an event that was recorded already is not changed. `facts` are JSON
+    values about the event (actor, reason), never the payload.
     """
     require_unit_of_work(ctx.tenant_id)
     row = Notice(

@@ -1,4 +1,4 @@
-"""One mail, by Django's mail and the server of THREADA_SMTP_URL. It waits for others: never in a transaction."""
+"""Sending of one mail by the server of THREADA_SMTP_URL. Blocks on the network: never call it in a transaction."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def mail_is_set_up() -> bool:
 
 
 def send_mail(message: EmailMultiAlternatives, *, before: Callable[[], None]) -> None:
-    """Send `message`; `before` is called once the server is ready to take it, and what it raises ends the try.
+    """Send `message`. Call `before` once the server is ready to accept it; its exceptions abort the attempt.
 
-    Raises `SendFailure`. A server's no is a no, whenever it is said: 5xx is final, 4xx is tried again. Only what ends
-    without an answer after the content was begun is ambiguous.
+    Raise `SendFailure`. A negative reply of the server is definite: 5xx is final, 4xx is retried. Only a connection
+    that ends without a reply after the content was started is ambiguous.
     """
     server: Any = mailers["default"]
     try:
@@ -43,7 +43,7 @@ def _open(server: Any) -> None:
         raise SendFailure("credential_unavailable", detail) from error
     except (OSError, smtplib.SMTPException) as error:
         if isinstance(error, smtplib.SMTPResponseException):
-            said = f"The mail server answers {error.smtp_code} before anything was asked of it."
+            said = f"The mail server answers {error.smtp_code} when the connection was opened."
         else:
             said = f"The mail server cannot be reached ({type(error).__name__})."
         raise SendFailure("timeout" if isinstance(error, TimeoutError) else "connection_refused", said) from error
@@ -51,7 +51,7 @@ def _open(server: Any) -> None:
 
 def _failure(error: Exception, *, may_have_sent: bool) -> SendFailure:
     if isinstance(error, ValueError):
-        return SendFailure("rejected_by_receiver", "The address cannot be written to.", is_final=True)
+        return SendFailure("rejected_by_receiver", "The mail address is invalid.", is_final=True)
     code: int | None = None
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code = next((code for code, _ in error.recipients.values()), 550)
@@ -61,6 +61,6 @@ def _failure(error: Exception, *, may_have_sent: bool) -> SendFailure:
         detail = f"The mail server answers {code}."
         return SendFailure("rejected_by_receiver", detail, is_final=code >= 500)
     if may_have_sent:
-        detail = "The connection to the mail server ended before it said whether it took the message."
+        detail = "The connection to the mail server ended before the server confirmed the message."
         return SendFailure("message_unconfirmed", detail, is_ambiguous=True)
     return SendFailure("connection_refused", "The connection to the mail server ended.")

@@ -1,7 +1,7 @@
-"""A message's way: taken by one worker at a time, marked before it is handed over, and settled once.
+"""States of a message: leased by one worker, marked before it is handed over, closed once.
 
-At most once where it matters: a message that was handed over is not sent again, whatever becomes of the worker. Before
-that it may be taken again as often as it needs. See docs/adr/0020.
+A message is handed over at most once: after the mark it is not sent again, even if the worker is lost. Before the
+mark it may be leased any number of times. See docs/adr/0020.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from workitems.notices.rules import (
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The right to hand one message over, once. `message` carries notice, step and recipient."""
+    """Right to hand over one message once. `message` has notice, step and recipient loaded."""
 
     message: NoticeMessage
     wishes: Wishes
@@ -53,10 +53,10 @@ class Taken:
 
 
 def take_message(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> Taken | None:
-    """The message, leased to the caller; None when it is not due, another worker has it, or nothing is to be sent.
+    """Lease the message and return it; None if it is not due, leased by another worker, or must not be sent.
 
-    What was handed over by a worker that is lost becomes `unknown`. Wishes, membership and step are looked at as they
-    are now: whoever has decided meanwhile, or wants no more messages, gets none.
+    A message that a lost worker had handed over becomes `unknown`. Preferences, membership and step are read again,
+    so that people who voted or unsubscribed meanwhile get no message.
     """
     require_unit_of_work(ctx.tenant_id)
     message = (
@@ -68,7 +68,7 @@ def take_message(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) ->
     if message is None:
         return None
     if message.handed_over_at is not None:
-        detail = "The worker was lost after it had handed the message over."
+        detail = "The worker was lost after it had handed over the message."
         _close(message, MessageStatus.UNKNOWN, now=now, reason="message_unconfirmed", detail=detail)
         return None
     if message.attempts >= settings.THREADA_NOTICE_TRIES:
@@ -90,7 +90,7 @@ def take_message(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) ->
 
 
 def mark_handed_over(taken: Taken, *, now: datetime, ctx: ActingContext) -> bool:
-    """Note that the message leaves now, and renew the lease. False when another worker has taken it meanwhile."""
+    """Mark the message as handed over and renew the lease. Return False if another worker has the lease."""
     require_unit_of_work(ctx.tenant_id)
     rows = NoticeMessage.objects.filter(
         tenant_id=ctx.tenant_id,
@@ -103,14 +103,14 @@ def mark_handed_over(taken: Taken, *, now: datetime, ctx: ActingContext) -> bool
 
 
 def settle_sent(taken: Taken, *, now: datetime, ctx: ActingContext) -> None:
-    """The server has taken it. Holds also when it was given up as `unknown` meanwhile."""
+    """Close a message that the server accepted, even if it was closed as `unknown` meanwhile."""
     message = _still_ours(taken, ctx=ctx)
     if message is not None:
         _close(message, MessageStatus.SENT, now=now)
 
 
 def settle_failed(taken: Taken, failure: SendFailure, *, now: datetime, ctx: ActingContext, rng: random.Random) -> None:
-    """It was not taken, or nobody knows: it is tried again, is given up, or stays unknown."""
+    """Schedule another attempt of a message, or close it as failed or unknown."""
     message = _still_ours(taken, ctx=ctx)
     if message is None:
         return
@@ -131,9 +131,10 @@ def settle_failed(taken: Taken, failure: SendFailure, *, now: datetime, ctx: Act
 
 
 def send_again(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> NoticeMessage:
-    """Have a message tried again that failed for good, unless it is overtaken by then. Receipt `message.retried`.
+    """Send a failed message again. Receipt `message.retried`.
 
-    Raises `NotFound`, and `TransitionNotAllowed` for any other: what may have arrived is never sent twice.
+    Raise `NotFound`, and `TransitionNotAllowed` for other states: a message that may have arrived is never sent
+    twice.
     """
     require_unit_of_work(ctx.tenant_id)
     message = selectors.notice_messages(ctx).select_for_update(of=("self",)).filter(id=message_id).first()
@@ -141,7 +142,7 @@ def send_again(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> N
         raise errors.NotFound
     if message.status != MessageStatus.FAILED:
         raise errors.TransitionNotAllowed(
-            f"A message that is {message.status} is not tried again: only one that failed."
+            f"A message with the status {message.status} cannot be sent again; only a failed one can."
         )
     _move(message, MessageStatus.DUE)
     message.attempts, message.due_at = 0, now

@@ -1,4 +1,4 @@
-"""Notices as rows: what happened, one message for each person and channel, and what people want to be told."""
+"""Tables of notices, messages and notification preferences."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ class Notice(TenantRow):
         "workitems.DecisionStep", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="notices"
     )
     kind = models.CharField(max_length=16)
-    occurrence = models.CharField(max_length=64, blank=True, help_text="Which one of its kind: none happens twice.")
-    recipient_ids = ArrayField(
-        models.UUIDField(), null=True, help_text="Whom it concerns; null: everybody the step waits for."
-    )
+    occurrence = models.CharField(max_length=64, blank=True, help_text="Distinguishes events of the same kind.")
+    recipient_ids = ArrayField(models.UUIDField(), null=True, help_text="Recipients; null: all pending approvers.")
     facts = models.JSONField(default=dict)
     correlation_id = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=clock.now, editable=False)
-    addressed_at = models.DateTimeField(null=True, help_text="When its messages were made.")
+    addressed_at = models.DateTimeField(null=True, help_text="Time at which its messages were created.")
 
     class Meta:
         constraints = [
@@ -46,11 +44,11 @@ class Notice(TenantRow):
 
 
 class NoticeMessage(TenantRow):
-    """A notice to one person on one channel: it is sent once, or it says why not.
+    """Message of a notice to one person on one channel.
 
-    While it is open, `due_at` says when somebody has to see to it: the next try, or the end of the lease. `fence`
-    counts leases; the holder of an older one hands nothing over. `handed_over_at` is set before the first byte of the
-    message leaves: whoever dies after it leaves a message that is not sent again.
+    While it is open, `due_at` is the time of the next attempt or the end of the lease. `fence` counts leases; a
+    worker with an older lease cannot hand over. `handed_over_at` is set before the first byte of the message is sent;
+    after that the message is not sent again.
     """
 
     notice = models.ForeignKey(
@@ -59,7 +57,7 @@ class NoticeMessage(TenantRow):
     recipient = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     channel = models.CharField(max_length=8)
     status = models.CharField(max_length=8, default=MessageStatus.DUE.value)
-    reason = models.CharField(max_length=64, blank=True, help_text="A reason code: why it is not sent.")
+    reason = models.CharField(max_length=64, blank=True, help_text="Reason code if it is not sent.")
     detail = models.CharField(max_length=500, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     due_at = models.DateTimeField(null=True)
@@ -101,15 +99,15 @@ class NoticeMessage(TenantRow):
 
 
 class NotificationPreference(TenantRow):
-    """What a member wants to be told, and where. Without a row: every event, by mail to the account's address.
+    """Notification preferences of a member. Without a row: all events, by mail to the account's address.
 
-    It goes with the membership. A chat address holds a token, so it is encrypted, and never shown again.
+    Deleted with the membership. A chat address contains a token; it is encrypted and never returned.
     """
 
     membership = models.ForeignKey(
         Membership, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
     )
-    mail_address = models.EmailField(blank=True, help_text="In place of the account's address.")
+    mail_address = models.EmailField(blank=True, help_text="Overrides the address of the account.")
     mail_events = ArrayField(models.CharField(max_length=16), default=list)
     chat_service = models.CharField(max_length=32, blank=True)
     chat_address = models.BinaryField(null=True, editable=False)

@@ -1,4 +1,4 @@
-"""What people want to be told, and where: their own affair, and no rule's."""
+"""Per-user notification preferences. Policies do not control them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from workitems.notices.mail import mail_is_set_up
 from workitems.notices.rules import Channel, Event, Wishes
 
 UNCHANGED: Final = object()
-"""In place of an address that stays as it is."""
+"""Value for an address that must not change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is to be otherwise. An empty address takes it away; `None` events leave them as they are."""
+    """Requested change. An empty address removes the address; `None` leaves the events unchanged."""
 
     mail_address: Any = UNCHANGED
     mail_events: Collection[str] | None = None
@@ -42,7 +42,7 @@ class Change:
 
 
 def wishes_of(people: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> dict[uuid.UUID, Wishes]:
-    """What each of `people`, members of the tenant, wants to be told. Two statements."""
+    """Return the preferences of each of `people`, who are members of the tenant. Runs two statements."""
     chosen = {
         row.membership.user_id: row
         for row in NotificationPreference.objects.filter(
@@ -54,15 +54,15 @@ def wishes_of(people: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> dict[uu
 
 
 def preferences_of(ctx: ActingContext, *, for_update: bool = False) -> NotificationPreference:
-    """The row of who asks; where there is none yet, an unsaved one with what holds without it.
+    """Return the preferences of the caller; an unsaved row with the defaults if there is none.
 
-    Raises `PermissionDenied` for services and agents: only people are told.
+    Raise `PermissionDenied` for services and agents, which get no messages.
     """
     require_unit_of_work(ctx.tenant_id)
     members = Membership.objects.filter(tenant_id=ctx.tenant_id, user_id=ctx.principal_id)
     membership = (members.select_for_update() if for_update else members).first()
     if ctx.principal_kind is not PrincipalKind.HUMAN or membership is None:
-        raise errors.PermissionDenied("Only people are told, so only they have notification preferences.")
+        raise errors.PermissionDenied("Only people have notification preferences.")
     found = NotificationPreference.objects.filter(tenant_id=ctx.tenant_id, membership=membership).first()
     if found is not None:
         return found
@@ -77,16 +77,14 @@ def preferences_of(ctx: ActingContext, *, for_update: bool = False) -> Notificat
 
 
 def change_preferences(row: NotificationPreference, change: Change, *, ctx: ActingContext) -> None:
-    """Let who asks be told otherwise. `row` is theirs, read for update.
+    """Change the caller's preferences. `row` was read for update.
 
-    Receipt `notification_preferences.changed`, which names what changed and no address. Raises `ScopeMissing` for a
-    credential that can only read, and `InvalidRequest` for an address that nothing can be sent to.
+    Receipt `notification_preferences.changed`; it contains no address. Raise `ScopeMissing` for a read-only
+    credential, and `InvalidRequest` for an unusable address.
     """
     require_unit_of_work(ctx.tenant_id)
     if not any(ctx.has_scope_anywhere(scope) for scope in (Scope.DECISIONS_DECIDE, Scope.WORKITEMS_WRITE)):
-        raise errors.ScopeMissing(
-            "This needs decisions:decide or workitems:write: who only reads redirects no messages."
-        )
+        raise errors.ScopeMissing("Changing preferences needs decisions:decide or workitems:write.")
     changed: list[str] = []
     if change.mail_address is not UNCHANGED and change.mail_address != row.mail_address:
         row.mail_address = _checked_mail(change.mail_address)
@@ -115,7 +113,7 @@ def change_preferences(row: NotificationPreference, change: Change, *, ctx: Acti
 
 
 def chat_address_of(person: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[str, str] | None:
-    """Service and address of a member's chat; None where there is none. Raises `Undecryptable`."""
+    """Return service and address of a member's chat, or None. Raise `Undecryptable`."""
     rows = NotificationPreference.objects.filter(tenant_id=tenant_id, membership__user_id=person)
     row = rows.exclude(chat_service="").first()
     if row is None or row.chat_address is None:
@@ -127,9 +125,10 @@ def chat_address_of(person: uuid.UUID, *, tenant_id: uuid.UUID) -> tuple[str, st
 
 
 def reencrypt_addresses(*, after: uuid.UUID | None, most: int) -> tuple[uuid.UUID | None, int, int]:
-    """Encrypt chat addresses of all tenants with the first key, up to `most` rows behind `after`.
+    """Encrypt up to `most` chat addresses after row `after` with the first key, in all tenants.
 
-    The last row looked at (None at the end), how many were re-encrypted, and how many no key opens.
+    Return the id of the last row (None at the end), the number of re-encrypted rows, and the number of rows that no
+    key decrypts.
     """
     done = broken = 0
     last = None
@@ -150,12 +149,12 @@ def reencrypt_addresses(*, after: uuid.UUID | None, most: int) -> tuple[uuid.UUI
 
 
 def is_set_up(channel: Channel) -> bool:
-    """Whether this instance can send on a channel at all."""
+    """Return True if the instance can send on a channel."""
     return channel is not Channel.MAIL or mail_is_set_up()
 
 
 def zone_of(person: User, *, tenant_id: uuid.UUID) -> str:
-    """In which zone a person reads times: their own, else the tenant's calendar's, else UTC."""
+    """Return the time zone of a person, else of the tenant's calendar, else UTC."""
     calendar = None if person.time_zone else rulebook.calendar_of(tenant_id)
     named = person.time_zone or (calendar.time_zone if calendar else "")
     return named if named in time_zones() else "UTC"
@@ -178,7 +177,7 @@ def _checked_mail(address: str) -> str:
             validate_email(address)
     except ValidationError:
         raise errors.InvalidRequest(
-            "The mail address is none.", errors=[FieldError("/mail/address", "is no mail address", "invalid")]
+            "The mail address is invalid.", errors=[FieldError("/mail/address", "is not a mail address", "invalid")]
         ) from None
     return address
 
@@ -188,7 +187,7 @@ def _checked_chat(address: str) -> str:
         return service_of(address) if address else ""
     except UnusableChatAddress as refusal:
         raise errors.InvalidRequest(
-            "Nothing can be sent to the chat address.", errors=[FieldError("/chat/address", str(refusal), "invalid")]
+            "The chat address is invalid.", errors=[FieldError("/chat/address", str(refusal), "invalid")]
         ) from None
 
 
@@ -197,7 +196,7 @@ def _encrypted(row: NotificationPreference, address: str) -> bytes:
 
 
 def _binding(row: NotificationPreference) -> bytes:
-    """What an address is encrypted for: this row of this tenant, so that it cannot be moved into another's."""
+    """Return the row identity that is encrypted with an address, so that it cannot be moved to another row."""
     return f"{row.tenant_id} {row.id} chat".encode()
 
 

@@ -1,4 +1,4 @@
-"""A message as it is sent: subject, text, HTML and the one page it leads to."""
+"""Text of a message: subject, plain text, HTML, and a link to one page."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from workitems.notices.rules import Event
 from workitems.notices.words import News, question_of_news, sentence_of_news, subject_of_news, time_in_zone
 
 LOCAL: Final = "http://localhost:8000"
-"""Where links lead as long as THREADA_PUBLIC_URL is not set."""
+"""Base of links if THREADA_PUBLIC_URL is not set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What one person is told, ready to be sent."""
+    """Rendered message for one person."""
 
     subject: str
     text: str
     html: str
     brief: str
-    """For chat: a few lines."""
+    """Short text for chat."""
 
 
 def letter_of(message: NoticeMessage, *, tenant: str, zone: str) -> Letter:
-    """The words for `message`, whose notice, step, execution and recipient are loaded. `zone`: the recipient's."""
+    """Return the text of `message` in the recipient's time zone `zone`. All relations must be loaded."""
     step, event = message.notice.step, Event(message.notice.kind)
     execution = step.execution
     news = News(
@@ -63,7 +63,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str) -> Letter:
             *((label, time_in_zone(instant, zone)) for label, instant in times if instant is not None),
         ],
         "url": link("admin:workitems_decisionstep_change", step.public_id),
-        "verb": "Read it" if event is Event.DECIDED else "Open the decision",
+        "verb": "Read decision" if event is Event.DECIDED else "Open decision",
         "subject": subject_of_news(news),
         "preferences": link("admin:notifications"),
     }
@@ -76,7 +76,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str) -> Letter:
 
 
 def mail_of(message: NoticeMessage, letter: Letter, *, address: str) -> EmailMultiAlternatives:
-    """The mail to one address. Its id follows from the message's, so that a mailbox could tell a repetition."""
+    """Return the mail to one address. Its Message-ID is derived from the message id, to identify duplicates."""
     host = urlsplit(link("admin:index")).hostname or "localhost"
     step = message.notice.step.public_id
     mail = EmailMultiAlternatives(
@@ -96,11 +96,11 @@ def mail_of(message: NoticeMessage, letter: Letter, *, address: str) -> EmailMul
 
 
 def test_mail(address: str) -> EmailMultiAlternatives:
-    """A mail that says that mail works."""
+    """Return a test mail."""
     text = f"Mail of this instance works. Links in its messages begin with {link('admin:index')}\n"
     return EmailMultiAlternatives("Threada: a test", text, settings.DEFAULT_FROM_EMAIL, [address])
 
 
 def link(name: str, *keys: Any) -> str:
-    """The public address of a console page."""
+    """Return the public URL of a console page."""
     return f"{settings.THREADA_PUBLIC_URL.rstrip('/') or LOCAL}{reverse(name, args=keys)}"

@@ -1,4 +1,4 @@
-"""Who wants to be told what, when a message is left unsent, and when it is tried again. Pure."""
+"""Rules of messages: recipients' preferences, reasons to skip, retries. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 from threada_site.kernel.lifecycles import Lifecycle
 
 STALE_AFTER: Final = timedelta(days=3)
-"""News that could not be sent for so long is none any more."""
+"""Age above which an unsent message is skipped."""
 LEASE: Final = timedelta(seconds=90)
 LONGEST_WAIT_S: Final = 3600.0
 LONGEST_ASKED_S: Final = 6 * 3600.0
@@ -21,7 +21,7 @@ _FIRST_WAIT_S: Final = 15.0
 
 
 class Event(StrEnum):
-    """What people are told of."""
+    """Events that people are notified of."""
 
     ASSIGNED = "assigned"
     REMINDER = "reminder"
@@ -30,14 +30,14 @@ class Event(StrEnum):
 
 
 class Channel(StrEnum):
-    """How they are told."""
+    """Channels of messages."""
 
     MAIL = "mail"
     CHAT = "chat"
 
 
 class MessageStatus(StrEnum):
-    """Status of a message. `unknown`: it was handed over, but the acceptance is not known."""
+    """Status of a message. `unknown`: it was handed over and not confirmed."""
 
     DUE = "due"
     SENDING = "sending"
@@ -70,7 +70,7 @@ MESSAGE: Final = Lifecycle(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What one person wants to be told, where. Without an address a channel tells them nothing."""
+    """Preferences of one person. A channel without an address sends nothing."""
 
     mail_address: str = ""
     mail_events: Collection[str] = tuple(Event)
@@ -85,9 +85,9 @@ class Wishes:
 
 
 class SendFailure(Exception):
-    """One try that did not succeed. `failure` is a reason code, `detail` a sentence without any address.
+    """Failed attempt to send. `failure` is a reason code, `detail` a sentence without addresses.
 
-    `is_ambiguous`: it may have arrived all the same. `is_final`: the receiver will never take it.
+    `is_ambiguous`: the message may have arrived. `is_final`: the receiver will never accept it.
     """
 
     def __init__(
@@ -108,12 +108,12 @@ class SendFailure(Exception):
 
 
 def channels_of(wishes: Wishes) -> tuple[Channel, ...]:
-    """The channels on which something is recorded for a person: mail, and chat where they have set it up."""
+    """Return the channels of a person: mail, and chat if an address is stored."""
     return (Channel.MAIL, Channel.CHAT) if wishes.has_chat else (Channel.MAIL,)
 
 
 def reason_to_skip(event: Event, channel: Channel, wishes: Wishes, *, is_set_up: bool) -> str:
-    """Why this person is not told of it on this channel, as a reason code; empty when they are."""
+    """Return the reason code for not sending this event on this channel; empty if it must be sent."""
     if not wishes.wants(event, channel):
         return "notice_unsubscribed"
     if not is_set_up:
@@ -122,7 +122,7 @@ def reason_to_skip(event: Event, channel: Channel, wishes: Wishes, *, is_set_up:
 
 
 def is_overtaken(event: Event, *, is_pending: bool, has_voted: bool) -> bool:
-    """Whether there is nothing left to ask of them: the step has closed, or they have decided."""
+    """Return True if the recipient cannot vote any more: the step is closed, or the recipient voted."""
     return event is not Event.DECIDED and (has_voted or not is_pending)
 
 
@@ -131,9 +131,9 @@ def is_stale(noticed_at: datetime, *, now: datetime) -> bool:
 
 
 def wait_before_next(failure: SendFailure, *, attempts: int, most: int, rng: random.Random) -> float | None:
-    """Seconds until the next try after `attempts` of them; None: it is given up.
+    """Return the seconds until the next attempt after `attempts` attempts; None to give up.
 
-    Doubles from 15 seconds to an hour, with jitter, on top of what the receiver asks for.
+    Doubles from 15 seconds to an hour, with jitter, in addition to the delay that the receiver requested.
     """
     if failure.is_final or failure.is_ambiguous or attempts >= most:
         return None

@@ -1,4 +1,4 @@
-"""Sending one message: taken in one transaction, sent outside of any, settled in another."""
+"""Sending of one message: leased in one transaction, sent outside of transactions, closed in another."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ log = structlog.get_logger("threada.notices")
 
 
 class _TakenOver(Exception):
-    """Another worker has the message by now."""
+    """Another worker has the lease of the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Where one person reads, and in which zone. `chat` is service and address, None when it cannot be read."""
+    """Time zone and chat address (service, address) of a recipient. `chat` is None if it cannot be decrypted."""
 
     zone: str
     chat: tuple[str, str] | None
 
 
 def send_message(message_id: uuid.UUID, *, ctx: ActingContext, rng: random.Random) -> None:
-    """Send a message that is due. Opens its own units of work; may run twice, and at the same time."""
+    """Send a due message. Opens its own units of work; safe to run twice and concurrently."""
     with unit_of_work(ctx.tenant_id):
         taken = take_message(message_id, now=clock.now(), ctx=ctx)
         reader = _reader(taken, ctx=ctx) if taken else None
@@ -64,7 +64,7 @@ def _send(taken: Taken, reader: _Reader, *, ctx: ActingContext) -> None:
         send_mail(mail_of(taken.message, letter, address=taken.wishes.mail_address), before=hand_over)
         return
     if reader.chat is None:
-        detail = "The chat address cannot be read any more: the instance's secrets key is another one. Enter it again."
+        detail = "The chat address cannot be decrypted because the secrets key has changed. Enter the address again."
         raise SendFailure("credential_unavailable", detail, is_final=True)
     service, address = reader.chat
     send_chat(letter.brief, title=letter.subject, service=service, address=address, before=hand_over)

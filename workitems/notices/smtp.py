@@ -1,4 +1,4 @@
-"""Django's SMTP backend, which also says whether a message may have been taken when the connection ends."""
+"""Django's SMTP backend, extended by a flag: a message may have been accepted when the connection ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.core.mail.backends.smtp import EmailBackend
 
 
 class PhasedBackend(EmailBackend):
-    """`may_have_sent` is True from the moment the server was asked to take a message's content."""
+    """SMTP backend whose `may_have_sent` is True once the server was asked to accept a message's content."""
 
     @property
     def connection_class(self) -> Any:

@@ -1,4 +1,4 @@
-"""Notices that nobody has addressed, and messages that are due: the jobs that should see to them were lost."""
+"""Sweep of unaddressed notices and due messages whose jobs were lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVERDUE: Final = timedelta(seconds=10)
 
 
 def enqueue_due_notices(*, now: datetime) -> int:
-    """Enqueue what is overdue and has no live job. How much."""
+    """Enqueue overdue notices and messages without a pending job. Return their number."""
     with platform_role():
         unaddressed = Notice.objects.filter(addressed_at=None, created_at__lte=now - OVERDUE).order_by("created_at")
         due = NoticeMessage.objects.filter(due_at__lte=now - OVERDUE).order_by("due_at")

@@ -1,1 +1,1 @@
-"""How long cases and their receipts are kept, what is held, and what a run has done."""
+"""Retention rules, legal holds, retention runs, archives and erasure."""

@@ -1,10 +1,10 @@
-"""Archiving what retention is about to remove: files that are whole and on disk before anything is deleted.
+"""Archiving of cases before retention removes them: all files are complete and on disk before anything is deleted.
 
-Below `THREADA_ARCHIVE_DIR`, one folder a tenant and run: `<batch>-rows.ndjson` holds the rows of the cases as they are
-stored, `<batch>-receipts.ndjson` the bodies of their receipts byte for byte, `<batch>-evidence.zip` the same receipts
-with their proof (what threada_verify.py checks), `<batch>-manifest.json` the digests of all. A file appears under its
-name only when it is complete, the manifest last; one left by a batch that did not commit is written over by the next
-try. Archives on other machines: `archive_ahead`.
+Below `THREADA_ARCHIVE_DIR`, each tenant and run has a folder. `<batch>-rows.ndjson` contains the stored rows of the
+cases, `<batch>-receipts.ndjson` the exact bodies of their receipts, `<batch>-evidence.zip` the same receipts with
+proofs (for threada_verify.py), `<batch>-manifest.json` the digests of all files. A file gets its final name when it
+is complete, the manifest last. The next attempt overwrites files of a batch that did not commit. Archives on other
+machines: `archive_ahead`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RECEIPTS: Final = "receipts"
 
 @dataclass(frozen=True, slots=True)
 class ArchivedFile:
-    """A file as it was read back after it had been written."""
+    """A file, with the digest that was verified by reading it back."""
 
     name: str
     sha256: str
@@ -50,7 +50,7 @@ class ArchivedFile:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """The files of one batch. `target` is the address of another machine, without secrets."""
+    """Files of one batch. `target` is the address of another machine, without secrets."""
 
     folder: str
     files: tuple[ArchivedFile, ...]
@@ -67,7 +67,7 @@ class Archived:
 def archive_batch(
     folder: Path, run: RetentionRun, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext
 ) -> Archived:
-    """What is about to go of these cases, in the tenant's folder on this machine. Raises `ArchiveUnavailable`."""
+    """Archive the data that a batch will remove, in the tenant's local folder. Raise `ArchiveUnavailable`."""
     place = folder / run.public_id
     number = number_of(run)
     try:
@@ -85,19 +85,19 @@ def archive_batch(
 
 
 def folder_of(run: RetentionRun, *, ctx: ActingContext) -> str:
-    """Where the files of a run lie, below the archive."""
+    """Return the folder of a run, relative to the archive."""
     return f"{ctx.tenant_slug}/{run.public_id}"
 
 
 def number_of(run: RetentionRun) -> str:
-    """The number of the batch that comes next, as names of files have it."""
+    """Return the number of the next batch as it is used in file names."""
     return f"{run.batches + 1:06d}"
 
 
 def write_parts(
     place: Path, prefix: str, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext
 ) -> list[ArchivedFile]:
-    """Every file of a batch but its manifest, in a folder of this machine. Raises `OSError`."""
+    """Write all files of a batch except the manifest to a local folder. Raise `OSError`."""
     parts = parts_of(phase, items, ctx=ctx)
     files = [_write(place / f"{prefix}{name}.ndjson", lines, has_lines=True) for name, lines in parts.items()]
     head = newest_checkpoint(ctx.tenant_id)
@@ -109,14 +109,14 @@ def write_parts(
 
 
 def parts_of(phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> dict[str, Iterator[bytes]]:
-    """The lines of each part: the rows of these cases, and where the cases go, their receipts."""
+    """Return the lines of each part: the rows of the cases, and their receipts if the cases are removed."""
     item_ids = [item.id for item in items]
     parts = {"rows": _rows(item_ids, ctx=ctx)}
     return parts | ({RECEIPTS: _receipts(item_ids, ctx=ctx)} if phase == "keep_receipts" else {})
 
 
 def manifest_of(run: RetentionRun, files: Sequence[ArchivedFile], *, cases: int, ctx: ActingContext) -> bytes:
-    """What is written last: a batch is there when its manifest is."""
+    """Return the manifest. It is written last and marks a complete batch."""
     manifest = {
         "format": FORMAT,
         "tenant": ids.public_id(ids.TENANT, ctx.tenant_id),
@@ -130,7 +130,7 @@ def manifest_of(run: RetentionRun, files: Sequence[ArchivedFile], *, cases: int,
 
 
 def digest_of(lines: Iterable[bytes]) -> str:
-    """The SHA-256 of the file that these lines make."""
+    """Return the SHA-256 of a file that consists of these lines."""
     digest = hashlib.sha256()
     for line in lines:
         digest.update(line)
@@ -138,12 +138,12 @@ def digest_of(lines: Iterable[bytes]) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> ArchivedFile:
-    """A small file, whole. Raises `OSError`."""
+    """Write a small file. Raise `OSError`."""
     return _write(path, [data])
 
 
 def _write(path: Path, chunks: Iterable[bytes], *, has_lines: bool = False) -> ArchivedFile:
-    """Write, force to disk, read back, and only then let it appear under its name."""
+    """Write a file, sync it to disk, read it back, and rename it to its final name."""
     partial = path.with_name(f".{path.name}.partial")
     digest, size, count = hashlib.sha256(), 0, 0
     try:
@@ -167,7 +167,7 @@ def _write(path: Path, chunks: Iterable[bytes], *, has_lines: bool = False) -> A
 
 
 def _sync(folder: Path) -> None:
-    """Force the names in a folder to disk."""
+    """Sync the directory entries of a folder to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -176,7 +176,7 @@ def _sync(folder: Path) -> None:
 
 
 def _rows(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> Iterator[bytes]:
-    """A line `{"table": …, "row": {…}}` a row of the cases, as PostgreSQL writes it: contents are not opened."""
+    """Yield one line `{"table": …, "row": {…}}` per row of the cases. Encrypted contents stay encrypted."""
     tables: list[tuple[type[models.Model], Any]] = [
         (WorkItem, WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids))
     ]
@@ -192,7 +192,7 @@ def _rows(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> Iterator[byte
 
 
 def _receipts(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> Iterator[bytes]:
-    """The stored bodies, oldest first: canonical JSON holds no line break, so a line is a receipt."""
+    """Yield the stored bodies, oldest first, one per line. Canonical JSON contains no line breaks."""
     rows = Receipt.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=item_ids).order_by("id")
     for body in rows.values_list("body", flat=True):
         yield bytes(body) + b"\n"

@@ -1,12 +1,12 @@
-"""Archiving to another machine ahead of removing: nothing is sent inside a transaction, and nothing removed unsent.
+"""Archiving to another machine before removal: files are sent outside of transactions and verified before removal.
 
-1. In a unit of work, the files of the next batch are written into a folder of this machine (`spool`).
-2. Outside any, they are sent, and read back from there (`send`).
-3. In the unit of work that removes, the same rows are read once more under their locks: only if they make the very same
-   bytes are they removed (`Ahead.contains`). Otherwise the batch is archived again.
+1. In a unit of work, the files of the next batch are written to a local folder (`spool`).
+2. Outside of a unit of work, they are sent to the target and read back (`send`).
+3. The unit of work that removes reads the same rows again under their locks. It removes them only if they produce the
+same bytes (`Ahead.contains`). Otherwise the batch is archived again.
 
-A file's name holds a digest of its batch's contents, so two that archive at once, or a try after one that was killed,
-never spoil what another has sent. What a try left behind that removed nothing is named by no receipt.
+File names contain a digest of the batch, so that concurrent or repeated attempts do not overwrite each other's files.
+No receipt names the files of an attempt that removed nothing.
 """
 
 from __future__ import annotations
@@ -46,44 +46,44 @@ _LEFT_BEHIND_S: Final = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A batch whose files stand ready; after `send`, they are there."""
+    """A batch whose files are written locally and, after `send`, stored on the target."""
 
     run_id: uuid.UUID
     number: str
     phase: Phase
     parts: dict[str, str]
-    """SHA-256 of the rows, and of the receipts."""
+    """SHA-256 of the rows and of the receipts."""
     files: tuple[tuple[Path, ArchivedFile], ...]
     archived: Archived
     scratch: Path
 
     def contains(self, run: RetentionRun, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> bool:
-        """Whether what was sent is what these cases hold now. Reads them all."""
+        """Return True if the archived bytes are equal to the current rows of these cases. Reads all of them."""
         if (self.run_id, self.number, self.phase) != (run.id, number_of(run), phase):
             return False
         return self.parts == {name: digest_of(lines) for name, lines in parts_of(phase, items, ctx=ctx).items()}
 
 
 def archive_target(ctx: ActingContext) -> Path | Target:
-    """The tenant's folder on this machine, or another machine. Raises `ArchiveUnavailable` where there is none."""
+    """Return the tenant's local folder or the target machine. Raise `ArchiveUnavailable` if none is set."""
     if settings.THREADA_ARCHIVE_URL:
         if settings.THREADA_ARCHIVE_DIR:
             raise errors.ArchiveUnavailable(
-                "THREADA_ARCHIVE_DIR and THREADA_ARCHIVE_URL are both set: keep one. Nothing was removed."
+                "THREADA_ARCHIVE_DIR and THREADA_ARCHIVE_URL are both set. Unset one. Nothing was removed."
             )
         if settings.THREADA_ARCHIVE_URL.startswith("file:///"):
             return Path(settings.THREADA_ARCHIVE_URL.removeprefix("file://")) / ctx.tenant_slug
         return Target(settings.THREADA_ARCHIVE_URL, settings.THREADA_ARCHIVE_OPTIONS_FILE)
     if not settings.THREADA_ARCHIVE_DIR:
         raise errors.ArchiveUnavailable(
-            "A rule says archive, and neither THREADA_ARCHIVE_DIR nor THREADA_ARCHIVE_URL is set. Nothing was removed."
+            "A retention rule archives; set THREADA_ARCHIVE_DIR or THREADA_ARCHIVE_URL. Nothing was removed."
         )
     return Path(settings.THREADA_ARCHIVE_DIR) / ctx.tenant_slug
 
 
 @contextmanager
 def spooling() -> Iterator[Path]:
-    """A folder of this machine for one batch, gone afterwards; older ones that a kill left behind go too."""
+    """Yield a temporary local folder for one batch. Remove it afterwards, and folders left by killed processes."""
     folder: Path = settings.THREADA_ARCHIVE_SPOOL_DIR
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -103,7 +103,7 @@ def spooling() -> Iterator[Path]:
 def spool(
     target: Target, own: Path, run: RetentionRun, phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext
 ) -> Ahead:
-    """The batch's files, whole, in the folder `own`. Raises `ArchiveUnavailable`."""
+    """Write the files of a batch to the local folder `own`. Raise `ArchiveUnavailable`."""
     try:
         written = write_parts(own, "", phase, items, ctx=ctx)
         number = number_of(run)
@@ -126,13 +126,12 @@ def spool(
 
 
 def send(target: Target, ahead: Ahead) -> None:
-    """Everything that `spool` wrote, the manifest last. Belongs outside of any transaction."""
+    """Send all files that `spool` wrote, the manifest last. Call it outside of transactions."""
     target.send(ahead.files, folder=ahead.archived.folder, scratch=ahead.scratch)
 
 
 def _disk_full(error: OSError) -> errors.ArchiveUnavailable:
     folder = settings.THREADA_ARCHIVE_SPOOL_DIR
     return errors.ArchiveUnavailable(
-        f"The folder {folder}, where archives are made, cannot be written: {error.strerror or error}. "
-        "Nothing was removed."
+        f"The spool folder of archives {folder} cannot be written: {error.strerror or error}. Nothing was removed."
     )

@@ -1,11 +1,11 @@
-"""Archives on other machines: any target that fsspec knows (`s3://`, `sftp://`, `ftp://`, `smb://` …).
+"""Archives on other machines: any target that fsspec supports (`s3://`, `sftp://`, `ftp://`, `smb://` …).
 
-The address and its options are the operator's. Neither a password in the address nor a value of the options is ever
-shown: `Target.shown` is the address without them, and what a file system says is told with them cut out.
+The operator configures the address and its options. Passwords and option values are never shown: `Target.shown` is
+the address without them, and messages of the file system are redacted.
 
-Where a target can rename in one step, a file is written under another name, read back, and renamed; elsewhere (object
-stores, where an object appears whole) it is written under its own name and read back. Either way the manifest comes
-last, and a batch is there when its manifest is.
+If a target can rename atomically, a file is written under a temporary name, read back, and renamed. Otherwise (object
+stores, where an object appears complete) it is written under its own name and read back. The manifest is written last
+and marks a complete batch.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from threada_site.kernel import errors
 from workitems.retention.archive import ArchivedFile
 
 RENAMING: Final = frozenset({"ftp", "sftp", "ssh", "smb", "hdfs", "arrow_hdfs", "webdav"})
-"""Protocols whose file systems rename a file in one step; for all others fsspec copies and deletes."""
+"""Protocols whose file systems rename atomically; for all others fsspec copies and deletes."""
 KEEPING_NOTHING: Final = frozenset(
     {"memory", "data", "http", "https", "cached", "blockcache", "filecache", "simplecache"}
 )
 OF_THIS_MACHINE: Final = frozenset({"file", "local"})
-"""What fsspec would write wherever the process happens to stand."""
+"""Protocols that fsspec resolves relative to the working directory of the process."""
 _USUAL: Final[dict[str, dict[str, Any]]] = {"ftp": {"block_size": 1 << 23, "timeout": 60}}
 _SHORTEST_SECRET: Final = 4
 _MOST_SAID: Final = 200
 
 
 class Target:
-    """One address. Making it dials nothing."""
+    """One archive address. The constructor opens no connection."""
 
     def __init__(self, url: str, options_file: str = "") -> None:
-        """Raises `ArchiveUnavailable` where the address or the options cannot be understood."""
+        """Parse the address and the options. Raise `ArchiveUnavailable` if they are invalid."""
         self._url = url
         parts = _parts(url)
         self.protocol = parts.scheme
@@ -53,11 +53,11 @@ class Target:
         )
 
     def send(self, files: Sequence[tuple[Path, ArchivedFile]], *, folder: str, scratch: Path) -> None:
-        """Copy these files into `folder` there, in this order; each is read back before the next one is sent.
+        """Copy files to `folder` on the target in this order; each is read back before the next one is sent.
 
-        `scratch` is a folder of this machine. Raises `ArchiveUnavailable`; what was sent by then is named by nothing.
+        `scratch` is a local folder. Raise `ArchiveUnavailable`; no manifest names the files sent before the failure.
         """
-        with self._told():
+        with self._redacted_errors():
             system, root = self._open()
             place = "/".join(part for part in (root.rstrip("/"), folder) if part)
             system.makedirs(place, exist_ok=True)
@@ -65,7 +65,7 @@ class Target:
                 self._put(system, local, f"{place}/{file.name}", file, scratch)
 
     def _put(self, system: Any, local: Path, final: str, file: ArchivedFile, scratch: Path) -> None:
-        """Names say their contents, so a file that is there already, and whole, need not be sent again."""
+        """Send one file. Skip a complete file that is there already: file names contain digests of the contents."""
         system.invalidate_cache()
         if system.exists(final):
             with suppress(OSError):
@@ -98,14 +98,13 @@ class Target:
         except ImportError as error:
             said = known_implementations.get(self.protocol, {}).get("err") or str(error)
             raise errors.ArchiveUnavailable(
-                f"THREADA_ARCHIVE_URL says {self.protocol}, and the package for that is not installed: {said}. "
-                "Nothing was removed."
+                f"The package for {self.protocol} in THREADA_ARCHIVE_URL is not installed: {said}. Nothing was removed."
             ) from None
         return system, str(root)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Whatever a file system raises, told in one way, and without what it may not repeat."""
+    def _redacted_errors(self) -> Iterator[None]:
+        """Convert exceptions of file systems to `ArchiveUnavailable` with a redacted message."""
         try:
             yield
         except errors.ArchiveUnavailable:
@@ -120,7 +119,7 @@ class Target:
 
 
 def _verify(system: Any, path: str, file: ArchivedFile, scratch: Path) -> None:
-    """Fetch what is there and compare it. Raises `OSError`, and what the file system raises."""
+    """Read a file back from the target and compare it. Raise `OSError` and errors of the file system."""
     copy = scratch / "read-back"
     try:
         system.get_file(path, str(copy))
@@ -136,17 +135,15 @@ def _parts(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError as error:
-        raise errors.ArchiveUnavailable(
-            f"THREADA_ARCHIVE_URL cannot be understood: {error}. Nothing was removed."
-        ) from None
+        raise errors.ArchiveUnavailable(f"THREADA_ARCHIVE_URL is invalid: {error}. Nothing was removed.") from None
 
 
 def _problem(url: str, protocol: str) -> str:
-    """Why nothing can be archived there, if so."""
+    """Return the reason why an address cannot be used; empty if it can."""
     if protocol in OF_THIS_MACHINE:
-        return "names no folder of this machine: write file:/// and its whole path"
+        return "is not an absolute local path. Write file:/// and the absolute path"
     if not protocol or "::" in url or protocol in KEEPING_NOTHING:
-        return "is no address that keeps files"
+        return "is not an address that stores files"
     return ""
 
 
@@ -156,12 +153,14 @@ def _options(file: str) -> dict[str, Any]:
     try:
         found = json.loads(Path(file).read_bytes())
     except (OSError, ValueError) as error:
-        words = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        words = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise errors.ArchiveUnavailable(
             f"THREADA_ARCHIVE_OPTIONS_FILE cannot be read: {words}. Nothing was removed."
         ) from None
     if not isinstance(found, dict):
-        raise errors.ArchiveUnavailable("THREADA_ARCHIVE_OPTIONS_FILE holds no JSON object. Nothing was removed.")
+        raise errors.ArchiveUnavailable(
+            "THREADA_ARCHIVE_OPTIONS_FILE does not contain a JSON object. Nothing was removed."
+        )
     return found
 
 

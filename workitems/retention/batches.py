@@ -1,4 +1,4 @@
-"""Taking a batch of retention from the outside: with units of work of its own, and what is archived sent in between."""
+"""One retention batch with its own units of work; archives are sent to other machines between them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ TRIES: Final = 3
 
 
 def take_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH) -> Batch:
-    """As `apply_batch`; what goes to an archive on another machine is there, and was read back, before it is removed.
+    """Apply one batch like `apply_batch`; archives on other machines are stored and verified before the removal.
 
-    Raises as `apply_batch` does. May be killed anywhere and repeated.
+    Raise the errors of `apply_batch`. May be killed at any time and repeated.
     """
     for _ in range(TRIES - 1):
         try:
             return _take(now=now, ctx=ctx, size=size)
         except ArchiveOutdated:
-            continue  # somebody changed the cases meanwhile
+            continue  # the cases have changed meanwhile
     return _take(now=now, ctx=ctx, size=size)
 
 

@@ -1,4 +1,4 @@
-"""Which tables hold the rows of a case: found in the models, so that a table added later is not forgotten."""
+"""Tables with rows of cases, derived from the models so that new tables are included."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from threada_site.personal_data.erasable_fields import contents_of
 from workitems.models import LegalHold, WorkItem
 
 _NOT_OF_A_CASE: Final = (Receipt, LegalHold, WorkItem)
-"""Receipts have a way of their own; holds outlive what they held; the item itself goes last."""
+"""Receipts are removed separately, holds are kept, and work items are removed last."""
 
 
 @cache
 def case_tables() -> tuple[tuple[type[models.Model], str], ...]:
-    """Every table whose rows belong to work items, with the path to the item; dependants before what they refer to."""
+    """Return all tables with rows of work items and the path to the item; dependants come first."""
     paths: dict[type[models.Model], str] = {}
     for model in tenant_models():
         if model not in _NOT_OF_A_CASE and any(field.attname == "work_item_id" for field in _columns(model)):
@@ -43,7 +43,7 @@ def case_tables() -> tuple[tuple[type[models.Model], str], ...]:
 def rows_of(
     model: type[models.Model], path: str, item_ids: Sequence[uuid.UUID], *, tenant_id: uuid.UUID
 ) -> QuerySet[Any]:
-    """The rows of these cases in one table, by a subquery on each step of the path: no join, so it can be changed."""
+    """Return the rows of these cases in one table. Uses subqueries, not joins, so that it can be updated."""
     manager = model._default_manager
     head, separator, rest = path.partition("__")
     if not separator:
@@ -56,7 +56,7 @@ def rows_of(
 
 
 def tables_with_contents() -> Iterator[tuple[type[models.Model], str, list[Any]]]:
-    """The tables of a case that hold contents, the item's own among them, with their content columns."""
+    """Yield the tables of a case that have content columns, including work items, with these columns."""
     yield WorkItem, "id", contents_of(WorkItem)
     for model, path in case_tables():
         fields = contents_of(model)
@@ -65,7 +65,7 @@ def tables_with_contents() -> Iterator[tuple[type[models.Model], str, list[Any]]
 
 
 def has_contents(fields: Sequence[Any]) -> Q:
-    """Rows in which any of these columns holds something."""
+    """Return a condition for rows in which one of these columns is not empty."""
     anything = Q(pk__in=[])
     for field in fields:
         anything |= ~_is_nothing(field)
@@ -73,7 +73,7 @@ def has_contents(fields: Sequence[Any]) -> Q:
 
 
 def emptied(field: Any, *, by: str) -> Case:
-    """What an update puts into a content column: the marker; where there was nothing, still nothing."""
+    """Return an SQL expression that replaces a non-empty column with the erasure marker."""
     plain: models.Field[Any, Any] = models.JSONField()
     if isinstance(field, models.TextField):
         plain = models.TextField()

@@ -1,4 +1,4 @@
-"""What a run would act upon: ended cases whose time is over, that nobody holds."""
+"""Cases that are due: closed, past their retention period, not under a legal hold."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def due_items(
     now: datetime,
     tenant_id: uuid.UUID,
 ) -> QuerySet[WorkItem]:
-    """Items whose contents (`keep_payload`) or whole case (`keep_receipts`) a run may take.
+    """Return the items whose contents (`keep_payload`) or whole case (`keep_receipts`) a run may remove.
 
-    Those that a dry run has shown (the rules and the instant it was made with) and that are still due under the rules
-    in force now. Whatever came free since, because a hold was lifted or an action ended, waits for the next dry run.
+    They were shown by a dry run (rules `shown`, time `as_of`) and are still due under the current rules. Items that
+    became due later, for example because a hold was lifted, wait for the next dry run.
     """
     rows = _eligible(phase, shown_at=as_of, tenant_id=tenant_id)
     rows = rows.filter(_due(shown, phase, as_of=as_of)).filter(_due(in_force, phase, as_of=now))
@@ -60,18 +60,18 @@ def due_items(
 
 
 def count_due(rule: Rule, rules: Sequence[Rule], phase: Phase, *, as_of: datetime, tenant_id: uuid.UUID) -> int:
-    """How many items `rule`, among `rules`, lets go at `as_of`."""
+    """Return the number of items for which `rule` of `rules` applies and that are due at `as_of`."""
     rows = _eligible(phase, shown_at=as_of, tenant_id=tenant_id)
     return rows.filter(_due_by(rule, rules, phase, as_of=as_of)).count()
 
 
 def items_under_legal_hold(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
-    """Items under a legal hold that has not been lifted."""
+    """Return the items under a legal hold that is in force."""
     return WorkItem.objects.filter(Exists(_legal_holds_on_row(tenant_id)), tenant_id=tenant_id)
 
 
 def legal_holds_on(item: WorkItem) -> list[LegalHold]:
-    """The holds in force on one item."""
+    """Return the legal holds in force on one item."""
     rows = _legal_holds(
         item.tenant_id,
         item.id,
@@ -84,7 +84,7 @@ def legal_holds_on(item: WorkItem) -> list[LegalHold]:
 
 
 def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
-    """Ended, with no hold on it and nothing running since `shown_at`."""
+    """Return closed items without a legal hold and without executions since `shown_at`."""
     running = Execution.objects.filter(
         Q(status__in=OPEN_EXECUTION_STATUSES) | Q(finished_at__gte=shown_at),
         tenant_id=tenant_id,
@@ -144,7 +144,7 @@ def _legal_holds(
     created_at: Any,
     since: datetime | None = None,
 ) -> QuerySet[LegalHold]:
-    """Holds on an item that are in force, or were after `since`."""
+    """Return legal holds on an item that are in force or were lifted after `since`."""
     return LegalHold.objects.filter(
         Q(work_item_id__isnull=True) | Q(work_item_id=item_id),
         Q(workflow="") | Q(workflow=workflow),

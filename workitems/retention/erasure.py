@@ -1,8 +1,8 @@
-"""Telling a person what is kept about them, and forgetting them: every digest, receipt and proof stays as it is.
+"""Erasure of personal data. Digests, receipts and proofs remain.
 
-A data subject (whom cases are about, as their workflow names them) is forgotten by erasing one key: whatever was sealed
-under it, in tables, archives and exports of rows, are bytes that nobody reads any more. A principal (who acts here) has
-a name, an address and sentences they wrote, each in one place: those are emptied, and the id stays.
+A data subject is erased by destroying one key: everything that was encrypted under it, in tables, archives and
+exports, becomes unreadable. A principal's name, address, comments and reasons are stored in one place each: they are
+emptied, and the id remains.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ DELETE FROM api_idempotencyrecord
 
 
 def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> int:
-    """Erase the key of a person that cases are about; how many cases nobody reads any more. Receipt `subject.erased`.
+    """Erase the key of a data subject. Return the number of unreadable cases. Receipt `subject.erased`.
 
-    Done already, it is done again in full, as a restored backup needs it. Raises `PermissionDenied`, `NotFound`,
-    `Conflict` (a case is still open: nobody could decide it any more), `UnderLegalHold`.
+    May be repeated, which a restored backup needs. Raise `PermissionDenied`, `NotFound`, `Conflict` (a case is still
+    open and could not be decided any more), `UnderLegalHold`.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     lock_retention(ctx.tenant_id)
     subject = DataSubject.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=subject_id).first()
     if subject is None:
-        raise errors.NotFound("There is no such person here.")
+        raise errors.NotFound("There is no such data subject in this tenant.")
     cases = WorkItem.objects.filter(tenant_id=ctx.tenant_id, subject_id=subject.id)
     _require_ended(cases.exclude(status__in=ENDED) | cases.filter(Exists(_open_executions(ctx))), subject.public_id)
     _require_no_legal_hold(items_under_legal_hold(ctx.tenant_id).filter(subject_id=subject.id))
@@ -59,7 +59,7 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     subject.erased_at = subject.erased_at or now
     subject.save(update_fields=["lookup", "reference", "wrapped_key", "erased_at"])
     keyring.forget(subject.id)
-    # Digests without salt, and what is no content but may say something: they go with the contents.
+    # Unsalted digests and columns that may reveal contents are removed together with the contents.
     cases.update(payload_sha256="", external_ref="")
     DecisionStep.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=case_ids).update(payload_sha256="")
     _forget_answers([subject.public_id, *(ids.public_id(ids.WORK_ITEM, case) for case in case_ids)], ctx=ctx)
@@ -68,15 +68,15 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
 
 
 def erase_principal(principal: User, *, ctx: ActingContext) -> int:
-    """Forget who a principal of the tenant is: name, mail, and every sentence they wrote here; how many sentences.
+    """Erase name, address, comments and reasons of a principal. Return the number of emptied texts.
 
-    Their id stays, and what they did. The account itself is forgotten with the last tenant it belongs to. Receipts
-    `principal.erased` and `member.removed`. Raises `PermissionDenied`, `Conflict` (oneself), `UnderLegalHold`.
+    The id and the actions remain. The account is erased with its last tenant. Receipts `principal.erased` and
+    `member.removed`. Raise `PermissionDenied`, `Conflict` (oneself), `UnderLegalHold`.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     if principal.id == ctx.principal_id:
-        raise errors.Conflict("Nobody erases themselves. Have another administrator do it.")
+        raise errors.Conflict("You cannot erase yourself. Another administrator must do it.")
     lock_retention(ctx.tenant_id)
     under_hold = items_under_legal_hold(ctx.tenant_id)
     theirs = Exists(Vote.objects.filter(step__work_item_id=OuterRef("id"), voter=principal))
@@ -84,7 +84,7 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
         under_hold.filter(Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs)
     )
     if LegalHold.objects.filter(tenant_id=ctx.tenant_id, requester=principal, lifted_at=None).exists():
-        raise errors.UnderLegalHold("A legal hold names them as requester. Lift it first.")
+        raise errors.UnderLegalHold("A legal hold names this principal as requester. Lift it first.")
     sentences = _empty_sentences(principal, ctx=ctx)
     is_forgotten = forget_account(principal, ctx=ctx)
     _record(
@@ -97,12 +97,12 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
 
 
 def subject_named(reference: str) -> uuid.UUID | None:
-    """The person in this tenant that requests name by `reference`, if there is one who was not erased."""
+    """Return the data subject with this reference in the tenant; None if there is none or it was erased."""
     return DataSubject.objects.filter(lookup__in=keyring.lookups_of(reference)).values_list("id", flat=True).first()
 
 
 def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
-    """Comments and reasons of this principal, emptied."""
+    """Empty the comments and reasons of a principal. Return their number."""
     votes = Vote.objects.filter(tenant_id=ctx.tenant_id, voter=principal).exclude(comment="")
     ended = WorkItem.objects.filter(tenant_id=ctx.tenant_id, ended_by=principal).exclude(ended_reason="")
     delegations = Delegation.objects.filter(tenant_id=ctx.tenant_id).exclude(reason="")
@@ -116,13 +116,13 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
 
 
 def _empty_reasons(principal: User, model: type[Model], author: str, column: str, *, ctx: ActingContext) -> int:
-    """What they gave as reasons of actions outside of cases, and the salt without which receipts tell nothing of it."""
+    """Empty reasons outside of cases, with the salts of their commitments in receipts. Return their number."""
     rows = model._default_manager.filter(tenant_id=ctx.tenant_id, **{author: principal.id}).exclude(**{column: ""})
     return rows.update(**{column: ErasedText(BY_SUBJECT), "reason_salt": b""})
 
 
 def _forget_answers(named: Sequence[str], *, ctx: ActingContext) -> None:
-    """Delete the answers that are kept for repeated requests and name any of these."""
+    """Delete stored idempotency answers that contain one of these ids."""
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_ANSWERS, [ctx.tenant_id, [name.encode() for name in named]])
 
@@ -136,7 +136,7 @@ def _open_executions(ctx: ActingContext) -> QuerySet[Any]:
 def _require_ended(open_cases: QuerySet[WorkItem], name: str) -> None:
     first = open_cases.order_by("id").first()
     if first is not None:
-        raise errors.Conflict(f"{first.public_id}, which is about {name}, is still open. End it first.")
+        raise errors.Conflict(f"{first.public_id}, a case about {name}, is still open. Close it first.")
 
 
 def _require_no_legal_hold(under_hold: QuerySet[WorkItem]) -> None:

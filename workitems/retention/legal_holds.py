@@ -1,4 +1,4 @@
-"""Legal holds: what must not be deleted or erased, until somebody says otherwise."""
+"""Legal holds: cases that must not be deleted or erased until the hold is lifted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workitems.retention.locks import lock_retention
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegalHoldRequest:
-    """What a legal hold covers: one case, or all cases that match every criterion given, including later ones."""
+    """Criteria of a legal hold: one case, or all cases that match all criteria, including later ones."""
 
     reason: str
     work_item_id: uuid.UUID | None = None
@@ -33,7 +33,7 @@ class LegalHoldRequest:
     created_before: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The criteria that are given, under the names of the API. The reason is not among them."""
+        """Return the given criteria under the names of the API, without the reason."""
         values = {
             "work_item_id": self.work_item_id and ids.public_id(ids.WORK_ITEM, self.work_item_id),
             "workflow_id": self.workflow,
@@ -46,9 +46,9 @@ class LegalHoldRequest:
 
 
 def set_legal_hold(request: LegalHoldRequest, *, ctx: ActingContext) -> LegalHold:
-    """Hold from now on: no run deletes, and no erasure erases, what the hold covers. Receipt `legal_hold.set`.
+    """Set a legal hold. Retention and erasure skip its cases from now on. Receipt `legal_hold.set`.
 
-    Raises `PermissionDenied`, `NotFound` (no such work item here), `InvalidRequest` (nothing is named, or no reason).
+    Raise `PermissionDenied`, `NotFound` (no such work item), `InvalidRequest` (no criterion or no reason).
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -77,9 +77,9 @@ def set_legal_hold(request: LegalHoldRequest, *, ctx: ActingContext) -> LegalHol
 
 
 def lift_legal_hold(legal_hold_id: uuid.UUID, *, reason: str, ctx: ActingContext) -> LegalHold:
-    """End a legal hold. What it alone held is due in the next dry run, not before. Receipt `legal_hold.lifted`.
+    """Lift a legal hold. Its cases are due in the next dry run at the earliest. Receipt `legal_hold.lifted`.
 
-    Raises `PermissionDenied`, `NotFound`, `Conflict` (it is lifted already).
+    Raise `PermissionDenied`, `NotFound`, `Conflict` (lifted already).
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -89,7 +89,7 @@ def lift_legal_hold(legal_hold_id: uuid.UUID, *, reason: str, ctx: ActingContext
     if legal_hold is None:
         raise errors.NotFound
     if legal_hold.lifted_at is not None:
-        raise errors.Conflict("This hold has been lifted already.")
+        raise errors.Conflict("This legal hold is already lifted.")
     legal_hold.lifted_by = None if ctx.is_system else ctx.principal_id
     legal_hold.lifted_at = clock.now()
     legal_hold.lifted_reason = reason
@@ -101,7 +101,7 @@ def lift_legal_hold(legal_hold_id: uuid.UUID, *, reason: str, ctx: ActingContext
 def _check_reason(reason: str) -> None:
     if not reason.strip():
         raise errors.InvalidRequest(
-            "Say why: a legal hold, and its end, needs a reason.",
+            "Setting and lifting a legal hold need a reason.",
             errors=[FieldError("/reason", "is required", "required")],
         )
 

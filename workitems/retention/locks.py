@@ -1,4 +1,4 @@
-"""The lock under which a tenant's retention acts: batches, holds, rules and erasures, one at a time."""
+"""Lock of a tenant's retention: batches, holds, rules and erasures run one at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from django.db import connection
 
 
 def lock_retention(tenant_id: uuid.UUID) -> None:
-    """Wait for the tenant's retention and keep it until the transaction ends: a hold set now wins over every later
-    batch, and a batch never sees half a legal hold."""
+    """Acquire the retention lock of the tenant until the end of the transaction.
+
+    A legal hold that is set under the lock applies to all later batches.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"retention:{tenant_id}"])

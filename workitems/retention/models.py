@@ -1,4 +1,4 @@
-"""Rows of retention: rules with their versions, legal holds, and runs."""
+"""Tables of retention: rules with their versions, legal holds, runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threada_site.tenancy.models import SlugColumn, TenantRow, User
 
 
 class RetentionRule(TenantRow):
-    """A rule that people name. `workflow` and `data_class` say what it is about: no two rules are about the same."""
+    """A named retention rule. No two rules in force have the same `workflow` and `data_class`."""
 
     slug = SlugColumn()
     workflow = models.CharField(max_length=63, blank=True)
@@ -42,7 +42,7 @@ class RetentionRule(TenantRow):
 
 
 class RetentionRuleVersion(TenantRow):
-    """What a rule said at one time. Never changes."""
+    """Immutable version of a retention rule."""
 
     rule = models.ForeignKey(
         RetentionRule, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
@@ -51,7 +51,7 @@ class RetentionRuleVersion(TenantRow):
     spec = models.JSONField()
     spec_sha256 = models.CharField(max_length=64)
     revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Of the files it was applied from."
+        max_length=100, blank=True, db_default="", help_text="Revision of the files from which it was applied."
     )
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -72,7 +72,7 @@ class RetentionRuleVersion(TenantRow):
 
 
 class LegalHold(TenantRow):
-    """What must not be deleted, archived away or erased: one case, or all that fit every criterion that is given."""
+    """Order that excludes one case, or all cases that match all criteria, from removal and erasure."""
 
     work_item_id = models.UUIDField(null=True)
     workflow = models.CharField(max_length=63, blank=True)
@@ -81,7 +81,7 @@ class LegalHold(TenantRow):
     created_after = models.DateTimeField(null=True)
     created_before = models.DateTimeField(null=True)
     reason = models.TextField()
-    reason_salt = models.BinaryField(max_length=16, default=new_salt, help_text="Of the commitments in receipts.")
+    reason_salt = models.BinaryField(max_length=16, default=new_salt, help_text="Salt of the commitments in receipts.")
     set_by = models.UUIDField(null=True)
     set_at = models.DateTimeField(default=clock.now, editable=False)
     lifted_by = models.UUIDField(null=True)
@@ -113,15 +113,15 @@ class LegalHold(TenantRow):
 
 
 class RetentionRun(TenantRow):
-    """First a dry run, which fixes the instant and the rules, then what was done about it.
+    """A dry run, which fixes time and rules, and the removal that follows it.
 
-    What is due at `as_of` under `rules` can only become less: whatever ends later is not due then. So a run does what
-    its dry run showed, or less.
+    The set of cases due at `as_of` under `rules` only shrinks: cases closed later are not due. A run therefore
+    removes at most what its dry run showed.
     """
 
     status = models.CharField(max_length=10, default="planned")
     as_of = models.DateTimeField()
-    rules = models.JSONField(help_text="The versions that were in force, and how many cases each concerns.")
+    rules = models.JSONField(help_text="Rule versions in force, with the number of cases of each.")
     planned_contents = models.PositiveIntegerField()
     planned_cases = models.PositiveIntegerField()
     planned_by = models.UUIDField(null=True)

@@ -1,6 +1,6 @@
-"""Periods of keeping: ISO 8601 with years and months, counted on the calendar. Pure.
+"""Retention periods: ISO 8601 durations with years and months, computed on the calendar. Pure.
 
-`P7Y`, `P18M`, `P90D`, `P2W`, `P1Y6M`, `PT12H`. A month earlier than 31 March is the last day of February.
+`P7Y`, `P18M`, `P90D`, `P2W`, `P1Y6M`, `PT12H`. One month before 31 March is the last day of February.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _PARTS: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A span on the calendar: whole months, and a length on top."""
+    """Calendar period: whole months plus a duration."""
 
     months: int
     rest: timedelta
 
     def before(self, instant: datetime) -> datetime:
-        """The instant (UTC) that lies this period before `instant`; the beginning of year 1 where there is none."""
+        """Return the time (UTC) one period before `instant`, at least the beginning of year 1."""
         utc = instant.astimezone(UTC)
         month = utc.year * 12 + utc.month - 1 - self.months
         year, month = divmod(month, 12)
@@ -41,7 +41,7 @@ class Period:
             return datetime.min.replace(tzinfo=UTC)
 
     def is_shorter_than(self, other: Period) -> bool:
-        """Whether this period ends sooner; months are taken at 30.4375 days where both kinds meet."""
+        """Return True if this period is shorter; a month counts 30.4375 days when compared with days."""
         return self._seconds() < other._seconds()
 
     def _seconds(self) -> float:
@@ -49,15 +49,13 @@ class Period:
 
 
 def parse_period(text: str) -> Period:
-    """The period in `text`. Raises `ValueError` with a sentence that says what to write instead."""
+    """Parse a period. Raise `ValueError` with a sentence that states the expected form."""
     match = _WEEKS.fullmatch(text) or _PARTS.fullmatch(text)
     parts = {unit: int(digits) for unit, digits in match.groupdict().items() if digits} if match else {}
     if not parts:
-        raise ValueError(f"{text[:40]!r} is no period. Write ISO 8601, e.g. P90D, P18M, P7Y.")
+        raise ValueError(f"{text[:40]!r} is not a period. Write ISO 8601, e.g. P90D, P18M, P7Y.")
     months = parts.pop("years", 0) * 12 + parts.pop("months", 0)
     period = Period(months, timedelta(**parts))
     if period == Period(0, timedelta()) or period._seconds() > LONGEST_YEARS * 366 * 86_400:
-        raise ValueError(
-            f"{text[:40]!r} is out of range. Write a period above zero and of {LONGEST_YEARS} years or less."
-        )
+        raise ValueError(f"{text[:40]!r} is out of range. Write a period between zero and {LONGEST_YEARS} years.")
     return period

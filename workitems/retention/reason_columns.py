@@ -1,4 +1,4 @@
-"""Where people give reasons for actions outside of cases: receipts carry commitments with the row's `reason_salt`."""
+"""Columns with reasons of actions outside of cases. Receipts contain commitments with the row's `reason_salt`."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ REASONS: Final[tuple[tuple[type[Model], str, str], ...]] = (
     (LegalHold, "lifted_by", "lifted_reason"),
     (EmergencyPublication, "published_by", "reason"),
 )
-"""Model, column of who wrote it, column of the sentence."""
+"""Model, column of the author, column of the reason."""

@@ -1,16 +1,16 @@
-"""`kind: Retention` documents, and which of several rules holds for a case. Pure.
+"""`kind: Retention` documents, and selection of the rule that applies to a case. Pure.
 
 kind: Retention
 id: personal-payments
 spec:
-  workflow: payments      # of this workflow alone; left out: of all
-  data_class: personal    # of this data class alone; left out: of all
-  keep_payload: P90D      # how long after its end a case keeps its contents; left out: for ever
-  keep_receipts: P10Y     # how long after its end the case and its receipts are kept; left out: for ever
+  workflow: payments      # default: all workflows
+  data_class: personal    # default: all data classes
+  keep_payload: P90D      # contents are removed this long after the end of a case; default: never
+  keep_receipts: P10Y     # case and receipts are removed this long after its end; default: never
   then: archive           # delete, or archive first
 
-The narrowest rule holds, whole: a workflow with a data class, then a workflow, then a data class, then neither. Without
-a rule everything is kept for ever.
+The narrowest rule applies alone: workflow and data class, then workflow, then data class, then neither. Without a rule
+everything is kept forever.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _FIELDS: Final = ("workflow", "data_class", "keep_payload", "keep_receipts", "th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionDocument:
-    """A rule as written. Empty texts mean: all workflows, all data classes, for ever."""
+    """A rule as written. Empty texts mean: all workflows, all data classes, forever."""
 
     id: str | None = None
     workflow: str = ""
@@ -81,13 +81,13 @@ class RetentionDocument:
     then: Literal["delete", "archive"] = "delete"
 
     def as_spec(self) -> dict[str, Any]:
-        """What a version stores."""
+        """Return the spec that a version stores."""
         return {name: getattr(self, name) for name in _FIELDS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A version of a rule, as runs use it."""
+    """A rule version in the form that runs use."""
 
     slug: str
     version_id: str
@@ -100,7 +100,7 @@ class Rule:
 
     @property
     def narrowness(self) -> tuple[bool, bool]:
-        """Greater is narrower: a workflow says more than a data class."""
+        """Return the sort key of rules, greater for narrower ones: a workflow is narrower than a data class."""
         return bool(self.workflow), bool(self.data_class)
 
     def covers(self, *, workflow: str, data_class: str) -> bool:
@@ -108,7 +108,7 @@ class Rule:
 
 
 def rule_from_spec(spec: Mapping[str, Any], *, slug: str, version_id: str, number: int) -> Rule:
-    """What `as_spec` wrote, for a run."""
+    """Return the rule of a stored spec."""
     periods = {name: parse_period(spec[name]) if spec[name] else None for name in ("keep_payload", "keep_receipts")}
     return Rule(
         slug=slug,
@@ -126,7 +126,7 @@ def narrowest_first(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def rule_for(rules: Iterable[Rule], *, workflow: str, data_class: str) -> Rule | None:
-    """The one rule that holds for a case, or None: it is kept for ever."""
+    """Return the rule that applies to a case; None if the case is kept forever."""
     covering = (rule for rule in narrowest_first(rules) if rule.covers(workflow=workflow, data_class=data_class))
     return next(covering, None)
 

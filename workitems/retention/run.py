@@ -1,7 +1,7 @@
-"""Retention: a dry run shows what is due; a run takes that, in batches, and nothing else.
+"""Retention runs: a dry run shows what is due; a run removes it in batches, and nothing else.
 
-A batch is one transaction: pick, archive, remove, count, receipt. It may be killed anywhere, repeated, and run twice at
-once; each leaves either all of it or nothing.
+A batch is one transaction: select, archive, remove, count, write the receipt. It may be killed at any time, repeated,
+and run concurrently.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BATCH: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one batch did. `is_last`: nothing that the dry run has shown is left."""
+    """Result of one batch. `is_last`: nothing that the dry run showed is left."""
 
     contents: int = 0
     cases: int = 0
@@ -47,16 +47,16 @@ class Batch:
 
 
 def plan_retention(*, now: datetime, ctx: ActingContext) -> RetentionRun:
-    """A dry run: what the rules in force let go at `now`. It replaces an earlier one that nobody has acted on.
+    """Create a dry run of what is due at `now`. It replaces an earlier dry run that was not started.
 
-    Nothing is removed. Receipt `retention.planned`. Raises `PermissionDenied`, `Conflict` (a run is under way).
+    Nothing is removed. Receipt `retention.planned`. Raise `PermissionDenied`, `Conflict` (a run is in progress).
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     lock_retention(ctx.tenant_id)
     earlier = open_run(ctx.tenant_id)
     if earlier is not None and earlier.status == "running":
-        raise errors.Conflict("A run is under way. Let it finish first: manage.py retention goes on with it.")
+        raise errors.Conflict("A run is in progress. Continue it with manage.py retention.")
     if earlier is not None:
         earlier.status = "superseded"
         earlier.save(update_fields=["status"])
@@ -75,9 +75,9 @@ def plan_retention(*, now: datetime, ctx: ActingContext) -> RetentionRun:
 
 
 def prepare(*, now: datetime, notice: timedelta, ctx: ActingContext) -> bool:
-    """What the automatic run does before it removes anything: a dry run, if something is due; without, none.
+    """Create the dry run of an automatic run if data is due. Return True if a batch may be taken now.
 
-    Whether there is one that has stood for `notice`, so that a batch of it may be taken.
+    A batch may be taken when the dry run is older than `notice` or its run has started.
     """
     run = open_run(ctx.tenant_id)
     if run is None:
@@ -89,7 +89,7 @@ def prepare(*, now: datetime, notice: timedelta, ctx: ActingContext) -> bool:
 
 
 def anything_due(*, now: datetime, ctx: ActingContext) -> bool:
-    """Whether a dry run at `now` would show anything."""
+    """Return True if a dry run at `now` would show anything."""
     rules = rules_in_force(ctx.tenant_id)
     phases: tuple[Phase, ...] = ("keep_payload", "keep_receipts")
     return any(count_due(rule, rules, phase, as_of=now, tenant_id=ctx.tenant_id) for rule in rules for phase in phases)
@@ -102,7 +102,7 @@ def open_run(tenant_id: uuid.UUID) -> RetentionRun | None:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The cases that the next batch takes, and those among them that a rule says to archive first."""
+    """Cases of the next batch, and those among them that must be archived first."""
 
     phase: Phase
     items: list[WorkItem]
@@ -110,10 +110,10 @@ class Due:
 
 
 def apply_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH, ahead: Ahead | None = None) -> Batch:
-    """Take the next batch of what the dry run has shown: first contents, then whole cases with their receipts.
+    """Remove the next batch that the dry run showed: first contents, then whole cases with their receipts.
 
-    `ahead`: its archive, where that lies on another machine. Raises `PermissionDenied`, `RetentionNotShown`,
-    `ArchiveUnavailable` and `ArchiveOutdated` (nothing has changed then).
+    `ahead` is the batch's archive on another machine. Raise `PermissionDenied`, `RetentionNotShown`,
+    `ArchiveUnavailable` and `ArchiveOutdated` (nothing was changed).
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -131,7 +131,7 @@ def apply_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH, ahead: 
 
 
 def due_batch(run: RetentionRun, *, now: datetime, size: int) -> Due | None:
-    """What the next batch takes, locked; None when nothing that the dry run has shown is left."""
+    """Return the locked cases of the next batch; None if nothing that the dry run showed is left."""
     shown, in_force = shown_rules(run), rules_in_force(run.tenant_id)
     phases: tuple[Phase, ...] = ("keep_payload", "keep_receipts")
     for phase in phases:
@@ -142,14 +142,14 @@ def due_batch(run: RetentionRun, *, now: datetime, size: int) -> Due | None:
 
 
 def note_failure(detail: str, *, ctx: ActingContext) -> None:
-    """Store on the open run why it stopped. The next run continues from there."""
+    """Store the reason of a failure on the open run. The next run continues from there."""
     require_unit_of_work(ctx.tenant_id)
     open_runs = RetentionRun.objects.filter(tenant_id=ctx.tenant_id, status__in=["planned", "running"])
     open_runs.update(failure=detail)
 
 
 def shown_rules(run: RetentionRun) -> list[Rule]:
-    """The rules as they were when the dry run was made."""
+    """Return the rule versions of the dry run."""
     numbered = {ids.parse_public_id(ids.RETENTION_VERSION, rule["version_id"]): rule["rule"] for rule in run.rules}
     versions = RetentionRuleVersion.objects.filter(tenant_id=run.tenant_id, id__in=list(numbered))
     return [
@@ -174,7 +174,7 @@ def _next_items(
 
 
 def _archived_among(items: Sequence[WorkItem], *versions: Sequence[Rule]) -> list[WorkItem]:
-    """The items that some version of the rules says to archive first: the one shown, or the one in force."""
+    """Return the items that the shown or the current rules archive first."""
     return [
         item
         for item in items
@@ -216,7 +216,7 @@ def _take_cases(
 
 
 def empty_contents(item_ids: Sequence[uuid.UUID], *, by: str, ctx: ActingContext) -> None:
-    """Put the marker of emptied contents into every content column of these cases. Digests and ids stay."""
+    """Replace the contents of these cases with the erasure marker. Digests and ids remain."""
     with platform_role():
         for model, path, fields in tables_with_contents():
             rows = rows_of(model, path, item_ids, tenant_id=ctx.tenant_id)
@@ -230,7 +230,7 @@ def _archived(run: RetentionRun, due: Due, ahead: Ahead | None, *, ctx: ActingCo
     if isinstance(target, Path):
         return archive_batch(target, run, due.phase, due.archived, ctx=ctx)
     if ahead is None or not ahead.contains(run, due.phase, due.archived, ctx=ctx):
-        raise ArchiveOutdated("The cases are not archived as they are now. Nothing was removed; try again.")
+        raise ArchiveOutdated("The archive does not match the current cases. Nothing was removed; try again.")
     return ahead.archived
 
 

@@ -1,4 +1,4 @@
-"""Everything that is kept about one person, as JSON Lines: for the person, who asked for it."""
+"""Export of all data about one person, as JSON Lines."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ _CASES_AT_ONCE: Final = 100
 
 
 def export_subject(subject_id: uuid.UUID, *, ctx: ActingContext) -> Iterator[bytes]:
-    """What is kept about a person that cases are about, a line at a time: who it is; every row of their cases that
-    holds contents, opened; every receipt of those cases, as stored.
+    """Yield all data about a data subject: identity, rows of the cases with contents, receipts.
 
-    Receipt `subject.exported`, with the digest of all lines, at the end. Raises `PermissionDenied`, `NotFound`,
-    `ContentsRemoved` (the person was erased).
+    Write the receipt `subject.exported` with the digest of all lines at the end. Raise `PermissionDenied`,
+    `NotFound`, `ContentsRemoved` (the data subject was erased).
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -40,13 +39,15 @@ def export_subject(subject_id: uuid.UUID, *, ctx: ActingContext) -> Iterator[byt
     if subject is None:
         raise errors.NotFound("There is no such person here.")
     if subject.erased_at is not None:
-        raise errors.ContentsRemoved("This person was erased: nothing is left that could be read.")
+        raise errors.ContentsRemoved("This data subject was erased. Its data is no longer readable.")
     return _recorded(_of_subject(subject), "subject.exported", {"subject_id": subject.public_id}, ctx=ctx)
 
 
 def export_principal(principal: User, *, ctx: ActingContext) -> Iterator[bytes]:
-    """What is kept here about who acts: the account, and what they handed in, wrote and decided; by id where the words
-    are somebody else's. Receipt `principal.exported`. Raises `PermissionDenied`."""
+    """Yield all data about a principal: account, requests, votes, texts. Other people's texts are left out.
+
+    Receipt `principal.exported`. Raise `PermissionDenied`.
+    """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     lines = _of_principal(principal, ctx.tenant_id)
@@ -130,20 +131,20 @@ def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, A
         wishes = ("mail_address", "mail_events", "chat_service", "chat_events", "updated_at")
         yield {"table": "notificationpreference", **{name: getattr(chosen, name) for name in wishes}}
     for message in NoticeMessage.objects.filter(**mine, recipient=principal).select_related("notice").order_by("id"):
-        told = {"message_id": message.public_id, "event": message.notice.kind, "channel": message.channel}
+        fields = {"message_id": message.public_id, "event": message.notice.kind, "channel": message.channel}
         step_id = ids.public_id(ids.DECISION_STEP, message.notice.step_id)
         sent = {"decision_step_id": step_id, "status": message.status, "created_at": message.created_at}
-        yield {"table": "noticemessage", **told, **sent}
+        yield {"table": "noticemessage", **fields, **sent}
 
 
 def _columns(row: Any) -> dict[str, Any]:
-    """Every column of a row but the tenant's, contents opened."""
+    """Return all columns of a row except the tenant, with decrypted contents."""
     fields = [field for field in row._meta.local_concrete_fields if field.name != "tenant"]
     return {field.attname: getattr(row, field.attname) for field in fields}
 
 
 def _plain(value: Any) -> Any:
-    """Bytes that hold JSON as that; others as hexadecimal."""
+    """Decode JSON bytes; return other bytes as hexadecimal."""
     raw = bytes(value)
     try:
         return orjson.loads(raw)

@@ -1,4 +1,4 @@
-"""Reminding of what is kept too long."""
+"""Sweeps of retention and of expired idempotency answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workitems.models import RetentionRule
 
 
 def enqueue_due_retention() -> int:
-    """Enqueue retention for every tenant that has rules: a job each, so that none waits for another's backlog."""
+    """Enqueue one retention job per tenant with rules, so that no tenant waits for another. Return their number."""
     with platform_role():
         tenants = list(RetentionRule.objects.order_by("tenant_id").values_list("tenant_id", flat=True).distinct())
         live = live_jobs("workitems.apply_retention", "tenant_id", [str(tenant_id) for tenant_id in tenants])
@@ -22,7 +22,7 @@ def enqueue_due_retention() -> int:
 
 
 def delete_expired_answers(*, now: datetime) -> None:
-    """Answers kept for idempotency hold payloads: once they are of no more use, they go."""
+    """Delete expired idempotency answers, which contain payloads."""
     with platform_role():
         expired = IdempotencyRecord.objects.filter(expires_at__lt=now).order_by("expires_at").values("id")[:5000]
         IdempotencyRecord.objects.filter(id__in=list(expired.values_list("id", flat=True))).delete()

@@ -1,4 +1,4 @@
-"""Retention rules and their versions."""
+"""Creation, change and withdrawal of retention rules."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from workitems.retention.rules import RetentionDocument
 
 
 def upsert_retention_rule(slug: str, document: RetentionDocument, *, ctx: ActingContext) -> UpsertResult[RetentionRule]:
-    """The rule `slug`, saying this from the next dry run on; a run under way does no more than both versions allow.
+    """Create or change the rule `slug`, effective from the next dry run on.
 
-    Receipt: `retention_rule.version_added`. Raises `PermissionDenied`, and `Conflict` where another rule is about the
-    same workflow and data class.
+    A run in progress removes only what both versions allow. Receipt: `retention_rule.version_added`. Raise
+    `PermissionDenied`, and `Conflict` if another rule has the same workflow and data class.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -62,7 +62,7 @@ def upsert_retention_rule(slug: str, document: RetentionDocument, *, ctx: Acting
 
 
 def withdraw_retention(slug: str, *, ctx: ActingContext) -> None:
-    """Have the rule hold no more; what it would have removed is kept. Receipt `retention_rule.withdrawn`."""
+    """Withdraw a rule. Its data is kept from now on. Receipt `retention_rule.withdrawn`."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     lock_retention(ctx.tenant_id)
@@ -85,4 +85,4 @@ def _check_scope(slug: str, document: RetentionDocument, *, ctx: ActingContext) 
     ).exclude(slug=slug)
     other = same.values_list("slug", flat=True).first()
     if other is not None:
-        raise errors.Conflict(f"The rule {other} is about the same workflow and data class. Change that one.")
+        raise errors.Conflict(f"The rule {other} has the same workflow and data class. Change that rule.")

@@ -1,6 +1,6 @@
-"""Every kind of document, by the order in which they are applied: documents come after the documents they refer to.
+"""All kinds of documents in the order of application: a kind follows the kinds that it refers to.
 
-They are taken out in the opposite order.
+Documents are removed in the opposite order.
 """
 
 from __future__ import annotations
@@ -34,5 +34,5 @@ KINDS: Final[dict[str, Kind]] = {
 
 
 def in_force(ctx: ActingContext) -> Iterator[tuple[str, Stored]]:
-    """Everything that is in force with its kind, in the order in which documents are applied."""
+    """Yield everything in force with its kind, in the order of application."""
     return ((kind, stored) for kind, what in KINDS.items() for stored in what.export(ctx))

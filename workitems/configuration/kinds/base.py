@@ -1,4 +1,4 @@
-"""What every kind of document can do: be brought in force, be written back, be taken out."""
+"""Operations of every kind of document: apply, export, remove."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ type Written = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one document did. `difference` is a unified diff of the spec, for what existed and changed.
+    """Result of applying one document.
 
-    `is_draft`: it is not in force; a second person publishes it.
+    `difference` is a unified diff of the spec if the document existed and changed. `is_draft` means that the document
+    is not in force until a second person publishes it.
     """
 
     kind: str
@@ -33,7 +34,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Something that is in force, and the document that says so; `name` is the one `Applied` has."""
+    """Something in force and its document. `name` is equal to `Applied.name`."""
 
     name: str
     document: Written
@@ -43,8 +44,8 @@ class Stored:
 class Kind:
     """One kind of document.
 
-    `schema` returns the JSON Schema of whole documents. `remove` removes an object by the name that `export` returned;
-    it raises `InUse` with the objects that need it.
+    `schema` returns the JSON Schema of whole documents. `remove` removes an object by the name that `export`
+    returned; it raises `InUse` with the objects that need it.
     """
 
     schema: Callable[[], Schema]
@@ -54,12 +55,12 @@ class Kind:
 
 
 def whole(kind: str, slug: str, spec: Any, *, name: str = "") -> Written:
-    """A document with its head."""
+    """Return a document with its header."""
     return {"kind": kind, "id": slug, **({"name": name} if name else {}), "spec": spec}
 
 
 def diff(before: Any, after: Any) -> str:
-    """What changed, as lines of YAML; nothing when it did not exist before."""
+    """Return the changes as a YAML diff; empty if there was nothing before."""
     if before is None or before == after:
         return ""
     old, new = (

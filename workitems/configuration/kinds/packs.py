@@ -1,4 +1,4 @@
-"""`kind: Pack`: the bundle itself. Its documents are applied together with it, as if they were files of the folder."""
+"""`kind: Pack`: the bundle itself. Its documents are applied together with it, like files of the folder."""
 
 from __future__ import annotations
 

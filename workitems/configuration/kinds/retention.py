@@ -1,4 +1,4 @@
-"""`kind: Retention`."""
+"""`kind: Retention` documents."""
 
 from __future__ import annotations
 

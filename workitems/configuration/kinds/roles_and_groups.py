@@ -1,4 +1,4 @@
-"""`kind: Role` and `kind: Group`."""
+"""`kind: Role` and `kind: Group` documents."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _names(scopes: frozenset[Scope] | None) -> list[str] | None:
 
 
 def _roles(ctx: ActingContext) -> Iterator[Stored]:
-    """Roles that every tenant starts with are told only where they were changed: nobody has to write them down."""
+    """Yield the roles of the tenant, without default roles that were not changed."""
     for role in roles_of_tenant(ctx.tenant_id):
         scopes = role_scopes(role.slug, tenant_id=ctx.tenant_id)
         if scopes != DEFAULT_ROLES.get(role.slug):
@@ -78,7 +78,7 @@ def _roles(ctx: ActingContext) -> Iterator[Stored]:
 
 
 def _remove_role(name: str, ctx: ActingContext) -> None:
-    """A role that every tenant starts with gets its own scopes back instead."""
+    """Remove a role; reset a default role to its default scopes instead."""
     if name in DEFAULT_ROLES:
         define_role(name, DEFAULT_ROLES[name], ctx=ctx)
         return

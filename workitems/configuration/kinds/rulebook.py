@@ -1,4 +1,4 @@
-"""`kind: Channel`, `Calendar`, `List`, `Workflow`, `Policy` and `Overlay`."""
+"""`kind: Channel`, `Calendar`, `List`, `Workflow`, `Policy` and `Overlay` documents."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _apply_overlay(value: Written, ctx: ActingContext) -> Applied:
 
 
 def overlay_name(overlay: Overlay) -> str:
-    """What a plan calls an overlay."""
+    """Return the name of an overlay in plans and exports."""
     return f"{overlay.policy.slug} on {overlay.scope}"
 
 

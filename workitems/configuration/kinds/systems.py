@@ -1,4 +1,4 @@
-"""`kind: Integration`: secrets are contained by reference, never by value."""
+"""`kind: Integration` documents. They contain references to secrets, never values."""
 
 from __future__ import annotations
 

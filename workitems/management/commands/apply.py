@@ -13,14 +13,16 @@ from workitems.configuration.apply import Applied, Outcome, apply_documents, rea
 
 
 class Command(TenantCommand):
-    help = "Bring roles, groups, workflows, integrations, policies and all else in documents in force, all or nothing."
+    help = "Apply configuration documents (roles, groups, workflows, integrations, policies, …): all of them or none."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("path", type=Path, help="a YAML or JSON file, or a folder of them")
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
-        parser.add_argument("--plan", action="store_true", help="show what would change, and change nothing")
-        parser.add_argument("--prune", action="store_true", help="also take out what no document describes")
-        parser.add_argument("--revision", default="", help="of the files, such as a git commit: versions keep it")
+        parser.add_argument("--plan", action="store_true", help="show the changes without applying them")
+        parser.add_argument("--prune", action="store_true", help="also remove objects that no document describes")
+        parser.add_argument(
+            "--revision", default="", help="revision of the files, such as a git commit; stored with new versions"
+        )
 
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
@@ -42,7 +44,7 @@ class Command(TenantCommand):
         for named in done.removed:
             self.stdout.write(f"- {named.kind} {named.name} ({'would be removed' if is_plan else 'removed'})")
         for named in done.left:
-            self.stdout.write(f"? {named.kind} {named.name} (in no document; --prune takes it out)")
+            self.stdout.write(f"? {named.kind} {named.name} (in no document; --prune removes it)")
         changed = sum(entry.change != "unchanged" for entry in done.applied) + len(done.removed)
         verb = "would be changed" if is_plan else "changed"
         self.stdout.write(f"{len(done.applied)} documents, {changed} {verb}.")
@@ -50,5 +52,5 @@ class Command(TenantCommand):
 
 def _line(entry: Applied) -> str:
     mark = {"created": "+", "changed": "~", "unchanged": " "}[entry.change.value]
-    told = f"{entry.change.value}, a draft: another person publishes it" if entry.is_draft else entry.change.value
-    return f"{mark} {entry.kind} {entry.name} ({told})"
+    result = f"{entry.change.value}, a draft that another person must publish" if entry.is_draft else entry.change.value
+    return f"{mark} {entry.kind} {entry.name} ({result})"

@@ -14,18 +14,18 @@ from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, dead_lette
 
 
 class Command(TenantCommand):
-    help = (
-        "List or replay dead letters: executions that failed after all tries. One a line: id, action, failure, since."
-    )
+    help = "List or replay dead letters: executions that failed for good. One per line: id, action, failure, time."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("operation", choices=["list", "replay"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
-        parser.add_argument("--workflow", default="", help="only of this workflow")
-        parser.add_argument("--integration", default="", help="only on this integration")
-        parser.add_argument("--action", default="", help="only of this action")
-        parser.add_argument("--failure", default="", help="only those that failed so, such as connection_refused")
-        parser.add_argument("--limit", type=int, default=10_000, help="at most so many (10000)")
+        parser.add_argument("--workflow", default="", help="only executions of this workflow")
+        parser.add_argument("--integration", default="", help="only executions on this integration")
+        parser.add_argument("--action", default="", help="only executions of this action")
+        parser.add_argument(
+            "--failure", default="", help="only executions with this failure, such as connection_refused"
+        )
+        parser.add_argument("--limit", type=int, default=10_000, help="maximum number (10000)")
 
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
@@ -40,10 +40,10 @@ class Command(TenantCommand):
         refused = self._replay([row.id for row in found], ctx)
         self.stdout.write(f"{len(found) - refused} replayed, {refused} refused")
         if refused:
-            self.refuse("Not all could be replayed.")
+            self.refuse("Some executions could not be replayed; see above.")
 
     def _replay(self, execution_ids: list[uuid.UUID], ctx: ActingContext) -> int:
-        """Several in one transaction, so that a long list holds no lock for long. How many were refused."""
+        """Replay executions in batches of one transaction each, to keep locks short. Return the number of refusals."""
         refused = 0
         for start in range(0, len(execution_ids), MOST_AT_ONCE):
             with unit_of_work(ctx.tenant_id):

@@ -12,12 +12,12 @@ from workitems.configuration.export import configuration_files, write_configurat
 
 
 class Command(TenantCommand):
-    help = "Write everything that is configured into a folder, one document a file: applying it changes nothing."
+    help = "Export the configuration in force to a folder, one document per file. Applying the export changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("folder", type=Path, help="made where it is missing")
+        parser.add_argument("folder", type=Path, help="target folder; created if missing")
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
-        parser.add_argument("--prune", action="store_true", help="remove other files there that hold documents")
+        parser.add_argument("--prune", action="store_true", help="remove other documents from the folder")
 
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])

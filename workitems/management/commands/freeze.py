@@ -14,16 +14,16 @@ from workitems.executions.freezes import lift_freeze, set_freeze
 
 
 class Command(TenantCommand):
-    help = "Stop a tenant, a workflow, an integration or one action of it; lift that; or list what is stopped."
+    help = "Set, lift or list freezes of a tenant, a workflow, an integration or one of its actions."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("operation", choices=["set", "lift", "list"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
-        parser.add_argument("--workflow", default="", help="set: this workflow alone")
-        parser.add_argument("--integration", default="", help="set: this integration alone")
-        parser.add_argument("--action", default="", help="set: this action of the integration alone")
-        parser.add_argument("--reason", default="", help="set, lift: why")
-        parser.add_argument("--freeze", default="", help="lift: which, fz_…")
+        parser.add_argument("--workflow", default="", help="set: only this workflow")
+        parser.add_argument("--integration", default="", help="set: only this integration")
+        parser.add_argument("--action", default="", help="set: only this action of the integration")
+        parser.add_argument("--reason", default="", help="set, lift: reason")
+        parser.add_argument("--freeze", default="", help="lift: id of the freeze, fz_…")
 
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
@@ -33,7 +33,7 @@ class Command(TenantCommand):
                     stopped = set_freeze(self._scope(options), reason=options["reason"], ctx=ctx)
                     self.stdout.write(stopped.freeze.public_id)
                     for execution in stopped.in_flight:
-                        self.stderr.write(f"{execution.public_id} runs already and can no longer be recalled.")
+                        self.stderr.write(f"{execution.public_id} was sent already and cannot be recalled.")
                 case "lift":
                     parsed = ids.parse_public_id(ids.FREEZE, options["freeze"])
                     if parsed is None:

@@ -16,17 +16,17 @@ from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, s
 
 
 class Command(TenantCommand):
-    help = "Set, lift or list legal holds: what they cover is neither deleted nor erased."
+    help = "Set, lift or list legal holds. Cases under a legal hold are neither deleted nor erased."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["set", "lift", "list"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
-        parser.add_argument("--hold", help="lift: the legal hold, lh_…")
-        parser.add_argument("--reason", default="", help="set, lift: why")
-        parser.add_argument("--work-item", help="set: this work item alone, wi_…")
-        parser.add_argument("--workflow", default="", help="set: all of this workflow")
-        parser.add_argument("--channel", default="", help="set: all of this channel")
-        parser.add_argument("--requester", help="set: all of this principal, by name or pr_…")
+        parser.add_argument("--hold", help="lift: id of the legal hold, lh_…")
+        parser.add_argument("--reason", default="", help="set, lift: reason")
+        parser.add_argument("--work-item", help="set: only this work item, wi_…")
+        parser.add_argument("--workflow", default="", help="set: all cases of this workflow")
+        parser.add_argument("--channel", default="", help="set: all cases of this channel")
+        parser.add_argument("--requester", help="set: all cases of this requester, by name or pr_…")
         parser.add_argument("--from", dest="after", help="set: created at or after this day or instant")
         parser.add_argument("--to", dest="before", help="set: created before this day or instant")
 

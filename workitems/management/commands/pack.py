@@ -15,16 +15,16 @@ from workitems.configuration.packs import install_pack, read_pack, remove_pack
 
 
 class Command(TenantCommand):
-    help = "Install a pack from a file or folder, list those that are installed, or take one out."
+    help = "Install a pack from a file or folder, list installed packs, or remove one."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        install = actions.add_parser("install", help="install a pack, or another version of it")
+        install = actions.add_parser("install", help="install or upgrade a pack")
         install.add_argument("path", type=Path, help="a document of kind: Pack, or a folder with one and its contents")
-        install.add_argument("--plan", action="store_true", help="show what would change, and change nothing")
-        install.add_argument("--revision", default="", help="of the files, such as a git commit")
-        shown = actions.add_parser("list", help="what is installed")
-        remove = actions.add_parser("remove", help="take a pack out, with all it brought")
+        install.add_argument("--plan", action="store_true", help="show the changes without applying them")
+        install.add_argument("--revision", default="", help="revision of the files, such as a git commit")
+        shown = actions.add_parser("list", help="list installed packs")
+        remove = actions.add_parser("remove", help="remove a pack and its documents")
         remove.add_argument("pack", help="the pack's id")
         for parsed in (install, shown, remove):
             parsed.add_argument("--tenant", required=True, help="the tenant's slug")

@@ -18,14 +18,14 @@ from workitems.retention.run import note_failure, open_run, plan_retention
 class Command(TenantCommand):
     uses_keys = True
     help = (
-        "Remove what the tenant's retention rules let go. --dry-run shows it and removes nothing; without it, what the "
-        "last dry run has shown is removed, batch by batch. It may be stopped anywhere and run again."
+        "Remove data whose retention period has ended. --dry-run shows it and removes nothing. Without --dry-run, "
+        "the data shown by the last dry run is removed in batches. The command may be interrupted and run again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
-        parser.add_argument("--dry-run", action="store_true", help="show what is due now, and remove nothing")
-        parser.add_argument("--json", action="store_true", help="print JSON alone")
+        parser.add_argument("--dry-run", action="store_true", help="show what is due without removing anything")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
@@ -38,7 +38,7 @@ class Command(TenantCommand):
                 f"{rule['rule']} v{rule['number']}: {rule['contents']} contents, {rule['cases']} cases ({rule['then']})"
             )
         if not run.rules:
-            self.stdout.write("There is no retention rule: everything is kept for ever.")
+            self.stdout.write("There is no retention rule, so everything is kept forever.")
         if options["dry_run"]:
             self.stdout.write(
                 f"{run.public_id}: {run.planned_contents} contents and {run.planned_cases} cases are due. "

@@ -22,15 +22,15 @@ GRACE_S: Final = 2.0
 class Command(ProductCommand):
     uses_keys = True
     help = (
-        "Encrypt every stored secret and chat address with the first key, in batches, while everything runs; may be "
-        "ended and run again. Where the keys are in a file, --new-key makes one and puts it first, and --finish takes "
-        "those away that encrypt nothing any more."
+        "Encrypt all stored secrets and chat addresses with the first key, in batches, while the instance runs. The "
+        "command may be interrupted and run again. With keys in a file, --new-key puts a new key first, and --finish "
+        "removes the keys that are no longer used."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         how = parser.add_mutually_exclusive_group()
-        how.add_argument("--new-key", action="store_true", help="put a new key first in the key file, then go on")
-        how.add_argument("--finish", action="store_true", help="go on, then keep the first key of the file alone")
+        how.add_argument("--new-key", action="store_true", help="put a new key first in the key file, then re-encrypt")
+        how.add_argument("--finish", action="store_true", help="re-encrypt, then remove all keys but the first")
 
     def run_command(self, **options: Any) -> None:
         try:
@@ -40,10 +40,10 @@ class Command(ProductCommand):
             self._go_on()
             if options["finish"]:
                 path = self._key_file()
-                time.sleep(GRACE_S)  # who encrypted with the older key a moment ago has committed by then
+                time.sleep(GRACE_S)  # transactions that used the older key have committed by then
                 self._go_on()
                 write_keys(path, keys_in(path.read_text("ascii"))[:1])
-                self.stdout.write("The first key alone is kept.")
+                self.stdout.write("All keys but the first were removed.")
         except (KeyringProblem, OSError) as error:
             self.refuse(str(error))
 
@@ -55,7 +55,7 @@ class Command(ProductCommand):
             if not done and broken == encrypted_with_older_keys():
                 break
             if not done:
-                time.sleep(0.05)  # others are at work on the rest
+                time.sleep(0.05)  # other processes have locked the rest
         after, unreadable = None, 0
         while True:
             after, done, broken = reencrypt_addresses(after=after, most=BATCH)
@@ -64,11 +64,11 @@ class Command(ProductCommand):
                 break
         left = encrypted_with_older_keys() + unreadable
         if left:
-            self.refuse(f"{total} re-encrypted; {left} could not be: no key opens them, or others were at them.")
-        accept_facts([SECRETS_KEY])  # from now on a machine without this key does not join
+            self.refuse(f"{total} re-encrypted; {left} could not be: no key decrypts them, or their rows were locked.")
+        accept_facts([SECRETS_KEY])  # from now on, a machine without this key cannot join
         self.stdout.write(f"{total} re-encrypted with key {keyring().key_ids[0]}.")
 
     def _key_file(self) -> Path:
         if not settings.THREADA_SECRETS_KEY_FILE:
-            self.misuse("The keys are in THREADA_SECRETS_KEY: write the new one first there, and restart everything.")
+            self.misuse("The keys are in THREADA_SECRETS_KEY. Put the new key first there and restart all processes.")
         return Path(settings.THREADA_SECRETS_KEY_FILE)

@@ -15,13 +15,13 @@ class Command(ProductCommand):
     help = "Send one test mail through the server of THREADA_SMTP_URL and print the result."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("address", help="whom to send it to")
+        parser.add_argument("address", help="recipient of the mail")
 
     def run_command(self, **options: Any) -> None:
         if not mail_is_set_up():
-            self.refuse("THREADA_SMTP_URL is not set, so no mail is sent.")
+            self.refuse("THREADA_SMTP_URL is not set. Set it to send mail.")
         try:
             send_mail(test_mail(options["address"]), before=lambda: None)
         except SendFailure as failure:
             self.refuse(f"{failure.detail} ({failure.failure})")
-        self.stdout.write(f"The mail server has taken the mail from {settings.DEFAULT_FROM_EMAIL}.")
+        self.stdout.write(f"The mail server has accepted the mail from {settings.DEFAULT_FROM_EMAIL}.")

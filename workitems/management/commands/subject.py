@@ -21,19 +21,19 @@ from workitems.retention.subject_export import export_principal, export_subject
 class Command(TenantCommand):
     uses_keys = True
     help = (
-        "Print everything that is kept about one person (JSON Lines), or erase it. A person is whom cases are about, "
-        "as requests name them, or a principal. Erasing cannot be undone; receipts and proofs stay as they are."
+        "Export all data about one person (JSON Lines), or erase it. The person is a data subject, named as in "
+        "payloads, or a principal. Erasure cannot be undone. Receipts and proofs remain."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["export", "erase"])
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
         who = parser.add_mutually_exclusive_group(required=True)
-        who.add_argument("--reference", help="whom cases are about, as payloads name them; - reads it from stdin")
-        who.add_argument("--subject", help="the same by id, su_…")
-        who.add_argument("--principal", help="who acts here, by name or pr_…")
+        who.add_argument("--reference", help="data subject, named as in payloads; - reads the name from stdin")
+        who.add_argument("--subject", help="data subject by id, su_…")
+        who.add_argument("--principal", help="principal, by name or pr_…")
         parser.add_argument("--output", type=Path, help="export: a new file (mode 0600) instead of stdout")
-        parser.add_argument("--yes", action="store_true", help="erase: do it, instead of saying what would be erased")
+        parser.add_argument("--yes", action="store_true", help="erase: confirm the erasure")
 
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])
@@ -46,13 +46,13 @@ class Command(TenantCommand):
                 return
             name = principal.public_id if principal else ids.public_id(ids.DATA_SUBJECT, subject)  # type: ignore[arg-type]
             if not options["yes"]:
-                self.refuse(f"This erases {name} for good. Say --yes to do it.")
+                self.refuse(f"This erases {name} permanently. Repeat the command with --yes.")
             if principal:
                 count = erase_principal(principal, ctx=ctx)
-                self.stdout.write(f"{name}: erased, with {count} sentences they wrote.")
+                self.stdout.write(f"{name}: erased, with {count} comments and reasons.")
                 return
             cases = erase_subject(subject, now=clock.now(), ctx=ctx)  # type: ignore[arg-type]
-            self.stdout.write(f"{name}: erased; the contents of {cases} cases cannot be read any more.")
+            self.stdout.write(f"{name}: erased; the contents of {cases} cases are no longer readable.")
 
     def _write(self, lines: Iterator[bytes], output: Path | None) -> None:
         if output is None:
@@ -62,7 +62,7 @@ class Command(TenantCommand):
         try:
             handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
-            self.refuse(f"{output} cannot be made: {error.strerror}.")
+            self.refuse(f"{output} cannot be created: {error.strerror}.")
         with os.fdopen(handle, "wb") as file:
             file.writelines(lines)
 
@@ -75,7 +75,7 @@ class Command(TenantCommand):
         reference = sys.stdin.read() if options["reference"] == "-" else options["reference"]
         found = subject_named(reference.strip())
         if found is None:
-            self.refuse("No case here is about them, or they were erased.")
+            self.refuse("There is no data subject with this reference, or it was erased.")
         return found
 
     def _principal(self, name: str, ctx: ActingContext) -> User:
