@@ -6,7 +6,6 @@ with few columns; the votes shown are read page by page.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,19 +24,11 @@ from workitems.admin.envelope_differences import differences_to
 from workitems.admin.preview import preview_of, previews_of
 from workitems.admin.sent import what_is_sent
 from workitems.approvers import count_votes
-from workitems.approvers.eligibility import (
-    ActiveMembers,
-    active_members_of,
-    count_votes_on,
-    delegators_on,
-    eligibility_on,
-    eligible_on,
-    excluded_on,
-    leaves_of,
-)
+from workitems.approvers.eligibility import active_members_of, leaves_of
+from workitems.approvers.step_votes import StepVotes
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep, Vote
+from workitems.models import DecisionStep
 
 VOTES_SHOWN: Final = 10
 ALIKE_SHOWN: Final = 5
@@ -124,44 +115,39 @@ def _content(step: DecisionStep, sealed: dict[str, Any], envelope: bytes, *, who
 def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
     """Return the votes cast, the votes still needed, and the actions that the reader may take."""
     workflow_id = step.work_item.workflow_version.workflow_id
-    active_members = active_members_of(ctx.tenant_id)
-    given = selectors.votes_of_people(step)
+    votes = StepVotes(step, tuple(selectors.votes_of_people(step)), active_members_of(ctx.tenant_id), workflow_id)
     is_pending = step.status == StepStatus.PENDING
-    result = count_votes_on(step, active_members, given, workflow_id=workflow_id) if is_pending else None
-    standing = eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=given, active_members=active_members)
-    has_voted = any(vote.voter_id == ctx.principal_id for vote in given)
+    result = votes.result if is_pending else None
+    standing = votes.eligibility_of(ctx)
+    has_voted = ctx.principal_id in votes.voters
     may_decide = is_pending and ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id)
     counts = standing is count_votes.Eligibility.COUNTS
-    excluded = excluded_on(step, delegators_on(given, active_members.stands_for))
     claimant = step.claimant_at(clock.now())
     manages = ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id)
-    rule = from_json(step.rule)
     return {
         "vote_result": result,
         "given": len(result.counted) if result else 0,
         "asked": len(result.counted) + sum(need.missing for need in result.waiting_for) if result else 0,
         "needs": [need_in_words(need) for need in result.waiting_for] if result else [],
-        "could_decide": _could_decide(step, active_members, given, workflow_id=workflow_id) if result else "",
-        "excluded": sorted(member.username for member in active_members if member.id in excluded),
+        "could_decide": _could_decide(votes) if result else "",
+        "excluded": sorted(member.username for member in votes.active_members if member.id in votes.excluded),
         "may_vote": may_decide and counts and not has_voted,
         "why_not": why_not(standing, may_decide=may_decide, has_voted=has_voted) if is_pending else "",
         "claimed_by": step.claimed_by if claimant else None,
         "may_claim": may_decide and counts and not has_voted and claimant is None,
         "may_release": is_pending and claimant == ctx.principal_id,
         "may_reassign": may_decide and (counts or manages),
-        "may_escalate": may_decide and (manages or bool(set(rule.escalate_to) - set(leaves_of(step.escalated_to)))),
+        "may_escalate": may_decide
+        and (manages or bool(set(votes.rule.escalate_to) - set(leaves_of(step.escalated_to)))),
     }
 
 
-def _could_decide(
-    step: DecisionStep, active_members: ActiveMembers, given: list[Vote], *, workflow_id: uuid.UUID
-) -> str:
+def _could_decide(votes: StepVotes) -> str:
     """Return the first names of the people who may still vote; empty in a large tenant."""
-    if len(active_members.members) > _MOST_PEOPLE:
+    if len(votes.active_members.members) > _MOST_PEOPLE:
         return ""
-    decided = {vote.voter_id for vote in given}
-    counting = eligible_on(step, active_members, given, workflow_id=workflow_id) - decided
-    names = [member.username for member in active_members if member.id in counting]
+    counting = votes.eligible_ids() - votes.voters
+    names = [member.username for member in votes.active_members if member.id in counting]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 

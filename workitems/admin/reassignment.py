@@ -13,9 +13,9 @@ from threada_site.identity.selectors import groups_of_tenant, roles_of_tenant
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
-from workitems import selectors
 from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
-from workitems.approvers.eligibility import active_members_of, eligible_on
+from workitems.approvers.eligibility import active_members_of
+from workitems.approvers.step_votes import read_step_votes
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep, WorkItem
@@ -37,15 +37,9 @@ class ReassignForm(ConsoleForm):
 
     def prepare(self) -> None:
         step = self.row
-        active_members = active_members_of(step.tenant_id)
-        votes = selectors.votes_on(step)
-        voted = {vote.voter_id for vote in votes}
-        counting = (
-            eligible_on(step, active_members, votes, workflow_id=step.work_item.workflow_version.workflow_id) - voted
-        )
-        names = [
-            member.username for member in active_members if member.id in counting and member.id != step.assignee_id
-        ]
+        votes = read_step_votes(step, workflow_id=step.work_item.workflow_version.workflow_id)
+        counting = votes.eligible_ids() - votes.voters - {step.assignee_id}
+        names = [member.username for member in votes.active_members if member.id in counting]
         if len(names) > MOST_CHOICES:
             self.fields["to"] = forms.CharField(label="Assign to", max_length=150, help_text="A person's name.")
             return

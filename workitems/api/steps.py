@@ -22,7 +22,8 @@ from workitems.api.filters import DecisionStepFilters
 from workitems.api.representations import represent_step, represent_vote_cast
 from workitems.api.shapes import CAST_VOTE
 from workitems.approvers import count_votes
-from workitems.approvers.eligibility import ActiveMembers, active_members_of, count_votes_on
+from workitems.approvers.eligibility import ActiveMembers, active_members_of
+from workitems.approvers.step_votes import StepVotes
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 from workitems.lifecycle import StepStatus
@@ -156,4 +157,4 @@ def vote_result_of(step: DecisionStep, active_members: ActiveMembers) -> count_v
     if step.status != StepStatus.PENDING:
         return None
     workflow_id = step.work_item.workflow_version.workflow_id
-    return count_votes_on(step, active_members, list(step.votes.all()), workflow_id=workflow_id)
+    return StepVotes(step, tuple(step.votes.all()), active_members, workflow_id).result

@@ -1,4 +1,4 @@
-"""Eligibility of members for a decision step, with delegations."""
+"""Members of a tenant as approvers, with their delegations and the keys by which steps find them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 
-from policies.language.approvals import Leaf, LeafKind, from_json, has_stages
+from policies.language.approvals import Leaf, LeafKind
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.members import Member, members
 from workitems.approvers import count_votes
 from workitems.approvers.approver_keys import approver_keys
 from workitems.approvers.count_votes import Approver
-from workitems.models import DecisionStep, Delegation, Vote
+from workitems.models import Delegation
 
 
 @dataclass(frozen=True)
@@ -54,97 +54,6 @@ def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozen
     for delegate, delegator in active.values_list("delegate_id", "delegator_id"):
         found.setdefault(delegate, set()).add(delegator)
     return {delegate: frozenset(delegators) for delegate, delegators in found.items()}
-
-
-def delegators_on(
-    votes: Iterable[Vote], standing: Mapping[uuid.UUID, frozenset[uuid.UUID]]
-) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
-    """Return the delegations that apply on one step: of voters as of their vote, of all others as of now."""
-    return {**standing, **{vote.voter_id: frozenset(vote.stands_for) for vote in votes}}
-
-
-def excluded_on(step: DecisionStep, standing: Mapping[uuid.UUID, frozenset[uuid.UUID]]) -> frozenset[uuid.UUID]:
-    """Return the members excluded from the step, including their delegates and delegators."""
-    return count_votes.excluded_transitively(step.excluded_ids, standing)
-
-
-def count_votes_on(
-    step: DecisionStep, active_members: ActiveMembers, votes: Collection[Vote], *, workflow_id: uuid.UUID
-) -> count_votes.VoteResult:
-    """Return the result of `votes` on the step, with delegations and escalation targets."""
-    return count_votes.count_votes(
-        from_json(step.rule),
-        [
-            count_votes.Vote(vote.voter_id, PrincipalKind(vote.voter_kind), cast("Any", vote.decision), vote.created_at)
-            for vote in votes
-        ],
-        [approver_of(member, workflow_id=workflow_id) for member in active_members],
-        excluded=step.excluded_ids,
-        stands_for=delegators_on(votes, active_members.stands_for),
-        stand_ins=leaves_of(step.escalated_to),
-    )
-
-
-def eligibility_on(
-    step: DecisionStep,
-    *,
-    ctx: ActingContext,
-    workflow_id: uuid.UUID,
-    votes: Collection[Vote],
-    active_members: ActiveMembers | None = None,
-) -> count_votes.Eligibility:
-    """Return whether the vote of the acting principal counts on the step. Used by API, console and `explain`."""
-    found = active_members or active_members_of(step.tenant_id, among=principals_of(votes) | {ctx.principal_id})
-    return _eligibility(step, acting_approver(ctx, workflow_id=workflow_id), found, votes, workflow_id=workflow_id)
-
-
-def eligible_on(
-    step: DecisionStep, active_members: ActiveMembers, votes: Collection[Vote], *, workflow_id: uuid.UUID
-) -> set[uuid.UUID]:
-    """Return the ids of the members whose vote counts on the step."""
-    persons = (approver_of(member, workflow_id=workflow_id) for member in active_members)
-    return {
-        person.id
-        for person in persons
-        if _eligibility(step, person, active_members, votes, workflow_id=workflow_id) is count_votes.Eligibility.COUNTS
-    }
-
-
-def principals_of(votes: Iterable[Vote]) -> set[uuid.UUID]:
-    """Return the ids of the voters and of the delegators they voted for."""
-    return {person for vote in votes for person in (vote.voter_id, *vote.stands_for)}
-
-
-def _eligibility(
-    step: DecisionStep,
-    person: Approver,
-    active_members: ActiveMembers,
-    votes: Collection[Vote],
-    *,
-    workflow_id: uuid.UUID,
-) -> count_votes.Eligibility:
-    """Return the eligibility of one approver.
-
-    A delegate no longer acts for a delegator once that delegator, or another delegate of theirs, has voted.
-    """
-    standing = delegators_on(votes, active_members.stands_for)
-    taken = principals_of(vote for vote in votes if vote.voter_id != person.id)
-    delegators = [
-        active_members.by_id[who]
-        for who in standing.get(person.id, ())
-        if who in active_members.by_id and who not in taken
-    ]
-    rule = from_json(step.rule)
-    return count_votes.eligibility(
-        rule,
-        person,
-        excluded_on(step, standing),
-        delegators=[approver_of(member, workflow_id=workflow_id) for member in delegators],
-        stand_ins=leaves_of(step.escalated_to),
-        opened=count_votes_on(step, active_members, votes, workflow_id=workflow_id).opened
-        if has_stages(rule.tree)
-        else None,
-    )
 
 
 def approver_of(member: Member, *, workflow_id: uuid.UUID) -> Approver:

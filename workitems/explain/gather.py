@@ -12,7 +12,8 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
 from workitems.approvers.count_votes import VoteResult
-from workitems.approvers.eligibility import active_members_of, count_votes_on, eligibility_on, leaves_of
+from workitems.approvers.eligibility import leaves_of
+from workitems.approvers.step_votes import read_step_votes
 from workitems.explain.wording import (
     DecisionFacts,
     ExecutionFacts,
@@ -35,21 +36,14 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
     step = pending.select_related("claimed_by", "assignee").first()
     execution = systems.last_execution_of(item.id, tenant_id=item.tenant_id)
     decision = rulebook.latest_decision(item.id, ctx=ctx)
-    votes = selectors.votes_on(step) if step else []
-    active_members = active_members_of(item.tenant_id) if step else None
-    eligibility = (
-        eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, active_members=active_members)
-        if step
-        else None
-    )
+    votes = read_step_votes(step, workflow_id=workflow_id) if step else None
+    eligibility = votes.eligibility_of(ctx) if votes else None
     ended_by, ended_reason = _end_of(item)
     return explain(
         ExplainInput(
             status=WorkItemStatus(item.status),
             decision=_decision_facts(decision) if decision else None,
-            step=_step_facts(step, count_votes_on(step, active_members, votes, workflow_id=workflow_id))
-            if step and active_members
-            else None,
+            step=_step_facts(step, votes.result) if step and votes else None,
             execution=ExecutionFacts(
                 status=ExecutionStatus(execution.status),
                 action=execution.action,
@@ -70,7 +64,7 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
                 may_decide=ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id),
                 manages=ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id),
                 eligibility=eligibility,
-                has_voted=any(vote.voter_id == ctx.principal_id for vote in votes),
+                has_voted=votes is not None and ctx.principal_id in votes.voters,
                 has_claimed=step is not None and step.claimant_at(clock.now()) == ctx.principal_id,
             ),
         )

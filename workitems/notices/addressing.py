@@ -19,7 +19,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.members import members
 from threada_site.tenancy.models import User
 from workitems import selectors
-from workitems.approvers.eligibility import active_members_of, eligible_on
+from workitems.approvers.step_votes import read_step_votes
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Notice, NoticeMessage
 from workitems.notices.preferences import is_set_up, wishes_of
@@ -76,10 +76,8 @@ def _who_is_waited_for(step: DecisionStep) -> set[uuid.UUID]:
     """Return the approvers who can vote now and have not voted."""
     if step.status != StepStatus.PENDING:
         return set()
-    votes = selectors.votes_on(step)
-    workflow_id = step.work_item.workflow_version.workflow_id
-    counting = eligible_on(step, active_members_of(step.tenant_id), votes, workflow_id=workflow_id)
-    return counting - {vote.voter_id for vote in votes}
+    votes = read_step_votes(step, workflow_id=step.work_item.workflow_version.workflow_id)
+    return votes.eligible_ids() - votes.voters
 
 
 def _who_was_asked(notice: Notice) -> set[uuid.UUID]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
-from workitems import selectors
+from workitems.approvers.step_votes import read_step_votes
 from workitems.items.receipts import record_item
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.voting import check_eligible, check_open, check_permitted, execution_of
@@ -19,7 +19,7 @@ def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> Non
     """Claim a step for half an hour. The claim is displayed; other approvers may still vote."""
     check_permitted(item, ctx=ctx)
     check_open(step, execution_of(step))
-    check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
+    check_eligible(read_step_votes(step, workflow_id=item.workflow_version.workflow_id, acting=ctx), ctx=ctx)
     now = clock.now()
     if step.claimant_at(now) not in (None, ctx.principal_id):
         raise errors.StepClaimed("Somebody else has claimed this step. Wait for its release or ask for it.")

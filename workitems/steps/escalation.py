@@ -15,8 +15,8 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
-from workitems.approvers.count_votes import Approver
-from workitems.approvers.eligibility import active_members_of, approver_of, approvers_matching, excluded_on, leaves_of
+from workitems.approvers.count_votes import Approver, excluded_transitively
+from workitems.approvers.eligibility import active_members_of, approver_of, approvers_matching, leaves_of
 from workitems.items.receipts import record_item, step_blocks, with_ids
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice
@@ -91,5 +91,5 @@ def _reached(step: DecisionStep, targets: Iterable[Leaf], *, item: WorkItem) -> 
     """Return the approvers that match `targets` and are not excluded."""
     active_members = active_members_of(step.tenant_id)
     people = [approver_of(member, workflow_id=item.workflow_version.workflow_id) for member in active_members]
-    excluded = excluded_on(step, active_members.stands_for)
+    excluded = excluded_transitively(step.excluded_ids, active_members.stands_for)
     return [person for person in approvers_matching(targets, people) if person.id not in excluded]

@@ -15,8 +15,8 @@ from django.db.models import Prefetch
 from threada_site.kernel import clock
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.members import Member
-from workitems.approvers.count_votes import VoteResult
-from workitems.approvers.eligibility import ActiveMembers, count_votes_on
+from workitems.approvers.eligibility import ActiveMembers
+from workitems.approvers.step_votes import StepVotes
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, MembershipSnapshot, Vote, WorkItem
 from workitems.steps.pending_approvers import refresh_pending_approvers
@@ -26,9 +26,9 @@ type Memo = dict[str, bool]
 
 def check_reachability(item: WorkItem, step: DecisionStep, active_members: ActiveMembers) -> None:
     """Set `nobody_can_decide` of a locked item, and refresh the pending approvers of its locked, pending step."""
-    workflow_id = item.workflow_version.workflow_id
-    result: VoteResult = count_votes_on(step, active_members, list(step.votes.all()), workflow_id=workflow_id)
-    refresh_pending_approvers(step, result.opened, workflow_id=workflow_id)
+    votes = StepVotes(step, tuple(step.votes.all()), active_members, item.workflow_version.workflow_id)
+    result = votes.result
+    refresh_pending_approvers(step, result.opened, workflow_id=votes.workflow_id)
     if item.nobody_can_decide != result.nobody_can_decide:
         item.nobody_can_decide = result.nobody_can_decide
         item.save(update_fields=["nobody_can_decide"])
@@ -85,7 +85,7 @@ def _is_unreachable(step: DecisionStep, active_members: ActiveMembers, memo: Mem
     Steps with the same rule, exclusions and votes share one result in `memo`: many open steps are of few kinds.
     """
     workflow_id = step.work_item.workflow_version.workflow_id
-    votes = list(step.votes.all())
+    votes = tuple(step.votes.all())
     key = canonical_sha256(
         [
             step.rule,
@@ -96,7 +96,7 @@ def _is_unreachable(step: DecisionStep, active_members: ActiveMembers, memo: Mem
         ]
     )
     if key not in memo:
-        memo[key] = count_votes_on(step, active_members, votes, workflow_id=workflow_id).nobody_can_decide
+        memo[key] = StepVotes(step, votes, active_members, workflow_id).result.nobody_can_decide
     return memo[key]
 
 

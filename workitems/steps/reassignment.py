@@ -10,8 +10,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.models import User
-from workitems import selectors
-from workitems.approvers.eligibility import active_members_of, eligible_on
+from workitems.approvers.step_votes import read_step_votes
 from workitems.items.receipts import record_item
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice
@@ -29,12 +28,10 @@ def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str =
     workflow_id = item.workflow_version.workflow_id
     check_permitted(item, ctx=ctx)
     check_open(step, execution_of(step))
-    votes = selectors.votes_on(step)
+    votes = read_step_votes(step, workflow_id=workflow_id)
     if not ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):
-        check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id)
-    active_members = active_members_of(step.tenant_id)
-    eligible = eligible_on(step, active_members, votes, workflow_id=workflow_id)
-    if to.id not in eligible or any(vote.voter_id == to.id for vote in votes):
+        check_eligible(votes, ctx=ctx)
+    if to.id not in votes.eligible_ids() - votes.voters:
         raise errors.AssigneeNotEligible(
             f"{to.username} does not count on this step, has a part in the case, or has voted.",
             errors=[FieldError("/to", "may not decide this step", "not_eligible")],

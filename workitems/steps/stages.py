@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from policies.language.approvals import from_json, has_stages
+from policies.language.approvals import has_stages
 from threada_site.kernel.context import ActingContext
-from workitems.approvers.eligibility import ActiveMembers, count_votes_on
+from workitems.approvers.step_votes import StepVotes
 from workitems.items.receipts import record_item
 from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.models import WorkItem
 from workitems.notices.enqueue import notice
 
 
-def notify_opened_stages(
-    item: WorkItem,
-    step: DecisionStep,
-    before: Sequence[Vote],
-    vote: Vote,
-    active_members: ActiveMembers,
-    *,
-    ctx: ActingContext,
-) -> None:
-    """Record that `vote` opened a stage of a pending step, and notify the approvers of that stage.
+def notify_opened_stages(item: WorkItem, before: StepVotes, after: StepVotes, *, ctx: ActingContext) -> None:
+    """Record that one more vote opened a stage of a pending step, and notify the approvers of that stage.
 
-    Receipt `decision_step.stage_opened`. `active_members` must contain all voters.
+    Receipt `decision_step.stage_opened`.
     """
-    if step.status != StepStatus.PENDING or not has_stages(from_json(step.rule).tree):
+    step = after.step
+    if step.status != StepStatus.PENDING or not has_stages(after.rule.tree):
         return
-    workflow_id = item.workflow_version.workflow_id
-    then = count_votes_on(step, active_members, before, workflow_id=workflow_id).opened
-    now = count_votes_on(step, active_members, [*before, vote], workflow_id=workflow_id)
-    if now.opened == then:
+    now = after.result
+    if now.opened == before.result.opened:
         return
     record_item(
         "decision_step.stage_opened",

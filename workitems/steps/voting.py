@@ -5,8 +5,6 @@ The last vote and the dispatch of the execution commit in one transaction.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -14,7 +12,7 @@ from integrations import selectors as systems
 from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from policies.language.approvals import from_json
+from policies.language.approvals import ApprovalRule
 from policies.selectors import workflow_document
 from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -23,14 +21,8 @@ from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from workitems import selectors
-from workitems.approvers import count_votes
-from workitems.approvers.eligibility import (
-    ActiveMembers,
-    active_members_of,
-    count_votes_on,
-    eligibility_on,
-    principals_of,
-)
+from workitems.approvers.count_votes import Eligibility, Outcome
+from workitems.approvers.step_votes import StepVotes, principals_of, read_step_votes
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
@@ -63,18 +55,16 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     `StepUpRequired`.
     """
     require_unit_of_work(ctx.tenant_id)
-    workflow_id = item.workflow_version.workflow_id
     check_permitted(item, ctx=ctx)
     require_current_envelope(item, step, ballot.envelope_sha256)
     execution = execution_of(step)
     check_open(step, execution)
     _check_comment(ballot)
     _check_reason(ballot, item, ctx=ctx)
-    votes = selectors.votes_on(step)
-    active_members = active_members_of(step.tenant_id, among=principals_of(votes) | {ctx.principal_id})
-    _check_voter(step, votes, active_members, ctx=ctx, workflow_id=workflow_id)
-    _check_reauthenticated(step, ctx=ctx)
-    delegators = sorted(active_members.stands_for.get(ctx.principal_id, frozenset()) - principals_of(votes))
+    votes = read_step_votes(step, workflow_id=item.workflow_version.workflow_id, acting=ctx)
+    _check_voter(votes, ctx=ctx)
+    _check_reauthenticated(votes.rule, ctx=ctx)
+    delegators = sorted(votes.active_members.stands_for.get(ctx.principal_id, frozenset()) - principals_of(votes.votes))
     vote = Vote(
         tenant_id=ctx.tenant_id,
         step_id=step.id,
@@ -105,8 +95,9 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
             reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
         )
     if vote.counted:
-        _settle(item, step, execution, ctx=ctx)
-        notify_opened_stages(item, step, votes, vote, active_members, ctx=ctx)
+        counted = votes.with_vote(vote)
+        _settle(item, counted, execution, ctx=ctx)
+        notify_opened_stages(item, votes, counted, ctx=ctx)
     return vote
 
 
@@ -121,16 +112,9 @@ def check_may_decide(
     check_permitted(item, ctx=ctx)
     require_current_envelope(item, step, envelope_sha256)
     check_open(step, execution)
-    check_eligible(step, selectors.votes_on(step), ctx=ctx, workflow_id=item.workflow_version.workflow_id)
-    _check_reauthenticated(step, ctx=ctx)
-
-
-def count_step_votes(step: DecisionStep, *, workflow_id: uuid.UUID) -> count_votes.VoteResult:
-    """Return the result of the votes on `step`, counted among those who have voted."""
-    rows = selectors.votes_on(step)
-    return count_votes_on(
-        step, active_members_of(step.tenant_id, among=principals_of(rows)), rows, workflow_id=workflow_id
-    )
+    votes = read_step_votes(step, workflow_id=item.workflow_version.workflow_id, acting=ctx)
+    check_eligible(votes, ctx=ctx)
+    _check_reauthenticated(votes.rule, ctx=ctx)
 
 
 def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext, expired: bool = False) -> None:
@@ -148,16 +132,16 @@ def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingConte
     transition_unless_undo(item, execution, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
 
 
-def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, ctx: ActingContext) -> None:
+def _settle(item: WorkItem, votes: StepVotes, execution: Execution | None, *, ctx: ActingContext) -> None:
     """Close the step if the votes decide it, and move the case on."""
-    result = count_step_votes(step, workflow_id=item.workflow_version.workflow_id)
-    if result.outcome is count_votes.Outcome.WAITING:
+    step, result = votes.step, votes.result
+    if result.outcome is Outcome.WAITING:
         step.reachability_check_due = True
         step.save(update_fields=["reachability_check_due"])
         if result.stages > 1:
-            refresh_pending_approvers(step, result.opened, workflow_id=item.workflow_version.workflow_id)
+            refresh_pending_approvers(step, result.opened, workflow_id=votes.workflow_id)
         return
-    if result.outcome is count_votes.Outcome.REJECTED:
+    if result.outcome is Outcome.REJECTED:
         reject_item(item, execution, ctx=ctx)
         close_step(step, StepStatus.REJECTED, item=item, ctx=ctx, execution=execution)
     elif execution is None:
@@ -170,7 +154,7 @@ def _settle(item: WorkItem, step: DecisionStep, execution: Execution | None, *, 
         dispatch(item.tenant_id, execution.id)
     if execution is not None:
         record_item(
-            f"execution.{'approved' if result.outcome is count_votes.Outcome.APPROVED else 'rejected'}",
+            f"execution.{'approved' if result.outcome is Outcome.APPROVED else 'rejected'}",
             item,
             ctx=ctx,
             execution=execution,
@@ -226,33 +210,26 @@ def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None
         )
 
 
-def _check_voter(
-    step: DecisionStep,
-    votes: Sequence[Vote],
-    active_members: ActiveMembers,
-    *,
-    ctx: ActingContext,
-    workflow_id: uuid.UUID,
-) -> None:
-    if any(vote.voter_id == ctx.principal_id for vote in votes):
+def _check_voter(votes: StepVotes, *, ctx: ActingContext) -> None:
+    if ctx.principal_id in votes.voters:
         raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
-    _check_delegates(votes, active_members, ctx=ctx)
+    _check_delegates(votes, ctx=ctx)
     if ctx.principal_kind is PrincipalKind.HUMAN:
-        check_eligible(step, votes, ctx=ctx, workflow_id=workflow_id, active_members=active_members)
+        check_eligible(votes, ctx=ctx)
 
 
-def _check_delegates(votes: Sequence[Vote], active_members: ActiveMembers, *, ctx: ActingContext) -> None:
+def _check_delegates(votes: StepVotes, *, ctx: ActingContext) -> None:
     """Raise `AlreadyVoted` if a delegate or delegator of the voter has voted: they count once together."""
-    counted = [vote for vote in votes if vote.counted]
+    counted = [vote for vote in votes.votes if vote.counted]
     if any(ctx.principal_id in vote.stands_for for vote in counted):
         raise errors.AlreadyVoted("Your delegate has decided in your place. You and they count once.")
-    if any(vote.voter_id in active_members.stands_for.get(ctx.principal_id, ()) for vote in counted):
+    if any(vote.voter_id in votes.active_members.stands_for.get(ctx.principal_id, ()) for vote in counted):
         raise errors.AlreadyVoted("Somebody you stand in for has decided. You and they count once.")
 
 
-def _check_reauthenticated(step: DecisionStep, *, ctx: ActingContext) -> None:
+def _check_reauthenticated(rule: ApprovalRule, *, ctx: ActingContext) -> None:
     """Raise `StepUpRequired` if the rule needs a recent password check. Agents and services are exempt."""
-    if ctx.principal_kind is not PrincipalKind.HUMAN or not from_json(step.rule).step_up:
+    if ctx.principal_kind is not PrincipalKind.HUMAN or not rule.step_up:
         return
     if not ctx.recently_reauthenticated(clock.now()):
         raise errors.StepUpRequired(
@@ -268,21 +245,14 @@ def check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:
         raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
 
 
-def check_eligible(
-    step: DecisionStep,
-    votes: Sequence[Vote],
-    *,
-    ctx: ActingContext,
-    workflow_id: uuid.UUID,
-    active_members: ActiveMembers | None = None,
-) -> None:
+def check_eligible(votes: StepVotes, *, ctx: ActingContext) -> None:
     """Raise `VoterExcluded`, `VoterNotEligible` or `StageNotOpen` if the principal's vote would not count."""
-    match eligibility_on(step, ctx=ctx, workflow_id=workflow_id, votes=votes, active_members=active_members):
-        case count_votes.Eligibility.EXCLUDED:
+    match votes.eligibility_of(ctx):
+        case Eligibility.EXCLUDED:
             raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
-        case count_votes.Eligibility.NOT_ELIGIBLE:
+        case Eligibility.NOT_ELIGIBLE:
             raise errors.VoterNotEligible("You do not count on this decision. See waiting_for on the step.")
-        case count_votes.Eligibility.NOT_YET:
+        case Eligibility.NOT_YET:
             raise errors.StageNotOpen("You are asked in a later stage. See waiting_for for who decides first.")
-        case count_votes.Eligibility.COUNTS:
+        case Eligibility.COUNTS:
             return
