@@ -44,7 +44,7 @@ class OverlayForm(ConsoleForm):
     policy = forms.ChoiceField(label="Policy")
     scope = forms.ChoiceField(label="Applies to")
     starts_at = forms.CharField(label="From (RFC 3339)", required=False, max_length=40, help_text=_WINDOW_HELP)
-    ends_at = forms.CharField(label="Until (RFC 3339)", required=False, max_length=40, help_text="Empty: for ever.")
+    ends_at = forms.CharField(label="Until (RFC 3339)", required=False, max_length=40, help_text="Empty: no end.")
 
     def prepare(self) -> None:
         slugs = selectors.policies(self.ctx).order_by("slug").values_list("slug", flat=True)[:500]

@@ -66,7 +66,9 @@ def test_a_failed_one_is_tried_again(demo: Demo, busy: Busy, console: Console, m
     with unit_of_work(demo.tenant.id):
         assert Receipt.objects.filter(kind="message.retried").count() == 1
     said = press(console("admin"), "workitems_noticemessage", "retry", row.public_id)
-    assert said == ["A message with the status sent cannot be sent again; only a failed one can. (transition_not_allowed)"]
+    assert said == [
+        "A message with the status sent cannot be sent again; only a failed one can. (transition_not_allowed)"
+    ]
 
 
 @pytest.mark.parametrize("status", ["unknown", "skipped", "due"])

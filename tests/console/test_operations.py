@@ -99,12 +99,14 @@ def test_freezing_and_lifting_by_form(office: Office, bank: Receiver, admin: Cli
     assert execution.public_id in admin.get(reverse("admin:integrations_freeze_change", args=[key])).content.decode()
     page = admin.get(reverse("admin:integrations_execution_change", args=[execution.public_id])).content.decode()
     assert "Held by a freeze" in page
-    assert "From now on another person lifts" in send(admin, "freeze_four_eyes")
+    assert "A freeze must now be lifted by another person" in send(admin, "freeze_four_eyes")
     refused = admin.post(reverse("admin:integrations_freeze_lift", args=[key]), {"reason": ""})
     assert refused.status_code == 422
     assert "second_person_required" in refused.content.decode()
     office.join("other", roles=("tenant_admin",))
-    assert "The freeze of pay on bank is lifted." in send(sign_in(office.people["other"]), "freeze_lift", key, reason="Out")
+    assert "The freeze of pay on bank is lifted." in send(
+        sign_in(office.people["other"]), "freeze_lift", key, reason="Out"
+    )
     run_jobs()
     assert office.execution(execution).status == "succeeded"
 

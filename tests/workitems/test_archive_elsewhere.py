@@ -271,8 +271,8 @@ def test_what_is_there_already_is_not_sent_again(
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("sftp://archive.example.org/kept", "the package for that is not installed: SFTPFileSystem requires"),
-        ("s3://bucket/kept", "the package for that is not installed: Install s3fs to access S3"),
+        ("sftp://archive.example.org/kept", "in THREADA_ARCHIVE_URL is not installed: SFTPFileSystem requires"),
+        ("s3://bucket/kept", "in THREADA_ARCHIVE_URL is not installed: Install s3fs to access S3"),
         ("memory://kept", "is not an address that stores files"),
         ("simplecache::s3://bucket/kept", "is not an address that stores files"),
         ("/just/a/folder", "is not an address that stores files"),
@@ -280,7 +280,7 @@ def test_what_is_there_already_is_not_sent_again(
         ("https://archive.example.org/kept", "is not an address that stores files"),
         ("file://srv/archive", "is not an absolute local path. Write file:/// and the absolute path"),
         ("local://srv/archive", "is not an absolute local path. Write file:/// and the absolute path"),
-        ("ftp://[::1/kept", "cannot be understood: Invalid IPv6 URL"),
+        ("ftp://[::1/kept", "is invalid: Invalid IPv6 URL"),
     ],
 )
 def test_targets_that_cannot_be_used_are_said(
