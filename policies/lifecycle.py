@@ -21,6 +21,16 @@ class PolicyVersionStatus(StrEnum):
     RETIRED = "retired"
 
 
+class EmergencyStatus(StrEnum):
+    """Status of an emergency publication. Open: in force on the authority of one person."""
+
+    OPEN = "open"
+    CONFIRMED = "confirmed"
+    REPLACED = "replaced"
+    RETIRED = "retired"
+    ENDED = "ended"
+
+
 class ReplayStatus(StrEnum):
     """Status of a replay."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policies.lifecycle import EmergencyStatus
 from policies.models import EmergencyPublication
-from policies.publication import EmergencyStatus
 from threada_site.kernel.metrics import Metric
 
 

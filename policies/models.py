@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from policies.configuration.models import Pack, PackMember, PackVersion
 from policies.documents.overlay import OverlayScope
 from policies.language.time_window import TimeWindow
-from policies.pack_models import Pack, PackMember, PackVersion
 from policies.replay.models import PolicyReplay, ReplayFinding
 from policies.replay.shadow_models import PolicyShadow, ShadowResult
 from threada_site.database.constraints import AppendOnly, tenant_constraints

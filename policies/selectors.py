@@ -6,19 +6,19 @@ import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-import orjson
 from django.db import connection
 from django.db.models import Case, OuterRef, Q, QuerySet, Value, When
 
 from policies.deciding.effective_rules import Binding
+from policies.deciding.stored_decision import stored_facts
 from policies.documents.calendar import parse_calendar
 from policies.documents.overlay import SCOPE_KINDS, OverlayScope
 from policies.documents.workflow import WorkflowDocument, workflow_from_spec
 from policies.language.approvals import ApprovalRule
 from policies.language.working_time import DEFAULT_CALENDAR, WorkingCalendar
-from policies.lifecycle import ReplayStatus
+from policies.lifecycle import EmergencyStatus, ReplayStatus
 from policies.models import (
     Calendar,
     Channel,
@@ -35,7 +35,6 @@ from policies.models import (
     Workflow,
     WorkflowVersion,
 )
-from policies.publication import EmergencyStatus
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
@@ -248,11 +247,6 @@ def latest_decision(
     if execution_id is not None:
         rows = rows.filter(execution_id=execution_id)
     return rows.order_by("-id").first()
-
-
-def stored_facts(decision: PolicyDecision) -> dict[str, Any]:
-    """Return the facts of a decision without `lists`, which it stores by version."""
-    return orjson.loads(bytes(decision.facts))
 
 
 def replays(ctx: ActingContext) -> QuerySet[PolicyReplay]:

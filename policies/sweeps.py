@@ -7,9 +7,8 @@ from typing import Final
 
 from django.db.models import Q
 
-from policies.lifecycle import ReplayStatus, ShadowStatus
+from policies.lifecycle import EmergencyStatus, ReplayStatus, ShadowStatus
 from policies.models import EmergencyPublication, PolicyReplay, PolicyShadow
-from policies.publication import EmergencyStatus
 from policies.replay.request import RUN
 from threada_site.database.roles import platform_role
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, REPLAY_QUEUE, enqueue, live_jobs

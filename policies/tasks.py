@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+from policies.publication.emergencies import end_overdue_emergency
 from policies.replay import request as replays
 from policies.replay.run import run_replay as run
 from policies.replay.shadow_run import run_shadow as compare_shadow
-from policies.services.emergencies import end_overdue_emergency
 from policies.sweeps import (
     END_EMERGENCY,
     RUN_SHADOW,

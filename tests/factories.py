@@ -8,8 +8,11 @@ from datetime import timedelta
 from django.db import connection
 
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.credentials import issue_credential
+from threada_site.identity.principals import add_member, ensure_principal
+from threada_site.identity.roles import grant_role
 from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
+from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, system_context
 from threada_site.tenancy.effective_permissions import effective_permissions
@@ -20,9 +23,9 @@ PASSWORD = "correct horse battery staple"
 
 def make_tenant(slug: str = "acme", name: str = "") -> Tenant:
     """A tenant with the default roles."""
-    ctx = services.founding_context(slug)
+    ctx = founding_context(slug)
     with unit_of_work(ctx.tenant_id):
-        return services.create_tenant(slug, name, ctx=ctx)
+        return create_tenant(slug, name, ctx=ctx)
 
 
 def make_principal(
@@ -34,10 +37,10 @@ def make_principal(
     """A principal that belongs to `tenant` and holds `roles` there; called again, it belongs to one tenant more."""
     ctx = acting_system(tenant)
     with unit_of_work(tenant.id):
-        principal = services.ensure_principal(name, kind=PrincipalKind(kind), ctx=ctx)
-        services.add_member(principal, ctx=ctx)
+        principal = ensure_principal(name, kind=PrincipalKind(kind), ctx=ctx)
+        add_member(principal, ctx=ctx)
         for role in roles:
-            services.grant_role(principal, role, ctx=ctx)
+            grant_role(principal, role, ctx=ctx)
     return principal
 
 
@@ -50,7 +53,7 @@ def make_token(
     """A token of `principal`: with these scopes, or with all that its roles hold."""
     asked = scopes_somewhere(permissions_of_principal(principal.id, tenant_id=tenant.id)) if scopes is None else scopes
     with unit_of_work(tenant.id):
-        return services.issue_credential(
+        return issue_credential(
             principal=principal, scopes=asked, label="test", expires_in=expires_in, ctx=acting_system(tenant)
         ).token
 

@@ -9,12 +9,12 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from policies import selectors
+from policies.configuration.channels import upsert_channel
+from policies.configuration.lists import upsert_list
+from policies.configuration.workflows import upsert_workflow
 from policies.documents.list import parse_list
 from policies.documents.workflow import parse_workflow
 from policies.models import Channel, List, ListVersion, Workflow
-from policies.services.channels import upsert_channel
-from policies.services.lists import upsert_list
-from policies.services.workflows import upsert_workflow
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done

@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from policies import selectors
+from policies.deciding.stored_decision import explanation_of, stored_facts
 from policies.models import PolicyDecision
-from policies.services.explain_decision import explanation_of
 from threada_site.admin import html
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -54,6 +54,6 @@ class PolicyDecisionAdmin(TenantAdmin):
         return {
             "work_item": ids.public_id(ids.WORK_ITEM, row.work_item_id),
             "execution": ids.public_id(ids.EXECUTION, row.execution_id) if row.execution_id else "",
-            "facts": selectors.stored_facts(row),
+            "facts": stored_facts(row),
             "explanation": explanation_of(row),
         }

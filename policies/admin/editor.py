@@ -13,11 +13,11 @@ from policies import selectors
 from policies.admin.texts import document_text
 from policies.documents.policy import REASON_PATTERN
 from policies.documents.rule_templates import COMPARISONS, Fact, RuleTemplate, facts_of, rule_from, with_rule
+from policies.drafts.text_check import TextCheck, check_policy_text
+from policies.drafts.validation import schemas_of_all, schemas_reached_by
 from policies.language.approvals.schema import MAX_COUNT
 from policies.language.rules import Effect
 from policies.models import Policy, PolicyVersion
-from policies.services.checking import TextCheck, check_policy_text
-from policies.services.validation import schemas_of_all, schemas_reached_by
 from threada_site.admin.forms import CodeArea, ConsoleForm
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import DocumentInvalid

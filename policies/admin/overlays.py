@@ -14,10 +14,10 @@ from django.views.decorators.http import require_safe
 
 from policies import selectors
 from policies.admin.effective import asked_effective
+from policies.configuration.overlays import remove_overlay, upsert_overlay
 from policies.documents.overlay import OverlayScope
 from policies.language.time_window import read_time_window
 from policies.models import Overlay
-from policies.services.overlays import remove_overlay, upsert_overlay
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page

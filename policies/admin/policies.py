@@ -17,8 +17,8 @@ from policies import selectors
 from policies.admin.comparing import comparison
 from policies.admin.editor import DraftForm, check_answer
 from policies.admin.texts import document_text
+from policies.drafts.edit import draft_policy_version
 from policies.models import Policy
-from policies.services.drafts import draft_policy_version
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import one_document, with_lines

@@ -10,15 +10,16 @@ from django.db.models import QuerySet
 from policies.admin.editor import DraftForm
 from policies.admin.texts import document_text
 from policies.admin.trying import TryingPages
+from policies.drafts.edit import edit_draft
+from policies.drafts.validation import validate_policy
 from policies.language.durations import parse_duration
+from policies.lifecycle import EmergencyStatus
+from policies.locks import locked_policy_of, locked_version
 from policies.models import EmergencyPublication, PolicyVersion
-from policies.publication import MAX_REASON, Emergency, EmergencyStatus, check_may_publish
-from policies.services.attached import attached_to
-from policies.services.drafts import edit_draft
-from policies.services.emergencies import confirm_emergency, end_emergency
-from policies.services.locks import locked_policy_of, locked_version
-from policies.services.publishing import publish_policy_version, retire_policy_version
-from policies.services.validation import validate_policy
+from policies.publication.attached import attached_to
+from policies.publication.emergencies import confirm_emergency, end_emergency
+from policies.publication.publish import publish_policy_version, retire_policy_version
+from policies.publication.rules import MAX_REASON, Emergency, check_may_publish
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from policies.api.shapes import SCOPE
 from policies.language.rules import Effect
-from policies.lifecycle import PolicyVersionStatus
-from policies.publication import EmergencyStatus
+from policies.lifecycle import EmergencyStatus, PolicyVersionStatus
 from telemetry.api.answers import RECEIPT_PROMISE
 from threada_site.api.operations import representation
 from threada_site.api.shapes import SLUG, id_schema

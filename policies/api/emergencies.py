@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from policies.api.answers import POLICY_VERSION
 from policies.api.policies import answer_version, version_asked
 from policies.models import EmergencyPublication
-from policies.services.emergencies import confirm_emergency, end_emergency
+from policies.publication.emergencies import confirm_emergency, end_emergency
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.shapes import EMPTY

@@ -11,8 +11,8 @@ from policies.api.answers import EFFECTIVE, OVERLAY, POLICY_DECISION
 from policies.api.filters import EffectiveFilters, OverlayFilters, groups_named
 from policies.api.representations import represent_decision, represent_effective, represent_overlay
 from policies.api.shapes import ADD_OVERLAY
+from policies.configuration.overlays import remove_overlay, upsert_overlay
 from policies.documents.overlay import parse_overlay
-from policies.services.overlays import remove_overlay, upsert_overlay
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of

@@ -12,11 +12,11 @@ from policies.api.filters import PolicyVersionFilters
 from policies.api.representations import represent_policy, represent_policy_version, represent_validation
 from policies.api.sent_policies import sent_emergency, sent_policy
 from policies.api.shapes import CREATE_POLICY, PUBLISH_VERSION, SEND_DOCUMENT
+from policies.drafts.edit import draft_policy_version, edit_draft
+from policies.drafts.validation import validate_policy
+from policies.locks import locked_policy_of, locked_version
 from policies.models import Policy, PolicyVersion
-from policies.services.drafts import draft_policy_version, edit_draft
-from policies.services.locks import locked_policy_of, locked_version
-from policies.services.publishing import publish_policy_version, retire_policy_version
-from policies.services.validation import validate_policy
+from policies.publication.publish import publish_policy_version, retire_policy_version
 from telemetry.inclusion_promises.promise import inclusion_promise
 from telemetry.inclusion_promises.statement import collect_recorded_receipts
 from telemetry.receipts.format import Subject

@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from policies.deciding.effective_rules import Binding, effective_rules
+from policies.deciding.stored_decision import explanation_of, stored_facts
+from policies.drafts.validation import Validation
 from policies.models import Channel, Overlay, Policy, PolicyDecision, PolicyVersion, Workflow, WorkflowVersion
-from policies.selectors import stored_facts
-from policies.services.explain_decision import explanation_of
-from policies.services.validation import Validation
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.personal_data.erasable_fields import is_erased

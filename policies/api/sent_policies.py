@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.language.durations import parse_duration
-from policies.publication import Emergency
+from policies.publication.rules import Emergency
 from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import (
     DocumentInvalid,

@@ -14,7 +14,7 @@ from policies.documents.workflow import (
     ON_REJECT,
 )
 from policies.language.rules import Effect
-from policies.publication import MAX_REASON
+from policies.publication.rules import MAX_REASON
 from threada_site.api.shapes import SLUG, shape
 
 _INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "maxLength": 40}

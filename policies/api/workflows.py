@@ -10,10 +10,10 @@ from policies import selectors
 from policies.api.answers import CHANNEL, WORKFLOW, WORKFLOW_VERSION
 from policies.api.representations import represent_channel, represent_workflow, represent_workflow_version
 from policies.api.shapes import ADD_WORKFLOW_VERSION, CREATE_CHANNEL, CREATE_WORKFLOW
+from policies.configuration.channels import upsert_channel
+from policies.configuration.workflows import upsert_workflow
 from policies.documents.workflow import WorkflowDocument, parse_workflow
 from policies.models import Workflow
-from policies.services.channels import upsert_channel
-from policies.services.workflows import upsert_workflow
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from policies import selectors
 from policies.documents.overlay import OverlayScope
+from policies.drafts.edit import policy_spec
 from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import Policy, PolicyDecision, PolicyReplay, PolicyVersion
-from policies.services.drafts import policy_spec
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work

@@ -91,14 +91,14 @@ def bare_engine(sources: list[str], variables: tuple[str, ...], facts: dict[str,
 
 def asked(world: World, spec: dict[str, Any]) -> tuple[Any, Any]:
     """The policy in force on a workflow of its own, and a request about it; inside a unit of work."""
+    from policies.configuration.lists import upsert_list
+    from policies.configuration.overlays import upsert_overlay
+    from policies.configuration.workflows import upsert_workflow
     from policies.documents.list import parse_list
     from policies.documents.overlay import OverlayScope
     from policies.documents.workflow import parse_workflow
     from policies.language.request import DecisionRequest
-    from policies.services.lists import upsert_list
-    from policies.services.overlays import upsert_overlay
-    from policies.services.publishing import upsert_policy
-    from policies.services.workflows import upsert_workflow
+    from policies.publication.publish import upsert_policy
     from tests.factories import acting_system
     from threada_site.kernel import ids
     from threada_site.kernel.context import EntryPoint

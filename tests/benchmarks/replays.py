@@ -75,12 +75,12 @@ def _rules(effect: str) -> list[dict[str, Any]]:
 
 def _prepare(world: World) -> None:
     """A policy that applies to the workflow, and decisions of all kinds by it."""
+    from policies.configuration.overlays import upsert_overlay
     from policies.deciding.decide import decide
     from policies.documents.overlay import OverlayScope
+    from policies.drafts.edit import draft_policy_version
     from policies.language.request import DecisionRequest
-    from policies.services.drafts import draft_policy_version
-    from policies.services.overlays import upsert_overlay
-    from policies.services.publishing import upsert_policy
+    from policies.publication.publish import upsert_policy
     from tests.factories import acting_system
     from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel import ids

@@ -21,7 +21,7 @@ from tests.factories import PASSWORD, acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.principals import set_password
 from threada_site.runtime.management.commands.up import web_command
 from threada_site.runtime.prepare import DEMO_PEOPLE, seed_demo
 from threada_site.tenancy.models import Tenant, User
@@ -53,7 +53,7 @@ def demo(transactional_db: None) -> Demo:
     demo = Demo(Tenant.objects.get(slug="demo"), secrets)
     with unit_of_work(demo.tenant.id):
         for name in DEMO_PEOPLE:
-            services.set_password(User.objects.get(username=name), PASSWORD, ctx=acting_system(demo.tenant))
+            set_password(User.objects.get(username=name), PASSWORD, ctx=acting_system(demo.tenant))
     run_jobs()
     return demo
 

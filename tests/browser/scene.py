@@ -8,7 +8,7 @@ from typing import Any
 from tests.factories import acting_system
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.principals import set_time_zone
 from threada_site.tenancy.models import Membership, User
 from workitems.models import SavedView
 
@@ -101,7 +101,7 @@ def morning(demo: Demo) -> Scene:
                 name=name,
                 filters=filters,
             )
-        services.set_time_zone(User.objects.get(username="finance-1"), "Europe/Berlin", ctx=acting_system(demo.tenant))
+        set_time_zone(User.objects.get(username="finance-1"), "Europe/Berlin", ctx=acting_system(demo.tenant))
     return Scene(changed, hidden, plain, item, stuck)
 
 

@@ -13,7 +13,8 @@ from tests.console.busy import busy_tenant
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.four_eyes import require_four_eyes
+from threada_site.identity.principals import set_password
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 
 pytestmark = pytest.mark.browser
@@ -28,9 +29,9 @@ def two_people(demo: Demo) -> Demo:
     for name, roles in (("ann", ["policy_author"]), ("pat", ["policy_publisher"])):
         person = make_principal(demo.tenant, name, roles=roles)
         with unit_of_work(demo.tenant.id):
-            services.set_password(person, PASSWORD, ctx=ctx)
+            set_password(person, PASSWORD, ctx=ctx)
     with unit_of_work(demo.tenant.id):
-        services.require_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
+        require_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
     return demo
 
 

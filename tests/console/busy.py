@@ -9,7 +9,7 @@ from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
 from tests.telemetry.sealed import sign_in_place
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.groups import define_group
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
@@ -47,7 +47,7 @@ def busy_tenant(demo: Demo) -> Busy:
         set_legal_hold(
             LegalHoldRequest(reason="The auditor asked.", workflow="payments"), ctx=acting_system(demo.tenant)
         )
-        services.define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
+        define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
     ends_at = rfc3339(clock.now() + timedelta(days=1))
     demo.client.post("/telemetry/exports", {})
     demo.api("security-1").post("/delegations", {"delegate": "finance-2", "ends_at": ends_at, "reason": "Away"})

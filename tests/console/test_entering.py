@@ -10,7 +10,7 @@ from tests.console.sign_in import Console
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.journeys.demo import DEMO_CLIENT, Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.principals import remove_member, set_password
 from threada_site.tenancy.models import User
 
 
@@ -18,7 +18,7 @@ from threada_site.tenancy.models import User
 def alice(demo: Demo) -> User:
     person = make_principal(demo.tenant, "alice", roles=["viewer"])
     with unit_of_work(demo.tenant.id):
-        services.set_password(person, PASSWORD, ctx=acting_system(demo.tenant))
+        set_password(person, PASSWORD, ctx=acting_system(demo.tenant))
     return person
 
 
@@ -39,7 +39,7 @@ def test_a_member_signs_in_and_out(alice: User) -> None:
 def test_nobody_else_does(alice: User, demo: Demo) -> None:
     assert sign_in_by_form("alice", "wrong password, clearly")[1] == 200
     with unit_of_work(demo.tenant.id):
-        services.remove_member(alice, ctx=acting_system(demo.tenant))
+        remove_member(alice, ctx=acting_system(demo.tenant))
     assert sign_in_by_form("alice")[1] == 200
     robot = User.objects.get(username=DEMO_CLIENT)
     robot.set_password(PASSWORD)

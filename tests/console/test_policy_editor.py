@@ -10,7 +10,8 @@ from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.four_eyes import require_four_eyes
+from threada_site.identity.roles import define_role
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
 
 NEW_DRAFT = "/console/policies/policy/payments/new-draft/"
@@ -168,14 +169,14 @@ def in_other_hands(demo: Demo, console: Console) -> Any:
         from threada_site.kernel.context import Scope
 
         scopes = frozenset({Scope.WORKITEMS_READ, Scope.WORKFLOW_MANAGE})
-        services.define_role("manager", scopes, ctx=acting_system(demo.tenant))
+        define_role("manager", scopes, ctx=acting_system(demo.tenant))
     demo.join("mia", roles=("manager",))
     return console("mia")
 
 
 def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Console) -> None:
     with unit_of_work(demo.tenant.id):
-        services.require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
+        require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     page = drafted(demo, console)
     own = console("admin").get(f"{page}change/").content.decode()
     assert "You wrote this draft" in own
@@ -195,7 +196,7 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
 
 def test_an_emergency_is_shown_until_a_second_person_confirms_it(demo: Demo, console: Console) -> None:
     with unit_of_work(demo.tenant.id):
-        services.require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
+        require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     page = drafted(demo, console)
     admin = console("admin")
     sent = {"document_sha256": sha256_of(admin, page), "reason": "The bank answers twice.", "lasts": "PT4H"}

@@ -17,7 +17,7 @@ from tests.console.sign_in import Console
 from tests.factories import acting_system
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import User
 from workitems.models import DecisionStep, Delegation
@@ -198,7 +198,7 @@ def test_a_departed_approver_is_seen_at_once_on_the_pages(demo: Demo, busy: Busy
     from workitems.steps.reachability_sweep import sweep_reachability
 
     with unit_of_work(demo.tenant.id):
-        services.remove_member(User.objects.get(username="finance-2"), ctx=acting_system(demo.tenant))
+        remove_member(User.objects.get(username="finance-2"), ctx=acting_system(demo.tenant))
     sweep_reachability()
     item = console("admin").get(reverse("admin:workitems_workitem_change", args=[busy.item])).content.decode()
     assert "Nobody who is left can complete the approval." in item

@@ -16,7 +16,7 @@ from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import LARGE, Demo
 from threada_site.admin.reauthentication import MOST_WRONG
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.principals import set_password
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
 
@@ -32,7 +32,7 @@ def step(demo: Demo) -> dict[str, str]:
     demo.put_rules(GUARDED)
     with unit_of_work(demo.tenant.id):
         for name in ("finance-1", "finance-2"):
-            services.set_password(User.objects.get(username=name), PASSWORD, ctx=acting_system(demo.tenant))
+            set_password(User.objects.get(username=name), PASSWORD, ctx=acting_system(demo.tenant))
     item = demo.hand_in(LARGE)
     demo.execute(item)
     return demo.step_of(item)

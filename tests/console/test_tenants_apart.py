@@ -94,11 +94,11 @@ def test_members_of_several_choose_and_change(demo: Demo) -> None:
 
 def test_a_membership_that_ends_ends_the_session_in_the_tenant(demo: Demo, console: Console) -> None:
     from tests.factories import acting_system
-    from threada_site.identity import services
+    from threada_site.identity.principals import remove_member
     from threada_site.tenancy.models import User
 
     browser = console("finance-1")
     assert browser.get("/console/").status_code == 200
     with unit_of_work(demo.tenant.id):
-        services.remove_member(User.objects.get(username="finance-1"), ctx=acting_system(demo.tenant))
+        remove_member(User.objects.get(username="finance-1"), ctx=acting_system(demo.tenant))
     assert browser.get("/console/")["Location"].startswith("/console/login/")

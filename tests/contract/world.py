@@ -14,7 +14,8 @@ from tests.factories import acting_system, make_principal, make_tenant, make_tok
 from tests.jobs import run_jobs
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import revoke_credential, withdraw_role
+from threada_site.identity.credentials import revoke_credential
+from threada_site.identity.roles import withdraw_role
 from threada_site.kernel import clock, tokens
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ALL_SCOPES, Scope, with_implied

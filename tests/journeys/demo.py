@@ -10,7 +10,7 @@ import orjson
 
 from integrations.configuration.configure import upsert_integration
 from policies.models import Policy
-from policies.services.publishing import upsert_policy
+from policies.publication.publish import upsert_policy
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_token

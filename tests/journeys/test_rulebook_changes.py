@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from policies.drafts.edit import draft_policy_version
 from policies.models import Policy
-from policies.services.drafts import draft_policy_version
-from policies.services.publishing import publish_policy_version, retire_policy_version
+from policies.publication.publish import publish_policy_version, retire_policy_version
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, SMALL, Demo
 from tests.receivers.fixtures import Receiver

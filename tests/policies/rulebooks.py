@@ -6,17 +6,17 @@ from typing import Any
 
 import orjson
 
+from policies.configuration.channels import upsert_channel
+from policies.configuration.lists import upsert_list
+from policies.configuration.overlays import upsert_overlay
+from policies.configuration.workflows import upsert_workflow
 from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import parse_workflow
 from policies.language.facts import Point
 from policies.language.request import DecisionRequest
 from policies.models import PolicyVersion
-from policies.services.channels import upsert_channel
-from policies.services.lists import upsert_list
-from policies.services.overlays import upsert_overlay
-from policies.services.publishing import upsert_policy
-from policies.services.workflows import upsert_workflow
+from policies.publication.publish import upsert_policy
 from telemetry.models import Receipt
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext

@@ -12,10 +12,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from policies.deciding.decide import decide
+from policies.drafts.edit import draft_policy_version
 from policies.management import replays
 from policies.models import Policy, PolicyVersion
 from policies.replay import run as replaying
-from policies.services.drafts import draft_policy_version
 from tests.policies.rulebooks import PAYMENTS, asking, put_in_force, put_payment_run, receipt_kinds, rule, spec
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext

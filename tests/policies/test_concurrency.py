@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from policies.configuration.channels import upsert_channel
+from policies.configuration.overlays import remove_overlay, upsert_overlay
+from policies.configuration.workflows import upsert_workflow
 from policies.deciding.decide import decide
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import parse_workflow
+from policies.drafts.edit import draft_policy_version, edit_draft
 from policies.models import (
     Channel,
     EmergencyPublication,
@@ -24,13 +28,9 @@ from policies.models import (
     PolicyVersion,
     WorkflowVersion,
 )
-from policies.publication import Emergency
-from policies.services.channels import upsert_channel
-from policies.services.drafts import draft_policy_version, edit_draft
-from policies.services.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
-from policies.services.overlays import remove_overlay, upsert_overlay
-from policies.services.publishing import publish_policy_version, retire_policy_version, upsert_policy
-from policies.services.workflows import upsert_workflow
+from policies.publication.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
+from policies.publication.publish import publish_policy_version, retire_policy_version, upsert_policy
+from policies.publication.rules import Emergency
 from tests.factories import acting, make_principal
 from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, receipts, rule, spec
 from threada_site.database.unit_of_work import unit_of_work

@@ -10,17 +10,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from policies import selectors
+from policies.configuration.lists import upsert_list
+from policies.configuration.overlays import remove_overlay, upsert_overlay
 from policies.deciding import decide as deciding
 from policies.deciding import rulebook
 from policies.deciding.decide import decide, recheck
+from policies.deciding.stored_decision import stored_facts
 from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
 from policies.language.approvals import from_json
 from policies.language.evaluation import RulebookEntry, Verdict, evaluate
 from policies.models import PolicyDecision, PolicyVersion
-from policies.services.lists import upsert_list
-from policies.services.overlays import remove_overlay, upsert_overlay
-from policies.services.publishing import retire_policy_version, upsert_policy
+from policies.publication.publish import retire_policy_version, upsert_policy
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENTS,
@@ -107,7 +108,7 @@ def test_a_decision_stores_what_is_needed_to_repeat_it(book: ActingContext) -> N
     assert decision.trace[0]["matched"] == ["large", "within-limits"]
     assert decision.engine.startswith("cel-expr-python ")
     assert sha256_hex(bytes(decision.facts)) == decision.facts_sha256
-    facts = selectors.stored_facts(decision)
+    facts = stored_facts(decision)
     assert sorted(facts) == ["ctx", "input", "item"]
     assert facts["item"]["id"] == ids.public_id(ids.WORK_ITEM, item)
     assert facts["input"] == {"note": "ü"}
@@ -146,7 +147,7 @@ def evaluated_again(decision: PolicyDecision, ctx: ActingContext) -> Verdict:
     named = {name: uuid.UUID(version_id) for name, version_id in decision.list_versions.items()}
     items = rulebook.list_items(named.values(), ctx=ctx)
     lists = {name: items[version_id] for name, version_id in named.items()}
-    return evaluate(entries, {**selectors.stored_facts(decision), "lists": lists})
+    return evaluate(entries, {**stored_facts(decision), "lists": lists})
 
 
 def test_a_recheck_gives_the_same_verdict_and_stores_nothing(book: ActingContext) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from policies.deciding.decide import decide
+from policies.deciding.stored_decision import explanation_of
 from policies.models import PolicyDecision
-from policies.services.explain_decision import explanation_of
-from policies.services.publishing import retire_policy_version
+from policies.publication.publish import retire_policy_version
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.policies.rulebooks import PAYMENTS, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec

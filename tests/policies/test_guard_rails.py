@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from policies.configuration.overlays import upsert_overlay
 from policies.deciding.decide import decide
 from policies.documents.policy import parse_policy
+from policies.drafts.validation import validate_policy
 from policies.language import budget, rule_tests
 from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
 from policies.language.facts import build_facts
 from policies.language.rule_tests import run_tests
 from policies.models import Policy, PolicyVersion
-from policies.services.overlays import upsert_overlay
-from policies.services.publishing import upsert_policy
-from policies.services.validation import validate_policy
+from policies.publication.publish import upsert_policy
 from tests.factories import acting, make_principal
 from tests.policies.random_rulebooks import NOW
 from tests.policies.rulebooks import PAYMENT_RUN, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec
@@ -118,7 +118,7 @@ def test_checks_against_many_workflows_stop(work: ActingContext, monkeypatch: py
     put_payment_run(work)
     version = upsert_policy("payments", spec(rule("no", "deny", "item.payload.amount_minor > 5")), ctx=work).row
     upsert_overlay("payments", TENANT, ctx=work)
-    monkeypatch.setattr("policies.services.validation.CHECK_SECONDS", -1.0)
+    monkeypatch.setattr("policies.drafts.validation.CHECK_SECONDS", -1.0)
     found = validate_policy(version.document, policy=version.policy, ctx=work)
     assert [entry.code for entry in found.type_errors] == ["too_large"]
 

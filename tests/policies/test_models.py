@@ -10,9 +10,9 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from policies.deciding.decide import decide
+from policies.drafts.edit import draft_policy_version
 from policies.models import ListVersion, Overlay, Policy, PolicyDecision, PolicyVersion, Workflow, WorkflowVersion
-from policies.services.drafts import draft_policy_version
-from policies.services.publishing import retire_policy_version
+from policies.publication.publish import retire_policy_version
 from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, rule, spec
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work

@@ -9,18 +9,19 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from policies.configuration.overlays import upsert_overlay
 from policies.deciding import decide as deciding
 from policies.deciding.decide import decide
 from policies.deciding.rulebook import rulebook_for
+from policies.deciding.stored_decision import stored_facts
 from policies.documents.overlay import OverlayScope
+from policies.drafts.edit import draft_policy_version
 from policies.language.overriding import override_errors
 from policies.language.time_window import ALWAYS, TimeWindow, read_time_window, whole_milliseconds
 from policies.models import Overlay, PolicyVersion
+from policies.publication.publish import publish_policy_version, upsert_policy
 from policies.replay.recorded_decisions import ScopeNotRecordedError, matching_scopes
-from policies.selectors import requester_groups, stored_facts
-from policies.services.drafts import draft_policy_version
-from policies.services.overlays import upsert_overlay
-from policies.services.publishing import publish_policy_version, upsert_policy
+from policies.selectors import requester_groups
 from tests.factories import make_principal
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
@@ -33,7 +34,7 @@ from tests.policies.rulebooks import (
     rule,
     spec,
 )
-from threada_site.identity.services import define_group
+from threada_site.identity.groups import define_group
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.documents.field_errors import FieldErrors

@@ -12,7 +12,7 @@ from tests.policies.rulebooks import (
     receipt_kinds,
 )
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import define_group
+from threada_site.identity.groups import define_group
 from threada_site.kernel.context import system_context
 from threada_site.tenancy.models import Tenant
 

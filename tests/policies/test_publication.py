@@ -10,14 +10,14 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
+from policies.drafts.edit import draft_policy_version, edit_draft
 from policies.metrics import emergency_metrics
 from policies.models import EmergencyPublication, Policy, PolicyReplay, PolicyVersion
-from policies.publication import Emergency
+from policies.publication.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
+from policies.publication.publish import publish_policy_version, retire_policy_version, upsert_policy
+from policies.publication.rules import Emergency
 from policies.replay.request import Against, ReplayRequest, request_replay
 from policies.replay.run import run_replay
-from policies.services.drafts import draft_policy_version, edit_draft
-from policies.services.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
-from policies.services.publishing import publish_policy_version, retire_policy_version, upsert_policy
 from policies.sweeps import enqueue_due_emergency_ends
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
@@ -25,7 +25,8 @@ from tests.jobs import queued_jobs, run_jobs
 from tests.policies.rulebooks import receipt_kinds, receipts, rule, spec
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.four_eyes import require_four_eyes
+from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
@@ -52,7 +53,7 @@ def bob(tenant: Tenant) -> ActingContext:
 @pytest.fixture
 def four_eyes(work: ActingContext) -> ActingContext:
     """Open a unit of work in a tenant that requires four eyes for policies."""
-    services.require_four_eyes(POLICY_FOUR_EYES, ctx=work)
+    require_four_eyes(POLICY_FOUR_EYES, ctx=work)
     return work
 
 
@@ -114,7 +115,7 @@ class TestFourEyes:
         self, four_eyes: ActingContext, ann: ActingContext, bob: ActingContext, tenant: Tenant
     ) -> None:
         agent = make_principal(tenant, "agent", kind="agent", roles=["policy_author"])
-        services.set_owner(agent, "ann", ctx=acting_system(tenant))
+        set_owner(agent, "ann", ctx=acting_system(tenant))
         draft = checked(ALLOW, acting(tenant, agent))
         with pytest.raises(errors.SecondPersonRequired):
             publish_policy_version(draft, ctx=ann)
@@ -157,7 +158,7 @@ def test_apply_creates_drafts_under_four_eyes(
     tenant: Tenant, tmp_path: Any, ann: ActingContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with unit_of_work(tenant.id):
-        services.require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(tenant))
+        require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(tenant))
     file = tmp_path / "payments.yaml"
     file.write_text("kind: Policy\nid: payments\nspec: {rules: [{id: a, when: 'true', effect: allow, reason: OK}]}\n")
     call_command("apply", str(file), tenant="acme")
@@ -338,7 +339,7 @@ def test_through_the_api(tenant: Tenant, ctx: ActingContext) -> None:
 
     ann, bob = client("ann"), client("bob")
     with unit_of_work(tenant.id):
-        services.require_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
+        require_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
     ann.post("/policies", {"policy_id": "payments", "document": ALLOW})
     path = "/policies/payments/versions/1"
     refused = ann.post(f"{path}/publish", {})

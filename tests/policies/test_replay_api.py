@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from policies.deciding.decide import decide
+from policies.drafts.edit import draft_policy_version
 from policies.models import PolicyReplay
-from policies.services.drafts import draft_policy_version
 from policies.sweeps import enqueue_due_replays
 from tests.client import Api
 from tests.factories import make_principal, make_token

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from policies import selectors
+from policies.configuration.lists import upsert_list
+from policies.configuration.overlays import upsert_overlay
 from policies.deciding import decide as deciding
 from policies.deciding.decide import decide
 from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
 from policies.language.evaluation import evaluate
 from policies.models import PolicyDecision, PolicyReplay, ReplayFinding
+from policies.publication.publish import retire_policy_version, upsert_policy
 from policies.replay import run as replaying
 from policies.replay.recorded_decisions import ListHistory
 from policies.replay.request import (
@@ -26,9 +29,6 @@ from policies.replay.request import (
     resume_replay,
 )
 from policies.replay.run import run_replay
-from policies.services.lists import upsert_list
-from policies.services.overlays import upsert_overlay
-from policies.services.publishing import retire_policy_version, upsert_policy
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENTS,

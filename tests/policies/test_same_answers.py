@@ -16,7 +16,7 @@ from policies.deciding.decide import decide
 from policies.documents.policy import parse_policy
 from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
 from policies.language.facts import build_facts
-from policies.services.publishing import upsert_policy
+from policies.publication.publish import upsert_policy
 from tests.factories import acting_system, make_tenant
 from tests.journeys.worker import database_url
 from tests.policies.rulebooks import TENANT, asking, put_in_force, put_payment_run, rule, spec

@@ -10,14 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from policies import selectors
+from policies.configuration.channels import upsert_channel
+from policies.configuration.overlays import upsert_overlay
+from policies.configuration.workflows import upsert_workflow
 from policies.deciding.decide import decide
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import parse_workflow
 from policies.models import Workflow
-from policies.services.channels import upsert_channel
-from policies.services.overlays import upsert_overlay
-from policies.services.publishing import upsert_policy
-from policies.services.workflows import upsert_workflow
+from policies.publication.publish import upsert_policy
 from tests.factories import acting, make_principal
 from tests.policies.rulebooks import PAYMENTS, TENANT, WEB_MAIN, asking, put_in_force, put_payment_run, rule, spec
 from threada_site.database.unit_of_work import unit_of_work

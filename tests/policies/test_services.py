@@ -9,17 +9,17 @@ import pytest
 from django.db import transaction
 
 from policies import selectors
+from policies.configuration.channels import upsert_channel
+from policies.configuration.lists import upsert_list
+from policies.configuration.overlays import remove_overlay, upsert_overlay
+from policies.configuration.workflows import upsert_workflow
 from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import DEFAULT_REJECT_REASONS, parse_workflow
+from policies.drafts.edit import draft_policy_version, edit_draft
+from policies.drafts.validation import validate_policy
 from policies.models import Channel, ListVersion, Overlay, Policy, PolicyVersion, WorkflowVersion
-from policies.services.channels import upsert_channel
-from policies.services.drafts import draft_policy_version, edit_draft
-from policies.services.lists import upsert_list
-from policies.services.overlays import remove_overlay, upsert_overlay
-from policies.services.publishing import publish_policy_version, retire_policy_version, upsert_policy
-from policies.services.validation import validate_policy
-from policies.services.workflows import upsert_workflow
+from policies.publication.publish import publish_policy_version, retire_policy_version, upsert_policy
 from tests.jobs import waiting_jobs
 from tests.policies.rulebooks import (
     PAYMENT_RUN,

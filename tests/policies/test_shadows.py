@@ -12,12 +12,12 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from policies.deciding.decide import decide
+from policies.drafts.edit import draft_policy_version, edit_draft
 from policies.models import PolicyDecision, PolicyShadow, ShadowResult
 from policies.replay import shadow_run as shadowing
 from policies.replay.comparing import Comparer
 from policies.replay.shadow_run import LATE, run_shadow
 from policies.replay.shadows import MOST_ACTIVE, end_shadow, start_shadow
-from policies.services.drafts import draft_policy_version, edit_draft
 from policies.sweeps import enqueue_due_shadows
 from tests.client import Api
 from tests.factories import make_principal, make_token

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from policies.configuration.lists import upsert_list
 from policies.deciding.decide import decide, errors_json, versions_json
 from policies.documents.list import parse_list
+from policies.drafts.edit import draft_policy_version
 from policies.language.request import DecisionRequest
 from policies.models import PolicyDecision
+from policies.publication.publish import retire_policy_version, upsert_policy
 from policies.replay.candidate import candidate_of, candidate_version
 from policies.replay.simulate import Simulation, simulate
-from policies.services.drafts import draft_policy_version
-from policies.services.lists import upsert_list
-from policies.services.publishing import retire_policy_version, upsert_policy
 from tests.policies.rulebooks import (
     PAYMENT_RUN,
     PAYMENTS,

@@ -19,7 +19,8 @@ from threada_site.database import replicas
 from threada_site.database.replica_reads import position_now, read
 from threada_site.database.router import WriteWhileReadingError, read_connection
 from threada_site.database.unit_of_work import NestedTenantError, current_tenant_id, unit_of_work
-from threada_site.identity import services as identity
+from threada_site.identity.credentials import revoke_credential
+from threada_site.identity.tenants import create_tenant
 from threada_site.tenancy.models import Credential, Tenant
 
 
@@ -122,7 +123,7 @@ def test_revoked_credential_is_refused_before_the_replica_has_replayed_it(
     replica.sql("SELECT pg_wal_replay_pause()")
     with unit_of_work(acme.id):
         credential = Credential.objects.get(tenant_id=acme.id)
-        identity.revoke_credential(credential, ctx=acting_system(acme))
+        revoke_credential(credential, ctx=acting_system(acme))
     with asked() as statements:
         answer = client.get("/channels")
     assert (answer.status_code, answer.json()["reason_code"]) == (401, "credential_revoked")
@@ -167,7 +168,7 @@ def test_writes_are_refused_in_a_block_that_reads_from_a_replica(acme: Tenant, c
             cursor.execute("UPDATE tenancy_tenant SET name = 'changed'")
 
     def by_service() -> None:
-        identity.create_tenant("new", "", ctx=acting_system(acme))
+        create_tenant("new", "", ctx=acting_system(acme))
 
     for write in (by_model, by_sql_on_the_replica, by_sql_on_the_primary):
         with pytest.raises(WriteWhileReadingError):

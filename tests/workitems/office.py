@@ -9,17 +9,17 @@ import orjson
 
 from integrations.configuration.configure import upsert_integration
 from integrations.models import Execution
+from policies.configuration.channels import upsert_channel
+from policies.configuration.overlays import upsert_overlay
+from policies.configuration.workflows import upsert_workflow
 from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import parse_workflow
-from policies.services.channels import upsert_channel
-from policies.services.overlays import upsert_overlay
-from policies.services.publishing import upsert_policy
-from policies.services.workflows import upsert_workflow
+from policies.publication.publish import upsert_policy
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import define_role
+from threada_site.identity.roles import define_role
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
 from threada_site.tenancy.models import Tenant, User
 from workitems import selectors

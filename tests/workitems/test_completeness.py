@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from policies.models import PolicyVersion
-from policies.services.publishing import retire_policy_version
+from policies.publication.publish import retire_policy_version
 from telemetry.models import Receipt
 from telemetry.verification import VerificationStats, verify_log
 from tests.receivers.fixtures import Receiver

@@ -9,7 +9,7 @@ import pytest
 
 from tests.workitems.office import RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
 from workitems.models import Delegation
@@ -102,7 +102,7 @@ def test_a_delegate_makes_that_somebody_can_decide(office: Office) -> None:
     item, _, _ = office.awaiting()
     let_stand_in(office, "vera", "fay")
     with unit_of_work(office.tenant.id):
-        services.remove_member(office.people["fay"], ctx=office.system)
+        remove_member(office.people["fay"], ctx=office.system)
     sweep_reachability()
     assert office.item(item).nobody_can_decide
 

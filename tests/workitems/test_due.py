@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from policies.configuration.calendars import upsert_calendar
 from policies.documents.calendar import parse_calendar
 from policies.language.approvals import parse_approvals
 from policies.language.working_time import DEFAULT_CALENDAR, add_working_time
-from policies.services.calendars import upsert_calendar
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from workitems.steps.deadline_sweep import sweep_deadlines

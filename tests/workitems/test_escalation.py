@@ -10,7 +10,7 @@ import pytest
 from policies.language.approvals import Leaf
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import define_role
+from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope
 from workitems.items.locks import locked_step

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from policies.drafts.edit import draft_policy_version
 from policies.models import Policy
-from policies.services.drafts import draft_policy_version
-from policies.services.publishing import publish_policy_version
+from policies.publication.publish import publish_policy_version
 from tests.client import Api
 from tests.factories import make_token
 from tests.jobs import run_jobs
 from tests.workitems.office import RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import define_group, grant_role, remove_member, set_owner
+from threada_site.identity.groups import define_group
+from threada_site.identity.owners import set_owner
+from threada_site.identity.principals import remove_member
+from threada_site.identity.roles import grant_role
 from threada_site.kernel import clock, errors
 from workitems.executions.close_item import edit_payload
 from workitems.models import DecisionStep, Delegation, Vote

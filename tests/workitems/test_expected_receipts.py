@@ -14,22 +14,22 @@ from integrations.configuration.configure import withdraw_integration
 from integrations.freezes.scope import FreezeScope
 from integrations.models import StoredSecret
 from integrations.secrets.vault import remove_secret, upsert_secret
+from policies.configuration.calendars import upsert_calendar
+from policies.configuration.channels import upsert_channel
+from policies.configuration.lists import upsert_list
+from policies.configuration.overlays import remove_overlay, upsert_overlay
+from policies.configuration.removal import remove_channel, withdraw_list, withdraw_workflow
 from policies.documents.calendar import parse_calendar
 from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
+from policies.drafts.edit import draft_policy_version
 from policies.models import EmergencyPublication, Overlay, PolicyVersion
-from policies.publication import Emergency
+from policies.publication.emergencies import confirm_emergency, end_emergency
+from policies.publication.publish import publish_policy_version
+from policies.publication.rules import Emergency
 from policies.replay.request import ReplayRequest, cancel_replay, request_replay
 from policies.replay.run import _become_failed, run_replay
 from policies.replay.shadows import end_shadow, start_shadow
-from policies.services.calendars import upsert_calendar
-from policies.services.channels import upsert_channel
-from policies.services.drafts import draft_policy_version
-from policies.services.emergencies import confirm_emergency, end_emergency
-from policies.services.lists import upsert_list
-from policies.services.overlays import remove_overlay, upsert_overlay
-from policies.services.publishing import publish_policy_version
-from policies.services.removing import remove_channel, withdraw_list, withdraw_workflow
 from telemetry.deliveries import batches as deliveries
 from telemetry.exports import job as export_job
 from telemetry.exports import request as exports
@@ -41,7 +41,9 @@ from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services as people
+from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
+from threada_site.identity.groups import define_group, remove_group
+from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
@@ -102,15 +104,15 @@ def _systems(office: Office) -> None:
 
 def _people(office: Office) -> None:
     ada = office.ctx("ada")
-    people.define_group("board", ["fay"], ctx=ada)
-    people.define_group("crew", ["finn"], ctx=ada)
-    people.remove_group("crew", ctx=ada)
-    people.require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
-    people.end_four_eyes(POLICY_FOUR_EYES, ctx=ada)
+    define_group("board", ["fay"], ctx=ada)
+    define_group("crew", ["finn"], ctx=ada)
+    remove_group("crew", ctx=ada)
+    require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
+    end_four_eyes(POLICY_FOUR_EYES, ctx=ada)
     now = clock.now()
     out_of_office = OutOfOffice(delegator=office.people["fay"], delegate=office.people["finn"], ends_at=now + HOUR)
     end_delegation(delegate(out_of_office, ctx=office.ctx("fay")), ctx=office.ctx("fay"))
-    people.remove_member(office.people["wim"], ctx=ada)
+    remove_member(office.people["wim"], ctx=ada)
 
 
 def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

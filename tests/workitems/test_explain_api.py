@@ -12,7 +12,7 @@ from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from tests.workitems.test_reachability_sweep import leave
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import define_role
+from threada_site.identity.roles import define_role
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from workitems.executions.close_item import cancel_work_item, resolve_work_item

@@ -19,7 +19,7 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import require_four_eyes
+from threada_site.identity.four_eyes import require_four_eyes
 from threada_site.kernel import clock, errors
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES
 from threada_site.tenancy.models import Tenant

@@ -26,7 +26,8 @@ from tests.workitems.test_bad_votes import contents
 from tests.workitems.test_delegations import let_stand_in
 from tests.workitems.test_escalation import escalate
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import define_group, define_role
+from threada_site.identity.groups import define_group
+from threada_site.identity.roles import define_role
 from threada_site.kernel import clock
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import REASONS

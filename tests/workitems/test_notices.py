@@ -15,7 +15,7 @@ from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import remove_member
+from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
 from workitems.executions.close_item import cancel_work_item

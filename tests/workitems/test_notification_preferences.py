@@ -20,7 +20,7 @@ from tests.receivers.fixtures import Receiver
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import remove_member
+from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
 from workitems.models import NoticeMessage, NotificationPreference

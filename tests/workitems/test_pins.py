@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from policies.drafts.edit import draft_policy_version
 from policies.models import Policy, PolicyVersion
-from policies.services.drafts import draft_policy_version
-from policies.services.publishing import publish_policy_version, retire_policy_version
+from policies.publication.publish import publish_policy_version, retire_policy_version
 from tests.jobs import queued_jobs, run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office

@@ -7,7 +7,8 @@ import pytest
 from tests.client import Api
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.groups import define_group
+from threada_site.identity.roles import grant_role, withdraw_role
 from threada_site.tenancy.models import User
 from workitems.models import WorkItem
 from workitems.steps import reachability_sweep
@@ -16,12 +17,12 @@ from workitems.steps.reachability_sweep import sweep_reachability
 
 def leave(office: Office, name: str) -> None:
     with unit_of_work(office.tenant.id):
-        services.withdraw_role(office.people[name], "finance", ctx=office.system)
+        withdraw_role(office.people[name], "finance", ctx=office.system)
 
 
 def return_to(office: Office, name: str) -> None:
     with unit_of_work(office.tenant.id):
-        services.grant_role(office.people[name], "finance", ctx=office.system)
+        grant_role(office.people[name], "finance", ctx=office.system)
 
 
 def stuck() -> float:
@@ -67,7 +68,7 @@ def test_an_empty_group_shows_up(office: Office) -> None:
     sweep_reachability()
     assert office.item(item).nobody_can_decide
     with unit_of_work(office.tenant.id):
-        services.define_group("board", ["vera"], ctx=office.system)
+        define_group("board", ["vera"], ctx=office.system)
     sweep_reachability()
     assert not office.item(item).nobody_can_decide
 

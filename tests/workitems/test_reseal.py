@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from policies.models import Policy
-from policies.services.publishing import retire_policy_version
+from policies.publication.publish import retire_policy_version
 from tests.jobs import queued_jobs, run_jobs
 from tests.workitems.office import BANK, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work

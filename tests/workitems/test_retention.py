@@ -199,8 +199,8 @@ def test_only_what_has_ended_goes(office: Office) -> None:
 
 def test_the_narrowest_rule_holds_whole(office: Office) -> None:
     office.upsert_workflow("payroll", data_class="personal")
+    from policies.configuration.overlays import upsert_overlay
     from policies.documents.overlay import OverlayScope
-    from policies.services.overlays import upsert_overlay
 
     with unit_of_work(office.tenant.id):
         upsert_overlay("rules", OverlayScope("workflow", "payroll"), ctx=office.system)

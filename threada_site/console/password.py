@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.forms import ConsoleForm
-from threada_site.identity.services import set_password
+from threada_site.identity.principals import set_password
 from threada_site.tenancy.models import User
 
 

@@ -20,8 +20,10 @@ from threada_site import postgres
 from threada_site.database.bootstrap import is_superuser, login_url, prepare_external
 from threada_site.database.role_names import APP
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services as identity
-from threada_site.identity.services import founding_context
+from threada_site.identity.credentials import issue_credential
+from threada_site.identity.principals import add_member, ensure_principal, set_password
+from threada_site.identity.roles import grant_role
+from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.jobs.engines.choice import other_engine
 from threada_site.jobs.enqueue import depth_left_behind
 from threada_site.kernel.context import DOCUMENTED_SCOPES, ActingContext, PrincipalKind
@@ -104,14 +106,14 @@ def seed_demo() -> DemoSecrets:
     ctx = founding_context(DEMO)
     passwords: dict[str, str] = {}
     with unit_of_work(ctx.tenant_id):
-        identity.create_tenant(DEMO, "Demo", ctx=ctx)
+        create_tenant(DEMO, "Demo", ctx=ctx)
         apply_documents(read_documents(DEMO_DOCUMENTS), ctx=ctx)
         for name, roles in DEMO_PEOPLE.items():
             person = _member(name, PrincipalKind.HUMAN, roles, ctx=ctx)
             passwords[name] = secrets.token_urlsafe(12)
-            identity.set_password(person, passwords[name], ctx=ctx)
+            set_password(person, passwords[name], ctx=ctx)
         service = _member(DEMO_CLIENT, PrincipalKind.SERVICE, ("tenant_admin",), ctx=ctx)
-        issued = identity.issue_credential(
+        issued = issue_credential(
             principal=service,
             scopes=[scope.value for scope in DOCUMENTED_SCOPES],
             label="made by manage.py up",
@@ -126,10 +128,10 @@ def seed_demo() -> DemoSecrets:
 
 
 def _member(name: str, kind: PrincipalKind, roles: tuple[str, ...], *, ctx: ActingContext) -> User:
-    principal = identity.ensure_principal(name, kind=kind, ctx=ctx)
-    identity.add_member(principal, ctx=ctx)
+    principal = ensure_principal(name, kind=kind, ctx=ctx)
+    add_member(principal, ctx=ctx)
     for role in roles:
-        identity.grant_role(principal, role, ctx=ctx)
+        grant_role(principal, role, ctx=ctx)
     return principal
 
 

@@ -18,7 +18,7 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.identity.services import end_four_eyes, require_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, requires_four_eyes

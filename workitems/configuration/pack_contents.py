@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from policies import selectors
+from policies.configuration.packs import note_installed
 from policies.documents.pack import member_name, parse_pack
-from policies.services.packs import note_installed
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.documents.reader import Document, Place
 from threada_site.kernel.errors import DocumentInvalid, FieldError

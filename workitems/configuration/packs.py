@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from policies import selectors
-from policies.services.packs import release_pack
+from policies.configuration.packs import release_pack
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope

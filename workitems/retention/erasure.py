@@ -20,7 +20,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.identity.services import forget_account
+from threada_site.identity.forgetting import forget_account
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext

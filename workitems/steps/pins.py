@@ -9,8 +9,8 @@ from __future__ import annotations
 from integrations import selectors as systems
 from integrations.configuration.configure import RESEAL as RESEAL_EXECUTIONS
 from integrations.models import Execution
-from policies.services.locks import lock_pins
-from policies.services.publishing import RESEAL
+from policies.locks import lock_pins
+from policies.publication.publish import RESEAL
 from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import errors
 from workitems.models import DecisionStep

@@ -9,15 +9,15 @@ from django.core.management.base import CommandParser
 
 from policies import selectors
 from policies.documents.policy import parse_policy
+from policies.drafts.edit import policy_spec
+from policies.drafts.validation import validate_policy
 from policies.language.rule_tests import run_tests
 from policies.management import replays
 from policies.management.policy_files import PolicyFile, read_policy, read_value
 from policies.models import Policy, PolicyVersion
+from policies.publication.publish import publish_policy_version, retire_policy_version
 from policies.replay.candidate import candidate_of, candidate_version
 from policies.replay.simulate import simulate
-from policies.services.drafts import policy_spec
-from policies.services.publishing import publish_policy_version, retire_policy_version
-from policies.services.validation import validate_policy
 from threada_site.admin.documents import as_yaml
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext

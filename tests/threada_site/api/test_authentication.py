@@ -14,7 +14,8 @@ from tests.client import Api
 from tests.factories import acting_system, make_principal, make_token
 from tests.threada_site.api.conftest import assert_problem, refusals_of
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.credentials import revoke_credential
+from threada_site.identity.roles import grant_scope_on, withdraw_role
 from threada_site.kernel import clock, tokens
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.models import Credential, Tenant, User
@@ -72,7 +73,7 @@ class TestToken:
 
     def test_revoked_token_is_refused(self, tenant: Tenant, client: Api) -> None:
         with unit_of_work(tenant.id):
-            services.revoke_credential(Credential.objects.get(), ctx=acting_system(tenant))
+            revoke_credential(Credential.objects.get(), ctx=acting_system(tenant))
         assert_problem(client.get("/me"), 401, "credential_revoked")
         assert refusals_of(tenant) == [("credential_revoked",)]
 
@@ -147,13 +148,13 @@ class TestRights:
     def test_withdrawing_a_role_takes_effect_at_once(self, tenant: Tenant, client: Api, requester: User) -> None:
         assert client.get("/channels").status_code == 200
         with unit_of_work(tenant.id):
-            services.withdraw_role(requester, "requester", ctx=acting_system(tenant))
+            withdraw_role(requester, "requester", ctx=acting_system(tenant))
         assert_problem(client.get("/channels"), 403, "scope_missing")
 
     def test_scope_on_one_workflow_applies_there_only(self, tenant: Tenant, requester: User) -> None:
         with unit_of_work(tenant.id):
             mine, _ = [Workflow.objects.create(tenant_id=tenant.id, slug=slug) for slug in ("mine", "theirs")]
-            services.grant_scope_on(requester, Scope.DECISIONS_DECIDE, mine, ctx=acting_system(tenant))
+            grant_scope_on(requester, Scope.DECISIONS_DECIDE, mine, ctx=acting_system(tenant))
         client = Api(make_token(tenant, requester, ["decisions:decide"]))
         assert client.get("/me").json()["scopes"] == []
         assert client.post("/workflows/mine/decide").json() == {"decided": "mine"}

@@ -10,9 +10,10 @@ from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
 from tests.threada_site.identity.test_services import kinds, last_body
 from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
-from threada_site.identity import services
+from threada_site.identity import groups
+from threada_site.identity.groups import define_group
+from threada_site.identity.principals import remove_member
 from threada_site.identity.selectors import console_context, group_member_names, permissions_of_principal
-from threada_site.identity.services import groups
 from threada_site.kernel import errors
 from threada_site.tenancy.members import members
 from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember, Tenant, User
@@ -31,7 +32,7 @@ def bob(tenant: Tenant) -> User:
 
 def define(tenant: Tenant, *names: str, slug: str = "board", name: str | None = None) -> Change:
     with unit_of_work(tenant.id):
-        return services.define_group(slug, names, name=name, ctx=acting_system(tenant)).change
+        return define_group(slug, names, name=name, ctx=acting_system(tenant)).change
 
 
 def names(tenant: Tenant, slug: str = "board") -> list[str] | None:
@@ -90,9 +91,9 @@ def test_only_a_steward_defines_groups_within_a_unit_of_work(tenant: Tenant, ann
     for role in ("requester", "operator", "policy_publisher"):
         person = acting(tenant, make_principal(tenant, f"one-{role}", roles=[role]))
         with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
-            services.define_group("board", ["ann"], ctx=person)
+            define_group("board", ["ann"], ctx=person)
     with pytest.raises(OutsideUnitOfWorkError):
-        services.define_group("board", ["ann"], ctx=acting_system(tenant))
+        define_group("board", ["ann"], ctx=acting_system(tenant))
     assert names(tenant) is None
 
 
@@ -127,7 +128,7 @@ def test_groups_of_another_tenant_are_not_seen(tenant: Tenant, other_tenant: Ten
 def test_leaving_the_tenant_leaves_its_groups(tenant: Tenant, ann: User, bob: User) -> None:
     define(tenant, "ann", "bob")
     with unit_of_work(tenant.id):
-        services.remove_member(ann, ctx=acting_system(tenant))
+        remove_member(ann, ctx=acting_system(tenant))
     assert names(tenant) == ["bob"]
     assert permissions_of_principal(ann.id, tenant_id=tenant.id).groups == frozenset()
     make_principal(tenant, "ann")

@@ -8,7 +8,7 @@ from tests.factories import acting, acting_system, make_principal
 from tests.threada_site.identity.test_commands import Manage, Said, credential, manage
 from tests.threada_site.identity.test_services import kinds, last_body
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity import services
+from threada_site.identity.owners import set_owner
 from threada_site.kernel import errors
 from threada_site.tenancy.models import Membership, Tenant, User
 
@@ -27,7 +27,7 @@ def ann(tenant: Tenant) -> User:
 
 def own(tenant: Tenant, principal: User, owner: str) -> None:
     with unit_of_work(tenant.id):
-        services.set_owner(principal, owner, ctx=acting_system(tenant))
+        set_owner(principal, owner, ctx=acting_system(tenant))
 
 
 def owner_of(tenant: Tenant, principal: User) -> User | None:
@@ -71,7 +71,7 @@ def test_setting_an_owner_requires_a_steward_and_a_member(
     tenant: Tenant, other_tenant: Tenant, agent: User, ann: User
 ) -> None:
     with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
-        services.set_owner(agent, "ann", ctx=acting(tenant, ann))
+        set_owner(agent, "ann", ctx=acting(tenant, ann))
     with pytest.raises(errors.InvalidRequest) as refused:
         own(tenant, make_principal(other_tenant, "far", kind="agent"), "ann")
     assert [entry.code for entry in refused.value.errors] == ["not_a_member"]

@@ -12,9 +12,12 @@ from policies.models import Workflow
 from telemetry.models import Receipt, SealQueueEntry
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant, make_token
 from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
-from threada_site.identity import services
+from threada_site.identity.credentials import IssuedCredential, issue_credential, revoke_credential, rotate_credential
 from threada_site.identity.default_roles import DEFAULT_ROLES
+from threada_site.identity.principals import add_member, ensure_principal, remove_member, set_password
+from threada_site.identity.roles import define_role, grant_role, grant_scope_on, withdraw_role
 from threada_site.identity.selectors import permissions_of_principal, tenants_of_person
+from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.kernel import clock, errors, tokens
 from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.models import Credential, Membership, Role, Tenant, User
@@ -78,18 +81,18 @@ class TestCreateTenant:
     def test_only_the_operator_creates_tenants(self, tenant: Tenant) -> None:
         admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
         with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
-            services.create_tenant("globex", ctx=admin)
+            create_tenant("globex", ctx=admin)
 
     def test_tenant_is_not_created_outside_a_unit_of_work(self, db: None) -> None:
         with pytest.raises(OutsideUnitOfWorkError):
-            services.create_tenant("acme", ctx=services.founding_context("acme"))
+            create_tenant("acme", ctx=founding_context("acme"))
 
 
 class TestPrincipals:
     def test_principal_is_created_once_with_one_receipt(self, tenant: Tenant, system: ActingContext) -> None:
         with unit_of_work(tenant.id):
-            first = services.ensure_principal("bot", kind=PrincipalKind.SERVICE, ctx=system)
-            second = services.ensure_principal("bot", kind=PrincipalKind.SERVICE, ctx=system)
+            first = ensure_principal("bot", kind=PrincipalKind.SERVICE, ctx=system)
+            second = ensure_principal("bot", kind=PrincipalKind.SERVICE, ctx=system)
         assert first == second
         assert kinds(tenant) == ["tenant.created", "principal.created"]
         assert last_body(tenant)["inputs"] == {"kind": "service", "principal": first.public_id}
@@ -97,7 +100,7 @@ class TestPrincipals:
 
     def test_principal_of_another_kind_is_a_conflict(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
-            services.ensure_principal("bot", kind=PrincipalKind.HUMAN, ctx=system)
+            ensure_principal("bot", kind=PrincipalKind.HUMAN, ctx=system)
 
     def test_principal_may_belong_to_several_tenants(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
         make_principal(other_tenant, "bot", kind="service", roles=["viewer"])
@@ -111,7 +114,7 @@ class TestPrincipals:
         make_token(tenant, bot)
         make_token(other_tenant, bot)
         with unit_of_work(tenant.id):
-            services.remove_member(bot, ctx=system)
+            remove_member(bot, ctx=system)
             assert not Membership.objects.filter(user=bot).exists()
             (credential,) = Credential.objects.filter(user=bot)
         assert credential.revoked_at is not None
@@ -124,11 +127,11 @@ class TestPrincipals:
     def test_password_is_for_humans_and_not_weak(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         person = make_principal(tenant, "alice")
         with unit_of_work(tenant.id):
-            services.set_password(person, PASSWORD, ctx=system)
+            set_password(person, PASSWORD, ctx=system)
             with pytest.raises(errors.InvalidRequest):
-                services.set_password(person, "short", ctx=system)
+                set_password(person, "short", ctx=system)
             with pytest.raises(errors.InvalidRequest):
-                services.set_password(bot, PASSWORD, ctx=system)
+                set_password(bot, PASSWORD, ctx=system)
         assert User.objects.get(id=person.id).check_password(PASSWORD)
         assert kinds(tenant)[-1] == "principal.password_set"
         assert PASSWORD not in json.dumps(last_body(tenant))
@@ -137,7 +140,7 @@ class TestPrincipals:
         admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
         for stranger in (make_principal(other_tenant, "eve"), make_principal(other_tenant, "sync", kind="service")):
             with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
-                services.add_member(stranger, ctx=admin)
+                add_member(stranger, ctx=admin)
             assert [place.slug for place in tenants_of_person(stranger)] == [other_tenant.slug]
 
     def test_password_of_a_shared_user_is_not_set_by_a_tenant(self, tenant: Tenant, other_tenant: Tenant) -> None:
@@ -145,7 +148,7 @@ class TestPrincipals:
         make_principal(other_tenant, "alice")
         admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
         with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
-            services.set_password(shared, PASSWORD, ctx=admin)
+            set_password(shared, PASSWORD, ctx=admin)
         assert not User.objects.get(id=shared.id).has_usable_password()
 
     def test_user_without_a_tenant_gets_no_password(
@@ -154,19 +157,19 @@ class TestPrincipals:
         person = make_principal(tenant, "alice")
         make_principal(other_tenant, "alice")
         with unit_of_work(tenant.id):
-            services.set_password(person, PASSWORD, ctx=system)
-            services.remove_member(person, ctx=system)
+            set_password(person, PASSWORD, ctx=system)
+            remove_member(person, ctx=system)
         assert User.objects.get(id=person.id).check_password(PASSWORD)
         with unit_of_work(other_tenant.id):
-            services.remove_member(person, ctx=acting_system(other_tenant))
+            remove_member(person, ctx=acting_system(other_tenant))
         assert not User.objects.get(id=person.id).has_usable_password()
 
 
 class TestRoles:
     def test_granting_twice_leaves_one_receipt(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         with unit_of_work(tenant.id):
-            services.grant_role(bot, "viewer", ctx=system)
-            services.grant_role(bot, "viewer", ctx=system)
+            grant_role(bot, "viewer", ctx=system)
+            grant_role(bot, "viewer", ctx=system)
         assert kinds(tenant).count("role.granted") == 2
         assert last_body(tenant)["inputs"] == {"principal": bot.public_id, "role": "viewer"}
 
@@ -174,41 +177,41 @@ class TestRoles:
         self, tenant: Tenant, system: ActingContext, bot: User
     ) -> None:
         with unit_of_work(tenant.id), pytest.raises(errors.InvalidRequest, match="approver, auditor"):
-            services.grant_role(bot, "emperor", ctx=system)
+            grant_role(bot, "emperor", ctx=system)
 
     def test_only_members_get_roles(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
         with unit_of_work(other_tenant.id), pytest.raises(errors.InvalidRequest, match="does not belong"):
-            services.grant_role(bot, "viewer", ctx=acting_system(other_tenant))
+            grant_role(bot, "viewer", ctx=acting_system(other_tenant))
 
     def test_role_is_withdrawn(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         with unit_of_work(tenant.id):
-            services.withdraw_role(bot, "requester", ctx=system)
-            services.withdraw_role(bot, "requester", ctx=system)
+            withdraw_role(bot, "requester", ctx=system)
+            withdraw_role(bot, "requester", ctx=system)
         assert permissions_of_principal(bot.id, tenant_id=tenant.id).scopes == frozenset()
         assert kinds(tenant).count("role.withdrawn") == 1
 
     def test_redefining_a_custom_role_removes_scopes(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         with unit_of_work(tenant.id):
-            services.define_role("finance", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=system)
-            services.grant_role(bot, "finance", ctx=system)
-            services.withdraw_role(bot, "requester", ctx=system)
-            services.define_role("finance", frozenset({Scope.WORKITEMS_READ}), ctx=system)
+            define_role("finance", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=system)
+            grant_role(bot, "finance", ctx=system)
+            withdraw_role(bot, "requester", ctx=system)
+            define_role("finance", frozenset({Scope.WORKITEMS_READ}), ctx=system)
         assert permissions_of_principal(bot.id, tenant_id=tenant.id).scopes == {Scope.WORKITEMS_READ}
         assert last_body(tenant)["inputs"] == {"role": "finance", "scopes": ["workitems:read"]}
 
     def test_roles_with_one_name_are_separate_in_each_tenant(self, tenant: Tenant, other_tenant: Tenant) -> None:
         for place, scope in ((tenant, Scope.TELEMETRY_READ), (other_tenant, Scope.WORKITEMS_READ)):
             with unit_of_work(place.id):
-                services.define_role("finance", frozenset({scope}), ctx=acting_system(place))
+                define_role("finance", frozenset({scope}), ctx=acting_system(place))
         person = make_principal(tenant, "alice", roles=["finance"])
         assert permissions_of_principal(person.id, tenant_id=tenant.id).scopes == {Scope.TELEMETRY_READ}
         assert permissions_of_principal(person.id, tenant_id=other_tenant.id).scopes == frozenset()
 
 
 class TestIssueCredential:
-    def issue(self, principal: User, *scopes: str, ctx: ActingContext, **more: object) -> services.IssuedCredential:
+    def issue(self, principal: User, *scopes: str, ctx: ActingContext, **more: object) -> IssuedCredential:
         with unit_of_work(ctx.tenant_id):
-            return services.issue_credential(principal=principal, scopes=scopes, ctx=ctx, **more)
+            return issue_credential(principal=principal, scopes=scopes, ctx=ctx, **more)
 
     def test_only_the_digest_of_a_token_is_stored(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         issued = self.issue(bot, "workitems:read", ctx=system, label="ci", expires_in=timedelta(days=30))
@@ -240,7 +243,7 @@ class TestIssueCredential:
 
     def test_workflow_manage_includes_the_narrower_scopes(self, tenant: Tenant, system: ActingContext) -> None:
         with unit_of_work(tenant.id):
-            services.define_role("manager", frozenset({Scope.WORKFLOW_MANAGE}), ctx=system)
+            define_role("manager", frozenset({Scope.WORKFLOW_MANAGE}), ctx=system)
         manager = make_principal(tenant, "mia", roles=["manager"])
         assert self.issue(manager, "policies:publish", "decisions:decide", ctx=system).token
         with pytest.raises(errors.ScopeNotGrantable):
@@ -284,9 +287,9 @@ class TestEndOfCredentials:
         self, tenant: Tenant, system: ActingContext, credential: Credential
     ) -> None:
         with unit_of_work(tenant.id):
-            services.revoke_credential(credential, ctx=system)
+            revoke_credential(credential, ctx=system)
             first = Credential.objects.get().revoked_at
-            services.revoke_credential(credential, ctx=system)
+            revoke_credential(credential, ctx=system)
             assert Credential.objects.get().revoked_at == first
         assert kinds(tenant).count("credential.revoked") == 1
 
@@ -294,7 +297,7 @@ class TestEndOfCredentials:
         self, tenant: Tenant, system: ActingContext, credential: Credential
     ) -> None:
         with unit_of_work(tenant.id):
-            new = services.rotate_credential(credential, ctx=system).credential
+            new = rotate_credential(credential, ctx=system).credential
             old = Credential.objects.get(id=credential.id)
         assert (new.scopes, new.label, old.is_live) == (["workitems:read"], "test", False)
         assert abs(new.expires_at - clock.now() - timedelta(days=30)) < timedelta(minutes=1)
@@ -304,7 +307,7 @@ class TestEndOfCredentials:
         self, tenant: Tenant, system: ActingContext, credential: Credential
     ) -> None:
         with unit_of_work(tenant.id):
-            services.rotate_credential(credential, overlap=timedelta(hours=1), ctx=system)
+            rotate_credential(credential, overlap=timedelta(hours=1), ctx=system)
             old = Credential.objects.get(id=credential.id)
         assert old.revoked_at is None
         assert timedelta(minutes=59) < old.expires_at - clock.now() <= timedelta(hours=1)
@@ -314,13 +317,13 @@ class TestEndOfCredentials:
         self, tenant: Tenant, system: ActingContext, credential: Credential
     ) -> None:
         with unit_of_work(tenant.id):
-            services.revoke_credential(credential, ctx=system)
+            revoke_credential(credential, ctx=system)
             with pytest.raises(errors.Conflict):
-                services.rotate_credential(credential, ctx=system)
+                rotate_credential(credential, ctx=system)
 
     def test_credential_of_another_tenant_is_not_found(self, other_tenant: Tenant, credential: Credential) -> None:
         with unit_of_work(other_tenant.id), pytest.raises(errors.NotFound):
-            services.revoke_credential(credential, ctx=acting_system(other_tenant))
+            revoke_credential(credential, ctx=acting_system(other_tenant))
 
 
 @pytest.mark.parametrize("role", [role for role in DEFAULT_ROLES if role != "tenant_admin"])
@@ -328,13 +331,13 @@ def test_changing_members_requires_every_scope(tenant: Tenant, bot: User, role: 
     ctx = acting(tenant, make_principal(tenant, "alice", roles=[role]))
     before = kinds(tenant)
     operations = (
-        lambda: services.ensure_principal("eve", kind=PrincipalKind.HUMAN, ctx=ctx),
-        lambda: services.add_member(bot, ctx=ctx),
-        lambda: services.remove_member(bot, ctx=ctx),
-        lambda: services.set_password(bot, PASSWORD, ctx=ctx),
-        lambda: services.grant_role(bot, "tenant_admin", ctx=ctx),
-        lambda: services.withdraw_role(bot, "requester", ctx=ctx),
-        lambda: services.define_role("mine", ALL_SCOPES, ctx=ctx),
+        lambda: ensure_principal("eve", kind=PrincipalKind.HUMAN, ctx=ctx),
+        lambda: add_member(bot, ctx=ctx),
+        lambda: remove_member(bot, ctx=ctx),
+        lambda: set_password(bot, PASSWORD, ctx=ctx),
+        lambda: grant_role(bot, "tenant_admin", ctx=ctx),
+        lambda: withdraw_role(bot, "requester", ctx=ctx),
+        lambda: define_role("mine", ALL_SCOPES, ctx=ctx),
     )
     with unit_of_work(tenant.id):
         for operation in operations:
@@ -350,8 +353,8 @@ class TestScopesOnSingleObjects:
     ) -> None:
         with unit_of_work(tenant.id):
             workflow = Workflow.objects.create(tenant_id=tenant.id, slug="payments")
-            services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=system)
-            services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=system)
+            grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=system)
+            grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=system)
         assert permissions_of_principal(bot.id, tenant_id=tenant.id).grants.workflows == {
             workflow.id: {Scope.DECISIONS_DECIDE}
         }
@@ -365,7 +368,7 @@ class TestScopesOnSingleObjects:
         with unit_of_work(tenant.id):
             workflow = Workflow.objects.create(tenant_id=tenant.id, slug="payments")
             with pytest.raises(errors.InvalidRequest):
-                services.grant_scope_on(bot, Scope.TELEMETRY_READ, workflow, ctx=system)
+                grant_scope_on(bot, Scope.TELEMETRY_READ, workflow, ctx=system)
 
     def test_scope_on_a_workflow_of_another_tenant_is_refused(
         self, tenant: Tenant, other_tenant: Tenant, bot: User
@@ -373,7 +376,7 @@ class TestScopesOnSingleObjects:
         with unit_of_work(other_tenant.id):
             workflow = Workflow.objects.create(tenant_id=other_tenant.id, slug="payments")
         with unit_of_work(tenant.id), pytest.raises(errors.NotFound):
-            services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=acting_system(tenant))
+            grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=acting_system(tenant))
 
     def test_leaving_removes_object_scopes_of_this_tenant_only(
         self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
@@ -383,10 +386,10 @@ class TestScopesOnSingleObjects:
         for place in (tenant, other_tenant):
             with unit_of_work(place.id):
                 workflows[place] = Workflow.objects.create(tenant_id=place.id, slug="payments")
-                services.grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflows[place], ctx=acting_system(place))
+                grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflows[place], ctx=acting_system(place))
         with unit_of_work(tenant.id):
-            services.remove_member(bot, ctx=system)
-            services.add_member(bot, ctx=system)
+            remove_member(bot, ctx=system)
+            add_member(bot, ctx=system)
         assert not permissions_of_principal(bot.id, tenant_id=tenant.id).grants
         assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).grants.workflows == {
             workflows[other_tenant].id: {Scope.DECISIONS_DECIDE}

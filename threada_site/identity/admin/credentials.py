@@ -14,8 +14,9 @@ from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.identity import selectors, services
+from threada_site.identity import selectors
 from threada_site.identity.admin.roles import SCOPE_CHOICES
+from threada_site.identity.credentials import issue_credential, revoke_credential
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
@@ -68,7 +69,7 @@ class CredentialAdmin(TenantAdmin):
         principal = selectors.principal_of_tenant(call.ctx.tenant_id, said["principal"])
         if principal is None:
             raise errors.InvalidRequest("There is no such principal in this tenant.")
-        issued = services.issue_credential(
+        issued = issue_credential(
             principal=principal,
             scopes=said["scopes"],
             label=said["label"],
@@ -88,7 +89,7 @@ class CredentialAdmin(TenantAdmin):
         credential = self.rows(call.ctx).filter(id=parsed).first() if parsed else None
         if credential is None:
             raise errors.NotFound
-        services.revoke_credential(credential, ctx=call.ctx)
+        revoke_credential(credential, ctx=call.ctx)
         return Done("The credential is revoked. Requests that carry it are refused from now on.")
 
 

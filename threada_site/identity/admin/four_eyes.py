@@ -12,7 +12,7 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.identity import services
+from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule, User
@@ -55,12 +55,12 @@ class FourEyesRuleAdmin(TenantAdmin):
         "Require four eyes for policies", form=RequireForm, scope=Scope.WORKFLOW_MANAGE, submit="Require four eyes"
     )
     def require(self, call: Call, form: ConsoleForm) -> Done:
-        services.require_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
+        require_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
         return Done("Policies are put in force by a second person from now on.")
 
     @form_page("End four eyes for policies", form=EndForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")
     def end(self, call: Call, form: ConsoleForm) -> Done:
-        rule = services.end_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
+        rule = end_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
         if rule.is_required:
             return Done("You have asked to end it. Another tenant administrator ends it within seven days.")
         return Done("One person is enough to put policies in force.")

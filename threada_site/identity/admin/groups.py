@@ -13,7 +13,8 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.identity import selectors, services
+from threada_site.identity import selectors
+from threada_site.identity.groups import define_group
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
@@ -77,4 +78,4 @@ class PeopleGroupAdmin(TenantAdmin):
 
     def _define(self, slug: str, call: Call, form: ConsoleForm) -> None:
         names = form.cleaned_data["members"].replace(",", " ").split()
-        services.define_group(slug, names, name=form.cleaned_data["name"], ctx=call.ctx)
+        define_group(slug, names, name=form.cleaned_data["name"], ctx=call.ctx)

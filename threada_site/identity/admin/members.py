@@ -15,7 +15,10 @@ from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.identity import selectors, services
+from threada_site.identity import selectors
+from threada_site.identity.owners import set_owner
+from threada_site.identity.principals import add_member, ensure_principal, remove_member, set_password
+from threada_site.identity.roles import grant_role, withdraw_role
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
@@ -134,18 +137,18 @@ class MembershipAdmin(TenantAdmin):
     @form_page("Add a principal", form=MemberForm, scope=Scope.WORKFLOW_MANAGE, submit="Add")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
-        principal = services.ensure_principal(
+        principal = ensure_principal(
             said["name"], kind=PrincipalKind(said["kind"]), display_name=said["display_name"], ctx=call.ctx
         )
-        services.add_member(principal, ctx=call.ctx)
+        add_member(principal, ctx=call.ctx)
         for role in said["roles"]:
-            services.grant_role(principal, role, ctx=call.ctx)
+            grant_role(principal, role, ctx=call.ctx)
         if said["owner"]:
-            services.set_owner(principal, said["owner"], ctx=call.ctx)
+            set_owner(principal, said["owner"], ctx=call.ctx)
         if said["password"]:
             if principal.has_usable_password():
                 raise errors.Conflict(f"{principal.username} exists already and keeps their password. Leave it empty.")
-            services.set_password(principal, said["password"], ctx=call.ctx)
+            set_password(principal, said["password"], ctx=call.ctx)
         return Done(
             f"{principal.username} belongs to the tenant.", html.page_url("tenancy.membership", principal.public_id)
         )
@@ -154,19 +157,19 @@ class MembershipAdmin(TenantAdmin):
     def change_roles(self, call: Call, form: ConsoleForm) -> Done:
         asked, assigned = set(form.cleaned_data["roles"]), set(_roles_of(form.row))
         for role in sorted(asked - assigned):
-            services.grant_role(form.row.user, role, ctx=call.ctx)
+            grant_role(form.row.user, role, ctx=call.ctx)
         for role in sorted(assigned - asked):
-            services.withdraw_role(form.row.user, role, ctx=call.ctx)
+            withdraw_role(form.row.user, role, ctx=call.ctx)
         return Done("The roles are changed.")
 
     @form_page("Change owner", form=OwnerForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_owner(self, call: Call, form: ConsoleForm) -> Done:
-        services.set_owner(form.row.user, form.cleaned_data["owner"], ctx=call.ctx)
+        set_owner(form.row.user, form.cleaned_data["owner"], ctx=call.ctx)
         return Done("The owner is changed.")
 
     @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:
         """End the membership, its roles, groups and credentials."""
         member = self.find(call.key, ctx=call.ctx)
-        services.remove_member(member.user, ctx=call.ctx)
+        remove_member(member.user, ctx=call.ctx)
         return Done(f"{member.user.username} no longer belongs to the tenant.", self.list_url())

@@ -13,7 +13,8 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.identity import selectors, services
+from threada_site.identity import selectors
+from threada_site.identity.roles import define_role
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
@@ -64,12 +65,12 @@ class RoleAdmin(TenantAdmin):
         slug = form.cleaned_data["slug"]
         if Role.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
             raise errors.Conflict(f"There is a role {slug} already. Open it to change it.")
-        services.define_role(slug, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
+        define_role(slug, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
         return Done(f"The role {slug} was created.", html.page_url("tenancy.role", slug))
 
     @form_page("Change scopes", form=RoleForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_scopes(self, call: Call, form: ConsoleForm) -> Done:
-        services.define_role(call.key, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
+        define_role(call.key, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
         return Done("The scopes are changed.")
 
 

@@ -12,7 +12,7 @@ from threada_site.api.operations import operation, representation
 from threada_site.api.permissions import require
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView
-from threada_site.identity.services import end_four_eyes, require_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope

@@ -9,7 +9,7 @@ from typing import Final
 
 from django.utils.dateparse import parse_duration
 
-from threada_site.identity.services.credentials import read_scopes
+from threada_site.identity.credentials import read_scopes
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import InvalidRequest
 

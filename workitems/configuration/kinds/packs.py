@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies import selectors
+from policies.configuration.packs import release_pack, upsert_pack
 from policies.documents.pack import PACK_SCHEMA, parse_pack
-from policies.services.packs import release_pack, upsert_pack
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
 

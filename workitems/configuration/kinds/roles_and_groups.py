@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from policies.services.removing import check_nobody_asks
+from policies.configuration.removal import check_nobody_asks
 from threada_site.identity.default_roles import DEFAULT_ROLES
+from threada_site.identity.groups import define_group, remove_group
+from threada_site.identity.roles import define_role, remove_role
 from threada_site.identity.selectors import group_member_names, groups_of_tenant, role_scopes, roles_of_tenant
-from threada_site.identity.services import define_group, define_role, remove_group, remove_role
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.documents.kind_schema import KindSchema
 from threada_site.kernel.documents.structure import closed_object

@@ -5,6 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies import selectors
+from policies.configuration.calendars import upsert_calendar
+from policies.configuration.channels import upsert_channel
+from policies.configuration.lists import upsert_list
+from policies.configuration.overlays import remove_overlay, upsert_overlay
+from policies.configuration.removal import (
+    remove_calendar,
+    remove_channel,
+    withdraw_list,
+    withdraw_policy,
+    withdraw_workflow,
+)
+from policies.configuration.workflows import upsert_workflow
 from policies.documents.calendar import CALENDAR_SCHEMA, parse_calendar
 from policies.documents.channel import CHANNEL_SCHEMA, parse_channel
 from policies.documents.list import LIST_SCHEMA, parse_list
@@ -13,19 +25,7 @@ from policies.documents.policy_schema import POLICY_SCHEMA
 from policies.documents.workflow import WORKFLOW_SCHEMA, parse_workflow
 from policies.lifecycle import PolicyVersionStatus
 from policies.models import Overlay
-from policies.services.calendars import upsert_calendar
-from policies.services.channels import upsert_channel
-from policies.services.lists import upsert_list
-from policies.services.overlays import remove_overlay, upsert_overlay
-from policies.services.publishing import upsert_policy
-from policies.services.removing import (
-    remove_calendar,
-    remove_channel,
-    withdraw_list,
-    withdraw_policy,
-    withdraw_workflow,
-)
-from policies.services.workflows import upsert_workflow
+from policies.publication.publish import upsert_policy
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import NotFound
 from threada_site.tenancy.upsert import Change

@@ -5,8 +5,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.credentials import issue_credential
 from threada_site.identity.management.arguments import duration, scopes
-from threada_site.identity.services import add_member, ensure_principal, grant_role, issue_credential, set_owner
+from threada_site.identity.owners import set_owner
+from threada_site.identity.principals import add_member, ensure_principal
+from threada_site.identity.roles import grant_role
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import User

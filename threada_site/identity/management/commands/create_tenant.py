@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import create_tenant, founding_context
+from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.tenancy.management.base import ProductCommand
 
 

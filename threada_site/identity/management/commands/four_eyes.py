@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.services import end_four_eyes, require_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
 from threada_site.tenancy.four_eyes import FOUR_EYES, POLICY_FOUR_EYES, requires_four_eyes
 from threada_site.tenancy.management.base import TenantCommand
 

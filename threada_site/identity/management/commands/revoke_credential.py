@@ -8,8 +8,8 @@ from django.core.management.base import CommandParser
 
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.credentials import revoke_credential
 from threada_site.identity.selectors import credential_of_tenant
-from threada_site.identity.services import revoke_credential
 from threada_site.kernel import ids, tokens
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import Credential

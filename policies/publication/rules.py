@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from policies.language.durations import format_duration
@@ -22,16 +21,6 @@ from threada_site.kernel.errors import (
 MAX_REASON: Final = 500
 SHORTEST: Final = timedelta(minutes=5)
 LONGEST: Final = timedelta(days=7)
-
-
-class EmergencyStatus(StrEnum):
-    """Status of an emergency publication. Open: in force on the authority of one person."""
-
-    OPEN = "open"
-    CONFIRMED = "confirmed"
-    REPLACED = "replaced"
-    RETIRED = "retired"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from policies.documents.workflow import WorkflowDocument
+from policies.locks import locked_by_slug
 from policies.models import Workflow, WorkflowVersion
-from policies.services.locks import locked_by_slug
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work

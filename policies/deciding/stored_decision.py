@@ -1,14 +1,20 @@
-"""Explanation of a stored decision, from its record and the conditions of the evaluated versions."""
+"""Stored decisions: their facts, and their explanation from the record and the conditions of the evaluated versions."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from policies.deciding.explanation import RecordedAnswer, explain_decision
 from policies.models import PolicyDecision, PolicyVersion
-from policies.selectors import stored_facts
 from threada_site.kernel import ids
 from threada_site.personal_data.erasable_fields import is_erased
+
+
+def stored_facts(decision: PolicyDecision) -> dict[str, Any]:
+    """Return the facts of a decision without `lists`, which it stores by version."""
+    return orjson.loads(bytes(decision.facts))
 
 
 def explanation_of(decision: PolicyDecision) -> list[str]:

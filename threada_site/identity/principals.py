@@ -11,8 +11,8 @@ from django.core.exceptions import ValidationError
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.roles import withdraw_scopes_on_objects
 from threada_site.identity.selectors import tenants_of_person
-from threada_site.identity.services.roles import withdraw_scopes_on_objects
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward, require_steward_or_self
 from threada_site.kernel import clock, errors

@@ -9,10 +9,10 @@ from typing import Any, Final
 from django.db.models import Max
 
 from policies.documents.policy import parse_policy
+from policies.drafts.validation import check_overrides, validate_policy
 from policies.lifecycle import PolicyVersionStatus
+from policies.locks import locked_by_slug, locked_version
 from policies.models import Policy, PolicyVersion
-from policies.services.locks import locked_by_slug, locked_version
-from policies.services.validation import check_overrides, validate_policy
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work

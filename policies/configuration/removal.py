@@ -13,9 +13,9 @@ from policies import selectors
 from policies.documents.policy import parse_policy
 from policies.language.approvals import leaves_of
 from policies.language.evaluation import compile_policy
+from policies.locks import locked_by_slug, locked_policy_of
 from policies.models import Calendar, Channel, List, Overlay, Policy, Workflow
-from policies.services.locks import locked_by_slug, locked_policy_of
-from policies.services.publishing import retire_policy_version
+from policies.publication.publish import retire_policy_version
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work

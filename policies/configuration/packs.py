@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from policies.configuration.removal import check_not_bound
 from policies.documents.pack import PackDocument
+from policies.locks import locked_by_slug
 from policies.models import Pack, PackMember, PackVersion
-from policies.services.locks import locked_by_slug
-from policies.services.removing import check_not_bound
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work

@@ -8,7 +8,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.default_roles import DEFAULT_ROLES
-from threada_site.identity.services.roles import write_roles
+from threada_site.identity.roles import write_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context

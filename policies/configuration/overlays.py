@@ -6,9 +6,9 @@ from typing import Any
 
 from policies import selectors
 from policies.documents.overlay import OverlayScope
+from policies.drafts.validation import check_limits, validate_policy
 from policies.language.time_window import ALWAYS, TimeWindow
 from policies.models import Channel, Overlay, Policy
-from policies.services.validation import check_limits, validate_policy
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work

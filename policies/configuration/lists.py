@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from policies.documents.list import ListDocument
+from policies.locks import locked_by_slug
 from policies.models import List, ListVersion
-from policies.services.locks import locked_by_slug
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work

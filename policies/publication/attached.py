@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from policies.lifecycle import ReplayStatus
 from policies.models import PolicyVersion
-from policies.publication import Attached, Report
+from policies.publication.rules import Attached, Report
 from policies.replay.models import PolicyReplay
 from policies.replay.request import Against
 from threada_site.kernel.context import ActingContext

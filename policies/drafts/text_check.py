@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from policies.documents.policy import parse_policy
+from policies.drafts.edit import is_whole, policy_spec
+from policies.drafts.validation import validate_policy
 from policies.language.rules import PolicyDocument
 from policies.models import Policy
-from policies.services.drafts import is_whole, policy_spec
-from policies.services.validation import validate_policy
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import DocumentInvalid, FieldError, ThreadaError

@@ -9,8 +9,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import Q
 
+from threada_site.identity.principals import remove_member
 from threada_site.identity.selectors import tenants_of_person
-from threada_site.identity.services.principals import remove_member
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Credential, Membership, User
 

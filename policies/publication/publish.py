@@ -6,19 +6,19 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from policies.lifecycle import POLICY_VERSION, PolicyVersionStatus
-from policies.models import PolicyVersion
-from policies.publication import Emergency, check_may_publish, check_may_publish_alone
-from policies.services.attached import attached_to
-from policies.services.drafts import (
+from policies.drafts.edit import (
     check_is_draft,
     draft_policy_version,
     is_whole,
     version_entry,
 )
-from policies.services.emergencies import RESEAL, note_retired, open_emergency, replace_emergency
-from policies.services.locks import locked_policy_of, locked_version
-from policies.services.validation import check_limits, validate_policy
+from policies.drafts.validation import check_limits, validate_policy
+from policies.lifecycle import POLICY_VERSION, PolicyVersionStatus
+from policies.locks import locked_policy_of, locked_version
+from policies.models import PolicyVersion
+from policies.publication.attached import attached_to
+from policies.publication.emergencies import RESEAL, note_retired, open_emergency, replace_emergency
+from policies.publication.rules import Emergency, check_may_publish, check_may_publish_alone
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import enqueue
@@ -41,7 +41,7 @@ def publish_policy_version(
 
     The previous version stays published for the open steps that pin it; with `applies_to_open` they are re-evaluated.
     If the tenant requires four eyes, a person other than the writers must publish, and a replay report is required; in
-    an `emergency` one person suffices until the time box ends (`policies.services.emergencies`).
+    an `emergency` one person suffices until the time box ends (`policies.publication.emergencies`).
 
     Receipt: `policy.published`, or `policy.published_in_emergency`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`,
     `PolicyTestsFailed`, whose pointers start with `pointer`; `PersonRequired`, `SecondPersonRequired`,

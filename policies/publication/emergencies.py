@@ -9,10 +9,10 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from policies.lifecycle import PolicyVersionStatus
+from policies.drafts.edit import version_entry
+from policies.lifecycle import EmergencyStatus, PolicyVersionStatus
 from policies.models import EmergencyPublication, Policy, PolicyVersion
-from policies.publication import Emergency, EmergencyStatus, check_may_confirm
-from policies.services.drafts import version_entry
+from policies.publication.rules import Emergency, check_may_confirm
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work

@@ -1,0 +1,1 @@
+"""Drafts of policy versions: editing, validation and the check of a text in the editor."""

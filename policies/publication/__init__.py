@@ -1,0 +1,1 @@
+"""Publication and retirement of policy versions: rules, four eyes and emergencies."""

@@ -1,1 +1,0 @@
-"""Services of the rulebook: configuration objects, drafts, publication, overlays and explanations."""
