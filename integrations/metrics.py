@@ -9,7 +9,7 @@ from typing import Final
 from django.db import connection
 from django.db.models import Count, Min, Sum
 
-from integrations.executions.attempt_failures import FailureClass
+from integrations.attempts.failures import FailureClass
 from integrations.limits.rules import WaitReason
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution, IntegrationGauge
 from telemetry.models import SummaryCount

@@ -12,6 +12,9 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from telemetry.lifecycle import DeliveryStatus
+from telemetry.log.rows import instance_log_size as size_of_instance_log
+from telemetry.log.rows import instance_node_reader, node_reader
+from telemetry.log.rows import log_size as size_of_log
 from telemetry.models import (
     Checkpoint,
     Delivery,
@@ -20,12 +23,11 @@ from telemetry.models import (
     InstanceEntry,
     LogLeaf,
     Receipt,
+    SummaryCount,
+    SummaryPosition,
+    SummaryRollup,
     TelemetryExport,
 )
-from telemetry.sealing.log_rows import instance_log_size as size_of_instance_log
-from telemetry.sealing.log_rows import instance_node_reader, node_reader
-from telemetry.sealing.log_rows import log_size as size_of_log
-from telemetry.summary.models import SummaryCount, SummaryPosition, SummaryRollup
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof, consistency_text
 from telemetry.tlog.proofs import NodeReader, consistency_proof, inclusion_proof

@@ -9,8 +9,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from integrations import selectors
+from integrations.configuration.secrets import remove_secret, upsert_secret, used_by
 from integrations.models import StoredSecret
-from integrations.secrets.vault import remove_secret, upsert_secret, used_by
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page

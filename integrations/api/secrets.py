@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Final
 from rest_framework.response import Response
 
 from integrations import selectors
+from integrations.configuration.secrets import MOST_HOSTS, remove_secret, upsert_secret
 from integrations.models import StoredSecret
-from integrations.secrets.vault import MOST_HOSTS, remove_secret, upsert_secret
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of, representation

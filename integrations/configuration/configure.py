@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from integrations.attempts.failures import TransportFailure
 from integrations.connectors import connector_named
 from integrations.documents import IntegrationDocument, read_integration
-from integrations.executions.attempt_failures import TransportFailure
 from integrations.models import (
     OPEN_EXECUTION_STATUSES,
     Action,

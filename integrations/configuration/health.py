@@ -11,9 +11,9 @@ from typing import Final
 from django.db.models import QuerySet
 
 from integrations.configuration.parsed_documents import document_of
+from integrations.documents.model import UNBOUNDED, Limits
 from integrations.freezes.block import freezes_in_force
 from integrations.lifecycle import ExecutionStatus
-from integrations.limits.rules import UNBOUNDED, Limits
 from integrations.models import Execution, Integration, IntegrationGauge
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError

@@ -6,9 +6,9 @@ import uuid
 from functools import lru_cache
 from typing import Any
 
+from integrations.attempts.failures import envelope_mismatch
+from integrations.attempts.retry import RetryPolicy
 from integrations.documents import ActionDocument, IntegrationDocument, WorkflowCall, read_integration
-from integrations.executions.envelope import mismatch
-from integrations.executions.retry import RetryPolicy
 from integrations.models import Execution, IntegrationVersion
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.canonical import canonical_sha256
@@ -38,11 +38,13 @@ def check_intact(execution: Execution) -> None:
     """
     version = execution.integration_version
     if canonical_sha256(version.spec) != version.spec_sha256:
-        raise mismatch("What would run is not what was sealed: the integration version was changed.")
+        raise envelope_mismatch("What would run is not what was sealed: the integration version was changed.")
     try:
         action_of(execution)
     except ThreadaError:
-        raise mismatch("What would run is not what was sealed: the integration version lacks the action.") from None
+        raise envelope_mismatch(
+            "What would run is not what was sealed: the integration version lacks the action."
+        ) from None
 
 
 def readable_action_of(execution: Execution) -> ActionDocument:

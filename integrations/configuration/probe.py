@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from integrations.attempts.failures import TransportFailure
 from integrations.documents import IntegrationDocument
-from integrations.executions.attempt_failures import TransportFailure
 from integrations.secrets.references import SecretReference, resolve
 from integrations.secrets.vault import reveal
 from integrations.transport import EgressPolicy, reach

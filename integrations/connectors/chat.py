@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from integrations.attempts.failures import TransportFailure
+from integrations.attempts.outcomes import Outcome
 from integrations.connectors.chat_services import ChatMessage, send_message
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.chat_actions import ChatCall
 from integrations.documents.templates import render
-from integrations.executions.attempt_failures import TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.secrets.references import parse_reference
 
 

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.outcomes import Outcome
+from integrations.connectors.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.documents.chat_actions import HOSTS
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
-from integrations.executions.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.transport import OutboundRequest, UnusableUrl, read_url, send
 from integrations.transport.client import FRAMING_HEADERS
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.outcomes import Outcome
 from integrations.connectors.protocol import CallTerms
+from integrations.connectors.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.documents import IntegrationDocument
 from integrations.documents.templates import Template, render
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
-from integrations.executions.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.transport import OutboundRequest, UnusableUrl, read_url, send
 from threada_site.kernel.errors import ExpressionFailed
 from threada_site.kernel.json.canonical import canonical_bytes

@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.outcomes import Outcome
 from integrations.connectors.exchange import exchange, outbound_request, query_value, url_of
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, HttpCall, IntegrationDocument
 from integrations.documents.templates import render
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.secrets.references import parse_reference
 from threada_site.kernel.json.canonical import canonical_bytes
 

@@ -14,12 +14,12 @@ from email.policy import SMTP
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.outcomes import Outcome
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.mail_actions import MailCall, MailServer, address_in
 from integrations.documents.templates import Template, render
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.secrets.references import parse_reference
 from integrations.transport.smtp import MailRoute, send_mail
 from threada_site.kernel.errors import ExpressionFailed

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from integrations.attempts.outcomes import Outcome
 from integrations.documents import ActionDocument, IntegrationDocument
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.secrets.references import Secret, SecretReference, resolve
 from integrations.transport import EgressPolicy, Network, SystemNetwork
 from threada_site.kernel import clock

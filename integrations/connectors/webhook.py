@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.outcomes import Outcome
 from integrations.connectors.exchange import exchange, outbound_request, url_of
 from integrations.connectors.protocol import CallTerms
 from integrations.connectors.standard_webhooks import signed_headers, signing_key
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.templates import render
 from integrations.documents.webhook_actions import WebhookCall
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.secrets.references import parse_reference
 from threada_site.kernel.json.canonical import canonical_bytes
 

@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from integrations.attempts.failures import TransportFailure
 from integrations.deliveries.otlp_headers import DEFAULT_HEADERS, header_errors
 from integrations.deliveries.senders.file import write_to_file
 from integrations.deliveries.senders.otlp import send_to_collector
 from integrations.deliveries.senders.webhook import send_to_webhook
-from integrations.executions.attempt_failures import TransportFailure
 from integrations.secrets.references import allowed, parse_reference
 from integrations.transport import EgressPolicy, OutboundRequest
 from telemetry.deliveries.batches import Batch, lease_batch, settle_delivered, settle_failed, upsert_delivery

@@ -30,6 +30,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
+from integrations.attempts.retry import RetryPolicy
 from integrations.documents.chat_actions import ChatGrammar
 from integrations.documents.fields import Fields
 from integrations.documents.grammar import Destination, Grammar, read_secrets
@@ -53,7 +54,6 @@ from integrations.documents.schema import (
 )
 from integrations.documents.webhook_actions import WebhookGrammar
 from integrations.documents.workflow_actions import WorkflowGrammar
-from integrations.executions.retry import RetryPolicy
 from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.kernel.documents.structure import Schema, Structure
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from integrations.attempts.retry import RetryPolicy
 from integrations.documents.schema import seconds_advice
 from integrations.documents.templates import Place, Template, compile_template
-from integrations.executions.retry import RetryPolicy
 from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.json.pointers import pointer_to

@@ -7,7 +7,7 @@ breaker: {failures: 10, rest: PT30S}
 from __future__ import annotations
 
 from integrations.documents.fields import Fields
-from integrations.limits.rules import UNBOUNDED, Limits
+from integrations.documents.model import UNBOUNDED, Limits
 
 
 def read_limits(spec: Fields) -> Limits:

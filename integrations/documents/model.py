@@ -4,14 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from integrations.attempts.retry import RetryPolicy
 from integrations.documents.templates import Template
-from integrations.executions.retry import RetryPolicy
-from integrations.limits.rules import UNBOUNDED, Limits
 from integrations.secrets.references import SecretReference
 from integrations.transport.urls import Target
 from threada_site.kernel.errors import UnknownAction
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of calls: at most `concurrency` at once, at most `calls` started within `per_s` seconds; None is
+    unlimited.
+
+    The breaker opens after `failures` in a row and rests for `rest_s`.
+    """
+
+    concurrency: int | None = None
+    calls: int | None = None
+    per_s: float = 1.0
+    failures: int = 10
+    backoff_s: float = 30.0
+
+    @property
+    def are_unbounded(self) -> bool:
+        """Return True if neither the number nor the rate of calls is limited."""
+        return self.concurrency is None and self.calls is None
+
+
+UNBOUNDED: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)

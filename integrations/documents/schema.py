@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from integrations.executions.retry import RetryPolicy
-from integrations.limits.rules import UNBOUNDED
+from integrations.attempts.retry import RetryPolicy
+from integrations.documents.model import UNBOUNDED
 from threada_site.kernel.documents.structure import SLUG, Schema, closed_object, whole_number
 
 LONGEST_TIMEOUT_S: Final = 300.0

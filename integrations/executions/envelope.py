@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import envelope_mismatch
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
 from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
 from threada_site.kernel.json.strict import parse_json
@@ -106,15 +106,15 @@ def open_envelope(body: bytes, sha256: str) -> dict[str, Any]:
     Raises `TransportFailure` (`envelope_mismatch`) unless `body` matches `sha256`, has a known format and is canonical.
     """
     if sha256_hex(body) != sha256:
-        raise mismatch("The envelope's bytes are not those its hash names.")
+        raise envelope_mismatch("The envelope's bytes are not those its hash names.")
     try:
         content = parse_json(body)
     except (MalformedJson, JsonNotInteroperable):
-        raise mismatch("The envelope cannot be read.") from None
+        raise envelope_mismatch("The envelope cannot be read.") from None
     if not isinstance(content, dict) or content.get("format") not in READABLE:
-        raise mismatch(f"The envelope is not of the format {FORMAT}.")
+        raise envelope_mismatch(f"The envelope is not of the format {FORMAT}.")
     if canonical_bytes(content) != body:
-        raise mismatch("The envelope's bytes are not canonical.")
+        raise envelope_mismatch("The envelope's bytes are not canonical.")
     return content
 
 
@@ -132,9 +132,4 @@ def check_agrees(content: Mapping[str, Any], now: BuiltEnvelope) -> None:
         if name not in content or name not in expected or content[name] != expected[name]
     )
     if differing:
-        raise mismatch(f"What would run is not what was sealed: {', '.join(differing)}.")
-
-
-def mismatch(detail: str) -> TransportFailure:
-    """Return the failure of an execution with an invalid envelope."""
-    return TransportFailure(FailureClass.ENVELOPE_MISMATCH, detail)
+        raise envelope_mismatch(f"What would run is not what was sealed: {', '.join(differing)}.")

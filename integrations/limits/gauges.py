@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from integrations.attempts.failures import FailureClass
 from integrations.configuration.parsed_documents import document_of
-from integrations.executions.attempt_failures import FailureClass
+from integrations.documents.model import Limits
 from integrations.executions.lease import LEASE_DURATION, Lease
 from integrations.lifecycle import ExecutionStatus
-from integrations.limits.rules import Limits, WaitReason, calls_within, rate_opens_at, receiver_is_healthy
+from integrations.limits.rules import WaitReason, calls_within, rate_opens_at, receiver_is_healthy
 from integrations.models import Execution, Integration, IntegrationGauge
 from integrations.selectors import gauge_of, integration_of
 from telemetry.receipts.format import Entry, Subject

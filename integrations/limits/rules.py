@@ -8,12 +8,12 @@ allowed, and its result closes or reopens the breaker.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from integrations.executions.attempt_failures import FailureClass
+from integrations.attempts.failures import FailureClass
+from integrations.documents.model import Limits
 
 
 class WaitReason(StrEnum):
@@ -24,27 +24,6 @@ class WaitReason(StrEnum):
     BREAKER = "breaker"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of calls: at most `concurrency` at once, at most `calls` started within `per_s` seconds; None is
-    unlimited.
-
-    The breaker opens after `failures` in a row and rests for `rest_s`.
-    """
-
-    concurrency: int | None = None
-    calls: int | None = None
-    per_s: float = 1.0
-    failures: int = 10
-    backoff_s: float = 30.0
-
-    @property
-    def are_unbounded(self) -> bool:
-        """Return True if neither the number nor the rate of calls is limited."""
-        return self.concurrency is None and self.calls is None
-
-
-UNBOUNDED: Final = Limits()
 _RECEIVER_FAULTS: Final = frozenset({FailureClass.TIMEOUT, FailureClass.CONNECTION_REFUSED, FailureClass.BAD_RESPONSE})
 _RECEIVER_ANSWERED: Final = frozenset({FailureClass.REJECTED_BY_RECEIVER, FailureClass.RATE_LIMITED})
 

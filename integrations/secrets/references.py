@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from threada_site.kernel.ids import is_slug
 
 MAX_SECRET_BYTES: Final = 64 * 1024

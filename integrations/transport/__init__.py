@@ -1,6 +1,6 @@
 """The outbound transport. All requests to receivers are sent through `send`."""
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.transport.client import OutboundAnswer, OutboundRequest, reach, send, verifying_context
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, SystemNetwork

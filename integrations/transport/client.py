@@ -15,7 +15,7 @@ from typing import Final
 import httpcore
 import httpx
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.transport.bodies import read_body
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, PinnedBackend, SystemNetwork, UnusableAnswer

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Final
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.transport.urls import Target, UnusableUrl, read_url
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address

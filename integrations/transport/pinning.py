@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network
 from integrations.transport.urls import Target

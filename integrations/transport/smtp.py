@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import httpcore
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.transport.client import verifying_context
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, PinnedBackend, SystemNetwork, UnusableAnswer

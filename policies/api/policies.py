@@ -18,7 +18,7 @@ from policies.locks import locked_policy_of, locked_version
 from policies.models import Policy, PolicyVersion
 from policies.publication.publish import publish_policy_version, retire_policy_version
 from telemetry.inclusion_promises.promise import inclusion_promise
-from telemetry.inclusion_promises.statement import collect_recorded_receipts
+from telemetry.receipts.collection import collect_recorded_receipts
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent

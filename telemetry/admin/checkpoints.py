@@ -17,8 +17,8 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
 from telemetry import selectors
+from telemetry.log.rows import LogIncomplete
 from telemetry.models import Checkpoint, InstanceCheckpoint
-from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.tlog import proof_text
 from threada_site.admin import html
 from threada_site.admin.lists import Column, created_window

@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from telemetry import selectors
 from telemetry.api.answers import CHECKPOINT, INSTANCE_PROOF, PROOF
 from telemetry.api.representations import represent_checkpoint, represent_instance_proof
+from telemetry.log.rows import LogIncomplete
 from telemetry.receipts.filters import InstanceLogFilters
-from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.tlog import proof_text
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.operations import operation, page_of

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from telemetry import selectors
 from telemetry.api.representations import represent_summary
 from telemetry.api.summary_answers import SUMMARY
-from telemetry.receipts.filters import SummaryFilters
+from telemetry.summary.filters import SummaryFilters
 from telemetry.summary.summarize import days_of, summarize
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.operations import operation

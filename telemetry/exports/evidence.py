@@ -28,8 +28,8 @@ from telemetry.exports.evidence_archive import (
     Archive,
     readme,
 )
+from telemetry.log.rows import LogIncomplete
 from telemetry.models import Checkpoint, LogLeaf, TelemetryExport
-from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.selectors import InstanceProof, instance_proof, newest_checkpoint
 from telemetry.tlog.tiles import TILE_HASHES, TILE_LEVELS, TileId, levels, tiles_of
 from threada_site.database.unit_of_work import unit_of_work

@@ -15,12 +15,12 @@ from typing import Final
 import structlog
 from django.db import DatabaseError, connection
 
+from telemetry.exports.bodies import bodies_of, expected, selected_receipts
 from telemetry.exports.files import ExportFile, Written
 from telemetry.exports.formats import FORMATS
 from telemetry.exports.request import become_ready, outcome_of, path_of
 from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import TelemetryExport
-from telemetry.receipts.bodies import bodies_of, expected, selected_receipts
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.replica_reads import position_now, read

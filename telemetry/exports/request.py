@@ -12,11 +12,11 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
+from telemetry.exports.bodies import bodies_of, expected, selected_receipts
 from telemetry.exports.files import ExportFile, Written, delete_files
 from telemetry.exports.formats import FORMATS, file_extension
 from telemetry.lifecycle import EXPORT, ExportStatus
 from telemetry.models import Receipt, TelemetryExport
-from telemetry.receipts.bodies import bodies_of, expected, selected_receipts
 from telemetry.receipts.filters import ReceiptFilters
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record

@@ -11,8 +11,8 @@ import psycopg
 import uuid_utils.compat
 
 from telemetry.inclusion_promises.statement import PROMISE_KEY, endorsement_text
-from telemetry.sealing.key_file import KeyFile, SigningKey
-from telemetry.sealing.log_store import LogStore
+from telemetry.log.key_file import KeyFile, SigningKey
+from telemetry.log.store import LogStore
 from telemetry.tlog.note import SignedNote, Signer, sign
 
 _NEWEST: Final = "SELECT note FROM telemetry_inclusionpromisekey WHERE public_key = %s ORDER BY id DESC LIMIT 1"

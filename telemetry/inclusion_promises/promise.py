@@ -10,12 +10,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from telemetry.inclusion_promises.statement import (
-    PROMISE_KEY,
-    RecordedReceipt,
-    inclusion_promise_public_key,
-    sign_inclusion_promise,
-)
+from telemetry.inclusion_promises.statement import PROMISE_KEY, inclusion_promise_public_key, sign_inclusion_promise
+from telemetry.receipts.collection import RecordedReceipt
 from telemetry.selectors import promise_key_endorsement
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339

@@ -19,52 +19,20 @@ The web process owns this key. The sealer, whose key the web process never reads
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from telemetry.receipts.collection import RecordedReceipt
 from telemetry.tlog.checkpoint import log_origin
-from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, Signer, VerifierKey, sign
 from telemetry.tlog.texts import encoded
 
 PROMISES: Final = "promises"
 PROMISE_KEY: Final = "promise-key"
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedReceipt:
-    """Public id and leaf hash of a newly written receipt."""
-
-    receipt_id: str
-    leaf: bytes
-
-
-_recorded: ContextVar[list[RecordedReceipt] | None] = ContextVar("noted_receipts", default=None)
-
-
-@contextmanager
-def collect_recorded_receipts() -> Iterator[list[RecordedReceipt]]:
-    """Collect every receipt written inside the context, in order."""
-    recorded: list[RecordedReceipt] = []
-    token = _recorded.set(recorded)
-    try:
-        yield recorded
-    finally:
-        _recorded.reset(token)
-
-
-def collect_receipt(receipt_id: str, body: bytes) -> None:
-    """Add a receipt to the open collection, if there is one."""
-    recorded = _recorded.get()
-    if recorded is not None:
-        recorded.append(RecordedReceipt(receipt_id, leaf_hash(body)))
 
 
 @lru_cache(maxsize=4)

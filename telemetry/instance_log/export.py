@@ -14,8 +14,8 @@ from itertools import batched
 from typing import Final
 
 from telemetry.exports.evidence_archive import CHECKPOINT_FILE, README_FILE, Archive
+from telemetry.log.rows import LogIncomplete
 from telemetry.models import Checkpoint, InstanceCheckpoint, InstanceEntry
-from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.selectors import instance_checkpoints, log_nodes, log_size
 from telemetry.tlog.checkpoint import Checkpoint as SignedCheckpointText
 from telemetry.tlog.note import SignedNote

@@ -116,22 +116,3 @@ class InstanceAlarm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.signed_size}"
-
-
-class InclusionPromiseKey(models.Model):
-    """The sealer's endorsement of a key that signs inclusion promises. The current sealing keys sign the newest row of
-    a key."""
-
-    id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
-    public_key = models.BinaryField()
-    note = models.TextField(help_text="The signed note.")
-    signed_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            InstanceRows(name="inclusionpromisekey_rls", readable="everybody"),
-            AppendOnly(name="inclusionpromisekey_append_only"),
-        ]
-
-    def __str__(self) -> str:
-        return self.note.partition("\n")[0]

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from telemetry.instance_log.store import InstanceStore
-from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.key_file import KeyFile
-from telemetry.sealing.signed_tree_heads import (
+from telemetry.log.anchor import Anchor
+from telemetry.log.key_file import KeyFile
+from telemetry.log.signed_tree_heads import (
     MATCHES_AGAIN,
     OnSigned,
     SignedCheckpoint,

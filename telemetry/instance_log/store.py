@@ -10,9 +10,9 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
-from telemetry.sealing.log_rows import instance_log_size, instance_node_reader, stored_nodes
-from telemetry.sealing.log_store import LogStore, NewestCheckpoint
-from telemetry.sealing.signed_tree_heads import SignedTreeHead
+from telemetry.log.rows import instance_log_size, instance_node_reader, stored_nodes
+from telemetry.log.signed_tree_heads import SignedTreeHead
+from telemetry.log.store import LogStore, NewestCheckpoint
 from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node

@@ -1,1 +1,1 @@
-"""The tenants' logs: rows of leaves, nodes and checkpoints, and what an operator acknowledges about them."""
+"""A tenant's log: rows of leaves, nodes and checkpoints, the anchor, the signing keys and signed tree heads."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from telemetry.inclusion_promises.statement import collect_receipt
 from telemetry.models import Receipt, SealQueueEntry
+from telemetry.receipts.collection import collect_receipt
 from telemetry.receipts.format import Entry, body_bytes
 from threada_site.database.batched_writes import insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db.models import QuerySet
 
 from telemetry.models import LogLeaf, Receipt, RemovedReceipt
-from telemetry.receipts.removed import removal_sha256
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.hashing import leaf_hash
 from threada_site.database.roles import platform_role
@@ -59,3 +59,11 @@ def remove_receipts(receipt_ids: Sequence[uuid.UUID], *, batch_id: uuid.UUID, ct
         )
         rows_to_delete._raw_delete(rows_to_delete.db)
     return removal_sha256(removed)
+
+
+def removal_sha256(removed: Iterable[tuple[uuid.UUID, str]]) -> str:
+    """Return the digest of a batch: SHA-256 over one line `<receipt id> <body sha256>` per receipt, ordered by id."""
+    digest = hashlib.sha256()
+    for receipt_id, body_sha256 in sorted(removed):
+        digest.update(f"{ids.public_id(ids.RECEIPT, receipt_id)} {body_sha256}\n".encode())
+    return digest.hexdigest()

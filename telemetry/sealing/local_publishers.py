@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from telemetry.sealing.anchor import append_line
+from telemetry.log.anchor import append_line
+from telemetry.log.signed_tree_heads import SignedCheckpoint
 from telemetry.sealing.publisher import PublishFailure
-from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 
 UNWRITABLE: Final = "unwritable"
 GIT_FAILED: Final = "git_failed"

@@ -8,8 +8,8 @@ from email.message import EmailMessage
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from telemetry.log.signed_tree_heads import SignedCheckpoint
 from telemetry.sealing.publisher import PublishFailure
-from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 
 MAIL_REFUSED: Final = "mail_refused"
 MAIL_UNREACHABLE: Final = "mail_unreachable"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from telemetry.log.signed_tree_heads import SignedCheckpoint
 from telemetry.sealing.log_lines import Log
-from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 
 LONGEST_PAUSE_S: Final = 600.0
 _SECONDS_TO_END: Final = 2.0

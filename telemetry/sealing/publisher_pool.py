@@ -8,10 +8,10 @@ from dataclasses import astuple
 from typing import Final
 
 from telemetry.instance_log.store import InstanceStore
+from telemetry.log.signed_tree_heads import SignedCheckpoint
+from telemetry.log.store import LogStore
 from telemetry.sealing.log_lines import Log
-from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publisher import Publisher, Target, TargetState
-from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 from telemetry.tlog.checkpoint import INSTANCE
 from threada_site.kernel import ids
 

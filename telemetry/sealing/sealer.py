@@ -14,11 +14,9 @@ from typing import Final
 from telemetry.inclusion_promises.key_endorsement import KeyEndorser
 from telemetry.instance_log.seal import InstanceSealer
 from telemetry.instance_log.store import InstanceStore
-from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.key_file import KeyFile, KeyFileProblem
-from telemetry.sealing.log_lines import Log
-from telemetry.sealing.log_store import LogStore
-from telemetry.sealing.signed_tree_heads import (
+from telemetry.log.anchor import Anchor
+from telemetry.log.key_file import KeyFile, KeyFileProblem
+from telemetry.log.signed_tree_heads import (
     MATCHES_AGAIN,
     OnSigned,
     SignedCheckpoint,
@@ -26,6 +24,8 @@ from telemetry.sealing.signed_tree_heads import (
     check_tree,
     sign_tree_head,
 )
+from telemetry.log.store import LogStore
+from telemetry.sealing.log_lines import Log
 from telemetry.tlog.checkpoint import log_origin
 from telemetry.tlog.tree import CompactRange
 from threada_site.kernel import ids

@@ -11,8 +11,8 @@ from typing import Any, Final
 from django.db.models import QuerySet, Sum
 
 from telemetry import selectors
-from telemetry.receipts.filters import SummaryFilters, chosen_dimensions
 from telemetry.receipts.time_windows import earlier, window
+from telemetry.summary.filters import SummaryFilters, chosen_dimensions
 from telemetry.summary.metrics import SummaryMetrics, total_of
 from telemetry.summary.rollups import slice_for
 from threada_site.kernel import ids

@@ -3,7 +3,6 @@
 Reads one snapshot as a stream, so that sealing continues and memory use does not depend on the length of the log.
 """
 
-from telemetry.instance_log.verify import newest_entry, verify_instance
 from telemetry.verification.checkpoints import ArchivedCheckpoint
 from telemetry.verification.log import VerificationStats, verify_log
 from telemetry.verification.single_receipt import Verified, verify_receipt
@@ -14,9 +13,7 @@ __all__ = [
     "VerificationStats",
     "Verified",
     "instance_snapshot",
-    "newest_entry",
     "snapshot",
-    "verify_instance",
     "verify_log",
     "verify_receipt",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from telemetry.sealing.log_rows import LEVELS_APART
+from telemetry.log.rows import LEVELS_APART
 from telemetry.tlog.tree import Node
 from telemetry.verification.checkpoints import LogQueries
 from telemetry.verification.findings import Finding

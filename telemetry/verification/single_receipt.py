@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from telemetry.log.rows import LogIncomplete
 from telemetry.models import Receipt
-from telemetry.sealing.log_rows import LogIncomplete
 from telemetry.selectors import newest_checkpoint, proof_of
 from telemetry.tlog.note import VerifierKey
 from threada_site.kernel import errors

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import psycopg
 
-from telemetry.sealing.key_file import KeyFile
+from telemetry.log.key_file import KeyFile
 from tests.adversarial.banks import bank_documents
 from tests.adversarial.machines import PORT, TENANT, Machine, Site
 from tests.adversarial.network import SUBNET, Network

@@ -20,6 +20,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from telemetry.log.key_file import KeyFile
 from telemetry.models import (
     Checkpoint,
     InstanceCheckpoint,
@@ -29,7 +30,6 @@ from telemetry.models import (
     Receipt,
     SealQueueEntry,
 )
-from telemetry.sealing.key_file import KeyFile
 from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.checkpoint import Checkpoint as TreeHead
 from telemetry.tlog.note import SignedNote

@@ -18,10 +18,10 @@ def main(slug: str, rows: int, way: str) -> None:
     import django
 
     django.setup()
+    from telemetry.exports.bodies import selected_receipts, stream
     from telemetry.exports.job import make_export
     from telemetry.exports.request import new_export, record_export
     from telemetry.models import Receipt, TelemetryExport
-    from telemetry.receipts.bodies import selected_receipts, stream
     from tests.factories import acting_system
     from threada_site.database.unit_of_work import unit_of_work
     from threada_site.tenancy.models import Credential, Tenant

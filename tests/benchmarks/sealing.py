@@ -99,8 +99,8 @@ def _verified(world: World) -> Figure:
 
 def _seal_all() -> int:
     """In this process: rounds until the queue is empty."""
+    from telemetry.log.store import LogStore
     from telemetry.sealing.log_lines import LineLog
-    from telemetry.sealing.log_store import LogStore
     from telemetry.sealing.sealer import Sealer
     from threada_site.runtime.sealer.process import sealer_conninfo, sealing_anchor, sealing_key_file
 

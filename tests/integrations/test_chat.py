@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.connectors import CallTerms
 from integrations.connectors.chat_services import SERVICES, ChatMessage, check_address, send_message, write_message
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
 from integrations.transport import EgressPolicy
 from tests.integrations.recorders import RecordingNetwork
 from tests.receivers.fixtures import Receiver

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from integrations.attempts.retry import RetryPolicy
 from integrations.documents import Authentication, HttpCall, read_integration
-from integrations.executions.retry import RetryPolicy
 from integrations.secrets.references import SecretReference
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid, UnknownAction

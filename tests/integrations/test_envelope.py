@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.executions.envelope import FORMAT, build_envelope, check_agrees, open_envelope
 from threada_site.kernel.json.canonical import canonical_bytes
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from integrations.attempts.failures import FailureClass
+from integrations.attempts.outcomes import Outcome
 from integrations.connectors import CallTerms, HttpConnector, OutboundConnector, connector_named, register
 from integrations.documents import read_integration
-from integrations.executions.attempt_failures import FailureClass
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.transport import EgressPolicy
 from tests.integrations.recorders import RecordingNetwork
 from tests.receivers.fixtures import Receiver

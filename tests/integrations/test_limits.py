@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from integrations.attempts.failures import FailureClass
 from integrations.documents import read_integration
-from integrations.executions.attempt_failures import FailureClass
-from integrations.limits.rules import Limits, calls_within, rate_opens_at, receiver_is_healthy
+from integrations.documents.model import Limits
+from integrations.limits.rules import calls_within, rate_opens_at, receiver_is_healthy
 from threada_site.kernel.errors import DocumentInvalid
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)

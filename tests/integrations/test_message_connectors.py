@@ -18,9 +18,9 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from integrations.attempts.failures import FailureClass
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import read_integration
-from integrations.executions.attempt_failures import FailureClass
 from integrations.transport import EgressPolicy, verifying_context
 from tests.integrations.recorders import RecordingNetwork
 from tests.receivers.fixtures import TLS_AUTHORITY, TLS_SERVER, Receiver

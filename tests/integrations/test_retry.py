@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.executions.attempt_failures import FailureClass
-from integrations.executions.retry import MAX_WAIT_S, MAX_WORKER_DEATHS, GiveUp, Retry, RetryPolicy, next_try
+from integrations.attempts.failures import FailureClass
+from integrations.attempts.retry import MAX_WAIT_S, MAX_WORKER_DEATHS, GiveUp, Retry, RetryPolicy, next_try
 from integrations.lifecycle import ExecutionStatus
 
 POLICY = RetryPolicy(attempts=5, backoff_s=2.0, max_backoff_s=60.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.secrets.references import Secret, SecretReference, allowed, parse_reference, resolve
 
 

@@ -14,11 +14,12 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connections
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.configuration.secrets import upsert_secret
 from integrations.models import StoredSecret
 from integrations.secrets import vault
 from integrations.secrets.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
-from integrations.secrets.vault import reveal, upsert_secret
+from integrations.secrets.vault import reveal
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token

@@ -10,11 +10,11 @@ import pytest
 from django.conf import settings as product
 from pytest_django import Settings
 
+from telemetry.exports import bodies as receipt_bodies
 from telemetry.exports import job as export_job
 from telemetry.exports import request as exports
 from telemetry.exports.job import make_export
 from telemetry.models import TelemetryExport
-from telemetry.receipts import bodies as receipt_bodies
 from tests.factories import acting_system, make_tenant
 from tests.replicas.conftest import ALIAS
 from tests.replicas.server import Replica

@@ -13,6 +13,10 @@ import aics_tlog
 import psycopg
 from django.db import connection
 
+from telemetry.log.anchor import Anchor
+from telemetry.log.key_file import KeyFile, SigningKey
+from telemetry.log.signed_tree_heads import SignedTreeHead, sign_tree_head
+from telemetry.log.store import LogStore
 from telemetry.models import (
     Checkpoint,
     InstanceCheckpoint,
@@ -24,11 +28,7 @@ from telemetry.models import (
 )
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
-from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.key_file import KeyFile, SigningKey
-from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.sealer import Sealer
-from telemetry.sealing.signed_tree_heads import SignedTreeHead, sign_tree_head
 from telemetry.tlog.checkpoint import instance_origin
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.tree import CompactRange

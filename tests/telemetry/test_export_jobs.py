@@ -104,7 +104,7 @@ def test_job_writes_the_export(office: Office) -> None:
 def test_every_format_as_a_file_as_at_once_and_by_the_command(
     tenant: Tenant, file_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from telemetry.receipts.bodies import stream
+    from telemetry.exports.bodies import stream
 
     fill(tenant, 300)
     settle_clock()
@@ -361,8 +361,8 @@ def test_a_refused_transition_changes_nothing(tenant: Tenant) -> None:
 
 
 def test_bodies_in_many_batches_are_all_there(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telemetry.receipts.bodies.BATCH_BYTES", 2000)
-    monkeypatch.setattr("telemetry.receipts.bodies._FIRST_BATCH", 1)
+    monkeypatch.setattr("telemetry.exports.bodies.BATCH_BYTES", 2000)
+    monkeypatch.setattr("telemetry.exports.bodies._FIRST_BATCH", 1)
     fill(tenant, 200)
     settle_clock()
     export = requested(tenant)

@@ -10,10 +10,10 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from telemetry.exports.bodies import BATCH_BYTES, stream
 from telemetry.exports.download import open_download
 from telemetry.exports.request import create_export, new_export
 from telemetry.models import Receipt, TelemetryExport
-from telemetry.receipts.bodies import BATCH_BYTES, stream
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import _receipt_rows, record
 from tests.factories import acting_system

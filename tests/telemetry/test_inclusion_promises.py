@@ -19,8 +19,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from telemetry.inclusion_promises.promise import clear_endorsement_cache, inclusion_promise
-from telemetry.inclusion_promises.statement import collect_recorded_receipts, inclusion_promise_public_key
+from telemetry.inclusion_promises.statement import inclusion_promise_public_key
 from telemetry.models import InclusionPromiseKey, Receipt
+from telemetry.receipts.collection import collect_recorded_receipts
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, Signer, sign
 from tests.client import Api

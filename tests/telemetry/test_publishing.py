@@ -18,11 +18,11 @@ import aics_tlog
 import pytest
 from aiosmtpd.controller import Controller
 
+from telemetry.log.signed_tree_heads import SignedCheckpoint
+from telemetry.log.store import LogStore
 from telemetry.models import CheckpointTarget
-from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publisher import Publisher, PublishFailure, Target
 from telemetry.sealing.publisher_pool import PublisherPool
-from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401  (a fixture)
 from tests.telemetry.sealed import NAME, RecordedLog, SealingSetup, newest, own_connection, write_receipts
 from threada_site.kernel import ids

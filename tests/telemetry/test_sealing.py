@@ -11,8 +11,8 @@ import aics_tlog
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from telemetry.log.anchor import append_line
 from telemetry.models import Checkpoint, LogAlarm, LogLeaf, LogNode, Receipt, SealQueueEntry
-from telemetry.sealing.anchor import append_line
 from tests.factories import make_tenant
 from tests.telemetry.sealed import (
     NAME,

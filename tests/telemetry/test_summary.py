@@ -16,10 +16,10 @@ from django.test.utils import CaptureQueriesContext
 
 from telemetry import selectors
 from telemetry.models import LogLeaf, Receipt, SealQueueEntry, SummaryCount, SummaryPosition, SummaryRollup
-from telemetry.receipts.filters import SummaryFilters
 from telemetry.summary import counts as summary_counts
 from telemetry.summary import summarize as summarize_module
 from telemetry.summary.counts import count_sealed, tenants_to_count
+from telemetry.summary.filters import SummaryFilters
 from telemetry.summary.measures import Measure
 from telemetry.summary.metrics import EXECUTION_ENDS
 from telemetry.summary.rollups import Slice, slice_for

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import connection
 
 from integrations.configuration.configure import withdraw_integration
+from integrations.configuration.secrets import remove_secret, upsert_secret
 from integrations.freezes.scope import FreezeScope
 from integrations.models import StoredSecret
-from integrations.secrets.vault import remove_secret, upsert_secret
 from policies.configuration.calendars import upsert_calendar
 from policies.configuration.channels import upsert_channel
 from policies.configuration.lists import upsert_list

@@ -15,7 +15,7 @@ from django.db.utils import IntegrityError, ProgrammingError
 from integrations.models import Envelope, Execution
 from policies.models import PolicyDecision
 from telemetry.models import Receipt, RemovedReceipt
-from telemetry.receipts.removed import removal_sha256
+from telemetry.receipts.remove import removal_sha256
 from telemetry.tasks import months
 from tests.by_month import add_past_months, id_in_month, month_before, parts, value
 from tests.jobs import queued_jobs, run_jobs

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, QueryDict
 
 from telemetry import selectors
-from telemetry.receipts.filters import SummaryFilters
+from telemetry.summary.filters import SummaryFilters
 from telemetry.summary.measures import Measure
 from telemetry.summary.metrics import EFFECTS, EXECUTION_ENDS, SummaryMetrics
 from telemetry.summary.summarize import Summary, summarize

@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
 from integrations import selectors as systems
-from integrations.executions.attempt_failures import FailureClass
+from integrations.attempts.failures import FailureClass
 from integrations.executions.receiver_key import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution, IntegrationGauge

@@ -7,7 +7,7 @@ from typing import Any
 import django_filters
 from django.db.models import Q, QuerySet
 
-from integrations.executions.attempt_failures import FailureClass
+from integrations.attempts.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter
 from threada_site.kernel import clock, ids

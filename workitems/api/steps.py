@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from telemetry.inclusion_promises.promise import inclusion_promise
-from telemetry.inclusion_promises.statement import collect_recorded_receipts
+from telemetry.receipts.collection import collect_recorded_receipts
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation, page_of

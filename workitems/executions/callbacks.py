@@ -20,10 +20,10 @@ from django.core.signing import BadSignature, Signer
 from structlog.contextvars import bound_contextvars
 
 from integrations import selectors as systems
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import document_of, host_of, readable_action_of
 from integrations.connectors.standard_webhooks import is_signed, signing_key
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from integrations.secrets.references import SecretReference, resolve

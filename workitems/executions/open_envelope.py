@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from integrations.attempts.failures import envelope_mismatch
 from integrations.configuration.parsed_documents import check_intact, document_of
-from integrations.executions.envelope import check_agrees, mismatch, open_envelope
+from integrations.executions.envelope import check_agrees, open_envelope
 from integrations.models import Execution
 from policies.models import PolicyDecision
 from policies.selectors import policy_decision
@@ -27,9 +28,9 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
     sealed = open_envelope(bytes(envelope.body), envelope.sha256)
     check_intact(execution)
     if canonical_sha256(item.payload) != item.payload_sha256:
-        raise mismatch("What would run is not what was sealed: the payload was changed.")
+        raise envelope_mismatch("What would run is not what was sealed: the payload was changed.")
     if not isinstance(sealed.get("request"), dict):
-        raise mismatch("The envelope seals no request.")
+        raise envelope_mismatch("The envelope seals no request.")
     decided = execution.policy_decision_id
     decision = policy_decision(decided, tenant_id=item.tenant_id) if decided else None
     document = document_of(execution.integration_version)
@@ -61,4 +62,4 @@ def _check_approved(execution: Execution, decision: PolicyDecision | None) -> No
     votes = Vote.objects.filter(tenant_id=execution.tenant_id, step__in=steps, counted=True, decision="approve")
     named = set(votes.values_list("envelope_sha256", flat=True))
     if named != {sha256}:
-        raise mismatch("What would run is not what was approved.")
+        raise envelope_mismatch("What would run is not what was approved.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from integrations import selectors as systems
-from integrations.executions.attempt_failures import FailureClass
+from integrations.attempts.failures import FailureClass
 from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution

@@ -19,11 +19,11 @@ from django.db import connection
 from structlog.contextvars import bound_contextvars
 
 from integrations import selectors as systems
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import host_of, readable_action_of
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import ActionDocument
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.executions.dispatch import dispatch_waiting
 from integrations.executions.lease import Lease, acquire_lease, callback_timed_out, is_abandoned, is_due
 from integrations.executions.receiver_key import receiver_key

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from integrations import selectors as systems
+from integrations.attempts.failures import FailureClass
+from integrations.attempts.outcomes import Outcome
+from integrations.attempts.retry import Retry, next_try
 from integrations.documents import ActionDocument
-from integrations.executions.attempt_failures import FailureClass
-from integrations.executions.attempt_outcomes import Outcome
 from integrations.executions.dispatch import dispatch
 from integrations.executions.lease import Lease
-from integrations.executions.retry import Retry, next_try
 from integrations.lifecycle import ExecutionStatus
 from integrations.limits.gauges import note_outcome
 from integrations.models import Attempt, Execution

@@ -7,10 +7,10 @@ from typing import Final
 
 from django.conf import settings
 
+from integrations.attempts.failures import TransportFailure
 from integrations.connectors.chat_services import SERVICES, ChatMessage, write_message
 from integrations.connectors.chat_services import send_message as send_chat_message
 from integrations.connectors.protocol import CallTerms
-from integrations.executions.attempt_failures import TransportFailure
 from integrations.transport import EgressPolicy, read_url
 from workitems.notices.rules import SendFailure
 

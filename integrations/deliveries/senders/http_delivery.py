@@ -7,7 +7,7 @@ from typing import Final
 
 from django.conf import settings
 
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.secrets.references import Secret, SecretReference, parse_reference, resolve
 from integrations.secrets.vault import reveal
 from integrations.transport import EgressPolicy, OutboundAnswer, OutboundRequest, read_url, send

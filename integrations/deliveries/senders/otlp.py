@@ -20,10 +20,10 @@ from typing import Final
 import structlog
 from django.conf import settings
 
+from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.connectors.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.deliveries.otlp_headers import fill_headers
 from integrations.deliveries.senders.http_delivery import post, with_secret
-from integrations.executions.attempt_failures import FailureClass, TransportFailure
-from integrations.executions.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.transport import OutboundAnswer
 from telemetry.deliveries.batches import Batch
 from telemetry.deliveries.rules import Accepted, DeliveryFailure

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from integrations.attempts.failures import TransportFailure
+from integrations.attempts.outcomes import Outcome
+from integrations.connectors.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.connectors.standard_webhooks import signed_headers, signing_key
 from integrations.deliveries.senders.events import event_of
 from integrations.deliveries.senders.http_delivery import post, with_secret
-from integrations.executions.attempt_failures import TransportFailure
-from integrations.executions.attempt_outcomes import Outcome
-from integrations.executions.response_outcomes import outcome_of_answer, outcome_of_status
 from telemetry.deliveries.batches import Batch
 from telemetry.deliveries.rules import Accepted, DeliveryFailure
 from threada_site.kernel import clock

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from telemetry.exports.bodies import stream
 from telemetry.exports.formats import FORMATS
 from telemetry.exports.request import new_export, record_export
-from telemetry.receipts.bodies import stream
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.management.base import TenantCommand
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from telemetry.inclusion_promises.statement import (
-    RecordedReceipt,
     endorsement_text,
     inclusion_promise_private_key,
     inclusion_promise_public_key,
     sign_inclusion_promise,
 )
+from telemetry.receipts.collection import RecordedReceipt
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import Signer, sign
 from tests.telemetry.tlog.logs import Log, key

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from telemetry.sealing.key_file import KeyFile
+from telemetry.log.key_file import KeyFile
 from threada_site.database.logins import scram_verifier
 from threada_site.environment import BASE_DIR
 from threada_site.postgres import Cluster, ensure_running, stop

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from telemetry.log.signed_tree_heads import SignedCheckpoint
 from telemetry.sealing.local_publishers import AppendOnlyFile, GitDirectory, as_json
 from telemetry.sealing.publisher import PublishFailure, Target
-from telemetry.sealing.signed_tree_heads import SignedCheckpoint
 from threada_site.environment import number, text, words
 
 MISCONFIGURED: Final = "misconfigured"

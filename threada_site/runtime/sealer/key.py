@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from telemetry.sealing.key_file import KeyFile
+from telemetry.log.key_file import KeyFile
 from threada_site.database.role_names import PLATFORM
 from threada_site.tenancy.instance_record import Fact, recorded, settle, skew
 

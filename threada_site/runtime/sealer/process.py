@@ -20,10 +20,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from telemetry.inclusion_promises.statement import inclusion_promise_public_key
-from telemetry.sealing.anchor import Anchor
-from telemetry.sealing.key_file import KeyFile, KeyFileProblem
+from telemetry.log.anchor import Anchor
+from telemetry.log.key_file import KeyFile, KeyFileProblem
+from telemetry.log.store import LogStore
 from telemetry.sealing.log_lines import LineLog
-from telemetry.sealing.log_store import LogStore
 from telemetry.sealing.publisher_pool import PublisherPool
 from telemetry.sealing.sealer import Sealer
 from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, ensure_embedded_database

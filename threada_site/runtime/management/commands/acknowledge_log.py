@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from telemetry.log.acknowledge import acknowledge_instance_log, acknowledge_log
+from telemetry.verification.acknowledge import acknowledge_instance_log, acknowledge_log
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.runtime.sealer.process import sealing_anchor
 from threada_site.tenancy.management.base import TenantCommand

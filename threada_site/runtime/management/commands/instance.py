@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from integrations.secrets.keyring import Undecryptable
 from integrations.secrets.vault import encrypted_with_unknown_keys
-from telemetry.sealing.key_file import KeyFileProblem
+from telemetry.log.key_file import KeyFileProblem
 from threada_site.jobs.engines.choice import CELERY
 from threada_site.personal_data.subject_keys import opens_a_key
 from threada_site.runtime.sealer.key import SEALING_KEY, settle_sealing_key

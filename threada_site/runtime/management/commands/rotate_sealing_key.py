@@ -5,9 +5,9 @@ from typing import Any
 import psycopg
 from django.core.management.base import CommandParser
 
-from telemetry.log.key_rotation import record_key_change
-from telemetry.sealing.key_file import KeyFile, KeyFileProblem
-from telemetry.sealing.log_store import LogStore
+from telemetry.log.key_file import KeyFile, KeyFileProblem
+from telemetry.log.store import LogStore
+from telemetry.receipts.key_rotation import record_key_change
 from telemetry.sealing.sealer import Sealer
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.runtime.sealer.key import settle_sealing_key

@@ -11,20 +11,13 @@ from typing import Any, Final, Self
 
 from django.core.management.base import CommandParser
 
-from telemetry.sealing.key_file import KeyFileProblem
+from telemetry.instance_log.verify import newest_entry, verify_instance
+from telemetry.log.key_file import KeyFileProblem
 from telemetry.selectors import log_size, newest_checkpoint
 from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
 from telemetry.tlog.note import VerifierKey, notes_in
 from telemetry.tlog.texts import MalformedText
-from telemetry.verification import (
-    ArchivedCheckpoint,
-    VerificationStats,
-    instance_snapshot,
-    newest_entry,
-    snapshot,
-    verify_instance,
-    verify_log,
-)
+from telemetry.verification import ArchivedCheckpoint, VerificationStats, instance_snapshot, snapshot, verify_log
 from telemetry.verification.findings import Finding
 from threada_site.kernel import ids
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file

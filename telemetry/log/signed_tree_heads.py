@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from telemetry.sealing.anchor import AnchoredCheckpoint
-from telemetry.sealing.key_file import SigningKey
-from telemetry.sealing.log_rows import LogIncomplete
+from telemetry.log.anchor import AnchoredCheckpoint
+from telemetry.log.key_file import SigningKey
+from telemetry.log.rows import LogIncomplete
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.cosignature import cosigned
 from telemetry.tlog.note import Signer

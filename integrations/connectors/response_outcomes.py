@@ -20,8 +20,8 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-from integrations.executions.attempt_failures import FailureClass
-from integrations.executions.attempt_outcomes import Outcome
+from integrations.attempts.failures import FailureClass
+from integrations.attempts.outcomes import Outcome
 from integrations.transport import OutboundAnswer
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
 from threada_site.kernel.json.strict import parse_json

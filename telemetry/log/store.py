@@ -12,8 +12,8 @@ from typing import Any, Final
 import psycopg
 import uuid_utils.compat
 
-from telemetry.sealing.log_rows import log_size, node_reader, stored_nodes
-from telemetry.sealing.signed_tree_heads import SignedTreeHead
+from telemetry.log.rows import log_size, node_reader, stored_nodes
+from telemetry.log.signed_tree_heads import SignedTreeHead
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 from threada_site.database.role_names import PLATFORM

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-from integrations.executions.attempt_failures import FailureClass
+from integrations.attempts.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
 
 MAX_WORKER_DEATHS: Final = 10

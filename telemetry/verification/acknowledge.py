@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.db import connection
 
+from telemetry.log.anchor import Anchor, AnchoredCheckpoint
+from telemetry.log.rows import LogIncomplete
+from telemetry.log.store import LOCK_FOR_SEALING
 from telemetry.models import InstanceAlarm, LogAlarm
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
-from telemetry.sealing.anchor import Anchor, AnchoredCheckpoint
-from telemetry.sealing.log_rows import LogIncomplete
-from telemetry.sealing.log_store import LOCK_FOR_SEALING
 from telemetry.selectors import instance_log_size, instance_nodes, log_nodes, log_size
 from telemetry.tlog.checkpoint import INSTANCE, origin_after_break
 from telemetry.tlog.proofs import NodeReader, tree_root

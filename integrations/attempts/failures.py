@@ -43,3 +43,8 @@ class TransportFailure(Exception):
         self.retry_after_s = retry_after_s
         self.status = status
         super().__init__(f"{failure}: {detail}")
+
+
+def envelope_mismatch(detail: str) -> TransportFailure:
+    """Return the failure of an execution with an invalid envelope."""
+    return TransportFailure(FailureClass.ENVELOPE_MISMATCH, detail)

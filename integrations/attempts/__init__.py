@@ -1,0 +1,1 @@
+"""Attempts of executions: failures, outcomes and the retry rule."""
